@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import why502
+from why502.model import patterns
 
 ROOT = Path(why502.__file__).parent
 WAYS = ("search", "match", "fullmatch", "sub", "subn", "findall", "finditer", "split")
@@ -48,7 +49,7 @@ def modules() -> list[str]:
 
 
 def compiled_at_import() -> list[Expression]:
-    """Return what is compiled while the modules are imported. Only a fresh interpreter sees all of it."""
+    """Return what is compiled while the modules are imported, or would be at its first use. Only a fresh interpreter sees all of it."""
     seen: dict[tuple[str | bytes, int], set[str]] = defaultdict(set)
     original = re.compile
 
@@ -60,11 +61,12 @@ def compiled_at_import() -> list[Expression]:
         return made
 
     re.compile = record  # type: ignore[assignment]
+    made_lazily, patterns.lazy = patterns.lazy, record  # type: ignore[assignment]
     try:
         for name in modules():
             importlib.import_module(name)
     finally:
-        re.compile = original
+        re.compile, patterns.lazy = original, made_lazily
     named = _named()
     return [
         Expression(pattern, flags, min(places), frozenset(way for place in places for way in named.get(place, {"search"})))
@@ -128,7 +130,7 @@ def _named() -> dict[str, set[str]]:
         for node in tree.body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-                if isinstance(target, ast.Name) and ast.unparse(node.value.func) == "re.compile":
+                if isinstance(target, ast.Name) and ast.unparse(node.value.func) in ("re.compile", "lazy"):
                     for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
                         bound[f"{path.relative_to(ROOT.parent)}:{line}"] = (module, target.id)
     return {place: uses[key] or {"search"} for place, key in bound.items()}

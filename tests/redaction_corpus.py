@@ -37,14 +37,12 @@ class Item:
 
     def leaks(self, shown: str) -> tuple[str, ...]:
         """Return the secrets of which `shown` holds WINDOW characters together, or all of a shorter one."""
-        return tuple(secret for secret in self.secrets if is_shown(secret, shown))
+        return tuple(secret for secret in self.secrets if any(part in shown for part in parts(secret)))
 
 
-def is_shown(secret: str, text: str) -> bool:
-    """Return whether a part of a secret that is worth something stands in a text."""
-    if len(secret) <= WINDOW:
-        return secret in text
-    return any(secret[start : start + WINDOW] in text for start in range(len(secret) - WINDOW + 1))
+def parts(text: str) -> set[str]:
+    """Return the parts of a secret that are worth something; of a text, those that it shows."""
+    return {text[start : start + WINDOW] for start in range(max(len(text) - WINDOW, 0) + 1)}
 
 
 def read(name: str, *, seed: int = 0) -> list[Item]:

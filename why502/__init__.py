@@ -100,7 +100,7 @@ def apply(plan: Plan, snapshot: Snapshot, *, state: str | None = None) -> Entry:
     """
     from why502.fix import journal
     from why502.fix.repair import repair
-    from why502.fix.transaction import Progress
+    from why502.fix.reversal import Progress
     from why502.host.local import LocalHost
     from why502.host.nowhere import NowhereHost
     from why502.model.snapshot import LiveSnapshot

@@ -21,7 +21,7 @@ from stranger import STRANGER, directory, given, needs_root, refused, why502, wh
 from why502.fix import commands, guard, journal
 from why502.fix.commands import Master
 from why502.fix.repair import NotApplied, repair
-from why502.fix.transaction import Progress
+from why502.fix.reversal import Progress
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run

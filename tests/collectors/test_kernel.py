@@ -65,9 +65,8 @@ def test_counters():
 def test_what_goes_to_a_target():
     rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
     connections, ports = kernel.towards([V4], rows, [])
-    name = "127.0.0.1:39012"
-    assert connections == {f"{name} ESTABLISHED": 1, f"{name} SYN_SENT": 1, f"{name} TIME_WAIT": 1}
-    assert ports == {name: 3}
+    assert connections == {(V4, "ESTABLISHED"): 1, (V4, "SYN_SENT"): 1, (V4, "TIME_WAIT"): 1}
+    assert ports == {V4: 3}
 
 
 class Answering(LocalHost):
@@ -112,9 +111,10 @@ STAT = b"77 (php fpm) x) S 1 1 1 0 -1 4194560 1 2 3 4 150 25 7 8 20 0 1 0 99 1 1
 def test_what_a_backend_does():
     assert backend.parse_ticks(STAT) == 1.75
     assert backend.parse_ticks(b"77 (x") is None
-    before = {("a", 1): backend.Ticks(used_s=1.0, at_s=5.0), ("a", 2): backend.Ticks(used_s=1.0, at_s=5.0)}
-    after = {("a", 1): backend.Ticks(used_s=1.2, at_s=5.1), ("b", 3): backend.Ticks(used_s=9.0, at_s=5.1)}
-    assert backend.processors(before, after) == {"a": 2.0}
+    other = Target(path="/run/b.sock")
+    before = {(V4, 1): backend.Ticks(used_s=1.0, at_s=5.0), (V4, 2): backend.Ticks(used_s=1.0, at_s=5.0)}
+    after = {(V4, 1): backend.Ticks(used_s=1.2, at_s=5.1), (other, 3): backend.Ticks(used_s=9.0, at_s=5.1)}
+    assert backend.processors(before, after) == {V4: 2.0}
 
 
 def test_listeners_count_where_the_proxy_is():

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from why502.collectors.other_proxies import addressed
 from why502.gateways.haproxy import logs, running
 from why502.gateways.haproxy.config import load, map_lookups, names
 from why502.gateways.haproxy.rules import missing
+from why502.gateways.tallies import settled
 from why502.host.local import LocalHost
 from why502.machine.suppliers import Rights
 from why502.model.logs import LogSummary, Symptom, Tally
@@ -52,7 +52,7 @@ def _tally(line: str, proxy: Proxy) -> Tally:
         code=record.code,
         named=record.causes[0] if record.causes else "",
     )
-    return addressed(LogSummary(tallies=(told,)), (proxy,)).tallies[0]
+    return settled(LogSummary(tallies=(told,)), (proxy,)).tallies[0]
 
 
 @pytest.mark.parametrize(

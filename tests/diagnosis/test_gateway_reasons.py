@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from why502.collectors.other_proxies import addressed
 from why502.diagnosis.engine import diagnose
 from why502.gateways.haproxy import config as haproxy
+from why502.gateways.tallies import settled
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
@@ -93,7 +93,7 @@ def test_the_checks_of_haproxy_tell_why_its_requests_found_nobody(said: tuple[Sy
         Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=target, code="SC--", status=503),
         *(Tally(symptom=symptom, proxy="haproxy", target=target, code="SOCKERR") for symptom in said),
     )
-    assert addressed(LogSummary(tallies=tallies), ()).tallies[0].symptom is expected
+    assert settled(LogSummary(tallies=tallies), ()).tallies[0].symptom is expected
 
 
 SHOP = Target(host="127.0.0.1", port=7000)

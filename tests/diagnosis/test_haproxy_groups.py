@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from why502.collectors.other_proxies import addressed
 from why502.diagnosis.engine import diagnose
-from why502.diagnosis.index import is_failure
 from why502.gateways.haproxy import config as haproxy
 from why502.gateways.haproxy import logs as lines
+from why502.gateways.tallies import settled
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Proxy, Snapshot
@@ -63,7 +62,7 @@ def findings(*messages: str, later: str = "", answered: int | None = None) -> tu
         taken_at=AT,
         proxies=(proxy,),
         probes=probes,
-        logs=addressed(LogSummary(tallies=tuple(tallies)), (proxy,)),
+        logs=settled(LogSummary(tallies=tuple(tallies)), (proxy,)),
     )
     return diagnose(here).findings
 
@@ -133,9 +132,9 @@ def test_a_server_that_checks_took_out_in_time_is_no_alarm(served_s: float | Non
         tallies=(check, lost) if request_failed else (check,),
         targets=(TargetTraffic(target=left, attempts=9, failures=int(request_failed), last_success=served),),
     )
-    found = addressed(logs, proxies).tallies
+    found = settled(logs, proxies).tallies
     assert {tally.target for tally in found} == {left}
-    assert [tally for tally in found if is_failure(tally)] == (list(found) if is_told else [])
+    assert [tally for tally in found if tally.is_failure] == (list(found) if is_told else [])
 
 
 def test_a_check_that_expects_another_content_is_at_fault() -> None:

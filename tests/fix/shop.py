@@ -24,7 +24,8 @@ from why502.config import edit
 from why502.config.tree import nodes, recorded
 from why502.fix import commands
 from why502.fix.plan import Plan
-from why502.fix.transaction import Progress, apply
+from why502.fix.reversal import Progress
+from why502.fix.transaction import apply
 from why502.fix.verify import Verdict
 from why502.gateways.nginx.config import parse
 from why502.host.local import LocalHost

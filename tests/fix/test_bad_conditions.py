@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from shop import HELPS, NOW, Shop
 
-from why502.fix import disk, journal, transaction
+from why502.fix import disk, journal, reversal
 from why502.fix.plan import warnings
-from why502.fix.transaction import Progress, apply
+from why502.fix.reversal import Progress
+from why502.fix.transaction import apply
 from why502.lab.isolation import can_isolate
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit
@@ -62,7 +63,7 @@ def test_a_link_stays_a_link(shop: Shop) -> None:
     assert shop.site.is_symlink()
     assert real.read_bytes() == shop.new
     (entry,) = journal.entries(shop.state)
-    transaction.revert(shop.state, entry, Progress())
+    reversal.revert(shop.state, entry, Progress())
     assert shop.site.is_symlink()
     assert real.read_bytes() == shop.old
 
@@ -116,7 +117,7 @@ def test_an_edit_elsewhere_survives_the_undo(shop: Shop) -> None:
     shop.apply()
     shop.site.write_bytes(b"# mine\n" + shop.new + b"# too\n")
     (entry,) = journal.entries(shop.state)
-    assert transaction.revert(shop.state, entry, Progress()).phase == "reverted"
+    assert reversal.revert(shop.state, entry, Progress()).phase == "reverted"
     assert shop.site.read_bytes() == b"# mine\n" + shop.old + b"# too\n"
     assert shop.status() == 502
 
@@ -129,7 +130,7 @@ def test_an_edit_of_the_same_line_is_not_overwritten(shop: Shop) -> None:
     shop.site.write_bytes(changed)
     (entry,) = journal.entries(shop.state)
     with pytest.raises(Why502Error, match="in the same lines") as caught:
-        transaction.revert(shop.state, entry, Progress())
+        reversal.revert(shop.state, entry, Progress())
     assert shop.site.read_bytes() == changed
     kept = caught.value.hint.partition("its old content is ")[2].rstrip(".")
     assert Path(kept).read_bytes() == shop.old
@@ -172,7 +173,7 @@ def test_damaged_contents_are_never_written(shop: Shop) -> None:
     (entry,) = journal.entries(shop.state)
     Path(journal.contents_path(shop.state, entry.id, 0, is_new=False)).write_bytes(b"rubbish")
     with pytest.raises(Why502Error, match="is damaged"):
-        transaction.revert(shop.state, entry, Progress())
+        reversal.revert(shop.state, entry, Progress())
     assert shop.site.read_bytes() == shop.new
 
 
@@ -211,7 +212,7 @@ def test_a_file_is_made_and_removed(shop: Shop) -> None:
     )
     entry = apply(plan, shop.state, NOW, (), lambda _: HELPS, Progress())
     assert path.read_text() == "[Service]\n"
-    transaction.revert(shop.state, entry, Progress())
+    reversal.revert(shop.state, entry, Progress())
     assert not path.parent.exists()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from shop import HELPS, Shop
 
-from why502.fix import journal, transaction
-from why502.fix.transaction import Progress
+from why502.fix import journal, reversal, transaction
+from why502.fix.reversal import Progress
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -79,7 +79,7 @@ def finish(shop: Shop, *, forward: bool) -> None:
     if forward:
         transaction.resume(shop.state, entry, lambda _: HELPS, Progress())
     else:
-        transaction.revert(shop.state, entry, Progress())
+        reversal.revert(shop.state, entry, Progress())
     assert shop.site.read_bytes() == (shop.new if forward else shop.old)
     assert shop.status() == (200 if forward else 502)
 
@@ -106,11 +106,11 @@ def test_killed_at_a_checkpoint(shop: Shop, at: str, forward: bool) -> None:
 def test_killed_while_it_is_taken_back(shop: Shop, at: str) -> None:
     assert shop.apply() == "kept"
     (entry,) = journal.entries(shop.state)
-    assert killed(lambda progress: transaction.revert(shop.state, entry, progress), at=at)
+    assert killed(lambda progress: reversal.revert(shop.state, entry, progress), at=at)
     is_whole(shop)
     (entry,) = journal.entries(shop.state)
     if entry.phase != "reverted":
-        transaction.revert(shop.state, entry, Progress())
+        reversal.revert(shop.state, entry, Progress())
     assert shop.site.read_bytes() == shop.old
     assert shop.status() == 502
 
@@ -133,5 +133,5 @@ def test_the_checkpoints_are_these(shop: Shop) -> None:
     met: list[str] = []
     assert shop.apply(progress=Progress(at=met.append)) == "kept"
     (entry,) = journal.entries(shop.state)
-    transaction.revert(shop.state, entry, Progress(at=met.append))
+    reversal.revert(shop.state, entry, Progress(at=met.append))
     assert tuple(met) == NAMES + UNDONE

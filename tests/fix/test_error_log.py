@@ -10,7 +10,8 @@ from why502.cli.env import Env
 from why502.fix import error_log
 from why502.fix.commands import Master
 from why502.fix.repair import verifier
-from why502.fix.transaction import Progress, apply
+from why502.fix.reversal import Progress
+from why502.fix.transaction import apply
 from why502.model.config import LogKind, LogTarget
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]

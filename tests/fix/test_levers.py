@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -194,7 +196,7 @@ def test_a_route_is_limited(group: Group) -> None:
 
 def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
-    monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where, now: begun.append(entry.id) or "nobody")
+    monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where: begun.append(entry.id) or "nobody")
     now = datetime.now(UTC)
     done = group.pull("down", group.second, "--for", "30m", now=now)
     assert done.status == 0, done
@@ -207,9 +209,10 @@ def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None
     assert group.is_as_before()
 
 
-def test_a_process_waits_where_no_systemd_is(group: Group) -> None:
+def test_a_process_waits_where_no_systemd_is(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     if Path("/run/systemd/system").is_dir():
         pytest.skip("systemd manages this machine")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))  # it starts in another directory
     done = group.pull("down", group.second, "--for", "1s")
     assert done.status == 0, done
     assert "a waiting process" in done.err

@@ -12,7 +12,8 @@ from why502.cli.env import Env
 from why502.fix import journal, verify
 from why502.fix.commands import Master
 from why502.fix.repair import verifier
-from why502.fix.transaction import Progress, apply
+from why502.fix.reversal import Progress
+from why502.fix.transaction import apply
 from why502.fix.verify import Asked, judge
 from why502.model.remedy import Edit
 from why502.model.target import Target
@@ -26,7 +27,7 @@ def repaired(shop: Shop, *edits: Edit) -> tuple[str, list[str]]:
     for _ in range(3):
         shop.status("/")
     snapshot = shop.snapshot()
-    before = verify.ask(Env().host(), tuple(verify.requests(snapshot, None)))
+    before = verify.ask(Env().host(), tuple(verify.requests(snapshot, ())))
     said: list[str] = []
     entry = apply(shop.plan(*edits), shop.state, NOW, before, verifier(Env().host()), Progress(say=said.append))
     return str(entry.phase), said

@@ -8,10 +8,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.collectors.other_proxies import addressed, part
+from why502.collectors.other_proxies import part
 from why502.gateways import detect
 from why502.gateways.apache import config as apache
 from why502.gateways.haproxy import config as haproxy
+from why502.gateways.tallies import settled
 from why502.host.local import LocalHost
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
@@ -122,7 +123,7 @@ def test_a_member_that_the_log_names_gets_its_address() -> None:
             Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", group=group) for group in ("app/app1", "app/<NOSRV>")
         )
     )
-    assert [tally.target for tally in addressed(summary, (proxy,)).tallies] == [Target(host="10.0.0.5", port=8080), None]
+    assert [tally.target for tally in settled(summary, (proxy,)).tallies] == [Target(host="10.0.0.5", port=8080), None]
 
 
 @given(st.text(st.sampled_from("<>/ \n\\\"'#=%$:.abcProxySetHandlerBalancerMemberserverlistenbackend0123456789"), max_size=400))

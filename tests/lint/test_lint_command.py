@@ -136,7 +136,7 @@ def test_templates_and_other_proxies_are_told_of(tmp_path: Path, name: str, text
     path = tmp_path / name
     path.write_text(text)
     answer = ask("lint", str(path))
-    assert answer.status == 0 and answer.out.startswith("not checked: ")
+    assert answer.status == 2 and answer.out.startswith("not checked: ") and answer.err.endswith(" was not checked\n")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.diagnosis.index import is_failure, is_passed_on
 from why502.host.nowhere import NowhereHost
 from why502.logs.correlation import Correlator, traffic
 from why502.logs.scan.counts import Counts
@@ -276,7 +275,7 @@ def test_an_answer_of_the_application_beside_a_refusal() -> None:
 def test_an_application_error_is_no_failure_of_the_gateway() -> None:
     found = summary("", access_line(1, "500", header="0.004", connect="0.001"))
     assert only(found).symptom is Symptom.UPSTREAM_STATUS
-    assert is_passed_on(only(found)) and not is_failure(only(found))
+    assert only(found).is_passed_on and not only(found).is_failure
     assert [(traffic.attempts, traffic.failures) for traffic in found.targets] == [(1, 0)]
 
 

@@ -45,7 +45,7 @@ def pull(
     is_json = format_ == "json"
     by = work(env, state, is_asked=not yes, is_json=is_json)
     if not is_shown:
-        mitigating.expire(by)
+        mitigating.expire(env.host(), by)
     (snapshot,) = look(env, configs=configs, probes=False, bundles=(bundle,) if bundle else ())
     host = env.machine().of(snapshot)
     wanted = fixing.with_diffs(plan(snapshot), host)
@@ -56,8 +56,6 @@ def pull(
         return show(env, wanted, host, is_json=is_json, how=how)
     entry = fixing.repair(wanted, snapshot, host, by, reverts_at=reverts_at)
     ended(env, entry, wanted, is_json=is_json)
-    if entry.phase == "kept" and entry.reverts_at is not None:
-        env.stderr.write(f"  will be reverted by {mitigating.revert_at(entry, by)}\n")
     return 0 if entry.phase == "kept" else 1
 
 
@@ -72,11 +70,12 @@ def _end(text: str, now: datetime) -> datetime:
 
 def listed(env: Env, state: str | None, *, is_json: bool) -> int:
     """Write the active mitigations; return 1 if there are any."""
-    from why502.cli.plan_output import work
+    from why502.cli.plan_output import tell_interrupted, work
     from why502.render.words import clock, safe
     from why502.session import mitigating
 
-    mitigating.expire(work(env, state))
+    tell_interrupted(env, state)
+    mitigating.expire(env.host(), work(env, state))
     found = mitigating.active(state)
     if is_json:
         rows = [
@@ -87,6 +86,7 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
                 "files": [change.file for change in entry.changes],
                 "since": entry.began_at,
                 "reverts_at": entry.reverts_at,
+                "interrupted": entry.is_unfinished,
             }
             for entry in found
         ]
@@ -95,5 +95,6 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
         env.write("No mitigation is active.\n")
     for entry in () if is_json else found:
         until = f"until {clock(entry.reverts_at)}" if entry.reverts_at else "until reverted"
-        env.write(f"{entry.id}  {safe(entry.message)}\n  since {clock(entry.began_at)}, {until}\n")
+        how = "; interrupted: finish it with `why502 fix --resume`, or undo it" if entry.is_unfinished else ""
+        env.write(f"{entry.id}  {safe(entry.message)}\n  since {clock(entry.began_at)}, {until}{how}\n")
     return 1 if found else 0

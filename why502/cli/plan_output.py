@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.fix.journal import Entry
     from why502.fix.plan import Plan
-    from why502.fix.transaction import Progress
+    from why502.fix.reversal import Progress
     from why502.host.base import Host
     from why502.model.snapshot import Snapshot
     from why502.session.fixing import Work
 
 SCHEMA = "why502.fix/1"
+SHOWN = 4
 
 
 def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply", others: tuple[Plan, ...] = ()) -> int:
@@ -63,9 +64,25 @@ def _others(plans: tuple[Plan, ...]) -> str:
     )
 
 
-def work(env: Env, state: str | None, *, is_asked: bool = False, is_json: bool = False) -> Work:
-    """Return what a repair works with here: progress on stderr, each plan shown before it is applied,
-    and confirmed if `is_asked`.
+def tell_interrupted(env: Env, state: str | None = None) -> None:
+    """Write to stderr which changes of this machine were interrupted."""
+    from why502.render.words import safe
+    from why502.session.fixing import interrupted
+
+    for sentence in interrupted(state):
+        env.stderr.write(f"why502: {safe(sentence)}\n")
+
+
+def work(
+    env: Env,
+    state: str | None,
+    *,
+    is_asked: bool = False,
+    is_json: bool = False,
+    look_again: Callable[[], Snapshot] | None = None,
+) -> Work:
+    """Return what a repair works with here: progress on stderr, each plan shown before it is applied, and confirmed if
+    `is_asked`.
     """
     from why502.session.fixing import Work
 
@@ -81,7 +98,7 @@ def work(env: Env, state: str | None, *, is_asked: bool = False, is_json: bool =
         if not is_json:
             ended(env, entry, plan, is_json=False)
 
-    return Work(state=state, now=env.now, progress=watched(env), confirm=confirm, unhelpful=unhelpful)
+    return Work(state=state, now=env.now, progress=watched(env), confirm=confirm, unhelpful=unhelpful, look_again=look_again)
 
 
 def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is_json: bool, urls: tuple[str, ...] = ()) -> int:
@@ -90,12 +107,12 @@ def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is
 
     done = fixing.repair_with_first(plans, snapshot, env.machine().of(snapshot), by, urls=urls)
     ended(env, done.entry, done.plan, is_json=is_json, tried=done.tried)
-    return 0 if done.entry.phase == "kept" else 1
+    return 0 if done.entry.phase == "kept" and not done.entry.failing else 1
 
 
 def watched(env: Env) -> Progress:
     """Return a progress function that writes to stderr and ignores a closed stderr."""
-    from why502.fix.transaction import Progress
+    from why502.fix.reversal import Progress
     from why502.render.words import safe
 
     def say(text: str) -> None:
@@ -117,6 +134,14 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
     elif entry.phase == "kept":
         until = f" It will be reverted automatically at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
         command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
+        if entry.failing:
+            rest = safe("; ".join(entry.failing[:SHOWN]))
+            more = f" (and {len(entry.failing) - SHOWN} more)" if len(entry.failing) > SHOWN else ""
+            env.write(
+                f"Partly repaired ({entry.id}). Still failing: {rest}{more}. See why502 fix for the rest. "
+                f"Undo it with: {command}\n"
+            )
+            return
         is_proved = bool(entry.lever) or any(asked.is_failed for asked in entry.before)
         done = "Done" if is_proved else "Applied, but no request failed before, so only live traffic will show whether it helps"
         env.write(f"{done} ({entry.id}).{until} Undo it with: {command}\n")
@@ -176,6 +201,7 @@ def _json(
         "not_from_here": _not_from_here(plan, host) if plan and host else None,
         "id": entry.id if entry else None,
         "outcome": outcome,
+        "still_failing": list(entry.failing) if entry else [],
         "left": list(entry.left) if entry else [],
         "others": [{"remedy": number, "cause": x.cause, "message": x.remedy} for number, x in enumerate(others, 2)],
         "tried": [{"cause": x.cause, "message": x.remedy, "outcome": how} for x, how in tried],

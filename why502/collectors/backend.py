@@ -21,6 +21,7 @@ from why502.machine.attempt import attempt
 from why502.machine.process_table import TICKS_A_SECOND
 from why502.model.base import Value
 from why502.model.snapshot import Snapshot
+from why502.model.target import Target
 
 _PROCESSES = 64  # that are looked at, of all targets together
 _THREADS = 64
@@ -33,19 +34,19 @@ class Ticks(Value, frozen=True, kw_only=True):
     at_s: float
 
 
-def ticks(host: Host, known: Snapshot) -> dict[tuple[str, int], Ticks]:
+def ticks(host: Host, known: Snapshot) -> dict[tuple[Target, int], Ticks]:
     """Return the processor time of the processes of each target, by target and number."""
     found = {}
     for target, pid in _processes(known):
         content = attempt(partial(host.read, f"/proc/{pid}/stat"))
         if content and (used_s := parse_ticks(content)) is not None:
-            found[str(target), pid] = Ticks(used_s=used_s, at_s=time.monotonic())
+            found[target, pid] = Ticks(used_s=used_s, at_s=time.monotonic())
     return found
 
 
-def processors(before: dict[tuple[str, int], Ticks], after: dict[tuple[str, int], Ticks]) -> dict[str, float]:
+def processors(before: dict[tuple[Target, int], Ticks], after: dict[tuple[Target, int], Ticks]) -> dict[Target, float]:
     """Return by target how many processors its processes used between two looks; a tick is a hundredth of a second."""
-    used: dict[str, float] = {}
+    used: dict[Target, float] = {}
     for key in before.keys() & after.keys():
         took_s = after[key].at_s - before[key].at_s
         if took_s > 0:
@@ -53,11 +54,11 @@ def processors(before: dict[tuple[str, int], Ticks], after: dict[tuple[str, int]
     return {target: round(share, 2) for target, share in used.items()}
 
 
-def blocked(host: Host, known: Snapshot) -> dict[str, int]:
+def blocked(host: Host, known: Snapshot) -> dict[Target, int]:
     """Return by target how many threads of its processes wait for a device (state D of proc_pid_stat(5));
     at most 64 of a process.
     """
-    found: Counter[str] = Counter()
+    found: Counter[Target] = Counter()
     for target, pid in _processes(known):
         for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:_THREADS]:
             content = attempt(partial(host.read, f"/proc/{pid}/task/{thread}/stat", limit_bytes=4096)) or b""
@@ -73,6 +74,6 @@ def parse_ticks(content: bytes) -> float | None:
     return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
 
-def _processes(known: Snapshot) -> list[tuple[str, int]]:
+def _processes(known: Snapshot) -> list[tuple[Target, int]]:
     """Return the processes to look at, each with the target that it serves; a process of several targets stands for each."""
-    return [(str(target), pid) for target, pids in owners(known).items() for pid in pids][:_PROCESSES]
+    return [(target, pid) for target, pids in owners(known).items() for pid in pids][:_PROCESSES]

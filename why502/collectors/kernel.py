@@ -51,8 +51,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
         values |= _towards(known, tables, len(fronts))
     if began or before:
         time.sleep(max(0.0, until - time.monotonic()))
-    values["backend_cpu"] = backend.processors(began, backend.ticks(host, known))
-    values["backend_blocked"] = blocked | backend.blocked(host, known)  # a wait may be over at either look
+    values["backend_cpu"] = Kernel.by_name(backend.processors(began, backend.ticks(host, known)))
+    values["backend_blocked"] = Kernel.by_name(blocked | backend.blocked(host, known))  # a wait may be over at either look
     if before is None:
         gaps.append(
             Gap(source=f"{directory}/netstat", reason="the counters of full accept queues could not be read", hint=_ALLOW)
@@ -124,24 +124,24 @@ def parse_conntrack(content: bytes) -> int | None:
 
 def towards(
     wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket], bound: Mapping[str, str] | None = None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Return sockets by "target state", and local ports in use by target: the client's side of what is connected to each.
+) -> tuple[dict[tuple[Target, str], int], dict[Target, int]]:
+    """Return sockets by target and state, and local ports in use by target: the client's side of what is connected to each.
 
     `bound` has the paths at which unix sockets were bound, by their other names.
     """
-    connections: Counter[str] = Counter()
-    ports: dict[str, set[bytes]] = {}
+    connections: Counter[tuple[Target, str]] = Counter()
+    ports: dict[Target, set[bytes]] = {}
     if not tcp and not unix:
         return {}, {}
-    forms = {form: str(target) for target in wanted for form in sockets.names(_at(target, bound or {}))}
+    forms = {form: target for target in wanted for form in sockets.names(_at(target, bound or {}))}
     for row in tcp:
-        if name := forms.get(row.remote):
-            connections[f"{name} {row.state}"] += 1
-            ports.setdefault(name, set()).add(row.local)
+        if target := forms.get(row.remote):
+            connections[target, row.state] += 1
+            ports.setdefault(target, set()).add(row.local)
     for row in unix:
-        if row.state in {sockets.ESTABLISHED, sockets.QUEUED} and (name := forms.get(row.local)):
-            connections[f"{name} {row.state}"] += 1
-    return dict(connections), {name: len(local) for name, local in ports.items()}
+        if row.state in {sockets.ESTABLISHED, sockets.QUEUED} and (target := forms.get(row.local)):
+            connections[target, row.state] += 1
+    return dict(connections), {target: len(local) for target, local in ports.items()}
 
 
 def _at(target: Target, bound: Mapping[str, str]) -> Target:
@@ -158,13 +158,13 @@ def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], f
     for target in owners(known):
         at = _at(target, bound)
         uses = [sockets.use(at, tcp.at(at), unix.at(at)) for tcp, unix in ends]
-        sides[str(target)] = max(uses, key=lambda use: use.held + use.queued)
+        sides[target] = max(uses, key=lambda use: use.held + use.queued)
     return {
-        "connections": connections,
-        "ports_used": ports,
-        "accepted": {name: use.held for name, use in sides.items()},
-        "unaccepted": {name: use.queued for name, use in sides.items()},
-        "abandoned": {name: use.abandoned for name, use in sides.items() if use.abandoned is not None},
+        "connections": {Kernel.name(*of): count for of, count in connections.items()},
+        "ports_used": Kernel.by_name(ports),
+        "accepted": Kernel.by_name({target: use.held for target, use in sides.items()}),
+        "unaccepted": Kernel.by_name({target: use.queued for target, use in sides.items()}),
+        "abandoned": Kernel.by_name({target: use.abandoned for target, use in sides.items() if use.abandoned is not None}),
     }
 
 

@@ -14,8 +14,9 @@ from functools import partial
 import msgspec
 
 from why502.collectors.base import Ask, Found
-from why502.collectors.other_proxies import addressed, members_of, once
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
+from why502.gateways.haproxy.tallies import members_of
+from why502.gateways.tallies import settled
 from why502.gateways.varnish import shared_log as varnish_log
 from why502.host.base import Host
 from why502.host.trust import only_user
@@ -74,7 +75,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     summary = msgspec.structs.replace(
         summary, tallies=placed(summary.tallies, ways), paths=by_route(_worst_first(summary.paths), ways)
     )
-    summary = once(addressed(summary, known.proxies or ()))
+    summary = settled(summary, known.proxies or ())
     gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
     read = any(not file.reason for file in summary.files)
     if ask.logs and read and not any(file.lines for file in summary.files if not file.reason):

@@ -17,7 +17,7 @@ import msgspec
 
 from why502.collectors.base import Ask, Found
 from why502.collectors.owners import wanted
-from why502.diagnosis.index import Doors, addresses, frozen, is_passed_on, peer_sets, takes
+from why502.diagnosis.index import Doors, addresses, frozen, peer_sets, takes
 from why502.host.base import Host
 from why502.host.trust import only_user
 from why502.model.config import Peer, Route
@@ -195,7 +195,7 @@ class _Tallies:
         for tally in (*self.by_target.get(target, ()), *self.by_group.get(route.upstream or "", ())):
             paths = [request.partition(" ")[2] for request, _ in tally.requests]
             is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
-            if is_here and not is_passed_on(tally) and (not paths or any(fits(route, path) for path in paths)):
+            if is_here and not tally.is_passed_on and (not paths or any(fits(route, path) for path in paths)):
                 yield tally
 
 

@@ -35,18 +35,18 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
     wanted = [target for target in owners(known) if kernel and kernel.of(target, kernel.abandoned) and target not in stopped]
     if kernel is None or not wanted or not ask.probes:
         return Found(None)
-    until, closed = time.monotonic() + PATIENCE_S, dict.fromkeys(map(str, wanted), 0)
+    until, closed = time.monotonic() + PATIENCE_S, dict.fromkeys(wanted, 0)
     before = _given_up(host, known, wanted)
     while not all(closed.values()) and time.monotonic() < until:
         time.sleep(_EVERY_S)
         now = _given_up(host, known, wanted)
-        closed = {name: max(closed[name], len(before[name] - now[name])) for name in closed}
-    return Found(msgspec.structs.replace(kernel, worked_off=closed))
+        closed = {target: max(closed[target], len(before[target] - now[target])) for target in closed}
+    return Found(msgspec.structs.replace(kernel, worked_off=Kernel.by_name(closed)))
 
 
-def _given_up(host: Host, known: Snapshot, wanted: list[Target]) -> dict[str, set[bytes]]:
+def _given_up(host: Host, known: Snapshot, wanted: list[Target]) -> dict[Target, set[bytes]]:
     """Return by target the other ends of its connections that are closed on the proxy's side."""
     _, directories = kernel.tables_of(known)
     tables = [found for directory in directories if (found := attempt(partial(sockets.read_tcp, host, directory)))]
     rows = [row for table, _ in tables for row in table if row.state == sockets.CLOSE_WAIT]
-    return {str(target): {row.remote for row in filter(sockets.ends_at(target), rows)} for target in wanted}
+    return {target: {row.remote for row in filter(sockets.ends_at(target), rows)} for target in wanted}

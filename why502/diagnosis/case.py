@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from why502.diagnosis.attribution import Attribution
-from why502.diagnosis.index import is_failure
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import (
     NetworkPath,
@@ -88,7 +87,7 @@ class Case(Attribution):
     def has_failed(self) -> bool:
         """True where the logs tell of any failure, whatever its target."""
         logs = self.here.logs
-        return any(map(is_failure, logs.tallies if logs else ()))
+        return any(tally.is_failure for tally in (logs.tallies if logs else ()))
 
 
 def is_of_the_web(probe: Probe) -> bool:

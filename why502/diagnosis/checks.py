@@ -14,12 +14,11 @@ from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
 from why502.gateways.statuses import STATUSES
 from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind
-from why502.model.finding import Check, CheckStatus
+from why502.model.finding import SERVED, Check, CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import ConfigTest, Event, Lookup, Proxy, Snapshot
 from why502.model.words import words
 
-SERVED = "clients-served"
 # The proxy's own limits on what a client sends: told of, but no failure of the gateway.
 _LIMITS = {
     "400": "malformed request",

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from why502.diagnosis import siblings
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -25,7 +26,6 @@ from why502.diagnosis.index import (
     Joins,
     addresses,
     frozen,
-    is_failure,
     is_impatience,
     serving,
 )
@@ -395,7 +395,7 @@ def _short(text: str) -> str:
 def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
     """Return what the cause would do here, else what its page advises."""
     try:
-        found = tuple(cause.remedies(case))
+        found = siblings.remedies(cause, case)
     except Exception:  # a remedy that we cannot write must not cost the diagnosis
         found = ()
     return found or tuple(Remedy(message=advice) for advice in section(cause.id, "Fix"))
@@ -653,7 +653,7 @@ def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
 def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
     """Return whether no client felt what a finding explains: a few gave up impatiently, or another attempt made each good."""
     found = here.logs.tallies if here.logs and finding.target is not None else ()
-    tallies = [tally for tally in found if tally.target == finding.target and is_failure(tally)]
+    tallies = [tally for tally in found if tally.target == finding.target and tally.is_failure]
     gave_up = [tally for tally in tallies if tally.symptom is Symptom.CLIENT_CLOSED]
     retried = [tally for tally in tallies if tally.hidden >= tally.count or _is_of_another_attempt(tally)]
     if not tallies or len(gave_up) + len(retried) < len(tallies) or (gave_up and not is_impatience(here, finding.target)):

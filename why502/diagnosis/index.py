@@ -15,7 +15,7 @@ from why502 import registry
 from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import Matcher, of_proxy
 from why502.model.config import Peer, Position, Route, Upstream
-from why502.model.logs import NOTICES, PathTraffic, Phase, Symptom, Tally, TargetTraffic
+from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
@@ -54,16 +54,6 @@ OF_APACHE = OF_CADDY | {
     Symptom.MODULE_MISSING,
     Symptom.SCRIPT_NOT_FOUND,
 }
-
-
-def is_failure(tally: Tally) -> bool:
-    """Return whether a tally is of failures of the way to a backend."""
-    return tally.proxy is not None and tally.symptom not in NOTICES and not tally.is_notice and not is_passed_on(tally)
-
-
-def is_passed_on(tally: Tally) -> bool:
-    """Return whether a tally is of 500s of the application's own: they pass like any other answer."""
-    return tally.symptom is Symptom.UPSTREAM_STATUS and tally.status == 500
 
 
 def serving(snapshot: Snapshot) -> str:
@@ -110,7 +100,7 @@ def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
     these happen everywhere.
     """
     spared = made_good(snapshot)
-    found = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally))
+    found = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.is_failure)
     return tuple(
         tally
         for tally in found
@@ -163,7 +153,7 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
                 spare.update(found)
             elif peer.target is not None:
                 needed.update((peer.target, *found))
-    failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if is_failure(tally)}
+    failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.is_failure}
     return frozenset(spare - needed - failed) | unheard_of
 
 
@@ -177,7 +167,7 @@ def made_good(snapshot: Snapshot) -> frozenset[Target]:
     if logs is None or not logs.has_access:
         return frozenset()
     failures: dict[Target, list[Tally]] = {}
-    for tally in filter(is_failure, logs.tallies):
+    for tally in (each for each in logs.tallies if each.is_failure):
         if tally.target is not None:
             failures.setdefault(tally.target, []).append(tally)
     refused = {target for target, told in failures.items() if all(each.symptom is Symptom.CONNECT_REFUSED for each in told)}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, is_failure, merged, takes
+from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, merged, takes
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
 from why502.model.logs import Symptom, Tally, TargetTraffic
@@ -69,6 +69,7 @@ class Place:
     target: Target | None = None
     offline: bool = False
     index: Joins | None = None  # of `here`, where several cases share it
+    only: Route | None = None  # the one route to look at, of those that lead to the target
 
     @cached_property
     def joins(self) -> Joins:
@@ -92,6 +93,8 @@ class Place:
     @cached_property
     def routes(self) -> tuple[Route, ...]:
         """The routes that lead to the target (all routes, for the proxy's own case)."""
+        if self.only is not None:
+            return (self.only,)
         if self.target is None:
             return self.joins.routes
         named = () if self.here.names is not None else self.joins.routes_by_name.get(self.target.port, ())
@@ -119,11 +122,7 @@ class Place:
         if not self.routes:
             return None
         servers = {tally.server: tally.count for tally in sorted(self.tallies, key=lambda x: x.count)}
-        taken: Counter[Position | None] = Counter()
-        if len(self.routes) > 1:
-            for tally in self.failures:
-                for request, count in tally.requests:
-                    taken.update(dict.fromkeys((route.at for route in self.joins.taken(request, tally.server)), count))
+        taken = self.failures_of
         if not taken and not any(servers):
             return self.routes[0]
         return max(
@@ -133,6 +132,16 @@ class Place:
                 max((servers.get(name, 0) for name in (route.server, *route.server_names)), default=0),
             ),
         )
+
+    @cached_property
+    def failures_of(self) -> Counter[Position | None]:
+        """How many requests failed on each route, by its place; nothing where the target has only one."""
+        taken: Counter[Position | None] = Counter()
+        if len(self.routes) > 1:
+            for tally in self.failures:
+                for request, count in tally.requests:
+                    taken.update(dict.fromkeys((route.at for route in self.joins.taken(request, tally.server)), count))
+        return taken
 
     @cached_property
     def peer(self) -> Peer | None:
@@ -537,7 +546,7 @@ class Place:
     @cached_property
     def failures(self) -> tuple[Tally, ...]:
         """The tallies of gateways, without what is no failure by itself."""
-        return tuple(filter(is_failure, self.tallies))
+        return tuple(tally for tally in self.tallies if tally.is_failure)
 
     @cached_property
     def first_failure(self) -> datetime | None:

@@ -25,11 +25,12 @@ _NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
 class Phase(StrEnum):
-    """The progress of a fix. PLANNED to LOADED are unfinished."""
+    """The progress of a fix. PLANNED to REVERTING are unfinished."""
 
     PLANNED = "planned"  # backups lie there, files may be written
     WRITTEN = "written"  # every file is written
     LOADED = "loaded"  # every command ran
+    REVERTING = "reverting"  # files are being put back; those that are may not be loaded yet
     KEPT = "kept"
     REVERTED = "reverted"
 
@@ -62,10 +63,12 @@ class Entry(Value, frozen=True, kw_only=True):
     test: tuple[str, ...] = ()  # the proxy's own test of its configuration
     master: Master = Master()
     config: str = ""  # its main configuration file
+    unit: str = ""  # the unit of its service manager
     before: tuple[Asked, ...] = ()  # how the requests went that show whether it helps
     seen: tuple[str, ...] = ()  # the failures that are to be repaired, as error_log.news() names them
     logs: tuple[Mark, ...] = ()  # the proxy's error logs, as long as they were
     reverts_at: datetime | None = None  # a time limit set by the user
+    failing: tuple[str, ...] = ()  # what it was to repair and fails all the same, once it is kept
     left: tuple[str, ...] = ()  # what could not be taken back
 
     @property
@@ -73,21 +76,57 @@ class Entry(Value, frozen=True, kw_only=True):
         """True while it is neither kept nor reverted."""
         return self.phase not in (Phase.KEPT, Phase.REVERTED)
 
+    @property
+    def is_stuck(self) -> bool:
+        """True if its files are restored, but what runs could not be made to load them: a later revert tries again."""
+        return self.phase is Phase.REVERTING and bool(self.left)
+
+    @property
+    def kind(self) -> str:
+        """Return what it is called: "fix" or "mitigation"."""
+        return "mitigation" if self.lever else "fix"
+
+
+def usual_directory() -> Path:
+    """Return where the journal lies unless the user says otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/why502")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "why502"
+
 
 def directory(path: str | None = None) -> Path:
-    """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root,
-    else XDG's state directory.
+    """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's
+    state directory.
     """
-    if path:
-        where = Path(path)
-    elif os.geteuid() == 0:
-        where = Path("/var/lib/why502")
-    else:
-        where = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "why502"
+    where = Path(path) if path else usual_directory()
     try:
         return Path(output.directory(str(where)))
     except Why502Error as error:
         raise Why502Error(error.message, "Give another directory with --state that belongs to you.") from error
+
+
+def known_directory(path: str | None = None) -> Path | None:
+    """Return the directory of the journal without making it; None where there is none that this user can read."""
+    try:
+        where = usual_directory() if path is None else Path(path)
+        return where if where.is_dir() and os.access(where, os.R_OK | os.X_OK) else None
+    except (OSError, RuntimeError):  # no home directory
+        return None
+
+
+def is_locked(where: Path) -> bool:
+    """Return whether a run works with this journal just now."""
+    try:
+        handle = os.open(where / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextlib.contextmanager

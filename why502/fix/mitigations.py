@@ -245,7 +245,10 @@ def _group(snapshot: Snapshot, name: str) -> tuple[Proxy, Upstream]:
 
 def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
     if not proxy.is_running:
-        raise Why502Error(f"{proxy.kind} with {proxy.config} is not running", "Start it first: why502 fix proxy-not-running")
+        raise Why502Error(
+            f"{proxy.kind} with {proxy.config} is not running",
+            "Start it first; `why502 diagnose` names what keeps it from running.",
+        )
     return Plan(
         cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes),
         runs=reload(proxy), proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+import msgspec
 
 from why502.diagnosis.causes import CAUSES
+from why502.diagnosis.index import Joins
 from why502.fix import refused_configuration
 from why502.model.base import Value
 from why502.model.config import Position
@@ -27,9 +31,8 @@ class NothingToDo(Why502Error):
 
 
 class Plan(Value, frozen=True, kw_only=True):
-    """The steps for one finding or one mitigation.
-
-    `warnings` are for the person who decides; `at` is the position of the route.
+    """The steps for one cause or one mitigation. `warnings` are for the person who decides; `at` is the position of its
+    first route.
     """
 
     cause: str
@@ -40,10 +43,12 @@ class Plan(Value, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     proxy: Proxy | None = None
     at: Position | None = None
+    places: tuple[Position, ...] = ()  # of all routes that its failure concerns
     seen: tuple[str, ...] = ()  # the failures of its target in the logs: "symptom of target"
     warnings: tuple[str, ...] = ()
     is_safe: bool = False
-    target: Target | None = None
+    targets: tuple[Target | None, ...] = ()
+    is_ongoing: bool = False  # whether it failed when the plan was made
 
     @property
     def is_apart(self) -> bool:
@@ -100,7 +105,49 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
         raise NothingToDo(f"the failure is resolved: {found[0].message}", _helps(found[0]))
     if not made:
         raise _hopeless(found[0], is_named=cause is not None)
-    return tuple(made.values())[:MOST]
+    return _with_all(tuple(made.values()))[:MOST]
+
+
+def _with_all(plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    """Return the plans, before them one that repairs everything of the leading cause at once where it has several targets."""
+    first, *rest = plans
+    parts, seen = [first], set(first.targets)
+    for plan in rest:
+        is_same = (plan.cause, plan.proxy) == (first.cause, first.proxy) and not seen & set(plan.targets)
+        if is_same and not any(refused_configuration.overlap(plan.edits, part.edits) for part in parts):
+            parts.append(plan)
+            seen |= set(plan.targets)
+    if len(parts) == 1:
+        return plans
+    whole = msgspec.structs.replace(
+        first,
+        message=" ".join(dict.fromkeys(part.message for part in parts)),
+        remedy="; ".join(dict.fromkeys(part.remedy for part in parts)),
+        edits=tuple(edit for part in parts for edit in part.edits),
+        runs=_in_order(run for part in parts for run in part.runs),
+        places=tuple(dict.fromkeys(place for part in parts for place in part.places)),
+        seen=tuple(dict.fromkeys(name for part in parts for name in part.seen)),
+        warnings=tuple(dict.fromkeys(text for part in parts for text in part.warnings)),
+        is_safe=all(part.is_safe for part in parts),
+        targets=tuple(target for part in parts for target in part.targets),
+        is_ongoing=any(part.is_ongoing for part in parts),
+    )
+    return whole, *plans
+
+
+def _in_order(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Return each command once, those that make something load the files after all others."""
+    found = list(dict.fromkeys(runs))
+    return tuple(sorted(found, key=lambda run: run.argv[-2:] == ("-s", "reload")))
+
+
+def _places(finding: Finding, snapshot: Snapshot) -> tuple[Position, ...]:
+    """Return where the routes stand that a failure concerns: its own, and all that lead to its target; () for all there are."""
+    own = [finding.place.at] if finding.place and finding.place.at else []
+    if finding.target is None or not own:
+        return tuple(own)
+    routes = Joins(snapshot).routes_to(finding.target)
+    return tuple(dict.fromkeys([*own, *(route.at for route in routes if route.at)]))
 
 
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
@@ -144,6 +191,7 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
         runs=tuple(step for step in remedy.steps if isinstance(step, Run)),
         proxy=proxy,
         at=finding.place.at if finding.place else None,
+        places=_places(finding, snapshot),
         seen=tuple(
             f"{tally.symptom.value} of {tally.target}" if tally.target else tally.symptom.value
             for tally in (snapshot.logs.tallies if snapshot.logs else ())
@@ -151,7 +199,8 @@ def _of(finding: Finding, remedy: Remedy, snapshot: Snapshot) -> Plan:
         ),
         warnings=warnings(edits, proxy),
         is_safe=remedy.safe,
-        target=finding.target,
+        targets=(finding.target,),
+        is_ongoing=finding.ongoing,
     )
 
 

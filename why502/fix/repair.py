@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from why502.diagnosis.causes import CAUSES
-from why502.fix import error_log, guard, transaction, verify
+from why502.diagnosis.engine import diagnose as think
+from why502.fix import error_log, guard, proxy_lock, transaction, verify
 from why502.fix.containers import instead
 from why502.fix.error_log import Mark
 from why502.fix.journal import Entry
-from why502.fix.plan import Plan
-from why502.fix.transaction import Progress, Verify
+from why502.fix.plan import NothingToDo, Plan
+from why502.fix.reversal import AsBefore, Progress
+from why502.fix.transaction import Verify
+from why502.fix.verify import Asked
 from why502.host.base import Host
 from why502.host.nowhere import NowhereHost
 from why502.model.errors import Why502Error
+from why502.model.finding import ASSERTED
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
 
@@ -50,20 +54,54 @@ def repair(
     *,
     urls: Iterable[str] = (),
     reverts_at: datetime | None = None,
+    look_again: Callable[[], Snapshot] | None = None,
 ) -> Entry:
     """Carry a plan out and return its entry, kept, or reverted where it did not help. The caller holds the lock of `where`.
 
-    Raises NotApplied where this plan cannot be carried out, Why502Error where none can.
+    `look_again` returns a fresh snapshot. Raises NothingToDo where the failure is over by now, NotApplied where this plan
+    cannot be
+    carried out, Why502Error where none can.
     """
     allowed(plan, host)
-    transaction.settled(where)
-    wanted = tuple(verify.requests(snapshot, plan.at, plan.proxy, urls))
-    progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
-    before = verify.ask(host, wanted)
-    try:
-        return transaction.apply(plan, where, now, before, verifier(host), progress, reverts_at=reverts_at)
-    except Why502Error as error:
-        raise NotApplied(error.message, error.hint) from error
+    with proxy_lock.hold(plan.proxy.config if plan.proxy else "", where):
+        transaction.settled(where)
+        wanted = tuple(verify.requests(snapshot, plan.places or ((plan.at,) if plan.at else ()), plan.proxy, urls))
+        progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
+        before = verify.ask(host, wanted)
+        if look_again is not None and _may_be_over(plan, before) and _is_over(plan, look_again()):
+            raise NothingToDo(
+                f"recovered meanwhile: no request that {plan.cause} concerns fails any more",
+                "Nothing was changed. See `why502 diagnose`.",
+            )
+        try:
+            return transaction.apply(
+                plan, where, now, before, verifier(host), progress, reverts_at=reverts_at, as_before=witness(host)
+            )
+        except Why502Error as error:
+            raise NotApplied(error.message, error.hint) from error
+
+
+def _may_be_over(plan: Plan, before: tuple[Asked, ...]) -> bool:
+    """Return whether a plan is for a failure that no request shows now, though it was there; or would interrupt what works."""
+    is_interrupting = any("restart" in run.argv for run in plan.runs)
+    return (plan.is_ongoing or is_interrupting) and not any(asked.is_failed and asked.concerns for asked in before)
+
+
+def _is_over(plan: Plan, snapshot: Snapshot) -> bool:
+    return not any(
+        finding.ongoing and finding.confidence >= ASSERTED and finding.cause == plan.cause and finding.target in plan.targets
+        for finding in think(snapshot).findings
+    )
+
+
+def witness(host: Host) -> AsBefore:
+    """Return what tells, once a change was taken back, which request that worked before it fails now."""
+
+    def complaint_of(entry: Entry) -> str:
+        harm = verify.harmed(zip(entry.before, verify.again(host, entry.before), strict=True))
+        return harm.message if harm else ""
+
+    return complaint_of
 
 
 def verifier(host: Host) -> Verify:

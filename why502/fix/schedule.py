@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from why502.fix import commands, disk
 from why502.fix.journal import Entry
 from why502.model.errors import Why502Error
 
+AGAIN_S = 300  # after an attempt that failed
+READY = "waiting"  # what the waiting process writes once it runs
+READY_S = 30.0
 UNITS = Path("/etc/systemd/system")
 TIMER = """\
 [Unit]
@@ -24,6 +28,7 @@ Description=why502: revert mitigation {id}
 
 [Timer]
 OnCalendar={at} UTC
+OnUnitInactiveSec={again_s}
 Persistent=true
 AccuracySec=1s
 
@@ -33,6 +38,7 @@ WantedBy=timers.target
 SERVICE = """\
 [Unit]
 Description=why502: revert mitigation {id}
+After=network.target {unit}
 
 [Service]
 Type=oneshot
@@ -45,33 +51,49 @@ def has_systemd() -> bool:
     return Path("/run/systemd/system").is_dir() and os.geteuid() == 0 and os.access(UNITS, os.W_OK)
 
 
-def begin(entry: Entry, where: Path, now: datetime) -> str:
-    """Schedule the end of a mitigation; return who will revert it, as text. Raises Why502Error."""
+def begin(entry: Entry, where: Path) -> str:
+    """Schedule the end of a mitigation; return who will revert it, as text. Raises Why502Error where nothing will."""
     argv = (sys.executable, "-m", "why502", "mitigate", "expire", "--state", str(where))
-    if has_systemd():
-        timer, service = _units(entry)
-        # Timers have whole seconds: the next one after the end. One that lies in the past when it is enabled would never come.
-        at = f"{max(entry.reverts_at or now, now + timedelta(seconds=2)) + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}"
-        quoted = " ".join(
-            '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"' for word in argv
-        )
-        disk.keep(str(service), SERVICE.format(id=entry.id, command=quoted).encode(), 0o644)
-        disk.keep(str(timer), TIMER.format(id=entry.id, at=at).encode(), 0o644)
-        try:
-            for order in (("daemon-reload",), ("enable", "--now", timer.name)):
-                commands.execute(("systemctl", *order), entry.master)
-        except Why502Error:
-            cancel(entry)
-            raise
-        return f"systemd's {timer.name}, also after a reboot"
-    subprocess.Popen(
-        (*argv, "--wait"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
+    if not has_systemd():
+        return _begin_process(argv)
+    try:
+        return _begin_timer(argv, entry)
+    except Why502Error as error:
+        cancel(entry)
+        return f"{_begin_process(argv)} (a timer was not possible: {error.message})"
+
+
+def _begin_timer(argv: tuple[str, ...], entry: Entry) -> str:
+    timer, service = _units(entry)
+    now = datetime.now(UTC)
+    # Timers have whole seconds: the next one after the end. One that lies in the past when it is enabled would never come.
+    at = f"{max(entry.reverts_at or now, now + timedelta(seconds=2)) + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}"
+    quoted = " ".join(
+        '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"' for word in argv
     )
+    disk.keep(str(service), SERVICE.format(id=entry.id, command=quoted, unit=entry.unit).encode(), 0o644)
+    disk.keep(str(timer), TIMER.format(id=entry.id, at=at, again_s=AGAIN_S).encode(), 0o644)
+    for order in (("daemon-reload",), ("enable", "--now", timer.name)):
+        commands.execute(("systemctl", *order), entry.master)
+    return f"systemd's {timer.name}, also after a reboot"
+
+
+def _begin_process(argv: tuple[str, ...]) -> str:
+    """Start the process that waits; return once it does. Raises Why502Error."""
+    hint = "Without --for, revert it yourself: why502 mitigate undo."
+    try:
+        process = subprocess.Popen(
+            (*argv, "--wait"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise Why502Error(f"{argv[0]}: {(error.strerror or str(error)).lower()}", hint) from error
+    assert process.stdout
+    with process.stdout as answer, selectors.DefaultSelector() as ready:
+        ready.register(answer, selectors.EVENT_READ)
+        if not ready.select(READY_S) or answer.readline().strip() != READY.encode():
+            process.kill()
+            raise Why502Error("the process that would revert it at its time did not start", hint)
     return "a waiting process; after a reboot the next `why502 mitigate`"
 
 

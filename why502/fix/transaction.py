@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,11 +13,12 @@ import msgspec
 from why502.config import edit
 from why502.config.tree import content as bytes_of
 from why502.diagnosis.causes import CAUSES
-from why502.fix import commands, disk, error_log, guard, journal, merge
+from why502.fix import commands, disk, error_log, guard, journal, reversal, schedule, signals
 from why502.fix.commands import Master
 from why502.fix.journal import Change, Entry, Phase
 from why502.fix.permissions import exact
 from why502.fix.plan import Plan
+from why502.fix.reversal import AsBefore, Progress, is_load
 from why502.fix.verify import Asked, Verdict
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit
@@ -29,9 +28,6 @@ Verify = Callable[[Entry], Verdict]
 
 
 START_S = 20.0  # for a service that was started, or a queue that must drain
-# Where an undo must not stand in the reverse order: systemd reads the old files before anything is restarted with them,
-# and labels are given anew when their rule is gone.
-_FIRST = {("systemctl", "daemon-reload"): -1, ("restorecon",): 1}
 _AT_ONCE = ("chown", "chgrp", "chmod", "setfacl", "setsebool", "semanage", "restorecon")  # their effect is there when they end
 
 
@@ -45,14 +41,6 @@ def patience_s(entry: Entry) -> float:
     return START_S if others or is_started else 0.0
 
 
-@dataclass(slots=True)
-class Progress:
-    """Hooks of a run: `say` reports progress; `at` is called before and after each lasting change."""
-
-    say: Callable[[str], None] = lambda _: None
-    at: Callable[[str], None] = lambda _: None
-
-
 def apply(
     plan: Plan,
     where: Path,
@@ -62,10 +50,11 @@ def apply(
     progress: Progress,
     *,
     reverts_at: datetime | None = None,
+    as_before: AsBefore = lambda _: "",
 ) -> Entry:
     """Carry out a plan and return its entry, KEPT or REVERTED. Raises Why502Error where nothing was changed.
 
-    `before` is how the requests went that `verify` will ask again.
+    `before` is how the requests went that `verify` will ask again, and `as_before` where everything was rolled back.
     """
     settled(where)
     journal.sweep(where)
@@ -77,6 +66,7 @@ def apply(
     entry = Entry(
         id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, message=plan.remedy, phase=Phase.PLANNED,
         changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
+        unit=proxy.unit if proxy else "",
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
         before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
@@ -91,46 +81,55 @@ def apply(
     progress.at("before journal")
     journal.save(where, entry)
     progress.at("planned")
-    return _go_on(where, entry, verify, progress)
+    return _go_on(where, entry, verify, progress, as_before)
 
 
 def settled(where: Path) -> None:
-    """Raise Why502Error where an earlier fix was interrupted: it must be finished or taken back first."""
-    if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished]:
+    """Raise Why502Error where an earlier change was interrupted: it must be finished or taken back first."""
+    if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished and not entry.is_stuck]:
+        last = unfinished[-1]
+        undo = f"why502 mitigate undo {last.id}" if last.lever else "why502 fix --undo"
         raise Why502Error(
-            f"an earlier fix ({unfinished[-1].id}) was interrupted",
-            "Finish it with `why502 fix --resume`, or undo it with `why502 fix --undo`.",
+            f"an earlier {last.kind} ({last.id}) was interrupted",
+            f"Finish it with `why502 fix --resume`, or undo it with `{undo}`.",
         )
 
 
-def resume(where: Path, entry: Entry, verify: Verify, progress: Progress) -> Entry:
-    """Finish an interrupted fix. Raises Why502Error."""
-    return _go_on(where, entry, verify, progress)
+def resume(where: Path, entry: Entry, verify: Verify, progress: Progress, as_before: AsBefore = lambda _: "") -> Entry:
+    """Finish what was interrupted: a fix, or its way back. Raises Why502Error."""
+    if entry.phase is Phase.REVERTING:
+        return reversal.revert(where, entry, progress, as_before)
+    return _go_on(where, entry, verify, progress, as_before)
 
 
-def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress) -> Entry:
+def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress, as_before: AsBefore) -> Entry:
     try:
+        if entry.reverts_at is not None:  # first of all: else an interruption would leave a mitigation without its end
+            progress.say(f"will be reverted by {schedule.begin(entry, where)}")
+            progress.at("end arranged")
         entry = _write(where, entry, progress)
         entry = _run(where, entry, progress)
         verdict = verify(entry)
     except BaseException as error:  # also Ctrl-C, and a bug of ours
         reason = error.message if isinstance(error, Why502Error) else "interrupted"
         progress.say(f"{reason}; rolling everything back")
-        reverted = _revert_now(where, entry, progress)
+        reverted = _revert_now(where, entry, progress, as_before)
         if isinstance(error, Why502Error):
             raise Why502Error(f"{error.message}; {_outcome(reverted)}", error.hint) from error
         raise
     progress.say(verdict.message)
     if not verdict.helps:
         progress.say("rolling everything back")
-        return _revert_now(where, entry, progress)
+        return _revert_now(where, entry, progress, as_before)
+    entry = msgspec.structs.replace(entry, failing=verdict.failing)
     return _save(where, entry, progress, phase=Phase.KEPT)
 
 
-def _revert_now(where: Path, entry: Entry, progress: Progress) -> Entry:
+def _revert_now(where: Path, entry: Entry, progress: Progress, as_before: AsBefore) -> Entry:
     """Roll back what the journal records: it may be ahead of `entry`."""
-    newest = next((known for known in journal.entries(where) if known.id == entry.id), entry)
-    return revert(where, newest, progress)
+    with signals.held():
+        newest = next((known for known in journal.entries(where) if known.id == entry.id), entry)
+        return reversal.revert(where, newest, progress, as_before)
 
 
 def _outcome(entry: Entry) -> str:
@@ -155,80 +154,16 @@ def _write(where: Path, entry: Entry, progress: Progress) -> Entry:
 
 
 def _run(where: Path, entry: Entry, progress: Progress) -> Entry:
-    if entry.phase is Phase.LOADED:
-        return entry
+    is_done = entry.phase is Phase.LOADED  # then what lies on disk is loaded again: somebody may have loaded something else since
     for number, run in enumerate(entry.runs):
+        if is_done and not is_load(run):
+            continue
         if number >= entry.ran:
             entry = _save(where, entry, progress, ran=number + 1)
         commands.execute(run.argv, entry.master, entry.began_at)
         progress.at(f"ran {number}")
         progress.say(f"ran {shlex.join(run.argv)}")
-    return _save(where, entry, progress, phase=Phase.LOADED)
-
-
-def revert(where: Path, entry: Entry, progress: Progress) -> Entry:
-    """Put every file back to the byte, take the commands back, the last one first; return the entry, REVERTED.
-
-    Where somebody changed other lines of a file since, only our change is taken out of it. Raises Why502Error where files
-    cannot be put back; `left` of the entry says what else could not be.
-    """
-    for number, change in reversed(list(enumerate(entry.changes))):
-        _restore(where, entry, number, change, progress)
-    left = []
-    ran = [run for run in reversed(entry.runs[: entry.ran]) if run.undo]
-    for run in sorted(ran, key=lambda run: _FIRST.get(run.undo[0:2], _FIRST.get(run.undo[0:1], 0))):
-        try:
-            commands.execute(run.undo, entry.master, entry.began_at)
-            progress.say(f"ran {shlex.join(run.undo)}")
-        except Why502Error as error:
-            left.append(error.message)
-            progress.say(error.message)
-    return _save(where, msgspec.structs.replace(entry, left=tuple(left)), progress, phase=Phase.REVERTED)
-
-
-def _restore(where: Path, entry: Entry, number: int, change: Change, progress: Progress) -> None:
-    with contextlib.suppress(OSError, Why502Error):
-        guard.file(change.real)
-        os.unlink(disk.temporary(change.real))
-    now = disk.digest_of(change.real)
-    if now == change.before:
-        return
-    guard.file(change.real)
-    progress.at(f"before restore {number}")
-    if change.before == disk.ABSENT:
-        if now != change.after:
-            raise Why502Error(f"{change.file} has since been changed", "It was not touched. Remove it manually.")
-        disk.remove(change.real)
-        if change.directory:
-            with contextlib.suppress(OSError):  # somebody else has put something into it
-                os.rmdir(change.directory)
-    else:
-        old = journal.content(where, entry, number, is_new=False)
-        if now != change.after:
-            old = _without(where, entry, number, change)
-        disk.replace(change.real, old, now)
-    progress.at(f"restored {number}")
-    progress.say(f"restored {change.file}")
-
-
-def _without(where: Path, entry: Entry, number: int, change: Change) -> bytes:
-    """Return a file that was changed since, without our change.
-
-    Raises Why502Error where that cannot be told apart, or is invalid.
-    """
-    old, new = (journal.content(where, entry, number, is_new=is_new) for is_new in (False, True))
-    merged = merge.without(old, new, disk.read(change.real))
-    kept = journal.contents_path(where, entry.id, number, is_new=False)
-    hint = f"It was not touched; its old content is {kept}."
-    if merged is None:
-        raise Why502Error(f"{change.file} has since been changed in the same lines", hint)
-    trial = f"{kept}.trial"
-    disk.keep(trial, merged)
-    complaint = commands.check(entry.test, (trial, change.real))
-    os.unlink(trial)
-    if complaint:
-        raise Why502Error(f"{change.file} has since been changed; without this fix it fails its test: {complaint}", hint)
-    return merged
+    return entry if is_done else _save(where, entry, progress, phase=Phase.LOADED)
 
 
 def _save(where: Path, entry: Entry, progress: Progress, *, phase: Phase | None = None, ran: int | None = None) -> Entry:

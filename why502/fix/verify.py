@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import msgspec
 
@@ -25,8 +28,11 @@ MOST = 96
 AT_ONCE = 4  # few: the proxy may be short of connections
 ANSWER_S = 10.0
 LONGEST_S = 130.0  # where the proxy's own timer is what fails
+LIMITS = ("limit_req", "limit_conn")
+CACHING = ("proxy", "fastcgi", "uwsgi", "scgi")
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 SERVER_ERROR = 500
+PAUSES_S = (1.2, 3.0, 7.0)  # before what the proxy's own limit refused is asked again: 10 a minute is one in 6 s
 # What a server says to a client that speaks another protocol, or names another server: no cure for a failure.
 MISDIRECTED = ("400", "421", "497")
 
@@ -38,6 +44,20 @@ class Asked(Value, frozen=True, kw_only=True):
     is_failed: bool
     how: str
     concerns: bool = False
+    limits: tuple[int, ...] = ()  # the statuses that the proxy's own limits answer there
+    is_limited: bool = False  # one of them refused it, again and again: that tells nothing of the backend
+    is_cached: bool = False  # the proxy keeps answers there: each of ours asks for another, by its query
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One request that is to be sent: whether it belongs to the route that is being fixed, and how often it is sent."""
+
+    request: Request
+    concerns: bool = False
+    times: int = 1
+    limits: tuple[int, ...] = ()
+    is_cached: bool = False
 
 
 class Verdict(Value, frozen=True, kw_only=True):
@@ -45,31 +65,42 @@ class Verdict(Value, frozen=True, kw_only=True):
 
     helps: bool
     message: str
+    failing: tuple[str, ...] = ()  # where it helps: the addresses of what it was to repair and that fail all the same
 
 
 def requests(
-    snapshot: Snapshot, at: Position | None, proxy: Proxy | None = None, urls: Iterable[str] = ()
-) -> Iterator[tuple[Request, bool, int]]:
-    """Yield what to ask: a request, whether it concerns the route at that place (None: all), and how often to ask it.
+    snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | None = None, urls: Iterable[str] = ()
+) -> Iterator[Wanted]:
+    """Yield what to ask, what concerns a route at these places (none: all of them) first.
 
     Of a route those that failed and may be repeated (GET and HEAD that had no query, and did not cause their failure themselves),
-    else one of its location. A group with several peers is asked more often, so that each of them gets its turn. `proxy` may be
-    one that is to be started. Raises Why502Error for a URL that leads to no proxy.
+    else one of its location. A group with several peers is asked more often, so that each of them gets its turn; where the
+    proxy limits
+    how often, once. `proxy` may be one that is to be started. Raises Why502Error for a URL that leads to no proxy.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
-    found: dict[tuple[object, ...], tuple[Request, bool, int]] = {}
+    found: dict[tuple[object, ...], Wanted] = {}
     for url in urls:
         request = of_url(url, running)
-        found[_key(request)] = (request, True, 1)
+        found[_key(request)] = Wanted(request, concerns=True)
     every = [route for x in running for route in x.routes]
-    for route in sorted(every, key=lambda route: at is not None and route.at != at)[:ROUTES]:
-        concerns = at is None or route.at == at
-        times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 else 1
+    for route in sorted(every, key=lambda route: bool(places) and route.at not in places)[:ROUTES]:
+        limits = tuple(dict.fromkeys(route.limit_status(name) for name in LIMITS if route.setting(name)))
+        times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 and not limits else 1
         for request in _of(route, snapshot):
-            key = _key(request)
-            known = found.get(key)
-            found[key] = (request, concerns or bool(known and known[1]), max(times, known[2] if known else 1))
+            known = found.get(_key(request))
+            found[_key(request)] = Wanted(
+                request,
+                concerns=not places or route.at in places or bool(known and known.concerns),
+                times=max(times, known.times if known else 1),
+                limits=limits,
+                is_cached=_keeps_answers(route),
+            )
     yield from list(found.values())[:MOST]
+
+
+def _keeps_answers(route: Route) -> bool:
+    return any((found := route.setting(f"{name}_cache")) and found.args[:1] not in ((), ("off",)) for name in CACHING)
 
 
 def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
@@ -98,51 +129,91 @@ def _key(request: Request) -> tuple[object, ...]:
     return (request.target, request.method, request.url)
 
 
-def ask(host: Host, wanted: Iterable[tuple[Request, bool, int]]) -> tuple[Asked, ...]:
+def ask(host: Host, wanted: Iterable[Wanted]) -> tuple[Asked, ...]:
     """Return how each request went; asked several times, it failed where one of them did."""
+    every = list(wanted)
+    limited = [item for item in every if item.limits]
 
-    def one(item: tuple[Request, bool, int]) -> Asked:
-        request, concerns, times = item
-        asked = _asked(host, request, concerns=concerns)
-        for _ in range(times - 1):
-            asked = asked if asked.is_failed else _asked(host, request, concerns=concerns)
+    def one(item: Wanted) -> Asked:
+        asked = _asked(host, item)
+        for _ in range(item.times - 1):
+            asked = asked if asked.is_failed else _asked(host, item)
         return asked
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ask") as pool:
-        return tuple(pool.map(one, wanted))
+        slow = pool.submit(lambda: {id(item): one(item) for item in limited})  # one after the other
+        fast = {id(item): pool.submit(one, item) for item in every if not item.limits}
+        done = slow.result() | {key: future.result() for key, future in fast.items()}
+    return tuple(done[id(item)] for item in every)
 
 
-def again(host: Host, before: Sequence[Asked], times: Sequence[int] = ()) -> tuple[Asked, ...]:
+def again(host: Host, before: Sequence[Asked]) -> tuple[Asked, ...]:
     """Return how the same requests go now, in the same order. One that only now fails is given a second chance."""
-    counts = times or [4 if asked.is_failed else 1 for asked in before]
-    after = ask(host, [(asked.request, asked.concerns, count) for asked, count in zip(before, counts, strict=True)])
+    wanted = [
+        Wanted(
+            old.request,
+            concerns=old.concerns,
+            times=4 if old.is_failed and not old.limits else 1,
+            limits=old.limits,
+            is_cached=old.is_cached,
+        )
+        for old in before
+    ]
+    after = ask(host, wanted)
     return tuple(
-        _asked(host, new.request, concerns=new.concerns) if new.is_failed and not old.is_failed else new
-        for old, new in zip(before, after, strict=True)
+        _asked(host, item) if new.is_failed and not old.is_failed else new
+        for old, new, item in zip(before, after, wanted, strict=True)
     )
 
 
-def _asked(host: Host, request: Request, *, concerns: bool) -> Asked:
+def _asked(host: Host, item: Wanted) -> Asked:
+    """Return how a request went. Refused by the proxy's own limit, it is sent again, later and later."""
+    for pause_s in PAUSES_S if item.limits else ():
+        asked = _asked_once(host, item)
+        if not asked.is_limited:
+            return asked
+        time.sleep(pause_s)  # until the limit lets it through: nothing tells when
+    return _asked_once(host, item)
+
+
+def _asked_once(host: Host, item: Wanted) -> Asked:
+    request = _uncached(item.request) if item.is_cached else item.request
+    asked = Asked(
+        request=item.request,
+        is_failed=True,
+        how="no answer",
+        concerns=item.concerns,
+        limits=item.limits,
+        is_cached=item.is_cached,
+    )
     try:
         found = probe(host, request)
     except HostError as error:
-        return Asked(request=request, is_failed=True, how=error.reason, concerns=concerns)
-    is_failed = found.symptom is not None or (found.status or 0) >= SERVER_ERROR
+        return msgspec.structs.replace(asked, how=error.reason)
+    is_limited = found.status in item.limits
+    is_failed = (found.symptom is not None or (found.status or 0) >= SERVER_ERROR) and not is_limited
     how = str(found.status) if found.status else (found.symptom.value if found.symptom else "no answer")
-    return Asked(request=request, is_failed=is_failed, how=how, concerns=concerns)
+    return msgspec.structs.replace(asked, is_failed=is_failed, is_limited=is_limited, how=how)
+
+
+def _uncached(request: Request) -> Request:
+    """Return the request with a query that no answer is kept for."""
+    mark = f"{'&' if '?' in request.path else '?'}why502={secrets.token_hex(4)}"
+    return msgspec.structs.replace(request, path=request.path + mark)
 
 
 def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     """Return whether a change helps: no request fails that did not, and of the failing ones of its route one is healed."""
-    pairs = list(zip(before, after, strict=True))
+    pairs = [(old, new) for old, new in zip(before, after, strict=True) if not (old.is_limited or new.is_limited)]
     if harm := harmed(pairs):
         return harm
     failing = [(old, new) for old, new in pairs if old.is_failed]
     concerned = [(old, new) for old, new in failing if old.concerns] or failing
     if not pairs:
+        why = "the proxy's own limits refuse our requests" if before else "no request can be sent to that proxy from here"
         return Verdict(
             helps=True,
-            message="no request can be sent to that proxy from here; the result cannot be verified, so watch live traffic",
+            message=f"{why}; the result cannot be verified, so watch live traffic",
         )
     if not concerned:
         return Verdict(
@@ -159,7 +230,8 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     still = f"; {rest[0].request.url} still fails ({rest[0].how})" if rest else ""
     others = len(pairs) - len(healed)
     same = f"; {others} other {'request is' if others == 1 else 'requests are'} unchanged" if others and not rest else ""
-    return Verdict(helps=True, message=f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}")
+    message = f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}"
+    return Verdict(helps=True, message=message, failing=tuple(f"{one.request.url} ({one.how})" for one in rest))
 
 
 def _none(count: int) -> str:
@@ -176,6 +248,6 @@ def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bo
 def harmed(pairs: Iterable[tuple[Asked, Asked]]) -> Verdict | None:
     """Return what says that a request fails that worked before; None where none does."""
     for old, new in pairs:
-        if new.is_failed and not old.is_failed:
+        if new.is_failed and not old.is_failed and not old.is_limited:
             return Verdict(helps=False, message=f"{new.request.url} answered {old.how} before and fails now ({new.how})")
     return None

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from why502.host import fd_scan, sock_diag, trust
+from why502.host import trust
 from why502.host.base import Finished, Host, Sandbox, SocketTable
 from why502.host.bounded import bounded
 from why502.host.bulk import each
@@ -29,8 +29,6 @@ from why502.host.descriptors import DescriptorHost
 from why502.host.directory import DirectoryHost, PublicHost
 from why502.host.files import READ_FLAGS, failure
 from why502.host.openat2 import without_links
-from why502.host.owner import OwnerHost
-from why502.host.sandbox_process import NO_ROOM
 from why502.host.trust import only_user, resolve, supplier
 from why502.model.errors import Denied, Expired, HostError, Missing
 from why502.model.target import Target
@@ -74,6 +72,8 @@ class LocalHost(DescriptorHost):
         """Run a program of root's on a machine that it cannot change; see `sandbox_process`. Raises HostError."""
         if os.geteuid() != 0:
             raise Denied(f"{argv[0]}: only root can test it", "run as root")
+        from why502.host.sandbox_process import NO_ROOM
+
         with trust.program(sandbox.program, sandbox.pid) as descriptor:
             order = {
                 "program": descriptor,
@@ -143,12 +143,16 @@ class LocalHost(DescriptorHost):
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
         """Return the kernel's listening sockets: of our network namespace, or of each process's."""
+        from why502.host import sock_diag
+
         return sock_diag.tables(pids, connected=connected)
 
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
     ) -> tuple[dict[int, tuple[int, ...]], int]:
         """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        from why502.host import fd_scan
+
         return fd_scan.holders(inodes, pids, timeout_s)
 
     def inside(self, root: str) -> DirectoryHost:
@@ -165,6 +169,8 @@ class LocalHost(DescriptorHost):
                 if own != 0:
                     self._users[uid] = PublicHost(self.name)
                 elif uid not in self._users:
+                    from why502.host.owner import OwnerHost
+
                     self._users[uid] = OwnerHost(uid, self.name, patience_s=self._patience_s)
         return self._users[uid]
 

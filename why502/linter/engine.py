@@ -61,6 +61,7 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
     """Return the risks of a deployment in the order of its files, each with its rule, cause and severity, and what failed."""
     found: dict[Risk, None] = {}
     gaps = []
+    astray = _astray(deployment)
     for rule in RULES.values() if chosen is None else chosen:
         try:
             risks = list(rule.looks(deployment))
@@ -68,9 +69,31 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
             gaps.append(Gap(source=f"rule {rule.id}", reason=f"it failed: {type(error).__name__}: {error}", hint="report this"))
             continue
         for risk in risks:
+            if _is_astray(risk, astray):
+                continue
             severity = risk.severity or rule.severity
             found[msgspec.structs.replace(risk, rule=rule.id, cause=risk.cause or rule.cause, severity=severity)] = None
     return tuple(sorted(found, key=_order)), tuple(gaps)
+
+
+def _astray(deployment: Deployment) -> dict[str, int]:
+    """Return, by file, where a quotation mark out of place makes the reader take strings for directives: nothing after it is
+    sure.
+    """
+    found: dict[str, int] = {}
+    for tree in deployment.configuration.trees:
+        for problem in tree.problems:
+            if (
+                problem.at
+                and problem.message.startswith(('unexpected "', "too long parameter"))
+                and problem.message[12:13] not in "{};"
+            ):
+                found.setdefault(problem.at.file, problem.at.start)
+    return found
+
+
+def _is_astray(risk: Risk, astray: dict[str, int]) -> bool:
+    return risk.at is not None and risk.at.start > astray.get(risk.at.file, risk.at.start)
 
 
 def _order(risk: Risk) -> tuple[str, int, int, str, str]:

@@ -12,14 +12,19 @@ from why502.config.configuration import Configuration
 from why502.deployment.files import Deployment
 from why502.gateways.detect import kind
 from why502.gateways.nginx.config import load, load_dump
+from why502.gateways.nginx.config.defaults import NEWEST
 from why502.gateways.nginx.config.files import Listing, Read, split_dump
 from why502.host.base import Host
+from why502.linter.templates import is_stored_link, is_template
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.file_kind import FileKind
-from why502.model.snapshot import Gap
+from why502.model.snapshot import Gap, PhpPool
 from why502.supervisors.systemd import unit_files as systemd
 
+TEMPLATE = "it is a template, not a configuration"
+UNKNOWN = (-1, -1)
+LINK = "it is a link that was stored as a file"
 MAX_FILES = 20_000
 MAX_DEPTH = 12
 PREFIXES = (
@@ -31,9 +36,15 @@ _ENDINGS = (".conf", ".nginx", ".vhost", ".inc", ".template", ".tmpl", ".site", 
 _DIRECTORIES = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
 _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
 _MAIN = re.compile(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
-_POOL = re.compile(rb"^[ \t]*(?:pm(?:\.\w+)?|listen)[ \t]*=", re.MULTILINE)
+_POOL = re.compile(rb"^[ \t]*pm(?:\.\w+)?[ \t]*=", re.MULTILINE)
+_POOL_LISTENS = re.compile(rb"^[ \t]*listen[ \t]*=", re.MULTILINE)
+_OF_FPM = re.compile(r"/(?:[^/]*fpm[^/]*|pool\.d)(?:/|$)")
+# Copies that nothing reads: of editors, package managers and people.
+_COPY = re.compile(
+    r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}|^backups?$",
+    re.IGNORECASE,
+)
 _SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
-_TEMPLATE = re.compile(rb"\{\{|\{%|<%|<\?php|^\s*#\{|\$?\{[A-Z][A-Z0-9_]+\}")
 _NGINX = re.compile(
     rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
     rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
@@ -45,6 +56,7 @@ _COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
 class Given:
     """The input of the linter. `texts`: every file by name. `shown`: the files whose findings are reported; None means all.
 
+    `unchecked`: the files that the user named and that are no configuration we check.
     `dumped`: names of files that a dump holds; what lies on this machine under such a name is another file.
     """
 
@@ -53,6 +65,7 @@ class Given:
     gaps: tuple[Gap, ...] = ()
     shown: frozenset[str] | None = None
     dumped: frozenset[str] = frozenset()
+    unchecked: tuple[str, ...] = ()
 
 
 def gather(host: Host, paths: Iterable[str], version: str = "", standard_input: bytes | None = None) -> Given:
@@ -79,6 +92,8 @@ class _Reader:
         self.gaps: list[Gap] = []
         self.seen: set[tuple[int, int]] = set()
         self.count = 0
+        self.unchecked: list[str] = []
+        self.read_files: set[tuple[int, int]] = set()  # device and inode of what configurations include
         self.around: dict[str, Configuration | None] = {}  # main configurations that were not named, by path
 
     def enter(self, path: str) -> None:
@@ -98,6 +113,8 @@ class _Reader:
             self.gaps.append(Gap(source=directory, reason=error.reason, hint=error.hint))
             return
         for name in names:
+            if name.startswith(".") or _COPY.search(name):
+                continue  # no pattern of an include fits a hidden name
             path = posixpath.join(directory, name)
             try:
                 found = self.host.stat(path)
@@ -132,31 +149,37 @@ class _Reader:
     def take(self, path: str, content: bytes, *, named: bool) -> None:
         """Classify a file. `named`: by the user; other files are skipped if they are not configuration."""
         directory = posixpath.basename(posixpath.dirname(path))
+        if b"\0" in content or is_stored_link(content):
+            if named:
+                self._leave(path, named, "it is not text" if b"\0" in content else LINK)
+            return
         if path.endswith(_UNITS) or (path.endswith(".conf") and directory.endswith(tuple(f"{unit}.d" for unit in _UNITS))):
             self.units.append(systemd.parse(content, path))
         elif split_dump(content):
             self.dumps[path] = content
             return
-        elif _POOL.search(content) and _SECTION.search(content):
+        elif _is_pool(path, content):
             self.entries.extend(php_fpm.parse(content, path))
-        elif _TEMPLATE.search(_COMMENT.sub(b"", content)):
+        elif is_template(path, content):
             if named or kind(content.decode("latin-1")) == "nginx":
-                self.gaps.append(
-                    Gap(source=path, reason="it is a template, not a configuration", hint="lint the rendered result")
-                )
+                self._leave(path, named, TEMPLATE, "lint the rendered result")
             return
         else:
             proxy = kind(content.decode("latin-1"))
             if proxy in ("haproxy", "apache"):
                 if named:
-                    self.gaps.append(
-                        Gap(source=path, reason=f"it is a {proxy} configuration; only nginx configurations are checked")
-                    )
+                    self._leave(path, named, f"it is a {proxy} configuration; only nginx configurations are checked")
                 return
             if not named and (proxy is None or not _is_nginx(content)):
                 return
             (self.mains if _MAIN.search(content) else self.fragments)[path] = content
         self.texts[path] = content.decode("utf-8", "replace")
+
+    def _leave(self, path: str, named: bool, reason: str, hint: str = "") -> None:
+        """Note that a file is not checked."""
+        self.gaps.append(Gap(source=path, reason=reason, hint=hint))
+        if named:
+            self.unchecked.append(path)
 
     def result(self) -> Given:
         """Return the deployments of all that was taken."""
@@ -164,7 +187,7 @@ class _Reader:
         shown = {unit.file for unit in self.units} | {entry.at.file for entry in self.entries}
         dumped: set[str] = set()
         for content in self.dumps.values():
-            configuration = load_dump(content, version=self.version)
+            configuration = load_dump(content, version=self.version or NEWEST)
             found.append((configuration, True, True))
             dumped |= {file.path for file in configuration.files}
         shown |= dumped
@@ -177,7 +200,7 @@ class _Reader:
             read |= files
             shown |= files
         for path, content in self.fragments.items():
-            if path in read:
+            if path in read or self._identity(path) in self.read_files - {UNKNOWN}:
                 continue
             shown.add(path)
             main = self._main_of(path)
@@ -201,14 +224,19 @@ class _Reader:
                     version=self.version,
                     is_whole=is_whole,
                     is_here=is_here,
-                    pools=php_fpm.pools(entries),
+                    pools=_pools(entries),
                     pool_entries=entries,
                     units=tuple(unit for unit in self.units if homes[unit.file] & {_main(configuration)}),
                 )
             )
         gaps = tuple(dict.fromkeys(self.gaps))
         return Given(
-            deployments=tuple(deployments), texts=self.texts, gaps=gaps, shown=frozenset(shown), dumped=frozenset(dumped)
+            deployments=tuple(deployments),
+            texts=self.texts,
+            gaps=gaps,
+            shown=frozenset(shown),
+            dumped=frozenset(dumped),
+            unchecked=tuple(self.unchecked),
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:
@@ -226,12 +254,26 @@ class _Reader:
             def read(name: str) -> bytes:
                 if name == path and content is not None:
                     return content
-                return host.read(self._known(name, lying))
+                found = host.read(self._known(name, lying))
+                if name != path:
+                    _require_configuration(name, found)
+                self.read_files.add(self._identity(name))
+                return found
 
             return read, lambda directory: host.list(self._known(directory, lying))
 
         rights = Rights(self.host, 0)  # the user named the file; what it includes is named by whoever can write it
-        return load(*reading(self.host), path, version=self.version, where=where, rights=lambda file: reading(rights.of(file)))
+        return load(
+            *reading(self.host), path, version=self.version or NEWEST, where=where, rights=lambda file: reading(rights.of(file))
+        )
+
+    def _identity(self, path: str) -> tuple[int, int]:
+        """Return what is the same for two names of one file; UNKNOWN where it cannot be told."""
+        try:
+            found = self.host.stat(path)
+        except HostError:
+            return UNKNOWN
+        return found.device, found.inode
 
     @staticmethod
     def _known(name: str, lying: set[str]) -> str:
@@ -294,6 +336,29 @@ class _Reader:
             return self._load(main, None)
         except HostError:
             return None
+
+
+def _require_configuration(path: str, content: bytes) -> None:
+    """Raise HostError where an included file is a template or a link, which nginx will not meet in this form."""
+    if is_stored_link(content):
+        raise HostError(LINK)
+    if is_template(path, content):
+        raise HostError(TEMPLATE, "lint the rendered result")
+
+
+def _is_pool(path: str, content: bytes) -> bool:
+    """Return whether a file is of PHP-FPM. Other programs have sections and `listen =`, too."""
+    if not _SECTION.search(content):
+        return False
+    return bool(_POOL.search(content) or (_POOL_LISTENS.search(content) and _OF_FPM.search(path)))
+
+
+def _pools(entries: tuple[php_fpm.Entry, ...]) -> tuple[PhpPool, ...]:
+    """Return the pools; those of each directory are of a PHP-FPM of its own (7.4 beside 8.3)."""
+    homes: dict[str, list[php_fpm.Entry]] = {}
+    for entry in entries:
+        homes.setdefault(posixpath.dirname(entry.at.file), []).append(entry)
+    return tuple(pool for found in homes.values() for pool in php_fpm.pools(found))
 
 
 def _is_nginx(content: bytes) -> bool:

@@ -8,12 +8,13 @@ from signal import Signals
 
 from why502.logs import stamps
 from why502.model.logs import ROUTINE, LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 _LIMIT = 2048  # characters of a line that are looked at and kept
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_TUPLE = re.compile(r"\(?'(?P<host>[^']*)', ?(?P<port>[0-9]{1,5})(?![0-9])")
+_COLOUR = lazy(r"\x1b\[[0-9;]*m")
+_TUPLE = lazy(r"\(?'(?P<host>[^']*)', ?(?P<port>[0-9]{1,5})(?![0-9])")
 _TEXTS = ("detail", "process", "unit", "file", "cgroup", "client", "request", "code", "level")
 _NUMBERS = {"pid": "process_pid", "errno": "errno", "line": "line", "status": "status"}
 
@@ -28,7 +29,7 @@ class Phrase:
 
     def __init__(self, mark: str, pattern: str, symptom: Symptom | None, phase: Phase = Phase.PROCESS) -> None:
         self.mark = mark
-        self.pattern = re.compile(pattern)
+        self.pattern = lazy(pattern)
         self.symptom = symptom
         self.phase = phase
 

@@ -9,16 +9,17 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from why502.model import foreign_json
+from why502.model.patterns import lazy
 from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, whole_number
 
 LIMIT = 65536  # characters of a line that are looked at
 _DEPTH = 8  # wrappers in wrappers
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\^\[\[[\d;]{0,16}m")
+_ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\^\[\[[\d;]{0,16}m")
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _SHORT = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
 _TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
 _WRAPPERS = tuple(
-    re.compile(pattern, re.ASCII)
+    lazy(pattern, re.ASCII)
     for pattern in (
         rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",  # RFC 5424
         rf"(?:<\d{{1,3}}>)?(?P<short>{_SHORT}) (?:[\w.:-]{{1,255}} )?{_TAG}",  # RFC 3164, journalctl
@@ -32,14 +33,14 @@ _WRAPPERS = tuple(
     )
 )
 _PASTED = tuple(  # what people paste with a line, or put before it
-    re.compile(pattern, re.ASCII)
+    lazy(pattern, re.ASCII)
     for pattern in (
         r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
         r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+(?=\S)",  # a time without date
         r"(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
     )
 )
-_ENTRY = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|notice|info|debug)\] \d+#\d+: ")
+_ENTRY = lazy(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|notice|info|debug)\] \d+#\d+: ")
 
 
 class Inner(NamedTuple):

@@ -16,6 +16,7 @@ import msgspec
 from why502.logs.unwrap import short_time
 from why502.model import foreign_json
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 from why502.model.times import of_epoch, of_iso, whole_number
 
 DOCKER = "docker"
@@ -35,7 +36,7 @@ _PRIORITY = r"(?:<\d{1,3}>)?"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
 _PATTERNS = {
-    name: re.compile(pattern, re.ASCII)
+    name: lazy(pattern, re.ASCII)
     for name, pattern in (
         (CRI, rf"(?P<stamp>{_ISO}) (?:stdout|stderr) [FP](?::\w{{1,20}})* ?"),
         (

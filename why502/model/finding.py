@@ -19,6 +19,7 @@ LIKELY = 4.0  # alone just above one half: the usual meaning of a line, to be re
 PROOF = 6.0
 PRIOR = -3.0
 ASSERTED = 0.5  # confidence from which a finding is an assertion
+SERVED = "clients-served"  # the check whether clients get what they ask for
 
 
 class Layer(StrEnum):

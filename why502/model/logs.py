@@ -294,6 +294,16 @@ class Tally(Value, frozen=True, kw_only=True):
         """Return where the first sample stands; "" without one."""
         return self.samples[0].source if self.samples else ""
 
+    @property
+    def is_failure(self) -> bool:
+        """True for failures of the way to a backend."""
+        return self.proxy is not None and self.symptom not in NOTICES and not self.is_notice and not self.is_passed_on
+
+    @property
+    def is_passed_on(self) -> bool:
+        """True for 500s of the application's own: they pass like any other answer."""
+        return self.symptom is Symptom.UPSTREAM_STATUS and self.status == 500
+
 
 class TargetTraffic(Value, frozen=True, kw_only=True):
     """What the access log tells of one target in the window: attempts, how they ended, how long they took."""

@@ -414,17 +414,25 @@ class Kernel(Value, frozen=True, kw_only=True):
     accepted: dict[str, int] = {}  # by target: connections that a process of the backend holds
     unaccepted: dict[str, int] = {}  # by target: established connections that wait for the backend to accept them
     abandoned: dict[str, int] = {}  # by target: connections closed by the proxy that the backend still holds, or never accepted
-    worked_off: dict[
-        str, int
-    ] = {}  # by target: how many of the abandoned it closed while we looked; only where that was looked at
+    worked_off: dict[str, int] = {}  # by target: how many of the abandoned it closed while we looked; only where we did
     backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
     backend_blocked: dict[str, int] = {}  # by target: threads of its processes that wait for a device (state D)
     listen_overflows_now: int | None = None  # by how much the counter rose during a short look
 
     @staticmethod
     def of(target: Target | None, counts: dict[str, N], state: str = "") -> N | None:
-        """Return what one of the dictionaries above counts for a target; None where it was not counted. Keys of JSON are text."""
-        return counts.get(f"{target} {state}" if state else str(target))
+        """Return what one of the dictionaries above counts for a target; None where it was not counted."""
+        return counts.get(Kernel.name(target, state))
+
+    @staticmethod
+    def name(target: Target | None, state: str = "") -> str:
+        """Return the key of a target in the dictionaries above: keys of JSON are text."""
+        return f"{target} {state}" if state else str(target)
+
+    @staticmethod
+    def by_name(counts: dict[Target, N]) -> dict[str, N]:
+        """Return counts by the names of their targets."""
+        return {Kernel.name(target): count for target, count in counts.items()}
 
 
 class Dependency(Value, frozen=True, kw_only=True):

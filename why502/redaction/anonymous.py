@@ -10,20 +10,21 @@ from typing import Any
 
 import msgspec
 
+from why502.model.patterns import lazy
 from why502.model.snapshot import Snapshot
 
-_IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
-_DOMAIN = re.compile(r"(?<![\w.@-])(?:\.|\*\.)?(?P<name>[A-Za-z0-9_][\w-]{0,62}(?:\\?\.[A-Za-z0-9][\w-]{0,62}){1,10})(?![\w-])")
-_EMAIL = re.compile(
+_IPV4 = lazy(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+_IPV6 = lazy(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:.])")
+_DOMAIN = lazy(r"(?<![\w.@-])(?:\.|\*\.)?(?P<name>[A-Za-z0-9_][\w-]{0,62}(?:\\?\.[A-Za-z0-9][\w-]{0,62}){1,10})(?![\w-])")
+_EMAIL = lazy(
     r"(?<![\w.+%-])(?P<user>[\w.+%-]{1,64})(?P<at>@|%40)(?P<host>[A-Za-z0-9][\w-]{0,62}(?:\.[A-Za-z0-9][\w-]{0,62}){0,10})"
 )
 # A name of one label, where an address stands: //app, app:3000, server app;
-_SINGLE = re.compile(
+_SINGLE = lazy(
     r"(?://|\bserver\s{1,8}|\bhost: \"|\bfor host )(?P<one>[A-Za-z0-9][\w-]{0,62})(?![\w.-])"
     r"|(?<![\w./:-])(?P<two>[A-Za-z][\w-]{0,62})(?=:\d{2,5}\b)"
 )
-_USERS = re.compile(
+_USERS = lazy(
     r"/home/(?P<home>[\w.-]{1,32})|(?i:\buser(?:name)?[ \t]{0,2}[=:]?[ \t]{0,2})[\"'(]?(?P<named>[\w.-]{1,32})"
     r"|\bfor (?P<by>[\w.-]{1,32}) from"
     r"|(?<= - )(?P<remote>[\w.-]{1,32})(?= \[\d)|\buid=\d{1,10}\((?P<uid>[\w.-]{1,32})\)|\bowned by (?P<owner>[\w.-]{1,32})"

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from urllib.parse import quote, unquote
 
+from why502.model.patterns import lazy
+
 MOST = 512  # values that are looked for
 SHORTEST = 8  # a shorter one could be a word of something else
 LONGEST = 512
 LOOKED_AT = 4 << 20  # characters of configuration that values are taken from
-_WORD = re.compile(r"[a-z]{1,40}(?:[-_.][a-z]{1,40}){0,3}\d{0,2}|[\d.:/-]{1,40}|[A-Z_]{1,40}|\[removed\]|x{1,512}", re.ASCII)
-_PART = re.compile(r"[^\s\"'`;,&|<>(){}\[\]]{8,512}")
+_WORD = lazy(r"\.?[a-z]{1,40}(?:[-_.][a-z]{1,40}){0,3}\d{0,2}|[\d.:/-]{1,40}|[A-Z_]{1,40}|\[removed\]|x{1,512}", re.ASCII)
+_PART = lazy(r"[^\s\"'`;,&|<>(){}\[\]]{8,512}")
 
 _known: ContextVar[tuple[str, ...]] = ContextVar("known", default=())
 

@@ -12,8 +12,10 @@ from enum import IntEnum
 from functools import lru_cache
 from itertools import pairwise
 
+from why502.model.patterns import lazy
+
 LONGEST_NAME = 80
-_SPLIT = re.compile(r"[A-Z]{1,40}(?![a-z])|[A-Z]?[a-z]{1,80}")
+_SPLIT = lazy(r"[A-Z]{1,40}(?![a-z])|[A-Z]?[a-z]{1,80}")
 
 
 class Promise(IntEnum):
@@ -108,23 +110,23 @@ def promise(name: str) -> Promise:
 
 
 # Values that tell by themselves that they are no secret.
-_EMPTY = re.compile(
+_EMPTY = lazy(
     r"(?i)(?:|-|\*{1,64}|x{1,4096}|\.{2,8}|…|\?|null|none|nil|undefined|true|false|yes|no|on|off|ok|enabled|disabled|required|optional|any"
     r"|default|missing|invalid|expired|unset|empty|string|str|bytes|object|int|integer|bool|boolean|basic|bearer|digest|negotiate|ntlm|builtin|strict|lax|all"
     r"|\[?\(?<?(?:removed|filtered|redacted|masked|hidden|omitted)>?\)?\]?:?|[\[<(](?:secret|sensitive|protected|password|token)[\]>)]"
     r"|\$\$?|&|changeit\?)"
 )
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy(
     r"\$[A-Za-z_]\w{0,80}|\$\{[^}]{0,80}\}|\$\((?:cat|pass|vault|aws|op|gcloud|kubectl)\s[^)]{0,200}\)|%\{[^}]{0,80}\}"
     r"|%\[[^\]]{0,120}\]|\{\{[^}]{0,80}\}\}|%[\w.]{1,40}%?|<[\w -]{1,40}>|expr=%\{.{0,80}"
 )
-_VARIABLES = re.compile(r"(?:\$\w{1,80}|\$\{[^}\s]{1,80}\}|[\s/:?&=.,;|_^$-]|%\{[^}]{1,80}\}|%\[[^\]]{1,120}\]){1,4096}")
-_PATH = re.compile(r"(?:file:)?(?:/|\./|\.\./|~/)[\w./@+-]{0,255}")
-_FILE = re.compile(
+_VARIABLES = lazy(r"(?:\$\w{1,80}|\$\{[^}\s]{1,80}\}|[\s/:?&=.,;|_^$-]|%\{[^}]{1,80}\}|%\[[^\]]{1,120}\]){1,4096}")
+_PATH = lazy(r"(?:file:)?(?:/|\./|\.\./|~/)[\w./@+-]{0,255}")
+_FILE = lazy(
     r"\A[\w/.-]{1,200}\.(?:pem|key|crt|cert|cer|jks|p12|pfx|der|pub|conf|env|json|ya?ml|txt|so|sh|html?|php|css|js|log|sock|htpasswd)"
 )
-_TIME = re.compile(r"-?\d{1,6}(?:\.\d{1,9})?(?:ms|us|ns|s|m|h|d|w|y|k|kb|mb|gb|kib|mib|gib|%)?", re.IGNORECASE)
-_SHORT_NUMBER = re.compile(r"-?\d{1,3}")
+_TIME = lazy(r"-?\d{1,6}(?:\.\d{1,9})?(?:ms|us|ns|s|m|h|d|w|y|k|kb|mb|gb|kib|mib|gib|%)?", re.IGNORECASE)
+_SHORT_NUMBER = lazy(r"-?\d{1,3}")
 
 
 def is_empty(value: str) -> bool:
@@ -145,17 +147,17 @@ def is_place(value: str) -> bool:
     return not any(looks_random(part) for part in re.split(r"[/.]", value))
 
 
-_HEX = re.compile(r"[0-9a-fA-F]{16,}")
-_WORDS = re.compile(
+_HEX = lazy(r"[0-9a-fA-F]{16,}")
+_WORDS = lazy(
     r"[a-z]{1,80}(?:[-_./ ][a-z]{1,80}){0,60}|[A-Z]{1,80}(?:[-_./ ][A-Z]{1,80}){0,60}|[A-Z]?[a-z]{1,60}(?:[A-Z][a-z]{1,60}){0,20}"
 )
-_ADDRESS = re.compile(
+_ADDRESS = lazy(
     r"[\w.-]{1,200}:\d{1,5}|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5}|/\d{1,2})?|v?\d{1,6}(?:\.\d{1,6}){1,5}(?:-[a-z0-9.]{1,20})?|[a-z][a-z-]{1,40}[-.]?v?\d{1,3}"
 )
-_PIECES = re.compile(
+_PIECES = lazy(
     r"(?:(?:[a-z]{1,40}|[A-Z][a-z]{0,40}|[A-Z]{1,40})\d{0,3}|\d{1,6})(?:[:/._=,-]{1,3}(?:(?:[a-z]{1,40}|[A-Z][a-z]{0,40}|[A-Z]{1,40})\d{0,3}|\d{1,6}))*+"
 )
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.Z+-]{1,30})?")
+_DATE = lazy(r"\d{4}-\d\d-\d\d(?:[T ][\d:.Z+-]{1,30})?")
 
 
 @lru_cache(8192)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from why502.model.patterns import lazy
 from why502.redaction.names import Promise, is_place, is_secret, looks_random, placeholder_end, promise
 
 Span = tuple[int, int]
@@ -59,25 +60,23 @@ STEMS = (
 )
 LONGEST_WORD = 128
 _SIGNS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-_HEX_SIGN = re.compile(r"(?:25)?[0-9A-Fa-f]{2}")
-_AFTER = re.compile(
+_HEX_SIGN = lazy(r"(?:25)?[0-9A-Fa-f]{2}")
+_AFTER = lazy(
     r"(?P<close>\\{0,7}[\"'`]|%22|%27)?(?P<bracket>\]|\)|\}|%5D)?(?P<more>[\"'])?"
     r"(?P<space>[ \t]{0,8})(?P<op>=>|:=|={1,3}|!==?|!?~\*?|=~|:"
     r"|%(?:25)?3[AaDd]|,?\s{0,4}\\{0,7}[\"']?[vV]alue\\{0,7}[\"']?\s{0,4}[=:]|,|)"
     r"(?P<rest>[ \t]{0,64}(?:\\{1,2}\r?\n[ \t]{0,64}|(?<==>)\r?\n[ \t]{0,64})?)"
 )
-_OPENING = re.compile(
+_OPENING = lazy(
     r"(?:(?:string|str|bytes|bool|b64dec)\(\d{0,6}\)?\s{0,4}|!\w{1,20}[ \t]|-[imf][ \t]{1,4}(?:(?:str|beg|end|sub|reg|dir|dom"
     r"|bin)[ \t]{1,4})?|[!~=]{1,2}[ \t]|[\[(][ \t]{0,4}|[!^]{1,3}){0,4}"
 )
-_QUOTE = re.compile(r"[bruf]?(?P<quote>\\{0,7}[\"'`]|%22)")
-_BARE = re.compile(r"(?:[^\s&;,\"'`\\<>|)}\]]|[)}\]](?=[\w!?#*+]))+")
-_TO_BLANK = re.compile(r"[^\s\"'`]+")
-_SCHEME = re.compile(
-    r"(?i)(?:bearer|basic|token|digest|apikey|api-key|negotiate|bot|jwt|key|plain)(?:\\?[ \t]{1,4}|%20|\+)(?=\S)"
-)
-_HEADER_ENDS = re.compile(r"[\r\n]|\\r|\\n|, (?:client|server|request|upstream|host|referrer): |\"? HTTP/\d")
-_STATEMENT = re.compile(r"[\n;{}]")
+_QUOTE = lazy(r"[bruf]?(?P<quote>\\{0,7}[\"'`]|%22)")
+_BARE = lazy(r"(?:[^\s&;,\"'`\\<>|)}\]]|[)}\]](?=[\w!?#*+]))+")
+_TO_BLANK = lazy(r"[^\s\"'`]+")
+_SCHEME = lazy(r"(?i)(?:bearer|basic|token|digest|apikey|api-key|negotiate|bot|jwt|key|plain)(?:\\?[ \t]{1,4}|%20|\+)(?=\S)")
+_HEADER_ENDS = lazy(r"[\r\n]|\\r|\\n|, (?:client|server|request|upstream|host|referrer): |\"? HTTP/\d")
+_STATEMENT = lazy(r"[\n;{}]")
 # Directives that name something and then give its value, without any sign between the two.
 _HOLDERS = frozenset(
     "proxy_set_header grpc_set_header add_header add_trailer more_set_headers more_set_input_headers fastcgi_param"
@@ -86,10 +85,10 @@ _HOLDERS = frozenset(
     " php_value php_admin_value php_flag js_var js_set perl_set export arg stats rewritecond proxy_add_header arr"
     " sub_filter postgres_server header_up header_down request_header environment".split()
 )
-_NOT_HOLDING = re.compile(
+_NOT_HOLDING = lazy(
     r"(?i)(?:request)?header\s{1,8}(?:always\s{1,8}|onsuccess\s{1,8})?(?:edit\*?|unset|echo|note)\b|http-\w{1,20}\s{1,8}(?:del|replace)-"
 )
-_ENV_LINE = re.compile(r"(?:^|\n)[ \t]{0,64}(?:- |export |set |Environment=|env )?[ \t]{0,8}\Z")
+_ENV_LINE = lazy(r"(?:^|\n)[ \t]{0,64}(?:- |export |set |Environment=|env )?[ \t]{0,8}\Z")
 # What follows the name of a secret in a sentence about it.
 _PROSE = frozenset(
     "is was are were be been has had have must should may can could will would does did do not no in on at of for"
@@ -104,15 +103,15 @@ _PROSE = frozenset(
     " parameter attribute config configuration element member index data the a an this that your prompt login logout"
     " access via per does cannot could exceeded quota read write len required match matches never already again".split()
 )
-_UNEXPECTED = re.compile(r"(?i)(?:unexpected|illegal|bad|unknown|next|current|missing|offending)\s{1,4}\Z")
-_GIVEN = re.compile(r"(?i)(?:with|using|use|password is|new|generated)(?: (?:security|the|an?|api|wrong|invalid)){0,2}\s{1,4}\Z")
+_UNEXPECTED = lazy(r"(?i)(?:unexpected|illegal|bad|unknown|next|current|missing|offending)\s{1,4}\Z")
+_GIVEN = lazy(r"(?i)(?:with|using|use|password is|new|generated)(?: (?:security|the|an?|api|wrong|invalid)){0,2}\s{1,4}\Z")
 _QUERY_NAMES = frozenset("code key sig auth pin state otp".split())
-_INDENT = re.compile(r"[ \t]{0,200}")
-_ITEM = re.compile(r"[ \t]{0,200}(?:- )?[ \t]{0,8}(?P<value>[^\r\n]{1,4096})")
-_SOLE_VALUE = re.compile(r"\A(?:\"[^\"]{0,400}\"|'[^']{0,400}'|[^\s;]{1,400})\s{0,8}(?:;|$|#)")
-_TAG = re.compile(r"<(?:[\w-]{1,20}:)?\Z")
-_TAG_ENDS = re.compile(r"(?:\s[^<>]{0,200})?>")
-_PASSWORDS = re.compile(r"(?i)pass|pwd|pin\Z|otp\Z")
+_INDENT = lazy(r"[ \t]{0,200}")
+_ITEM = lazy(r"[ \t]{0,200}(?:- )?[ \t]{0,8}(?P<value>[^\r\n]{1,4096})")
+_SOLE_VALUE = lazy(r"\A(?:\"[^\"]{0,400}\"|'[^']{0,400}'|[^\s;]{1,400})\s{0,8}(?:;|$|#)")
+_TAG = lazy(r"<(?:[\w-]{1,20}:)?\Z")
+_TAG_ENDS = lazy(r"(?:\s[^<>]{0,200})?>")
+_PASSWORDS = lazy(r"(?i)pass|pwd|pin\Z|otp\Z")
 
 
 def pairs(text: str, lower: str) -> Iterator[Span]:

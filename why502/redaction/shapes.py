@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from why502.model.patterns import lazy
 from why502.redaction.names import Promise, is_empty, is_place, is_secret, looks_random, promise
 
 Span = tuple[int, int]
 
 # Tokens as their issuers shape them. What is masked is the whole.
-_TOKENS = re.compile(
+_TOKENS = lazy(
     r"(?<![A-Za-z0-9])(?:"
     r"eyJ[\w-]{8,4096}(?:\.[\w-]{0,4096}){1,4}(?:%3D){0,2}|(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[0-9A-Z]{16}|gh[pousr]_\w{20,255}|github_pat_\w{20,255}"
     r"|gl(?:pat|dt|ptt|soat|rt|cbt|ft|agent|oas)-[\w.-]{16,255}|xox[abeprs]-[\w-]{10,255}|xapp-\d-[\w-]{10,255}|[srp]k_(?:live|test|prod)_\w{8,255}|whsec_[\w+/=-]{16,255}"
@@ -30,31 +31,31 @@ TOKEN_BEGINS = (
     " tskey- key- NRAL NRAK- dapi r8_ rubygems_ atlasv1. sntr phc_ figd_ nfp_ secret_ ATATT3 vlt_ xkeysib- BBDC- :AA"
 ).split()
 # Hashes of passwords (crypt(5), LDAP's userPassword).
-_HASHES = re.compile(
+_HASHES = lazy(
     r"\$(?:apr1|1|2[abxy]?|5|6|7|y|gy|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20})\$[\w./$=,+-]{16,512}|\{(?:SSHA|SHA|SMD5|MD5|CRYPT|SSHA\d{3})\}[\w+/=$.]{12,256}"
 )
-_PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-Lines: \d{1,4}")
-_BODY = re.compile(r"(?:\s|\\|[A-Za-z0-9+/=:,.%\[\]\"'-])*+")
+_PEM = lazy(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-Lines: \d{1,4}")
+_BODY = lazy(r"(?:\s|\\|[A-Za-z0-9+/=:,.%\[\]\"'-])*+")
 # scheme://user:password@host; a password may hold an @, and a slash where no port can be meant.
-_USERINFO = re.compile(
+_USERINFO = lazy(
     r"//(?P<user>[^\s/?#\"'<>`]{1,512})@|//(?P<slash>[^\s:/@\"'<>]{0,64}:(?!\d{1,5}(?:[/\s\"'?#]|$))[^\s@\"'<>]{1,256})@(?=[\w\[])"
 )
 # The same without its scheme, as nginx cites an address, Go's drivers write theirs, and commands take it.
-_BARE_USERINFO = re.compile(r"(?<![\w:/@.-])(?P<user>[\w.+%-]{0,64}[:/](?!/)[^\s/?#@\"'<>:]{1,256})@(?!sha\d)(?=[\w\[(*$/-])")
-_SCHEMES = re.compile(
+_BARE_USERINFO = lazy(r"(?<![\w:/@.-])(?P<user>[\w.+%-]{0,64}[:/](?!/)[^\s/?#@\"'<>:]{1,256})@(?!sha\d)(?=[\w\[(*$/-])")
+_SCHEMES = lazy(
     r"(?i)(?<![\w/])(?:bearer|basic|digest|negotiate|token)(?:\s{1,4}|\\\s|%20|\+)(?=[\w+/~.-]{0,4096}[\d=.+/]|[A-Za-z]{20})(?!realm=|error=|HTTP/|v?\d{1,6}(?:\.\d{1,6}){0,4}\b)(?P<v>[\w+/=.~-]{8,4096})"
 )
 # Each with what a text in small letters must hold of it.
 _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     # webhooks, whose path is the secret
-    (("hooks.slack",), re.compile(r"(?i)hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<v>[^\s\"'<>]{8,512})")),
-    (("discord",), re.compile(r"(?i)discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{1,24}/(?P<v>[\w-]{8,512})")),
-    (("webhook",), re.compile(r"(?i)\.office(?:365)?\.com/webhook(?:b2)?/(?P<v>[^\s\"'<>]{8,1024})")),
-    (("zapier",), re.compile(r"(?i)hooks\.zapier\.com/hooks/catch/\d{1,12}/(?P<v>\w{4,64})")),
-    (("ifttt",), re.compile(r"(?i)maker\.ifttt\.com/trigger/[^\s/]{1,80}/with/key/(?P<v>[\w-]{8,64})")),
-    (("/bot",), re.compile(r"(?i)/bot(?P<v>\d{6,12}:[\w-]{20,64})")),
+    (("hooks.slack",), lazy(r"(?i)hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<v>[^\s\"'<>]{8,512})")),
+    (("discord",), lazy(r"(?i)discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{1,24}/(?P<v>[\w-]{8,512})")),
+    (("webhook",), lazy(r"(?i)\.office(?:365)?\.com/webhook(?:b2)?/(?P<v>[^\s\"'<>]{8,1024})")),
+    (("zapier",), lazy(r"(?i)hooks\.zapier\.com/hooks/catch/\d{1,12}/(?P<v>\w{4,64})")),
+    (("ifttt",), lazy(r"(?i)maker\.ifttt\.com/trigger/[^\s/]{1,80}/with/key/(?P<v>[\w-]{8,64})")),
+    (("/bot",), lazy(r"(?i)/bot(?P<v>\d{6,12}:[\w-]{20,64})")),
     # (S(session)) of ASP.NET
-    (("s(",), re.compile(r"/\((?:[A-Z]\([\w-]{4,80}\)){0,3}S\((?P<v>[\w-]{10,80})\)")),
+    (("s(",), lazy(r"/\((?:[A-Z]\([\w-]{4,80}\)){0,3}S\((?P<v>[\w-]{10,80})\)")),
     # commands
     (
         (
@@ -62,14 +63,14 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             "mariadb",
             "xtrabackup",
         ),
-        re.compile(
+        lazy(
             r"\b(?:mysql|mariadb|mysqldump|mysqladmin|mariadb-dump|mysqlimport|mysqlcheck|xtrabackup)\b[^\n|;&]{0,200}?\s-p(?P<v>(?!assw|ort|rot)[^\s\"']{1,128})"
         ),
     ),
-    (("sshpass",), re.compile(r"\bsshpass\s{1,4}-p\s{0,4}['\"]?(?P<v>[^\s'\"]{1,128})")),
+    (("sshpass",), lazy(r"\bsshpass\s{1,4}-p\s{0,4}['\"]?(?P<v>[^\s'\"]{1,128})")),
     (
         ("login",),
-        re.compile(
+        lazy(
             r"\b(?:docker|podman|helm|skopeo|buildah|oc|az|cf)\b[^\n|;&]{0,40}"
             r"\blogin\b[^\n|;&]{0,200}?\s-p[= ]{1,4}['\"]?(?P<v>[^\s'\"]{1,256})"
         ),
@@ -82,43 +83,43 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             "--user",
             "--proxy-user",
         ),
-        re.compile(
+        lazy(
             r"\b(?:curl|wget|http|https|etcdctl|smbclient|elasticdump|lftp|svn|rclone)\b[^\n|;&]{0,300}?\s(?:-u|-U|-a|--auth"
             r"|--user|--proxy-user)[= ]{0,4}['\"]?[^\s:%'\"]{1,80}[:%](?P<v>[^\s'\"]{1,256})"
         ),
     ),
-    (("redis-cli",), re.compile(r"\bredis-cli\b[^\n|;&]{0,200}?\s-a\s{1,4}['\"]?(?P<v>[^\s'\"]{1,256})")),
+    (("redis-cli",), lazy(r"\bredis-cli\b[^\n|;&]{0,200}?\s-a\s{1,4}['\"]?(?P<v>[^\s'\"]{1,256})")),
     (
         ("ldap",),
-        re.compile(r"\bldap(?:search|modify|add|delete|whoami|passwd)\b[^\n|;&]{0,200}?\s-w\s{1,4}['\"]?(?P<v>[^\s'\"]{1,256})"),
+        lazy(r"\bldap(?:search|modify|add|delete|whoami|passwd)\b[^\n|;&]{0,200}?\s-w\s{1,4}['\"]?(?P<v>[^\s'\"]{1,256})"),
     ),
-    (("htpasswd",), re.compile(r"\bhtpasswd\s{1,4}-\w{0,6}b\w{0,6}\s{1,4}\S{1,256}\s{1,4}\S{1,80}\s{1,4}(?P<v>\S{1,256})")),
+    (("htpasswd",), lazy(r"\bhtpasswd\s{1,4}-\w{0,6}b\w{0,6}\s{1,4}\S{1,256}\s{1,4}\S{1,80}\s{1,4}(?P<v>\S{1,256})")),
     (
         ("rabbitmqctl",),
-        re.compile(r"\brabbitmqctl\s{1,4}(?:add_user|change_password|authenticate_user)\s{1,4}\S{1,80}\s{1,4}(?P<v>\S{1,256})"),
+        lazy(r"\brabbitmqctl\s{1,4}(?:add_user|change_password|authenticate_user)\s{1,4}\S{1,80}\s{1,4}(?P<v>\S{1,256})"),
     ),
-    (("vault",), re.compile(r"\bvault\s{1,4}login\s{1,4}(?P<v>(?!-)\S{8,512})")),
-    (("pass:",), re.compile(r"(?:-pass(?:in|out)?\s{1,4}|\s)pass:(?P<v>[^\s\"']{1,256})")),
-    (("sslpassphrasedialog",), re.compile(r"(?i)\bSSLPassPhraseDialog\s{1,8}['\"]?exec:\S{1,256}\s{1,4}(?P<v>[^\s'\"]{1,256})")),
-    (("setcredential",), re.compile(r"(?i)\bSetCredential(?:Encrypted)?=[\w.-]{1,80}:(?P<v>[^\s]{1,8192})")),
+    (("vault",), lazy(r"\bvault\s{1,4}login\s{1,4}(?P<v>(?!-)\S{8,512})")),
+    (("pass:",), lazy(r"(?:-pass(?:in|out)?\s{1,4}|\s)pass:(?P<v>[^\s\"']{1,256})")),
+    (("sslpassphrasedialog",), lazy(r"(?i)\bSSLPassPhraseDialog\s{1,8}['\"]?exec:\S{1,256}\s{1,4}(?P<v>[^\s'\"]{1,256})")),
+    (("setcredential",), lazy(r"(?i)\bSetCredential(?:Encrypted)?=[\w.-]{1,80}:(?P<v>[^\s]{1,8192})")),
     # statements
     (
         ("identified",),
-        re.compile(
+        lazy(
             r"(?i)\bidentified\s{1,8}(?:with\s{1,8}\S{1,40}\s{1,8})?(?:by|as)\s{1,8}(?:password\s{1,8})?['\"](?P<v>[^'\"\n]{1,512})"
         ),
     ),
-    (("auth ",), re.compile(r"(?:^|[\n\s\"'>])AUTH\s{1,4}(?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2)\s{1,4}(?P<v>[\w+/=]{4,1024})")),
+    (("auth ",), lazy(r"(?:^|[\n\s\"'>])AUTH\s{1,4}(?:PLAIN|LOGIN|CRAM-MD5|XOAUTH2)\s{1,4}(?P<v>[\w+/=]{4,1024})")),
     (
         ("auth",),
-        re.compile(
+        lazy(
             r"(?:^|\n|\bsend\s)\s{0,4}AUTH(?:\\?\s){1,4}(?!(?:PLAIN|LOGIN|failed|error|required|command)\b)(?:\S{1,80}\s{1,4})?(?P<v>[^\s\\]{1,256})"
         ),
     ),
-    (('"auth"',), re.compile(r"\"AUTH\"\s{1,4}(?:\"[^\"\n]{1,80}\"\s{1,4})?\"(?P<v>[^\"\n]{1,512})\"")),
-    (("redis2_query",), re.compile(r"(?i)\bredis2_query\s{1,8}auth\s{1,8}(?P<v>[^\s;]{1,256})")),
-    ((":auth(",), re.compile(r"(?i)\bred(?:is)?:auth\(\s{0,4}['\"](?P<v>[^'\"\n]{1,256})")),
-    (("password",), re.compile(r"(?i)(?:\bpassword\s{1,4})(?P<q>['\"])(?P<v>[^'\"\n]{1,256})(?P=q)\s{0,4};")),
+    (('"auth"',), lazy(r"\"AUTH\"\s{1,4}(?:\"[^\"\n]{1,80}\"\s{1,4})?\"(?P<v>[^\"\n]{1,512})\"")),
+    (("redis2_query",), lazy(r"(?i)\bredis2_query\s{1,8}auth\s{1,8}(?P<v>[^\s;]{1,256})")),
+    ((":auth(",), lazy(r"(?i)\bred(?:is)?:auth\(\s{0,4}['\"](?P<v>[^'\"\n]{1,256})")),
+    (("password",), lazy(r"(?i)(?:\bpassword\s{1,4})(?P<q>['\"])(?P<v>[^'\"\n]{1,256})(?P=q)\s{0,4};")),
     # calls that connect: the third argument
     (
         (
@@ -130,7 +131,7 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             "bind(",
             "mysqli(",
         ),
-        re.compile(
+        lazy(
             r"(?i)(?:__construct|connect|\bpdo|authenticate|bind|new mysqli)\((?:'[^'\n]{0,256}'|\"[^\"\n]{0,256}\""
             r"|[\w\[\]]{1,80})\s{0,4},\s{0,4}(?:'[^'\n]{0,128}'|\"[^\"\n]{0,128}\"|[\w\[\]]{1,80})\s{0,4},\s{0,4}['\"](?P<v>[^'\"\n]{1,256})"
         ),
@@ -138,24 +139,22 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     # nginx
     (
         ("secure_link",),
-        re.compile(
+        lazy(
             r"(?i)\bsecure_link(?:_hmac)?_(?:secret|md5|message)\s{1,8}(?P<words>\"[^\"\n]{1,1024}\"|'[^'\n]{1,1024}'|[^;\n]{1,1024})"
         ),
     ),
     (
         ("sub_filter",),
-        re.compile(
-            r"(?i)\bsub_filter\s{1,8}['\"]?\S{0,60}(?:token|secret|passw|key|auth)\S{0,60}\s{1,8}['\"]?(?P<v>[^'\";\n]{8,512})"
-        ),
+        lazy(r"(?i)\bsub_filter\s{1,8}['\"]?\S{0,60}(?:token|secret|passw|key|auth)\S{0,60}\s{1,8}['\"]?(?P<v>[^'\";\n]{8,512})"),
     ),
-    (("auth_basic_user_inline",), re.compile(r"(?i)\bauth_basic_user_inline\s{1,8}['\"]?[^:\s]{1,80}:(?P<v>[^'\";\n]{1,512})")),
+    (("auth_basic_user_inline",), lazy(r"(?i)\bauth_basic_user_inline\s{1,8}['\"]?[^:\s]{1,80}:(?P<v>[^'\";\n]{1,512})")),
     (
         (
             "$cookie_",
             "$arg_",
             "$http_",
         ),
-        re.compile(
+        lazy(
             r"(?i)\bif\s{0,8}\(\s{0,8}\$(?:cookie|arg|http)_\w{1,80}\s{1,8}!?[=~]\*?\s{1,8}['\"]?\^?(?P<maybe>[\w+/=.-]{12,512})"
         ),
     ),
@@ -167,29 +166,29 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
             "urlp(",
             "var(",
         ),
-        re.compile(
+        lazy(
             r"\b(?:hdr|fhdr|cook|url_param|urlp|var)\([^()\s]{1,120}\)(?:\s{1,4}-[im](?:\s{1,4}(?:str|beg|end|sub|reg))?){0,3}\s{1,4}(?P<maybe>[\w+/=.-]{8,512})"
         ),
     ),
-    (("sec-websocket-protocol",), re.compile(r"(?i)\bsec-websocket-protocol:[^\n]{0,80}?,\s{0,4}(?P<maybe>[\w.~+/=-]{16,4096})")),
+    (("sec-websocket-protocol",), lazy(r"(?i)\bsec-websocket-protocol:[^\n]{0,80}?,\s{0,4}(?P<maybe>[\w.~+/=-]{16,4096})")),
     # any header of an own name that is given a random value
     (
         ("header",),
-        re.compile(
+        lazy(
             r"(?i)(?:_set_header|add_header|set-header|add-header|requestheader\s{1,8}(?:set|add|append|merge)|_set_headers)\s{1,8}['\"]?x-(?!request-|correlation-|trace)[\w-]{1,80}['\"]?\s{1,8}['\"]?(?P<maybe>[\w+/=.-]{16,512})"
         ),
     ),
-    (("session",), re.compile(r"(?i)\bsession(?: id| key)?\s{0,2}[:=]\s{0,2}['\"]?(?P<maybe>[\w+/=.%-]{16,512})")),
-    (("sudo",), re.compile(r"\becho\s{1,4}(?:-\w{1,3}\s{1,4})?['\"]?(?P<v>[^\s'\"|]{1,256})['\"]?\s{0,4}\|\s{0,4}sudo\s")),
-    (("/private-",), re.compile(r"/private-(?P<v>[\w-]{12,256})")),
+    (("session",), lazy(r"(?i)\bsession(?: id| key)?\s{0,2}[:=]\s{0,2}['\"]?(?P<maybe>[\w+/=.%-]{16,512})")),
+    (("sudo",), lazy(r"\becho\s{1,4}(?:-\w{1,3}\s{1,4})?['\"]?(?P<v>[^\s'\"|]{1,256})['\"]?\s{0,4}\|\s{0,4}sudo\s")),
+    (("/private-",), lazy(r"/private-(?P<v>[\w-]{12,256})")),
     # {user} pins in oracle's easy connect: app/password@db
-    (("jdbc:oracle",), re.compile(r"(?i)jdbc:oracle:\w{1,10}:[\w.-]{1,80}/(?P<v>[^\s@\"']{1,256})@")),
+    (("jdbc:oracle",), lazy(r"(?i)jdbc:oracle:\w{1,10}:[\w.-]{1,80}/(?P<v>[^\s@\"']{1,256})@")),
     # what HAProxy captures of a cookie: between the bytes and the flags
-    (("=",), re.compile(r"\s\d{1,15}\s(?P<cookie>[\w.-]{1,64}=\S{6,512})\s(?:-|\S{1,512})\s[\w-]{4}\s\d")),
+    (("=",), lazy(r"\s\d{1,15}\s(?P<cookie>[\w.-]{1,64}=\S{6,512})\s(?:-|\S{1,512})\s[\w-]{4}\s\d")),
 )
 SHAPE_HINTS = tuple(dict.fromkeys(hint for hints, _ in _PLACES for hint in hints if hint != "="))
 # Segments of a path after which one is a secret.
-_AFTER_SEGMENT = re.compile(
+_AFTER_SEGMENT = lazy(
     r"(?i)/(?:web)?(?:hooks?|reset(?:[-_]?password)?|invites?|invitations?|verify(?:[-_]?e?mail)?|confirm(?:ation)?|activate|activation|unsubscribe|tokens?|magic|magic[-_]?link"
     r"|share|shared|s|t|k|key|keys|auth|session|sessions|github|gitlab|bitbucket|callback|secret|feed|ical|calendar|join|preview|download|unlock|otp|recover|recovery|accept|webhook|webhooks|trigger|ping|ingest|deploy"
     r"|password[-_]?reset|signup|register|approve|optout|opt-out)"
@@ -200,19 +199,19 @@ SEGMENT_HINTS = tuple(
     " /feed/ /ical/ /calendar/ /join/ /preview/ /download/ /unlock/ /recover /accept/ /trigger/ /ping/ /ingest/"
     " /deploy/ /signup/ /register/ /approve/ /optout/ /opt-out/".split()
 )
-_QUERY = re.compile(r"[?&;](?P<name>[\w.\[\]%-]{1,80})=(?P<v>[\w.~%+/=-]{30,4096})")
+_QUERY = lazy(r"[?&;](?P<name>[\w.\[\]%-]{1,80})=(?P<v>[\w.~%+/=-]{30,4096})")
 _NOT_SECRET_PARAMETERS = frozenset(
     "v ver version rev revision commit sha sha1 sha256 etag id uuid guid request_id requestid trace traceid trace_id"
     " span build hash file name path url redirect redirect_uri return next q query search from to since until date"
     " time ids cursor filter fields expand include sort digest image".split()
 )
-_MAP = re.compile(r"\b(?:map|geo)\s{1,8}(?P<from>\S{1,200})\s{1,8}(?P<to>\$\w{1,80})\s{0,8}\{(?P<body>[^{}]{0,65536})\}")
-_ROW = re.compile(
+_MAP = lazy(r"\b(?:map|geo)\s{1,8}(?P<from>\S{1,200})\s{1,8}(?P<to>\$\w{1,80})\s{0,8}\{(?P<body>[^{}]{0,65536})\}")
+_ROW = lazy(
     r"(?<![^\s;])(?P<key>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})[ \t]{1,64}"
     r"(?P<value>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[^\s;\"']{1,1024})\s{0,64};"
 )
-_LITERAL = re.compile(r"\$\{\w{1,80}\}|\$\w{1,80}|[^\s\"'$]{1,1024}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LITERAL = lazy(r"\$\{\w{1,80}\}|\$\w{1,80}|[^\s\"'$]{1,1024}")
+_UUID = lazy(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def shapes(text: str, lower: str) -> Iterator[Span]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from why502.model.patterns import lazy
 from why502.redaction.known import known, occurrences
 from why502.redaction.pairs import STEMS, pairs
 from why502.redaction.shapes import SEGMENT_HINTS, SHAPE_HINTS, TOKEN_BEGINS, shapes
@@ -16,9 +17,9 @@ SHORT = 200  # characters of names, words and addresses, of which a snapshot rep
 LONGEST = 1 << 20  # characters that are looked at together; a longer text is taken in pieces of whole lines
 
 _SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
-_HALF = re.compile("[\ud800-\udfff]")
+_HALF = lazy("[\ud800-\udfff]")
 # Of a masked value nginx's own variables stay, since a request's part is none of the configuration's secrets.
-_CHARACTER = re.compile(
+_CHARACTER = lazy(
     r"\$\{?(?:(?:http|arg|cookie|upstream|request|remote|proxy|server|secure_link|ssl|document|fastcgi|binary|time|connection)(?:_\w{1,60})?"
     r"|uri|args|host|scheme|is_args|query_string|msec)\b\}?|[^\s\"';]"
 )
@@ -116,7 +117,7 @@ _HINTS = tuple(
         )
     )
 )
-_LONG = re.compile(r"=[\w.~%+/-]{30}")
+_LONG = lazy(r"=[\w.~%+/-]{30}")
 
 
 _DIGITS = str.maketrans("", "", "0123456789")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from why502.diagnosis.checks import SERVED
 from why502.model.base import Value
-from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
+from why502.model.finding import ASSERTED, SERVED, Diagnosis, Finding, Layer
 from why502.model.remedy import Edit
 from why502.redaction import in_place, redact
 

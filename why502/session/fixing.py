@@ -4,26 +4,24 @@ and what is to be undone.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 
 from why502.config.edit import with_diff
-from why502.fix import journal, transaction
+from why502.fix import journal, proxy_lock, reversal, transaction
 from why502.fix.guard import refusal
 from why502.fix.journal import Entry
 from why502.fix.plan import Plan
-from why502.fix.repair import NotApplied, allowed, verifier
+from why502.fix.repair import NotApplied, allowed, verifier, witness
 from why502.fix.repair import repair as carry_out
-from why502.fix.transaction import Progress
+from why502.fix.reversal import Progress
+from why502.fix.signals import interruptible
 from why502.host.base import Host
 from why502.host.nowhere import NowhereHost
 from why502.model.errors import HostError, Missing, Why502Error
@@ -42,6 +40,7 @@ class Work:
     unhelpful: Callable[[Entry, Plan], None] = lambda _entry, _plan: (
         None
     )  # shows how a plan ended after which the next one is tried
+    look_again: Callable[[], Snapshot] | None = None  # looks at the machine anew, to see whether the failure is still there
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,10 @@ def repair(
     work.confirm(plan)
     where = journal.directory(work.state)
     with journal.lock(where), interruptible():
-        return carry_out(plan, snapshot, host, where, work.now(), work.progress, urls=urls, reverts_at=reverts_at)
+        return carry_out(
+            plan, snapshot, host, where, work.now(), work.progress,
+            urls=urls, reverts_at=reverts_at, look_again=work.look_again,
+        )  # fmt: skip
 
 
 def repair_with_first(
@@ -134,42 +136,55 @@ def repair_with_first(
     raise AssertionError("no plan")
 
 
-def undo(work: Work) -> Entry:
-    """Undo what an interrupted fix left, else the last fix; return its entry. Raises Why502Error where there is none."""
+def undo(host: Host, work: Work) -> Entry:
+    """Undo what an interrupted change left, else the last fix; return its entry. Raises Why502Error where there is none."""
     where = journal.directory(work.state)
     with journal.lock(where), interruptible():
         every = journal.entries(where)
-        wanted = [entry for entry in every if entry.is_unfinished] or [
-            entry for entry in every if entry.phase is journal.Phase.KEPT and not entry.lever
+        wanted = [entry for entry in every if entry.is_unfinished and not entry.is_stuck] or [
+            entry for entry in every if entry.is_stuck or (entry.phase is journal.Phase.KEPT and not entry.lever)
         ]
         if not wanted:
             raise Why502Error("no fix to undo", f"The journal is in {where}.")
-        return transaction.revert(where, wanted[-1], work.progress)
+        return take_back(where, wanted[-1], host, work)
+
+
+def take_back(where: Path, entry: Entry, host: Host, work: Work) -> Entry:
+    """Revert one change, while no other run changes the same proxy; return its entry. The caller holds the lock of the
+    journal.
+    """
+    with proxy_lock.hold(entry.config, where):
+        return reversal.revert(where, entry, work.progress, witness(host))
 
 
 def resume(host: Host, work: Work) -> Entry:
-    """Finish an interrupted fix; return its entry. Raises Why502Error where there is none."""
+    """Finish an interrupted change; return its entry. Raises Why502Error where there is none."""
     where = journal.directory(work.state)
     with journal.lock(where), interruptible():
         wanted = [entry for entry in journal.entries(where) if entry.is_unfinished]
         if not wanted:
             raise Why502Error("no fix was interrupted", f"The journal is in {where}.")
-        return transaction.resume(where, wanted[-1], verifier(host), work.progress)
+        with proxy_lock.hold(wanted[-1].config, where):
+            return transaction.resume(where, wanted[-1], verifier(host), work.progress, witness(host))
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Make SIGHUP and SIGTERM roll everything back, as Ctrl-C does."""
+def interrupted(state: str | None = None) -> Iterator[str]:
+    """Yield a sentence about each change that was interrupted and must be finished or undone, of the journals that are known
+    here.
 
-    def stop(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    try:
-        old = {number: signal.signal(number, stop) for number in (signal.SIGHUP, signal.SIGTERM)}
-    except ValueError:  # not the main thread
-        old = {}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+    One that another run is busy with is none. What cannot be read yields nothing: whoever asks has something else to tell.
+    """
+    known = [journal.known_directory(state), *proxy_lock.journals()]
+    for where in dict.fromkeys(one for one in known if one is not None):
+        place = "" if where == journal.usual_directory() else f", with {where} for --state"
+        try:
+            entries = [] if journal.is_locked(where) else journal.entries(where)
+        except Why502Error:
+            continue
+        for entry in entries:
+            if not entry.is_unfinished:
+                continue
+            undo = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
+            ways = f"undo it with `{undo}`" if entry.is_stuck else f"finish it with `why502 fix --resume`, or `{undo}`"
+            how = "is not undone completely" if entry.is_stuck else "was interrupted"
+            yield f"an earlier {entry.kind} ({entry.id}: {entry.message}) {how}; {ways}{place}"

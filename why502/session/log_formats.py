@@ -14,7 +14,6 @@ from why502.host.base import Host
 from why502.logs.scan.job import Told
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.targets import Known
-from why502.machine.suppliers import Rights
 from why502.model.config import LogKind
 from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
@@ -50,6 +49,7 @@ def read(path: str) -> Told:
     """Return what a configuration tells. Raises Why502Error where it cannot be read."""
     from why502.gateways.detect import kind
     from why502.gateways.nginx.config.load import load
+    from why502.machine.suppliers import Rights
 
     main = str(Path(path).absolute())
     try:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from why502.fix import journal, schedule, transaction
+from why502.fix import journal
 from why502.fix.journal import Entry
+from why502.fix.schedule import AGAIN_S
+from why502.fix.signals import interruptible
 from why502.host.base import Host
 from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
-from why502.session.fixing import Work
+from why502.session.fixing import Work, take_back
 
 LOCK_S = 120.0  # how long the expiry of a mitigation waits for another run
 
 
 def active(state: str | None) -> list[Entry]:
-    """Return the active mitigations, the oldest first. Raises Why502Error."""
+    """Return the active mitigations and those that were interrupted, the oldest first. Raises Why502Error."""
     return _active(journal.directory(state))
 
 
@@ -36,61 +38,53 @@ def reach(host: Host, text: str) -> None:
         ) from error
 
 
-def revert_at(entry: Entry, work: Work) -> str:
-    """Have an applied mitigation reverted at its time; return by what."""
-    return schedule.begin(entry, journal.directory(work.state), work.now())
-
-
-def undo(id_: str | None, work: Work) -> Entry:
+def undo(id_: str | None, host: Host, work: Work) -> Entry:
     """Revert the mitigation with an id, or the latest; return its entry. Raises Why502Error where there is none."""
     where = journal.directory(work.state)
-    with journal.lock(where):
+    with journal.lock(where), interruptible():
         found = [entry for entry in _active(where) if id_ in (None, entry.id)]
         if not found:
             raise Why502Error(
                 f"no active mitigation {id_}" if id_ else "no mitigation is active",
                 "`why502 mitigate list` shows the active ones.",
             )
-        entry = transaction.revert(where, found[-1], work.progress)
-        schedule.cancel(entry)
-    return entry
+        return take_back(where, found[-1], host, work)
 
 
-def expire(work: Work) -> bool:
+def expire(host: Host, work: Work) -> bool:
     """Revert every mitigation whose time is up; return whether all of them could be reverted."""
     where = journal.directory(work.state)
     if not _due(where, work.now()):
         return True
     is_reverted = True
-    with _locked(where):
+    with _locked(where), interruptible():
         for entry in reversed(_due(where, work.now())):
             try:
                 work.progress.say(f"{entry.id} has expired: {entry.message}")
-                is_reverted &= not transaction.revert(where, entry, work.progress).left
-                schedule.cancel(entry)
+                is_reverted &= not take_back(where, entry, host, work).left
             except Why502Error as error:
                 work.progress.say(f"{error.message}. {error.hint}")
                 is_reverted = False
     return is_reverted
 
 
-def wait(work: Work) -> bool:
-    """Wait until each mitigation, including later ones, expires, and revert it; return whether all of them could be reverted."""
-    failed = set[str]()
-    while True:
-        ends = [entry for entry in active(work.state) if entry.reverts_at and entry.id not in failed]
-        if not ends:
-            return not failed
-        if due := [entry for entry in ends if entry.reverts_at and entry.reverts_at <= work.now()]:
-            expire(work)
-            failed |= {entry.id for entry in active(work.state)} & {entry.id for entry in due}
-            continue
-        first = min(entry.reverts_at for entry in ends if entry.reverts_at)
-        time.sleep(max(0.05, min(5.0, (first - work.now()).total_seconds())))  # the clock may be set, the mitigation reverted
+def wait(host: Host, work: Work) -> None:
+    """Wait until each mitigation, including later ones, expires, and revert it. One that could not be reverted is tried
+    again later.
+    """
+    later: dict[str, datetime] = {}
+    while ends := {entry.id: later.get(entry.id, entry.reverts_at) for entry in active(work.state) if entry.reverts_at}:
+        now = work.now()
+        if due := [id_ for id_, end in ends.items() if end <= now]:
+            expire(host, work)
+            later |= dict.fromkeys(due, now + timedelta(seconds=AGAIN_S))
+        else:
+            left_s = (min(ends.values()) - now).total_seconds()
+            time.sleep(max(0.05, min(5.0, left_s)))  # the clock may be set, the mitigation reverted
 
 
 def _active(where: Path) -> list[Entry]:
-    return [entry for entry in journal.entries(where) if entry.lever and entry.phase is journal.Phase.KEPT]
+    return [entry for entry in journal.entries(where) if entry.lever and entry.phase is not journal.Phase.REVERTED]
 
 
 def _due(where: Path, now: datetime) -> list[Entry]:

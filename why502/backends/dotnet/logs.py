@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "dotnet"
 _START = Phase.STARTUP
@@ -37,14 +38,4 @@ PHRASES = (
     Phrase("Application started. ", r"(?P<detail>Application started)\. Press", Symptom.PROCESS_STARTED, _START),
     Phrase("Application is shutting down", r"(?P<detail>Application is shutting down)\.\.\.", Symptom.PROCESS_STOPPED),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only .NET writes."""
-    return share(sample, lambda line: _STACK.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a crash, a start or a request; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _STACK)

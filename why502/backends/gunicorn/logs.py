@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "gunicorn"
 _HEAD = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?: [+-]\d{4})?\] \[\d+\] \[[A-Z]+\] ")
@@ -103,14 +104,4 @@ PHRASES = (
     Phrase("Shutting down: Master", r"(?P<detail>Shutting down: Master)", Symptom.PROCESS_STOPPED),
     Phrase("Handling signal: ", r"\] (?P<detail>Handling signal: (?:term|int|quit))", Symptom.PROCESS_STOPPED),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that begin as gunicorn's do, or say what only it says."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a worker, a start or a request; None for all other lines. `code`: signal or exit code."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import ENVIRONMENT, Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import ENVIRONMENT, Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "java"
 _START = Phase.STARTUP
@@ -56,14 +57,4 @@ PHRASES = (
     *ENVIRONMENT,
     Phrase("Exception", r"^(?:Caused by: )?" + _THROWN, Symptom.APPLICATION_ERROR),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines of a Java stack, or that only the JVM and its servers write."""
-    return share(sample, lambda line: _STACK.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a crash, a start, the threads or a request; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _STACK)

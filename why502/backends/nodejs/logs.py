@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import ENVIRONMENT, Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import ENVIRONMENT, Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "nodejs"
 _START = Phase.STARTUP
@@ -83,14 +84,4 @@ PHRASES = (
     *ENVIRONMENT,
     Phrase("Error: ", r"^(?P<detail>Error: .+)", Symptom.APPLICATION_ERROR),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines of a Node.js stack; a bare `Error: …`, which others write too, counts half."""
-    return share(sample, _STACK.search) or share(sample, parse) / 2
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a crash, a failed start or an error; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _STACK, is_shared=True)

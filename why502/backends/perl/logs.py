@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "perl"
 _START = Phase.STARTUP
@@ -25,14 +26,4 @@ PHRASES = (
     Phrase("Accepting connections at ", r"HTTP::Server::PSGI: Accepting connections at (?P<address>https?://\S{1,300})", Symptom.LISTENS_ON, _START),
     Phrase("Binding to TCP port ", r"Binding to TCP port (?P<port>\d{1,5}) on host (?P<host>\S{1,255})", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that end as Perl's messages do, or are known."""
-    return share(sample, lambda line: _PLACE.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one message says; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _PLACE)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "php_fpm"
 _START = Phase.STARTUP
@@ -48,14 +49,4 @@ PHRASES = (
     Phrase("fpm is running, pid", r"(?P<detail>fpm is running, pid (?P<pid>\d+))", Symptom.PROCESS_STARTED, _START),
     Phrase("exiting, bye-bye!", r"(?P<detail>exiting, bye-bye!)", Symptom.PROCESS_STOPPED),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that begin as PHP-FPM's do."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says; `process` is the pool's name, `code` a signal or exit code. None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

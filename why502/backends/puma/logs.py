@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "puma"
 _START = Phase.STARTUP
@@ -47,14 +48,4 @@ PHRASES = (
     Phrase("puma startup: ", r"=== (?P<detail>puma startup): ", Symptom.PROCESS_STARTED, _START),
     Phrase("puma shutdown: ", r"=== (?P<detail>puma shutdown): ", Symptom.PROCESS_STOPPED),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only Puma writes."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a worker, a start or a request; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import ENVIRONMENT, Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import ENVIRONMENT, Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "python_traceback"
 _START = Phase.STARTUP
@@ -52,14 +53,4 @@ PHRASES = (
     Phrase("Exception: ", r"^(?P<detail>(?:[a-z_]\w{0,100}\.)*[A-Z]?\w{0,100}Exception: .+)", Symptom.APPLICATION_ERROR),
     Phrase("Error", r"^(?P<detail>(?:AssertionError|RecursionError|TimeoutError|NotImplementedError|ConnectionRefusedError))\s{0,64}$", Symptom.APPLICATION_ERROR),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines of a traceback; a bare `FooError: …`, which other languages write too, counts half."""
-    return share(sample, _SHAPE.search) or share(sample, parse) / 2
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what the last line of a traceback says; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _SHAPE, is_shared=True)

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "ruby"
 _START = Phase.STARTUP
@@ -83,14 +84,4 @@ PHRASES = (
     ),
     *(Phrase(f"{kind} (", _RAISED, Symptom.APPLICATION_ERROR) for kind in ("Error", "Exception", "ConnectionBad")),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines of a Ruby stack, or that only Ruby's world writes."""
-    return share(sample, lambda line: _STACK.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of an uncaught exception or a failed start; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _STACK)

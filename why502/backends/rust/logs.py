@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "rust"
 _START = Phase.STARTUP
@@ -17,14 +18,4 @@ PHRASES = (
     Phrase("memory allocation of ", r"^(?P<detail>memory allocation of \d{1,20} bytes failed)", Symptom.PROCESS_CRASHED),
     Phrase("has overflowed its stack", r"(?P<detail>thread '[^']{0,255}' has overflowed its stack)", Symptom.PROCESS_CRASHED),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only Rust's runtime writes."""
-    return share(sample, lambda line: _STACK.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a panic or a failed start; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _STACK)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "socket_proxyd"
 PHRASES = (
@@ -17,14 +18,4 @@ PHRASES = (
         "Hit connection limit, refusing connection", r"(?P<detail>Hit connection limit, refusing connection)", Symptom.PEER_LIMIT
     ),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only systemd-socket-proxyd writes."""
-    return share(sample, parse)
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a connection to the other end; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "stunnel"
 _START = Phase.STARTUP
@@ -30,14 +31,4 @@ PHRASES = (
     Phrase("[!] Configuration failed", r"(?P<detail>Configuration failed)", Symptom.START_FAILED, _START),
     Phrase("[!] No trusted certificates found", r"(?P<detail>No trusted certificates found)", Symptom.START_FAILED, _START),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only stunnel writes."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a connection to the other end, or of a start; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

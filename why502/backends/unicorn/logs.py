@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "unicorn"
 _START = Phase.STARTUP
@@ -37,14 +38,4 @@ PHRASES = (
     Phrase("-- : master process ready", r"(?P<detail>master process ready)", Symptom.PROCESS_STARTED, _START),
     Phrase("-- : master complete", r"(?P<detail>master complete)", Symptom.PROCESS_STOPPED),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only Unicorn writes."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a worker or a start; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "uvicorn"
 _HEAD = re.compile(r"(?:^|\s)(?:INFO|WARNING|ERROR|CRITICAL|DEBUG): {4,}\S|uvicorn\.(?:error|access)")
@@ -40,14 +41,4 @@ PHRASES = (
         Symptom.APPLICATION_ERROR,
     ),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that begin as uvicorn's do, or say what only it says."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a worker, a start or a request; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "uwsgi"
 _START = Phase.STARTUP
@@ -98,14 +99,4 @@ PHRASES = (
     Phrase("killing workers...", r"(?P<detail>SIGINT/SIG\w{1,100} received\.\.\.killing workers)", Symptom.PROCESS_STOPPED),
     Phrase("goodbye to uWSGI", r"(?P<detail>goodbye to uWSGI)", Symptom.PROCESS_STOPPED),
 )
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only uWSGI writes."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a worker, the listen queue, a start or a request; None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

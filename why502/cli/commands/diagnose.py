@@ -86,9 +86,12 @@ def diagnose(
     """
     from why502.cli.env import Exit
     from why502.cli.look import look
+    from why502.cli.plan_output import tell_interrupted
     from why502.diagnosis.engine import diagnose as think
     from why502.model.finding import Verdict
 
+    if not (hosts or bundles or offline):
+        tell_interrupted(env)
     snapshots = look(
         env,
         urls=urls,

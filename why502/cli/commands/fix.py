@@ -50,7 +50,8 @@ def fix(
 
     Takes the leading finding, or the one for CAUSE on TARGET.
 
-    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, or it did not help and was rolled back; 2 it could not run.
+    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, it repaired only a part, or it did not help and was rolled
+    back; 2 it could not run.
 
     \b
     Example: why502 fix
@@ -58,7 +59,7 @@ def fix(
     Example: why502 fix wrong-port@127.0.0.1:3001
     Example: why502 fix --undo
     """
-    from why502.cli.plan_output import apply, ended, nothing, show, work
+    from why502.cli.plan_output import apply, ended, nothing, show, tell_interrupted, work
     from why502.session import fixing
 
     is_json = format_ == "json"
@@ -67,9 +68,9 @@ def fix(
     if undo or resume:
         if cause or configs or logs or urls or remedy:
             raise click.UsageError("--undo and --resume read the journal: drop CAUSE and the other options")
-        entry = fixing.resume(env.host(), work(env, state)) if resume else fixing.undo(work(env, state))
+        entry = fixing.resume(env.host(), work(env, state)) if resume else fixing.undo(env.host(), work(env, state))
         ended(env, entry, None, is_json=is_json)
-        return 0 if resume is (entry.phase == "kept") and not entry.left else 1
+        return 0 if resume is (entry.phase == "kept") and not entry.left and not entry.failing else 1
     from why502.cli.look import look
     from why502.diagnosis.causes import CAUSES
     from why502.diagnosis.engine import diagnose as think
@@ -87,6 +88,8 @@ def fix(
         raise Why502Error(f"{at!r} is not a valid address", "Write it like 10.0.0.5:3000 or unix:/run/app.sock.")
     if bundle is not None and (is_applied or configs or logs or urls):
         raise click.UsageError("--bundle only shows a plan: drop --apply and the options for this machine")
+    if bundle is None:
+        tell_interrupted(env, state)
     (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since, bundles=(bundle,) if bundle else ())
     diagnosis = think(snapshot)
     if diagnosis.verdict == "healthy":
@@ -103,7 +106,14 @@ def fix(
             raise click.UsageError(f"--remedy {remedy}: there {'are' if len(choices) > 1 else 'is'} only {len(choices)}")
         choices = choices[remedy - 1 : remedy]
     if is_applied:
-        return apply(env, choices, snapshot, work(env, state, is_asked=not yes, is_json=is_json), is_json=is_json, urls=urls)
+        by = work(
+            env, state, is_asked=not yes, is_json=is_json,
+            look_again=lambda: look(env, urls=urls, configs=configs, logs=logs, since=since)[0],
+        )  # fmt: skip
+        try:
+            return apply(env, choices, snapshot, by, is_json=is_json, urls=urls)
+        except NothingToDo as over:
+            return nothing(env, f"Nothing to fix now: {safe(over.message)}", is_json=is_json)
     how = " ".join(("why502 fix", *([wanted] if wanted else ()), *([f"--remedy {remedy}"] if remedy else ()), "--apply"))
     how += ", on that machine" if bundle else ""
     host = env.machine().of(snapshot)

@@ -78,7 +78,8 @@ def lint(
     Checks nginx configuration, PHP-FPM pools and systemd units. PATH is a file, a directory, or - for standard input.
     The output of `nginx -T` is accepted too.
 
-    Exit status: 0 no finding at or above --fail-on, 1 findings, 2 it could not run.
+    Exit status: 0 no finding at or above --fail-on, 1 findings, 2 it could not run or a named
+    file is not configuration.
 
     \b
     Example: why502 lint /etc/nginx/nginx.conf
@@ -114,6 +115,10 @@ def lint(
         env.stderr.write(f"why502: {safe(notice)}\n")
     renderer = importlib.import_module(f"why502.render.lint.{format_}").render
     env.write(renderer(report, env.terminal(quiet=quiet, verbose=verbose)))
+    for path in given.unchecked:
+        env.stderr.write(f"why502: {safe(path)} was not checked\n")
+    if given.unchecked:
+        return Exit.CANNOT
     return Exit.PROBLEM if report.worst() >= _FAIL_ON[fail_on] else Exit.HEALTHY
 
 

@@ -179,7 +179,7 @@ def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
     from why502.cli.plan_output import ended, work
     from why502.session import mitigating
 
-    entry = mitigating.undo(id_, work(env, state))
+    entry = mitigating.undo(id_, env.host(), work(env, state))
     ended(env, entry, None, is_json=format_ == "json")
     return 1 if entry.left else 0
 
@@ -199,10 +199,15 @@ def expire(env: Env, wait: bool, state: str | None) -> int:
     Example: why502 mitigate expire
     """
     from why502.cli.plan_output import work
+    from why502.fix.schedule import READY
     from why502.session import mitigating
 
     by = work(env, state)
-    return 0 if (mitigating.wait(by) if wait else mitigating.expire(by)) else 1
+    if wait:
+        env.write(f"{READY}\n")
+        mitigating.wait(env.host(), by)
+        return 0
+    return 0 if mitigating.expire(env.host(), by) else 1
 
 
 def _pull(env: Env, plan: Callable[[Snapshot], Plan], *, reaches: str = "", **options: Any) -> int:

@@ -21,7 +21,7 @@ from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "envoy"
-_FLAGS = ("grouped", "numeric")
+_FLAGS = ("grouped", "numeric", "short")
 _ASKS = ("text key", "text key2", "text key3", "has key4", "bands total 3000000")  # what `_meaning` and `_record` look at
 _STYLE: dict[str, Any] = {"clock": "iso", "units": {"total": 10**6}, "asks": _ASKS, "where": address_of}
 LAYOUTS = (

@@ -149,7 +149,7 @@ def layouts(sample: Sequence[str]) -> Iterator[Described]:
         found = {name: role for name, role in found.items() if role not in ("method", "uri")}
     if "key" in found.values():
         yield Members(
-            members=found, foreign=tuple(sorted({name for names in _NAMES.values() for name in names} - found.keys())), clock="haproxy",
+            members=found, foreign=tuple(sorted({name for value in _ROLES for name in _NAMES[value]} - found.keys())), clock="haproxy",
             units=_MS, flags=("bare", "summed"), strips="~", asks=(*_ASKS, "text key2", "same key2 server"), where=_named,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ NAME = "ingress_nginx"
 LAYOUTS = (
     Text(
         template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} {total} [{group}] [{_}] {address} {length} {response} {answer} {_}',
-        clock="common", flags=("grouped",), where=address_of,
+        clock="common", flags=("grouped", "hex"), where=address_of,
         asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),  # see `_row`
     ),
 )  # fmt: skip

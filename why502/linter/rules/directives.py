@@ -16,6 +16,7 @@ from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Remedy
+from why502.model.snapshot import ConfigProblem
 
 _INVALID = "proxy-config-invalid"
 # What hangs on files that were not given: a fragment's groups and formats may be defined elsewhere.
@@ -47,13 +48,24 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
     A reload with it changes nothing, the old configuration runs on unnoticed; after the next restart nothing runs at all.
     """
     is_sure = deployment.is_whole and all(level.is_known for level in deployment.blocks("http", ""))
-    for problem in deployment.configuration.problems:
+    for problem in _told(deployment):
         if problem.message.startswith("open()"):
             if not deployment.is_here:
                 continue
         elif not is_sure and _ELSEWHERE.match(problem.message):
             continue
         yield risk(problem.message, problem.at, "correct it, then `nginx -t`")
+
+
+def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
+    """Yield the problems without those in a file that follow from its first quotation mark or brace out of place."""
+    first: dict[str, ConfigProblem] = {}
+    for tree in deployment.configuration.trees:
+        for problem in tree.problems:
+            first.setdefault(problem.source, problem)
+            yield from (problem,) if first[problem.source] is problem else ()
+    of_trees = {problem for tree in deployment.configuration.trees for problem in tree.problems}
+    yield from (problem for problem in deployment.configuration.problems if problem not in of_trees)
 
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)
@@ -189,7 +201,7 @@ def unfinished_check(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("upstream"):
         for directive in level.own("check_http_send"):
             sent = "".join(directive.args).replace("\\r", "\r").replace("\\n", "\n")
-            if not sent.endswith(("\r\n\r\n", "\n\n")):
+            if "\r\n\r\n" not in sent and "\n\n" not in sent:  # what follows it is the body
                 yield risk("the health check's request does not end with an empty line", directive.at, r"end it with \r\n\r\n")
 
 

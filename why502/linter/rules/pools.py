@@ -5,6 +5,7 @@ Sources: sapi/fpm/fpm/fpm_conf.c (fpm_conf_process_all_pools), fpm_unix.c (fpm_u
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from why502.backends.php_fpm import config as php_fpm
@@ -88,7 +89,7 @@ def shared(deployment: Deployment) -> Iterator[Risk]:
     for pool in deployment.pools:
         if pool.target is None:
             continue
-        other = seen.setdefault(pool.target, pool)
+        other = seen.setdefault((posixpath.dirname(pool.file), pool.target), pool)
         if other is not pool:
             yield risk(f"pool {other.name} also listens on {pool.target}", pool.listen_at, "give each pool its own address")
 
@@ -122,7 +123,10 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
             if target is None or not target.is_loopback or same_path(target) in targets or peer.at in seen:
                 continue
             if (target.is_unix and "php" in target.path) or (
-                not target.is_unix and target.port not in ports and "php" in route.location
+                not target.is_unix
+                and ports
+                and target.port not in ports
+                and "php" in route.location  # else it may be another server
             ):
                 seen.add(peer.at)
                 there = ", ".join(sorted(str(target) for target in targets))

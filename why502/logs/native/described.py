@@ -50,7 +50,7 @@ class Described:
 
     `flags`: `said` (lines are no requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are those of
     its steps), `escaped` (a quote behind a backslash does not end a value), `grouped` (a line without an address names a group, or
-    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `nought` (no response takes 0),
+    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one digit), `nought` (no response takes 0),
     `entries` (what does not begin as these lines do goes on with the one before).
     """
 
@@ -108,7 +108,9 @@ class Text(Described):
         found = [f"begin {hexadecimal(begin)}"]
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
-            found.append(f"field {role} {roles.IS_LIST if roles.is_of_attempt(role) else 0} {hexadecimal(literal)}")
+            is_far = role == roles.TIME and self.clock == "nginx"  # which has a blank in it
+            flags = (roles.IS_LIST if roles.is_of_attempt(role) else 0) | (roles.IS_FAR if is_far else 0)
+            found.append(f"field {role} {flags} {hexadecimal(literal)}")
         for tail in self.tails:
             end = hexadecimal(tail.end) or "0a"
             found.append(f"tail {roles.BY_NAME.get(tail.name, 0)} {end} {hexadecimal(tail.begin)}{' needed' * tail.is_needed}")

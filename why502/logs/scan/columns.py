@@ -12,21 +12,23 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from why502.model.patterns import lazy
+
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"|]+:?)"
 _WORD = r"[^\s\",|;\[\]]+"
-_COLUMN = re.compile(
+_COLUMN = lazy(
     rf"(?P<address>{_ADDRESS}(?:(?:, | : )(?:{_ADDRESS}|{_WORD}))*+)|\[(?P<bracketed>[^\]\[\"]*)\]|\"(?P<quoted>(?:[^\"\\]|\\.)*+)\""
     rf"|(?P<word>{_WORD}(?:(?:, | : ){_WORD})*+)"
 )
-_ADDRESSES = re.compile(rf"{_ADDRESS}(?:(?:, | : )(?:{_ADDRESS}|{_WORD}))*")
-_SPLIT = re.compile(r", | : ")
-_LOCAL = re.compile(r"\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}")
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
-_MSEC = re.compile(r"\d{10}\.\d{3}")
-_REQUEST = re.compile(r"[A-Z]{3,10} \S.* HTTP/\d(?:\.\d)?")
-_STATUS = re.compile(r"[1-5]\d\d|0\d\d")
-_STATUSES = re.compile(r"(?:-|[1-5]\d\d)(?:(?:, | : )(?:-|[1-5]\d\d))*")
-_SECONDS = re.compile(r"(?:-|\d{1,9}\.\d{3})(?:(?:, | : )(?:-|\d{1,9}\.\d{3}))*")
+_ADDRESSES = lazy(rf"{_ADDRESS}(?:(?:, | : )(?:{_ADDRESS}|{_WORD}))*")
+_SPLIT = lazy(r", | : ")
+_LOCAL = lazy(r"\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}")
+_ISO = lazy(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
+_MSEC = lazy(r"\d{10}\.\d{3}")
+_REQUEST = lazy(r"[A-Z]{3,10} \S.* HTTP/\d(?:\.\d)?")
+_STATUS = lazy(r"[1-5]\d\d|0\d\d")
+_STATUSES = lazy(r"(?:-|[1-5]\d\d)(?:(?:, | : )(?:-|[1-5]\d\d))*")
+_SECONDS = lazy(r"(?:-|\d{1,9}\.\d{3})(?:(?:, | : )(?:-|\d{1,9}\.\d{3}))*")
 _FITTING = 0.7  # share of the lines that must have the columns of most
 _LEAST = 3  # lines, of which a column tells what it is
 

@@ -17,12 +17,13 @@ from why502.model import foreign_json
 from why502.model.base import Value
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 
 Read = Callable[[LogRecord, str], str]  # of a record and its line
 LONGEST = 200  # characters of a value; the rest is cut off
-_NAME = re.compile(r"[\w@$.-]{1,100}")
-_VERBATIM = re.compile(r"[\w.:-]{1,200}", re.ASCII)  # a value that no log writes in another way
-_VALUE = re.compile(r' ?(?:"([^"]*+)"|([^\s,;|]*+))')
+_NAME = lazy(r"[\w@$.-]{1,100}")
+_VERBATIM = lazy(r"[\w.:-]{1,200}", re.ASCII)  # a value that no log writes in another way
+_VALUE = lazy(r' ?(?:"([^"]*+)"|([^\s,;|]*+))')
 _AS_WRITTEN = frozenset({"status", "client", "request_id", "host"})
 
 

@@ -6,20 +6,19 @@ the same wordings.
 
 from __future__ import annotations
 
-import re
-
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 from why502.redaction import clean, redact
 
 _LONGEST = 400  # characters of a message that are looked at
-_SEVERE = re.compile(
+_SEVERE = lazy(
     r"\b(?i:error|err|fail|failed|failure|fatal|panic|critical|crit|alert|emerg|severe|exception|refused|denied|unable|cannot"
     r"|could not|can't|unhandled|uncaught|aborted|killed|unreachable|timeout|timed out|no such|lost|broken|deadlock|exhausted|too many)\b"
     r"|[a-z](?:Error|Exception)\b"
 )
-_HARMLESS = re.compile(r"\b(?:INFO|DEBUG|TRACE|NOTICE|info|debug|trace|notice)\b")
+_HARMLESS = lazy(r"\b(?:INFO|DEBUG|TRACE|NOTICE|info|debug|trace|notice)\b")
 _LEVEL_WITHIN = 80  # characters, in which a line tells its level
-_VARYING = re.compile(
+_VARYING = lazy(
     r'"[^"]{0,200}"'  # quoted
     r"|(?<!\w)'[^']{0,200}'(?!\w)"
     r"|(?<![\w<])/[\w.@%+~/-]{1,200}"  # a path

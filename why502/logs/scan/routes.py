@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
+
+from why502.model.patterns import lazy
 
 MOST_SEGMENTS = 8
 NONE, ODD = "(no request)", "(no HTTP request)"
-_LINE = re.compile(rb"([A-Z]{1,16}) (?:[Hh][Tt][Tt][Pp][Ss]?://[^ /?#]*)?(/[^ ?#;]*)")
-_ONLY_DIGITS = re.compile(rb"\d+")
-_ONLY_HEX = re.compile(rb"[0-9A-Fa-f-]{8,}")
-_DIGIT = re.compile(rb"\d")
+_LINE = lazy(rb"([A-Z]{1,16}) (?:[Hh][Tt][Tt][Pp][Ss]?://[^ /?#]*)?(/[^ ?#;]*)")
+_ONLY_DIGITS = lazy(rb"\d+")
+_ONLY_HEX = lazy(rb"[0-9A-Fa-f-]{8,}")
+_DIGIT = lazy(rb"\d")
 
 
 @lru_cache(1 << 14)

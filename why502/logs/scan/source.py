@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,10 +13,11 @@ from why502.logs.files import COMPRESSED
 from why502.logs.scan.piped import Piped
 from why502.logs.scan.source_file import Source, is_no_log
 from why502.model.errors import Why502Error
+from why502.model.patterns import lazy
 
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
-_NUMBERED = re.compile(r"(.*?)\.(\d{1,4})$")
-_DATED = re.compile(r"[._-](?:\d{8}|\d{4}-\d\d-\d\d)(?:[T_-]\d[\d:.-]{1,9})?(?=\.|$)")  # dateformat of logrotate(8)
+_REMOTE = lazy(r"[a-z][a-z0-9+.-]+://")
+_NUMBERED = lazy(r"(.*?)\.(\d{1,4})$")
+_DATED = lazy(r"[._-](?:\d{8}|\d{4}-\d\d-\d\d)(?:[T_-]\d[\d:.-]{1,9})?(?=\.|$)")  # dateformat of logrotate(8)
 STANDARD_INPUT = "-"
 
 

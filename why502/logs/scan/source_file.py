@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.model.base import Value
+from why502.model.patterns import lazy
 
-_NOT_LOGS = re.compile(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
+_NOT_LOGS = lazy(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
 
 
 class Source(Value, frozen=True, kw_only=True):

@@ -12,25 +12,26 @@ from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.logs.scan import columns
 from why502.logs.scan.columns import is_ip
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 from why502.model.times import of_iso, whole_number
 
 _FITTING = 0.5
 _LINES = 50
-_COMBINED = re.compile(
+_COMBINED = lazy(
     r"(?P<host>[\w.*:-]+ )?(?P<addr>[^\s\"\[{]+) (?P<ident>\S+) (?P<user>\S+(?: \S+)*?) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
     r"\"(?:[^\"\\]|\\.)*+\" (?:\d{3}|-) (?:\d+|-)(?P<referer> \"(?:[^\"\\]|\\.)*+\"(?P<agent> \"(?:[^\"\\]|\\.)*+\")?)?"
 )
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
-_PAIR = re.compile(r"([A-Za-z][\w.-]{0,40}[=:] ?)(?:(\")[^\"]*\"|((?:[^\s\",]+(?:, | : ))*[^\s\",]+))")
-_ADDRESSES = re.compile(rf"{_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
-_BARE = re.compile(r'(?: (?:[^\s"]+|"(?:[^"\\]|\\.)*+"))+')
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"')
-_WORD = re.compile(r"\w")
-_MEMBER = re.compile(r'"([^"\\]{1,64})"(\s*:\s*)(?:"((?:[^"\\]|\\.)*+)"|(-?[\d.]+|null|true|false)?)')
-_LTSV = re.compile(r"([\w.-]{1,40}):([^\t]*)")
+_PAIR = lazy(r"([A-Za-z][\w.-]{0,40}[=:] ?)(?:(\")[^\"]*\"|((?:[^\s\",]+(?:, | : ))*[^\s\",]+))")
+_ADDRESSES = lazy(rf"{_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
+_BARE = lazy(r'(?: (?:[^\s"]+|"(?:[^"\\]|\\.)*+"))+')
+_QUOTED = lazy(r'"(?:[^"\\]|\\.)*+"')
+_WORD = lazy(r"\w")
+_MEMBER = lazy(r'"([^"\\]{1,64})"(\s*:\s*)(?:"((?:[^"\\]|\\.)*+)"|(-?[\d.]+|null|true|false)?)')
+_LTSV = lazy(r"([\w.-]{1,40}):([^\t]*)")
 _TOOK = frozenset("responsetime response_time duration latency elapsed took time_taken timetaken".split())
-_LOGFMT_PAIR = re.compile(r'([A-Za-z_@][\w.-]{0,40})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)')
-_LOGFMT = re.compile(
+_LOGFMT_PAIR = lazy(r'([A-Za-z_@][\w.-]{0,40})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)')
+_LOGFMT = lazy(
     rf"{_LOGFMT_PAIR.pattern.replace('(', '(?:', 1).replace('=(', '=(?:')}(?: {_LOGFMT_PAIR.pattern.replace('(', '(?:', 1).replace('=(', '=(?:')})+"
 )
 _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere

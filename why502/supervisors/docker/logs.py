@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "docker"
 _START = Phase.STARTUP
@@ -40,14 +41,4 @@ PHRASES = (
     Phrase("exec format error", r"(?P<detail>exec \S{1,255} ?: exec format error|exec \S{1,255}: exec format error)", Symptom.START_FAILED, _START),
     Phrase("(unhealthy)", r"(?P<detail>Up .{1,60}? \(unhealthy\))", Symptom.HEALTH_CHECK_FAILED),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that a container engine writes."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a container; `code` is its exit code. None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

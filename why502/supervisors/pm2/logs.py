@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
-from why502.logs.phrases import Phrase, marks, read, share
-from why502.model.logs import LogRecord, Phase, Symptom
+from why502.logs.phrase_format import of_phrases
+from why502.logs.phrases import Phrase
+from why502.model.logs import Phase, Symptom
 
 NAME = "pm2"
 _HEAD = re.compile(r"PM2 (?:log|error): |\[PM2\]|^(?:PM2|\d+\|[\w.-]+) +\| ")
@@ -25,14 +26,4 @@ PHRASES = (
     Phrase("waiting restart", _ROW + r"(?P<detail>waiting restart) *[│|]", Symptom.RESTART_LOOP),
     Phrase("stopped", _ROW + r"(?P<detail>stopped) *[│|]", Symptom.PROCESS_STOPPED),
 )  # fmt: skip
-MARKS = marks(PHRASES)
-
-
-def fits(sample: list[str]) -> float:
-    """Return the share of lines that only pm2 writes."""
-    return share(sample, lambda line: _HEAD.search(line) or parse(line))
-
-
-def parse(line: str) -> LogRecord | None:
-    """Return what one line says of an application (`process`); `code` is its exit code. None for all other lines."""
-    return read(line, PHRASES, NAME)
+MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

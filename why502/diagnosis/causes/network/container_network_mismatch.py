@@ -41,17 +41,18 @@ def examine(case: Case) -> Iterator[Evidence]:
             )
 
 
-@rule(29, "loopback-in-container", Severity.WARNING)
+@rule(29, "loopback-in-container", Severity.NOTE)
 def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
     """A proxy in a container passes to 127.0.0.1, which is the container itself.
 
-    Docker's name server (127.0.0.11) shows that the proxy runs in a container. Nothing else listens there, so the connection is
-    refused.
+    Docker's name server (127.0.0.11) shows that the proxy runs in a container. Unless the application runs in the same
+    container, nothing
+    listens there, and the connection is refused.
     """
     ports = {target.port for target in deployment.configuration.listens}
     seen = set()
     for route in deployment.routes:
-        if not any(word.partition(":")[0] == "127.0.0.11" for word in route.resolver):
+        if not any(word.partition(":")[0] == "127.0.0.11" for word in route.resolver) or route.has_variables:
             continue
         for peer in route.peers:
             target = peer.target

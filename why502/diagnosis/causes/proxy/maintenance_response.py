@@ -26,7 +26,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import addresses, is_failure
+from why502.diagnosis.index import addresses
 from why502.model.config import Answer
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -79,7 +79,7 @@ def _switched_off(case: Case) -> Evidence | None:
         return None
     for tally in tallies:
         begun = off[tally.target].first
-        if is_failure(tally) and tally.last and begun and tally.last > begun + CLOCK:
+        if tally.is_failure and tally.last and begun and tally.last > begun + CLOCK:
             return None  # it was tried again since
     first = min(off.values(), key=lambda tally: tally.source)
     return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.source, 2 * PROOF)

@@ -25,7 +25,7 @@ from why502.deployment.files import Deployment, stands_alone
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import addresses, is_failure
+from why502.diagnosis.index import addresses
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 
@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     members = {target for peer in group.peers for target in addresses(peer, case.here)}
     logs = case.here.logs
-    if not any(failed.target in members and is_failure(failed) for failed in (logs.tallies if logs else ())):
+    if not any(failed.target in members and failed.is_failure for failed in (logs.tallies if logs else ())):
         message = (
             f"{limited[0].name} accepts {limited[0].max_conns} connections at a time (max_conns), and no server of "
             f"{group.name} failed"

@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import is_failure
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -70,7 +69,7 @@ def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
     """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, or a failed access check."""
     logs = case.here.logs
     return any(
-        is_failure(tally)
+        tally.is_failure
         and tally.symptom not in (*_BY_STATUS, *GAP)  # of a connection that failed, a gateway makes 502 and no 500
         and tally.status in (None, 500)
         and any(request == one.request for request, _ in tally.requests)

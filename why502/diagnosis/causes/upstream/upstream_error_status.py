@@ -26,7 +26,6 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import is_failure
 from why502.model.config import LogKind, LogPlace
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
@@ -37,7 +36,7 @@ _LIMITS = frozenset({"limit_req", "limit_conn"})
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(map(is_failure, _said(case))):
+    if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(tally.is_failure for tally in _said(case)):
         yield refutes("a 500 from the application itself is not a failure on the way to it", said.source, PROOF)
         return
     for probe in case.probes:
@@ -103,7 +102,7 @@ def _said(case: Case) -> list[Tally]:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
-    statuses = sorted({tally.status for tally in _said(case) if tally.status and is_failure(tally)})
+    statuses = sorted({tally.status for tally in _said(case) if tally.status and tally.is_failure})
     said = "/".join(str(status) for status in statuses)
     if said and (inner := case.inner_gateway):
         return (

@@ -14,6 +14,7 @@ from why502.model.times import whole_number
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 COMPILED_PREFIX = "/usr/local/nginx"
 WORKER_CONNECTIONS = 512
+NEWEST = "1.31.4"  # the newest nginx whose directives and defaults are known here
 SERVER_PORT = 80  # of a `server` in an `upstream` block, also behind https://
 
 Version = tuple[int, ...]

@@ -33,6 +33,7 @@ MAX_INCLUDES = 64  # within one another
 MAX_DEPTH = 100  # of blocks, includes counted
 
 _MARKER = re.compile(rb"^# configuration file (/.*):\r?$", re.MULTILINE)
+_SPELLING = re.compile(r"/(?:\.?/)+")  # `conf.d//x` and `conf.d/./x` are `conf.d/x`
 _WILD = re.compile(r"[*?\[]")
 _NO_INCLUDES = frozenset({"split_clients", "charset_map"})
 _DATA = frozenset({"geo", "map", "types"})
@@ -136,7 +137,7 @@ class Files:
 
     def _paths(self, pattern: str, file: str) -> tuple[str, ...]:
         """Return the paths that an include in a file names."""
-        full = posixpath.join(self.directory, pattern)
+        full = _SPELLING.sub("/", posixpath.join(self.directory, pattern))
         wild = _WILD.search(full)
         if wild is None:
             return (self._where(full),)

@@ -8,6 +8,7 @@ from why502.gateways.nginx.config.defaults import WORKER_CONNECTIONS, build, by_
 from why502.gateways.nginx.config.files import Directive, Listing, Read, Rights, Where, dumped, gather, split_dump
 from why502.gateways.nginx.config.logs import Logs
 from why502.gateways.nginx.config.parse import parse
+from why502.gateways.nginx.directives import table
 from why502.model.errors import Why502Error
 
 
@@ -36,6 +37,8 @@ def load(
     given = parse(command_line.encode(), "-g") if command_line else None
     if given is not None:
         directives = files.expand(given.children, (main,)) + directives
+    if _is_of_stream(directives):
+        directives = [Directive(name="stream", args=(), at=directives[0].at, children=tuple(directives))]
     logs = Logs(built)
     settings = scope.inner({}, [*directives, *_blocks(directives, "events")])
     logs.main(settings)
@@ -77,6 +80,19 @@ def load_dump(dump: bytes, prefix: str = "", *, version: str = "", build_argumen
 def _blocks(directives: list[Directive], name: str) -> list[Directive]:
     """Return the content of every block of that name at the top."""
     return [child for directive in directives if directive.name == name for child in directive.children or ()]
+
+
+def _is_of_stream(directives: list[Directive]) -> bool:
+    """Return whether a file without `http` and `stream` belongs into `stream`: its servers pass without a location, or speak
+    of UDP.
+    """
+    if any(directive.name in ("http", "stream", "events") for directive in directives):
+        return False
+    inside = [child for directive in directives if directive.name == "server" for child in directive.children or ()]
+    known = [found for child in inside if (found := table().get(child.name))]
+    return any(found.may_stand("r") and not found.may_stand("s") for found in known) and not any(
+        child.name == "location" for child in inside
+    )
 
 
 def _fragment(directives: list[Directive]) -> list[Directive]:

@@ -9,9 +9,9 @@ problem and goes on, so that the tree always holds the whole file.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from why502.config.tree import Kind, Node, Token, Tree, decode
+from why502.gateways.nginx.config.lua import Lua
 from why502.model.snapshot import ConfigProblem
 
 MAX_DEPTH = 200  # blocks within blocks; what is deeper is kept as loose tokens
@@ -30,16 +30,6 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"\\([\"'\\trn])")
 _ESCAPED = {"t": "\t", "r": "\r", "n": "\n"}
-
-
-@lru_cache(4)
-def _lua_tokens(double: bool, single: bool) -> re.Pattern[str]:
-    """Return the pattern of what matters in Lua code, with or without strings in each kind of quotation mark."""
-    tokens = r"--\[(?P<c>=*)\[.*?(?:\](?P=c)\]|\Z) | --[^\n]*+ | \[(?P<s>=*)\[.*?(?:\](?P=s)\]|\Z) | (?P<brace>[{}])"
-    tokens += r"""| "(?:[^"\\]++|\\.)*+(?:"|(?P<open>\\?\Z))""" if double else ""
-    tokens += r"""| '(?:[^'\\]++|\\.)*+(?:'|(?P<%s>\\?\Z))""" % ("open_too" if double else "open") if single else ""
-    return re.compile(tokens, re.VERBOSE | re.DOTALL)
-
 
 _BOM = "\xef\xbb\xbf"
 
@@ -77,6 +67,7 @@ class _Reader:
         self.stack: list[tuple[tuple[Token, ...], tuple[Token, ...], list[Node | Token]]] = []
         self.head: list[Token] = []
         self.words: list[Token] = []
+        self.code = Lua(text)
         self.loose = 0  # open blocks beyond MAX_DEPTH
         self.seen: dict[str, str] = {}  # one object for each different text saves a third of the memory
 
@@ -205,17 +196,7 @@ class _Reader:
 
     def lua(self, position: int) -> int:
         """Take the Lua code up to the brace that closes its block; return where that stands."""
-        depth, at, double, single, end = 1, position, True, True, len(self.text)
-        while match := _lua_tokens(double, single).search(self.text, at):
-            at = match.end()
-            if (match.lastgroup or "").startswith("open"):  # nothing ends this string: it is none, nor is a later one of its kind
-                at = match.start() + 1
-                double, single = double and match[0][0] != '"', single and match[0][0] != "'"
-            elif match["brace"]:
-                depth += 1 if match["brace"] == "{" else -1
-            if not depth:
-                end = match.start()
-                break
+        end = self.code.end(position)
         if end > position:
             self.items.append(self.token(Kind.CODE, self.text[position:end], position))
         return end

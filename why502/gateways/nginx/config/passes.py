@@ -176,8 +176,11 @@ def group(directive: Directive, defaults: Defaults | None) -> Upstream:
     """Return what an `upstream` block says. `defaults`: None in `stream`, which keeps no idle connections."""
     method, keepalive, timeout_s, at, zone = "round-robin", defaults.keepalive if defaults else 0, 60.0, None, ""
     peers = []
+    is_chosen_by_code = any(
+        line.name.startswith("balancer_by_lua") for line in directive.children or ()
+    )  # its servers are dummies
     for line in directive.children or ():
-        if line.name == "server" and line.args:
+        if line.name == "server" and line.args and not is_chosen_by_code:
             peers.append(_member(line))
         elif line.name in _METHODS:
             method = line.name.removesuffix("_block")

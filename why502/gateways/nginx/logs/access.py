@@ -14,6 +14,7 @@ from why502.gateways.nginx.logs.log_format import COMBINED, MAIN, LineFormat
 from why502.logs.coded import local, msec
 from why502.model import foreign_json
 from why502.model.logs import Attempt, LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import of_iso, whole_number
 
@@ -39,21 +40,19 @@ _OWN_LIMITS = {
     496: Symptom.CLIENT_BAD_REQUEST,
     497: Symptom.CLIENT_PROTOCOL,
 }
-_COMBINED = re.compile(
+_COMBINED = lazy(
     r"(?:(?P<host>[\w.*:\[\]-]+) )?(?P<remote_addr>[^\s\"\[>|•*{][^\s\"\[|]*) (?P<ident>\S+) (?P<remote_user>[^\[\"]{0,255}) "
     r"\[(?P<time_local>\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" (?P<status>\d{3}|-) "
     r"(?P<body_bytes_sent>\d+|-)(?: \"(?P<http_referer>(?:[^\"\\]|\\.)*+)\"(?: \"(?P<http_user_agent>(?:[^\"\\]|\\.)*+)\")?)?(?P<more>.*)",
     re.DOTALL,
 )
-_REQUEST = re.compile(
-    r'"(?P<request>[A-Z]{3,10} [^"]{1,8000}? HTTP/\d(?:\.\d)?)"[^\w"]{1,8}(?P<status>\d{3})\b(?P<more>.*)', re.DOTALL
-)
-_PAIR = re.compile(r'\b([A-Za-z][\w.-]{1,40})[=:] ?("[^"]*"|[^\s",\[\]]+(?:(?:, | : )[^\s",=\[\]]+)*)')
+_REQUEST = lazy(r'"(?P<request>[A-Z]{3,10} [^"]{1,8000}? HTTP/\d(?:\.\d)?)"[^\w"]{1,8}(?P<status>\d{3})\b(?P<more>.*)', re.DOTALL)
+_PAIR = lazy(r'\b([A-Za-z][\w.-]{1,40})[=:] ?("[^"]*"|[^\s",\[\]]+(?:(?:, | : )[^\s",=\[\]]+)*)')
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
-_ADDRESSES = re.compile(rf"(?<![\w.:/]){_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
-_STATUSES = re.compile(r"(?<![\w.:-])[1-5]\d\d(?:(?:, | : )[1-5]\d\d)*(?![\w.:-])")
-_BARE = re.compile(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes makes of 009 and of a missing value
-_SPLIT = re.compile(r", | : ")
+_ADDRESSES = lazy(rf"(?<![\w.:/]){_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
+_STATUSES = lazy(r"(?<![\w.:-])[1-5]\d\d(?:(?:, | : )[1-5]\d\d)*(?![\w.:-])")
+_BARE = lazy(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes makes of 009 and of a missing value
+_SPLIT = lazy(r", | : ")
 _NAMES = {  # by what people call them in the formats that they write themselves
     "request_time": "rt request_time reqtime req_time requesttime rtime duration",
     "request_time_ms": "request_time_ms duration_ms latency_ms response_time_ms elapsed_ms took_ms",

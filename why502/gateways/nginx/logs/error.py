@@ -14,7 +14,9 @@ from msgspec.structs import replace
 
 from why502.gateways.nginx.logs import error_fields as fields
 from why502.gateways.nginx.logs.error_head import FORMAT, stderr_template, template
+from why502.logs.native.described import Tail, Text
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import of_iso
 
@@ -23,22 +25,40 @@ MARKS: tuple[bytes, ...] = (
     *(b"[emerg]", b"[alert]", b"[crit]", b"[error]", b"[warn]", b"[notice]", b"[info]"),
     *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
 )
+_TAILS = (
+    Tail(name="asker", begin=", client: ", end=",", is_needed=True),
+    Tail(name="server", begin=", server: ", end=",", is_needed=True),
+    Tail(name="asked", begin=', request: "', end='"'),
+    Tail(name="_", begin=', subrequest: "', end='"'),
+    Tail(name="origin", begin=', upstream: "', end='"'),
+    Tail(name="_", begin=', host: "', end='"'),
+    Tail(name="_", begin=', referrer: "', end='"'),
+)
+LAYOUTS = (
+    Text(
+        template="{time} [{key}] {_}#{_}: {message}", tails=_TAILS, clock="nginx", flags=("said", "entries"),
+        asks=(
+            *("text key", "template message client |from |host: ", "has asker", "begins asker 127.|unix:|::1", "text server"),
+            *("word asked", "origin origin"),
+        ),
+    ),
+)  # fmt: skip
 IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
 _NO_ADDRESS, _NO_ROUTE = 99, 113  # EADDRNOTAVAIL, EHOSTUNREACH
 _LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
-_HEAD = re.compile(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d{{1,10}})#\d{{1,10}}: (?:\*(\d{{1,18}}) )?")
-_ANY_HEAD = re.compile(
+_HEAD = lazy(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d{{1,10}})#\d{{1,10}}: (?:\*(\d{{1,18}}) )?")
+_ANY_HEAD = lazy(
     rf"(?:nginx: )?(?:(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) |\d\d:\d\d:\d\d )?(?:\[({_LEVELS})\]:? )?(?:(\d{{1,10}}) ?# ?\d{{1,10}}: )?(?:\* ?(\d{{1,18}}) )?",
     re.IGNORECASE,
 )
-_STARTS = re.compile(
+_STARTS = lazy(
     rf"\s*(?:\d{{4}}[/-]\d\d[/-]\d\d[ T]|\[(?:{_LEVELS})\]|nginx: |\*\d+ |[A-Z][a-z]{{2}} [ \d]\d \d\d:|<\d+>|\{{|\[\d|[\d.]+ - )",
     re.IGNORECASE,
 )
 _TYPESET = dict.fromkeys(map(ord, "“”„«»"), '"')  # what a word processor or a chat makes of quotation marks
-_STDERR = re.compile(r'fastcgi sent in stderr: "(.*?)(?:" while ([a-z ]+)(?=, client: |\Z)|"?\Z)', re.DOTALL | re.IGNORECASE)
+_STDERR = lazy(r'fastcgi sent in stderr: "(.*?)(?:" while ([a-z ]+)(?=, client: |\Z)|"?\Z)', re.DOTALL | re.IGNORECASE)
 
 
 def fits(sample: list[str]) -> float:

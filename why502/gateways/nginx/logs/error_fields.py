@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 
@@ -35,14 +36,14 @@ class Address(NamedTuple):
 
 NO_FIELDS = Fields()
 _WITH_URI = ("http://unix:", "https://unix:")  # of the others nginx writes no URI at all
-_SOCKET_NAME = re.compile(r"\w+://unix:/\S*?\.sock(?:et)?(?=[/?])")
+_SOCKET_NAME = lazy(r"\w+://unix:/\S*?\.sock(?:et)?(?=[/?])")
 NO_ADDRESS = Address()
-_WELL_FORMED = re.compile(
+_WELL_FORMED = lazy(
     r', client: ([^,]*), server: ([^,]*)(?:, request: "([^"]*)")?(?:, subrequest: "([^"]*)")?(?:, upstream: "([^"]*)")?'
     r'(?:, host: "([^"]*)")?(?:, referrer: "([^"]*)")?\Z'
 )
 _QUOTED = ("request", "subrequest", "upstream", "host", "referrer")
-_WITH_QUOTES = re.compile(
+_WITH_QUOTES = lazy(
     r"(?:, (?:udp )?client ?: ?([^,]*))?(?:, server ?: ?([^,]*))?"
     + "".join(
         rf'(?:, {name} ?: "(.*?)(?:"(?=, (?:{"|".join((*_QUOTED[i + 1 :], "login"))}) ?: ?"|, bytes from/to |\s*\Z)|\Z))?'
@@ -50,16 +51,16 @@ _WITH_QUOTES = re.compile(
     ),
     re.DOTALL,
 )
-_REQUEST_END = re.compile(r' HTTP/\d(?:\.\d)?(?=", (?:subrequest|upstream|host|referrer)\b)')
-_START = re.compile(
+_REQUEST_END = lazy(r' HTTP/\d(?:\.\d)?(?=", (?:subrequest|upstream|host|referrer)\b)')
+_START = lazy(
     r"(?:[,;]\s*|: (?=\"?\w+://)|\s(?=(?:client|request|upstream|host) ?: ?[\"'\d]))"
     r"(?:(?:udp )?client|server|request|upstream|host|referrer|resolver|\"?\w+://)"
 )
 _ANYHOW = {
-    name: re.compile(rf"\b{name}\b ?:? ?[\"'“]?([^\"'“”,;\s:][^\"'“”,;\s]*)") for name in ("client", "server", "upstream", "host")
+    name: lazy(rf"\b{name}\b ?:? ?[\"'“]?([^\"'“”,;\s:][^\"'“”,;\s]*)") for name in ("client", "server", "upstream", "host")
 }
-_ANY_REQUEST = re.compile(r'\brequest ?: ?"([^"]*)')
-_ANY_URL = re.compile(r"\b(?:https?|fastcgi|uwsgi|suwsgi|scgi|grpcs?|memcached)://[^\"'\s,]+")
+_ANY_REQUEST = lazy(r'\brequest ?: ?"([^"]*)')
+_ANY_URL = lazy(r"\b(?:https?|fastcgi|uwsgi|suwsgi|scgi|grpcs?|memcached)://[^\"'\s,]+")
 
 
 def start(text: str) -> int:

@@ -13,17 +13,18 @@ from typing import Any
 from why502.gateways.nginx.logs.lua_messages import meaning as lua_meaning
 from why502.gateways.nginx.logs.messages import ACTIONS, Meaning, look_up
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 FORMAT = "nginx_error"
 LIMIT = 2048  # characters of a message that are looked at
-_ERRNO = re.compile(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
-_ERRNO_CUT = re.compile(r" failed \((\d{1,3}): ([A-Z][a-z]+ [a-z ]{2,40})[^()]*\Z")  # the rest was lost, with the parenthesis
-_ERRNO_WORDS = re.compile(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line told without its number
-_SPREAD = re.compile(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks that a translator or an editor put in
-_NO_ERRNO = re.compile(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
-_SSL = re.compile(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
-_CONF = re.compile(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d{1,9}))?\s*\Z")
+_ERRNO = lazy(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
+_ERRNO_CUT = lazy(r" failed \((\d{1,3}): ([A-Z][a-z]+ [a-z ]{2,40})[^()]*\Z")  # the rest was lost, with the parenthesis
+_ERRNO_WORDS = lazy(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line told without its number
+_SPREAD = lazy(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks that a translator or an editor put in
+_NO_ERRNO = lazy(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
+_SSL = lazy(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
+_CONF = lazy(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d{1,9}))?\s*\Z")
 _ERRNOS = {  # Linux numbers by text in lower case: other systems have other numbers, musl and the BSDs other words
     "operation not permitted": 1,
     "no such file or directory": 2,
@@ -58,30 +59,30 @@ _ERRNOS = {  # Linux numbers by text in lower case: other systems have other num
     "no route to host": 113,
     "host is unreachable": 113,
 }
-_FATAL = re.compile(
+_FATAL = lazy(
     r"PHP (?:Fatal|Parse|Compile|Core) error|Uncaught |Fatal error|Allowed memory size|Maximum execution", re.IGNORECASE
 )
-_NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file|Access to the script", re.IGNORECASE)
-_CONNECT = re.compile(r"connect\(\) to (unix:\S+|/\S+|\[[^\]]+\]:\d+|[\d.]+:\d+)")
-_VICTIM = re.compile(r"([a-z ]{1,60}process) (\d{1,10}) exited ")
-_PATH = re.compile(r'"(/[^"]+)"')
-_ZONE = re.compile(r"by zone \"([^\"]+)|in .{0,300}zone \"([^\"]+)")
-_SENT = re.compile(r"(?:header(?: line)?:? |status |length |Encoding\": |protocol version: |frame: |record type: )\"?(.{1,200})")
-_NAME = re.compile(r"\A(?:service )?(.{1,255}?) could not be resolved|upstream \"([^\"]+)|to resolve (\S+)")
+_NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No input file|Access to the script", re.IGNORECASE)
+_CONNECT = lazy(r"connect\(\) to (unix:\S+|/\S+|\[[^\]]+\]:\d+|[\d.]+:\d+)")
+_VICTIM = lazy(r"([a-z ]{1,60}process) (\d{1,10}) exited ")
+_PATH = lazy(r'"(/[^"]+)"')
+_ZONE = lazy(r"by zone \"([^\"]+)|in .{0,300}zone \"([^\"]+)")
+_SENT = lazy(r"(?:header(?: line)?:? |status |length |Encoding\": |protocol version: |frame: |record type: )\"?(.{1,200})")
+_NAME = lazy(r"\A(?:service )?(.{1,255}?) could not be resolved|upstream \"([^\"]+)|to resolve (\S+)")
 _DETAIL = {  # what in the text tells why
     Symptom.NAME_NOT_FOUND: _NAME,
     Symptom.NAME_SERVER_FAILED: _NAME,
     Symptom.NO_RESOLVER: _NAME,
-    Symptom.PROXY_WORKER_DIED: re.compile(r"exited on (signal \d+)|with (fatal code \d+)"),
+    Symptom.PROXY_WORKER_DIED: lazy(r"exited on (signal \d+)|with (fatal code \d+)"),
     Symptom.RATE_LIMITED: _ZONE,
     Symptom.SHARED_MEMORY: _ZONE,
-    Symptom.TLS_UNVERIFIED: re.compile(r"verify error: \(\d+:([^)]*)|does not match (\"[^\"]+)"),
+    Symptom.TLS_UNVERIFIED: lazy(r"verify error: \(\d+:([^)]*)|does not match (\"[^\"]+)"),
     Symptom.HEADER_INVALID: _SENT,
     Symptom.BODY_INVALID: _SENT,
     Symptom.OTHER_PROTOCOL: _SENT,
-    Symptom.STREAM_RESET: re.compile(r"with error (\d+)"),
+    Symptom.STREAM_RESET: lazy(r"with error (\d+)"),
 }
-_CODE = re.compile(r"(?:could not be resolved|verify error:) \((\d+)")
+_CODE = lazy(r"(?:could not be resolved|verify error:) \((\d+)")
 _ZONES: dict[str, tuple[str, ...]] = {  # the parts of nginx that can have written a line
     "": (),
     "stderr": ("stderr", "process", "startup", "config"),

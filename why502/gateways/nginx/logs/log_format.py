@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 
+from why502.model.patterns import lazy
+
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 MAIN = f'{COMBINED} "$http_x_forwarded_for"'
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = lazy(r"\$(?:\{(\w+)\}|(\w+))")
 _NUMBER = r"-|-?\d*(?:\.\d+)?"
 _NUMBERS = r"(?:-|\d+(?:\.\d+)?)?(?:(?:, | : )(?:-|\d+(?:\.\d+)?)?)*"
 _PATTERNS = {
@@ -45,7 +47,7 @@ _PATTERNS = {
     },
 }
 _BEGINS = {"time_local": r"\d\d/", "time_iso8601": r"\d{4}-", "status": r"[\d-]", "msec": r"\d", "request_time": r"[\d-]"}
-_HEX = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+_HEX = lazy(rb"\\x([0-9A-Fa-f]{2})")
 
 
 class LineFormat:

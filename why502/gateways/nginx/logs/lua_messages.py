@@ -9,9 +9,10 @@ import re
 
 from why502.gateways.nginx.logs.messages import Meaning
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 _ROWS = tuple(
-    (re.compile(pattern, re.IGNORECASE), Meaning(symptom=symptom, phase=phase, status=status, causes=tuple(causes.split()), is_gateway_failure=True))
+    (lazy(pattern, re.IGNORECASE), Meaning(symptom=symptom, phase=phase, status=status, causes=tuple(causes.split()), is_gateway_failure=True))
     for pattern, symptom, phase, status, causes in (
         (r"dns.{0,150}(?:server error: 3|NXDOMAIN|empty record received)", Symptom.NAME_NOT_FOUND, Phase.RESOLVE, 503, "dns-host-not-found"),
         (r"(?:dns|resol).{0,150}(?:server failure|timeout|timed out|refused|failed to receive reply|cache only lookup failed|recursion)", Symptom.NAME_SERVER_FAILED, Phase.RESOLVE, 503, "dns-resolver-failure dns-host-not-found"),

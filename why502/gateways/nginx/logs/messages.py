@@ -14,6 +14,7 @@ import msgspec
 
 from why502.model.base import Value
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 ACTIONS: dict[str, Phase] = {  # what can follow "while"; source: the assignments to log->action in nginx
     "connecting to upstream": Phase.CONNECT,
@@ -69,8 +70,8 @@ _GENERAL = {  # of a text in no table, by what nginx was doing, if it tells that
 }
 _DRY_RUN = ", dry run"
 _NO_FILES = (23, 24)  # ENFILE, EMFILE
-_HOLE = re.compile("%[sd]")
-_FILLED = re.compile(
+_HOLE = lazy("%[sd]")
+_FILLED = lazy(
     r'(?<=")/[^"]{10,}(?=")|(?<= )/[^\s"]{8,}|\b\d+\.\d{3}\b|\b\d+(?:\.\d+){3}(?::\d+)?|(?<=unix:)\S+|\b\d{5,}\b'
 )  # what differs from line to line
 

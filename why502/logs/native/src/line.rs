@@ -362,6 +362,10 @@ fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, 
         while at < end && escapes(text, from, at) & 1 == 1 {
             at = find(text, at + 1, field.first);
         }
+    } else if field.is_far {
+        while at < end && !text[at..].starts_with(&field.literal) {
+            at = find(text, at + 1, field.first);
+        }
     } else if field.is_list {
         while at < end {
             if at > from && text[at - 1] == b',' {

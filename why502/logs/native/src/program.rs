@@ -41,6 +41,7 @@ pub struct Field {
     pub role: usize,
     pub is_number: bool,
     pub is_list: bool, // of attempts: `, ` and ` : ` do not end it
+    pub is_far: bool,  // the first byte of the literal may stand in the value
     pub is_odd: bool,  // needs a second look
     pub first: u8,     // of the literal behind the value
     pub begin: u64,    // its first eight bytes, and which of them count
@@ -60,7 +61,8 @@ impl Field {
             role,
             is_number: flags & 1 != 0,
             is_list,
-            is_odd: flags & 1 != 0 || is_list || literal.is_empty() || literal.len() > 8,
+            is_far: flags & 4 != 0,
+            is_odd: flags & 5 != 0 || is_list || literal.is_empty() || literal.len() > 8,
             first: *literal.first().unwrap_or(&0),
             begin: u64::from_le_bytes(raw),
             mask,
@@ -142,6 +144,7 @@ pub struct Program {
     pub has_brackets: bool, // of clients: they do not belong to the address
     pub has_url: bool,    // the URI may be whole; its host is the server where no other is told
     pub is_fine: bool,    // the other time is the later one, and counts where one of them has a fraction
+    pub is_short: bool,   // a status may have fewer than three digits
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
@@ -221,6 +224,7 @@ impl Program {
                 "url" => program.has_url = true,
                 "fine" => program.is_fine = true,
                 "nought" => program.has_nought = true,
+                "short" => program.is_short = true,
                 "entries" => program.is_entry = true,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),

@@ -80,8 +80,10 @@ fn template(message: &[u8], before: &[Vec<u8>], key: &mut Vec<u8>) -> Option<()>
     while at < message.len() {
         let byte = message[at];
         if at > 0 && message[at - 1] == b' ' && before.iter().any(|text| message[..at].ends_with(text)) {
-            at += message[at..].iter().take_while(|byte| !matches!(byte, b' ' | b']')).count();
-            key.push(b'#');
+            let size = message[at..].iter().take_while(|byte| !matches!(byte, b' ' | b']')).count();
+            let word = &message[at..at + size];
+            key.extend_from_slice(if word.iter().any(u8::is_ascii_digit) { b"#" } else { word });
+            at += size.max(1);
         } else if byte.is_ascii_digit() {
             let size = message[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             let last = if at == 0 { b' ' } else { message[at - 1] };
@@ -123,6 +125,7 @@ mod tests {
         assert_eq!(of_message("open() \"/srv/www/favicon.ico\" failed"), "open() \"/#\" failed");
         assert_eq!(of_message("to 10.0.0.1:80801 of 1234567"), "to 10.0.0.1:80801 of #");
         assert_eq!(of_message("client 10.0.0.1 closed"), "client # closed");
+        assert_eq!(of_message("client intended to send 5000000 bytes"), "client intended to send # bytes");
     }
 
     #[test]

@@ -289,7 +289,7 @@ impl Reader {
             return Some(());
         }
         let code = of(text, spans[STATUS]);
-        if code.len() != 3 && !program.is_json {
+        if code.len() != 3 && !program.is_json && !program.is_short {
             return None;
         }
         let code = status(code)?;

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from why502.collectors.other_proxies import once
 from why502.diagnosis.index import placed, ways_of
 from why502.gateways.apache import config as apache
+from why502.gateways.tallies import settled
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
@@ -19,7 +19,7 @@ def test_what_both_logs_tell_counts_once(told: int, proxy: str, left: int) -> No
     error = Tally(symptom=Symptom.CONNECT_REFUSED, proxy=proxy, target=TARGET, status=503, count=told)
     access = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="nginx", status=503, count=3)
     other = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="nginx", status=504, count=1)
-    found = once(LogSummary(tallies=(error, access, other))).tallies
+    found = settled(LogSummary(tallies=(error, access, other)), ()).tallies
     assert found[0] == error and found[-1] == other
     assert sum(tally.count for tally in found[1:-1]) == left
 
@@ -38,7 +38,7 @@ APACHE = """
 def _told(*tallies: Tally) -> tuple[Tally, ...]:
     """Return the tallies of an Apache's logs, placed and counted once."""
     proxy = Proxy(kind="apache", routes=apache.load(APACHE, "x").routes)
-    return once(LogSummary(tallies=placed(tallies, ways_of([proxy])))).tallies
+    return settled(LogSummary(tallies=placed(tallies, ways_of([proxy]))), ()).tallies
 
 
 def test_a_failure_without_a_target_gets_that_of_its_protocol_and_the_requests_of_the_access_log() -> None:

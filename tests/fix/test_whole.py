@@ -1,0 +1,147 @@
+"""A repair is whole, or says which part it repaired; it is judged fairly; and nothing is done about what recovered meanwhile."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from asking import Answer, ask
+from shop import NOW, Shop, application
+
+from why502.cli.env import Env
+from why502.fix import verify
+from why502.fix.plan import NothingToDo
+from why502.fix.repair import repair, verifier
+from why502.fix.reversal import Progress
+from why502.fix.transaction import apply
+from why502.host.local import LocalHost
+from why502.model.remedy import Run
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("why502.fix.proxy_lock.directory", lambda: tmp_path / "locks")
+
+
+def site(shop: Shop, *servers: str) -> None:
+    """Give the shop another configuration, and load it."""
+    text = "\n".join(servers).replace("WRONG", str(shop.wrong)).replace("RIGHT", str(shop.right)).replace("PORT", str(shop.port))
+    shop.old = text.encode()
+    shop.site.write_bytes(shop.old)
+    shop.apply_reload()
+
+
+def fix(shop: Shop, *argv: str) -> Answer:
+    own = ("--undo",) if "--undo" in argv else ("--config", str(shop.config), "--log", str(shop.root / "error.log"), *argv)
+    return ask("fix", *own, "--state", str(shop.state))
+
+
+SEVERAL = """server { listen 127.0.0.1:PORT; server_name shop.example;
+    location / { proxy_pass https://127.0.0.1:RIGHT; }
+    location /api/ { proxy_pass https://127.0.0.1:RIGHT; }
+    location /static/ { proxy_pass https://127.0.0.1:RIGHT/; }
+    location /well/ { proxy_pass http://127.0.0.1:RIGHT; } }"""
+
+
+def test_the_same_fault_in_several_routes_is_one_transaction(shop: Shop) -> None:
+    site(shop, SEVERAL)
+    for path in ("/", "/api/x", "/static/x"):
+        assert shop.status(path) == 502
+    done = fix(shop, "--apply", "--yes", "--format", "json")
+    assert done.status == 0, done
+    answer = json.loads(done.out)
+    assert (answer["cause"], answer["outcome"], len(answer["steps"])) == ("wrong-protocol", "kept", 5)
+    assert [shop.status(path) for path in ("/", "/api/x", "/static/x", "/well/")] == [200] * 4
+    assert fix(shop, "--undo").status == 0
+    assert shop.site.read_bytes() == shop.old
+
+
+def test_several_targets_with_the_same_fault_are_one_transaction(shop: Shop) -> None:
+    with application() as second:
+        site(
+            shop,
+            "server { listen 127.0.0.1:PORT; server_name shop.example; location /a/ { proxy_pass https://127.0.0.1:RIGHT; }",
+            f"location /b/ {{ proxy_pass https://127.0.0.1:{second}; }} location /well/ {{ proxy_pass http://127.0.0.1:RIGHT; }} }}",
+        )
+        assert (shop.status("/a/"), shop.status("/b/")) == (502, 502)
+        done = fix(shop, "--apply", "--yes")
+        assert done.status == 0, done
+        assert (shop.status("/a/"), shop.status("/b/")) == (200, 200)
+
+
+def test_a_part_is_called_a_part(shop: Shop) -> None:
+    site(shop, SEVERAL)
+    places = [route.at for proxy in shop.snapshot().proxies or () for route in proxy.routes if route.at]
+    for path in ("/", "/api/x"):
+        shop.status(path)
+    before = verify.ask(LocalHost(), tuple(verify.requests(shop.snapshot(), places)))
+    plan = shop.plan(shop.change("https://127.0.0.1", "http://127.0.0.1"))  # the first one only
+    entry = apply(plan, shop.state, NOW, before, verifier(Env().host()), Progress())
+    assert entry.phase == "kept"
+    assert any("/api/" in text for text in entry.failing)
+
+
+LIMITED = """limit_req_zone $server_name zone=few:1m rate=1r/s;
+server { listen 127.0.0.1:PORT; server_name shop.example; limit_req zone=few;
+    location / { proxy_pass http://127.0.0.1:WRONG; }
+    location /well/ { proxy_pass http://127.0.0.1:RIGHT; } }"""
+
+
+def test_what_the_proxy_itself_limits_is_no_failure(shop: Shop) -> None:
+    site(shop, LIMITED)
+    assert shop.status() == 502
+    before = verify.ask(LocalHost(), tuple(verify.requests(shop.snapshot(), ())))
+    assert {asked.how for asked in before} == {"502", "200"}
+    entry = apply(shop.plan(), shop.state, NOW, before, verifier(Env().host()), Progress())
+    assert (entry.phase, entry.failing) == ("kept", ())
+
+
+def test_a_kept_error_is_not_taken_for_the_backends(shop: Shop) -> None:
+    cache = f"proxy_cache_path {shop.root}/cache keys_zone=shop:1m;"
+    site(
+        shop, cache,
+        "server { listen 127.0.0.1:PORT; server_name shop.example; proxy_cache shop; proxy_cache_valid any 10m;",
+        "location / { proxy_pass http://127.0.0.1:WRONG; } location /well/ { proxy_pass http://127.0.0.1:RIGHT; } }",
+    )  # fmt: skip
+    assert shop.status() == 502
+    before = verify.ask(LocalHost(), tuple(verify.requests(shop.snapshot(), ())))
+    entry = apply(shop.plan(), shop.state, NOW, before, verifier(Env().host()), Progress())
+    assert entry.phase == "kept"
+
+
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("runs", [(), (Run(argv=("systemctl", "restart", "app.service")),)])
+def test_what_recovered_meanwhile_is_left_alone(shop: Shop, runs: tuple[Run, ...]) -> None:
+    assert shop.status() == 502
+    snapshot = shop.snapshot()
+    plan = msgspec.structs.replace(shop.plan(), is_ongoing=not runs)
+    if runs:
+        plan = msgspec.structs.replace(plan, runs=runs, edits=())
+    with listening(shop.wrong), pytest.raises(NothingToDo, match="recovered meanwhile"):
+        repair(plan, snapshot, LocalHost(), shop.state, NOW, Progress(), look_again=shop.snapshot)
+    assert shop.site.read_bytes() == shop.old
+
+
+def test_what_still_fails_is_repaired(shop: Shop) -> None:
+    assert shop.status() == 502
+    plan = msgspec.structs.replace(shop.plan(), is_ongoing=True)
+    assert repair(plan, shop.snapshot(), LocalHost(), shop.state, NOW, Progress(), look_again=shop.snapshot).phase == "kept"

@@ -1,0 +1,75 @@
+"""Failures that both of Apache's logs tell of, counted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec.structs import replace
+
+from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.snapshot import Proxy
+
+COUNTS_ONCE = True  # by the addresses that others give
+REQUESTS = 8  # that a tally lists
+UNFIT = 9
+_STATUSES = (Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS)
+
+
+def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:  # noqa: ARG001 - all gateways are called alike
+    """Return the summary with each failure of Apache counted once: its error log has no request to find the access line by.
+
+    Of the access lines with a server error, as many are of the failures that the error log tells of as there are such: those of
+    the status that fits first. What is left of neither log's doubt is joined: where all lines of one request, status and target
+    are of one failure, that has these requests.
+    """
+    tallies = list(summary.tallies)
+    for place, told in enumerate(tallies):
+        if told.proxy != "apache" or told.symptom in (*_STATUSES, Symptom.APPLICATION_ERROR) or not told.is_failure:
+            continue
+        left, again = told.count, []
+        for other in sorted(_access_lines(tallies, told), key=lambda at: _fit(told, tallies[at])):
+            taken = min(left, tallies[other].count)
+            left -= taken
+            if taken:
+                again.append((other, taken))
+        whole = [at for at, taken in again if taken == tallies[at].count]
+        if told.status is None and not told.requests and again and len(whole) == len(again):
+            requests = Counter(dict(pair for at in whole for pair in tallies[at].requests)).most_common(REQUESTS)
+            statuses = {tallies[at].status for at in whole}
+            tallies[place] = replace(told, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
+        for at, taken in again:
+            tallies[at] = _without(tallies[at], taken)
+    return replace(summary, tallies=tuple(tally for tally in tallies if tally.count))
+
+
+def _without(tally: Tally, taken: int) -> Tally:
+    """Return a tally with fewer lines; no request was seen more often than these."""
+    left = tally.count - taken
+    return replace(tally, count=left, requests=tuple((request, min(count, left)) for request, count in tally.requests))
+
+
+def _access_lines(tallies: list[Tally], told: Tally) -> list[int]:
+    """Return the places of what access lines alone tell of server errors that may be those of a failure."""
+    return [
+        at
+        for at, tally in enumerate(tallies)
+        if tally.symptom in _STATUSES
+        and tally.status is not None
+        and tally.target in (None, told.target)
+        and (tally.status == told.status or (told.status is None and _fit(told, tally) < UNFIT) or _is_of_ajp(told, tally))
+    ]
+
+
+def _is_of_ajp(told: Tally, tally: Tally) -> bool:
+    """Return whether an access line of a 500 may be of a broken exchange with an AJP backend (mod_proxy_ajp.c,
+    ap_proxy_ajp_request).
+    """
+    return told.protocol == "ajp" and tally.status == 500 and tally.target == told.target and tally.proxy == told.proxy
+
+
+def _fit(told: Tally, tally: Tally) -> int:
+    """Return how well a status fits a failure: 0 is best, UNFIT not at all."""
+    if told.status is not None:
+        return 0 if told.status == tally.status else 1
+    usual = (504, 502, 503) if told.symptom is Symptom.READ_TIMED_OUT else (503, 502)
+    return usual.index(tally.status) if tally.status in usual else UNFIT

@@ -1,0 +1,115 @@
+"""What HAProxy's configuration and its other lines tell of the failures in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from why502.gateways.haproxy.codes import CHECKS
+from why502.gateways.haproxy.rules import MISSING
+from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import Proxy
+from why502.model.target import Target
+
+COUNTS_ONCE = False
+_CHECKS = frozenset(short for short, _, _ in CHECKS.values())
+_CONNECT_CHECKS = ("L4CON", "SOCKERR")
+_CONNECT_SYMPTOMS = frozenset(
+    {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
+)
+_DENIED = (Symptom.OWN_STATUS, Symptom.DENIED_BY_RULE)
+_FORBIDDEN = 403  # a refusal that its rule's author meant
+_NO_SERVER = "/<NOSRV>"  # in the place of a server's name
+
+
+def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
+    """Return the summary with the addresses of those members that the log calls by their names only (`backend/server`)."""
+    mine = [proxy for proxy in proxies if proxy.kind == "haproxy"]
+    known = members_of(mine)
+    named = [_named(tally, known) if tally.proxy == "haproxy" else tally for tally in summary.tallies]
+    tallies = _told_by_checks(_decided(named, mine))
+    return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
+
+
+def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
+    """Return by name (`backend/server`) the address of each server of HAProxy."""
+    return {
+        f"{group.name}/{peer.label}": peer.target
+        for proxy in proxies
+        for group in proxy.upstreams
+        for peer in group.peers
+        if proxy.kind == "haproxy" and peer.label and peer.target is not None
+    }
+
+
+def _named(tally: Tally, known: dict[str, Target]) -> Tally:
+    """Return a tally with its server's address; one of a request that came to no server, with the name of the backend alone."""
+    if tally.group.endswith(_NO_SERVER):
+        return replace(tally, group=tally.group.removesuffix(_NO_SERVER))
+    return replace(tally, target=known[tally.group]) if tally.target is None and tally.group in known else tally
+
+
+def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
+    """Return the tallies with what the configuration tells of the requests that HAProxy sent to no server.
+
+    A `listen` section has its own name in the place of the backend's, too: it had no server left. A frontend chose no backend:
+    the name in its map may be one that no section has. A rule denied the rest: where all that deny with that status count a rate,
+    that was the limit.
+    """
+    groups = {group.name for proxy in proxies for group in proxy.upstreams}
+    groups |= {x.group for x in tallies if x.proxy == "haproxy" and x.symptom is Symptom.NO_LIVE_UPSTREAMS}
+    lost = {route.server: route for proxy in proxies for route in proxy.routes if route.directive == MISSING}
+    rules = [answer for proxy in proxies for answer in proxy.answers]
+
+    def decided(tally: Tally) -> Tally:
+        if tally.symptom is Symptom.ROUTE_MISSING and tally.group in groups:
+            return replace(tally, symptom=Symptom.NO_LIVE_UPSTREAMS, named="all-upstreams-down")
+        if tally.symptom is Symptom.ROUTE_MISSING and (route := lost.get(tally.group)):
+            message = f"{route.at} names {route.passes}, and no section has that name"
+            return replace(tally, symptom=Symptom.ROUTE_TARGET_MISSING, detail=message, named="route-target-missing")
+        if tally.symptom in _DENIED and tally.code.startswith("PR") and tally.status != _FORBIDDEN:
+            fitting = [rule for rule in rules if rule.server == tally.group and rule.status == (tally.status or 0)]
+            if fitting and all(rule.is_limit for rule in fitting):
+                rule = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
+                return replace(tally, symptom=Symptom.RATE_LIMITED, detail=rule, named="rate-limited")
+        return tally
+
+    return [decided(tally) if tally.proxy == "haproxy" else tally for tally in tallies]
+
+
+def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
+    """Return the tallies with the failed connections of HAProxy's requests named as its checks of the same server name theirs.
+
+    A line of a request holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at
+    disconnection").
+    """
+    told: dict[Target, set[Symptom]] = {}
+    for tally in tallies:
+        if tally.proxy == "haproxy" and tally.target is not None and tally.code in _CONNECT_CHECKS:
+            told.setdefault(tally.target, set()).add(tally.symptom)
+    sole = {target: next(iter(symptoms)) for target, symptoms in told.items() if len(symptoms) == 1}
+    return [
+        replace(tally, symptom=sole[tally.target], detail=tally.detail or "according to its health check")
+        if tally.proxy == "haproxy"
+        and tally.symptom is Symptom.CONNECT_REFUSED
+        and tally.code.startswith("SC")
+        and tally.target in sole
+        and sole[tally.target] in _CONNECT_SYMPTOMS
+        else tally
+        for tally in tallies
+    ]
+
+
+def _caught(tallies: list[Tally], targets: Iterable[TargetTraffic]) -> list[Tally]:
+    """Return the tallies, of HAProxy's failed checks as notices where they did their work: no request failed,
+    and the server serves again.
+    """
+    is_felt = any(tally.proxy == "haproxy" and tally.is_failure and tally.code not in _CHECKS for tally in tallies)
+    served = {each.target: each.last_success for each in targets if each.last_success is not None and not each.failures}
+
+    def is_over(tally: Tally) -> bool:
+        since = served.get(tally.target) if tally.target else None
+        return tally.proxy == "haproxy" and tally.code in _CHECKS and bool(since and tally.last and since > tally.last)
+
+    return tallies if is_felt else [replace(tally, is_notice=True) if is_over(tally) else tally for tally in tallies]

@@ -1,0 +1,63 @@
+"""Files in the place of a configuration that are none: templates, which some program fills in first, and links kept as files."""
+
+from __future__ import annotations
+
+import re
+
+from why502.gateways.nginx.config.lua import Lua
+
+_ENDINGS = (".template", ".tmpl", ".tpl", ".gotmpl", ".j2", ".jinja", ".jinja2", ".erb", ".epp", ".mustache", ".ctmpl")
+_COMMENT = re.compile(rb"^\s*+#.*+$", re.MULTILINE)
+# Go, Jinja, Mustache and Helm; ERB; PHP; envsubst and shell; sed scripts and installers; autoconf.
+_MARKS = re.compile(
+    rb"\{\{|\{%|<%|<\?php|^\s*+#\{|\$?\{[A-Z][A-Z0-9_]+\}|@[A-Z][A-Z0-9_]+@|(?<!\w)__[A-Z][A-Z0-9_]*__|%%?[A-Z][A-Z_]{2,}%"
+    rb"|(?<![?P])<[A-Z]+_[A-Z0-9_]+>",
+    re.MULTILINE,
+)
+_VALUE = rb"[ \t]++[^;#\n\"']{0,500}?"
+_FIXED = (
+    rb"listen|server_name|server|resolver|client_max_body_size|\w{1,40}_timeout|worker_\w{1,40}|upstream"  # no variables here
+)
+# Where nginx expects an address, a number or a path, a word in capitals (SSL_CERT, $LISTEN_PORT) waits to be replaced.
+_PLACEHOLDERS = (
+    re.compile(rb"^[ \t]*+(?:" + _FIXED + rb")" + _VALUE + rb"\$[A-Z][A-Z0-9_]++(?![\w=.])", re.MULTILINE),
+    re.compile(
+        rb"^[ \t]*+(?:" + _FIXED + rb"|(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|ssl_(?:trusted_)?certificate(?:_key)?)"
+        + _VALUE + rb"(?<![\w$/.-])[A-Z][A-Z0-9]*_[A-Z0-9_]++(?![\w=.])",
+        re.MULTILINE,
+    ),
+)  # fmt: skip
+_DEFINED = re.compile(rb"\b(?:set[ \t]+|(?:map|geo|split_clients)[ \t]+[^\n;{]{1,200}?)\$\{?([A-Z][A-Z0-9_]*)\}?")
+_LUA_BLOCK = re.compile(rb"_by_lua_block\s*\{")
+_LUA_WORD = re.compile(rb"_by_lua\s+(?:'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")", re.DOTALL)
+
+
+def is_template(path: str, content: bytes) -> bool:
+    """Return whether a file still holds places to fill in, or is named as such files are."""
+    if path.lower().endswith(_ENDINGS):
+        return True
+    text = _COMMENT.sub(b"", content)
+    if b"_by_lua" in text:
+        text = _LUA_WORD.sub(b"", _without_lua(text))
+    defined = {b"{" + name + b"}" for name in _DEFINED.findall(text)}
+    if any(found[0].lstrip(b"$") not in defined for found in _MARKS.finditer(text)):
+        return True
+    return any(placeholder.search(text) for placeholder in _PLACEHOLDERS)
+
+
+def is_stored_link(content: bytes) -> bool:
+    """Return whether a file is a symbolic link as SMB (`XSym`), Cygwin, or git on Windows (one line with a path) keep it."""
+    if content.startswith((b"XSym\n", b"!<symlink>")):
+        return True
+    return len(content) < 200 and re.fullmatch(rb"(?:\.\.?/|/)?[\w.-]+(?:/[\w.-]+)+\n?", content) is not None
+
+
+def _without_lua(text: bytes) -> bytes:
+    """Return the text without the code of Lua blocks; a table in it begins with `{{`, too."""
+    out, position = [], 0
+    lua = Lua(text.decode("latin-1"))
+    while found := _LUA_BLOCK.search(text, position):
+        out.append(text[position : found.end()])
+        position = lua.end(found.end())
+    out.append(text[position:])
+    return b"".join(out)
