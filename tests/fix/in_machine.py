@@ -1,4 +1,4 @@
-"""Run under a systemd of its own: a lever ends by a persistent timer, also one whose time passed while the machine was off."""
+"""Run under a systemd of its own: a mitigation ends by a persistent timer, also one whose time passed while the machine was off."""
 
 from __future__ import annotations
 

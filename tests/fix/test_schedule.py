@@ -1,4 +1,4 @@
-"""The end of a lever under a real systemd."""
+"""The end of a mitigation under a real systemd."""
 
 from __future__ import annotations
 

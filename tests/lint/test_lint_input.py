@@ -1,4 +1,6 @@
-"""What the linter takes for configuration: templates, links kept as files, copies, other programs' files, fragments, one file by two names."""
+"""What the linter takes for configuration: templates, links kept as files, copies, other programs' files, fragments,
+one file by two names.
+"""
 
 from __future__ import annotations
 

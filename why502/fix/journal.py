@@ -49,14 +49,14 @@ class Change(Value, frozen=True, kw_only=True):
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One fix, or with a `lever` one mitigation. The file contents are next to the journal as ID.N.before and ID.N.after."""
+    """One fix, or with a `mitigation` one mitigation. The file contents are next to the journal as ID.N.before and ID.N.after."""
 
     id: str
     began_at: datetime
     cause: str
     message: str
     phase: Phase
-    lever: str = ""
+    mitigation: str = ""
     changes: tuple[Change, ...] = ()
     runs: tuple[Run, ...] = ()
     ran: int = 0  # how many of them were begun
@@ -84,7 +84,7 @@ class Entry(Value, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """Return what it is called: "fix" or "mitigation"."""
-        return "mitigation" if self.lever else "fix"
+        return "mitigation" if self.mitigation else "fix"
 
 
 def usual_directory() -> Path:

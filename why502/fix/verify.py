@@ -239,7 +239,7 @@ def _none(count: int) -> str:
 
 
 def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bool) -> Verdict:
-    """Return whether a lever harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
+    """Return whether a mitigation harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
     others = [pair for pair in zip(before, after, strict=True) if is_own_spared or not pair[0].concerns]
     own = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
     return harmed(others) or Verdict(helps=True, message=own or "no other route is affected")

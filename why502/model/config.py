@@ -189,6 +189,7 @@ class Answer(Value, frozen=True, kw_only=True):
     at: Position | None = None
     if_conditions: tuple[str, ...] = ()
     is_limit: bool = False  # its condition is a rate of requests or connections
+    is_of_clients: bool = False  # its condition picks clients out, by address, header, cookie or certificate
 
 
 class LogTarget(Value, frozen=True, kw_only=True):

@@ -142,7 +142,7 @@ def undo(host: Host, work: Work) -> Entry:
     with journal.lock(where), interruptible():
         every = journal.entries(where)
         wanted = [entry for entry in every if entry.is_unfinished and not entry.is_stuck] or [
-            entry for entry in every if entry.is_stuck or (entry.phase is journal.Phase.KEPT and not entry.lever)
+            entry for entry in every if entry.is_stuck or (entry.phase is journal.Phase.KEPT and not entry.mitigation)
         ]
         if not wanted:
             raise Why502Error("no fix to undo", f"The journal is in {where}.")
@@ -184,7 +184,7 @@ def interrupted(state: str | None = None) -> Iterator[str]:
         for entry in entries:
             if not entry.is_unfinished:
                 continue
-            undo = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
+            undo = f"why502 mitigate undo {entry.id}" if entry.mitigation else "why502 fix --undo"
             ways = f"undo it with `{undo}`" if entry.is_stuck else f"finish it with `why502 fix --resume`, or `{undo}`"
             how = "is not undone completely" if entry.is_stuck else "was interrupted"
             yield f"an earlier {entry.kind} ({entry.id}: {entry.message}) {how}; {ways}{place}"

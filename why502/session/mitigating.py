@@ -84,7 +84,7 @@ def wait(host: Host, work: Work) -> None:
 
 
 def _active(where: Path) -> list[Entry]:
-    return [entry for entry in journal.entries(where) if entry.lever and entry.phase is not journal.Phase.REVERTED]
+    return [entry for entry in journal.entries(where) if entry.mitigation and entry.phase is not journal.Phase.REVERTED]
 
 
 def _due(where: Path, now: datetime) -> list[Entry]:

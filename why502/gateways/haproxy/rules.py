@@ -16,6 +16,11 @@ _RATE = re.compile(
     r"\b(?:(?:sc\d?|src|table)_(?:http_(?:req|err|fail)_rate|conn_(?:rate|cur)|sess_rate|bytes_(?:in|out)_rate|gpc\d?_rate|glitch_rate)"
     r"|(?:fe|be)_(?:conn|sess_rate|req_rate))\b"
 )
+# What tells one client from another.
+_CLIENT = re.compile(
+    r"\b(?:src(?:_port)?|src_is_local|(?:req\.)?(?:f?hdr|cook)(?:_\w{2,4})?\(|ssl_c_\w{1,20}|ssl_fc_(?:sni|has_crt)|http_auth\w{0,8}|req\.ssl_\w{1,20}"
+    r"|url_param|urlp)\b"
+)
 _STATUSES = {"deny": 403, "tarpit": 500, "reject": 0}  # where no deny_status is given; 0: the connection is closed
 _LOOKUP = re.compile(r"([^%\s]{0,200})%\[([^\]]{1,1000})\]([^%\s]{0,200})")
 _MAP = re.compile(r",map(?:_[a-z]{2,4}){0,2}\((?:opt@|file@)?(/[^,)\s]{1,1000})(?:,([^)]{0,200}))?\)$")
@@ -57,6 +62,7 @@ def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> 
             at=at,
             if_conditions=(condition,) if condition else (),
             is_limit=_RATE.search(condition) is not None,
+            is_of_clients=_picks_clients(words, condition),
         )
 
 
@@ -73,6 +79,15 @@ def _condition(words: tuple[str, ...], named: Mapping[str, list[str]]) -> str:
     """Return the condition of a rule, with the expressions of the acls in place of their names; "" for a rule without one."""
     place = next((number for number, word in enumerate(words) if word in ("if", "unless")), len(words))
     return " ".join(" or ".join(named.get(word.removeprefix("!"), [word])) for word in words[place + 1 :])[:2000]
+
+
+def _picks_clients(words: tuple[str, ...], condition: str) -> bool:
+    """Return whether a rule is for the clients that fulfil its condition.
+
+    One for all clients but these (`unless`, `!`) is how maintenance lets some through.
+    """
+    is_negated = "unless" in words or any(word.startswith("!") for word in words)
+    return not is_negated and _CLIENT.search(condition) is not None and _RATE.search(condition) is None
 
 
 def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Lookup]:

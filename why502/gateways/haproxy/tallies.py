@@ -55,7 +55,7 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
 
     A `listen` section has its own name in the place of the backend's, too: it had no server left. A frontend chose no backend:
     the name in its map may be one that no section has. A rule denied the rest: where all that deny with that status count a rate,
-    that was the limit.
+    that was the limit; where they all pick clients out, the rule refused these.
     """
     groups = {group.name for proxy in proxies for group in proxy.upstreams}
     groups |= {x.group for x in tallies if x.proxy == "haproxy" and x.symptom is Symptom.NO_LIVE_UPSTREAMS}
@@ -73,6 +73,9 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
             if fitting and all(rule.is_limit for rule in fitting):
                 rule = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
                 return replace(tally, symptom=Symptom.RATE_LIMITED, detail=rule, named="rate-limited")
+            if fitting and all(rule.is_of_clients for rule in fitting):
+                rule = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
+                return replace(tally, symptom=Symptom.OWN_STATUS, detail=rule, named="denied-by-rule")
         return tally
 
     return [decided(tally) if tally.proxy == "haproxy" else tally for tally in tallies]

@@ -39,7 +39,7 @@ def read(host: Host, proxy: Proxy, directory: str, since: datetime, until: datet
     `is_now`: the window ends now. Raises HostError where its memory cannot be read.
     """
     if proxy.owner_uid != ROOT:
-        raise HostError("its log lies in the memory of a process of another user", "run why502 as that user")
+        raise HostError("its log is in the memory of a process of another user", "run why502 as that user")
     worker = next((worker for worker in proxy.workers if worker.uid is not None), None)
     if worker is None or worker.uid is None:
         raise HostError("its worker process does not run, so it has no log in memory")
