@@ -6,7 +6,7 @@ use crate::names::{Key, Names};
 use crate::program::*;
 use crate::questions::{answer, is_there};
 use crate::small::{Map, Pool};
-use crate::values::{bucket, fraction, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use crate::values::{bucket, fraction, is_failure, micros, moment, part_of, plain_path, route, status, LONGEST_MICROS};
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
 const ATTEMPTS: usize = 8;
@@ -84,7 +84,11 @@ struct Pending {
     total: u64,
     status: u32,
     failed: bool,
+    attempt: u32, // the number of its only attempt, and the buckets of its times
+    times: [u64; 3],
 }
+
+const NO_NUMBER: u32 = u32::MAX;
 
 pub struct Reader {
     programs: Vec<Program>,
@@ -103,8 +107,10 @@ pub struct Reader {
     stamp: [u8; 40], // the time that was met last
     stamp_length: usize,
     stamp_at: i64,
+    stamp_part: (usize, usize), // of it, which does not change its second
     stamp_which: usize, // the program that read it
     key: Vec<u8>,
+    is_exact: bool,
     has_keys: bool,            // whether further values decide an outcome
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
@@ -118,6 +124,7 @@ impl Reader {
         let programs = Program::all(description)?;
         let first = programs.first()?;
         let (seed, most) = (first.seed, first.most);
+        let is_exact = first.is_exact;
         let has_keys = programs.len() > 1 || !first.questions.is_empty() || !first.questions_of_failures.is_empty();
         let few = (most / 4).max(16);
         Some(Reader {
@@ -138,7 +145,9 @@ impl Reader {
             stamp_length: 0,
             stamp_at: 0,
             stamp_which: 0,
+            stamp_part: (0, 0),
             key: Vec::new(),
+            is_exact,
             has_keys,
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
@@ -324,9 +333,16 @@ impl Reader {
         let shape = self.shape(text, &spans, code, &attempts[..number], total, read, whole, which)?;
         let minute = at.div_euclid(60);
         self.count_shape(shape, at, read, whole);
-        for (number, attempt) in attempts[..number].iter().enumerate() {
-            self.count_try(text, shape, number, attempt, failed, minute);
+        let mut attempt = NO_NUMBER;
+        for (place, one) in attempts[..number].iter().enumerate() {
+            let found = self.count_try(text, shape, place, one, failed, minute);
+            if number == 1 {
+                attempt = found as u32;
+            } else {
+                self.count_times(found, &one.times);
+            }
         }
+        let times = attempts[0].times;
         self.lines += 1;
         if is_there(server) {
             let key = self.servers.key(server);
@@ -344,13 +360,13 @@ impl Reader {
         let client = self.clients.key_in(text, client_at.0 as usize, client_at.1 as usize);
         self.clients.prefetch_slot(&client);
         let client_at = Place { source: route_source, begin: client_at.0, end: client_at.1 };
-        self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed });
+        self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed, attempt, times });
         Some(())
     }
 
     #[inline(always)]
     fn moment(&mut self, text: &[u8], date: &[u8], which: usize) -> Option<i64> {
-        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && is_same(&self.stamp[..self.stamp_length], text) {
+        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && self.is_of_second(text) {
             return Some(self.stamp_at);
         }
         let clock = self.programs[which].clock?;
@@ -367,8 +383,25 @@ impl Reader {
             self.stamp_length = text.len();
             self.stamp_at = found;
             self.stamp_which = which;
+            self.stamp_part = part_of(clock, text);
         }
         Some(found)
+    }
+
+    /// Return whether a time is the last one up to the digits behind its seconds.
+    #[inline(always)]
+    fn is_of_second(&self, text: &[u8]) -> bool {
+        let (begin, end) = self.stamp_part;
+        if begin == end {
+            return is_same(&self.stamp[..self.stamp_length], text);
+        }
+        // what Python may round up is read anew, and so is what is no digit
+        let (dot, last) = (begin + (self.stamp[begin] == b'.') as usize, self.stamp_length);
+        is_same(&self.stamp[..begin], &text[..begin])
+            && text[begin..dot] == self.stamp[begin..dot]
+            && text[end..] == self.stamp[end..last]
+            && text[dot..end].iter().fold(true, |all, byte| all & (byte.wrapping_sub(b'0') <= 9))
+            && (end - dot < 6 || &text[dot..dot + 6] != b"999999")
     }
 
     /// Return the number of the shape of a line. None: there are too many, or the line is too long for a sample.
@@ -452,30 +485,33 @@ impl Reader {
     }
 
     #[inline(always)]
-    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, minute: i64) {
+    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, minute: i64) -> usize {
         let number = number as u8 | ((attempt.class >= OF_GROUP) as u8) << 7;
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
         let place = match self.tries.known(&key, length) {
             Some(place) => place,
             None => {
-                if self.tries.is_full() {
-                    self.tries.prune(&mut self.pool);
-                }
                 let name = try_name(shape, number, of(text, attempt.address));
                 self.tries.number(&key, &name)
             }
         };
         let name = &mut self.tries.all[place];
         name.total += 1;
-        for (whose, value) in attempt.times.iter().enumerate() {
-            if *value != NO_TIME {
-                let at = if self.programs[0].is_exact { *value } else { bucket(*value) };
-                self.pool.add(&mut name.times, (whose as u64) << 34 | at, 1);
-            }
-        }
         if failed || attempt.failed {
             self.pool.add(&mut name.fails, minute as u64, 1);
+        }
+        place
+    }
+
+    /// Count the times of an attempt.
+    #[inline(always)]
+    fn count_times(&mut self, place: usize, times: &[u64; 3]) {
+        let name = &mut self.tries.all[place];
+        for (whose, value) in times.iter().enumerate() {
+            if *value != NO_TIME {
+                self.pool.add(&mut name.times, (whose as u64) << 34 | key_of_time(*value, self.is_exact), 1);
+            }
         }
     }
 
@@ -486,6 +522,14 @@ impl Reader {
         for line in &batch {
             self.routes.prefetch_name(&line.route);
             self.clients.prefetch_name(&line.client);
+            if line.attempt != NO_NUMBER {
+                let map = self.tries.all[line.attempt as usize].times;
+                for (whose, value) in line.times.iter().enumerate() {
+                    if *value != NO_TIME {
+                        self.pool.prefetch_key(map, (whose as u64) << 34 | key_of_time(*value, self.is_exact));
+                    }
+                }
+            }
         }
         for line in &mut batch {
             let text = |place: Place| {
@@ -497,17 +541,23 @@ impl Reader {
                 &source[place.begin as usize..place.end as usize]
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
-            self.pool.prefetch(self.routes.all[line.number as usize].times);
+            if line.total != NO_TIME {
+                self.pool.prefetch_key(self.routes.all[line.number as usize].times, key_of_time(line.total, self.is_exact));
+            }
             if line.client_at.end != 0 {
                 line.client_number = self.clients.number(&line.client, text(line.client_at)) as u32;
+            }
+        }
+        for line in &batch {
+            if line.attempt != NO_NUMBER {
+                self.count_times(line.attempt as usize, &line.times);
             }
         }
         for line in &batch {
             let name = &mut self.routes.all[line.number as usize];
             name.total += 1;
             if line.total != NO_TIME {
-                let at = if self.programs[0].is_exact { line.total } else { bucket(line.total) };
-                self.pool.add(&mut name.times, at, 1);
+                self.pool.add(&mut name.times, key_of_time(line.total, self.is_exact), 1);
             }
             if line.failed {
                 name.failed += 1;
@@ -531,6 +581,9 @@ impl Reader {
         }
         if self.servers.is_full() {
             self.servers.prune(&mut self.pool);
+        }
+        if self.tries.is_full() {
+            self.tries.prune(&mut self.pool);
         }
     }
 
@@ -635,6 +688,11 @@ fn put_map(out: &mut Vec<u64>, pool: &Pool, map: Map) {
         out.push(count);
     }
     out[place] = (out.len() - place - 1) as u64 / 2;
+}
+
+#[inline(always)]
+fn key_of_time(micros: u64, is_exact: bool) -> u64 {
+    if is_exact { micros } else { bucket(micros) }
 }
 
 const NO_REQUEST: &[u8] = b"(no request)";

@@ -1,0 +1,7 @@
+"""How the lines of ingress-nginx look, so that they are known before any format is loaded: the module that reads them, and what all have."""
+
+from __future__ import annotations
+
+import re
+
+LOOKS = (("logs", re.compile(r"\" \d{1,12} [\d.]{1,12} \[[^\]]{0,300}\] \[[^\]]{0,300}\] (?:-|[^\s,]{1,100})")),)
