@@ -1,7 +1,7 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{find, find_feed, holds, is_word, word, PAD};
-use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
+use crate::find::{find, find_feed, holds, is_same, is_word, PAD};
+use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
 use crate::questions::{answer, is_there};
@@ -54,12 +54,6 @@ const OF_GROUP: u8 = 4; // class of an attempt that names no address but a group
 
 const NO_ATTEMPT: Attempt = Attempt { address: (0, 0), answer: (0, 0), class: 0, failed: false, times: [NO_TIME; 3] };
 
-/// The values of a line, in the text that is read or in the room of unwrapped text.
-struct Line {
-    source: u8,
-    spans: Spans,
-}
-
 /// Where a name stands: in the text that is read, in the room of unwrapped text, or among the texts of the batch.
 #[derive(Clone, Copy)]
 struct Place {
@@ -110,7 +104,9 @@ pub struct Reader {
     stamp_part: (usize, usize), // of it, which does not change its second
     stamp_which: usize, // the program that read it
     key: Vec<u8>,
+    attempts: Vec<Attempt>, // of the line that is read
     is_exact: bool,
+    steps: Vec<Vec<Step>>, // of each program
     has_keys: bool,            // whether further values decide an outcome
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
@@ -125,6 +121,7 @@ impl Reader {
         let first = programs.first()?;
         let (seed, most) = (first.seed, first.most);
         let is_exact = first.is_exact;
+        let steps = programs.iter().map(|_| Vec::new()).collect();
         let has_keys = programs.len() > 1 || !first.questions.is_empty() || !first.questions_of_failures.is_empty();
         let few = (most / 4).max(16);
         Some(Reader {
@@ -147,7 +144,9 @@ impl Reader {
             stamp_which: 0,
             stamp_part: (0, 0),
             key: Vec::new(),
+            attempts: vec![NO_ATTEMPT; ATTEMPTS],
             is_exact,
+            steps,
             has_keys,
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
@@ -184,25 +183,26 @@ impl Reader {
 
     /// The same where a line may go on with the one before: a line counts when the next one has begun, else both are left. So is the last.
     fn scan_entries(&mut self, text: &[u8], length: usize) {
-        let mut held: Option<(usize, usize, Line)> = None;
+        let mut held: Option<(usize, usize, u8)> = None;
+        let (mut spans, mut before): (Spans, Spans) = ([(0, 0); ROLES], [(0, 0); ROLES]);
         let mut at = 0;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
             if end > at {
-                let found = self.parted(text, at, end, 0);
-                if let Some((begin, end, before)) = held.take() {
-                    if found.is_none() || self.count(text, (begin, end), before, true, 0).is_none() {
+                let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans);
+                if let Some((begin, end, source)) = held.take() {
+                    if found.is_none() || self.count(text, (begin, end), source, &mut before, true, 0).is_none() {
                         self.reject(begin, end);
                     }
                 }
                 match found {
-                    Some(line) if self.room.len() <= CONTAINER => held = Some((at, end, line)),
+                    Some(source) if self.room.len() <= CONTAINER => held = Some((at, end, source)),
                     _ => self.reject(at, end),
                 }
+                before = spans;
                 if held.is_none() {
                     self.room.clear();
                 }
-                let _ = may_be_escaped;
             }
             at = end + 1;
         }
@@ -215,8 +215,9 @@ impl Reader {
     #[inline(always)]
     fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
         for which in 0..self.programs.len() {
-            if let Some(line) = self.parted(text, begin, end, which) {
-                if self.count(text, (begin, end), line, may_be_escaped, which).is_some() {
+            let mut spans: Spans = [(0, 0); ROLES];
+            if let Some(source) = self.parted(text, begin, end, may_be_escaped, which, &mut spans) {
+                if self.count(text, (begin, end), source, &mut spans, may_be_escaped, which).is_some() {
                     return Some(());
                 }
             }
@@ -224,9 +225,9 @@ impl Reader {
         None
     }
 
-    /// Return the values of a line as a program parts it.
+    /// Fill the values of a line as a program parts it; return in which text they stand.
     #[inline(always)]
-    fn parted(&mut self, text: &[u8], begin: usize, end: usize, which: usize) -> Option<Line> {
+    fn parted(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool, which: usize, spans: &mut Spans) -> Option<u8> {
         let program = &self.programs[which];
         let (source, from, until) = if program.wrappers.is_empty() {
             (READ, begin, end)
@@ -237,33 +238,33 @@ impl Reader {
             }
         };
         let text = if source == READ { text } else { &self.room[..] };
-        let mut spans: Spans = [(0, 0); ROLES];
+        *spans = [(0, 0); ROLES];
         let fits = if program.is_json {
-            read_members(text, from, until, program, &mut spans)
+            read_members(text, from, until, program, &mut self.steps[which], may_be_escaped || source == ROOM, spans)
         } else {
-            read_fields(text, from, until, program, &mut spans).is_some()
+            read_fields(text, from, until, program, spans).is_some()
         };
         if fits && program.is_changing {
-            change(text, &mut spans, program)?;
+            change(text, spans, program)?;
         }
-        if fits { Some(Line { source, spans }) } else { None }
+        if fits { Some(source) } else { None }
     }
 
     /// Count a line.
     #[inline(always)]
-    fn count(&mut self, read: &[u8], whole: (usize, usize), line: Line, may_be_escaped: bool, which: usize) -> Option<()> {
-        if line.source == READ {
-            return self.bare(read, line.spans, read, whole, may_be_escaped, which);
+    fn count(&mut self, read: &[u8], whole: (usize, usize), source: u8, spans: &mut Spans, may_be_escaped: bool, which: usize) -> Option<()> {
+        if source == READ {
+            return self.bare(read, spans, read, whole, may_be_escaped, which);
         }
         let room = core::mem::take(&mut self.room);
-        let done = self.bare(&room, line.spans, read, whole, true, which);
+        let done = self.bare(&room, spans, read, whole, true, which);
         self.room = room;
         done
     }
 
     /// Count the line of these values; `whole` is where it stands with its wrapper.
     #[inline(always)]
-    fn bare(&mut self, text: &[u8], mut spans: Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
+    fn bare(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
         let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
         let program = &self.programs[which];
         if at < program.since || at > program.until {
@@ -278,7 +279,7 @@ impl Reader {
             spans[SERVER].1 -= program.strips.contains(last) as u32;
         }
         if program.is_said {
-            let shape = self.shape_of(text, &spans, 0, &[], NO_TIME, read, whole, which)?;
+            let shape = self.shape_of(text, spans, 0, &[], NO_TIME, read, whole, which)?;
             self.count_shape(shape, at, read, whole);
             self.lines += 1;
             return Some(());
@@ -301,17 +302,28 @@ impl Reader {
         if program.least != 0 && (!failed || (program.least == 500 && code < 500)) {
             return Some(());
         }
-        let mut attempts = [NO_ATTEMPT; ATTEMPTS];
         if may_be_escaped && [CLIENT, SERVER, ADDRESS, GROUP].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;
         }
-        let number = read_attempts(text, &spans, program, code, &mut attempts)?;
+        let mut attempts = core::mem::take(&mut self.attempts);
+        let done = self.request(text, spans, read, whole, may_be_escaped, which, (at, code), &mut attempts);
+        self.attempts = attempts;
+        done
+    }
+
+    /// Count a request that ended at a second with a status.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn request(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize, (at, code): (i64, u32), attempts: &mut [Attempt]) -> Option<()> {
+        let program = &self.programs[which];
+        let failed = is_failure(code);
+        let number = read_attempts(text, spans, program, code, attempts)?;
         let mut total = match spans[TOTAL] {
             (0, 0) => NO_TIME,
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
         };
         if program.has[OTHER] {
-            total = between(text, &spans, at, program)?;
+            total = between(text, spans, at, program)?;
         }
         if total == NO_TIME {
             for attempt in &attempts[..number] {
@@ -321,7 +333,7 @@ impl Reader {
             }
         }
         let (route_source, url_server) = (line_source(text, read), program.has_url);
-        let route_at = put_route(text, &spans, program, route_source, may_be_escaped, &mut self.texts)?;
+        let route_at = put_route(text, spans, program, route_source, may_be_escaped, &mut self.texts)?;
         if url_server && spans[SERVER] == (0, 0) {
             spans[SERVER] = host_of(text, spans[URI])?;
         }
@@ -330,7 +342,7 @@ impl Reader {
         if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
             return None;
         }
-        let shape = self.shape(text, &spans, code, &attempts[..number], total, read, whole, which)?;
+        let shape = self.shape(text, spans, code, &attempts[..number], total, read, whole, which)?;
         let minute = at.div_euclid(60);
         self.count_shape(shape, at, read, whole);
         let mut attempt = NO_NUMBER;
@@ -342,7 +354,7 @@ impl Reader {
                 self.count_times(found, &one.times);
             }
         }
-        let times = attempts[0].times;
+        let times = if number == 1 { attempts[0].times } else { [NO_TIME; 3] };
         self.lines += 1;
         if is_there(server) {
             let key = self.servers.key(server);
@@ -734,6 +746,14 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
         if may_be_escaped && (holds(method, b'\\') || holds(uri, b'\\')) {
             return None;
         }
+        if !uri.is_empty() && (1..17).contains(&method.len()) && method.iter().all(u8::is_ascii_uppercase) {
+            if let Some(length) = plain_path(text, spans[URI].0 as usize, spans[URI].1 as usize) {
+                made.extend_from_slice(method);
+                made.push(b' ');
+                made.extend_from_slice(&uri[..length]);
+                return Some(place(made));
+            }
+        }
         let uri = if program.has_url && is_url(uri) { path_of(uri, true)? } else { uri };
         route(method, uri, made)?;
     } else {
@@ -836,8 +856,9 @@ fn unescaped(text: &[u8], has_quotes: bool) -> Vec<u8> {
 
 /// Fill the attempts of a line; return how many there are. None: Python is to read it.
 #[inline(always)]
-fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attempts: &mut [Attempt; ATTEMPTS]) -> Option<usize> {
+fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attempts: &mut [Attempt]) -> Option<usize> {
     let (address, answer) = (spans[ADDRESS], spans[ANSWER]);
+    attempts[0] = NO_ATTEMPT;
     if !program.has[ADDRESS] {
         return Some(0);
     }
@@ -874,6 +895,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         if number == ATTEMPTS {
             return None;
         }
+        attempts[number] = NO_ATTEMPT;
         let attempt = &mut attempts[number];
         let mut goes_on = [false; 5];
         for (which, list) in lists.iter_mut().enumerate() {
@@ -1013,23 +1035,6 @@ fn try_name(shape: usize, number: u8, address: &[u8]) -> Vec<u8> {
     let mut name = vec![shape as u8, (shape >> 8) as u8, number];
     name.extend_from_slice(address);
     name
-}
-
-/// Return whether two texts of the same length, of at least eight bytes, are the same.
-#[inline(always)]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let length = one.len();
-    if length < 8 || other.len() != length {
-        return false;
-    }
-    let mut at = 0;
-    while at + 8 <= length {
-        if word(one, at) != word(other, at) {
-            return false;
-        }
-        at += 8;
-    }
-    word(one, length - 8) == word(other, length - 8)
 }
 
 /// Return whether a value may be one of the addresses that nginx writes.
