@@ -833,6 +833,14 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
         if may_be_escaped && (holds(method, b'\\') || holds(uri, b'\\')) {
             return None;
         }
+        if !program.has_protocol && !is_there(method) && !is_there(uri) {
+            made.extend_from_slice(NO_REQUEST);
+            return Some(place(made));
+        }
+        if is_there(method) && !method.iter().all(u8::is_ascii_uppercase) {
+            made.extend_from_slice(NO_HTTP);
+            return Some(place(made));
+        }
         if !uri.is_empty() && (1..17).contains(&method.len()) && method.iter().all(u8::is_ascii_uppercase) {
             if let Some(length) = plain_path(text, spans[URI].0 as usize, spans[URI].1 as usize) {
                 made.extend_from_slice(method);
