@@ -156,7 +156,8 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
         letter = place(level.path)
         if not known or not letter or module_of(directive.name) or (not level.path and not deployment.is_whole):
             continue
-        if not known.may_stand(letter) and directive.name not in ("include", "server") and _is_rooted(level, deployment):
+        is_second_form = directive.name == "include" or (directive.name == "server" and directive.children is None)
+        if not known.may_stand(letter) and not is_second_form and _is_rooted(level, deployment):
             where = f"in {level.name}" if level.path else "outside of all blocks"
             yield risk(f'"{directive.name}" is not allowed {where}', directive.at, "move it to a block where it is")
 

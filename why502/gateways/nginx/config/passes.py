@@ -17,6 +17,7 @@ from why502.model.config import Peer, Position, Upstream
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
+_BAD_PORT = re.compile(r"(?!(?i:unix):)[^\[\]:]+:(?!\d{1,5}$).*")  # a name or IPv4 address and something that is no port
 _METHODS = frozenset({"ip_hash", "hash", "least_conn", "least_time", "random", "sticky", "fair", "balancer_by_lua_block"})
 _AUTHORITY = re.compile(r"(?:\[[^\]/?]*\]|[^/?\[])*?(?=[/?]|\$\{?(?:request_uri|uri|document_uri|is_args)\b|$)")
 
@@ -105,7 +106,7 @@ def _refusals(way: Passed, kind: Pass, at: Position, upstreams: Mapping[str, Ups
         message = "invalid URL prefix"
     elif name.lower() in upstreams:
         return
-    elif found is None:
+    elif found is None or _BAD_PORT.fullmatch(name):
         given = name + (way.uri or "")
         message = f'invalid port in upstream "{given}"' if ":" in name else f'no host in upstream "{given}"'
     elif found.port and found.host.lower() in upstreams:
