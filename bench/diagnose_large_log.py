@@ -57,7 +57,8 @@ summary, gaps = summarise(
 took = time.perf_counter() - started
 peak_kb = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 print(json.dumps({"took_s": took, "peak_mb": peak_kb / 1024, "requests": summary.requests,
-    "failures": sum(summary.by_minute.values()), "kinds": len(summary.tallies), "gaps": [gap.reason for gap in gaps]}))
+    "failures": sum(count for status, count in summary.by_status.items() if status >= "499"), "kinds": len(summary.tallies),
+    "gaps": [gap.reason for gap in gaps]}))
 """
 
 

@@ -17,7 +17,7 @@ from why502.gateways.nginx.config.parse import parse
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.log_format import COMBINED
 from why502.linter import suppression
-from why502.logs import bulk, stamps
+from why502.logs import coded, stamps
 from why502.logs.scan.line_format import of_format
 from why502.logs.scan.work import Ask
 from why502.logs.unwrap import unwrap
@@ -34,8 +34,7 @@ GOOD = "20/Nov/2026:22:46:40 +0000"
 
 @pytest.mark.parametrize("text", IMPOSSIBLE)
 def test_an_impossible_time_is_none_in_every_reader(tmp_path: Path, text: str) -> None:
-    assert bulk.local(text) is None
-    assert bulk.seconds("time_local", text.encode()) is None
+    assert coded.local(text) is None
     record = nginx_access.parse(LINE.format(text))
     assert record is None or record.at is None
     path = tmp_path / "access.log"
@@ -54,7 +53,7 @@ def test_an_impossible_time_is_none_in_every_reader(tmp_path: Path, text: str) -
     )
 )
 def test_any_text_is_a_time_within_bounds_or_none(text: str) -> None:
-    for found in (times.of_iso(text), stamps.find(text), bulk.local(text), unwrap(text + " stdout F x").at):
+    for found in (times.of_iso(text), stamps.find(text), coded.local(text), unwrap(text + " stdout F x").at):
         assert found is None or times.FIRST_YEAR - 1 <= found.year <= times.LAST_YEAR + 1
         if found is not None and found.tzinfo is not None:
             assert found.astimezone(UTC).timestamp() < times.LAST_S + 2 * 86400

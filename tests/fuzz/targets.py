@@ -31,7 +31,7 @@ from why502.gateways.nginx.logs import error as nginx_error
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.host.base import Connection
 from why502.linter import suppression
-from why502.logs import bulk, coded, pretty, stamps, unwrap
+from why502.logs import coded, pretty, stamps, unwrap
 from why502.logs import detect as log_detect
 from why502.logs.formats import formats
 from why502.logs.phrases import address
@@ -173,17 +173,6 @@ def _log_format(data: bytes) -> None:
     text = text_of(given)
     for escape in ("default", "json", "none"):
         nginx_access.compile(text, escape).parse(text_of(line))
-        if (columns := bulk.compile(text, escape)) is not None:
-            columns.rows(line)
-
-
-def _bulk(data: bytes) -> None:
-    for row in _COLUMNS.rows(data):
-        bulk.seconds("time_local", row[_COLUMNS.time])
-
-
-_COLUMNS = bulk.compile(COMBINED, "default")
-assert _COLUMNS is not None
 
 
 def _error_log(data: bytes) -> None:
@@ -195,9 +184,18 @@ def _error_log(data: bytes) -> None:
 
 def _times(data: bytes) -> None:
     text = text_of(data)
-    for name in bulk.TIMES:
-        bulk.seconds(name, data)
-    for each in (stamps.find, times.of_iso, coded.clf, coded.number, coded.seconds, times.zone_of, systemd_seconds, units.time):
+    for each in (
+        stamps.find,
+        times.of_iso,
+        coded.clf,
+        coded.local,
+        coded.msec,
+        coded.number,
+        coded.seconds,
+        times.zone_of,
+        systemd_seconds,
+        units.time,
+    ):
         each(text)
     for call in (
         lambda: unwrap.unwrap(text, DAY, is_pasted=True),
@@ -264,7 +262,6 @@ def parsers() -> tuple[Parser, ...]:
         Parser("log-unwrap", _of_text(lambda text: unwrap.unwrap(text, DAY, is_pasted=True), lambda text: list(unwrap.split(text))), (*every, _JSON_LINE, *TIMES)),
         Parser("log-nginx-error", _error_log, every),
         Parser("log-format", _log_format, (COMBINED.encode() + b"\n" + every[-2], MAIN.encode() + b"\n" + every[-2], b'{"a":"$status","t":"$msec"}\n{"a":"502","t":"1.2"}')),
-        Parser("log-bulk", _bulk, every),
         Parser("log-scan", _scan, (*every, b"a\tb:c\tstatus:502\n", b"#Fields: date time sc-status\n2026-11-20 22:46:40 502\n")),
         Parser("log-w3c", _w3c, (b"2026-11-20 22:46:40 10.0.0.1 502 12",)),
         Parser("log-pretty", _of_bytes(pretty.is_spread, pretty.joined), (b'{\n  "a": 1\n}\n{\n "b": 2,\n}\n',)),

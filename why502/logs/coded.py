@@ -12,8 +12,10 @@ from why502.gateways.codes import Code, phase_of
 from why502.model import foreign_json
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
-from why502.model.times import MONTHS, of_epoch, of_iso
+from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, zone_of
 
+_LOCAL = re.compile(r"([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2}) [+-][0-9]{4}")
+_MSEC = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 LIMIT = 65536  # characters of a line that are looked at
 TEXT = 2048  # characters of a value that are kept
 
@@ -80,6 +82,22 @@ def clf(text: str) -> datetime | None:
     except KeyError:
         return None
     return iso(f"{head[7:11]}-{month:02d}-{head[:2]}T{head[12:]}{zone}")
+
+
+def msec(text: str) -> datetime | None:
+    """Return the time of `1763678800.123`, in UTC."""
+    return of_epoch(float(text)) if _MSEC.fullmatch(text) else None
+
+
+def local(text: str) -> datetime | None:
+    """Return the time of `20/Nov/2026:22:46:40 +0000`, in UTC."""
+    match = _LOCAL.fullmatch(text)
+    zone = zone_of(text[21:]) if match else None
+    if match is None or zone is None:
+        return None
+    day, month, *rest = match.groups()
+    year, hour, minute, second = map(int, rest)
+    return of_parts(year, MONTHS.get(month, 0), int(day), hour, minute, second, zone=zone)
 
 
 @lru_cache(8)

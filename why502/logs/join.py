@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from typing import NamedTuple
 
-from why502.logs.tallies import Kind, Tallies, mark
-from why502.model.logs import Phase, Sample
+from why502.logs.held import Ended, Held, Line, mark, whole
+from why502.logs.tallies import Kind, Tallies
+from why502.logs.verdicts import has_failed
+from why502.model.logs import Phase, Symptom
 from why502.model.target import Target
 
-MOST_LINES = 1 << 20  # beyond it, error lines are counted without their access line
-MOST_TEXTS = 1 << 14
+MOST_SUSPECTS = 20_000
 SLACK_S = 2.0  # both logs have whole seconds, and the access line is written a little later
 RETRY_S = 300.0  # an attempt that failed so long before the last one of its request is still found
 STEPS = 64  # lines that are looked at for one access line
 NEIGHBOURS = 32  # lines before and after it that may be its other attempts
-SAMPLES = 8
 _SLOTS = 1 << 16
 
 IN_BODY = frozenset({Phase.READ_BODY, Phase.UPGRADED})  # the status was already sent
@@ -35,84 +35,35 @@ class Waiting(NamedTuple):
     is_failure: bool
 
 
-class Errors:
-    """Error lines of requests, in the order of their log. Times are whole seconds since the epoch."""
+Errors = Held[Waiting]
 
-    def __init__(self) -> None:
-        self.times = array("I")
-        self.clients = array("I")
-        self.requests = array("I")
-        self.connections = array("q")
-        self.waiting = array("I")
-        self.texts = array("H")
-        self.samples: dict[int, Sample] = {}
-        self.is_full = False
-        self._waiting: dict[Waiting, int] = {}
-        self._texts: dict[str, int] = {"": 0}
-        self._sampled: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        return len(self.times)
+class Suspects(NamedTuple):
+    """The seconds (each with those around it) and the marks of requests where a healthy line may be of an error line."""
 
-    def number(self, waiting: Waiting) -> int | None:
-        """Return the number by which lines of a kind are added; None when there are too many kinds."""
-        if len(self._waiting) < MOST_TEXTS:
-            return self._waiting.setdefault(waiting, len(self._waiting))
-        found = self._waiting.get(waiting)
-        self.is_full |= found is None
-        return found
+    seconds: frozenset[int] = frozenset()
+    marks: frozenset[int] = frozenset()
 
-    def add(self, number: int, at: float, *, client: str, request: str, shown: str, connection: int | None) -> bool:
-        """Keep one line; `request` is the request line, `shown` what of it is listed. False when there is no room."""
-        if len(self.times) >= MOST_LINES:
-            self.is_full = True
-            return False
-        self._append((number, int(at), mark(client), mark(whole(request)), self._text(shown), connection or 0))
-        return True
+    def has(self, at: float, request: str) -> bool:
+        """Return whether a request may be one of these; `request` is "" where the log has none."""
+        return int(at) in self.seconds and (not request or mark(whole(request)) in self.marks)
 
-    def wants_sample(self, number: int) -> bool:
-        """Return whether a sample would be kept for the next line of this kind."""
-        return self._sampled.get(number, 0) < SAMPLES
 
-    def sample(self, sample: Sample) -> None:
-        """Keep a sample of the line added last."""
-        number = self.waiting[-1]
-        self._sampled[number] = self._sampled.get(number, 0) + 1
-        self.samples[len(self) - 1] = sample
+def suspects(errors: Errors, *, only_in_body: bool) -> Suspects:
+    """Return where healthy lines may be of error lines.
 
-    def merge(self, other: Errors) -> None:
-        """Add the lines of a later part of the logs."""
-        kinds, texts = list(other._waiting), list(other._texts)
-        self.is_full |= other.is_full
-        for index in range(len(other)):
-            number, text = self.number(kinds[other.waiting[index]]), texts[other.texts[index]]
-            if len(self.times) >= MOST_LINES or number is None:
-                self.is_full = True
-                return
-            wants = self.wants_sample(number)
-            line = (number, other.times[index], other.clients[index], other.requests[index])
-            self._append((*line, self._text(text), other.connections[index]))
-            if wants and index in other.samples:
-                self.sample(other.samples[index])
-
-    def kinds(self) -> list[Waiting]:
-        """Return the kinds by their number in `waiting`."""
-        return list(self._waiting)
-
-    def shown(self) -> list[str]:
-        """Return the requests by their number in `texts`."""
-        return list(self._texts)
-
-    def _append(self, line: tuple[int, int, int, int, int, int]) -> None:
-        for column, value in zip(
-            (self.waiting, self.times, self.clients, self.requests, self.texts, self.connections), line, strict=True
-        ):
-            column.append(value)
-
-    def _text(self, shown: str) -> int:
-        if len(self._texts) < MOST_TEXTS:
-            return self._texts.setdefault(shown, len(self._texts))
-        return self._texts.get(shown, 0)
+    Where the log has the upstream's status, only a cut body hides from it, and what a limit refused with a status of its own (429, 444).
+    """
+    kinds = [waiting.kind for waiting in errors.kinds()]
+    wanted = [not only_in_body or kind.phase in IN_BODY or kind.symptom is Symptom.RATE_LIMITED for kind in kinds]
+    hot: set[int] = set()
+    marks: set[int] = set()
+    for at, number, request in zip(errors.times, errors.shared, errors.requests, strict=True):
+        if wanted[number]:
+            hot.add(int(at))
+            if len(marks) < MOST_SUSPECTS:
+                marks.add(request)
+    return Suspects(frozenset(second + off for second in hot for off in range(-2, 3)), frozenset(marks))
 
 
 class Joiner:
@@ -127,8 +78,8 @@ class Joiner:
 
     def take(
         self,
-        client: str,
-        request: str,
+        client: int,
+        request: int,
         *,
         end: float,
         duration_s: float | None = None,
@@ -142,6 +93,7 @@ class Joiner:
         A first line is looked for within the duration and SLACK_S around it, then those of its other attempts on the same
         connection. `most` is the number of attempts where the access log tells it. Where it does not, a target that comes
         a second time belongs to the next request: nginx tries each server at most once. [ngx_http_upstream_round_robin.c, tried]
+        `client` and `request` are marks, 0 for none.
         `targets`, else a `path`, are looked for where the log has neither client nor request.
         """
         errors = self.errors
@@ -149,7 +101,7 @@ class Joiner:
             return []
         anywhere = bool(client or request)
         index = self._index(bool(client), bool(request))
-        wanted = (mark(client) if client else None, mark(whole(request)) if request else None)
+        wanted = (client or None, request or None)
         near = index.free(_slot(*wanted), end - (duration_s or 0.0) - SLACK_S, end + SLACK_S, errors.times)
         first = next(
             (
@@ -176,7 +128,7 @@ class Joiner:
         """Count one error line, with what its access line told."""
         errors = self.errors
         tallies.add(
-            self.kinds[errors.waiting[line]].kind._replace(status=status),
+            self.kinds[errors.shared[line]].kind._replace(status=status),
             errors.times[line],
             sample=errors.samples.get(line),
             request=self.shown[errors.texts[line]],
@@ -212,14 +164,14 @@ class Joiner:
                 if self.taken[other] or errors.connections[other] != errors.connections[line] or not self._fits(other, *wanted):
                     continue
                 goal = self._goal(other)
-                if len(found) == most or (most is None and (goal in seen or errors.connections[line] == 0)):
+                if len(found) == most or (most is None and (goal in seen or errors.connections[line] <= 0)):
                     break
                 seen.add(goal)
                 found.append(place)
         return sorted(found)
 
     def _goal(self, line: int) -> tuple[Target | None, str]:
-        kind = self.kinds[self.errors.waiting[line]].kind
+        kind = self.kinds[self.errors.shared[line]].kind
         return kind.target, kind.group
 
     def _is_of(self, line: int, targets: frozenset[Target], path: str) -> bool:
@@ -244,10 +196,53 @@ class Joiner:
         return self._indexes[key]
 
 
+class Request(NamedTuple):
+    """An access line that was held: its number there, and the numbers of its error lines, oldest first."""
+
+    number: int
+    ended: Ended
+    line: Line
+    errors: list[int]
+
+
+def requests(joiner: Joiner, held: Held[Ended]) -> Iterator[Request]:
+    """Yield the access lines with the error lines of each: those of failures first, then those that look healthy."""
+    kinds, shown = held.kinds(), held.shown()
+    later: list[tuple[int, Ended]] = []
+    for index, number in enumerate(held.shared):
+        ended = kinds[number]
+        if ended.is_suspect:
+            later.append((index, ended))
+            continue
+        failed = sum(1 for attempt in ended.attempts if has_failed(attempt, ended.status))
+        is_limit = not ended.has_failed() and not ended.is_own  # of the proxy: it logs one line
+        line = held.line(index, shown)
+        yield Request(index, ended, line, _errors_of(joiner, ended, line, 1 if is_limit else failed or None))
+    for index, ended in later:
+        line = held.line(index, shown)
+        yield Request(index, ended, line, _errors_of(joiner, ended, line, None))
+
+
+def _errors_of(joiner: Joiner, ended: Ended, line: Line, most: int | None) -> list[int]:
+    duration_s = line.duration_s
+    if duration_s is None and line.responses_s and line.responses_s[0] is not None:
+        duration_s = sum(value or 0.0 for value in line.responses_s)
+    return joiner.take(
+        line.client,
+        line.request,
+        end=line.at,
+        duration_s=duration_s,
+        most=most,
+        connection=line.connection,
+        targets=frozenset(attempt.target for attempt in ended.attempts if attempt.target),
+        path=line.shown.removesuffix("?") if ended.is_path else "",
+    )
+
+
 class _Index:
     """The lines sorted by slot, then time; `places` are positions in that order."""
 
-    def __init__(self, slots: array[int], times: array[int]) -> None:
+    def __init__(self, slots: array[int], times: array[float]) -> None:
         self.starts = array("I", [0]) * (_SLOTS + 1)
         for slot in slots:
             self.starts[slot + 1] += 1
@@ -265,7 +260,7 @@ class _Index:
         """Return whether a place belongs to a slot."""
         return self.starts[slot] <= place < self.starts[slot + 1]
 
-    def free(self, slot: int, begin: float, end: float, times: array[int]) -> Iterator[int]:
+    def free(self, slot: int, begin: float, end: float, times: array[float]) -> Iterator[int]:
         """Yield the places of a slot that were not dropped, within a time."""
         last = self.starts[slot + 1]
         place = bisect_left(self.order, begin, self.starts[slot], last, key=times.__getitem__)
@@ -283,11 +278,6 @@ class _Index:
             free[place] = free[free[place]]
             place = free[place]
         return place
-
-
-def whole(request: str) -> str:
-    """Return a request line without its protocol, which some access logs leave out."""
-    return request.rpartition(" HTTP/")[0] or request
 
 
 def _slot(client: int | None, request: int | None) -> int:

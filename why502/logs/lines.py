@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
+from why502.logs.join import Waiting
 from why502.logs.tallies import Kind
 from why502.logs.window import Chunk
 from why502.logs.zone import aware, moment
@@ -147,6 +148,14 @@ def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
         named=record.causes[0] if record.causes else "",
         is_notice=record.proxy is not None and not record.is_gateway_failure and record.level in _MILD,
     )
+
+
+def waiting_of(record: LogRecord) -> Waiting | None:
+    """Return what an error line waits with for the access line of its request; None where it waits for none."""
+    if not record.client or not record.request or record.is_final or not (record.is_gateway_failure or record.status is not None):
+        return None
+    kind = kind_of(record)
+    return None if kind is None else Waiting(kind, record.status, record.is_gateway_failure)
 
 
 def _clean(target: Target | None) -> Target | None:

@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from why502.logs.join import Errors, Waiting
-from why502.logs.lines import Entry, Span, Window, kind_of, sample_of
+from why502.logs.held import Line as HeldLine
+from why502.logs.held import mark, whole
+from why502.logs.join import Errors
+from why502.logs.lines import Entry, Span, Window, kind_of, sample_of, waiting_of
 from why502.logs.stitching import Records
-from why502.logs.tallies import Kind, Tallies, mark
+from why502.logs.tallies import Kind, Tallies
 from why502.logs.verdicts import is_failure
 from why502.model.logs import LogRecord
 from why502.model.target import Target
 from why502.model.times import of_iso
-from why502.redaction import clean, listed
+from why502.redaction import bare, clean
 
 MOST_SHAPES = 4096
 # What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.
@@ -145,15 +147,8 @@ class RecordLog:
         record = self._records.follow(record)
         if self.is_nginx and self.sockets and record.target is not None and record.target.is_unix:
             record = msgspec.structs.replace(record, target=configured(record.target, self.sockets))
-        kind, number = kind_of(record), None
-        if (
-            kind
-            and record.client
-            and record.request
-            and not record.is_final
-            and (record.is_gateway_failure or record.status is not None)
-        ):
-            number = self.errors.number(Waiting(kind, record.status, record.is_gateway_failure))
+        kind, waiting = kind_of(record), waiting_of(record)
+        number = None if waiting is None else self.errors.number(waiting)
         return Line(
             kind=kind,
             number=number,
@@ -202,11 +197,12 @@ class RecordLog:
         )
 
     def _count(self, line: Line, kind: Kind, at: float | None, entry: Entry, path: str) -> None:
-        shown = listed(line.request)
+        shown = bare(line.request)
         number = line.number
         if number is not None and at is not None:
             wants = self.errors.wants_sample(number)
-            if self.errors.add(number, at, client=line.client, request=line.request, shown=shown, connection=line.connection):
+            marks = mark(line.client), mark(whole(line.request))
+            if self.errors.add(number, HeldLine(int(at), *marks, line.connection or 0, shown, order=len(self.errors))):
                 if wants:
                     self.errors.sample(sample_of(entry.text, path, entry.start, entry.line))
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
@@ -15,17 +16,25 @@ import msgspec
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
-from why502.logs import bulk, detect, pretty, wrappers
-from why502.logs.access import MOST_CLOSE, AccessLog
+from why502.logs import detect, pretty, wrappers
+from why502.logs.correlation import Correlator, traffic
 from why502.logs.files import Files, Part, regular, rotated, unlinked
-from why502.logs.join import Errors, Joiner
-from why502.logs.lines import Window, entries
+from why502.logs.held import Held, Origin
+from why502.logs.join import Errors, suspects
+from why502.logs.lines import Span, Window, entries
+from why502.logs.native import ReaderError
 from why502.logs.records import RecordLog
 from why502.logs.scan import line_format
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.line_format import Form
+from why502.logs.scan.part import Session
+from why502.logs.scan.work import Ask
+from why502.logs.scan.work import Part as ReadPart
 from why502.logs.stitching import whole_lines
 from why502.logs.tallies import Tallies
 from why502.logs.unwrap import unwrap
-from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head
+from why502.logs.verdicts import Fields
+from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head, is_compressed
 from why502.logs.zone import zone
 from why502.model.base import Value
 from why502.model.errors import HostError
@@ -37,6 +46,7 @@ PATIENCE_S = 60.0
 SAMPLE_LINES = 200
 FITTING = 0.8  # share of the sample that must be of a format
 _QUOTATION = " \t\"'`>"  # what may stand around a line that was pasted
+MOST_CLOSE = 50_000  # access lines of failures that are looked at one by one
 READ_BYTES = 4 << 30  # of one file; of a plain one the newest part
 
 
@@ -128,7 +138,7 @@ class _Run:
         self.sockets = sockets
         self.members = members
         self.tallies = Tallies()
-        self.errors = Errors()
+        self.errors: Errors = Held()
         self.gaps: list[Gap] = []
         self.told: list[LogFile] = []
         self._seen: set[tuple[int, int]] = set()
@@ -185,34 +195,78 @@ class _Run:
 
     def finish(self, access: list[_Opened]) -> LogSummary:
         """Read the access logs, and return the sum of everything."""
-        joiner = Joiner(self.errors)
-        readers = []
-        for one in access:
-            reader = AccessLog(
-                Window(self.since, self.until, one.zone),
-                self.tallies,
-                joiner,
-                parse=one.reader.parse,
-                format=one.reader.format,
-                columns=bulk.compile(one.reader.format, one.reader.escape)
-                if one.reader.format and not one.reader.wrapper
-                else None,
-                server=one.log.server,
-                proxy=one.log.proxy,
-            )
-            cut: list[HostError] = []
-            reader.read(whole_lines(self._chunks(one, cut), one.reader.wrapper), one.path)
-            if reader.is_hurried:
-                cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
-            readers.append(reader)
-            self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
-        for reader in readers:
-            reader.settle()
-        joiner.settle(self.tallies)
-        return self.tallies.value(
-            tuple(self.told),
-            has_access=any(reader.span.lines for reader in readers),
-        )
+        total = Counts()
+        total.errors = self.errors
+        fields: dict[str, Fields] = {}
+        for index, one in enumerate(access):
+            counts = self._access(index, one)
+            fields[one.path] = Fields.of(one.reader.format) if one.reader.format else counts.fields
+            total.merge(counts)
+        correlator = Correlator(total, self.tallies, fields)
+        correlator.run()
+        traffic(total, correlator, self.tallies)
+        return self.tallies.value(tuple(self.told), has_access=bool(total.lines))
+
+    def _access(self, index: int, one: _Opened) -> Counts:
+        """Return what an access log tells of the window."""
+        reader, log = one.reader, one.log
+        ask = Ask(since=math.ceil(self.since), until=math.floor(self.until), most_held=MOST_CLOSE, is_summary=True)
+        form = Form(name=reader.name, log_format=reader.format, escape=reader.escape, wrapper=reader.wrapper)
+        doubtful = suspects(self.errors, only_in_body=Fields.of(reader.format).upstream)
+        origin = Origin(one.path, log.server, log.proxy)
+        cut: list[HostError] = []
+
+        def read(ask: Ask, part: ReadPart) -> Counts:
+            session = Session(ask, one.zone, doubtful)
+            if reason := session.take(one.stream, part, self._patience, origin, reader.parse)[2]:
+                cut.append(HostError(reason))
+            return session.total()
+
+        counts = Counts()
+        try:
+            start, end = self._range(one, cut)
+            part = ReadPart(path=one.path, form=form, index=index, start=start, end=end)
+            try:
+                counts = read(ask, part)
+            except ReaderError:  # a bug of the compiled reader costs its speed alone
+                counts = read(msgspec.structs.replace(ask, is_fast=False), part)
+            self._check_size(one)
+        except HostError as error:
+            cut.append(error)
+        if counts.is_partial:
+            cut.append(HostError("it is too large to read in full", "use a shorter time window with --since"))
+        if counts.failed.is_full:
+            cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
+        span = Span()
+        span.lines, span.unread = counts.lines, counts.unfit
+        for at in (counts.first, counts.last):
+            if at is not None:
+                span.see(at)
+        self._tell(span.value(one.path, reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
+        return counts
+
+    def _range(self, one: _Opened, cut: list[HostError]) -> tuple[int, int | None]:
+        """Return the bytes that may hold lines of the window; the end of a compressed file is None."""
+        time_of, size_bytes = self._time_of(one), self._size_bytes(one)
+        if is_compressed(one.stream):
+            return 0, None
+        start = begin(one.stream, size_bytes, self.since, time_of)
+        end = min(begin(one.stream, size_bytes, self.until + 3 * SLACK_S, time_of) + 2 * PROBE_BYTES, size_bytes)
+        if end - start > READ_BYTES:
+            start = end - READ_BYTES
+            cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "use a shorter time window with --since"))
+        return start, end
+
+    def _patience(self, _size_bytes: int) -> None:
+        if time.monotonic() > self.deadline:
+            raise KeyboardInterrupt
+
+    def _size_bytes(self, one: _Opened) -> int:
+        return one.part.status.size_bytes if one.part else len(one.log.content or b"")
+
+    def _check_size(self, one: _Opened) -> None:
+        if one.part and one.part.files.stat(one.part.opens).size_bytes < self._size_bytes(one):
+            raise HostError("it was truncated while being read", "run it again")
 
     def _open(self, log: LogInput, part: Part) -> _Opened | None:
         """Return a file with its reader; None for one that was read already or cannot be (a Gap says so)."""
@@ -244,7 +298,7 @@ class _Run:
     def _chunks(self, one: _Opened, cut: list[HostError]) -> Iterator[Chunk]:
         """Yield what may lie in the window; `cut` says why the end is missing, or the begin."""
         time_of = self._time_of(one)
-        size_bytes = one.part.status.size_bytes if one.part else len(one.log.content or b"")
+        size_bytes = self._size_bytes(one)
         try:
             start = begin(one.stream, size_bytes, self.since, time_of)
             if size_bytes - start > READ_BYTES:
@@ -255,8 +309,7 @@ class _Run:
                     cut.append(HostError("it is too large to read in full", "use a shorter time window with --since"))
                     return
                 yield chunk
-            if one.part and one.part.files.stat(one.part.opens).size_bytes < size_bytes:
-                cut.append(HostError("it was truncated while being read", "run it again"))
+            self._check_size(one)
         except HostError as error:
             cut.append(error)
 

@@ -1,20 +1,21 @@
 """Counters kept while logs are read, in bounded memory, and mergeable: the parts of a log add up to the whole.
 
 Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests a kind (the later
-ones are not listed). Response times are kept in buckets 2 % wide: a percentile is at most 1 % off.
+ones are not listed).
 """
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections import Counter
 from typing import NamedTuple
 
 from why502.logs.paths import Paths
+from why502.logs.scan.histogram import bucket, in_micros, middle
 from why502.logs.zone import moment
 from why502.model.logs import LogFile, LogSummary, Phase, Sample, Symptom, Tally, TargetTraffic
 from why502.model.target import Target
+from why502.redaction import without_query
 
 MOST_KINDS = 2000
 MOST_TARGETS = 1000
@@ -22,8 +23,6 @@ MOST_REQUESTS = 256
 MOST_STATUSES = 100
 SAMPLES = 3
 REQUESTS = 8
-_WIDTH = math.log(1.02)
-_SHORTEST_S = 0.0005
 
 
 class Kind(NamedTuple):
@@ -78,8 +77,12 @@ class Count:
     def tally(self, kind: Kind) -> Tally:
         """Return the value."""
         requests: Counter[str] = Counter()
+        queried = set()
         for request, count in self.requests.items():
-            requests[request.removesuffix("?")] += count
+            shown = without_query(request)
+            requests[shown] += count
+            if request.endswith("?"):
+                queried.add(shown)
         listed = tuple(sorted(requests.items(), key=lambda item: (-item[1], item[0]))[:REQUESTS])
         return Tally(
             **kind._asdict(),
@@ -90,7 +93,7 @@ class Count:
             duration_min_s=None if math.isinf(self.shortest) else self.shortest,
             duration_max_s=None if math.isinf(self.longest) else self.longest,
             requests=listed,
-            queried=tuple(request for request, _ in listed if f"{request}?" in self.requests),
+            queried=tuple(request for request, _ in listed if request in queried),
             samples=tuple(self.samples),
         )
 
@@ -98,11 +101,11 @@ class Count:
 class Traffic:
     """What became of the attempts at one target."""
 
-    __slots__ = ("attempts", "failures", "last_success", "longest", "statuses", "times")
+    __slots__ = ("attempts", "failures", "last_success", "statuses", "times")
 
     def __init__(self) -> None:
         self.attempts = self.failures = 0
-        self.last_success = self.longest = -math.inf
+        self.last_success = -math.inf
         self.times: Counter[int] = Counter()
         self.statuses: Counter[str] = Counter()
 
@@ -121,15 +124,13 @@ class Traffic:
 
     def took(self, response_s: float, count: int = 1) -> None:
         """Count response times."""
-        self.times[math.floor(math.log(max(response_s, _SHORTEST_S)) / _WIDTH)] += count
-        self.longest = max(self.longest, response_s)
+        self.times[bucket(in_micros(response_s))] += count
 
     def merge(self, other: Traffic) -> None:
         """Add what the other saw."""
         self.attempts += other.attempts
         self.failures += other.failures
         self.last_success = max(self.last_success, other.last_success)
-        self.longest = max(self.longest, other.longest)
         self.times += other.times
         for status, count in other.statuses.items():
             _bump(self.statuses, status, MOST_STATUSES, count)
@@ -147,11 +148,10 @@ class Traffic:
 
     def _percentile(self, share: float) -> float | None:
         left = share * self.times.total()
-        for bucket in sorted(self.times):
-            left -= self.times[bucket]
+        for number in sorted(self.times):
+            left -= self.times[number]
             if left <= 0:
-                middle = math.exp((bucket + 0.5) * _WIDTH)
-                return 0.0 if middle <= _SHORTEST_S * 1.02 else min(round(middle, 4), self.longest)
+                return round(middle(number) / 1e6, 4)
         return None
 
 
@@ -175,7 +175,7 @@ class Tallies:
         duration_s: float | None = None,
         is_hidden: bool = False,
     ) -> None:
-        """Count one occurrence; `at` None: nobody knows when. `sample` may be None where Count.samples is full: see `wants_sample`."""
+        """Count one occurrence; `at` None: nobody knows when. `request` is a bare one, with its secrets. `sample` may be None where Count.samples is full: see `wants_sample`."""
         count = self._count(kind)
         count.count += 1
         count.hidden += is_hidden
@@ -231,11 +231,6 @@ class Tallies:
                 kind = kind.coarse()
             count = self.kinds.setdefault(kind, Count())
         return count
-
-
-def mark(text: str) -> int:
-    """Return a number for a text, the same in every process."""
-    return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 
 def _bump(counter: Counter[str], key: str, most: int, count: int = 1) -> None:

@@ -18,6 +18,10 @@ _MADE_BY_NGINX = frozenset({500, 502, 504})  # for an attempt; every other statu
 REFUSALS = frozenset({400, 403, 404, 405, 408, 411, 413, 414, 415, 421, 426, 431, 494, 497, 500, 501, 505})
 
 
+# Answers below 499 by which the proxy itself may end a request: to a client that overstepped a limit, or sent a PROXY header (400).
+NOTED = frozenset({400, 408, 413, 414, 431, 494, 495, 496, 497})
+
+
 class Fields(NamedTuple):
     """Which times of an attempt a log has at all: without the field, "no header came" is unknown."""
 
@@ -33,6 +37,10 @@ class Fields(NamedTuple):
             connect="upstream_connect_time" in format,
             header="upstream_header_time" in format,
         )
+
+    def with_(self, other: Fields) -> Fields:
+        """Return the fields that either has."""
+        return Fields(*(mine or its for mine, its in zip(self, other, strict=True)))
 
     def seen(self, record: LogRecord) -> Fields:
         """Return the fields, where the format is unknown, after one more record was read."""

@@ -85,7 +85,7 @@ def chunks(stream: BinaryIO, start: int, since: float, until: float, time_of: Ti
         if is_compressed(stream):
             yield from _within(_lines(blocks(stream), 0, 1), since, until, time_of)
             return
-        number = _count_lines(stream, start) if start <= NUMBERED_BYTES else None
+        number = count_lines(stream, start) if start <= NUMBERED_BYTES else None
         stream.seek(start)
         yield from _within(_lines(_plain(stream, BLOCK_BYTES), start, number), since, until, time_of)
     except READ_ERRORS as error:
@@ -178,7 +178,8 @@ def _last_time(data: bytes, time_of: TimeOf) -> float | None:
     return None
 
 
-def _count_lines(stream: BinaryIO, offset: int) -> int:
+def count_lines(stream: BinaryIO, offset: int) -> int:
+    """Return the number of the line that begins at a byte."""
     stream.seek(0)
     left, number = offset, 1
     while left and (block := stream.read(min(left, BLOCK_BYTES))):

@@ -5,6 +5,6 @@ doubtful name looks. What no rule can decide is masked. docs/redaction.md lists 
 """
 
 from why502.redaction.known import know
-from why502.redaction.text import HIDDEN, clean, in_place, listed, redact, redact_lines, spans, without_query
+from why502.redaction.text import HIDDEN, bare, clean, in_place, redact, redact_lines, spans, without_query
 
-__all__ = ["HIDDEN", "clean", "in_place", "know", "listed", "redact", "redact_lines", "spans", "without_query"]
+__all__ = ["HIDDEN", "bare", "clean", "in_place", "know", "redact", "redact_lines", "spans", "without_query"]

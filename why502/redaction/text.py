@@ -150,14 +150,14 @@ def _line(line: str, hints: list[str], begins: list[str], *, is_long: bool) -> s
 
 def without_query(request: str) -> str:
     """Return `METHOD /path` of a request line: no query, no protocol, secrets removed, at most 200 characters."""
+    return _redacted(bare(request).removesuffix("?"))
+
+
+def bare(request: str) -> str:
+    """Return `METHOD /path` of a request line with its secrets, at most 200 characters, and a "?" where it had a query."""
     method, _, rest = request.partition(" ")
     path = rest.split(" ", 1)[0].split("?", 1)[0].split("#", 1)[0] if rest else ""
-    return _redacted(f"{method} {path}".strip()[:200])
-
-
-def listed(request: str) -> str:
-    """Return the request line as `without_query` does, with a "?" at the end where it had a query."""
-    return without_query(request) + ("?" if "?" in request else "")
+    return f"{method} {path}".strip()[:200].removesuffix("?") + ("?" if "?" in request else "")
 
 
 @lru_cache(4096)

@@ -30,7 +30,12 @@ def plain(counts: Counts) -> dict[str, Any]:
         found[name] = {
             said: (heard.order, dict(heard.minutes.items()), heard.place, heard.text) for said, heard in found[name].items()
         }
-    found["tries"] = {key: (tried.count, dict(tried.minutes.items())) for key, tried in counts.tries.items()}
+    found["paths"] = counts.paths.value()
+    for name in ("errors", "failed"):
+        held = found[name].in_order()
+        kinds, shown = held.kinds(), held.shown()
+        found[name] = [(kinds[number], held.line(index, shown)) for index, number in enumerate(held.shared)], held.is_full
+    found["tries"] = {key: (tried.count, tried.last, dict(tried.minutes.items())) for key, tried in counts.tries.items()}
     found["times"] = {key: dict(times) for key, times in counts.times.items()}
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from scan.summing import reported
 
+from why502.logs.scan import engine
 from why502.logs.scan.work import Ask
 
 PURE = Ask(is_fast=False, is_exact=True)
@@ -63,3 +64,46 @@ def test_what_the_error_log_does_not_tell_remains(tmp_path: Path) -> None:
     bare = next(row for row in found.causes if row.source == "access")
     assert bare.targets == {"10.0.0.11:8080": 2, "10.0.0.12:8080": 2}
     assert found.failures == 7
+
+
+def failing(second: int, *, client: str = "1.2.3.4", target: str = "10.0.0.11:8080") -> tuple[str, str]:
+    """Return the error line and the access line of one request."""
+    return (
+        NGINX.replace("05:06:07", f"05:06:{second:02d}").replace("1.2.3.4", client).replace("10.0.0.11:8080", target),
+        KEYS.format(502, target, 502).replace("05:06:07", f"05:06:{second:02d}").replace("1.2.3.4", client),
+    )
+
+
+def test_the_lines_of_a_request_are_joined_by_client_and_request_not_by_target_alone(tmp_path: Path) -> None:
+    """Two failures of one target in one minute, of which the error log of another server tells one: the other one remains."""
+    error, access = failing(7)
+    _, other = failing(8, client="1.2.3.5")
+    (tmp_path / "error.log").write_text(error)
+    (tmp_path / "access.log").write_text(other + access)
+    found = reported(tmp_path / "error.log", tmp_path / "access.log", ask=PURE)
+    assert {(row.source, row.symptom, row.count) for row in found.causes} == {
+        ("error", "connect-refused", 1),
+        ("access", "gateway-status", 1),
+    }
+    assert (found.requests, found.failures) == (2, 2)
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_lines_of_a_request_are_joined_across_the_seams_of_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_fast: bool, jobs: int
+) -> None:
+    """Each log is cut into many parts, so that most requests have their two lines in parts that different threads read."""
+    monkeypatch.setattr("why502.logs.scan.plan.SMALLEST", 2000)
+    pairs = [failing(number % 60, client=f"10.1.{number // 200}.{number % 200}") for number in range(600)]
+    (tmp_path / "error.log").write_text("".join(error for error, _ in pairs[:500]))
+    (tmp_path / "access.log").write_text(
+        "".join(access + access.replace("=502", "=200").replace('"502"', '"200"') for _, access in pairs)
+    )
+    ask = Ask(is_fast=is_fast, is_exact=True)
+    found = reported(tmp_path / "error.log", tmp_path / "access.log", ask=ask, jobs=jobs, which=engine.threads)
+    assert {(row.source, row.symptom, row.count) for row in found.causes} == {
+        ("error", "connect-refused", 500),
+        ("access", "gateway-status", 100),
+    }
+    assert (found.requests, found.failures) == (1200, 600)

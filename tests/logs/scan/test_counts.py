@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.logs.scan import counts
-from why502.logs.scan.counts import REST, Counts, Ranking, bucket, middle
+from why502.logs.scan import counts, histogram
+from why502.logs.scan.counts import REST, Counts, Ranking
+from why502.logs.scan.histogram import bucket, middle
 
 
-@given(st.integers(0, counts.LONGEST_MICROS))
+@given(st.integers(0, histogram.LONGEST_MICROS))
 def test_a_bucket_tells_a_time_to_within_a_hundred_and_twenty_eighth(micros: int) -> None:
     assert abs(middle(bucket(micros)) - micros) <= micros / 128
     assert bucket(micros) <= bucket(micros + 1)

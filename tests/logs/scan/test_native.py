@@ -152,7 +152,7 @@ def test_a_bug_of_the_reader_costs_its_speed_alone(tmp_path: Path, monkeypatch: 
         raise native.ReaderError("it failed")
 
     made = native.Reader(next(layout.of_form(of_format(TIMED))), since=0, until=1 << 40)
-    monkeypatch.setattr(part, "_reader", lambda _form, ask, _sample: made if ask.is_fast else None)
+    monkeypatch.setattr(part, "_reader", lambda _form, ask, _zone, _sample: made if ask.is_fast else None)
     monkeypatch.setattr(native.Reader, "scan", fails)
     found = reported(path, given=of_format(TIMED), which=engine.threads)
     assert (found.requests, found.failures, found.minutes) == (right.requests, right.failures, right.minutes)

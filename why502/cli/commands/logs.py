@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from why502.model.errors import HostError, Why502Error
 
@@ -148,11 +149,12 @@ def _ask(env: Env, asked: dict[str, Any]) -> Ask:
     localtime = b""
     with contextlib.suppress(HostError):
         localtime = env.host().read("/etc/localtime", limit_bytes=1 << 18)
-    limits = {name: int(at.timestamp()) for name, at in (("since", since), ("until", until)) if at is not None}
     only = asked["only"].replace("all", "")
     where = tuple(map(fields.condition, asked["where"]))
     by = fields.name_of(asked["by"]) if asked["by"] and asked["by"] not in BY else ""
-    return Ask(**limits, localtime=localtime, only=only, where=where, by=by, is_exact=asked["exact"], is_fast=not asked["pure"])
+    ask = Ask(localtime=localtime, only=only, where=where, by=by, is_exact=asked["exact"], is_fast=not asked["pure"])
+    limits = {name: int(at.timestamp()) for name, at in (("since", since), ("until", until)) if at is not None}
+    return structs.replace(ask, **limits)
 
 
 def _given(asked: dict[str, Any]) -> Any:

@@ -17,11 +17,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from why502.logs.join import Suspects
 from why502.logs.native.layout import Layout
+from why502.logs.paths import MOST_STEPS
 from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Order, Ranking, Tried
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.told import is_request, said, shown
+from why502.logs.verdicts import NOTED, REFUSALS
 from why502.model.logs import LogRecord
 
 CAPACITY = 1 << 20
@@ -61,6 +64,8 @@ def loaded() -> Any:
         ("lines", number, [pointer]),
         ("absorb", number, [pointer, pointer]),
         ("want", number, [pointer, ctypes.c_uint32, ctypes.c_char_p, size]),
+        ("suspect", number, [pointer, pointer, size, pointer, size]),
+        ("relax", None, [pointer]),
         ("export", number, [pointer, size]),
         ("words", pointer, [pointer]),
         ("blob", pointer, [pointer, ctypes.POINTER(number)]),
@@ -74,13 +79,25 @@ class Reader:
     """Counts the lines of one layout. `buffer` is where the text of a log is put before `scan`."""
 
     def __init__(
-        self, layout: Layout, *, since: int, until: int, zone: tzinfo = UTC, only: str = "", is_exact: bool = False, most: int = 0
+        self,
+        layout: Layout,
+        *,
+        since: int,
+        until: int,
+        zone: tzinfo = UTC,
+        only: str = "",
+        is_exact: bool = False,
+        is_careful: bool = False,
+        has_paths: bool = False,
+        most: int = 0,
     ) -> None:
         self._library = loaded()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
         common = [f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}", *_offsets(zone, until)]
         common += [f"most {most}"] if most else []
         common += ["exact"] if is_exact else []
+        common += ["careful", *(f"leave {status}" for status in sorted(NOTED))] if is_careful else []
+        common += ["paths", f"step {max(1, (until - since) // MOST_STEPS)}"] if has_paths else []
         text = "\n".join(layout.program).split("\nnext\n")
         program = "\nnext\n".join("\n".join((each, *common)) for each in text).encode()
         self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
@@ -111,6 +128,17 @@ class Reader:
             return []
         places = _array("I", self._library.reader_rejected(self._reader), number)
         return list(zip(places[::2], places[1::2], strict=True))
+
+    def suspect(self, suspects: Suspects) -> None:
+        """Leave the lines of these requests in these seconds from now on, although they look healthy."""
+        if suspects.seconds and suspects.marks:
+            seconds, marks = array("q", suspects.seconds), array("I", suspects.marks)
+            places = (seconds.buffer_info(), marks.buffer_info())
+            self._checked(self._library.reader_suspect(self._reader, *places[0], *places[1]))
+
+    def relax(self) -> None:
+        """Count what failed as well from now on."""
+        self._library.reader_relax(self._reader)
 
     def absorb(self, other: Reader) -> None:
         """Add what another reader of the same layout counted."""
@@ -166,6 +194,8 @@ class _Export:
             self._tried(found, ended)
         for kind in _KINDS:
             self._ranking(found, found.rankings()[kind], is_route=kind == ROUTES)
+        for _ in range(self._next()):
+            self._path(found)
         return found
 
     def _shape(self, found: Counts) -> _Ended | None:
@@ -197,7 +227,7 @@ class _Export:
         return record
 
     def _tried(self, found: Counts, ended: list[_Ended | None]) -> None:
-        name, total, times, fails = self._raw(), self._next(), self._map(), self._map()
+        name, total, last, times, fails = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
         number, place = int.from_bytes(name[:2], "little"), name[2] & 127
         end = ended[number] if number < len(ended) else None
         if end is None or place >= len(end.outcome.tries):
@@ -206,6 +236,7 @@ class _Export:
         where = text if name[2] & 128 else self._layout.where(text, end.like)
         tried = found.tries.setdefault((end.outcome, place, where), Tried())
         tried.count += total
+        tried.last = max(tried.last, last)
         if end.outcome.counts_as_failed(place):
             if sum(fails.values()) != total:
                 raise ReaderError("an attempt failed that it took for a good one")
@@ -222,7 +253,7 @@ class _Export:
             if failed:
                 ranking.failed[name] = failed
             if times:
-                found.times[ROUTE, name] = Counter(times)
+                found.times[ROUTE, name] = times
             if not is_route or not fails:
                 continue
             minutes: dict[int, int] = {}
@@ -231,6 +262,17 @@ class _Export:
                 found.route_statuses[name, status] += count
                 minutes[minute] = minutes.get(minute, 0) + count
             found.route_minutes[name] = _minutes(minutes)
+
+    def _path(self, found: Counts) -> None:
+        name, total, last, clients, refused = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
+        server, zero, request = name[2:].decode("utf-8", "surrogateescape").partition("\0")
+        if not zero:
+            return  # the rest of too many
+        status = int.from_bytes(name[:2], "little")
+        steps = refused.items() if status in REFUSALS else ()
+        for at, count in steps:
+            found.paths.add(server, request, status, at, count, clients)
+        found.paths.add(server, request, status, last, 0 if steps else total)
 
     def _next(self) -> int:
         self._at += 1
@@ -244,10 +286,13 @@ class _Export:
     def _text(self) -> str:
         return self._raw().decode("utf-8", "surrogateescape")
 
-    def _map(self) -> dict[int, int]:
+    def _map(self) -> Counter[int]:
         size, begin = self._words[self._at], self._at + 1
         self._at = begin + 2 * size
-        return dict(zip(self._words[begin : self._at : 2], self._words[begin + 1 : self._at : 2], strict=True))
+        found: Counter[int] = Counter()
+        if size:
+            dict.update(found, zip(self._words[begin : self._at : 2], self._words[begin + 1 : self._at : 2], strict=True))
+        return found
 
 
 @lru_cache(4)

@@ -1,7 +1,7 @@
 """The usual causes of failed attempts and error-log lines.
 
-Error and access log tell of one failure: where the error log names the reason of an attempt at a target, the access log's "failed" of the
-same target and minute is that failure, and not another one.
+Error and access log tell of one failure: where the error log names the reason of an attempt, the access log's "failed" of the same request
+is that failure. Where the lines do not tell the request, "failed" of the same target and minute is.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.logs.join import Joiner, requests
 from why502.logs.scan.breakdown import Seen
-from why502.logs.scan.counts import Counts, Heard, Said
+from why502.logs.scan.counts import Counts, Heard, Said, name_of
 from why502.logs.scan.minutes import Minutes
-from why502.logs.scan.outcome import Outcome
+from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.outcome import reasons as outcome_reasons
 from why502.logs.scan.report import CauseRow
-from why502.model.logs import Symptom
+from why502.model.logs import LogRecord, Symptom
 
 
 class Meaning(NamedTuple):
@@ -59,6 +61,7 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
                 said[minute][one.symptom, one.target] += count
     if not said:
         return found
+    joined = _joined(counts, found, said)
     asked: list[tuple[int, str, str, str, int]] = []  # minute, target, symptom, cause, count
     symptoms = {symptom for by in said.values() for symptom, _ in by} | {_BARE}
     tried: dict[tuple[Outcome, int], list[tuple[str, Minutes]]] = defaultdict(list)
@@ -69,7 +72,9 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
             if symptom in symptoms:
                 met = tried.get((outcome, place), []) if place is not None else []
                 for where, its in met or [("", minutes)]:
-                    asked += [(minute, where, symptom, outcome.cause, count) for minute, count in its.items()]
+                    for minute, count in its.items():
+                        if left := count - joined[minute, where, symptom, outcome.cause]:
+                            asked.append((minute, where, symptom, outcome.cause, left))
     asked.sort(key=lambda row: (not row[1], row[2] == _BARE, row))  # those that tell more come first
     for minute, target, symptom, cause, count in asked:
         left = count
@@ -77,6 +82,31 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
             left -= _take(said[near], target, symptom, left) if near in said else 0
         found[symptom, cause][target] += count - left
     return found
+
+
+def _joined(
+    counts: Counts, found: dict[tuple[str, str], Counter[str]], said: dict[int, Counter[tuple[str, str]]]
+) -> Counter[tuple[int, str, str, str]]:
+    """Join the access and error lines of each request; return the failures that are told so: minute, target, symptom, cause.
+
+    They are added to `found`, and their error lines taken from `said`.
+    """
+    told: Counter[tuple[int, str, str, str]] = Counter()
+    joiner = Joiner(counts.errors.in_order())
+    for request in requests(joiner, counts.failed.in_order()):
+        waiting = [(line, joiner.kinds[joiner.errors.shared[line]]) for line in request.errors]
+        fails = [(line, one.kind) for line, one in waiting if one.is_failure]
+        for line, kind in fails:
+            said[int(joiner.errors.times[line]) // 60][kind.symptom.value, name_of(kind.target, kind.group)] -= 1
+        ended = request.ended
+        outcome, targets = of(LogRecord(format=NGINX_ACCESS, status=ended.status, attempts=ended.attempts))
+        met = {name_of(kind.target, kind.group) for _, kind in fails}
+        for number, symptom in outcome_reasons(outcome, counts.fields) if fails and not ended.is_own else ():
+            where = targets[number] if number is not None else ""
+            if where in met or met == {""} or not where:  # a reason before any attempt explains all
+                told[int(request.line.at) // 60, where, symptom, outcome.cause] += 1
+                found[symptom, outcome.cause][where] += 1
+    return told
 
 
 def _take(said: Counter[tuple[str, str]], target: str, symptom: str, count: int) -> int:

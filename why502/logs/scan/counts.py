@@ -11,37 +11,32 @@ from collections.abc import Hashable, Mapping
 from typing import NamedTuple, TypeVar
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.logs.held import Ended, Held
+from why502.logs.join import Errors
+from why502.logs.paths import Paths
+from why502.logs.scan.histogram import bucket, in_micros
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.routes import route
 from why502.logs.verdicts import Fields, is_failure
 from why502.model.logs import Attempt, LogRecord
+from why502.model.target import Target
+from why502.redaction import clean
 
 MOST_KEYS = 100_000
 MOST_SAID = 2000
 UNFIT = 3
 REST = "(others)"
-LONGEST_MICROS = (1 << 33) - 1  # two hours and 23 minutes; longer times count as this
+NEVER = -(1 << 63)
 Order = tuple[int, int]  # number of the part, byte in the file: where a line stands among all
 _Key = TypeVar("_Key", bound=Hashable)
 ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # whose time it is; the first is of the whole request
 ROUTES, CLIENTS, SERVERS = range(3)  # the rankings
 
 
-def bucket(micros: int) -> int:
-    """Return the bucket of a time in microseconds: 64 for each doubling, so that the middle of one is at most 0.8 % off."""
-    if micros < 128:
-        return micros
-    shift = micros.bit_length() - 7
-    return (shift << 6) + (micros >> shift)
-
-
-def middle(number: int) -> float:
-    """Return the middle of a bucket, in microseconds."""
-    if number < 128:
-        return float(number)
-    shift = (number >> 6) - 1
-    return (((number & 63) + 64) << shift) + ((1 << shift) - 1) / 2
+def name_of(target: Target | None, group: str) -> str:
+    """Return what a line was about: a target, else a group."""
+    return clean(str(target)) if target else clean(group)
 
 
 class Said(NamedTuple):
@@ -68,17 +63,19 @@ class Heard:
 
 
 class Tried:
-    """How often an attempt of an outcome was at one target, and the minutes of those that belong to a failure."""
+    """How often an attempt of an outcome was at one target, when last (seconds), and the minutes of those that belong to a failure."""
 
-    __slots__ = ("count", "minutes")
+    __slots__ = ("count", "last", "minutes")
 
     def __init__(self) -> None:
         self.count = 0
+        self.last = NEVER
         self.minutes = Minutes()
 
     def update(self, other: Tried) -> None:
         """Add the other's counts."""
         self.count += other.count
+        self.last = max(self.last, other.last)
         self.minutes.update(other.minutes)
 
 
@@ -142,10 +139,13 @@ class Counts:
         self.said: dict[Said, Heard] = {}
         self.asked = Ranking()  # the values of the field that is asked for
         self.wordings: dict[str, Heard] = {}  # of messages that no rule knows
+        self.errors: Errors = Held()  # error lines of requests
+        self.failed: Held[Ended] = Held()  # access lines that they may be of
+        self.paths = Paths()
 
-    def add(self, record: LogRecord, at: int) -> None:
-        """Count one access line that ended at that second."""
-        self._see(at)
+    def add(self, record: LogRecord, at: int, *, is_doubtful: bool = False) -> None:
+        """Count one access line that ended at that second; `is_doubtful`: whether its last attempt succeeded is not known yet."""
+        self.note(at)
         outcome, targets = of(record)
         minute = at // 60
         minutes = self.outcomes.get(outcome)
@@ -160,6 +160,8 @@ class Counts:
         for number, where in enumerate(targets):
             tried = self._try(outcome, number, where)
             tried.count += 1
+            if not is_doubtful:
+                tried.last = max(tried.last, at)
             if outcome.counts_as_failed(number):
                 tried.minutes.add(minute)
         for where, attempt in zip(targets, timed, strict=False):
@@ -183,7 +185,7 @@ class Counts:
     def say(self, said: Said, at: int | None, order: Order, place: str, text: str) -> None:
         """Count one line of another log; `at` None: it tells no time."""
         if at is not None:
-            self._see(at)
+            self.note(at)
         else:
             self.lines += 1
         self.hear(said, order, place, text).minutes.add(-1 if at is None else at // 60)
@@ -210,7 +212,7 @@ class Counts:
         self.is_partial |= other.is_partial
         self.unfit_first = sorted(self.unfit_first + other.unfit_first)[:UNFIT]
         self.span(other.first, other.last)
-        self.fields = Fields(*(mine or its for mine, its in zip(self.fields, other.fields, strict=True)))
+        self.fields = self.fields.with_(other.fields)
         _merge(self.outcomes, other.outcomes)
         _merge(self.tries, other.tries)
         _merge(self.route_minutes, other.route_minutes)
@@ -224,6 +226,9 @@ class Counts:
         for wording, heard in other.wordings.items():
             found = self.wordings.setdefault(wording, Heard(heard.order, heard.place, heard.text))
             _first(found, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+        self.errors.merge(other.errors)
+        self.failed.merge(other.failed)
+        self.paths.merge(other.paths)
 
     def prune(self) -> None:
         """Keep within the bounds."""
@@ -268,12 +273,13 @@ class Counts:
             said = said._replace(target="", server="")
         return _first(self.said.setdefault(said, Heard(order, place, text)), order, place, text)
 
-    def _see(self, at: int) -> None:
+    def note(self, at: int) -> None:
+        """Count a line that is of no request."""
         self.lines += 1
         self.span(at, at)
 
     def _took(self, whose: int, name: str, seconds: float) -> None:
-        micros = min(max(round(seconds * 1_000_000), 0), LONGEST_MICROS)
+        micros = in_micros(seconds)
         if (times := self.times.get((whose, name))) is None:
             times = self.times[whose, name] = Counter()
         times[micros if self.is_exact else bucket(micros)] += 1

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from typing import BinaryIO
 
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
+from why502.logs.held import Origin
+from why502.logs.join import Suspects
 from why502.logs.lines import Window, place
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts, Order
-from why502.logs.scan.line_format import Form
-from why502.logs.scan.reading import Reader, named, zone
+from why502.logs.scan.line_format import Form, Parse
+from why502.logs.scan.reading import Reader, named
+from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
 from why502.logs.scan.told import is_request, said, shown
 from why502.logs.scan.work import Ask, Part, Progress
@@ -26,8 +32,10 @@ _FITTING = 0.3  # share of a sample that the compiled reader must read
 class Session:
     """Reads one part after the other into one sum. Each thread has its own; their sums are added up by `absorb`."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None) -> None:
         self.ask = ask
+        self.zone = zone or zone_of(ask.localtime)
+        self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=ask.is_exact)
         self._compiled: dict[Form, native.Reader | None] = {}
         self._paths: dict[int, str] = {}  # of the parts, by their numbers
@@ -37,17 +45,33 @@ class Session:
 
         When `progress` raises KeyboardInterrupt, what was read until then counts, and that it is not all.
         """
+        try:
+            with open_(part.path) as stream:
+                return self.take(stream, part, progress)
+        except HostError as error:
+            return 0, 0, error.reason
+        except READ_ERRORS as error:
+            return 0, 0, _why(error)
+
+    def take(
+        self,
+        stream: BinaryIO,
+        part: Part,
+        progress: Progress = lambda _: None,
+        origin: Origin | None = None,
+        parse: Parse | None = None,
+    ) -> tuple[int, int, str]:
+        """Read a part of an open stream, and return the same. `parse`: in place of the form's parser."""
         self._paths[part.index] = part.path
         before, unfit, reason = self._lines(), self.counts.unfit, ""
         try:
-            with open_(part.path) as stream:
-                Reader(self, part, progress).read(stream)
+            Reader(self, part, progress, origin, parse).read(stream)
         except KeyboardInterrupt:
             self.counts.is_partial = True
         except HostError as error:
             reason = error.reason
         except READ_ERRORS as error:
-            reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
+            reason = _why(error)
         return self._lines() - before, self.counts.unfit - unfit, reason
 
     def total(self, most: int = MOST_KEYS) -> Counts:
@@ -77,7 +101,10 @@ class Session:
         if form not in self._compiled:
             if len(self._compiled) >= _MOST_READERS:
                 self._flush(next(iter(self._compiled)), MOST_KEYS)
-            self._compiled[form] = _reader(form, self.ask, sample())
+            reader = _reader(form, self.ask, self.zone, sample())
+            if reader is not None:
+                reader.suspect(self.suspects)
+            self._compiled[form] = reader
         return self._compiled[form]
 
     def check(self) -> None:
@@ -99,19 +126,32 @@ class Session:
         return self.counts.lines + sum(reader.lines() for reader in self._compiled.values() if reader is not None)
 
 
-def _reader(form: Form, ask: Ask, sample: bytes) -> native.Reader | None:
+def _why(error: Exception) -> str:
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
+
+
+def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader | None:
     """Return the compiled reader of a form whose layout says of the sample what Python says."""
     if not ask.is_fast or ask.is_of_fields or native.loaded() is None:
         return None
+    if ask.most_held and form.is_error_log:
+        return None  # each line is held
     most = 1 << 31 if ask.is_exact else 0
     lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
     texts = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in lines]
     for made in layout.of_form(form, texts):
         with contextlib.suppress(native.ReaderError):
-            local = zone(ask.localtime)
             if _agrees(made, lines, texts, Window(ask.since, ask.until, local)):
                 return native.Reader(
-                    made, since=ask.since, until=ask.until, zone=local, only=ask.only, is_exact=ask.is_exact, most=most
+                    made,
+                    since=ask.since,
+                    until=ask.until,
+                    zone=local,
+                    only=ask.only,
+                    is_exact=ask.is_exact,
+                    is_careful=bool(ask.most_held) and form.name == NGINX_ACCESS,
+                    has_paths=ask.is_summary,
+                    most=most,
                 )
     return None
 

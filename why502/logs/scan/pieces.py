@@ -21,7 +21,7 @@ def filled(stream: BinaryIO, part: Part, fast: native.Reader) -> Iterator[tuple[
     if part.end is None:
         yield from _filled_by(_ahead(blocks(stream, _BLOCK_BYTES)), fast)
         return
-    position = _line_begin(stream, part.start)
+    position = line_begin(stream, part.start)
     left = 0
     while position + left < part.end:
         room = fast.buffer[left:]
@@ -75,7 +75,7 @@ def _read_into(stream: BinaryIO, room: memoryview) -> int:
     return got or 0
 
 
-def _line_begin(stream: BinaryIO, start: int) -> int:
+def line_begin(stream: BinaryIO, start: int) -> int:
     """Return where the first line begins that begins at `start` or later; the stream stands there."""
     if not start:
         stream.seek(0)
@@ -93,7 +93,7 @@ def _line_begin(stream: BinaryIO, start: int) -> int:
 
 def chunks(stream: BinaryIO, part: Part, goes_on: Callable[[str], bool] | None = None) -> Iterator[Chunk]:
     """Yield the lines of a part; with `goes_on`, also those behind it that belong to its last entry."""
-    start = _line_begin(stream, part.start) if part.end is not None else 0
+    start = line_begin(stream, part.start) if part.end is not None else 0
     source = _ahead(blocks(stream, _BLOCK_BYTES)) if part.end is None else iter(lambda: stream.read(BLOCK_BYTES), b"")
     rest = b""
     for block in source:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
-from why502.logs.lines import Entry, Window, grouped, place
+from why502.logs.held import Origin, is_noted, line_of, mark, of_access, order_of
+from why502.logs.lines import Entry, Window, grouped, place, sample_of, waiting_of
 from why502.logs.scan import fields, messages
 from why502.logs.scan.counts import Order
 from why502.logs.scan.line_format import Parse
-from why502.logs.scan.pieces import chunks, filled
+from why502.logs.scan.pieces import chunks, filled, line_begin
 from why502.logs.scan.told import is_request, said, shown
-from why502.logs.stitching import Lines, Records
+from why502.logs.stitching import Lines, Records, stitch
 from why502.logs.verdicts import is_failure
-from why502.logs.window import LINE_BYTES, head
+from why502.logs.window import LINE_BYTES, NUMBERED_BYTES, Chunk, count_lines, head
 from why502.logs.wrappers import PARTIAL
 from why502.model.errors import HostError
-from why502.model.logs import LogRecord
+from why502.model.logs import AGENT, LogRecord
 from why502.redaction import clean, redact
 
 if TYPE_CHECKING:
+    from why502.logs.join import Suspects
     from why502.logs.scan.counts import Counts
     from why502.logs.scan.line_format import Form
     from why502.logs.scan.work import Ask, Part, Progress
@@ -40,6 +43,8 @@ class Session(Protocol):
 
     ask: Ask
     counts: Counts
+    zone: tzinfo
+    suspects: Suspects
 
     def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
         """Return the compiled reader of such lines, if there is one; `sample` are some of them."""
@@ -53,34 +58,37 @@ class Session(Protocol):
 class Reader:
     """Reads one part into the counts of a session."""
 
-    def __init__(self, session: Session, part: Part, progress: Progress) -> None:
+    def __init__(
+        self, session: Session, part: Part, progress: Progress, origin: Origin | None = None, parse: Parse | None = None
+    ) -> None:
         self.session = session
         self.part = part
         self.ask = session.ask
         self.progress = progress
+        self.origin = origin or Origin(named(part.path))
+        self.parse = parse or part.form.parser()
+        self.block = Chunk(b"", 0, None)
         self.counts = session.counts
-        self.window = Window(self.ask.since, self.ask.until, zone(self.ask.localtime))
+        self.window = Window(self.ask.since, self.ask.until, session.zone)
         self.at: int | None = None
+        self.first: int | None = None  # number of the first line, where it is known
         self.lines = Lines(part.form.wrapper)
         self.records = Records()
         form = part.form
         self.conditions = fields.Conditions(self.ask.where, form)
         self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
+        self._earlier: list[bytes] = []  # the lines before the part
         self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
-
-    @cached_property
-    def parse(self) -> Parse:
-        """Return what reads a line that the compiled reader does not."""
-        return self.part.form.parser()
 
     def read(self, stream: BinaryIO) -> None:
         """Count the lines."""
         form = self.part.form
-        before = self._before(stream)
-        self.lines.begin_after(before)
-        for raw in before:
-            self._remember(raw)
+        if self.ask.is_summary and 0 < self.part.start <= NUMBERED_BYTES:
+            self.first = count_lines(stream, line_begin(stream, self.part.start))
+            stream.seek(0)
+        self._earlier = self._before(stream)
+        self.lines.begin_after(self._earlier)
         if not form.name:
             self._entries(stream)
         elif (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
@@ -104,10 +112,14 @@ class Reader:
         stream.seek(0)
         return data.split(b"\n")[1 if begin else 0 : -1]
 
-    def _remember(self, raw: bytes) -> None:
-        """Take note of a line before the part, without counting it."""
-        if not self.part.form.log_format and (record := self.parse(raw.decode("utf-8", "surrogateescape").rstrip("\r"))):
-            self.records.follow(record)
+    def _followed(self, record: LogRecord) -> LogRecord:
+        """Return what a record says after those before it; those before the part are read where that matters at all."""
+        if self._earlier and not self.part.form.log_format and stitch(record.format) is not None:
+            earlier, self._earlier = self._earlier, []
+            for raw in earlier:
+                if (before := self.parse(raw.decode("utf-8", "surrogateescape").rstrip("\r"))) is not None:
+                    self.records.follow(before)
+        return self.records.follow(record)
 
     def _plain(self, stream: BinaryIO) -> None:
         """Count lines of which each is an entry."""
@@ -119,6 +131,7 @@ class Reader:
         end = 0
         for chunk in chunks(stream, self.part, goes_on):
             start = chunk.start
+            self._begin(chunk.data, start)
             for raw in chunk.data.split(b"\n"):
                 text = raw.lstrip(b"\0") if raw.startswith(_ZEROS) else raw  # a file that was emptied while it was written to
                 if text and (found := self.lines.feed(start + len(raw) - len(text), text)) is not None:
@@ -155,6 +168,7 @@ class Reader:
         for start, length in filled(stream, self.part, fast):
             text = fast.buffer
             fast.stands(self.part.index, start)
+            self._begin(text[:length], start)
             done = 0
             for begin, end in fast.scan(length):
                 if begin > done:
@@ -166,6 +180,8 @@ class Reader:
             if length > done:
                 self._before_it = partial(_last_line, bytes(text[max(length - LINE_BYTES, 0) : length]))
             self.progress(length)
+            if self.counts.failed.is_full:
+                fast.relax()
         if self.lines.is_open:
             yield from self.lines.close(self._after(stream, self.part.end or 0))
 
@@ -201,9 +217,9 @@ class Reader:
 
     def _record(self, record: LogRecord | None, text: str, start: int) -> None:
         order = (self.part.index, start)
-        where = named(self.part.path)
+        where = self.origin.path
         if record is not None:
-            record = self.records.follow(record)
+            record = self._followed(record)
         form = self.part.form
         if record is None or record.at is None:
             self._look_back()
@@ -230,17 +246,23 @@ class Reader:
         if is_request(record):
             if at is None or (record.at is None and self.part.form.log_format):  # its own time is none
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
+            elif AGENT in text:  # our own probe: nobody's request
+                self.counts.note(at)
+                if is_noted(record):
+                    self._hold(record, at, text, start, is_own=True)
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
-                self.counts.add(record, at)
-                if self.asked is not None:
-                    self.counts.asked.add(self.asked(record, text), is_failure(record.status))
+                self._request(record, at, text, start)
             return
         if (found := said(record)) is None:
             self.counts.lines += 1
             if not record.is_repeat and record.proxy is None:  # an application's
                 self._unknown(record, text, order, where)
-        else:
-            self.counts.say(found, at, order, place(where, start, None), shown(text))
+            return
+        if self.ask.most_held and at is not None and (waiting := waiting_of(record)) is not None:
+            number = self.counts.errors.number(waiting)
+            if number is not None:
+                self.counts.errors.add(number, line_of(record, at, order_of(*order)))
+        self.counts.say(found, at, order, place(where, start, None), shown(text))
 
     def _unknown(self, record: LogRecord | None, text: str, order: Order, where: str) -> None:
         """Count a message that no rule knows by its wording, if it sounds like an error."""
@@ -248,6 +270,52 @@ class Reader:
             return
         at = self.at if record is None or record.at is None else int(self.window.seconds(record.at) // 1)
         self.counts.wonder(wording, at, order, place(where, order[1], None), shown(text))
+
+    def _request(self, record: LogRecord, at: int, text: str, start: int) -> None:
+        """Count an access line; hold it where an error line may tell more of its request."""
+        is_doubtful = False
+        if self.ask.most_held and record.format == NGINX_ACCESS:
+            is_suspect = not (has_note := is_noted(record)) and self.session.suspects.has(at, request_line(record))
+            if has_note or is_suspect:
+                is_doubtful = self._hold(record, at, text, start, is_suspect=is_suspect)
+        self.counts.add(record, at, is_doubtful=is_doubtful)
+        if self.asked is not None:
+            self.counts.asked.add(self.asked(record, text), is_failure(record.status))
+        if self.ask.is_summary and record.status is not None:
+            server = self.origin.server or record.server or record.host
+            self.counts.paths.add(server, record.request, record.status, at, clients=(mark(record.client),))
+
+    def _hold(self, record: LogRecord, at: int, text: str, start: int, *, is_own: bool = False, is_suspect: bool = False) -> bool:
+        """Return whether there was room."""
+        failed = self.counts.failed
+        failed.is_full |= len(failed) >= self.ask.most_held
+        if failed.is_full:
+            return False
+        number = failed.number(of_access(record, self.origin, is_own=is_own, is_suspect=is_suspect))
+        if number is None or not failed.add(number, line_of(record, at, order_of(self.part.index, start))):
+            return False
+        if self.ask.is_summary and failed.wants_sample(number):
+            failed.sample(sample_of(text, self.origin.path, start, self._number(start)))
+        return True
+
+    def _begin(self, data: bytes | memoryview, start: int) -> None:
+        """Take note of the next block of lines, and of the number of its first one."""
+        before, self.block = self.block, Chunk(b"", start, None)
+        if not self.ask.is_summary or start > NUMBERED_BYTES:
+            return
+        number = before.line
+        if number is None and not before.data:
+            number = 1 if not start else self.first
+        elif number is not None:
+            number += before.data.count(b"\n")
+        self.block = Chunk(bytes(data), start, number)
+
+    def _number(self, start: int) -> int | None:
+        """Return the number of the line that begins at a byte, where lines are counted."""
+        block = self.block
+        if block.line is None or not block.start <= start < block.start + len(block.data):
+            return None
+        return block.line + block.data.count(b"\n", 0, start - block.start)
 
 
 def named(path: str) -> str:
@@ -258,6 +326,11 @@ def named(path: str) -> str:
 def _last_line(text: bytes) -> str:
     text = text.rstrip(b"\n")
     return text[text.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape").rstrip("\r")
+
+
+def request_line(record: LogRecord) -> str:
+    """Return the request line; "" where the log has only a part of it, which no error line is found by."""
+    return record.request if " " in record.request else ""
 
 
 def _sample(stream: BinaryIO, part: Part) -> bytes:

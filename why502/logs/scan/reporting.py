@@ -10,12 +10,12 @@ from why502.logs.scan import bursts
 from why502.logs.scan.breakdown import Seen, by_step, status_name, summed
 from why502.logs.scan.cause_rows import Meaning, Means, reasons
 from why502.logs.scan.counts import REST, ROUTE, Counts, Ranking
+from why502.logs.scan.histogram import ERROR
 from why502.logs.scan.report import File, Minute, Report, Row, Wording
 from why502.logs.scan.targets import Known, compared
 from why502.logs.scan.times import times
 from why502.model.times import of_epoch
 
-TIME_ERROR = 1 / 128  # of a bucket's middle
 MOST_ROWS = 1000
 MOST_WORDINGS = 100
 MOST_MINUTES = 45 * 1440  # of a longer log the hours are told
@@ -70,7 +70,7 @@ def report(
         asked=_rows(counts.asked, {}, None) if by else (),
         wordings=_wordings(counts),
         has_upstream_fields=counts.fields.upstream or any(outcome.tries for outcome in counts.outcomes),
-        time_error=0.0 if counts.is_exact else TIME_ERROR,
+        time_error=0.0 if counts.is_exact else ERROR,
         lost={
             name: ranking.lost
             for name, ranking in (

@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.logs.held import MOST_LINES
 from why502.logs.native import ReaderError
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.counts import Counts
@@ -33,6 +34,10 @@ def run(
     """Return the report. Raises Why502Error where a path names nothing. `meanwhile` is called once, while others read."""
     plans = job.plans()
     parts = _numbered(plans)
+    if (
+        len({planned.form.name == NGINX_ACCESS for planned in plans if planned.parts}) > 1
+    ):  # what one log says of the other's requests
+        job.ask = msgspec.structs.replace(job.ask, most_held=MOST_LINES)
     renew()
     job.is_reading = True
     try:

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from why502.logs.scan.counts import Counts, middle
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.histogram import middle
 from why502.logs.scan.report import Times
 
 

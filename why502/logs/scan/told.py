@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
-from why502.logs.scan.counts import Said
+from why502.logs.scan.counts import Said, name_of
 from why502.model.logs import LogRecord
 from why502.redaction import clean, redact
 
@@ -21,7 +21,7 @@ def said(record: LogRecord) -> Said | None:
     return Said(
         record.symptom.value,
         record.proxy or record.program or record.format,
-        clean(str(record.target)) if record.target else clean(record.group),
+        name_of(record.target, record.group),
         clean(record.server[:255]),
         record.causes[0] if record.causes else "",
         record.is_gateway_failure,

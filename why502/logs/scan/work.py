@@ -27,6 +27,8 @@ class Ask(Value, frozen=True, kw_only=True):
     by: str = ""
     is_exact: bool = False
     is_fast: bool = True  # with the compiled reader, where it loads
+    most_held: int = 0  # access lines that are held for the error lines of their requests
+    is_summary: bool = False  # for a diagnosis: answers by path, samples of what is held
 
     @property
     def is_windowed(self) -> bool:

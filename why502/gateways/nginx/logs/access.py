@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN, LineFormat
-from why502.logs.bulk import local, msec
+from why502.logs.coded import local, msec
 from why502.model import foreign_json
 from why502.model.logs import Attempt, LogRecord, Phase, Symptom
 from why502.model.patterns import lazy

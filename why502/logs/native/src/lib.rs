@@ -116,6 +116,27 @@ pub unsafe extern "C" fn reader_want(reader: *mut Reader, kind: u32, text: *cons
     })
 }
 
+/// Have the healthy lines of these requests (checksums) in these seconds left.
+///
+/// # Safety
+/// Both must point to as many numbers.
+#[no_mangle]
+pub unsafe extern "C" fn reader_suspect(reader: *mut Reader, seconds: *const i64, number: usize, marks: *const u32, most: usize) -> u64 {
+    guarded(|| {
+        (*reader).suspect(std::slice::from_raw_parts(seconds, number), std::slice::from_raw_parts(marks, most));
+        0
+    })
+}
+
+/// Have what failed read as well, from now on.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_relax(reader: *mut Reader) {
+    (*reader).relax();
+}
+
 /// Write down what was counted; return how many numbers it takes. `reader_words` and `reader_blob` are valid until the next call.
 ///
 /// # Safety

@@ -26,6 +26,7 @@ pub struct Name {
 pub struct Names {
     slots: Vec<u64>, // hash << 32 | number + 1
     pub all: Vec<Name>,
+    pub lasts: Vec<i64>, // when each was met last
     arena: Vec<u8>,
     most: usize,
     seed: u64,
@@ -103,7 +104,7 @@ pub fn key_of(text: &[u8], seed: u64) -> Key {
 
 impl Names {
     pub fn new(most: usize, seed: u64) -> Names {
-        Names { slots: vec![0; 1 << 12], all: Vec::new(), arena: Vec::new(), most, seed, lost: 0, lost_failed: 0, registers: vec![0; REGISTERS] }
+        Names { slots: vec![0; 1 << 12], all: Vec::new(), lasts: Vec::new(), arena: Vec::new(), most, seed, lost: 0, lost_failed: 0, registers: vec![0; REGISTERS] }
     }
 
     #[inline(always)]
@@ -180,6 +181,7 @@ impl Names {
         let number = self.all.len();
         let begin = u32::try_from(self.arena.len()).expect("names fit in 4 GB");
         self.arena.extend_from_slice(text);
+        self.lasts.push(i64::MIN);
         self.all.push(Name {
             key: *key,
             begin,
@@ -262,6 +264,7 @@ impl Names {
             let begin = mine.begin;
             *mine = name;
             mine.begin = begin;
+            fresh.lasts[at] = self.lasts[*number as usize];
         }
         let at = fresh.number(&key_of(REST, self.seed), REST);
         let mine = &mut fresh.all[at];
@@ -275,14 +278,16 @@ impl Names {
         mine.fails = fails;
         self.slots = fresh.slots;
         self.all = fresh.all;
+        self.lasts = fresh.lasts;
         self.arena = fresh.arena;
     }
 
     /// Add the names of another reader.
     pub fn absorb(&mut self, other: &Names, pool: &mut Pool, its: &Pool) {
-        for name in &other.all {
+        for (name, last) in other.all.iter().zip(&other.lasts) {
             let text = other.text(name);
             let number = self.number(&key_of(text, self.seed), text);
+            self.lasts[number] = self.lasts[number].max(*last);
             let mine = &mut self.all[number];
             mine.total += name.total;
             mine.failed += name.failed;

@@ -145,12 +145,17 @@ pub struct Program {
     pub has_url: bool,    // the URI may be whole; its host is the server where no other is told
     pub is_fine: bool,    // the other time is the later one, and counts where one of them has a fraction
     pub is_short: bool,   // a status may have fewer than three digits
+    pub has_protocol: bool, // a request may be told by its protocol alone
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
     pub same_as: Vec<(usize, usize)>, // a role whose value is that of another
     pub suffixes: Vec<(usize, Vec<u8>)>, // what ends a value and does not belong to it
     pub after: Vec<(usize, u8)>, // a value begins behind the last of these bytes
+    pub is_careful: bool, // what may have failed is left
+    pub has_paths: bool,  // what was answered is counted by path
+    pub leaves: Vec<u32>, // statuses that are left then
+    pub step: i64,        // seconds that refusals of a path are counted by
     pub has_hex: bool,    // `\\x41` in a request is one byte
     pub has_port: bool,   // of clients
     pub is_summed: bool,  // times of an attempt are told one after the other, and the time of the request in place of the response's
@@ -201,7 +206,7 @@ impl Program {
 
     /// Return the program of a description; None where it cannot be carried out.
     pub fn parse(text: &str) -> Option<Program> {
-        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], ..Default::default() };
+        let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], step: 1, ..Default::default() };
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let number = |at: usize| words.get(at)?.parse::<i64>().ok();
@@ -221,6 +226,7 @@ impl Program {
                 "fine" => program.is_fine = true,
                 "nought" => program.has_nought = true,
                 "short" => program.is_short = true,
+                "protocol" => program.has_protocol = true,
                 "entries" => program.is_entry = true,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
@@ -233,6 +239,10 @@ impl Program {
                     begin: unhex(words.get(3)?).filter(|begin| !begin.is_empty())?,
                     is_needed: words.get(4) == Some(&"needed"),
                 }),
+                "careful" => program.is_careful = true,
+                "paths" => program.has_paths = true,
+                "leave" => program.leaves.push(number(1)? as u32),
+                "step" => program.step = number(1)?.max(1),
                 "hex" => program.has_hex = true,
                 "port" => program.has_port = true,
                 "summed" => program.is_summed = true,

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+from unittest import mock
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.gateways.nginx.logs import access as nginx_access
-from why502.gateways.nginx.logs import error as nginx_error
-from why502.logs import access, bulk
-from why502.logs.access import AccessLog
-from why502.logs.join import Errors, Joiner
-from why502.logs.lines import Window, entries
-from why502.logs.records import RecordLog
+from why502.host.nowhere import NowhereHost
+from why502.logs.correlation import Correlator, traffic
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.line_format import Form, of_format
+from why502.logs.scan.part import Session
+from why502.logs.scan.work import Ask, Part
+from why502.logs.summary import LogInput, summarise
 from why502.logs.tallies import Tallies
-from why502.logs.window import Chunk
 from why502.model.logs import LogSummary, Phase, Symptom, Tally
 from why502.model.target import Target
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
-WINDOW = Window(START.timestamp(), START.timestamp() + 3600)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 FULL = (
     COMBINED
@@ -89,36 +94,16 @@ def error_line(
     )
 
 
-def read_error(text: str, tallies: Tallies, errors: Errors, *, is_fast: bool = True) -> None:
-    source = entries([Chunk(text.encode(), 0, 1)] if text else [], nginx_error.continues)
-    RecordLog(WINDOW, tallies, errors, parse=nginx_error.parse, is_nginx=is_fast).read(source, "/e.log")
-
-
-def summary(error: str, access: str, form: str = FULL, *, is_fast: bool = True, chunks: int = 1) -> LogSummary:
-    """Return what both texts tell, the access log read in so many chunks."""
-    tallies, errors = Tallies(), Errors()
-    read_error(error, tallies, errors, is_fast=is_fast)
-    joiner = Joiner(errors)
+def summary(error: str, access: str, form: str = FULL, *, is_fast: bool = True) -> LogSummary:
+    """Return what both texts tell."""
     escape = "json" if form.startswith("{") else "default"
-    reader = AccessLog(
-        WINDOW,
-        tallies,
-        joiner,
-        parse=nginx_access.compile(form, escape).parse,
-        format=form,
-        columns=bulk.compile(form, escape) if is_fast else None,
-        proxy="nginx",
-    )
-    lines = access.encode().splitlines(keepends=True)
-    step = -(-len(lines) // chunks) or 1
-    start = 0
-    for first in range(0, len(lines), step):
-        data = b"".join(lines[first : first + step])
-        reader.read([Chunk(data, start, first + 1)], "/a.log")
-        start += len(data)
-    reader.settle()
-    joiner.settle(tallies)
-    return tallies.value()
+    logs = [
+        LogInput(path="/e.log", content=error.encode(), kind="error"),
+        LogInput(path="/a.log", content=access.encode(), kind="access", format=form, escape=escape),
+    ]
+    with contextlib.nullcontext() if is_fast else mock.patch("why502.logs.native.loaded", lambda: None):
+        found, _ = summarise(NowhereHost(), logs, START, START + timedelta(hours=1))
+    return msgspec.structs.replace(found, files=())
 
 
 def seen(found: LogSummary) -> list[tuple[Symptom, str, int | None, int, int]]:
@@ -390,63 +375,42 @@ def test_fast_reading_counts_the_same(errors: list[str], lines: list[str], form:
     assert summary(error, text, form, is_fast=True) == summary(error, text, form, is_fast=False)
 
 
-@settings(max_examples=100, deadline=None)
-@given(LINES, st.integers(1, 8))
-def test_chunks_do_not_matter(lines: list[str], chunks: int) -> None:
-    assert summary("", "".join(lines), chunks=chunks) == summary("", "".join(lines))
+def counted(error: bytes, access: bytes, cuts: Sequence[int] = (), order: int = 0) -> Counts:
+    """Return what both logs hold, cut at these bytes, each part read by itself, merged in one of the orders."""
+    forms = Form(name="nginx_error"), of_format(FULL)
+    parts = [
+        (data, Part(path=str(number), form=form, start=start, end=end))
+        for number, (form, data) in enumerate(zip(forms, (error, access), strict=True))
+        for start, end in pairwise(sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)}))
+    ]
+    ask = Ask(since=int(START.timestamp()), until=int(START.timestamp()) + 3600, most_held=1000, is_summary=True)
+    sums = []
+    for index, (data, part) in enumerate(parts):
+        session = Session(ask)
+        session.take(io.BytesIO(data), msgspec.structs.replace(part, index=index))
+        sums.append(session.total())
+    Random(order).shuffle(sums)
+    while len(sums) > 1:  # in any grouping
+        one = sums.pop(order % len(sums))
+        sums[order % len(sums)].merge(one)
+    return sums[0] if sums else Counts()
 
 
-@settings(max_examples=150, deadline=None)
-@given(ERRORS, LINES, st.integers(0, 25), st.integers(0, 25))
-def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], first: int, second: int) -> None:
-    """Cut at any two line ends, and merged in either grouping."""
+def told(counts: Counts) -> LogSummary:
+    """Return what was counted, requests and their errors joined."""
+    tallies = Tallies()
+    correlator = Correlator(counts, tallies)
+    correlator.run()
+    traffic(counts, correlator, tallies)
+    return tallies.value()
 
-    def part(error: str, access: str) -> tuple[Tallies, Errors]:
-        tallies, kept = Tallies(), Errors()
-        read_error(error, tallies, kept)
-        reader = AccessLog(
-            WINDOW,
-            tallies,
-            Joiner(Errors()),
-            parse=nginx_access.compile(FULL).parse,
-            format=FULL,
-            columns=bulk.compile(FULL, "default"),
-        )
-        reader.read([Chunk(access.encode(), 0, None)], "/a.log")
-        return tallies, kept
 
-    def merged(*parts: tuple[Tallies, Errors]) -> tuple[Tallies, Errors]:
-        tallies, kept = Tallies(), Errors()
-        for more, others in parts:
-            tallies.merge(more)
-            kept.merge(others)
-        return tallies, kept
-
-    def counted(one: tuple[Tallies, Errors]) -> LogSummary:
-        tallies, kept = one
-        Joiner(kept).settle(tallies)
-        return tallies.value()
-
-    def parts() -> list[tuple[Tallies, Errors]]:
-        ends = sorted((first, second))
-        bounds = list(zip([0, *ends], [*ends, 25], strict=True))
-        return [part("".join(errors[a:b]), "".join(lines[a:b])) for a, b in bounds]
-
-    def places(found: LogSummary) -> LogSummary:
-        """Leave out where samples stand: a part does not know its place in the whole."""
-        import msgspec
-
-        tallies = tuple(
-            msgspec.structs.replace(t, samples=tuple(msgspec.structs.replace(s, source="") for s in t.samples))
-            for t in found.tallies
-        )
-        return msgspec.structs.replace(found, tallies=tuple(sorted(tallies, key=repr)))
-
-    whole = places(counted(part("".join(errors), "".join(lines))))
-    a, b, c = parts()
-    assert places(counted(merged(merged(a, b), c))) == whole
-    a, b, c = parts()
-    assert places(counted(merged(a, merged(b, c)))) == whole
+@settings(max_examples=200, deadline=None)
+@given(ERRORS, LINES, st.lists(st.integers(1, 8000), max_size=5), st.integers(0, 1000))
+def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], cuts: list[int], order: int) -> None:
+    """Cut anywhere, also between the two lines of a request, and merged in any order."""
+    error, access = "".join(errors).encode(), "".join(lines).encode()
+    assert told(counted(error, access, cuts, order)) == told(counted(error, access))
 
 
 def test_a_flood_of_failures_is_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -458,9 +422,9 @@ def test_a_flood_of_failures_is_only_counted(monkeypatch: pytest.MonkeyPatch) ->
         for n in range(300)
     )
     lines += access_line(400, "502")
-    all_of_it = summary("", lines, chunks=30)
-    monkeypatch.setattr("why502.logs.access.MOST_CLOSE", 20)
-    found = summary("", lines, chunks=30)
+    all_of_it = summary("", lines)
+    monkeypatch.setattr("why502.logs.summary.MOST_CLOSE", 20)
+    found = summary("", lines)
     assert (found.requests, found.by_status) == (all_of_it.requests, all_of_it.by_status)
     for mine, exact in zip(found.targets, all_of_it.targets, strict=True):
         assert (mine.target, mine.attempts, mine.failures, mine.statuses) == (
@@ -477,10 +441,9 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """More kinds, targets and requests than there is room for: all are counted, fewer are told apart."""
     for name in ("MOST_KINDS", "MOST_TARGETS", "MOST_REQUESTS"):
         monkeypatch.setattr(f"why502.logs.tallies.{name}", 10)
-    monkeypatch.setattr("why502.logs.join.MOST_LINES", 50)
+    monkeypatch.setattr("why502.logs.held.MOST_LINES", 50)
     errors = "".join(error_line(n, request=f"GET /{n} HTTP/1.1", upstream=f"http://10.0.0.9:{n + 1}/{n}") for n in range(100))
     lines = "".join(access_line(n, "502", request=f"GET /{n} HTTP/1.1", upstream=f"10.0.0.9:{n + 1}") for n in range(100))
     found = summary(errors, lines)
     assert sum(tally.count for tally in found.tallies) == 100
     assert len(found.tallies) <= 14 and len(found.targets) == 10
-    assert access.MOST_LATER > 0
