@@ -10,7 +10,8 @@ from why502.model.finding import Risk, Severity
 
 _PLATFORMS = (
     ".herokuapp.com", ".vercel.app", ".netlify.app", ".azurewebsites.net", ".cloudfront.net", ".run.app", ".fly.dev",
-    ".onrender.com", ".github.io", ".gitlab.io", ".pages.dev", ".workers.dev", ".web.app", ".firebaseapp.com", ".up.railway.app", ".appspot.com",
+    ".onrender.com", ".github.io", ".gitlab.io", ".pages.dev", ".workers.dev", ".web.app",
+    ".firebaseapp.com", ".up.railway.app", ".appspot.com",
     ".deno.dev", ".surge.sh", ".ngrok.io", ".ngrok-free.app", ".execute-api.us-east-1.amazonaws.com",
 )  # fmt: skip
 _OWN = frozenset({"$host", "$http_host", "$server_name", "$host:$server_port"})
