@@ -12,7 +12,6 @@ from urllib.parse import quote
 import msgspec
 
 from why502.deployment.rule import Rule
-from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
@@ -32,7 +31,7 @@ def render(report: Report, terminal: Terminal) -> str:
 
 def fields(report: Report) -> dict[str, Any]:
     """Return the SARIF log. Its rules are those that found something."""
-    rules = [RULES[id_] for id_ in sorted({risk.rule for risk in report.risks})]
+    rules = [report.rule(id_) for id_ in sorted({risk.rule for risk in report.risks})]
     index = {rule.id: number for number, rule in enumerate(rules)}
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "why502", "semanticVersion": __version__, "rules": [_rule(rule) for rule in rules]}},
