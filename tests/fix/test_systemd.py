@@ -44,3 +44,7 @@ def test_another_gateway_is_repaired(product: str) -> None:
     if not shutil.which(program, path="/usr/sbin:/usr/bin"):
         pytest.skip(f"needs {program}")
     assert played(Path(__file__).with_name("in_machine_gateways.py"), product) == "repaired and undone\n"
+
+
+def test_limits_of_drop_ins_are_in_force() -> None:
+    assert played(Path(__file__).with_name("in_machine_limits.py")).startswith("limits applied; ")

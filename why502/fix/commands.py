@@ -179,7 +179,8 @@ def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
 
 
 def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
-    """Raise Why502Error where a command's program is not there: half of a plan may do harm. And where a service that is to be started has been dying again and again: that would only go on.
+    """Raise Why502Error where a command's program is not there: half of a plan may do harm. And where a service that is to be
+    started has been dying again and again: that would only go on.
 
     It may where the same fix has systemd forget that first: then it is known to serve for some time.
     """

@@ -12,7 +12,8 @@ from why502.model.snapshot import Gap
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """`others`: the rules of other programs, by id. `columns`: in characters from 1, where that is not the column in bytes that a finding has.
+    """`others`: the rules of other programs, by id. `columns`: in characters from 1, where that is not the column in bytes
+    that a finding has.
 
     `suppressed` and `known`: findings covered by comments and by the baseline. `base`: the directory that file names are
     relative to."""

@@ -1,6 +1,7 @@
 """`why502 lint --security`: the findings of gixy-ng, the security analyzer for nginx, as findings of rules of its own.
 
-gixy-ng is a program of others (`pip install gixy-ng`); we call it and do not copy its checks. Its JSON: a list of objects with `plugin`,
+gixy-ng is a program of others (`pip install gixy-ng`); we call it and do not copy its checks. Its JSON: a list of objects with
+`plugin`,
 `severity` (HIGH, MEDIUM, LOW, UNSPECIFIED), `summary`, `description`, `reason`, `reference`, `file` and `line`.
 """
 

@@ -1,6 +1,8 @@
-"""`why502 lsp`: a language server over standard input and output. Diagnostics, hover with the rule's and cause's page, quick fixes.
+"""`why502 lsp`: a language server over standard input and output. Diagnostics, hover with the rule's and cause's page, quick
+fixes.
 
-The file that is open is checked as the editor holds it, saved or not; those around it as they lie on the disk. Positions are those of
+The file that is open is checked as the editor holds it, saved or not; those around it as they lie on the disk. Positions are
+those of
 the protocol: lines from 0, characters in UTF-16 code units (the encoding that every client supports).
 """
 

@@ -51,7 +51,8 @@ def check(
 
     `base`: the directory that file names are relative to.
 
-    `others`: what another program found. `baseline`: a file of findings that are not reported; `write_baseline`: where to write the current ones. Raises Why502Error.
+    `others`: what another program found. `baseline`: a file of findings that are not reported; `write_baseline`: where to
+    write the current ones. Raises Why502Error.
     """
     base = base.rstrip("/")  # in the root directory every name is already absolute
     risks: list[Risk] = []
