@@ -263,17 +263,15 @@ class Follower:
 
     def _unread(self, truncated: list[_File]) -> list[str]:
         """Return the rotated files whose content is neither known nor that of an open file, oldest first."""
-        begins = [_begin_of(file) for file in self._files if file not in truncated]
+        opened = {file.identity for file in self._files}
+        begins = [_begin_of(file) for file in self._files]
         found = []
         for name, status in self._siblings().items():
-            if (status.st_dev, status.st_ino) in {file.identity for file in self._files}:
+            begin = b"" if (status.st_dev, status.st_ino) in opened else self._head_of(name, status)
+            if not begin or any(_is_begin(begin, head) for head in self._known):
                 continue
-            begin = self._head_of(name, status)
-            if (
-                begin
-                and not any(_is_begin(begin, head) for head in self._known)
-                and not any(_are_alike(begin, one) for one in begins)
-            ):
+            is_alike = any(_are_alike(begin, one) for one in begins)  # a copy that is being made, or an open file by another name
+            if not is_alike or any(_holds(name, file.place) for file in truncated):
                 found.append(name)
         return found
 
