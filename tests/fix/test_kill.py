@@ -35,17 +35,17 @@ RESULTS = os.environ.get("WHY502_KILL_RESULTS", "")
 class Scene:
     """A shop with what is done to it, and what its file holds before and after."""
 
-    def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch, *, lever: bool) -> None:
+    def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch, *, mitigation: bool) -> None:
         monkeypatch.setattr(proxy_lock, "directory", lambda: shop.root / "locks")
         monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where: "nobody")
         monkeypatch.setattr("why502.fix.verify.AT_ONCE", 1)
         self.shop, self.host = shop, LocalHost()
         shop.status()
         self.snapshot: Snapshot = shop.snapshot()
-        self.plan: Plan = mitigations.answer(self.snapshot, "/", "<p>soon</p>", "html", 503) if lever else shop.plan()
+        self.plan: Plan = mitigations.answer(self.snapshot, "/", "<p>soon</p>", "html", 503) if mitigation else shop.plan()
         self.ends = datetime.now(UTC) + timedelta(hours=1)
-        self.reverts_at = self.ends if lever else None
-        self.statuses = (502, 503 if lever else 200)
+        self.reverts_at = self.ends if mitigation else None
+        self.statuses = (502, 503 if mitigation else 200)
 
     def work(self, *, late: bool = False) -> Work:
         return Work(state=str(self.shop.state), now=lambda: self.ends + timedelta(hours=1) if late else datetime.now(UTC))
@@ -162,8 +162,8 @@ CASES += [("mitigate", "expire"), ("mitigate", "resume"), ("expire", "expire"), 
 @pytest.mark.parametrize("loss", list(Loss))
 @pytest.mark.parametrize(("what", "end"), CASES)
 def test_killed_anywhere(shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str, end: str, loss: Loss) -> None:
-    is_lever = what in ("mitigate", "expire", "mitigate undo")
-    scene = Scene(shop, monkeypatch, lever=is_lever)
+    is_mitigation = what in ("mitigate", "expire", "mitigate undo")
+    scene = Scene(shop, monkeypatch, mitigation=is_mitigation)
     scene.apply()
     NEW[scene.plan.mitigation] = shop.site.read_bytes()
     scene.reset()

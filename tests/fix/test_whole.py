@@ -21,6 +21,7 @@ from why502.fix.repair import repair, verifier
 from why502.fix.reversal import Progress
 from why502.fix.transaction import apply
 from why502.host.local import LocalHost
+from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -145,3 +146,11 @@ def test_what_still_fails_is_repaired(shop: Shop) -> None:
     assert shop.status() == 502
     plan = msgspec.structs.replace(shop.plan(), is_ongoing=True)
     assert repair(plan, shop.snapshot(), LocalHost(), shop.state, NOW, Progress(), look_again=shop.snapshot).phase == "kept"
+
+
+def test_a_plan_whose_program_is_not_there_does_nothing(shop: Shop) -> None:
+    plan = msgspec.structs.replace(shop.plan(), runs=(Run(argv=("systemctl", "--version")), Run(argv=("/nonexistent",))))
+    said: list[str] = []
+    with pytest.raises(Why502Error, match="/nonexistent: no such program"):
+        shop.apply(plan, progress=Progress(say=said.append))
+    assert (said, list(shop.state.iterdir())) == ([], [])

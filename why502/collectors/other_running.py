@@ -100,6 +100,7 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
     return Proxy(
         kind=gateway.KIND,
         pid=process.pid,
+        exe=process.exe,
         config=mains[0],
         root=process.root,
         network=process.network,

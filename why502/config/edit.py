@@ -15,7 +15,7 @@ import msgspec
 from why502.config.tree import Node, Tree, nodes, text
 from why502.model.config import Position
 from why502.model.errors import Why502Error
-from why502.model.remedy import Edit
+from why502.model.remedy import UNPLACED, Edit
 
 _CONTEXT = 3
 
@@ -190,8 +190,28 @@ def apply(content: bytes, edits: Iterable[Edit]) -> bytes:
     return b"".join([*out, content[position:]])
 
 
+def placed(change: Edit, content: bytes) -> Edit:
+    """Return the change with its place, where that is still to be looked up. Raises Why502Error where it does not stand
+    there once.
+    """
+    if change.start != UNPLACED:
+        return change
+    lines = content.splitlines(keepends=True)
+    line = lines[change.line - 1].partition(b"#")[0] if change.line <= len(lines) else b""
+    word = re.escape(change.before.encode())
+    found = [match.start() for match in re.finditer(rb"(?<![\w.:-])" + word + rb"(?![\w.:-])", line)]
+    if len(found) != 1:
+        raise Why502Error(
+            f"{change.file}:{change.line}: {change.before!r} stands there {len(found)} times",
+            "Run the diagnosis again, or edit it manually.",
+        )
+    start = sum(map(len, lines[: change.line - 1])) + found[0]
+    return msgspec.structs.replace(change, start=start, end=start + len(change.before.encode()))
+
+
 def with_diff(change: Edit, content: bytes) -> Edit:
-    """Return the change with its diff, from the file's present content."""
+    """Return the change with its place and its diff, from the file's present content. Raises Why502Error."""
+    change = placed(change, content)
     after = change.after.encode(_encoding(content), "backslashreplace")
     return msgspec.structs.replace(change, diff=_diff(change.file, _Content(content), change.start, change.end, after))
 

@@ -7,8 +7,8 @@ in force there, so that a rule can tell the one from the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from why502.backends.php_fpm.config import Entry
@@ -39,6 +39,13 @@ class Level:
     args: tuple[str, ...] = ()
     at: Position | None = None
     around: Level | None = None
+    by_name: Mapping[str, tuple[Directive, ...]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[Directive]] = {}
+        for directive in self.directives:
+            found.setdefault(directive.name, []).append(directive)
+        object.__setattr__(self, "by_name", {name: tuple(same) for name, same in found.items()})
 
     @property
     def name(self) -> str:
@@ -52,6 +59,10 @@ class Level:
 
     def own(self, *names: str) -> tuple[Directive, ...]:
         """Return the directives with one of these names that stand in the block itself."""
+        if len(names) == 1:
+            return self.by_name.get(names[0], ())
+        if self.by_name.keys().isdisjoint(names):
+            return ()
         return tuple(directive for directive in self.directives if directive.name in names)
 
     def first(self, name: str) -> str:
@@ -168,7 +179,16 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
     def blocks(self, *names: str) -> tuple[Level, ...]:
         """Return the blocks with one of these names."""
+        if len(names) == 1:
+            return self._levels_by_name.get(names[0], ())
         return tuple(level for level in self.levels if level.name in names)
+
+    @cached_property
+    def _levels_by_name(self) -> dict[str, tuple[Level, ...]]:
+        found: dict[str, list[Level]] = {}
+        for level in self.levels:
+            found.setdefault(level.name, []).append(level)
+        return {name: tuple(same) for name, same in found.items()}
 
     @cached_property
     def _places(self) -> dict[tuple[Position | None, Position], Level]:

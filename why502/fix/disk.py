@@ -64,7 +64,7 @@ def may_change(path: str) -> None:
             raise Why502Error(
                 f"{protected} is {words}", "Nothing was changed. Take the attribute away first, or make the change at its source."
             )
-    if os.path.ismount(path) or _is_bound(path):
+    if _is_bound(path):
         raise Why502Error(
             f"{path} is mounted there alone, and cannot be replaced in one step",
             "Nothing was changed. Change the file that is mounted there.",

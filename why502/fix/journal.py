@@ -63,6 +63,7 @@ class Entry(Value, frozen=True, kw_only=True):
     test: tuple[str, ...] = ()  # the proxy's own test of its configuration
     master: Master = Master()
     config: str = ""  # its main configuration file
+    was_refused: bool = False  # the proxy refused the old files, too: nothing can load them once they are restored
     unit: str = ""  # the unit of its service manager
     before: tuple[Asked, ...] = ()  # how the requests went that show whether it helps
     seen: tuple[str, ...] = ()  # the failures that are to be repaired, as error_log.news() names them

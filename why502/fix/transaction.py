@@ -22,7 +22,8 @@ from why502.fix.reversal import AsBefore, Progress, is_load
 from why502.fix.verify import Asked, Verdict
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import ConfigTest
+from why502.remedies.changes import test_of
 
 Verify = Callable[[Entry], Verdict]
 
@@ -66,7 +67,7 @@ def apply(
     entry = Entry(
         id=journal.new_id(now), began_at=now, cause=plan.cause, mitigation=plan.mitigation, message=plan.remedy,
         phase=Phase.PLANNED, changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
-        unit=proxy.unit if proxy else "",
+        unit=proxy.unit if proxy else "", was_refused=proxy is not None and proxy.test is ConfigTest.FAILED,
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
         before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
@@ -186,31 +187,26 @@ def _save(where: Path, entry: Entry, progress: Progress, *, phase: Phase | None 
 
 def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]:
     """Return what each file will change from and to. Raises Why502Error where a file is not what the plan was made for."""
-    seen = {file.path: bytes_of(file) for file in (plan.proxy.files if plan.proxy else ())}
+    seen = {file.path: bytes_of(file) for file in (plan.proxy.files if plan.proxy else ()) if file.text}
     by_file: dict[str, list[Edit]] = {}
     for item in plan.edits:
         by_file.setdefault(item.file, []).append(item)
     changes, contents = [], []
     for file, own in by_file.items():
         real = os.path.realpath(file)
-        is_new = not os.path.exists(real) and file not in seen
+        is_new = not os.path.exists(real) and file not in seen and not any(item.before for item in own)
         directory = os.path.dirname(real)
         if not is_new:
             disk.may_change(real)
         before = b"" if is_new else disk.read(real)
         if not is_new and before != seen.get(file, before):
             raise Why502Error(f"{file} has changed since it was read", "Nothing was changed. Repeat the fix.")
-        after = edit.apply(before, own)
+        after = edit.apply(before, [edit.placed(change, before) for change in own])
         old = disk.ABSENT if is_new else disk.digest(before)
         made = directory if is_new and not os.path.isdir(directory) else ""
         changes.append(Change(file=file, real=real, before=old, after=disk.digest(after), directory=made))
         contents.append((before, after))
     return tuple(changes), contents
-
-
-def test_of(proxy: Proxy | None) -> tuple[str, ...]:
-    """Return the proxy's own test of its configuration; () where it is not known."""
-    return (proxy.exe, *proxy.options, "-t") if proxy is not None and proxy.exe else ()
 
 
 def _try(where: Path, entry: Entry, progress: Progress) -> None:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
@@ -242,6 +243,7 @@ class _Reader:
     def _load(self, path: str, content: bytes | None) -> Configuration:
         home, lying = posixpath.dirname(path), {path}
 
+        @cache
         def where(name: str) -> str:
             try:
                 found = self._where(name, home)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from why502.model.base import Value
 
+UNPLACED = -1  # the place in its line is looked up once the file is read
+
 
 class Edit(Value, frozen=True, kw_only=True, tag="edit"):
-    """A change of one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff of it."""
+    """A change of one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff of it.
+
+    With `start` UNPLACED it is the one place of its line where `before` stands as a word.
+    """
 
     file: str
     line: int
@@ -15,6 +20,12 @@ class Edit(Value, frozen=True, kw_only=True, tag="edit"):
     before: str
     after: str
     diff: str = ""
+
+    def meets(self, other: Edit) -> bool:
+        """Return whether both change the same bytes, or at the same place."""
+        if self.file != other.file or UNPLACED in (self.start, other.start):
+            return self.file == other.file and self.line == other.line
+        return self.start <= other.end and other.start <= self.end
 
 
 class Run(Value, frozen=True, kw_only=True, tag="run"):

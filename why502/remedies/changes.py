@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from why502 import registry
 from why502.config import edit
 from why502.config.tree import Tree, content, node_at, nodes
 from why502.diagnosis.case import Case
 from why502.gateways.nginx.config import parse
-from why502.model.config import Position, Route
+from why502.model.config import Peer, Position, Route
 from why502.model.errors import Why502Error
-from why502.model.remedy import Edit, Run
+from why502.model.remedy import UNPLACED, Edit, Run
 from why502.model.snapshot import PhpPool, Process, Proxy, Service
 from why502.model.target import Target
 
@@ -39,15 +40,38 @@ def own_servers(case: Case) -> tuple[str, ...]:
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
     """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
 
-    Of a proxy in a container both run in there (nsenter(1)): here, the same path is another binary with other files. The reload
-    takes itself back: once the files are as before, it loads those.
+    Another product's are those of its `control`, through its service manager where it has one. Of a proxy in a container both
+    run in there (nsenter(1)): here, the same path is another binary with other files. The reload takes
+    itself back: once the files are as before, it loads those.
     """
     if proxy is None or not proxy.is_running or not proxy.exe:
         return ()
+    if proxy.kind != "nginx":
+        return _reload_other(proxy)
     inside = ("nsenter", "--target", str(proxy.pid), "--all") if proxy.is_apart else ()
     program = (*inside, proxy.exe, *proxy.options)
     load = (*program, "-s", "reload")
     return (Run(argv=(*program, "-t")), Run(argv=load, undo=load))
+
+
+def test_of(proxy: Proxy | None) -> tuple[str, ...]:
+    """Return the proxy's own test of its configuration; () where it is not known."""
+    if proxy is None or not proxy.exe:
+        return ()
+    if proxy.kind == "nginx":
+        return (proxy.exe, *proxy.options, "-t")
+    control = registry.part("why502.gateways", proxy.kind, "control")
+    return tuple(control.test(proxy.exe, proxy.config)) if control else ()
+
+
+def _reload_other(proxy: Proxy) -> tuple[Run, ...]:
+    control = registry.part("why502.gateways", proxy.kind, "control")
+    if control is None or proxy.is_apart:
+        return ()
+    load: tuple[str, ...] = ("systemctl", "reload", proxy.unit)
+    if not proxy.unit.endswith(".service"):
+        load = ("kill", f"-{control.RELOAD_SIGNAL}", str(proxy.pid)) if control.RELOAD_SIGNAL else ()
+    return (Run(argv=test_of(proxy)), Run(argv=load, undo=load)) if load else ()
 
 
 def family(route: Route) -> str:
@@ -95,9 +119,20 @@ def repoint(case: Case, to: Target) -> Edit | None:
     at = (peer.at if peer else None) or (route.at if route else None)
     if target is None or at is None:
         return None
+    if case.proxy is not None and case.proxy.kind != "nginx":
+        return _repoint_line(at, peer, target, to)
     return _reword(case, at, lambda word: readdressed(word, target, to)) or (
         _in_variable(case, route, lambda word: readdressed(word, target, to)) if route and "$" in route.passes else None
     )
+
+
+def _repoint_line(at: Position, peer: Peer | None, old: Target, new: Target) -> Edit | None:
+    """Return the change of an address in a line of another product, of whose files only what they mean is known here."""
+    address = peer.name.partition("://")[2].partition("/")[0] or peer.name if peer else ""
+    after = readdressed(address, old, new) if address and not old.is_unix and not new.is_unix else None
+    if after is None or after == address:
+        return None
+    return Edit(file=at.file, line=at.line, start=UNPLACED, end=UNPLACED, before=address, after=after)
 
 
 def stranger_at(case: Case, to: Target) -> int:

@@ -1,6 +1,7 @@
 """What nginx's own directives take: how many arguments, and of which kind.
 
-`arguments.csv` was read off the command tables of nginx 1.31.5: name, world (h http, t stream, m mail, E events, M main), numbers of
+`arguments.csv` was read off the command tables of nginx 1.31.5: name, world (h http, t stream, m mail, E events, M main),
+numbers of
 arguments (`12`: one or two, `1+`: one or more), kind, words, and `block`. A kind means nginx's own setter, which also refuses the
 directive where it stands twice in one block. Directives that exist in two forms in one world are left out.
 """

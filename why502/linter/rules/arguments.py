@@ -21,7 +21,8 @@ _NAMES = {
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """A directive has too few or too many arguments, or one that it does not take.
 
-    nginx refuses the configuration: `invalid number of arguments`, `invalid value`. A missing semicolon is the usual cause of too many:
+    nginx refuses the configuration: `invalid number of arguments`, `invalid value`. A missing semicolon is the usual cause of
+    too many:
     the next directive becomes an argument of this one.
     """
     told = {problem.at for problem in deployment.configuration.problems}

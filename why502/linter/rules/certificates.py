@@ -15,8 +15,8 @@ from why502.model.finding import Risk, Severity
 def missing(deployment: Deployment) -> Iterator[Risk]:
     """The default server of a TLS address has no certificate, or a certificate has no key.
 
-    nginx refuses the configuration: `no "ssl_certificate" is defined`. A server that is to reject unknown names sets `ssl_reject_handshake
-    on`.
+    nginx refuses the configuration: `no "ssl_certificate" is defined`. A server that is to reject unknown names sets
+    `ssl_reject_handshake on`.
     """
     if not deployment.is_whole:  # the certificate may be in `http`, and the default server in another file
         return

@@ -64,8 +64,8 @@ def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
         for problem in tree.problems:
             first.setdefault(problem.source, problem)
             yield from (problem,) if first[problem.source] is problem else ()
-    of_trees = {problem for tree in deployment.configuration.trees for problem in tree.problems}
-    yield from (problem for problem in deployment.configuration.problems if problem not in of_trees)
+    of_trees = {id(problem) for tree in deployment.configuration.trees for problem in tree.problems}
+    yield from (problem for problem in deployment.configuration.problems if id(problem) not in of_trees)
 
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)

@@ -16,7 +16,8 @@ _EVENTS = re.compile(r"(?:^|[/_-])(?:sse|events?|eventsource|event-stream|event_
 def buffered(deployment: Deployment) -> Iterator[Risk]:
     """A location is named like a stream of events, but responses are buffered.
 
-    nginx collects the response until a buffer is full: events arrive late or never, unless the application sends `X-Accel-Buffering: no`.
+    nginx collects the response until a buffer is full: events arrive late or never, unless the application sends
+    `X-Accel-Buffering: no`.
     """
     for route in deployment.routes:
         if route.directive != "proxy_pass" or not _EVENTS.search(route.location.split(" ")[-1]):

@@ -24,7 +24,8 @@ _LONGEST = 2000
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """A regular expression has a parenthesis or bracket without its counterpart.
 
-    nginx refuses the configuration: `pcre2_compile() failed`. An expression with a brace needs quotation marks: without them `{3}` begins a
+    nginx refuses the configuration: `pcre2_compile() failed`. An expression with a brace needs quotation marks: without them
+    `{3}` begins a
     block.
     """
     for level in deployment.levels:

@@ -70,7 +70,8 @@ def twice(deployment: Deployment) -> Iterator[Risk]:
 def options(deployment: Deployment) -> Iterator[Risk]:
     """Socket options of one address are given twice, or an IPv6 address takes the IPv4 port as well.
 
-    nginx refuses `backlog`, `reuseport`, `ipv6only` and the like for one address in two servers (`duplicate listen options`), even if they
+    nginx refuses `backlog`, `reuseport`, `ipv6only` and the like for one address in two servers (`duplicate listen options`),
+    even if they
     are equal. `[::]:80 ipv6only=off` beside `listen 80` passes the test, but does not start: `Address already in use`.
     """
     seen: dict[str, _Listen] = {}

@@ -9,8 +9,9 @@ from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
 
 _PLATFORMS = (
-    ".herokuapp.com", ".vercel.app", ".netlify.app", ".azurewebsites.net", ".cloudfront.net", ".run.app", ".fly.dev", ".onrender.com",
-    ".github.io", ".gitlab.io", ".pages.dev", ".workers.dev", ".web.app", ".firebaseapp.com", ".up.railway.app", ".appspot.com",
+    ".herokuapp.com", ".vercel.app", ".netlify.app", ".azurewebsites.net", ".cloudfront.net", ".run.app", ".fly.dev",
+    ".onrender.com", ".github.io", ".gitlab.io", ".pages.dev", ".workers.dev", ".web.app",
+    ".firebaseapp.com", ".up.railway.app", ".appspot.com",
     ".deno.dev", ".surge.sh", ".ngrok.io", ".ngrok-free.app", ".execute-api.us-east-1.amazonaws.com",
 )  # fmt: skip
 _OWN = frozenset({"$host", "$http_host", "$server_name", "$host:$server_port"})
@@ -20,7 +21,8 @@ _OWN = frozenset({"$host", "$http_host", "$server_name", "$host:$server_port"})
 def platform(deployment: Deployment) -> Iterator[Risk]:
     """The backend is an application of a platform, but gets this server's Host.
 
-    Such platforms serve thousands of applications on the same addresses and choose by Host: the answer is their 404 or 403, not the
+    Such platforms serve thousands of applications on the same addresses and choose by Host: the answer is their 404 or 403,
+    not the
     application's.
     """
     seen = set()

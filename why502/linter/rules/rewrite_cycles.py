@@ -48,7 +48,9 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_ended_before(level: Level, directive: Directive) -> bool:
-    """Return whether something before it in the block may end the processing: then it is not sure that the rewrite applies again."""
+    """Return whether something before it in the block may end the processing: then it is not sure that the rewrite applies
+    again.
+    """
     before = level.directives[: level.directives.index(directive)]
     return any(
         other.name in ("if", "return", "break", "set") or (other.name == "rewrite" and other.args[2:3] != ()) for other in before

@@ -17,7 +17,8 @@ _BUCKET = 64  # ngx_cacheline_size of current processors
 def too_long(deployment: Deployment) -> Iterator[Risk]:
     """A server name is longer than a bucket of the hash of names.
 
-    nginx refuses the configuration: `could not build server_names_hash, you should increase server_names_hash_bucket_size`. An entry takes 10
+    nginx refuses the configuration: `could not build server_names_hash, you should increase server_names_hash_bucket_size`. An
+    entry takes 10
     bytes more than the name, rounded up (NGX_HASH_ELT_SIZE in src/core/ngx_hash.c).
     """
     servers = [server for server in deployment.servers if server.names]

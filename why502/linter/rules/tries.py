@@ -13,7 +13,8 @@ from why502.model.finding import Risk, Severity
 def no_second_try(deployment: Deployment) -> Iterator[Risk]:
     """A group has several servers, but a request is tried on one only.
 
-    With `proxy_next_upstream off` or `proxy_next_upstream_tries 1` each failure of one server is an error of the client, although another
+    With `proxy_next_upstream off` or `proxy_next_upstream_tries 1` each failure of one server is an error of the client,
+    although another
     server is healthy.
     """
     seen = set()

@@ -17,8 +17,8 @@ _CAPTURED = re.compile(r"\(\?P?<(\w+)>")
 _OPEN = ("http_", "sent_http_", "sent_trailer_", "arg_", "cookie_", "upstream_http_", "upstream_cookie_", "upstream_trailer_",
     "proxy_protocol_tlv_", "jwt_", "geoip2_", "lua_", "limit_", "date_", "time_", "ssl_", "geoip_", "upstream_")  # fmt: skip
 _IN_PLACE = frozenset({"set", "map", "geo", "split_clients", "perl_set", "auth_request_set"})
-_READ = frozenset({"proxy_set_header", "proxy_pass", "fastcgi_param", "uwsgi_param", "add_header", "log_format", "return", "rewrite",
-    "proxy_cache_key", "map", "set", "access_log", "if", "try_files", "root", "alias"})  # fmt: skip
+_READ = frozenset({"proxy_set_header", "proxy_pass", "fastcgi_param", "uwsgi_param", "add_header", "log_format", "return",
+    "rewrite", "proxy_cache_key", "map", "set", "access_log", "if", "try_files", "root", "alias"})  # fmt: skip
 
 
 @cache
@@ -30,7 +30,8 @@ def _known() -> frozenset[str]:
 def undefined(deployment: Deployment) -> Iterator[Risk]:
     """A variable is used that neither nginx nor the configuration defines.
 
-    nginx refuses the configuration: `unknown "…" variable`. Configurations with modules of others are not checked: these bring their own.
+    nginx refuses the configuration: `unknown "…" variable`. Configurations with modules of others are not
+    checked: these bring their own.
     """
     if not deployment.is_whole or not all(level.is_known for level in deployment.levels):
         return

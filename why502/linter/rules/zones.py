@@ -19,8 +19,8 @@ _RATE = re.compile(r"rate=[1-9]\d*(?:r/s|r/m)?")
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """A zone of a limit or a cache lacks its name, its size or a valid rate.
 
-    nginx refuses the configuration: `must have "keys_zone" parameter`, `invalid rate`, `zone is too small`. Rates are per second (r/s) or
-    minute (r/m); a zone has at least eight pages of memory.
+    nginx refuses the configuration: `must have "keys_zone" parameter`, `invalid rate`, `zone is too small`. Rates are per second
+    (r/s) or minute (r/m); a zone has at least eight pages of memory.
     """
     for level in deployment.blocks("http", "stream", ""):
         for directive in level.directives:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from msgspec import structs
@@ -14,12 +13,13 @@ from why502.logs import detect, stitching, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 
 NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
 DETECTED_LINES = 50  # of them, that every format is tried on
 _FITTING = 0.5
-_OF_NGINX = re.compile(r"\$upstream_addr\b.*\$upstream_status\b|\$upstream_status\b.*\$upstream_addr\b")
+_OF_NGINX = lazy(r"\$upstream_addr\b.*\$upstream_status\b|\$upstream_status\b.*\$upstream_addr\b")
 
 Parse = Callable[[str], LogRecord | None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from why502.model.times import whole_number
 
@@ -20,6 +21,7 @@ def size(text: str) -> int | None:
     return int(match[1]) * _SCALES[match[2].lower()] if match else None
 
 
+@lru_cache(1 << 10)
 def time(text: str) -> float | None:
     """Return a time in seconds (`1m30s`, `500ms`, `30`); None where nginx would refuse it."""
     text = text.replace(" ", "") if len(text) < 64 else ""
