@@ -20,6 +20,7 @@ from why502.logs.correlation import Correlator, traffic
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.part import Session
+from why502.logs.scan.rates import rates
 from why502.logs.scan.work import Ask, Part
 from why502.logs.summary import LogInput, summarise
 from why502.logs.tallies import Tallies
@@ -411,6 +412,33 @@ def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], cu
     """Cut anywhere, also between the two lines of a request, and merged in any order."""
     error, access = "".join(errors).encode(), "".join(lines).encode()
     assert told(counted(error, access, cuts, order)) == told(counted(error, access))
+
+
+@settings(max_examples=150, deadline=None)
+@given(ERRORS, LINES, st.lists(st.integers(1, 8000), max_size=5), st.integers(0, 1000), st.integers(-2, 66))
+def test_minutes_that_expire_leave_those_that_follow(
+    errors: list[str], lines: list[str], cuts: list[int], order: int, minute: int
+) -> None:
+    """In whatever parts they were counted; requests of the minutes that stay keep their reasons."""
+    error, access = "".join(errors).encode(), "".join(lines).encode()
+    whole, before = counted(error, access, cuts, order), int(START.timestamp()) + 60 * minute
+    wanted = tuple(one for one in rates(whole) if 60 * one.minute >= before)
+    assert rates(counted(error, access)) == rates(whole)
+    whole.expire(before)
+    assert [(one.minute, one.requests, one.failures, one.targets, one.routes) for one in rates(whole)] == [
+        (one.minute, one.requests, one.failures, one.targets, one.routes) for one in wanted
+    ]
+
+
+def test_the_rates_of_a_minute_have_the_reasons_of_its_error_lines() -> None:
+    refused = error_line(10) + error_line(70, 'limiting requests, excess: 20.430 by zone "one"', connection=2)
+    text = access_line(10, "502") + access_line(11, "502", client="10.0.0.9") + access_line(12)
+    text += access_line(70, "503", upstream="-", upstream_status="-", connect="-", header="-", response="-")
+    first, second = rates(counted(refused.encode(), text.encode()))
+    assert (first.requests, first.failures, first.intended) == (3, 2, 0)
+    assert first.symptoms == {"connect-refused": 1, "gateway-status": 1}
+    assert (first.targets, first.routes, first.statuses) == ({A: 2}, {"GET /x": 2}, {"502": 2})
+    assert (second.failures, second.intended, second.symptoms) == (1, 1, {"rate-limited": 1})
 
 
 def test_a_flood_of_failures_is_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:

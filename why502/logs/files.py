@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple, Protocol
 
 from why502.model.errors import HostError
@@ -100,26 +100,29 @@ def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
     listed has none.
     """
     directory, base = posixpath.split(path)
-    stem, extension = posixpath.splitext(base)
-    dated = r"[.-]\d[\d.T:_-]*"
-    pattern = re.compile(
-        rf"(?:{re.escape(base)}{dated}|{re.escape(stem)}{dated}{re.escape(extension)})(?:{'|'.join(map(re.escape, COMPRESSED))})?"
-    )
     try:
-        names = [name for name in files.list(directory or "/") if name != base and pattern.fullmatch(name)]
+        names = rotated_names(base, files.list(directory or "/"))
     except HostError:
         return
     found = []
     for name in names:
-        plain, suffix = posixpath.splitext(name)
-        if suffix in COMPRESSED and plain in names:  # being compressed just now
-            continue
         with contextlib.suppress(HostError):
             full = posixpath.join(directory, name)
             status = regular(files, full)
             if status.modified_s >= since:
                 found.append(Part(files, full, status))
     yield from sorted(found, key=lambda part: (-part.status.modified_s, len(part.opens), part.opens))[:SIBLINGS]
+
+
+def rotated_names(base: str, names: Iterable[str]) -> list[str]:
+    """Return which of the names in a directory are of rotated files of a log; of one that is just being compressed the plain one."""
+    stem, extension = posixpath.splitext(base)
+    dated = r"[.-]\d[\d.T:_-]*"
+    pattern = re.compile(
+        rf"(?:{re.escape(base)}{dated}|{re.escape(stem)}{dated}{re.escape(extension)})(?:{'|'.join(map(re.escape, COMPRESSED))})?"
+    )
+    found = dict.fromkeys(name for name in names if name != base and pattern.fullmatch(name))
+    return [name for name in found if not (name.endswith(COMPRESSED) and posixpath.splitext(name)[0] in found)]
 
 
 def unlinked(files: Files, path: str, pid: int) -> Iterator[Part]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.logs.held import Ended
 from why502.logs.scan.counts import Counts, Tried
 from why502.logs.scan.minutes import Minutes
-from why502.logs.scan.outcome import Outcome, reasons
+from why502.logs.scan.outcome import Outcome, of, reasons
 from why502.logs.scan.report import Row
+from why502.model.logs import LogRecord
 
 
 class Seen:
     """What is summed up. `facets`: what the failures may have in common, by minute."""
 
     def __init__(self, counts: Counts) -> None:
+        self.fields = counts.fields
         self.requests: Counter[int] = Counter()  # by minute
         self.by_status: Counter[str] = Counter()
         self.hidden: Counter[str] = Counter()  # attempts, by target
@@ -32,7 +36,7 @@ class Seen:
         for outcome, minutes in counts.outcomes.items():
             self._add(outcome, reasons(outcome, counts.fields), minutes, tries.get(outcome, []))
         self.facets["route"] = counts.route_minutes
-        if not counts.outcomes:
+        if not counts.outcomes and not counts.had_requests:
             self._listen(counts)
 
     @property
@@ -42,6 +46,12 @@ class Seen:
         for minutes in self.facets["status" if self.requests else "symptom"].values():
             minutes.add_to(found)
         return found
+
+    def reason(self, ended: Ended) -> str:
+        """Return the symptom that a failed request was counted with; "" for one that did not fail."""
+        outcome = of(LogRecord(format=NGINX_ACCESS, status=ended.status, attempts=ended.attempts))[0]
+        told = reasons(outcome, self.fields) if outcome.failed else ()
+        return told[-1][1] if told else ""
 
     def attempts(self) -> dict[str, Row]:
         """Return the requests by how many attempts they took."""

@@ -126,6 +126,7 @@ class Counts:
         self.lines = 0
         self.unfit = 0
         self.is_partial = False  # reading was ended by hand
+        self.had_requests = False  # in minutes that expired
         self.unfit_first: list[tuple[Order, str, str]] = []  # place and text
         self.first: int | None = None
         self.last: int | None = None
@@ -210,6 +211,7 @@ class Counts:
         self.lines += other.lines
         self.unfit += other.unfit
         self.is_partial |= other.is_partial
+        self.had_requests |= other.had_requests
         self.unfit_first = sorted(self.unfit_first + other.unfit_first)[:UNFIT]
         self.span(other.first, other.last)
         self.fields = self.fields.with_(other.fields)
@@ -229,6 +231,24 @@ class Counts:
         self.errors.merge(other.errors)
         self.failed.merge(other.failed)
         self.paths.merge(other.paths)
+
+    def expire(self, before: int) -> None:
+        """Forget the minutes before that second. What is not counted by minute (`lines`, rankings, times) stays: it has bounds of its own."""
+        minute = before // 60
+        self.had_requests |= bool(self.outcomes)
+        for tried in self.tries.values():
+            tried.minutes.expire(minute)
+        for each in (self.outcomes, self.route_minutes):
+            for minutes in each.values():
+                minutes.expire(minute)
+        for heard in (*self.said.values(), *self.wordings.values()):
+            heard.minutes.expire(minute)
+        self.outcomes = {outcome: minutes for outcome, minutes in self.outcomes.items() if len(minutes)}
+        self.tries = {key: tried for key, tried in self.tries.items() if key[0] in self.outcomes}
+        self.route_minutes = {name: minutes for name, minutes in self.route_minutes.items() if len(minutes)}
+        self.said = {said: heard for said, heard in self.said.items() if len(heard.minutes)}
+        self.wordings = {wording: heard for wording, heard in self.wordings.items() if len(heard.minutes)}
+        self.errors, self.failed = self.errors.since(60 * minute), self.failed.since(60 * minute)
 
     def prune(self) -> None:
         """Keep within the bounds."""

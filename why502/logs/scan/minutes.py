@@ -60,6 +60,12 @@ class Minutes:
         begin, end = (bisect_left(self._entries, minute << _BITS) for minute in (first, last + 1))
         return sum(map(_COUNT.__and__, self._entries[begin:end]))
 
+    def expire(self, before: int) -> None:
+        """Forget the minutes before this one."""
+        self._sum()
+        self._entries = self._entries[bisect_left(self._entries, before << _BITS) :]
+        self._summed = len(self._entries)
+
     def total(self) -> int:
         """Return the sum of all counts."""
         return sum(map(_COUNT.__and__, self._entries))

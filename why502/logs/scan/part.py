@@ -15,7 +15,7 @@ from why502.logs.lines import Window, place
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts, Order
 from why502.logs.scan.line_format import Form, Parse
-from why502.logs.scan.reading import Reader, named
+from why502.logs.scan.reading import Carried, Reader, named
 from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
 from why502.logs.scan.told import is_request, said, shown
@@ -60,12 +60,13 @@ class Session:
         progress: Progress = lambda _: None,
         origin: Origin | None = None,
         parse: Parse | None = None,
+        carried: Carried | None = None,
     ) -> tuple[int, int, str]:
-        """Read a part of an open stream, and return the same. `parse`: in place of the form's parser."""
+        """Read a part of an open stream, and return the same. `parse`: in place of the form's parser. `carried`: from the part before."""
         self._paths[part.index] = part.path
         before, unfit, reason = self._lines(), self.counts.unfit, ""
         try:
-            Reader(self, part, progress, origin, parse).read(stream)
+            Reader(self, part, progress, origin, parse, carried).read(stream)
         except KeyboardInterrupt:
             self.counts.is_partial = True
         except HostError as error:

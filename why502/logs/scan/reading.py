@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -55,11 +56,27 @@ class Session(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class Carried:
+    """What the lines of the part before tell of the next ones. `is_of_before`: there was one."""
+
+    records: Records = field(default_factory=Records)
+    at: int | None = None
+    is_prose: bool = False
+    is_of_before: bool = False
+
+
 class Reader:
     """Reads one part into the counts of a session."""
 
     def __init__(
-        self, session: Session, part: Part, progress: Progress, origin: Origin | None = None, parse: Parse | None = None
+        self,
+        session: Session,
+        part: Part,
+        progress: Progress,
+        origin: Origin | None = None,
+        parse: Parse | None = None,
+        carried: Carried | None = None,
     ) -> None:
         self.session = session
         self.part = part
@@ -70,16 +87,18 @@ class Reader:
         self.block = Chunk(b"", 0, None)
         self.counts = session.counts
         self.window = Window(self.ask.since, self.ask.until, session.zone)
-        self.at: int | None = None
+        self.carried = carried or Carried()
+        self.at = self.carried.at
         self.first: int | None = None  # number of the first line, where it is known
         self.lines = Lines(part.form.wrapper)
-        self.records = Records()
+        self.records = self.carried.records
         form = part.form
         self.conditions = fields.Conditions(self.ask.where, form)
         self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
         self._earlier: list[bytes] = []  # the lines before the part
         self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
-        self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
+        # Whether the line before was of an application or error log, whose entries may go on for lines.
+        self.is_prose = self.carried.is_prose
 
     def read(self, stream: BinaryIO) -> None:
         """Count the lines."""
@@ -87,7 +106,7 @@ class Reader:
         if self.ask.is_summary and 0 < self.part.start <= NUMBERED_BYTES:
             self.first = count_lines(stream, line_begin(stream, self.part.start))
             stream.seek(0)
-        self._earlier = self._before(stream)
+        self._earlier = [] if self.carried.is_of_before else self._before(stream)
         self.lines.begin_after(self._earlier)
         if not form.name:
             self._entries(stream)
@@ -97,6 +116,8 @@ class Reader:
             self._entries(stream)
         else:
             self._plain(stream)
+        self._look_back()  # to the last line, which the next part goes on from
+        self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
 
     def _before(self, stream: BinaryIO) -> list[bytes]:
         """Return the last lines before the part, which may tell what its first ones mean."""

@@ -1,0 +1,581 @@
+"""Follows one log as it grows: from a checkpoint to what was added since, and the next checkpoint. No line is lost or counted twice.
+
+A path is only an address. A file is known by its device and inode, and by its content: a hash of its first bytes, and a hash of the bytes
+right before the place up to which it was counted. That survives renaming, compression, copying with truncation (also when the file has
+grown beyond the old size again), deletion, and a link that is switched. Names of rotated files are those of logrotate(8).
+
+Files are looked at when asked: nothing waits for events of the file system, which get lost. [inotify(7): IN_Q_OVERFLOW]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import math
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from msgspec import structs
+
+from why502.logs import window
+from why502.logs.files import rotated_names
+from why502.logs.held import Origin
+from why502.logs.lines import Window
+from why502.logs.scan.counts import Counts
+from why502.logs.scan.line_format import Form, find
+from why502.logs.scan.part import Session
+from why502.logs.scan.reading import Carried, zone
+from why502.logs.scan.work import Ask, Part
+from why502.logs.stitching import Lines
+from why502.logs.window import LINE_BYTES, PROBE_BYTES, READ_ERRORS
+from why502.logs.wrappers import PARTIAL
+from why502.model.base import Value
+from why502.model.errors import HostError
+
+TURN_BYTES = 4 << 20  # read of a log at a time
+MARKER_BYTES = 64
+HEAD_BYTES = 1000
+LINGER_S = 5.0  # a file that was replaced is left when nothing came for so long and nobody has it open for writing,
+LONGEST_LINGER_S = 60.0  # or for so long
+LEAST_FAST_BYTES = 1 << 18  # less is read in Python: making a compiled reader takes longer
+MOST_SIBLINGS = 50
+
+
+class Head(Value, frozen=True):
+    """A hash of the first bytes of a file, by which its content is known under every name."""
+
+    size_bytes: int
+    digest: str
+
+
+class Place(Value, frozen=True, kw_only=True):
+    """How far one file was counted. `marker`: a hash of the bytes right before `offset`."""
+
+    device: int
+    inode: int
+    name: str  # the path that it had last
+    offset: int = 0
+    marker: str = ""
+    head: Head | None = None
+
+
+class Checkpoint(Value, frozen=True, kw_only=True):
+    """Where to go on. `files`: those that may still grow, oldest first. `known`: contents of rotated files that are done with."""
+
+    path: str
+    files: tuple[Place, ...] = ()
+    known: tuple[Head, ...] = ()
+    lost_bytes: int = 0  # that were seen to be there, and could not be read any more
+
+
+@dataclass(slots=True)
+class Step:
+    """What was added since the last checkpoint, and the one that includes it. `left_bytes`: what was there and is not read yet."""
+
+    added: Counts
+    checkpoint: Checkpoint
+    left_bytes: int = 0
+    reason: str = ""  # why the log cannot be read just now
+
+
+@dataclass(slots=True)
+class _File:
+    """One file that is open."""
+
+    stream: BinaryIO
+    place: Place
+    begin: bytes  # the first bytes of its content
+    is_compressed: bool = False
+    is_left: bool = False  # nobody writes to it any more
+    is_replaced: bool = False  # there is a newer one
+    quiet_since: float = 0.0
+    carried: Carried = field(default_factory=Carried)
+    form: Form | None = None
+    form_of_bytes: int = 0  # how much of it told the form
+    size_bytes: int = 0  # when it was looked at last
+    blocks: Iterator[bytes] | None = None  # of a compressed one, what is not read yet
+    ahead: bytes = b""
+    tail: bytes = b""  # and the last that was
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Return the device and the inode."""
+        return self.place.device, self.place.inode
+
+
+class Follower:
+    """Follows one log. `form`: how its lines are read, where a configuration tells.
+
+    Without a checkpoint it begins at the end of the log, or (`since`, seconds since the epoch) a little before that time in it.
+
+    `ask` is what is wanted of each line; `clock` tells seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        checkpoint: Checkpoint | None = None,
+        *,
+        ask: Ask | None = None,
+        form: Form | None = None,
+        since: float | None = None,
+        linger_s: float = LINGER_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.ask = ask or Ask()
+        self.form = form
+        self.linger_s = linger_s
+        self.clock = clock
+        self.lost_bytes = checkpoint.lost_bytes if checkpoint else 0
+        self.index = 0
+        self._files: list[_File] = []
+        self._known: list[Head] = list(checkpoint.known) if checkpoint else []
+        self._heads: dict[tuple[int, int, int], bytes] = {}
+        if checkpoint is None:
+            self._begin(since)
+        else:
+            self._resume(checkpoint)
+
+    def step(self) -> Step:
+        """Read what was added, at most some megabytes. Nothing is raised for a log that cannot be read."""
+        added = Counts(is_exact=self.ask.is_exact)
+        reason = ""
+        try:
+            self._look()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+        left_bytes = TURN_BYTES
+        for file in list(self._files):
+            try:
+                left_bytes -= self._read(file, added, max(left_bytes, 0))
+            except READ_ERRORS as error:
+                reason = str(error)
+        self._leave(added)
+        waiting = sum(max(file.size_bytes - file.place.offset, 0) for file in self._files)
+        return Step(added, self.checkpoint(), waiting, reason)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return where the next one is to go on."""
+        files = tuple(file.place for file in self._files)
+        return Checkpoint(path=self.path, files=files, known=tuple(self._known), lost_bytes=self.lost_bytes)
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files:
+            file.stream.close()
+        self._files.clear()
+
+    # where to begin
+
+    def _begin(self, since: float | None) -> None:
+        """Begin without a checkpoint: with rotated files everything is done, and with what the log holds now, if it is older."""
+        with contextlib.suppress(OSError):
+            file = self._add(self.path, 0)
+            size_bytes = os.fstat(file.stream.fileno()).st_size
+            self._move(
+                file, _end_of_lines(file.stream, size_bytes) if since is None else self._first_since(file, size_bytes, since)
+            )
+        self._note()
+
+    def _first_since(self, file: _File, size_bytes: int, since: float) -> int:
+        parse = find(window.head(file.stream), self.form).parser()
+        when = Window(-math.inf, math.inf, zone(self.ask.localtime))
+
+        def time_of(line: bytes) -> float | None:
+            record = parse(line.decode("utf-8", "surrogateescape"))
+            return None if record is None or record.at is None else when.seconds(record.at)
+
+        return window.seek(file.stream, size_bytes, since, time_of)
+
+    def _resume(self, checkpoint: Checkpoint) -> None:
+        """Find the files of a checkpoint again: by their numbers, else by their content."""
+        names = list(dict.fromkeys([self.path, *(place.name for place in checkpoint.files), *reversed(self._siblings())]))
+        for place in checkpoint.files:
+            name = self._found(place, names)
+            with contextlib.suppress(OSError, HostError):
+                if name:
+                    file = self._add(name, len(self._files))
+                    file.place = _moved(file.place, place.offset, place.marker, place.head)
+
+    def _found(self, place: Place, names: list[str]) -> str:
+        """Return the name of a file that was open; "" where it is gone. Another file may have got its number since."""
+        for name in filter(lambda name: _is_at(name, place), names):
+            if name == self.path or (place.head and _begins_with(name, place.head)):
+                return name
+            if place.head is None and not any(_begins_with(name, head) for head in self._known):
+                return name
+        return next(filter(lambda name: _holds(name, place), names), "")
+
+    # what happened to the files
+
+    def _look(self) -> None:
+        """Notice files that were replaced, truncated, copied. Raises OSError where the log itself cannot be looked at."""
+        truncated = [file for file in self._files if not file.is_compressed and self._is_new_content(file)]
+        self._take_rotated(truncated)
+        try:
+            status = Path(self.path).stat()
+        except FileNotFoundError:
+            return  # not created again yet
+        identity = status.st_dev, status.st_ino
+        if all(file.identity != identity for file in self._files):
+            self._add(self.path, len(self._files))
+        for file in self._files:
+            if file.identity != identity and not file.is_replaced:
+                file.is_replaced, file.quiet_since = True, self.clock()
+        self._note()
+
+    def _is_new_content(self, file: _File) -> bool:
+        """Return whether what was counted of a file is no longer in it."""
+        place = file.place
+        size_bytes = os.fstat(file.stream.fileno()).st_size
+        is_new = size_bytes < place.offset or _marker(file.stream, place.offset) != place.marker
+        file.size_bytes = max(file.size_bytes, place.offset) if is_new else size_bytes
+        return is_new
+
+    def _take_rotated(self, truncated: list[_File]) -> None:
+        """Open rotated files that nobody has read: where one is the copy of a truncated file, at the place where that was read to."""
+        found = set()
+        for name in self._unread(truncated):
+            owner = next((file for file in truncated if _holds(name, file.place)), None)
+            older = [file.place for file in truncated if file.place.head and _begins_with(name, file.place.head)]
+            if owner is None and any(_size(name) < place.offset for place in older):
+                continue  # a copy of earlier on
+            first = min((self._files.index(file) for file in truncated), default=len(self._files))
+            with contextlib.suppress(OSError, HostError):
+                file = self._add(name, first)
+                file.is_replaced, file.quiet_since = True, self.clock()
+                if owner is not None and owner.identity not in found:
+                    found.add(owner.identity)
+                    file.place = _moved(file.place, owner.place.offset, owner.place.marker, owner.place.head)
+        for file in truncated:
+            if file.identity not in found:
+                self.lost_bytes += file.size_bytes - file.place.offset
+            file.place = _moved(file.place, 0, "", None)
+            file.size_bytes = os.fstat(file.stream.fileno()).st_size
+            file.carried, file.form, file.form_of_bytes = Carried(), None, 0
+
+    def _unread(self, truncated: list[_File]) -> list[str]:
+        """Return the rotated files whose content is neither known nor that of an open file, oldest first."""
+        opened = {file.identity for file in self._files}
+        begins = [_begin_of(file) for file in self._files]
+        found = []
+        for name, status in self._siblings().items():
+            begin = b"" if (status.st_dev, status.st_ino) in opened else self._head_of(name, status)
+            if not begin or any(_is_begin(begin, head) for head in self._known):
+                continue
+            is_alike = any(_are_alike(begin, one) for one in begins)  # a copy that is being made, or an open file by another name
+            if not is_alike or any(_holds(name, file.place) for file in truncated):
+                found.append(name)
+        return found
+
+    def _siblings(self) -> dict[str, os.stat_result]:
+        """Return the rotated files of the log, also of what its path links to, oldest first."""
+        found: dict[str, os.stat_result] = {}
+        for path in dict.fromkeys((self.path, os.path.realpath(self.path))):
+            log = Path(path)
+            with contextlib.suppress(OSError):
+                for name in rotated_names(log.name, (one.name for one in log.parent.iterdir())):
+                    full = log.with_name(name)
+                    with contextlib.suppress(OSError):
+                        if stat.S_ISREG((status := full.stat()).st_mode):
+                            found[str(full)] = status
+        return dict(sorted(found.items(), key=lambda item: (item[1].st_mtime_ns, item[0]))[-MOST_SIBLINGS:])
+
+    def _note(self) -> None:
+        """Remember which contents there are, so that files that are new later are told from these."""
+        opened = {file.identity for file in self._files}
+        begins = [_begin_of(file) for file in self._files]
+        known = []
+        for name, status in self._siblings().items():
+            begin = b"" if (status.st_dev, status.st_ino) in opened else self._head_of(name, status)
+            is_known = any(_is_begin(begin, head) for head in self._known)
+            if begin and (
+                is_known or not any(_are_alike(begin, one) for one in begins)
+            ):  # else it may be a copy that is being made
+                known.append(Head(len(begin), hashed(begin)))
+        self._known = known
+
+    def _head_of(self, name: str, status: os.stat_result) -> bytes:
+        """Return the first bytes of a rotated file, remembered until it changes; nothing where they cannot be read."""
+        key = status.st_dev, status.st_ino, status.st_ctime_ns
+        if key not in self._heads:
+            if len(self._heads) > 4 * MOST_SIBLINGS:
+                self._heads.clear()
+            self._heads[key] = _first_bytes(name)
+        return self._heads[key]
+
+    # reading
+
+    def _add(self, name: str, at: int) -> _File:
+        """Open a file, to be read from its begin, at a place among the others. Raises OSError, HostError."""
+        if not stat.S_ISREG(Path(name).stat().st_mode):
+            raise OSError("is not a regular file")
+        stream = open(name, "rb", buffering=0)  # noqa: SIM115 - it stays open
+        try:
+            status = os.fstat(stream.fileno())
+            is_compressed = window.is_compressed(stream)
+            begin = window.head(stream, HEAD_BYTES)
+        except BaseException:
+            stream.close()
+            raise
+        place = Place(device=status.st_dev, inode=status.st_ino, name=str(Path(name).resolve()))
+        file = _File(stream, place, begin, is_compressed, is_left=is_compressed)
+        self._files.insert(at, file)
+        return file
+
+    def _read(self, file: _File, added: Counts, most_bytes: int) -> int:
+        """Count the whole lines that came to a file; return how many bytes were read."""
+        data, begin = self._new(file, most_bytes)
+        if not data:
+            return 0
+        place = file.place
+        lines = data[place.offset - begin :]
+        end = self._whole(file, lines)
+        if not end:
+            if len(lines) < TURN_BYTES or most_bytes < TURN_BYTES:
+                return 0
+            end = len(lines)  # no line is so long; what follows of it will be left out
+            added.skip((self.index, place.offset), f"{place.name} (byte {place.offset})", "")
+        else:
+            self._count(file, data[: place.offset - begin + end], begin, added)
+        counted = data[: place.offset - begin + end]
+        if file.is_compressed:
+            file.ahead = lines[end:]
+            counted = file.tail = counted[-MARKER_BYTES:]
+        self._move(file, place.offset + end, hashed(counted[-MARKER_BYTES:]))
+        file.quiet_since = self.clock()
+        return len(lines)
+
+    def _new(self, file: _File, most_bytes: int) -> tuple[bytes, int]:
+        """Return new bytes together with some before them, and where those begin. Nothing where its content changes just now."""
+        place = file.place
+        back = MARKER_BYTES if file.carried.is_of_before else LINE_BYTES
+        if file.is_compressed:
+            data = self._decompressed(file, most_bytes)
+            return (file.tail + data if data else b""), place.offset - len(file.tail)
+        begin = max(place.offset - back, 0)
+        data = os.pread(file.stream.fileno(), place.offset - begin + most_bytes, begin)
+        before = data[: place.offset - begin]
+        if len(data) <= place.offset - begin or (place.marker and hashed(before[-MARKER_BYTES:]) != place.marker):
+            return b"", begin
+        return data, begin
+
+    def _decompressed(self, file: _File, most_bytes: int) -> bytes:
+        if file.blocks is None:
+            file.blocks = window.blocks(file.stream)
+            file.ahead, file.tail = _after(file.blocks, file.place.offset)
+        data = file.ahead
+        for block in file.blocks if len(data) < most_bytes else ():
+            data += block
+            if len(data) >= most_bytes:
+                break
+        file.ahead = data
+        file.size_bytes = file.place.offset + len(data)
+        return data
+
+    def _whole(self, file: _File, lines: bytes) -> int:
+        """Return how much of the new bytes is whole lines, and whole messages where a container runtime cuts them."""
+        end = lines.rfind(b"\n") + 1
+        form = self._form(file, lines)
+        if form.wrapper not in PARTIAL or not end:
+            return end
+        parts, safe, at = Lines(form.wrapper), 0, 0
+        for raw in lines[:end].split(b"\n")[:-1]:
+            parts.feed(at, raw)
+            at += len(raw) + 1
+            safe = safe if parts.is_open else at
+        return safe or (end if end > 8 * LINE_BYTES else 0)
+
+    def _form(self, file: _File, lines: bytes) -> Form:
+        """Return how the lines of a file are read; while it is small, they are looked at again as it grows."""
+        size = file.place.offset + len(lines)
+        if file.form is None or (file.form_of_bytes < PROBE_BYTES and size > 2 * file.form_of_bytes):
+            sample = lines[:PROBE_BYTES]
+            if file.place.offset and not file.is_compressed:
+                sample = os.pread(file.stream.fileno(), PROBE_BYTES, 0)
+            file.form, file.form_of_bytes = find(sample[: sample.rfind(b"\n") + 1] or sample, self.form), size
+        return file.form
+
+    def _count(self, file: _File, data: bytes, begin: int, added: Counts) -> None:
+        place = file.place
+        self.index += 1
+        ask = self.ask if len(data) >= LEAST_FAST_BYTES else _in_python(self.ask)
+        session = Session(ask)
+        part = Part(path=place.name, form=self._form(file, b""), index=self.index, start=place.offset, end=begin + len(data))
+        session.take(cast(BinaryIO, _Piece(data, begin)), part, origin=Origin(place.name), carried=file.carried)
+        added.merge(session.total())
+
+    def _move(self, file: _File, offset: int, marker: str | None = None) -> None:
+        place = file.place
+        if not file.is_compressed and len(file.begin) < HEAD_BYTES:
+            file.begin = os.pread(file.stream.fileno(), HEAD_BYTES, 0)
+        head = Head(len(file.begin), hashed(file.begin)) if file.begin else None
+        file.place = _moved(place, offset, _marker(file.stream, offset) if marker is None else marker, head)
+
+    def _leave(self, added: Counts) -> None:
+        """Leave files that were replaced and to which nobody writes any more; their last line may lack its end."""
+        for file in [file for file in self._files if file.is_replaced]:
+            quiet_s = self.clock() - file.quiet_since
+            if not file.is_left and quiet_s < LONGEST_LINGER_S and (quiet_s < self.linger_s or is_written(*file.identity)):
+                continue
+            with contextlib.suppress(*READ_ERRORS):
+                data, begin = self._new(file, TURN_BYTES)
+                rest = data[file.place.offset - begin :]
+                if b"\n" in rest:
+                    continue
+                if rest:
+                    self._count(file, data + b"\n", begin, added)
+            begins = _begin_of(file)
+            if begins:
+                self._known.append(Head(len(begins), hashed(begins)))
+            file.stream.close()
+            self._files.remove(file)
+
+
+class _Piece(io.RawIOBase):
+    """Some bytes of a file, at the places where they stand in it."""
+
+    def __init__(self, data: bytes, begin: int) -> None:
+        super().__init__()
+        self._data, self._begin, self._at = data, begin, begin
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._begin + len(self._data)}[whence]
+        return self._at
+
+    def readinto(self, room: object) -> int:
+        view = memoryview(room)  # type: ignore[arg-type]
+        self._at = max(self._at, self._begin)
+        found = self._data[self._at - self._begin : self._at - self._begin + len(view)]
+        view[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
+def is_written(device: int, inode: int) -> bool:
+    """Return whether a process that can be looked at has a file open for writing: proc_pid_fdinfo(5)."""
+    for directory in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            for link in directory.iterdir():
+                with contextlib.suppress(OSError):
+                    status = link.stat()
+                    if (status.st_dev, status.st_ino) == (device, inode):
+                        flags = (directory.parent / "fdinfo" / link.name).read_text().partition("flags:")[2].split()[0]
+                        if int(flags, 8) & os.O_ACCMODE:
+                            return True
+    return False
+
+
+def hashed(data: bytes) -> str:
+    """Return a hash of some bytes; "" of none."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest() if data else ""
+
+
+def _in_python(ask: Ask) -> Ask:
+    return structs.replace(ask, is_fast=False)
+
+
+def _moved(place: Place, offset: int, marker: str, head: Head | None) -> Place:
+    return structs.replace(place, offset=offset, marker=marker, head=head)
+
+
+def _marker(stream: BinaryIO, offset: int) -> str:
+    begin = max(offset - MARKER_BYTES, 0)
+    return hashed(os.pread(stream.fileno(), offset - begin, begin))
+
+
+def _end_of_lines(stream: BinaryIO, size_bytes: int) -> int:
+    """Return where the last whole line ends."""
+    while size_bytes:
+        begin = max(size_bytes - PROBE_BYTES, 0)
+        if (found := os.pread(stream.fileno(), size_bytes - begin, begin).rfind(b"\n")) >= 0:
+            return begin + found + 1
+        size_bytes = begin
+    return 0
+
+
+def _begin_of(file: _File) -> bytes:
+    return file.begin if file.is_compressed else os.pread(file.stream.fileno(), HEAD_BYTES, 0)
+
+
+def _first_bytes(name: str) -> bytes:
+    """Return the first bytes of a file's content; nothing where they cannot be read."""
+    try:
+        with open(name, "rb", buffering=0) as stream:
+            return window.head(stream, HEAD_BYTES)
+    except (OSError, HostError):
+        return b""
+
+
+def _are_alike(one: bytes, other: bytes) -> bool:
+    """Return whether one content begins like the other, as far as both go."""
+    size = min(len(one), len(other))
+    return bool(size) and one[:size] == other[:size]
+
+
+def _is_begin(begin: bytes, head: Head) -> bool:
+    return len(begin) >= head.size_bytes and hashed(begin[: head.size_bytes]) == head.digest
+
+
+def _begins_with(name: str, head: Head) -> bool:
+    return _is_begin(_first_bytes(name), head)
+
+
+def _size(name: str) -> int:
+    """Return the size of a file's content as far as it is cheap to know: of a compressed one it is taken for large."""
+    try:
+        with open(name, "rb", buffering=0) as stream:
+            return 1 << 62 if window.is_compressed(stream) else os.fstat(stream.fileno()).st_size
+    except OSError:
+        return 0
+
+
+def _is_at(name: str, place: Place) -> bool:
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (place.device, place.inode)
+
+
+def _holds(name: str, place: Place) -> bool:
+    """Return whether a file has the content that was counted, up to that place."""
+    if not place.offset or place.head is None or not _begins_with(name, place.head):
+        return False
+    try:
+        with open(name, "rb", buffering=0) as stream:
+            if not window.is_compressed(stream):
+                return os.fstat(stream.fileno()).st_size >= place.offset and _marker(stream, place.offset) == place.marker
+            return hashed(_after(window.blocks(stream), place.offset)[1]) == place.marker
+    except (HostError, *READ_ERRORS):
+        return False
+
+
+def _after(blocks: Iterator[bytes], offset: int) -> tuple[bytes, bytes]:
+    """Return what follows a place in the block that holds it, and the bytes right before it; nothing where the content ends earlier."""
+    before, at = b"", 0
+    while at < offset:
+        block = next(blocks, b"")
+        if not block:
+            return b"", b""
+        at += len(block)
+        before = (before + block[: len(block) - max(at - offset, 0)])[-MARKER_BYTES:]
+        if at >= offset:
+            return block[len(block) - (at - offset) :], before
+    return b"", before
