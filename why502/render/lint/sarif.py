@@ -52,9 +52,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "shortDescription": {"text": rule.message},
         "fullDescription": {"text": rule.reason or rule.message},
-        "help": {"text": f"{rule.reason} Leads to: {rule.cause}."},
+        "help": {"text": f"{rule.reason} Leads to: {rule.cause}." if rule.cause else rule.reason or rule.message},
         "defaultConfiguration": {"level": rule.severity.value, "rank": _RANKS[rule.severity]},
-        "properties": {"tags": ["availability", rule.cause]},
+        "properties": {"tags": ["availability", rule.cause] if rule.cause else ["security"]},
     }
 
 

@@ -42,8 +42,9 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
             break_long_words=False,
         )
     if terminal.is_verbose:
+        leads = f"leads to {risk.cause}. " if risk.cause not in ("", "unknown") else ""
         yield from textwrap.wrap(
-            f"leads to {risk.cause}. {report.rule(risk.rule).reason}",
+            leads + report.rule(risk.rule).reason,
             terminal.width,
             initial_indent="    ",
             subsequent_indent="    ",
