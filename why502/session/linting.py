@@ -61,7 +61,7 @@ def check(
         found, failed = lint(deployment, chosen)
         gaps.extend(failed)
         shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
-        risks.extend(msgspec.structs.replace(risk, message=_shortened(risk.message, base)) for risk in shown)
+        risks.extend(_shortened(risk, base) for risk in shown)
     if others is not None:
         gaps.extend(others.gaps)
         risks = merged(risks, others)
@@ -103,8 +103,14 @@ def version(host: Host, asked: str | None) -> str:
     return parse_build((said.stderr + said.stdout).encode()).version
 
 
-def _shortened(message: str, base: str) -> str:
-    return message.replace(f"{base}/", "") if base else message
+def _shortened(risk: Risk, base: str) -> Risk:
+    """Return a finding that names the files below `base` without it."""
+    start = f"{base}/"
+    said = [risk.message, *(remedy.message for remedy in risk.remedies)]
+    if not base or not any(start in text for text in said):
+        return risk
+    remedies = tuple(msgspec.structs.replace(remedy, message=remedy.message.replace(start, "")) for remedy in risk.remedies)
+    return msgspec.structs.replace(risk, message=risk.message.replace(start, ""), remedies=remedies)
 
 
 def _columns(risks: Iterable[Risk], texts: Mapping[str, str]) -> Iterator[tuple[Risk, int]]:
