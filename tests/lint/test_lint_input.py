@@ -207,3 +207,37 @@ def test_a_hint_does_not_drop_inherited_headers(rule: str, text: str) -> None:
 )  # fmt: skip
 def test_passing_to_oneself_takes_the_same_listener_and_name(text: str, is_loop: bool) -> None:
     assert ("W502-066" in [risk.rule for risk in found({"/r/nginx.conf": HTTP % text}, "1.22.1")]) is is_loop
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [
+        (("default.conf", "default-https.conf"), False),
+        (("shop-http-only.conf", "shop.conf"), False),
+        (("a.conf", "b.conf"), True),
+    ],
+)
+def test_files_of_which_one_is_deployed_do_not_contradict_each_other(names: tuple[str, str], is_told: bool) -> None:
+    text = "upstream app { server 10.0.0.1; } server { listen 80; server_name a.example; location / { proxy_pass http://app; } }"
+    files = {"/r/nginx.conf": HTTP % "include conf.d/*.conf;"} | {f"/r/conf.d/{name}": text for name in names}
+    assert ({"W502-013", "W502-113"} <= {risk.rule for risk in found(files, "", "/r")}) is is_told
+
+
+def test_the_name_of_no_server_is_not_taken() -> None:
+    text = HTTP % ("server { listen 80; server_name _; }" * 2)
+    assert "W502-113" not in [risk.rule for risk in found({"/r/nginx.conf": text}, "")]
+
+
+def test_several_unheard_targets_tell_nothing_of_one_unit() -> None:
+    unit = "[Service]\nExecStart=/srv/venv/bin/gunicorn -b 127.0.0.1:3001 app:app\n"
+    text = (
+        HTTP
+        % "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } location /b { proxy_pass http://127.0.0.1:1200; } }"
+    )
+    assert "W502-030" not in [risk.rule for risk in found({"/r/nginx.conf": text, "/r/app.service": unit}, "")]
+
+
+def test_a_variable_of_a_module_that_is_built_in_is_a_note() -> None:
+    risks = found({"/r/nginx.conf": HTTP % "log_format a '$arvn_unique_id $requets_id';"}, "")
+    told = {risk.message: risk.severity for risk in risks if risk.rule == "W502-167"}
+    assert told == {"nothing defines $arvn_unique_id": "note", "nothing defines $requets_id": "error"}
