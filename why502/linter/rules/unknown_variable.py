@@ -32,8 +32,8 @@ def _known() -> frozenset[str]:
 def undefined(deployment: Deployment) -> Iterator[Risk]:
     """A variable is used that neither nginx nor the configuration defines.
 
-    nginx refuses the configuration: `unknown "…" variable`, unless a module that is built in brings it: so it is only a note if no known
-    variable has nearly its name. Configurations that load modules of others are not checked.
+    nginx refuses the configuration: `unknown "…" variable`, unless a module that is built in brings it: so it is only a note if
+    no known variable has nearly its name. Configurations that load modules of others are not checked.
     """
     if not deployment.is_whole or not all(level.is_known for level in deployment.levels):
         return
