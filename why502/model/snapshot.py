@@ -245,9 +245,8 @@ class Probe(Value, frozen=True, kw_only=True):
     first_byte_s: float | None = None
     total_s: float | None = None
     certificate: str = ""  # reason why a certificate does not verify
-    verifies_with: tuple[
-        tuple[str, str], ...
-    ] = ()  # settings that would make it verify, without the module's prefix: ssl_name, …
+    # settings that would make it verify, without the module's prefix: ssl_name, …
+    verifies_with: tuple[tuple[str, str], ...] = ()
     at: datetime | None = None
     route_at: Position | None = None
 
