@@ -1,7 +1,7 @@
 """Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show next to the lines.
 
-Findings that a comment or the baseline holds are left out: they were settled, and a suppressed result still counts as one in
-many viewers. Columns count characters from 1, as `columnKind` declares.
+Findings suppressed by a comment or the baseline are left out, because many viewers still count suppressed results. Columns
+count characters from 1, as `columnKind` declares.
 """
 
 from __future__ import annotations
@@ -102,5 +102,5 @@ def _gap(source: str, reason: str) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """Return text without secrets that UTF-8 can hold."""
+    """Return text without secrets that can be encoded as UTF-8."""
     return redact(text).encode("utf-8", "backslashreplace").decode()

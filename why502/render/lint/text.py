@@ -14,7 +14,7 @@ _COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.NOTE: "36"
 
 
 def render(report: Report, terminal: Terminal) -> str:
-    """Return a line for each finding, with what to do below it, and a sum."""
+    """Return a line for each finding, with the advice below it, and a total."""
     return "\n".join(_lines(report, terminal)) + "\n"
 
 
