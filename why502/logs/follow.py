@@ -414,8 +414,7 @@ class Follower:
 
     def _move(self, file: _File, offset: int, marker: str | None = None) -> None:
         place = file.place
-        if not file.is_compressed and len(file.begin) < HEAD_BYTES:
-            file.begin = os.pread(file.stream.fileno(), HEAD_BYTES, 0)
+        file.begin = _begin_of(file)
         head = Head(len(file.begin), hashed(file.begin)) if file.begin else None
         file.place = _moved(place, offset, _marker(file.stream, offset) if marker is None else marker, head)
 
