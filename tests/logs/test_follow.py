@@ -60,11 +60,11 @@ class Watcher:
         checkpoint = msgspec.json.decode(self.stored, type=Checkpoint) if self.stored else None
         return Follower(str(self.path), checkpoint, clock=self.clock)
 
-    def look(self) -> Step:
-        """Read what came, and go on in time so that replaced files are left."""
+    def look(self, later_s: float = 10.0) -> Step:
+        """Read what came, and go on in time: after ten seconds replaced files are left."""
         step = self.follower.step()
         self.total += counted(step)
-        self.clock.now += 10
+        self.clock.now += later_s
         return step
 
     def store(self) -> None:
@@ -390,9 +390,9 @@ class Followed(RuleBasedStateMachine):
         write(self.path, self.half)
         self.half = ""
 
-    @rule()
-    def look(self) -> None:
-        self.watcher.look()
+    @rule(later_s=st.sampled_from([0.25, 10.0]))
+    def look(self, later_s: float) -> None:
+        self.watcher.look(later_s)
 
     @rule()
     def store(self) -> None:

@@ -197,21 +197,13 @@ class Follower:
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Find the files of a checkpoint again: by their numbers, else by their content."""
         names = list(dict.fromkeys([self.path, *(place.name for place in checkpoint.files), *reversed(self._siblings())]))
+        heads = [*checkpoint.known, *(place.head for place in checkpoint.files if place.head)]
         for place in checkpoint.files:
-            name = self._found(place, names)
+            name = _found(place, names, self.path, heads)
             with contextlib.suppress(OSError, HostError):
                 if name:
                     file = self._add(name, len(self._files))
                     file.place = _moved(file.place, place.offset, place.marker, place.head)
-
-    def _found(self, place: Place, names: list[str]) -> str:
-        """Return the name of a file that was open; "" where it is gone. Another file may have got its number since."""
-        for name in filter(lambda name: _is_at(name, place), names):
-            if name == self.path or (place.head and _begins_with(name, place.head)):
-                return name
-            if place.head is None and not any(_begins_with(name, head) for head in self._known):
-                return name
-        return next(filter(lambda name: _holds(name, place), names), "")
 
     # what happened to the files
 
@@ -414,8 +406,7 @@ class Follower:
 
     def _move(self, file: _File, offset: int, marker: str | None = None) -> None:
         place = file.place
-        if not file.is_compressed and len(file.begin) < HEAD_BYTES:
-            file.begin = os.pread(file.stream.fileno(), HEAD_BYTES, 0)
+        file.begin = _begin_of(file)
         head = Head(len(file.begin), hashed(file.begin)) if file.begin else None
         file.place = _moved(place, offset, _marker(file.stream, offset) if marker is None else marker, head)
 
@@ -544,6 +535,16 @@ def _size(name: str) -> int:
             return 1 << 62 if window.is_compressed(stream) else os.fstat(stream.fileno()).st_size
     except OSError:
         return 0
+
+
+def _found(place: Place, names: list[str], path: str, heads: list[Head]) -> str:
+    """Return the name of a file that was open; "" where it is gone. Another file may have got its number since."""
+    for name in filter(lambda name: _is_at(name, place), names):
+        if name == path or (place.head and _begins_with(name, place.head)):
+            return name
+        if place.head is None and not any(_begins_with(name, head) for head in heads):
+            return name
+    return next(filter(lambda name: _holds(name, place), names), "")
 
 
 def _is_at(name: str, place: Place) -> bool:

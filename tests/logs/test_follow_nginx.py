@@ -1,0 +1,94 @@
+"""A real nginx writes, a real logrotate rotates, and each request is counted once, also by a follower that is stopped in between."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from logging_nginx import Nginx, needs_nginx, nginx, wait
+
+from why502.logs.follow import Checkpoint, Follower
+
+LOGROTATE = shutil.which("logrotate") or "/usr/sbin/logrotate"
+pytestmark = [pytest.mark.real, needs_nginx]
+COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+REOPEN = "postrotate\n kill -USR1 `cat {directory}/nginx.pid`\nendscript"
+WAYS = {
+    "create": f"create\n{REOPEN}",
+    "nocreate": f"nocreate\n{REOPEN}",
+    "compress": f"create\ncompress\n{REOPEN}",
+    "delaycompress": f"create\ncompress\ndelaycompress\n{REOPEN}",
+    "dateext": f"create\ndateext\ndateformat -%Y%m%d-%s\n{REOPEN}",
+    "copytruncate": "copytruncate",
+    "copytruncate-compress": "copytruncate\ncompress",
+}
+REQUESTS = 60
+
+
+def rotate(server: Nginx, way: str) -> None:
+    """Rotate the log now."""
+    config, state = server.directory / "logrotate.conf", server.directory / "logrotate.state"
+    how = WAYS[way].format(directory=server.directory)
+    config.write_text(f"{server.directory}/access.log {{\nsu root root\nrotate 50\nmissingok\n{how}\n}}\n")
+    config.chmod(0o644)
+    wait(lambda: not any(server.directory.glob(f"access.log-*-{int(time.time())}*")))  # logrotate refuses a name that exists
+    subprocess.run([LOGROTATE, "-f", "-s", str(state), str(config)], check=True, capture_output=True)
+
+
+def inode(path: Path) -> int:
+    return path.stat().st_ino if path.exists() else 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_request_is_counted_once(tmp_path: Path, way: str) -> None:
+    total: Counter[str] = Counter()
+    asked = 0
+    block = "server { listen PORT; location / { return 503; } }"
+    with nginx(tmp_path, block, format=COMBINED) as server:
+        path = tmp_path / "access.log"
+        follower, stored, kept = Follower(str(path)), b"", Counter[str]()
+
+        def ask(count: int) -> None:
+            nonlocal asked
+            for _ in range(count):
+                assert server.get(f"/r{asked}x") == 503
+                asked += 1
+
+        def look() -> None:
+            total.update({name.removeprefix("GET /"): count for name, count in follower.step().added.routes.total.items()})
+
+        try:
+            for turn in range(4):
+                ask(REQUESTS // 2)
+                look()
+                stored, kept = msgspec.json.encode(follower.checkpoint()), Counter(total)
+                busy = threading.Thread(target=ask, args=(REQUESTS,))
+                if "copytruncate" not in way:  # what is written between the copy and the truncation is in neither file
+                    busy.start()
+                before = inode(path)
+                rotate(server, way)
+                if "copytruncate" in way:
+                    busy.start()
+                look()
+                busy.join()
+                wait(lambda before=before: "copytruncate" in way or inode(path) not in (0, before))
+                if turn % 2:  # killed: what was not stored is forgotten
+                    follower.close()
+                    total = Counter(kept)
+                    follower = Follower(str(path), msgspec.json.decode(stored, type=Checkpoint))
+                look()
+            wanted = {f"r{number}x": 1 for number in range(asked)}
+            for _ in range(200):
+                look()
+                if sum(total.values()) >= asked:
+                    break
+            assert total == wanted
+            assert follower.checkpoint().lost_bytes == 0
+        finally:
+            follower.close()
