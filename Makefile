@@ -1,7 +1,8 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
-# make test                everything: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
+# make test                everything, and more examples of what `make check` tries: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make attack              what a hostile user, bundle or file could have root do
+# make kill                kills each mutating call of fix and mitigate, or takes its power: half an hour
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
@@ -9,8 +10,10 @@
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
+# The tests start the program hundreds of times: without bytecode each of them compiles it again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check attack accuracy lab-vm stacks docs format lock clean
+.PHONY: demo test check attack kill accuracy lab-vm stacks docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -30,6 +33,12 @@ test: check
 
 attack:
 	$(PYTHON) -m pytest tests/attack
+
+kill:
+	@scripts/setup --tests
+	rm -f build/kill.jsonl; mkdir -p build
+	WHY502_KILL_EVERY=1 WHY502_KILL_RESULTS=$(CURDIR)/build/kill.jsonl $(PYTHON) -m pytest -n $(WORKERS) tests/fix/test_kill.py
+	scripts/kill-report build/kill.jsonl
 
 accuracy:
 	@scripts/setup --tests

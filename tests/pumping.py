@@ -49,7 +49,10 @@ def modules() -> list[str]:
 
 
 def compiled_at_import() -> list[Expression]:
-    """Return what is compiled while the modules are imported, or would be at its first use. Only a fresh interpreter sees all of it."""
+    """Return what is compiled while the modules are imported, or would be at its first use.
+
+    Only a fresh interpreter sees all of it.
+    """
     seen: dict[tuple[str | bytes, int], set[str]] = defaultdict(set)
     original = re.compile
 

@@ -76,7 +76,7 @@ def test_a_log_format_may_be_given(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.log", "502|20/Nov/2026:10:00:00 +0000|10.0.0.9|GET /x HTTP/1.1\n" * 5)
     found = json.loads(ask("logs", path, "--log-format", "$status|$time_local|$remote_addr|$request", "--format", "json").out)
     assert (found["requests"], found["failures"], found["by_status"]) == (5, 5, {"502": 5})
-    assert found["files"][0]["said_by"] == "--log-format"
+    assert found["files"][0]["format_source"] == "--log-format"
 
 
 def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> 
     config = write(tmp_path / "nginx.conf", CONFIG.format(directory=tmp_path))
     answer = ask("logs", path, "--config", config, "--format", "json")
     found = json.loads(answer.out)
-    assert found["files"][0]["said_by"] == f"own of {config}"
+    assert found["files"][0]["format_source"] == f"own of {config}"
     targets = {row["target"]: row for row in found["targets"]}
     assert targets["10.0.0.2:80"]["bad"] is True
     assert {row["group"] for row in targets.values()} == {"app"}

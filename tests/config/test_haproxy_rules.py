@@ -26,6 +26,12 @@ frontend www
 frontend shut
     http-request deny deny_status 503 if {{ path_beg /admin }}
     http-request deny deny_status 503 if {{ src_conn_rate gt 9 }}
+frontend picky
+    acl is_blocked src -f /etc/haproxy/blocked.lst
+    http-request deny deny_status 503 if is_blocked
+    http-request deny deny_status 503 if {{ req.hdr(user-agent) -m sub bot }}
+    http-request deny deny_status 502 unless {{ src 10.0.0.0/8 }}
+    http-request deny deny_status 504 if !{{ src 10.0.0.0/8 }}
 listen alone
     bind :81
     server one 127.0.0.1:9003
@@ -71,6 +77,14 @@ def test_a_request_without_a_server_has_its_reason(tmp_path: Path, line: str, sy
     file = tmp_path / "hosts.map"
     file.write_text("shop.example shop\nold.example odl\n")
     assert _tally(line, _proxy(file)).symptom is symptom
+
+
+@pytest.mark.parametrize(("status", "is_named"), [(503, True), (502, False), (504, False)])
+def test_a_rule_that_picks_clients_out_is_named(tmp_path: Path, status: int, is_named: bool) -> None:
+    line = f'picky picky/<NOSRV> 0/-1/-1/-1/0 {status} 217 - - PR-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"'
+    found = _tally(line, _proxy(tmp_path / "none.map"))
+    assert (found.symptom, found.is_failure) == (Symptom.OWN_STATUS, True)
+    assert (found.named == "denied-by-rule" and "blocked.lst" in found.detail) is is_named
 
 
 def test_the_place_of_the_lost_name_is_told(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Run under a systemd of its own: a lever ends by a persistent timer, also one whose time passed while the machine was off."""
+"""Run under a systemd of its own: a mitigation ends by a persistent timer, also one whose time passed while the machine was off."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ def until(condition: Callable[[], object], message: str) -> None:
 
 
 def main() -> None:
+    # The services of the timers get what our own process has: the code that is tested.
+    subprocess.run(["systemctl", "set-environment", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}"], check=True)
     with shop() as here:
         text = here.site.read_bytes()
         for is_off in (False, True):

@@ -1,4 +1,6 @@
-"""An interrupted change: what runs is as the files say once it is ended, every command tells of it, and no other change begins."""
+"""An interrupted change: what runs is as the files say once it is ended, every command tells of it,
+and no other change begins.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class Killed(BaseException):
 
 
 def interrupted(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, *, lever: str = "", reverts_at: datetime | None = None
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, *, mitigation: str = "", reverts_at: datetime | None = None
 ) -> Entry:
     """Have the shop's repair end at a checkpoint without any rolling back; return its entry."""
 
@@ -41,7 +43,7 @@ def interrupted(
         if name == at:
             raise Killed
 
-    plan = msgspec.structs.replace(shop.plan(), lever=lever)
+    plan = msgspec.structs.replace(shop.plan(), mitigation=mitigation)
     with monkeypatch.context() as patched, suppress(Killed):
         patched.setattr("why502.fix.transaction._revert_now", lambda *_: None)
         transaction.apply(plan, shop.state, NOW, (), lambda _: HELPS, Progress(at=end), reverts_at=reverts_at)
@@ -97,7 +99,7 @@ def test_a_way_back_that_is_interrupted_is_finished(shop: Shop, monkeypatch: pyt
 def test_every_command_tells_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     monkeypatch.setattr(schedule, "begin", lambda entry, where: "nobody")
     soon = datetime.now(UTC) + timedelta(hours=1)
-    entry = interrupted(shop, monkeypatch, at, lever="answer /", reverts_at=soon)
+    entry = interrupted(shop, monkeypatch, at, mitigation="answer /", reverts_at=soon)
     monkeypatch.setattr(journal, "usual_directory", lambda: shop.state)
     told = f"why502: an earlier mitigation ({entry.id}: name the right one) was interrupted; finish it with"
     assert told in ask("diagnose", "--config", str(shop.config)).err
@@ -116,7 +118,7 @@ def test_every_command_tells_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, 
 def test_its_time_ends_it_all_the_same(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     monkeypatch.setattr(schedule, "begin", lambda entry, where: "nobody")
     now = datetime.now(UTC)
-    interrupted(shop, monkeypatch, at, lever="answer /", reverts_at=now + timedelta(minutes=1))
+    interrupted(shop, monkeypatch, at, mitigation="answer /", reverts_at=now + timedelta(minutes=1))
     assert ask("mitigate", "expire", "--state", str(shop.state), now=lambda: now + timedelta(minutes=2)).status == 0
     assert (shop.site.read_bytes(), shop.status()) == (shop.old, 502)
 
@@ -193,7 +195,7 @@ def test_two_journals_exclude_each_other(shop: Shop, tmp_path: Path, locks: Path
     with proxy_lock.hold(str(shop.config), shop.state):
         refused = ask(*argv)
     assert (refused.status, f"another why502 is changing the proxy with {shop.config}" in refused.err) == (2, True)
-    assert not list(locks.iterdir())
+    assert not locks.exists()
     assert ask(*argv).status == 0
 
 
@@ -208,13 +210,13 @@ def test_another_journal_with_an_interrupted_change_is_known(
     assert (refused.status, f"its journal is in {shop.state}" in refused.err) == (2, True)
     assert f"`why502 fix --undo`, with {shop.state} for --state" in ask("mitigate", "list", "--state", elsewhere).err
     assert ask("fix", "--undo", "--state", str(shop.state)).status == 0
-    assert not list(locks.iterdir())
+    assert not locks.exists()
 
 
 def test_a_lock_whose_file_was_removed_is_taken_anew(shop: Shop, locks: Path) -> None:
     with proxy_lock.hold(str(shop.config), shop.state):
         pass
-    assert not list(locks.iterdir())
+    assert not locks.exists()
     with proxy_lock.hold(str(shop.config), shop.state), pytest.raises(Why502Error), proxy_lock.hold(str(shop.config), shop.state):
         pass
 

@@ -30,7 +30,8 @@ HOPEFUL = frozenset(
     """
     backend-hung-stopped backend-not-running-unit backend-not-running-supervisord backend-startup-failure-environment-file
     backend-crashed-unit backend-crashed-unit-exit backend-crash-loop-limit backend-oom-killed-unit backend-hung-unit
-    deploy-termination-race-killed proxy-config-invalid-directive proxy-config-invalid-buffers
+    deploy-termination-race-killed worker-timeout-php-fpm worker-timeout-php-fpm-tcp port-conflict port-conflict-answered
+    port-conflict-gunicorn port-conflict-tries-on proxy-config-invalid-directive proxy-config-invalid-buffers
     tls-verify-failed-name tls-verify-failed-issuer-known tls-verify-failed-default-name dns-resolver-failure-own proxy-loop-application
     """.split()
 )

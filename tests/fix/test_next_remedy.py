@@ -51,14 +51,14 @@ def test_one_that_cannot_be_done_is_passed_over(shop: Shop) -> None:
     answer = json.loads(told.out)
     assert (told.status, answer["outcome"], answer["message"]) == (0, "kept", "name the right one")
     assert answer["tried"] == [{"cause": "wrong-port", "message": "start what is not there", "outcome": "failed"}]
-    assert "/nonexistent: no such file or directory; everything was rolled back" in told.err
+    assert "/nonexistent: no such program" in told.err
 
 
 def test_none_helps(shop: Shop) -> None:
     told = Told(shop, useless(shop), useless(shop))
     assert (told.status, shop.site.read_bytes()) == (1, shop.old)
     assert told.out.count("Everything is restored") == 2
-    with pytest.raises(Why502Error, match="/nonexistent: no such file or directory"):
+    with pytest.raises(Why502Error, match="/nonexistent: no such program"):
         Told(shop, useless(shop), impossible(shop))
     assert shop.site.read_bytes() == shop.old
 

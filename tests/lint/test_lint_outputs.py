@@ -169,3 +169,22 @@ def test_junit_of_nothing(tmp_path: Path) -> None:
     path.write_text("server { listen 80; }\n")
     suites = ET.fromstring(ask("lint", str(path), "--format", "junit").out.encode())
     assert (suites.get("tests"), suites.get("failures")) == ("1", "0")
+
+
+def test_sarif_counts_columns_in_characters(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    path.write_text('server { listen 80; location / { add_header A "ü€𝄞"; proxy_pass http://0.0.0.0:1; } }\n')
+    run = sarif(str(path))["runs"][0]
+    (result,) = [result for result in run["results"] if result["ruleId"] == "W502-028"]
+    assert run["columnKind"] == "unicodeCodePoints"
+    column = result["locations"][0]["physicalLocation"]["region"]["startColumn"]
+    assert path.read_text()[column - 1 :].startswith("proxy_pass")
+
+
+def test_sarif_from_the_root_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.conf"
+    path.write_text("server { listen 80; location / { proxy_pass http://0.0.0.0:1; } }\n")
+    monkeypatch.chdir("/")
+    run = sarif(str(path).removeprefix("/"))["runs"][0]
+    assert {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]} == {path.as_uri()}
+    assert "originalUriBaseIds" not in run and ask("lint", str(path)).out.startswith(f"{path}:1:")

@@ -60,12 +60,14 @@ def pull(
 
 
 def _end(text: str, now: datetime) -> datetime:
-    from why502.cli.window import moment
+    from why502.cli.window import span
 
-    span = (now - moment(text, now, "--for")).total_seconds() if not text.strip().startswith("20") or len(text) < 8 else 0
-    if not 1 <= span <= LONGEST_S:
-        raise Why502Error(f"--for {text!r} is not a duration from one second to seven days", "Write it like 90s, 30m or 2h.")
-    return now + (now - moment(text, now, "--for"))
+    length = span(text)
+    if length is None or not 1 <= length.total_seconds() <= LONGEST_S:
+        raise Why502Error(
+            f"--for {text!r} is not a duration from one second to seven days", "Write it like 90s, 30m, 1h30m or 20 minutes."
+        )
+    return now + length
 
 
 def listed(env: Env, state: str | None, *, is_json: bool) -> int:
@@ -81,7 +83,7 @@ def listed(env: Env, state: str | None, *, is_json: bool) -> int:
         rows = [
             {
                 "id": entry.id,
-                "lever": entry.lever,
+                "mitigation": entry.mitigation,
                 "message": entry.message,
                 "files": [change.file for change in entry.changes],
                 "since": entry.began_at,

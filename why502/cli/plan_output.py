@@ -133,7 +133,7 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
         env.write(_json(plan, entry, entry.phase, tried=tried))
     elif entry.phase == "kept":
         until = f" It will be reverted automatically at {entry.reverts_at:%Y-%m-%d %H:%M:%S}Z." if entry.reverts_at else ""
-        command = f"why502 mitigate undo {entry.id}" if entry.lever else "why502 fix --undo"
+        command = f"why502 mitigate undo {entry.id}" if entry.mitigation else "why502 fix --undo"
         if entry.failing:
             rest = safe("; ".join(entry.failing[:SHOWN]))
             more = f" (and {len(entry.failing) - SHOWN} more)" if len(entry.failing) > SHOWN else ""
@@ -142,7 +142,7 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
                 f"Undo it with: {command}\n"
             )
             return
-        is_proved = bool(entry.lever) or any(asked.is_failed for asked in entry.before)
+        is_proved = bool(entry.mitigation) or any(asked.is_failed for asked in entry.before)
         done = "Done" if is_proved else "Applied, but no request failed before, so only live traffic will show whether it helps"
         env.write(f"{done} ({entry.id}).{until} Undo it with: {command}\n")
     elif entry.left:
@@ -162,7 +162,7 @@ def _text(plan: Plan) -> str:
     from why502.redaction import in_place
     from why502.render.words import diff_lines, safe
 
-    lines = [safe(plan.message)] if plan.lever else [safe(plan.message), "", f"Plan: {safe(plan.remedy)}"]
+    lines = [safe(plan.message)] if plan.mitigation else [safe(plan.message), "", f"Plan: {safe(plan.remedy)}"]
     for edit in plan.edits:
         shown = diff_lines(edit) or [f"{safe(edit.file)}:{edit.line} (not in the bundle): {safe(in_place(edit.after))}"]
         lines += ["", *(f"  {line}" for line in shown), f"  risk: {risk(edit)}"]
@@ -193,7 +193,7 @@ def _json(
     fields = {
         "schema": SCHEMA,
         "cause": (about.cause or None) if about else None,
-        "lever": (about.lever or None) if about else None,
+        "mitigation": (about.mitigation or None) if about else None,
         "message": plan.remedy if plan else entry.message if entry else "nothing to fix",
         "steps": steps,
         "files": [change.file for change in entry.changes] if entry else [edit.file for edit in edits],

@@ -8,7 +8,11 @@ from datetime import UTC, datetime, timedelta
 from why502.model.errors import Why502Error
 from why502.model.times import of_iso
 
-_SPAN = re.compile(r"(\d{1,30}(?:\.\d{1,30})?)\s*(s|sec|secs|m|min|mins|h|hour|hours|d|day|days|w|week|weeks)", re.I | re.ASCII)
+_PART = (
+    r"(\d{1,30}(?:\.\d{1,30})?)[ \t]*"
+    r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
+)
+_NEXT = re.compile(rf"[ \t]*{_PART}(?![a-z])", re.I | re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=365 * 100)
 
@@ -20,11 +24,20 @@ def moment(text: str, now: datetime, option: str) -> datetime:
     """
     if text.strip().lower() == "now":
         return now
-    if match := _SPAN.fullmatch(text.strip()):
-        span = timedelta(seconds=min(float(match[1]) * _UNIT_S[match[2][0].lower()], _LONGEST.total_seconds()))
-        return now - span
+    if (back := span(text)) is not None:
+        return now - back
     if (at := of_iso(text.strip())) is None:
         raise Why502Error(
             f"{option} {text!r} is neither a duration nor a time", "Write it like 15m, 2h, 3d, or 2026-11-21T08:30."
         )
     return at.astimezone(UTC)
+
+
+def span(text: str) -> timedelta | None:
+    """Return the duration that a text means: `90s`, `1h30m`, `20 minutes`, at most 100 years; None where it is none."""
+    text = text.strip()
+    seconds, place = 0.0, 0
+    while match := _NEXT.match(text, place):
+        seconds += float(match[1]) * _UNIT_S[match[2][0].lower()]
+        place = match.end()
+    return timedelta(seconds=min(seconds, _LONGEST.total_seconds())) if place and place == len(text) else None

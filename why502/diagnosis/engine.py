@@ -261,9 +261,10 @@ def sure(weight: float) -> float:
 
 def _finding(weighed: _Weighed) -> Finding:
     cause, case, confidence = weighed.cause, weighed.case, weighed.confidence
-    own = {symptom for id_ in (cause.id, *weighed.heirs) for symptom in CAUSES[id_].symptoms}
+    names = {cause.id, *weighed.heirs}
+    own = {symptom for name in names for symptom in CAUSES[name].symptoms}
     told = [tally for tally in case.tallies if tally.proxy is not None and tally.symptom not in NOTICES]
-    tallies = [tally for tally in told if tally.symptom in own]
+    tallies = [tally for tally in told if tally.symptom in own or tally.named in names]
     is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
     is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
     if not tallies and (case.target is not None or _group(case, list(case.failures))):

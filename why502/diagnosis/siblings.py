@@ -64,9 +64,5 @@ def _joined(remedy: Remedy, other: Remedy) -> Remedy:
 def _clash(remedy: Remedy, other: Remedy) -> bool:
     """Return whether two remedies change the same bytes, or the same place, in different ways."""
     edits = [step for step in remedy.steps if isinstance(step, Edit)]
-    return any(
-        one.file == two.file and one.start <= two.end and two.start <= one.end and one != two
-        for one in edits
-        for two in other.steps
-        if isinstance(two, Edit)
-    )
+    others = [step for step in other.steps if isinstance(step, Edit)]
+    return any(one.meets(two) and one != two for one in edits for two in others)

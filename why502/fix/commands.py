@@ -179,10 +179,13 @@ def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
 
 
 def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
-    """Raise Why502Error where a service that is to be started has been dying again and again: that would only go on.
+    """Raise Why502Error where a command's program is not there: half of a plan may do harm. And where a service that is to be
+    started has been dying again and again: that would only go on.
 
     It may where the same fix has systemd forget that first: then it is known to serve for some time.
     """
+    if shutil.which(run.argv[0], path=f"{_PATH}:{os.environ.get('PATH', '')}") is None and run.argv[0] != "kill":
+        raise Why502Error(f"{run.argv[0]}: no such program", "Nothing was changed. Install it, or name its directory in PATH.")
     if run.argv[:2] not in (("systemctl", "start"), ("systemctl", "restart")) or len(run.argv) < 3:
         return
     unit = run.argv[-1]

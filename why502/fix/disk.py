@@ -5,15 +5,19 @@ or the complete new content.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 from why502.host import output
 from why502.model.errors import Why502Error
 
 SUFFIX = ".why502"
+_GET_FLAGS = 0x80086601
+_ATTRIBUTES = {0x10: "immutable (chattr +i)", 0x20: "append-only (chattr +a)"}
 ABSENT = ""  # the digest of a file that is not there
 
 
@@ -55,12 +59,56 @@ def may_change(path: str) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise Why502Error(f"{path} is not a regular file", "Nothing was changed.")
     directory = os.path.dirname(path) or "."
+    for protected in (path, directory):
+        if words := _attribute(protected):
+            raise Why502Error(
+                f"{protected} is {words}", "Nothing was changed. Take the attribute away first, or make the change at its source."
+            )
+    if _is_bound(path):
+        raise Why502Error(
+            f"{path} is mounted there alone, and cannot be replaced in one step",
+            "Nothing was changed. Change the file that is mounted there.",
+        )
     may_write = os.access(path, os.W_OK) and os.access(directory, os.W_OK)
     if not may_write and os.geteuid() != 0 and found.st_mode & 0o222 and not is_read_only:
         raise Why502Error(f"this user has no permission to change {path}", "Nothing was changed. Run it as root.")
     if is_read_only or not found.st_mode & 0o222 or not may_write:
         what = "lies on a read-only file system" if is_read_only else "is read-only"
         raise Why502Error(f"{path} {what}", "Nothing was changed. Make it writable, or make the change at its source.")
+
+
+def _attribute(path: str) -> str:
+    """Return what forbids changes of a file or directory even to root, in words (FS_IOC_GETFLAGS, ioctl_iflags(2)); "" where
+    nothing does.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        flags = int.from_bytes(fcntl.ioctl(handle, _GET_FLAGS, bytes(8))[:4], sys.byteorder)
+    except OSError:  # a file system without attributes
+        return ""
+    finally:
+        os.close(handle)
+    return next((words for flag, words in _ATTRIBUTES.items() if flags & flag), "")
+
+
+def _is_bound(path: str) -> bool:
+    """Return whether a file is a mount point of its own (proc_pid_mountinfo(5), field 5)."""
+    name = path.encode().replace(b"\\", b"\\134").replace(b" ", b"\\040").replace(b"\t", b"\\011").replace(b"\n", b"\\012")
+    try:
+        return any(line.split(b" ", 5)[4] == name for line in Path("/proc/self/mountinfo").read_bytes().splitlines())
+    except (OSError, IndexError):
+        return False
+
+
+def names_of(path: str) -> int:
+    """Return how many names (hard links) a file has; 1 where it cannot be looked at."""
+    try:
+        return os.stat(path).st_nlink
+    except OSError:
+        return 1
 
 
 def temporary(path: str) -> str:

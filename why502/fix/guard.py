@@ -8,6 +8,7 @@ than the machine's owners, and an undo may come days later.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import stat
@@ -25,6 +26,7 @@ from why502.model.snapshot import Proxy
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PERMISSIONS = ("chown", "chgrp", "chmod", "setfacl")  # commands that are given an open descriptor of what they change
 _LABELS = ("semanage", "restorecon", "setsebool")  # they name patterns of paths, and set what the policy says
+_END_S = 10.0
 _STARTED_S = 1.0  # the clock of /proc/PID/stat has ticks, and the moment of boot is rounded
 _HINT = "Nothing was changed. Make root the owner of it and its directories, or run this as their owner."
 
@@ -137,7 +139,8 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def send(argv: tuple[str, ...], since: datetime | None) -> None:
     """Carry out `kill -SIGNAL PID` on the process that was meant: the one that had this number at `since`. Raises Why502Error.
 
-    A signal that a proxy or a pool obeys is sent to a trusted user's trusted program only; CONT and STOP, which no program obeys,
+    After SIGTERM it waits until the process has ended. A signal that a proxy or a pool obeys is sent to a trusted user's
+    trusted program only; CONT and STOP, which no program obeys,
     also to a backend of another user.
     """
     number, pid = getattr(signal.Signals, f"SIG{argv[1].removeprefix('-')}"), int(argv[2])
@@ -153,6 +156,8 @@ def send(argv: tuple[str, ...], since: datetime | None) -> None:
         else:
             with trust.process(pid) as checked:
                 signal.pidfd_send_signal(checked, number)
+            if number == signal.SIGTERM and not select.select([handle], [], [], _END_S)[0]:
+                raise Why502Error(f"process {pid} has not ended {_END_S:g} s after SIGTERM", "See what it waits for.")
     except HostError as error:
         raise Why502Error(error.reason, error.hint or "No signal was sent to it.") from error
     except OSError as error:

@@ -49,20 +49,21 @@ class Change(Value, frozen=True, kw_only=True):
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One fix, or with a `lever` one mitigation. The file contents are next to the journal as ID.N.before and ID.N.after."""
+    """One fix, or with a `mitigation` one mitigation. The file contents are next to the journal as ID.N.before and ID.N.after."""
 
     id: str
     began_at: datetime
     cause: str
     message: str
     phase: Phase
-    lever: str = ""
+    mitigation: str = ""
     changes: tuple[Change, ...] = ()
     runs: tuple[Run, ...] = ()
     ran: int = 0  # how many of them were begun
     test: tuple[str, ...] = ()  # the proxy's own test of its configuration
     master: Master = Master()
     config: str = ""  # its main configuration file
+    was_refused: bool = False  # the proxy refused the old files, too: nothing can load them once they are restored
     unit: str = ""  # the unit of its service manager
     before: tuple[Asked, ...] = ()  # how the requests went that show whether it helps
     seen: tuple[str, ...] = ()  # the failures that are to be repaired, as error_log.news() names them
@@ -84,7 +85,7 @@ class Entry(Value, frozen=True, kw_only=True):
     @property
     def kind(self) -> str:
         """Return what it is called: "fix" or "mitigation"."""
-        return "mitigation" if self.lever else "fix"
+        return "mitigation" if self.mitigation else "fix"
 
 
 def usual_directory() -> Path:

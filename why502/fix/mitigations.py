@@ -1,10 +1,11 @@
 """Mitigations: from a snapshot to a plan that relieves an outage at once and can be reverted. Pure.
 
-Each raises Why502Error where the configuration does not hold what the lever needs.
+Each raises Why502Error where the configuration does not hold what the mitigation needs.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 
@@ -12,6 +13,7 @@ import msgspec
 
 from why502.config import edit
 from why502.config.tree import Node, Tree, content, node_at, nodes
+from why502.diagnosis.index import addresses
 from why502.fix.plan import Plan, warnings
 from why502.gateways.nginx.config import parse
 from why502.model.config import Peer, Position, Route, Upstream
@@ -24,7 +26,9 @@ from why502.remedies.changes import family, reload
 ANSWER_BYTES = 3000  # a word of nginx's configuration holds less than 4096 (NGX_CONF_BUFFER, src/core/ngx_conf_file.c)
 NO_BACKUP = ("ip_hash", "hash", "random", "ip-hash")  # balancing methods that refuse `backup` (ngx_http_upstream_module)
 STALE = "error timeout updating http_500 http_502 http_503 http_504"
+FORCED = " --force"
 SHOWN = 6
+NO_BODY = (204, 205, 304, 444, 499)  # statuses without a body, or nginx's own for no answer at all
 _PLAIN = re.compile(r"[\w.:/\[\]-]{1,200}", re.ASCII)
 
 Member = tuple[Proxy, Upstream, Peer]
@@ -33,18 +37,39 @@ Member = tuple[Proxy, Upstream, Peer]
 def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
     """Mark a server `down` in each group that contains it: it gets no more requests and keeps its place."""
     members = _members(snapshot, text)
+    gone = frozenset().union(*(_servers(peer, snapshot) for *_, peer in members))
+    members += [member for member in _every(snapshot) if member not in members and _servers(member[2], snapshot) <= gone]
     up = [member for member in members if not member[2].is_down]
     if not up:
         raise Why502Error(f"{text} is already marked down", "`why502 mitigate list` shows the active mitigations.")
+    if len({proxy.config for proxy, *_ in up}) > 1:
+        raise Why502Error(f"{text} is a server of several proxies", "Name one of them with --config.")
     for _, group, peer in up:
-        if not is_forced and not any(other.at != peer.at and not other.is_down for other in group.peers):
+        if not is_forced and not any(not other.is_down and _servers(other, snapshot) - gone for other in group.peers):
             raise Why502Error(
                 f"{peer.name} is the last server of group {group.name}: without it, every request to the group fails with 502",
                 "Bring another one in first (why502 mitigate standby), serve an answer (why502 mitigate answer), or use --force.",
             )
     changes = tuple(edit.add_argument(_tree(proxy, peer.at), _place(peer.at), "down") for proxy, _, peer in up)
-    groups = ", ".join(sorted({group.name for _, group, _ in up}))
-    return _plan(f"down {text}", f"take {text} out of {groups}: it gets no new requests", up[0][0], changes)
+    names = {group.name for _, group, _ in up}
+    plan = _plan(f"down {text}", f"take {text} out of {', '.join(sorted(names))}: it gets no new requests", up[0][0], changes)
+    if not is_forced:
+        return plan
+    places = tuple(route.at for route in up[0][0].routes if route.upstream in names and route.at)
+    return msgspec.structs.replace(plan, mitigation=f"{plan.mitigation}{FORCED}", places=places)
+
+
+def may_fail(lever: str) -> bool:
+    """Return whether the routes of a mitigation may fail once it is active: since they answer themselves, or the user said so."""
+    return lever.startswith("answer ") or lever.endswith(FORCED)
+
+
+def _servers(peer: Peer, snapshot: Snapshot) -> frozenset[tuple[str, int] | Target | str]:
+    """Return what a member leads to, the same for every name of it: 127.0.0.1, [::1] and localhost are one machine."""
+    found = addresses(peer, snapshot) or ((peer.target,) if peer.target else ())
+    return frozenset(
+        ("loopback", target.port) if target.is_loopback and not target.is_unix else target for target in found
+    ) or frozenset({peer.name})
 
 
 def standby(snapshot: Snapshot, text: str, *, group: str = "", is_backup: bool = False) -> Plan:
@@ -111,6 +136,8 @@ def timeout(snapshot: Snapshot, text: str, seconds: float) -> Plan:
 
 def answer(snapshot: Snapshot, text: str, body: str, kind: str, status: int) -> Plan:
     """Serve a fixed response for a route instead of its backend. `kind`: json or html."""
+    if 300 <= status < 400 or status in NO_BODY:
+        raise Why502Error(f"an answer of status {status} has no body", "Give another --status, such as 503 or 200.")
     proxy, route = route_of(snapshot, text)
     tree, at = _tree(proxy, route.location_at), _place(route.location_at)
     block = node_at(tree, at)
@@ -119,9 +146,12 @@ def answer(snapshot: Snapshot, text: str, body: str, kind: str, status: int) -> 
     line = f" return {status} {_quoted(body, kind)};"
     media = "application/json" if kind == "json" else "text/html"
     own = next((child for child in block.children if child.name == "default_type"), None)
-    if not any(child.name == "types" for child in block.children):
-        line += " types { }"  # else the type follows the extension of the request's path
+    types = next((child for child in block.children if child.name == "types"), None)
     changes = [] if own is None else [edit.replace_directive(tree, own.words[0].at, f"default_type {media};")]
+    if types is None:  # else the type follows the extension of the request's path
+        line += " types { }"
+    elif types.children:
+        changes.append(edit.replace(tree, types.start, types.end, "types { }"))
     line += "" if own else f" default_type {media};"
     start = block.head[-1].end
     return _plan(
@@ -243,14 +273,14 @@ def _group(snapshot: Snapshot, name: str) -> tuple[Proxy, Upstream]:
     raise Why502Error(message, f"Name one with --group: {names}.")
 
 
-def _plan(lever: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
+def _plan(mitigation: str, message: str, proxy: Proxy, changes: tuple[Edit, ...], route: Route | None = None) -> Plan:
     if not proxy.is_running:
         raise Why502Error(
             f"{proxy.kind} with {proxy.config} is not running",
             "Start it first; `why502 diagnose` names what keeps it from running.",
         )
     return Plan(
-        cause="", message=f"Mitigation: {message}.", remedy=message, lever=lever, edits=_together(proxy, changes),
+        cause="", message=f"Mitigation: {message}.", remedy=message, mitigation=mitigation, edits=_together(proxy, changes),
         runs=reload(proxy), proxy=proxy, at=route.at if route else None, warnings=warnings(changes, proxy),
     )  # fmt: skip
 
@@ -305,9 +335,11 @@ def _quoted(body: str, kind: str) -> str:
     """Return a text as a word of nginx's configuration that means itself. Raises Why502Error where it cannot."""
     if kind == "json":
         try:
-            body = msgspec.json.encode(msgspec.json.decode(body)).decode()
+            body = json.dumps(msgspec.json.decode(body), separators=(",", ":"))
         except msgspec.DecodeError as error:
             raise Why502Error(f"the answer is not valid JSON: {error}", 'Write it like \'{"error": "maintenance"}\'.') from error
+    # The file may have any encoding, and clients are told none: every other character is written in ASCII.
+    body = body.encode("ascii", "xmlcharrefreplace").decode()
     # nginx has no escape for its variables' sign, but both languages have.
     body = body.replace("$", "\\u0024" if kind == "json" else "&#36;")
     quoted = "'" + body.replace("\\", "\\\\").replace("'", "\\'") + "'"

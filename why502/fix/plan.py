@@ -38,7 +38,7 @@ class Plan(Value, frozen=True, kw_only=True):
     cause: str
     message: str
     remedy: str
-    lever: str = ""
+    mitigation: str = ""
     edits: tuple[Edit, ...] = ()
     runs: tuple[Run, ...] = ()
     proxy: Proxy | None = None

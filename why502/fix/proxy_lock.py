@@ -41,7 +41,7 @@ def hold(config: str, where: Path) -> Iterator[None]:
     if not config:
         yield
         return
-    path = Path(output.directory(str(directory()))) / f"{hashlib.sha256(os.path.realpath(config).encode()).hexdigest()[:32]}.lock"
+    path = directory() / f"{hashlib.sha256(os.path.realpath(config).encode()).hexdigest()[:32]}.lock"
     handle = _locked(path, config)
     try:
         before = os.pread(handle, _LONGEST, 0).decode(errors="replace")
@@ -54,6 +54,7 @@ def hold(config: str, where: Path) -> Iterator[None]:
         if not _is_unfinished(Path(os.pread(handle, _LONGEST, 0).decode(errors="replace")), config):
             with contextlib.suppress(OSError):
                 path.unlink()
+                path.parent.rmdir()  # fails where there are other locks
         os.close(handle)
 
 
@@ -70,8 +71,11 @@ def journals() -> Iterator[Path]:
 def _locked(path: Path, config: str) -> int:
     """Return the lock file, open and locked. Raises Why502Error."""
     while True:
+        output.directory(str(path.parent))
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            continue  # the owner of the last lock removed the directory meanwhile
         except OSError as error:
             raise disk.failure(str(path), error, "Nothing was changed.") from error
         try:

@@ -38,7 +38,7 @@ def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
 def overlap(some: Iterable[Edit], others: Iterable[Edit]) -> bool:
     """Return whether two changes are of the same bytes, or at the same place."""
     taken = list(others)
-    return any(a.file == b.file and a.start <= b.end and b.start <= a.end for a in some for b in taken)
+    return any(a.meets(b) for a in some for b in taken)
 
 
 def remedies(proxies: Iterable[Proxy]) -> Iterator[Remedy]:

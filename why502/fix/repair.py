@@ -15,6 +15,7 @@ from why502.fix import error_log, guard, proxy_lock, transaction, verify
 from why502.fix.containers import instead
 from why502.fix.error_log import Mark
 from why502.fix.journal import Entry
+from why502.fix.mitigations import may_fail
 from why502.fix.plan import NothingToDo, Plan
 from why502.fix.reversal import AsBefore, Progress
 from why502.fix.transaction import Verify
@@ -105,19 +106,23 @@ def witness(host: Host) -> AsBefore:
 
 
 def verifier(host: Host) -> Verify:
-    """Return what judges a change by the requests of its entry: a fix must help, a lever must only harm no other route."""
+    """Return what judges a change by the requests of its entry: a fix must help, a mitigation must only harm no other route."""
 
     def verdict_of(entry: Entry) -> verify.Verdict:
         logs = entry.logs
         ends = time.monotonic() + transaction.patience_s(entry)
-        own = entry.lever.startswith("answer ")
+        own = may_fail(entry.mitigation)
         while True:
             after = verify.again(host, entry.before)
             verdict = (
-                verify.spared(entry.before, after, is_own_spared=not own) if entry.lever else verify.judge(entry.before, after)
+                verify.spared(entry.before, after, is_own_spared=not own)
+                if entry.mitigation
+                else verify.judge(entry.before, after)
             )
             if verdict.helps:
-                return _with_log(entry, verdict, logs)
+                verdict = _with_log(entry, verdict, logs)
+            if verdict.helps:
+                return verdict
             if time.monotonic() >= ends:
                 return verdict
             time.sleep(PAUSE_S)
@@ -141,6 +146,6 @@ def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> 
     (name, count), *_ = found.most_common(1)
     total = sum(found.values())
     since = f"{total} failures since, most often {name} ({count})" if total > 1 else f"one failure since: {name}"
-    is_unseen = not entry.lever and not any(asked.is_failed for asked in entry.before)
+    is_unseen = not entry.mitigation and not any(asked.is_failed for asked in entry.before)
     message = f"{verdict.message}; the error log shows {since}"
     return msgspec.structs.replace(verdict, message=message, helps=not (is_unseen and name in entry.seen))

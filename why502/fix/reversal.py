@@ -68,7 +68,7 @@ def revert(where: Path, entry: Entry, progress: Progress, as_before: AsBefore = 
             except Why502Error as error:
                 message = error.message
                 if is_load(run) and entry.changes:
-                    is_loaded = False
+                    is_loaded = entry.was_refused
                     message = f"the files are restored, but what runs still has the change: {message}"
                 left.append(message)
                 progress.say(message)

@@ -1,7 +1,7 @@
 """Expiry of a mitigation: a persistent systemd timer if systemd runs, otherwise a waiting process.
 
-A transient timer (systemd-run) would be gone after a reboot, and the lever would stay for ever. Where no systemd is, the waiting
-process is gone as well: then the next `why502 fix` or `why502 mitigate` takes back what is over.
+A transient timer (systemd-run) would be gone after a reboot, and the mitigation would stay for ever. Without systemd the waiting
+process is gone as well: then the next `why502 fix` or `why502 mitigate` reverts what has expired.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import msgspec
 from why502.config import edit
 from why502.config.tree import content as bytes_of
 from why502.diagnosis.causes import CAUSES
-from why502.fix import commands, disk, error_log, guard, journal, reversal, schedule, signals
+from why502.fix import commands, disk, drop_ins, error_log, guard, journal, reversal, schedule, signals
 from why502.fix.commands import Master
 from why502.fix.journal import Change, Entry, Phase
 from why502.fix.permissions import exact
@@ -22,7 +22,8 @@ from why502.fix.reversal import AsBefore, Progress, is_load
 from why502.fix.verify import Asked, Verdict
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import ConfigTest
+from why502.remedies.changes import test_of
 
 Verify = Callable[[Entry], Verdict]
 
@@ -64,31 +65,41 @@ def apply(
     runs = tuple(exact(run) for run in plan.runs)
     proxy = plan.proxy
     entry = Entry(
-        id=journal.new_id(now), began_at=now, cause=plan.cause, lever=plan.lever, message=plan.remedy, phase=Phase.PLANNED,
-        changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
-        unit=proxy.unit if proxy else "",
+        id=journal.new_id(now), began_at=now, cause=plan.cause, mitigation=plan.mitigation, message=plan.remedy,
+        phase=Phase.PLANNED, changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
+        unit=proxy.unit if proxy else "", was_refused=proxy is not None and proxy.test is ConfigTest.FAILED,
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
         before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
     )  # fmt: skip
+    try:
+        _keep(where, entry, contents, progress)
+        if changes:
+            progress.say(f"saved the old content in {where}")
+            if proxy and {change.file for change in changes} & {file.path for file in proxy.files}:
+                _try(where, entry, progress)
+        progress.at("before journal")
+        journal.save(where, entry)
+    except BaseException:
+        journal.sweep(where)
+        raise
+    progress.at("planned")
+    return _go_on(where, entry, verify, progress, as_before)
+
+
+def _keep(where: Path, entry: Entry, contents: list[tuple[bytes, bytes]], progress: Progress) -> None:
     for number, (old, new) in enumerate(contents):
         disk.keep(journal.contents_path(where, entry.id, number, is_new=False), old)
         progress.at(f"backup {number}")
         disk.keep(journal.contents_path(where, entry.id, number, is_new=True), new)
-    if changes:
-        progress.say(f"saved the old content in {where}")
-        if proxy and {change.file for change in changes} & {file.path for file in proxy.files}:
-            _try(where, entry, progress)
-    progress.at("before journal")
-    journal.save(where, entry)
-    progress.at("planned")
-    return _go_on(where, entry, verify, progress, as_before)
+        if (names := disk.names_of(entry.changes[number].real)) > 1:
+            progress.say(f"{entry.changes[number].file} has {names} names (hard links): its other names keep the old content")
 
 
 def settled(where: Path) -> None:
     """Raise Why502Error where an earlier change was interrupted: it must be finished or taken back first."""
     if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished and not entry.is_stuck]:
         last = unfinished[-1]
-        undo = f"why502 mitigate undo {last.id}" if last.lever else "why502 fix --undo"
+        undo = f"why502 mitigate undo {last.id}" if last.mitigation else "why502 fix --undo"
         raise Why502Error(
             f"an earlier {last.kind} ({last.id}) was interrupted",
             f"Finish it with `why502 fix --resume`, or undo it with `{undo}`.",
@@ -109,6 +120,7 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress, as_bef
             progress.at("end arranged")
         entry = _write(where, entry, progress)
         entry = _run(where, entry, progress)
+        drop_ins.check(entry)
         verdict = verify(entry)
     except BaseException as error:  # also Ctrl-C, and a bug of ours
         reason = error.message if isinstance(error, Why502Error) else "interrupted"
@@ -175,31 +187,26 @@ def _save(where: Path, entry: Entry, progress: Progress, *, phase: Phase | None 
 
 def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]:
     """Return what each file will change from and to. Raises Why502Error where a file is not what the plan was made for."""
-    seen = {file.path: bytes_of(file) for file in (plan.proxy.files if plan.proxy else ())}
+    seen = {file.path: bytes_of(file) for file in (plan.proxy.files if plan.proxy else ()) if file.text}
     by_file: dict[str, list[Edit]] = {}
     for item in plan.edits:
         by_file.setdefault(item.file, []).append(item)
     changes, contents = [], []
     for file, own in by_file.items():
         real = os.path.realpath(file)
-        is_new = not os.path.exists(real) and file not in seen
+        is_new = not os.path.exists(real) and file not in seen and not any(item.before for item in own)
         directory = os.path.dirname(real)
         if not is_new:
             disk.may_change(real)
         before = b"" if is_new else disk.read(real)
         if not is_new and before != seen.get(file, before):
             raise Why502Error(f"{file} has changed since it was read", "Nothing was changed. Repeat the fix.")
-        after = edit.apply(before, own)
+        after = edit.apply(before, [edit.placed(change, before) for change in own])
         old = disk.ABSENT if is_new else disk.digest(before)
         made = directory if is_new and not os.path.isdir(directory) else ""
         changes.append(Change(file=file, real=real, before=old, after=disk.digest(after), directory=made))
         contents.append((before, after))
     return tuple(changes), contents
-
-
-def test_of(proxy: Proxy | None) -> tuple[str, ...]:
-    """Return the proxy's own test of its configuration; () where it is not known."""
-    return (proxy.exe, *proxy.options, "-t") if proxy is not None and proxy.exe else ()
 
 
 def _try(where: Path, entry: Entry, progress: Progress) -> None:
@@ -212,11 +219,11 @@ def _try(where: Path, entry: Entry, progress: Progress) -> None:
     )
     complaint = commands.check(entry.test, pairs)
     if complaint is None:
+        progress.say("the new configuration cannot be tested before it is in place: that needs root with CAP_SYS_ADMIN")
         return
     if not complaint:
         progress.say("the new configuration passes the proxy's own test")
         return
-    journal.sweep(where)
     if of_old := commands.check(entry.test, ()):
         raise Why502Error(
             f"the configuration on disk already fails the proxy's own test: {of_old}", "Nothing was changed. Fix that first."

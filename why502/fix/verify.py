@@ -31,6 +31,7 @@ LONGEST_S = 130.0  # where the proxy's own timer is what fails
 LIMITS = ("limit_req", "limit_conn")
 CACHING = ("proxy", "fastcgi", "uwsgi", "scgi")
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
+HTTP = 80
 SERVER_ERROR = 500
 PAUSES_S = (1.2, 3.0, 7.0)  # before what the proxy's own limit refused is asked again: 10 a minute is one in 6 s
 # What a server says to a client that speaks another protocol, or names another server: no cure for a failure.
@@ -83,7 +84,7 @@ def requests(
     for url in urls:
         request = of_url(url, running)
         found[_key(request)] = Wanted(request, concerns=True)
-    every = [route for x in running for route in x.routes]
+    every = [route for x in running for route in _reachable(x, snapshot)]
     for route in sorted(every, key=lambda route: bool(places) and route.at not in places)[:ROUTES]:
         limits = tuple(dict.fromkeys(route.limit_status(name) for name in LIMITS if route.setting(name)))
         times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 and not limits else 1
@@ -97,6 +98,20 @@ def requests(
                 is_cached=_keeps_answers(route),
             )
     yield from list(found.values())[:MOST]
+
+
+def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
+    """Yield the routes of a proxy with where it listens: by its sockets, where its configuration does not say it of each
+    route.
+    """
+    pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+    sockets = [x.target for x in snapshot.listeners or () if pids & set(x.pids) and not x.target.is_unix]
+    listens = tuple(str(target) for target in sorted(sockets, key=lambda target: target.port != HTTP))
+    for route in proxy.routes:
+        if route.listens or proxy.kind == "nginx":
+            yield route
+        elif listens:
+            yield msgspec.structs.replace(route, listens=listens)
 
 
 def _keeps_answers(route: Route) -> bool:
@@ -239,7 +254,7 @@ def _none(count: int) -> str:
 
 
 def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bool) -> Verdict:
-    """Return whether a lever harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
+    """Return whether a mitigation harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
     others = [pair for pair in zip(before, after, strict=True) if is_own_spared or not pair[0].concerns]
     own = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
     return harmed(others) or Verdict(helps=True, message=own or "no other route is affected")

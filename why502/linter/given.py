@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
@@ -242,6 +243,7 @@ class _Reader:
     def _load(self, path: str, content: bytes | None) -> Configuration:
         home, lying = posixpath.dirname(path), {path}
 
+        @cache
         def where(name: str) -> str:
             try:
                 found = self._where(name, home)
@@ -342,6 +344,8 @@ def _require_configuration(path: str, content: bytes) -> None:
     """Raise HostError where an included file is a template or a link, which nginx will not meet in this form."""
     if is_stored_link(content):
         raise HostError(LINK)
+    if path.lower().endswith((".txt", ".md")) and not _is_nginx(content):
+        raise HostError("it is not configuration")
     if is_template(path, content):
         raise HostError(TEMPLATE, "lint the rendered result")
 

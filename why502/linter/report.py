@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from why502.deployment.rule import Rule
+from why502.linter.engine import RULES
 from why502.model.base import Value
 from why502.model.finding import Risk, Severity
 from why502.model.snapshot import Gap
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """`suppressed` and `known`: findings covered by comments and by the baseline.
+    """`others`: the rules of other programs, by id. `columns`: in characters from 1, where that is not the column in bytes
+    that a finding has.
 
-    `base`: the directory that file names are relative to.
-    """
+    `suppressed` and `known`: findings covered by comments and by the baseline. `base`: the directory that file names are
+    relative to."""
 
     risks: tuple[Risk, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -23,6 +26,12 @@ class Report(Value, frozen=True, kw_only=True):
     nginx_version: str = ""
     base: str = ""
     fingerprints: Mapping[Risk, str] = {}
+    columns: Mapping[Risk, int] = {}
+    others: Mapping[str, Rule] = {}
+
+    def rule(self, id_: str) -> Rule:
+        """Return the rule of that id: one of ours, or of another program's checks."""
+        return self.others.get(id_) or RULES[id_]
 
     def name(self, file: str) -> str:
         """Return how a file is called in the answer: from the current directory, where it lies in it."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections import Counter
 from functools import lru_cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import cast
 
 import msgspec
 
+from why502 import registry
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import stamps
 from why502.logs.formats import Format, formats
@@ -18,19 +21,49 @@ from why502.model.logs import LogRecord
 
 _LINES = 500  # of a sample that are looked at
 _SURE = 0.3  # share of the sample that must fit
+_ALIKE = 0.9  # share that must look alike, where nothing else is tried
 
 
 def detect(sample: list[str], *, is_pasted: bool = False) -> str:
     """Return the name of the format that most lines of the sample have, also behind a wrapper; "" if none fits."""
     sample = [line[:LIMIT] for line in sample[:_LINES]]
+    if name := by_looks(sample):
+        return name
     name, share = _best(sample)
     if share < _SURE:
         name, share = _best([unwrap(line, is_pasted=is_pasted).line for line in sample])
     return name if share >= _SURE else ""
 
 
+def by_looks(sample: list[str]) -> str:
+    """Return the format that nearly all lines of a sample look like; "" where only trying them all tells. It loads that format alone."""
+    for (product, module), looks in _looks().items():
+        if sum(1 for line in sample if any(look.search(line) for look in looks)) > _ALIKE * len(sample):
+            found = cast(Format, import_module(f"why502.gateways.{product}.{module}"))
+            _loaded()[found.NAME] = found
+            return found.NAME if found.fits(sample) > _ALIKE else ""
+    return ""
+
+
+@lru_cache(1)
+def _looks() -> dict[tuple[str, str], list[re.Pattern[str]]]:
+    found: dict[tuple[str, str], list[re.Pattern[str]]] = {}
+    for part in registry.parts("why502.gateways", "looks"):
+        for module, look in part.LOOKS:
+            found.setdefault((part.__name__.split(".")[2], module), []).append(look)
+    return found
+
+
+@lru_cache(1)
+def _loaded() -> dict[str, Format]:
+    """Return the formats that were loaded by themselves, by their names."""
+    return {nginx_error.NAME: cast(Format, nginx_error)}
+
+
 def named(name: str) -> Format | None:
     """Return the format of that name."""
+    if (found := _loaded().get(name)) is not None:
+        return found
     return next((each for each in formats() if name == each.NAME), None)
 
 

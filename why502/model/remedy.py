@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from why502.model.base import Value
 
+UNPLACED = -1  # the position in the line is found when the file is read
+
 
 class Edit(Value, frozen=True, kw_only=True, tag="edit"):
-    """A change of one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff of it."""
+    """A change at one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff.
+
+    If `start` is UNPLACED, it is the only place in its line where `before` occurs as a word.
+    """
 
     file: str
     line: int
@@ -16,9 +21,15 @@ class Edit(Value, frozen=True, kw_only=True, tag="edit"):
     after: str
     diff: str = ""
 
+    def meets(self, other: Edit) -> bool:
+        """Return whether both change the same bytes, or at the same place."""
+        if self.file != other.file or UNPLACED in (self.start, other.start):
+            return self.file == other.file and self.line == other.line
+        return self.start <= other.end and other.start <= self.end
+
 
 class Run(Value, frozen=True, kw_only=True, tag="run"):
-    """A command. `undo` is the command that takes it back; () where nothing needs to be."""
+    """A command. `undo` is the command that reverts it; () if nothing needs reverting."""
 
     argv: tuple[str, ...]
     undo: tuple[str, ...] = ()

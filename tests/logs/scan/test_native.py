@@ -92,7 +92,7 @@ _SWAPPED = "$status [$time_local] $upstream_status $upstream_addr $request_time 
 _APART = "$msec $upstream_addr $upstream_status $request_method $request_uri $status $host $remote_addr"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.thorough) for seed in (1, 2))])
 @pytest.mark.parametrize(
     "log_format",
     [COMBINED, MAIN, TIMED, f"{TIMED} $request_time", f"{MAIN} $upstream_addr $upstream_status", _SWAPPED, _APART],

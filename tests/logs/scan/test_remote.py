@@ -111,7 +111,7 @@ def told(*argv: str) -> dict[str, object]:
     answer = ask("logs", *argv, "--format", "json")
     assert answer.status in (0, 1), answer.err
     found: dict[str, object] = json.loads(answer.out)
-    return {name: value for name, value in found.items() if name not in ("files", "unfit")} | {
+    return {name: value for name, value in found.items() if name not in ("files", "unparsed")} | {
         "names": [file["path"].rpartition("/")[2] for file in found["files"]]  # type: ignore[attr-defined]
     }
 

@@ -97,7 +97,7 @@ def test_no_text_of_a_log_steers_anything(renderer: object) -> None:
 def test_json_is_complete() -> None:
     found = json.loads(json_.render(report(), Terminal()))
     assert found["schema"] == "why502.logs/1"
-    assert (found["requests"], found["failures"], found["hidden"]) == (999, 60, {"requests": 3, "attempts": 4})
+    assert (found["requests"], found["failures"], found["recovered"]) == (999, 60, {"requests": 3, "attempts": 4})
     assert found["targets"][0]["bad"] is True
     assert found["targets"][0]["response"]["p99_s"] == 40.0
     assert len(found["minutes"]) == 60

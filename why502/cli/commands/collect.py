@@ -59,7 +59,7 @@ def collect(
 
     \b
     Example: why502 collect -o web1.why502
-    Example: why502 collect -o app1.why502 --target 10.0.0.5:3000   (on the backend's machine)
+    Example: why502 collect -o app1.why502 --target 10.0.0.5:3000
     Example: why502 diagnose --bundle web1.why502 --bundle app1.why502
     """
     from why502.bundle import save

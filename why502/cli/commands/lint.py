@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from why502.model.errors import HostError, Why502Error
+from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
@@ -53,6 +53,7 @@ _MOST_INPUT = 64 << 20
     help="Write the current findings to this file as the baseline.",
 )
 @click.option("--fix", is_flag=True, help="Apply the safe repairs, then check again.")
+@click.option("--security", is_flag=True, help="Add the findings of gixy-ng, which must be installed.")
 @click.option("--rules", "list_rules", is_flag=True, help="List all rules.")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="Show only the summary.")
@@ -68,6 +69,7 @@ def lint(
     baseline: str | None,
     write_baseline: str | None,
     fix: bool,
+    security: bool,
     list_rules: bool,
     format_: str,
     quiet: bool,
@@ -100,7 +102,7 @@ def lint(
     if fix and "-" in paths:
         raise Why502Error("--fix cannot edit standard input", "Give files or directories.")
     host = env.host()
-    version = _version(host, nginx_version)
+    version = linting.version(host, nginx_version)
     if fix:
         from why502.linter.repair import repair
 
@@ -108,8 +110,13 @@ def lint(
         for line in repair(given, chosen, host, lambda: _gather(env, host, paths, version)):
             env.stderr.write(safe(line) + "\n")
     given = _gather(env, host, paths, version)
+    others = None
+    if security:
+        from why502.linter.security import check
+
+        others = check(given, host, version)
     report, notices = linting.check(
-        given, chosen, version, base=str(Path.cwd()), baseline=baseline, write_baseline=write_baseline
+        given, chosen, version, base=str(Path.cwd()), baseline=baseline, write_baseline=write_baseline, others=others
     )
     for notice in notices:
         env.stderr.write(f"why502: {safe(notice)}\n")
@@ -134,20 +141,3 @@ def _gather(env: Env, host: Host, paths: tuple[str, ...], version: str) -> Given
         stream = getattr(env.stdin, "buffer", None)
         standard_input = stream.read(_MOST_INPUT) if stream else env.stdin.read(_MOST_INPUT).encode("utf-8", "surrogateescape")
     return linting.read(host, paths, version, standard_input)
-
-
-def _version(host: Host, asked: str | None) -> str:
-    """Return the version that was asked for, else that of the installed nginx; "" is the newest."""
-    if asked is not None:
-        if asked in ("newest", "latest"):
-            return ""
-        if not re.fullmatch(r"\d+(\.\d+){1,2}", asked):
-            raise Why502Error(f"--nginx-version {asked!r} is not a version", "Write it like 1.22.1, or newest.")
-        return asked if asked.count(".") == 2 else f"{asked}.0"
-    from why502.gateways.nginx.build import parse_build
-
-    try:
-        said = host.run("nginx", "-v")
-    except HostError:
-        return ""
-    return parse_build((said.stderr + said.stdout).encode()).version

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import structs
 
 from why502.model.errors import HostError, Why502Error
 
@@ -179,6 +178,8 @@ def _ask(env: Env, asked: dict[str, Any]) -> Ask:
     by = fields.name_of(asked["by"]) if asked["by"] and asked["by"] not in BY else ""
     ask = Ask(localtime=localtime, only=only, where=where, by=by, is_exact=asked["exact"], is_fast=not asked["pure"])
     limits = {name: int(at.timestamp()) for name, at in (("since", since), ("until", until)) if at is not None}
+    from msgspec import structs
+
     return structs.replace(ask, **limits)
 
 

@@ -122,7 +122,7 @@ def answer(env: Env, route: str, json_: str | None, html: str | None, stale: boo
     The answer is a fixed text, or what the cache holds.
 
     \b
-    Example: why502 mitigate answer /api/ --json '{"error": "maintenance"}' --for 1h
+    Example: why502 mitigate answer /api/ --json '{"error": "down"}' --for 1h
     """
     from why502.fix import mitigations
 

@@ -39,7 +39,7 @@ LAYOUTS = (
             "duration": "total", "upstream_host": "address", "upstream_cluster": "group", "downstream_remote_address": "client",
             "authority": "server",
         },
-        foreign=("x_envoy_upstream_service_time",), flags=(*_FLAGS, "port", "brackets"), **_STYLE,
+        foreign=("x_envoy_upstream_service_time",), flags=(*_FLAGS, "port", "brackets", "protocol"), **_STYLE,
     ),
 )  # fmt: skip
 MARKS = (

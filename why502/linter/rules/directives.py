@@ -64,8 +64,8 @@ def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
         for problem in tree.problems:
             first.setdefault(problem.source, problem)
             yield from (problem,) if first[problem.source] is problem else ()
-    of_trees = {problem for tree in deployment.configuration.trees for problem in tree.problems}
-    yield from (problem for problem in deployment.configuration.problems if problem not in of_trees)
+    of_trees = {id(problem) for tree in deployment.configuration.trees for problem in tree.problems}
+    yield from (problem for problem in deployment.configuration.problems if id(problem) not in of_trees)
 
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)
@@ -156,7 +156,8 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
         letter = place(level.path)
         if not known or not letter or module_of(directive.name) or (not level.path and not deployment.is_whole):
             continue
-        if not known.may_stand(letter) and directive.name not in ("include", "server") and _is_rooted(level, deployment):
+        is_second_form = directive.name == "include" or (directive.name == "server" and directive.children is None)
+        if not known.may_stand(letter) and not is_second_form and _is_rooted(level, deployment):
             where = f"in {level.name}" if level.path else "outside of all blocks"
             yield risk(f'"{directive.name}" is not allowed {where}', directive.at, "move it to a block where it is")
 

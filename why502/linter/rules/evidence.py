@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.model.config import Position
 from why502.model.finding import Risk, Severity
 
 _CAUSE = "unknown"
@@ -19,6 +20,9 @@ def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
     Without `$upstream_addr`, `$upstream_status` and `$upstream_response_time` a 502 of the proxy and one of the backend look
     alike.
     """
+    stock = _stock_log(deployment)
+    if stock is not None:
+        yield risk("the stock format `combined` contains nothing about the backend", stock, _FIELDS)
     used = {
         setting.args[1]
         for route in deployment.routes
@@ -29,9 +33,19 @@ def no_upstream_fields(deployment: Deployment) -> Iterator[Risk]:
         for directive in level.own("log_format"):
             if directive.args and directive.args[0] in used and "$upstream_" not in "".join(directive.args[1:]):
                 message = f'log format "{directive.args[0]}" contains nothing about the backend'
-                yield risk(
-                    message, directive.at, "add $upstream_addr $upstream_status $upstream_header_time $upstream_response_time"
-                )
+                yield risk(message, directive.at, _FIELDS)
+
+
+_FIELDS = "log with a format that has $upstream_addr $upstream_status $upstream_header_time $upstream_response_time"
+
+
+def _stock_log(deployment: Deployment) -> Position | None:
+    """Return where an access log without a format of its own takes the requests of a route; None where there is none."""
+    for route in deployment.routes:
+        for setting in route.settings.get("access_log", ()):
+            if setting.args and setting.args[0] not in ("off", "/dev/null") and setting.args[1:2] in ((), ("combined",)):
+                return setting.at
+    return None
 
 
 @rule(131, "error-log-off", Severity.WARNING, _CAUSE)

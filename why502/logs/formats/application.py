@@ -25,7 +25,7 @@ PHRASES = (
     Phrase("No such file or directory", r"^(?:/\S{0,255}/)?(?:ba|da|a|z)?sh: (?:line )?\d{1,20}: (?P<detail>.{0,2048}No such file or directory)", Symptom.START_FAILED, _START),
     Phrase("Permission denied", r"^(?:/\S{0,255}/)?(?:ba|da|a|z)?sh: (?:line )?\d{1,20}: (?P<detail>.{0,2048}Permission denied)", Symptom.START_FAILED, _START),
     Phrase("env: ", r"^(?:/usr/bin/)?env: (?P<detail>.{0,2048}No such file or directory)", Symptom.START_FAILED, _START),
-    Phrase("ddress already in use", r"(?<!\d: )(?<!\()(?P<detail>(?:bind|listen|[Ff]ailed to (?:bind|listen|start)|[Cc]ould not (?:bind|listen)|[Cc]annot (?:bind|listen)|[Ee]rror).{0,120}?(?:" + _ADDRESS + r".{0,24}?)?[:(] ?[Aa]ddress already in use)", Symptom.ADDRESS_IN_USE, _START),
+    Phrase("ddress already in use", r"(?<!\d: )(?<!\()(?P<detail>(?=.{0,440}[:(] ?[Aa]ddress already)(?:bind|listen|[Ff]ailed to (?:bind|listen|start)|[Cc]ould not (?:bind|listen)|[Cc]annot (?:bind|listen)|[Ee]rror).{0,120}?(?:" + _ADDRESS + r".{0,24}?)?[:(] ?[Aa]ddress already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase(" already in use", r"(?P<detail>\b[Pp]ort:? (?P<port>\d{2,5}) is (?:already )?in use\b.*)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("is in use", r"(?P<detail>\b[Pp]ort:? (?P<port>\d{2,5}) is in use\b.*)", Symptom.ADDRESS_IN_USE, _START),
     Phrase(" port ", r"\b(?:[Ll]istening|[Rr]unning|[Ss]tarted|[Ss]erving|[Ll]istens)(?: and \w{1,100})?(?: \w{1,100}){0,3} (?:on|at) port:? (?P<port>\d{2,5})\b", Symptom.LISTENS_ON, _START),

@@ -253,7 +253,7 @@ class _Export:
             if failed:
                 ranking.failed[name] = failed
             if times:
-                found.times[ROUTE, name] = Counter(times)
+                found.times[ROUTE, name] = times
             if not is_route or not fails:
                 continue
             minutes: dict[int, int] = {}
@@ -286,10 +286,13 @@ class _Export:
     def _text(self) -> str:
         return self._raw().decode("utf-8", "surrogateescape")
 
-    def _map(self) -> dict[int, int]:
+    def _map(self) -> Counter[int]:
         size, begin = self._words[self._at], self._at + 1
         self._at = begin + 2 * size
-        return dict(zip(self._words[begin : self._at : 2], self._words[begin + 1 : self._at : 2], strict=True))
+        found: Counter[int] = Counter()
+        if size:
+            dict.update(found, zip(self._words[begin : self._at : 2], self._words[begin + 1 : self._at : 2], strict=True))
+        return found
 
 
 @lru_cache(4)

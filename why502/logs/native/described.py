@@ -50,8 +50,8 @@ class Described:
 
     `flags`: `said` (lines are no requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are those of
     its steps), `escaped` (a quote behind a backslash does not end a value), `grouped` (a line without an address names a group, or
-    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one digit), `nought` (no response takes 0),
-    `entries` (what does not begin as these lines do goes on with the one before).
+    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one digit),
+    `nought` (no response takes 0), `protocol` (requests have one), `entries` (what does not begin as these lines do goes on with the one before).
     """
 
     clock: str

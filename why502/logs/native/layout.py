@@ -175,6 +175,7 @@ def _chosen(names: Iterable[str]) -> tuple[dict[str, int], list[str]] | None:
     if {CONNECT, HEADER, RESPONSE} & set(roles.values()) and "upstream_addr" not in names:
         return None
     roles[clock] = TIME
+    found += ["protocol"] if "server_protocol" in names else []
     found.append(f"clock {_CLOCKS[clock]}")
     if server := next((name for name in _SERVERS if name in names), ""):
         roles[server] = SERVER

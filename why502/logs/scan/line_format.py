@@ -13,11 +13,13 @@ from why502.logs import detect, stitching, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 
 NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
 DETECTED_LINES = 50  # of them, that every format is tried on
 _FITTING = 0.5
+_OF_NGINX = lazy(r"\$upstream_addr\b.*\$upstream_status\b|\$upstream_status\b.*\$upstream_addr\b")
 
 Parse = Callable[[str], LogRecord | None]
 
@@ -124,7 +126,10 @@ def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) 
     from why502.gateways.nginx.logs import error as nginx_error
 
     sample = lines[:: max(1, len(lines) // DETECTED_LINES)]
-    name = detect.detect(sample)
+    name = detect.by_looks(sample)
+    if not name and given is None and (found := template.infer(lines)) is not None and _OF_NGINX.search(found[0]):
+        return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
+    name = name or detect.detect(sample)
     if name == nginx_error.NAME and _share(nginx_error.parse, lines) > 0:
         return Form(name=name)
     if given is not None and name in ("", nginx_access.NAME):

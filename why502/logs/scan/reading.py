@@ -19,7 +19,7 @@ from why502.logs.scan.counts import Order
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.pieces import chunks, filled, line_begin
 from why502.logs.scan.told import is_request, said, shown
-from why502.logs.stitching import Lines, Records
+from why502.logs.stitching import Lines, Records, stitch
 from why502.logs.verdicts import is_failure
 from why502.logs.window import LINE_BYTES, NUMBERED_BYTES, Chunk, count_lines, head
 from why502.logs.wrappers import PARTIAL
@@ -95,10 +95,10 @@ class Reader:
         form = part.form
         self.conditions = fields.Conditions(self.ask.where, form)
         self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
+        self._earlier: list[bytes] = []  # the lines before the part
         self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
-        self.is_prose = (
-            self.carried.is_prose
-        )  # the line before was of an application or error log, whose entries may go on for lines
+        # Whether the line before was of an application or error log, whose entries may go on for lines.
+        self.is_prose = self.carried.is_prose
 
     def read(self, stream: BinaryIO) -> None:
         """Count the lines."""
@@ -106,10 +106,8 @@ class Reader:
         if self.ask.is_summary and 0 < self.part.start <= NUMBERED_BYTES:
             self.first = count_lines(stream, line_begin(stream, self.part.start))
             stream.seek(0)
-        before = [] if self.carried.is_of_before else self._before(stream)
-        self.lines.begin_after(before)
-        for raw in before:
-            self._remember(raw)
+        self._earlier = [] if self.carried.is_of_before else self._before(stream)
+        self.lines.begin_after(self._earlier)
         if not form.name:
             self._entries(stream)
         elif (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
@@ -118,6 +116,7 @@ class Reader:
             self._entries(stream)
         else:
             self._plain(stream)
+        self._look_back()  # to the last line, which the next part goes on from
         self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
 
     def _before(self, stream: BinaryIO) -> list[bytes]:
@@ -134,10 +133,14 @@ class Reader:
         stream.seek(0)
         return data.split(b"\n")[1 if begin else 0 : -1]
 
-    def _remember(self, raw: bytes) -> None:
-        """Take note of a line before the part, without counting it."""
-        if not self.part.form.log_format and (record := self.parse(raw.decode("utf-8", "surrogateescape").rstrip("\r"))):
-            self.records.follow(record)
+    def _followed(self, record: LogRecord) -> LogRecord:
+        """Return what a record says after those before it; those before the part are read where that matters at all."""
+        if self._earlier and not self.part.form.log_format and stitch(record.format) is not None:
+            earlier, self._earlier = self._earlier, []
+            for raw in earlier:
+                if (before := self.parse(raw.decode("utf-8", "surrogateescape").rstrip("\r"))) is not None:
+                    self.records.follow(before)
+        return self.records.follow(record)
 
     def _plain(self, stream: BinaryIO) -> None:
         """Count lines of which each is an entry."""
@@ -237,7 +240,7 @@ class Reader:
         order = (self.part.index, start)
         where = self.origin.path
         if record is not None:
-            record = self.records.follow(record)
+            record = self._followed(record)
         form = self.part.form
         if record is None or record.at is None:
             self._look_back()

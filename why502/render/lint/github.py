@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.render.words import Terminal, safe
@@ -16,7 +15,7 @@ def render(report: Report, terminal: Terminal) -> str:
 
 
 def _command(risk: Risk, report: Report) -> str:
-    values = {"title": f"{risk.rule} {RULES[risk.rule].name}"}
+    values = {"title": f"{risk.rule} {report.rule(risk.rule).name}"}
     if risk.at is not None:
         values = {"file": report.name(risk.at.file), "line": str(risk.at.line), "col": str(risk.at.column), **values}
     advice = "; ".join(remedy.message for remedy in risk.remedies)
@@ -25,7 +24,7 @@ def _command(risk: Risk, report: Report) -> str:
 
 
 def _data(text: str) -> str:
-    """Return text as the runner decodes it again; a line feed would begin another command."""
+    """Return text escaped for the runner; a raw line feed would start another command."""
     return safe(text).replace("%", "%25")
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from why502.diagnosis.causes import CAUSES
-from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit, Remedy, Run
@@ -39,7 +38,7 @@ def fields(report: Report) -> dict[str, Any]:
 
 
 def _risk(risk: Risk, report: Report) -> dict[str, Any]:
-    rule = RULES[risk.rule]
+    rule = report.rule(risk.rule)
     return {
         "rule": rule.id,
         "name": rule.name,
@@ -67,5 +66,5 @@ def _remedy(remedy: Remedy, report: Report) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """Return text without secrets that UTF-8 can hold."""
+    """Return text without secrets that can be encoded as UTF-8."""
     return redact(text).encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,6 @@
 """Lint findings as JUnit XML, which every CI server shows: a suite for each file, a failed test for each finding.
 
-Notes are no failures: they are passed tests with their words as output. A file without findings is one passed test.
+Notes are not failures: they are passed tests with the message as output. A file without findings is one passed test.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
-from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.redaction import redact
@@ -27,7 +26,7 @@ def render(report: Report, terminal: Terminal) -> str:
         failed = [risk for risk in risks if risk.severity is not Severity.NOTE]
         suite = ET.SubElement(suites, "testsuite", name=_text(file), tests=str(len(risks)), failures=str(len(failed)))
         for risk in risks:
-            _case(suite, file, risk)
+            _case(suite, file, risk, report)
     if not by_file:
         suite = ET.SubElement(suites, "testsuite", name="why502 lint", tests="1", failures="0")
         ET.SubElement(suite, "testcase", name=f"{report.files} files without findings", classname="why502.lint")
@@ -40,10 +39,10 @@ def render(report: Report, terminal: Terminal) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
-def _case(suite: ET.Element, file: str, risk: Risk) -> None:
+def _case(suite: ET.Element, file: str, risk: Risk, report: Report) -> None:
     where = f"{file}:{risk.at.line}" if risk.at else file
     case = ET.SubElement(
-        suite, "testcase", name=_text(f"{risk.rule} {RULES[risk.rule].name} {where}"), classname=_text(file or "why502")
+        suite, "testcase", name=_text(f"{risk.rule} {report.rule(risk.rule).name} {where}"), classname=_text(file or "why502")
     )
     words = _text(
         "\n".join((f"{where}: {risk.message}", *(f"-> {remedy.message}" for remedy in risk.remedies), f"leads to {risk.cause}"))

@@ -1,7 +1,7 @@
 """Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show next to the lines.
 
-Findings that a comment or the baseline holds are left out: they were settled, and a suppressed result still counts as one in
-many viewers. Columns count characters from 1 (`columnKind`), as our bytes do wherever the line is ASCII.
+Findings suppressed by a comment or the baseline are left out, because many viewers still count suppressed results. Columns
+count characters from 1, as `columnKind` declares.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from urllib.parse import quote
 import msgspec
 
 from why502.deployment.rule import Rule
-from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
@@ -32,7 +31,7 @@ def render(report: Report, terminal: Terminal) -> str:
 
 def fields(report: Report) -> dict[str, Any]:
     """Return the SARIF log. Its rules are those that found something."""
-    rules = [RULES[id_] for id_ in sorted({risk.rule for risk in report.risks})]
+    rules = [report.rule(id_) for id_ in sorted({risk.rule for risk in report.risks})]
     index = {rule.id: number for number, rule in enumerate(rules)}
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "why502", "semanticVersion": __version__, "rules": [_rule(rule) for rule in rules]}},
@@ -53,9 +52,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "shortDescription": {"text": rule.message},
         "fullDescription": {"text": rule.reason or rule.message},
-        "help": {"text": f"{rule.reason} Leads to: {rule.cause}."},
+        "help": {"text": f"{rule.reason} Leads to: {rule.cause}." if rule.cause else rule.reason or rule.message},
         "defaultConfiguration": {"level": rule.severity.value, "rank": _RANKS[rule.severity]},
-        "properties": {"tags": ["availability", rule.cause]},
+        "properties": {"tags": ["availability", rule.cause] if rule.cause else ["security"]},
     }
 
 
@@ -69,7 +68,7 @@ def _result(risk: Risk, report: Report, index: int) -> dict[str, Any]:
         "partialFingerprints": {"why502/v1": report.fingerprints.get(risk, "")},
     }
     if risk.at is not None:
-        region = {"startLine": risk.at.line, "startColumn": risk.at.column}
+        region = {"startLine": risk.at.line, "startColumn": report.columns.get(risk, risk.at.column)}
         result["locations"] = [{"physicalLocation": {"artifactLocation": _artifact(risk.at.file, report), "region": region}}]
     fixes = [_fix(remedy.message, [step for step in remedy.steps if isinstance(step, Edit)], report) for remedy in risk.remedies]
     if any(fixes):
@@ -103,5 +102,5 @@ def _gap(source: str, reason: str) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """Return text without secrets that UTF-8 can hold."""
+    """Return text without secrets that can be encoded as UTF-8."""
     return redact(text).encode("utf-8", "backslashreplace").decode()

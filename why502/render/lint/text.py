@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from why502.linter.engine import RULES
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
@@ -15,7 +14,7 @@ _COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.NOTE: "36"
 
 
 def render(report: Report, terminal: Terminal) -> str:
-    """Return a line for each finding, with what to do below it, and a sum."""
+    """Return a line for each finding, with the advice below it, and a total."""
     return "\n".join(_lines(report, terminal)) + "\n"
 
 
@@ -32,7 +31,7 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
     severity = risk.severity or Severity.NOTE
     word = f"\x1b[{_COLORS[severity]}m{severity.value}\x1b[0m" if terminal.is_colored else severity.value
     where = f"{report.name(risk.at.file)}:{risk.at.line}:{risk.at.column}: " if risk.at else ""
-    yield f"{safe(where)}{word} {risk.rule} {safe(risk.message)} [{RULES[risk.rule].name}]"
+    yield f"{safe(where)}{word} {risk.rule} {safe(risk.message)} [{report.rule(risk.rule).name}]"
     for remedy in risk.remedies:
         mark = " (--fix)" if remedy.safe and any(isinstance(step, Edit) for step in remedy.steps) else ""
         yield from textwrap.wrap(
@@ -43,8 +42,12 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
             break_long_words=False,
         )
     if terminal.is_verbose:
+        leads = f"leads to {risk.cause}. " if risk.cause not in ("", "unknown") else ""
         yield from textwrap.wrap(
-            f"leads to {risk.cause}. {RULES[risk.rule].reason}", terminal.width, initial_indent="    ", subsequent_indent="    "
+            leads + report.rule(risk.rule).reason,
+            terminal.width,
+            initial_indent="    ",
+            subsequent_indent="    ",
         )
 
 

@@ -77,7 +77,7 @@
           fill: () => colour(3), paths: uPlot.paths.bars({ size: [0.6, 60] }), value: (_, value) => (value == null ? "" : value.toFixed(2) + " %"),
         },
       ],
-    }, [rows.map((_, i) => i), rows.map((row) => row.failed), rows.map((row) => row.hidden)]);
+    }, [rows.map((_, i) => i), rows.map((row) => row.failed), rows.map((row) => row.recovered)]);
   };
 
   const latency = () => {

@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     limited = case.tally(Symptom.RATE_LIMITED)
     for proxy in case.proxies:
         for answer in proxy.answers:
-            asked = [t for t in seen if t.status == answer.status and not answer.is_limit]
+            asked = [t for t in seen if t.status == answer.status and not answer.is_limit and not answer.is_of_clients]
             if asked:
                 where = f"the configuration returns {answer.status} in {answer.location or answer.server}"
                 yield supports(where, str(answer.at or ""), LIKELY)

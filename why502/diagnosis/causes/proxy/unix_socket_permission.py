@@ -101,6 +101,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
                 Run(argv=("setfacl", "-m", f"u:{path.user}:x", step.path), undo=("setfacl", "-x", f"u:{path.user}", step.path)),
             ),
         )
+        # Where access lists are not to be had: no setfacl(1), or a file system without them.
+        who, words = ("g", f"group {step.group}") if step.group == path.user else ("o", "every user")
+        yield Remedy(
+            message=f"let {words} pass through {step.path} (search permission only), where access lists are not available",
+            steps=(Run(argv=("chmod", f"{who}+x", step.path), undo=("chmod", step.mode, step.path)),),
+        )
 
 
 CAUSE = Cause(

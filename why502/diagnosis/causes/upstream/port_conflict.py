@@ -23,6 +23,9 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import Process
+from why502.remedies.changes import start
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -42,6 +45,35 @@ def examine(case: Case) -> Iterator[Evidence]:
             if process:
                 yield supports(f"{process.name} (pid {process.pid}) holds {listener.target}", "ss -ltnp", WEAK)
                 break
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: end what holds the port, and start the service. What that was for nobody can know, so the cause
+    must be named.
+    """
+    service = next((service for service in case.services if service.start_argv), None)
+    holder = next((process for process in _holders(case) if service is None or process.unit != service.name), None)
+    if service is None or holder is None or holder.container:
+        return
+    own = "systemctl" in service.start_argv[:1] and holder.unit.endswith(".service") and service.name != holder.unit
+    end = (
+        Run(argv=("systemctl", "stop", holder.unit), undo=("systemctl", "start", holder.unit))
+        if own
+        else Run(argv=("kill", "-TERM", str(holder.pid)))
+    )
+    forget = (Run(argv=("systemctl", "reset-failed", service.name)),) if service.manager == "systemd" else ()
+    what = holder.unit if own else f"{holder.name} (pid {holder.pid})"
+    yield Remedy(
+        message=f"stop {what}, which holds the port, and start {service.name}",
+        steps=(end, *forget, start(service)),
+        is_policy=True,
+    )
+
+
+def _holders(case: Case) -> Iterator[Process]:
+    for listener in (*(case.listeners or ()), *case.same_port):
+        if process := case.process_of(listener):
+            yield process
 
 
 CAUSE = Cause(
@@ -69,4 +101,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    remedies=remedies,
 )

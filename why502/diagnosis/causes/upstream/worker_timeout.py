@@ -22,8 +22,10 @@ constant time that is not a timeout of the proxy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from why502.backends.php_fpm.config import edits
 from why502.deployment.applications import behind
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
@@ -31,6 +33,14 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload_php
+from why502.remedies.drop_ins import put, restart, seconds
+
+MARGIN_S = 5  # by which the worker must end before the proxy gives up
+_PHP = "request_terminate_timeout"
+_OPTIONS = ("-t", "--timeout", "--harakiri")  # of gunicorn and uWSGI, as words of their own
+_SIMPLE = re.compile(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that means itself in a unit file (systemd.service(5))
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -57,6 +67,34 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.source,
             PROOF,
         )
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: raise the limit to just below the time that the proxy waits, where it is known where the limit is
+    set.
+    """
+    longest_s = int(case.route.read_timeout_s) - MARGIN_S if case.route else 0
+    if (pool := case.pool) is not None:
+        written = pool.written.get(_PHP)
+        limit_s = _limit_s(written.args[0] if written and written.args else "")
+        changes, load = edits(pool, {_PHP: f"{longest_s}s"}), reload_php(case, pool)
+        if limit_s and limit_s < longest_s and changes and load:
+            yield Remedy(message=f"set {_PHP} = {longest_s}s in {pool.file} ({limit_s:g} s now)", steps=(*changes, *load))
+        return
+    for service in case.services:
+        place = next((n for n, word in enumerate(service.argv[:-1]) if word in _OPTIONS), -1)
+        limit_s = _limit_s(service.argv[place + 1]) if place >= 0 else None
+        if not limit_s or limit_s >= longest_s or service.manager != "systemd" or not _SIMPLE.fullmatch(" ".join(service.argv)):
+            continue
+        command = " ".join((*service.argv[: place + 1], str(longest_s), *service.argv[place + 2 :]))
+        if steps := put(service, "timeout", "ExecStart=", f"ExecStart={command}"):
+            message = f"let {service.name} work {longest_s} s on a request ({service.argv[place]} {limit_s:g} now)"
+            yield Remedy(message=message, steps=(*steps, restart(service)))
+
+
+def _limit_s(text: str) -> float | None:
+    """Return a limit in seconds, as `1s` or a bare number; None where it is none."""
+    return seconds(f"{text}s" if text.isdecimal() else text)
 
 
 @rule(88, "worker-killed-before-proxy-gives-up", Severity.WARNING)
@@ -100,5 +138,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    remedies=remedies,
     foresee=(killed_first,),
 )

@@ -130,7 +130,7 @@ APACHE_FAULTS = (
     ),
 )
 
-HAPROXY = """\
+HAPROXY_GLOBAL = """\
 global
     log /dev/log local0
     log /dev/log local1 notice
@@ -140,7 +140,10 @@ global
     group haproxy
     daemon
     maxconn 2000
-
+"""
+HAPROXY = (
+    HAPROXY_GLOBAL
+    + """
 defaults
     log global
     mode http
@@ -164,6 +167,7 @@ backend app
     server node1 127.0.0.1:8081
     server node2 127.0.0.1:8082
 """
+)
 AGENT = """#!/bin/sh
 # what HAProxy's agent-check reads: a weight, or a word
 if [ -e /etc/agent/maint ]; then echo maint; else echo ready up 100%; fi

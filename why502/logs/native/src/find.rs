@@ -71,6 +71,56 @@ pub fn find_feed(text: &[u8], at: usize) -> (usize, bool) {
     (find(text, at, b'\n'), true)
 }
 
+/// Return where a quote, a bracket or a brace comes first, from `at` on; the end of the text without its padding if there is none.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn find_bracket(text: &[u8], mut at: usize) -> usize {
+    use core::arch::x86_64::*;
+    // SAFETY: SSE2 is part of x86_64. `at` stays 16 bytes below the end.
+    unsafe {
+        let (quote, begin, end) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'{' as i8), _mm_set1_epi8(b'}' as i8));
+        let bit = _mm_set1_epi8(0x20); // between a bracket and a brace
+        while at + 16 <= text.len() {
+            let block = _mm_loadu_si128(text.as_ptr().add(at).cast());
+            let both = _mm_or_si128(block, bit);
+            let found = _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_or_si128(_mm_cmpeq_epi8(both, begin), _mm_cmpeq_epi8(both, end)));
+            let bits = _mm_movemask_epi8(found) as u32;
+            if bits != 0 {
+                return at + bits.trailing_zeros() as usize;
+            }
+            at += 16;
+        }
+    }
+    text.len() - PAD
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+pub fn find_bracket(text: &[u8], from: usize) -> usize {
+    let found = text[from..].iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
+    found.map_or(text.len() - PAD, |at| from + at)
+}
+
+/// Return whether two texts are the same.
+#[inline(always)]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let length = one.len();
+    if other.len() != length {
+        return false;
+    }
+    if length < 8 {
+        return one == other;
+    }
+    let mut at = 0;
+    while at + 8 <= length {
+        if word(one, at) != word(other, at) {
+            return false;
+        }
+        at += 8;
+    }
+    word(one, length - 8) == word(other, length - 8)
+}
+
 /// Return the eight bytes at a place as a number.
 #[inline(always)]
 pub fn word(text: &[u8], at: usize) -> u64 {

@@ -1,7 +1,7 @@
 //! From a line to its values: wrappers are taken off, then fields are parted or the members of an object found.
 
-use crate::find::{find, find_either, holds, word};
-use crate::program::{Field, Member, Program, Wrapper, FOREIGN, ROLES, URI};
+use crate::find::{find, find_bracket, find_either, holds, is_same, word};
+use crate::program::{Field, Program, Wrapper, FOREIGN, ROLES, URI};
 
 /// Where a value stands in its text; nothing where begin and end are zero.
 pub type Span = (u32, u32);
@@ -10,6 +10,8 @@ pub type Spans = [Span; ROLES];
 pub fn of<'a>(text: &'a [u8], span: Span) -> &'a [u8] {
     &text[span.0 as usize..span.1 as usize]
 }
+
+const MOST_STEPS: usize = 256;
 
 /// A text that a wrapper had escaped goes into `room`, which ends with a line feed and PAD bytes after each.
 pub enum Unwrapped {
@@ -202,21 +204,23 @@ fn value(text: &[u8], at: usize, end: usize) -> Option<(Span2, usize, bool)> {
         }
         b'{' | b'[' => {
             let (mut depth, mut place) = (0, at);
-            while place < end {
+            loop {
+                place = find_bracket(text, place);
+                if place >= end {
+                    return None;
+                }
                 match text[place] {
                     b'"' => place = closing(text, place + 1, end),
                     b'{' | b'[' => depth += 1,
-                    b'}' | b']' => {
+                    _ => {
                         depth -= 1;
                         if depth == 0 {
                             return Some(((at, place + 1), place + 1, false));
                         }
                     }
-                    _ => {}
                 }
                 place += 1;
             }
-            None
         }
         _ => {
             let mut stop = at;
@@ -228,51 +232,151 @@ fn value(text: &[u8], at: usize, end: usize) -> Option<(Span2, usize, bool)> {
     }
 }
 
-/// Fill the values of a line that is a JSON object. Return whether it fits.
-pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, spans: &mut Spans) -> bool {
-    let mut fits = true;
-    let stop = walk(text, begin, end, program, &program.members, 0, 0, spans, &mut fits);
-    fits && stop.map_or(false, |stop| blank(text, stop) == end)
+/// The name of a member that stood at a place in the lines before, and what it is of: most logs write all members in one order.
+pub struct Step {
+    literal: Vec<u8>, // with quotes and colon
+    depth: usize,
+    chosen: u64,
+    action: Action,
 }
 
+/// The members of the program (bits) that one of a line is, and those that are in it.
+#[derive(Clone, Copy)]
+struct Action {
+    is: u64,
+    deeper: u64,
+}
+
+/// Walks through one line.
+struct Walk<'a> {
+    text: &'a [u8],
+    end: usize,
+    program: &'a Program,
+    spans: &'a mut Spans,
+    steps: &'a mut Vec<Step>,
+    step: usize,
+    fits: bool,
+    may_be_escaped: bool,
+}
+
+/// Fill the values of a line that is a JSON object. Return whether it fits.
+#[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn walk(text: &[u8], begin: usize, end: usize, program: &Program, members: &[Member], depth: usize, chosen: u64, spans: &mut Spans, fits: &mut bool) -> Option<usize> {
-    object(text, begin, end, &mut |name, place, is_text| {
-        let mut deeper = 0u64;
-        for (number, member) in members.iter().enumerate() {
+pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, steps: &mut Vec<Step>, may_be_escaped: bool, spans: &mut Spans) -> bool {
+    let mut walk = Walk { text, end, program, spans, steps, step: 0, fits: true, may_be_escaped };
+    let stop = walk.object(begin, 0, !0);
+    walk.fits && stop.map_or(false, |stop| blank(text, stop) == end)
+}
+
+impl Walk<'_> {
+    /// Take the values of an object; return where it ends. `chosen` are the members of the program that may be in it.
+    fn object(&mut self, begin: usize, depth: usize, chosen: u64) -> Option<usize> {
+        let (text, end) = (self.text, self.end);
+        if text[begin] != b'{' {
+            return None;
+        }
+        let mut at = blank(text, begin + 1);
+        if text[at] == b'}' {
+            return Some(at + 1);
+        }
+        loop {
+            if at >= end || text[at] != b'"' {
+                return None;
+            }
+            let (action, from) = self.name(at, depth, chosen)?;
+            let (place, after, is_text) = value(text, blank(text, from), end)?;
+            if action.is != 0 {
+                self.take(action.is, place, is_text);
+            }
+            if action.deeper != 0 && text[place.0] == b'{' && self.object(place.0, depth + 1, action.deeper).is_none() {
+                self.fits = false;
+            }
+            at = blank(text, after);
+            match text[at] {
+                b',' => at = blank(text, at + 1),
+                b'}' => return Some(at + 1),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Return what the member is whose name begins at a place, and where its colon ends.
+    #[inline(always)]
+    fn name(&mut self, at: usize, depth: usize, chosen: u64) -> Option<(Action, usize)> {
+        let step = self.step;
+        self.step += 1;
+        if let Some(known) = self.steps.get(step) {
+            let stop = at + known.literal.len();
+            if known.depth == depth && known.chosen == chosen && stop < self.end && is_same(&self.text[at..stop], &known.literal) {
+                return Some((known.action, stop));
+            }
+        }
+        self.unknown_name(step, at, depth, chosen)
+    }
+
+    #[inline(never)]
+    fn unknown_name(&mut self, step: usize, at: usize, depth: usize, chosen: u64) -> Option<(Action, usize)> {
+        let stop = closing(self.text, at + 1, self.end);
+        if stop >= self.end {
+            return None;
+        }
+        let name = &self.text[at + 1..stop];
+        let colon = blank(self.text, stop + 1);
+        if self.text[colon] != b':' {
+            return None;
+        }
+        let mut action = Action { is: 0, deeper: 0 };
+        for (number, member) in self.program.members.iter().enumerate() {
             if (depth > 0 && chosen >> number & 1 == 0) || member.path.len() <= depth || member.path[depth] != name {
                 continue;
             }
-            if member.path.len() > depth + 1 {
-                deeper |= 1 << number;
-            } else if member.role == FOREIGN {
-                *fits &= matches!(&text[place.0..place.1], b"" | b"-" | b"null");
-            } else if program.objects >> member.role & 1 == 1 {
-                *fits &= spans[member.role] == (0, 0);
-                spans[member.role] = (place.0 as u32, place.1 as u32);
-            } else if is_text || (text[place.0] != b'{' && text[place.0] != b'[') {
-                let mut place = place;
-                if member.role == URI && holds(&text[place.0..place.1], b'\\') {
-                    // what is escaped (Go writes `&` so) is mostly in the query, which is no part of the route
-                    place.1 = place.0 + text[place.0..place.1].iter().position(|byte| matches!(byte, b'?' | b'\\')).unwrap_or(0);
-                    *fits &= text[place.1] == b'?';
-                }
-                let inside = &text[place.0..place.1];
-                if spans[member.role] != (0, 0) || holds(inside, b'\\') {
-                    *fits = false; // told twice, or escaped
-                }
-                if is_text || inside != b"null" {
-                    spans[member.role] = (place.0 as u32, place.1 as u32);
-                }
-            } else {
-                *fits = false;
+            *(if member.path.len() > depth + 1 { &mut action.deeper } else { &mut action.is }) |= 1 << number;
+        }
+        if step <= self.steps.len() && step < MOST_STEPS {
+            let found = Step { literal: self.text[at..=colon].to_vec(), depth, chosen, action };
+            match self.steps.get_mut(step) {
+                Some(known) => *known = found,
+                None => self.steps.push(found),
             }
         }
-        if deeper != 0 && text[place.0] == b'{' && walk(text, place.0, place.1, program, members, depth + 1, deeper, spans, fits).is_none() {
-            *fits = false;
+        Some((action, colon + 1))
+    }
+
+    /// Take a value of these members of the program.
+    #[inline(always)]
+    fn take(&mut self, mut members: u64, place: Span2, is_text: bool) {
+        let text = self.text;
+        while members != 0 {
+            let role = self.program.members[members.trailing_zeros() as usize].role;
+            members &= members - 1;
+            if role == FOREIGN {
+                self.fits &= matches!(&text[place.0..place.1], b"" | b"-" | b"null");
+                continue;
+            }
+            if self.program.objects >> role & 1 == 1 {
+                self.fits &= self.spans[role] == (0, 0);
+                self.spans[role] = (place.0 as u32, place.1 as u32);
+                continue;
+            }
+            if !is_text && (text[place.0] == b'{' || text[place.0] == b'[') {
+                self.fits = false;
+                continue;
+            }
+            let mut place = place;
+            if self.may_be_escaped {
+                if role == URI && holds(&text[place.0..place.1], b'\\') {
+                    // what is escaped (Go writes `&` so) is mostly in the query, which is no part of the route
+                    place.1 = place.0 + text[place.0..place.1].iter().position(|byte| matches!(byte, b'?' | b'\\')).unwrap_or(0);
+                    self.fits &= text[place.1] == b'?';
+                }
+                self.fits &= !holds(&text[place.0..place.1], b'\\');
+            }
+            self.fits &= self.spans[role] == (0, 0); // told once
+            if is_text || &text[place.0..place.1] != b"null" {
+                self.spans[role] = (place.0 as u32, place.1 as u32);
+            }
         }
-        false
-    })
+    }
 }
 
 /// Append the names of an object's members, in their order. None: it is no object.

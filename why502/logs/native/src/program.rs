@@ -145,6 +145,7 @@ pub struct Program {
     pub has_url: bool,    // the URI may be whole; its host is the server where no other is told
     pub is_fine: bool,    // the other time is the later one, and counts where one of them has a fraction
     pub is_short: bool,   // a status may have fewer than three digits
+    pub has_protocol: bool, // a request may be told by its protocol alone
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
@@ -225,6 +226,7 @@ impl Program {
                 "fine" => program.is_fine = true,
                 "nought" => program.has_nought = true,
                 "short" => program.is_short = true,
+                "protocol" => program.has_protocol = true,
                 "entries" => program.is_entry = true,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),

@@ -79,11 +79,11 @@ fn template(message: &[u8], before: &[Vec<u8>], key: &mut Vec<u8>) -> Option<()>
     let mut at = 0;
     while at < message.len() {
         let byte = message[at];
-        if at > 0 && message[at - 1] == b' ' && before.iter().any(|text| message[..at].ends_with(text)) {
+        if at > 0 && byte != b' ' && message[at - 1] == b' ' && before.iter().any(|text| message[..at].ends_with(text)) {
             let size = message[at..].iter().take_while(|byte| !matches!(byte, b' ' | b']')).count();
             let word = &message[at..at + size];
             key.extend_from_slice(if word.iter().any(u8::is_ascii_digit) { b"#" } else { word });
-            at += size.max(1);
+            at += size;
         } else if byte.is_ascii_digit() {
             let size = message[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             let last = if at == 0 { b' ' } else { message[at - 1] };

@@ -1,12 +1,12 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{contains, find, find_feed, holds, is_word, word, PAD};
-use crate::line::{of, read_fields, read_members, unwrap, Spans, Unwrapped};
+use crate::find::{contains, find, find_feed, holds, is_same, is_word, PAD};
+use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
 use crate::questions::{answer, is_there};
 use crate::small::{Map, Pool};
-use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, plain_path, route, status, LONGEST_MICROS};
+use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, part_of, plain_path, route, status, LONGEST_MICROS};
 use std::collections::HashSet;
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
@@ -58,12 +58,6 @@ const OF_GROUP: u8 = 4; // class of an attempt that names no address but a group
 
 const NO_ATTEMPT: Attempt = Attempt { address: (0, 0), answer: (0, 0), class: 0, failed: false, times: [NO_TIME; 3] };
 
-/// The values of a line, in the text that is read or in the room of unwrapped text.
-struct Line {
-    source: u8,
-    spans: Spans,
-}
-
 /// Where a name stands: in the text that is read, in the room of unwrapped text, or among the texts of the batch.
 #[derive(Clone, Copy)]
 struct Place {
@@ -91,7 +85,11 @@ struct Pending {
     at: i64,
     server_at: Place,
     caller: u32, // mark of the client, where it was refused
+    attempt: u32, // the number of its only attempt, and the buckets of its times
+    times: [u64; 3],
 }
+
+const NO_NUMBER: u32 = u32::MAX;
 
 pub struct Reader {
     programs: Vec<Program>,
@@ -113,8 +111,12 @@ pub struct Reader {
     stamp: [u8; 40], // the time that was met last
     stamp_length: usize,
     stamp_at: i64,
+    stamp_part: (usize, usize), // of it, which does not change its second
     stamp_which: usize, // the program that read it
     key: Vec<u8>,
+    attempts: Vec<Attempt>, // of the line that is read
+    is_exact: bool,
+    steps: Vec<Vec<Step>>, // of each program
     has_keys: bool,            // whether further values decide an outcome
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
@@ -128,6 +130,8 @@ impl Reader {
         let programs = Program::all(description)?;
         let first = programs.first()?;
         let (seed, most) = (first.seed, first.most);
+        let is_exact = first.is_exact;
+        let steps = programs.iter().map(|_| Vec::new()).collect();
         let has_keys = programs.len() > 1 || !first.questions.is_empty() || !first.questions_of_failures.is_empty();
         let few = (most / 4).max(16);
         Some(Reader {
@@ -151,7 +155,11 @@ impl Reader {
             stamp_length: 0,
             stamp_at: 0,
             stamp_which: 0,
+            stamp_part: (0, 0),
             key: Vec::new(),
+            attempts: vec![NO_ATTEMPT; ATTEMPTS],
+            is_exact,
+            steps,
             has_keys,
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
@@ -164,10 +172,10 @@ impl Reader {
     /// Count the lines in the first `length` bytes of a text, which end with a line feed; PAD bytes follow. See `rejected` for the rest.
     pub fn scan(&mut self, text: &[u8], length: usize) {
         self.rejected.clear();
-        let has_own = contains(&text[..length], AGENT);
         if self.programs[0].is_entry {
             return self.scan_entries(text, length);
         }
+        let has_own = contains(&text[..length], AGENT);
         let mut at = 0;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
@@ -189,25 +197,26 @@ impl Reader {
 
     /// The same where a line may go on with the one before: a line counts when the next one has begun, else both are left. So is the last.
     fn scan_entries(&mut self, text: &[u8], length: usize) {
-        let mut held: Option<(usize, usize, Line)> = None;
+        let mut held: Option<(usize, usize, u8)> = None;
+        let (mut spans, mut before): (Spans, Spans) = ([(0, 0); ROLES], [(0, 0); ROLES]);
         let mut at = 0;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
             if end > at {
-                let found = self.parted(text, at, end, 0);
-                if let Some((begin, end, before)) = held.take() {
-                    if found.is_none() || self.count(text, (begin, end), before, true, 0).is_none() {
+                let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans);
+                if let Some((begin, end, source)) = held.take() {
+                    if found.is_none() || self.count(text, (begin, end), source, &mut before, true, 0).is_none() {
                         self.reject(begin, end);
                     }
                 }
                 match found {
-                    Some(line) if self.room.len() <= CONTAINER => held = Some((at, end, line)),
+                    Some(source) if self.room.len() <= CONTAINER => held = Some((at, end, source)),
                     _ => self.reject(at, end),
                 }
+                before = spans;
                 if held.is_none() {
                     self.room.clear();
                 }
-                let _ = may_be_escaped;
             }
             at = end + 1;
         }
@@ -220,8 +229,9 @@ impl Reader {
     #[inline(always)]
     fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
         for which in 0..self.programs.len() {
-            if let Some(line) = self.parted(text, begin, end, which) {
-                if self.count(text, (begin, end), line, may_be_escaped, which).is_some() {
+            let mut spans: Spans = [(0, 0); ROLES];
+            if let Some(source) = self.parted(text, begin, end, may_be_escaped, which, &mut spans) {
+                if self.count(text, (begin, end), source, &mut spans, may_be_escaped, which).is_some() {
                     return Some(());
                 }
             }
@@ -229,9 +239,9 @@ impl Reader {
         None
     }
 
-    /// Return the values of a line as a program parts it.
+    /// Fill the values of a line as a program parts it; return in which text they stand.
     #[inline(always)]
-    fn parted(&mut self, text: &[u8], begin: usize, end: usize, which: usize) -> Option<Line> {
+    fn parted(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool, which: usize, spans: &mut Spans) -> Option<u8> {
         let program = &self.programs[which];
         let (source, from, until) = if program.wrappers.is_empty() {
             (READ, begin, end)
@@ -242,33 +252,33 @@ impl Reader {
             }
         };
         let text = if source == READ { text } else { &self.room[..] };
-        let mut spans: Spans = [(0, 0); ROLES];
+        *spans = [(0, 0); ROLES];
         let fits = if program.is_json {
-            read_members(text, from, until, program, &mut spans)
+            read_members(text, from, until, program, &mut self.steps[which], may_be_escaped || source == ROOM, spans)
         } else {
-            read_fields(text, from, until, program, &mut spans).is_some()
+            read_fields(text, from, until, program, spans).is_some()
         };
         if fits && program.is_changing {
-            change(text, &mut spans, program)?;
+            change(text, spans, program)?;
         }
-        if fits { Some(Line { source, spans }) } else { None }
+        if fits { Some(source) } else { None }
     }
 
     /// Count a line.
     #[inline(always)]
-    fn count(&mut self, read: &[u8], whole: (usize, usize), line: Line, may_be_escaped: bool, which: usize) -> Option<()> {
-        if line.source == READ {
-            return self.bare(read, line.spans, read, whole, may_be_escaped, which);
+    fn count(&mut self, read: &[u8], whole: (usize, usize), source: u8, spans: &mut Spans, may_be_escaped: bool, which: usize) -> Option<()> {
+        if source == READ {
+            return self.bare(read, spans, read, whole, may_be_escaped, which);
         }
         let room = core::mem::take(&mut self.room);
-        let done = self.bare(&room, line.spans, read, whole, true, which);
+        let done = self.bare(&room, spans, read, whole, true, which);
         self.room = room;
         done
     }
 
     /// Count the line of these values; `whole` is where it stands with its wrapper.
     #[inline(always)]
-    fn bare(&mut self, text: &[u8], mut spans: Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
+    fn bare(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
         let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
         let program = &self.programs[which];
         if at < program.since || at > program.until {
@@ -283,7 +293,7 @@ impl Reader {
             spans[SERVER].1 -= program.strips.contains(last) as u32;
         }
         if program.is_said {
-            let shape = self.shape_of(text, &spans, 0, &[], NO_TIME, read, whole, which)?;
+            let shape = self.shape_of(text, spans, 0, &[], NO_TIME, read, whole, which)?;
             self.count_shape(shape, at, read, whole);
             self.lines += 1;
             return Some(());
@@ -309,14 +319,25 @@ impl Reader {
         if program.least != 0 && (!failed || (program.least == 500 && code < 500)) {
             return Some(());
         }
-        let mut attempts = [NO_ATTEMPT; ATTEMPTS];
         if may_be_escaped && [CLIENT, SERVER, ADDRESS, GROUP].iter().any(|role| holds(of(text, spans[*role]), b'\\')) {
             return None;
         }
-        if !self.hot.is_empty() && self.hot.contains(&at) && is_suspect(text, &spans, program, &self.marks, may_be_escaped) {
+        if !self.hot.is_empty() && self.hot.contains(&at) && is_suspect(text, spans, program, &self.marks, may_be_escaped) {
             return None;
         }
-        let number = read_attempts(text, &spans, program, code, &mut attempts)?;
+        let mut attempts = core::mem::take(&mut self.attempts);
+        let done = self.request(text, spans, read, whole, may_be_escaped, which, (at, code), &mut attempts);
+        self.attempts = attempts;
+        done
+    }
+
+    /// Count a request that ended at a second with a status.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn request(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize, (at, code): (i64, u32), attempts: &mut [Attempt]) -> Option<()> {
+        let program = &self.programs[which];
+        let failed = is_failure(code);
+        let number = read_attempts(text, spans, program, code, attempts)?;
         if program.is_careful && attempts[..number].iter().any(|attempt| attempt.failed) {
             return None;
         }
@@ -325,7 +346,7 @@ impl Reader {
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
         };
         if program.has[OTHER] {
-            total = between(text, &spans, at, program)?;
+            total = between(text, spans, at, program)?;
         }
         if total == NO_TIME {
             for attempt in &attempts[..number] {
@@ -335,7 +356,7 @@ impl Reader {
             }
         }
         let (route_source, url_server) = (line_source(text, read), program.has_url);
-        let route_at = put_route(text, &spans, program, route_source, may_be_escaped, &mut self.texts)?;
+        let route_at = put_route(text, spans, program, route_source, may_be_escaped, &mut self.texts)?;
         if url_server && spans[SERVER] == (0, 0) {
             spans[SERVER] = host_of(text, spans[URI])?;
         }
@@ -344,12 +365,19 @@ impl Reader {
         if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
             return None;
         }
-        let shape = self.shape(text, &spans, code, &attempts[..number], total, read, whole, which)?;
+        let shape = self.shape(text, spans, code, &attempts[..number], total, read, whole, which)?;
         let minute = at.div_euclid(60);
         self.count_shape(shape, at, read, whole);
-        for (number, attempt) in attempts[..number].iter().enumerate() {
-            self.count_try(text, shape, number, attempt, failed, at);
+        let mut attempt = NO_NUMBER;
+        for (place, one) in attempts[..number].iter().enumerate() {
+            let found = self.count_try(text, shape, place, one, failed, at);
+            if number == 1 {
+                attempt = found as u32;
+            } else {
+                self.count_times(found, &one.times);
+            }
         }
+        let times = if number == 1 { attempts[0].times } else { [NO_TIME; 3] };
         self.lines += 1;
         if is_there(server) {
             let key = self.servers.key(server);
@@ -370,14 +398,14 @@ impl Reader {
         let server_at = Place { source: route_source, begin: spans[SERVER].0, end: spans[SERVER].1 };
         let is_refused = self.programs[which].has_paths && code >= REFUSED;
         let caller = if is_refused { checksum(of(text, spans[CLIENT])) } else { 0 };
-        let batched = Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status: code, failed, at, server_at, caller };
-        self.batch.push(batched);
+        let status = code;
+        self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status, failed, at, server_at, caller, attempt, times });
         Some(())
     }
 
     #[inline(always)]
     fn moment(&mut self, text: &[u8], date: &[u8], which: usize) -> Option<i64> {
-        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && is_same(&self.stamp[..self.stamp_length], text) {
+        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && self.is_of_second(text) {
             return Some(self.stamp_at);
         }
         let clock = self.programs[which].clock?;
@@ -394,8 +422,25 @@ impl Reader {
             self.stamp_length = text.len();
             self.stamp_at = found;
             self.stamp_which = which;
+            self.stamp_part = part_of(clock, text);
         }
         Some(found)
+    }
+
+    /// Return whether a time is the last one up to the digits behind its seconds.
+    #[inline(always)]
+    fn is_of_second(&self, text: &[u8]) -> bool {
+        let (begin, end) = self.stamp_part;
+        if begin == end {
+            return is_same(&self.stamp[..self.stamp_length], text);
+        }
+        // what Python may round up is read anew, and so is what is no digit
+        let (dot, last) = (begin + (self.stamp[begin] == b'.') as usize, self.stamp_length);
+        is_same(&self.stamp[..begin], &text[..begin])
+            && text[begin..dot] == self.stamp[begin..dot]
+            && text[end..] == self.stamp[end..last]
+            && text[dot..end].iter().fold(true, |all, byte| all & (byte.wrapping_sub(b'0') <= 9))
+            && (end - dot < 6 || &text[dot..dot + 6] != b"999999")
     }
 
     /// Return the number of the shape of a line. None: there are too many, or the line is too long for a sample.
@@ -479,16 +524,13 @@ impl Reader {
     }
 
     #[inline(always)]
-    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) {
+    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) -> usize {
         let number = number as u8 | ((attempt.class >= OF_GROUP) as u8) << 7;
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
         let place = match self.tries.known(&key, length) {
             Some(place) => place,
             None => {
-                if self.tries.is_full() {
-                    self.tries.prune(&mut self.pool);
-                }
                 let name = try_name(shape, number, of(text, attempt.address));
                 self.tries.number(&key, &name)
             }
@@ -496,15 +538,10 @@ impl Reader {
         self.tries.lasts[place] = self.tries.lasts[place].max(at);
         let name = &mut self.tries.all[place];
         name.total += 1;
-        for (whose, value) in attempt.times.iter().enumerate() {
-            if *value != NO_TIME {
-                let time = if self.programs[0].is_exact { *value } else { bucket(*value) };
-                self.pool.add(&mut name.times, (whose as u64) << 34 | time, 1);
-            }
-        }
         if failed || attempt.failed {
             self.pool.add(&mut name.fails, at.div_euclid(60) as u64, 1);
         }
+        place
     }
 
     /// Leave the healthy lines of these requests in these seconds.
@@ -520,6 +557,17 @@ impl Reader {
         }
     }
 
+    /// Count the times of an attempt.
+    #[inline(always)]
+    fn count_times(&mut self, place: usize, times: &[u64; 3]) {
+        let name = &mut self.tries.all[place];
+        for (whose, value) in times.iter().enumerate() {
+            if *value != NO_TIME {
+                self.pool.add(&mut name.times, (whose as u64) << 34 | key_of_time(*value, self.is_exact), 1);
+            }
+        }
+    }
+
     /// Count the names of the batch.
     #[inline(never)]
     fn settle(&mut self, read: &[u8]) {
@@ -527,6 +575,14 @@ impl Reader {
         for line in &batch {
             self.routes.prefetch_name(&line.route);
             self.clients.prefetch_name(&line.client);
+            if line.attempt != NO_NUMBER {
+                let map = self.tries.all[line.attempt as usize].times;
+                for (whose, value) in line.times.iter().enumerate() {
+                    if *value != NO_TIME {
+                        self.pool.prefetch_key(map, (whose as u64) << 34 | key_of_time(*value, self.is_exact));
+                    }
+                }
+            }
         }
         let mut path = Vec::new();
         for line in &mut batch {
@@ -539,7 +595,9 @@ impl Reader {
                 &source[place.begin as usize..place.end as usize]
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
-            self.pool.prefetch(self.routes.all[line.number as usize].times);
+            if line.total != NO_TIME {
+                self.pool.prefetch_key(self.routes.all[line.number as usize].times, key_of_time(line.total, self.is_exact));
+            }
             if self.programs[0].has_paths {
                 path.clear();
                 path.extend_from_slice(&(line.status as u16).to_le_bytes());
@@ -563,11 +621,15 @@ impl Reader {
             }
         }
         for line in &batch {
+            if line.attempt != NO_NUMBER {
+                self.count_times(line.attempt as usize, &line.times);
+            }
+        }
+        for line in &batch {
             let name = &mut self.routes.all[line.number as usize];
             name.total += 1;
             if line.total != NO_TIME {
-                let at = if self.programs[0].is_exact { line.total } else { bucket(line.total) };
-                self.pool.add(&mut name.times, at, 1);
+                self.pool.add(&mut name.times, key_of_time(line.total, self.is_exact), 1);
             }
             if line.failed {
                 name.failed += 1;
@@ -591,6 +653,9 @@ impl Reader {
         }
         if self.servers.is_full() {
             self.servers.prune(&mut self.pool);
+        }
+        if self.tries.is_full() {
+            self.tries.prune(&mut self.pool);
         }
         if self.paths.is_full() {
             self.paths.prune(&mut self.pool);
@@ -724,6 +789,11 @@ fn put_map(out: &mut Vec<u64>, pool: &Pool, map: Map) {
     out[place] = (out.len() - place - 1) as u64 / 2;
 }
 
+#[inline(always)]
+fn key_of_time(micros: u64, is_exact: bool) -> u64 {
+    if is_exact { micros } else { bucket(micros) }
+}
+
 const NO_REQUEST: &[u8] = b"(no request)";
 const NO_HTTP: &[u8] = b"(no HTTP request)";
 
@@ -762,6 +832,22 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
         let (method, uri) = (of(text, spans[METHOD]), of(text, spans[URI]));
         if may_be_escaped && (holds(method, b'\\') || holds(uri, b'\\')) {
             return None;
+        }
+        if !program.has_protocol && !is_there(method) && !is_there(uri) {
+            made.extend_from_slice(NO_REQUEST);
+            return Some(place(made));
+        }
+        if is_there(method) && !method.iter().all(u8::is_ascii_uppercase) {
+            made.extend_from_slice(NO_HTTP);
+            return Some(place(made));
+        }
+        if !uri.is_empty() && (1..17).contains(&method.len()) && method.iter().all(u8::is_ascii_uppercase) {
+            if let Some(length) = plain_path(text, spans[URI].0 as usize, spans[URI].1 as usize) {
+                made.extend_from_slice(method);
+                made.push(b' ');
+                made.extend_from_slice(&uri[..length]);
+                return Some(place(made));
+            }
         }
         let uri = if program.has_url && is_url(uri) { path_of(uri, true)? } else { uri };
         route(method, uri, made)?;
@@ -865,8 +951,9 @@ fn unescaped(text: &[u8], has_quotes: bool) -> Vec<u8> {
 
 /// Fill the attempts of a line; return how many there are. None: Python is to read it.
 #[inline(always)]
-fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attempts: &mut [Attempt; ATTEMPTS]) -> Option<usize> {
+fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attempts: &mut [Attempt]) -> Option<usize> {
     let (address, answer) = (spans[ADDRESS], spans[ANSWER]);
+    attempts[0] = NO_ATTEMPT;
     if !program.has[ADDRESS] {
         return Some(0);
     }
@@ -903,6 +990,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         if number == ATTEMPTS {
             return None;
         }
+        attempts[number] = NO_ATTEMPT;
         let attempt = &mut attempts[number];
         let mut goes_on = [false; 5];
         for (which, list) in lists.iter_mut().enumerate() {
@@ -1042,23 +1130,6 @@ fn try_name(shape: usize, number: u8, address: &[u8]) -> Vec<u8> {
     let mut name = vec![shape as u8, (shape >> 8) as u8, number];
     name.extend_from_slice(address);
     name
-}
-
-/// Return whether two texts of the same length, of at least eight bytes, are the same.
-#[inline(always)]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let length = one.len();
-    if length < 8 || other.len() != length {
-        return false;
-    }
-    let mut at = 0;
-    while at + 8 <= length {
-        if word(one, at) != word(other, at) {
-            return false;
-        }
-        at += 8;
-    }
-    word(one, length - 8) == word(other, length - 8)
 }
 
 /// Return whether a value may be one of the addresses that nginx writes.

@@ -135,12 +135,15 @@ impl Pool {
         self.cells_of(map).map(|cell| (cell >> COUNT_BITS, cell & MOST))
     }
 
-    /// Ask for the memory of a map ahead of its use.
+    /// Ask for the memory of a key ahead of its use.
     #[inline(always)]
-    pub fn prefetch(&self, map: Map) {
-        if map.0 != 0 {
-            crate::find::prefetch(&self.cells, begin_of(map));
+    pub fn prefetch_key(&self, map: Map, key: u64) {
+        if map.0 == 0 {
+            return;
         }
+        let class = (map.0 & 15) as usize;
+        let slot = if class == 0 { 0 } else { 4 + (spread(key) & (size_of(class) - 1)) };
+        crate::find::prefetch(&self.cells, begin_of(map) + slot);
     }
 
     /// Add everything of a map of another pool.

@@ -143,6 +143,20 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
     }
 }
 
+/// Return the part of a time between its seconds and its zone, which does not change the second: where it begins and ends.
+#[inline(always)]
+pub fn part_of(clock: Clock, text: &[u8]) -> (usize, usize) {
+    let begin = match clock {
+        Clock::Haproxy => 20,
+        Clock::Iso => 19,
+        Clock::Seconds | Clock::Millis | Clock::Micros | Clock::Nanos => 10,
+        _ => return (0, 0),
+    };
+    let dot = matches!(text.get(begin), Some(b'.')) as usize;
+    let digits = text.iter().skip(begin + dot).take_while(|byte| byte.is_ascii_digit()).count();
+    if begin > text.len() { (0, 0) } else { (begin, begin + dot + digits) }
+}
+
 /// Return the microseconds of a time that Python reads with them, besides its seconds.
 pub fn fraction(clock: Clock, text: &[u8]) -> Option<u64> {
     match clock {
@@ -178,6 +192,9 @@ pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
     }
     if at == 0 {
         return None;
+    }
+    if at == text.len() && unit % 1000 == 0 && unit <= 1_000_000 {
+        return Some(Some(LONGEST_MICROS.min(whole * (unit / 1000)))); // at most 15 digits of milliseconds
     }
     if unit == 1_000_000_000 && at < 8 && text.len() - at <= 7 && (at == text.len() || (text[at] == b'.' && at + 1 < text.len())) {
         let mut scale = 1_000_000;

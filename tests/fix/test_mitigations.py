@@ -1,4 +1,4 @@
-"""The emergency levers, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
+"""The emergency mitigations, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
 
 from __future__ import annotations
 
@@ -93,9 +93,39 @@ def test_the_last_server_is_kept(group: Group) -> None:
     assert "is the last server of group app" in refused.err
     assert group.now == before
     forced = group.pull("down", group.first, "--force")
-    assert forced.status == 1  # it harms: every request of the group fails
-    assert "Everything is restored" in forced.out
+    assert forced.status == 0, forced
+    assert (group.shop.status("/"), group.shop.status("/well/")) == (502, 200)
+    assert group.pull("undo").status == 0
     assert group.now == before
+    assert group.shop.status("/") == 200
+
+
+@pytest.mark.parametrize("twin", ["127.0.0.1:{port}", "localhost:{port}"])
+def test_a_server_under_two_names_is_one(group: Group, twin: str) -> None:
+    name = twin.format(port=group.shop.right)
+    group.text = group.text.replace(f"server {group.second};".encode(), f"server {name};".encode())
+    group.shop.site.write_bytes(group.text)
+    group.shop.apply_reload()
+    refused = group.pull("down", group.first)
+    assert (refused.status, "is the last server of group app" in refused.err) == (2, True)
+    assert group.pull("standby", group.third).status == 0
+    assert group.pull("down", group.first).status == 0
+    assert group.now.count(" down;") == 2
+    assert group.shop.status("/") == 200
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 1, 4, 0, 2)])
+def test_levers_on_one_line_are_undone_in_any_order(group: Group, order: tuple[int, ...]) -> None:
+    group.text = group.text.replace(b"location /api/ {\n        proxy_pass http://app;\n        proxy_read_timeout 5s;\n    }", b"location /api/ { proxy_pass http://app; proxy_read_timeout 5s; }")  # fmt: skip
+    group.shop.site.write_bytes(group.text)
+    group.shop.apply_reload()
+    pulls = (("answer", "/api/"), ("limit", "/api/", "20"), ("timeout", "/api/", "40"), ("standby", group.second, "--backup"), ("down", group.second))  # fmt: skip
+    done = [json.loads(group.pull(*pull, "--format", "json").out) for pull in pulls]
+    assert {one["outcome"] for one in done} == {"kept"}
+    for number in order:
+        undone = group.pull("undo", done[number]["id"])
+        assert undone.status == 0, undone
+    assert group.is_as_before()
 
 
 def test_levers_are_taken_back_in_any_order(group: Group) -> None:
@@ -147,6 +177,8 @@ def test_one_route_waits_longer(group: Group) -> None:
             "text/html",
             "<p>it's &euro; {x}; &#36;host\n</p>",
         ),
+        (("--html", "<p>für später €</p>"), 503, "text/html", "<p>f&#252;r sp&#228;ter &#8364;</p>"),
+        (("--json", '{"e": "für €"}'), 503, "application/json", '{"e": "für €"}'),
         ((), 503, "text/html", None),
     ],
 )
@@ -163,6 +195,17 @@ def test_an_answer_is_served(group: Group, options: tuple[str, ...], status: int
     assert group.pull("undo").status == 0
     assert group.is_as_before()
     assert group.shop.status("/api/") == 200
+
+
+def test_an_answer_in_a_file_of_another_encoding_and_with_types(group: Group) -> None:
+    types = b"proxy_read_timeout 5s; types { text/plain js; } # f\xfcr alle"
+    group.text = group.text.replace(b"proxy_read_timeout 5s;", types)
+    group.shop.site.write_bytes(group.text)
+    group.shop.apply_reload()
+    assert group.pull("answer", "/api/", "--json", '{"e": "später"}').status == 0
+    assert status_of(group.shop.port, "/api/app.js") == (503, "application/json", '{"e":"sp\\u00e4ter"}')
+    assert group.pull("undo").status == 0
+    assert group.is_as_before()
 
 
 def test_an_answer_from_a_file(group: Group, tmp_path: Path) -> None:
@@ -209,6 +252,14 @@ def test_its_time_is_over(group: Group, monkeypatch: pytest.MonkeyPatch) -> None
     assert group.is_as_before()
 
 
+@pytest.mark.parametrize(("text", "minutes"), [("1h30m", 90), ("20 minutes", 20), ("1 hour 5 min", 65), ("2d", 2880)])
+def test_durations(group: Group, monkeypatch: pytest.MonkeyPatch, text: str, minutes: int) -> None:
+    monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where: "nobody")
+    now = datetime.now(UTC)
+    done = group.pull("timeout", "/api/", "90", "--for", text, now=now)
+    assert f"reverted automatically at {now + timedelta(minutes=minutes):%Y-%m-%d %H:%M:%S}Z." in done.out, done
+
+
 def test_a_process_waits_where_no_systemd_is(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     if Path("/run/systemd/system").is_dir():
         pytest.skip("systemd manages this machine")
@@ -242,6 +293,9 @@ def test_nothing_is_done_without_being_asked(group: Group) -> None:
         (("answer", "/api/", "--html", "<p>" + "x" * 4000), "has more than 3000 bytes"),
         (("answer", "/api/", "--html", "/nonexistent/page"), "no such file"),
         (("answer", "/api/", "--html", "<p>", "--stale"), "cannot be combined"),
+        (("answer", "/api/", "--html", "<p>", "--status", "302"), "an answer of status 302 has no body"),
+        (("answer", "/api/", "--html", "<p>", "--status", "204"), "an answer of status 204 has no body"),
+        (("timeout", "/api/", "60", "--for", "1h30"), "--for '1h30'"),
         (("limit", "/api/", "0"), "Invalid value"),
         (("undo", "nonsense"), "no active mitigation nonsense"),
         (("undo",), "no mitigation is active"),

@@ -1,0 +1,97 @@
+"""Samples of the rules that have a file each."""
+
+from __future__ import annotations
+
+from lint_sample import Sample
+
+PASS = "proxy_pass http://127.0.0.1:3000;"
+_TWO = "upstream app { server 10.0.0.1:80; server 10.0.0.2:80; }\n"
+_LONG = "a-very-long-name-of-a-customer-of-ours.production.example.org"
+_ZONE = "limit_conn_zone $binary_remote_addr zone=a:1m;"
+
+SAMPLES = (
+    Sample(160, f"proxy_set_header Host; {PASS}", f"proxy_set_header Host $host; {PASS}", "location", refused=True),
+    Sample(160, f"proxy_set_header A 1\n{PASS}", f"proxy_set_header A 1;\n{PASS}", "location", refused=True),
+    Sample(160, "client_max_body_size 10MB;", "client_max_body_size 10M;", "server", refused=True),
+    Sample(160, f"proxy_next_upstream http_501; {PASS}", f"proxy_next_upstream http_503; {PASS}", "location", refused=True),
+    Sample(160, "map $host $a;", "map $host $a { }", refused=True),
+    Sample(160, "gzip_buffers 8;", "gzip_buffers 8 16k;", refused=True),
+    Sample(161, "proxy_pass http://unix:/run/a.sock/api/;", "proxy_pass http://unix:/run/a.sock:/api/;", "location"),
+    Sample(162, "listen 81;\nlisten *:81;", "listen 81;\nlisten 127.0.0.1:81;", "server", refused=True),
+    Sample(
+        163,
+        "server { listen 8081 backlog=9; } server { listen 8081 backlog=9; }",
+        "server { listen 8081 backlog=9; } server { listen 8081; }",
+        refused=True,
+    ),
+    Sample(
+        163,
+        "server { listen [::]:8081 ipv6only=off; } server { listen 8081; }",
+        "server { listen [::]:8081 ipv6only=on; } server { listen 8081; }",
+    ),
+    Sample(164, "upstream a { server 10.0.0.1 max_fail=3; }", "upstream a { server 10.0.0.1 max_fails=3; }", refused=True),
+    Sample(164, "listen 127.0.0.1:70000;", "listen 127.0.0.1:7000;", "server", refused=True),
+    Sample(166, "proxy_read_timeout 5s;\nproxy_read_timeout 9s;", "proxy_read_timeout 5s;\nproxy_send_timeout 9s;", refused=True),
+    Sample(166, f"{PASS}\n{PASS}", PASS, "location", refused=True),
+    Sample(167, f"proxy_set_header A $reqest_id; {PASS}", f"proxy_set_header A $request_id; {PASS}", "location", refused=True),
+    Sample(
+        167,
+        f"proxy_set_header A $ident; {PASS}",
+        f"if ($uri ~ ^/(?<ident>x)) {{ return 204; }} proxy_set_header A $ident; {PASS}",
+        "location",
+        refused=True,
+    ),
+    Sample(168, "return moved;", "return https://example.org/;", "location", refused=True),
+    Sample(168, "error_page 200 /x;", "error_page 404 =200 /x;", "server", refused=True),
+    Sample(169, "rewrite ^/a /b 302;", "rewrite ^/a /b redirect;", "server", refused=True),
+    Sample(170, "location ~ ^/(a { }", "location ~ ^/(a) { }", "server", refused=True),
+    Sample(171, 'if ($arg_a && $arg_b) { return 403; }', 'if ($arg_a = "") { return 403; }', "server", refused=True),
+    Sample(171, "if($arg_a) { return 403; }", "if ( $arg_a ) { return 403; }", "server", refused=True),
+    Sample(171, "if (-e) { return 403; }", "if (!-e $request_filename) { return 403; }", "server", refused=True),
+    Sample(172, "listen 8443 ssl;", "listen 8443;", "server", refused=True),
+    Sample(
+        172, "server { listen 8443 ssl; }", "server { listen 8443 ssl; ssl_reject_handshake on; }", refused=True
+    ),
+    Sample(
+        173,
+        f"server {{ listen 81; server_name a.example; }} server {{ listen 81; server_name {_LONG}; }}",
+        f"server_names_hash_bucket_size 128; server {{ listen 81; server_name a.example; }} server {{ listen 81; server_name {_LONG}; }}",
+        refused=True,
+    ),
+    Sample(174, "map $host $a { default 1;\ndefault 2; }", "map $host $a { default 1;\nother 2; }", refused=True),
+    Sample(175, "limit_req_zone $uri zone=a:1m rate=9r/h;", "limit_req_zone $uri zone=a:1m rate=9r/m;", refused=True),
+    Sample(175, "proxy_cache_path c;", "proxy_cache_path c keys_zone=c:1m;", refused=True),
+    Sample(176, "set a 1;", "set $a 1;", "server", refused=True),
+    Sample(177, "location / { rewrite ^ /index.php last; }", "location / { rewrite ^ /index.php break; }", "server"),
+    Sample(
+        177,
+        "location /a { rewrite ^/a(.*) /a/b$1; }",
+        "location / { rewrite ^ /index.php$request_uri; } location ~ ^/index\\.php(?:$|/) { fastcgi_pass 127.0.0.1:9000; }",
+        "server",
+    ),
+    Sample(
+        178,
+        f"set_real_ip_from 10.0.0.0/8; proxy_set_header X-Forwarded-For $remote_addr; {PASS}",
+        f"set_real_ip_from 10.0.0.0/8; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; {PASS}",
+        "location",
+    ),
+    Sample(
+        179,
+        "proxy_set_header Host $host; proxy_pass https://shop.herokuapp.com;",
+        "proxy_set_header Host shop.herokuapp.com; proxy_pass https://shop.herokuapp.com;",
+        "location",
+    ),
+    Sample(
+        180,
+        f"{_TWO}server {{ location / {{ proxy_next_upstream_tries 1; proxy_pass http://app; }} }}",
+        f"{_TWO}server {{ location / {{ proxy_next_upstream_tries 2; proxy_pass http://app; }} }}",
+    ),
+    Sample(181, f"proxy_read_timeout 200ms; {PASS}", f"proxy_read_timeout 2s; {PASS}", "location"),
+    Sample(182, "limit_req_zone $server_name zone=a:1m rate=9r/s;", "limit_req_zone $binary_remote_addr zone=a:1m rate=9r/s;"),
+    Sample(
+        183, f"{_ZONE} server {{ limit_conn a 1; }}", f"{_ZONE} server {{ limit_conn a 20; location /download/ {{ limit_conn a 1; }} }}"
+    ),
+    Sample(184, "proxy_cache_valid any 10m;", "proxy_cache_valid 200 404 10m;", "server"),
+    Sample(185, f"location /events {{ {PASS} }}", f"location /events {{ proxy_buffering off; {PASS} }}", "server"),
+    Sample(186, f"proxy_bind $remote_addr; {PASS}", f"proxy_bind $remote_addr transparent; {PASS}", "location"),
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""Each fault of the data really shows in a real nginx, and the linter names at least nine of ten."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lint_faults import FIXED, Backends, Fault, connect, load, nginx, received, refusal, request_of
+from lint_sample import MAIN, found
+
+FAULTS = load()
+MISSED = frozenset({"try-files-ends-at-itself"})  # only the disk shows whether the file is there
+_IDS = [fault.name for fault in FAULTS]
+
+
+def test_there_are_many_and_each_is_another() -> None:
+    assert len(FAULTS) >= 100 and len(set(_IDS)) == len(_IDS)
+    assert len(MISSED) <= len(FAULTS) // 10
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=_IDS)
+def test_the_linter_names_it(fault: Fault) -> None:
+    risks = found({MAIN: fault.configuration(FIXED)}, "1.22.1")
+    told = {risk.rule for risk in risks} & set(fault.rules)
+    assert bool(told) != (fault.name in MISSED), [(risk.rule, risk.message) for risk in risks]
+
+
+@pytest.fixture
+def backends() -> Iterator[Backends]:
+    made = Backends()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("n")
+
+
+@pytest.mark.real
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+@pytest.mark.parametrize("fault", FAULTS, ids=_IDS)
+def test_nginx_shows_it(fault: Fault, directory: Path, backends: Backends) -> None:
+    text = fault.configuration(backends.ports, fault.like)
+    if fault.refused and not fault.start:
+        assert re.search(re.escape(fault.refused).replace(r"\|", "|"), refusal(directory, text)), refusal(directory, text)
+        return
+    with nginx(directory, text) as process:
+        if fault.start:
+            assert process.wait(timeout=20) != 0
+            assert fault.refused in (directory / "error.log").read_text()
+            return
+        answer = _asked(fault, backends.ports["listen"], process)
+    _confirm(fault, answer, backends.seen, directory)
+
+
+def _asked(fault: Fault, port: int, process: object) -> bytes:
+    """Return the last answer of the requests."""
+    if fault.parallel > 1:
+        clients = [connect(port, process) for _ in range(fault.parallel)]  # type: ignore[arg-type]
+        for client in clients:
+            client.sendall(request_of(fault))
+        answers = [received(client) for client in clients]
+        for client in clients:
+            client.close()
+        return min(answers, key=lambda answer: answer.startswith(b"HTTP/1.1 200"))
+    answer = b""
+    for number in range(fault.times):
+        with connect(port, process, f"127.0.0.{number + 1}" if fault.spread else "127.0.0.1") as client:  # type: ignore[arg-type]
+            threading.Thread(target=client.sendall, args=(request_of(fault),), daemon=True).start()
+            if not fault.first_byte:
+                client.settimeout(1.5)
+                with pytest.raises(TimeoutError):
+                    client.recv(1)
+                return b""
+            answer = received(client)
+    return answer
+
+
+def _confirm(fault: Fault, answer: bytes, seen: list[bytes], directory: Path) -> None:
+    log = directory / "error.log"
+    logged = log.read_text(errors="replace") if log.exists() else ""
+    request = (seen[0] if fault.first else seen[-1]).decode("latin-1") if seen else ""
+    if fault.status:
+        assert answer.startswith(b"HTTP/1.1 %d" % fault.status), (answer[:300], logged)
+    assert fault.answers.encode() in answer
+    assert fault.sees in request and (not fault.lacks or fault.lacks not in request), request
+    assert bool(request) or not (fault.sees or fault.lacks)
+    assert fault.logs in logged and (not fault.logs_lack or fault.logs_lack not in logged), logged
+    if fault.written:
+        written = (directory / "a.log").read_text()
+        assert fault.written in written and "127.0.0.1:" not in written, written
+
+
+def test_a_connection_needs_an_address() -> None:
+    """`spread` needs several addresses on the loopback interface."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.2", 0))

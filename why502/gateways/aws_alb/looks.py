@@ -1,0 +1,7 @@
+"""How the lines of these look, to know them before any format is loaded: the module that reads them, and what all have."""
+
+from __future__ import annotations
+
+import re
+
+LOOKS = (("logs", re.compile(r"^(?:https?|h2|grpcs?|wss?) \d{4}-\d\d-\d\dT[\d:.]{8,20}Z app/[^\s/]{1,100}/[0-9a-f]{16} ")),)

@@ -1,0 +1,10 @@
+"""How the lines of Envoy look, to know them before any format is loaded: the module that reads them, and what all have."""
+
+from __future__ import annotations
+
+import re
+
+LOOKS = (
+    ("logs", re.compile(r"\"response_flags\":\"")),
+    ("logs", re.compile(r"\[\d{4}-\d\d-\d\dT[\d:.]{8,20}Z\] \"[^\"]{0,8000}\" \d{1,3} (?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*) ")),
+)

@@ -1,0 +1,16 @@
+"""How the lines of HAProxy look, to know them before any format is loaded: the module that reads them, and what all have."""
+
+from __future__ import annotations
+
+import re
+
+LOOKS = (
+    (
+        "logs",
+        re.compile(
+            r"\d \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] \S{1,200} [^/ ]{1,200}/\S{1,200} "
+            r"-?\d{1,12}/-?\d{1,12}/[-+]?\d"
+        ),
+    ),
+    ("logs", re.compile(r"\"(?:haproxy_)?termination_state\":")),
+)

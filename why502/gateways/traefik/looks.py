@@ -1,0 +1,16 @@
+"""How the lines of Traefik look, to know them before any format is loaded: the module that reads them, and what all have."""
+
+from __future__ import annotations
+
+import re
+
+LOOKS = (
+    ("logs", re.compile(r"\"DownstreamStatus\":\d")),
+    (
+        "logs",
+        re.compile(
+            r"\" \d{3} \d{1,18} \"[^\"]{0,2000}\" \"[^\"]{0,2000}\" \d{1,18} "
+            r"\"[^\"]{1,300}\" \"(?:https?://[^\"]{1,500}|-)\" \d{1,12}ms$"
+        ),
+    ),
+)

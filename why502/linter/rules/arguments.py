@@ -1,0 +1,42 @@
+"""A directive with arguments that nginx does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.arguments import Kind, form
+from why502.gateways.nginx.directives import module_of
+from why502.model.finding import Risk, Severity
+
+_OF_PLUS = frozenset({"server_tokens"})  # nginx Plus takes any text here
+_NAMES = {
+    Kind.NUMBER: "a number", Kind.TIME: "a time such as 30s or 500ms", Kind.SECONDS: "a time in seconds, minutes or hours",
+    Kind.SIZE: "a size such as 8k or 1m", Kind.BUFFERS: "a number and a size",
+}  # fmt: skip
+
+
+@rule(160, "arguments-refused", Severity.ERROR, "proxy-config-invalid")
+def refused(deployment: Deployment) -> Iterator[Risk]:
+    """A directive has too few or too many arguments, or one that it does not take.
+
+    nginx refuses the configuration: `invalid number of arguments`, `invalid value`. A missing semicolon is the usual cause of
+    too many:
+    the next directive becomes an argument of this one.
+    """
+    told = {problem.at for problem in deployment.configuration.problems}
+    for level in deployment.levels:
+        for directive in level.directives:
+            found = form(directive.name, level.path)
+            if found is None or directive.name in _OF_PLUS or module_of(directive.name) or directive.at in told:
+                continue
+            if found.is_block != (directive.children is not None):
+                what = "needs a block { }" if found.is_block else "takes no block"
+                yield risk(f'"{directive.name}" {what}', directive.at, "check the line above for a missing semicolon")
+            elif not found.takes(len(directive.args)):
+                message = f'"{directive.name}" does not take {len(directive.args)} arguments'
+                yield risk(message, directive.at, "check for a missing semicolon, or a value without quotes")
+            elif found.kind is not Kind.FLAG and not found.fits(directive.args):
+                words = _NAMES.get(found.kind) or f"one of {', '.join(sorted(found.words))}"
+                yield risk(f'"{directive.name}" does not take "{" ".join(directive.args)}"', directive.at, f"write {words}")

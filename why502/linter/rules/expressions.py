@@ -1,0 +1,58 @@
+"""Regular expressions that PCRE refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, Level
+from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.config.files import Directive
+from why502.model.finding import Risk, Severity
+
+# What Python and PCRE agree on; other complaints of Python's may be syntax that only PCRE knows.
+_SURE = (
+    "missing ), unterminated subpattern",
+    "unbalanced parenthesis",
+    "unterminated character set",
+    "nothing to repeat at position 0",
+)
+_LONGEST = 2000
+
+
+@rule(170, "expression-refused", Severity.ERROR, "proxy-config-invalid")
+def refused(deployment: Deployment) -> Iterator[Risk]:
+    """A regular expression has a parenthesis or bracket without its counterpart.
+
+    nginx refuses the configuration: `pcre2_compile() failed`. An expression with a brace needs quotation marks: without them
+    `{3}` begins a
+    block.
+    """
+    for level in deployment.levels:
+        for directive in level.directives:
+            for expression in _expressions(level, directive):
+                if problem := _problem(expression):
+                    yield risk(f"{problem}: {expression}", directive.at, "close it, or escape it with a backslash")
+
+
+def _expressions(level: Level, directive: Directive) -> Iterator[str]:
+    args = directive.args
+    if directive.name == "location" and args:
+        match = re.match(r"(~\*?)\s*(.*)", " ".join(args), re.DOTALL)
+        yield from (match[2],) if match else ()
+    elif directive.name == "rewrite" and args:
+        yield args[0]
+    elif directive.name == "server_name" and level.name == "server":
+        yield from (word[1:] for word in args if word.startswith("~"))
+
+
+def _problem(expression: str) -> str:
+    if len(expression) > _LONGEST:
+        return ""
+    try:
+        re.compile(re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", expression))
+    except re.error as error:
+        return next((sure.removesuffix(" at position 0") for sure in _SURE if str(error).startswith(sure)), "")
+    except (RecursionError, OverflowError):
+        return ""
+    return ""

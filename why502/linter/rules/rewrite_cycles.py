@@ -1,0 +1,84 @@
+"""Rewrites that lead to themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment, Level
+from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.config.files import Directive
+from why502.gateways.nginx.config.match import compiled
+from why502.gateways.nginx.config.routes import location_name
+from why502.model.finding import Risk, Severity
+
+_VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
+_VALUES = ("", "x", "/x")  # what a variable may be: the rewrite must come back with each of them
+_ENDS = ("break", "redirect", "permanent")
+
+
+@rule(177, "rewrite-to-itself", Severity.ERROR, "rewrite-cycle")
+def to_itself(deployment: Deployment) -> Iterator[Risk]:
+    """A rewrite leads to its own location and applies there again.
+
+    nginx gives up after ten rounds: 500, `rewrite or internal redirection cycle`. `break` instead of `last` ends it.
+    """
+    for level in deployment.blocks("location"):
+        server = level.around
+        if server is None or server.name != "server" or not server.is_known:
+            continue
+        for directive in level.own("rewrite"):
+            args = directive.args
+            if (
+                len(args) < 2
+                or (args[2:3] and args[2] in _ENDS)
+                or args[1].startswith(("http://", "https://", "$"))
+                or _is_ended_before(level, directive)
+            ):
+                continue
+            expression = compiled(args[0], False)
+            targets = [_VARIABLE.sub(value, args[1]).partition("?")[0] for value in _VALUES]
+            if expression is not None and all(expression.search(uri) and _place(server, uri) == _name(level) for uri in targets):
+                yield risk(
+                    f"{args[1]} matches this rewrite again",
+                    directive.at,
+                    "write `break`, or give the target a location of its own",
+                )
+                break
+
+
+def _is_ended_before(level: Level, directive: Directive) -> bool:
+    """Return whether something before it in the block may end the processing: then it is not sure that the rewrite applies
+    again.
+    """
+    before = level.directives[: level.directives.index(directive)]
+    return any(
+        other.name in ("if", "return", "break", "set") or (other.name == "rewrite" and other.args[2:3] != ()) for other in before
+    )
+
+
+def _name(level: Level) -> str:
+    """Return how a location is called, its modifier set apart."""
+    return location_name(level.args) if level.args else ""
+
+
+def _place(server: Level, uri: str) -> str:
+    """Return the location of a server that takes a URI; "" where a nested or unreadable one may."""
+    best, is_final = "", False
+    expressions = []
+    for directive in server.own("location"):
+        if not directive.args:
+            continue
+        name = location_name(directive.args)
+        modifier, _, path = name.rpartition(" ")
+        if modifier == "=" and path == uri:
+            return name
+        if modifier in ("~", "~*"):
+            expressions.append((name, path, modifier == "~*"))
+        elif modifier in ("", "^~") and uri.startswith(path) and len(path) > len(best.rpartition(" ")[2]):
+            best, is_final = name, modifier == "^~"
+    for name, path, is_caseless in () if is_final else expressions:
+        expression = compiled(path, is_caseless)
+        if expression is None or expression.search(uri):
+            return name if expression is not None else ""
+    return best

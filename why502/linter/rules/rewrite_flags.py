@@ -1,0 +1,25 @@
+"""The last word of a `rewrite`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.model.finding import Risk, Severity
+
+_FLAGS = frozenset({"last", "break", "redirect", "permanent"})
+
+
+@rule(169, "rewrite-flag-unknown", Severity.ERROR, "proxy-config-invalid")
+def unknown_flag(deployment: Deployment) -> Iterator[Risk]:
+    """The third word of a `rewrite` is none of last, break, redirect and permanent.
+
+    nginx refuses the configuration: `invalid parameter`.
+    """
+    for level in deployment.levels:
+        for directive in level.own("rewrite"):
+            if len(directive.args) > 2 and directive.args[2] not in _FLAGS:
+                yield risk(
+                    f'rewrite does not take "{directive.args[2]}"', directive.at, "write last, break, redirect or permanent"
+                )

@@ -1,0 +1,33 @@
+"""A directive that may stand once in a block, and stands there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.arguments import form
+from why502.gateways.nginx.config.defaults import PASSES
+from why502.gateways.nginx.config.files import Directive
+from why502.gateways.nginx.directives import module_of
+from why502.model.finding import Risk, Severity
+
+_ONCE = frozenset({*PASSES, "root", "alias", "try_files", "resolver", "keepalive"})  # their own code refuses the second
+
+
+@rule(166, "directive-set-twice", Severity.ERROR, "proxy-config-invalid")
+def twice(deployment: Deployment) -> Iterator[Risk]:
+    """A directive stands twice in one block, where nginx takes it only once.
+
+    nginx refuses the configuration: `directive is duplicate`. The second often comes with an included file.
+    """
+    for level in deployment.levels:
+        seen: dict[str, Directive] = {}
+        for directive in level.directives:
+            found = form(directive.name, level.path)
+            is_single = directive.name in _ONCE or (found is not None and found.is_single and not found.is_block)
+            if not is_single or module_of(directive.name) or directive.name == "server":
+                continue
+            if directive.name in seen:
+                yield risk(f'"{directive.name}" is also at {seen[directive.name].at}', directive.at, "remove one of them")
+            seen.setdefault(directive.name, directive)

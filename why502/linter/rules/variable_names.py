@@ -1,0 +1,24 @@
+"""Variables that are defined without their `$`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from why502.deployment.files import Deployment
+from why502.deployment.rule import risk, rule
+from why502.model.finding import Risk, Severity
+
+_DEFINES = {"set": 0, "auth_request_set": 0, "map": -1, "geo": -1, "split_clients": -1}
+
+
+@rule(176, "variable-without-dollar", Severity.ERROR, "proxy-config-invalid")
+def no_dollar(deployment: Deployment) -> Iterator[Risk]:
+    """A variable is defined under a name that does not begin with `$`.
+
+    nginx refuses the configuration: `invalid variable name`.
+    """
+    for level in deployment.levels:
+        for directive in level.directives:
+            place = _DEFINES.get(directive.name)
+            if place is not None and directive.args and not directive.args[place].startswith("$"):
+                yield risk(f'"{directive.args[place]}" is not a variable', directive.at, f"write ${directive.args[place]}")
