@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 @pytest.fixture(autouse=True)
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("why502.fix.proxy_lock.directory", lambda: tmp_path / "locks")
+    monkeypatch.setattr("why502.fix.places.locks", lambda: tmp_path / "locks")
 
 
 def site(shop: Shop, *servers: str) -> None:
