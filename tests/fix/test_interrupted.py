@@ -56,14 +56,6 @@ def why502(shop: Shop, *argv: str) -> Answer:
     return ask(*argv, "--state", str(shop.state))
 
 
-@pytest.fixture(autouse=True)
-def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have the locks of these proxies in a directory of their own."""
-    where = tmp_path / "locks"
-    monkeypatch.setattr(places, "locks", lambda: where)
-    return where
-
-
 @pytest.mark.parametrize("way", ["--undo", "--resume"])
 @pytest.mark.parametrize("at", LATE)
 def test_what_runs_agrees_with_the_files(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, way: str) -> None:
