@@ -1,4 +1,4 @@
-"""Apache's failures stand in two logs that nothing joins line by line; they count once."""
+"""Apache logs a failure in two logs without a common key; it counts once."""
 
 from __future__ import annotations
 
