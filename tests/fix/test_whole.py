@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from asking import Answer, ask
 from shop import NOW, Shop, application
+from shop import shop as another_shop
 
 from why502.cli.env import Env
 from why502.fix import verify
@@ -154,3 +155,18 @@ def test_a_plan_whose_program_is_not_there_does_nothing(shop: Shop) -> None:
     with pytest.raises(Why502Error, match="/nonexistent: no such program"):
         shop.apply(plan, progress=Progress(say=said.append))
     assert (said, list(shop.state.iterdir())) == ([], [])
+
+
+def test_another_master_with_the_same_fault_is_told_of(shop: Shop) -> None:
+    """One transaction changes one proxy: what another one still gets wrong is a part that is left, and the next run repairs it."""
+    with another_shop() as other:
+        route = "server {{ listen 127.0.0.1:{port}; server_name {name}; location / {{ proxy_pass https://127.0.0.1:{right}; }} location /well/ {{ proxy_pass http://127.0.0.1:{right}; }} }}"
+        for one, name in ((shop, "shop.example"), (other, "other.example")):
+            site(one, route.format(port=one.port, right=shop.right, name=name))
+            assert one.status() == 502
+        argv = [word for one in (shop, other) for word in ("--config", str(one.config), "--log", str(one.root / "error.log"))]
+        done = ask("fix", *argv, "--apply", "--yes", "--state", str(shop.state))
+        assert (done.status, sorted((shop.status(), other.status()))) == (1, [200, 502]), done
+        assert "Partly repaired" in done.out
+        again = ask("fix", *argv, "--apply", "--yes", "--state", str(shop.state))
+        assert (again.status, shop.status(), other.status()) == (0, 200, 200), again

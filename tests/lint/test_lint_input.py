@@ -170,3 +170,74 @@ def test_lua_with_many_unterminated_strings_is_read_in_linear_work(monkeypatch: 
             parse((piece * count).encode(), "x")
             works.append(work)
         assert works[1] < 2.2 * works[0] and works[1] < 5 * len(piece) * 400, (piece, works)
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("W502-056", "upstream app { server 10.0.0.1; } server { proxy_set_header A 1; location / { proxy_pass http://app; } }"),
+        (
+            "W502-052",
+            "server { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; location / { proxy_pass http://10.0.0.1; } }",
+        ),
+        ("W502-050", "server { proxy_set_header A 1; location /ws { proxy_pass http://10.0.0.1; } }"),
+    ],
+)
+def test_a_hint_does_not_drop_inherited_headers(rule: str, text: str) -> None:
+    """A `proxy_set_header` in the location would drop those of the server: the hint names the place of the others."""
+    (risk,) = [risk for risk in found({"/r/nginx.conf": HTTP % text}, "1.22.1") if risk.rule == rule]
+    assert risk.remedies[0].message.endswith(
+        "beside the other headers at /r/nginx.conf:3; a header set here alone would drop those"
+    )
+    alone = found({"/r/nginx.conf": HTTP % text.replace("proxy_set_header A 1;", "")}, "1.22.1")
+    if rule != "W502-052":
+        assert "beside" not in next(risk for risk in alone if risk.rule == rule).remedies[0].message
+
+
+@pytest.mark.parametrize(
+    ("text", "is_loop"),
+    [
+        ("server { listen 80; location / { proxy_pass http://127.0.0.1:80; } }", True),
+        ("server { listen 80; location / { proxy_pass http://127.0.0.1:8080; } } server { listen 8080; return 204; }", False),
+        ("server { listen 80; server_name a; location / { proxy_set_header Host b; proxy_pass http://127.0.0.1; } } server { listen 80; server_name b; return 204; }", False),
+        ("server { listen 80 default_server; server_name a; location / { proxy_set_header Host $host; proxy_pass http://127.0.0.1; } }", True),
+        ("server { listen 10.0.0.1:80; location / { proxy_pass http://127.0.0.1:80; } }", False),
+        ("server { listen 80; location /a/ { proxy_pass http://127.0.0.1/b/; } location /b/ { return 204; } }", False),
+    ],
+)  # fmt: skip
+def test_passing_to_oneself_takes_the_same_listener_and_name(text: str, is_loop: bool) -> None:
+    assert ("W502-066" in [risk.rule for risk in found({"/r/nginx.conf": HTTP % text}, "1.22.1")]) is is_loop
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"),
+    [
+        (("default.conf", "default-https.conf"), False),
+        (("shop-http-only.conf", "shop.conf"), False),
+        (("a.conf", "b.conf"), True),
+    ],
+)
+def test_files_of_which_one_is_deployed_do_not_contradict_each_other(names: tuple[str, str], is_told: bool) -> None:
+    text = "upstream app { server 10.0.0.1; } server { listen 80; server_name a.example; location / { proxy_pass http://app; } }"
+    files = {"/r/nginx.conf": HTTP % "include conf.d/*.conf;"} | {f"/r/conf.d/{name}": text for name in names}
+    assert ({"W502-013", "W502-113"} <= {risk.rule for risk in found(files, "", "/r")}) is is_told
+
+
+def test_the_name_of_no_server_is_not_taken() -> None:
+    text = HTTP % ("server { listen 80; server_name _; }" * 2)
+    assert "W502-113" not in [risk.rule for risk in found({"/r/nginx.conf": text}, "")]
+
+
+def test_several_unheard_targets_tell_nothing_of_one_unit() -> None:
+    unit = "[Service]\nExecStart=/srv/venv/bin/gunicorn -b 127.0.0.1:3001 app:app\n"
+    text = (
+        HTTP
+        % "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } location /b { proxy_pass http://127.0.0.1:1200; } }"
+    )
+    assert "W502-030" not in [risk.rule for risk in found({"/r/nginx.conf": text, "/r/app.service": unit}, "")]
+
+
+def test_a_variable_of_a_module_that_is_built_in_is_a_note() -> None:
+    risks = found({"/r/nginx.conf": HTTP % "log_format a '$arvn_unique_id $requets_id';"}, "")
+    told = {risk.message: risk.severity for risk in risks if risk.rule == "W502-167"}
+    assert told == {"nothing defines $arvn_unique_id": "note", "nothing defines $requets_id": "error"}

@@ -1,9 +1,9 @@
 """Collectors: each file reads one section of the snapshot. collect() runs them in order.
 
-A source is a module of this directory that offers `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that
-must have ended before it begins; `LIMIT_S`, the time that it gets; and `collect(host, known, ask) -> Found`, where `known` is
-what the stages before it found. It may offer `parts`, which yields what it has found so far each time that it turns to what
-another user supplies: whoever lets it wait then costs only what comes after, never root's own facts.
+A source is a module of this directory with `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that must
+end before it begins; `LIMIT_S`, its time limit; and `collect(host, known, ask) -> Found`, where `known` holds the results of
+earlier stages. It may have `parts`, which yields its results so far each time before it reads facts supplied by another user:
+a user who makes it wait then delays only later results, never root's own facts.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Gap, Snapshot
 
 PROTOCOL = ("SECTION", "NEEDS", "LIMIT_S", "collect")
-OTHERS_S = 5.0  # of the time of one source that processes with other users' rights may take, at most half of it
-_Answers = Answers[Found[Any]]  # each stands for those before it
+OTHERS_S = 5.0  # seconds per source spent waiting for processes with other users' rights, at most half of the source's time
+_Answers = Answers[Found[Any]]  # each replaces the earlier ones
 
 
 def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
-    """Return what is known of the machine. It always comes: what failed or took too long is a Gap."""
+    """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap."""
     found, gaps = sources()
     known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets, gaps=gaps)
     with process_table.shared(host):
@@ -46,9 +46,9 @@ def collect(host: Host, taken_at: datetime, since: datetime | None, until: datet
 
 @cache
 def sources() -> tuple[dict[str, ModuleType], tuple[Gap, ...]]:
-    """Return the sources in this directory by name, and a gap for each module that is none although it looks like one.
+    """Return the sources in this directory by name, and a gap for each module that looks like one but is incomplete.
 
-    Silence would pass for a machine without anything to find.
+    Without the gap, a broken source would look like a machine without findings.
     """
     found: dict[str, ModuleType] = {}
     gaps: list[Gap] = []
@@ -65,7 +65,7 @@ def sources() -> tuple[dict[str, ModuleType], tuple[Gap, ...]]:
 def is_source(module: ModuleType) -> bool:
     """Return whether a module is a source.
 
-    Raises TypeError for one that states only a part of what a source states, or a wrong one.
+    Raises TypeError for a module with only some of a source's attributes, or with wrong ones.
     """
     missing = [part for part in PROTOCOL if not hasattr(module, part)]
     if {"SECTION", "NEEDS", "collect"} <= {*missing}:
@@ -82,9 +82,9 @@ def is_source(module: ModuleType) -> bool:
 
 
 def stages(found: Mapping[str, ModuleType]) -> tuple[tuple[str, ...], ...]:
-    """Return the names in the order of what they need; those of one stage run at the same time. Raises graphlib.CycleError.
+    """Return the names in order of their needs; those of one stage run at the same time. Raises graphlib.CycleError.
 
-    What a source needs and is not there is not waited for.
+    A needed source that does not exist is ignored.
     """
     order = TopologicalSorter({name: {*module.NEEDS} & found.keys() for name, module in found.items()})
     order.prepare()
@@ -97,7 +97,7 @@ def stages(found: Mapping[str, ModuleType]) -> tuple[tuple[str, ...], ...]:
 
 
 def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
-    """Return `known` with the sections of these sources, each within its own time."""
+    """Return `known` with the sections of these sources, each within its own time limit."""
     started = time.monotonic()
     running: list[tuple[str, ModuleType, _Answers]] = []
     gaps = list(known.gaps)

@@ -18,7 +18,7 @@ LIMIT_S = 2.5
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[str, ...]]:
-    """Return the addresses of every interface, by ip(8), else from /proc/net. Raises HostError where neither tells."""
+    """Return the addresses of every interface, from ip(8), else from /proc/net. Raises HostError if neither works."""
     try:
         done = host.run("ip", "-j", "address", timeout_s=1.5)
         if found := parse_ip(done.stdout):
@@ -29,12 +29,12 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[str, ...]]:
     try:
         found += parse_if_inet6(_text(host, "/proc/net/if_inet6"))
     except HostError:
-        pass  # without IPv6 the file is missing
+        pass  # the file does not exist without IPv6
     return Found(tuple(dict.fromkeys(found)))
 
 
 def parse_ip(output: str) -> tuple[str, ...]:
-    """Return the addresses in the output of `ip -j address`; () where it is none."""
+    """Return the addresses in the output of `ip -j address`; () if it is malformed."""
     try:
         links = msgspec.json.decode(output, type=list[_Link])
     except (ValueError, RecursionError):
@@ -43,7 +43,7 @@ def parse_ip(output: str) -> tuple[str, ...]:
 
 
 def parse_fib_trie(text: str) -> tuple[str, ...]:
-    """Return the IPv4 addresses that /proc/net/fib_trie calls local hosts."""
+    """Return the IPv4 addresses listed as local hosts in /proc/net/fib_trie."""
     return tuple(dict.fromkeys(re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", text)))
 
 

@@ -1,12 +1,13 @@
 """The activity of the processes behind a target: their CPU time, and whether they wait for a device.
 
-Together with the socket tables this tells apart, without asking the backend, what a proxy's timeout alone does not:
+A proxy's timeout alone does not show why a backend is slow. Together with the socket tables this distinguishes, without a
+request:
 
 - all workers busy: it holds as many connections as it has workers, the others wait unaccepted;
 - too slow: it holds all connections, none waits;
 - hung or stopped: it holds none, all wait (state T: stopped);
-- computing: as one of these, and it uses as many processors as it can; where it uses none, it waits for another: a database,
-  a service, a lock. `dependencies` says for whom.
+- computing: like one of these, with full use of its processors; if it uses none, it waits for a database, a service or a lock.
+  `dependencies` shows which.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from why502.model.base import Value
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
-_PROCESSES = 64  # that are looked at, of all targets together
+_PROCESSES = 64  # maximum processes examined, of all targets together
 _THREADS = 64
 
 
@@ -35,7 +36,7 @@ class Ticks(Value, frozen=True, kw_only=True):
 
 
 def ticks(host: Host, known: Snapshot) -> dict[tuple[Target, int], Ticks]:
-    """Return the processor time of the processes of each target, by target and number."""
+    """Return the processor time of each target's processes, by target and pid."""
     found = {}
     for target, pid in _processes(known):
         content = attempt(partial(host.read, f"/proc/{pid}/stat"))
@@ -45,7 +46,7 @@ def ticks(host: Host, known: Snapshot) -> dict[tuple[Target, int], Ticks]:
 
 
 def processors(before: dict[tuple[Target, int], Ticks], after: dict[tuple[Target, int], Ticks]) -> dict[Target, float]:
-    """Return by target how many processors its processes used between two looks; a tick is a hundredth of a second."""
+    """Return by target how many processors its processes used between two readings; a tick is a hundredth of a second."""
     used: dict[Target, float] = {}
     for key in before.keys() & after.keys():
         took_s = after[key].at_s - before[key].at_s
@@ -55,8 +56,8 @@ def processors(before: dict[tuple[Target, int], Ticks], after: dict[tuple[Target
 
 
 def blocked(host: Host, known: Snapshot) -> dict[Target, int]:
-    """Return by target how many threads of its processes wait for a device (state D of proc_pid_stat(5));
-    at most 64 of a process.
+    """Return by target how many threads of its processes wait for a device (state D of proc_pid_stat(5)); at most 64 per
+    process.
     """
     found: Counter[Target] = Counter()
     for target, pid in _processes(known):
@@ -75,5 +76,5 @@ def parse_ticks(content: bytes) -> float | None:
 
 
 def _processes(known: Snapshot) -> list[tuple[Target, int]]:
-    """Return the processes to look at, each with the target that it serves; a process of several targets stands for each."""
+    """Return the processes to examine, each with its target; a process of several targets appears once for each."""
     return [(target, pid) for target, pids in owners(known).items() for pid in pids][:_PROCESSES]

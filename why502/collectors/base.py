@@ -18,9 +18,9 @@ class Ask(Value, frozen=True, kw_only=True):
     configs: tuple[str, ...] = ()  # --config
     logs: tuple[str, ...] = ()  # --log
     urls: tuple[str, ...] = ()  # --url
-    targets: tuple[Target, ...] = ()  # --target: addresses here that the proxy of another machine connects to
+    targets: tuple[Target, ...] = ()  # --target: local addresses that the proxy of another machine connects to
     probes: bool = True  # False: send nothing to any target
-    offline: bool = False  # True: look at nothing but the given files
+    offline: bool = False  # True: read only the given files
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The proxy's own test of its configuration on disk: `nginx -t` with the running binary, without side effects.
 
-`nginx -t` writes: it makes missing log files, pid file and directories, and gives temporary directories to the workers' user
-(ngx_init_cycle, ngx_create_paths), which would mend or hide the fault that we look for. So root's nginx is tested in a sandbox
-where all is read-only, and overlays take what it writes and vanish with it (`Host.try_out`). Another user's nginx is run with
-that user's rights, and only where it would find all these files in place. One trace stays: where nginx is stopped, the test holds
-its free ports for a millisecond.
+`nginx -t` writes: it creates missing log files, pid file and directories, and gives temporary directories to the workers' user
+(ngx_init_cycle, ngx_create_paths), which could repair or hide the fault we look for. So root's nginx is tested in a sandbox
+where everything is read-only; overlays take its writes and are discarded (`Host.try_out`). Another user's nginx runs with that
+user's rights, and only if all these files exist already. One side effect remains: if nginx is stopped, the test binds its free
+ports for a millisecond.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from why502.model.file_kind import FileKind
 from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
 
 SECTION = "proxies"
-NEEDS = ("socket_names",)  # an nginx that is stopped listens for a moment while it is tested: not while we look
+NEEDS = ("socket_names",)  # a stopped nginx listens for a moment while it is tested: not while we list the listeners
 LIMIT_S = 8.0
 
 _TIME_S = 4.0
-_TIME_OF_USER_S = 1.5  # for all of one user other than root: one who lets them hang costs nobody else the test
-SERVERS = 5_000  # of a configuration that has not changed; more of them take nginx itself longer to test than we look in all
-_SINCE_E = (1, 19, 5)  # option -e
-# "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" where the error log is stderr
+_TIME_OF_USER_S = 1.5  # for all proxies of one user other than root: if they hang, the others are still tested
+SERVERS = 5_000  # for an unchanged configuration; with more servers nginx's own test takes longer than our total time
+_SINCE_E = (1, 19, 5)  # first version with option -e
+# "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" if the error log is stderr
 _SAYS = re.compile(
     r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
 )
 _IN = re.compile(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
-_LINES = 1000  # of the test's output, and characters of each, that are read
+_LINES = 1000  # maximum lines of the test's output, and maximum characters per line
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
-# Directives that have the test run code of other files, or another program's (lua-nginx-module, ngx_http_perl_module).
+# Directives that make the test run code from other files or modules (lua-nginx-module, ngx_http_perl_module).
 _RUNS_CODE = re.compile(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
 _MODULE = re.compile(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
 
@@ -107,12 +107,12 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
 
 
 def _is_as_loaded(proxy: Proxy) -> bool:
-    """Return whether the files are older than what runs, so that their test would tell what the running proxy shows."""
+    """Return whether the files are older than the running configuration, so that a test would show nothing new."""
     return proxy.loaded_at is not None and proxy.changed_at is not None and proxy.changed_at < proxy.loaded_at
 
 
 def parse_test(output: str) -> tuple[ConfigProblem, ...]:
-    """Return the errors that `nginx -t` printed. Warnings, and lines of modules in words of their own, are no errors."""
+    """Return the errors that `nginx -t` printed. Warnings, and lines of modules in other formats, are not errors."""
     problems = []
     for line in output[: _LINES * _LINES].splitlines()[:_LINES]:
         if match := _SAYS.match(line[: 4 * _LINES]):
@@ -124,10 +124,10 @@ def parse_test(output: str) -> tuple[ConfigProblem, ...]:
 
 
 def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
-    """Return what the test of root's nginx is run with. Raises HostError where it would do more than root alone has it do.
+    """Return the sandbox for testing root's nginx. Raises HostError if the test would run more than root's own configuration.
 
-    What root's configuration names is root's; what a file says that others can change is theirs, and code in it would run as
-    root.
+    Paths named in root's configuration count as root's. If others can change a file, its content is theirs, and code in it
+    would run as root.
     """
     if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
         raise HostError(
@@ -139,7 +139,7 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
     for file in proxy.files:
         for match in _MODULE.finditer(file.text):
             path = posixpath.join(proxy.prefix, match[1])
-            if supplier_of(seen, path) != ROOT and not _is_missing(seen, path):  # the test tells of what is not there
+            if supplier_of(seen, path) != ROOT and not _is_missing(seen, path):  # the test itself reports missing files
                 raise HostError(f"the module {path} could be changed by users other than root", "run `nginx -t` yourself")
     if proxy.pid and proxy.root and not _is_our_root(host, proxy.pid, proxy.root, proxy.owner_uid):
         raise HostError(
@@ -156,7 +156,7 @@ def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
 
 
 def _is_missing(seen: Host, path: str) -> bool:
-    """Return whether nothing lies there, in a directory that root alone can put something into."""
+    """Return whether a file is missing, in a directory where only root can create it."""
     try:
         seen.stat(path)
     except Missing:
@@ -167,7 +167,7 @@ def _is_missing(seen: Host, path: str) -> bool:
 
 
 def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
-    """Return whether another mount namespace was made by root over our own root directory, as systemd's PrivateTmp= does."""
+    """Return whether root created another mount namespace over our own root directory, as systemd's PrivateTmp= does."""
     if uid != 0 or root != f"/proc/{pid}/root" or not ProcessTable(host).is_of_our_users(pid):
         return False
     ours, its = attempt(partial(host.stat, "/")), attempt(partial(host.stat, f"{root}/"))
@@ -187,7 +187,7 @@ def _may_run_plainly(host: Host, proxy: Proxy, own: int, user: int) -> None:
 
 
 def _written(host: Host, proxy: Proxy) -> str:
-    """Return a path that a test would make, or give to another owner; "" where there is none. Raises HostError."""
+    """Return a path that a test would create, or whose owner it would change; "" if none. Raises HostError."""
     if proxy.root or proxy.network:
         return "another namespace"
     workers = {worker.uid for worker in proxy.workers if worker.uid != 0}
@@ -202,7 +202,7 @@ def _written(host: Host, proxy: Proxy) -> str:
 
 
 def _options(proxy: Proxy) -> Iterator[str]:
-    """Yield the options that it runs with, paths made absolute, and no error log of its own."""
+    """Yield its command-line options with absolute paths, and without an error log of its own."""
     if option(proxy, "-c"):
         yield from ("-c", proxy.config)
     if option(proxy, "-p"):
@@ -223,7 +223,7 @@ def _directories(proxy: Proxy) -> Iterator[str]:
 
 
 def _logs(proxy: Proxy) -> tuple[str, ...]:
-    """Return the log files that a test opens: those of the configuration, and the one that was built in."""
+    """Return the log files that a test opens: those of the configuration, and the built-in one."""
     built_in = posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log")
     return tuple(
         dict.fromkeys((*(log.path for log in proxy.logs if log.goes_to is LogPlace.FILE and log.path.startswith("/")), built_in))
@@ -231,7 +231,7 @@ def _logs(proxy: Proxy) -> tuple[str, ...]:
 
 
 def _identity(host: Host, pid: str) -> tuple[int, int]:
-    """Return the real user and group of a process: a set-user-id program does not speak for root."""
+    """Return the real user and group of a process: a set-user-id program is not trusted as root's."""
     status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
     try:
         return int(status["Uid"].split()[0]), int(status["Gid"].split()[0])

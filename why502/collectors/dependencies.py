@@ -1,8 +1,9 @@
-"""The dependencies that the processes behind a target wait for: their connections, their log messages, and the state of the peer.
+"""The dependencies that the processes behind a target wait for: their connections, their log messages, and the state of the
+peer.
 
-A worker that holds a request of the proxy's and waits tells in its system call on which socket (/proc/PID/task/TID/syscall,
-proc_pid_syscall(5)). SYN_SENT is a connection that nobody answers. A database that shows in its processes' titles what each of
-them does (PostgreSQL: update_process_title) tells why.
+A waiting worker's system call shows the socket it waits on (/proc/PID/task/TID/syscall, proc_pid_syscall(5)). SYN_SENT is a
+connection that nobody answers. Some databases show the activity of each process in its title (PostgreSQL:
+update_process_title), and thus the reason.
 """
 
 from __future__ import annotations
@@ -38,28 +39,30 @@ NEEDS = ("events", "kernel")
 LIMIT_S = 2.5
 PROCESSES = 64
 THREADS = 64
-PEERS = 16  # of one target
+PEERS = 16  # maximum per target
 TITLES = 4
 _TIMES = ("lastsnd:", "lastrcv:", "bytes_sent:", "bytes_received:")
-OWES_MS = 1000  # since we sent: an answer may take that long
-RETRIES = 3  # the third in vain is more than a second after the first (0.2 s, doubled each time): no packet that got lost
+OWES_MS = 1000  # time since we sent data after which an answer counts as overdue
+# the third retransmission is more than a second after the first (0.2 s, doubled each time): more than a single lost packet
+RETRIES = 3
 SYN_SENT = "SYN_SENT"
 _OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/run/user/", "/run/nscd/", "/var/run/nscd/", "@")
 # System calls whose first argument is the socket, and those that wait for one among several (include/uapi/asm/unistd.h).
 _ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206, 207, 211, 212}}
 _ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
-_SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # whose first argument is how many descriptors it waits for: with none it sleeps
+_SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # their first argument is the number of descriptors; 0 is a sleep
 _UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
-_STARTED, _STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"  # of a unit (systemd/sd-messages.h)
-HURT, FEW = 16, 3  # targets, and failures of one
+# message ids of a unit's start and stop (systemd/sd-messages.h)
+_STARTED, _STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"
+HURT, FEW = 16, 3  # maximum targets, and minimum failures of one
 _UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
 _PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRODUCTS.items() if product in _UNITS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """The sockets of the machine by inode: of TCP their rows, of unix ones the path that they were accepted on,
-    or are connected to.
+    """The sockets of the machine by inode: TCP sockets as rows, unix sockets by the path on which they were accepted or
+    connected.
     """
 
     rows: dict[int, Socket]
@@ -74,17 +77,20 @@ class Waits:
 
     busy: int
     on: Counter[Target]
-    perhaps: Counter[Target]  # threads that wait for one of several, or that may be no worker: where the other end owes an answer
+    # threads that wait for one of several sockets, or may not be workers: counted if the peer owes an answer
+    perhaps: Counter[Target]
     connecting: Counter[Target]
     unacknowledged: Counter[Target]
-    ports: dict[Target, set[int]]  # our own ports of the connections
+    ports: dict[Target, set[int]]  # local ports of the connections
 
 
-_CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server does for it
+_CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server process does for it
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:
-    """Return what each target's processes are connected to or say that they need, as it is now. Raises HostError."""
+    """Return the addresses each target's processes are connected to or need according to their configuration. Raises
+    HostError.
+    """
     _, directories = kernel.tables_of(known)
     tables = [table for directory in directories if (table := attempt(partial(sockets.read_tcp, host, directory)))]
     rows = {row.inode: row for tcp, _ in tables for row in tcp if row.inode and row.state != sockets.LISTEN}
@@ -109,7 +115,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
             left -= 1
             try:
                 waits.append(_waits(host, known, target, pid, seen))
-            except Missing:  # it ended
+            except Missing:  # it has ended
                 continue
             except HostError as error:
                 gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
@@ -123,8 +129,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
 
 
 def _owing(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
-    """Return our ports of the connections to some peers on which we sent last, a while ago: the other end owes an answer (tcp(7),
-    TCP_INFO).
+    """Return the local ports of connections to some peers on which we sent last, a while ago: the peer owes an answer
+    (tcp(7), TCP_INFO).
     """
     wanted = sorted((peer for peer in peers if not peer.is_unix and peer.is_address), key=str)[:PEERS]
     if not wanted:
@@ -139,10 +145,10 @@ def _owing(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
 
 
 def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]:
-    """Yield both ends of each connection that data was sent on, as `ss -ti` shows it; how many milliseconds ago that was,
-    and data was received last.
+    """Yield both ends of each connection on which data was sent (`ss -ti`), and the milliseconds since data was sent and
+    received.
 
-    None where nothing ever was received: the kernel counts from when it was established, and no bytes (ss(8)).
+    None if nothing was ever received: the kernel then counts from connection setup, and shows no bytes (ss(8)).
     """
     ends: tuple[Target, Target] | None = None
     for line in output.splitlines():
@@ -158,7 +164,7 @@ def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]
 
 
 def _v4(target: Target | None) -> Target | None:
-    """Return an IPv4 address as such where an IPv6 socket shows it mapped."""
+    """Return an IPv4 address in its own form if an IPv6 socket shows it mapped."""
     return Target(host=target.host[7:], port=target.port) if target and target.host.startswith("::ffff:") else target
 
 
@@ -167,7 +173,7 @@ def _unix_peers(host: Host) -> dict[int, str]:
 
 
 def _with_children(known: Snapshot, pids: Iterable[int]) -> tuple[int, ...]:
-    # systemd holds the sockets of others, and is every daemon's parent; in a container pid 1 is the application.
+    # systemd holds the sockets of others, and is every daemon's parent. In a container pid 1 is the application.
     init = {process.pid for process in known.processes or () if process.is_init}
     mine = tuple(pid for pid in pids if pid not in init)
     return tuple(dict.fromkeys((*mine, *(p.pid for p in known.processes or () if p.ppid in mine))))
@@ -178,7 +184,7 @@ def _is_worker(known: Snapshot, pid: int) -> bool:
 
 
 def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) -> Waits:
-    """Return what the threads of a process wait for. Raises HostError."""
+    """Return the sockets that a process's threads wait for. Raises HostError."""
     by_descriptor = _descriptors(host, pid)
     is_its = _ends(known, target)
     held = {
@@ -219,32 +225,32 @@ def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) ->
             on[established[first]] += 1
         elif call in _ON_SOME.get(seen.machine, ()) and held and (first or call not in _SELECT.get(seen.machine, ())):
             ends = set(established.values())
-            # Of several threads, those that wait for clients and for time poll as well.
+            # With several threads, those that wait for clients or timers also poll.
             (on if is_alone and len(ends) == 1 else perhaps).update(ends)
     return Waits(busy=len(held), on=on, perhaps=perhaps, connecting=connecting, unacknowledged=unacknowledged, ports=ports)
 
 
 def _is_its_end(rows: dict[int, Socket], inode: int, is_its: Callable[[Socket], bool]) -> bool:
-    """Return whether a socket is the target's end of a connection, in whatever state."""
+    """Return whether a socket is the target's end of a connection, in any state."""
     row = rows.get(inode)
     return row is not None and is_its(row)
 
 
 def _is_accepted(known: Snapshot, row: Socket) -> bool:
-    """Return whether a socket is the end of a server: a client of another listener of the same process,
-    which it needs nothing of.
+    """Return whether a socket is the server end of a connection: a client of another listener of the same process, not a
+    dependency.
     """
     local = sockets.place(row.local)
     return local is not None and any(takes(one, local) for one in known.listeners or ())
 
 
 def _is_alone(host: Host, pid: int) -> bool:
-    """Return whether a process has one thread: what that waits for, its request waits for."""
+    """Return whether a process has a single thread: then its request waits for the same thing."""
     return len(attempt(partial(host.list, f"/proc/{pid}/task")) or ()) == 1
 
 
 def _descriptors(host: Host, pid: int) -> dict[int, int]:
-    """Return the inode of each socket that a process has open, by descriptor. Raises HostError."""
+    """Return the inode of each socket a process has open, by descriptor. Raises HostError."""
     found = {}
     for name in host.list(f"/proc/{pid}/fd")[:512]:
         link = attempt(partial(host.link, f"/proc/{pid}/fd/{name}")) or ""
@@ -254,9 +260,7 @@ def _descriptors(host: Host, pid: int) -> dict[int, int]:
 
 
 def _calls(host: Host, pid: int) -> Iterator[tuple[int, int]]:
-    """Yield the system call that each thread waits in, with its first argument; nothing for one that runs,
-    or where it is hidden.
-    """
+    """Yield the system call that each thread waits in, with its first argument; nothing for a running or unreadable thread."""
     for thread in (attempt(partial(host.list, f"/proc/{pid}/task")) or [])[:THREADS]:
         words = (attempt(partial(host.read, f"/proc/{pid}/task/{thread}/syscall", limit_bytes=512)) or b"").split()
         if len(words) > 1 and words[0].isdigit():
@@ -285,7 +289,7 @@ def _peer(row: Socket | None, path: str | None) -> Target | None:
 
 
 def _is_own(known: Snapshot, peer: Target, target: Target) -> bool:
-    """Return whether the other end is no dependency: the system's own sockets, the backend itself."""
+    """Return whether the peer is not a dependency: a system socket, or the backend itself."""
     return (
         peer == target
         or peer.path.startswith(_OF_THE_SYSTEM)
@@ -294,9 +298,9 @@ def _is_own(known: Snapshot, peer: Target, target: Target) -> bool:
 
 
 def _variables(host: Host, pids: Iterable[int]) -> dict[Target, str]:
-    """Return the addresses that variables of these processes name; the variables themselves hold secrets, and are not kept."""
+    """Return the addresses in these processes' environment variables. The variables may hold secrets and are not stored."""
     found: dict[Target, str] = {}
-    for pid in list(pids)[:2]:  # workers have their master's
+    for pid in list(pids)[:2]:  # workers inherit their master's variables
         content = attempt(partial(host.read, f"/proc/{pid}/environ", limit_bytes=1 << 18)) or b""
         pairs = (pair.partition("=") for pair in content.decode("utf-8", "replace").split("\0"))
         found = named_in({name: value for name, equals, value in pairs if equals}) | found
@@ -321,7 +325,8 @@ def _of_target(
     busy = sum(one.busy for one in waits)
     named = [place for place in _named(known) if place not in connecting and place not in ports]
     for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
-        heard = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None  # a wildcard takes no other host's
+        # a wildcard listener takes only local addresses
+        heard = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None
         process = _owner(known, heard)
         is_stopped = bool(process and process.is_stopped)
         does = _titles(known, heard, ports.get(peer, set()))
@@ -345,7 +350,7 @@ def _of_target(
 
 
 def _named(known: Snapshot) -> Iterator[Target]:
-    """Yield the addresses that the services' own words say cannot be reached, or are slow."""
+    """Yield the addresses that the services' own messages report as unreachable or slow."""
     for event in known.events or ():
         if event.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(event.detail)) and need.place:
             place = need.place
@@ -362,7 +367,7 @@ def _listener(known: Snapshot, peer: Target) -> Listener | None:
 
 
 def _elsewhere(known: Snapshot, peer: Target) -> Target | None:
-    """Return where the port is listened on, at another address than the one wanted."""
+    """Return another address with a listener on the same port."""
     return next((one.target for one in known.listeners or () if peer.port and one.target.port == peer.port), None)
 
 
@@ -371,8 +376,8 @@ def _owner(known: Snapshot, heard: Listener | None) -> Process | None:
 
 
 def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[str, ...]:
-    """Return the titles of the processes at the other ends, where these name the client's port: `postgres:
-    user base HOST(PORT) SELECT`.
+    """Return the titles of the processes at the other ends, if they contain the client's port: `postgres: user base HOST(PORT)
+    SELECT`.
     """
     found = []
     for process in known.processes or ():
@@ -384,9 +389,7 @@ def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[s
 
 
 def _hurt(known: Snapshot) -> tuple[Target, ...]:
-    """Return the targets on this machine that answered with an error of their own, or late:
-    something that they need may have ended.
-    """
+    """Return the local targets that answered late or with an error of their own: one of their dependencies may have ended."""
     failing = {
         tally.target for tally in (known.logs.tallies if known.logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW
     }
@@ -394,9 +397,9 @@ def _hurt(known: Snapshot) -> tuple[Target, ...]:
 
 
 def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tuple[Target, ...]) -> Iterator[Dependency]:
-    """Yield them with the state of the unit that serves, or of one of that product that would, where nothing listens.
+    """Yield the dependencies with the state of the unit that serves each, or would serve it if nothing listens.
 
-    For the targets that are hurt also what ended, or moved, in the window: they may have needed it without a word.
+    For failing targets also services that ended or moved in the window: they may be undocumented dependencies.
     """
     wanted = {one.unit for one in found if one.unit}
     silent = {product for one in found if one.is_heard is False and (product := _product(known, one.peer)) in _UNITS}
@@ -445,7 +448,7 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tupl
 
 
 def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | None:
-    """Return the unit of a product that is there and does not run, the one that ran last."""
+    """Return the stopped unit of a product, the one that ran last."""
     idle = [
         unit
         for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
@@ -461,7 +464,9 @@ def _is_of(unit: str, product: str) -> bool:
 
 
 def _stops(host: Host, since: datetime) -> dict[str, datetime]:
-    """Return when services ended in the window and were not started again: systemd forgets a unit that nothing refers to."""
+    """Return the end times of services that ended in the window and were not restarted: systemd forgets a unit without
+    references.
+    """
     wanted = [f"MESSAGE_ID={message}" for message in (_STARTED, _STOPPED)]
     options = (
         "-q",
@@ -477,9 +482,9 @@ def _stops(host: Host, since: datetime) -> dict[str, datetime]:
     )
     shown = attempt(
         partial(host.run, "journalctl", *options, "_PID=1", *wanted, timeout_s=0.7)
-    )  # all of it within a source's time
+    )  # in total, within the source's time limit
     found: dict[str, datetime] = {}
-    for line in reversed(shown.stdout.splitlines() if shown else []):  # of --since alone, systemd 252 shows the oldest
+    for line in reversed(shown.stdout.splitlines() if shown else []):  # with only --since, systemd 252 shows the oldest lines
         try:
             entry = json.loads(line)
             unit, at = str(entry["UNIT"]), datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)

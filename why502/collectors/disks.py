@@ -17,7 +17,7 @@ LIMIT_S = 2.5
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Disk, ...]]:
-    """Return the file system of each directory that a proxy writes to, one entry for a directory."""
+    """Return the file system of each directory that a proxy writes to, one entry per directory."""
     disks: dict[str, Disk] = {}
     gaps: list[Gap] = []
     for proxy in known.proxies or ():
@@ -39,7 +39,7 @@ def directories(proxy: Proxy) -> Iterator[str]:
 
 
 def _disk(seen: Host, directory: str) -> Disk | None:
-    """Return the file system of a directory, of the nearest directory above it where it is missing."""
+    """Return the file system of a directory, or of its nearest existing parent."""
     path = directory
     while path not in ("", "/"):
         try:

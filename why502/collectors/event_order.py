@@ -1,4 +1,4 @@
-"""Sorts events by time, without duplicates, with a reason before its effects."""
+"""Sorts events by time, without duplicates, causes before their effects."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ _FAILURES = frozenset(
 )
 _IN_GENERAL = re.compile(r"Failed with result|Failed to start |Failed to run '|(?:Unit )?entered failed state")
 _RESTART = "Scheduled restart job"
-LOOP = 3  # restarts in the window that make a loop
-RECENT = 40  # events before one among which its like, its reason and its effect are looked for
+LOOP = 3  # number of restarts in the window that count as a loop
+RECENT = 40  # number of preceding events searched for a duplicate, cause or effect
 _ITS_EFFECT = frozenset({Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
 
 
 def joined(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return the events in order of time, each once: what is told twice, or is only the effect of another one, is left out.
+    """Return the events in order of time, without duplicates and without mere effects of other events.
 
-    A kernel tells an OOM kill in three lines; an application server kills by signal a worker that it just called too slow; an
-    exception that ends a start is told as both; a manager sums up what it said before ("Failed with result 'signal'").
+    The kernel reports an OOM kill in three lines; an application server kills a worker by signal just after calling it too
+    slow; an exception that ends a start is logged both ways; a manager summarises earlier messages ("Failed with result
+    'signal'").
     """
     kept: list[Event] = []
     for event in sorted(events, key=lambda one: (one.at is not None, one.at or datetime.min.replace(tzinfo=UTC))):
@@ -52,7 +53,9 @@ def joined(events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def _is_told_better(event: Event, others: list[Event]) -> bool:
-    """Return whether an event only says that a start failed, and another one of the same unit says why at the same time."""
+    """Return whether an event only reports a failed start, and another event of the same unit gives the reason at the same
+    time.
+    """
     if event.symptom is not Symptom.START_FAILED or not tells_little(event.detail):
         return False
     return any(
@@ -71,7 +74,7 @@ _SCHEME = re.compile(r"(?i)\b(?:https?|ssl|tls)://")
 
 
 def only_loops(events: tuple[Event, ...]) -> tuple[Event, ...]:
-    """Return the events with single restarts told as starts: a counter that grew over months is no loop."""
+    """Return the events with single restarts changed to starts: a counter that grew over months is not a loop."""
     restarts = Counter(event.unit for event in events if event.detail.startswith(_RESTART))
     return tuple(
         msgspec.structs.replace(event, symptom=Symptom.PROCESS_STARTED)
@@ -93,13 +96,13 @@ def _same(one: Event, other: Event) -> bool:
     if one.symptom is Symptom.ADDRESS_IN_USE and None in (one.target, other.target) and one.source == other.source:
         return _near(one, other, 3)
     if one.symptom is Symptom.LISTENS_ON and _SCHEME.findall(one.message) != _SCHEME.findall(other.message):
-        return False  # it speaks another protocol since
+        return False  # it has changed its protocol since
     same = (one.unit, one.process, one.target, one.detail) == (other.unit, other.process, other.target, other.detail)
     return same and one.source == other.source and (one.at == other.at or _near(one, other, 60))
 
 
 def _merged(one: Event, other: Event) -> Event:
-    """Return what both tell; the count grows only where the same was said again later."""
+    """Return one event from two; the count grows only if the message was repeated later."""
     again = one.at != other.at and one.detail == other.detail
     if len(other.detail) > len(one.detail):
         one = msgspec.structs.replace(one, message=other.message, detail=other.detail)
@@ -110,7 +113,7 @@ def _merged(one: Event, other: Event) -> Event:
 
 
 def _sums_up(before: Event, event: Event) -> bool:
-    """Return whether a manager only repeats in general words what it, or the program, said of the same unit just before."""
+    """Return whether a manager only repeats in general terms an earlier message about the same unit."""
     if not event.unit or before.unit != event.unit or not _near(before, event, 5):
         return False
     if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith("Stopped "):
@@ -119,7 +122,7 @@ def _sums_up(before: Event, event: Event) -> bool:
 
 
 def _causes(reason: Event, effect: Event) -> bool:
-    """Return whether `effect` only tells how the process ended to which `reason` happened."""
+    """Return whether `effect` only reports the exit of the process affected by `reason`."""
     if effect.symptom not in _ITS_EFFECT or not _near(reason, effect, 3):
         return False
     if reason.symptom in (Symptom.WORKER_TIMED_OUT, Symptom.OOM_KILLED):

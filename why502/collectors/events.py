@@ -1,4 +1,4 @@
-"""Events in the time window: from the services behind the targets, the kernel and the security modules.
+"""Events in the time window from the services behind the targets, the kernel and the security modules.
 
 From the journal, the kernel's log, the audit log, and the log files that the services' managers name or their processes hold
 open.
@@ -50,8 +50,8 @@ LIMIT_S = PATIENCE_S + 0.4
 AUDIT_LOG = "/var/log/audit/audit.log"
 FILES = 24
 FILE_BYTES = 4 << 20
-UNTIMED_BYTES = 4096  # of a log without times, that may be from now
-LINES = 3000  # of one log that are looked at closely
+UNTIMED_BYTES = 4096  # of a log without timestamps: this much may be recent
+LINES = 3000  # maximum lines of one log that are fully parsed
 EVENTS = 400
 DESCRIPTORS = 256
 _LOG_NAME = re.compile(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
@@ -104,7 +104,7 @@ def _answer(look: Look, answer: SimpleQueue[list[Event] | HostError]) -> None:
         answer.put(look())
     except HostError as error:
         answer.put(error)
-    except Exception as error:  # a bug in one look leaves the others' answers
+    except Exception as error:  # a bug in one reader does not affect the others
         answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
 
 
@@ -118,13 +118,13 @@ class Window:
         self._until = until
         self._deadline = monotonic() + PATIENCE_S / 2
         self.gaps: list[Gap] = []
-        self._targets: dict[str, Target] = {}  # by the log of a framework that serves them
+        self._targets: dict[str, Target] = {}  # by the log of the framework that serves them
         self._pools: dict[str, list[PhpPool]] = {}  # by the log of their scripts
         for pool in known.php_pools or ():
             self._pools.setdefault(_script_log(pool), []).append(pool)
 
     def kernel(self) -> list[Event]:
-        """Return what the kernel said. Raises HostError."""
+        """Return the kernel's events. Raises HostError."""
         source, lines = kernel_lines(self._host, self._since, self._until)
         events = (self._event(kernel.parse(text) or audit.parse(text), source, at) for at, text in lines)
         return [event for event in events if event]
@@ -138,7 +138,7 @@ class Window:
         return [event for line in lines if (event := self._event(audit.parse(line), AUDIT_LOG, None)) and event.at]
 
     def journals(self) -> list[Event]:
-        """Return what the journals of the units behind the targets, and the audit messages of the journal, say.
+        """Return the events from the journals of the units behind the targets, and from the journal's audit messages.
 
         Raises HostError.
         """
@@ -174,7 +174,7 @@ class Window:
             )
 
     def files(self) -> list[Event]:
-        """Return what the log files of the services and of PHP-FPM say. Raises HostError."""
+        """Return the events from the log files of the services and of PHP-FPM. Raises HostError."""
         found: list[Event] = []
         local = attempt(partial(zone, self._host, self._host)) or UTC
         for path, service, pid, uid in self._logs():
@@ -195,7 +195,7 @@ class Window:
                 is_manager = record.format in ("supervisord", "pm2")
                 owner = self._managed(record) if is_manager else service
                 if is_manager and owner is None:
-                    continue  # of a program that is behind no target
+                    continue  # a program behind no target
                 if event := self._event(record, path, at):
                     of_target = msgspec.structs.replace(event, target=event.target or self._targets.get(path))
                     found.append(_of_pool(_of_service(of_target, owner), self._pools.get(path, ())))
@@ -204,7 +204,7 @@ class Window:
         return found
 
     def _managed(self, record: LogRecord) -> Service | None:
-        """Return the service that a line of supervisord's or pm2's own log speaks of: by its name, its command or its script."""
+        """Return the service named in a line of supervisord's or pm2's own log: by its name, its command or its script."""
         for service in self._known.services or ():
             if service.manager != record.format:
                 continue
@@ -225,7 +225,7 @@ class Window:
                 yield _of_service(event, service)
 
     def _logs(self) -> list[tuple[str, Service | None, int | None, int]]:
-        """Return the log files, each once, with the service that it is known to be of, and the user who names it."""
+        """Return the log files, each once, with the service it is known to belong to, and the user who named it."""
         found: dict[str, tuple[Service | None, int | None, int]] = {}
         for service in self._known.services or ():
             for path in service.logs:
@@ -251,10 +251,10 @@ class Window:
         return kept[:FILES]
 
     def _dated(self, content: Tail, local: tzinfo) -> Iterator[tuple[datetime | None, LogRecord]]:
-        """Yield the records with their times: of a line without one that of a line before,
-        at the end of the log that of its file.
+        """Yield the records with their times. A line without a time has the time of the line before; the last line has the
+        file's.
 
-        A log without any times tells what happened last, and that is dated by the file.
+        A log without timestamps shows only its last events; they are dated by the file.
         """
         since, until = self._since.timestamp(), self._until.timestamp()
         end = len(content.data) - UNTIMED_BYTES
@@ -272,7 +272,7 @@ class Window:
                 yield content.written_at, record
 
     def _event(self, record: LogRecord | None, source: str, at: datetime | None) -> Event | None:
-        """Return the event of a record that has a symptom and lies in the window."""
+        """Return the event for a record with a symptom and a time in the window."""
         if record is None or record.symptom is None:
             return None
         when = at or (record.at if record.at is None or record.at.tzinfo else record.at.replace(tzinfo=UTC))
@@ -307,10 +307,10 @@ def _gap_of_deleted(path: str, pid: int) -> Gap:
 
 
 def _open_logs(host: Host, pid: int) -> Iterator[tuple[str, str]]:
-    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal),
-    and the former path of a deleted one.
+    """Yield the logs that a process has open for writing (proc_pid_fdinfo(5): flags, octal), and the former path of a deleted
+    one.
 
-    That is read through the descriptor.
+    A deleted log is read through the descriptor.
     """
     for name in (attempt(partial(host.list, f"/proc/{pid}/fd")) or [])[:DESCRIPTORS]:
         path = attempt(partial(host.link, f"/proc/{pid}/fd/{name}")) or ""
@@ -324,13 +324,13 @@ def _open_logs(host: Host, pid: int) -> Iterator[tuple[str, str]]:
 
 
 def _of_service(event: Event, service: Service | None) -> Event:
-    """Return the event as one of the service that its log is of. Which of its processes wrote it is not known."""
+    """Return the event attributed to the service that owns the log. Which of its processes wrote it is unknown."""
     return msgspec.structs.replace(event, unit=event.unit or service.name) if service else event
 
 
 def _frame(lines: Iterable[str]) -> str:
-    """Return the innermost function of a trace in PHP-FPM's slow log with its place, "sleep() /srv/index.php:12";
-    "" where there is none.
+    """Return the innermost function and its position in a trace of PHP-FPM's slow log, "sleep() /srv/index.php:12"; "" if
+    none.
     """
     for line in lines:
         if match := _FRAME.match(line):
@@ -341,24 +341,24 @@ def _frame(lines: Iterable[str]) -> str:
 
 
 def _script_log(pool: PhpPool) -> str:
-    """Return the log that a pool's scripts write their errors to; "" where its file names none."""
+    """Return the log for errors of a pool's scripts; "" if its file names none."""
     return pool.settings.get("php_admin_value[error_log]", "") or pool.settings.get("php_value[error_log]", "")
 
 
 def _of_pool(event: Event, pools: Sequence[PhpPool]) -> Event:
-    """Return the event as one of the pool whose scripts alone write to its log."""
+    """Return the event attributed to the pool, if only that pool's scripts write to the log."""
     if len(pools) != 1 or event.target is not None:
         return event
     return msgspec.structs.replace(event, target=pools[0].target, unit=event.unit or pools[0].unit)
 
 
 def _unit_of(cgroup: str) -> str:
-    """Return the service that a cgroup's path names; "" where it is none of systemd's, or not a service's."""
+    """Return the service in a cgroup path; "" if it is not a systemd service."""
     return next((part for part in reversed(cgroup.split("/")) if part.endswith(".service")), "")
 
 
 def message(record: LogRecord) -> str:
-    """Return one sentence of what a line says: who, and the line's own words."""
+    """Return one sentence for a line: the program, and the line's own message."""
     who = record.unit or (
         f"{record.process} (pid {record.process_pid})" if record.process and record.process_pid else record.process
     )

@@ -27,14 +27,14 @@ from why502.model.times import whole_number
 SECTION = "kernel"
 NEEDS = ("processes",)
 LIMIT_S = 2.5
-_LOOK_S = 0.1  # between two readings of a counter
-_NAMESPACES = 8  # of proxies, and of backends, that are looked at
+_LOOK_S = 0.1  # seconds between two readings of a counter
+_NAMESPACES = 8  # maximum namespaces of proxies, and of backends
 _ALLOW = "run why502 as root"
-_PARTS = 3  # of a context of SELinux at least: user, role, type
+_PARTS = 3  # minimum parts of an SELinux context: user, role, type
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
-    """Return what the kernel counts. Fields that could not be read are None, with a gap where that is no matter of course."""
+    """Return the kernel's counters. Unreadable fields are None, with a gap unless that is expected."""
     gaps: list[Gap] = []
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace
     network, pid = next(iter(proxies.items()), ("", None))
@@ -52,7 +52,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
     if began or before:
         time.sleep(max(0.0, until - time.monotonic()))
     values["backend_cpu"] = Kernel.by_name(backend.processors(began, backend.ticks(host, known)))
-    values["backend_blocked"] = Kernel.by_name(blocked | backend.blocked(host, known))  # a wait may be over at either look
+    values["backend_blocked"] = Kernel.by_name(blocked | backend.blocked(host, known))  # the wait may be over at either reading
     if before is None:
         gaps.append(
             Gap(source=f"{directory}/netstat", reason="the counters of full accept queues could not be read", hint=_ALLOW)
@@ -64,10 +64,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
 
 
 def security_modules(host: Host) -> tuple[str, ...] | None:
-    """Return the active security modules; None where that cannot be seen.
+    """Return the active security modules; None if they cannot be read.
 
-    Where securityfs is not mounted, as in a container, a process's own label tells: without any module that gives labels, reading
-    it is an invalid argument (proc_pid_attr(5)).
+    If securityfs is not mounted, as in a container, a process's own label decides: without a labelling module, reading it is
+    an invalid argument (proc_pid_attr(5)).
     """
     try:
         return tuple(host.read("/sys/kernel/security/lsm", limit_bytes=4096).decode("ascii", "replace").strip().split(","))
@@ -81,14 +81,14 @@ def security_modules(host: Host) -> tuple[str, ...] | None:
 
 
 def tables_of(known: Snapshot) -> tuple[list[str], list[str]]:
-    """Return the directories of the socket tables: of the proxies' network namespaces, and of these and the backends'."""
+    """Return the directories of the socket tables: of the proxies' network namespaces, and of these plus the backends'."""
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}
     fronts = [f"/proc/{pid}/net" if network else "/proc/net" for network, pid in proxies.items()][:_NAMESPACES] or ["/proc/net"]
     return fronts, list(dict.fromkeys((*fronts, *_backend_directories(known, proxies))))
 
 
 def parse_netstat(content: bytes) -> dict[str, int]:
-    """Return the counters of /proc/net/netstat or snmp by `Group.Name`. Each group is a line of names, then one of numbers."""
+    """Return the counters of /proc/net/netstat or snmp by `Group.Name`. Each group is a line of names, then a line of numbers."""
     lines = content.decode("ascii", "replace").splitlines()
     counters: dict[str, int] = {}
     for names, numbers in zip(lines[::2], lines[1::2], strict=False):
@@ -103,7 +103,7 @@ def parse_netstat(content: bytes) -> dict[str, int]:
 
 
 def parse_file_nr(content: bytes) -> tuple[int, int] | None:
-    """Return descriptors in use and their limit from /proc/sys/fs/file-nr (allocated, free, limit)."""
+    """Return the descriptors in use and their limit from /proc/sys/fs/file-nr (allocated, free, limit)."""
     words = content.split()
     if len(words) != 3 or not all(word.isdigit() for word in words):
         return None
@@ -111,7 +111,7 @@ def parse_file_nr(content: bytes) -> tuple[int, int] | None:
 
 
 def parse_conntrack(content: bytes) -> int | None:
-    """Return the entries from /proc/net/stat/nf_conntrack: hexadecimal, a row per processor, the same in each."""
+    """Return the entries from /proc/net/stat/nf_conntrack: hexadecimal, one row per processor, the same in each."""
     lines = content.decode("ascii", "replace").splitlines()
     if len(lines) < 2 or "entries" not in (names := lines[0].split()):
         return None
@@ -125,9 +125,9 @@ def parse_conntrack(content: bytes) -> int | None:
 def towards(
     wanted: Iterable[Target], tcp: list[Socket], unix: list[Socket], bound: Mapping[str, str] | None = None
 ) -> tuple[dict[tuple[Target, str], int], dict[Target, int]]:
-    """Return sockets by target and state, and local ports in use by target: the client's side of what is connected to each.
+    """Return sockets by target and state, and local ports in use by target: the client side of each connection.
 
-    `bound` has the paths at which unix sockets were bound, by their other names.
+    `bound` maps other paths of unix sockets to the paths they were bound to.
     """
     connections: Counter[tuple[Target, str]] = Counter()
     ports: dict[Target, set[bytes]] = {}
@@ -145,7 +145,7 @@ def towards(
 
 
 def _at(target: Target, bound: Mapping[str, str]) -> Target:
-    """Return the target with the path that the kernel knows its socket by."""
+    """Return the target with the socket path known to the kernel."""
     return Target(path=bound[target.path]) if target.path in bound else target
 
 
@@ -178,7 +178,7 @@ def _tables(host: Host, directories: list[str], gaps: list[Gap]) -> list[tuple[l
                 gaps.append(Gap(source=f"{directory}/tcp", reason="too many sockets; only the first were counted"))
         except HostError as error:
             gaps.append(Gap(source=f"{directory}/tcp", reason=error.reason, hint=error.hint or _ALLOW))
-            if not tables:  # the proxy's own table is the one that the others complete
+            if not tables:  # the proxy's own table is required; the others only add to it
                 return []
             tables.append(([], []))
     return tables
@@ -195,7 +195,7 @@ def _backend_directories(known: Snapshot, proxies: Iterable[str]) -> Iterable[st
 
 
 def _overflows(host: Host, directories: list[str]) -> int | None:
-    """Return the sum of overflows; None where the first namespace cannot be read."""
+    """Return the sum of overflows; None if the first namespace cannot be read."""
     overflows = 0
     for number, directory in enumerate(directories):
         try:
@@ -220,7 +220,7 @@ def _limits(host: Host, away: int | None) -> dict[str, object]:
 
 
 def _conntrack(host: Host, directory: str, away: int | None) -> dict[str, object]:
-    """Return size and limit of the connection tracking table. Without the kernel module there is none: all None."""
+    """Return size and limit of the connection tracking table; all None without the kernel module."""
     count = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_count", away))
     most = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_max", away))
     try:
@@ -234,7 +234,7 @@ def _conntrack(host: Host, directory: str, away: int | None) -> dict[str, object
 
 
 def _setting(host: Host, path: str, away: int | None) -> bytes:
-    """Return a sysctl, b"" where it cannot be read. /proc/sys/net shows the reader's namespace: another needs setns(2)."""
+    """Return a sysctl, b"" if it cannot be read. /proc/sys/net shows the reader's namespace: another needs setns(2)."""
     try:
         if away is None:
             return host.read(path)

@@ -15,15 +15,15 @@ from why502.supervisors.systemd import journal
 
 TIMEOUT_S = 3.0
 LINES = 5000
-CLOCK = timedelta(seconds=1)  # by which the clock of the kernel's log and that of processes may differ
+CLOCK = timedelta(seconds=1)  # maximum difference between the clocks of the kernel log and of processes
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Lines = list[tuple[datetime, str]]
 
 
 def kernel_lines(host: Host, since: datetime, until: datetime) -> tuple[str, Lines]:
-    """Return where the kernel's lines of the window were read, and the lines with their times (UTC). Raises HostError.
+    """Return the source of the kernel's lines in the window, and the lines with their times (UTC). Raises HostError.
 
-    A container sees the log of its host: what is older than its own first process happened to another one.
+    A container sees the log of its host: messages older than its own first process are about another container.
     """
     born = _born(host)
     since = max(since, born - CLOCK) if born else since
@@ -37,18 +37,18 @@ def kernel_lines(host: Host, since: datetime, until: datetime) -> tuple[str, Lin
 
 
 def _born(host: Host) -> datetime | None:
-    """Return when process 1 started: the boot of this machine, or of this container; None where that cannot be seen."""
+    """Return the start time of process 1: the boot of this machine or container; None if it is not readable."""
     table = ProcessTable(host)
     init = attempt(partial(table.stat, 1))
     return table.started_at(init) if init else None
 
 
 def _dmesg(host: Host) -> Lines:
-    """Return the lines of the ring buffer. Raises HostError, also where there is none to be seen (a container)."""
+    """Return the lines of the ring buffer. Raises HostError, also if there is none (a container)."""
     done = host.run("dmesg", "--time-format", "iso", timeout_s=TIMEOUT_S)
     if done.status == 0:
         return parse_iso(done.stdout)
-    plain = host.run("dmesg", timeout_s=TIMEOUT_S)  # BusyBox knows no formats
+    plain = host.run("dmesg", timeout_s=TIMEOUT_S)  # BusyBox has no format option
     if plain.status:
         reason = (plain.stderr.strip().splitlines() or ["dmesg failed"])[0]
         raise HostError(reason[:200], "run as root, outside of the container")

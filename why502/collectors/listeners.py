@@ -1,8 +1,8 @@
 """Listening sockets: TCP of both address families and unix sockets, with their accept queues and owners.
 
-The kernel is asked by netlink (sock_diag(7)): it alone knows the limit of an accept queue, and its answers cannot be forged by
-the name of a socket. Without it /proc/net/tcp, tcp6 and unix (proc_pid_net(5)) tell the rest. Other network namespaces are looked
-at through a process in them.
+They are read from the kernel by netlink (sock_diag(7)): only it reports the limit of an accept queue, and its answers cannot
+be forged by the name of a socket. The fallback is /proc/net/tcp, tcp6 and unix (proc_pid_net(5)). Other network namespaces are
+read through a process in them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from why502.model.target import Target
 SECTION = "listeners"
 NEEDS = ("addresses", "proxies")
 LIMIT_S = 4.0
-NETWORKS = 32  # other network namespaces looked at
-LISTENERS = 10_000  # that are kept
-REST_S = 1.0  # to look for owners among the many children of one process
-ROOTS = 16  # of proxies in other mount namespaces, below which paths are looked up
+NETWORKS = 32  # maximum other network namespaces
+LISTENERS = 10_000  # maximum listeners kept
+REST_S = 1.0  # seconds for finding owners among the many children of one process
+ROOTS = 16  # maximum roots of proxies in other mount namespaces, below which paths are looked up
 
-_KERNEL_THREADS = 2  # parent of all of them
+_KERNEL_THREADS = 2  # parent of all kernel threads
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
-    """Return every listening socket of our network namespace and of those of other processes. Raises HostError."""
+    """Return every listening socket of our and the other processes' network namespaces. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()
     gaps: list[Gap] = []
@@ -54,7 +54,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
     hidden = sum(1 for listener in found if not listener.pids)
     if (
         hidden and attempt(partial(host.list, "/proc/1/fd")) is None
-    ):  # else they are the kernel's own, or of another PID namespace
+    ):  # the others belong to the kernel, or to another PID namespace
         gaps.append(
             Gap(source="listeners", reason=f"the owners of {hidden} listening sockets are not visible", hint="run as root")
         )
@@ -62,10 +62,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
 
 
 def _owners(host: Host, stats: Mapping[int, Stat], inodes: frozenset[int]) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the processes that hold each socket, and for how many processes there was no time.
+    """Return the processes that hold each socket, and the number of processes skipped for lack of time.
 
-    The many children of one process are looked at where that holds a socket, which they inherit, or where a socket has no owner
-    yet.
+    Of one process's many children, only those are examined that may have inherited a socket from it, or while a socket has no
+    owner yet.
     """
     if not inodes:
         return {}, 0
@@ -82,14 +82,12 @@ def _owners(host: Host, stats: Mapping[int, Stat], inodes: frozenset[int]) -> tu
 
 
 def _candidates(stats: Mapping[int, Stat]) -> list[int]:
-    """Return the processes that can hold a socket: not the kernel's own, nor those that ended."""
+    """Return the processes that can hold a socket: not kernel threads or ended processes."""
     return [pid for pid, stat in stats.items() if stat.state != "Z" and stat.ppid != _KERNEL_THREADS]
 
 
 def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], gaps: list[Gap]) -> dict[str, int]:
-    """Return the other network namespaces, each with a process in it: those of proxies first,
-    those of other user namespaces last.
-    """
+    """Return the other network namespaces, each with a process in it: proxies' first, other user namespaces' last."""
     networks = {proxy.network: proxy.pid for proxy in known.proxies or () if proxy.network and proxy.pid}
     for pid, network in table.networks(without_crowds({pid: stats[pid] for pid in _candidates(stats)})).items():
         if network:
@@ -103,7 +101,7 @@ def _networks(table: ProcessTable, known: Snapshot, stats: Mapping[int, Stat], g
 
 
 def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Listener]:
-    """Return the listeners of our network namespace and of the others. Raises HostError where ours cannot be seen."""
+    """Return the listeners of our network namespace and of the others. Raises HostError if ours cannot be read."""
     found: list[Listener] = []
     try:
         own = host.sockets()[0]
@@ -124,14 +122,14 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
 
 
 def _told(table: SocketTable, network: str, gaps: list[Gap]) -> list[Listener]:
-    """Return the listeners that the kernel told of one network namespace."""
+    """Return the listeners of one network namespace from the kernel's answer."""
     if not table.is_whole:
         gaps.append(Gap(source="listeners", reason="too many listening sockets; only the first were read"))
     return [listener for one in table.sockets if (listener := _listener(one, network))]
 
 
 def _listener(one: KernelSocket, network: str) -> Listener | None:
-    """Return a socket of the kernel as a listener; None for an abstract unix socket, and for one that has no name or port."""
+    """Return a kernel socket as a listener; None for an abstract unix socket, and for one without name or port."""
     if not one.is_listening or one.target.path.startswith("@") or not (one.target.path or one.target.port):
         return None
     return Listener(
@@ -148,7 +146,7 @@ def _listener(one: KernelSocket, network: str) -> Listener | None:
 
 
 def _read(host: Host, network: str, pid: str, reason: str, gaps: list[Gap]) -> list[Listener]:
-    """Return the listeners that the tables of /proc/PID/net show, of unix sockets those that are their owner's beyond doubt."""
+    """Return the listeners in the tables of /proc/PID/net; of unix sockets only those whose owner is certain."""
     read = partial(host.read, limit_bytes=64 << 20)
     tcp = read(f"/proc/{pid}/net/tcp")
     found: list[Listener] = []
@@ -181,7 +179,7 @@ def _read(host: Host, network: str, pid: str, reason: str, gaps: list[Gap]) -> l
 
 
 def _vouched(host: Host, found: list[Listener]) -> list[Listener]:
-    """Return the unix listeners that a process of root or of the owner of their file holds: nobody else can forge such a row."""
+    """Return the unix listeners held by a process of root or of their file's owner: nobody else can have forged such a row."""
     pids = [int(name) for name in host.list("/proc") if name.isdecimal()] if found else []
     holders, _ = host.holders(frozenset(one.inode for one in found), pids) if found else ({}, 0)
     kept = []
@@ -194,7 +192,7 @@ def _vouched(host: Host, found: list[Listener]) -> list[Listener]:
 
 
 def _uid(host: Host, pid: int) -> int | None:
-    """Return the effective user of a process: the owner of its directory is root where it may not be traced."""
+    """Return the effective uid of a process. /proc/PID itself may be owned by root if the process may not be traced."""
     content = attempt(partial(host.read, f"/proc/{pid}/status")) or b""
     words = parse_status(content.decode("utf-8", "replace")).get("Uid", "").split()
     return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
@@ -205,7 +203,7 @@ def _peers(known: Snapshot) -> Iterable[Peer]:
 
 
 def _first(found: list[Listener], known: Snapshot, gaps: list[Gap]) -> list[Listener]:
-    """Return no more listeners than are kept: those that a proxy's targets may mean first, of the rest each user's in turn."""
+    """Return the listeners to keep: first those that a proxy's targets may match, then each user's in turn."""
     if len(found) <= LISTENERS:
         return found
     gaps.append(Gap(source="listeners", reason=f"only {LISTENERS} of {len(found)} listening sockets were examined"))
@@ -221,7 +219,7 @@ def _first(found: list[Listener], known: Snapshot, gaps: list[Gap]) -> list[List
 
 
 def _in_turns(found: Iterable[Listener]) -> list[Listener]:
-    """Return the listeners, the first of each user first: one user's thousands do not push out another's only one."""
+    """Return the listeners, the first of each user first, so that one user's thousands do not crowd out another's only one."""
     counts: dict[int | None, int] = {}
     ranked = []
     for one in found:
@@ -231,7 +229,7 @@ def _in_turns(found: Iterable[Listener]) -> list[Listener]:
 
 
 def _whole(host: Host, listener: Listener) -> Listener:
-    """Return the listener with an absolute path: a socket that was bound by a relative one counts from its owner's directory."""
+    """Return the listener with an absolute path: a relative one counts from its owner's working directory."""
     path = listener.target.path
     if not path or path.startswith("/") or not listener.pids:
         return listener
@@ -242,10 +240,11 @@ def _whole(host: Host, listener: Listener) -> Listener:
 
 
 def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap]) -> list[Listener]:
-    """Return the listeners, of unix sockets with whether their path leads to them: seen from here, or by a proxy in another root.
+    """Return the listeners; for unix sockets with whether their path leads to them, seen from here or from a proxy in another
+    root.
 
-    A path alone says little: whoever has a mount namespace of his own can bind any path in it, and a file may be replaced while
-    an older socket still listens.
+    A path alone proves little: the owner of a mount namespace can bind any path in it, and a file may be replaced while an
+    older socket still listens.
     """
     roots = list(dict.fromkeys(("", *(proxy.root for proxy in known.proxies or () if proxy.root))))
     if len(roots) > ROOTS:

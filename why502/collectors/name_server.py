@@ -11,11 +11,11 @@ from why502.model.snapshot import Lookup, Resolution
 from why502.model.target import Target
 
 TRIES = 2
-WAIT_S = 1.0  # for each try
+WAIT_S = 1.0  # per try
 
 
 def ask_server(asked: str, server: Target, *, with_v6: bool = True, is_resolver: bool = True) -> Resolution:
-    """Return what the server says; within 2 × WAIT_S where it says nothing. Its silence and its refusal are outcomes."""
+    """Return the server's answer, after at most 2 × WAIT_S. Silence and refusal are valid outcomes."""
     addresses: list[str] = []
     ttls: list[float] = []
     outcome: Lookup | None = None
@@ -53,7 +53,7 @@ def _ask(asked: str, server: Target, kind: rdatatype.RdataType) -> message.Messa
         family = socket.AF_INET6 if isinstance(ip_address(server.host), IPv6Address) else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as stream:
             stream.setblocking(False)
-            stream.connect((server.host, server.port))  # so that an ICMP refusal reaches us
+            stream.connect((server.host, server.port))  # lets ICMP refusals reach us
             try:
                 answer = query.udp(request, server.host, WAIT_S, server.port, sock=stream, ignore_unexpected=True)
             except exception.Timeout:

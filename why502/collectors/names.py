@@ -36,7 +36,7 @@ _HOSTS, _RESOLV = "/etc/hosts", "/etc/resolv.conf"
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ...]]:
-    """Return what each name means to each that is asked. Name servers are asked only where probes are allowed."""
+    """Return what each name resolves to in each source. Name servers are queried only if probes are allowed."""
     gaps: list[Gap] = []
     questions: dict[tuple[str, ...], Callable[[], Resolution]] = {}
     missed = frozenset(_logged(known))
@@ -62,13 +62,13 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ..
 
 
 def parse_ahosts(output: str) -> tuple[str, ...]:
-    """Return the addresses that `getent ahosts` printed, each once."""
+    """Return the addresses in the output of `getent ahosts`, each once."""
     first = (line.split()[0] for line in output.splitlines() if line.strip())
     return tuple(dict.fromkeys(word for word in first if _is_address(word)))
 
 
 def parse_hosts(content: bytes, name: str) -> tuple[str, ...]:
-    """Return the addresses that a hosts file (hosts(5)) gives a name; case does not count."""
+    """Return the addresses of a name in a hosts file (hosts(5)), ignoring case."""
     found = []
     for line in content.decode("utf-8", "replace").splitlines():
         address, *names = line.partition("#")[0].split() or [""]
@@ -78,13 +78,13 @@ def parse_hosts(content: bytes, name: str) -> tuple[str, ...]:
 
 
 def parse_name_servers(content: bytes) -> tuple[str, ...]:
-    """Return the servers that a resolv.conf(5) names."""
+    """Return the servers in a resolv.conf(5)."""
     lines = (line.split() for line in content.decode("utf-8", "replace").splitlines())
     return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]))
 
 
 def resolver_servers(args: Iterable[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the servers of a `resolver` directive as written, and whether it asks for IPv6 addresses."""
+    """Return the servers of a `resolver` directive as written, and whether it resolves IPv6 addresses."""
     words = tuple(args)
     return tuple(word for word in words if "=" not in word and "$" not in word), "ipv6=off" not in words
 
@@ -97,7 +97,7 @@ def _answer(question: Callable[[], Resolution]) -> Resolution | HostError:
 
 
 def _names(proxy: Proxy, known: Snapshot) -> list[str]:
-    """Return the names of peers, and those that failed by the logs."""
+    """Return the names of peers, and names that failed in the logs."""
     return list(dict.fromkeys((*_peer_names(peer for peers in peer_sets(proxy.routes) for peer in peers), *_logged(known))))
 
 
@@ -115,7 +115,7 @@ def _logged(known: Snapshot) -> Iterator[str]:
 
 
 def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool]]:
-    """Yield the names that nginx itself resolves, the server that it would ask, and whether for IPv6."""
+    """Yield the names that nginx resolves at run time, the server it would query, and whether for IPv6."""
     logged = tuple(_logged(known))
     open_sets = {id(peers): any(_peer_names(peers)) for peers in peer_sets(proxy.routes)}
     for route in proxy.routes:
@@ -149,16 +149,16 @@ def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool
 
 
 def _own_servers(host: Host, name: str) -> tuple[str, ...]:
-    """Return which of the machine's name servers know a name."""
+    """Return the machine's name servers that resolve a name."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"")[:2]
     return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome is Lookup.OK)
 
 
 def _why_not(host: Host, name: str, ask: Ask) -> Resolution:
-    """Return why the system finds no address: getent tells "no such name" and "no answer" alike, its servers do not."""
+    """Return why the system finds no address: getent reports "no such name" and "no answer" alike, its servers do not."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if ask.probes else ()
     answers = [ask_server(name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
-    answers.sort(key=lambda answer: answer.outcome in (Lookup.FAILED, Lookup.TIMED_OUT))  # a server that knows comes first
+    answers.sort(key=lambda answer: answer.outcome in (Lookup.FAILED, Lookup.TIMED_OUT))  # a server that resolves it comes first
     if answers and answers[0].outcome is not Lookup.OK:
         said = answers[0]
         return Resolution(name=name, outcome=said.outcome, detail=f"{said.source}: {said.detail or said.outcome}")

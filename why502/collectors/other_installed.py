@@ -1,7 +1,7 @@
-"""A gateway besides nginx that is expected to run and does not: its configuration, its unit's state,
-and where its last words are.
+"""A stopped gateway other than nginx that should run: its configuration, its unit's state, and the location of its last
+messages.
 
-Expected is one whose unit is enabled, or failed: what is installed and was never switched on is nobody's gateway. Sources:
+It should run if its unit is enabled or failed; an installed gateway that was never enabled does not count. Sources:
 systemd.unit(5), systemctl(1); configuration manual of HAProxy; core documentation of httpd (Listen).
 """
 
@@ -27,7 +27,7 @@ _RUNS = ("active", "reloading", "refreshing")
 
 
 def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[Proxy, ...]:
-    """Return those that pass requests on, are expected to run, and do not."""
+    """Return the stopped gateways that should run and have routes."""
     kinds = {proxy.kind for proxy in running if proxy.owner_uid == ROOT and not proxy.root}
     found = []
     for gateway, name, service in ((each, name, unit) for each in installed() for name, unit in each.UNITS.items()):
@@ -50,7 +50,7 @@ def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[
 
 
 def _stopped(host: Host, gateway: Installed, name: str, config: str) -> Proxy:
-    """Return what its files say. Raises HostError."""
+    """Return the gateway described by its files. Raises HostError."""
     rights = Rights(host, supplier_of(host, config))
     process = Process(pid=0, name=name, argv=(name,))
     texts = list(gateway.texts(rights, process, [config]))
@@ -65,12 +65,12 @@ def _stopped(host: Host, gateway: Installed, name: str, config: str) -> Proxy:
         routes=tuple(route for each in read for route in each.routes),
         upstreams=tuple(group for each in read for group in each.upstreams),
         listens=tuple(dict.fromkeys(_listens(gateway.listens(texts, read)))),
-        logs=(*logs, LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)),  # where it says why it does not start
+        logs=(*logs, LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)),  # contains the reason for a failed start
     )
 
 
 def _listens(written: Iterable[str]) -> Iterator[Target]:
-    """Yield the addresses that bind or Listen name; every address where they name a port alone."""
+    """Yield the addresses of bind or Listen; a port alone means every address."""
     for words in written:
         for word in words.split(" ")[0].split(","):
             host, _, port = word.rpartition(":")

@@ -1,6 +1,6 @@
 """Configurations given by the user that are not a complete nginx configuration: other gateways, and fragments of nginx.
 
-They are read from their file alone; none of their processes is looked for.
+Only the file is read; their processes are not searched for.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE
 
 
 def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
-    """Return the proxy that the file is a configuration of; None for one of nginx, or where it cannot be read."""
+    """Return the proxy described by the file; None for nginx, or if it cannot be read."""
     try:
         text = host.read(config, limit_bytes=_LIMIT).decode("utf-8", "surrogateescape")
     except HostError:
-        return None  # nginx's own reader says why
+        return None  # nginx's own parser reports the reason
     kind = detect.kind(text)
     if kind is None or kind not in by_kind():
         return None
@@ -47,7 +47,9 @@ def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
 
 
 def part(host: Host, config: str) -> Proxy | None:
-    """Return the nginx that directives of a location, or members of an upstream, without any block around them belong to."""
+    """Return the nginx proxy for a fragment: directives of a location, or members of an upstream, without any block around
+    them.
+    """
     try:
         content = host.read(config, limit_bytes=_LIMIT)
     except HostError:

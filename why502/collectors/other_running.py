@@ -1,4 +1,4 @@
-"""The gateways besides nginx that run and pass requests on, with the files that their command lines name:
+"""The running gateways other than nginx that proxy requests, with the files named in their command lines:
 see `gateways/*/running.py`.
 """
 
@@ -23,23 +23,22 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy
 
 MOST = 16
-MOST_OF_USER = 4  # of each user other than root
-_SYSTEM = "/system.slice/"  # where systemd's own services are; those of users, whoever names them, are in user.slice
+MOST_OF_USER = 4  # per user other than root
+_SYSTEM = "/system.slice/"  # systemd's own services are there; users' services, with names they choose, are in user.slice
 WORKERS = 8
 
 
 def others(host: Host, table: ProcessTable, allowances: dict[int, Allowance], gaps: list[Gap]) -> list[Proxy]:
-    """Return those that lead somewhere, root's first. Raises HostError."""
+    """Return the gateways with routes, root's first. Raises HostError."""
     every = masters(host, table)
     found = (one(host, table, pid, name, uid, allowances.setdefault(uid, Allowance()), gaps) for uid, pid, name in every)
     return [proxy for proxy in found if proxy is not None and proxy.routes]
 
 
 def that_serve(running: list[Proxy]) -> list[Proxy]:
-    """Return the gateways among what runs: those that lead somewhere; where none does,
-    the servers of this machine in their stead.
+    """Return the running gateways with routes; if there are none, the web servers without routes.
 
-    An Apache may run applications by itself (mod_wsgi, Passenger, mod_php, CGI), without any route. Behind a gateway it is a
+    An Apache may run applications itself (mod_wsgi, Passenger, mod_php, CGI), without any route. Behind a gateway it is a
     backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
@@ -50,7 +49,7 @@ def that_serve(running: list[Proxy]) -> list[Proxy]:
 
 
 def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
-    """Yield user, number and name of the main processes that are looked at: root's, then a few of each other user's.
+    """Yield user, pid and name of the main processes to examine: root's, then a few of each other user's.
 
     Raises HostError.
     """
@@ -69,10 +68,9 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
-    """Return what a main process of this user makes; None where it leads nowhere,
-    unless it is of a product that also serves by itself.
+    """Return the proxy run by a main process; None if it has no routes, unless the product may also serve content itself.
 
-    Where its files cannot be read, that is a gap of a product that always is a proxy; an Apache may only serve files.
+    Unreadable files are a gap only for a product that is always a proxy; an Apache may only serve files.
     """
     try:
         proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), _workers(table, pid), name)
@@ -84,7 +82,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
-    """Return some of the processes that a master started: they connect to the backends, as another user than its own."""
+    """Return some worker processes of a master: they connect to the backends, under another user than the master's."""
     stats = table.stats()
     names = {stats[master].name, *by_process()[stats[master].name].WORKERS}
     children = sorted(pid for pid, stat in stats.items() if stat.ppid == master and stat.name in names and stat.state != "Z")
@@ -117,7 +115,7 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
 
 
 def _files(process: Process, name: str) -> list[str]:
-    """Return the configuration files that the command line names, else the one that its distribution has."""
+    """Return the configuration files named in the command line, else the distribution's default."""
     words = [part for word in process.argv[1:] for part in (word.split("=", 1) if word.startswith("--config=") else (word,))]
     named = [after for word, after in pairwise(words) if word in by_process()[name].OPTIONS]
     directory = next((after for word, after in pairwise(words) if word in ("-d", "-C") and "/" in after), "")

@@ -10,14 +10,12 @@ from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 T = TypeVar("T")
-# The last answer of each function, and the sections that it was made of: several sources of one collection ask for the same.
+# The last result of each function with the sections it was computed from: several sources of one collection need the same.
 _last: dict[object, tuple[tuple[object, ...], object]] = {}
 
 
 def _once(derive: Callable[[Snapshot], T], known: Snapshot, parts: tuple[object, ...]) -> T:
-    """Return what a function derives from these sections of a snapshot, from the last answer
-    where they are the very same objects.
-    """
+    """Return a function's result for these sections of a snapshot, cached while they are the same objects."""
     before, answer = _last.get(derive, ((), None))
     if len(before) == len(parts) and all(one is other for one, other in zip(before, parts, strict=True)):
         return cast(T, answer)
@@ -27,16 +25,14 @@ def _once(derive: Callable[[Snapshot], T], known: Snapshot, parts: tuple[object,
 
 
 def wanted(known: Snapshot) -> tuple[Target, ...]:
-    """Return every target of a snapshot, as `targets` does: once for all sources that ask in turn,
-    since there may be thousands.
-    """
+    """Return every target of a snapshot, as `targets` does. Cached for all sources, since there may be thousands."""
     return _once(targets, known, (known.proxies, known.names, known.logs, known.asked))
 
 
 def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
-    """Return, for every target that something on this machine listens on, the processes that hold that socket in order.
+    """Return, for every target with a listener on this machine, the processes that hold that socket, in order.
 
-    Only sockets count that its proxies can reach: in their own network namespaces, else in ours.
+    Only sockets that its proxies can reach count: those in their network namespaces, else in ours.
     """
     parts = (known.proxies, known.listeners, known.addresses, known.names, known.logs, known.asked)
     return _once(_owners, known, parts).copy()

@@ -1,6 +1,6 @@
 """The network path from this machine to each remote target: its route, and whether the next hop answers (`paths`).
 
-It tells a host that is gone (no ARP answer) and a missing route from a firewall that rejects.
+It distinguishes a host that is down (no ARP answer) and a missing route from a firewall that rejects.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from why502.model.snapshot import NetworkPath, Snapshot
 SECTION = "paths"
 NEEDS = ("names",)
 LIMIT_S = 2.5
-ADDRESSES = 16  # that are looked at
+ADDRESSES = 16  # maximum addresses
 
-# What `ip route get` says of an address that it may not send to (fib_props in the kernel's net/ipv4/fib_semantics.c).
+# Messages of `ip route get` for an unreachable address (fib_props in the kernel's net/ipv4/fib_semantics.c).
 _REFUSALS = {
     "No route to host": "unreachable",
     "Permission denied": "prohibit",
@@ -29,7 +29,7 @@ _REFUSALS = {
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkPath, ...]]:
-    """Return the way to each address that is not this machine's own. Raises HostError where ip(8) is missing."""
+    """Return the path to each remote address. Raises HostError if ip(8) is missing."""
     if ask.offline:
         return Found(None)
     own = set(known.addresses or ())
@@ -55,12 +55,12 @@ def _look(host: Host, address: str) -> NetworkPath:
 
 
 def refusal(message: str) -> str:
-    """Return the type of route that the message of `ip route get` stands for; "none" for any other."""
+    """Return the route type for a message of `ip route get`; "none" for any other."""
     return next((kind for words, kind in _REFUSALS.items() if words in message), "none")
 
 
 def parse(output: str) -> dict[str, Any]:
-    """Return the first object of what `ip -j` writes; {} where there is none."""
+    """Return the first object in the output of `ip -j`; {} if there is none."""
     try:
         found = json.loads(output or "[]")
     except ValueError:

@@ -1,9 +1,9 @@
 """PHP-FPM pools: of every running master and of every configuration on disk.
 
-Values come from the configuration files, not from `php-fpm -tt`: that opens the pool's own error log, and creates it where
-it is missing. Masters and children are told by their titles (fpm_children.c, fpm_main.c). Children are busy while they hold
-a connection: the kernel's socket tables count that, and what waits to be accepted, even while the pool is too full to answer
-its own status page.
+Values come from the configuration files, not from `php-fpm -tt`: that opens the pool's own error log, and creates it where it
+is missing. Masters and children are identified by their titles (fpm_children.c, fpm_main.c). Children are busy while they hold
+a connection: the kernel's socket tables show these, and the waiting ones, even while the pool is too full to answer its own
+status page.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ NEEDS = ("proxies",)
 LIMIT_S = 2.5
 STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32
-_MASTERS_OF_USER = 4  # of each user other than root
-_MEASURED = 8  # children of a pool whose memory is read
+_MASTERS_OF_USER = 4  # per user other than root
+_MEASURED = 8  # children per pool whose memory is read
 _MASTER = re.compile(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
 _CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
 
 
 class Master(Value, frozen=True, kw_only=True):
-    """A running master, or with pid 0 a configuration that no process runs. `children` are counts by pool."""
+    """A running master, or with pid 0 a configuration without a process. `children` are counts by pool."""
 
     config: str
     pid: int = 0
@@ -57,12 +57,12 @@ class Master(Value, frozen=True, kw_only=True):
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:
-    """Return the pools of all masters, then those of configurations that nothing runs. Raises HostError without /proc."""
+    """Return the pools of all masters, then those of configurations without a process. Raises HostError without /proc."""
     return list(parts(host, known, ask))[-1]
 
 
 def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool, ...]]]:
-    """Yield the pools of root's masters and configurations, then again with each of another user.
+    """Yield the pools of root's masters and configurations, then again with those of each other user.
 
     Raises HostError without /proc.
     """
@@ -91,7 +91,7 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool
 
     running = masters(host)
     idle = [Master(config=path, owner_uid=supplier_of(host, path)) for path in files.found(host)]
-    # sorted() keeps the order: those that run come before the files, of which some are theirs
+    # sorted() is stable: running masters come before the files, some of which belong to them
     for master in sorted((*running, *idle), key=lambda one: one.owner_uid != ROOT):
         if master.owner_uid != ROOT:
             yield Found(tuple(found), tuple(gaps))
@@ -104,7 +104,7 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool
 
 
 def masters(host: Host) -> tuple[Master, ...]:
-    """Return every PHP-FPM master that runs, with its children. Raises HostError without /proc."""
+    """Return every running PHP-FPM master, with its children. Raises HostError without /proc."""
     table = ProcessTable(host)
     stats = table.stats()
     titles = {pid: " ".join(attempt(partial(table.argv, pid)) or ()) for pid, stat in stats.items() if "php" in stat.name}
@@ -131,7 +131,7 @@ def masters(host: Host) -> tuple[Master, ...]:
 
 
 def _roots_first(host: Host, heads: list[tuple[int, str]]) -> list[tuple[int, str, int]]:
-    """Return pid, configuration and user of the masters that are looked at: root's, then a few of each other user."""
+    """Return pid, configuration and user of the masters to examine: root's, then a few of each other user."""
     owned = [(attempt(partial(of_process, host, pid)), pid, config) for pid, config in heads]
     taken: Counter[int] = Counter()
     found = []
@@ -143,7 +143,7 @@ def _roots_first(host: Host, heads: list[tuple[int, str]]) -> list[tuple[int, st
 
 
 def parse_environment(content: bytes) -> dict[str, str]:
-    """Return /proc/PID/environ by name; values are only used where the configuration asks for them, and never kept."""
+    """Return /proc/PID/environ by name; values are used only if the configuration refers to them, and never stored."""
     pairs = (item.partition("=") for item in content.decode("utf-8", "replace").split("\0"))
     return {name: value for name, found, value in pairs if found}
 
@@ -170,7 +170,9 @@ def _owned(pool: PhpPool, master: Master, supplier_uid: int) -> PhpPool:
 
 
 def _measured(host: Host, pool: PhpPool, master: Master, tables: dict[str, list[Socket]]) -> PhpPool:
-    """Return the pool with the memory of its children, how many hold a connection, and how many connections wait."""
+    """Return the pool with the memory of its children, the number of those with a connection, and the number of waiting
+    connections.
+    """
     sizes = [_memory(host, pid) for pid in master.children.get(pool.name, ())[:_MEASURED]]
     busy, queued = None, None
     if pool.target is not None:
@@ -205,7 +207,7 @@ def _memory(host: Host, pid: int) -> tuple[int | None, int | None]:
 def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]) -> PhpPool:
     """Return the pool with its status page and whether it answers a ping.
 
-    A pool that has no free child, and no `pm.status_listen`, is not asked: the question would only join the queue.
+    A pool without a free child or `pm.status_listen` is not queried: the request would only join the queue.
     """
     settings = pool.settings
     apart = listen_target(settings.get("pm.status_listen", ""), prefix)
@@ -217,7 +219,8 @@ def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]
             answer = status.parse(_page(host, pool, apart, path, until, is_full=is_full))
         if path := settings.get("ping.path"):
             said = _page(host, pool, None, path, until, is_full=is_full).strip()
-            pong = True if said == settings.get("ping.response", "pong").encode() else None  # whatever else says it is alive, too
+            # any other response also shows that it is alive
+            pong = True if said == settings.get("ping.response", "pong").encode() else None
     except HostError as error:
         pong = False if isinstance(error, Expired) and path == settings.get("ping.path") else None
         gaps.append(Gap(source=f"PHP-FPM pool {pool.name} {path}", reason=error.reason, hint=error.hint))
@@ -243,7 +246,7 @@ def _page(host: Host, pool: PhpPool, apart: Target | None, path: str, until: flo
 
 
 def _identity(host: Host, master: Master) -> tuple[int, int, str]:
-    """Return what tells a file apart, under whichever name: device and inode, or its path where it cannot be seen."""
+    """Return a file's identity, whatever its name: device and inode, or its path if they are not readable."""
     where = Rights(host, master.owner_uid, master.root).own
     stat = attempt(partial(where.stat, master.config))
     return (stat.device, stat.inode, "") if stat else (0, 0, master.config)

@@ -1,8 +1,8 @@
-"""How short the machine is of CPU, memory and disk throughput, and how close each backend's cgroup is to its limits.
+"""Shortage of CPU, memory and disk throughput on the machine, and how close each backend's cgroup is to its limits.
 
 Documentation/accounting/psi.rst, proc_stat(5), proc_meminfo(5), proc_vmstat(5), Documentation/admin-guide/iostats.rst.
-PSI gives the share of time that tasks waited, over the last 10 and 60 seconds: the greater of the two is kept. What exists
-only as a counter since boot is read twice, a moment apart.
+PSI gives the share of time that tasks waited, over the last 10 and 60 seconds: the greater of the two is kept. Counters since
+boot are read twice, a moment apart.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PARTITION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What counts since boot: processor ticks in all, idle and stolen, pages swapped, and milliseconds that each disk worked."""
+    """Counters since boot: processor ticks in total, idle and stolen, pages swapped, and busy milliseconds of each disk."""
 
     total: int
     idle: int
@@ -70,7 +70,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]
 
 
 def parse_psi(content: bytes) -> float | None:
-    """Return the share (0...1) of time that some task waited; None where the kernel does not say."""
+    """Return the share (0...1) of time that some task waited; None if the kernel does not report it."""
     for line in content.decode("ascii", "replace").splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "some":
@@ -79,11 +79,11 @@ def parse_psi(content: bytes) -> float | None:
 
 
 def parse_stat(content: bytes) -> tuple[int, int, int] | None:
-    """Return ticks in all, idle (waiting for disks included) and stolen from the first line of /proc/stat."""
+    """Return total, idle (including waits for disks) and stolen ticks from the first line of /proc/stat."""
     words = content.partition(b"\n")[0].split()
     if len(words) < 5 or words[0] != b"cpu" or not all(word.isdigit() for word in words[1:]):
         return None
-    ticks = [int(word) for word in words[1:9]]  # guest time is counted in user time already
+    ticks = [int(word) for word in words[1:9]]  # user time already includes guest time
     return sum(ticks), sum(ticks[3:5]), ticks[7] if len(ticks) > 7 else 0
 
 
@@ -94,7 +94,7 @@ def parse_meminfo(content: bytes) -> dict[str, int]:
 
 
 def parse_diskstats(content: bytes) -> dict[str, int]:
-    """Return the milliseconds that each whole disk worked (field 10 of iostats); partitions and stacked devices are left out."""
+    """Return the busy milliseconds of each whole disk (field 10 of iostats), without partitions and stacked devices."""
     rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
     return {row[2]: int(row[12]) for row in rows if len(row) > 12 and row[12].isdecimal() and not _PARTITION.fullmatch(row[2])}
 
@@ -153,7 +153,7 @@ def _pressure(scope: str, before: Group, now: Group) -> Pressure:
 
 
 def _paths(host: Host, known: Snapshot) -> dict[str, dict[str, str]]:
-    """Return the cgroups of the owners of targets, by the path that Process.cgroup has."""
+    """Return the cgroups of the targets' owners, by the path in Process.cgroup."""
     found: dict[str, dict[str, str]] = {}
     for pid in dict.fromkeys(pid for pids in owners(known).values() for pid in pids):
         content = attempt(partial(host.read, f"/proc/{pid}/cgroup", limit_bytes=1 << 16))
@@ -163,7 +163,7 @@ def _paths(host: Host, known: Snapshot) -> dict[str, dict[str, str]]:
 
 
 def _available(memory: dict[str, int]) -> int | None:
-    """Return MemAvailable; kernels before 3.14 have none, there it is estimated."""
+    """Return MemAvailable; kernels before 3.14 lack it, so it is estimated."""
     if "MemAvailable" in memory or "MemFree" not in memory:
         return memory.get("MemAvailable")
     return memory["MemFree"] + memory.get("Buffers", 0) + memory.get("Cached", 0)

@@ -1,8 +1,8 @@
 """Sends probes: to every target as the proxy would, and to the proxy itself if it failed (`probes`).
 
-Bounded: so many targets, so many requests for each, so many at a time, so many seconds; what fails comes first. Only safe
-methods are sent, never a query of a visitor's, never to an address that no running proxy is configured for. A proxy's own
-listener is asked only as a visitor would ask it, once: a request to it may go round in circles.
+The numbers of targets, of requests per target, of concurrent requests and of seconds are bounded; failing targets come first.
+Only safe methods are sent, never a visitor's query, and never to an address that no running proxy is configured for. A proxy's
+own listener is probed only once, as a visitor would, because a request to it may loop.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from why502.probing.probe import probe
 from why502.probing.request import Request
 
 SECTION = "probes"
-NEEDS = ("dependencies",)  # which are looked at before a request of ours keeps a worker busy
-LIMIT_S = 9.0  # a probe takes milliseconds; one of a server that is silent about 6 s, beside all others
+NEEDS = ("dependencies",)  # which are examined before a request of ours keeps a worker busy
+LIMIT_S = 9.0  # a probe takes milliseconds; one of a silent server about 6 s, in parallel with the others
 TARGETS = 64
 REQUESTS_PER_TARGET = 4
-CONSIDERED = 256  # targets of one route
-ALIKE = 4  # routes considered for one target that did not fail, of those that send it the same
+CONSIDERED = 256  # maximum targets per route
+ALIKE = 4  # maximum routes considered per healthy target, among those that send it the same request
 AT_ONCE = 16
-BEGIN_WITHIN_S = 3.0  # later none is begun; those under way end by their own limits
+BEGIN_WITHIN_S = 3.0  # no probe starts later; running ones end by their own limits
 ENTRANCES = 8
-PATIENT_S = 5.0  # for a first byte, once: only patience tells a slow backend from one that hangs
-STOPPED_S = 0.5  # where all that listens is stopped by a signal
+PATIENT_S = 5.0  # longer wait for a first byte, once: it distinguishes a slow backend from a hung one
+STOPPED_S = 0.5  # wait if all listening processes are stopped by a signal
 SPARED = "{request} was not repeated, because it may have caused its own failure; {asked}"
 WOULD_START = "{target} was not probed: systemd listens there for a service that is not running, and a connection would start it"
 INIT = 1  # the pid of systemd
@@ -59,11 +59,11 @@ class Job:
     proxy: Proxy
     route: Route
     failures: int = 0
-    is_upgraded: bool = False  # nothing but WebSockets is asked for on the route
+    is_upgraded: bool = False  # the route has only WebSocket requests
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
-    """Return how every target answers now. Never raises: what could not be asked is a gap."""
+    """Return each target's current response. Never raises: an impossible probe is a gap."""
     if ask.offline or not ask.probes:
         return Found(None, (Gap(source=SECTION, reason="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
     if known.proxies is None:
@@ -83,9 +83,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
 
 
 def activated(known: Snapshot) -> frozenset[Target]:
-    """Return the targets that systemd alone listens on, for a service that does not run:
-    a connection would start it (systemd.socket(5)).
-    """
+    """Return the targets that only systemd listens on, for a stopped service: a connection would start it (systemd.socket(5))."""
     doors = Doors(known.listeners or ())
     found = {target: [one for one in doors.near(target) if takes(one, target)] for target in wanted(known)}
     return frozenset(target for target, ones in found.items() if ones and all(one.pids == (INIT,) for one in ones))
@@ -96,7 +94,7 @@ def _targets_of(jobs: list[Job]) -> frozenset[Target]:
 
 
 def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
-    """Return the jobs, with hardly a wait for what is known to be stopped by a signal."""
+    """Return the jobs, with a short wait for targets known to be stopped by a signal."""
     short = msgspec.structs.replace
     return [
         replace(job, request=short(job.request, answer_s=STOPPED_S)) if job.request.target in stopped else job for job in jobs
@@ -104,7 +102,7 @@ def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
 
 
 def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
-    """Return one job for each target, protocol, Host and SNI, what fails first, within the bounds; and what was left out."""
+    """Return one job for each target, protocol, Host and SNI, failing ones first, within the limits; and the number left out."""
     every: dict[tuple[object, ...], Job] = {}
     gaps: dict[str, str] = {}
     targets: dict[Target, None] = {}
@@ -126,7 +124,7 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
 
 
 def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> Iterator[Job]:
-    """Yield what can be asked; of targets that did not fail no more than are probed. `every` is filled with all of them."""
+    """Yield the possible jobs; of healthy targets no more than are probed. `every` collects all of them."""
     planned: dict[Target, Counter[object]] = {}
     tallies = _Tallies(known)
     for proxy in known.proxies or ():
@@ -134,7 +132,7 @@ def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> I
             continue
         ends = {id(peers): _targets(peers, known) for peers in peer_sets(proxy.routes)}
         every.update(dict.fromkeys(target for targets in ends.values() for target in targets))
-        near = {  # those that fail first, and as many others as are probed
+        near = {  # failing targets first, then as many others as are probed
             peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:TARGETS])))[:CONSIDERED]
             for peers, targets in ends.items()
         }
@@ -165,7 +163,7 @@ def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> I
 
 
 def _targets(peers: tuple[Peer, ...], known: Snapshot) -> tuple[Target, ...]:
-    """Return the addresses of peers now, and those that the log shows behind their names: an old one may still be in use."""
+    """Return the present addresses of peers, and those in the log under their names: an old one may still be in use."""
     configured = [target for peer in peers if not peer.is_down for target in addresses(peer, known)]
     ports = {peer.target.port for peer in peers if peer.target and not peer.target.is_address}
     logged = [
@@ -189,8 +187,8 @@ class _Tallies:
                 self.by_group.setdefault(tally.group, []).append(tally)
 
     def failures(self, route: Route, target: Target) -> Iterator[Tally]:
-        """Yield the failures that may be a route's: of its target or group, and of its server and location
-        where these are told.
+        """Yield the failures that may belong to a route: those of its target or group, and of its server and location if
+        known.
         """
         for tally in (*self.by_target.get(target, ()), *self.by_group.get(route.upstream or "", ())):
             paths = [request.partition(" ")[2] for request, _ in tally.requests]
@@ -204,7 +202,10 @@ def _words(request: Request) -> str:
 
 
 def _supplier(proxy: Proxy, suppliers: dict[str, int], route: Route, target: Target) -> int:
-    """Return the user who has the proxy connect to a target: who supplies the route, or the peer in its group; NOBODY for two."""
+    """Return the user who makes the proxy connect to a target: the supplier of the route, or of the peer in its group; NOBODY
+    if
+    they differ.
+    """
     places = [peer.at for peer in route.peers if peer.target == target and peer.at is not None] if suppliers else []
     return proxy.owner_uid or only_user({suppliers.get(place.file, 0) for place in (route.at, *places) if place is not None})
 
@@ -214,7 +215,7 @@ def _tallies(known: Snapshot) -> tuple[Tally, ...]:
 
 
 def _is_own(job: Job, known: Snapshot) -> bool:
-    """Return whether the target is a listener of the very proxy that passes to it."""
+    """Return whether the target is a listener of the same proxy that proxies to it."""
     target = job.request.target
     is_here = target.is_loopback or target.host in (known.addresses or ())
     return any(
@@ -223,7 +224,7 @@ def _is_own(job: Job, known: Snapshot) -> bool:
 
 
 def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
-    """Return one request to the proxy for each route, at most ENTRANCES."""
+    """Return one request through the proxy for each route, at most ENTRANCES."""
     found: dict[tuple[object, ...], Request] = {}
     tallies = _Tallies(known)
     for job in jobs:
@@ -238,7 +239,7 @@ def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
 
 
 def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request], list[Gap]]:
-    """Return the requests for the URLs that the user named, and those that lead to no proxy here."""
+    """Return the requests for the URLs given by the user, and the URLs that lead to no proxy here."""
     requests, gaps = [], []
     for url in urls:
         try:
@@ -249,7 +250,7 @@ def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request]
 
 
 def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe], list[Gap]]:
-    """Return the probes, in the requests' order, and what could not be asked."""
+    """Return the probes, in the requests' order, and gaps for those that were not possible."""
 
     def one(request: Request) -> Probe | Gap:
         if time.monotonic() - begun > BEGIN_WITHIN_S:
@@ -258,7 +259,7 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
             found = probe(host.acting_as(request.owner_uid), request)
             if (
                 request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
-            ):  # what the proxy's workers may do is not known by that
+            ):  # this does not show what the proxy's workers may do
                 raise Denied(
                     f"user {request.owner_uid}, who can change the configuration that names it, has no permission to "
                     "connect to it"

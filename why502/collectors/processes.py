@@ -16,12 +16,12 @@ SECTION = "processes"
 NEEDS = ("socket_names",)
 LIMIT_S = 2.5
 ABOVE = 3  # generations of parents: application, its shell or master, its manager
-CHILDREN = 64  # of one process that are looked at; all are counted
+CHILDREN = 64  # maximum children of one process that are read; all are counted
 PROCESSES = 512
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]:
-    """Return the processes around every listener and proxy, by number. Raises HostError."""
+    """Return the processes around every listener and proxy, by pid. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()
     wanted = _around(known, stats)
@@ -40,7 +40,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
 
 
 def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:
-    """Return the owners of listeners first, then proxies, then parents without the first process, then children."""
+    """Return the owners of listeners first, then proxies, then parents except pid 1, then children."""
     owners = [pid for listener in known.listeners or () for pid in listener.pids]
     owners += [pid for proxy in known.proxies or () for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid]
     parents: list[int] = []

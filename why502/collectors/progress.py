@@ -1,7 +1,7 @@
 """Whether a backend makes progress: it closes the connections that the proxy abandoned, one after the other.
 
-One that hangs closes none of them. A server with threads of its own accepts every connection at once, so the kernel's queue stays
-empty and does not tell. The kernel section is the one of before, with `worked_off`.
+A hung backend closes none of them. A multi-threaded server accepts every connection at once, so the kernel's queue stays empty
+and shows nothing. The result is the existing kernel section with `worked_off` added.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from why502.model.target import Target
 
 SECTION = "kernel"
 NEEDS = ("dependencies",)
-PATIENCE_S = 5.0  # beside the probes, which wait as long where nothing answers
+PATIENCE_S = 5.0  # in parallel with the probes, which wait as long for a silent target
 LIMIT_S = PATIENCE_S + 1.0
 _EVERY_S = 0.5
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
-    """Return the kernel section with what was closed; nothing new where no connection was given up, or nothing may be asked."""
-    stopped = frozenset(frozen(known))  # which close nothing
+    """Return the kernel section with the closed connections; unchanged if none was abandoned, or if probing is not allowed."""
+    stopped = frozenset(frozen(known))  # these close nothing
     kernel = known.kernel
     wanted = [target for target in owners(known) if kernel and kernel.of(target, kernel.abandoned) and target not in stopped]
     if kernel is None or not wanted or not ask.probes:
@@ -45,7 +45,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
 
 
 def _given_up(host: Host, known: Snapshot, wanted: list[Target]) -> dict[Target, set[bytes]]:
-    """Return by target the other ends of its connections that are closed on the proxy's side."""
+    """Return by target the other ends of connections that are closed on the proxy's side."""
     _, directories = kernel.tables_of(known)
     tables = [found for directory in directories if (found := attempt(partial(sockets.read_tcp, host, directory)))]
     rows = [row for table, _ in tables for row in table if row.state == sockets.CLOSE_WAIT]

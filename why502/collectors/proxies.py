@@ -32,14 +32,14 @@ SECTION = "proxies"
 NEEDS = ()
 LIMIT_S = 10.0
 PROXIES = 64
-PROXIES_OF_USER = 4  # of each user other than root: 70 masters that call themselves nginx must not hide the real one
+PROXIES_OF_USER = 4  # per user other than root: 70 masters that call themselves nginx must not hide the real one
 GENERATIONS = 64
-WORKERS = 64  # of one master that are looked at
-CLOCKS_S = 0.05  # ticks of 0.01 s, the moment of boot, and the coarse clock that files are stamped with
+WORKERS = 64  # maximum workers examined per master
+CLOCKS_S = 0.05  # ticks of 0.01 s, the boot time, and the coarse clock of file timestamps
 
 _DIRECTORIES = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
 _WORKER = "worker process"
-_PREFIX = "/usr/local/nginx"  # what auto/options of nginx has
+_PREFIX = "/usr/local/nginx"  # default of nginx's auto/options
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Master:
     stat: Stat
     options: Options
     workers: tuple[tuple[int, Stat, Title], ...] = ()
-    program: str = ""  # as it was called
-    is_alone: bool = False  # `master_process off`: it does the workers' work itself
-    owner_uid: int = 0  # who supplies its title
+    program: str = ""  # the name it was called by
+    is_alone: bool = False  # `master_process off`: there are no workers
+    owner_uid: int = 0  # the user who supplies its title
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
-    """Return the proxies. With `ask.configs`, those that use these files. Raises HostError where no process can be seen."""
+    """Return the proxies. With `ask.configs`, those that use these files. Raises HostError if no process is readable."""
     return list(parts(host, known, ask))[-1]
 
 
 def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:
-    """Yield root's proxies and ours, then again with each of another user. Raises HostError where no process can be seen."""
+    """Yield root's proxies and ours, then again with those of each other user. Raises HostError if no process is readable."""
     gaps: list[Gap] = []
     if ask.offline:
         yield Found(tuple(_stopped(host, config, gaps) for config in ask.configs), tuple(gaps))
@@ -110,10 +110,10 @@ def _asked_for(
     absent: Callable[[], Iterable[Proxy]],
     gaps: list[Gap],
 ) -> Found[tuple[Proxy, ...]]:
-    """Return those of the running proxies that were asked for, and in place of those that do not run what `idle` returns.
+    """Return the running proxies that were asked for, and for stopped ones the result of `idle`.
 
-    `idle` takes a main configuration; "" stands for those that lie in the usual places. `absent` returns the other gateways' that
-    should run.
+    `idle` takes a main configuration; "" means those in the usual places. `absent` returns other stopped gateways that should
+    run.
     """
     away: tuple[Gap, ...] = ()
     found: list[Proxy] = []
@@ -133,9 +133,10 @@ def _asked_for(
 
 
 def idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -> Iterator[Proxy]:
-    """Yield the nginx configurations that no process of ours runs: beside another gateway only those of a unit that should run.
+    """Yield the nginx configurations without a running process of ours; beside another gateway only those of a unit that should
+    run.
 
-    What another user runs says nothing of the nginx that is installed.
+    Another user's process says nothing about the installed nginx.
     """
     kinds = {proxy.kind for proxy in running if proxy.owner_uid in (suppliers.ROOT, os.geteuid())}
     if "nginx" in kinds:
@@ -146,7 +147,7 @@ def idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -
 
 
 def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Master]:
-    """Return the masters that are looked at, each with its owner: root's, then ours, then a few of each other user."""
+    """Return the masters to examine, each with its owner: root's, then ours, then a few of each other user."""
     owned = []
     for master in masters:
         uid = attempt(partial(suppliers.of_process, host, master.pid))
@@ -166,8 +167,8 @@ def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Mas
 
 
 def _is_sent_here(host: Host, table: ProcessTable) -> bool:
-    """Return whether somebody put us into our network namespace (`ip netns exec`, nsenter):
-    a process that we come from is in another.
+    """Return whether we were started in a foreign network namespace (`ip netns exec`, nsenter): an ancestor of ours is in
+    another.
     """
     pid = attempt(partial(host.link, "/proc/self")) or ""
     stats = table.stats()
@@ -182,7 +183,7 @@ def _is_sent_here(host: Host, table: ProcessTable) -> bool:
 
 
 def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
-    """Return the proxy that a configuration file would make, of whichever product."""
+    """Return the proxy that a configuration file describes, of any product."""
     other = other_proxies.given(host, config, gaps)
     if other is not None:
         return other
@@ -191,7 +192,7 @@ def _stopped(host: Host, config: str, gaps: list[Gap]) -> Proxy:
 
 
 def find_masters(table: ProcessTable) -> list[Master]:
-    """Return the serving nginx processes, by number. Those that only test or signal another are none. Raises HostError."""
+    """Return the serving nginx processes, by pid, without those that only test or signal another. Raises HostError."""
     stats, lines = table.stats(), table.titles(is_nginx)
     titles: dict[int, Title] = {}
     single: dict[int, tuple[str, Options]] = {}
@@ -204,7 +205,7 @@ def find_masters(table: ProcessTable) -> list[Master]:
             single[pid] = (argv[0], options)
     masters = {pid for pid, title in titles.items() if title.role == "master process"}
     parents = {stats[pid].ppid for pid in titles}
-    # A worker that was forked this moment still has its master's title, and no children; a new master after USR2 has some.
+    # A just forked worker still has its master's title, and no children; a new master after USR2 has some.
     begun = {pid for pid in masters if stats[pid].ppid in masters and pid not in parents}
     found = []
     for pid in masters - begun:
@@ -215,7 +216,7 @@ def find_masters(table: ProcessTable) -> list[Master]:
         )
         words = titles[pid].words
         found.append(Master(pid, stats[pid], parse_options(words[1:]), workers, program=words[0] if words else ""))
-    # `master_process off` sets no title; neither does a process that has only just begun, below a master of its own.
+    # `master_process off` sets no title; neither does a process that has just started below its own master.
     found += [
         Master(pid, stats[pid], options, program=program, is_alone=True)
         for pid, (program, options) in single.items()
@@ -259,13 +260,13 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
 
 
 def _program(seen: Host, name: str) -> str:
-    """Return where a program lies that was called by this name, "" where that cannot be said."""
+    """Return the path of a program called by this name, "" if it is unknown."""
     candidates = (name,) if name.startswith("/") else tuple(f"{directory}/{name}" for directory in _DIRECTORIES)
     return next((path for path in candidates if name and attempt(partial(seen.stat, path)) is not None), "")
 
 
 def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) -> Build:
-    """Return what its binary tells: the one that runs, else the one at its path now."""
+    """Return the build of its binary: the running one, else the one now at its path."""
     try:
         build = read_build(host, f"/proc/{process.pid}/exe")
     except HostError as error:
@@ -276,11 +277,12 @@ def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) 
 
 
 def _loaded_at(table: ProcessTable, master: Master) -> datetime | None:
-    """Return when its oldest worker that is not leaving began: at the last load or after; a little later,
-    for what the clocks differ by.
+    """Return the start time of its oldest worker that is not shutting down: at or after the last load; later by the possible
+    difference of the clocks.
     """
     workers = [stat for _, stat, title in master.workers if title.role == _WORKER and not title.is_leaving]
-    awake = [stat for stat in workers if stat.state not in "TtD"]  # one that hangs may be of an earlier load, and not know it
+    # a hung worker may be from an earlier load without having noticed
+    awake = [stat for stat in workers if stat.state not in "TtD"]
     oldest = min(awake or workers, key=lambda stat: stat.started_s, default=master.stat)
     started_at = table.started_at(oldest)
     return started_at + timedelta(seconds=CLOCKS_S) if started_at else None
@@ -297,7 +299,7 @@ def _same(host: Host, one: str, other: str) -> bool:
 
 
 def _is_one(host: Host, seen: Host, path: str) -> bool:
-    """Return whether a path leads to the same file here and as the proxy sees it: systemd's PrivateTmp= covers only /tmp."""
+    """Return whether a path leads to the same file for us and for the proxy: systemd's PrivateTmp= covers only /tmp."""
     return _are_one(attempt(partial(host.stat, path)), attempt(partial(seen.stat, path)))
 
 

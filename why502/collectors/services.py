@@ -1,7 +1,7 @@
 """The services behind the targets as their service managers report them, and processes that no manager controls.
 
-A service is found from the process that listens on the target; where nothing listens, from what its command, its variables, its
-scripts or its journal say. Never from a name that looks alike.
+A service is found from the process that listens on the target. If nothing listens, it is found from addresses in its command,
+variables, scripts or journal, never from a similar name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _Answers = Answers[tuple[Service, ...] | HostError]
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:
-    """Return the services behind the targets on this machine; none for targets elsewhere. Raises HostError."""
+    """Return the services behind the targets on this machine; none for remote targets. Raises HostError."""
     look = look_of(host, known)
     if not look.owners:
         return Found(())
@@ -69,11 +69,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
 
 
 def look_of(host: Host, known: Snapshot) -> Look:
-    """Return what is to be asked of the managers. Raises HostError."""
+    """Return the query for the managers. Raises HostError."""
     until = known.until or known.taken_at
     stats = ProcessTable(host).stats()
     listening = owners.owners(known)
-    here = {  # a process that ended since leaves its target silent
+    here = {  # if its process has ended since, a target has no listener
         target: tuple(pid for pid in listening.get(target, ()) if pid in stats)
         for target in owners.wanted(known)
         if _is_here(known, target) or target in listening
@@ -95,12 +95,12 @@ def look_of(host: Host, known: Snapshot) -> Look:
 
 
 def _is_here(known: Snapshot, target: Target) -> bool:
-    """Return whether the address is this machine's, or of a network that its containers have."""
+    """Return whether the address belongs to this machine, or to a network of its containers."""
     return target.is_loopback or target.host in (known.addresses or ()) or is_of_container(target)
 
 
 def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
-    """Put the services found so far where a manager offers `parts`, then all of them, then None."""
+    """Put the services found so far if a manager has `parts`, then all of them, then None."""
     waiting.hint(PATIENCE_S / 2)
     try:
         if parts := getattr(manager, "parts", None):
@@ -110,17 +110,17 @@ def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
             answer.put(manager.services(host, look))
     except HostError as error:
         answer.put(error)
-    except Exception as error:  # a bug in one manager leaves the others' answers
+    except Exception as error:  # a bug in one manager does not affect the others
         answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
     answer.end()
 
 
 def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
-    """Yield the services; those of other users without the silent targets that root's name, and without a command.
+    """Yield the services. Other users' services lose the targets without a listener that root's services name, and their
+    commands.
 
-    Anybody can run a manager of his own that names any target and calls its services what he likes. What runs there is started
-    with its own user's rights, so no command of root's does it: `pm2 restart NAME` asks root's pm2, for all that it has if NAME
-    is `all`.
+    Anybody can run a manager that names any target and choose any service names. Its services start with that user's rights,
+    so no command of root's applies: `pm2 restart NAME` would ask root's pm2, and restart everything there if NAME is `all`.
     """
     ours = (suppliers.ROOT, os.geteuid())
     taken: dict[Target, set[str]] = {}
@@ -129,7 +129,7 @@ def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
             if not look.owners[target]:
                 taken.setdefault(target, set()).add(service.name)
     for service in found:
-        own = {service.manager_unit}  # of root's unit that starts this very manager it is no rival
+        own = {service.manager_unit}  # the root unit that starts this same manager does not compete with it
         if service.owner_uid in ours:
             yield service
         elif left := tuple(target for target in service.targets if not taken.get(target, own) - own):
@@ -137,8 +137,8 @@ def _roots_first(look: Look, found: list[Service]) -> Iterator[Service]:
 
 
 def _without_others(look: Look, service: Service) -> Service:
-    """Return a service that listens nowhere without the targets that others listen on,
-    unless it says that its address is taken.
+    """Return a service that listens nowhere without the targets that others listen on, unless it reports that its address is
+    taken.
     """
     is_other = service.is_running is False or " names " in service.link
     if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.reason):
@@ -160,7 +160,7 @@ def _without_secrets(service: Service) -> Service:
 
 
 def _rather_idle(look: Look, found: list[Service]) -> list[Service]:
-    """Return the services, those that run without the silent targets that one which does not run names as well."""
+    """Return the services; running ones lose the targets without a listener that a stopped service names as well."""
     missed = {target for service in found if service.is_running is False for target in service.targets if not look.owners[target]}
     kept = (
         msgspec.structs.replace(service, targets=tuple(t for t in service.targets if t not in missed))
@@ -172,7 +172,7 @@ def _rather_idle(look: Look, found: list[Service]) -> list[Service]:
 
 
 def _inner_first(found: list[Service]) -> Iterator[Service]:
-    """Yield the manager next to the process first: pm2, supervisord and containers run below a unit of systemd."""
+    """Yield the manager nearest to the process first: pm2, supervisord and containers run below a systemd unit."""
     inner = [service for service in found if service.manager != "systemd"]
     taken = {target for service in inner for target in service.targets}
     yield from inner
@@ -184,7 +184,7 @@ def _inner_first(found: list[Service]) -> Iterator[Service]:
 
 
 def _bare(look: Look, silent: set[Target]) -> Iterator[Service]:
-    """Yield the processes that listen on a target and that no manager would start again."""
+    """Yield the processes that listen on a target and that no manager would restart."""
     by_pid: dict[int, list[Target]] = {}
     for target in silent:
         by_pid.setdefault(look.owners[target][0], []).append(target)

@@ -1,7 +1,7 @@
 """One identity for each unix socket: its listener with every path under which routes and logs name it.
 
-A socket file has the path at which it was bound, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory
-of releases, /var/run), a bind mount. Device and inode tell that these are one.
+A socket file has the path it was bound to, and often others: a link (Debian's /run/php/php-fpm.sock, a `current` directory of
+releases, /var/run), a bind mount. Equal device and inode show that these are the same file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Identity = tuple[int, int]
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
-    """Return the listeners, those of unix sockets with the other paths that lead to them; None where listeners are unknown."""
+    """Return the listeners; unix sockets with the other paths that lead to them. None if listeners are unknown."""
     if known.listeners is None:
         return Found(None)
     bound = {listener.target.path for listener in known.listeners}
@@ -53,6 +53,6 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
 
 
 def _identity(host: Host, path: str) -> Identity | None:
-    """Return device and inode of a socket file; None for what is none, or cannot be seen."""
+    """Return device and inode of a socket file; None if it is not a socket, or not readable."""
     stat = attempt(partial(host.stat, path))
     return (stat.device, stat.inode) if stat and stat.kind is FileKind.SOCKET and stat.inode else None

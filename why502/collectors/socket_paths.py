@@ -1,6 +1,6 @@
 """The path to each unix socket that a proxy connects to, with the view and permissions of its workers.
 
-connect() needs write permission on the socket and search permission on every directory before it (unix(7)), each by mode or
+connect() needs write permission on the socket and search permission on every directory above it (unix(7)), each by mode or
 ACL, for the worker's user, in the worker's own mount namespace.
 """
 
@@ -60,7 +60,7 @@ class Viewer:
         return next((name for name, number, _ in self.groups if number == gid), str(gid))
 
     def _account(self, user: str) -> Identity | None:
-        """Return whom nginx makes of its workers (ngx_worker_process_init: initgroups), for a user of the accounts."""
+        """Return the identity of nginx's workers (ngx_worker_process_init: initgroups), for a user in the accounts."""
         for name, uid, gid in self.accounts:
             if name == user:
                 others = tuple(number for _, number, members in self.groups if user in members)
@@ -72,7 +72,7 @@ class Viewer:
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ...]]:
-    """Return the way to every unix socket in routes and in logs, once for each proxy that uses it."""
+    """Return the path to every unix socket in routes and logs, once for each proxy that uses it."""
     gaps: list[Gap] = []
     found: list[SocketPath] = []
     logged = [
@@ -91,7 +91,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
         suppliers: dict[str, int] = {}
         for path, uid in (*named, *((path, uid) for path, uid in logged if uid == proxy.owner_uid)):
             if path.startswith("/"):
-                suppliers[path] = min(uid, suppliers.get(path, uid))  # root, where root's files name it too
+                suppliers[path] = min(uid, suppliers.get(path, uid))  # root, if root's files name it too
         paths = list(suppliers)
         viewers: dict[int, Viewer] = {}
         for path in paths[:PATHS]:
@@ -108,7 +108,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ..
 
 
 def _by_supplier(proxy: Proxy) -> dict[int, list[Route]]:
-    """Return the routes by the user who supplies them."""
+    """Return the routes by the user who supplied them."""
     found: dict[int, list[Route]] = {}
     for route in proxy.routes:
         found.setdefault(proxy.supplier(route.at), []).append(route)
@@ -133,7 +133,9 @@ def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:
 
 
 def _steps(viewer: Viewer, path: str) -> Iterator[tuple[PathStep, Stat | None]]:
-    """Yield each component from the root on, links and what they lead to included; the last is the end, or what is missing."""
+    """Yield each component from the root on, including links and their targets; the last is the socket, or the first missing
+    one.
+    """
     left = [part for part in path.split("/") if part][::-1]
     at, links = "/", _LINKS
     stat = viewer.seen.stat(at)
@@ -170,7 +172,7 @@ def _step(viewer: Viewer, path: str, stat: Stat, *, is_last: bool) -> PathStep:
         wanted = WRITE if is_last else SEARCH
         passes = permits(stat, acl, viewer.who, wanted) if viewer.who is not None else None
         if not is_last and stat.kind is not FileKind.DIRECTORY:
-            passes = None  # ENOTDIR is no matter of permission
+            passes = None  # ENOTDIR is unrelated to permissions
     return PathStep(
         path=path,
         kind=stat.kind,
@@ -182,7 +184,7 @@ def _step(viewer: Viewer, path: str, stat: Stat, *, is_last: bool) -> PathStep:
 
 
 def _elsewhere(host: Host, known: Snapshot, path: str) -> Iterator[str]:
-    """Yield the paths of sockets of the same name: other listeners, other roots, and systemd's private directories for /tmp."""
+    """Yield the paths of sockets with the same name: other listeners, other roots, and systemd's private directories for /tmp."""
     name = posixpath.basename(path)
     processes = {process.pid: process for process in known.processes or ()}
     for listener in known.listeners or ():

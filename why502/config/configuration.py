@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from why502.gateways.nginx.config.files import Directive
 
 
-RouteFinder = Callable[[str, str, bool], Route | None]  # path, server, whether the request is known to be passed on
+RouteFinder = Callable[[str, str, bool], Route | None]  # path, server, whether the request is known to be proxied
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of `model.snapshot.Proxy` that its configuration tells, under the same names, and the trees.
+    """The fields of `model.snapshot.Proxy` that come from the configuration, under the same names, and the trees.
 
-    `problems`: what the proxy itself would refuse, in its own words where we know them. `gaps`: what we could not read.
+    `problems`: errors for which the proxy would refuse the configuration, in its own words where we know them. `gaps`:
+    unreadable parts.
     """
 
     files: tuple[ConfigFile, ...] = ()  # in the order in which the proxy reads them; the main one first
@@ -33,7 +34,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[Answer, ...] = ()
     logs: tuple[LogTarget, ...] = ()
     listens: tuple[Target, ...] = ()
-    user: str = ""  # of its workers; "" where none is set
+    user: str = ""  # user of its workers; "" if none is set
     worker_connections: int | None = None
     worker_files_limit: int | None = None
     pid_file: str = ""
@@ -42,5 +43,5 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     directives: tuple[Directive, ...] = ()  # as the proxy sees them, includes resolved (nginx)
 
     def tree(self, file: str) -> Tree | None:
-        """Return the tree of that file."""
+        """Return the tree of a file."""
         return next((tree for tree in self.trees if tree.file == file), None)

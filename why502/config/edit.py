@@ -1,6 +1,6 @@
 """Minimal edits of a configuration: from a tree and a position to an Edit with its diff. Nothing is written.
 
-New text is given as it is to stand in the file. Places are those that routes, peers and settings carry (`Route.at`…).
+New text is given exactly as it will appear in the file. Positions come from routes, peers and settings (`Route.at`…).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONTEXT = 3
 
 
 class _Content:
-    """The bytes of a file, and where its lines begin."""
+    """The bytes of a file, and the offsets of its lines."""
 
     def __init__(self, content: bytes) -> None:
         self.bytes = content
@@ -33,17 +33,17 @@ class _Content:
         return [0, *(found.end() for found in re.finditer(b"\n", self.bytes))]
 
     def line(self, offset: int) -> int:
-        """Return the number of the line of a byte, counted from 0."""
+        """Return the number of the line that contains a byte, counted from 0."""
         return bisect_right(self.starts, offset) - 1
 
     def lines(self, first: int, last: int) -> list[str]:
-        """Return the lines from one number up to another, without that."""
+        """Return the lines from `first` up to but not including `last`."""
         start, end = (self.starts[n] if n < len(self.starts) else len(self.bytes) for n in (first, last))
         return _split(self.bytes[start:end], self.encoding)
 
 
 class _Source:
-    """A tree with what every change of it looks up, found once. Equal to that of the very same tree."""
+    """A tree with cached lookups. Equal only for the same tree object."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -64,7 +64,7 @@ class _Source:
         return {node.words[0].start: node for node in nodes(self.tree)}
 
     def node_at(self, at: Position) -> Node:
-        """Return the directive that begins at that byte. Raises Why502Error where none does."""
+        """Return the directive that begins at that byte. Raises Why502Error if there is none."""
         if at.start not in self.nodes:
             raise Why502Error(f"{at}: no directive begins at byte {at.start}", "The file was changed since it was read.")
         return self.nodes[at.start]
@@ -80,7 +80,7 @@ def _source(tree: Tree) -> _Source:
 
 
 def replace_argument(tree: Tree, at: Position, index: int, value: str) -> Edit:
-    """Return the change of one argument, counted from 1, of the directive at that place. Raises Why502Error if it has none."""
+    """Return an edit that changes argument number `index` (from 1) of a directive. Raises Why502Error if it does not exist."""
     words = _source(tree).node_at(at).words
     if not 0 < index < len(words):
         raise Why502Error(f"{at}: {words[0].value} has no argument {index}")
@@ -88,13 +88,15 @@ def replace_argument(tree: Tree, at: Position, index: int, value: str) -> Edit:
 
 
 def replace_directive(tree: Tree, at: Position, line: str) -> Edit:
-    """Return the change of a whole directive (`proxy_pass http://127.0.0.1:3000;`), of a block's head with its brace."""
+    """Return an edit that replaces a whole directive (`proxy_pass http://127.0.0.1:3000;`), or a block's header with its
+    brace.
+    """
     node = _source(tree).node_at(at)
     return replace(tree, node.start, node.head[-1].end, line)
 
 
 def aligned(tree: Tree, at: Position, lines: Iterable[str]) -> str:
-    """Return directives that are to stand in the place of the one there: below each other where it has a line of its own."""
+    """Return directives to replace the one at a position: one below the other if it has a line of its own."""
     node, content = _source(tree).node_at(at), _source(tree).content.bytes
     line_start = content.rfind(b"\n", 0, node.start) + 1
     is_alone = not content[line_start : node.start].strip()
@@ -102,24 +104,24 @@ def aligned(tree: Tree, at: Position, lines: Iterable[str]) -> str:
 
 
 def add_argument(tree: Tree, at: Position, value: str) -> Edit:
-    """Return the addition of a further argument (`down`) to the directive at that place."""
+    """Return an edit that adds an argument (`down`) to a directive."""
     last = _source(tree).node_at(at).words[-1]
     return replace(tree, last.end, last.end, f" {value}")
 
 
 def insert_after(tree: Tree, at: Position, line: str) -> Edit:
-    """Return the addition of a directive behind the one at that place, on a line of its own where that one has one."""
+    """Return an edit that adds a directive after another, on a new line if that one has its own line."""
     return _insert_after(tree, _source(tree).node_at(at), line)
 
 
 def insert_before(tree: Tree, at: Position, line: str) -> Edit:
-    """Return the addition of a directive before the one at that place, on a line of its own with the same indent."""
+    """Return an edit that adds a directive before another, on a new line with the same indent if that one has its own line."""
     node, content = _source(tree).node_at(at), text(tree)
     return replace(tree, node.start, node.start, f"{line}{_newline(content)}{_indent(content, node.start)}")
 
 
 def insert(tree: Tree, into: Position, line: str) -> Edit:
-    """Return the addition of a directive at the end of the block at that place. Raises Why502Error where none is."""
+    """Return an edit that adds a directive at the end of a block. Raises Why502Error if there is no block."""
     block = _source(tree).node_at(into)
     if block.body is None:
         raise Why502Error(f"{into}: {block.name} is not a block")
@@ -135,7 +137,7 @@ def insert(tree: Tree, into: Position, line: str) -> Edit:
 
 
 def set_directive(tree: Tree, into: Position, name: str, value: str) -> Edit:
-    """Return what makes `name value;` hold in a block: the change of the directive that it has itself, or the addition."""
+    """Return an edit that sets `name value;` in a block: it changes the block's own directive, or adds one."""
     own = [child for child in _source(tree).node_at(into).children if child.name == name]
     if own:
         return replace(tree, own[-1].start, own[-1].head[-1].end, f"{name} {value};")
@@ -143,7 +145,7 @@ def set_directive(tree: Tree, into: Position, name: str, value: str) -> Edit:
 
 
 def remove(tree: Tree, at: Position) -> Edit:
-    """Return the removal of a directive, with its block and its line where nothing else stands on it."""
+    """Return an edit that removes a directive with its block, and its line if nothing else is on it."""
     node = _source(tree).node_at(at)
     content = _source(tree).content.bytes
     start, end = node.start, node.end
@@ -158,7 +160,7 @@ def remove(tree: Tree, at: Position) -> Edit:
 
 
 def replace(tree: Tree, start: int, end: int, after: str) -> Edit:
-    """Return the change of the bytes `start` to `end`."""
+    """Return an edit of the bytes `start` to `end`."""
     source = _source(tree).content
     content, encoding = source.bytes, source.encoding
     new = after.encode(encoding, "backslashreplace")
@@ -174,7 +176,7 @@ def replace(tree: Tree, start: int, end: int, after: str) -> Edit:
 
 
 def apply(content: bytes, edits: Iterable[Edit]) -> bytes:
-    """Return the content with all changes made. Raises Why502Error where it is not what they were made for, or they overlap."""
+    """Return the content with all edits applied. Raises Why502Error if the content does not match the edits, or they overlap."""
     encoding = _encoding(content)
     out, position = [], 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
@@ -191,9 +193,7 @@ def apply(content: bytes, edits: Iterable[Edit]) -> bytes:
 
 
 def placed(change: Edit, content: bytes) -> Edit:
-    """Return the change with its place, where that is still to be looked up. Raises Why502Error where it does not stand
-    there once.
-    """
+    """Return the edit with its position looked up if necessary. Raises Why502Error if the text does not occur exactly once."""
     if change.start != UNPLACED:
         return change
     lines = content.splitlines(keepends=True)
@@ -210,7 +210,7 @@ def placed(change: Edit, content: bytes) -> Edit:
 
 
 def with_diff(change: Edit, content: bytes) -> Edit:
-    """Return the change with its place and its diff, from the file's present content. Raises Why502Error."""
+    """Return the edit with its position and diff, for the file's present content. Raises Why502Error."""
     change = placed(change, content)
     after = change.after.encode(_encoding(content), "backslashreplace")
     return msgspec.structs.replace(change, diff=_diff(change.file, _Content(content), change.start, change.end, after))
@@ -226,7 +226,7 @@ def _insert_after(tree: Tree, node: Node, line: str) -> Edit:
 
 
 def _line_end(content: bytes, position: int) -> int | None:
-    """Return the end of the line where only white space or a comment is left of it; else None."""
+    """Return the end of the line if only white space or a comment follows; else None."""
     end = content.find(b"\n", position)
     end = len(content) if end < 0 else end
     if content[position:end].endswith(b"\r"):
@@ -255,7 +255,7 @@ def _encoding(content: bytes) -> str:
 
 
 def _diff(file: str, source: _Content, start: int, end: int, after: bytes) -> str:
-    """Return the unified diff of one change: its lines and three around them."""
+    """Return the unified diff of one edit, with three lines of context."""
     content, encoding = source.bytes, source.encoding
     number = source.line(start)
     first = source.starts[number]

@@ -1,7 +1,7 @@
-"""The lossless tree that every proxy's configuration is parsed into: it prints the same bytes again.
+"""The lossless tree that every proxy's configuration is parsed into: printing it gives the same bytes.
 
-The text is held as latin-1, one character for each byte, so that every offset and column counts bytes whatever the
-encoding. Only `Token.value` is decoded: as UTF-8 where the word is that, else as latin-1.
+The text is held as latin-1, one character per byte, so that offsets and columns count bytes in any encoding. Only
+`Token.value` is decoded: as UTF-8 if the word is valid UTF-8, else as latin-1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from why502.model.snapshot import ConfigFile, ConfigProblem
 
 
 class Kind(StrEnum):
-    """What a token is. MARK: punctuation of the language. CODE: text of another language. STRAY: what has no place there."""
+    """The type of a token. MARK: punctuation of the language. CODE: text of another language. STRAY: a token in the wrong
+    place.
+    """
 
     WORD = "word"
     SPACE = "space"
@@ -28,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
-    """A piece of the text. `raw` holds a character for each byte; `line` and `column` count from 1, `start` from 0, in bytes."""
+    """A piece of the text. `raw` has one character per byte; `line` and `column` count from 1, `start` from 0, in bytes."""
 
     kind: Kind
     raw: str
@@ -40,22 +42,22 @@ class Token(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def end(self) -> int:
-        """The offset of the byte behind it."""
+        """The offset after its last byte."""
         return self.start + len(self.raw)
 
     @property
     def at(self) -> Position:
-        """Where it stands."""
+        """Its position."""
         return Position(file=self.file, line=self.line, column=self.column, start=self.start, end=self.end)
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A directive or section. `head`: its words up to the mark that ends or opens it; `body`: None where it is not a block."""
+    """A directive or section. `head`: its words and the mark that ends or opens it; `body`: None if it is not a block."""
 
     head: tuple[Token, ...]
     words: tuple[Token, ...]
     body: tuple[Node | Token, ...] | None = None
-    tail: tuple[Token, ...] = ()  # what closes the block
+    tail: tuple[Token, ...] = ()  # the tokens that close the block
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def args(self) -> tuple[str, ...]:
-        """The words behind the first."""
+        """The words after the first."""
         return tuple(word.value for word in self.words[1:])
 
     @property
@@ -74,7 +76,7 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def end(self) -> int:
-        """The offset of the byte behind it."""
+        """The offset after its last byte."""
         last: Node | Token = self
         while isinstance(last, Node):
             last = last.tail[-1] if last.tail else last.body[-1] if last.body else last.head[-1]
@@ -82,18 +84,18 @@ class Node(msgspec.Struct, frozen=True):
 
     @property
     def at(self) -> Position:
-        """Where it stands: line and column of its first word, offsets of its words and the mark behind them (no body)."""
+        """Its position: line and column of its first word, offsets from its first word to the mark that ends it (no body)."""
         first = self.words[0]
         return Position(file=first.file, line=first.line, column=first.column, start=first.start, end=self.head[-1].end)
 
     @property
     def children(self) -> Iterator[Node]:
-        """The directives of its block."""
+        """The directives in its block."""
         return (item for item in self.body or () if isinstance(item, Node))
 
 
 class Tree(msgspec.Struct, frozen=True):
-    """A file. `problems`: what its proxy would refuse to read, in the proxy's own words; the tree holds those bytes too."""
+    """A file. `problems`: errors for which its proxy would refuse it, in the proxy's words; the tree contains those bytes too."""
 
     file: str
     items: tuple[Node | Token, ...]
@@ -101,7 +103,7 @@ class Tree(msgspec.Struct, frozen=True):
 
     @property
     def children(self) -> Iterator[Node]:
-        """The directives that stand in no block."""
+        """The directives at the top level."""
         return (item for item in self.items if isinstance(item, Node))
 
 
@@ -124,7 +126,7 @@ def text(tree: Tree) -> bytes:
 
 
 def nodes(tree: Tree) -> Iterator[Node]:
-    """Yield every directive of the file, also those within blocks, in order."""
+    """Yield every directive of the file in order, including those in blocks."""
     waiting = list(reversed(list(tree.children)))
     while waiting:
         node = waiting.pop()
@@ -133,7 +135,7 @@ def nodes(tree: Tree) -> Iterator[Node]:
 
 
 def node_at(tree: Tree, at: Position) -> Node:
-    """Return the directive that begins at that byte. Raises Why502Error where none does."""
+    """Return the directive that begins at that byte. Raises Why502Error if there is none."""
     for node in nodes(tree):
         if node.words[0].start == at.start:
             return node
@@ -141,7 +143,7 @@ def node_at(tree: Tree, at: Position) -> Node:
 
 
 def decode(raw: str) -> str:
-    """Return a word's text: UTF-8 where it is that, else latin-1."""
+    """Return a word's text: UTF-8 if it is valid, else latin-1."""
     if raw.isascii():
         return raw
     try:
@@ -151,7 +153,7 @@ def decode(raw: str) -> str:
 
 
 def recorded(path: str, content: bytes) -> ConfigFile:
-    """Return the file as a snapshot holds it."""
+    """Return the file as stored in a snapshot."""
     try:
         return ConfigFile(path=path, text=content.decode("utf-8"))
     except UnicodeDecodeError:
@@ -159,5 +161,5 @@ def recorded(path: str, content: bytes) -> ConfigFile:
 
 
 def content(file: ConfigFile) -> bytes:
-    """Return the bytes of a file that a snapshot holds."""
+    """Return the bytes of a file from a snapshot."""
     return file.text.encode("latin-1" if file.is_latin1 else "utf-8")

@@ -1,7 +1,7 @@
-"""The applications of a deployment: what its systemd units and PHP-FPM pools serve, on which address,
-and their request time limits.
+"""The applications of a deployment: the addresses that its systemd units and PHP-FPM pools serve, and their request time
+limits.
 
-Only options that these servers document are read; a program that we do not know listens nowhere that we know of.
+Only documented options of these servers are read; an unknown program has no known address.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DEFAULT_PORTS = {"uvicorn": 8000, "gunicorn": 8000, "daphne": 8000, "flask": 50
 
 
 class ApplicationKind(StrEnum):
-    """What starts an application."""
+    """The kind of program or pool that starts an application."""
 
     SERVICE = "service"
     SOCKET = "socket"
@@ -34,9 +34,9 @@ class ApplicationKind(StrEnum):
 
 
 class Application(Value, frozen=True, kw_only=True):
-    """What listens. `timeout_s`: after which it kills its worker; None where it never does.
+    """A listening application. `timeout_s`: time after which it kills its worker; None for never.
 
-    `is_timeout_set`: false for its default. `timeout_at`: where that stands.
+    `is_timeout_set`: False for the default. `timeout_at`: its position.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Application(Value, frozen=True, kw_only=True):
 
 
 def applications(deployment: Deployment) -> tuple[Application, ...]:
-    """Return every application that the deployment's units and pools describe."""
+    """Return every application described by the deployment's units and pools."""
     return (*(_unit(unit) for unit in deployment.units), *_pools(deployment))
 
 
@@ -66,7 +66,7 @@ def behind(deployment: Deployment, target: Target | None) -> Iterator[Applicatio
 
 
 def program(unit: Unit) -> str:
-    """Return the application server that a unit starts, without version: gunicorn, uvicorn, node, java; "" for none."""
+    """Return the application server a unit starts, without version: gunicorn, uvicorn, node, java; "" if none."""
     words = [word.rsplit("/", 1)[-1] for word in unit.argv]
     if len(words) > 2 and re.fullmatch(r"python[\d.]*", words[0]) and words[1] == "-m":
         words = words[2:]
@@ -102,7 +102,7 @@ def _unit(unit: Unit) -> Application:
 
 
 def _targets(name: str, argv: tuple[str, ...]) -> Iterator[Target]:
-    """Yield where a server's options say that it listens; its default port where they say nothing."""
+    """Yield the listening addresses in a server's options; its default port if the options contain none."""
     found = []
     for value in _options(argv, *_BINDS.get(name, ()), *(_UWSGI if name == "uwsgi" else ())):
         target = Target.parse(re.sub(r"^(?:tcp|http)://|^(?=:)|(?<=^unix:)//", lambda part: "0.0.0.0" * (not part[0]), value))

@@ -1,7 +1,7 @@
 """Deployment: the files to check before they are deployed: one nginx configuration, PHP-FPM pools, systemd units.
 
-Rules read it as causes read a Case. `levels` are the blocks of the configuration, each with what it sets itself and what is
-in force there, so that a rule can tell the one from the other.
+Rules read it as causes read a Case. `levels` are the blocks of the configuration, each with its own directives and those in
+force there, so that a rule can distinguish the two.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "l
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class Level:
-    """A block. `path`: the names of the blocks around it and its own, outermost first; () is the file itself."""
+    """A block. `path`: the names of the enclosing blocks and its own, outermost first; () is the file itself."""
 
     directives: tuple[Directive, ...]
     settings: Settings  # in force here
@@ -54,11 +54,13 @@ class Level:
 
     @property
     def is_known(self) -> bool:
-        """Whether everything in force here could be read: no `include` here or around it leads to a file that is not at hand."""
+        """Whether all settings in force here could be read: no `include` here or in an enclosing block leads to a missing
+        file.
+        """
         return not any(_matters(setting.args) for setting in self.settings.get("include", ()))
 
     def own(self, *names: str) -> tuple[Directive, ...]:
-        """Return the directives with one of these names that stand in the block itself."""
+        """Return the directives with one of these names in the block itself."""
         if len(names) == 1:
             return self.by_name.get(names[0], ())
         if self.by_name.keys().isdisjoint(names):
@@ -66,12 +68,12 @@ class Level:
         return tuple(directive for directive in self.directives if directive.name in names)
 
     def first(self, name: str) -> str:
-        """Return the first argument of a directive in force; "" where it is not set."""
+        """Return the first argument of a directive in force; "" if it is not set."""
         return scope.first(self.settings, name)
 
     @property
     def outwards(self) -> Iterator[Level]:
-        """Yield the level itself and those around it."""
+        """Yield the level itself and the enclosing ones."""
         level: Level | None = self
         while level is not None:
             yield level
@@ -81,8 +83,8 @@ class Level:
 class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     """`version`: of the nginx that will run it, "" for the newest.
 
-    `is_whole`: false for a fragment, whose surroundings (upstream groups, `resolver`, inherited settings) are not known.
-    `is_here`: the files lie where this machine's nginx reads them.
+    `is_whole`: False for a fragment whose context (upstream groups, `resolver`, inherited settings) is unknown. `is_here`: the
+    files are in the place where this machine's nginx reads them.
     """
 
     configuration: Configuration = Configuration()
@@ -94,7 +96,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     units: tuple[Unit, ...] = ()
 
     def since(self, *version: int) -> bool:
-        """Return whether the nginx that will run it is of that version or newer."""
+        """Return whether the nginx that will run it has that version or a newer one."""
         return (
             not self.version
             or tuple(found for part in self.version.split(".") if (found := whole_number(part, 9)) is not None) >= version
@@ -102,7 +104,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """The routes of `http`, each once though its file be included several times with the same meaning."""
+        """The routes of `http`, each once even if its file is included several times with the same meaning."""
         return self._routes
 
     @cached_property
@@ -126,7 +128,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
     @cached_property
     def matcher(self) -> Matcher:
-        """What finds the route of a request."""
+        """The matcher that finds the route of a request."""
         return Matcher(self._routes, [server for server in self.servers if server.listens])
 
     @cached_property
@@ -153,11 +155,11 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return self._named.get(name) if name else None
 
     def group_at(self, at: Position | None) -> Upstream | None:
-        """Return the group whose block is at that place."""
+        """Return the group whose block is at that position."""
         return self._groups_at.get(at)
 
     def block_at(self, at: Position | None) -> Level | None:
-        """Return the block at that place, the first one where its file is included several times."""
+        """Return the block at that position; the first one if its file is included several times."""
         return self._blocks_at.get(at)
 
     @cached_property
@@ -165,11 +167,11 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return {server.at: server for server in self.servers}
 
     def server(self, at: Position | None) -> Server:
-        """Return the virtual server at a place."""
+        """Return the virtual server at a position."""
         return self._servers_at.get(at, Server())
 
     def within(self, server_at: Position | None) -> Matcher:
-        """Return what finds the route of a URI within one server, whatever the request's host."""
+        """Return the matcher for the routes of one server, whatever the request's host."""
         return Matcher(self._by_server.get(server_at, ()), [self.server(server_at)])
 
     @cached_property
@@ -201,18 +203,18 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return found
 
     def level(self, route: Route) -> Level | None:
-        """Return the block that a route's pass directive stands in."""
+        """Return the block that contains a route's pass directive."""
         if route.at is None:
             return None
         return self._places.get((route.server_at, route.at)) or self._places.get((None, route.at))
 
     @cached_property
     def values(self) -> variables.Values:
-        """The values of the variables that maps define."""
+        """The values of variables defined by maps."""
         return variables.mapped(directive for level in self.blocks("http", "") for directive in level.directives)
 
     def meant(self, text: str) -> tuple[str, ...]:
-        """Return every text that one with variables of maps may become."""
+        """Return every text that a text with map variables may expand to."""
         return variables.expanded(text, self.values)
 
     @cached_property
@@ -222,7 +224,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
 
 def _matters(args: tuple[str, ...]) -> bool:
-    """Return whether a file that could not be read may say something of routes."""
+    """Return whether an unreadable file may affect routes."""
     name = args[0] if args else ""
     return not (name.endswith("mime.types") or "modules" in name)
 
@@ -251,20 +253,20 @@ def _levels(directives: Sequence[Directive]) -> Iterator[Level]:
 
 
 def stands_alone(peers: Sequence[Peer]) -> bool:
-    """Return whether the peers are one single address: a name may mean several."""
+    """Return whether the peers are one single address: a name may resolve to several."""
     alive = [peer for peer in peers if not peer.is_down]
     return len(alive) == 1 and alive[0].target is not None and alive[0].target.is_address
 
 
 def same_path(target: Target | None) -> Target | None:
-    """Return a target with its socket's path as it really is: /var/run is a link to /run."""
+    """Return a target with its socket's canonical path: /var/run is a link to /run."""
     if target is not None and target.path.startswith("/var/run/"):
         return Target(path=target.path.removeprefix("/var"))
     return target
 
 
 def host_name(peer: Peer) -> str:
-    """Return the host name that a peer is reached by; "" for an address, a socket, or where a variable stands in it."""
+    """Return the host name of a peer; "" for an address, a socket, or a name with a variable."""
     if peer.target is None or peer.target.is_unix or _IP.fullmatch(peer.target.host) or ":" in peer.target.host:
         return ""
     return peer.target.host.lower()

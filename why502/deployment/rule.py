@@ -17,7 +17,8 @@ Looks = Callable[[Deployment], Iterator[Risk]]
 class Rule(Value, frozen=True, kw_only=True):
     """One rule.
 
-    `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of what it foresees.
+    `id` never changes its meaning; `message` is its sentence, `reason` the explanation, `cause` the id of the failure it
+    predicts.
     """
 
     id: str
@@ -26,11 +27,13 @@ class Rule(Value, frozen=True, kw_only=True):
     message: str
     reason: str
     looks: Looks
-    cause: str = ""  # "" in a cause's own file: that cause
+    cause: str = ""  # "" in a cause's own file: means that cause
 
 
 def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callable[[Looks], Rule]:
-    """Return what makes a rule of a function; the first paragraph of its docstring is the message, the rest the reason."""
+    """Return a decorator that makes a function a rule; the first paragraph of the docstring is its message, the rest its
+    reason.
+    """
 
     def made(looks: Looks) -> Rule:
         message, _, reason = inspect.cleandoc(looks.__doc__ or "").partition("\n\n")
@@ -48,6 +51,6 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
 
 
 def risk(message: str, at: Position | None, *advice: str | Remedy, severity: Severity | None = None) -> Risk:
-    """Return a finding of a rule. `advice`: what to do, in words or as a remedy."""
+    """Return a finding of a rule. `advice`: what to do, as text or as a remedy."""
     remedies = tuple(Remedy(message=said) if isinstance(said, str) else said for said in advice)
     return Risk(message=message, at=at, remedies=remedies, severity=severity)

@@ -186,10 +186,10 @@ class Place:
 
     @cached_property
     def proxy(self) -> Proxy | None:
-        """The proxy whose routes lead to the target."""
+        """The proxy whose routes lead to the target; of several the one whose route failed most often."""
         if self.target is None:
             return self.proxies[0] if len(self.proxies) == 1 else None
-        return self.joins.proxy_of.get(id(self.routes[0])) if self.routes else None
+        return self.joins.proxy_of.get(id(self.route)) if self.route else None
 
     @cached_property
     def protocol(self) -> str:

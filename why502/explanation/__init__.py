@@ -1,6 +1,7 @@
-"""explain(): a log line, a status, a product's code or a cause id → what it means and which causes it may stand for.
+"""explain(): the meaning of a log line, a status, a product's code or a cause id, and the causes that may explain it.
 
-A pure function of its text, except that the second line of a failed connection of Apache is understood by the first.
+A pure function of its text, except that the second line of a failed Apache connection is interpreted with the help of the
+first.
 """
 
 from __future__ import annotations
@@ -41,17 +42,18 @@ _STATUS_LINE = re.compile(
 )
 _STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
 _FLAGS = re.compile(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
-_DETAIL = re.compile(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")  # of Envoy, with what it adds in brackets
+# an Envoy detail, with its addition in brackets
+_DETAIL = re.compile(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")
 _AKAMAI = re.compile(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
 
 
 def product_of(name: str | None) -> str | None:
-    """Return the product that a name or alias means, for `--proxy`; None where none was given."""
+    """Return the product for a name or alias given to `--proxy`; None if none was given."""
     return codes.names().get(name, name) if name else None
 
 
 def explain(text: str, proxy: str | None = None) -> Explanation:
-    """Return what the text means. `proxy`: a product's name, where it is known whose line or code it is."""
+    """Return the meaning of the text. `proxy`: the product that wrote the line or code, if known."""
     proxy = product_of(proxy)
     short = text.strip().strip("\"'`")
     if short.lower() in CAUSES:
@@ -62,14 +64,14 @@ def explain(text: str, proxy: str | None = None) -> Explanation:
             return _status(text, status, proxy)
         if found := _codes(short, proxy):
             return _code(text, found)
-        if status in STATUSES:  # that any gateway passes on
+        if status in STATUSES:  # any gateway passes it on
             return _status(text, status, proxy)
     record = parse(text, proxy)
     return line(text, record) if record is not None else Explanation(input=text, proxy=proxy, message="not recognised")
 
 
 def line(text: str, record: LogRecord) -> Explanation:
-    """Return what a record, read from that line, means."""
+    """Return the meaning of a record parsed from that line."""
     failed = record.is_gateway_failure and record.symptom not in ROUTINE
     code = f"{record.status or 0:03d}"
     if record.symptom is Symptom.GATEWAY_STATUS and not record.causes and code in STATUSES:
@@ -95,13 +97,13 @@ def line(text: str, record: LogRecord) -> Explanation:
 
 
 def _stops_the_start(record: LogRecord) -> bool:
-    """Return whether a gateway does not start with that, or goes on with the configuration that it had before."""
+    """Return whether the message means that the gateway does not start, as opposed to keeping its previous configuration."""
     starts = record.phase in (Phase.CONFIG, Phase.STARTUP)
     return record.level == "emerg" or (starts and record.level in ("alert", "crit"))
 
 
 def _bare(text: str, record: LogRecord, code: str) -> Explanation:
-    """Return what the line of an access log means that has a status and nothing of the attempts: as much as the status does."""
+    """Return the meaning of an access log line with a status but without upstream fields: only the meaning of the status."""
     status = _status(text, code, record.proxy if record.proxy in _makers(code) else None)
     return Explanation(
         input=text,
@@ -118,7 +120,7 @@ def _bare(text: str, record: LogRecord, code: str) -> Explanation:
 
 
 def fields(record: LogRecord) -> dict[str, Any]:
-    """Return what a line tells, by the names of the contract; nine of them always, None where the line does not tell them."""
+    """Return the fields of a line, named as in the contract; nine are always present, None if the line lacks them."""
     found = {name: _plain(getattr(record, name)) for name in _ALWAYS}
     return found | {name: value for name in _MORE if (value := _plain(getattr(record, name))) is not None}
 
@@ -143,7 +145,7 @@ def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product 
 
 
 def parse(text: str, proxy: str | None = None) -> LogRecord | None:
-    """Return what a log line says, read as one of the product's where it is named; None if no format knows it."""
+    """Return the record of a log line, parsed in the given product's formats if one is named; None if no format fits."""
     product = codes.product(proxy) if proxy else None
     for name in product.formats if product else ():
         form = named(name)
@@ -174,7 +176,7 @@ def _cause(text: str, name: str) -> Explanation:
 
 
 def _makers(status: str) -> tuple[str, ...]:
-    """Return the products that give a status."""
+    """Return the products that send a status."""
     names = [name for maker in STATUSES[status].makers for name in maker.proxy.split(", ")]
     return tuple(
         dict.fromkeys(codes.names().get(name, name) for name in names if name not in ("any", "any backend", "curl"))
@@ -190,7 +192,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
         or proxy in (codes.names().get(name, name) for name in maker.proxy.split(", "))
         or maker.proxy.startswith("any")
     ] or status.makers
-    if proxy is None and len(makers) == 1:  # only one makes it
+    if proxy is None and len(makers) == 1:  # only one product sends it
         proxy = _makers(code)[0] if len(_makers(code)) == 1 else None
     product = codes.product(proxy) if proxy else None
     row = product.codes.get(code) if product else None
@@ -213,7 +215,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
 
 
 def _codes(text: str, proxy: str | None) -> list[tuple[Product, Code]]:
-    """Return the rows that a short text names, of the given product or of all; of several flags all."""
+    """Return the table rows for a short text, of the given product or of all; for several flags all rows."""
     found = [(product, row) for product, row in codes.find(text) if proxy in (None, product.name)]
     if found:
         return found

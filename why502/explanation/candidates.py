@@ -1,4 +1,4 @@
-"""From what was seen to the causes that it may stand for, and from a cause to what to look at and to do."""
+"""From an observation to the causes that may explain it, and from a cause to its checks and remedies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from why502.model.logs import LogRecord, Symptom
 from why502.model.remedy import Remedy
 from why502.model.target import Transport
 
-MOST = 5  # candidates of one input
+MOST = 5  # maximum candidates per input
 CERTAIN = 0.99
 ANY = Asked()
-_STEP = 0.5  # log-odds by which each further cause that a table names is less likely than the one before
+_STEP = 0.5  # log-odds by which each further cause in a table is less likely than the one before
 _COMMAND = re.compile(r"`([^`\n]+)`")
 _TOOLS = frozenset(
     "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm"
@@ -29,7 +29,7 @@ _TOOLS = frozenset(
 
 
 def of_record(record: LogRecord) -> tuple[Candidate, ...]:
-    """Return the causes that a log line may stand for, best first: those that its format's table names, then its symptom's."""
+    """Return the candidate causes of a log line, best first: those in its format's table, then its symptom's."""
     transport = record.target.transport if record.target else None
     return _of(record.causes, record.symptom, transport, record.protocol)
 
@@ -50,7 +50,7 @@ def _of(causes: tuple[str, ...], symptom: Symptom | None, transport: Transport |
 
 @lru_cache(2048)
 def ranked(names: tuple[str, ...], symptom: Symptom | None = None, named: int | None = None) -> tuple[Candidate, ...]:
-    """Return candidates in the given order. The first `named` come from a table that puts the best first."""
+    """Return candidates in the given order. The first `named` come from a table ordered best first."""
     named = len(names) if named is None else named
     found: list[Candidate] = []
     sure = CERTAIN
@@ -67,7 +67,7 @@ def ranked(names: tuple[str, ...], symptom: Symptom | None = None, named: int | 
 
 
 def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
-    """Return the causes of a status, by how early and often its makers' tables name them, the commonest maker first.
+    """Return the causes of a status, weighted by rank and frequency in the products' tables, the commonest product first.
 
     The shares sum to 1 at most.
     """
@@ -91,10 +91,9 @@ def of_status(makers: Iterable[tuple[str, ...]]) -> tuple[Candidate, ...]:
 
 @lru_cache(4096)
 def next_steps(cause: str, asked: Asked = ANY) -> tuple[str, ...]:
-    """Return the commands of a cause's page that confirm it, ready to run on the connection that was asked about;
-    else what the page says.
+    """Return the commands of a cause's page that confirm it, ready to run for the given connection; else the page's text.
 
-    Where nothing of a connection is known, they keep the page's words in capital letters.
+    Unknown parts of the connection stay as the page's words in capital letters.
     """
     items = section(cause, "Confirm")
     commands = [command for item in items for command in _COMMAND.findall(item) if is_command(command)]
@@ -105,12 +104,12 @@ def next_steps(cause: str, asked: Asked = ANY) -> tuple[str, ...]:
 
 @lru_cache(256)
 def remedies(cause: str) -> tuple[Remedy, ...]:
-    """Return what a cause's page advises."""
+    """Return the advice on a cause's page."""
     return tuple(Remedy(message=item) for item in section(cause, "Fix"))
 
 
 def is_command(text: str) -> bool:
-    """Return whether a text of a page is a command to run, and no name or advice."""
+    """Return whether a text on a page is a command to run, and not a name or advice."""
     return text.split(" ", 1)[0] in _TOOLS
 
 
@@ -119,7 +118,7 @@ def _sure(weight: float) -> float:
 
 
 def _may_be(name: str, transport: Transport | None, protocol: str) -> bool:
-    """Return whether a cause fits the transport (None: unknown) and the protocol that a line tells."""
+    """Return whether a cause fits the transport (None: unknown) and the protocol of a line."""
     cause = CAUSES[name]
     if transport and cause.transport not in (None, transport):
         return False

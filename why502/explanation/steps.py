@@ -1,7 +1,7 @@
-"""The commands of a cause's page, made to run as they are printed: with the address and protocol of the line that is explained.
+"""The commands of a cause's page, ready to run as printed: with the address and protocol from the explained line.
 
-A page says `curl http://TARGET/PATH`. Behind a unix socket that is `curl --unix-socket`, and a FastCGI socket does not speak HTTP
-at all.
+A page says `curl http://TARGET/PATH`. For a unix socket that becomes `curl --unix-socket`, and a FastCGI socket does not speak
+HTTP at all.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ HTTP = ("", "http", "https")
 _URL = re.compile(r"http://(?:TARGET|HOST:PORT)(?:/PATH)?/?")
 _SOCKETS = re.compile(r"ss -(H?)l[tn]+(p?)(?: 'sport = :PORT')?")
 _HOST_HEADER = re.compile(r" -H 'Host: (?:NAME|A)'")
-_OPEN = re.compile(r"\b(?:TARGET|HOST|PORT|ADDRESS|PATH|SOCKET|URL|NAME|UNIT|PID|WORKERPID|FILE|A|N)\b")  # what nobody filled in
+# placeholders that are not filled in
+_OPEN = re.compile(r"\b(?:TARGET|HOST|PORT|ADDRESS|PATH|SOCKET|URL|NAME|UNIT|PID|WORKERPID|FILE|A|N)\b")
 
 
 class Asked(Value, frozen=True, kw_only=True):
-    """What a line tells of the connection that failed: what all lines of one outage share, and so not the request."""
+    """The failed connection named in a line. All lines of one outage share it, so it excludes the request."""
 
     target: Target | None = None
     protocol: str = ""  # http, https, fastcgi, uwsgi…
 
 
 def fill(command: str, asked: Asked) -> str:
-    """Return the command for that connection; "" where it cannot be one: a port of a unix socket, a unit that nobody knows."""
+    """Return the command for that connection; "" if it does not apply: a port for a unix socket, an unknown unit."""
     target = asked.target
     if target is None:
         return command
@@ -37,7 +38,7 @@ def fill(command: str, asked: Asked) -> str:
 
 
 def _request(command: str, asked: Asked, target: Target) -> str:
-    """Return the command that sends a request, in the protocol of the target; "" where no usual tool speaks it."""
+    """Return the command that sends a request in the target's protocol; "" if no common tool supports it."""
     where = safe(target.path) if target.path else _joined(target)
     if asked.protocol == "fastcgi":
         return f"SCRIPT_NAME=/ping SCRIPT_FILENAME=/ping REQUEST_METHOD=GET cgi-fcgi -bind -connect {_quoted(where)}"
@@ -69,15 +70,15 @@ def _joined(target: Target) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text for a shell, which would take brackets for a pattern."""
+    """Return text quoted for a shell, which would expand brackets."""
     return f"'{text}'" if "[" in text else text
 
 
 def is_open(text: str) -> bool:
-    """Return whether a text still has a word in capital letters for what has to be filled in."""
+    """Return whether a text still contains a placeholder in capital letters."""
     return _OPEN.search(text) is not None
 
 
 def safe(text: str) -> str:
-    """Return text that may stand in a command: what a shell could read otherwise is left out, since log lines hold anything."""
+    """Return text safe for use in a command: shell metacharacters are dropped, since log lines may contain anything."""
     return re.sub(r"[^\w./:@%+-]", "", text)

@@ -31,7 +31,7 @@ _CASELESS = {"apache": tuple(re.compile(mark, re.MULTILINE | re.IGNORECASE) for 
 
 
 def kind(text: str) -> str | None:
-    """Return `nginx`, `haproxy` or `apache`, whichever most of the text speaks for; None where nothing does."""
+    """Return `nginx`, `haproxy` or `apache`, whichever most of the text matches; None if none matches."""
     head = text[:_SIZE].replace("\r\n", "\n")
     found = {name: sum(len(mark.findall(head)) for mark in _CASELESS.get(name, marks)) for name, marks in _PATTERNS.items()}
     best = max(found, key=lambda name: found[name])

@@ -1,4 +1,4 @@
-"""Which processes and units are gateways: events about them concern the proxy, not a backend."""
+"""The processes and units that are gateways: events about them concern the proxy, not a backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from why502.model.logs import LogRecord, Phase, Symptom
 
-# Not httpd: behind another proxy it is as often the application.
+# Not httpd: behind another proxy it is often the application.
 _PROGRAMS = {
     "nginx": "nginx",
     "openresty": "nginx",
@@ -20,7 +20,7 @@ _PROGRAMS = {
     "varnish": "varnish",
     "cache-main": "varnish",
 }
-# The names that distributions give the units, which is all that systemd before 246 says of a start that failed.
+# The units' names in distributions: systemd before 246 gives nothing else about a failed start.
 _DESCRIPTION = re.compile(
     r"Failed to start (?:(?:the|an?|lsb:|starts?|startup script for) )*"
     r"(?:(?P<name>nginx|openresty|haproxy|envoy|traefik|caddy|varnish)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit"
@@ -38,7 +38,7 @@ _MEANS = {
 
 
 def as_gateway(record: LogRecord | None) -> LogRecord | None:
-    """Return the record; where it speaks of a gateway's own process or unit, as that gateway's."""
+    """Return the record; if it is about a gateway's own process or unit, attributed to that gateway."""
     if record is None:
         return None
     name = record.unit.removesuffix(".service") or record.process.partition(":")[0].strip()

@@ -1,4 +1,4 @@
-"""Gateways that run: what each product's `running.py` offers, and the reading of files that include others."""
+"""Running gateways: the interface of each product's `running.py`, and reading files with includes."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ from why502.model.snapshot import Process
 
 MOST_FILES = 256
 _LIMIT_BYTES = 4 << 20
-Texts = list[tuple[str, str]]  # path and text of each file, in the order in which the gateway reads them
+Texts = list[tuple[str, str]]  # path and text of each file, in the gateway's reading order
 
 
 class Gateway(Protocol):
-    """A product whose processes are found by their names, and whose configuration is read from files."""
+    """A product identified by its process names, with its configuration in files."""
 
     KIND: str  # as in Proxy.kind
     MAIN: Mapping[str, str]  # the usual configuration file, by the name of the main process
-    OPTIONS: tuple[str, ...]  # of the command line, which name a configuration file
-    WORKERS: frozenset[str]  # names of its workers where they are not the master's
+    OPTIONS: tuple[str, ...]  # command-line options that name a configuration file
+    WORKERS: frozenset[str]  # names of its workers if they differ from the master's
     TEST: str  # the command that tests a configuration; {} is its main file
-    IS_ALWAYS_PROXY: bool  # so that files that cannot be read are a gap
+    IS_ALWAYS_PROXY: bool  # if so, unreadable files are a gap
 
     def texts(self, rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
-        """Yield path and text of each file. Raises HostError where a main file cannot be read."""
+        """Yield path and text of each file. Raises HostError if a main file cannot be read."""
         ...
 
     def load(self, text: str, file: str) -> Configuration:
-        """Return what the text of one file means."""
+        """Return the configuration in the text of one file."""
         ...
 
     def logs(self, host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterable[LogTarget]:
-        """Return where it logs."""
+        """Return its logs."""
         ...
 
     def lost_routes(self, rights: Rights, texts: Texts) -> Iterable[Route]:
-        """Return the routes to groups that do not exist, as far as the files tell."""
+        """Return the routes to groups that do not exist, as far as the files show."""
         ...
 
     def owner(self, host: Host, pid: int) -> int:
-        """Return the user who supplies what a main process says of itself. Raises HostError."""
+        """Return the user who supplies a main process's title and arguments. Raises HostError."""
         ...
 
 
 class Installed(Gateway, Protocol):
-    """A gateway that is also looked for where it is stopped."""
+    """A gateway that is also searched for when stopped."""
 
     UNITS: Mapping[str, str]  # the systemd unit, by the name of the main process
 
     def listens(self, texts: Texts, read: list[Configuration]) -> Iterable[str]:
-        """Return the addresses that it listens on, as written."""
+        """Return its listening addresses, as written."""
         ...
 
 
 @cache
 def gateways() -> tuple[Gateway, ...]:
-    """Return all products that are looked for in this way, in the order of their names."""
+    """Return all products found this way, in order of name."""
     return tuple(cast(Gateway, module) for module in registry.parts("why502.gateways", "running"))
 
 
 @cache
 def installed() -> tuple[Installed, ...]:
-    """Return those that are also looked for where they are stopped."""
+    """Return those that are also searched for when stopped."""
     return tuple(cast(Installed, gateway) for gateway in gateways() if hasattr(gateway, "UNITS"))
 
 
 @cache
 def by_kind() -> dict[str, Gateway]:
-    """Return them by what `Proxy.kind` calls them."""
+    """Return them by their `Proxy.kind`."""
     return {gateway.KIND: gateway for gateway in gateways()}
 
 
@@ -88,14 +88,14 @@ def by_process() -> dict[str, Gateway]:
 
 
 def decoded(content: bytes) -> str:
-    """Return the text of a configuration file, whatever its bytes are."""
+    """Return the text of a configuration file, for any bytes."""
     return content[:_LIMIT_BYTES].decode("utf-8", "surrogateescape")
 
 
 def included(rights: Rights, main: str, names: Callable[[str, str], Iterable[str]]) -> Iterator[tuple[str, str]]:
-    """Yield the main file and what it includes, each once, each read with the rights of whoever supplies the file that names it.
+    """Yield the main file and its includes, each once, each read with the rights of the supplier of the including file.
 
-    names: returns the paths and patterns that a file includes, from its path and text. Raises HostError where the main file
+    names: returns the paths and patterns that a file includes, from its path and text. Raises HostError if the main file
     cannot be read.
     """
     left, done = [(main, "")], set[str]()
@@ -114,7 +114,7 @@ def included(rights: Rights, main: str, names: Callable[[str, str], Iterable[str
 
 
 def _fitting(host: Host, pattern: str) -> list[str]:
-    """Return the files that an include names: a file, a directory with all in it, or what a pattern fits."""
+    """Return the files of an include: a file, all files in a directory, or the matches of a pattern."""
     paths = [""] if pattern.startswith("/") else []
     for part in pattern.strip("/").split("/"):
         if not re.search(r"[*?\[]", part):

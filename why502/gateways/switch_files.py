@@ -1,4 +1,4 @@
-"""Switch files that make a gateway answer by itself: `RewriteCond /srv/maintenance -f` (mod_rewrite),
+"""Switch files that make a gateway answer on its own: `RewriteCond /srv/maintenance -f` (mod_rewrite),
 `if (-f /srv/maintenance)` (nginx).
 """
 
@@ -11,22 +11,20 @@ from why502.host.base import Host
 from why502.model.config import Answer
 from why502.model.errors import HostError, Missing
 
-MOST = 64  # files that are looked for
+MOST = 64  # maximum number of files checked
 # ngx_http_rewrite_module, ngx_http_rewrite_if_condition
 _NGINX_TEST = re.compile(r"^\(?\s*(?P<no>!?)-[fdex]\s+[\"']?(?P<path>/[^\s\"'$]+?)[\"']?\s*\)?$")
 _TEST = re.compile(r"^[\"']?(?P<path>[^\s\"']+)[\"']?\s+(?P<no>!?)-[fFs]\b")
 
 
 def in_force(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
-    """Return the answers without those whose switch is off, or is not known: a file is not there, or its path holds variables."""
+    """Return the answers whose switch is on; one is off or unknown if its file is missing, or its path contains variables."""
     is_there = _looks(host)
     return tuple(answer for answer in answers if all(_is_on(condition, is_there) for condition in answer.if_conditions))
 
 
 def in_force_of_nginx(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:
-    """Return nginx's answers without those whose switch is known to be off; what other conditions ask for is not known,
-    and may be.
-    """
+    """Return nginx's answers except those whose switch is known to be off; other conditions are unknown and may hold."""
     is_there = _looks(host)
 
     def is_off(condition: str) -> bool:
@@ -46,7 +44,7 @@ def _is_on(condition: str, is_there: Callable[[str], bool | None]) -> bool:
 
 
 def _looks(host: Host) -> Callable[[str], bool | None]:
-    """Return what tells whether a file is there: each is looked for once, and only so many are; None where it is not known."""
+    """Return the function that checks whether a file exists: each file once, up to a maximum; None if unknown."""
     looked: dict[str, bool | None] = {}
 
     def is_there(path: str) -> bool | None:

@@ -1,4 +1,4 @@
-"""What the failures in a log are, once a gateway's configuration and its other lines are known: each product's `tallies.py`."""
+"""The meaning of logged failures in view of a gateway's configuration and its other lines: each product's `tallies.py`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from why502.model.snapshot import Proxy
 
 
 class Tallies(Protocol):
-    """What a product's `tallies.py` offers."""
+    """The interface of a product's `tallies.py`."""
 
-    COUNTS_ONCE: bool  # where two logs tell of one failure: after the others, which give addresses
+    COUNTS_ONCE: bool  # whether two logs may report one failure: it then runs after the others, which provide addresses
 
     def settled(self, summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
-        """Return the summary with what is known of this product's failures; those of others stay as they are."""
+        """Return the summary with the facts known about this product's failures; those of others stay unchanged."""
         ...
 
 
@@ -27,7 +27,7 @@ def _products() -> tuple[Tallies, ...]:
 
 
 def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
-    """Return the summary of logs with what all gateways' configurations tell of its failures."""
+    """Return the summary of logs with the facts about its failures from all gateways' configurations."""
     for product in _products():
         summary = product.settled(summary, proxies)
     return summary

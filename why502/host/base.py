@@ -1,4 +1,4 @@
-"""The operations on a machine: read, list, run, connect. Each raises HostError and is bounded in time and size."""
+"""Operations on a machine: read, list, run, connect. Each raises HostError and is bounded in time and size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Stat(Value, frozen=True, kw_only=True):
 
 
 class Space(Value, frozen=True, kw_only=True):
-    """The result of statvfs(3) for a file system. Inodes are None if it has no fixed number of them."""
+    """The result of statvfs(3) for a file system. Inodes are None if their number is not fixed."""
 
     free_bytes: int
     total_bytes: int
@@ -43,14 +43,15 @@ class Finished(Value, frozen=True, kw_only=True):
 
 
 class Sandbox(Value, frozen=True, kw_only=True):
-    """What a program is tried out with. `program`: its path, or that of a running process where `pid` is not 0.
+    """The setup for running a program without side effects. `program`: its path, or that of a running process if `pid` is not
+    0.
 
-    `directories` and `files` are those that it may make, or write to: in overlays, which vanish.
+    `directories` and `files` are those it may create or write to. They are overlays, discarded afterwards.
     """
 
     program: str = ""
     pid: int = 0
-    enters_mounts: bool = False  # of the process
+    enters_mounts: bool = False  # enter the process's mount namespace
     enters_network: bool = False
     directories: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -61,8 +62,9 @@ class KernelSocket:
     """A socket of a network namespace, as the kernel lists it (sock_diag(7)).
 
     `target` is its own address; the path of an abstract unix socket begins with `@`. `peer_inode` is the other end of a unix
-    socket. `device` and `file_inode` are those of the file that a unix socket is bound to, as stat(2) tells them; of
-    `file_inode` only the lower 32 bits.
+    socket. `device` and `file_inode` identify the file a unix socket is bound to, as in stat(2); `file_inode` has only the
+    lower
+    32 bits.
     """
 
     target: Target
@@ -79,25 +81,25 @@ class KernelSocket:
 
 @dataclass(slots=True)
 class SocketTable:
-    """The sockets of one network namespace, or the reason why it has none to show. `network` is the namespace's inode."""
+    """The sockets of one network namespace, or the reason why they could not be listed. `network` is the namespace's inode."""
 
     network: str = ""
     sockets: tuple[KernelSocket, ...] = ()
     reason: str = ""
-    is_whole: bool = True  # False: there are more sockets than were read
+    is_whole: bool = True  # False: there were more sockets than were read
 
 
 class Connection(Protocol):
-    """An open connection to a target. Times out by itself; each method raises HostError."""
+    """An open connection to a target. It times out on its own; each method raises HostError."""
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
         ...
 
     def receive(self, limit_bytes: int = 65536, *, timeout_s: float | None = None) -> bytes:
-        """Return what came, at most so much; b"" when the other side closed.
+        """Return the data received, at most `limit_bytes`; b"" if the other side closed.
 
-        `timeout_s` is for this call only; after Expired the connection is still good.
+        `timeout_s` is for this call only; the connection stays usable after Expired.
         """
         ...
 
@@ -107,7 +109,7 @@ class Connection(Protocol):
 
 
 class Host(Protocol):
-    """A machine. Paths are its own, absolute."""
+    """A machine. Paths are absolute on that machine."""
 
     name: str
 
@@ -124,22 +126,22 @@ class Host(Protocol):
         ...
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
+        """Return the result of stat(2) (or lstat(2))."""
         ...
 
     def link(self, path: str) -> str:
-        """Return what a symbolic link holds (readlink(2))."""
+        """Return the target of a symbolic link (readlink(2))."""
         ...
 
     def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers, as `getfacl -n` prints it: "user:33:rw-", "mask::r-x".
+        """Return the POSIX access list with numeric ids, as `getfacl -n` prints it: "user:33:rw-", "mask::r-x".
 
-        () is: there is none, the mode bits say all.
+        () means there is none and only the mode bits apply.
         """
         ...
 
     def space(self, path: str) -> Space:
-        """Return how full the file system of a path is."""
+        """Return the free space of a path's file system."""
         ...
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
@@ -147,7 +149,9 @@ class Host(Protocol):
         ...
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Run a program that only root can change, as root, in a sandbox without side effects. Raises HostError."""
+        """Run a program as root in a sandbox without side effects. Only root may be able to change the program. Raises
+        HostError.
+        """
         ...
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
@@ -155,40 +159,40 @@ class Host(Protocol):
         ...
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
-        """Return the contents of many small files, in order, at most `limit_bytes` of each; None where one cannot be read."""
+        """Return the contents of many small files, in order, at most `limit_bytes` of each; None for one that cannot be read."""
         ...
 
     def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
-        """Return what many symbolic links hold, in order; None where one cannot be read."""
+        """Return the targets of many symbolic links, in order; None for one that cannot be read."""
         ...
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
-        """Return the kernel's listening TCP and unix sockets: of our network namespace, or of each process's.
+        """Return the kernel's listening TCP and unix sockets, of our network namespace or of each process's.
 
-        `connected`: unix sockets alone, those that are connected as well. Raises HostError where the kernel cannot be asked.
+        `connected`: only unix sockets, including connected ones. Raises HostError if the kernel does not answer.
         """
         ...
 
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
     ) -> tuple[dict[int, tuple[int, ...]], int]:
-        """Return which of the processes hold each of the sockets, and how many processes there was no time to look at."""
+        """Return the processes that hold each of the sockets, and how many processes were skipped for lack of time."""
         ...
 
     def inside(self, root: str) -> Host:
-        """Return what can be seen of the machine below another root directory (`/proc/PID/root`), where nothing runs."""
+        """Return a host for the tree below another root directory (`/proc/PID/root`); it runs nothing."""
         ...
 
     def acting_as(self, uid: int) -> Host:
-        """Return this machine as a user may see it: nothing is read, connected to or run there that the user could not.
+        """Return this machine limited to a user's rights: it reads, connects to and runs only what the user could. 0 is root.
 
-        Whoever supplies a fact (a process title, a configuration, a log) supplies all that it leads to. 0 is root.
+        Whoever supplies a fact (a process title, a configuration, a log) also controls where it leads.
         """
         ...
 
     def supplier(self, path: str) -> int:
-        """Return the user who can decide what a file says: 0 where only root (or whoever started us) can write it and replace it.
+        """Return the user who controls a file's content: 0 if only root (or the user who started us) can write or replace it.
 
-        NOBODY where several can, or a group. Raises HostError.
+        NOBODY for several users or a group. Raises HostError.
         """
         ...

@@ -19,10 +19,11 @@ _Jobs = SimpleQueue[tuple[Callable[[], Any], _Answer] | None]
 
 
 def bounded(seconds: float, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `call` returns, or raise what it raises; Expired when it takes longer than `seconds`.
+    """Return the result of `call`, or raise its exception. Raises Expired if it takes longer than `seconds`.
 
-    A thread of its own makes the calls of each thread, one after the other. One that hangs in the kernel is left behind
-    as a daemon, and a new one takes its place: nothing can interrupt it, but nobody waits for it either.
+    Each calling thread has one worker thread, which makes the calls one after the other. A worker that hangs in the kernel
+    cannot
+    be interrupted. It is abandoned as a daemon thread, and a new one takes its place.
     """
     worker: _Worker | None = getattr(_here, "worker", None)
     if worker is None:
@@ -40,7 +41,7 @@ def bounded(seconds: float, call: Callable[P, T], /, *args: P.args, **kwargs: P.
 
 
 class _Worker:
-    """The thread that makes the calls. It ends after its last job when nobody holds this object any more."""
+    """The worker thread. It ends after its last job when nothing references this object any more."""
 
     def __init__(self) -> None:
         self.jobs: _Jobs = SimpleQueue()
@@ -51,7 +52,7 @@ class _Worker:
 
 
 def _forget() -> None:
-    """Make a new worker in the child of fork(2): of the threads only the one that forked goes on there."""
+    """Create a new worker in the child of fork(2): only the thread that forked survives there."""
     _here.worker = None
 
 

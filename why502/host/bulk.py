@@ -1,6 +1,4 @@
-"""Runs thousands of short reads in few hand-overs to another thread, because a hand-over for each would cost more
-than the read.
-"""
+"""Runs thousands of short reads in few batches on another thread, because handing over each one would cost more than the read."""
 
 from __future__ import annotations
 
@@ -12,21 +10,22 @@ from why502.model.errors import Expired
 
 T = TypeVar("T")
 
-_PART = 512  # looks in one hand-over
-_HURRIED_S = 0.1  # for one part, once a look has hung
+_PART = 512  # reads per batch
+_HURRIED_S = 0.1  # per batch, after a read has hung
 
 
 def each(items: Sequence[str], look: Callable[[str], T], patience_s: float) -> tuple[T | None, ...]:
-    """Return what `look` returns of each item, in order; None where it raises OSError or ValueError, or hangs.
+    """Return the results of `look` for each item, in order; None if it raises OSError or ValueError, or hangs.
 
-    A look that hangs costs its own answer and `patience_s` once; the rest of its part is looked at again, in a hurry.
+    A call that hangs loses its own result and costs `patience_s` once. The rest of its batch is tried again with a shorter
+    limit.
     """
     found: list[T | None] = [None] * len(items)
     start = 0
     while start < len(items):
         part = items[start : start + _PART]
         done: list[T | None] = []
-        is_left: list[bool] = []  # has an item once nobody waits any more
+        is_left: list[bool] = []  # has an item once the caller has given up
         try:
             bounded(patience_s, _look, part, look, done, is_left)
         except Expired:
@@ -34,7 +33,7 @@ def each(items: Sequence[str], look: Callable[[str], T], patience_s: float) -> t
             patience_s = _HURRIED_S
         answers = done[:]
         found[start : start + len(answers)] = answers
-        start += len(answers) if len(answers) == len(part) else len(answers) + 1  # past the one that hangs
+        start += len(answers) if len(answers) == len(part) else len(answers) + 1  # skip the one that hangs
     return tuple(found)
 
 

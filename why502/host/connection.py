@@ -14,7 +14,7 @@ from why502.model.target import Target
 
 
 class SocketConnection:
-    """A Connection. `timeout_s` bounds the opening, and each later call."""
+    """A Connection. `timeout_s` bounds opening it and each later call."""
 
     def __init__(self, stream: socket.socket, target: Target) -> None:
         self._socket = stream
@@ -22,9 +22,9 @@ class SocketConnection:
 
     @classmethod
     def to(cls, target: Target, timeout_s: float, path: str = "") -> SocketConnection:
-        """Return an open connection.
+        """Return an open connection. `path`: file system path of a unix socket.
 
-        Raises HostError with its errno, Expired after `timeout_s`. `path`: where a unix socket lies.
+        Raises HostError with its errno, Expired after `timeout_s`.
         """
         until = time.monotonic() + timeout_s
         family, address = (socket.AF_UNIX, path) if path else address_of(target, timeout_s)
@@ -43,7 +43,9 @@ class SocketConnection:
 
     @classmethod
     def over(cls, stream: socket.socket, target: Target, timeout_s: float, left_s: float) -> SocketConnection:
-        """Return the connection over a socket that is connecting, within `left_s`. Raises HostError with its errno, Expired."""
+        """Return the connection over a socket that is connecting. It has `left_s` to connect. Raises HostError with its errno,
+        Expired.
+        """
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(stream, selectors.EVENT_WRITE)
@@ -65,7 +67,7 @@ class SocketConnection:
             raise _failure(error, self._target) from error
 
     def receive(self, limit_bytes: int = 65536, *, timeout_s: float | None = None) -> bytes:
-        """Return what came, at most so much; b"" when the other side closed."""
+        """Return the data received, at most `limit_bytes`; b"" if the other side closed."""
         usual = self._socket.gettimeout()
         try:
             if timeout_s is not None:

@@ -1,4 +1,4 @@
-"""File operations through an O_PATH descriptor; each kind of host opens the descriptor in its own way."""
+"""File operations through an O_PATH descriptor. Each kind of host opens the descriptor in its own way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class DescriptorHost:
-    """The looks at files that kinds of hosts share."""
+    """File operations shared by several kinds of hosts."""
 
     def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
         """Return a file's content, at most `limit_bytes` of it."""
@@ -29,37 +29,39 @@ class DescriptorHost:
         return self._look(path, lambda at: opened(at, path), lambda host: host.open(path))
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a directory, sorted; of a huge one only some."""
+        """Return the names in a directory, sorted; of a huge directory only some."""
         return self._look(path, names, lambda host: host.list(path))
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
+        """Return the result of stat(2) (or lstat(2))."""
         return self._look(path, lambda at: as_stat(os.fstat(at)), lambda host: host.stat(path, follow=follow), follow=follow)
 
     def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
+        """Return the target of a symbolic link."""
         return self._look(path, lambda at: os.readlink("", dir_fd=at), lambda host: host.link(path), follow=False)
 
     def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers."""
+        """Return the POSIX access list with numeric ids."""
         return self._look(path, lambda at: access_list(f"/proc/self/fd/{at}"), lambda host: host.acl(path))
 
     def space(self, path: str) -> Space:
-        """Return how full the file system of a path is."""
+        """Return the free space of a path's file system."""
         return self._look(path, lambda at: as_space(os.fstatvfs(at)), lambda host: host.space(path))
 
     @abstractmethod
     def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
-        """Return what `call` makes of the descriptor of what a path leads to. `again` does the same look on another host."""
+        """Return the result of `call` for an O_PATH descriptor of a path. `again` does the same operation on another host."""
 
 
 def opened(at: int, path: str) -> BinaryIO:
-    """Return a stream of the regular file that a descriptor holds. Raises HostError for anything else, without opening it."""
+    """Return a stream of the regular file behind a descriptor. Raises HostError for any other kind of file, without
+    opening it.
+    """
     return as_file(_reopened(at), path)
 
 
 def names(at: int) -> list[str]:
-    """Return the names in the directory that a descriptor holds, sorted; of a huge one only some."""
+    """Return the names in the directory of a descriptor, sorted; of a huge directory only some."""
     descriptor = _reopened(at, os.O_DIRECTORY)
     try:
         with os.scandir(descriptor) as entries:
@@ -69,5 +71,5 @@ def names(at: int) -> list[str]:
 
 
 def _reopened(at: int, flags: int = 0) -> int:
-    """Return a readable descriptor of what an O_PATH descriptor holds (open(2), O_PATH)."""
+    """Return a readable descriptor of the file behind an O_PATH descriptor (open(2), O_PATH)."""
     return os.open(f"/proc/self/fd/{at}", READ_FLAGS | flags)

@@ -20,15 +20,16 @@ from why502.model.target import Target
 
 T = TypeVar("T")
 
-_LINKS = 40  # followed in one path, as the kernel's own limit
+_LINKS = 40  # maximum per path, the kernel's own limit
 _STEPS = 256
 
 
 class DirectoryHost(DescriptorHost):
     """A Host over a directory. No path leads out of it: absolute links and `..` count from its root, as after chroot(2).
 
-    The walk holds a descriptor of every directory on the way and follows no link by the kernel's help, so whoever may change
-    the directory meanwhile cannot lead us elsewhere.
+    The path walk holds a descriptor of every directory on the way and resolves links itself. A user who changes the directory
+    in
+    the meantime cannot redirect it.
     """
 
     def __init__(self, root: str, name: str = "", *, patience_s: float = 2.0) -> None:
@@ -37,7 +38,7 @@ class DirectoryHost(DescriptorHost):
         self._patience_s = patience_s
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Raise HostError: nothing of a directory is ever run."""
+        """Raise HostError: nothing in a directory is ever run."""
         self._refuse(f"{argv[0]}: no program runs")
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
@@ -49,38 +50,38 @@ class DirectoryHost(DescriptorHost):
         self._refuse(f"{target}: no connection is possible")
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
-        """Return the contents of many small files, None where one cannot be read."""
+        """Return the contents of many small files; None for one that cannot be read."""
         return read_all(self, paths, limit_bytes)
 
     def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
-        """Return what many symbolic links hold, None where one cannot be read."""
+        """Return the targets of many symbolic links; None for one that cannot be read."""
         return link_all(self, paths)
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
-        """Raise HostError: a directory has no kernel to ask."""
+        """Raise HostError: a directory has no kernel."""
         self._refuse("sockets: no kernel to query")
 
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
     ) -> tuple[dict[int, tuple[int, ...]], int]:
-        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        """Return the processes that hold each of the sockets, and how many were skipped for lack of time."""
         return holders(self, inodes, pids, timeout_s)
 
     def inside(self, root: str) -> DirectoryHost:
-        """Return what can be seen below a directory of this directory."""
+        """Return a host for a directory below this directory."""
         return DirectoryHost(self.root + "/" + root.lstrip("/"), self.name)
 
     def acting_as(self, uid: int) -> DirectoryHost:
-        """Return this host: what lies in the directory is read and nothing else is done with it."""
+        """Return this host: the files of the directory are only read."""
         return self
 
     def supplier(self, path: str) -> int:
-        """Return the user who can decide what a file says; an unpacked archive is all of whoever unpacked it."""
+        """Return the user who controls a file's content; an unpacked archive belongs to the user who unpacked it."""
         return supplier(path, self.root)
 
     @contextmanager
     def held(self, path: str) -> Iterator[int]:
-        """Yield an O_PATH descriptor of what a path leads to. Raises HostError."""
+        """Yield an O_PATH descriptor of the file a path leads to. Raises HostError."""
         try:
             with self._found(path, follow=True) as descriptor:
                 yield descriptor
@@ -104,7 +105,7 @@ class DirectoryHost(DescriptorHost):
 
     @contextmanager
     def _found(self, path: str, *, follow: bool) -> Iterator[int]:
-        """Yield an O_PATH descriptor of what the path leads to."""
+        """Yield an O_PATH descriptor of the file the path leads to."""
         links, steps = _LINKS, _STEPS
         left = path.split("/")[::-1]
         with ExitStack() as stack:
@@ -134,17 +135,17 @@ class DirectoryHost(DescriptorHost):
             yield way[-1]
 
     def _may_pass(self, descriptor: int, path: str) -> None:
-        """Raise HostError where a directory on the way is not to be entered."""
+        """Raise HostError if a directory on the way must not be entered."""
 
 
 class PublicHost(DirectoryHost):
-    """What everybody may see of this machine: for facts of another user, where we have no right to become that user."""
+    """The world-readable part of this machine: for facts of another user when we cannot assume that user's rights."""
 
     def __init__(self, name: str, root: str = "/", *, patience_s: float = 1.0) -> None:
         super().__init__(root, name, patience_s=patience_s)
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
-        """Open a connection, to a unix socket only where everybody may write to it."""
+        """Open a connection; to a unix socket only if it is world-writable."""
         if not target.is_unix:
             return SocketConnection.to(target, timeout_s)
         with self.held(target.path) as descriptor:
@@ -152,7 +153,7 @@ class PublicHost(DirectoryHost):
             return SocketConnection.to(target, timeout_s, f"/proc/self/fd/{descriptor}")
 
     def inside(self, root: str) -> PublicHost:
-        """Return what everybody may see below another root directory."""
+        """Return a host for the world-readable part below another root directory."""
         return PublicHost(self.name, self.root.rstrip("/") + root, patience_s=self._patience_s)
 
     def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:

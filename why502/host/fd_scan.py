@@ -1,4 +1,4 @@
-"""Finds the process that holds a socket by the links in /proc/PID/fd (proc_pid_fd(5)); the kernel has no faster way."""
+"""Finds the processes that hold a socket by the links in /proc/PID/fd (proc_pid_fd(5)); the kernel has no faster way."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from why502.host.bounded import bounded
 from why502.model.errors import Expired
 
-DESCRIPTORS = 20_000  # of one process that are looked at, from the lowest: a server opens its listening sockets first
-_PART = 256  # processes in one hand-over to another thread
+DESCRIPTORS = 20_000  # per process, from the lowest number: a server opens its listening sockets first
+_PART = 256  # processes per batch
 _PREFIX = "socket:["
 
 
 def holders(inodes: frozenset[int], pids: Sequence[int], timeout_s: float) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the numbers of the processes that hold each of the sockets, as far as they may be seen, and how many were left out.
+    """Return the processes that hold each of the sockets, as far as visible, and the number of processes skipped.
 
-    Users take turns, so that one with thousands of processes does not use up the time of all others.
+    Users take turns, so one user with thousands of processes cannot use up the time of all others.
     """
     wanted = frozenset(f"{_PREFIX}{inode}]" for inode in inodes)
     found: dict[int, list[int]] = {}
@@ -42,7 +42,7 @@ def _sorted(found: dict[int, list[int]]) -> dict[int, tuple[int, ...]]:
 
 
 def _in_turns(pids: Sequence[int]) -> list[int]:
-    """Return the processes, the first of each user, then the second of each, and so on."""
+    """Return the processes in turns: the first of each user, then the second of each, and so on."""
     by_user: dict[int, list[int]] = {}
     for pid in pids:
         try:

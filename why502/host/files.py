@@ -12,9 +12,9 @@ from why502.host.base import Space, Stat
 from why502.model.errors import Denied, HostError, Missing
 from why502.model.file_kind import FileKind
 
-# O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become ours.
+# O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become our controlling terminal.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-LIST_LIMIT = 100_000  # names of one directory
+LIST_LIMIT = 100_000  # maximum names per directory
 
 _KINDS = {
     stat.S_IFREG: FileKind.FILE,
@@ -27,7 +27,7 @@ _ACL_TAGS = {0x01: "user", 0x02: "user", 0x04: "group", 0x08: "group", 0x10: "ma
 
 
 def failure(error: OSError, path: str) -> HostError:
-    """Return the HostError that says what errno means for a look at `path`."""
+    """Return the HostError for an errno at `path`."""
     message = f"{path}: {os.strerror(error.errno) if error.errno else error}"
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH, errno.ENXIO):
         return Missing(message, errno=error.errno)
@@ -37,7 +37,7 @@ def failure(error: OSError, path: str) -> HostError:
 
 
 def as_file(descriptor: int, path: str) -> BinaryIO:
-    """Return the open regular file; closes the descriptor and raises HostError where it is anything else."""
+    """Return the open regular file; for any other kind close the descriptor and raise HostError."""
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -46,7 +46,7 @@ def as_file(descriptor: int, path: str) -> BinaryIO:
 
 
 def content(file: BinaryIO, limit_bytes: int) -> bytes:
-    """Return at most `limit_bytes` of the rest of a file, also of one whose size is told as 0 (proc(5))."""
+    """Return at most `limit_bytes` of the rest of a file, even if its reported size is 0 (proc(5))."""
     with file:
         chunks: list[bytes] = []
         left = limit_bytes
@@ -57,12 +57,12 @@ def content(file: BinaryIO, limit_bytes: int) -> bytes:
 
 
 def as_kind(mode: int) -> tuple[FileKind, int]:
-    """Return the kind of a file, as Stat has it, and its permission bits."""
+    """Return the kind of a file as in Stat, and its permission bits."""
     return _KINDS.get(stat.S_IFMT(mode), FileKind.OTHER), stat.S_IMODE(mode)
 
 
 def as_stat(found: os.stat_result) -> Stat:
-    """Return the parts of stat(2) that matter here."""
+    """Return the Stat of a stat(2) result."""
     return Stat(
         kind=_KINDS.get(stat.S_IFMT(found.st_mode), FileKind.OTHER),
         mode=stat.S_IMODE(found.st_mode),
@@ -76,7 +76,7 @@ def as_stat(found: os.stat_result) -> Stat:
 
 
 def as_space(found: os.statvfs_result) -> Space:
-    """Return the parts of statvfs(3) that matter here. Free is what an unprivileged process may still use."""
+    """Return the Space of a statvfs(3) result. Free space is what an unprivileged process may use."""
     return Space(
         free_bytes=found.f_bavail * found.f_frsize,
         total_bytes=found.f_blocks * found.f_frsize,

@@ -42,7 +42,7 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SANDBOX = str(Path(__file__).with_name("sandbox_process.py"))
 _KERNELS = ("/proc/", "/sys/")
 _BELOW = re.compile(r"(/proc/(?:[0-9]+|self)/root)(/.*)", re.DOTALL)
-# A link on the way; a kernel before 5.6, or a sandbox that does not know openat2(2).
+# The path contains a link; the kernel is older than 5.6, or a sandbox blocks openat2(2).
 _UNSURE = (errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
 
 
@@ -57,9 +57,9 @@ class LocalHost(DescriptorHost):
         self._lock = threading.Lock()
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Run a program in a session of its own, which ends as a whole with it or at the time limit.
+        """Run a program in its own session. The whole session is killed when the program ends or at the time limit.
 
-        The system's own directories come first in its PATH. Output beyond OUTPUT_LIMIT is read and dropped.
+        The system directories come first in its PATH. Output beyond OUTPUT_LIMIT is dropped.
         """
         program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=_search_path())
         if program is None:
@@ -69,7 +69,7 @@ class LocalHost(DescriptorHost):
         return self._run((program, *argv[1:]), timeout_s)
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Run a program of root's on a machine that it cannot change; see `sandbox_process`. Raises HostError."""
+        """Run a program owned by root so that it cannot change the machine; see `sandbox_process`. Raises HostError."""
         if os.geteuid() != 0:
             raise Denied(f"{argv[0]}: only root can test it", "run as root")
         from why502.host.sandbox_process import NO_ROOM
@@ -92,7 +92,7 @@ class LocalHost(DescriptorHost):
 
     def _run(self, argv: tuple[str, ...], timeout_s: float, *descriptors: int) -> Finished:
         environment = {**os.environ, "LC_ALL": "C", "PATH": _search_path()}
-        environment.pop("NGINX", None)  # names inherited sockets to an nginx that we ask
+        environment.pop("NGINX", None)  # passes inherited sockets to an nginx that we run
         try:
             process = subprocess.Popen(
                 argv,
@@ -119,10 +119,10 @@ class LocalHost(DescriptorHost):
         )
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
-        """Open a connection. A host name is resolved first, within the same time."""
+        """Open a connection. A host name is resolved first within the same time."""
         if not target.is_unix:
             return SocketConnection.to(target, timeout_s)
-        # The descriptor is what connect(2) gets: the path cannot lead elsewhere meanwhile, and may be of any length.
+        # connect(2) gets the descriptor: it cannot be redirected in the meantime, and the path may have any length.
         if below := _BELOW.fullmatch(target.path):
             with DirectoryHost(below[1]).held(below[2]) as descriptor:
                 return SocketConnection.to(target, timeout_s, f"/proc/self/fd/{descriptor}")
@@ -134,15 +134,15 @@ class LocalHost(DescriptorHost):
             return self.acting_as(error.uid).connect(target, timeout_s=timeout_s)  # type: ignore[return-value]
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
-        """Return the contents of many small files, None where one cannot be read."""
+        """Return the contents of many small files; None for one that cannot be read."""
         return each(paths, lambda path: _start(path, limit_bytes), self._patience_s)
 
     def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
-        """Return what many symbolic links hold, None where one cannot be read."""
+        """Return the targets of many symbolic links; None for one that cannot be read."""
         return each(paths, os.readlink, self._patience_s)
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
-        """Return the kernel's listening sockets: of our network namespace, or of each process's."""
+        """Return the kernel's listening sockets, of our network namespace or of each process's."""
         from why502.host import sock_diag
 
         return sock_diag.tables(pids, connected=connected)
@@ -150,17 +150,19 @@ class LocalHost(DescriptorHost):
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
     ) -> tuple[dict[int, tuple[int, ...]], int]:
-        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        """Return the processes that hold each of the sockets, and how many were skipped for lack of time."""
         from why502.host import fd_scan
 
         return fd_scan.holders(inodes, pids, timeout_s)
 
     def inside(self, root: str) -> DirectoryHost:
-        """Return what can be seen below another root directory, with our own rights: `acting_as` comes first, if at all."""
+        """Return a host for the tree below another root directory, with our own rights. Call `acting_as` first if other rights
+        are needed.
+        """
         return DirectoryHost(root)
 
     def acting_as(self, uid: int) -> Host:
-        """Return this machine as a user may see it."""
+        """Return this machine limited to a user's rights."""
         own = os.geteuid()
         if uid in (0, own):
             return self
@@ -175,14 +177,14 @@ class LocalHost(DescriptorHost):
         return self._users[uid]
 
     def supplier(self, path: str) -> int:
-        """Return the user who can decide what a file says."""
+        """Return the user who controls a file's content."""
         below = _BELOW.fullmatch(path)
         return supplier(below[2], below[1]) if below else supplier(path)
 
     def _look(self, path: str, call: Callable[[int], T], again: Callable[[Host], T], *, follow: bool = True) -> T:
-        """Return what `call` returns, within the time limit.
+        """Return the result of `call`, within the time limit.
 
-        What others than root placed there is looked at with their rights.
+        Files that other users than root put there are opened with their rights.
         """
         if below := _BELOW.fullmatch(path):
             return DirectoryHost(below[1], patience_s=self._patience_s)._look(below[2], call, again, follow=follow)
@@ -192,7 +194,7 @@ class LocalHost(DescriptorHost):
             return again(self.acting_as(error.uid))
 
     def _bounded(self, path: str, call: Callable[[int], T], *, patience_s: float, follow: bool = True) -> T:
-        """Return what `call` returns, within the time limit. A directory where a look hung is not looked at again."""
+        """Return the result of `call`, within the time limit. After a call has hung in a directory, that directory is skipped."""
         directory = posixpath.dirname(path)
         if directory in self._hung:
             raise Expired(f"{path}: its directory did not answer before")
@@ -220,7 +222,7 @@ def _search_path() -> str:
 
 
 class _PlacedBy(Exception):
-    """A link on the way, or a second name of the file, that somebody else placed there."""
+    """A link on the way, or a hard link of the file, created by another user."""
 
     def __init__(self, uid: int) -> None:
         super().__init__(uid)
@@ -228,9 +230,9 @@ class _PlacedBy(Exception):
 
 
 def _descriptor(path: str, *, follow: bool) -> int:
-    """Return an O_PATH descriptor of what a path leads to. Raises OSError, _PlacedBy."""
+    """Return an O_PATH descriptor of the file a path leads to. Raises OSError, _PlacedBy."""
     flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    if path.startswith(_KERNELS):  # the kernel's own names
+    if path.startswith(_KERNELS):  # /proc and /sys: names made by the kernel
         return os.open(path, flags)
     try:
         at = without_links(path, flags)
@@ -250,7 +252,7 @@ def _descriptor(path: str, *, follow: bool) -> int:
 
 
 def _start(path: str, limit_bytes: int) -> bytes:
-    """Return the start of a file of the kernel's, which tell no sizes. Raises OSError."""
+    """Return the start of a kernel file, which reports no size. Raises OSError."""
     if not path.startswith(_KERNELS):
         raise PermissionError(errno.EPERM, "only the kernel's own files are read in bulk")
     descriptor = os.open(path, READ_FLAGS)
@@ -268,7 +270,7 @@ def _not_run(error: OSError | ValueError, program: str) -> HostError:
 
 
 def _outputs(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes] | tuple[None, None]:
-    """Return both outputs, when both ended or the program did; (None, None) at the deadline."""
+    """Return stdout and stderr when both are closed or the program has ended; (None, None) at the deadline."""
     kept: dict[int, bytearray] = {}
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
@@ -286,7 +288,7 @@ def _outputs(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, 
                     selector.unregister(key.fileobj)
             if time.monotonic() >= deadline:
                 return None, None
-            if not ready and process.poll() is not None:  # a child that it left behind still holds the pipes
+            if not ready and process.poll() is not None:  # a child that it left behind still holds the pipes open
                 break
     try:
         process.wait(max(0.0, deadline - time.monotonic()))
@@ -296,7 +298,7 @@ def _outputs(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, 
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the program's process group."""
+    """Kill the rest of the program's process group."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except OSError:

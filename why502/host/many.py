@@ -10,7 +10,7 @@ from why502.model.errors import HostError
 
 
 class Files(Protocol):
-    """What of a Host is needed here."""
+    """The part of a Host that is needed here."""
 
     def read(self, path: str, *, limit_bytes: int = 16 << 20) -> bytes:
         """Return a file's content, at most `limit_bytes` of it."""
@@ -21,12 +21,12 @@ class Files(Protocol):
         ...
 
     def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
+        """Return the target of a symbolic link."""
         ...
 
 
 def read_all(host: Files, paths: Sequence[str], limit_bytes: int) -> tuple[bytes | None, ...]:
-    """Return the contents of the files in order, None where one cannot be read."""
+    """Return the contents of the files in order; None for one that cannot be read."""
     found: list[bytes | None] = []
     for path in paths:
         try:
@@ -37,7 +37,7 @@ def read_all(host: Files, paths: Sequence[str], limit_bytes: int) -> tuple[bytes
 
 
 def link_all(host: Files, paths: Sequence[str]) -> tuple[str | None, ...]:
-    """Return what the symbolic links hold in order, None where one cannot be read."""
+    """Return the targets of the symbolic links in order; None for one that cannot be read."""
     found: list[str | None] = []
     for path in paths:
         try:
@@ -48,7 +48,7 @@ def link_all(host: Files, paths: Sequence[str]) -> tuple[str | None, ...]:
 
 
 def holders(host: Files, inodes: frozenset[int], pids: Sequence[int], timeout_s: float) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return which of the processes hold each of the sockets, and how many there was no time for."""
+    """Return the processes that hold each of the sockets, and how many were skipped for lack of time."""
     until = time.monotonic() + timeout_s
     found: dict[int, dict[int, None]] = {}
     for place, pid in enumerate(pids):

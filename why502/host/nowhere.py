@@ -1,4 +1,4 @@
-"""A host for machines known only from a snapshot: nothing in a bundle causes a read or an action on this machine."""
+"""A host for machines known only from a snapshot: a bundle can never cause a read or an action on this machine."""
 
 from __future__ import annotations
 

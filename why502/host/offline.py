@@ -1,4 +1,4 @@
-"""A host with only the files that the user gave: `--offline`."""
+"""A host with only the files the user gave: `--offline`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from why502.model.target import Target
 
 
 class OfflineHost:
-    """A Host with the given files and everything in and below their directories, and nothing else of the machine."""
+    """A Host with only the given files, their directories and everything below those."""
 
     def __init__(self, behind: Host, files: Iterable[str] = ()) -> None:
         self.name = behind.name
@@ -34,19 +34,19 @@ class OfflineHost:
         return self._for(path.rstrip("/") + "/").list(path)
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
+        """Return the result of stat(2) (or lstat(2))."""
         return self._for(path).stat(path, follow=follow)
 
     def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
+        """Return the target of a symbolic link."""
         return self._for(path).link(path)
 
     def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers."""
+        """Return the POSIX access list with numeric ids."""
         return self._for(path).acl(path)
 
     def space(self, path: str) -> Space:
-        """Raise HostError: how full a disk is says nothing of the given files."""
+        """Raise HostError: free disk space is unrelated to the given files."""
         raise _refusal(path)
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
@@ -62,11 +62,11 @@ class OfflineHost:
         raise _refusal(str(target))
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
-        """Return the contents of many small files, None where one cannot be read."""
+        """Return the contents of many small files; None for one that cannot be read."""
         return read_all(self, paths, limit_bytes)
 
     def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
-        """Return what many symbolic links hold, None where one cannot be read."""
+        """Return the targets of many symbolic links; None for one that cannot be read."""
         return link_all(self, paths)
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
@@ -88,7 +88,7 @@ class OfflineHost:
         raise _refusal(root)
 
     def acting_as(self, uid: int) -> Host:
-        """Return this host: the user named the files, and nothing else is looked at."""
+        """Return this host: it reads only files that the user named."""
         return self
 
     def supplier(self, path: str) -> int:

@@ -1,4 +1,4 @@
-"""openat2(2), which Python does not provide: opens a path only if it contains no symbolic link."""
+"""openat2(2), which Python lacks: opens a path only if it contains no symbolic link."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def without_links(path: str, flags: int) -> int:
-    """Return a descriptor. Raises OSError: ELOOP where a link lies on the way, ENOSYS from a kernel before 5.6.
+    """Return a descriptor. Raises OSError: ELOOP for a link on the way, ENOSYS from a kernel before 5.6.
 
-    With O_PATH and O_NOFOLLOW a link at the end is opened itself.
+    With O_PATH and O_NOFOLLOW a link at the end of the path is opened itself.
     """
     how = _How(flags, 0, _RESOLVE_NO_SYMLINKS)
     name = os.fsencode(path)

@@ -1,8 +1,10 @@
-"""Output files named by the user: written completely or not at all, private, and never through a link of another user.
+"""Output files named by the user: written completely or not at all, private, and never through another user's link.
 
-Everything happens below an open descriptor of the directory, so nobody can put another one in its place meanwhile: a new name
-(O_EXCL), the content, fsync(2), rename(2). What stands there is replaced, not written into, and only where it is ours. A link on
-the way counts as the user's own only where root or the user made it.
+Every step works below an open descriptor of the directory, so the directory cannot be swapped in the meantime: create a new
+name
+(O_EXCL), write, fsync(2), rename(2). An existing file is replaced, not overwritten, and only if it is ours. A link on the way
+is
+trusted only if root or the user created it.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ _HINT = "Give a file in a directory that you can write to."
 
 
 def write(name: str, data: bytes, *, mode: int = 0o600) -> None:
-    """Write a file; an older one of ours stays as it is until the new one is complete. Raises Why502Error.
+    """Write a file. An older one of ours stays in place until the new one is complete. Raises Why502Error.
 
-    An open stream (`/dev/stdout`, `/dev/fd/3`), a character device (`/dev/null`) or a pipe of ours is written to. Links, pipes
-    and files of other users are refused, and so are sockets, block devices and directories.
+    An open stream (`/dev/stdout`, `/dev/fd/3`), a character device (`/dev/null`) or a pipe of ours is written to directly.
+    Links,
+    pipes and files of other users are refused, and so are sockets, block devices and directories.
     """
     try:
         if (number := _stream(name)) is not None:
@@ -46,7 +49,7 @@ def write(name: str, data: bytes, *, mode: int = 0o600) -> None:
 
 
 def may_write(name: str) -> None:
-    """Raise Why502Error where `write` would be refused, as far as that can be known before there is something to write."""
+    """Raise Why502Error if `write` would refuse this name, as far as that is known in advance."""
     try:
         if (number := _stream(name)) is not None:
             os.fstat(number)
@@ -62,7 +65,7 @@ def may_write(name: str) -> None:
 
 
 def usual_mode(name: str) -> int:
-    """Return the mode for a file that is no secret: that of the one which is there, else what the umask leaves of 0666."""
+    """Return the mode for a file without secrets: that of the existing file, else 0666 reduced by the umask."""
     with contextlib.suppress(OSError, ValueError):
         return stat.S_IMODE(os.lstat(name).st_mode) & 0o777 if stat.S_ISREG(os.lstat(name).st_mode) else 0o600
     mask = os.umask(0o077)
@@ -71,7 +74,8 @@ def usual_mode(name: str) -> int:
 
 
 def directory(name: str) -> str:
-    """Return the real path of a directory for our own files, made where it is missing (mode 0700), that no stranger can change.
+    """Return the real path of a directory for our own files that no other user can change. It is created (mode 0700) if
+    missing.
 
     Raises Why502Error.
     """
@@ -87,7 +91,7 @@ def directory(name: str) -> str:
 
 
 def _our_own(name: str) -> str:
-    """Return the real path of a directory. Raises HostError where a stranger could put a file into it."""
+    """Return the real path of a directory. Raises HostError if another user could create a file in it."""
     with trust.walked(f"{name}/{_name()}", missing=True) as found:
         if reason := dataclasses.replace(found, path=name).stranger():
             raise HostError(reason, "Give a directory that belongs to you.")
@@ -95,7 +99,7 @@ def _our_own(name: str) -> str:
 
 
 def _stream(name: str) -> int | None:
-    """Return the number of the open stream that a path of the kernel's names (proc_pid_fd(5)); None for any other path."""
+    """Return the descriptor number in a path like /dev/fd/3 (proc_pid_fd(5)); None for any other path."""
     plain = os.path.normpath(name) if name else name
     match = _OPEN.fullmatch(plain)
     return int(match[1]) if match else _STREAMS.get(plain)
@@ -103,7 +107,7 @@ def _stream(name: str) -> int | None:
 
 @contextlib.contextmanager
 def _place(name: str) -> Iterator[tuple[int, str]]:
-    """Yield an open descriptor of the directory, and the last name. Raises HostError, OSError."""
+    """Yield an open descriptor of the directory, and the file name. Raises HostError, OSError."""
     head, last = os.path.split(name)
     if not name:
         raise HostError("the output file name is empty", _HINT)
@@ -120,7 +124,7 @@ def _place(name: str) -> Iterator[tuple[int, str]]:
 
 
 def _present(directory: int, last: str, name: str) -> int | None:
-    """Return the mode of what stands there and may be replaced or written to; None where nothing is.
+    """Return the mode of the existing file if it may be replaced or written to; None if there is no file.
 
     Raises HostError, OSError.
     """
@@ -131,7 +135,7 @@ def _present(directory: int, last: str, name: str) -> int | None:
     if stat.S_ISDIR(seen.st_mode):
         raise IsADirectoryError(0, "is a directory")
     if stat.S_ISCHR(seen.st_mode):
-        return seen.st_mode  # only root can make one
+        return seen.st_mode  # only root can create one
     if stat.S_ISBLK(seen.st_mode) or stat.S_ISSOCK(seen.st_mode):
         raise HostError(f"{name} is a {'block device' if stat.S_ISBLK(seen.st_mode) else 'socket'}", "Give a file.")
     if seen.st_uid not in (os.geteuid(), os.getuid()):
@@ -141,7 +145,7 @@ def _present(directory: int, last: str, name: str) -> int | None:
 
 
 def _opened(directory: int, last: str, name: str) -> int:
-    """Return a pipe or device open for writing: the very one that was checked. Raises HostError, OSError."""
+    """Return a pipe or device open for writing: the same one that was checked. Raises HostError, OSError."""
     found = os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         seen = os.fstat(found)
@@ -159,7 +163,7 @@ def _replace(directory: int, last: str, data: bytes, mode: int) -> None:
     except BaseException:
         _forget(directory, new)
         raise
-    with contextlib.suppress(OSError):  # a directory that we may write to and not read
+    with contextlib.suppress(OSError):  # a directory that we may write to but not read
         handle = os.open(f"/proc/self/fd/{directory}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)

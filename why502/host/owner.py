@@ -1,7 +1,7 @@
-"""This machine with the rights of one of its users: why502 does nothing for users that they could not do themselves.
+"""This machine with the rights of one of its users: why502 does nothing for a user that the user could not do.
 
-Process titles, configuration files, logs and socket paths that a user controls are facts which that user supplies. What they lead
-to is read, listed, connected to and run by a process with the user's own rights (see `owner_process`), which the kernel enforces.
+A user controls process titles, configuration files, logs and socket paths, and with them the paths why502 follows. Those paths
+are read, listed, connected to and run by a process with the user's own rights (see `owner_process`); the kernel enforces them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from why502.host.waiting import waiting
 from why502.model.errors import Denied, Expired, HostError
 from why502.model.target import Target
 
-FAILURES_MOST = 3  # of the process of one user: one who ends or stops it is not looked at for ever
+FAILURES_MOST = 3  # per user: after this many failures of the process (killed or stopped by its user) we stop trying
 _PROGRAM = str(Path(__file__).with_name("owner_process.py"))
 _START_S = 2.0
 _ANSWER_BYTES = 8 << 20
 
 
 class OwnerHost:
-    """A Host that acts with the rights of `uid`. `root`: the directory that its paths count from; nothing runs in another one."""
+    """A Host that acts with the rights of `uid`. `root`: the root directory of its paths; nothing runs in a root other than
+    "/".
+    """
 
     def __init__(self, uid: int, name: str, root: str = "", *, patience_s: float = 1.0) -> None:
         self.uid = uid
@@ -59,11 +61,11 @@ class OwnerHost:
         return as_file(self._ask(path, {"op": "open", "path": path})[2], path)
 
     def list(self, path: str) -> list[str]:
-        """Return the names in a directory, sorted; of a huge one only some."""
+        """Return the names in a directory, sorted; of a huge directory only some."""
         return [str(name) for name in json.loads(self._ask(path, {"op": "list", "path": path})[1])]
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
+        """Return the result of stat(2) (or lstat(2))."""
         mode, inode, device, _, uid, gid, size, _, modified, _ = self._ask(path, {"op": "stat", "path": path, "follow": follow})[
             0
         ]["stat"]
@@ -71,11 +73,11 @@ class OwnerHost:
         return Stat(kind=kind, mode=bits, uid=uid, gid=gid, size_bytes=size, modified_s=modified, inode=inode, device=device)
 
     def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
+        """Return the target of a symbolic link."""
         return str(self._ask(path, {"op": "link", "path": path})[0]["link"])
 
     def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers."""
+        """Return the POSIX access list with numeric ids."""
         try:
             return parse_acl(self._ask(path, {"op": "acl", "path": path})[1])
         except HostError as error:
@@ -84,7 +86,7 @@ class OwnerHost:
             raise
 
     def space(self, path: str) -> Space:
-        """Return how full the file system of a path is."""
+        """Return the free space of a path's file system."""
         _, unit, blocks, _, free, files, _, free_files, flags, _ = self._ask(path, {"op": "space", "path": path})[0]["space"]
         return Space(
             free_bytes=free * unit,
@@ -95,7 +97,9 @@ class OwnerHost:
         )
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Run a program as the user, in a session of its own, which ends as a whole with it or at the time limit."""
+        """Run a program as the user, in its own session. The whole session is killed when the program ends or at the time
+        limit.
+        """
         if self._root:
             raise HostError(f"{argv[0]}: no program runs below {self._root}", "run why502 on the machine itself")
         helper = self._started()
@@ -115,7 +119,7 @@ class OwnerHost:
         raise HostError(f"{argv[0]}: only root can test a program")
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
-        """Open a connection. A host name is resolved first, within the same time."""
+        """Open a connection. A host name is resolved first within the same time."""
         until = time.monotonic() + timeout_s
         if target.is_unix:
             order: dict[str, Any] = {"op": "connect", "path": target.path}
@@ -126,39 +130,39 @@ class OwnerHost:
         return SocketConnection.over(socket.socket(fileno=descriptor), target, timeout_s, until - time.monotonic())
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
-        """Return the contents of many small files, None where one cannot be read."""
+        """Return the contents of many small files; None for one that cannot be read."""
         return read_all(self, paths, limit_bytes)
 
     def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
-        """Return what many symbolic links hold, None where one cannot be read."""
+        """Return the targets of many symbolic links; None for one that cannot be read."""
         return link_all(self, paths)
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
-        """Raise HostError: the kernel's sockets are asked for by root."""
+        """Raise HostError: only root lists the kernel's sockets."""
         raise HostError("kernel sockets are not queried with a user's rights")
 
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
     ) -> tuple[dict[int, tuple[int, ...]], int]:
-        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        """Return the processes that hold each of the sockets, and how many were skipped for lack of time."""
         return holders(self, inodes, pids, timeout_s)
 
     def inside(self, root: str) -> OwnerHost:
-        """Return what the user can see below another root directory."""
+        """Return a host for what the user can see below another root directory."""
         if root not in self._inside:
             self._inside[root] = OwnerHost(self.uid, self.name, self._root + root, patience_s=self._patience_s)
         return self._inside[root]
 
     def acting_as(self, uid: int) -> Host:
-        """Return this host: nobody gets other rights back."""
+        """Return this host: rights given up are never regained."""
         return self if uid == self.uid else OwnerHost(NOBODY, self.name, self._root, patience_s=self._patience_s)
 
     def supplier(self, path: str) -> int:
-        """Return the user: all that it finds counts as this user's."""
+        """Return the user: everything found here counts as this user's."""
         return self.uid
 
     def _ask(self, about: str, order: dict[str, Any], *, most: int = _ANSWER_BYTES) -> tuple[dict[str, Any], bytes, int]:
-        """Return the answer's fields, content and descriptor. A process that is gone or late is replaced, a few times."""
+        """Return the fields, content and descriptor of the answer. A process that is gone or late is replaced, a few times."""
         with waiting(self._patience_s + _START_S) as left_s:
             if not self._lock.acquire(timeout=left_s):
                 raise Expired(f"{about}: the process with the rights of user {self.uid} is busy")
@@ -216,7 +220,7 @@ class _Helper:
                 os.close(below)
 
     def ask(self, order: dict[str, Any], timeout_s: float, *, most: int) -> tuple[dict[str, Any], bytes, int]:
-        """Return what it answers. Raises Expired, or HostError where it is gone."""
+        """Return its answer. Raises Expired, or HostError if the process is gone."""
         until = time.monotonic() + timeout_s
         body = json.dumps(order).encode()
         received: list[int] = []
@@ -256,7 +260,7 @@ class _Helper:
         return bytes(found)
 
     def end(self) -> None:
-        """End it."""
+        """Kill it."""
         self._channel.close()
         with contextlib.suppress(OSError):
             self._process.kill()
@@ -272,7 +276,7 @@ class _Helper:
 
 
 def _spawn(uid: int, gid: int, groups: list[int], channel: int, below: int) -> subprocess.Popen[bytes]:
-    """Start the process with no variables, no terminal, and no descriptors but these two."""
+    """Start the process with no environment, no terminal, and only these two descriptors."""
     numbers = [number for number in (channel, below) if number >= 0]
     argv = [sys.executable, "-I", "-S", _PROGRAM, str(uid), str(gid), ",".join(map(str, groups)), str(channel), str(below)]
     return subprocess.Popen(
@@ -288,7 +292,7 @@ def _spawn(uid: int, gid: int, groups: list[int], channel: int, below: int) -> s
 
 
 def groups_of(uid: int) -> tuple[int, list[int]]:
-    """Return the main and the other groups of a user; nobody's where no account is known (getgrouplist(3))."""
+    """Return the primary and the supplementary groups of a user; nobody's if there is no account (getgrouplist(3))."""
     try:
         account = pwd.getpwuid(uid)
     except KeyError:

@@ -1,12 +1,12 @@
 """The process that reads this machine with the rights of one user; `owner.OwnerHost` runs it as a script.
 
-It is a program of its own, and imports the standard library alone, all of it before it gives up root: what it may import after
-that is the user's to choose. The user can end or stop it, and no more: it cannot be traced (PR_SET_DUMPABLE), gains nothing from
-set-user-id programs (PR_SET_NO_NEW_PRIVS), has no variables, no terminal and no descriptors but its channel.
+It is a separate script that imports only the standard library, and imports all of it before it gives up root: later imports
+could be redirected by the user. The user can kill or stop it, and no more: it cannot be traced (PR_SET_DUMPABLE), gains nothing
+from set-user-id programs (PR_SET_NO_NEW_PRIVS), and has no environment, no terminal and no descriptors but its channel.
 
-Arguments: uid, gid, other groups with commas, the descriptor of the channel, and that of a directory which becomes "/"
-(chroot(2); -1: none). Each message is 4 bytes of length and JSON; a content follows whose length `size` tells. Descriptors travel
-with the first byte (SCM_RIGHTS, unix(7)).
+Arguments: uid, gid, other groups (comma-separated), the descriptor of the channel, and that of a directory which becomes "/"
+(chroot(2); -1: none). Each message is 4 bytes of length and JSON, followed by `size` bytes of content. Descriptors are
+passed with the first byte (SCM_RIGHTS, unix(7)).
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become ours.
+# O_NONBLOCK: opening a FIFO must not wait for its other end. O_NOCTTY: a terminal must not become our controlling terminal.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LIST_LIMIT = 100_000
 OUTPUT_LIMIT = 4 << 20
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _JOIN_SESSION_KEYRING = 1
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
-# File systems whose files check the reader and not the opener (linux/magic.h): their descriptors are not handed out.
+# File systems that check the reader's rights and not the opener's (linux/magic.h): their descriptors are not passed on.
 _OF_THE_KERNEL = frozenset({0x9FA0, 0x62656572, 0x64626720, 0x74726163, 0x73636673, 0x6165676C})
-# A program of the user answers each read(2) of its files, or never: only the user's own process waits for that.
+# On FUSE, a program of the user answers each read(2), or never does: only the user's own process waits for it.
 _FUSE = 0x65735546
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -46,7 +46,7 @@ def become(uid: int, gid: int, groups: list[int]) -> None:
     """Give up root for good. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if number := _KEYCTL.get(os.uname().machine):
-        libc.syscall(number, _JOIN_SESSION_KEYRING, None)  # root's keys stay behind; kernels without keyrings refuse
+        libc.syscall(number, _JOIN_SESSION_KEYRING, None)  # root's keys must not stay available; kernels without keyrings refuse
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
@@ -88,13 +88,13 @@ def list_(order: dict[str, Any]) -> Answer:
 
 
 def stat_(order: dict[str, Any]) -> Answer:
-    """Answer with what stat(2) or lstat(2) tells."""
+    """Answer with the result of stat(2) or lstat(2)."""
     found = os.stat(order["path"], follow_symlinks=bool(order["follow"]))
     return {"stat": [*found[:7], found.st_atime, found.st_mtime, found.st_ctime]}, b"", -1
 
 
 def link(order: dict[str, Any]) -> Answer:
-    """Answer with what a symbolic link holds."""
+    """Answer with the target of a symbolic link."""
     return {"link": os.readlink(order["path"])}, b"", -1
 
 
@@ -104,12 +104,12 @@ def acl(order: dict[str, Any]) -> Answer:
 
 
 def space(order: dict[str, Any]) -> Answer:
-    """Answer with what statvfs(3) tells."""
+    """Answer with the result of statvfs(3)."""
     return {"space": list(os.statvfs(order["path"]))}, b"", -1
 
 
 def connect(order: dict[str, Any]) -> Answer:
-    """Answer with a socket that is connected, or connecting: the other side waits for it."""
+    """Answer with a socket that is connected or still connecting; the caller waits for it."""
     path = order.get("path")
     stream = socket.socket(socket.AF_UNIX if path is not None else order["family"], socket.SOCK_STREAM)
     try:
@@ -123,7 +123,7 @@ def connect(order: dict[str, Any]) -> Answer:
 
 
 def run(order: dict[str, Any]) -> Answer:
-    """Answer with the exit status and both outputs of a program; `expired` where it had to be killed."""
+    """Answer with the exit status and both outputs of a program; `expired` if it had to be killed."""
     argv: list[str] = order["argv"]
     (out_r, out_w), (err_r, err_w) = os.pipe(), os.pipe()
     child = os.fork()
@@ -144,7 +144,7 @@ def run(order: dict[str, Any]) -> Answer:
         if status is None:
             ended, raw = os.waitpid(child, os.WNOHANG)
             status = os.waitstatus_to_exitcode(raw) if ended else None
-        elif not ready:  # a child that it left behind still holds the pipes
+        elif not ready:  # a child that it left behind still holds the pipes open
             break
     try:
         os.killpg(child, signal.SIGKILL)
@@ -157,7 +157,7 @@ def run(order: dict[str, Any]) -> Answer:
 
 
 def _execute(argv: list[str], out: int, err: int) -> None:
-    """Become the program; never returns."""
+    """Replace this process by the program; never returns."""
     try:
         os.setsid()
         nothing = os.open("/dev/null", os.O_RDONLY)
@@ -172,7 +172,7 @@ def _execute(argv: list[str], out: int, err: int) -> None:
 
 
 def _program(name: str) -> str:
-    """Return where a program lies: os.execvpe would import a module for that, from where the user may not be able to."""
+    """Return the path of a program. os.execvpe would import a module for that, possibly from a place the user cannot read."""
     paths = [name] if "/" in name else [f"{directory}/{name}" for directory in _PATH.split(":")]
     return next((path for path in paths if os.access(path, os.X_OK)), paths[0])
 
@@ -191,7 +191,7 @@ OPERATIONS: dict[str, Callable[[dict[str, Any]], Answer]] = {
 
 
 def serve(channel: socket.socket) -> None:
-    """Answer orders until the other side is gone."""
+    """Answer requests until the other side is gone."""
     while (head := _exactly(channel, 4)) is not None:
         body = _exactly(channel, struct.unpack("!I", head)[0])
         if body is None:
@@ -215,7 +215,7 @@ def serve(channel: socket.socket) -> None:
 
 
 def _exactly(channel: socket.socket, size: int) -> bytes | None:
-    """Return so many bytes; None where the other side is gone."""
+    """Return exactly `size` bytes; None if the other side is gone."""
     found = bytearray()
     while len(found) < size:
         chunk = channel.recv(min(size - len(found), 1 << 16))
@@ -226,7 +226,7 @@ def _exactly(channel: socket.socket, size: int) -> bytes | None:
 
 
 def _regular(path: str) -> int:
-    """Return a readable descriptor of a regular file. Raises OSError; a FIFO, device or socket is never opened for long."""
+    """Return a readable descriptor of a regular file. Raises OSError; a FIFO, device or socket is never kept open."""
     descriptor = os.open(path, READ_FLAGS)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -236,7 +236,7 @@ def _regular(path: str) -> int:
 
 
 def _file_system(descriptor: int) -> int:
-    """Return the type of the file system of an open file (fstatfs(2))."""
+    """Return the file system type of an open file (fstatfs(2))."""
     found = (ctypes.c_long * 64)()
     if ctypes.CDLL(None).fstatfs(descriptor, ctypes.byref(found)) != 0:
         return 0x9FA0
@@ -244,7 +244,7 @@ def _file_system(descriptor: int) -> int:
 
 
 def main() -> None:
-    """Become the user and serve."""
+    """Drop to the user's rights and serve."""
     uid, gid, groups, channel, below = sys.argv[1:6]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)

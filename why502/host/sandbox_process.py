@@ -1,13 +1,14 @@
-"""Runs a program as root on a machine that it cannot change: all file systems are read-only, some directories have overlays.
+"""Runs a program as root on a read-only machine: all file systems are read-only, some directories have overlays.
 
-Run as root by `LocalHost.try_out`, as a script that imports the standard library alone. Its argument is JSON: `program`
-(descriptor of the program, which the caller has checked), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`,
-`network` (which of them), `directories` and `files` that the program may write to or make.
+`LocalHost.try_out` runs this as root, as a script that imports only the standard library. Its argument is JSON: `program`
+(descriptor of the program, already checked by the caller), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`,
+`network` (which of them), `directories` and `files` that the program may write to or create.
 
-In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so nothing that the program
-is led to by a configuration can be changed. Directories get an overlay (tmpfs) that ends with the namespace. They are found
-component by component and held by descriptors: no link is followed that others than root could have placed, and no path is looked
-up twice. Exit status NO_ROOM: the sandbox could not be made, and nothing was run.
+In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so the program cannot
+change any file its configuration names. Directories get an overlay (tmpfs) that ends with the namespace. They are opened
+component by component and held by descriptors: links that other users than root could have created are not followed, and no
+path
+is looked up twice. Exit status NO_ROOM: the sandbox could not be set up, and nothing was run.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class _Attributes(ctypes.Structure):
 
 
 def main(order: dict[str, Any]) -> NoReturn:
-    """Make the sandbox and become the program."""
+    """Set up the sandbox and run the program in place of this process."""
     try:
         _enter(order)
         _check(_libc.unshare(_CLONE_NEWNS), "unshare")
@@ -56,7 +57,7 @@ def main(order: dict[str, Any]) -> NoReturn:
 
 
 def _enter(order: dict[str, Any]) -> None:
-    """Enter the namespaces of a process; both are opened first."""
+    """Enter the namespaces of a process, after opening both."""
     kinds = [("net", _CLONE_NEWNET)] * bool(order["network"]) + [("mnt", _CLONE_NEWNS)] * bool(order["mounts"])
     opened = [(os.open(f"/proc/{order['pid']}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC), flag) for kind, flag in kinds]
     for number, flag in opened:
@@ -83,7 +84,7 @@ def _mounts() -> Iterator[tuple[str, list[str]]]:
 
 
 def _directory(path: str) -> int:
-    """Return a descriptor (O_PATH) of a directory; -1 where there is none, or where others than root lead to it by a link."""
+    """Return a descriptor (O_PATH) of a directory; -1 if there is none, or if a link that root did not create leads to it."""
     left, way, links = path.split("/")[::-1], [os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)], _LINKS
     is_roots = True
     while left:
@@ -112,13 +113,13 @@ def _directory(path: str) -> int:
 
 
 def _is_roots(found: os.stat_result) -> bool:
-    """Return whether only root can make names in a directory, or replace those of root."""
+    """Return whether only root can create names in a directory, or replace root's own."""
     mode = found.st_mode
     return found.st_uid == 0 and (bool(mode & stat.S_ISVTX) or (not mode & 0o002 and (found.st_gid == 0 or not mode & 0o020)))
 
 
 def _overlay(held: list[tuple[int, str]], files: list[str]) -> None:
-    """Lay overlays over the directories, outer ones first."""
+    """Mount overlays over the directories, outer ones first."""
     scratch = next(path for path in _SCRATCH if os.path.isdir(path) and not os.path.islink(path))
     _mount("tmpfs", scratch, "tmpfs", 0, "mode=0755,size=64m")
     below = sorted({point for point, _ in _mounts()})
@@ -144,7 +145,7 @@ def _overlay(held: list[tuple[int, str]], files: list[str]) -> None:
 
 
 def _stand_in(file: str, path: str, directory: int, up: str) -> None:
-    """Let a file of a directory stand empty in its overlay: to open a large one for writing would copy it whole into memory."""
+    """Put an empty file in place of a file in the overlay: opening a large one for writing would copy all of it into memory."""
     above, _, name = file.rpartition("/")
     if above != path or not name:
         return

@@ -1,8 +1,7 @@
 """The kernel's list of sockets, queried by netlink (sock_diag(7), linux/inet_diag.h, linux/unix_diag.h).
 
-Answers are records with lengths: no name of a socket can look like another record, as a line feed in one makes of the rows of
-/proc/net/unix and of ss(8). Another network namespace is entered by a process of its own, which passes a netlink socket out of
-each.
+Netlink records have explicit lengths, so a socket's name cannot imitate another record. In /proc/net/unix and ss(8) a line feed
+in a name can. Another network namespace is entered by a separate process, which passes back a netlink socket from each.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from why502.host.base import KernelSocket, SocketTable
 from why502.model.errors import HostError
 from why502.model.target import Target
 
-ROWS = 200_000  # sockets of one kind that are read
-PATIENCE_S = 2.0  # for one namespace, and for the process that enters others
+ROWS = 200_000  # maximum sockets per kind
+PATIENCE_S = 2.0  # for one namespace, and for the process that enters the others
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -39,7 +38,7 @@ _SHOW = 0x01 | 0x02 | 0x04 | 0x10 | 0x40  # UDIAG_SHOW_NAME, _VFS, _PEER, _RQLEN
 _ESTABLISHED, _LISTEN = 1, 10  # TCP_ESTABLISHED, TCP_LISTEN: unix sockets have the same states
 _MINOR_BITS = 20  # of a device number within the kernel (linux/kdev_t.h)
 
-# Enters the network namespace of each process in turn, and sends a netlink socket of it, or the number of its error.
+# Enters the network namespace of each process in turn, and sends back a netlink socket from it, or an errno.
 _HELPER = """\
 import ctypes, os, socket, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -58,9 +57,9 @@ for pid in sys.argv[2:]:
 
 
 def tables(pids: Sequence[int] = (), *, connected: bool = False) -> tuple[SocketTable, ...]:
-    """Return the sockets of our network namespace, or of each process's. Raises HostError where the kernel cannot be asked.
+    """Return the sockets of our network namespace, or of each process's. Raises HostError if the kernel does not answer.
 
-    Listening TCP and unix stream sockets; with `connected`, unix stream sockets alone, connected ones as well.
+    Listening TCP and unix stream sockets; with `connected`, only unix stream sockets, including connected ones.
     """
     if pids:
         return tuple(_others(pids, connected=connected))
@@ -72,7 +71,7 @@ def tables(pids: Sequence[int] = (), *, connected: bool = False) -> tuple[Socket
 
 
 def _others(pids: Sequence[int], *, connected: bool) -> Iterator[SocketTable]:
-    """Yield the sockets of each process's network namespace. Raises HostError where no process could be started for it."""
+    """Yield the sockets of each process's network namespace. Raises HostError if the helper process could not be started."""
     until = time.monotonic() + PATIENCE_S
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
@@ -100,7 +99,7 @@ def _others(pids: Sequence[int], *, connected: bool) -> Iterator[SocketTable]:
 
 
 def _received(ours: socket.socket, *, connected: bool) -> SocketTable:
-    """Return the table of the next namespace that the helper entered."""
+    """Return the socket table of the next namespace that the helper entered."""
     try:
         message, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
         network, number = message.split()
@@ -113,7 +112,7 @@ def _received(ours: socket.socket, *, connected: bool) -> SocketTable:
 
 
 def _table(diag: socket.socket, network: str, *, connected: bool) -> SocketTable:
-    """Return what one netlink socket is told. Raises OSError."""
+    """Return the table read from one netlink socket. Raises OSError."""
     diag.settimeout(PATIENCE_S)
     until = time.monotonic() + PATIENCE_S
     diag.bind((0, 0))
@@ -135,17 +134,17 @@ def _table(diag: socket.socket, network: str, *, connected: bool) -> SocketTable
 
 
 def _dump(diag: socket.socket, request: bytes, sequence: int, until: float) -> list[bytes]:
-    """Return the records that answer a request. Raises OSError, TimeoutError where they do not end in time."""
+    """Return the records that answer a request. Raises OSError, or TimeoutError if they do not end in time."""
     diag.send(_HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, sequence, 0) + request)
     rows: list[bytes] = []
     while time.monotonic() < until:
         answer, _, flags, (sender, _) = diag.recvmsg(1 << 18)
-        if sender:  # not the kernel
+        if sender:  # not from the kernel
             continue
         if flags & socket.MSG_TRUNC:
             raise OSError("a netlink message was cut")
         for kind, number, content in _messages(answer):
-            if number != sequence:  # of an earlier request that was given up
+            if number != sequence:  # answer to an earlier, abandoned request
                 continue
             if kind == _DONE:
                 return rows
@@ -182,7 +181,7 @@ def _attributes(data: bytes) -> dict[int, bytes]:
 
 
 def parse_inet(record: bytes) -> KernelSocket | None:
-    """Return the socket of a struct inet_diag_msg with its attributes; None where it is none."""
+    """Return the socket of a struct inet_diag_msg with its attributes; None if it is malformed."""
     if len(record) < _INET.size:
         return None
     family, state, port, _, source, _, interface, _, queued, backlog, uid, inode = _INET.unpack_from(record)
@@ -220,7 +219,7 @@ def _interface(number: int) -> str:
 
 
 def parse_unix(record: bytes) -> KernelSocket | None:
-    """Return the stream socket of a struct unix_diag_msg with its attributes; None where it is none."""
+    """Return the stream socket of a struct unix_diag_msg with its attributes; None if it is malformed."""
     if len(record) < _UNIX.size:
         return None
     family, kind, state, inode, _, _ = _UNIX.unpack_from(record)

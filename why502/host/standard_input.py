@@ -16,7 +16,9 @@ INPUT = "-"
 
 
 class WithInput:
-    """A Host that also has a file `path`: what a stream holds. It is kept in a file without a name until this goes."""
+    """A Host with an additional file `path`: the content of a stream, kept in an unnamed temporary file until this object is
+    closed.
+    """
 
     def __init__(self, behind: Host, stream: BinaryIO, path: str = INPUT) -> None:
         self.name = behind.name
@@ -42,19 +44,19 @@ class WithInput:
         return self._behind.list(path)
 
     def stat(self, path: str, *, follow: bool = True) -> Stat:
-        """Return what stat(2) (or lstat(2)) tells."""
+        """Return the result of stat(2) (or lstat(2))."""
         return as_stat(os.fstat(self._file.fileno())) if path == self._path else self._behind.stat(path, follow=follow)
 
     def link(self, path: str) -> str:
-        """Return what a symbolic link holds."""
+        """Return the target of a symbolic link."""
         return self._behind.link(path)
 
     def acl(self, path: str) -> tuple[str, ...]:
-        """Return the POSIX access list in numbers."""
+        """Return the POSIX access list with numeric ids."""
         return self._behind.acl(path)
 
     def space(self, path: str) -> Space:
-        """Return how full the file system of a path is."""
+        """Return the free space of a path's file system."""
         return self._behind.space(path)
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
@@ -62,7 +64,7 @@ class WithInput:
         return self._behind.run(*argv, timeout_s=timeout_s)
 
     def try_out(self, sandbox: Sandbox, *argv: str, timeout_s: float = 5.0) -> Finished:
-        """Run a program so that it changes nothing."""
+        """Run a program without side effects."""
         return self._behind.try_out(sandbox, *argv, timeout_s=timeout_s)
 
     def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
@@ -70,11 +72,11 @@ class WithInput:
         return self._behind.connect(target, timeout_s=timeout_s)
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
-        """Return the contents of many small files of the machine, None where one cannot be read."""
+        """Return the contents of many small files of the machine; None for one that cannot be read."""
         return self._behind.read_all(paths, limit_bytes=limit_bytes)
 
     def link_all(self, paths: Sequence[str]) -> tuple[str | None, ...]:
-        """Return what many symbolic links hold, None where one cannot be read."""
+        """Return the targets of many symbolic links; None for one that cannot be read."""
         return self._behind.link_all(paths)
 
     def sockets(self, *pids: int, connected: bool = False) -> tuple[SocketTable, ...]:
@@ -84,18 +86,18 @@ class WithInput:
     def holders(
         self, inodes: frozenset[int], pids: Sequence[int], *, timeout_s: float = 1.5
     ) -> tuple[dict[int, tuple[int, ...]], int]:
-        """Return which of the processes hold each of the sockets, and how many there was no time for."""
+        """Return the processes that hold each of the sockets, and how many were skipped for lack of time."""
         return self._behind.holders(inodes, pids, timeout_s=timeout_s)
 
     def inside(self, root: str) -> Host:
-        """Return what can be seen below another root directory."""
+        """Return a host for the tree below another root directory."""
         return self._behind.inside(root)
 
     def acting_as(self, uid: int) -> Host:
-        """Return this machine as a user may see it."""
+        """Return this machine limited to a user's rights."""
         behind = self._behind.acting_as(uid)
         return self if behind is self._behind else behind
 
     def supplier(self, path: str) -> int:
-        """Return the user who can decide what a file says; what came in is ours."""
+        """Return the user who controls a file's content; the content of the stream is ours."""
         return 0 if path == self._path else self._behind.supplier(path)

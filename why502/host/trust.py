@@ -1,23 +1,24 @@
 """Who could replace the file behind a path: checked before a program is run, a file edited or a process signalled.
 
-Root must never act for a stranger. A program is run as root, and a file is read by root's proxy or written by root, only where
-nobody but root (and the user who started us) can change the file, a directory on the way to it, or a link that is followed:
+Root must never act for another user. Root runs a program, and root's proxy reads or writes a file, only if nobody but root (and
+the user who started us) can change the file, a directory on the way to it, or a link on the way:
 
     with trust.held(proxy.exe) as exe:                                # HostError: "user 1000 could change … (owns /home/x)"
         subprocess.run(argv, executable=exe.program)                  # runs the very file that was checked
-    if why := trust.stranger(proxy.config):                           # the same question as text, "" where all is well
-        raise HostError(why)
-    trust.stranger("/etc/nginx/conf.d/new.conf", missing=True)        # a file that is yet to be made
-    with trust.process(pid) as handle:                                # a pidfd, of a process of a trusted user and program
+    if reason := trust.stranger(proxy.config):                        # the same check as text, "" if all is well
+        raise HostError(reason)
+    trust.stranger("/etc/nginx/conf.d/new.conf", missing=True)        # a file that does not exist yet
+    with trust.process(pid) as handle:                                # a pidfd of a process with a trusted user and program
         signal.pidfd_send_signal(handle, signal.SIGHUP)
 
-There is no gap between the check and the use. `Held.descriptor` is open (O_PATH) on what was checked. And where nobody but the
-trusted can write to any directory on the way, `Held.real` leads to the same file until one of them changes it.
+There is no gap between the check and the use. `Held.descriptor` is open (O_PATH) on the file that was checked. If only trusted
+users can write to the directories on the way, `Held.real` leads to the same file until one of them changes it.
 
-Group write counts as a stranger's, but for group 0 and the group of the same name that a trusted user has alone (USERGROUPS_ENAB,
-login.defs(5)). Write access to a sticky directory (/tmp) does not count, since others' entries stay safe there (inode(7)); the
-owner of the directory and of each entry counts. An ordinary user's FUSE mount can claim any owner, so the user who mounted it
-counts (`user_id`, mount.fuse3(8)). Access lists count as the kernel applies them (acl(5)).
+Group write access counts as untrusted, except for group 0 and for a private group that has the name of a trusted user and no
+other member (USERGROUPS_ENAB, login.defs(5)). Write access to a sticky directory (/tmp) does not count, since entries of others
+are safe there (inode(7)); the owner of the directory and of each entry counts. An ordinary user's FUSE mount can claim any
+owner,
+so the user who mounted it counts (`user_id`, mount.fuse3(8)). Access lists count as the kernel applies them (acl(5)).
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from why502.host.files import access_list, failure
 from why502.model.errors import Denied, HostError, Missing
 
 NOBODY = 65534
-SOMEBODY = -1  # a writer who is not one user: a group, or everybody
+SOMEBODY = -1  # more than one possible writer: a group, or everybody
 PATIENCE_S = 2.0
-_LINKS = 40  # followed in one path, as the kernel's own limit
+_LINKS = 40  # maximum per path, the kernel's own limit
 _STEPS = 256
 _ANOTHER = re.compile(r"/proc/[0-9]+/root")
 _FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -61,10 +62,10 @@ class Writer:
 
 @dataclass(slots=True, frozen=True)
 class Held:
-    """What a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 where it does not exist.
+    """The file a path leads to. `real` is its path without links; `descriptor` (O_PATH) is -1 if it does not exist.
 
-    `leaders` are those of the writers who could choose where it leads: by a link that was followed, or by a second name of the
-    file (fs.protected_symlinks, fs.protected_hardlinks, proc_sys_fs(5)).
+    `leaders` are the writers who could choose where the path leads: by a link on the way, or by a hard link of the file
+    (fs.protected_symlinks, fs.protected_hardlinks, proc_sys_fs(5)).
     """
 
     path: str
@@ -81,29 +82,33 @@ class Held:
         return f"/proc/{os.getpid()}/fd/{self.descriptor}"
 
     def stranger(self, uids: Collection[int] | None = None) -> str:
-        """Return why it is not to be trusted: the first writer who is not root and not in `uids` (by default: us); else ""."""
+        """Return the reason not to trust it: the first writer who is not root and not in `uids` (by default: us); "" if there
+        is none.
+        """
         allowed = trusted_users() if uids is None else {0, *uids}
         found = next((writer for writer in self.writers if writer.uid not in allowed), None)
         return f"{self.path} could be changed by users other than root: {found.words}" if found else ""
 
 
 def trusted_users() -> frozenset[int]:
-    """Return who may be acted for: root and the user who started us. SUDO_UID is not asked: sudo may allow only this program."""
+    """Return the users we may act for: root and the user who started us. SUDO_UID is ignored: sudo may allow only this
+    program.
+    """
     return frozenset((0, os.getuid(), os.geteuid()))
 
 
 def writers(path: str, root: str = "/") -> frozenset[int]:
-    """Return the users other than root who could replace what a path leads to, SOMEBODY for a group or everybody.
+    """Return the users other than root who could replace the file a path leads to; SOMEBODY for a group or everybody.
 
-    `root` is where the path counts from: "/", or `/proc/PID/root`. Raises HostError where the path cannot be followed.
+    `root` is the root directory of the path: "/", or `/proc/PID/root`. Raises HostError if the path cannot be followed.
     """
     with walked(path, root=root) as held:
         return frozenset(writer.uid for writer in held.writers)
 
 
 def supplier(path: str, root: str = "/") -> int:
-    """Return the user who decides what a file says: 0 where only root or we can write or replace it; NOBODY for several,
-    or a group.
+    """Return the user who controls a file's content: 0 if only root or we can write or replace it; NOBODY for several, or a
+    group.
 
     Raises HostError.
     """
@@ -111,7 +116,7 @@ def supplier(path: str, root: str = "/") -> int:
 
 
 def only_user(uids: Collection[int]) -> int:
-    """Return the one user of these who is neither root nor we; 0 for none, NOBODY for several or SOMEBODY."""
+    """Return the only user in the list who is neither root nor us; 0 for none, NOBODY for several or SOMEBODY."""
     others = set(uids) - trusted_users()
     if not others:
         return 0
@@ -119,9 +124,9 @@ def only_user(uids: Collection[int]) -> int:
 
 
 def stranger(path: str, uids: Collection[int] | None = None, *, missing: bool = False) -> str:
-    """Return why a path is not to be trusted, "" where only root and `uids` (by default: us) can change what it leads to.
+    """Return the reason not to trust a path, "" if only root and `uids` (by default: us) can change the file it leads to.
 
-    With `missing` it need not exist: then it is the question who could put something there. Raises HostError.
+    With `missing` the file need not exist: then the users who could create it count. Raises HostError.
     """
     with walked(path, missing=missing) as held:
         return held.stranger(uids)
@@ -129,7 +134,7 @@ def stranger(path: str, uids: Collection[int] | None = None, *, missing: bool = 
 
 @contextlib.contextmanager
 def held(path: str, uids: Collection[int] | None = None) -> Iterator[Held]:
-    """Yield what a path leads to, open. Raises HostError where others than root and `uids` could change it."""
+    """Yield the file a path leads to, open. Raises HostError if users other than root and `uids` could change it."""
     with walked(path) as found:
         if reason := found.stranger(uids):
             raise Denied(reason, "make root the owner of it and its directories, or run this as their owner")
@@ -138,9 +143,9 @@ def held(path: str, uids: Collection[int] | None = None) -> Iterator[Held]:
 
 @contextlib.contextmanager
 def program(path: str, pid: int = 0) -> Iterator[int]:
-    """Yield a descriptor of a program that may be run as root: the one at a path, or that of a running process of root's.
+    """Yield a descriptor of a program that may be run as root: the one at a path, or that of a running process owned by root.
 
-    Only root can change it or a directory above it. It is what was checked, whatever lies at the path by now. Raises HostError.
+    Only root can change it or a directory above it. It stays the checked file even if the path is replaced. Raises HostError.
     """
     if not pid:
         with held(path, (0,)) as found:
@@ -161,9 +166,9 @@ def program(path: str, pid: int = 0) -> Iterator[int]:
 
 @contextlib.contextmanager
 def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
-    """Yield a pidfd of a process that may be signalled: it runs as root or one of `uids`, its program is theirs alone.
+    """Yield a pidfd of a process that may be signalled: it runs as root or one of `uids`, and only they can change its program.
 
-    The number cannot go to another process meanwhile: the pidfd is opened first (pidfd_open(2)). Raises HostError.
+    The pid cannot be reused in the meantime: the pidfd is opened first (pidfd_open(2)). Raises HostError.
     """
     try:
         handle = os.pidfd_open(pid)
@@ -188,9 +193,9 @@ def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
 
 
 def _same_program(pid: int, path: str, its: os.stat_result, allowed: Collection[int], *, is_gone: bool) -> None:
-    """Raise HostError unless a process runs the file at a path of this machine that only the allowed can change.
+    """Raise HostError unless a process runs the file at a path of this machine that only the allowed users can change.
 
-    After an upgrade of the package another file stands there (`is_gone`): then the owner of the old one is asked as well.
+    After a package upgrade another file is at the path (`is_gone`): then the owner of the old file is checked as well.
     """
     with held(path, allowed) as found:
         ours = os.fstat(found.descriptor)
@@ -214,9 +219,10 @@ def users(pid: int) -> set[int]:
 
 @contextlib.contextmanager
 def walked(path: str, *, missing: bool = False, root: str = "/") -> Iterator[Held]:
-    """Yield what a path leads to, with everybody but root who could replace it. Raises HostError where it cannot be followed.
+    """Yield the file a path leads to, with all users other than root who could replace it. Raises HostError if it cannot be
+    followed.
 
-    With `missing` the way may end early: then those count who could make the rest of it.
+    With `missing` the path may end early: then the users who could create the rest of it count.
     """
     try:
         found = bounded(PATIENCE_S, resolve, path, missing=missing, root=root)
@@ -232,9 +238,9 @@ def walked(path: str, *, missing: bool = False, root: str = "/") -> Iterator[Hel
 
 
 def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool = True) -> Held:
-    """Follow a path from the root, one component after the other, links included; no help of the kernel that could be misled.
+    """Follow a path from the root, one component after the other, links included. The kernel's own path lookup could be misled.
 
-    The caller closes the descriptor; nothing bounds the time. Raises HostError, OSError.
+    The caller closes the descriptor; there is no time limit. Raises HostError, OSError.
     """
     links, steps = _LINKS, _STEPS
     whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"
@@ -242,7 +248,7 @@ def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool =
     found: list[Writer] = []
     leaders: tuple[Writer, ...] = ()
     mounts = _Mounts(root)
-    way: list[tuple[str, int]] = []  # names and descriptors of the directories that lead here
+    way: list[tuple[str, int]] = []  # names and descriptors of the directories on the way here
     opened: list[int] = []
     try:
         opened.append(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -280,7 +286,8 @@ def resolve(path: str, *, missing: bool = False, root: str = "/", follow: bool =
                 left += aim.split("/")[::-1]
             else:
                 seen = os.fstat(entry)
-                if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:  # whoever may make names here may have made this one
+                # whoever may create names here may have created this hard link
+                if stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
                     leaders = tuple(dict.fromkeys((*found, *_makers(way[-1][1], _name_of(way)))))
                 found += _writers(entry, here, mounts)
                 way.append((name, entry))
@@ -302,7 +309,7 @@ def _owner(seen: os.stat_result, place: str) -> Iterator[Writer]:
 
 
 def _writers(descriptor: int, place: str, mounts: _Mounts) -> Iterator[Writer]:
-    """Yield who could change a file, or replace an entry of a directory that is there."""
+    """Yield the users who could change a file, or replace an entry of an existing directory."""
     seen = os.fstat(descriptor)
     yield from _owner(seen, place)
     if mounter := mounts.mounter(descriptor):
@@ -312,12 +319,12 @@ def _writers(descriptor: int, place: str, mounts: _Mounts) -> Iterator[Writer]:
 
 
 def _makers(descriptor: int, place: str) -> Iterator[Writer]:
-    """Yield who could make a new entry in a directory, a sticky one too."""
+    """Yield the users who could create a new entry in a directory, even a sticky one."""
     yield from _permitted(descriptor, os.fstat(descriptor), place)
 
 
 def _permitted(descriptor: int, seen: os.stat_result, place: str) -> Iterator[Writer]:
-    """Yield who may write by the mode and the access list. With an access list the group bits are its mask (acl(5))."""
+    """Yield the users who may write by the mode and the access list. With an access list the group bits are its mask (acl(5))."""
     if seen.st_mode & stat.S_IWOTH:
         yield Writer(SOMEBODY, place, "everybody may write to")
     if not seen.st_mode & stat.S_IWGRP:
@@ -335,7 +342,7 @@ def _permitted(descriptor: int, seen: os.stat_result, place: str) -> Iterator[Wr
 
 
 def _alone_in(gid: int) -> int | None:
-    """Return the one user of a group that is a user's own, named as the user is; None where it is no such group."""
+    """Return the only user of a private group (same name as the user); None if it is another kind of group."""
     try:
         group = grp.getgrgid(gid)
         user = pwd.getpwnam(group.gr_name)
@@ -346,14 +353,14 @@ def _alone_in(gid: int) -> int | None:
 
 
 class _Mounts:
-    """Which user mounted the file system of an open file, of the kinds that tell any owner they like."""
+    """The users who mounted the file systems of open files, for kinds whose owners cannot be trusted."""
 
     def __init__(self, root: str = "/") -> None:
         self._known: dict[int, int] = {}
         self._table = root.removesuffix("root") + "mountinfo" if _ANOTHER.fullmatch(root) else "/proc/self/mountinfo"
 
     def mounter(self, descriptor: int) -> int:
-        """Return the user of a FUSE mount; 0 for root's and any other kind. Raises HostError where the mount is not known."""
+        """Return the user of a FUSE mount; 0 for root's mounts and other kinds. Raises HostError if the mount is unknown."""
         number = _mount_id(descriptor)
         if number not in self._known:
             if not self._known:
@@ -373,7 +380,7 @@ def _mount_id(descriptor: int) -> int:
 
 
 def _mounters(table: str) -> Iterator[tuple[int, int]]:
-    """Yield each mount that we see by its number, with the user who answers for what it shows (proc_pid_mountinfo(5))."""
+    """Yield the number of each visible mount, with the user responsible for its contents (proc_pid_mountinfo(5))."""
     with open(table, "rb") as file:
         lines = file.read(16 << 20).splitlines()
     for line in lines:

@@ -1,7 +1,7 @@
 """Limits how long a thread waits for the processes with other users' rights, whatever those users do to them.
 
-Each of them can be stopped, or slowed down so that every answer comes just in time, by the user whose rights it has. A source of
-evidence that spends its time so would tell nothing of root's own facts, so only a part of that time is given away.
+A user can stop such a process, or slow it down so that every answer comes just before its timeout. A source of evidence that
+spent all its time waiting would report nothing about root's own facts, so only part of that time may be spent waiting.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _here = threading.local()
 
 
 def hint(seconds: float) -> None:
-    """Let this thread wait so long, all waits together. A thread that never calls this has no limit but that of each wait."""
+    """Limit the total waiting time of this thread. Without this call only each single wait is limited."""
     _here.left_s = seconds
 
 
 @contextmanager
 def waiting(most_s: float) -> Iterator[float]:
-    """Yield how long this wait may take, at most `most_s`, and count how long it took. Raises Expired where no time is left."""
+    """Yield the time limit of this wait, at most `most_s`, and record how long it took. Raises Expired if no time is left."""
     left_s: float = getattr(_here, "left_s", most_s)
     if left_s <= 0:
         raise Expired("the processes of other users took too long to answer")

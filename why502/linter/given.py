@@ -344,6 +344,8 @@ def _require_configuration(path: str, content: bytes) -> None:
     """Raise HostError where an included file is a template or a link, which nginx will not meet in this form."""
     if is_stored_link(content):
         raise HostError(LINK)
+    if path.lower().endswith((".txt", ".md")) and not _is_nginx(content):
+        raise HostError("it is not configuration")
     if is_template(path, content):
         raise HostError(TEMPLATE, "lint the rendered result")
 

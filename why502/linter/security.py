@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +19,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import Rule
 from why502.host.base import Host
 from why502.linter.given import Given
+from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.finding import Risk, Severity
@@ -28,7 +31,8 @@ _LIMIT_S = 60.0
 _MOST = 200  # main files and fragments that are given to it
 
 
-class _Issue(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class _Issue:
     plugin: str
     severity: str = ""
     summary: str = ""
@@ -40,7 +44,7 @@ class _Issue(msgspec.Struct, frozen=True):
     line: int = 1
 
 
-class Security(msgspec.Struct, frozen=True):
+class Security(Value, frozen=True, kw_only=True):
     """What gixy-ng found, the rules that its checks become, by id, and what it could not read."""
 
     risks: tuple[Risk, ...] = ()
@@ -93,7 +97,17 @@ def _issues(host: Host, file: str, version: str) -> list[_Issue]:
         raise Why502Error("gixy is not installed", "Install it: pip install gixy-ng") from error
     if not done.stdout.strip():
         raise HostError((done.stderr.strip().splitlines() or ["it said nothing"])[-1][:200])
-    return msgspec.json.decode(done.stdout, type=list[_Issue])
+    rows: list[dict[str, Any]] = msgspec.json.decode(done.stdout, type=list[dict[str, Any]])
+    return [_issue(row) for row in rows]
+
+
+def _issue(row: dict[str, Any]) -> _Issue:
+    texts = {
+        name: str(row.get(name) or "")
+        for name in ("plugin", "severity", "summary", "description", "reason", "reference", "file", "path")
+    }
+    line = row.get("line")
+    return _Issue(line=line if isinstance(line, int) else 1, **texts)
 
 
 def _rule(issue: _Issue) -> Rule:

@@ -81,6 +81,7 @@ class Step:
     added: Counts
     checkpoint: Checkpoint
     left_bytes: int = 0
+    is_behind: bool = False  # a turn was not enough to read it
     reason: str = ""  # why the log cannot be read just now
 
 
@@ -159,7 +160,7 @@ class Follower:
                 reason = str(error)
         self._leave(added)
         waiting = sum(max(file.size_bytes - file.place.offset, 0) for file in self._files)
-        return Step(added, self.checkpoint(), waiting, reason)
+        return Step(added, self.checkpoint(), waiting, left_bytes <= 0, reason)
 
     def checkpoint(self) -> Checkpoint:
         """Return where the next one is to go on."""

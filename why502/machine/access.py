@@ -22,7 +22,7 @@ class Identity:
 
 
 def identity(status: dict[str, str]) -> Identity | None:
-    """Return whom the fields of /proc/PID/status describe, by its file system ids; None where they are cut."""
+    """Return the identity from the fields of /proc/PID/status, with its file system ids; None if fields are missing."""
     try:
         uid, gid = int(status["Uid"].split()[3]), int(status["Gid"].split()[3])
         groups = tuple(int(number) for number in status.get("Groups", "").split())
@@ -32,7 +32,7 @@ def identity(status: dict[str, str]) -> Identity | None:
 
 
 def permits(stat: Stat, acl: tuple[str, ...], who: Identity, wanted: int) -> bool:
-    """Return whether `who` may do all that is `wanted` (READ | WRITE | SEARCH). `acl` is as Host.acl gives it."""
+    """Return whether `who` has all of the `wanted` rights (READ | WRITE | SEARCH). `acl` is in the form of Host.acl."""
     if who.overrides:
         return True
     if who.uid == stat.uid:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Answers(Generic[T]):
-    """A slot that one thread fills, and that another thread reads until its time is up."""
+    """A slot filled by one thread and read by another until the deadline."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[tuple[T] | None] = SimpleQueue()
@@ -24,9 +24,7 @@ class Answers(Generic[T]):
         self._queue.put(None)
 
     def last(self, deadline: float) -> tuple[T | None, bool]:
-        """Return the last answer that comes before the deadline (monotonic), None where there is none,
-        and whether it is whole.
-        """
+        """Return the last result before the deadline (monotonic; None if there is none), and whether it is complete."""
         found: T | None = None
         while True:
             try:

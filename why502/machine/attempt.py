@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def attempt(look: Callable[[], T]) -> T | None:
-    """Return what `look` returns; None where the machine refused it."""
+    """Return the result of `look`; None if the machine refused it."""
     try:
         return look()
     except HostError:
@@ -20,7 +20,7 @@ def attempt(look: Callable[[], T]) -> T | None:
 
 
 def each(items: Iterable[Item], look: Callable[[Item], Iterable[T]], miss: Callable[[Item, str, str], None]) -> Iterator[T]:
-    """Yield what a look at each item finds. One that cannot be looked at, or that we stumble over, costs itself alone.
+    """Yield the result of `look` for each item. An item that fails, even by a bug of ours, costs only its own result.
 
     `miss` receives the item, the reason and the hint.
     """

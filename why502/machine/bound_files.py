@@ -1,8 +1,9 @@
-"""The file that a unix socket is bound to: sock_diag(7)'s answer compared with what its path leads to now.
+"""The file that a unix socket is bound to: compares sock_diag(7)'s answer with the file its path leads to now.
 
-The kernel tells the device of the superblock and the inode that it holds itself (net/unix/diag.c, sk_diag_dump_vfs). stat(2) may
-tell other numbers of the same file: overlayfs, which most containers run on, those of the layer below it (the kernel's
-Documentation/filesystems/overlayfs.rst, "Inode properties"), btrfs a device of each subvolume. mountinfo has the superblock's.
+The kernel reports the superblock's device and the inode that it holds itself (net/unix/diag.c, sk_diag_dump_vfs). stat(2) may
+report other numbers for the same file. On overlayfs, used by most containers, they belong to the layer below (the kernel's
+Documentation/filesystems/overlayfs.rst, "Inode properties"); on btrfs each subvolume has its own device. mountinfo has the
+superblock's device.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ from why502.host.base import Host, Stat
 from why502.machine.attempt import attempt
 from why502.model.errors import HostError, Missing
 
-_LAYERED = frozenset({"overlay", "aufs"})  # whose inodes need not be those that stat(2) tells
-_LINKS = 16  # symbolic links on the way to one file
-_LOOKS = 256  # paths whose links are followed
-_INODE = 0xFFFFFFFF  # of which the kernel tells no more
+_LAYERED = frozenset({"overlay", "aufs"})  # their inodes may differ from those of stat(2)
+_LINKS = 16  # symbolic links followed on the way to one file
+_LOOKS = 256  # maximum number of paths whose links are followed
+_INODE = 0xFFFFFFFF  # the kernel reports only these bits
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _ANOTHER = re.compile(r"/proc/\d+/root/?")
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """The file system that is mounted at one place: the device of its superblock, and its kind."""
+    """A mounted file system: the device of its superblock, and its type."""
 
     device: int
     kind: str
 
 
 class View:
-    """The files below one root directory ("" for our own), as processes with that root see them."""
+    """The files below one root directory ("" for our own), seen by processes with that root."""
 
     def __init__(self, host: Host, root: str = "") -> None:
         self._host = host.inside(root) if root else host
@@ -45,7 +46,7 @@ class View:
         self._left = _LOOKS
 
     def leads_to(self, path: str, device: int, inode: int) -> bool | None:
-        """Return whether a path leads to the file that a socket is bound to; None where that cannot be told."""
+        """Return whether a path leads to the file that a socket is bound to; None if that is unknown."""
         try:
             file = self._file(path)
         except HostError:
@@ -66,7 +67,7 @@ class View:
         return True if is_inode else None if mount.kind in _LAYERED else False
 
     def _file(self, path: str) -> Stat | None:
-        """Return what lies at a path; None where nothing does. Raises HostError where that may not be seen."""
+        """Return the Stat of the file at a path; None if there is none. Raises HostError if access is denied."""
         if path not in self._files:
             try:
                 self._files[path] = self._host.stat(path)
@@ -75,7 +76,7 @@ class View:
         return self._files[path]
 
     def _mount(self, path: str) -> Mount | None:
-        """Return the innermost mount that a path lies in."""
+        """Return the innermost mount that contains a path."""
         while path:
             if path in self._mounts:
                 return self._mounts[path]
@@ -84,7 +85,7 @@ class View:
 
 
 def parse(mountinfo: bytes) -> Mapping[str, Mount]:
-    """Return the mounts of /proc/PID/mountinfo (proc_pid_mountinfo(5)) by their place; of several at one place the last,
+    """Return the mounts in /proc/PID/mountinfo (proc_pid_mountinfo(5)) by mount point; of several at one mount point the last,
     which covers the others.
     """
     found: dict[str, Mount] = {}
@@ -99,7 +100,7 @@ def parse(mountinfo: bytes) -> Mapping[str, Mount]:
 
 
 def _real(host: Host, path: str) -> str:
-    """Return a path without the symbolic links on its way; as it is from where no more of them are followed."""
+    """Return a path with its symbolic links resolved, up to the limit on links."""
     done, left, links = "", [part for part in path.split("/") if part], _LINKS
     while left:
         part = left.pop(0)

@@ -13,13 +13,13 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.model.base import Value
 
-UNLIMITED = 1 << 60  # version 1 says "no limit" as the largest multiple of a page
+UNLIMITED = 1 << 60  # in version 1 the largest multiple of a page means "no limit"
 _DEPTH = 16
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class Mount(Value, frozen=True, kw_only=True):
-    """A mounted hierarchy. `controllers` is () for version 2; `root` is the cgroup that is visible at `point`."""
+    """A mounted hierarchy. `controllers` is () for version 2; `root` is the cgroup visible at `point`."""
 
     point: str
     root: str
@@ -30,7 +30,7 @@ class Group(Value, frozen=True, kw_only=True):
     """The limits and limit events of one cgroup, its parents included. Sizes in bytes; None: unknown or unlimited."""
 
     memory_limit: int | None = None
-    memory_used: int | None = None  # of the group whose limit binds, without cached files that nobody uses
+    memory_used: int | None = None  # memory of the group with the tightest limit, without unused cached files
     limit_hits: int | None = None
     quota: float | None = None  # processors
     periods: int | None = None
@@ -51,7 +51,7 @@ def parse_mounts(mountinfo: bytes) -> tuple[Mount, ...]:
 
 
 def parse_paths(content: bytes) -> dict[str, str]:
-    """Return the cgroup by controller from /proc/PID/cgroup; that of version 2 under ""."""
+    """Return the cgroup path by controller from /proc/PID/cgroup; the path of version 2 has the key ""."""
     paths: dict[str, str] = {}
     for line in content.decode("utf-8", "replace").splitlines():
         _, _, rest = line.partition(":")
@@ -61,12 +61,12 @@ def parse_paths(content: bytes) -> dict[str, str]:
 
 
 def directories(controller: str, paths: dict[str, str], mounts: tuple[Mount, ...]) -> tuple[str, ...]:
-    """Return the directories of a process's cgroup and its parents for one controller, innermost first; () where none is seen.
+    """Return the directories of a process's cgroup and its parents for one controller, innermost first; () if none is visible.
 
-    Version 1 where the controller is mounted so, else version 2. A cgroup outside of what is mounted (`/..` in a cgroup
-    namespace, another root) is not seen.
+    Version 1 if the controller is mounted there, else version 2. A cgroup outside the mounted tree (`/..` in a cgroup
+    namespace, another root) is not visible.
     """
-    key = controller if controller in paths else ""  # version 2 has one path for all controllers
+    key = controller if controller in paths else ""  # version 2 has a single path for all controllers
     path = paths.get(key, "/..")
     for mount in mounts:
         if key not in (mount.controllers or ("",)):
@@ -80,11 +80,11 @@ def directories(controller: str, paths: dict[str, str], mounts: tuple[Mount, ...
 
 
 def read(host: Host, paths: dict[str, str], mounts: tuple[Mount, ...]) -> Group:
-    """Return what the files of a process's cgroup and its parents say; what cannot be read is None."""
+    """Return the limits and counters of a process's cgroup and its parents; None for each value that cannot be read."""
     memory = _memory(host, directories("memory", paths, mounts))
     cpu = _cpu(host, directories("cpu", paths, mounts))
     own = directories("", {"": paths[""]} if "" in paths else {}, mounts)[:1]
-    if not own or not _read(host, f"{own[0]}/cgroup.events"):  # only the root has none, and its pressure is the machine's
+    if not own or not _read(host, f"{own[0]}/cgroup.events"):  # only the root cgroup lacks it, and its pressure is the machine's
         return msgspec.structs.replace(cpu, **memory)
     texts = {what: _read(host, f"{own[0]}/{what}.pressure") for what in ("cpu", "memory", "io")}
     return msgspec.structs.replace(cpu, **memory, pressure={what: text for what, text in texts.items() if text})
@@ -113,7 +113,7 @@ def _used(host: Host, directory: str) -> int | None:
 
 
 def _cpu(host: Host, where: tuple[str, ...]) -> Group:
-    """Return quota, and periods and throttled periods of the group (itself or a parent) that was throttled most."""
+    """Return the quota, and the periods and throttled periods of the most throttled group (the cgroup or a parent)."""
     quotas, stats = [], []
     for directory in where:
         quotas.append(parse_quota(_read(host, f"{directory}/cpu.max") or _v1_quota(host, directory)))
@@ -137,7 +137,7 @@ def parse_quota(content: bytes) -> float | None:
 
 
 def parse_table(content: bytes) -> dict[str, int]:
-    """Return a file of lines `name number`."""
+    """Return the contents of a file with lines `name number`."""
     rows = (line.split() for line in content.decode("ascii", "replace").splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
 

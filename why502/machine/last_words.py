@@ -26,9 +26,9 @@ _FRAME = re.compile(r"^\s+(?:at |File \"|from |\^|~|\.\.\. )|^\s*[\^~]+\s*$|^\s*
 
 
 def last_words(lines: Iterable[str]) -> tuple[str, ...]:
-    """Return at most LINES lines, in order, secrets removed; the one that best tells the reason is the last.
+    """Return at most LINES lines, in order, secrets removed; the last one states the reason best.
 
-    A manager's own lines ("Failed with result 'exit-code'") only stand where the program itself said nothing.
+    A manager's own lines ("Failed with result 'exit-code'") are used only if the program itself gave no reason.
     """
     said: list[tuple[int, str]] = []
     plain: list[str] = []
@@ -42,7 +42,7 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
         elif record.symptom not in _HEALTHY:
             said.append((_rank(record.symptom, record.format, text), text))
     own = [(rank, text) for rank, text in said if rank > 0]
-    if not any(rank > 1 for rank, _ in own):  # the program's reason is in no words that we know
+    if not any(rank > 1 for rank, _ in own):  # the program's own lines match no known wording
         own += [(2, text) for text in plain if _LOOKS_BAD.search(text)][-3:] or [(1, text) for text in plain[-2:]]
     telling = [pair for pair in own if pair[0] > 1] or own or said
     if not telling:

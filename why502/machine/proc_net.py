@@ -1,7 +1,7 @@
-"""Strict parsers of /proc/net/tcp, tcp6 and unix (proc_pid_net(5)): each row is matched completely;
-only a row that does not match is lost.
+"""Strict parsers of /proc/net/tcp, tcp6 and unix (proc_pid_net(5)): each row must match completely, else only that row is lost.
 
-The names in /proc/net/unix are as their makers chose them, line feeds too: a row there may be forged. See `parse_unix`.
+Names in /proc/net/unix are written as their creators chose them, including line feeds: a row there may be forged. See
+`parse_unix`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _UNIX_ROW = re.compile(
 
 
 def parse_tcp(content: bytes) -> tuple[list[Listener], int]:
-    """Return the listening rows of /proc/net/tcp or tcp6, and how many rows do not fit.
+    """Return the listening rows of /proc/net/tcp or tcp6, and the number of malformed rows.
 
-    Their rx queue is the accept queue; its limit is not told.
+    Their rx queue is the accept queue; its limit is not shown.
     """
     found: list[Listener] = []
     misfits = 0
@@ -49,10 +49,11 @@ def parse_tcp(content: bytes) -> tuple[list[Listener], int]:
 
 
 def parse_unix(content: bytes) -> tuple[list[Listener], int]:
-    """Return the listening stream sockets with a path in /proc/net/unix, and how many rows do not fit. Queues are not told there.
+    """Return the listening stream sockets with a path in /proc/net/unix, and the number of malformed rows. Queues are not
+    shown.
 
-    An inode that stands in two rows is in neither of the listeners: one of the two was written by the name of a socket. A
-    forged row with an inode of its own can look like any other: whoever takes it must know that the file is its owner's.
+    An inode in two rows is dropped: one of them was forged by the name of a socket. A forged row with an unused inode looks
+    like any other, so the caller must check that the file belongs to the socket's owner.
     """
     rows: list[tuple[int, bytes]] = []
     misfits = 0
@@ -74,7 +75,7 @@ def parse_unix(content: bytes) -> tuple[list[Listener], int]:
 
 
 def hex_address(digits: str) -> str:
-    """Return an address of /proc/net: 32-bit words in the byte order of the machine, as hexadecimal digits."""
+    """Return an address of /proc/net: 32-bit words in the machine's byte order, in hexadecimal."""
     words = (bytes.fromhex(digits[i : i + 8]) for i in range(0, len(digits), 8))
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     address = ipaddress.ip_address(packed)

@@ -1,4 +1,4 @@
-"""Reads the process data from /proc (proc(5)) that several collectors need."""
+"""Reads process data from /proc (proc(5)) for several collectors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from why502.machine.attempt import attempt
 from why502.model.errors import HostError
 from why502.model.snapshot import Limits, Process
 
-CROWD = 64  # children of one process, beyond which one is taken to be like the others
-TITLE_BYTES = 4096  # of each of all the processes of a machine
+CROWD = 64  # number of children of one process that are read; the others are assumed to be alike
+TITLE_BYTES = 4096  # maximum per process
 TITLE_WORDS = 256
-ARGV_WORDS = 1024  # of one process: each user decides how many words of two letters a command line has, and each costs 60 bytes
+ARGV_WORDS = 1024  # maximum per process: a user may choose a command line of any number of short words, and each costs 60 bytes
 TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture in use (time(7))
 
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
@@ -40,7 +40,7 @@ class Stat:
 
 
 class _Kept:
-    """The cache that the tables of one host share during a collection. The stat and title of a process are read only once."""
+    """The cache shared by all tables of one host during a collection. A process's stat and title are read only once."""
 
     def __init__(self, host: Host) -> None:
         self.lock = Lock()
@@ -51,7 +51,7 @@ class _Kept:
         self.accounts: dict[str, dict[int, str]] = {}
 
 
-_kept: dict[int, _Kept] = {}  # by the identity of the host
+_kept: dict[int, _Kept] = {}  # by `id()` of the host
 
 
 @contextmanager
@@ -81,7 +81,7 @@ class ProcessTable:
         return sorted(int(name) for name in self._host.list("/proc") if name.isdecimal())
 
     def stats(self) -> dict[int, Stat]:
-        """Return what is quickly said of every process; those that end meanwhile are left out."""
+        """Return the Stat of every process; processes that end meanwhile are left out."""
         pids = self.pids()
         with self._kept.lock:
             old = self._kept.stats if self._is_shared else {}
@@ -94,9 +94,10 @@ class ProcessTable:
             return found.copy()
 
     def titles(self, is_likely: Callable[[str], bool] = bool) -> dict[int, tuple[str, ...]]:
-        """Return the command lines of the processes whose short name is likely, and of the others without crowds of children.
+        """Return the command lines of processes with a likely short name, and of the others without crowds of children.
 
-        Those that have none, end meanwhile, or may not be seen, are left out. Of a long one only the first words come back.
+        Processes that have no command line, end meanwhile, or are not readable are left out. Long command lines are cut after
+        the first words.
         """
         stats = self.stats()
         few = set(without_crowds(stats))
@@ -114,43 +115,43 @@ class ProcessTable:
             return {pid: title for pid in wanted if (title := self._kept.titles.get(pid))}
 
     def stat(self, pid: int) -> Stat:
-        """Return what is quickly said of one process."""
+        """Return the Stat of one process."""
         return parse_stat(self._text(pid, "stat"))
 
     def argv(self, pid: int) -> tuple[str, ...]:
-        """Return a process's command line: its title, in one string, where it gave itself one."""
+        """Return a process's command line; if the process set its own title, that title as one string."""
         return split_argv(self._host.read(f"/proc/{pid}/cmdline", limit_bytes=1 << 16))
 
     def started_at(self, stat: Stat) -> datetime | None:
-        """Return the moment of its start, in steps of 0.01 s rounded down; see `boot_time`."""
+        """Return its start time, in steps of 0.01 s rounded down; see `boot_time`."""
         return self._boot + timedelta(seconds=stat.started_s) if self._boot else None
 
     def network(self, pid: int) -> str:
-        """Return the inode of its network namespace, "" where it is ours or may not be seen."""
+        """Return the inode of its network namespace, "" if it is ours or not readable."""
         return self._other(pid, "net")
 
     def networks(self, pids: Sequence[int]) -> dict[int, str]:
-        """Return the inode of each process's network namespace, "" where it is ours or may not be seen."""
+        """Return the inode of each process's network namespace, "" if it is ours or not readable."""
         found = map(_namespace_of, self._host.link_all([f"/proc/{pid}/ns/net" for pid in pids]))
         return {pid: "" if inode == self._own["net"] else inode for pid, inode in zip(pids, found, strict=True)}
 
     def mounts(self, pid: int) -> str:
-        """Return the inode of its mount namespace, "" where it is ours or may not be seen."""
+        """Return the inode of its mount namespace, "" if it is ours or not readable."""
         return self._other(pid, "mnt")
 
     def is_of_our_users(self, pid: int) -> bool:
-        """Return whether its user namespace is seen and ours: then its uid 0 is ours too."""
+        """Return whether its user namespace is readable and ours: then its uid 0 is our root."""
         return self._namespace(str(pid), "user") == self._own["user"] != ""
 
     def root(self, pid: int) -> str:
-        """Return the directory that its paths count from: "" for ours, `/proc/PID/root` in another mount namespace."""
+        """Return its root directory: "" for ours, `/proc/PID/root` in another mount namespace."""
         if self.mounts(pid):
             return f"/proc/{pid}/root"
         root = attempt(lambda: self._host.link(f"/proc/{pid}/root")) or "/"
         return "" if root == "/" else root
 
     def process(self, pid: int, *, children: int | None = None) -> Process:
-        """Return all that is known of one process; what may not be seen is left out."""
+        """Return the data of one process, without what is not readable."""
         stat = self.stat(pid)
         status = parse_status(self._text(pid, "status"))
         uid = _number(status, "Uid")
@@ -181,7 +182,7 @@ class ProcessTable:
         )
 
     def user_name(self, uid: int, root: str = "") -> str:
-        """Return the name that the accounts of that root give a number, else the number."""
+        """Return the name of a uid in the accounts of that root, else the number."""
         if root not in self._accounts:
             where = self._host.inside(root) if root else self._host
             found = attempt(lambda: where.read("/etc/passwd"))
@@ -225,7 +226,7 @@ def _stat(content: bytes) -> Stat | None:
 
 
 def without_crowds(stats: Mapping[int, Stat], most: int = CROWD) -> list[int]:
-    """Return the processes in order, of the children of one parent (but the first process) only the first ones."""
+    """Return the processes in order, but only the first `most` children of each parent (except pid 1)."""
     counts: Counter[int] = Counter()
     found = []
     for pid in sorted(stats):
@@ -237,13 +238,13 @@ def without_crowds(stats: Mapping[int, Stat], most: int = CROWD) -> list[int]:
 
 
 def boot_time(host: Host) -> datetime | None:
-    """Return the moment of boot, good to 0.01 s where the host's clock and ours agree, else up to 1 s late."""
+    """Return the boot time, accurate to 0.01 s if the host's clock and ours agree, else up to 1 s late."""
     text = attempt(lambda: host.read("/proc/stat").decode("ascii", "replace")) or ""
     match = re.search(r"^btime (\d+)$", text, re.MULTILINE)
     if not match:
         return None
     whole = datetime.fromtimestamp(int(match[1]), UTC)
-    try:  # the latest of some is the one with the least time between the two clocks
+    try:  # the latest of several has the least delay between the two clocks
         fine = max(_now_less_uptime(host) for _ in range(3))
     except (HostError, ValueError, IndexError):
         return whole
@@ -256,7 +257,7 @@ def _now_less_uptime(host: Host) -> datetime:
 
 
 def parse_stat(text: str) -> Stat:
-    """Return the fields of /proc/PID/stat. The name may hold spaces and brackets. Raises HostError where it is cut."""
+    """Return the fields of /proc/PID/stat. The name may contain spaces and brackets. Raises HostError if the text is cut."""
     name = text[text.find("(") + 1 : text.rfind(")")]
     fields = text[text.rfind(")") + 1 :].split()
     try:
@@ -271,13 +272,13 @@ def parse_status(text: str) -> dict[str, str]:
 
 
 def split_argv(content: bytes, most: int = ARGV_WORDS) -> tuple[str, ...]:
-    """Return the first words of /proc/PID/cmdline. The padding after a title that the process gave itself is dropped."""
+    """Return the first words of /proc/PID/cmdline. Padding after a title that the process set is dropped."""
     text = content.decode("utf-8", "replace").rstrip("\0 ")
     return tuple(text.split("\0", most)[:most]) if text else ()
 
 
 def parse_file_limit(text: str) -> int | None:
-    """Return the soft limit of open files in /proc/PID/limits; None where it is not there or unlimited."""
+    """Return the soft limit of open files in /proc/PID/limits; None if it is missing or unlimited."""
     match = re.search(r"^Max open files\s+(\d+)", text, re.MULTILINE)
     return int(match[1]) if match else None
 
@@ -299,14 +300,14 @@ def parse_groups(content: bytes) -> Iterator[tuple[str, int, tuple[str, ...]]]:
 
 
 def unit_of(host: Host, pid: int) -> str:
-    """Return the systemd unit that a process runs in; "" where there is none, or it cannot be seen."""
+    """Return the systemd unit of a process; "" if it has none, or it is not readable."""
     return parse_cgroup((attempt(partial(host.read, f"/proc/{pid}/cgroup")) or b"").decode("utf-8", "replace"))[1]
 
 
 def parse_cgroup(text: str) -> tuple[str, str, str]:
-    """Return the path, the systemd unit and the container of /proc/PID/cgroup (cgroups(7)), each "" where there is none.
+    """Return the path, the systemd unit and the container from /proc/PID/cgroup (cgroups(7)), each "" if there is none.
 
-    Where version 1 has several paths, that of the memory controller counts: it is the one that the kernel names when it kills.
+    If version 1 has several paths, that of the memory controller counts: the kernel's out-of-memory messages name it.
     """
     paths: dict[str, str] = {}
     for line in text.splitlines():
@@ -323,7 +324,7 @@ def parse_cgroup(text: str) -> tuple[str, str, str]:
 
 
 def private_tmp(mountinfo: str, ours: str) -> str:
-    """Return where the /tmp of one mount namespace lies in another, "" where it cannot be said or is the same.
+    """Return the path of one mount namespace's /tmp in another, "" if it is unknown or the same.
 
     Both are texts of /proc/PID/mountinfo: number, parent, device, directory within the file system, mount point.
     """
@@ -348,9 +349,9 @@ def _plain(path: str) -> str:
 
 
 def _unit(path: str) -> str:
-    """Return the innermost service of a cgroup path, else its scope, unless that is a container's.
+    """Return the innermost service of a cgroup path, else its scope unless it belongs to a container.
 
-    "" below a user's own manager (`user@1000.service`): what a user calls a unit there is none of the system's.
+    "" below a user's own manager (`user@1000.service`): a user's units are not system units.
     """
     parts = path.split("/")
     if any(part.startswith("user@") and part.endswith(".service") for part in parts[:-1]):

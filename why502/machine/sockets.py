@@ -1,7 +1,7 @@
 """The kernel's socket tables: /proc/net/tcp, tcp6 (proc_pid_net(5), net/ipv4/tcp_ipv4.c), and unix sockets by sock_diag(7).
 
-Both show without any right which connections the backend has not accepted yet: a TCP socket without inode, and the queue of a
-unix socket. /proc/net/unix is not read: it shows names as they are, line feeds too, so anybody can write rows into it.
+Both show without special rights which connections the backend has not accepted yet: a TCP socket without an inode, and the
+queue of a unix socket. /proc/net/unix is not read: it prints names unescaped, line feeds too, so anybody can forge rows in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from why502.machine.proc_net import hex_address
 from why502.model.errors import HostError, Missing
 from why502.model.target import Target
 
-LIMIT_BYTES = 16 << 20  # about 110 000 sockets, 70 MB of memory while they are counted
+LIMIT_BYTES = 16 << 20  # about 110 000 sockets, 70 MB of memory during counting
 LISTEN = "LISTEN"
 QUEUED = "QUEUED"
 ESTABLISHED = "ESTABLISHED"
@@ -45,7 +45,7 @@ class Socket:
     remote: bytes
     state: str
     inode: int
-    retries: int = 0  # how often in a row it sent in vain: nobody acknowledges it
+    retries: int = 0  # consecutive retransmissions without an acknowledgement
 
 
 def read_tcp(host: Host, directory: str = "/proc/net") -> tuple[list[Socket], bool]:
@@ -59,7 +59,7 @@ def read_tcp(host: Host, directory: str = "/proc/net") -> tuple[list[Socket], bo
 
 
 def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
-    """Return the unix stream sockets that have a name: those that listen, are connected, or wait to be accepted.
+    """Return the unix stream sockets with a name: listening, connected, or waiting to be accepted.
 
     Raises HostError.
     """
@@ -67,7 +67,7 @@ def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
 
 
 def read_unix_peers(host: Host) -> dict[int, str]:
-    """Return the name at the other end of each connected unix socket, by the inode of this end. Raises HostError."""
+    """Return the name of the peer of each connected unix socket, by the inode of the local end. Raises HostError."""
     found = _unix(host, "/proc/net")
     return {one.peer_inode: one.target.path for one in found if one.peer_inode and one.target.path.startswith(("/", "@"))}
 
@@ -81,7 +81,7 @@ def _unix(host: Host, directory: str) -> tuple[KernelSocket, ...]:
 
 
 def _rows(one: KernelSocket) -> Iterator[Socket]:
-    """Yield a socket with a name as a row; of a listening one also a row for each connection that waits to be accepted."""
+    """Yield a named socket as a row; for a listening one also a row for each connection waiting to be accepted."""
     if not one.target.path:
         return
     name = one.target.path.encode("utf-8", "surrogateescape")
@@ -91,7 +91,7 @@ def _rows(one: KernelSocket) -> Iterator[Socket]:
 
 
 def parse_tcp(content: bytes) -> Iterator[Socket]:
-    """Yield the rows of /proc/net/tcp or tcp6; what is no row, such as a cut last one, is passed over."""
+    """Yield the rows of /proc/net/tcp or tcp6; malformed rows, such as a truncated last one, are skipped."""
     for line in content.splitlines()[1:]:
         words = line.split(None, 10)
         if len(words) > 9 and (state := _TCP_STATES.get(words[3])) and words[9].isdigit():
@@ -99,10 +99,10 @@ def parse_tcp(content: bytes) -> Iterator[Socket]:
 
 
 def _retries(words: list[bytes]) -> int:
-    """Return how often a connection sent in vain what waits longest (net/ipv4/tcp_ipv4.c, get_tcp4_sock).
+    """Return how often a connection has resent its oldest unacknowledged data (net/ipv4/tcp_ipv4.c, get_tcp4_sock).
 
-    Timer 1 sends again, 4 probes whether anything can be sent: also where a rule of this machine drops it. Each has its own
-    count.
+    Timer 1 retransmits. Timer 4 probes whether anything can be sent, also if a firewall rule of this machine drops it. Each
+    has its own count.
     """
     count = words[6] if words[5].startswith(b"01") else words[8] if words[5].startswith(b"04") else b"0"
     try:
@@ -112,7 +112,7 @@ def _retries(words: list[bytes]) -> int:
 
 
 def place(text: bytes) -> Target | None:
-    """Return the address that the kernel's hexadecimal form means; None where it is none."""
+    """Return the address in the kernel's hexadecimal form; None if it is malformed."""
     address, _, port = text.decode("ascii", "replace").partition(":")
     try:
         return Target(host=hex_address(address), port=int(port, 16))
@@ -121,7 +121,7 @@ def place(text: bytes) -> Target | None:
 
 
 def names(target: Target) -> tuple[bytes, ...]:
-    """Return the forms in which the tables show a target: of IPv4 also the one that an IPv6 socket has; () for a host name."""
+    """Return the forms of a target in the tables (for IPv4 also that of an IPv6 socket); () for a host name."""
     if target.is_unix:
         return (target.path.encode("utf-8", "surrogateescape"),)
     try:
@@ -136,7 +136,7 @@ def names(target: Target) -> tuple[bytes, ...]:
 class Use:
     """Connections to a listening socket: held by its processes, waiting to be accepted, and of both those closed by the peer.
 
-    The kernel does not tell of a unix socket whether the peer closed it: None.
+    For a unix socket the kernel does not report whether the peer closed it: None.
     """
 
     held: int = 0
@@ -145,13 +145,13 @@ class Use:
 
 
 def ends_at(target: Target) -> Callable[[Socket], bool]:
-    """Return what tells whether a socket's local end is the target; of a wildcard address every one with its port."""
+    """Return a test whether a socket's local end is the target; for a wildcard address any address with its port matches."""
     forms, port = names(target), b":%04X" % target.port
     return lambda row: row.local in forms or (target.is_wildcard and row.local.endswith(port))
 
 
 class Ends:
-    """The rows of a table by their local address, so that a look-up does not scan the table."""
+    """The rows of a table by their local address, so that a lookup does not scan the table."""
 
     def __init__(self, rows: list[Socket]) -> None:
         self._by_end: dict[bytes, list[Socket]] = {}
@@ -168,7 +168,7 @@ class Ends:
 
 
 def use(target: Target, tcp: list[Socket], unix: list[Socket]) -> Use:
-    """Return how a listening socket is used. Of a wildcard address, connections to every address with its port count."""
+    """Return the connections of a listening socket. For a wildcard address, connections to every address with its port count."""
     is_of = ends_at(target)
     rows = (
         row
@@ -186,7 +186,7 @@ def use(target: Target, tcp: list[Socket], unix: list[Socket]) -> Use:
 
 
 def inodes(host: Host, pid: int, limit: int = 512) -> set[int]:
-    """Return the inodes of the sockets that a process has open, looking at so many descriptors at most. Raises HostError."""
+    """Return the inodes of the sockets a process has open, from at most `limit` descriptors. Raises HostError."""
     found = set()
     for name in host.list(f"/proc/{pid}/fd")[:limit]:
         try:

@@ -1,7 +1,7 @@
-"""Who supplied a fact: what a user's process or file names is read with that user's rights (`Host.acting_as`).
+"""Who supplied a fact: paths named by a user's process or file are read with that user's rights (`Host.acting_as`).
 
-A process supplies its title and command line. A configuration file supplies what it includes, where logs lie and what a route
-leads to; where others than root can change it, it is theirs, whoever reads it.
+A process supplies its title and command line. A configuration file supplies its includes, the paths of logs and the targets of
+routes. If a user other than root can change the file, these facts are that user's, whoever reads the file.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ALLOWED_BYTES = 2 << 20
 
 
 def of_process(host: Host, pid: int) -> int:
-    """Return the user who supplies what a process says of itself: root only where all of its users are root. Raises HostError.
+    """Return the user who supplies a process's title and arguments: root only if all its uids are root. Raises HostError.
 
-    The caller of a set-user-id program chooses its arguments, so the real user counts too (credentials(7)). Some, such as
-    sudo(8), become root in every respect before they do anything: nobody knows who called those, so they count as NOBODY's.
+    The caller of a set-user-id program chooses its arguments, so the real uid counts too (credentials(7)). Some programs, such
+    as sudo(8), become root entirely before they do anything else. Their caller is unknown, so they count as NOBODY's.
     """
     status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
     words = status.get("Uid", "").split()
@@ -38,9 +38,9 @@ def of_process(host: Host, pid: int) -> int:
 
 
 def of_jailed(host: Host, pid: int) -> int:
-    """Return `of_process` of a program of root's that lends itself the effective rights of another user. Raises HostError.
+    """Return `of_process` of a root program that takes on another user's effective uid. Raises HostError.
 
-    Its real and its saved user are root's then: whoever it acts as can neither have started it nor change it.
+    Its real and saved uid stay root's, so that user can neither have started nor change it.
     """
     status = parse_status(host.read(f"/proc/{pid}/status").decode("utf-8", "replace"))
     words = status.get("Uid", "").split()
@@ -51,13 +51,15 @@ def of_jailed(host: Host, pid: int) -> int:
 
 
 def supplier_of(host: Host, path: str) -> int:
-    """Return the user who decides what a file says: NOBODY where that cannot be seen."""
+    """Return the user who controls a file's content; NOBODY if that is not readable."""
     found = attempt(partial(host.supplier, path))
     return NOBODY if found is None else found
 
 
 class Allowance:
-    """A limit on what is read from the configurations of one user other than root, so that no user uses up the time of others."""
+    """A limit on how much is read from the configurations of one user other than root, so that no user uses up the time of
+    others.
+    """
 
     def __init__(self) -> None:
         self.files = ALLOWED_FILES
@@ -74,9 +76,10 @@ class Allowance:
 
 
 class Rights:
-    """What a gateway's files may lead to: its own user's, or where that is root, that of whoever can change the file.
+    """The rights for following a gateway's files: those of the gateway's user; for root's gateway, those of whoever can change
+    the file.
 
-    `allowance` bounds what is read for a user other than root.
+    `allowance` limits how much is read for a user other than root.
     """
 
     def __init__(self, host: Host, owner_uid: int, root: str = "", allowance: Allowance | None = None) -> None:
@@ -88,11 +91,11 @@ class Rights:
         self.own = self._acting_as(owner_uid)
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file that the gateway's own user names. Raises HostError."""
+        """Return the content of a file named by the gateway's own user. Raises HostError."""
         return self._read(self.own, self.owner_uid, path)
 
     def reading(self, file: str) -> tuple[Callable[[str], bytes], Callable[[str], list[str]]]:
-        """Return what reads and what lists the files that one includes."""
+        """Return the functions that read and list the includes of a file."""
         host, uid = self.of(file), self.supplier(file)
         return partial(self._read, host, uid), host.list
 
@@ -104,7 +107,7 @@ class Rights:
         return content
 
     def supplier(self, file: str) -> int:
-        """Return the user who supplies what a file says; the gateway's own user for what is no file (option -g)."""
+        """Return the user who controls a file's content; the gateway's own user if it is not a file (option -g)."""
         if self.owner_uid != ROOT or not file.startswith("/"):
             return self.owner_uid
         if file not in self._files:
@@ -112,7 +115,7 @@ class Rights:
         return self._files[file]
 
     def of(self, file: str) -> Host:
-        """Return the machine as whoever supplies a file may see it, below the gateway's root."""
+        """Return the machine with the rights of the file's supplier, below the gateway's root."""
         uid = self.supplier(file)
         return self.own if uid == self.owner_uid else self._acting_as(uid)
 

@@ -1,4 +1,4 @@
-"""Reads the end of a log file in any place and any format."""
+"""Reads the end of a log file in any location and any format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from why502.model.file_kind import FileKind
 from why502.model.times import of_epoch
 
 BYTES = 1 << 20
-UNTIMED_LINES = 60  # of a log without times, that may be from now
+UNTIMED_LINES = 60  # of a log without timestamps: this many lines may be recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Tail:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of its lines."""
+        """All its lines."""
         return tuple(self.data.decode("utf-8", "replace").splitlines())
 
     def marked(self, marks: Iterable[bytes]) -> list[int]:
-        """Return where the lines begin that hold one of the marks, in order: fast, since most lines of a log hold none."""
+        """Return the offsets of lines that contain one of the marks, in order. Fast, since most lines of a log contain none."""
         starts: set[int] = set()
         for mark in marks:
             at = self.data.find(mark)
@@ -39,23 +39,23 @@ class Tail:
         return sorted(starts)
 
     def line(self, start: int) -> str:
-        """Return the line that begins there."""
+        """Return the line that begins at an offset."""
         end = self.data.find(b"\n", start)
         return self.data[start : end if end >= 0 else None].decode("utf-8", "replace")
 
     def before(self, start: int) -> Iterator[str]:
-        """Yield the lines before that one, the nearest first, as far as 16 KiB."""
+        """Yield the lines before an offset, the nearest first, up to 16 KiB back."""
         near = self.data[max(0, start - (16 << 10)) : start].decode("utf-8", "replace")
         yield from reversed(near.splitlines())
 
     def after(self, start: int, lines: int = 3) -> tuple[str, ...]:
-        """Return some lines behind that one."""
+        """Return the next `lines` lines after an offset."""
         end = self.data.find(b"\n", start)
         near = self.data[end + 1 : end + 1 + (4 << 10)] if end >= 0 else b""
         return tuple(near.decode("utf-8", "replace").splitlines()[:lines])
 
     def newest(self, since: datetime) -> tuple[str, ...]:
-        """Return the last lines, where the file was written to since 2 minutes before that time."""
+        """Return the last lines, if the file was modified at most 2 minutes before `since`, or later."""
         fresh = self.written_at is not None and self.written_at >= since - timedelta(minutes=2)
         return self.lines[-UNTIMED_LINES:] if fresh else ()
 
@@ -64,7 +64,7 @@ NOTHING = Tail(b"", None)
 
 
 def tail(host: Host, path: str, size_bytes: int = BYTES) -> Tail:
-    """Return the whole lines in the last `size_bytes` of a regular file. Raises HostError."""
+    """Return the complete lines in the last `size_bytes` of a regular file. Raises HostError."""
     stat = host.stat(path)
     if stat.kind is not FileKind.FILE:
         raise HostError(f"{path}: not a regular file")

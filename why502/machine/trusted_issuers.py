@@ -1,8 +1,8 @@
-"""Where a machine keeps the certificate authorities that it trusts (update-ca-certificates(8), update-ca-trust(8))."""
+"""Locations of a machine's trusted certificate authorities (update-ca-certificates(8), update-ca-trust(8))."""
 
 from __future__ import annotations
 
-# Issuers that somebody put on this machine, each in a file; then those that the distribution trusts, in one.
+# First issuers added on this machine, one file each; then those trusted by the distribution, in one file.
 DIRECTORIES = (
     "/usr/local/share/ca-certificates",
     "/etc/pki/ca-trust/source/anchors",

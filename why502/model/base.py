@@ -22,7 +22,7 @@ def encode(value: object) -> bytes:
 
 
 def decode(data: bytes, kind: type[T], name: str = "input") -> T:
-    """Return the value of the given kind that `data` (JSON) holds. Raises Why502Error with the place of what does not fit."""
+    """Return the value of the given kind encoded in `data` (JSON). Raises Why502Error with the place of the first mismatch."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

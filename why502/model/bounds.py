@@ -1,8 +1,7 @@
-"""Size limits of a snapshot from a file: its text is checked before decoding,
-and its rows are cut to what a diagnosis can handle.
+"""Size limits of a snapshot from a file: its text is checked before decoding, its rows are cut afterwards.
 
-A few kilobytes of gzip can hold gigabytes, and a character of JSON can cost hundreds of bytes as a value. So the text is counted
-first, by passes over it that take time in proportion to its length and make no values.
+A few kilobytes of gzip can hold gigabytes, and one character of JSON can become a value of hundreds of bytes. So the text is
+measured first, in linear time and without creating values.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from why502.model.snapshot import Gap, Snapshot
 TEXT_BYTES = 64 << 20
 MEMORY_BYTES = (
     230 << 20
-)  # that the text and its values may take, at the most that each of them can cost (measured on 64-bit CPython)
-STRINGS = 2_000_000  # more are not even counted exactly
+)  # upper bound for the text plus its decoded values, at the highest cost per value (measured on 64-bit CPython)
+STRINGS = 2_000_000  # above this, counting stops
 DEPTH = 64
 _STRING_COST, _OBJECT_COST, _ITEM_COST = 130, 350, 24
-_CHARACTER_COST, _WIDE_COST = 2, 6  # beyond ASCII each character of a string takes up to four bytes (PEP 393)
+_CHARACTER_COST, _WIDE_COST = 2, 6  # outside ASCII each character of a string takes up to four bytes (PEP 393)
 
-# Rows of a section that a diagnosis looks at. What a collector writes is less, but for machines with thousands of services.
+# Maximum number of rows in a section. Collectors write fewer, except on machines with thousands of services.
 ROWS = {
     "proxies": 64,
     "listeners": 4096,
@@ -44,7 +43,7 @@ ROWS = {
     "asked": 512,
 }
 _LOG_ROWS = {"files": 1024, "tallies": 2048, "targets": 2048}
-# Of all proxies together: rows of one kind.
+# Limits for all proxies together, per kind of row.
 _PROXY_ROWS = {
     "routes": 8192,
     "upstreams": 4096,
@@ -64,7 +63,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 
 
 def unpacked(data: bytes, name: str) -> bytes:
-    """Return what a gzip file holds. Raises Why502Error where it is damaged or too large."""
+    """Return the decompressed content of a gzip file. Raises Why502Error if it is damaged or too large."""
     hint = "Collect it again with `why502 collect -o FILE`."
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
@@ -79,7 +78,9 @@ def unpacked(data: bytes, name: str) -> bytes:
 
 
 def check(text: bytes, name: str, *, copies: int = 1) -> None:
-    """Raise Why502Error where a JSON text would take too much memory or time to decode, its values held so many times at once."""
+    """Raise Why502Error if a JSON text needs too much memory or time to decode. `copies`: how many decoded copies exist at
+    once.
+    """
     hint = "No real machine is that large. The file was not written by `why502 collect`."
     quotes = text.count(b'"') - text.count(b'\\"')
     if quotes > 2 * STRINGS:
@@ -98,7 +99,7 @@ def check(text: bytes, name: str, *, copies: int = 1) -> None:
 
 
 def cut(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot with so many rows in each section as a diagnosis can bear, and a gap for each that was cut."""
+    """Return the snapshot with each section cut to its row limit, and a gap for each section that was cut."""
     gaps: list[Gap] = []
     changes: dict[str, Any] = {name: _first(getattr(snapshot, name), most, name, gaps) for name, most in ROWS.items()}
     if changes["proxies"]:
@@ -121,7 +122,7 @@ def _gap(name: str, most: int, total: int) -> Gap:
 
 
 def _proxies(proxies: tuple[Any, ...], gaps: list[Gap]) -> tuple[Any, ...]:
-    """Return the proxies with limits for all of them together."""
+    """Return the proxies, cut to the limits for all of them together."""
     left = dict(_PROXY_ROWS)
     peers, characters = PEERS, CONFIG_CHARACTERS
     found = []

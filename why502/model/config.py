@@ -1,4 +1,4 @@
-"""The meaning of a proxy's configuration, in terms common to all proxies."""
+"""The configuration of a proxy, in terms common to all proxies."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import StrEnum
 from why502.model.base import Value
 from why502.model.target import Target
 
-SENDS_PROXY = "send-proxy"  # the setting of a route whose servers get the PROXY protocol's header: v1, v2, "" where they differ
-SOURCE = "source"  # the setting of a route whose proxy connects from this address: "192.0.2.1", with or without a port
-PROTOCOL = "proto"  # the setting of a route whose servers are said to speak this protocol without any negotiation: h2
-LIMITED = 503  # what limit_req and limit_conn refuse with where nobody set another status
+SENDS_PROXY = "send-proxy"  # route setting: version of the PROXY protocol header sent to the servers: v1, v2, "" if they differ
+SOURCE = "source"  # route setting: the proxy connects from this address: "192.0.2.1", with or without a port
+PROTOCOL = "proto"  # route setting: protocol used without negotiation: h2
+LIMITED = 503  # default status of rejections by limit_req and limit_conn
 
 
 class LogKind(StrEnum):
-    """What a log is for."""
+    """The purpose of a log."""
 
     ACCESS = "access"
     ERROR = "error"
 
 
 class LogPlace(StrEnum):
-    """Where a log goes."""
+    """The destination of a log."""
 
     FILE = "file"
     SYSLOG = "syslog"
@@ -41,7 +41,7 @@ class Escape(StrEnum):
 
 
 class Position(Value, frozen=True, kw_only=True):
-    """Where something stands. `line` and `column` count from 1; `start` and `end` are byte offsets in the file."""
+    """A place in a file. `line` and `column` count from 1; `start` and `end` are byte offsets."""
 
     file: str
     line: int
@@ -61,14 +61,14 @@ class Setting(Value, frozen=True, kw_only=True):
 
 
 class Peer(Value, frozen=True, kw_only=True):
-    """A member of a group as configured, or the only one of a route that names its address itself.
+    """A member of a group as configured, or the only peer of a route that names its address directly.
 
-    `name` is as written (`127.0.0.1:3001`, `app:80`, `unix:/run/app.sock`). `target` holds the host name while it is not
-    resolved; it is None where a variable stands in it.
+    `name` is as written (`127.0.0.1:3001`, `app:80`, `unix:/run/app.sock`). `target` holds the host name until it is
+    resolved; it is None if the name contains a variable.
     """
 
     name: str
-    label: str = ""  # what the proxy calls it, where that is not its address (HAProxy)
+    label: str = ""  # the proxy's own name for it, if that is not its address (HAProxy)
     target: Target | None = None
     at: Position | None = None
     is_backup: bool = False
@@ -93,24 +93,26 @@ class Upstream(Value, frozen=True, kw_only=True):
 
 
 class Route(Value, frozen=True, kw_only=True):
-    """A rule that leads to a backend, with what is in force there. Times are seconds, sizes bytes; defaults are filled in."""
+    """A rule that leads to a backend, with the settings in force there. Times are seconds, sizes bytes; defaults are
+    filled in.
+    """
 
     proxy: str = "nginx"
     server: str = ""
     server_names: tuple[str, ...] = ()
     listens: tuple[str, ...] = ()  # as written: "80", "127.0.0.1:8080 ssl"
     listens_tls: bool = False
-    location: str = ""  # "/api/", "= /x", "^~ /x", "~ \.php$", "@name"; "" where the server block itself passes
+    location: str = ""  # "/api/", "= /x", "^~ /x", "~ \.php$", "@name"; "" if the server block itself passes
     location_at: Position | None = None
-    location_path: tuple[str, ...] = ()  # the locations around it, outermost first; its own is the last
+    location_path: tuple[str, ...] = ()  # the enclosing locations, outermost first; its own is the last
     server_at: Position | None = None
-    at: Position | None = None  # of the directive that passes
+    at: Position | None = None  # position of the directive that passes
     directive: str = "proxy_pass"
     passes: str = ""  # its argument as written
     protocol: str = "http"  # http https fastcgi uwsgi scgi grpc grpcs memcached tunnel tcp
-    uri: str | None = None  # the URI part of the argument; None where the request's own is passed on
-    proxy_host: str = ""  # nginx's $proxy_host: host and port of the argument, without the port where it is the default one
-    upstream: str | None = None  # name of the group, where there is one
+    uri: str | None = None  # the URI part of the argument; None if the request's own URI is passed on
+    proxy_host: str = ""  # nginx's $proxy_host: host and port of the argument, without the port if it is the default one
+    upstream: str | None = None  # name of the group, if there is one
     peers: tuple[Peer, ...] = ()
     has_variables: bool = False
     http_version: str = "1.0"
@@ -136,33 +138,31 @@ class Route(Value, frozen=True, kw_only=True):
 
     @property
     def read_limit_s(self) -> float:
-        """How long the proxy waits for an answer; infinite where nothing limits it (no `timeout server`,
-        no `response_header_timeout`).
-        """
+        """Read timeout in seconds; infinite without a limit (no `timeout server`, no `response_header_timeout`)."""
         return self.read_timeout_s if self.read_timeout_s > 0 or self.proxy == "nginx" else math.inf
 
     @property
     def connect_limit_s(self) -> float:
-        """How long the proxy waits for a connection; infinite where nothing limits it (no `timeout connect`)."""
+        """Connect timeout in seconds; infinite without a limit (no `timeout connect`)."""
         return self.connect_timeout_s if self.connect_timeout_s > 0 or self.proxy == "nginx" else math.inf
 
     def setting(self, name: str) -> Setting | None:
-        """Return the last occurrence of a directive in force here; None where it is not set."""
+        """Return the last occurrence of a directive in force here; None if it is not set."""
         found = self.settings.get(name)
         return found[-1] if found else None
 
     def limit_status(self, name: str) -> int:
-        """Return the status that `limit_req` or `limit_conn` refuses with here."""
+        """Return the status of a rejection by `limit_req` or `limit_conn` here."""
         setting = self.setting(f"{name}_status")
         word = setting.args[0] if setting and setting.args else ""
         return int(word) if len(word) == 3 and word.isascii() and word.isdigit() else LIMITED
 
 
 class Location(Value, frozen=True, kw_only=True):
-    """A location of a server, whether it leads to a backend or not.
+    """A location of a server, whether or not it leads to a backend.
 
-    `path`: itself and the locations around it, outermost first, as written. `goes_on_to`: URIs or named locations that it
-    hands a request on to (`try_files`, `index`, `rewrite … last`, `error_page`), as written.
+    `path`: its own and the enclosing locations, outermost first, as written. `goes_on_to`: URIs or named locations that it
+    redirects to internally (`try_files`, `index`, `rewrite … last`, `error_page`), as written.
     """
 
     path: tuple[str, ...]
@@ -171,7 +171,7 @@ class Location(Value, frozen=True, kw_only=True):
 
 
 class Server(Value, frozen=True, kw_only=True):
-    """A virtual server: what it answers to, and all its locations in the order of the configuration."""
+    """A virtual server: its names, and all its locations in configuration order."""
 
     names: tuple[str, ...] = ()
     listens: tuple[str, ...] = ()
@@ -181,7 +181,7 @@ class Server(Value, frozen=True, kw_only=True):
 
 
 class Answer(Value, frozen=True, kw_only=True):
-    """A rule by which the proxy answers itself (`return 503`, `deny all`), without any backend."""
+    """A rule by which the proxy answers on its own (`return 503`, `deny all`), without a backend."""
 
     server: str = ""
     location: str = ""
@@ -189,16 +189,16 @@ class Answer(Value, frozen=True, kw_only=True):
     at: Position | None = None
     if_conditions: tuple[str, ...] = ()
     is_limit: bool = False  # its condition is a rate of requests or connections
-    is_of_clients: bool = False  # its condition picks clients out, by address, header, cookie or certificate
+    is_of_clients: bool = False  # its condition selects clients by address, header, cookie or certificate
 
 
 class LogTarget(Value, frozen=True, kw_only=True):
-    """A log that the configuration names. `path` is absolute, or "" where it is not a file (`goes_to` says what it is)."""
+    """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`)."""
 
     kind: LogKind
     path: str = ""
     goes_to: LogPlace = LogPlace.FILE
-    level: str = ""  # of an error log
+    level: str = ""  # level of an error log
     format_name: str = ""
     format: str = ""  # the log_format text of an access log
     escape: Escape = Escape.DEFAULT

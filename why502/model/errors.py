@@ -2,7 +2,7 @@
 
 
 class Why502Error(Exception):
-    """Bad input of any kind. Shown as two lines (what, and what to do), exit status 2."""
+    """Bad input of any kind. Shown as two lines (the error, and what to do); exit status 2."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -11,9 +11,9 @@ class Why502Error(Exception):
 
 
 class HostError(Exception):
-    """A machine could not be looked at in one way. Becomes a Gap of the report, never a crash.
+    """One look at a machine failed. Becomes a Gap in the report, never a crash.
 
-    `reason` is the reason in a few words ("permission denied"); `hint` tells what would let us look; `errno` is a number.
+    `reason` is short ("permission denied"); `hint` names the access needed; `errno` is a number.
     """
 
     def __init__(self, reason: str, hint: str = "", *, errno: int | None = None) -> None:
@@ -24,11 +24,11 @@ class HostError(Exception):
 
 
 class Missing(HostError):
-    """The file, program or address asked for does not exist: an answer in itself, unlike a refusal."""
+    """The file, program or address does not exist. This is an answer, unlike a refusal."""
 
 
 class Denied(HostError):
-    """The machine refused the look for lack of a permission."""
+    """Permission denied."""
 
 
 class Expired(HostError):

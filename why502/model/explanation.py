@@ -1,4 +1,4 @@
-"""Explanation: the meaning of one line, status, code or cause id."""
+"""Explanation: the meaning of a line, status, code or cause id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from why502.model.remedy import Remedy
 
 
 class Kind(StrEnum):
-    """What an input is."""
+    """The kind of an input."""
 
     LOG_LINE = "log-line"
     STATUS = "status"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 class Candidate(Value, frozen=True, kw_only=True):
-    """A cause that the input may stand for, as sure as the input alone makes it."""
+    """A cause that may explain the input, with the confidence that the input alone supports."""
 
     cause: str
     layer: Layer
@@ -30,9 +30,9 @@ class Candidate(Value, frozen=True, kw_only=True):
 
 
 class Explanation(Value, frozen=True, kw_only=True):
-    """The answer to one input. `cause` is the best candidate, None where nothing failed or is known.
+    """The answer to one input. `cause` is the best candidate, None if nothing failed or no cause is known.
 
-    `fields`: of a line what it tells, of a status who makes it. `notes`: further sentences for a reader, as Markdown.
+    `fields`: the fields of a line, or who sends a status. `notes`: further sentences for a reader, as Markdown.
     """
 
     input: str

@@ -1,4 +1,4 @@
-"""FileKind: what lies at a path."""
+"""FileKind: the type of a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FileKind(StrEnum):
-    """What lies at a path (inode(7))."""
+    """The type of a file (inode(7))."""
 
     DIRECTORY = "directory"
     FILE = "file"
@@ -18,5 +18,5 @@ class FileKind(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> FileKind | None:
-        """Return what an earlier version meant: its bundles call a directory a folder."""
+        """Return the kind for a value of an earlier version: its bundles call a directory a folder."""
         return cls.DIRECTORY if value == "folder" else None

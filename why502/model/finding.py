@@ -15,15 +15,15 @@ from why502.model.target import Target
 WEAK = 1.0
 FAIR = 2.0
 STRONG = 3.0
-LIKELY = 4.0  # alone just above one half: the usual meaning of a line, to be refuted by better evidence
+LIKELY = 4.0  # alone just above one half: the usual meaning of a line, which better evidence can refute
 PROOF = 6.0
 PRIOR = -3.0
-ASSERTED = 0.5  # confidence from which a finding is an assertion
-SERVED = "clients-served"  # the check whether clients get what they ask for
+ASSERTED = 0.5  # minimum confidence of an asserted finding
+SERVED = "clients-served"  # the check whether clients get correct responses
 
 
 class Layer(StrEnum):
-    """Whose side a cause is on."""
+    """The fault domain of a cause."""
 
     UPSTREAM = "upstream"
     PROXY = "proxy"
@@ -34,7 +34,7 @@ class Layer(StrEnum):
 
 
 class Evidence(Value, frozen=True, kw_only=True):
-    """One thing that speaks for (weight above 0) or against a cause. `source`: file:line, a command, or a probe."""
+    """One piece of evidence for (weight above 0) or against a cause. `source`: file:line, a command, or a probe."""
 
     message: str
     weight: float
@@ -67,7 +67,7 @@ class Finding(Value, frozen=True, kw_only=True):
     confidence: float
     message: str
     target: Target | None = None
-    group: str = ""  # of a finding about a whole group, without any single target
+    group: str = ""  # the group's name, for a finding about a whole group without a single target
     proxy: str | None = None
     place: Place | None = None
     statuses: tuple[int, ...] = ()
@@ -80,7 +80,7 @@ class Finding(Value, frozen=True, kw_only=True):
 
 
 class CheckStatus(StrEnum):
-    """How a step of the checklist ended."""
+    """The result of a step of the checklist."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -98,7 +98,7 @@ class Check(Value, frozen=True, kw_only=True):
 
 
 class Severity(StrEnum):
-    """How bad a risk is. ERROR: refused, or fails for every request. WARNING: fails in a case that will come. NOTE: advice."""
+    """How bad a risk is. ERROR: refused, or every request fails. WARNING: will fail in a foreseeable case. NOTE: advice."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -106,14 +106,14 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """A number that is larger for what is worse."""
+        """A number; higher is worse."""
         return {"note": 0, "warning": 1, "error": 2}[self.value]
 
 
 class Risk(Value, frozen=True, kw_only=True):
-    """Something that will become a cause: a lint finding. `rule` is the id of what found it; the engine fills it and `cause` in.
+    """A lint finding: something that will become a cause. `rule` is the id of the rule; the engine fills it and `cause` in.
 
-    `severity`: None while it is that of the rule.
+    `severity`: None means the severity of the rule.
     """
 
     message: str
@@ -133,7 +133,7 @@ class Verdict(StrEnum):
 
 
 class Diagnosis(Value, frozen=True, kw_only=True):
-    """The answer: asserted and considered findings, best first, the checklist, and what could not be looked at."""
+    """The answer: asserted and considered findings, best first, the checklist, and the gaps."""
 
     taken_at: datetime
     verdict: Verdict

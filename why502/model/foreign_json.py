@@ -1,4 +1,4 @@
-"""JSON from untrusted sources: names, requests and environments in it may have any encoding."""
+"""JSON from untrusted sources: names, requests and environments may have any encoding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 def decode(given: str | bytes) -> Any:
-    """Return the value; what is no UTF-8 in it becomes U+FFFD (in a str `?`). Raises ValueError where it is no JSON."""
+    """Return the value; bytes that are not UTF-8 become U+FFFD (in a str `?`). Raises ValueError if it is not JSON."""
     content = given.encode("utf-8", "replace") if isinstance(given, str) else given
     try:
         return msgspec.json.decode(content)

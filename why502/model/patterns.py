@@ -1,4 +1,4 @@
-"""Regular expressions that are made at their first use: the program has more than a thousand, and a run needs few of them."""
+"""Regular expressions that are compiled on first use: the program has more than a thousand, and a run needs few of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Lazy:
         self._given = text, flags
 
     def __getattr__(self, name: str) -> Any:
-        """Make the expression, and from then on be as fast as it: its methods become attributes of this very object."""
+        """Compile the expression and cache its methods as attributes of this object, so that later calls cost nothing extra."""
         if name.startswith("__"):
             raise AttributeError(name)
         made = re.compile(*self._given)
@@ -24,7 +24,7 @@ class _Lazy:
 if TYPE_CHECKING:
 
     def lazy(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-        """Return a regular expression that is made when a method of it is first asked for."""
+        """Return a regular expression that is compiled when one of its methods is first used."""
         ...
 
 else:

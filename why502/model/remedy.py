@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from why502.model.base import Value
 
-UNPLACED = -1  # the place in its line is looked up once the file is read
+UNPLACED = -1  # the position in the line is found when the file is read
 
 
 class Edit(Value, frozen=True, kw_only=True, tag="edit"):
-    """A change of one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff of it.
+    """A change at one place in one file: the bytes `start` to `end` become `after`. `diff` is the unified diff.
 
-    With `start` UNPLACED it is the one place of its line where `before` stands as a word.
+    If `start` is UNPLACED, it is the only place in its line where `before` occurs as a word.
     """
 
     file: str
@@ -29,7 +29,7 @@ class Edit(Value, frozen=True, kw_only=True, tag="edit"):
 
 
 class Run(Value, frozen=True, kw_only=True, tag="run"):
-    """A command. `undo` is the command that takes it back; () where nothing needs to be."""
+    """A command. `undo` is the command that reverts it; () if nothing needs reverting."""
 
     argv: tuple[str, ...]
     undo: tuple[str, ...] = ()

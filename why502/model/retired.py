@@ -1,4 +1,4 @@
-"""Fields that snapshots no longer have: bundles of earlier versions contain them and can still be read."""
+"""Fields removed from snapshots: bundles of earlier versions still contain them and stay readable."""
 
 from __future__ import annotations
 
@@ -30,20 +30,17 @@ RETIRED: dict[str, frozenset[str]] = {
 
 
 def without_retired(snapshot: object) -> object:
-    """Return the plain data of a snapshot without the fields that its values had once.
-
-    What is of another shape stays as it is.
-    """
+    """Return the plain data of a snapshot without removed fields. Data of an unexpected shape is left unchanged."""
     return _kept(snapshot, inspect.type_info(Snapshot))
 
 
 def may_be_in(text: bytes) -> bool:
-    """Return whether a JSON text may hold such a field."""
+    """Return whether a JSON text may hold a removed field."""
     return any(b'"%s"' % name.encode() in text for fields in RETIRED.values() for name in fields)
 
 
 def _kept(value: Any, info: inspect.Type) -> Any:
-    """Return a value of a type without retired fields, at any depth."""
+    """Return a value of a type without removed fields, at any depth."""
     match info:
         case inspect.UnionType(types=types):
             for part in types:

@@ -1,6 +1,6 @@
 """Snapshot: everything that a diagnosis reads about one machine at one moment.
 
-`None` is unknown (a Gap says why), `()` is none. They never share a value.
+`None` means unknown (a Gap gives the reason), `()` means none. They never share a value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from why502.model.target import Target
 
 
 class ConfigTest(StrEnum):
-    """How the proxy's own binary judges the configuration on disk."""
+    """Result of the proxy's own configuration test (`nginx -t`) for the files on disk."""
 
     OK = "ok"
     FAILED = "failed"
@@ -25,7 +25,7 @@ class ConfigTest(StrEnum):
 
 
 class Lookup(StrEnum):
-    """How a look-up of a name ended."""
+    """Result of a name lookup."""
 
     OK = "ok"
     NOT_FOUND = "not-found"
@@ -35,26 +35,26 @@ class Lookup(StrEnum):
 
 
 class Gap(Value, frozen=True, kw_only=True):
-    """Something that could not be looked at. `hint` tells what would let us look."""
+    """Something that could not be examined. `hint` names the access needed."""
 
     source: str
     reason: str
     hint: str = ""
-    section: str = ""  # of the snapshot, where all of it is missing because its source took too long
+    section: str = ""  # section of the snapshot that is missing entirely because its source took too long
 
 
 class ConfigFile(Value, frozen=True, kw_only=True):
-    """One configuration file, secrets removed from `text` only when a bundle is written."""
+    """One configuration file. Secrets are removed from `text` only when a bundle is written."""
 
     path: str
-    text: str = ""  # bytes decoded as latin-1 where they are no UTF-8, so that offsets stay bytes: see is_latin1
+    text: str = ""  # decoded as latin-1 if it is not UTF-8, so that offsets stay bytes: see is_latin1
     is_latin1: bool = False
     modified_at: datetime | None = None
-    owner_uid: int = 0  # the user, other than root, who can change it: what it names is looked at with that user's rights
+    owner_uid: int = 0  # the user, other than root, who can change it: paths named in it are opened with that user's rights
 
 
 class ConfigProblem(Value, frozen=True, kw_only=True):
-    """What is wrong with a configuration, by its own test or by our reading. `message` holds the program's words."""
+    """An error in a configuration, found by the proxy's own test or by our parser. `message` holds the program's words."""
 
     message: str
     at: Position | None = None
@@ -81,16 +81,16 @@ class Process(Value, frozen=True, kw_only=True):
     groups: tuple[int, ...] = ()
     state: str = ""
     cwd: str = ""
-    root: str = ""  # "" where its root is ours
+    root: str = ""  # "" if its root directory is ours
     started_at: datetime | None = None
     cgroup: str = ""
     unit: str = ""  # systemd unit, from the cgroup
     container: str = ""  # id, from the cgroup
-    network: str = ""  # "" where its network namespace is ours, else its inode
-    mounts: str = ""  # "" where its mount namespace is ours, else its inode
+    network: str = ""  # "" if its network namespace is ours, else its inode
+    mounts: str = ""  # "" if its mount namespace is ours, else its inode
     limits: Limits | None = None
     children: int | None = None  # number of direct children
-    private_tmp: str = ""  # where its /tmp really lies, when it has one of its own
+    private_tmp: str = ""  # real location of its /tmp, if it has a private one
 
     @property
     def is_stopped(self) -> bool:
@@ -99,19 +99,17 @@ class Process(Value, frozen=True, kw_only=True):
 
     @property
     def is_blocked(self) -> bool:
-        """Whether it waits for a device and takes no signal (state D)."""
+        """Whether it waits for a device and ignores signals (state D)."""
         return self.state == "D"
 
     @property
     def is_init(self) -> bool:
-        """Whether it is the machine's init: every daemon's parent, which holds the sockets of services that it starts
-        on demand.
-        """
+        """Whether it is the machine's init, the parent of every daemon. It holds the sockets of services started on demand."""
         return self.pid == 1 and self.name in ("systemd", "init")
 
 
 class Proxy(Value, frozen=True, kw_only=True):
-    """One proxy: its master process, or (pid None) a configuration on disk that nothing runs."""
+    """One proxy: its master process, or (pid None) a configuration on disk without a running process."""
 
     kind: str = "nginx"
     pid: int | None = None
@@ -120,15 +118,15 @@ class Proxy(Value, frozen=True, kw_only=True):
     build: tuple[str, ...] = ()  # configure arguments
     config: str = ""  # main configuration file
     prefix: str = ""
-    options: tuple[str, ...] = ()  # it was started with: -c, -p, -e, -g and their values as given
+    options: tuple[str, ...] = ()  # its command-line options: -c, -p, -e, -g and their values as given
     pid_file: str = ""
-    root: str = ""  # "/proc/PID/root" where its mount namespace is another
-    is_apart: bool = False  # its configuration files are others than those of the same path here: a container's
-    network: str = ""  # inode of its network namespace where it is another
-    user: str = ""  # of its workers
+    root: str = ""  # "/proc/PID/root" if it has another mount namespace
+    is_apart: bool = False  # its configuration files differ from those at the same paths here: it runs in a container
+    network: str = ""  # inode of its network namespace if it is not ours
+    user: str = ""  # user of its workers
     workers: tuple[Process, ...] = ()
     unit: str = ""
-    loaded_at: datetime | None = None  # last (re)load of the configuration that runs
+    loaded_at: datetime | None = None  # last (re)load of the running configuration
     listens: tuple[Target, ...] = ()  # as configured
     worker_connections: int | None = None
     files: tuple[ConfigFile, ...] = ()
@@ -140,18 +138,19 @@ class Proxy(Value, frozen=True, kw_only=True):
     servers: tuple[Server, ...] = ()
     answers: tuple[Answer, ...] = ()
     logs: tuple[LogTarget, ...] = ()
-    why_stopped: str = ""  # the service manager's words where it does not run
-    owner_uid: int = 0  # the user who runs it, or can change its main file where nothing runs
-    unit_state: str = ""  # of the unit that would start it, where it does not run: failed, else enabled, disabled, masked…
+    why_stopped: str = ""  # the service manager's reason why it does not run
+    owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
+    unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
 
     @property
     def is_running(self) -> bool:
-        """True while a master process is there."""
+        """True if there is a master process."""
         return self.pid is not None
 
     def supplier(self, at: Position | None) -> int:
-        """Return the user who supplies what stands at a place of its configuration: its own,
-        or of root's one who can write there.
+        """Return the user who controls the text at a place of its configuration: the owner of the proxy, or for root's proxy
+        the user
+        who can write the file.
         """
         if self.owner_uid or at is None or not any(file.owner_uid for file in self.files):
             return self.owner_uid
@@ -161,7 +160,7 @@ class Proxy(Value, frozen=True, kw_only=True):
 class Listener(Value, frozen=True, kw_only=True):
     """A listening socket. `queued` is the accept queue, `backlog` its limit, both in connections; None is unknown.
 
-    `names` are further paths that lead to the same socket file, as routes and logs write them: links, other mounts.
+    `names` are other paths of the same socket file as routes and logs write them: links, other mounts.
     """
 
     target: Target
@@ -169,17 +168,19 @@ class Listener(Value, frozen=True, kw_only=True):
     inode: int = 0
     queued: int | None = None
     backlog: int | None = None
-    network: str = ""  # inode of its network namespace where it is another than ours
+    network: str = ""  # inode of its network namespace if it is not ours
     only_v6: bool | None = None
-    uid: int | None = None  # user that made the socket
+    uid: int | None = None  # user who created the socket
     device: int | None = None  # of the file that a unix socket is bound to, and the lower 32 bits of its inode
     file_inode: int | None = None
-    is_at_path: bool | None = None  # whether the path of a unix socket leads to it, as we or a proxy see it
+    is_at_path: bool | None = None  # whether the path of a unix socket leads to it, seen from our or a proxy's mount namespace
     names: tuple[str, ...] = ()
 
 
 class PathStep(Value, frozen=True, kw_only=True):
-    """One component on the way to a socket. `passes` tells whether the worker's user may go through (or write, for the last)."""
+    """One component of the path to a socket. `passes`: whether the worker's user may traverse it (or write to it, for the
+    last).
+    """
 
     path: str
     kind: FileKind
@@ -190,20 +191,20 @@ class PathStep(Value, frozen=True, kw_only=True):
 
 
 class SocketPath(Value, frozen=True, kw_only=True):
-    """A unix socket that a route names, as the worker's user sees it, in the worker's own mount namespace."""
+    """A unix socket named by a route, seen by the worker's user in the worker's own mount namespace."""
 
     path: str
-    user: str = ""  # the worker's
+    user: str = ""  # the worker's user
     kind: FileKind = FileKind.UNSEEN
     steps: tuple[PathStep, ...] = ()
-    is_reachable: bool | None = None  # may the user connect, by modes and ACLs
-    blocked_at: str = ""  # first path that stops it
+    is_reachable: bool | None = None  # whether modes and ACLs let the user connect
+    blocked_at: str = ""  # first path that denies access
     modified_at: datetime | None = None
     seen_elsewhere: tuple[str, ...] = ()  # the same name below a PrivateTmp or another root
 
 
 class Resolution(Value, frozen=True, kw_only=True):
-    """What a name means to the proxy now. `source` is what was asked: a name server, `/etc/hosts`, `system`."""
+    """What a name resolves to for the proxy now. `source` is what was queried: a name server, `/etc/hosts`, `system`."""
 
     name: str
     source: str = "system"
@@ -211,18 +212,20 @@ class Resolution(Value, frozen=True, kw_only=True):
     ttl_s: float | None = None
     outcome: Lookup = Lookup.OK
     detail: str = ""
-    is_resolver: bool = False  # asked through the proxy's own `resolver`
-    servers: tuple[str, ...] = ()  # the machine's own name servers that know it, where the proxy could not resolve it
+    is_resolver: bool = False  # queried through the proxy's own `resolver`
+    servers: tuple[str, ...] = ()  # the machine's own name servers that resolve it, if the proxy could not
 
 
-CONNECT = "connect"  # Probe.request where nothing was sent
-_ASKED = frozenset({"http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"})  # the others say nothing without a client
+CONNECT = "connect"  # value of Probe.request if nothing was sent
+_ASKED = frozenset(
+    {"http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"}
+)  # in other protocols the server sends nothing until the client does
 
 
 class Probe(Value, frozen=True, kw_only=True):
-    """One request of ours to a target, the way the proxy sends it. `symptom` None: it was answered properly.
+    """One request of ours to a target, sent the way the proxy sends it. `symptom` None: the response was fine.
 
-    Times are seconds since the probe's begin; None is: not reached.
+    Times are seconds since the start of the probe; None means not reached.
     """
 
     target: Target
@@ -231,24 +234,25 @@ class Probe(Value, frozen=True, kw_only=True):
     url: str = ""  # for through_proxy: the proxy's own address and Host
     host: str = ""  # Host header sent
     request: str = ""  # "HEAD /path"
-    repeats: bool = False  # it repeats a request that failed by the logs; else its success says little of theirs
+    repeats: bool = False  # it repeats a request that failed in the logs; otherwise its success says little about theirs
     symptom: Symptom | None = None
     errno: int | None = None
     status: int | None = None
     detail: str = ""
     header_bytes: int | None = None
-    first_bytes: str = ""  # what came first, escaped, at most 64 bytes
-    speaks: str = ""  # what the peer seems to speak, where known: http, tls, fastcgi, uwsgi, h2, ssh…
+    first_bytes: str = ""  # the first bytes received, escaped, at most 64 bytes
+    speaks: str = ""  # the protocol the peer seems to use, if known: http, tls, fastcgi, uwsgi, h2, ssh…
     first_byte_s: float | None = None
     total_s: float | None = None
-    certificate: str = ""  # why a certificate does not verify
-    verifies_with: tuple[tuple[str, str], ...] = ()  # settings with which it would, without their module's name: ssl_name, …
+    certificate: str = ""  # reason why a certificate does not verify
+    # settings that would make it verify, without the module's prefix: ssl_name, …
+    verifies_with: tuple[tuple[str, str], ...] = ()
     at: datetime | None = None
     route_at: Position | None = None
 
     @property
     def is_answer(self) -> bool:
-        """True where the target answered; a connection alone is no answer of an application that could be asked for more."""
+        """True if the target answered. A connection alone is not an answer if the application could have been sent a request."""
         return self.symptom is None and (self.request != CONNECT or self.protocol not in _ASKED)
 
 
@@ -268,20 +272,20 @@ class Event(Value, frozen=True, kw_only=True):
     detail: str = ""
     code: int | None = None  # exit status or signal
     count: int = 1
-    last: datetime | None = None  # when it happened last, where more than once
+    last: datetime | None = None  # last occurrence, if more than one
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it happened last."""
+        """Time of the last occurrence."""
         return self.last or self.at
 
 
 class Service(Value, frozen=True, kw_only=True):
-    """What a service manager says of a service."""
+    """A service as its service manager reports it."""
 
     manager: str  # systemd, supervisord, pm2, docker, podman
     name: str
-    state: str = ""  # the manager's word: active, failed, FATAL, online, exited…
+    state: str = ""  # state in the manager's terms: active, failed, FATAL, online, exited…
     substate: str = ""
     is_running: bool | None = None
     result: str = ""
@@ -298,12 +302,12 @@ class Service(Value, frozen=True, kw_only=True):
     settings: dict[str, str] = {}  # Restart, MemoryMax, OOMPolicy, PrivateTmp, TimeoutStopSec…
     oom_killed: bool = False
     start_argv: tuple[str, ...] = ()  # the command that starts it
-    logs: tuple[str, ...] = ()  # log files it names
-    reason: tuple[str, ...] = ()  # its last words about a failure
-    targets: tuple[Target, ...] = ()  # the targets it is believed to serve
-    link: str = ""  # how we know: "listens on it", "its command names port 3000", "its directory is …"
-    owner_uid: int = 0  # the user who runs its manager, or can change what the manager knows
-    manager_unit: str = ""  # the systemd unit that its manager runs in
+    logs: tuple[str, ...] = ()  # its log files
+    reason: tuple[str, ...] = ()  # its last log lines about a failure
+    targets: tuple[Target, ...] = ()  # the targets it probably serves
+    link: str = ""  # evidence for that: "listens on it", "its command names port 3000", "its directory is …"
+    owner_uid: int = 0  # the user who runs its manager, or can change the manager's data
+    manager_unit: str = ""  # the systemd unit of its manager
 
 
 class PhpPool(Value, frozen=True, kw_only=True):
@@ -322,24 +326,24 @@ class PhpPool(Value, frozen=True, kw_only=True):
     settings: dict[str, str] = {}
     master_pid: int | None = None
     children: int | None = None
-    children_busy: int | None = None  # those that hold a connection
-    child_rss_bytes: int | None = None  # mean of the children
-    status: dict[str, str] = {}  # the pool's own status page, where it answered
+    children_busy: int | None = None  # children that hold a connection
+    child_rss_bytes: int | None = None  # mean over the children
+    status: dict[str, str] = {}  # the pool's own status page, if it answered
     log: str = ""
     slowlog: str = ""
     unit: str = ""
-    root: str = ""  # "/proc/PID/root" where its master has another mount namespace; `file` and `listen` are as seen there
-    network: str = ""  # inode of its network namespace where it is another
-    written: dict[str, Setting] = {}  # its settings as they stand in the file, with the place of each value
-    ends_at: Position | None = None  # where a further setting of the pool can be written
-    child_pss_bytes: int | None = None  # mean of the children, shared pages counted in parts
-    queued: int | None = None  # connections that wait to be accepted
-    answers_ping: bool | None = None  # None: not asked
+    root: str = ""  # "/proc/PID/root" if its master has another mount namespace; `file` and `listen` are as seen there
+    network: str = ""  # inode of its network namespace if it is not ours
+    written: dict[str, Setting] = {}  # its settings as written in the file, with the position of each value
+    ends_at: Position | None = None  # position where a new setting of the pool can be added
+    child_pss_bytes: int | None = None  # mean over the children, shared pages counted proportionally
+    queued: int | None = None  # connections waiting to be accepted
+    answers_ping: bool | None = None  # None: not tried
     owner_uid: int = 0  # the user who runs its master, or can change its file
 
 
 class Pressure(Value, frozen=True, kw_only=True):
-    """How short the machine, or the cgroup of the backend, is. Shares are 0…1 over the last 10 to 60 s; sizes in bytes."""
+    """Resource pressure of the machine or of the backend's cgroup. Shares are 0…1 over the last 10 to 60 s; sizes in bytes."""
 
     scope: str = "machine"  # machine, or a cgroup path
     cpu_some: float | None = None
@@ -351,17 +355,17 @@ class Pressure(Value, frozen=True, kw_only=True):
     throttled: float | None = None  # share of the cgroup's periods that were throttled
     memory_available_bytes: int | None = None
     memory_limit_bytes: int | None = None
-    cpu_busy: float | None = None  # share of processor time that was not idle during a short look
+    cpu_busy: float | None = None  # share of processor time that was not idle during a short measurement
     cpu_quota: float | None = None  # processors that the cgroup may use; None: no quota
-    throttled_now: float | None = None  # `throttled`, of the periods during a short look
-    memory_limit_hits: int | None = None  # times that the cgroup ran into its memory limit, since it was made
-    swapped_bytes_s: float | None = None  # swapped in and out per second during a short look
-    disk: str = ""  # the busiest disk during a short look
-    disk_busy: float | None = None  # and the share of the time that it worked
+    throttled_now: float | None = None  # like `throttled`, for the periods of a short measurement
+    memory_limit_hits: int | None = None  # how often the cgroup hit its memory limit, since it was created
+    swapped_bytes_s: float | None = None  # bytes swapped in and out per second during a short measurement
+    disk: str = ""  # the busiest disk during a short measurement
+    disk_busy: float | None = None  # share of the time that disk was busy
 
     @property
     def whose(self) -> str:
-        """Whose tasks are meant, in a sentence."""
+        """The owner of the tasks, as part of a sentence."""
         return "the machine" if self.scope == "machine" else f"cgroup {self.scope}"
 
 
@@ -387,7 +391,7 @@ class NetworkPath(Value, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """Return what is wrong with the way there."""
+        """Return the problem with the route, in words."""
         if self.route == "none":
             return f"this machine has no route to {self.address}"
         if self.route != "unicast":
@@ -406,27 +410,29 @@ class Kernel(Value, frozen=True, kw_only=True):
     conntrack_max: int | None = None
     ports_first: int | None = None
     ports_last: int | None = None
-    ports_used: dict[str, int] = {}  # by target: local ports in use towards it (any state)
+    ports_used: dict[str, int] = {}  # by target: local ports in use for it (any state)
     files_open: int | None = None
     files_max: int | None = None
-    connections: dict[str, int] = {}  # by "target state" (CLOSE_WAIT…, of unix sockets also QUEUED): sockets towards a target
+    # by "target state" (CLOSE_WAIT…; for unix sockets also QUEUED): number of sockets connected to a target
+    connections: dict[str, int] = {}
     security_modules: tuple[str, ...] | None = None  # active ones: /sys/kernel/security/lsm
-    accepted: dict[str, int] = {}  # by target: connections that a process of the backend holds
-    unaccepted: dict[str, int] = {}  # by target: established connections that wait for the backend to accept them
+    accepted: dict[str, int] = {}  # by target: connections held by a process of the backend
+    unaccepted: dict[str, int] = {}  # by target: established connections that the backend has not accepted yet
     abandoned: dict[str, int] = {}  # by target: connections closed by the proxy that the backend still holds, or never accepted
-    worked_off: dict[str, int] = {}  # by target: how many of the abandoned it closed while we looked; only where we did
-    backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short look
-    backend_blocked: dict[str, int] = {}  # by target: threads of its processes that wait for a device (state D)
-    listen_overflows_now: int | None = None  # by how much the counter rose during a short look
+    # by target: how many of the abandoned ones the backend closed during the measurement; only if measured
+    worked_off: dict[str, int] = {}
+    backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short measurement
+    backend_blocked: dict[str, int] = {}  # by target: threads of its processes blocked on a device (state D)
+    listen_overflows_now: int | None = None  # increase of the counter during a short measurement
 
     @staticmethod
     def of(target: Target | None, counts: dict[str, N], state: str = "") -> N | None:
-        """Return what one of the dictionaries above counts for a target; None where it was not counted."""
+        """Return the count of a target from one of the dictionaries above; None if it was not counted."""
         return counts.get(Kernel.name(target, state))
 
     @staticmethod
     def name(target: Target | None, state: str = "") -> str:
-        """Return the key of a target in the dictionaries above: keys of JSON are text."""
+        """Return the key of a target in the dictionaries above, as text because JSON keys are text."""
         return f"{target} {state}" if state else str(target)
 
     @staticmethod
@@ -436,11 +442,12 @@ class Kernel(Value, frozen=True, kw_only=True):
 
 
 class Dependency(Value, frozen=True, kw_only=True):
-    """One address that the processes behind a target are connected to, or say that they need.
+    """An address that the processes behind a target are connected to, or that their configuration names.
 
-    `connecting` and `waiting` count the backend's threads: that wait for the connection, or for an answer while they hold a
-    request of the proxy's; `busy` are all that hold such a request. `unacknowledged` counts connections on which the other end
-    does not even acknowledge what was sent.
+    `connecting` and `waiting` count the backend's threads that wait for the connection, or wait for an answer while they handle
+    a request from the proxy. `busy` counts all threads that handle such a request. `unacknowledged` counts connections whose
+    other
+    end does not even acknowledge the data sent.
     """
 
     target: Target
@@ -449,16 +456,16 @@ class Dependency(Value, frozen=True, kw_only=True):
     waiting: int = 0
     unacknowledged: int = 0
     busy: int = 0
-    is_heard: bool | None = None  # something listens there; None: it lies elsewhere, or that is unknown
+    is_heard: bool | None = None  # whether something listens there; None: on another machine, or unknown
     pid: int | None = None  # of the process that listens there
     process: str = ""
     is_stopped: bool = False  # that process is stopped (state T)
     unit: str = ""
     unit_state: str = ""  # systemd's ActiveState
-    unit_since: datetime | None = None  # since when it does not run
-    named_by: str = ""  # the variable of the backend's that names it, where it is not connected to
-    elsewhere: Target | None = None  # where the same port is listened on instead
-    does: tuple[str, ...] = ()  # the titles of the processes at the other ends of the connections
+    unit_since: datetime | None = None  # time it stopped running
+    named_by: str = ""  # the backend's variable that names it, if there is no connection to it
+    elsewhere: Target | None = None  # address where the same port does have a listener
+    does: tuple[str, ...] = ()  # process titles at the other ends of the connections
 
 
 class Snapshot(Value, frozen=True, kw_only=True):
@@ -469,7 +476,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     host: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    asked: tuple[Target, ...] = ()  # addresses here that the proxy of another machine connects to
+    asked: tuple[Target, ...] = ()  # local addresses that the proxy on another machine connects to
     proxies: tuple[Proxy, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
     processes: tuple[Process, ...] | None = None
@@ -484,7 +491,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     paths: tuple[NetworkPath, ...] | None = None
     probes: tuple[Probe, ...] | None = None
     logs: LogSummary | None = None
-    addresses: tuple[str, ...] | None = None  # this machine's own
+    addresses: tuple[str, ...] | None = None  # addresses of this machine
     dependencies: tuple[Dependency, ...] | None = None
     gaps: tuple[Gap, ...] = ()
 
@@ -492,7 +499,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
 class LiveSnapshot(Snapshot, frozen=True, kw_only=True):
     """A snapshot of this machine, taken just now by this program.
 
-    No file can claim to be one: bundles are decoded as `Snapshot`.
+    A file cannot claim to be one: bundles are decoded as `Snapshot`.
     """
 
     @classmethod

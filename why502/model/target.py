@@ -1,4 +1,4 @@
-"""Target: an address that a proxy really connects to."""
+"""Target: the address a proxy really connects to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BARE = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class Transport(StrEnum):
-    """What carries the connection to a target."""
+    """The transport of a connection to a target."""
 
     TCP = "tcp"
     UNIX = "unix"
@@ -38,7 +38,7 @@ class Target(Value, frozen=True, kw_only=True, order=True):
 
     @property
     def transport(self) -> Transport | None:
-        """What carries a connection to it; None for a bare name, of which that is unknown."""
+        """The transport of a connection to it; None (unknown) for a bare name."""
         return Transport.UNIX if self.path else Transport.TCP if self.port else None
 
     @property
@@ -53,7 +53,7 @@ class Target(Value, frozen=True, kw_only=True, order=True):
 
     @property
     def is_loopback(self) -> bool:
-        """True where only this machine (or container) can be meant."""
+        """True if it is local to this machine (or container)."""
         ip = _ip(self.host)
         return bool(self.path) or self.host == "localhost" or (ip is not None and ip.is_loopback)
 
@@ -65,14 +65,14 @@ class Target(Value, frozen=True, kw_only=True, order=True):
 
     @classmethod
     def unix(cls, path: str) -> Target:
-        """Return the unix socket of a path; repeated slashes mean one (path_resolution(7)),
-        so that `unix:///run/x` is `unix:/run/x`.
+        """Return the target of a socket path. Repeated slashes count as one (path_resolution(7)), so `unix:///run/x` is
+        `unix:/run/x`.
         """
         return cls(path=re.sub("/{2,}", "/", path))
 
     @classmethod
     def parse(cls, text: str) -> Target | None:
-        """Return the target that text names: `host:port`, `[v6]:port`, `unix:/path`, or a bare name; else None.
+        """Return the target named by a text: `host:port`, `[v6]:port`, `unix:/path`, or a bare name; else None.
 
         A URL as nginx logs it (`http://127.0.0.1:3001/uri`, `http://unix:/path:/uri`) is also understood.
         """
@@ -106,7 +106,7 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _plain(host: str) -> str:
-    """Return an IPv6 address in its usual short form, an IPv4-mapped one as IPv4, and anything else as it is."""
+    """Return an IPv6 address in its short form, an IPv4-mapped one as IPv4, and anything else unchanged."""
     ip = _ip(host)
     if isinstance(ip, ipaddress.IPv6Address):
         return str(ip.ipv4_mapped or ip)

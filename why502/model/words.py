@@ -44,5 +44,5 @@ WORDS = {
 
 
 def words(symptom: Symptom) -> str:
-    """Return a symptom in words."""
+    """Return the name of a symptom in words."""
     return WORDS.get(symptom, symptom.value.replace("-", " "))

@@ -1,4 +1,4 @@
-"""Probes through the proxy itself: one for each failing route, and one for each URL that the user gives."""
+"""Probes through the proxy itself: one for each failing route, and one for each URL given by the user."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Request | None:
-    """Return the request that leads to the route, as a visitor sends it; None where none can be sent,
-    or none should (see `asked`).
+    """Return the request that reaches the route the way a visitor's does; None if there is none that can or may be sent (see
+    `asked`).
     """
     name = server_name(route)
     choice = asked(route, failures, harmful)
@@ -44,7 +44,7 @@ def of_route(route: Route, failures: Iterable[Tally], harmful: Container[str] = 
 
 
 def of_url(url: str, proxies: Iterable[Proxy]) -> Request:
-    """Return the request for a URL to the proxy of this machine that listens on its port. Raises Why502Error."""
+    """Return the request for a URL, sent to the proxy of this machine that listens on its port. Raises Why502Error."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -67,7 +67,7 @@ def of_url(url: str, proxies: Iterable[Proxy]) -> Request:
 
 
 def listens_at(text: str) -> Target | None:
-    """Return where to connect to for the address of a `listen` directive; None where that is a name."""
+    """Return the address to connect to for a `listen` directive; None if it contains a name."""
     if (port := whole_number(text, 5)) is not None:
         return Target(host="127.0.0.1", port=port)
     target = Target.parse(text.replace("*:", "0.0.0.0:", 1) if text.startswith("*:") else text)

@@ -1,6 +1,6 @@
-"""FastCGI 1.0: repeats the failing request if its script is known; otherwise sends FCGI_GET_VALUES, which runs nothing.
+"""FastCGI 1.0: repeats the failing request if its script is known; otherwise sends FCGI_GET_VALUES, which runs no script.
 
-A PHP-FPM child answers FCGI_GET_VALUES as soon as one is free, so that also tells when all are busy.
+A PHP-FPM child answers FCGI_GET_VALUES as soon as one is free, so a missing answer shows that all are busy.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Re
 from why502.probing.speech import identify
 
 BEGIN, END, PARAMS, STDIN, STDOUT, STDERR, GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 1, 3, 4, 5, 6, 7, 9, 10, 11
-SHORT_BYTES = 4096  # a header as long as this is looked at whatever comes; a longer one, when a line of it is whole
+SHORT_BYTES = 4096  # a header of this length is checked immediately; a longer one, once a complete line has arrived
 NO_SCRIPT = b"Primary script unknown"
 
 
 class Stream(Value, frozen=True, kw_only=True):
-    """What the records hold so far.
+    """The content of the records received so far.
 
-    `spans`: where parts of stdout begin, there and in the raw bytes; `led_by`: bytes before them.
+    `spans`: where parts of stdout begin, in stdout and in the raw bytes; `led_by`: bytes before them.
     """
 
     stdout: bytes = b""
@@ -31,7 +31,9 @@ class Stream(Value, frozen=True, kw_only=True):
     is_ended: bool = False
 
     def raw_size(self, size: int) -> int:
-        """Return how many raw bytes, record headers included, the first bytes of stdout take: nginx's buffer holds them all."""
+        """Return the number of raw bytes, record headers included, for the first `size` bytes of stdout: nginx buffers them
+        all.
+        """
         start, at = next(span for span in reversed(self.spans) if span[0] < size)
         return at + size - start - self.led_by
 
@@ -52,7 +54,7 @@ LOOK = record(GET_VALUES, pair(b"FCGI_MAX_CONNS", b"") + pair(b"FCGI_MPXS_CONNS"
 
 
 def ask(line: Line, request: Request) -> Answer:
-    """Return the answer, or that a FastCGI program answers at all. Raises Failed, HostError."""
+    """Return the answer; without a known script only the fact that a FastCGI program answers. Raises Failed, HostError."""
     if request.script:
         line.send(compose(request))
         return _read(line, request)
@@ -78,11 +80,11 @@ def compose(request: Request) -> bytes:
 
 
 class Records:
-    """Takes the records apart as they come, each byte once."""
+    """Splits the incoming bytes into records, each byte once."""
 
     def __init__(self) -> None:
-        self._data = bytearray()  # of the record that is not whole yet
-        self._size = 0  # all bytes of the whole records
+        self._data = bytearray()  # of the incomplete record
+        self._size = 0  # number of bytes in all complete records
         self._out, self._err = bytearray(), bytearray()
         self._spans: list[tuple[int, int]] = []
         self._led_by = 0
@@ -92,7 +94,7 @@ class Records:
         return self._size + len(self._data)
 
     def feed(self, part: bytes) -> None:
-        """Take what came next. Raises Failed where it is no record of an answer."""
+        """Add received bytes. Raises Failed if they are not part of an answer."""
         self._data += part
         at = 0
         while not self.is_ended and at < len(self._data):
@@ -122,7 +124,9 @@ class Records:
             raise Failed(Symptom.HEADER_INVALID, f"unexpected FastCGI record {kind}")
 
     def stream(self) -> Stream:
-        """Return what the records hold, the last one as far as it came. Raises Failed where that is no record of an answer."""
+        """Return the content of the records, including the incomplete last one. Raises Failed if that is not part of an
+        answer.
+        """
         out, err, spans, led_by = bytes(self._out), bytes(self._err), tuple(self._spans), self._led_by
         if len(self._data) >= 8 and not self.is_ended:
             kind, size = self._data[1], int.from_bytes(self._data[4:6])
@@ -137,7 +141,7 @@ class Records:
 
 
 def unpack(data: bytes) -> Stream:
-    """Return what the records hold, the last one as far as it came. Raises Failed where they are none."""
+    """Return the content of the records, including the incomplete last one. Raises Failed if they are malformed."""
     records = Records()
     records.feed(data)
     return records.stream()
@@ -176,7 +180,9 @@ def _read(line: Line, request: Request) -> Answer:
 
 
 def _finish(line: Line, records: Records, head: Head, request: Request) -> str:
-    """Read until the end of the request, or enough of it; return a remark. Raises Failed where it is cut."""
+    """Read until the end of the request, or until enough has been read; return a remark. Raises Failed if the response is cut
+    off.
+    """
     try:
         while not records.is_ended and len(records) < BODY_BYTES:
             part = line.receive()

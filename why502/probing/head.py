@@ -10,28 +10,28 @@ from why502.probing.line import Failed
 
 STATUS_LINE = re.compile(rb"HTTP/[1-9]\d{0,2}\.\d{1,3} +(\d) *(\d) *(\d)(?:[ .][^\r\n]*)?\r?\n")
 BLANK = (b"", b"\r")
-# A line without a colon passes, and so does a second "HTTP/..." line; a blank in the name, or a NUL, does not.
+# A line without a colon is accepted, and so is a second "HTTP/..." line; a space or a NUL in the name is not.
 FIELD = re.compile(rb"HTTP/.*|[^\x00-\x20\x7f:]+(?::[^\x00\r]*)?\r*", re.DOTALL)
 FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class Head(Value, frozen=True, kw_only=True):
-    """A whole header. Field names are lower-case; `size_bytes` counts the blank line too."""
+    """A complete header. Field names are lower-case; `size_bytes` includes the empty line."""
 
     status: int
     fields: tuple[tuple[bytes, bytes], ...]
     size_bytes: int
 
     def get(self, name: bytes) -> bytes | None:
-        """Return the first field of that name."""
+        """Return the first field with that name."""
         return next((value for key, value in self.fields if key == name), None)
 
 
 def parse(data: bytes, *, needs_status_line: bool = True, is_strict: bool = False) -> Head | None:
-    """Return the header that data begins with; None while more must come. Raises Failed as soon as it can be no header.
+    """Return the header at the start of the data; None if it is incomplete. Raises Failed as soon as it cannot be a header.
 
-    Without `needs_status_line` a CGI header with a `Status` field will do (uwsgi_pass, scgi_pass). `is_strict`: contradictory
-    framing fields are refused, as nginx does from 1.23.0 on.
+    Without `needs_status_line` a CGI header with a `Status` field is accepted (uwsgi_pass, scgi_pass). `is_strict`:
+    contradictory framing fields are refused, as in nginx since 1.23.0.
     """
     at, status = 0, 0
     if match := STATUS_LINE.match(data):
@@ -58,7 +58,7 @@ def parse(data: bytes, *, needs_status_line: bool = True, is_strict: bool = Fals
 
 
 def shown(data: bytes, limit: int = 64) -> str:
-    """Return the first bytes as text that is safe in a terminal: what is no printable ASCII is written as \\xHH."""
+    """Return the first bytes as text that is safe in a terminal: bytes other than printable ASCII become \\xHH."""
     text = "".join(chr(x) if 0x20 <= x < 0x7F and x != 0x5C else f"\\x{x:02x}" for x in data[:limit])
     return f'"{text}"'
 

@@ -1,7 +1,8 @@
-"""HTTP/1.0 and 1.1 as a proxy speaks it, and the check of the response header and body.
+"""HTTP/1.0 and 1.1 as a proxy sends it, and the check of the response header and body.
 
-GET, not HEAD, unless the failing request was a HEAD: both are safe (RFC 9110, 9.2.1), and only the answer to a GET has the header
-and the body that fail visitors; many applications answer a HEAD with 405 or 501. At most BODY_BYTES of the body are read.
+GET, not HEAD, unless the failing request was a HEAD. Both are safe (RFC 9110, 9.2.1), but only the answer to a GET has the
+header and the body that fail for visitors, and many applications answer a HEAD with 405 or 501. At most BODY_BYTES of the body
+are read.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from why502.probing.head import Head, parse, shown
 from why502.probing.line import Failed, Line, number
 from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 
-SHORT_BYTES = 4096  # a header as long as this is looked at whatever comes; a longer one, when a line of it is whole
+SHORT_BYTES = 4096  # a header of this length is checked immediately; a longer one, once a complete line has arrived
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
-# How servers answer plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
+# Answers to plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
 TLS_WANTED = re.compile(
     rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|HTTP request to an HTTPS server|requires TLS",
     re.IGNORECASE,
@@ -28,7 +29,7 @@ CERTIFICATE_WANTED = re.compile(rb"No required SSL certificate was sent", re.IGN
 
 
 def ask(line: Line, request: Request) -> Answer:
-    """Return the answer. Raises Failed, and HostError where the line broke before a complete header."""
+    """Return the answer. Raises Failed, and HostError if the connection broke before a complete header."""
     line.send(compose(request))
     return read(line, request)
 
@@ -42,7 +43,7 @@ def compose(request: Request) -> bytes:
 
 
 def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Answer:
-    """Return what the answer says of itself, once its header and the begin of its body are right."""
+    """Return the answer, once its header and the start of its body are valid."""
     data, head = b"", None
     while head is None:
         part = line.receive()
@@ -59,7 +60,7 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
     body = data[head.size_bytes :]
     detail = _body(line, head, body, request)
     if head.status in GATEWAY and request.is_in_route:
-        if not request.knows_host and not request.through_proxy:  # it may answer so to that Host alone
+        if not request.knows_host and not request.through_proxy:  # it may answer so only to that Host
             detail = f"answered {head.status} to Host {request.host}, a name that may not be its own"
             return Answer(status=head.status, header_bytes=head.size_bytes, detail=detail)
         symptom = Symptom.GATEWAY_STATUS if request.through_proxy else Symptom.UPSTREAM_STATUS
@@ -68,7 +69,7 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
 
 
 def _too_big(line: Line, data: bytes, request: Request) -> Failed:
-    """Return the failure, with the measured size where the header's end still comes."""
+    """Return the failure, with the measured size if the end of the header still arrives."""
     end = re.compile(rb"\n\r?\n")
     try:
         while not (match := end.search(data)) and len(data) < HEADER_BYTES and (part := line.receive()):
@@ -81,7 +82,9 @@ def _too_big(line: Line, data: bytes, request: Request) -> Failed:
 
 
 def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
-    """Read until the body is whole, or enough was seen of it; return a remark. Raises Failed where it is cut or wrong."""
+    """Read until the body is complete, or enough of it has arrived; return a remark. Raises Failed if it is cut off or
+    invalid.
+    """
     if request.method == "HEAD" or head.status in (204, 304) or head.status < 200:
         return ""
     chunked = (head.get(b"transfer-encoding") or b"").lower() == b"chunked"
@@ -122,15 +125,15 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
 
 
 class Chunks:
-    """How far the chunks of a body were followed; each is looked at once, however it comes."""
+    """Parser state of a chunked body: each chunk is parsed once, even if it arrives in pieces."""
 
     def __init__(self) -> None:
         self._at = 0
 
     def are_whole(self, body: bytes) -> bool:
-        """Return whether a chunked body has its last chunk (RFC 9112, 7.1). Raises Failed where it is not made of chunks.
+        """Return whether a chunked body has its last chunk (RFC 9112, 7.1). Raises Failed if it is not chunked.
 
-        The body is the one of the last call, and what came since.
+        `body` must begin with the body passed in the last call.
         """
         while self._at < len(body):
             at = self._at

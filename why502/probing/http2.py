@@ -13,7 +13,7 @@ GOAWAY = 7
 
 
 def ask(line: Line, _: Request) -> Answer:
-    """Return that an HTTP/2 server answers. Raises Failed, HostError."""
+    """Return an answer if an HTTP/2 server answers. Raises Failed, HostError."""
     line.send(PREFACE)
     data = b""
     while len(data) < 9:

@@ -27,11 +27,11 @@ CONNECTING = {
     errno.EAGAIN: Symptom.QUEUE_FULL,
     errno.EADDRNOTAVAIL: Symptom.NO_LOCAL_PORT,
 }
-OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)  # say nothing about the target
+OUR_OWN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)  # shortages on our side; they say nothing about the target
 
 
 class Failed(Exception):
-    """An attempt did not end in a proper answer."""
+    """The attempt did not end in a valid answer."""
 
     def __init__(
         self,
@@ -55,18 +55,18 @@ class Failed(Exception):
 
 
 class Line:
-    """A connection. `receive` raises Expired at the deadline (monotonic seconds) and HostError where it broke."""
+    """A connection. `receive` raises Expired at the deadline (monotonic seconds) and HostError if it broke."""
 
     def __init__(self, connection: Connection, deadline: float) -> None:
         self.connection = connection
         self.deadline = deadline
         self.first_at: float | None = None
-        self.header_at: float | None = None  # when a whole header was there
-        self.seen = b""  # the first bytes of what came
-        self.broke: int | None = None  # errno that sending met; what came before that can still be read
+        self.header_at: float | None = None  # when the header was complete
+        self.seen = b""  # the first bytes received
+        self.broke: int | None = None  # errno of a failed send; data received before it can still be read
 
     def send(self, data: bytes) -> None:
-        """Send; that the peer closed meanwhile shows when reading."""
+        """Send; if the peer has closed the connection, the next receive shows it."""
         try:
             self.connection.send(data)
         except HostError as error:
@@ -75,7 +75,7 @@ class Line:
                 raise
 
     def receive(self) -> bytes:
-        """Return what came next; b"" at the end."""
+        """Return the next bytes received; b"" at the end."""
         data = self._pull()
         if data and self.first_at is None:
             self.first_at = time.monotonic()
@@ -84,7 +84,7 @@ class Line:
         return data
 
     def mark_header(self) -> None:
-        """Note that a whole header is there."""
+        """Record that the header is complete."""
         self.header_at = time.monotonic()
 
     def close(self) -> None:
@@ -102,9 +102,9 @@ class Line:
 
 
 def connect(host: Host, request: Request) -> Line:
-    """Return an open line. Raises Failed where the target is at fault, HostError where our look is.
+    """Return an open line. Raises Failed if the target is at fault, HostError if our probe is.
 
-    We connect with our own rights: whether the worker's user may do so is told by the modes of the socket's path.
+    We connect with our own rights: the modes of the socket's path show whether the worker's user may connect.
     """
     target = request.address or request.target
     deadline = time.monotonic() + request.connect_s
@@ -123,7 +123,7 @@ def connect(host: Host, request: Request) -> Line:
 
 
 def number(error: HostError) -> int | None:
-    """Return the errno behind an error; None where the system gave none."""
+    """Return the errno behind an error; None if the system gave none."""
     if error.errno is not None:
         return error.errno
     if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:

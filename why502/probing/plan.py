@@ -1,4 +1,4 @@
-"""plan(): the request that the proxy would send to a target on a route, from its configuration and its logs."""
+"""plan(): the request that the proxy would send to a target on a route, derived from its configuration and logs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from why502.probing.tls import sni_of
 
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 AUTHORITY = re.compile(r"(?:\w+://)?([^/?\s]+)")
-PLAIN_PATH = re.compile(r"/[!-\[\]-~]{0,2000}")  # a backslash is how logs write other bytes
+PLAIN_PATH = re.compile(r"/[!-\[\]-~]{0,2000}")  # a backslash is how logs escape other bytes
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-# Of our own making, or made from the client's request, which a probe has none of.
+# Set by us, or copied from the client's request, which a probe does not have.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
 SAFE = ("GET", "HEAD")
-PASS_HOST = ("haproxy", "varnish")  # the backend gets the Host of the client, which their configuration need not name
-CUT = 200  # characters of a request that redaction keeps
+PASS_HOST = ("haproxy", "varnish")  # the backend gets the client's Host, which their configuration need not mention
+CUT = 200  # maximum characters of a request kept by redaction
 BROKEN_OFF = (
     Symptom.CLOSED_BEFORE_HEADER,
     Symptom.RESET_BEFORE_HEADER,
@@ -35,7 +35,7 @@ BROKEN_OFF = (
 )
 LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CLIENT_CLOSED)
 EMPTY = ("query_string", "args", "is_args", "content_type", "content_length")
-STRICT_SINCE = (1, 23)  # nginx: "upstream sent duplicate header line" and the like are refused
+STRICT_SINCE = (1, 23)  # nginx: since then "upstream sent duplicate header line" and the like are refused
 
 
 def plan(
@@ -47,9 +47,10 @@ def plan(
     *,
     only_upgrades: bool = False,
 ) -> Request:
-    """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see `asked`.
+    """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see
+    `asked`.
 
-    `only_upgrades`: see the function of that name; nothing is asked then.
+    `only_upgrades`: see the function of that name; then no request is sent.
     """
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
@@ -83,7 +84,7 @@ def plan(
 
 
 def _preamble(route: Route) -> str:
-    """Return the PROXY header that the proxy sends first; "" where it sends none, or nothing is sent at all."""
+    """Return the PROXY header that the proxy sends first; "" if it sends none, or if no request is sent."""
     setting = route.setting(SENDS_PROXY)
     return PROXY_HEADERS.get(setting.args[0], "") if setting and setting.args and route.protocol != "tcp" else ""
 
@@ -94,9 +95,9 @@ def _answered_so(tally: Tally) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is asked of a route.
+    """The request chosen for a route.
 
-    `path` "": nothing, it is only connected. `spared`: a request of visitors' that is not repeated.
+    `path` "": only connect. `spared`: a visitor's request that is not repeated.
     """
 
     method: str
@@ -106,10 +107,12 @@ class Choice:
 
 
 def asked(route: Route, failures: Iterable[Tally], harmful: Container[str] = frozenset()) -> Choice:
-    """Return a request that failed, if repeating it is safe; else GET of the location or of /, and nothing where that failed so.
+    """Return a failed request if repeating it is safe, else GET of the location or of /; no request if that failed in the same
+    way.
 
-    `harmful` are the paths of requests that may have caused what happened to them. One that had a query is not repeated either:
-    without the query, which may be secret, it is another request. The path of a `location = /x` is asked only if visitors ask it.
+    `harmful` are the paths of requests that may have caused their own failure. A request with a query is not repeated either:
+    without the query, which may be secret, it is a different request. The path of a `location = /x` is used only if visitors
+    use it.
     """
     spared = ""
     for tally in failures:
@@ -130,19 +133,19 @@ def asked(route: Route, failures: Iterable[Tally], harmful: Container[str] = fro
 
 
 def harmful(known: Snapshot, target: Target) -> frozenset[str]:
-    """Return the paths of requests that may have caused their failure on a target, or on none that is known."""
+    """Return the paths of requests that may have caused their own failure on a target, or on an unknown target."""
     told = [tally for tally in (known.logs.tallies if known.logs else ()) if tally.target in (target, None)]
     late = min((tally.first for tally in told if tally.symptom in LATE and tally.first), default=None)
     traffic = next((x for x in (known.logs.targets if known.logs else ()) if x.target == target), None)
     if traffic is not None and traffic.attempts:
         meanwhile = traffic.last_success is not None and (late is None or traffic.last_success >= late)
-    else:  # what other backends answered, or files, may be among these
+    else:  # answers of other backends, or of files, may be among these
         meanwhile = known.logs is None or not known.logs.has_access or _has_success(known)
     return _may_harm(told, others_succeed=meanwhile)
 
 
 def only_upgrades(known: Snapshot, route: Route) -> bool:
-    """Return whether all that clients were answered on a route is 101: a server of WebSockets alone may close
+    """Return whether clients got only 101 responses on a route: a pure WebSocket server may close the connection
     on any other request.
     """
     found = [path for path in (known.logs.paths if known.logs else ()) if route.at is not None and path.at in (route.at, None)]
@@ -151,9 +154,10 @@ def only_upgrades(known: Snapshot, route: Route) -> bool:
 
 
 def has_answered(known: Snapshot, target: Target, route: Route | None = None) -> bool:
-    """Return whether the logs show an answer of the target, or may hold one; none before its requests began to break off counts.
+    """Return whether the logs show an answer of the target, or may contain one.
 
-    What answers on the route it is known to be of: the target's own traffic, else that of the paths which take the `route`.
+    Answers before the target's requests began to break off do not count. Traffic that counts: the target's own if there is
+    any, else that of the paths belonging to the `route`.
     """
     told = (tally for tally in (known.logs.tallies if known.logs else ()) if tally.target == target)
     began = min((tally.first for tally in told if tally.symptom in BROKEN_OFF and tally.first), default=None)
@@ -164,14 +168,14 @@ def has_answered(known: Snapshot, target: Target, route: Route | None = None) ->
 
 
 def _last_answer(known: Snapshot, target: Target, route: Route | None) -> datetime | None:
-    """Return when the target answered last; None where the logs do not tell whether it did."""
+    """Return the time of the target's last answer; None if the logs do not show whether it answered."""
     logs = known.logs
     traffic = next((x for x in (logs.targets if logs else ()) if x.target == target), None)
     if traffic is not None and traffic.last_success is not None:
         return traffic.last_success
     if logs is None or route is None or route.at is None or len(route.peers) != 1:
         return None
-    if any(path.at is None and path.last_served is not None for path in logs.paths):  # these may be of the route, too
+    if any(path.at is None and path.last_served is not None for path in logs.paths):  # these may belong to the route, too
         return None
     return max((path.last_served for path in logs.paths if path.at == route.at and path.last_served), default=None)
 
@@ -181,10 +185,10 @@ def _has_success(known: Snapshot) -> bool:
 
 
 def _may_harm(tallies: Iterable[Tally], *, others_succeed: bool) -> frozenset[str]:
-    """Return the paths of requests that may have caused their failure, so that the same request may do it again.
+    """Return the paths of requests that may have caused their own failure, so that repeating them may cause it again.
 
-    Those that were broken off: the process may have died of them. Those that timed out, where others are answered: each holds a
-    worker. Those of which no more is known than their status.
+    These are requests that were broken off, since the process may have died of them; requests that timed out while others were
+    answered, since each occupies a worker; and requests of which only the status is known.
     """
     suspects = (*BROKEN_OFF, *LATE, Symptom.GATEWAY_STATUS) if others_succeed else BROKEN_OFF
     return frozenset(
@@ -196,7 +200,7 @@ def _may_harm(tallies: Iterable[Tally], *, others_succeed: bool) -> frozenset[st
 
 
 def prefix_of(route: Route) -> str | None:
-    """Return the path that a location's requests begin with; None where that is a regular expression or a name."""
+    """Return the path prefix of a location's requests; None if it is a regular expression or a name."""
     words = route.location.split(maxsplit=1)
     if not words or route.location.startswith("@") or words[0].startswith("~"):
         return None
@@ -204,13 +208,13 @@ def prefix_of(route: Route) -> str | None:
 
 
 def fits(route: Route, path: str) -> bool:
-    """Return whether a request for that path may lead to the route."""
+    """Return whether a request for that path may reach the route."""
     prefix = prefix_of(route)
     return prefix is None or (path == prefix if route.location.startswith("=") else path.startswith(prefix))
 
 
 def mapped(route: Route, path: str) -> str:
-    """Return the path as the backend gets it: proxy_pass with a URI part puts that in place of the location."""
+    """Return the path that the backend receives: a URI part in proxy_pass replaces the location prefix."""
     prefix = prefix_of(route)
     if route.uri is None or route.has_variables or not prefix or not path.startswith(prefix):
         return path
@@ -219,7 +223,7 @@ def mapped(route: Route, path: str) -> str:
 
 
 def variables(route: Route, target: Target) -> dict[str, str]:
-    """Return the values of nginx's variables in a request of ours, as far as they are known."""
+    """Return the values of nginx's variables in our request, as far as they are known."""
     match = AUTHORITY.match(route.passes)
     authority = match[1] if match and "$" not in match[1] else str(target)
     if authority.startswith("unix:"):
@@ -252,7 +256,7 @@ def variables(route: Route, target: Target) -> dict[str, str]:
 
 
 def server_name(route: Route) -> str:
-    """Return a name that the route's server answers to; "localhost" where it has none that can be written."""
+    """Return a name of the route's server; "localhost" if it has none that can be written."""
     for name in route.server_names:
         if name and name != "_" and not name.startswith("~"):
             return name.removeprefix(".").replace("*", "why502")
@@ -260,7 +264,7 @@ def server_name(route: Route) -> str:
 
 
 def filled(text: str, values: dict[str, str]) -> str | None:
-    """Return the text with its variables filled in; None where one is not known."""
+    """Return the text with its variables filled in; None if one is unknown."""
     known = True
 
     def value(match: re.Match[str]) -> str:
@@ -275,13 +279,13 @@ def filled(text: str, values: dict[str, str]) -> str | None:
 
 
 def host_of(route: Route, values: dict[str, str]) -> str:
-    """Return the Host field; the server's name where it is made from variables that are not known."""
+    """Return the Host field; the server's name if it contains unknown variables."""
     found = filled(route.host_header, values)
     return values["host"] if found is None else _one_line(found)
 
 
 def _headers(route: Route, values: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the other fields that the proxy sets; one with an empty value is not sent (proxy_set_header)."""
+    """Return the other fields that the proxy sets; a field with an empty value is not sent (proxy_set_header)."""
     fields = {"connection": ("Connection", "close")} if route.http_version == "1.0" or not _is_new(route) else {}
     for name, text in route.headers[:64]:
         value = filled(text, values)
@@ -291,7 +295,7 @@ def _headers(route: Route, values: dict[str, str]) -> tuple[tuple[str, str], ...
 
 
 def _params(route: Route, values: dict[str, str], method: str, path: str) -> tuple[tuple[str, str], ...]:
-    """Return the parameters of fastcgi_param and its like, without those that hold variables that are not known."""
+    """Return the parameters of fastcgi_param and the like, without those that contain unknown variables."""
     if route.protocol not in ("fastcgi", "uwsgi", "scgi"):
         return ()
     index = route.setting("fastcgi_index")
@@ -314,7 +318,7 @@ def _params(route: Route, values: dict[str, str], method: str, path: str) -> tup
 
 
 def _is_new(route: Route) -> bool:
-    """Return whether this nginx sends no Connection field by itself: since 1.29.7 HTTP/1.1 and keepalive are the default."""
+    """Return whether this nginx sends no Connection field by default: since 1.29.7 HTTP/1.1 and keepalive are the default."""
     return route.http_version == "1.1" and route.setting("proxy_http_version") is None
 
 
@@ -335,7 +339,7 @@ def _tls(route: Route, values: dict[str, str]) -> Tls:
     trusted = word("trusted_certificate")
     written = route.sni_name or word("name") or "$proxy_host"
     name = _host(filled(written, values) or values["host"])
-    # Of others than nginx, only a name that the configuration holds is known to be verified.
+    # For proxies other than nginx, only a name in the configuration is known to be verified.
     verified = name if route.proxy == "nginx" else _host(word("verified_name") or route.sni_name)
     return Tls(
         sni=sni_of(name) if route.sends_sni else "",
@@ -356,6 +360,6 @@ def _host(name: str) -> str:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version such as "1.22.1" or "nginx/1.22.1"; () for none."""
+    """Return the numbers of a version such as "1.22.1" or "nginx/1.22.1"; () if there are none."""
     match = re.search(r"(?<![0-9.])[0-9]{1,9}(?:\.[0-9]{1,9}){1,8}", text)
     return tuple(int(x) for x in match[0].split(".")) if match else ()

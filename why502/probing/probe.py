@@ -35,10 +35,10 @@ ASK: dict[str, Callable[[Line, Request], Answer]] = {
 }
 SENT = {"fastcgi": "FCGI_GET_VALUES", "grpc": "PRI *", "grpcs": "PRI *", "memcached": "version"}
 GREETED = ("http", "tls", "fastcgi", "uwsgi", "h2")
-NONSENSE = b"\xff\xff\xff\xffwhy502\r\n\r\n"  # to uWSGI the head of a packet of 64 KiB with an unknown modifier
+NONSENSE = b"\xff\xff\xff\xffwhy502\r\n\r\n"  # uWSGI reads this as the header of a 64 KiB packet with an unknown modifier
 GREETING = {"fastcgi": fastcgi.LOOK, "h2": http2.PREFACE}
 OWN = {"https": "tls", "grpcs": "tls", "grpc": "h2"}
-# What a peer that said nothing may be waiting for: a server of lines for a line's end, uWSGI for the rest of a packet.
+# A silent peer may be waiting for this: a line-based server for the end of the line, uWSGI for the rest of a packet.
 AFTER_SILENCE = {"http": ("uwsgi",), "https": ("http",), "fastcgi": ("http", "uwsgi"), "uwsgi": ("http",), "scgi": ("http",)}
 SILENT = (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT)
 SUSPECT = (
@@ -58,11 +58,11 @@ HEADER_LOOK_S = 1.0
 BAD_REQUEST = 400
 LEAST_ERROR = 400
 OF_A_PATH = (401, 404)
-SPEAKS_PROXY = "proxy"  # it takes only connections that begin with a PROXY header
+SPEAKS_PROXY = "proxy"  # it accepts only connections that begin with a PROXY header
 
 
 def probe(host: Host, request: Request) -> Probe:
-    """Return how one attempt went. Raises HostError where the look itself was not possible. Takes at most about 8 s."""
+    """Return the result of one attempt. Raises HostError if the attempt was not possible. Takes at most about 8 s."""
     found = _attempt(host, request)
     if request.through_proxy or request.only_connects or request.protocol not in ("http", "https") or found.speaks:
         return found
@@ -74,14 +74,14 @@ def probe(host: Host, request: Request) -> Probe:
             return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=message)
     elif not request.preamble and found.symptom in CLOSED:
         status = _status(host, msgspec.structs.replace(request, preamble=PROXY_HEADERS["v1"]))
-        if status is not None and (status < LEAST_ERROR or status in OF_A_PATH):  # others are answers to nonsense, too
+        if status is not None and (status < LEAST_ERROR or status in OF_A_PATH):  # other statuses may also be answers to nonsense
             message = f"{found.detail}; answered {status} after a PROXY header, which the proxy does not send"
             return msgspec.structs.replace(found, speaks=SPEAKS_PROXY, detail=message)
     return found
 
 
 def _status(host: Host, request: Request) -> int | None:
-    """Return what HEAD / is answered, but for 400; None where there is no proper answer."""
+    """Return the status of HEAD /, except 400; None if there is no valid answer."""
     short = {"connect_s": HEADER_LOOK_S, "answer_s": HEADER_LOOK_S}
     try:
         found = _attempt(host, msgspec.structs.replace(request, method="HEAD", path="/", greets=False, **short), is_last=True)
@@ -91,8 +91,10 @@ def _status(host: Host, request: Request) -> int | None:
 
 
 def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
-    """Return how one attempt went, and whether it looks like one in another protocol, unless it `is_last`. Raises HostError."""
-    if request.script and not _is_file(host, request.script):  # it lies elsewhere, or nginx rewrote the path: not to be guessed
+    """Return the result of one attempt, and whether the peer seems to use another protocol (unless `is_last`). Raises
+    HostError.
+    """
+    if request.script and not _is_file(host, request.script):  # it is elsewhere, or nginx rewrote the path: do not guess
         request = msgspec.structs.replace(request, script="")
     began, at = time.monotonic(), datetime.now(UTC)
     line: Line | None = None
@@ -151,10 +153,12 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
 
 
 def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
-    """Return what the peer speaks, if not what the proxy does; "" where nothing was found. Asks for a sign of life only."""
+    """Return the protocol that the peer uses, if it is not the proxy's; "" if none was detected. Sends only harmless
+    greetings.
+    """
     own, until = OWN.get(request.protocol, request.protocol), time.monotonic() + 2 * SECOND_LOOK_S
     for name in AFTER_SILENCE.get(request.protocol, ()) if is_silent else GREETED:
-        if name == "h2" and request.only_connects:  # to a server of HTTP/1 it looks like a request
+        if name == "h2" and request.only_connects:  # an HTTP/1 server takes it for a request
             continue
         if name != own and time.monotonic() < until and (found := _answer_to(name, host, request)) and found != own:
             return found
@@ -162,21 +166,21 @@ def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
 
 
 def _told(request: Request, found: str, *, is_secured: bool) -> str:
-    """Return what the peer speaks towards the outside: HTTP within TLS is TLS, and a uwsgi or SCGI answer looks like HTTP."""
+    """Return the protocol that the peer uses on the wire: HTTP within TLS is TLS, and a uwsgi or SCGI answer looks like HTTP."""
     if is_secured and found == "http" and request.protocol == "https":
         return "tls"
     return "" if found == "http" and request.protocol in ("uwsgi", "scgi") else found
 
 
 def _check_time(symptom: Symptom, took_s: float, request: Request) -> None:
-    """Raise Failed where the proxy would have given up by now: its one timer is for the connection and the TLS handshake."""
+    """Raise Failed if the proxy would have given up by now: one timer covers its connection and TLS handshake."""
     if took_s > request.route_connect_s:
         what = "connected" if symptom is Symptom.CONNECT_TIMED_OUT else "the TLS handshake ended"
         raise Failed(symptom, f"{what} after {took_s:.2f} s; the route waits {request.route_connect_s:g} s")
 
 
 def _late(line: Line, request: Request, answer: Answer, asked_at: float) -> Failed | None:
-    """Return what the proxy would have met, had it waited less long than we did."""
+    """Return the result the proxy would have seen, if its timeout is shorter than ours."""
     took = (line.header_at or line.first_at or asked_at) - asked_at
     if request.through_proxy or took <= request.route_read_s:
         return None
@@ -185,7 +189,7 @@ def _late(line: Line, request: Request, answer: Answer, asked_at: float) -> Fail
 
 
 def _sent(request: Request) -> str:
-    """Return what was asked, in a few words; a query is not repeated."""
+    """Return the request in a few words, without its query."""
     if request.protocol not in ASK or request.only_connects:
         return CONNECT
     asked = f"{request.method} {request.path.partition('?')[0]}"
@@ -204,7 +208,7 @@ def _spoken(request: Request) -> str:
 
 
 def _ask(line: Line, request: Request) -> Answer:
-    """Return the answer; a line that breaks before a complete header is the target's fault."""
+    """Return the answer; a connection that breaks before a complete header is the target's fault."""
     if request.only_connects:
         return Answer(detail="connected; no request was sent", is_suspect=request.greets)
     if request.protocol not in ASK:
@@ -221,7 +225,7 @@ def _ask(line: Line, request: Request) -> Answer:
 
 
 def _answer_to(name: str, host: Host, request: Request) -> str:
-    """Return what the peer's answer to the greeting of a protocol is; "" for none."""
+    """Return the protocol shown by the peer's answer to a greeting; "" if none."""
     line: Line | None = None
     try:
         line = connect(host, msgspec.structs.replace(request, connect_s=SECOND_LOOK_S))
@@ -233,7 +237,7 @@ def _answer_to(name: str, host: Host, request: Request) -> str:
         data = line.receive()
         if name == "uwsgi" and http1.UNDERSTOOD.match(data):  # to an HTTP server, that packet is nonsense
             return "http" if _answers_nonsense(host, request) else "uwsgi"
-        # A TLS server often answers plain HTTP with a 400: that is no sign that it serves HTTP.
+        # A TLS server often answers plain HTTP with a 400: that does not show that it serves HTTP.
         return "" if request.tls and http1.BAD_REQUEST.match(data) else identify(data)
     except (Failed, HostError):
         return ""
@@ -243,8 +247,8 @@ def _answer_to(name: str, host: Host, request: Request) -> str:
 
 
 def _answers_nonsense(host: Host, request: Request) -> bool:
-    """Return whether the peer answers what is of no protocol like an HTTP server: some say 403 or 404 to any bytes,
-    uWSGI to none.
+    """Return whether the peer answers nonsense bytes the way an HTTP server does: some send 403 or 404 to any bytes, uWSGI
+    nothing.
     """
     line: Line | None = None
     try:

@@ -11,7 +11,9 @@ from why502.probing.uwsgi import variables
 
 
 def ask(line: Line, request: Request) -> Answer:
-    """Return the answer. Raises Failed, HostError. A 400 may also be an HTTP server's, which understood nothing."""
+    """Return the answer. Raises Failed, HostError. A 400 may also come from an HTTP server that did not understand the
+    request.
+    """
     rest = [pair for pair in variables(request) if pair[0] != "CONTENT_LENGTH"]
     packed = "".join(f"{name}\0{value}\0" for name, value in (("CONTENT_LENGTH", "0"), ("SCGI", "1"), *rest))
     line.send(f"{len(packed)}:{packed},".encode("latin-1", "replace"))

@@ -1,4 +1,4 @@
-"""The protocol of a peer, detected from the first bytes that it sent."""
+"""Detects the protocol of a peer from its first bytes."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ MARKS = (
 
 
 def identify(data: bytes) -> str:
-    """Return the name of the protocol that data begins in; "" where it is not known."""
+    """Return the name of the protocol at the start of the data; "" if it is unknown."""
     return next((name for name, mark in MARKS if mark.match(data)), "")

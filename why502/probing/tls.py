@@ -29,7 +29,7 @@ CERTIFICATE_ALERTS = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_NO
 
 
 class TlsLine(Line):
-    """A line through TLS: send and receive are of plain text. `raw` holds the first bytes that the peer sent."""
+    """A line through TLS: send and receive plain text. `raw` holds the first bytes received from the peer."""
 
     def __init__(self, line: Line, context: ssl.SSLContext, sni: str) -> None:
         super().__init__(line.connection, line.deadline)
@@ -39,7 +39,7 @@ class TlsLine(Line):
         self.tls = context.wrap_bio(self._in, self._out, server_hostname=sni or None)
 
     def handshake(self) -> None:
-        """Shake hands. Raises ssl.SSLError, Expired, HostError."""
+        """Do the TLS handshake. Raises ssl.SSLError, Expired, HostError."""
         while True:
             try:
                 self.tls.do_handshake()
@@ -84,7 +84,7 @@ class TlsLine(Line):
 
 
 def secure(host: Host, line: Line, request: Request) -> TlsLine:
-    """Return the line after the handshake. Raises Failed, or HostError where our own side cannot do it (a file, a cipher)."""
+    """Return the line after the handshake. Raises Failed, or HostError if our own side cannot do it (a file, a cipher)."""
     settings = request.tls or Tls()
     try:
         secured = TlsLine(line, context(host, settings), settings.sni)
@@ -113,9 +113,9 @@ def secure(host: Host, line: Line, request: Request) -> TlsLine:
 
 
 def context(host: Host, settings: Tls) -> ssl.SSLContext:
-    """Return the context that the settings mean; nothing is verified unless they say so. Raises HostError, ssl.SSLError."""
+    """Return the SSL context for the settings; nothing is verified unless they ask for it. Raises HostError, ssl.SSLError."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False  # a name is verified without being sent: see mismatch()
+    made.check_hostname = False  # a name can be verified without being sent: see mismatch()
     made.verify_mode = ssl.CERT_REQUIRED if settings.verifies else ssl.CERT_NONE
     made.set_ciphers(settings.ciphers)
     if settings.alpn:
@@ -134,7 +134,7 @@ def context(host: Host, settings: Tls) -> ssl.SSLContext:
 
 
 def mismatch(certificate: Mapping[str, object], name: str) -> str:
-    """Return why a certificate (as SSLSocket.getpeercert gives it) is not for that name; "" where it is (RFC 6125, 6.4)."""
+    """Return why a certificate (in the form of SSLSocket.getpeercert) does not match a name; "" if it does (RFC 6125, 6.4)."""
     named = names_of(certificate)
     wanted = name.lower().rstrip(".")
     for pattern in named:
@@ -145,7 +145,7 @@ def mismatch(certificate: Mapping[str, object], name: str) -> str:
 
 
 def names_of(certificate: Mapping[str, object]) -> list[str]:
-    """Return the host names that a certificate is for."""
+    """Return the host names of a certificate."""
     named = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]  # type: ignore[attr-defined]
     if not named:
         subject = certificate.get("subject", ())
@@ -154,7 +154,7 @@ def names_of(certificate: Mapping[str, object]) -> list[str]:
 
 
 def sni_of(name: str) -> str:
-    """Return the name that is sent: none for an IP address (RFC 6066, 3)."""
+    """Return the name to send: none for an IP address (RFC 6066, 3)."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
@@ -163,7 +163,9 @@ def sni_of(name: str) -> str:
 
 
 class _Memory:
-    """A file that only this process sees (memfd_create(2)): ssl reads keys from files alone, and `host` may be elsewhere."""
+    """A file visible only to this process (memfd_create(2)): ssl reads keys only from files, and `host` may be another
+    machine.
+    """
 
     def __init__(self, content: bytes) -> None:
         self.number = os.memfd_create("why502")
@@ -177,7 +179,7 @@ class _Memory:
 
 
 def _failed(error: ssl.SSLError, raw: bytes) -> Failed:
-    """Return what a failed handshake (or a later alert) means."""
+    """Return the failure for a failed handshake (or a later alert)."""
     if raw and not (raw[0] in range(20, 25) and raw[1:2] == b"\x03"):
         message = f"the peer does not speak TLS: it sent {shown(raw)}"
         return Failed(Symptom.TLS_NOT_TLS, message, speaks=identify(raw))
@@ -189,7 +191,7 @@ def _failed(error: ssl.SSLError, raw: bytes) -> Failed:
 
 
 def _asks_certificate(raw: bytes) -> bool:
-    """Return whether the peer's flight, which is plain up to TLS 1.2, holds a CertificateRequest."""
+    """Return whether the peer's handshake, unencrypted up to TLS 1.2, contains a CertificateRequest."""
     messages, at = b"", 0
     while at + 5 <= len(raw):
         size = int.from_bytes(raw[at + 3 : at + 5])

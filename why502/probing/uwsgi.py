@@ -11,7 +11,9 @@ from why502.probing.request import Answer, Request
 
 
 def ask(line: Line, request: Request) -> Answer:
-    """Return the answer. Raises Failed, HostError. A 400 may also be an HTTP server's, which understood nothing."""
+    """Return the answer. Raises Failed, HostError. A 400 may also come from an HTTP server that did not understand the
+    request.
+    """
     line.send(compose(request))
     answer = http1.read(line, request, needs_status_line=False)
     return msgspec.structs.replace(answer, is_suspect=answer.status == 400)
@@ -27,7 +29,7 @@ def compose(request: Request) -> bytes:
 
 
 def variables(request: Request) -> list[tuple[str, str]]:
-    """Return the CGI variables (RFC 3875, 4.1) of a request: those of nginx's uwsgi_params file, and what the route sets."""
+    """Return the CGI variables (RFC 3875, 4.1) of a request: those of nginx's uwsgi_params file, and the ones the route sets."""
     fixed = {
         "QUERY_STRING": request.path.partition("?")[2],
         "REQUEST_METHOD": request.method,

@@ -25,9 +25,9 @@ Settings = tuple[tuple[str, str], ...]
 
 
 def cure(host: Host, request: Request) -> Settings:
-    """Return the settings with which the certificate verifies, without their module's name: (("ssl_name", "app.example"),).
+    """Return the settings that make the certificate verify, without the module's prefix: (("ssl_name", "app.example"),).
 
-    () where no single change of the server name, the name that is verified, or the trusted issuers does it.
+    () if no single change of the server name, the verified name or the trusted issuers is enough.
     """
     if request.tls is None or not request.tls.verifies:
         return ()
@@ -45,7 +45,7 @@ def _trials(host: Host, request: Request, tls: Tls) -> Iterator[tuple[Settings, 
     if not tls.sni and sni_of(tls.name):
         yield (("ssl_server_name", "on"),), msgspec.structs.replace(tls, sni=sni_of(tls.name))
     seen = _shown(host, request, tls)
-    if seen is not None:  # the issuer is trusted, so it is the name
+    if seen is not None:  # the issuer is trusted, so the name is the problem
         wanted = (request.host.partition(":")[0], *(name for name in names_of(seen) if "*" not in name))
         for name in dict.fromkeys(wanted):
             if not mismatch(seen, name):
@@ -67,7 +67,7 @@ def _issuers(host: Host) -> Iterator[str]:
 
 
 def _shown(host: Host, request: Request, tls: Tls) -> Mapping[str, object] | None:
-    """Return the certificate, as SSLSocket.getpeercert gives it, where its issuer is trusted; else None."""
+    """Return the certificate, in the form of SSLSocket.getpeercert, if its issuer is trusted; else None."""
     line = None
     try:
         line = connect(host, msgspec.structs.replace(request, connect_s=HANDSHAKE_S))

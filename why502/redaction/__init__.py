@@ -1,7 +1,8 @@
-"""Removes secrets from text, configuration and snapshots: used by everything that shows, stores or sends.
+"""Removes secrets from text, configuration and snapshots: used for all data that is shown, stored or sent.
 
-First structure (the name before a value), then the shape of a token or the place of a value, then how random a value behind a
-doubtful name looks. What no rule can decide is masked. docs/redaction.md lists the rules and how well they do on a corpus.
+Rules apply in this order: the name before a value; the shape of a token or the position of a value; the randomness of a value
+after an ambiguous name. Values that no rule can decide are masked. docs/redaction.md lists the rules and their accuracy on a
+corpus.
 """
 
 from why502.redaction.known import know

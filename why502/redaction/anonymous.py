@@ -19,7 +19,7 @@ _DOMAIN = lazy(r"(?<![\w.@-])(?:\.|\*\.)?(?P<name>[A-Za-z0-9_][\w-]{0,62}(?:\\?\
 _EMAIL = lazy(
     r"(?<![\w.+%-])(?P<user>[\w.+%-]{1,64})(?P<at>@|%40)(?P<host>[A-Za-z0-9][\w-]{0,62}(?:\.[A-Za-z0-9][\w-]{0,62}){0,10})"
 )
-# A name of one label, where an address stands: //app, app:3000, server app;
+# A single-label name in the position of an address: //app, app:3000, server app;
 _SINGLE = lazy(
     r"(?://|\bserver\s{1,8}|\bhost: \"|\bfor host )(?P<one>[A-Za-z0-9][\w-]{0,62})(?![\w.-])"
     r"|(?<![\w./:-])(?P<two>[A-Za-z][\w-]{0,62})(?=:\d{2,5}\b)"
@@ -44,11 +44,11 @@ _USER_FIELDS = frozenset({"user", "owner", "group", "acl_users"})
 _HOST_FIELDS = frozenset({"host", "server", "server_names", "names", "sni", "sni_name", "hosts"})
 _AMBIGUOUS_ENDS = frozenset(
     {"pl", "in", "no", "it", "at", "home", "local", "private", "int", "test"}
-)  # of files and modules, too
+)  # names of files and modules, too
 
 
 def anonymous(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot with pseudonyms; places in configuration files follow the bytes that they mean."""
+    """Return the snapshot with pseudonyms; positions in configuration files are adjusted to the new text."""
     return msgspec.convert(Pseudonyms(snapshot).of(msgspec.to_builtins(snapshot)), Snapshot)
 
 
@@ -72,7 +72,7 @@ class Pseudonyms:
         self._known_users = {name for name in _users_of(snapshot) if name not in _KEPT_USERS and not name.isdigit()}
 
     def of(self, value: Any, field: str = "") -> Any:
-        """Return builtins with pseudonyms in every text."""
+        """Return builtins (dict, list, str, …) with pseudonyms in every text."""
         if isinstance(value, dict):
             moved = (
                 self._files(value)
@@ -100,7 +100,7 @@ class Pseudonyms:
         return "".join(out) + text[position:]
 
     def _changes(self, text: str) -> list[tuple[int, int, str]]:
-        """Return what is replaced in a text: start, end, by what; in order, none overlapping another."""
+        """Return the replacements in a text (start, end, new text), in order, without overlaps."""
         found: list[tuple[int, int, str]] = []
         for pattern in (_IPV4, _IPV6):
             found += [(m.start(), m.end(), new) for m in pattern.finditer(text) if (new := self._address(m[0])) != m[0]]
@@ -138,7 +138,7 @@ class Pseudonyms:
         return labels[-1] in _ENDS - _AMBIGUOUS_ENDS and before[-1:] != "/" and match["name"].rpartition(".")[2].islower()
 
     def _name(self, name: str) -> str:
-        """Return a host name with every label but the last replaced; dots and what escapes them stay."""
+        """Return a host name with every label but the last replaced; dots and their escapes stay."""
         parts = re.split(r"(\\?\.)", name)
         return "".join(part if number % 2 or number == len(parts) - 1 else self._label(part) for number, part in enumerate(parts))
 
@@ -163,7 +163,7 @@ class Pseudonyms:
         return self._addresses[str(ip)]
 
     def _files(self, proxy: dict[str, Any]) -> dict[str, list[tuple[int, int]]]:
-        """Return by (new) path how far bytes of a proxy's files move: (offset before, by how much from there on)."""
+        """Return by (new) path how positions in a proxy's files move: (offset before, shift from there on)."""
         moved = {}
         for file in proxy["files"]:
             text = file.get("text", "")
@@ -180,7 +180,7 @@ class Pseudonyms:
 
 
 def _follow(value: Any, moved: dict[str, list[tuple[int, int]]]) -> Any:
-    """Return builtins in which every place in one of the files is where its bytes went."""
+    """Return builtins with every position in one of the files moved to its new place."""
     if isinstance(value, dict):
         if "file" in value and "line" in value and value["file"] in moved:
             shifts = moved[value["file"]]
@@ -194,7 +194,7 @@ def _moved(place: int, shifts: list[tuple[int, int]]) -> int:
 
 
 def _hosts_of(snapshot: Snapshot) -> Iterator[str]:
-    """Yield the names that the snapshot uses as those of hosts."""
+    """Yield the host names in the snapshot."""
     yield snapshot.host.lower()
     for proxy in snapshot.proxies or ():
         for route in proxy.routes:

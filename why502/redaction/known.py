@@ -1,4 +1,4 @@
-"""Known secrets: a secret found in one place is removed everywhere else, such as the password of a unit file in a log line."""
+"""Known secrets: a secret found in one place is removed everywhere else, such as a unit file's password in a log line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from urllib.parse import quote, unquote
 
 from why502.model.patterns import lazy
 
-MOST = 512  # values that are looked for
-SHORTEST = 8  # a shorter one could be a word of something else
+MOST = 512  # maximum number of known values
+SHORTEST = 8  # a shorter value could be part of an ordinary word
 LONGEST = 512
-LOOKED_AT = 4 << 20  # characters of configuration that values are taken from
+LOOKED_AT = 4 << 20  # maximum characters of configuration searched for values
 _WORD = lazy(r"\.?[a-z]{1,40}(?:[-_.][a-z]{1,40}){0,3}\d{0,2}|[\d.:/-]{1,40}|[A-Z_]{1,40}|\[removed\]|x{1,512}", re.ASCII)
 _PART = lazy(r"[^\s\"'`;,&|<>(){}\[\]]{8,512}")
 
@@ -23,18 +23,18 @@ _known: ContextVar[tuple[str, ...]] = ContextVar("known", default=())
 
 
 def known() -> tuple[str, ...]:
-    """Return the values that are hidden wherever they occur, the longest first."""
+    """Return the values that are masked wherever they occur, the longest first."""
     return _known.get()
 
 
 def know(values: Iterable[str]) -> None:
-    """Hide these values from now on, and none of those before."""
+    """Mask these values from now on, instead of all earlier ones."""
     _known.set(_spelled(values))
 
 
 @contextmanager
 def knowing(values: Iterable[str]) -> Iterator[None]:
-    """Hide these values, too, while the block runs."""
+    """Mask these values, too, while the block runs."""
     token = _known.set(tuple(sorted({*_known.get(), *_spelled(values)}, key=len, reverse=True)))
     try:
         yield
@@ -43,9 +43,7 @@ def knowing(values: Iterable[str]) -> Iterator[None]:
 
 
 def values_of(masked: Iterable[str]) -> Iterator[str]:
-    """Yield what is worth to be looked for elsewhere, of texts that were masked: themselves,
-    or the words that they consist of.
-    """
+    """Yield the values worth searching for elsewhere, from masked texts: the texts themselves, or their words."""
     for text in masked:
         for part in _PART.findall(text):
             value = part.strip("\\").rpartition("=")[2] if "=" in part.rstrip("=") else part.strip("\\")
@@ -61,7 +59,7 @@ def values_of(masked: Iterable[str]) -> Iterator[str]:
 
 
 def _decoded(value: str) -> Iterator[str]:
-    """Yield the password of `Basic dXNlcjpwYXNz`, and what a URL writes as %40."""
+    """Yield the password of `Basic dXNlcjpwYXNz`, and the decoded form of URL escapes such as %40."""
     if "%" in value:
         yield unquote(value)
     if re.fullmatch(r"[A-Za-z0-9+/]{8,512}={0,2}", value) and len(value) % 4 == 0:
@@ -74,7 +72,7 @@ def _decoded(value: str) -> Iterator[str]:
 
 
 def _spelled(values: Iterable[str]) -> tuple[str, ...]:
-    """Return values in each spelling that an output may use, the longest first."""
+    """Return the values in each spelling that an output may use, the longest first."""
     found: dict[str, None] = {}
     for value in values:
         if len(found) >= 3 * MOST:
@@ -86,7 +84,7 @@ def _spelled(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def occurrences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where known values stand in a text."""
+    """Yield the spans of known values in a text."""
     for value in _known.get():
         place = text.find(value)
         while place >= 0:

@@ -1,8 +1,8 @@
 """Classifies names: whether the value of a name is a secret, may be one, or is not.
 
-A name is split into words at signs and at capital letters. Its last word says what the value is (`DB_PASSWORD`, `token_ttl`), so
-a word that means a secret decides at the end of a name, and leaves a doubt before it. What is in doubt is a secret unless the
-value itself shows that it is none.
+A name is split into words at punctuation and at capital letters. Its last word says what the value is (`DB_PASSWORD`,
+`token_ttl`). A secret's word at the end of a name decides; earlier in the name it leaves doubt. A value in doubt is a secret
+unless the value itself shows that it is not.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _SPLIT = lazy(r"[A-Z]{1,40}(?![a-z])|[A-Z]?[a-z]{1,80}")
 
 
 class Promise(IntEnum):
-    """What a name says of its value."""
+    """How likely the value of a name is a secret."""
 
     NOTHING = 0
-    RANDOM = 1  # a secret if it looks like one: `key`, `session`, a name with a secret's word that goes on
+    RANDOM = 1  # a secret if it looks random: `key`, `session`, or a secret's word followed by other words
     SECRET = 2  # a secret unless the value shows that it is none
-    HEADER = 3  # as SECRET; and where it stands without quotes, the value goes on to the end of the line
+    HEADER = 3  # like SECRET; an unquoted value extends to the end of the line
 
 
-# Words that mean a secret where they end a name.
+# Words that mean a secret at the end of a name.
 _SECRETS = frozenset(
     "password passwd passwort pass pwd passphrase pw passcode secret secrets token apikey apikeys jwt otp totp pin"
     " csrf xsrf csrftoken sessid phpsessid jsessionid aspsessionid sessionid sid credential credentials creds cred"
@@ -36,9 +36,9 @@ _SECRETS = frozenset(
     " mypass bindpw remembertoken auth webhook hook csrfmiddlewaretoken viewstate samlresponse samlrequest assertion"
     " verifier pat apitoken sessionkey laravel_session mfa".split()
 )
-# The same, of which there are often several or a number.
+# The same, for words that often come in the plural or with a number.
 _SEVERAL = frozenset("tokens passwords keys sessions".split())
-# Words before `key` (or `keys`) that make it a secret's name.
+# Words before `key` (or `keys`) that make it the name of a secret.
 _OF_KEYS = frozenset(
     "api secret private access auth app application signing sign encryption encrypt crypt crypto master license"
     " account shared storage session cookie jwt hmac webhook stripe aws azure gcp google openai subscription service"
@@ -46,13 +46,13 @@ _OF_KEYS = frozenset(
     " ocsp mailgun sendgrid consumer bearer x arg http hdr header ssh logged nonce integration ingest write".split()
 )
 _HEADERS = frozenset("authorization cookie".split())
-# Ends of a name that change nothing: SECRET_KEY_BASE, password_confirmation, TOKEN_V2, api_key_prod.
+# Endings that do not change the meaning: SECRET_KEY_BASE, password_confirmation, TOKEN_V2, api_key_prod.
 _PASSED_OVER = frozenset(
     "base base64 b64 hash hashed value val raw old new current previous next prod production dev staging live test"
     " default confirmation confirm again plain plaintext text encrypted enc string str data v main primary secondary"
     " backup inline".split()
 )
-# Ends of a name that make it another thing than a secret: a place, a size, a time, a switch, a name.
+# Endings that mean something other than a secret: a place, a size, a time, a switch, a name.
 _OTHER_ENDS = frozenset(
     "file files path paths dir directory directory ttl timeout time length len min max size bytes count total limit"
     " name names type types kind url uri host hostname port enabled enable disabled required expires expire expiry"
@@ -70,7 +70,7 @@ _OTHER_ENDS = frozenset(
 )
 _FIRST_WORDS = frozenset("max min num number total count has is use uses no without allow allows enable require requires".split())
 _WEAK = frozenset("key keys session sessions code state nonce hash license cert dsn private access sign".split())
-# Ends of a word that a name runs together: PGPASSWORD, SSLPassPhrase, authtoken.
+# Word endings within a name written as one word: PGPASSWORD, SSLPassPhrase, authtoken.
 _RUN_TOGETHER = ("password", "passwd", "passphrase", "secret", "token", "apikey", "sessionid", "credentials", "secretkey")
 _PROXIES = frozenset("proxy fastcgi uwsgi scgi grpc memcached js tunnel tcp".split())  # proxy_pass, ProxyPass
 _PUBLIC = frozenset(
@@ -80,7 +80,7 @@ _PUBLIC = frozenset(
 
 @lru_cache(8192)
 def promise(name: str) -> Promise:
-    """Return what a name says of the value behind it."""
+    """Return how likely the value of a name is a secret."""
     words = [word.lower() for word in _SPLIT.findall(name[-LONGEST_NAME:])]
     while len(words) > 1 and words[-1] in _PASSED_OVER:
         words.pop()
@@ -109,7 +109,7 @@ def promise(name: str) -> Promise:
     return Promise.NOTHING
 
 
-# Values that tell by themselves that they are no secret.
+# Values that are recognisably not secrets.
 _EMPTY = lazy(
     r"(?i)(?:|-|\*{1,64}|x{1,4096}|\.{2,8}|…|\?|null|none|nil|undefined|true|false|yes|no|on|off|ok|enabled|disabled|required|optional|any"
     r"|default|missing|invalid|expired|unset|empty|string|str|bytes|object|int|integer|bool|boolean|basic|bearer|digest|negotiate|ntlm|builtin|strict|lax|all"
@@ -130,18 +130,18 @@ _SHORT_NUMBER = lazy(r"-?\d{1,3}")
 
 
 def is_empty(value: str) -> bool:
-    """Return whether a value is none, stands for one, or is made of variables only."""
+    """Return whether a value is empty, a placeholder, or made of variables only."""
     return bool(_EMPTY.fullmatch(value) or _PLACEHOLDER.fullmatch(value) or _VARIABLES.fullmatch(value))
 
 
 def placeholder_end(text: str, start: int) -> int:
-    """Return where the placeholder that stands at `start` ends; `start` where none does."""
+    """Return the end of the placeholder at `start`; `start` if there is none."""
     found = _PLACEHOLDER.match(text, start, start + 300)
     return found.end() if found else start
 
 
 def is_place(value: str) -> bool:
-    """Return whether a value is a path or file, none of whose parts looks random."""
+    """Return whether a value is a path or file without random-looking parts."""
     if not (_PATH.fullmatch(value) or _FILE.fullmatch(value)):
         return False
     return not any(looks_random(part) for part in re.split(r"[/.]", value))
@@ -162,9 +162,7 @@ _DATE = lazy(r"\d{4}-\d\d-\d\d(?:[T ][\d:.Z+-]{1,30})?")
 
 @lru_cache(8192)
 def looks_random(value: str) -> bool:
-    """Return whether a value looks made by a machine: a long one of letters and digits, or of both cases,
-    that is no word or address.
-    """
+    """Return whether a value looks machine-generated: long, of letters and digits or of mixed case, and not a word or address."""
     if len(value) < 8 or is_empty(value) or _WORDS.fullmatch(value) or _ADDRESS.fullmatch(value) or _DATE.fullmatch(value):
         return False
     if _PIECES.fullmatch(value) and not value.isalnum():
@@ -178,12 +176,12 @@ def looks_random(value: str) -> bool:
 
 
 def _changes(value: str) -> int:
-    """Return how often a text goes from a small letter to a capital."""
+    """Return the number of transitions from a lower-case to an upper-case letter."""
     return sum(one.islower() and other.isupper() for one, other in pairwise(value))
 
 
 def is_secret(value: str, said: Promise) -> bool:
-    """Return whether the value behind a name that promises this is to be masked."""
+    """Return whether a value must be masked, given how likely its name means a secret."""
     if said is Promise.NOTHING or is_empty(value):
         return False
     if said is Promise.RANDOM:

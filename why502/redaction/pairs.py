@@ -1,8 +1,8 @@
 """Secrets after a name: `password=x`, `"token": "x"`, `X-Api-Key: x`, `set $backend_token x`, `--secret x`,
 YAML over several lines.
 
-The text is read word by word; where a word is the name of a secret, what follows it is read as separator and value. Every look to
-the left or right is bounded, so the whole is linear in the text.
+The text is scanned word by word. After a word that names a secret, a separator and a value are parsed. Every lookahead and
+lookbehind is bounded, so the scan is linear in the text.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from why502.redaction.names import Promise, is_place, is_secret, looks_random, p
 
 Span = tuple[int, int]
 LONGEST_VALUE = 8192
-_BEFORE = 240  # characters of a statement that are looked back at
-_LINES = 200  # of a value of several lines
+_BEFORE = 240  # maximum characters of lookbehind in a statement
+_LINES = 200  # maximum lines of a multi-line value
 
-# Every name of a secret holds one of these.
+# Every secret's name contains one of these.
 STEMS = (
     *(
         "pass",
@@ -77,7 +77,7 @@ _TO_BLANK = lazy(r"[^\s\"'`]+")
 _SCHEME = lazy(r"(?i)(?:bearer|basic|token|digest|apikey|api-key|negotiate|bot|jwt|key|plain)(?:\\?[ \t]{1,4}|%20|\+)(?=\S)")
 _HEADER_ENDS = lazy(r"[\r\n]|\\r|\\n|, (?:client|server|request|upstream|host|referrer): |\"? HTTP/\d")
 _STATEMENT = lazy(r"[\n;{}]")
-# Directives that name something and then give its value, without any sign between the two.
+# Directives with a name and then its value, without a separator between them.
 _HOLDERS = frozenset(
     "proxy_set_header grpc_set_header add_header add_trailer more_set_headers more_set_input_headers fastcgi_param"
     " uwsgi_param scgi_param set set_by_lua env setenv presetenv setenvif setenvifnocase passenv define requestheader"
@@ -89,7 +89,7 @@ _NOT_HOLDING = lazy(
     r"(?i)(?:request)?header\s{1,8}(?:always\s{1,8}|onsuccess\s{1,8})?(?:edit\*?|unset|echo|note)\b|http-\w{1,20}\s{1,8}(?:del|replace)-"
 )
 _ENV_LINE = lazy(r"(?:^|\n)[ \t]{0,64}(?:- |export |set |Environment=|env )?[ \t]{0,8}\Z")
-# What follows the name of a secret in a sentence about it.
+# Words that follow a secret's name in an ordinary sentence.
 _PROSE = frozenset(
     "is was are were be been has had have must should may can could will would does did do not no in on at of for"
     " from by to with and or but as reset mismatch missing expired invalid required changed change authentication"
@@ -115,7 +115,7 @@ _PASSWORDS = lazy(r"(?i)pass|pwd|pin\Z|otp\Z")
 
 
 def pairs(text: str, lower: str) -> Iterator[Span]:
-    """Yield the spans of the values behind the names of secrets. `lower`: the text in small letters, each at its place."""
+    """Yield the spans of the values after secrets' names. `lower`: the text in lower case, with the same offsets."""
     done = 0
     for begin, end in _words(text, lower):
         if begin < done:
@@ -132,7 +132,7 @@ def pairs(text: str, lower: str) -> Iterator[Span]:
 
 
 def _words(text: str, lower: str) -> Iterator[Span]:
-    """Yield the words of a text that hold a stem of a secret's name, in order."""
+    """Yield the words of a text that contain a stem of a secret's name, in order."""
     places: list[int] = []
     for stem in STEMS:
         place = lower.find(stem)
@@ -151,7 +151,7 @@ def _words(text: str, lower: str) -> Iterator[Span]:
 
 
 def _escaped(text: str, begin: int) -> int:
-    """Return how many characters of a word belong to what URLs and JSON write before it for a bracket or a line break."""
+    """Return how many characters at the start of a word belong to an escape of URLs or JSON (bracket, line break)."""
     if begin == 0:
         return 0
     if text[begin - 1] == "\\" and text[begin] in "nrt":
@@ -162,7 +162,7 @@ def _escaped(text: str, begin: int) -> int:
 
 
 def _values(text: str, begin: int, end: int, said: Promise) -> Iterator[Span]:
-    """Yield the spans of the values behind the name that stands from `begin` to `end`."""
+    """Yield the spans of the values after the name from `begin` to `end`."""
     name = text[begin:end]
     if name.endswith((".", "-")) and not name.startswith("-"):
         return
@@ -189,7 +189,7 @@ def _values(text: str, begin: int, end: int, said: Promise) -> Iterator[Span]:
 
 
 def _value(text: str, begin: int, start: int, said: Promise, op: str) -> Iterator[Span]:
-    """Yield the span of the value that starts at `start`: quoted, a list, up to the end of a line, or one word."""
+    """Yield the span of the value that starts at `start`: quoted, a list, up to the end of the line, or one word."""
     opening = _OPENING.match(text, start)
     opened = text[start : opening.end()] if opening else ""
     start += len(opened)
@@ -238,7 +238,7 @@ def _value(text: str, begin: int, start: int, said: Promise, op: str) -> Iterato
 
 
 def _bare_of(value: str) -> str:
-    """Return a value without what a regular expression, a scheme or an escape puts around it."""
+    """Return a value without surrounding regular expression syntax, scheme or escapes."""
     scheme = _SCHEME.match(value)
     value = value[scheme.end() :] if scheme else value
     return value.strip(" \t\r\n").removeprefix("^").removesuffix("$" if value.startswith("^") else "\0").removesuffix("\\")
@@ -254,7 +254,7 @@ def _is_worth(value: str, said: Promise, *, is_quoted: bool = False) -> bool:
 
 
 def _closing(text: str, start: int, quote: str) -> int:
-    """Return where a quoted text ends: at its quote, doubled and escaped ones aside; without one at the end of its line."""
+    """Return the end of a quoted text: its closing quote (doubled and escaped ones do not count), or the end of its line."""
     position, limit = start, min(len(text), start + LONGEST_VALUE)
     while (found := text.find(quote, position, limit)) >= 0:
         backslashes = 0
@@ -276,7 +276,7 @@ def _end_of_line(text: str, start: int) -> int:
 
 
 def _end_of_header(text: str, start: int, around: str) -> int:
-    """Return where an unquoted header ends: with its line, or with the quote that stands before its name."""
+    """Return the end of an unquoted header: the end of its line, or the quote that opened before its name."""
     limit = min(len(text), start + LONGEST_VALUE)
     found = _HEADER_ENDS.search(text, start, limit)
     end = found.start() if found else limit
@@ -288,7 +288,7 @@ def _end_of_header(text: str, start: int, around: str) -> int:
 
 
 def _listed(text: str, start: int, end: int, said: Promise) -> Iterator[Span]:
-    """Yield the quoted members of a list."""
+    """Yield the quoted elements of a list."""
     position = start
     while position < end and (quote := _QUOTE.search(text, position, end)):
         close = _closing(text, quote.end(), quote["quote"])
@@ -305,7 +305,7 @@ def _listed(text: str, start: int, end: int, said: Promise) -> Iterator[Span]:
 
 
 def _after_comma(text: str, begin: int, after: re.Match[str], said: Promise) -> Iterator[Span]:
-    """Yield the value of ("name", "value"): a list of words, a pair, the arguments of a call."""
+    """Yield the value in ("name", "value"): a list of words, a pair, the arguments of a call."""
     start = after.end()
     quote = _QUOTE.match(text, start)
     if not after["close"] or quote is None:
@@ -330,7 +330,7 @@ def _element(text: str, begin: int, end: int, said: Promise) -> Iterator[Span]:
 
 
 def _holds(text: str, begin: int, after: re.Match[str], said: Promise) -> bool:
-    """Return whether a value may follow the name with nothing but blanks between the two."""
+    """Return whether the value may follow the name after only white space."""
     if text[begin - 1 : begin] in ("/", "@", "\\") and begin:
         return False
     name = text[begin : after.start()]
@@ -385,7 +385,7 @@ def _is_alone(text: str, start: int) -> bool:
 
 
 def _several_lines(text: str, begin: int, start: int, said: Promise) -> Iterator[Span]:
-    """Yield what YAML writes below a name: a block, a list, or a value on a line of its own."""
+    """Yield YAML values below a name: a block, a list, or a value on its own line."""
     line = text.rfind("\n", max(begin - 200, 0), begin) + 1
     indent = _INDENT.match(text, line)
     own = indent.end() - line if indent else 0

@@ -10,7 +10,7 @@ from why502.redaction.names import Promise, is_empty, is_place, is_secret, looks
 
 Span = tuple[int, int]
 
-# Tokens as their issuers shape them. What is masked is the whole.
+# Token formats of their issuers. The whole token is masked.
 _TOKENS = lazy(
     r"(?<![A-Za-z0-9])(?:"
     r"eyJ[\w-]{8,4096}(?:\.[\w-]{0,4096}){1,4}(?:%3D){0,2}|(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[0-9A-Z]{16}|gh[pousr]_\w{20,255}|github_pat_\w{20,255}"
@@ -36,18 +36,18 @@ _HASHES = lazy(
 )
 _PEM = lazy(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----|Private-Lines: \d{1,4}")
 _BODY = lazy(r"(?:\s|\\|[A-Za-z0-9+/=:,.%\[\]\"'-])*+")
-# scheme://user:password@host; a password may hold an @, and a slash where no port can be meant.
+# scheme://user:password@host. A password may contain an @, and a slash if it cannot be mistaken for a port.
 _USERINFO = lazy(
     r"//(?P<user>[^\s/?#\"'<>`]{1,512})@|//(?P<slash>[^\s:/@\"'<>]{0,64}:(?!\d{1,5}(?:[/\s\"'?#]|$))[^\s@\"'<>]{1,256})@(?=[\w\[])"
 )
-# The same without its scheme, as nginx cites an address, Go's drivers write theirs, and commands take it.
+# The same without a scheme, as in nginx's quoted addresses, in strings of Go drivers, and in commands.
 _BARE_USERINFO = lazy(r"(?<![\w:/@.-])(?P<user>[\w.+%-]{0,64}[:/](?!/)[^\s/?#@\"'<>:]{1,256})@(?!sha\d)(?=[\w\[(*$/-])")
 _SCHEMES = lazy(
     r"(?i)(?<![\w/])(?:bearer|basic|digest|negotiate|token)(?:\s{1,4}|\\\s|%20|\+)(?=[\w+/~.-]{0,4096}[\d=.+/]|[A-Za-z]{20})(?!realm=|error=|HTTP/|v?\d{1,6}(?:\.\d{1,6}){0,4}\b)(?P<v>[\w+/=.~-]{8,4096})"
 )
-# Each with what a text in small letters must hold of it.
+# Each with the substring that the lower-case text must contain.
 _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
-    # webhooks, whose path is the secret
+    # webhooks: their path is the secret
     (("hooks.slack",), lazy(r"(?i)hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<v>[^\s\"'<>]{8,512})")),
     (("discord",), lazy(r"(?i)discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{1,24}/(?P<v>[\w-]{8,512})")),
     (("webhook",), lazy(r"(?i)\.office(?:365)?\.com/webhook(?:b2)?/(?P<v>[^\s\"'<>]{8,1024})")),
@@ -171,7 +171,7 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
         ),
     ),
     (("sec-websocket-protocol",), lazy(r"(?i)\bsec-websocket-protocol:[^\n]{0,80}?,\s{0,4}(?P<maybe>[\w.~+/=-]{16,4096})")),
-    # any header of an own name that is given a random value
+    # a custom header that is set to a random value
     (
         ("header",),
         lazy(
@@ -181,13 +181,13 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("session",), lazy(r"(?i)\bsession(?: id| key)?\s{0,2}[:=]\s{0,2}['\"]?(?P<maybe>[\w+/=.%-]{16,512})")),
     (("sudo",), lazy(r"\becho\s{1,4}(?:-\w{1,3}\s{1,4})?['\"]?(?P<v>[^\s'\"|]{1,256})['\"]?\s{0,4}\|\s{0,4}sudo\s")),
     (("/private-",), lazy(r"/private-(?P<v>[\w-]{12,256})")),
-    # {user} pins in oracle's easy connect: app/password@db
+    # {user} anchors Oracle's easy connect: app/password@db
     (("jdbc:oracle",), lazy(r"(?i)jdbc:oracle:\w{1,10}:[\w.-]{1,80}/(?P<v>[^\s@\"']{1,256})@")),
-    # what HAProxy captures of a cookie: between the bytes and the flags
+    # a cookie captured by HAProxy: between the bytes and the flags
     (("=",), lazy(r"\s\d{1,15}\s(?P<cookie>[\w.-]{1,64}=\S{6,512})\s(?:-|\S{1,512})\s[\w-]{4}\s\d")),
 )
 SHAPE_HINTS = tuple(dict.fromkeys(hint for hints, _ in _PLACES for hint in hints if hint != "="))
-# Segments of a path after which one is a secret.
+# Path segments after which the next segment is a secret.
 _AFTER_SEGMENT = lazy(
     r"(?i)/(?:web)?(?:hooks?|reset(?:[-_]?password)?|invites?|invitations?|verify(?:[-_]?e?mail)?|confirm(?:ation)?|activate|activation|unsubscribe|tokens?|magic|magic[-_]?link"
     r"|share|shared|s|t|k|key|keys|auth|session|sessions|github|gitlab|bitbucket|callback|secret|feed|ical|calendar|join|preview|download|unlock|otp|recover|recovery|accept|webhook|webhooks|trigger|ping|ingest|deploy"
@@ -215,7 +215,9 @@ _UUID = lazy(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def shapes(text: str, lower: str) -> Iterator[Span]:
-    """Yield the spans of secrets that their shape or their place shows. `lower`: the text in small letters, each at its place."""
+    """Yield the spans of secrets recognised by their shape or position. `lower`: the text in lower case, with the same
+    offsets.
+    """
     if any(begin in text for begin in TOKEN_BEGINS):
         for match in _TOKENS.finditer(text):
             yield match.span()
@@ -251,7 +253,7 @@ def shapes(text: str, lower: str) -> Iterator[Span]:
 
 
 def _is_credential(value: str) -> bool:
-    """Return whether what follows `Basic` or `Bearer` is a credential and not a word of a sentence."""
+    """Return whether the text after `Basic` or `Bearer` is a credential and not a word of a sentence."""
     value = value.rstrip(".")
     if value.endswith("=") or looks_random(value) or "/" in value[1:] or "." in value:
         return value.lower() != value or any(map(str.isdigit, value)) or len(value) >= 20
@@ -274,7 +276,7 @@ def _placed(text: str, match: re.Match[str]) -> Iterator[Span]:
 
 
 def _keys(text: str) -> Iterator[Span]:
-    """Yield what lies between the lines that begin and end a private key; to the end of the text where none ends it."""
+    """Yield the text between the begin and end lines of a private key; to the end of the text if there is no end line."""
     position = 0
     while match := _PEM.search(text, position):
         end = text.find("-----END", match.end())
@@ -312,14 +314,14 @@ def _userinfo(text: str) -> Iterator[Span]:
 
 
 def _is_segment(value: str) -> bool:
-    """Return whether a segment of a path is a secret's: long and random, or of letters and digits well mixed."""
+    """Return whether a path segment is a secret: long and random, or a good mix of letters and digits."""
     if _UUID.fullmatch(value) or "." in value[-6:]:
         return False
     return looks_random(value) and sum(map(str.isdigit, value)) >= 2
 
 
 def _maps(text: str) -> Iterator[Span]:
-    """Yield the rows of nginx's maps from a secret, or to one."""
+    """Yield the rows of nginx maps whose key or value is a secret."""
     for block in _MAP.finditer(text):
         from_, to = promise(block["from"].rpartition("$")[2]), promise(block["to"][1:])
         if not (from_ or to):

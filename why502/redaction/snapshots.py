@@ -12,20 +12,20 @@ from why502.redaction.known import LOOKED_AT, knowing, values_of
 from why502.redaction.names import Promise, is_secret, promise
 from why502.redaction.text import HIDDEN, in_place, merged, redact, spans
 
-# Of a configuration: what is removed is replaced by as many characters, so that no byte changes its place.
+# In configuration text a secret is replaced by the same number of characters, so that offsets stay valid.
 _IN_PLACE = frozenset({"text", "if_conditions"})
 _PAIRS = frozenset({"headers"})  # pairs of a name and its value
-_SETTINGS = "settings"  # of a route: directives by name, each with its arguments
+_SETTINGS = "settings"  # settings of a route: directives by name, each with its arguments
 
 
 def redacted(snapshot: Snapshot) -> Snapshot:
-    """Return the snapshot without secrets; of files whose bytes are counted every byte keeps its place."""
+    """Return the snapshot without secrets; in files with byte offsets every offset stays valid."""
     with knowing(secrets_in(snapshot)):
         return msgspec.convert(without_secrets(msgspec.to_builtins(snapshot)), Snapshot)
 
 
 def secrets_in(*snapshots: Snapshot) -> Iterator[str]:
-    """Yield the values of secrets that configurations, commands and settings give away, to be hidden elsewhere, too."""
+    """Yield the secret values found in configurations, commands and settings, so that they are masked elsewhere, too."""
     left = LOOKED_AT
     for snapshot in snapshots:
         texts = [file.text for proxy in snapshot.proxies or () for file in proxy.files]
@@ -44,7 +44,7 @@ def secrets_in(*snapshots: Snapshot) -> Iterator[str]:
 
 
 def worth_knowing(texts: Iterable[str | bytes]) -> Iterator[str]:
-    """Yield the values of secrets that files give away, to be hidden elsewhere, too."""
+    """Yield the secret values found in files, so that they are masked elsewhere, too."""
     left = LOOKED_AT
     for content in texts:
         text = content.decode("utf-8", "surrogateescape") if isinstance(content, bytes) else content
@@ -53,12 +53,12 @@ def worth_knowing(texts: Iterable[str | bytes]) -> Iterator[str]:
 
 
 def secrets_of(text: str) -> Iterator[str]:
-    """Yield the secrets that a text gives away."""
+    """Yield the secrets found in a text."""
     return (text[start:end] for start, end in spans(text))
 
 
 def _lost(word: str, kept: str) -> Iterator[str]:
-    """Yield what was taken out of a word."""
+    """Yield the parts removed from a word."""
     if HIDDEN in kept:
         head, _, tail = kept.partition(HIDDEN)
         tail = tail.rpartition(HIDDEN)[2]
@@ -89,7 +89,7 @@ def _member(key: str, item: Any, field: str) -> Any:
 
 
 def _setting(directive: str, setting: Any) -> Any:
-    """Return one occurrence of a directive, its arguments read as they stand behind its name."""
+    """Return one occurrence of a directive, its arguments redacted as they would be after its name."""
     if not isinstance(setting, dict) or not isinstance(setting.get("args"), list | tuple):
         return without_secrets(setting)
     rest = {key: without_secrets(item, key) for key, item in setting.items() if key != "args"}
@@ -97,7 +97,7 @@ def _setting(directive: str, setting: Any) -> Any:
 
 
 def redact_pair(name: str, value: str) -> list[str]:
-    """Return a name and its value, the value removed where the name promises a secret."""
+    """Return a name and its value; the value is removed if the name means a secret."""
     said = promise(name)
     if said and is_secret(value, said):
         return [redact(name), HIDDEN]
@@ -105,7 +105,7 @@ def redact_pair(name: str, value: str) -> list[str]:
 
 
 def redact_words(words: Sequence[str]) -> list[str]:
-    """Return the words of a command or directive without secrets: each for itself, and each as the value of the one before."""
+    """Return the words of a command or directive without secrets, each checked alone and as the value of the word before."""
     places, position = [], 0
     parts: list[str] = []
     for word in words:

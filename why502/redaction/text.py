@@ -1,4 +1,4 @@
-"""redact(): removes the secrets from a text; in_place(): the same, with every other byte in its place."""
+"""redact(): removes the secrets from a text; in_place(): the same, keeping every offset."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from why502.redaction.shapes import SEGMENT_HINTS, SHAPE_HINTS, TOKEN_BEGINS, sh
 
 Span = tuple[int, int]
 HIDDEN = "[removed]"
-SHORT = 200  # characters of names, words and addresses, of which a snapshot repeats most many times
-LONGEST = 1 << 20  # characters that are looked at together; a longer text is taken in pieces of whole lines
+SHORT = 200  # characters; names, words and addresses this short are mostly repeated within a snapshot
+LONGEST = 1 << 20  # characters examined at once; a longer text is split into pieces of whole lines
 
 _SMALL = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _HALF = lazy("[\ud800-\udfff]")
-# Of a masked value nginx's own variables stay, since a request's part is none of the configuration's secrets.
+# nginx's own variables in a masked value are kept: a part of the request is not a secret of the configuration.
 _CHARACTER = lazy(
     r"\$\{?(?:(?:http|arg|cookie|upstream|request|remote|proxy|server|secure_link|ssl|document|fastcgi|binary|time|connection)(?:_\w{1,60})?"
     r"|uri|args|host|scheme|is_args|query_string|msec)\b\}?|[^\s\"';]"
@@ -42,7 +42,7 @@ def _hidden(text: str, found: list[Span]) -> str:
 
 
 def in_place(text: str) -> str:
-    """Return a configuration file's text, or a diff of it, with each byte of a secret as `x`: none changes its place."""
+    """Return a configuration file's text, or a diff of it, with each byte of a secret as `x`, so that offsets stay valid."""
     out, position = [], 0
     for start, end in spans(text):
         out += [text[position:start], _CHARACTER.sub(_crosses, text[start:end])]
@@ -55,7 +55,7 @@ def _crosses(match: re.Match[str]) -> str:
 
 
 def spans(text: str) -> list[Span]:
-    """Return where secrets stand in a text, in order, none overlapping another."""
+    """Return the spans of secrets in a text, in order, without overlaps."""
     if len(text) > LONGEST:
         return [(start + offset, end + offset) for offset, piece in _pieces(text) for start, end in spans(piece)]
     found = [*(_own_of_short(text) if len(text) <= SHORT else _own(text)), *occurrences(text)]
@@ -63,7 +63,7 @@ def spans(text: str) -> list[Span]:
 
 
 def _own(text: str) -> tuple[Span, ...]:
-    """Return where a text by itself shows secrets: what is known of other places is not looked for."""
+    """Return the spans of secrets recognisable from the text alone, without the list of known values."""
     lower = text.lower() if text.isascii() else text.translate(_SMALL)
     return (*pairs(text, lower), *shapes(text, lower))
 
@@ -72,7 +72,7 @@ _own_of_short = lru_cache(1 << 13)(_own)
 
 
 def merged(found: Iterable[Span], text: str) -> list[Span]:
-    """Return spans sorted, those that touch or overlap made one, without those that are masked already."""
+    """Return the spans sorted and merged if they touch or overlap, without those already masked."""
     result: list[Span] = []
     for start, end in sorted(found):
         if end <= start:
@@ -94,7 +94,7 @@ def _pieces(text: str) -> Iterable[tuple[int, str]]:
         position = end
 
 
-# Every line that redact() changes holds one of these; they are looked for in many lines at once.
+# Every line that redact() changes contains one of these; they are searched for in many lines at once.
 _HINTS = tuple(
     dict.fromkeys(
         (
@@ -112,7 +112,7 @@ _HINTS = tuple(
             "private",
             "map ",
             "geo ",
-            "haproxy",  # which logs a cookie between the bytes and the flags
+            "haproxy",  # HAProxy logs a cookie between the bytes and the flags
             "/-1/",
         )
     )
@@ -126,11 +126,12 @@ _BEGINS = {begin: begin.translate(_DIGITS) for begin in TOKEN_BEGINS}
 
 
 def redact_lines(text: str) -> str:
-    """Return many lines without their secrets, as redact() does each; those that hold no hint of one cost next to nothing.
+    """Return many lines without their secrets, as redact() does for each; lines without any hint of a secret cost next to
+    nothing.
 
-    Bytes that were no UTF-8 stay as they are.
+    Bytes that are not UTF-8 are kept.
     """
-    # Lines of a log consist of few words, but for their numbers: those are looked at instead of the whole text.
+    # Log lines consist of few different words, except for numbers: the words are checked instead of the whole text.
     words = "\n".join(set(text.translate(_DIGITS).split()))
     lower = words.lower()
     hints = [hint for hint, letters in _LETTERS.items() if letters in lower]
@@ -154,7 +155,7 @@ def without_query(request: str) -> str:
 
 
 def bare(request: str) -> str:
-    """Return `METHOD /path` of a request line with its secrets, at most 200 characters, and a "?" where it had a query."""
+    """Return `METHOD /path` of a request line with its secrets, at most 200 characters, and a "?" if it had a query."""
     method, _, rest = request.partition(" ")
     path = rest.split(" ", 1)[0].split("?", 1)[0].split("#", 1)[0] if rest else ""
     return f"{method} {path}".strip()[:200].removesuffix("?") + ("?" if "?" in request else "")
@@ -166,10 +167,10 @@ def _redacted(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return text that can be written anywhere: bytes that were no UTF-8 (surrogates, PEP 383) are replaced."""
+    """Return text that can be written anywhere: bytes that are not UTF-8 (surrogates, PEP 383) are replaced."""
     if text.isascii():
         return text
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    except UnicodeEncodeError:  # half a pair, as JSON can write it (RFC 8259, 8.2)
+    except UnicodeEncodeError:  # half a surrogate pair, as JSON can contain it (RFC 8259, 8.2)
         return _HALF.sub("\ufffd", text)

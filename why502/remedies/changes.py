@@ -1,7 +1,7 @@
 """Edits of the proxy's configuration files, as the snapshot contains them, and the commands that load them.
 
-Pure: nothing is written here. Each function gives None where the snapshot does not hold what the change needs, so that a remedy
-falls back to words.
+Pure: nothing is written here. Each function returns None if the snapshot lacks what the change needs; the remedy then is only
+text.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from why502.model.remedy import UNPLACED, Edit, Run
 from why502.model.snapshot import PhpPool, Process, Proxy, Service
 from why502.model.target import Target
 
-KEPT = 32  # idle connections that a worker keeps: nginx's own default since 1.29.7
+KEPT = 32  # idle connections kept per worker: nginx's own default since 1.29.7
 _FAMILY = {"grpcs": "grpc", "https": "proxy", "http": "proxy", "tcp": "proxy"}
 
 
 def tree_of(case: Case, at: Position | None) -> Tree | None:
-    """Return the tree of the file that a place lies in."""
+    """Return the tree of the file that contains a position."""
     if at is None:
         return None
     return next((parse(content(file), file.path) for proxy in case.proxies for file in proxy.files if file.path == at.file), None)
 
 
 def own_servers(case: Case) -> tuple[str, ...]:
-    """Return the machine's own name servers, as nginx writes them, that know what the proxy could not resolve; at most two."""
+    """Return the machine's name servers, in nginx's notation, that resolve the name the proxy could not; at most two."""
     found = dict.fromkeys(server for told in case.here.names or () for server in told.servers)
     return tuple(f"[{server}]" if ":" in server else server for server in list(found)[:2])
 
 
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
-    """Return the test of the configuration and its reload, by the proxy's own binary and options; () where it does not run.
+    """Return the test of the configuration and its reload, by the proxy's own binary and options; () if it is not running.
 
-    Another product's are those of its `control`, through its service manager where it has one. Of a proxy in a container both
-    run in there (nsenter(1)): here, the same path is another binary with other files. The reload takes
-    itself back: once the files are as before, it loads those.
+    For other products, these are the commands of its `control`, through its service manager if it has one. For a proxy in a
+    container both run inside it (nsenter(1)): here, the same path is a different binary with other files. The reload needs no
+    undo command: after the files are restored, it loads them.
     """
     if proxy is None or not proxy.is_running or not proxy.exe:
         return ()
@@ -55,7 +55,7 @@ def reload(proxy: Proxy | None) -> tuple[Run, ...]:
 
 
 def test_of(proxy: Proxy | None) -> tuple[str, ...]:
-    """Return the proxy's own test of its configuration; () where it is not known."""
+    """Return the proxy's own test of its configuration; () if it is unknown."""
     if proxy is None or not proxy.exe:
         return ()
     if proxy.kind == "nginx":
@@ -75,12 +75,12 @@ def _reload_other(proxy: Proxy) -> tuple[Run, ...]:
 
 
 def family(route: Route) -> str:
-    """Return the prefix of the directives of a route: proxy, fastcgi, uwsgi, scgi, grpc."""
+    """Return the directive prefix of a route: proxy, fastcgi, uwsgi, scgi, grpc."""
     return _FAMILY.get(route.protocol, route.protocol)
 
 
 def set_in_route(case: Case, name: str, value: str, route: Route | None = None) -> Edit | None:
-    """Return what makes `name value;` hold for the route: in its own block, where it is set already there, too."""
+    """Return the edits that set `name value;` for the route: in its own block, or in the place where it is already set."""
     route = route or case.route
     if route is None:
         return None
@@ -95,7 +95,7 @@ def set_in_route(case: Case, name: str, value: str, route: Route | None = None) 
 
 
 def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
-    """Return the changes, additions at the same place made one: its diff can be read and applied, theirs would overlap."""
+    """Return the edits with insertions at the same place merged into one, since their separate diffs would overlap."""
     found: dict[tuple[str, int], Edit] = {}
     for change in changes:
         place = (change.file, change.start)
@@ -108,10 +108,10 @@ def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
 
 
 def repoint(case: Case, to: Target) -> Edit | None:
-    """Return what lets the proxy connect to another address: of its argument only the host, port or path changes that differs.
+    """Return the edits that connect the proxy to another address: only the host, port or path that differs changes.
 
-    Where a variable stands there, the `set` that gives it that address is changed instead. None where another user than root
-    listens there (see `stranger_at`): whoever listens first would get the gateway's requests.
+    If the argument contains a variable, the `set` with the address is changed instead. None if a user other than root listens
+    on the new address (see `stranger_at`): whoever listens there first would get the gateway's requests.
     """
     peer, route, target = case.peer, case.route, case.target
     if stranger_at(case, to):
@@ -127,7 +127,7 @@ def repoint(case: Case, to: Target) -> Edit | None:
 
 
 def _repoint_line(at: Position, peer: Peer | None, old: Target, new: Target) -> Edit | None:
-    """Return the change of an address in a line of another product, of whose files only what they mean is known here."""
+    """Return the edit of an address in a line of another product, for whose files only the meaning is known here."""
     address = peer.name.partition("://")[2].partition("/")[0] or peer.name if peer else ""
     after = readdressed(address, old, new) if address and not old.is_unix and not new.is_unix else None
     if after is None or after == address:
@@ -136,11 +136,10 @@ def _repoint_line(at: Position, peer: Peer | None, old: Target, new: Target) -> 
 
 
 def stranger_at(case: Case, to: Target) -> int:
-    """Return the user who listens on an address of the machine without anything of root's that speaks for it;
-    0 where that is not so.
+    """Return the user who listens on an address of the machine without authorisation by root; 0 if there is none.
 
-    Root's word stands for what root or the gateway's own user listens on, and for what runs in a service or container that root
-    started: no other user can put a process into their control groups (cgroups(7)).
+    Authorised is a listener of root or of the gateway's own user, and one in a service or container started by root: no other
+    user can put a process into their control groups (cgroups(7)).
     """
     here, own = case.host, (None, 0, case.proxy.owner_uid if case.proxy else 0)
     heard = case.heard_at(to)
@@ -154,7 +153,7 @@ def stranger_at(case: Case, to: Target) -> int:
 
 
 def doubt(case: Case, to: Target) -> str:
-    """Return what a remedy adds where another user than root listens; "" where that is not so."""
+    """Return the warning for a remedy when a user other than root listens; "" if there is none."""
     uid = stranger_at(case, to)
     return f" (user {uid} runs that, and nothing of root's: first make sure that it is the application)" if uid else ""
 
@@ -165,12 +164,12 @@ def _is_of_root(process: Process) -> bool:
 
 
 def rename(case: Case, route: Route, old: str, new: str) -> Edit | None:
-    """Return what puts another address in the place of a name in the variable that a route passes to."""
+    """Return the edits that replace a name by another address in the variable that a route passes to."""
     return _in_variable(case, route, lambda word: word.replace(old, new, 1) if word.count(old) == 1 else None)
 
 
 def _reword(case: Case, at: Position, change: Callable[[str], str | None]) -> Edit | None:
-    """Return the change of the first argument of a directive that can be changed so."""
+    """Return the edit of the first argument of a directive."""
     tree = tree_of(case, at)
     try:
         words = node_at(tree, at).words if tree else ()
@@ -184,7 +183,7 @@ def _reword(case: Case, at: Position, change: Callable[[str], str | None]) -> Ed
 
 
 def _in_variable(case: Case, route: Route, change: Callable[[str], str | None]) -> Edit | None:
-    """Return the change of the one `set` of the route's file that gives a variable of its argument such a value."""
+    """Return the edit of the only `set` in the route's file that gives a variable of its argument such a value."""
     tree = tree_of(case, route.at)
     found = []
     for node in nodes(tree) if tree else ():
@@ -196,7 +195,7 @@ def _in_variable(case: Case, route: Route, change: Callable[[str], str | None]) 
 
 
 def readdressed(word: str, old: Target, new: Target) -> str | None:
-    """Return the argument with the new address in it, None where the old one does not stand there."""
+    """Return the argument with the new address in it, None if it does not contain the old one."""
     scheme, found, rest = word.partition("://")
     if not found:
         scheme, rest = "", word
@@ -223,7 +222,7 @@ def _address(target: Target) -> str:
 
 
 def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "") -> Edit | None:
-    """Return what makes `name value;` hold in the main configuration file, outside of all blocks or in that one (`events`)."""
+    """Return the edit that sets `name value;` in the main configuration file, at top level or in that block (`events`)."""
     tree = tree_of(case, Position(file=proxy.config, line=1))
     if tree is None:
         return None
@@ -238,12 +237,12 @@ def set_at_top(case: Case, proxy: Proxy, name: str, value: str, block: str = "")
 
 
 def make_file(path: str, text: str) -> Edit:
-    """Return what makes a file that is not there."""
+    """Return the edit that creates a missing file."""
     return edit.with_diff(Edit(file=path, line=1, start=0, end=0, before="", after=text), b"")
 
 
 def start(service: Service) -> Run:
-    """Return the command that starts a service, with the one that stops it again where its manager has that."""
+    """Return the command that starts a service, with the undo command that stops it again if its manager has one."""
     argv = service.start_argv
     for verb in ("start", "restart"):
         if verb in argv[1:]:
@@ -253,7 +252,7 @@ def start(service: Service) -> Run:
 
 
 def reload_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
-    """Return the test of PHP-FPM's configuration and its reload; () where it is not known how its master was started."""
+    """Return the test of PHP-FPM's configuration and its reload; () if it is unknown how its master was started."""
     master = next((p for p in (case.host.processes if case.host else None) or () if p.pid == pool.master_pid), None)
     test = test_php(case, pool)
     if master is None or not test:
@@ -263,14 +262,14 @@ def reload_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
 
 
 def test_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
-    """Return PHP-FPM's own test of its configuration (it adds a line to its log); () where it is not known."""
+    """Return PHP-FPM's own test of its configuration (it adds a line to its log); () if it is unknown."""
     master = next((p for p in (case.host.processes if case.host else None) or () if p.pid == pool.master_pid), None)
     config = " ".join(master.argv).partition("master process (")[2].rstrip(" )") if master else ""
     return (Run(argv=(master.exe, "-t", "--fpm-config", config)),) if master and master.exe and config else ()
 
 
 def rescheme(case: Case, scheme: str) -> Edit | None:
-    """Return what lets proxy_pass (or grpc_pass) speak another scheme."""
+    """Return the edit that changes the scheme of proxy_pass (or grpc_pass)."""
     route = case.route
     tree = tree_of(case, route.at if route else None)
     if route is None or route.at is None or tree is None:
@@ -283,8 +282,8 @@ def rescheme(case: Case, scheme: str) -> Edit | None:
     return edit.replace(tree, word.start, word.end, f"{scheme}://{rest}") if found and old != scheme else None
 
 
-# What an application needs to know of a request: uwsgi (PEP 3333, beside the HTTP_ fields, which nginx sends by itself),
-# FastCGI (RFC 3875; PHP refuses to run without REDIRECT_STATUS where it was built so).
+# The request parameters that an application needs: uwsgi (PEP 3333, besides the HTTP_ fields, which nginx sends by default),
+# FastCGI (RFC 3875; some builds of PHP refuse to run without REDIRECT_STATUS).
 _TOLD = {
     "QUERY_STRING": "$query_string",
     "REQUEST_METHOD": "$request_method",
@@ -310,7 +309,7 @@ _FASTCGI = {
 
 
 def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
-    """Return what passes a route on by another directive, with what that protocol must be told; a line of its own for each.
+    """Return the edit that changes a route's pass directive, with the parameters of the new protocol, one per line.
 
     `protocol`: http, uwsgi, h2, or fastcgi with the path of the `script`, in nginx's variables.
     """
@@ -335,9 +334,11 @@ def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
 
 
 def keep_open(case: Case) -> tuple[Edit, ...]:
-    """Return what lets an HTTP route use its connections again: `keepalive` in a group, HTTP/1.1, an empty Connection header.
+    """Return the edits that make an HTTP route reuse its connections: `keepalive` in a group, HTTP/1.1, an empty Connection
+    header.
 
-    () where the route speaks otherwise, keeps them already, or inherits headers that one more proxy_set_header would take away.
+    () if the route uses another protocol, keeps connections already, or inherits headers that a further proxy_set_header would
+    drop.
     """
     route, group = case.route, case.group
     tree = tree_of(case, route.at if route else None)
@@ -371,11 +372,11 @@ def keep_open(case: Case) -> tuple[Edit, ...]:
             return ()
         made = f"upstream {name} {{ server {address}; keepalive {KEPT}; }}"
         first = (edit.insert_before(tree, server.words[0].at, made), renamed)
-        if route.host_header == "$proxy_host":  # which would be the group's name now
+        if route.host_header == "$proxy_host":  # which would now be the group's name
             lines += f" proxy_set_header Host {address};"
     return (*first, edit.insert_after(tree, route.at, lines))
 
 
 def size(bytes_: int) -> str:
-    """Return a size as nginx takes it, in whole KiB."""
+    """Return a size in nginx's notation, in whole KiB."""
     return f"{-(-bytes_ // 1024)}k"

@@ -1,6 +1,6 @@
 """Drop-ins for systemd units. systemd reads them after the unit's own file, which stays unchanged (systemd.unit(5)).
 
-Pure: nothing is written here. What systemd does not look after gives no steps.
+Pure: nothing is written here. For a service that is not systemd's there are no steps.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from why502.model.snapshot import Service
 from why502.remedies.changes import make_file, start
 
 DIRECTORY = "/etc/systemd/system"
-PAUSE = "1s"  # between two lives: systemd's own 100 ms reach its start limit within a second
+PAUSE = "1s"  # delay between restarts: systemd's default of 100 ms reaches its start limit within a second
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _FAILED = ("exit-code", "signal", "core-dump", "oom-kill", "watchdog", "timeout")
 
 
 def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
-    """Return what gives a unit these settings (`Restart=on-failure`; sections in between), and has systemd check and read them.
+    """Return the steps that give a unit these settings (`Restart=on-failure`; with section headers), and have systemd check and
+    load them.
 
-    () where it is no unit of systemd, or has a drop-in of that name already. `name` says what it is for.
+    () if it is not a systemd unit, or already has a drop-in of that name. `name` states its purpose.
     """
     path = f"{DIRECTORY}/{service.name}.d/why502-{name}.conf"
     if service.manager != "systemd" or not service.unit_file or path in service.settings.get("DropInPaths", "").split():
@@ -41,7 +42,7 @@ def of_unit(name: str) -> Service:
 
 
 def seconds(text: str) -> float | None:
-    """Return a time as `systemctl show` writes it ("1min 30s"), in seconds; None where it is none."""
+    """Return a time in the format of `systemctl show` ("1min 30s") in seconds; None if it is malformed."""
     parts = text.split()
     found = [re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,9})?)(ms|us|min|s|h)", part) for part in parts]
     if not parts or not all(found):
@@ -50,20 +51,20 @@ def seconds(text: str) -> float | None:
 
 
 def is_masked(service: Service) -> bool:
-    """Return whether somebody forbade that a unit is started at all (`systemctl mask`)."""
+    """Return whether a unit is masked, so that it cannot be started at all (`systemctl mask`)."""
     return service.settings.get("UnitFileState", "").startswith("masked")
 
 
 def restart(service: Service) -> Run:
-    """Return the command that restarts a unit; it takes itself back: the unit then has its former settings again."""
+    """Return the command that restarts a unit; it is its own undo command, since a restart loads the restored settings."""
     argv = ("systemctl", "restart", service.name)
     return Run(argv=argv, undo=argv)
 
 
 def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
-    """Yield how a service that ended comes back: started; started, and from now on by systemd itself whenever it fails.
+    """Yield the remedies for a stopped service: start it; start it and have systemd restart it whenever it fails.
 
-    `is_failure`: it is known to have died, also where systemd has forgotten that since.
+    `is_failure`: it is known to have failed, even if systemd has forgotten that since.
     """
     is_down = service.is_running is False and bool(service.start_argv)
     begin = (start(service),) if is_down else ()

@@ -1,6 +1,6 @@
 """The JSON objects why502.diagnosis/1 and why502.explanation/1 as types. Their JSON Schemas are generated from these.
 
-Fields may be added; none is renamed or gets another meaning without a new schema number. Times are RFC 3339 in UTC, to the
+Fields may be added; renaming a field or changing its meaning needs a new schema number. Times are RFC 3339 in UTC, to the
 second.
 """
 
@@ -24,7 +24,7 @@ CauseId = Annotated[str, Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="a
 
 
 class Window(msgspec.Struct):
-    """The time that was looked at."""
+    """The time window examined."""
 
     since: Time | None
     until: Time | None
@@ -40,7 +40,7 @@ class Route(msgspec.Struct):
 
 
 class Evidence(msgspec.Struct):
-    """One thing that was seen. A negative weight (log-odds) speaks against the cause."""
+    """One observation. A negative weight (log-odds) speaks against the cause."""
 
     message: str
     source: Annotated[str, Meta(description="file:line, a command, or a probe; empty where it follows from the rest")]
@@ -48,7 +48,7 @@ class Evidence(msgspec.Struct):
 
 
 class Edit(msgspec.Struct):
-    """A change of one file, as unified diff."""
+    """A change of one file, as a unified diff."""
 
     file: str
     line: Annotated[int, Meta(ge=1)]
@@ -56,14 +56,14 @@ class Edit(msgspec.Struct):
 
 
 class Step(msgspec.Struct):
-    """One step of a remedy: either a change of a file, or a command in words."""
+    """One step of a remedy: either a change of a file, or a command."""
 
     edit: Edit | UnsetType = UNSET
     run: list[str] | UnsetType = UNSET
 
 
 class Remedy(msgspec.Struct):
-    """What repairs it. `safe`: may be applied without asking. Without steps it is advice."""
+    """A repair. `safe`: may be applied without asking. Without steps it is advice."""
 
     message: str
     safe: bool
@@ -108,7 +108,7 @@ class Check(msgspec.Struct):
 
 
 class Gap(msgspec.Struct):
-    """What could not be looked at, and what would let us look."""
+    """Something that could not be examined, and the access needed."""
 
     source: str
     reason: str
@@ -116,7 +116,7 @@ class Gap(msgspec.Struct):
 
 
 class Traffic(msgspec.Struct):
-    """What the access logs tell of the window."""
+    """Totals of the access logs in the window."""
 
     requests: Count
     by_status: dict[str, Count]
@@ -139,7 +139,7 @@ class Diagnosis(msgspec.Struct):
 
 
 class Candidate(msgspec.Struct):
-    """A cause that the input may stand for."""
+    """A cause that may explain the input."""
 
     cause: CauseId
     layer: Layer

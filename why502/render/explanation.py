@@ -17,12 +17,12 @@ from why502.model.remedy import Remedy
 from why502.render import contract
 from why502.render.words import FAULT_DOMAINS, Terminal, safe
 
-_OWN_WORDS = frozenset({"at", "phase"})  # what no log can put anything else into
-LONGEST = 65536  # characters of an input that are given back
+_OWN_WORDS = frozenset({"at", "phase"})  # fields whose values come from us and not from the log
+LONGEST = 65536  # maximum characters of an input that are repeated in the output
 
 
 def document(explanation: Explanation) -> contract.Explanation:
-    """Return the contract's object. The input is given back as it came; bytes that were no UTF-8 as `\\xNN`."""
+    """Return the contract's object. The input is repeated unchanged; bytes that are not UTF-8 become `\\xNN`."""
     return contract.Explanation(
         schema="why502.explanation/1",
         input=as_text(explanation.input[:LONGEST]),
@@ -49,12 +49,12 @@ def _remedy(remedy: Remedy) -> contract.Remedy:
 
 
 def as_text(text: str) -> str:
-    """Return text that JSON can hold: bytes that were no UTF-8 as `\\xNN`."""
+    """Return text that JSON can hold: bytes that are not UTF-8 become `\\xNN`."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def render_json(explanations: Sequence[Explanation]) -> str:
-    """Return one object, indented; of several an array of them."""
+    """Return one indented object, or an array of objects if there are several."""
     documents = [document(each) for each in explanations]
     return msgspec.json.format(msgspec.json.encode(documents[0] if len(documents) == 1 else documents), indent=2).decode() + "\n"
 
@@ -65,7 +65,7 @@ def render_line(explanation: Explanation) -> bytes:
 
 
 def render_text(explanation: Explanation, terminal: Terminal) -> str:
-    """Return what a person reads: what it is, the causes, what to look at, what to do."""
+    """Return the text for a person: the meaning, the causes, what to check, what to do."""
     page = _Page(terminal)
     if explanation.kind is Kind.UNRECOGNISED:
         page.say(f"not recognised: {explanation.input[:200]}")
@@ -141,7 +141,7 @@ def everything(terminal: Terminal) -> str:
 
 
 def everything_json(*, is_line: bool = False) -> str:
-    """Return the same as one JSON object, on one line where that is asked for."""
+    """Return the same as one JSON object, on one line if `is_line`."""
     found = {
         "schema": "why502.reference/1",
         "causes": [{"cause": cause.id, "layer": cause.layer, "message": cause.message} for cause in CAUSES.values()],
@@ -157,14 +157,14 @@ def everything_json(*, is_line: bool = False) -> str:
 
 
 class _Page:
-    """Text that is laid out line by line."""
+    """Text laid out line by line."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self._lines: list[str] = []
 
     def title(self, text: str) -> None:
-        """Add a line that stands out, with a blank one before it."""
+        """Add a highlighted line after an empty one."""
         if self._lines:
             self._lines.append("")
         self._lines += [self._bold(line) for line in textwrap.wrap(safe(text), self._terminal.width)]
@@ -187,7 +187,7 @@ class _Page:
         )
 
     def item(self, name: str, text: str) -> None:
-        """Add a name and, beside it, what it means."""
+        """Add a name with its meaning beside it."""
         self._lines += textwrap.wrap(
             safe(text),
             self._terminal.width,
@@ -198,11 +198,11 @@ class _Page:
         )
 
     def raw(self, text: str) -> None:
-        """Add text as it is."""
+        """Add text unchanged."""
         self._lines += text.split("\n")
 
     def text(self) -> str:
-        """Return everything."""
+        """Return the whole text."""
         return "\n".join(self._lines).rstrip("\n") + "\n"
 
     def _bold(self, text: str) -> str:

@@ -1,8 +1,8 @@
 """Explains many lines as jsonl, at about the speed of a regular expression: repeated messages are explained once.
 
-What is left of a line of nginx when time, client, server, request, host, and what differs in the message are taken out is the key
-under which its answer is kept: all of the JSON object but these. Only lines of plain ASCII that JSON writes as they are (but for
-quotation marks) go that way; all else is explained anew.
+Answers are cached under a key: the nginx line without time, client, server, request, host and the varying parts of the
+message. The cached answer is the whole JSON object except those parts. This path takes only plain ASCII lines that JSON writes
+unchanged (except for quotation marks); all other lines are explained individually.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from why502.render.explanation import LONGEST, as_text, document, render_line
 
 MOST_SHAPES = 4096
 CHUNK_BYTES = 1 << 18
-LONGEST_BYTES = 1 << 20  # of a line; what follows is passed over
+LONGEST_BYTES = 1 << 20  # maximum length of a line; the rest is skipped
 _LINE = re.compile(
     r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w++)\] \d++#\d++: (?:\*\d++ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
     r"(?:, client: ([^\s,\"]*+), server: ([^\s,\"]*+)(?:, request: \"(([A-Z]++) [^\"]*+)\")?+"
     r"(?:, upstream: \"(\w++://(?:unix:[^:\"]*+|[^/\"]*+))[^\"]*+\")?+(?:, host: \"([^\"]*+)\")?+(?:, referrer: \"[^\"]*+\")?+)?+"
 )
 _PATH = re.compile(r'"(/[^"]+)"')
-_VARIES = re.compile(r'"/[^"]+"|\d+(?![\d:])')  # a path, a number; but not an errno, which a colon and its text follow
+_VARIES = re.compile(r'"/[^"]+"|\d+(?![\d:])')  # a path or a number, but not an errno, which is followed by a colon and its text
 _VARYING = ("at", "client", "server", "request")
-_SELDOM = ("host", "duration_s", "process_pid")  # of these what is known
-_ALIKE = attrgetter(  # what decides an answer, but for the varying fields
+_SELDOM = ("host", "duration_s", "process_pid")  # fields included if known
+_ALIKE = attrgetter(  # the values that determine an answer, except for the varying fields
     *"format proxy program is_gateway_failure level errno phase symptom causes code detail target group protocol".split(),
     *"status upstream_status process unit file line".split(),
 )
-# What an answer is kept under: level, message, address of the backend, whether no client is named, method,
-# whether no host is named.
+# The cache key of an answer: level, message, address of the backend, whether a client is named, method, whether a host is
+# named.
 _Key = tuple[str, str, str | None, bool, str | None, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """An answer but for its input and varying fields: `begin` ends within the fields.
+    """An answer without its input and varying fields: `begin` ends within the fields.
 
-    `has_file`: the message's path is one, too.
+    `has_file`: the message's path varies as well.
     """
 
     begin: str
@@ -54,7 +54,7 @@ class _Shape:
 
 
 class Explainer:
-    """Explains line after line. `proxy` as in `explain`; `unrecognised` counts the lines that nobody could read."""
+    """Explains line after line. `proxy` as in `explain`; `unrecognised` counts the lines that no format fits."""
 
     def __init__(self, proxy: str | None = None) -> None:
         self.proxy = product_of(proxy)
@@ -64,13 +64,13 @@ class Explainer:
         self._records: dict[Hashable, str] = {}
 
     def explain(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield for each chunk of whole lines the JSON objects, each on a line of its own."""
+        """Yield for each chunk of whole lines the JSON objects, one per line."""
         for chunk in chunks:
             text = redact_lines(chunk.decode("utf-8", "surrogateescape").removesuffix("\n").replace("\r\n", "\n"))
             yield self._answers(text.split("\n"), is_plain=_is_plain(text))
 
     def _answers(self, lines: Sequence[str], *, is_plain: bool) -> bytes:
-        """Return the objects for lines. `is_plain`: of all of them; else each is looked at."""
+        """Return the objects for lines. `is_plain`: all lines are plain; else each line is checked."""
         pieces: list[str] = []
         add, known, fits = pieces.append, self._exact.get, _LINE.fullmatch
         second = moment = ""
@@ -104,7 +104,7 @@ class Explainer:
         return "".join(pieces).encode()
 
     def _shape(self, line: str, key: _Key, match: re.Match[str]) -> _Shape | None:
-        """Return the answer to lines of this kind, found now or before; None where a line has to be explained by itself."""
+        """Return the answer to lines of this kind, computed or cached; None if a line must be explained on its own."""
         message = key[1]
         loose = (key[0], _VARIES.sub("0", message), *key[2:])
         if shape := self._loose.get(loose):
@@ -131,7 +131,9 @@ class Explainer:
         return _Shape(self._exact[key])
 
     def _anew(self, line: str) -> str:
-        """Return the object for a line of any format: read anew, and answered as the last one that was read alike."""
+        """Return the object for a line of any format: parsed individually, with a cached answer if an earlier line parsed the
+        same.
+        """
         record = parse(line, self.proxy)
         if record is None or record.at is None:
             return self._unlike(line)
@@ -165,14 +167,14 @@ class Explainer:
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether JSON writes text as it stands, but for quotation marks (and line feeds)."""
+    """Return whether JSON writes a text unchanged, except for quotation marks (and line feeds)."""
     if not text.isascii() or len(text) > 4 * CHUNK_BYTES:
         return False
     return len(msgspec.json.encode(text)) == len(text) + 2 + text.count('"') + text.count("\n")
 
 
 def _begin(explanation: Explanation, fields: dict[str, Any]) -> str:
-    """Return the object of an explanation as far as all lines like it share it: `{… "fields":{…,`."""
+    """Return the part of an explanation's object that all similar lines share: `{… "fields":{…,`."""
     found = msgspec.to_builtins(document(explanation))
     del found["input"], found["fields"]
     return msgspec.json.encode({**found, "fields": fields}).decode()[:-2] + ","
@@ -187,7 +189,7 @@ def _more(name: str, text: str | None) -> str:
 
 
 def chunks(read: Any) -> Iterator[bytes]:
-    """Yield whole lines as they come from `read` (a count of bytes → at most so many bytes, none at the end)."""
+    """Yield whole lines as they come from `read` (takes a maximum number of bytes, returns b"" at the end)."""
     held = b""
     skips = False
     while data := read(CHUNK_BYTES):

@@ -73,7 +73,7 @@ h2 small { font-weight: normal }
 
 
 def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
-    """Return the page; every text in it is escaped."""
+    """Return the page; all text in it is escaped."""
     import jinja2
 
     environment = jinja2.Environment(

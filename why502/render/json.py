@@ -89,7 +89,7 @@ def _finding(finding: model.Finding) -> contract.Finding:
 
 
 def remedy(item: remedies.Remedy) -> contract.Remedy:
-    """Return one remedy as the contract has it."""
+    """Return one remedy as an object of the contract."""
     return contract.Remedy(message=printable(item.message), safe=item.safe, steps=[_step(step) for step in item.steps])
 
 

@@ -30,12 +30,12 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text of which nothing is taken for Markdown or HTML."""
+    """Return text escaped so that no part of it is read as Markdown or HTML."""
     return _SPECIAL.sub(r"\\\1", safe(text))
 
 
 def _code(text: str) -> str:
-    """Return text as inline code, whatever backticks it holds (CommonMark 6.1)."""
+    """Return text as inline code, even if it contains backticks (CommonMark 6.1)."""
     text = safe(text)
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"

@@ -35,13 +35,13 @@ _COLORS = {
     "-": "31",
 }
 _SIGNS = {CheckStatus.PASS: "ok  ", CheckStatus.FAIL: "FAIL", CheckStatus.WARN: "warn", CheckStatus.SKIP: "skip"}
-_EVIDENCE = 6  # pieces of evidence shown of each finding
-_CONSIDERED = 4  # causes shown that were found too light
-_FINDINGS = 10  # findings shown: nobody reads hundreds at a terminal
+_EVIDENCE = 6  # maximum pieces of evidence shown per finding
+_CONSIDERED = 4  # maximum causes shown that were considered but not asserted
+_FINDINGS = 10  # maximum findings shown: nobody reads hundreds at a terminal
 
 
 def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
-    """Return the report as lines of text; coloured where the terminal is."""
+    """Return the report as lines of text, coloured if the terminal is."""
     return "\n".join(_lines(diagnosis, terminal)) + "\n"
 
 
@@ -101,7 +101,7 @@ def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]
 
 
 def _dismissed(finding: Finding) -> str:
-    """Return a cause that was considered, with the best of what speaks against it."""
+    """Return a considered cause with the strongest evidence against it."""
     against = min(finding.evidence, key=lambda item: item.weight)
     reason = f": {against.message}" if against.weight < 0 else ""
     return f"{finding.cause} {f'on {finding.target} ' if finding.target else ''}({finding.confidence:.0%}){reason}"
@@ -118,7 +118,7 @@ def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
 
 
 def paint(text: str, color: str, terminal: Terminal) -> str:
-    """Return text in a colour where the terminal has colours."""
+    """Return text in a colour if the terminal has colours."""
     code = _COLORS.get(color)
     return f"\x1b[{code}m{text}\x1b[0m" if terminal.is_colored and code and text else text
 
@@ -126,9 +126,9 @@ def paint(text: str, color: str, terminal: Terminal) -> str:
 def _wrapped(first: str, text: str, terminal: Terminal, rest: str, *, color: str = "", after: str = "") -> Iterator[str]:
     """Yield text, made safe and wrapped to the terminal's width; long words (paths) stay whole.
 
-    `first` begins the first line, in `color`; `rest` all others. `after` follows in brackets, dimmed: where it was seen.
+    `first` begins the first line, in `color`; `rest` all others. `after` follows in brackets, dimmed: the source.
     """
-    # Kept together while it is wrapped: blanks within are no places to break a line.
+    # Not split in wrapping: spaces within are not line breaks.
     note = f"[{safe(after)}]".replace(" ", "\x00") if after else ""
     body = f"{safe(text)}  {note}" if note else safe(text)
     lines = textwrap.wrap(

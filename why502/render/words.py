@@ -10,7 +10,7 @@ from why502.model.finding import ASSERTED, SERVED, Diagnosis, Finding, Layer
 from why502.model.remedy import Edit
 from why502.redaction import in_place, redact
 
-# C0 and C1 controls, DEL, and what changes the direction or hides text (Unicode bidi controls, zero-width, line separators).
+# C0 and C1 controls, DEL, and characters that change direction or hide text (Unicode bidi, zero-width, line separators).
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 FAULT_DOMAINS = {
@@ -24,7 +24,7 @@ FAULT_DOMAINS = {
 
 
 class Terminal(Value, frozen=True, kw_only=True):
-    """What the output goes to. `width` in columns."""
+    """The output device. `width` in columns."""
 
     width: int = 100
     is_colored: bool = False
@@ -33,19 +33,19 @@ class Terminal(Value, frozen=True, kw_only=True):
 
 
 def safe(text: str) -> str:
-    """Return text without secrets that cannot steer a terminal: every control character as `\\xNN`;
-    tabs and line feeds as spaces.
+    """Return text without secrets that cannot control a terminal: control characters become `\\xNN`; tabs and line feeds
+    spaces.
     """
     return _UNSAFE.sub(_escaped, redact(text).replace("\n", " ").replace("\t", " "))
 
 
 def printable(text: str) -> str:
-    """Return text without secrets that UTF-8 can hold: single surrogates (bytes that were no UTF-8) as `\\xNN`."""
+    """Return text without secrets that can be encoded as UTF-8: single surrogates (bytes that are not UTF-8) become `\\xNN`."""
     return redact(text).encode("utf-8", "backslashreplace").decode()
 
 
 def diff_lines(edit: Edit) -> list[str]:
-    """Return the lines of a change's diff, safe; secrets that stand around the change are crossed out."""
+    """Return the lines of a change's diff, safe; secrets around the change are masked."""
     return [safe(line) for line in in_place(edit.diff).splitlines()]
 
 
@@ -55,31 +55,31 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def asserted(diagnosis: Diagnosis) -> tuple[Finding, ...]:
-    """Return the findings that are assertions, best first."""
+    """Return the asserted findings, best first."""
     return tuple(finding for finding in diagnosis.findings if finding.confidence >= ASSERTED)
 
 
 def considered(diagnosis: Diagnosis) -> tuple[Finding, ...]:
-    """Return the findings that were weighed and found too light."""
+    """Return the findings that were considered but not asserted."""
     return tuple(finding for finding in diagnosis.findings if finding.confidence < ASSERTED)
 
 
 def clock(at: datetime | None) -> str:
-    """Return a time of day in UTC, "" where unknown."""
+    """Return a time of day in UTC, "" if unknown."""
     return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else ""
 
 
 def span(first: datetime, last: datetime) -> str:
-    """Return a time, or two with what they share said once."""
+    """Return a time, or two times without repeating the part they share."""
     if first == last:
         return f"at {clock(first)}"
     return f"from {clock(first)} to {f'{last:%H:%M:%S}Z' if first.date() == last.date() else clock(last)}"
 
 
 def headlines(diagnosis: Diagnosis) -> list[str]:
-    """Return the answer in one sentence, and what else is asserted in one each.
+    """Return the answer in one sentence, and one sentence for each further asserted finding.
 
-    What clients suffer now goes before what is over.
+    Ongoing failures come before resolved ones.
     """
     unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
     findings = asserted(diagnosis)
@@ -91,7 +91,7 @@ def headlines(diagnosis: Diagnosis) -> list[str]:
 
 
 def _unasserted(diagnosis: Diagnosis) -> str:
-    """Return the answer in one sentence where nothing is asserted."""
+    """Return the answer in one sentence if nothing is asserted."""
     if diagnosis.verdict == "healthy":
         asked = f"{diagnosis.requests} requests, no" if diagnosis.requests else "no"
         return f"{asked} gateway failures in the window, and every check passes"
@@ -110,14 +110,14 @@ def _unasserted(diagnosis: Diagnosis) -> str:
 
 
 def told(finding: Finding) -> str:
-    """Return a finding in one sentence, and that it is over where it is."""
+    """Return a finding in one sentence, marked as resolved if it is."""
     if finding.ongoing:
         return finding.message
     return f"{finding.message} (resolved{f'; last seen {clock(finding.last_seen)}' if finding.last_seen else ''})"
 
 
 def how_often(finding: Finding) -> str:
-    """Return how often, with which statuses and when a finding was seen, and whether it goes on."""
+    """Return how often, with which statuses and when a finding occurred, and whether it is ongoing."""
     statuses = "/".join(f"{status:03d}" for status in finding.statuses)
     if not finding.failures:
         return "no failures in the window, but the condition is present now" if finding.ongoing else "no failures in the window"

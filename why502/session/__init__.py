@@ -1,3 +1,3 @@
-"""What a command, page or agent does, without its options and output: examine machines, repair, mitigate, lint, explain,
+"""The work of a command, page or agent, without its options and output: examine machines, repair, mitigate, lint, explain,
 find log formats.
 """

@@ -25,14 +25,14 @@ from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 from why502.model.times import of_iso
 
-LIMIT_S = 120.0  # for one machine, with its connection
-MOST_TARGETS = 64  # that a machine is asked about
+LIMIT_S = 120.0  # per machine, including its connection
+MOST_TARGETS = 64  # maximum targets that a machine is asked about
 AT_ONCE = 16
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=15", "ForwardAgent=no", "ForwardX11=no")
-_PLACES = "$PATH:/usr/local/bin:$HOME/.local/bin"  # a shell that is no login shell may not know the last two
+_PLACES = "$PATH:/usr/local/bin:$HOME/.local/bin"  # a non-login shell may lack the last two
 _NOT_FOUND, _NO_CONNECTION = 127, 255  # POSIX shell, 2.8.2; ssh(1), EXIT STATUS
 _MOST_SAID = 4096
-_BUNDLE, _GREETING = b"\x1f\x8b\x08", 65536  # how it begins; what a shell there may print before it
+_BUNDLE, _GREETING = b"\x1f\x8b\x08", 65536  # its first bytes; the output a login shell may print before it
 
 
 class Address(Value, frozen=True, kw_only=True):
@@ -47,12 +47,12 @@ class Address(Value, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """Return what ssh is told: USER@HOST, or HOST."""
+        """Return ssh's destination argument: USER@HOST, or HOST."""
         return f"{self.user}@{self.host}" if self.user else self.host
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Return what the text names. Raises Why502Error."""
+        """Return the address in a text. Raises Why502Error."""
         hint = "Write it like ssh://user@host, or ssh://user@host:2222."
         try:
             parts = urlsplit(text)
@@ -69,10 +69,10 @@ class Address(Value, frozen=True, kw_only=True):
 
 
 def look_elsewhere(hosts: Sequence[str], options: Sequence[str], known: Sequence[Snapshot] = ()) -> tuple[Snapshot, ...]:
-    """Return what `why502 collect` with these options finds on each of the machines that can be reached.
+    """Return the bundles of `why502 collect` with these options from each reachable machine.
 
-    One that has no proxy is asked about the addresses that the proxies of the others, and of those `known`, connect to. Raises
-    Why502Error where not one machine could be looked at; of some, it is a Gap.
+    A machine without a proxy is asked about the addresses that the other machines' proxies, and those in `known`, connect to.
+    Raises Why502Error if no machine could be examined; if only some failed, each is a Gap.
     """
     addresses = [Address.parse(text) for text in dict.fromkeys(hosts)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -96,8 +96,8 @@ def look_elsewhere(hosts: Sequence[str], options: Sequence[str], known: Sequence
 
 
 def window(since: str, until: str) -> tuple[str, ...]:
-    """Return the options of a window for another machine: a time without zone is this one's local time,
-    a duration is the same.
+    """Return the options of a window for another machine: an absolute time is in this machine's zone, a duration stays
+    unchanged.
     """
     return "--since", _with_zone(since), "--until", _with_zone(until)
 
@@ -119,7 +119,7 @@ def _looked(address: Address, options: Sequence[str]) -> Snapshot | Why502Error:
 
 
 def _collected(address: Address, options: Sequence[str]) -> bytes:
-    """Return the bundle that the machine writes. Raises Why502Error."""
+    """Return the bundle written by the machine. Raises Why502Error."""
     script = f'PATH="{_PLACES}"; export PATH; exec why502 collect -q -o - {shlex.join(options)}'
     argv = ["ssh", "-T", *(word for option in _OPTIONS for word in ("-o", option))]
     argv += ["-l", address.user] if address.user else []
@@ -180,13 +180,13 @@ def _said(errors: BinaryIO) -> list[str]:
 
 
 def _wanted(snapshots: Iterable[Snapshot]) -> tuple[Target, ...]:
-    """Return the addresses of other machines that proxies connect to."""
+    """Return the remote addresses that proxies connect to."""
     found = (target for snapshot in snapshots for target in targets(snapshot))
     return tuple(dict.fromkeys(x for x in found if x.is_address and not x.is_loopback and not x.is_wildcard))[:MOST_TARGETS]
 
 
 def _unasked(snapshot: Snapshot, wanted: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Return the addresses that lie on that machine and that its own proxies do not name."""
+    """Return the addresses on that machine that its own proxies do not name."""
     known = set(targets(snapshot))
     return tuple(target for target in wanted if target.host in (snapshot.addresses or ()) and target not in known)
 

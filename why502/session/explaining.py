@@ -1,4 +1,4 @@
-"""Explains a stream of lines, on two processors where much of it is waiting."""
+"""Explains a stream of lines, on two processors if much input is waiting."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator
 from why502.render.explanation_lines import Explainer
 from why502.session.second_process import Second, can_share
 
-_MUCH = 100_000  # bytes of a chunk that make it worth to share the work with a second process
+_MUCH = 100_000  # bytes of a chunk that make a second process worthwhile
 
 
 class Lines:
     """Explains lines; `unrecognised` counts those that no format fits."""
 
     def __init__(self, proxy: str | None) -> None:
-        """`proxy`: the product that wrote them, where it is known."""
+        """`proxy`: the product that wrote them, if known."""
         self.unrecognised = 0
         self._explainer = Explainer(proxy)
 
     def explain(self, chunks: Iterator[bytes], is_waiting: Callable[[], bool]) -> Iterator[bytes]:
-        """Yield one JSON object for each line of the chunks, in order; `is_waiting` says whether another chunk
-        is there at once.
+        """Yield one JSON object for each line of the chunks, in order; `is_waiting` returns whether another chunk is already
+        there.
         """
-        gc.disable()  # millions of short strings and no cycles among them: reference counts free them all
+        gc.disable()  # millions of short strings without cycles: reference counts free them all
         explainer = self._explainer
         second: Second | None = None
         is_shared = can_share()
@@ -51,6 +51,6 @@ class Lines:
                 second.end()
 
     def _work(self, piece: bytes) -> tuple[bytes, int]:
-        """Return the answers to a piece and how many of its lines are unrecognised; this runs in the second process."""
+        """Return the answers to a piece and the number of unrecognised lines; this runs in the second process."""
         self._explainer.unrecognised = 0
         return b"".join(self._explainer.explain([piece])), self._explainer.unrecognised

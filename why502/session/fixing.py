@@ -1,6 +1,4 @@
-"""A fix from its plans to its end: the next remedy where one did not help, what an interruption left,
-and what is to be undone.
-"""
+"""A fix from its plans to its end: the next remedy if one did not help, recovery from interruptions, and undo."""
 
 from __future__ import annotations
 
@@ -31,21 +29,21 @@ from why502.model.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a repair works with: the directory of its journal (None: the usual one), the time, and who watches."""
+    """The context of a repair: the directory of its journal (None: the usual one), the time, and callbacks."""
 
     state: str | None
     now: Callable[[], datetime]
     progress: Progress = field(default_factory=Progress)
-    confirm: Callable[[Plan], None] = lambda _: None  # shows a plan that is about to be applied; raises where it is not wanted
+    confirm: Callable[[Plan], None] = lambda _: None  # shows a plan about to be applied; raises if it is declined
     unhelpful: Callable[[Entry, Plan], None] = lambda _entry, _plan: (
         None
-    )  # shows how a plan ended after which the next one is tried
-    look_again: Callable[[], Snapshot] | None = None  # looks at the machine anew, to see whether the failure is still there
+    )  # shows the result of a plan that is followed by the next one
+    look_again: Callable[[], Snapshot] | None = None  # examines the machine again, to see whether the failure is still there
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """How a repair ended: the last plan with its entry, and those before it that did not help, each with its outcome."""
+    """The result of a repair: the last plan with its entry, and the earlier ones that did not help, each with its outcome."""
 
     entry: Entry
     plan: Plan
@@ -53,9 +51,9 @@ class Repaired:
 
 
 def with_diffs(plan: Plan, host: Host) -> Plan:
-    """Return the plan with a diff of each change, also of files that the snapshot does not hold and its machine does.
+    """Return the plan with a diff of each change, also of files that are on the machine but not in the snapshot.
 
-    Of another machine these have none. Raises NotApplied where a file of this machine cannot be read.
+    Changes on another machine have none. Raises NotApplied if a file of this machine cannot be read.
     """
 
     def full(change: Edit) -> Edit:
@@ -72,7 +70,7 @@ def with_diffs(plan: Plan, host: Host) -> Plan:
 
 
 def lacking(plan: Plan) -> str:
-    """Return what of a plan the user of this process may not do; "" where nothing is known to be in the way."""
+    """Return the rights that the current user lacks for a plan; "" if no obstacle is known."""
     if os.geteuid() == 0 or plan.is_apart:
         return ""
     for edit in plan.edits:
@@ -106,7 +104,7 @@ def repair(
 def repair_with_first(
     plans: tuple[Plan, ...], snapshot: Snapshot, host: Host, work: Work, *, urls: tuple[str, ...] = ()
 ) -> Repaired:
-    """Apply one plan after the other until one helps; return how the last one ended. Raises Why502Error."""
+    """Apply one plan after the other until one helps; return the result of the last. Raises Why502Error."""
     tried: list[tuple[Plan, str]] = []
     refused = {number: reason for number, plan in enumerate(plans) if (reason := refusal(plan, host))}
     if len(refused) == len(plans):
@@ -137,7 +135,7 @@ def repair_with_first(
 
 
 def undo(host: Host, work: Work) -> Entry:
-    """Undo what an interrupted change left, else the last fix; return its entry. Raises Why502Error where there is none."""
+    """Undo an interrupted change, else the last fix; return its entry. Raises Why502Error if there is none."""
     where = journal.directory(work.state)
     with journal.lock(where), interruptible():
         every = journal.entries(where)
@@ -150,15 +148,13 @@ def undo(host: Host, work: Work) -> Entry:
 
 
 def take_back(where: Path, entry: Entry, host: Host, work: Work) -> Entry:
-    """Revert one change, while no other run changes the same proxy; return its entry. The caller holds the lock of the
-    journal.
-    """
+    """Revert one change while no other run changes the same proxy; return its entry. The caller holds the journal's lock."""
     with proxy_lock.hold(entry.config, where):
         return reversal.revert(where, entry, work.progress, witness(host))
 
 
 def resume(host: Host, work: Work) -> Entry:
-    """Finish an interrupted change; return its entry. Raises Why502Error where there is none."""
+    """Finish an interrupted change; return its entry. Raises Why502Error if there is none."""
     where = journal.directory(work.state)
     with journal.lock(where), interruptible():
         wanted = [entry for entry in journal.entries(where) if entry.is_unfinished]
@@ -169,10 +165,9 @@ def resume(host: Host, work: Work) -> Entry:
 
 
 def interrupted(state: str | None = None) -> Iterator[str]:
-    """Yield a sentence about each change that was interrupted and must be finished or undone, of the journals that are known
-    here.
+    """Yield a sentence about each interrupted change that must be finished or undone, from the journals known here.
 
-    One that another run is busy with is none. What cannot be read yields nothing: whoever asks has something else to tell.
+    A change in progress in another run does not count. Unreadable journals are skipped: the caller has its own output to show.
     """
     known = [journal.known_directory(state), *proxy_lock.journals()]
     for where in dict.fromkeys(one for one in known if one is not None):

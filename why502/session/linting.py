@@ -1,4 +1,4 @@
-"""A check of configuration before it runs: what to read, and its findings without those that a comment or the baseline covers."""
+"""Checks configuration before it runs: reads the input and returns findings not covered by a comment or the baseline."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from why502.redaction.snapshots import worth_knowing
 
 
 def read(host: Host, paths: Iterable[str], version: str, standard_input: bytes | None = None) -> Given:
-    """Return what the files, directories and standard input (`-`) hold; no output shows the secrets in it from here on.
+    """Return the content of the files, directories and standard input (`-`); from here on, no output shows the secrets in it.
 
-    Raises Why502Error where there is nothing to check.
+    Raises Why502Error if there is nothing to check.
     """
     paths = tuple(paths)
     given = gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
@@ -61,7 +61,7 @@ def check(
         found, failed = lint(deployment, chosen)
         gaps.extend(failed)
         shown = (risk for risk in found if given.shown is None or risk.at is None or risk.at.file in given.shown)
-        risks.extend(msgspec.structs.replace(risk, message=_shortened(risk.message, base)) for risk in shown)
+        risks.extend(_shortened(risk, base) for risk in shown)
     if others is not None:
         gaps.extend(others.gaps)
         risks = merged(risks, others)
@@ -103,12 +103,18 @@ def version(host: Host, asked: str | None) -> str:
     return parse_build((said.stderr + said.stdout).encode()).version
 
 
-def _shortened(message: str, base: str) -> str:
-    return message.replace(f"{base}/", "") if base else message
+def _shortened(risk: Risk, base: str) -> Risk:
+    """Return a finding that names the files below `base` without it."""
+    start = f"{base}/"
+    said = [risk.message, *(remedy.message for remedy in risk.remedies)]
+    if not base or not any(start in text for text in said):
+        return risk
+    remedies = tuple(msgspec.structs.replace(remedy, message=remedy.message.replace(start, "")) for remedy in risk.remedies)
+    return msgspec.structs.replace(risk, message=risk.message.replace(start, ""), remedies=remedies)
 
 
 def _columns(risks: Iterable[Risk], texts: Mapping[str, str]) -> Iterator[tuple[Risk, int]]:
-    """Yield the column in characters of each finding in a line that is not ASCII."""
+    """Yield the column in characters of each finding in a line with non-ASCII text."""
     lines: dict[str, list[str]] = {}
     for risk in risks:
         if risk.at is None or risk.at.file not in texts:
@@ -121,7 +127,7 @@ def _columns(risks: Iterable[Risk], texts: Mapping[str, str]) -> Iterator[tuple[
 
 
 def column_in_characters(line: str, column: int) -> int:
-    """Return the column (from 1) in characters of a column in bytes of UTF-8; a byte that was no UTF-8 counts as one."""
+    """Return the column (from 1) in characters for a column in bytes of UTF-8; an invalid byte counts as one."""
     left = column - 1
     for number, character in enumerate(line, 1):
         if left <= 0:
@@ -131,7 +137,7 @@ def column_in_characters(line: str, column: int) -> int:
 
 
 def _content(path: str) -> bytes:
-    """Return what a baseline holds. Raises Why502Error."""
+    """Return the content of a baseline. Raises Why502Error."""
     try:
         return Path(path).read_bytes()
     except OSError as error:

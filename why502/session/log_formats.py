@@ -26,7 +26,7 @@ _MOST_BYTES = 16 << 20
 
 
 def near(paths: tuple[str, ...]) -> Told:
-    """Return what this machine's configuration tells, where it speaks of one of the directories; else nothing."""
+    """Return the log settings of this machine's configuration if it names one of the directories; else none."""
     directories = {
         posixpath.dirname(posixpath.abspath(path)) if not Path(path).is_dir() else posixpath.abspath(path) for path in paths
     }
@@ -46,7 +46,7 @@ def near(paths: tuple[str, ...]) -> Told:
 
 
 def read(path: str) -> Told:
-    """Return what a configuration tells. Raises Why502Error where it cannot be read."""
+    """Return the log settings of a configuration. Raises Why502Error if it cannot be read."""
     from why502.gateways.detect import kind
     from why502.gateways.nginx.config.load import load
     from why502.machine.suppliers import Rights
@@ -55,7 +55,7 @@ def read(path: str) -> Told:
     try:
         if kind(_read(main).decode("utf-8", "replace")) == "apache":
             return Told(forms=_apache(main))
-        rights = Rights(_host(), 0)  # the user named the file, or it lies where root's does; what it includes, its writer names
+        rights = Rights(_host(), 0)  # the user named the file, or it is in root's place; its writer controls its includes
         found = load(_read, _list, main, version="", rights=rights.reading)
     except HostError as error:
         raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path and its permissions.") from error
@@ -82,9 +82,7 @@ def read(path: str) -> Told:
 
 
 def _apache(main: str) -> dict[str, Form]:
-    """Return the forms of the logs that Apache's configuration names: of its main file,
-    and of the directories that distributions include.
-    """
+    """Return the formats of the logs in Apache's configuration: its main file, and the directories distributions include."""
     directory = Path(main).parent
     included = [path for pattern in APACHE_DIRECTORIES for path in sorted(directory.glob(pattern))[:200]]
     texts = [_read(str(path)).decode("utf-8", "replace") for path in (Path(main), *included) if path.is_file()]
@@ -98,7 +96,9 @@ def _apache(main: str) -> dict[str, Form]:
 
 
 def _as_logged(target: Target | None) -> list[str]:
-    """Return a target as $upstream_addr has it: addresses. Of names only `localhost` is known without asking (RFC 6761, 6.3)."""
+    """Return a target as $upstream_addr shows it: addresses. Of names only `localhost` is known without a query (RFC 6761,
+    6.3).
+    """
     if target is None:
         return []
     if target.host == "localhost":

@@ -1,4 +1,4 @@
-"""From what is to be examined to its snapshots: this machine, other machines over ssh, and bundles."""
+"""From the scope of an examination to its snapshots: this machine, other machines over ssh, and bundles."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ INPUT = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The machine that a command runs on: how to reach it, and the stream that stands for the path `-`."""
+    """The machine that a command runs on: access to it, and the stream for the path `-`."""
 
     host: Callable[[], Host]
     stdin: Callable[[], BinaryIO]
 
     def of(self, snapshot: Snapshot) -> Host:
-        """Return the machine that a snapshot is of: this one where it was taken here just now,
-        else one that refuses everything.
-        """
+        """Return the machine of a snapshot: this one if it was taken here just now, else one that refuses everything."""
         from why502.host.nowhere import NowhereHost
 
         return self.host() if isinstance(snapshot, LiveSnapshot) else NowhereHost(snapshot.host)
@@ -40,10 +38,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What to examine. `configs` and `logs` are paths, or `-` for standard input; without them both are found.
+    """What to examine. `configs` and `logs` are paths, or `-` for standard input; without them both are detected.
 
-    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as it was written: each has a clock
-    of its own.
+    `hosts` are machines to examine instead of this one (`ssh://user@host`), with the window as written: each has its own
+    clock.
     """
 
     now: datetime
@@ -63,7 +61,7 @@ class Scope:
 def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
     """Return the snapshots: those of other machines, then the given bundles; without both, that of this machine.
 
-    From here on no output shows the secrets in them. Raises Why502Error.
+    From here on, no output shows the secrets in them. Raises Why502Error.
     """
     from why502.redaction import know
     from why502.redaction.snapshots import secrets_in
@@ -77,7 +75,7 @@ def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
 
 
 def _elsewhere(scope: Scope) -> tuple[Snapshot, ...]:
-    """Return the snapshots of other machines, whose paths the files are then. Raises Why502Error."""
+    """Return the snapshots of other machines; paths in the scope are theirs. Raises Why502Error."""
     from why502.session.elsewhere import look_elsewhere, window
 
     named = (("--url", scope.urls), ("--config", scope.configs), ("--log", scope.logs))
@@ -87,11 +85,11 @@ def _elsewhere(scope: Scope) -> tuple[Snapshot, ...]:
 
 
 def _here(scope: Scope, machine: Machine) -> Snapshot:
-    """Return the snapshot of this machine. Raises Why502Error where nothing on it is a proxy and nothing else was asked for."""
+    """Return the snapshot of this machine. Raises Why502Error if there is no proxy on it and nothing else was asked for."""
     from why502.collectors import collect
     from why502.collectors.base import Ask
 
-    gc.disable()  # a large configuration is a million objects without cycles, which it would look through again and again
+    gc.disable()  # a large configuration is a million objects without cycles, which the collector would scan again and again
     ask = Ask(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.configs),
         logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.logs),
@@ -109,7 +107,7 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
 
 
 def _no_proxy(snapshot: Snapshot) -> Why502Error:
-    """Return the error for a machine without a proxy, with the reason if there is a known one."""
+    """Return the error for a machine without a proxy, with the reason if it is known."""
     gap = next((gap for gap in snapshot.gaps if gap.source == "proxies"), None)
     return Why502Error(
         f"no proxy found on this machine: {gap.reason}"
@@ -120,7 +118,7 @@ def _no_proxy(snapshot: Snapshot) -> Why502Error:
 
 
 def _host(machine: Machine, ask: Ask) -> Host:
-    """Return the machine as it may be read: offline only the given files, and streams in place of their paths."""
+    """Return the machine with the allowed access: offline only the given files, and streams in place of their paths."""
     host, files = machine.host(), (*ask.configs, *ask.logs)
     pipes = [path for path in dict.fromkeys(files) if _is_pipe(path)]
     if ask.offline:
@@ -138,11 +136,11 @@ def _host(machine: Machine, ask: Ask) -> Host:
 
 
 def _is_pipe(path: str) -> bool:
-    """Return whether a path is that of a pipe which the shell gave us open: `<(journalctl -u nginx)`."""
+    """Return whether a path is a pipe that the shell opened for us: `<(journalctl -u nginx)`."""
     return path.startswith(("/dev/fd/", "/proc/self/fd/")) and Path(path).is_fifo()
 
 
 def _asked_for(gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
-    """Return the gaps with one in place of all those that --offline made."""
+    """Return the gaps, with all those caused by --offline merged into one."""
     kept = tuple(gap for gap in gaps if "--offline" not in gap.reason and not gap.source.startswith(("/proc/", "/sys/")))
     return (*kept, Gap(source="this machine", reason="not checked: --offline")) if len(kept) < len(gaps) else kept

@@ -1,4 +1,4 @@
-"""Mitigations from their plan to their end: apply one, revert one, and revert those whose time is up."""
+"""Mitigations from their plan to their end: apply one, revert one, and revert expired ones."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LOCK_S = 120.0  # how long the expiry of a mitigation waits for another run
 
 
 def active(state: str | None) -> list[Entry]:
-    """Return the active mitigations and those that were interrupted, the oldest first. Raises Why502Error."""
+    """Return the active and the interrupted mitigations, oldest first. Raises Why502Error."""
     return _active(journal.directory(state))
 
 
 def reach(host: Host, text: str) -> None:
-    """Raise Why502Error where nothing takes a connection on a server that is to be brought in."""
+    """Raise Why502Error if a server to be added accepts no connection."""
     target = Target.parse(text)
     if target is None:
         return
@@ -39,7 +39,7 @@ def reach(host: Host, text: str) -> None:
 
 
 def undo(id_: str | None, host: Host, work: Work) -> Entry:
-    """Revert the mitigation with an id, or the latest; return its entry. Raises Why502Error where there is none."""
+    """Revert the mitigation with an id, or the latest; return its entry. Raises Why502Error if there is none."""
     where = journal.directory(work.state)
     with journal.lock(where), interruptible():
         found = [entry for entry in _active(where) if id_ in (None, entry.id)]
@@ -52,7 +52,7 @@ def undo(id_: str | None, host: Host, work: Work) -> Entry:
 
 
 def expire(host: Host, work: Work) -> bool:
-    """Revert every mitigation whose time is up; return whether all of them could be reverted."""
+    """Revert every expired mitigation; return whether all could be reverted."""
     where = journal.directory(work.state)
     if not _due(where, work.now()):
         return True
@@ -69,9 +69,7 @@ def expire(host: Host, work: Work) -> bool:
 
 
 def wait(host: Host, work: Work) -> None:
-    """Wait until each mitigation, including later ones, expires, and revert it. One that could not be reverted is tried
-    again later.
-    """
+    """Wait until each mitigation, including later ones, expires, and revert it. A failed revert is retried later."""
     later: dict[str, datetime] = {}
     while ends := {entry.id: later.get(entry.id, entry.reverts_at) for entry in active(work.state) if entry.reverts_at}:
         now = work.now()
@@ -80,7 +78,7 @@ def wait(host: Host, work: Work) -> None:
             later |= dict.fromkeys(due, now + timedelta(seconds=AGAIN_S))
         else:
             left_s = (min(ends.values()) - now).total_seconds()
-            time.sleep(max(0.05, min(5.0, left_s)))  # the clock may be set, the mitigation reverted
+            time.sleep(max(0.05, min(5.0, left_s)))  # the clock may be changed, or the mitigation reverted by hand
 
 
 def _active(where: Path) -> list[Entry]:

@@ -18,7 +18,7 @@ class Second:
     """The other process. Take the answer to each piece before you give it the next one."""
 
     def __init__(self, work: Work) -> None:
-        """Start it. `work` returns the answer to a piece and a number; it runs there with its own memory, as it is now."""
+        """Start it. `work` returns the answer to a piece and a number; it runs in the child with a copy of the present memory."""
         give_from, self._give = os.pipe()
         self._take, answer_to = os.pipe()
         self.pid = os.fork()
@@ -38,7 +38,7 @@ class Second:
         return True
 
     def take(self) -> tuple[bytes, int] | None:
-        """Return the answer to the piece that was given; None where the process is gone."""
+        """Return the answer to the last piece; None if the process is gone."""
         try:
             size, number = _HEAD.unpack(_read(self._take, _HEAD.size))
             return _read(self._take, size), number
@@ -46,14 +46,14 @@ class Second:
             return None
 
     def end(self) -> None:
-        """End it and wait for that."""
+        """End it and wait until it is gone."""
         os.close(self._give)
         os.close(self._take)
         os.waitpid(self.pid, 0)
 
 
 def can_share() -> bool:
-    """Return whether there is a second processor to work on, and a way to start a process there."""
+    """Return whether there is a second processor, and a way to start a process on it."""
     return hasattr(os, "fork") and hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) > 1
 
 

@@ -22,8 +22,8 @@ from why502.model.target import Target
 from why502.model.times import of_epoch
 
 CONFIG_BYTES = 256 << 10
-ADDRESS_TAKEN = "its journal reports that another process holds"  # a link of a service that does not get its address
-LISTENS = "its process listens on it"  # a link: how a service is known to serve a target
+ADDRESS_TAKEN = "its journal reports that another process holds"  # evidence that a service did not get its address
+LISTENS = "its process listens on it"  # evidence that a service serves a target
 _OTHER_OPTION = re.compile(
     r"(?i)(?:time-?out|workers?|threads?|limit|max|min|size|memory|count|interval|upstream|backend|target|proxy|scrape|redis|database|\bdb\b"
     r"|remote|connect|broker|metrics)"
@@ -66,7 +66,7 @@ MOST_OF_USER = 4  # managers of each user other than root
 
 
 def roots_first(host: Host, pids: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the user and the number of the managers that are looked at: root's, then a few of each other user."""
+    """Return user and pid of the managers to examine: root's, then a few of each other user."""
     owned = [(uid, pid) for pid in pids if (uid := attempt(partial(of_process, host, pid))) is not None]
     taken: Counter[int] = Counter()
     found = []
@@ -79,7 +79,7 @@ def roots_first(host: Host, pids: Iterable[int]) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The query: the targets on this machine with the processes that listen on each (none: nothing listens)."""
+    """The query: the targets on this machine, and the processes that listen on each (none: nothing listens)."""
 
     owners: Mapping[Target, tuple[int, ...]]
     processes: Mapping[int, Process]
@@ -88,8 +88,8 @@ class Look:
     pools: tuple[PhpPool, ...]
     since: datetime
     until: datetime
-    networks: frozenset[str] = frozenset({""})  # of the proxies, as Proxy.network has them
-    strays: frozenset[int] = frozenset()  # processes that listen on no target, and those above them
+    networks: frozenset[str] = frozenset({""})  # the proxies' namespaces, as in Proxy.network
+    strays: frozenset[int] = frozenset()  # processes that listen on no target, and their ancestors
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, source: str, reason: str, hint: str = "") -> None:
@@ -97,7 +97,7 @@ class Look:
         self.gaps.append(Gap(source=source, reason=reason, hint=hint))
 
     def line(self, pid: int) -> tuple[int, ...]:
-        """Return a process and those above it."""
+        """Return a process and its ancestors."""
         found = [pid]
         while (above := self.parents.get(found[-1], 0)) > 1 and above not in found:
             found.append(above)
@@ -106,7 +106,7 @@ class Look:
     def served_by(self, pids: Iterable[int], manager_uid: int = 0) -> tuple[Target, ...]:
         """Return the targets that one of these processes, or a child of theirs, listens on.
 
-        A manager of another user than root speaks for that user's processes alone, whatever numbers it tells.
+        A manager of a user other than root is believed only for that user's processes, whatever pids it reports.
         """
         mine = frozenset(pids) - {0}
         if manager_uid:
@@ -115,16 +115,16 @@ class Look:
 
     @property
     def silent(self) -> tuple[Target, ...]:
-        """The targets that nothing listens on."""
+        """The targets without a listener."""
         return tuple(target for target, owners in self.owners.items() if not owners)
 
 
 def named(host: Host, look: Look, what: Described, *, listens: bool, network: str = "") -> list[tuple[Target, str]]:
-    """Return the targets that a description names, and how: those that nothing listens on, and, where it listens on none,
-    others'.
+    """Return the targets named in a description, and the evidence. If the service has no listening socket, targets that another
+    process listens on are included.
 
-    Whether the service lost its address to the one that listens there, its last words must tell: it may try again for long.
-    `network` is the namespace of its manager, whose loopback is another than that of proxies elsewhere.
+    Its last log lines must show whether it lost its address to that process: it may keep trying for long. `network` is the
+    namespace of its manager; its loopback differs from that of proxies in other namespaces.
     """
     wanted: Iterable[Target] = look.silent if listens else look.owners
     if network not in look.networks:
@@ -139,12 +139,12 @@ class Described:
     argv: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     cwd: str = ""
-    files: tuple[str, ...] = ()  # environment files and the like
-    directories: tuple[str, ...] = ()  # that its manager makes for it at each start, below /run
+    files: tuple[str, ...] = ()  # environment files and similar
+    directories: tuple[str, ...] = ()  # directories below /run that its manager creates at each start
 
 
 def link(host: Host, target: Target, what: Described) -> str:
-    """Return how a service's description names the target ("its command names port 3000"); "" where it does not."""
+    """Return the evidence that a service's description names the target ("its command names port 3000"); "" if it does not."""
     if target.is_unix:
         hows = (_path_link(host, path, what) for path in names_of(host, target))
         return next((how for how in hows if how), "")
@@ -162,7 +162,7 @@ def link(host: Host, target: Target, what: Described) -> str:
 
 
 def names_of(host: Host, target: Target) -> tuple[str, ...]:
-    """Return the path of a unix socket, and where links lead from there, also where the last of them leads to nothing."""
+    """Return the path of a unix socket and the paths its links lead to, even if the last link is dangling."""
     left, at, links = [part for part in target.path.split("/") if part][::-1], "/", 40
     while left:
         here = posixpath.join(at, left.pop())
@@ -194,7 +194,7 @@ def _variable_names(name: str, value: str, port: int) -> bool:
 
 
 def _files(what: Described) -> Iterable[str]:
-    """Yield the scripts and configuration files that the command names, and those that stand in its directory by convention."""
+    """Yield the scripts and configuration files named in the command, and those in its directory by convention."""
     for name in ("CATALINA_BASE", "CATALINA_HOME"):  # Tomcat's scripts name no file
         if base := what.environment.get(name):
             yield posixpath.join(base, "conf/server.xml")
@@ -240,8 +240,8 @@ def _path_link(host: Host, path: str, what: Described) -> str:
 
 
 def _file_names_path(host: Host, file: str, path: str, cwd: str) -> bool:
-    """Return whether a line of a file, other than a comment, names the socket: as it is,
-    or as its name in the service's directory.
+    """Return whether a line of a file, other than a comment, names the socket: by its full path, or relative to the service's
+    directory.
     """
     content = attempt(partial(host.read, file, limit_bytes=CONFIG_BYTES))
     names = [path] + ([path.removeprefix(f"{cwd}/")] if cwd not in ("", "/") and path.startswith(f"{cwd}/") else [])
@@ -254,12 +254,12 @@ def _file_names_path(host: Host, file: str, path: str, cwd: str) -> bool:
 
 
 def is_of_container(target: Target) -> bool:
-    """Return whether the address lies in the pools that Docker and podman take networks from by default."""
+    """Return whether the address is in the default network pools of Docker and podman."""
     return re.match(r"172\.(?:1[6-9]|2\d|3[01])\.|10\.8[89]\.", target.host) is not None
 
 
 def words(command: str) -> tuple[str, ...]:
-    """Return the words of a command line, also of one with unbalanced quotation marks."""
+    """Return the words of a command line, even one with unbalanced quotation marks."""
     try:
         return tuple(shlex.split(command))
     except ValueError:
@@ -267,7 +267,7 @@ def words(command: str) -> tuple[str, ...]:
 
 
 def moment(seconds: Any) -> datetime | None:
-    """Return a time from seconds since the epoch; None for 0 and what is no time."""
+    """Return a time from seconds since the epoch; None for 0 and invalid values."""
     try:
         return of_epoch(float(seconds))
     except (ValueError, OverflowError, TypeError):

@@ -1,4 +1,4 @@
-"""HTTP/1.0 over a Host's connection: sufficient for the local sockets of supervisord and of container engines."""
+"""HTTP/1.0 over a Host's connection: sufficient for the local sockets of supervisord and container engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]{0,8}(?:;[^\r\n]{0,1024})?\r\n")
 def ask(
     host: Host, target: Target, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, timeout_s: float
 ) -> bytes:
-    """Return the body of a 200 answer to a GET (a POST where there is a body). Raises HostError."""
+    """Return the body of a 200 response to a GET (a POST if there is a body). Raises HostError."""
     deadline = time.monotonic() + timeout_s
     head = [f"{'POST' if body else 'GET'} {path} HTTP/1.0", "Host: localhost", f"Content-Length: {len(body)}"]
     head += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -56,7 +56,7 @@ def _is_whole(answer: bytearray) -> bool:
 
 
 def _joined(content: bytes) -> bytes:
-    """Return the content of chunks (RFC 9112, 7.1)."""
+    """Return the content of a chunked body (RFC 9112, 7.1)."""
     found = bytearray()
     at = 0
     while match := _CHUNK.match(content, at):

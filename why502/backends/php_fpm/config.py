@@ -1,8 +1,8 @@
 """PHP-FPM's configuration: text → entries with their positions → pools, and pool settings → edits.
 
-The syntax is that of PHP's ini files (Zend/zend_ini_scanner.l); which section an entry belongs to, `$pool`, the prefix of
-relative paths and what counts as a port are from sapi/fpm/fpm/fpm_conf.c and fpm_sockets.c. Where a setting stands twice the
-last one holds. A pool's `chroot` binds its children only: the master listens before, so `listen` is never below it.
+The syntax is that of PHP's ini files (Zend/zend_ini_scanner.l). The rules for sections, `$pool`, the prefix of relative paths
+and ports are from sapi/fpm/fpm/fpm_conf.c and fpm_sockets.c. If a setting occurs twice, the last one counts. A pool's `chroot`
+applies only to its children: the master listens first, so `listen` is never below it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENTRY = re.compile(
     rb"\s*(?P<name>[A-Za-z_][\w.]*(?:\[[^\]\r\n]*\])?)\s*=[ \t]*(?P<value>\"(?:\\.|[^\"\\\r\n])*\"|'[^'\r\n]*'|[^;\r\n]*)"
 )
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-# What is kept of a pool: FPM's own settings. Others may hold secrets (env[DB_PASSWORD]), or the file may be no FPM's at all.
+# Only FPM's own settings of a pool are kept. Others may hold secrets (env[DB_PASSWORD]), or the file may not be FPM's at all.
 _KEPT = re.compile(
     r"(?:listen|pm|ping|access|process|security)(?:\.\w+)?|user|group|prefix|chroot|chdir|slowlog|(?:request|rlimit)_\w+"
     r"|(?:catch|decorate)_workers_output|clear_env|php_(?:admin_)?value\[(?:memory_limit|max_execution_time|error_log)\]"
@@ -33,7 +33,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One setting, or with an empty name the head of a section. `value` is unquoted, `raw` as written; `at` spans `raw`.
+    """One setting, or with an empty name a section header. `value` is unquoted, `raw` as written; `at` spans `raw`.
 
     `line_end` is the byte offset of the end of its line, before the line break.
     """
@@ -47,10 +47,10 @@ class Entry(Value, frozen=True, kw_only=True):
 
 
 def parse(content: bytes, file: str, section: str = GLOBAL) -> tuple[Entry, ...]:
-    """Return the entries of one file in order. `section` is the one that is open where the file is included.
+    """Return the entries of one file in order. `section` is the section open at the point of inclusion.
 
-    Positions are byte offsets, so that the file can be edited without touching anything else. Lines that are neither
-    section nor entry are passed over: FPM itself refuses such a file and says so in its log.
+    Positions are byte offsets, so that an edit leaves the rest of the file untouched. Lines that are neither section nor entry
+    are skipped: FPM itself refuses such a file and logs the reason.
     """
     entries = []
     start = 0
@@ -71,9 +71,9 @@ def parse(content: bytes, file: str, section: str = GLOBAL) -> tuple[Entry, ...]
 
 
 def pools(entries: Iterable[Entry], prefix: str = "/usr", environment: Mapping[str, str] | None = None) -> tuple[PhpPool, ...]:
-    """Return the pools that entries of all files, in the order in which FPM reads them, define.
+    """Return the pools defined by the entries of all files, in the order in which FPM reads them.
 
-    `prefix` is where relative paths start (FPM's -p, else what it was built with); `environment` the master's, for `${NAME}`.
+    `prefix` is the base of relative paths (FPM's -p, else its build prefix); `environment` is the master's, for `${NAME}`.
     """
     sections: dict[str, dict[str, Entry]] = {}
     for entry in entries:
@@ -85,10 +85,10 @@ def pools(entries: Iterable[Entry], prefix: str = "/usr", environment: Mapping[s
 
 
 def listen_target(listen: str, prefix: str = "/usr") -> Target | None:
-    """Return what a `listen` or `pm.status_listen` names: `9000` is that port of every address,
-    a relative path starts at `prefix`.
+    """Return the address in a `listen` or `pm.status_listen`: `9000` is that port on every address, a relative path is below
+    `prefix`.
 
-    A host name is kept as one. None where nothing can listen there: `:9000` passes FPM's own test, then it does not start.
+    A host name is kept as one. None if nothing can listen there: `:9000` passes FPM's own test, but then FPM does not start.
     """
     listen = listen.strip()
     if not listen:
@@ -102,7 +102,9 @@ def listen_target(listen: str, prefix: str = "/usr") -> Target | None:
 
 
 def full_path(path: str, prefix: str) -> str:
-    """Return a path of the configuration as an absolute one (fpm_evaluate_full_path). Words for other places stay: syslog."""
+    """Return a path of the configuration as an absolute one (fpm_evaluate_full_path). Words for other destinations are kept:
+    syslog.
+    """
     path = path.removeprefix("$prefix/")
     if path in {"", "syslog"} or path.startswith("/"):
         return path
@@ -110,13 +112,13 @@ def full_path(path: str, prefix: str) -> str:
 
 
 def seconds(value: str) -> float | None:
-    """Return a time of the configuration (`30`, `30s`, `5m`, `1h`, `2d`) in seconds; None where it is none. 0 is off."""
+    """Return a time of the configuration (`30`, `30s`, `5m`, `1h`, `2d`) in seconds; None if it is invalid. 0 is off."""
     match = _TIME.fullmatch(value.strip())
     return float(int(match[1]) * _SECONDS[match[2]]) if match else None
 
 
 def edits(pool: PhpPool, values: Mapping[str, str]) -> tuple[Edit, ...]:
-    """Return the edits that give a pool these settings, in the order of the file: replaced where they stand, else added."""
+    """Return the edits that give a pool these settings, in file order: existing settings are replaced, others added."""
     return tuple(sorted(_edits(pool, values), key=lambda edit: (edit.file, edit.start)))
 
 

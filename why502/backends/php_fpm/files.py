@@ -15,7 +15,7 @@ from why502.machine.suppliers import Rights
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap
 
-# Debian, Ubuntu; Fedora, RHEL; Arch; Alpine; PHP's own build and its container image; Software Collections; hosting panels.
+# Debian, Ubuntu; Fedora, RHEL; Arch; Alpine; PHP's own build and container image; Software Collections; hosting panels.
 PLACES = (
     "/etc/php/*/fpm/php-fpm.conf",
     "/etc/php-fpm.conf",
@@ -28,14 +28,14 @@ PLACES = (
     "/opt/plesk/php/*/etc/php-fpm.conf",
     "/opt/cpanel/*/root/etc/php-fpm.conf",
 )
-_DEPTH = 5  # of includes; FPM itself allows no more
+_DEPTH = 5  # of includes; FPM's own limit
 _INCLUDES = 64
 _FILES = 512
 _FILE_BYTES = 1 << 20
 
 
 def found(host: Host) -> list[str]:
-    """Return the main configuration files at their usual places, each file once."""
+    """Return the main configuration files in their usual locations, each file once."""
     seen: dict[tuple[int, int], str] = {}
     for place in PLACES:
         for path in expand(host, place):
@@ -45,9 +45,9 @@ def found(host: Host) -> list[str]:
 
 
 def read(rights: Rights, path: str, prefix: str) -> tuple[tuple[Entry, ...], tuple[Gap, ...]]:
-    """Return the entries of a configuration and all that it includes, in FPM's order. Raises HostError for the main file.
+    """Return the entries of a configuration and all its includes, in FPM's order. Raises HostError for the main file.
 
-    An included file continues the section that is open, and leaves its own last one open (fpm_conf_load_ini_file).
+    An included file continues the section open at that point, and leaves its own last section open (fpm_conf_load_ini_file).
     """
     entries: list[Entry] = []
     gaps: list[Gap] = []
@@ -76,7 +76,7 @@ def read(rights: Rights, path: str, prefix: str) -> tuple[tuple[Entry, ...], tup
 
 
 def expand(host: Host, pattern: str) -> list[str]:
-    """Return the paths that a glob(3) pattern names, sorted; those that cannot be seen are left out."""
+    """Return the paths that match a glob(3) pattern, sorted; unreadable ones are left out."""
     paths = ["/"]
     for part in pattern.strip("/").split("/"):
         if any(mark in part for mark in "*?["):
@@ -87,7 +87,7 @@ def expand(host: Host, pattern: str) -> list[str]:
 
 
 def default_prefix(config: str, exe: str) -> str:
-    """Return where relative paths start: what FPM was built with, as its own place, or that of its files, tells."""
+    """Return the base of relative paths: FPM's build prefix, inferred from the path of its program or of its files."""
     if exe.startswith("/") and exe.count("/") > 2:
         return posixpath.dirname(posixpath.dirname(exe))
     above = config.partition("/etc/")[0]

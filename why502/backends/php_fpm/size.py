@@ -5,12 +5,12 @@ from __future__ import annotations
 from why502.model.base import Value
 from why502.model.snapshot import PhpPool
 
-RESERVE = 0.2  # of the available memory, left for everything else and for children that grow
-SPARE = 1.25  # children wanted per request that is served or waits now
+RESERVE = 0.2  # share of available memory left for everything else and for children that grow
+SPARE = 1.25  # children needed per request in progress or waiting
 
 
 class Size(Value, frozen=True, kw_only=True):
-    """The settings of a pool that must change together, and why. `grows` is False where memory allows no more children."""
+    """The settings of a pool that must change together, and the reason. `grows` is False if memory allows no more children."""
 
     max_children: int
     settings: dict[str, str]
@@ -19,10 +19,10 @@ class Size(Value, frozen=True, kw_only=True):
 
 
 def size(pool: PhpPool, memory_available_bytes: int) -> Size | None:
-    """Return how large the pool should be; None where the memory of a child, or the present size, is not known.
+    """Return the size the pool should have; None if the memory of a child, or the present size, is unknown.
 
-    `memory_available_bytes` is what is left now (MemAvailable, or the room below the limit of its cgroup), while the present
-    children run. A pool grows at most to twice its size in one step, or to what the requests of this moment need.
+    `memory_available_bytes` is the free memory (MemAvailable, or the space below the limit of its cgroup) while the present
+    children run. A pool grows at most to twice its size in one step, or to the number of current requests.
     """
     child = pool.child_pss_bytes or pool.child_rss_bytes
     if not child or not pool.max_children or pool.children is None:
@@ -42,9 +42,9 @@ def size(pool: PhpPool, memory_available_bytes: int) -> Size | None:
 
 
 def pm_settings(pm: str, max_children: int) -> dict[str, str]:
-    """Return the pm.* values that go with so many children: FPM refuses to start where they contradict each other.
+    """Return the pm.* values for `max_children`: FPM refuses to start if they contradict each other.
 
-    For pm = dynamic it demands 1 <= min_spare <= start <= max_spare <= max_children (fpm_conf_process_all_pools).
+    For pm = dynamic it requires 1 <= min_spare <= start <= max_spare <= max_children (fpm_conf_process_all_pools).
     """
     settings = {"pm.max_children": str(max_children)}
     if pm == "dynamic":

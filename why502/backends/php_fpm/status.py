@@ -13,7 +13,7 @@ _ANSWER_BYTES = 64 << 10
 
 
 def encode(path: str) -> bytes:
-    """Return the records of one GET request for a page of FPM itself: no script is run."""
+    """Return the records of one GET request for a page of FPM itself; no script is run."""
     params = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": path, "SCRIPT_FILENAME": path, "REQUEST_URI": path, "QUERY_STRING": ""}
     pairs = b"".join(_pair(name.encode(), value.encode()) for name, value in params.items())
     begin = b"\x00\x01" + bytes(6)  # role: responder; the connection is closed after the answer
@@ -21,7 +21,7 @@ def encode(path: str) -> bytes:
 
 
 def decode(data: bytes) -> tuple[bytes, bool]:
-    """Return what the records hold of the answer, and whether it is whole. Raises HostError where this is no FastCGI."""
+    """Return the content of the answer's records so far, and whether it is complete. Raises HostError if it is not FastCGI."""
     answer = b""
     at = 0
     while at + 8 <= len(data):
@@ -38,7 +38,7 @@ def decode(data: bytes) -> tuple[bytes, bool]:
 
 
 def page(host: Host, target: Target, path: str, *, timeout_s: float) -> bytes:
-    """Return the body of a page. Raises HostError: Expired after `timeout_s` in all, also where no child is free to answer."""
+    """Return the body of a page. Raises HostError: Expired after `timeout_s` in total, also if no child is free to answer."""
     until = time.monotonic() + timeout_s
     line = host.connect(target, timeout_s=timeout_s)
     try:
@@ -63,7 +63,7 @@ def page(host: Host, target: Target, path: str, *, timeout_s: float) -> bytes:
 
 
 def parse(body: bytes) -> dict[str, str]:
-    """Return the fields of the plain status page, "listen queue" and the like."""
+    """Return the fields of the plain-text status page, such as "listen queue"."""
     rows = (line.partition(":") for line in body.decode("utf-8", "replace").splitlines())
     return {name.strip(): value.strip() for name, found, value in rows if found and len(name) < 40}
 

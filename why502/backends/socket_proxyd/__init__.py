@@ -1,1 +1,1 @@
-"""systemd-socket-proxyd: passes the connections of a socket unit on to another address."""
+"""systemd-socket-proxyd: forwards the connections of a socket unit to another address."""

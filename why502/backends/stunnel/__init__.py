@@ -1,1 +1,1 @@
-"""stunnel: TLS for what speaks none, in front of the application or of a service elsewhere."""
+"""stunnel: adds TLS to plain-text connections, in front of the application or of a service elsewhere."""

@@ -74,6 +74,15 @@ SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
 @click.option("--pure", is_flag=True, help="Read every line in Python, without the compiled reader.")
 @click.option("--parquet", metavar="DIR", help="Also write the parsed records to this directory, for SQL.")
 @click.option("--sql", metavar="QUERY", help="Answer this SQL query over the table `records` instead of a report.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the logs: a live view on a terminal, otherwise JSON lines.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.2, 3600),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often --follow reports.",
+)
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rows per table.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only the summary, and no progress bar.")
@@ -85,6 +94,8 @@ def logs(
     paths: tuple[str, ...],
     parquet: str | None,
     sql: str | None,
+    follow: bool,
+    interval: float,
     quiet: bool,
     verbose: bool,
     format_: str,
@@ -100,6 +111,7 @@ def logs(
     \b
     Example: why502 logs /var/log/nginx
     Example: why502 logs access.log --where status=502 --by http_user_agent
+    Example: why502 logs --follow /var/log/nginx
     Example: why502 logs access.log error.log --since 2h --by target
     Example: why502 logs 's3://logs/nginx/*.gz' --format html > report.html
     """
@@ -110,6 +122,8 @@ def logs(
     from why502.logs.scan.run import run
 
     job = Job(paths=paths, ask=_ask(env, asked), given=_given(asked), formats=_formats(asked["config"], paths))
+    if follow:
+        return _follow(env, job, interval, format_, {**asked, "sql": sql, "parquet": parquet})
     with _watched(env, job, quiet=quiet):
         if parquet:
             _write_parquet(job, parquet)
@@ -133,6 +147,17 @@ def logs(
     if found.is_partial:
         return Exit.INTERRUPTED
     return Exit.PROBLEM if found.failures else Exit.HEALTHY
+
+
+def _follow(env: Env, job: Job, interval_s: float, format_: str, asked: dict[str, Any]) -> int:
+    from why502.cli import following
+
+    for name in ("since", "until", "by", "parquet", "sql", "cluster"):
+        if asked[name]:
+            raise Why502Error(f"--follow does not go with --{name}", "It begins now, and reports all tables.")
+    if format_ not in ("text", "json"):
+        raise Why502Error(f"--follow does not go with --format {format_}", "Use json, or leave it out.")
+    return following.follow(env, job, interval_s=interval_s, top=asked["top"], format_=format_)
 
 
 def _ask(env: Env, asked: dict[str, Any]) -> Ask:

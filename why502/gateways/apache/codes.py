@@ -5,7 +5,7 @@ from __future__ import annotations
 from why502.gateways.codes import Product, code, table
 from why502.model.logs import Symptom
 
-CONNECT = {  # by errno, of AH00957 and AH02454; 70007 is httpd's own timeout (apr_errno.h)
+CONNECT = {  # by errno, for AH00957 and AH02454; 70007 is httpd's own timeout (apr_errno.h)
     2: Symptom.SOCKET_PATH_MISSING,
     11: Symptom.QUEUE_FULL,
     13: Symptom.CONNECT_DENIED,
@@ -18,13 +18,13 @@ CONNECT = {  # by errno, of AH00957 and AH02454; 70007 is httpd's own timeout (a
     113: Symptom.HOST_UNREACHABLE,
     70007: Symptom.CONNECT_TIMED_OUT,
 }
-SOCKET = {  # by errno, of AH00952
+SOCKET = {  # by errno, for AH00952
     13: Symptom.SOCKET_DENIED,
     23: Symptom.FILES_EXHAUSTED,
     24: Symptom.FILES_EXHAUSTED,
     97: Symptom.SOCKET_DENIED,
 }
-READ = {  # by errno, of a response header that did not come
+READ = {  # by errno, when no response header came
     32: Symptom.SEND_FAILED,
     104: Symptom.RESET_BEFORE_HEADER,
     110: Symptom.READ_TIMED_OUT,

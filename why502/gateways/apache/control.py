@@ -1,4 +1,6 @@
-"""How an Apache httpd is asked to test and to load its configuration. Source: apachectl(8), httpd's "Stopping and Restarting"."""
+"""The commands by which an Apache httpd tests and loads its configuration. Source: apachectl(8), httpd's "Stopping and
+Restarting".
+"""
 
 from __future__ import annotations
 

@@ -74,5 +74,5 @@ def _named(path: str, process: Process) -> str:
 
 
 def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
-    """Return none: it does not start with such a route, or answers for it in words of its own."""
+    """Return none: it does not start with such a route, or reports it in its own words."""
     return ()

@@ -1,4 +1,4 @@
-"""Failures that both of Apache's logs tell of, counted once."""
+"""Failures that appear in both of Apache's logs, counted once."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from msgspec.structs import replace
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
 
-COUNTS_ONCE = True  # by the addresses that others give
-REQUESTS = 8  # that a tally lists
+COUNTS_ONCE = True  # matching needs addresses that other settings provide
+REQUESTS = 8  # maximum per tally
 UNFIT = 9
 _STATUSES = (Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS)
 
 
 def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:  # noqa: ARG001 - all gateways are called alike
-    """Return the summary with each failure of Apache counted once: its error log has no request to find the access line by.
+    """Return the summary with each failure of Apache counted once: its error log has no request by which to find the access
+    line.
 
-    Of the access lines with a server error, as many are of the failures that the error log tells of as there are such: those of
-    the status that fits first. What is left of neither log's doubt is joined: where all lines of one request, status and target
-    are of one failure, that has these requests.
+    Each error-log failure accounts for one access line with a server error, best matching status first. The remaining ones are
+    joined only if unambiguous: if all lines of one request, status and target belong to one failure, it gets these requests.
     """
     tallies = list(summary.tallies)
     for place, told in enumerate(tallies):
@@ -43,13 +43,13 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:  # n
 
 
 def _without(tally: Tally, taken: int) -> Tally:
-    """Return a tally with fewer lines; no request was seen more often than these."""
+    """Return a tally with fewer lines; no request may have a larger count."""
     left = tally.count - taken
     return replace(tally, count=left, requests=tuple((request, min(count, left)) for request, count in tally.requests))
 
 
 def _access_lines(tallies: list[Tally], told: Tally) -> list[int]:
-    """Return the places of what access lines alone tell of server errors that may be those of a failure."""
+    """Return the indices of tallies that only access lines report, for server errors that may belong to a failure."""
     return [
         at
         for at, tally in enumerate(tallies)
@@ -61,14 +61,14 @@ def _access_lines(tallies: list[Tally], told: Tally) -> list[int]:
 
 
 def _is_of_ajp(told: Tally, tally: Tally) -> bool:
-    """Return whether an access line of a 500 may be of a broken exchange with an AJP backend (mod_proxy_ajp.c,
+    """Return whether a 500 access line may belong to a broken exchange with an AJP backend (mod_proxy_ajp.c,
     ap_proxy_ajp_request).
     """
     return told.protocol == "ajp" and tally.status == 500 and tally.target == told.target and tally.proxy == told.proxy
 
 
 def _fit(told: Tally, tally: Tally) -> int:
-    """Return how well a status fits a failure: 0 is best, UNFIT not at all."""
+    """Return how well a status fits a failure: 0 is best, UNFIT means it cannot."""
     if told.status is not None:
         return 0 if told.status == tally.status else 1
     usual = (504, 502, 503) if told.symptom is Symptom.READ_TIMED_OUT else (503, 502)

@@ -30,7 +30,7 @@ _IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MU
 
 
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the main file and what it imports. Raises HostError."""
+    """Yield the main file and its imports. Raises HostError."""
 
     def names(path: str, text: str) -> Iterator[str]:
         return (posixpath.join(posixpath.dirname(path), match[1]) for match in _IMPORT.finditer(text))
@@ -39,11 +39,11 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:
-    """Yield the logs that its files name, and its own output."""
+    """Yield the logs named in its files, and its own output."""
     yield from (log for each in read for log in each.logs)
     yield LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)
 
 
 def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
-    """Return none: it does not start with such a route, or answers for it in words of its own."""
+    """Return none: it does not start with such a route, or reports it in its own words."""
     return ()

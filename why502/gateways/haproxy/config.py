@@ -1,6 +1,6 @@
 """The parts of a haproxy.cfg that a diagnosis needs: the servers of each backend, and their timeouts.
 
-Source: doc/configuration.txt, sections 2 (format) and 4 (keywords). Only read; unknown keywords are passed over.
+Source: doc/configuration.txt, sections 2 (format) and 4 (keywords). Read-only; unknown keywords are skipped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section: its kind, its name, what stands in it."""
+    """A section: its kind, its name, its lines."""
 
     kind: str
     name: str
@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What of the sections that lead to a backend its route takes over; shared by all backends of the same sections."""
+    """The settings that a backend's route takes from the sections leading to it; shared by all backends of the same sections."""
 
     server: str | None
     listens: tuple[str, ...]
@@ -58,7 +58,7 @@ _NO_FRONT = Front(None, (), (), {})
 
 
 def load(text: str, file: str) -> Configuration:
-    """Return what the text of a configuration, or of a part of one, means."""
+    """Return the configuration in a complete or partial text."""
     found = sections(text, file)
     fronts = _fronts(found)
     buffer_bytes = _buffer_bytes(found)
@@ -92,7 +92,7 @@ def load(text: str, file: str) -> Configuration:
 
 
 def map_lookups(text: str, file: str) -> tuple[Lookup, ...]:
-    """Return the `use_backend` lines whose backend is the value of a map."""
+    """Return the `use_backend` lines whose backend name comes from a map."""
     return tuple(
         each
         for section in sections(text, file)
@@ -101,12 +101,12 @@ def map_lookups(text: str, file: str) -> tuple[Lookup, ...]:
 
 
 def names(text: str) -> frozenset[str]:
-    """Return the names that a `use_backend` may mean."""
+    """Return the backend names a `use_backend` may refer to."""
     return frozenset(section.name for section in sections(text, "") if section.kind in ("backend", "listen"))
 
 
 def sections(text: str, file: str) -> list[Section]:
-    """Return the sections; lines before the first one make a section without kind, as in a fragment."""
+    """Return the sections; lines before the first one become a section without kind, as in a fragment."""
     found = [Section("", "", [])]
     for number, raw in enumerate(text.splitlines()[:_MOST_LINES], 1):
         words = _words(raw)
@@ -138,7 +138,7 @@ def _settings(section: Section) -> dict[str, tuple[str, ...]]:
 
 
 def _peer(line: Line) -> Peer | None:
-    """Return the member of a `server` line: `server NAME ADDRESS[:PORT] [option…]`."""
+    """Return the member on a `server` line: `server NAME ADDRESS[:PORT] [option…]`."""
     if line.words[0] not in ("server", "server-template") or len(line.words) < 3:
         return None
     name, address, options = line.words[1], line.words[2], line.words[3:]
@@ -159,7 +159,7 @@ def _peer(line: Line) -> Peer | None:
 
 
 def _fronts(found: list[Section]) -> dict[str, Front]:
-    """Return by name of a backend what leads to it."""
+    """Return the sections that lead to each backend, by the backend's name."""
     leading: dict[str, dict[int, Section]] = {}
     for number, section in enumerate(found):
         if section.kind == "listen":
@@ -186,7 +186,7 @@ def _front(leading: list[Section]) -> Front:
 
 
 def _buffer_bytes(found: list[Section]) -> int:
-    """Return the size of a buffer (tune.bufsize), which a whole header has to fit."""
+    """Return the size of a buffer (tune.bufsize), which must hold a whole header."""
     lines = [line.words for section in found if section.kind == "global" for line in section.lines]
     written = next((words[1] for words in lines if words[0] == "tune.bufsize" and len(words) > 1), "")
     return whole_number(written, 9) or BUFFER_BYTES
@@ -232,9 +232,7 @@ def _route(
 def _towards(
     settings: dict[str, tuple[str, ...]], given: list[dict[str, str]], at: Position | None
 ) -> dict[str, tuple[Setting, ...]]:
-    """Return the address that connections are made from (`source`), and the protocol that all servers are said
-    to speak (`proto`).
-    """
+    """Return the local address of connections (`source`), and the protocol set for all servers (`proto`)."""
     sources = {each.get("source", settings.get("source", ("",))[0] if settings.get("source") else "") for each in given}
     protocols = {each.get("proto", "") for each in given}
     said = {SOURCE: sources, PROTOCOL: protocols}
@@ -242,7 +240,7 @@ def _towards(
 
 
 def _default_server(section: Section, inherited: dict[str, str]) -> dict[str, str]:
-    """Return the options that servers take over from `default-server` lines."""
+    """Return the options that servers inherit from `default-server` lines."""
     for line in section.lines:
         if line.words[0] == "default-server":
             inherited = options(line.words[1:], inherited)
@@ -250,7 +248,7 @@ def _default_server(section: Section, inherited: dict[str, str]) -> dict[str, st
 
 
 def _given(section: Section, inherited: dict[str, str]) -> list[dict[str, str]]:
-    """Return the options of each server of a section, in their order: those that follow a `default-server` line take it over."""
+    """Return the options of each server of a section, in order: servers after a `default-server` line inherit from it."""
     found = []
     for line in section.lines:
         if line.words[0] == "default-server":
@@ -263,11 +261,11 @@ def _given(section: Section, inherited: dict[str, str]) -> list[dict[str, str]]:
 _NAME = re.compile(r"([a-z0-9](?:[\w-]{0,62}\.){1,8}[a-z]{2,24})(?::\d{1,5})?", re.IGNORECASE)
 _HOST_FIELD = re.compile(
     r"host:[ \\]{0,4}", re.IGNORECASE
-)  # what stands before it on the line of `option httpchk` is not escaped any more
+)  # text before it on the line of `option httpchk` is not escaped any more
 
 
 def _names(found: list[Section]) -> Iterator[str]:
-    """Yield the host names that its rules and its health check name: clients send one of these."""
+    """Yield the host names in its rules and its health check: clients send one of these."""
     for section in found:
         for line in section.lines:
             words = [word.lower() for word in line.words]
@@ -282,7 +280,7 @@ def _names(found: list[Section]) -> Iterator[str]:
 
 
 def _limits(lines: list[Line]) -> dict[str, tuple[Setting, ...]]:
-    """Return the `maxconn` among the lines of the sections that lead to a backend."""
+    """Return the `maxconn` set in the sections that lead to a backend."""
     found = [line for line in lines if line.words[0] == "maxconn" and len(line.words) > 1]
     return {"maxconn": tuple(Setting(args=line.words[1:2], at=line.at) for line in found)} if found else {}
 

@@ -1,9 +1,10 @@
-"""How HAProxy is asked to test and to load its configuration. Source: haproxy(1), doc/management.txt, section 4."""
+"""The commands by which HAProxy tests and loads its configuration. Source: haproxy(1), doc/management.txt, section 4."""
 
 from __future__ import annotations
 
 KIND = "haproxy"
-RELOAD_SIGNAL = ""  # SIGUSR2 is for a master only, and ends an HAProxy that runs without one: only its service manager knows
+# SIGUSR2 works only with a master, and kills an HAProxy without one; only its service manager knows which it is
+RELOAD_SIGNAL = ""
 
 
 def test(exe: str, config: str) -> tuple[str, ...]:

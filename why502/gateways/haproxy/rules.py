@@ -1,4 +1,4 @@
-"""What HAProxy decides by its rules: which requests it denies itself, and which backends a map chooses.
+"""Decisions by HAProxy's rules: the requests it denies itself, and the backends chosen by a map.
 
 Source: doc/configuration.txt, 4.2 (`http-request`, `tcp-request`, `use_backend`) and 7.3 (sample fetches and converters).
 """
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from why502.model.config import Answer, Position, Route
 
-# What counts requests or connections over time, of one client (stick table) or of the whole section.
+# Counters of requests or connections over time, per client (stick table) or for the whole section.
 _RATE = re.compile(
     r"\b(?:(?:sc\d?|src|table)_(?:http_(?:req|err|fail)_rate|conn_(?:rate|cur)|sess_rate|bytes_(?:in|out)_rate|gpc\d?_rate|glitch_rate)"
     r"|(?:fe|be)_(?:conn|sess_rate|req_rate))\b"
 )
-# What tells one client from another.
+# Sample fetches that distinguish clients.
 _CLIENT = re.compile(
     r"\b(?:src(?:_port)?|src_is_local|(?:req\.)?(?:f?hdr|cook)(?:_\w{2,4})?\(|ssl_c_\w{1,20}|ssl_fc_(?:sni|has_crt)|http_auth\w{0,8}|req\.ssl_\w{1,20}"
     r"|url_param|urlp)\b"
 )
-_STATUSES = {"deny": 403, "tarpit": 500, "reject": 0}  # where no deny_status is given; 0: the connection is closed
+_STATUSES = {"deny": 403, "tarpit": 500, "reject": 0}  # defaults without deny_status; 0: the connection is closed
 _LOOKUP = re.compile(r"([^%\s]{0,200})%\[([^\]]{1,1000})\]([^%\s]{0,200})")
 _MAP = re.compile(r",map(?:_[a-z]{2,4}){0,2}\((?:opt@|file@)?(/[^,)\s]{1,1000})(?:,([^)]{0,200}))?\)$")
 _MOST_ENTRIES = 100_000
@@ -30,7 +30,7 @@ _MOST_MISSING = 16
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A `use_backend` whose name comes out of a map: what stands around the value, the map's file, and its default."""
+    """A `use_backend` whose name comes from a map: the text around the value, the map's file, and its default."""
 
     frontend: str
     before: str
@@ -41,9 +41,7 @@ class Lookup:
 
 
 def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Answer]:
-    """Yield the rules of a section by which it denies requests itself, with their conditions;
-    named conditions (`acl`) are written out.
-    """
+    """Yield the rules by which a section denies requests itself, with their conditions; named conditions (`acl`) are expanded."""
     found = list(lines)
     named: dict[str, list[str]] = {}
     for words, _ in found:
@@ -67,7 +65,7 @@ def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> 
 
 
 def _action(words: tuple[str, ...]) -> str:
-    """Return what an `http-request` or `tcp-request` rule does; "" for other lines."""
+    """Return the action of an `http-request` or `tcp-request` rule; "" for other lines."""
     if words[0] == "http-request" and len(words) > 1:
         return words[1]
     if words[0] == "tcp-request" and len(words) > 2 and words[1] in ("connection", "content", "session"):
@@ -76,22 +74,22 @@ def _action(words: tuple[str, ...]) -> str:
 
 
 def _condition(words: tuple[str, ...], named: Mapping[str, list[str]]) -> str:
-    """Return the condition of a rule, with the expressions of the acls in place of their names; "" for a rule without one."""
+    """Return the condition of a rule, with acl names replaced by their expressions; "" for a rule without one."""
     place = next((number for number, word in enumerate(words) if word in ("if", "unless")), len(words))
     return " ".join(" or ".join(named.get(word.removeprefix("!"), [word])) for word in words[place + 1 :])[:2000]
 
 
 def _picks_clients(words: tuple[str, ...], condition: str) -> bool:
-    """Return whether a rule is for the clients that fulfil its condition.
+    """Return whether a rule applies to clients that match its condition.
 
-    One for all clients but these (`unless`, `!`) is how maintenance lets some through.
+    A rule for all clients except these (`unless`, `!`) is how maintenance lets some of them through.
     """
     is_negated = "unless" in words or any(word.startswith("!") for word in words)
     return not is_negated and _CLIENT.search(condition) is not None and _RATE.search(condition) is None
 
 
 def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Lookup]:
-    """Yield the `use_backend` lines of a section whose name is the value of a map in a file."""
+    """Yield the `use_backend` lines of a section whose name comes from a map in a file."""
     for words, at in lines:
         match = _LOOKUP.fullmatch(words[1]) if words[0] == "use_backend" and len(words) > 1 else None
         found = _MAP.search(match[2]) if match else None
@@ -100,9 +98,7 @@ def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) ->
 
 
 def missing(lookup: Lookup, text: str, known: Container[str]) -> Iterator[Route]:
-    """Yield a route for each backend that a map names, or has as its default, and that no section is;
-    HAProxy skips such a rule.
-    """
+    """Yield a route for each backend named in a map, or as its default, that has no section; HAProxy skips such a rule."""
     names: dict[str, Position] = {}
     if lookup.default:
         names[lookup.default] = lookup.at
@@ -119,4 +115,4 @@ def missing(lookup: Lookup, text: str, known: Container[str]) -> Iterator[Route]
         )
 
 
-MISSING = "use_backend"  # the directive of a route that leads to no backend
+MISSING = "use_backend"  # the directive of a route without an existing backend

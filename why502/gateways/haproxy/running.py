@@ -32,7 +32,7 @@ _LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 
 
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield each file with its text; a directory stands for its `*.cfg`, in the order of their names. Raises HostError."""
+    """Yield each file with its text; a directory means its `*.cfg`, in order of name. Raises HostError."""
     for main in mains:
         names = attempt(partial(rights.own.list, main))
         paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
@@ -41,7 +41,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:
-    """Return where syslog keeps its lines: HAProxy itself writes no file."""
+    """Return the log that syslog writes: HAProxy itself writes no file."""
     found = (path for path in _LOGS if attempt(partial(host.stat, path)) is not None)
     return tuple(LogTarget(kind=LogKind.ACCESS, path=path) for path in found) or (
         LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.SYSLOG),
@@ -54,7 +54,7 @@ def listens(texts: Texts, read: list[Configuration]) -> list[str]:
 
 
 def lost_routes(rights: Rights, texts: Texts) -> Iterator[Route]:
-    """Yield the backends that a map chooses and that are not there."""
+    """Yield the backends that a map chooses and that do not exist."""
     known = frozenset(name for text in (text for _, text in texts) for name in names(text))
     for path, text in texts:
         for lookup in islice(map_lookups(text, path), _MOST_MAPS):

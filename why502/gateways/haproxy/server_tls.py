@@ -1,4 +1,4 @@
-"""How HAProxy does TLS towards the servers of a backend: which file it trusts, which name it verifies and sends.
+"""HAProxy's TLS towards the servers of a backend: the file it trusts, the name it verifies and sends.
 
 Source: doc/configuration.txt, 5.2 (server and default-server options) and 3.1 (ca-base, crt-base, ssl-server-verify).
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import SENDS_PROXY, Position, Setting
 
-# With the number of arguments that each takes; an option that is not here is looked at as a word of its own.
+# With the number of arguments of each; an unlisted option is treated as a single word.
 _TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1, "source": 1}
 _FLAGS = ("ssl", "no-ssl", "send-proxy", "send-proxy-v2", "no-send-proxy", "no-send-proxy-v2")
 _SYSTEM_CA = "@system-ca"
@@ -19,7 +19,7 @@ _SYSTEM_CA = "@system-ca"
 
 @dataclass(frozen=True, slots=True)
 class Bases:
-    """What of `global` all servers share."""
+    """The settings in `global` shared by all servers."""
 
     ca: str = ""
     crt: str = ""
@@ -28,7 +28,7 @@ class Bases:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What is the same for all servers of a backend. `verifies` is False where it is not known how."""
+    """The TLS settings shared by all servers of a backend. `verifies` is False if they are unknown."""
 
     is_on: bool = False
     verifies: bool = False
@@ -37,13 +37,15 @@ class ServerTls:
 
 
 def bases(lines: Iterable[tuple[str, ...]]) -> Bases:
-    """Return what the lines of the `global` sections say."""
+    """Return the settings in the lines of the `global` sections."""
     given = {words[0]: words[1] for words in lines if len(words) > 1}
     return Bases(given.get("ca-base", ""), given.get("crt-base", ""), given.get("ssl-server-verify") != "none")
 
 
 def options(words: Iterable[str], inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the options of a line by name, over those of `default-server`: its argument, or "" for one that takes none."""
+    """Return the options of a line by name, overriding those of `default-server`: the argument, or "" for an option without
+    one.
+    """
     found, rest = dict(inherited), list(words)
     while rest:
         name = rest.pop(0)
@@ -57,7 +59,7 @@ def options(words: Iterable[str], inherited: Mapping[str, str]) -> dict[str, str
 
 
 def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) -> ServerTls:
-    """Return how TLS is done with the servers whose options these are; nothing is verified where they differ in it."""
+    """Return the TLS settings for servers with these options; no verification if the servers differ."""
     first = every[0] if every else {}
     said: dict[str, str] = {}
     verifies = False
@@ -88,12 +90,12 @@ def _trusted(given: Mapping[str, str], base: Bases) -> str:
 
 
 def _below(path: str, base: str) -> str:
-    """Return a path as HAProxy opens it; "" for one that depends on the directory that it was started in."""
+    """Return a path as HAProxy opens it; "" if it depends on its working directory at start."""
     if not path or path.startswith("/"):
         return path
     return f"{base.rstrip('/')}/{path}" if base.startswith("/") else ""
 
 
 def _constant(expression: str) -> str:
-    """Return the name of `sni str(NAME)`; "" for one that comes from the client's request."""
+    """Return the name in `sni str(NAME)`; "" if it comes from the client's request."""
     return expression[4:-1] if expression.startswith("str(") and expression.endswith(")") else ""

@@ -1,4 +1,4 @@
-"""What HAProxy's configuration and its other lines tell of the failures in its log."""
+"""Facts about logged failures from HAProxy's configuration and its other log lines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CONNECT_SYMPTOMS = frozenset(
     {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
 )
 _DENIED = (Symptom.OWN_STATUS, Symptom.DENIED_BY_RULE)
-_FORBIDDEN = 403  # a refusal that its rule's author meant
+_FORBIDDEN = 403  # a refusal intended by the rule's author
 _NO_SERVER = "/<NOSRV>"  # in the place of a server's name
 
 
 def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
-    """Return the summary with the addresses of those members that the log calls by their names only (`backend/server`)."""
+    """Return the summary with the addresses of members that the log identifies only by name (`backend/server`)."""
     mine = [proxy for proxy in proxies if proxy.kind == "haproxy"]
     known = members_of(mine)
     named = [_named(tally, known) if tally.proxy == "haproxy" else tally for tally in summary.tallies]
@@ -33,7 +33,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
 
 
 def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
-    """Return by name (`backend/server`) the address of each server of HAProxy."""
+    """Return the address of each HAProxy server by name (`backend/server`)."""
     return {
         f"{group.name}/{peer.label}": peer.target
         for proxy in proxies
@@ -44,18 +44,18 @@ def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
 
 
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:
-    """Return a tally with its server's address; one of a request that came to no server, with the name of the backend alone."""
+    """Return a tally with its server's address; for a request that reached no server, with only the backend's name."""
     if tally.group.endswith(_NO_SERVER):
         return replace(tally, group=tally.group.removesuffix(_NO_SERVER))
     return replace(tally, target=known[tally.group]) if tally.target is None and tally.group in known else tally
 
 
 def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
-    """Return the tallies with what the configuration tells of the requests that HAProxy sent to no server.
+    """Return the tallies with the configuration's explanation of requests that HAProxy sent to no server.
 
-    A `listen` section has its own name in the place of the backend's, too: it had no server left. A frontend chose no backend:
-    the name in its map may be one that no section has. A rule denied the rest: where all that deny with that status count a rate,
-    that was the limit; where they all pick clients out, the rule refused these.
+    A `listen` section logs its own name in the place of the backend's, too: it had no server left. If a frontend chose no
+    backend, the name in its map may have no section. The others were denied by a rule: if all rules with that status count a
+    rate, the limit was exceeded; if they all select clients, the rule refused these.
     """
     groups = {group.name for proxy in proxies for group in proxy.upstreams}
     groups |= {x.group for x in tallies if x.proxy == "haproxy" and x.symptom is Symptom.NO_LIVE_UPSTREAMS}
@@ -82,9 +82,9 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
 
 
 def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
-    """Return the tallies with the failed connections of HAProxy's requests named as its checks of the same server name theirs.
+    """Return the tallies with the failed connections of requests named as in the checks of the same server.
 
-    A line of a request holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at
+    A request line holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at
     disconnection").
     """
     told: dict[Target, set[Symptom]] = {}
@@ -105,9 +105,7 @@ def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
 
 
 def _caught(tallies: list[Tally], targets: Iterable[TargetTraffic]) -> list[Tally]:
-    """Return the tallies, of HAProxy's failed checks as notices where they did their work: no request failed,
-    and the server serves again.
-    """
+    """Return the tallies; failed checks become notices if they worked as intended: no request failed, and the server is back."""
     is_felt = any(tally.proxy == "haproxy" and tally.is_failure and tally.code not in _CHECKS for tally in tallies)
     served = {each.target: each.last_success for each in targets if each.last_success is not None and not each.failures}
 

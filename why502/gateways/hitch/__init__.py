@@ -1,1 +1,1 @@
-"""Hitch: it ends TLS in front of Varnish or another server, and passes the bytes on."""
+"""Hitch: terminates TLS in front of Varnish or another server, and forwards the plain bytes."""

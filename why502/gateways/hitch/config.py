@@ -1,7 +1,6 @@
-"""The parts of a hitch.conf that a diagnosis needs: where it listens, where it passes connections on,
-and with which PROXY header.
+"""The parts of a hitch.conf that a diagnosis needs: its listening addresses, its backend, and the PROXY header.
 
-Source: hitch.conf(5). Only read; what is not known is passed over.
+Source: hitch.conf(5). Read-only; unknown settings are skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _ON = ("on", "true", "yes")
 
 
 def load(text: str, file: str) -> Configuration:
-    """Return what a configuration file means."""
+    """Return the configuration in a file."""
     text = text[:_LIMIT]
     blocks = [match["inside"] for match in _BLOCK.finditer(text)]
     found = [(m["name"], m["value"].strip('"'), text.count("\n", 0, m.start("name")) + 1) for m in _SETTING.finditer(text)]
@@ -62,7 +61,7 @@ def _target(written: str) -> Target | None:
 
 
 def _listen(written: str) -> str:
-    """Return `[HOST]:PORT` as other gateways write it; every address where the host is `*` or missing."""
+    """Return `[HOST]:PORT` in the notation of other gateways; every address if the host is `*` or missing."""
     match = _ADDRESS.fullmatch(written)
     return (
         f"{match[1] or '*'}:{match[2]} ssl" if match and ":" not in match[1] else f"[{match[1]}]:{match[2]} ssl" if match else ""

@@ -9,7 +9,7 @@ from why502.gateways.hitch.config import load
 from why502.gateways.running import Texts, decoded
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
-from why502.machine.suppliers import of_jailed as owner  # it serves as another user than the one who started it
+from why502.machine.suppliers import of_jailed as owner  # it runs as another user than the one who started it
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
@@ -30,7 +30,7 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:
-    """Return that it writes to syslog: it has no log of requests."""
+    """Return none: it writes to syslog, and has no log of requests."""
     return (LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG),)
 
 

@@ -12,7 +12,7 @@ from why502.gateways.codes import Product, code, table
 from why502.model.logs import Symptom
 
 _CONNECT = "backend-not-running wrong-port connect-rejected"
-_NATIVE = (  # number, what it says, symptom, causes
+_NATIVE = (  # number, message, symptom, causes
     (12002, "no response in time (ERROR_WINHTTP_TIMEOUT)", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short"),
     (12007, "the name of the backend does not resolve (ERROR_WINHTTP_NAME_NOT_RESOLVED)", Symptom.NAME_NOT_FOUND, "dns-host-not-found"),
     (12029, "the connection to the backend failed (ERROR_WINHTTP_CANNOT_CONNECT)", Symptom.CONNECT_REFUSED, _CONNECT),

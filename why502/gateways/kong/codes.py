@@ -1,6 +1,6 @@
 """Kong: the errors that it returns itself, in the field `message` of the body.
 
-Source: kong/error_handlers.lua, kong/runloop/handler.lua. Its error log is that of nginx, with the Lua of its balancer in it.
+Source: kong/error_handlers.lua, kong/runloop/handler.lua. Its error log is nginx's, with messages of its balancer's Lua code.
 """
 
 from __future__ import annotations

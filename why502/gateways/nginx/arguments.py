@@ -1,9 +1,8 @@
-"""What nginx's own directives take: how many arguments, and of which kind.
+"""The arguments of nginx's own directives: how many, and of which kind.
 
-`arguments.csv` was read off the command tables of nginx 1.31.5: name, world (h http, t stream, m mail, E events, M main),
-numbers of
-arguments (`12`: one or two, `1+`: one or more), kind, words, and `block`. A kind means nginx's own setter, which also refuses the
-directive where it stands twice in one block. Directives that exist in two forms in one world are left out.
+`arguments.csv` was extracted from the command tables of nginx 1.31.5: name, world (h http, t stream, m mail, E events, M
+main), numbers of arguments (`12`: one or two, `1+`: one or more), kind, words, and `block`. A kind stands for nginx's own
+setter, which also refuses a directive repeated in one block. Directives with two forms in one world are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from why502.gateways.nginx.config import units
 
 
 class Kind(StrEnum):
-    """What an argument must be; ANY where the directive reads it itself."""
+    """The type of an argument; ANY if the directive parses it itself."""
 
     ANY = ""
     FLAG = "flag"
@@ -42,7 +41,7 @@ class Form:
 
     @property
     def is_single(self) -> bool:
-        """Whether it may stand only once in a block."""
+        """Whether it may occur only once in a block."""
         return self.kind not in (Kind.ANY, Kind.WORDS)
 
     def takes(self, count: int) -> bool:
@@ -52,7 +51,7 @@ class Form:
         return str(count) in self.counts
 
     def fits(self, args: tuple[str, ...]) -> bool:
-        """Return whether the arguments are of its kind; those with a variable are not looked at."""
+        """Return whether the arguments have the right kind; those with a variable are not checked."""
         if not args or any("$" in arg for arg in args):
             return True
         match self.kind:
@@ -83,7 +82,7 @@ def table() -> dict[tuple[str, str], Form]:
 
 
 def form(name: str, path: tuple[str, ...]) -> Form | None:
-    """Return the form of a directive in a block, given by the names of the blocks around it; None where it is not known."""
+    """Return the form of a directive in a block, given by the names of the enclosing blocks; None if it is unknown."""
     worlds = {"stream": "t", "mail": "m", "events": "E"}
     inside = worlds.get(path[0], "h") if path else ""
     if inside:

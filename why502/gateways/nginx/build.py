@@ -1,7 +1,7 @@
 """Version and configure arguments of an nginx binary, the same texts that `nginx -V` prints.
 
-They are read from the file and not asked by running it: that works for any binary, also a deleted one and one of another
-container, and nothing of anybody else's is executed.
+They are read from the file, without running it. That works for any binary, including a deleted one or one in another
+container, and no foreign code is executed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from why502.model.errors import HostError
 
 LIMIT_BYTES = 128 << 20
 _PART = 1 << 20
-_VERSION = re.compile(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine name themselves, or nginx, here
+_VERSION = re.compile(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine put their own name, or nginx, here
 _OTHER = re.compile(rb"\b\w+ version: \w+/(\d[\w.]*)")
 _OPTIONS = re.compile(rb"configure arguments:([^\0\n]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Version ("1.22.1"; "" where it is not told) and configure arguments."""
+    """Version ("1.22.1"; "" if unknown) and configure arguments."""
 
     version: str = ""
     options: tuple[str, ...] = ()
 
 
 def read_build(host: Host, exe: str) -> Build:
-    """Return what a binary tells of itself. Raises HostError. It is looked through in parts: anybody can make a huge one."""
+    """Return the build information in a binary. Raises HostError. It is read in parts: anybody can make a huge one."""
     version, other = "", ""
     options: tuple[str, ...] = ()
     with host.open(exe) as file:
@@ -49,7 +49,7 @@ def read_build(host: Host, exe: str) -> Build:
 
 
 def _parts(file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file in parts that end where a text of C does: with a byte of 0, if there is one."""
+    """Yield a file in parts that end at the end of a C string: with a zero byte, if there is one."""
     before, left = b"", LIMIT_BYTES
     while left > 0 and (chunk := file.read(min(left, _PART))):
         left -= len(chunk)
@@ -60,7 +60,7 @@ def _parts(file: BinaryIO) -> Iterator[bytes]:
 
 
 def parse_build(content: bytes) -> Build:
-    """Return what stands in the bytes of a binary, or in the output of `nginx -V`."""
+    """Return the build information in the bytes of a binary, or in the output of `nginx -V`."""
     version = _VERSION.search(content) or (_OTHER.search(content) if b" version: " in content else None)
     options = _OPTIONS.search(content)
     return Build(
@@ -70,7 +70,7 @@ def parse_build(content: bytes) -> Build:
 
 
 def build_option(options: tuple[str, ...], name: str) -> str:
-    """Return the value of `--name=value`, "" where it was not given."""
+    """Return the value of `--name=value`, "" if it is not given."""
     start = f"--{name}="
     return next((option.removeprefix(start) for option in reversed(options) if option.startswith(start)), "")
 

@@ -11,15 +11,15 @@ _TITLE = re.compile(r"(?P<product>[\w-]+): (?P<role>[a-z][a-z ]*?process(?: is s
 _ANGIE = re.compile(r"v\S+ #\d+ \[(.*)\]", re.DOTALL)
 _PROGRAMS = re.compile(r"(?:nginx|openresty|angie|tengine|freenginx)(?:[-_.\d].*)?")
 _WITH_VALUE = "cpegs"
-_WITHOUT_VALUE = "?hvVtTqlm"  # l and m: Tengine's
+_WITHOUT_VALUE = "?hvVtTqlm"  # l and m: Tengine's options
 _SHUTTING_DOWN = "is shutting down"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options that nginx was started with, as given; "" for those that were not.
+    """The command-line options of nginx, as given; "" for missing ones.
 
-    `is_action`: it tests or signals, it does not serve.
+    `is_action`: it tests or signals, and does not serve.
     """
 
     config: str = ""
@@ -31,16 +31,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """What an nginx process calls itself: `role` "master process", "worker process", "cache manager process"…"""
+    """The parts of an nginx process title: `role` "master process", "worker process", "cache manager process"…"""
 
     product: str
     role: str
-    is_leaving: bool = False  # a worker of an earlier configuration that finishes its requests
-    words: tuple[str, ...] = ()  # of a master: its command line
+    is_leaving: bool = False  # a worker of an earlier configuration that is finishing its requests
+    words: tuple[str, ...] = ()  # command line of a master
 
 
 def parse_title(argv: tuple[str, ...]) -> Title | None:
-    """Return what a title says; None where the command line is no title of nginx."""
+    """Return the parts of a title; None if the command line is not an nginx title."""
     match = _TITLE.fullmatch(" ".join(argv).rstrip())
     if match is None:
         return None
@@ -54,14 +54,14 @@ def parse_title(argv: tuple[str, ...]) -> Title | None:
 
 
 def is_nginx(program: str) -> bool:
-    """Return whether a program is called like nginx or one of its kind."""
+    """Return whether a program has the name of nginx or a derivative."""
     return _PROGRAMS.fullmatch(posixpath.basename(program.removesuffix(" (deleted)"))) is not None
 
 
 def parse_options(words: tuple[str, ...]) -> Options:
     """Return the options of a command line without the program's name.
 
-    A title has lost its quoting: the value of `-g` then goes on to the last word before the next option.
+    A title has lost its quoting: the value of `-g` then extends to the last word before the next option.
     """
     values = dict.fromkeys(_WITH_VALUE, "")
     is_action = False

@@ -1,9 +1,9 @@
 """Every directive of nginx's own modules: the blocks in which it is allowed, and the versions that support it.
 
-`directives.csv` was read off the command tables of nginx's release tags 1.0.0 to 1.31.4: name, places, first version, first
-version without it, version since which it does nothing, `flag` where its only argument is on or off. Places are letters:
-M main, E events, h http, s server, l location, S if in server, L if in location, x limit_except, u upstream, m mail, t stream,
-r and v server and upstream in stream, * everywhere.
+`directives.csv` was extracted from the command tables of nginx's release tags 1.0.0 to 1.31.4: name, places, first version,
+first version without it, version since which it has no effect, `flag` where its only argument is on or off. Places are
+letters: M main, E events, h http, s server, l location, S if in server, L if in location, x limit_except, u upstream, m mail,
+t stream, r and v server and upstream in stream, * everywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from why502.gateways.nginx.config.defaults import Version
 
 PLUS = "nginx Plus"
 
-# Modules that nginx.org does not put into the open source server, by the beginning of their directives' names.
+# Modules that nginx.org does not include in the open source server, by the prefix of their directives' names.
 _OTHERS = {
     PLUS: (
         "api", "auth_jwt", "auth_oidc", "f4f", "health_check", "health_check_timeout", "hls", "keyval", "mgmt", "ntlm", "oidc_",
@@ -54,7 +54,7 @@ _OTHERS = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One directive. Versions are () where there is none: known since 1.0.0 or before, not removed, not without effect."""
+    """One directive. Versions are () if not applicable: known since 1.0.0 or earlier, not removed, still effective."""
 
     name: str
     places: str
@@ -64,7 +64,7 @@ class Known:
     is_flag: bool
 
     def may_stand(self, place: str) -> bool:
-        """Return whether it may stand at a place (a letter)."""
+        """Return whether it is allowed in a place (a letter)."""
         return place in self.places or "*" in self.places
 
 
@@ -81,7 +81,7 @@ def table() -> dict[str, Known]:
 
 @cache
 def module_of(name: str) -> str:
-    """Return which other module a directive belongs to; "" where we know none."""
+    """Return the other module that a directive belongs to; "" if unknown."""
     for module, beginnings in _OTHERS.items():
         if any(name == start or (name.startswith(start) and (start.endswith("_") or len(start) > 3)) for start in beginnings):
             return module
@@ -89,7 +89,7 @@ def module_of(name: str) -> str:
 
 
 def place(path: tuple[str, ...]) -> str:
-    """Return the letter of a block, from the names of the blocks around it and its own; "" where it has none."""
+    """Return the letter of a block, from the names of the enclosing blocks and its own; "" if it has none."""
     if not path:
         return "M"
     inside = path[0]
@@ -104,7 +104,7 @@ def place(path: tuple[str, ...]) -> str:
 
 @cache
 def nearest(name: str) -> str:
-    """Return the one directive that a misspelt name means; "" where none, or several, are near enough."""
+    """Return the directive meant by a misspelt name; "" if none, or several, are similar enough."""
     most = 1 if len(name) < 8 else 2
     found = sorted((distance, known) for known in table() if (distance := _distance(name, known, most)) <= most)
     if not found or (len(found) > 1 and found[0][0] == found[1][0]):
@@ -113,7 +113,7 @@ def nearest(name: str) -> str:
 
 
 def _distance(one: str, other: str, most: int) -> int:
-    """Return how many letters must be changed, added, dropped or exchanged with the next; any number above `most` where more."""
+    """Return how many letters must be changed, added, dropped or swapped with the next; some number above `most` if more."""
     if abs(len(one) - len(other)) > most:
         return most + 1
     before: list[int] = []

@@ -18,7 +18,7 @@ from why502.model.times import of_epoch
 
 
 def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
-    """Return the proxy with what its configuration tells; with a Gap instead where that cannot be read."""
+    """Return the proxy with the fields from its configuration; with a Gap instead if that cannot be read."""
     seen = rights.own
 
     try:
@@ -60,7 +60,7 @@ def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
 
 
 def option(proxy: Proxy, letter: str) -> str:
-    """Return the value of an option that it was started with, "" where it was not given."""
+    """Return the value of one of its command-line options, "" if it was not given."""
     pairs = zip(proxy.options[::2], proxy.options[1::2], strict=False)
     return next((value for name, value in pairs if name == letter), "")
 

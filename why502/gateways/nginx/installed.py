@@ -1,4 +1,4 @@
-"""An nginx that is installed but does not run: its configuration, and why it stopped."""
+"""An installed but stopped nginx: its configuration, and why it stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from why502.model.config import LogKind
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Proxy
 
-# Directory of the configuration, programs that may read it, service: as packages and `make install` place them.
+# Directory of the configuration, programs that may read it, service: the locations of packages and `make install`.
 _PLACES = (
     ("/etc/nginx", ("/usr/sbin/nginx", "/usr/bin/nginx", "/usr/sbin/nginx-debug", "/usr/local/sbin/nginx"), "nginx.service"),
     ("/usr/local/etc/nginx", ("/usr/local/sbin/nginx",), "nginx.service"),
@@ -32,7 +32,7 @@ _TAIL = 64 << 10
 
 
 def all_stopped(host: Host, gaps: list[Gap]) -> tuple[Proxy, ...]:
-    """Return the nginx configurations in the usual places, () where there are none."""
+    """Return the nginx configurations in the usual places, () if there are none."""
     found = []
     for directory, programs, service in (*_PLACES, *_in_opt(host)):
         config = next((path for name in _MAIN if _exists(host, path := f"{directory}/{name}")), None)
@@ -43,7 +43,7 @@ def all_stopped(host: Host, gaps: list[Gap]) -> tuple[Proxy, ...]:
 
 
 def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "") -> Proxy:
-    """Return the proxy that this main configuration file would make."""
+    """Return the proxy described by this main configuration file."""
     if not exe:
         programs = [program for directory, programs, _ in _PLACES if config.startswith(f"{directory}/") for program in programs]
         programs += [program for _, programs, _ in _PLACES for program in programs]
@@ -71,7 +71,7 @@ def stopped(host: Host, config: str, exe: str, gaps: list[Gap], service: str = "
 
 
 def shown(host: Host, service: str) -> str:
-    """Return what `systemctl show` writes of a service; "" where there is no systemd, or it does not answer."""
+    """Return the output of `systemctl show` for a service; "" without systemd, or if it does not answer."""
     if not service or not _exists(host, "/run/systemd/system"):
         return ""
     try:
@@ -91,7 +91,7 @@ def _reasons(host: Host, proxy: Proxy, told: str) -> list[str]:
 
 
 def parse_show(output: str) -> str:
-    """Return what `systemctl show` says of a service that does not run; "" for one that is not there (systemd.service(5))."""
+    """Return the state of a stopped service from `systemctl show`; "" if it does not exist (systemd.service(5))."""
     values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     if values.get("LoadState") in (None, "not-found"):
         return ""
@@ -109,8 +109,8 @@ def parse_show(output: str) -> str:
 
 
 def parse_state(output: str) -> str:
-    """Return "failed" of a service that failed, or is only kept alive by new attempts, else whether its unit is enabled,
-    disabled or masked.
+    """Return "failed" for a service that failed, or that is only restarting, else whether its unit is enabled, disabled or
+    masked.
     """
     values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     has_failed = values.get("ActiveState") == "failed" or values.get("SubState") == "auto-restart"
@@ -118,7 +118,7 @@ def parse_state(output: str) -> str:
 
 
 def parse_active(output: str) -> str:
-    """Return the active state of a service (systemctl(1)); "" for one that is not there."""
+    """Return the active state of a service (systemctl(1)); "" if it does not exist."""
     values = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     return values.get("ActiveState", "")
 

@@ -9,7 +9,7 @@ from why502.gateways.nginx.build import build_option
 from why502.model.snapshot import Proxy
 
 _NAMED = re.compile(r"^[^#\n]*?\b(\w+_(?:temp|cache)_path)\s+([^\s;{}]+)", re.MULTILINE)
-# Directive, option of configure without "--http-" and "-temp-path", directory below the prefix (auto/options of nginx).
+# Directive, configure option without "--http-" and "-temp-path", directory below the prefix (auto/options of nginx).
 _TEMP = (
     ("client_body_temp_path", "client-body", "client_body_temp"),
     ("proxy_temp_path", "proxy", "proxy_temp"),
@@ -28,8 +28,8 @@ def written_files(proxy: Proxy) -> tuple[str, ...]:
 def written_directories(proxy: Proxy, *, all_built_in: bool = False) -> tuple[str, ...]:
     """Return the absolute paths of its temporary directories and caches.
 
-    Those that were built in count where no directive names another; with `all_built_in` always. The files' text is looked
-    through, since a configuration that is refused has no routes.
+    Built-in ones count if no directive names another; with `all_built_in` always. The files' text is searched, since a refused
+    configuration has no routes.
     """
     named: dict[str, set[str]] = {}
     for file in proxy.files:

@@ -31,7 +31,7 @@ _UNITS_S = {"ms": 1e-3, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word, a sign, or (`is_text`) a string without its quotes, and the line where it stands."""
+    """A word, a sign, or (`is_text`) a string without its quotes, and its line."""
 
     text: str
     line: int
@@ -40,7 +40,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A backend as written: its settings by name, those of its probe left out."""
+    """A backend as written: its settings by name, without those of its probe."""
 
     name: str
     line: int
@@ -48,7 +48,7 @@ class Backend:
 
 
 def load(text: str, file: str) -> Configuration:
-    """Return what a VCL file means. Any text has an answer."""
+    """Return the configuration in a VCL file. Accepts any text."""
     tokens = list(_tokens(text))
     found = [backend for at, token in enumerate(tokens) if token.text == "backend" and (backend := _backend(tokens, at))]
     peers = {backend.name: peer for backend in found if (peer := _peer(backend, file))}
@@ -76,7 +76,7 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _backend(tokens: list[Token], at: int) -> Backend | None:
-    """Return the backend that is declared there: `backend NAME { .host = "…"; … }`; None where it is no declaration."""
+    """Return the backend declared there: `backend NAME { .host = "…"; … }`; None if it is not a declaration."""
     if at + 2 >= len(tokens) or tokens[at].is_text or tokens[at + 2].text != "{" or tokens[at + 1].is_text:
         return None
     settings: dict[str, Token] = {}
@@ -92,7 +92,7 @@ def _backend(tokens: list[Token], at: int) -> Backend | None:
 
 
 def _peer(backend: Backend, file: str) -> Peer | None:
-    """Return the address of a backend; None where it names none (`backend NAME none;`)."""
+    """Return the address of a backend; None if it has none (`backend NAME none;`)."""
     at = Position(file=file, line=backend.line)
     most = backend.settings.get("max_connections")
     limit = (whole_number(most.text, 8) or 0) if most else 0
@@ -159,7 +159,7 @@ def _directors(tokens: list[Token], peers: dict[str, Peer], file: str) -> list[U
 
 
 def _answers(tokens: list[Token], file: str) -> list[Answer]:
-    """Return the errors that VCL itself answers with: `return (synth(503, "…"))`."""
+    """Return the error responses of VCL itself: `return (synth(503, "…"))`."""
     found = []
     for at, token in enumerate(tokens[:-2]):
         if token.text == "synth" and not token.is_text and tokens[at + 1].text == "(":
@@ -171,7 +171,7 @@ def _answers(tokens: list[Token], file: str) -> list[Answer]:
 
 
 def _is_throttled(tokens: list[Token], at: int) -> bool:
-    """Return whether the `if` right around a response asks vmod_vsthrottle (is_denied)."""
+    """Return whether the innermost `if` around a response calls vmod_vsthrottle (is_denied)."""
     before = [token.text for token in tokens[max(0, at - _CONDITION_TOKENS) : at] if not token.is_text]
     opened = max((place for place, text in enumerate(before) if text == "if"), default=None)
     condition = before[opened:] if opened is not None else []

@@ -12,7 +12,7 @@ from why502.gateways.running import Texts, included
 from why502.gateways.varnish.config import load
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
-from why502.machine.suppliers import of_jailed as owner  # its manager lends itself another effective user (-j unix)
+from why502.machine.suppliers import of_jailed as owner  # its manager takes on another effective user (-j unix)
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
@@ -29,7 +29,7 @@ _INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
 
 
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the VCL file and those that it includes; where -b names the backend, one with that alone. Raises HostError."""
+    """Yield the VCL file and its includes; if -b names the backend, a text with only that. Raises HostError."""
     if backend := next((after for word, after in pairwise(process.argv) if word == "-b"), ""):
         host, _, port = backend.rpartition(":") if re.search(r":\d+$", backend) else (backend, "", "80")
         yield "varnishd -b", f'backend default {{ .host = "{host.strip("[]")}"; .port = "{port}"; }}'
@@ -44,15 +44,15 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:
-    """Yield its log in memory: it works in the directory that -n names."""
+    """Yield its log in memory, in the working directory given by -n."""
     yield LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.MEMORY, path=process.cwd)
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:
-    """Return none: its command line says where it listens, and no file."""
+    """Return none: its listening addresses are on its command line, not in a file."""
     return []
 
 
 def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:
-    """Return none: it does not start with such a route, or answers for it in words of its own."""
+    """Return none: it does not start with such a route, or reports it in its own words."""
     return ()

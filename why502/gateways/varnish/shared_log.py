@@ -1,8 +1,8 @@
 """The shared memory log of a running varnishd: failures within the window, one line per request,
 and the latest results of its probes.
 
-Varnish writes no file: varnishlog(1) reads its ring of 80 MB. That is memory of the worker's user, so it is read with that user's
-rights, and nothing is asked of the management port. Sources: vsl(7), vsl-query(7).
+Varnish writes no file: varnishlog(1) reads its ring buffer of 80 MB. It belongs to the worker's user, so it is read with that
+user's rights, and the management port is not used. Sources: vsl(7), vsl-query(7).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from why502.model.snapshot import Proxy
 from why502.model.times import of_epoch
 
 LIMIT_S = 6.0
-WHOLE_BYTES = 4 << 20  # of the output of a program: what is beyond is cut
+WHOLE_BYTES = 4 << 20  # maximum output of a program; the rest is cut
 _TAGS = (
     "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,"
     "RespStatus,VCL_call,VCL_Error,End"
@@ -34,9 +34,9 @@ _SERVER_ERROR = 500
 
 
 def read(host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, *, is_now: bool) -> tuple[bytes, bool]:
-    """Return the lines of the window, and whether these are all.
+    """Return the lines of the window, and whether they are complete.
 
-    `is_now`: the window ends now. Raises HostError where its memory cannot be read.
+    `is_now`: the window ends now. Raises HostError if its memory cannot be read.
     """
     if proxy.owner_uid != ROOT:
         raise HostError("its log is in the memory of a process of another user", "run why502 as that user")
@@ -66,9 +66,9 @@ def _varnishlog(host: Host, directory: str, *options: str) -> str:
 
 
 def _failures(text: str) -> Iterator[tuple[datetime, str]]:
-    """Yield time and line of each failed fetch, and of each error that a client got without one.
+    """Yield time and line of each failed fetch, and of each client error without one.
 
-    A group of transactions is separated by an empty line; its first is the client's.
+    Groups of transactions are separated by an empty line; the client's is the first in its group.
     """
     for group in re.split(r"\n[ \t]*\n", text):
         transactions = list(_transactions(group))
@@ -98,7 +98,7 @@ def _transactions(group: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
 
 
 def _with_backend(records: dict[str, list[str]], transactions: list[tuple[str, dict[str, list[str]]]]) -> dict[str, list[str]]:
-    """Return the client's records with those that name the backend which answered it."""
+    """Return the client's records plus those that name the backend which answered it."""
     found = dict(records)
     for kind, other in transactions:
         if kind == "BeReq":
@@ -108,14 +108,14 @@ def _with_backend(records: dict[str, list[str]], transactions: list[tuple[str, d
 
 def _refused_header(records: dict[str, list[str]]) -> str:
     """Return why a header was refused (cache_http1_proto.c: "Header too long: Set-Cookie: …"), without the header itself;
-    "" where that is not told.
+    "" if unknown.
     """
     told = next(iter(records.get("BogoHeader", [])), "").partition(":")[0]
     return f": {told[:60]}" if told else ""
 
 
 def _made_by(records: dict[str, list[str]]) -> str:
-    """Return who made the status: the limit of restarts, VCL itself (`synth`), or the backend."""
+    """Return the origin of the status: the restart limit, VCL itself (`synth`), or the backend."""
     calls = records.get("VCL_call", [])
     if any("Too many restarts" in told for told in records.get("VCL_Error", [])):
         return "restarts"
@@ -123,7 +123,7 @@ def _made_by(records: dict[str, list[str]]) -> str:
 
 
 def _line(kind: str, records: dict[str, list[str]], told: str) -> Iterator[tuple[datetime, str]]:
-    """Yield time and text of one transaction as one line, as `logs.formats.varnish` reads it."""
+    """Yield time and text of one transaction as one line, in the form that `logs.formats.varnish` reads."""
     first = [value for value in records.get("Timestamp", []) if value.startswith(("Start:", "Resp:", "Error:"))]
     times = [float(match[1]) for value in first if (match := re.match(r"\w+: (\d{1,12}\.\d{1,9}) ", value))]
     at = of_epoch(times[-1]) if times else None
@@ -138,7 +138,7 @@ def _line(kind: str, records: dict[str, list[str]], told: str) -> Iterator[tuple
 
 
 def _health(text: str, now: datetime) -> list[str]:
-    """Return what the last probe of each backend met, where that one is sick now."""
+    """Return the last probe failure of each backend that is sick now."""
     last: dict[str, str] = {}
     for line in text.splitlines():
         if match := _HEALTH.match(line):

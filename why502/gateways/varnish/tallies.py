@@ -1,4 +1,4 @@
-"""What Varnish's configuration tells of the failures in its log."""
+"""Facts about logged failures from Varnish's configuration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTS_ONCE = False
 
 
 def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
-    """Return the summary with the addresses of those backends that the log calls by their names only."""
+    """Return the summary with the addresses of backends that the log identifies only by name."""
     known = _members(proxies)
     return replace(
         summary, tallies=tuple(_named(tally, known) if tally.proxy == "varnish" else tally for tally in summary.tallies)
@@ -22,7 +22,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
 
 
 def _members(proxies: Iterable[Proxy]) -> dict[str, Target]:
-    """Return by name the address of each backend; not of directors."""
+    """Return the address of each backend by name, without directors."""
     return {
         group.name: group.peers[0].target
         for proxy in proxies
@@ -32,6 +32,6 @@ def _members(proxies: Iterable[Proxy]) -> dict[str, Target]:
 
 
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:
-    """Return a tally with its backend's address: of a sick backend it is not the address that failed."""
+    """Return a tally with its backend's address. For a sick backend, the address is not what failed."""
     is_named = tally.target is None and tally.symptom is not Symptom.NO_LIVE_UPSTREAMS
     return replace(tally, target=known[tally.group]) if is_named and tally.group in known else tally

@@ -6,13 +6,13 @@ src/http/modules/ngx_http_proxy_module.c (ngx_http_proxy_pass), src/http/ngx_htt
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
+from why502.deployment.variants import alternatives
 from why502.gateways.nginx.config import units
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
@@ -145,7 +145,7 @@ def duplicate_group(deployment: Deployment) -> Iterator[Risk]:
     seen: dict[tuple[tuple[str, ...], str], Position | None] = {}
     for level in deployment.blocks("upstream"):
         key = (level.path[:1], level.args[0].lower() if level.args else "")
-        if key in seen and level.at != seen[key]:
+        if key in seen and level.at != seen[key] and not alternatives(seen[key], level.at):
             yield risk(f'upstream "{level.args[0]}" is also defined at {seen[key]}', level.at, "rename or remove one")
         seen.setdefault(key, level.at)
 
@@ -188,21 +188,9 @@ def duplicate_default(deployment: Deployment) -> Iterator[Risk]:
             if not {"default_server", "default"} & set(words):
                 continue
             address = re.sub(r"^(?:\*|0\.0\.0\.0):", "", address)
-            if address in seen and seen[address] != server.at and not _alternatives(seen[address], server.at):
+            if address in seen and seen[address] != server.at and not alternatives(seen[address], server.at):
                 yield risk(f"{address} has another default server at {seen[address]}", server.at, "keep one of them")
             seen.setdefault(address, server.at)
-
-
-# Files of which a deployment takes one: dev.conf or production.conf.
-_VARIANT = re.compile(r"\b(?:dev(?:elopment)?|prod(?:uction)?|stag(?:e|ing)|test(?:ing)?|local|example|sample)\b")
-
-
-def _alternatives(one: Position | None, other: Position | None) -> bool:
-    """Return whether two files of one directory have the same name but for words of which only one is meant at a time."""
-    if one is None or other is None or one.file == other.file or posixpath.dirname(one.file) != posixpath.dirname(other.file):
-        return False
-    first, second = (_VARIANT.sub("", re.sub(r"[_.-]", " ", posixpath.basename(at.file))).split() for at in (one, other))
-    return first == second
 
 
 @rule(16, "uri-not-allowed", Severity.ERROR, _INVALID)

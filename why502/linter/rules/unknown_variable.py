@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 
@@ -12,6 +13,7 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.directives import module_of, table
 from why502.model.finding import Risk, Severity
 
+_ALIKE = 0.85  # of two names, of 1 (difflib)
 _USED = re.compile(r"\$(?:\{([a-z]\w*)\}|([a-z]\w*))", re.IGNORECASE)
 _CAPTURED = re.compile(r"\(\?P?<(\w+)>")
 _OPEN = ("http_", "sent_http_", "sent_trailer_", "arg_", "cookie_", "upstream_http_", "upstream_cookie_", "upstream_trailer_",
@@ -30,8 +32,8 @@ def _known() -> frozenset[str]:
 def undefined(deployment: Deployment) -> Iterator[Risk]:
     """A variable is used that neither nginx nor the configuration defines.
 
-    nginx refuses the configuration: `unknown "…" variable`. Configurations with modules of others are not
-    checked: these bring their own.
+    nginx refuses the configuration: `unknown "…" variable`, unless a module that is built in brings it: so it is only a note if
+    no known variable has nearly its name. Configurations that load modules of others are not checked.
     """
     if not deployment.is_whole or not all(level.is_known for level in deployment.levels):
         return
@@ -53,8 +55,10 @@ def undefined(deployment: Deployment) -> Iterator[Risk]:
                 name = (found[1] or found[2]).lower()
                 if name not in defined and name not in _known() and not name.startswith(_OPEN) and name not in told:
                     told.add(name)
+                    severity = None if get_close_matches(name, _known(), 1, _ALIKE) else Severity.NOTE
                     yield risk(
                         f"nothing defines ${found[1] or found[2]}",
                         directive.at,
                         "correct its name, or define it with `set` or `map`",
+                        severity=severity,
                     )

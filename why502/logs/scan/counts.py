@@ -207,7 +207,7 @@ class Counts:
             self.unfit_first.append((order, place, text))
 
     def merge(self, other: Counts) -> None:
-        """Add what was counted in a later part of the logs."""
+        """Add what was counted in another part of the logs, which is not to be used afterwards."""
         self.lines += other.lines
         self.unfit += other.unfit
         self.is_partial |= other.is_partial

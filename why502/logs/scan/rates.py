@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from why502.logs.join import Joiner, requests
 from why502.logs.scan.breakdown import Seen
@@ -26,6 +27,18 @@ class Rates(Value, frozen=True, kw_only=True):
     symptoms: dict[str, int] = {}
     targets: dict[str, int] = {}
     routes: dict[str, int] = {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Interval:
+    """What came since the last one. `left_bytes`: not read yet; `lost_bytes`: since the beginning; `reasons`: what cannot be read."""
+
+    rates: Rates
+    lines: int = 0
+    unfit: int = 0
+    left_bytes: int = 0
+    lost_bytes: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 def rates(counts: Counts) -> tuple[Rates, ...]:

@@ -37,7 +37,7 @@ def open_(path: str) -> BinaryIO:
     """Return a seekable stream. Raises Why502Error, OSError."""
     if path == STANDARD_INPUT:
         return cast(BinaryIO, _piped())
-    if _REMOTE.match(path):
+    if is_remote(path):
         from why502.logs.scan import remote
 
         return remote.open_(path)
@@ -60,6 +60,11 @@ def _order(source: Source) -> tuple[str, int, float, str]:
     return stem, 0 if stem != name else 1, 0.0, source.path
 
 
+def is_remote(path: str) -> bool:
+    """Return whether a path is the address of a log on another machine."""
+    return _REMOTE.match(path) is not None
+
+
 def renew() -> None:
     """Forget all connections to other machines, which processes that are forked now could not share."""
     if (remote := sys.modules.get(f"{__package__}.remote")) is not None:
@@ -69,7 +74,7 @@ def renew() -> None:
 def _several(path: str) -> Iterator[Source]:
     if path == STANDARD_INPUT:
         yield Source(path=path)
-    elif _REMOTE.match(path):
+    elif is_remote(path):
         from why502.logs.scan import remote
 
         yield from remote.expand(path)

@@ -24,7 +24,7 @@ def _command(risk: Risk, report: Report) -> str:
 
 
 def _data(text: str) -> str:
-    """Return text as the runner decodes it again; a line feed would begin another command."""
+    """Return text escaped for the runner; a raw line feed would start another command."""
     return safe(text).replace("%", "%25")
 
 

@@ -66,5 +66,5 @@ def _remedy(remedy: Remedy, report: Report) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """Return text without secrets that UTF-8 can hold."""
+    """Return text without secrets that can be encoded as UTF-8."""
     return redact(text).encode("utf-8", "backslashreplace").decode()

@@ -1,6 +1,6 @@
 """Lint findings as JUnit XML, which every CI server shows: a suite for each file, a failed test for each finding.
 
-Notes are no failures: they are passed tests with their words as output. A file without findings is one passed test.
+Notes are not failures: they are passed tests with the message as output. A file without findings is one passed test.
 """
 
 from __future__ import annotations

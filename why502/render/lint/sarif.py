@@ -1,7 +1,7 @@
 """Lint findings as SARIF 2.1.0 (OASIS, sarif-v2.1.0-os), which code hosts show next to the lines.
 
-Findings that a comment or the baseline holds are left out: they were settled, and a suppressed result still counts as one in
-many viewers. Columns count characters from 1, as `columnKind` declares.
+Findings suppressed by a comment or the baseline are left out, because many viewers still count suppressed results. Columns
+count characters from 1, as `columnKind` declares.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "shortDescription": {"text": rule.message},
         "fullDescription": {"text": rule.reason or rule.message},
-        "help": {"text": f"{rule.reason} Leads to: {rule.cause}."},
+        "help": {"text": f"{rule.reason} Leads to: {rule.cause}." if rule.cause else rule.reason or rule.message},
         "defaultConfiguration": {"level": rule.severity.value, "rank": _RANKS[rule.severity]},
-        "properties": {"tags": ["availability", rule.cause]},
+        "properties": {"tags": ["availability", rule.cause] if rule.cause else ["security"]},
     }
 
 
@@ -102,5 +102,5 @@ def _gap(source: str, reason: str) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """Return text without secrets that UTF-8 can hold."""
+    """Return text without secrets that can be encoded as UTF-8."""
     return redact(text).encode("utf-8", "backslashreplace").decode()

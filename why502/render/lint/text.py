@@ -14,7 +14,7 @@ _COLORS = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.NOTE: "36"
 
 
 def render(report: Report, terminal: Terminal) -> str:
-    """Return a line for each finding, with what to do below it, and a sum."""
+    """Return a line for each finding, with the advice below it, and a total."""
     return "\n".join(_lines(report, terminal)) + "\n"
 
 
@@ -42,8 +42,9 @@ def _risk(risk: Risk, report: Report, terminal: Terminal) -> Iterator[str]:
             break_long_words=False,
         )
     if terminal.is_verbose:
+        leads = f"leads to {risk.cause}. " if risk.cause not in ("", "unknown") else ""
         yield from textwrap.wrap(
-            f"leads to {risk.cause}. {report.rule(risk.rule).reason}",
+            leads + report.rule(risk.rule).reason,
             terminal.width,
             initial_indent="    ",
             subsequent_indent="    ",

@@ -1,6 +1,6 @@
 """Containers of a Docker or podman engine, read over its socket (Docker Engine API, v1.24 on; podman's is the same).
 
-Exit code 137 alone does not tell who killed: State.OOMKilled does, and not in every set-up.
+Exit code 137 alone does not show who killed it. State.OOMKilled does, but not in every setup.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from why502.supervisors.base import LISTENS, Described, Look, is_of_container, l
 
 SOCKETS = {"/var/run/docker.sock": "docker", "/run/podman/podman.sock": "podman"}
 TIMEOUT_S = 1.5
-CONTAINERS = 24  # looked at closely
+CONTAINERS = 24  # maximum examined in detail
 STOPPING = (2, 9, 15)  # signals by which an engine stops a container: SIGTERM (or its STOPSIGNAL), then SIGKILL
-STOP_S = 120.0  # that a container may take to stop
+STOP_S = 120.0  # how long a container may take to stop
 _ID = re.compile(r"[0-9a-f]{12,64}")
 _FAILED_TO_RUN = {125: "the engine could not start it", 126: "its command is not executable", 127: "its command was not found"}
 
@@ -67,7 +67,7 @@ def _get(host: Host, path: str, what: str) -> Any:
 def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) -> Iterator[Service]:
     containers = [one for one in listed if isinstance(one, dict) and _ID.fullmatch(str(one.get("Id")))]
     mine = {process.container for process in look.processes.values() if process.container}
-    # those that do not run tell no ports in the list, so they are looked at closely, the newest first
+    # stopped containers have no ports in the list, so they are examined in detail, the newest first
     containers.sort(key=lambda one: (one.get("State") == "running" and one["Id"] not in mine, -_int(one.get("Created"))))
 
     def missed(one: dict[str, Any], reason: str, hint: str) -> None:
@@ -77,7 +77,7 @@ def _of_engine(host: Host, look: Look, path: str, name: str, listed: list[Any]) 
 
 
 def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]) -> Iterator[Service]:
-    """Yield a container of the list where it serves a target."""
+    """Yield a container of the list if it serves a target."""
     inside = attempt(partial(_get, host, path, f"/containers/{one['Id']}/json"))
     if not isinstance(inside, dict):
         return
@@ -96,17 +96,17 @@ def _container(host: Host, look: Look, path: str, name: str, one: dict[str, Any]
 
 
 def _is_in(process: Process, identity: str) -> bool:
-    """Return whether a process runs in a container of root's engine: below their own manager users call their groups what they
-    like.
+    """Return whether a process runs in a container of root's engine. Below their own manager, users may choose any cgroup
+    names.
     """
     return process.container == identity and "/user@" not in process.cgroup
 
 
 def _was_stopped(host: Host, path: str, identity: str, service: Service, until: datetime) -> bool:
-    """Return whether the engine was told to stop or kill a container when it ended: then it did not die of itself.
+    """Return whether the engine was asked to stop or kill a container when it ended: then it did not crash.
 
-    Its events tell (Docker Engine API, SystemEvents): `kill` and `stop` are orders, a crash or a kill of the kernel's is a `die`
-    alone.
+    Its events show it (Docker Engine API, SystemEvents): `kill` and `stop` are orders, a crash or a kill by the kernel is only
+    a `die`.
     """
     if service.stopped_at is None:
         return False
@@ -125,7 +125,7 @@ def _was_stopped(host: Host, path: str, identity: str, service: Service, until: 
 
 
 def _targets(host: Host, look: Look, identity: str, inside: dict[str, Any]) -> Iterator[tuple[Target, str]]:
-    """Yield the targets that a container serves, or would if it ran, and how we know."""
+    """Yield the targets that a container serves, or would if it ran, and the evidence."""
     networks = _dict(_dict(inside.get("NetworkSettings")).get("Networks"))
     addresses = {str(_dict(network).get("IPAddress")) for network in networks.values()} - {"", "None"}
     published = {port.partition("->")[0].rpartition(":")[2] for port in _published(inside)}
@@ -159,7 +159,7 @@ def _argv(config: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _published(inside: dict[str, Any]) -> tuple[str, ...]:
-    """Return `address:port` of every published port, as it is bound or (of one that does not run) would be."""
+    """Return `address:port` of every published port, as bound, or as it would be bound if the container ran."""
     bindings = _dict(_dict(inside.get("NetworkSettings")).get("Ports")) or _dict(
         _dict(inside.get("HostConfig")).get("PortBindings")
     )
@@ -216,9 +216,9 @@ def _exit_says(code: int, error: str) -> str:
 
 
 def output(host: Host, path: str, identity: str, since: datetime) -> Iterator[tuple[datetime | None, str]]:
-    """Yield the lines that a container wrote since then, at most 500, each with its time. Nothing where it cannot be read.
+    """Yield the lines that a container wrote since then, at most 500, each with its time. Nothing if they cannot be read.
 
-    Without a terminal the stream has frames: 1 byte stdout or stderr, 3 of 0, 4 of length.
+    Without a terminal the stream has frames: 1 byte stdout or stderr, 3 zero bytes, 4 bytes length.
     """
     what = f"/containers/{identity}/logs?stdout=1&stderr=1&timestamps=1&tail=500&since={since.timestamp() - 120:.0f}"
     data = attempt(partial(http.ask, host, Target(path=path), what, timeout_s=TIMEOUT_S)) or b""
@@ -229,7 +229,7 @@ def output(host: Host, path: str, identity: str, since: datetime) -> Iterator[tu
 
 
 def unframed(data: bytes) -> bytes:
-    """Return the text of a stream of frames; of a terminal's stream, which has none, the stream."""
+    """Return the text of a stream of frames; a terminal's stream, which has no frames, unchanged."""
     text, at = bytearray(), 0
     while len(data) - at >= 8 and data[at] in (0, 1, 2) and data[at + 1 : at + 4] == b"\0\0\0":
         (size,) = struct.unpack_from(">I", data, at + 4)

@@ -1,8 +1,7 @@
-"""Vassals of a uWSGI Emperor: one file each in a directory; the Emperor starts what a file describes,
-again and again where it ends.
+"""Vassals of a uWSGI Emperor: one file each in a directory. The Emperor starts each one, and restarts it whenever it ends.
 
-uwsgi-docs, Emperor.rst; core/emperor.c ("[emperor] curse the uwsgi instance %s", "… throttling it"). It offers no interface that
-is on by default: the files tell the address and the log of a vassal, and the Emperor's own journal how often it ended.
+uwsgi-docs, Emperor.rst; core/emperor.c ("[emperor] curse the uwsgi instance %s", "… throttling it"). No interface is on by
+default: the files contain the address and the log of a vassal, and the Emperor's own journal shows how often it ended.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from why502.supervisors.base import CONFIG_BYTES, Look, names_of, roots_first
 from why502.supervisors.systemd import journal
 
 NAME = "emperor"
-VASSALS = 200  # files of one directory that are looked at
+VASSALS = 200  # maximum files examined per directory
 LINES = 500
 _SOCKETS = frozenset({"socket", "uwsgi-socket", "http-socket", "fastcgi-socket", "scgi-socket", "http", "s"})
 _LOGS = frozenset({"logto", "logto2", "daemonize", "daemonize2"})
 
 
 def services(host: Host, look: Look) -> tuple[Service, ...]:
-    """Return the vassals that should serve a target on which nothing listens, root's first. Raises HostError."""
+    """Return the vassals that should serve a target without a listener, root's first. Raises HostError."""
     if not look.silent:
         return ()
     emperors = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("uwsgi")))
@@ -38,7 +37,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 
 def _of_emperor(acting: Host, host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
-    """Yield the vassals of one process, if it is an Emperor, whose files name a silent target."""
+    """Yield the vassals of one process, if it is an Emperor, whose files name a target without a listener."""
     argv = (attempt(partial(host.read, f"/proc/{pid}/cmdline", limit_bytes=8192)) or b"").decode("utf-8", "replace").split("\0")
     cwd, unit = attempt(partial(host.link, f"/proc/{pid}/cwd")) or "/", unit_of(host, pid)
     for directory in directories(argv):
@@ -53,15 +52,15 @@ def _of_emperor(acting: Host, host: Host, look: Look, uid: int, pid: int) -> Ite
 
 
 def directories(argv: list[str]) -> list[str]:
-    """Return the directories that `--emperor` names in a command line; a pattern or another source of vassals is left out."""
+    """Return the directories in `--emperor` options of a command line; patterns and other sources of vassals are left out."""
     found = [after for word, after in pairwise(argv) if word == "--emperor"]
     found += [word.partition("=")[2] for word in argv if word.startswith("--emperor=")]
     return [path for path in found if path and "*" not in path and "://" not in path]
 
 
 def settings(text: str, name: str) -> list[tuple[str, str]]:
-    """Return the options in the section `uwsgi` of a vassal's file, with %n, %N and %s filled in (Configuration.rst,
-    magic variables).
+    """Return the options in section `uwsgi` of a vassal's file, with %n, %N and %s filled in (Configuration.rst, magic
+    variables).
     """
     stem = name.partition(".")[0]
     found, section = [], ""
@@ -77,7 +76,7 @@ def settings(text: str, name: str) -> list[tuple[str, str]]:
 
 
 def _names(host: Host, given: list[tuple[str, str]], target: Target) -> bool:
-    """Return whether one of the sockets of a vassal is the target."""
+    """Return whether one of a vassal's sockets is the target."""
     sockets = [value.split(",")[0] for key, value in given if key in _SOCKETS]
     if target.is_unix:
         return bool(set(names_of(host, target)) & set(sockets))
@@ -95,7 +94,7 @@ def _vassal(
     uid: int,
     unit: str,
 ) -> Service:
-    """Return a vassal that does not listen, with the last words of its log and how often the Emperor saw it end in the window."""
+    """Return a vassal that does not listen, with the last lines of its log and how often the Emperor saw it end in the window."""
     logs = tuple(
         value for key, value in given if key in _LOGS and value.startswith("/") and "%" not in value and "$" not in value
     )

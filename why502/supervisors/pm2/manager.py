@@ -1,7 +1,8 @@
 """pm2's applications, read from the running daemon over its own socket, so that no daemon is ever started.
 
-The command `pm2` starts a daemon where none runs. The socket speaks AMP frames with JSON (pm2: lib/Daemon.js, modules/pm2-axon,
-amp, amp-message). Without a daemon the saved list (dump.pm2) tells what would run. Environments are looked at and never kept.
+The command `pm2` starts a daemon if none runs. The socket uses AMP frames with JSON (pm2: lib/Daemon.js, modules/pm2-axon,
+amp, amp-message). Without a daemon, the saved list (dump.pm2) shows what would run. Environments are examined but never
+stored.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 
 def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
-    """Yield those of root's daemons, then again with each of another user. Raises HostError."""
+    """Yield the services of root's daemons, then again with those of each other user. Raises HostError."""
     daemons = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("PM2")))
     found: list[Service] = []
-    running: set[tuple[int, str]] = set()  # a daemon speaks for the homes of its own user
+    running: set[tuple[int, str]] = set()  # a daemon is asked only about its own user's homes
     for uid, pid in daemons:
         if uid:
             yield tuple(found)
@@ -81,12 +82,12 @@ def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
 
 
 def _owned(uid: int, services: Iterable[Service], unit: str = "") -> Iterator[Service]:
-    """Yield the services as those of a user's daemon, which runs in a unit."""
+    """Yield the services as those of a user's daemon that runs in a unit."""
     return (msgspec.structs.replace(service, owner_uid=uid, manager_unit=unit) for service in services)
 
 
 def _home(host: Host, pid: int) -> str:
-    """Return the PM2_HOME of a daemon, from its title or (a long title is cut) its environment; "" for a process that is none."""
+    """Return the PM2_HOME of a daemon, from its title, or from its environment if the title is cut; "" for any other process."""
     title = (attempt(partial(host.read, f"/proc/{pid}/cmdline", limit_bytes=4096)) or b"").decode("utf-8", "replace")
     if match := _TITLE.match(title):
         return match[1]
@@ -96,7 +97,7 @@ def _home(host: Host, pid: int) -> str:
 
 
 def _homes(host: Host) -> Iterator[str]:
-    """Yield the directories .pm2 that are there, of the users of /etc/passwd."""
+    """Yield the existing .pm2 directories of the users in /etc/passwd."""
     content = (attempt(partial(host.read, "/etc/passwd", limit_bytes=1 << 20)) or b"").decode("utf-8", "replace")
     homes = dict.fromkeys(
         fields[5] for line in content.splitlines() if len(fields := line.split(":")) > 5 and fields[5] not in ("", "/")
@@ -107,7 +108,7 @@ def _homes(host: Host) -> Iterator[str]:
 
 
 def monitored(host: Host, path: str) -> list[dict[str, Any]]:
-    """Return what `pm2 jlist` prints, from the daemon behind this socket. Raises HostError."""
+    """Return the data of `pm2 jlist` from the daemon behind this socket. Raises HostError."""
     call = b'j:{"type":"call","method":"getMonitorData","args":[{}]}'
     frame = b"\x12" + b"".join(struct.pack(">I", len(part)) + part for part in (call, b"s:why502:0"))  # version 1, 2 arguments
     connection = host.connect(Target(path=path), timeout_s=TIMEOUT_S)
@@ -125,7 +126,7 @@ def monitored(host: Host, path: str) -> list[dict[str, Any]]:
 
 
 def _argument(connection: Connection, deadline: float) -> bytes:
-    """Return the first argument of the frame that comes."""
+    """Return the first argument of the next frame."""
     data = bytearray()
     while True:
         if len(data) >= 5:
@@ -223,7 +224,7 @@ def _logs(env: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _lost(name: str, what: Described, home: str) -> Service:
-    """Return an application of a saved list whose daemon does not run."""
+    """Return an application of a saved list whose daemon is not running."""
     return Service(
         manager=NAME,
         name=name,

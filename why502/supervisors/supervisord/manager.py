@@ -1,6 +1,6 @@
 """supervisord's programs: its configuration files, its XML-RPC interface, and its log for exits and restarts.
 
-supervisord.org/configuration.html, /api.html. The interface tells no signal: the log does ("terminated by SIGSEGV").
+supervisord.org/configuration.html, /api.html. The interface does not report signals; the log does ("terminated by SIGSEGV").
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import configparser
 import fnmatch
 import posixpath
 import re
-import xmlrpc.client  # what it parses comes from root's own supervisord; expat bounds the expansion of entities
+import xmlrpc.client  # it parses data from root's own supervisord; expat limits entity expansion
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache, partial
@@ -54,7 +54,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 
 def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
-    """Yield those of root's daemons, then again with each of another user. Raises HostError."""
+    """Yield the programs of root's daemons, then again with those of each other user. Raises HostError."""
     daemons = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("supervisord")))
     found: list[Service] = []
     for uid, pid in daemons:
@@ -113,7 +113,7 @@ def _config_path(host: Host, argv: list[str], cwd: str) -> str:
 
 
 def _config(host: Host, path: str) -> tuple[configparser.RawConfigParser, tuple[str, ...]]:
-    """Return the configuration with what it includes, and the files that it was read from."""
+    """Return the configuration with its includes, and the files it was read from."""
     config = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(" ;", "\t;"))
     read = [path] if _read(host, config, path) else []
     directory = posixpath.dirname(path)
@@ -137,7 +137,7 @@ def _read(host: Host, config: configparser.RawConfigParser, path: str) -> bool:
 
 
 def _call(host: Host, config: configparser.RawConfigParser, here: str) -> list[dict[str, Any]]:
-    """Return what its interface says of all programs. Raises HostError."""
+    """Return the state of all programs from its interface. Raises HostError."""
     for section in ("unix_http_server", "inet_http_server"):
         place = config.get(section, "file" if section.startswith("unix") else "port", fallback="").replace("%(here)s", here)
         if not place:
@@ -159,7 +159,7 @@ def _call(host: Host, config: configparser.RawConfigParser, here: str) -> list[d
 def _programs(answer: bytes) -> list[dict[str, Any]]:
     try:
         (rows,), _ = xmlrpc.client.loads(answer)
-    except Exception as error:  # a Fault, and whatever expat and the unmarshaller raise
+    except Exception as error:  # a Fault, or any exception of expat and the unmarshaller
         raise HostError(f"its interface returned an unreadable response: {type(error).__name__}") from error
     wanted = {"name": str, "group": str, "statename": str, "pid": int, "exitstatus": int}
     rows = rows if isinstance(rows, list) else []
@@ -167,7 +167,7 @@ def _programs(answer: bytes) -> list[dict[str, Any]]:
 
 
 def _section(config: configparser.RawConfigParser, program: dict[str, Any]) -> dict[str, str]:
-    """Return the section of a program; a numbered process of `numprocs` has its group's."""
+    """Return the section of a program; a numbered process of `numprocs` uses its group's."""
     for name in (program["name"], program["group"], re.sub(r"[_-]?[0-9]{1,9}$", "", program["name"])):
         for kind in ("program", "fcgi-program"):
             if config.has_section(f"{kind}:{name}"):
@@ -217,7 +217,9 @@ def _logs(program: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _told(host: Host, look: Look, program: dict[str, Any], network: str) -> Iterator[tuple[Target, str]]:
-    """Yield the silent targets that a program's own log says that it listened on: its command names another address now."""
+    """Yield the targets without a listener that a program listened on according to its own log: its command now names another
+    address.
+    """
     silent = [target for target in look.silent if network in look.networks and not target.is_wildcard]
     lines = [line for path in _logs(program) for line in (attempt(partial(tail, host, path)) or NOTHING).lines] if silent else []
     records = [record for line in lines if "isten" in line and (record := parse_any(line))]
@@ -226,7 +228,7 @@ def _told(host: Host, look: Look, program: dict[str, Any], network: str) -> Iter
 
 
 def _log(host: Host, look: Look, pid: int, config: configparser.RawConfigParser, cwd: str) -> tuple[str, tuple[str, ...]]:
-    """Return where supervisord's own log is, and its lines of the window."""
+    """Return the path of supervisord's own log, and its lines in the window."""
     path = posixpath.join(cwd, config.get("supervisord", "logfile", fallback="supervisord.log")).replace("%(here)s", cwd)
     local = attempt(partial(zone, host, host, pid))
     since = (look.since - timedelta(minutes=2)).timestamp()
@@ -243,7 +245,7 @@ def _log(host: Host, look: Look, pid: int, config: configparser.RawConfigParser,
 def _with_log(
     host: Host, look: Look, service: Service, targets: list[tuple[Target, str]], name: str, log: tuple[str, tuple[str, ...]]
 ) -> Service:
-    """Return the service with how often it ended in the window, by which signal at last, and its last words."""
+    """Return the service with the number of its exits in the window, the last signal, and its last log lines."""
     path, lines = log
     records = [record for line in lines if (record := log_format.parse(line)) and record.process == name]
     ends = [record for record in records if "not expected" in record.detail]
@@ -272,8 +274,8 @@ UNITS = ("supervisor.service", "supervisord.service")
 
 
 def _why_stopped(host: Host, look: Look) -> tuple[str, ...]:
-    """Return the last words of supervisord's own unit about its start, "Error: Invalid user name web in section 'program:web'";
-    () where it has none.
+    """Return the last lines of supervisord's own unit about its start, "Error: Invalid user name web in section 'program:web'";
+    () if none.
     """
     entries = attempt(partial(journal.of_units, host, UNITS, look.since - timedelta(minutes=2), look.until, lines=200)) or ()
     said = [
@@ -283,7 +285,7 @@ def _why_stopped(host: Host, look: Look) -> tuple[str, ...]:
 
 
 def _stopped(host: Host, look: Look, config: configparser.RawConfigParser, path: str) -> Iterator[Service]:
-    """Yield the programs of a supervisord that does not run and that name a silent target."""
+    """Yield the programs of a stopped supervisord that name a target without a listener."""
     why = cache(lambda: _why_stopped(host, look))
     for section in config.sections():
         kind, found, name = section.partition(":")

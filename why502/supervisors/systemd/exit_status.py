@@ -42,7 +42,7 @@ _RESULTS = {
 
 
 def exit_message(code: int, status: int, result: str) -> str:
-    """Return the end of a unit's main process in words.
+    """Return a sentence about the exit of a unit's main process.
 
     `code` is ExecMainCode: CLD_EXITED 1, CLD_KILLED 2, CLD_DUMPED 3 (wait(2)).
     """

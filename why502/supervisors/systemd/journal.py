@@ -23,7 +23,7 @@ _FIELDS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One entry. `unit` is the unit that it speaks of, or that wrote it; `transport`: journal, stdout, syslog, kernel, audit."""
+    """One entry. `unit` is the unit it is about, or that wrote it; `transport`: journal, stdout, syslog, kernel, audit."""
 
     at: datetime
     message: str
@@ -57,7 +57,7 @@ def of_units(
 ) -> tuple[Entry, ...]:
     """Return the newest entries about and of these units, in order of time. Raises HostError.
 
-    One unit that writes very much does not hide the others: each has its share of the lines.
+    Each unit has its own share of the lines, so one with many lines does not crowd out the others.
     """
     found = read(host, *(word for name in names for word in ("-u", name)), since=since, until=until, lines=lines)
     share = lines // max(1, len(names))
@@ -73,7 +73,7 @@ def of_units(
 
 
 def parse(text: str) -> tuple[Entry, ...]:
-    """Return the entries of journalctl's JSON lines, in their order; a line that is none is left out."""
+    """Return the entries of journalctl's JSON lines, in order; malformed lines are left out."""
     found = []
     for line in text.splitlines():
         try:
@@ -101,7 +101,7 @@ def parse(text: str) -> tuple[Entry, ...]:
 
 
 def _text(value: Any) -> str:
-    """Return a field: text, or numbers of bytes where it was no UTF-8, or several values of which the first counts."""
+    """Return a field: text, or a list of byte values if it was not UTF-8; of several values the first counts."""
     if isinstance(value, list):
         if value and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):
             return bytes(value).decode("utf-8", "replace")

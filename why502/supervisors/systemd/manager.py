@@ -1,7 +1,8 @@
-"""systemd's units: `systemctl show` for all at once, unit files that are not loaded,
-and the journal for the messages of a failed unit.
+"""systemd's units: `systemctl show` for all at once, unit files that are not loaded, and the journal for a failed unit's
+messages.
 
-org.freedesktop.systemd1(5) has the properties. Times are taken from the monotonic ones: those in words are local.
+org.freedesktop.systemd1(5) has the properties. Times are computed from the monotonic ones, because the text forms are in local
+time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ DIRECTORIES = (
     "/lib/systemd/system",
 )
 UNIT_FILES = 400
-DOUBTFUL = 12  # units that do not run, and might serve a silent target: so many are asked for their journal
+DOUBTFUL = 12  # maximum number of stopped units that might serve a target without a listener: their journals are read
 KEPT = (
     "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
     " TimeoutStopUSec KillMode KillSignal WatchdogUSec TasksMax User Group WorkingDirectory DropInPaths UnitFileState LoadState"
@@ -60,7 +61,7 @@ Unit = dict[str, str]
 
 
 def services(host: Host, look: Look) -> tuple[Service, ...]:
-    """Return the units that serve a target: by their processes, else by what their files name. Raises HostError."""
+    """Return the units that serve a target: found by their processes, else by the addresses in their files. Raises HostError."""
     try:
         host.stat(RUNNING)
     except Missing:
@@ -93,7 +94,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 
 def _masked(host: Host) -> Iterator[str]:
-    """Yield the names of services whose file is a link to /dev/null: systemd has those in memory only while they run."""
+    """Yield the names of services whose file is a link to /dev/null: systemd loads those only while they run."""
     for directory in DIRECTORIES[:2]:
         for name in (attempt(partial(host.list, directory)) or [])[:UNIT_FILES]:
             if name.endswith(".service") and attempt(partial(host.link, f"{directory}/{name}")) == "/dev/null":
@@ -101,7 +102,7 @@ def _masked(host: Host) -> Iterator[str]:
 
 
 def _idle_sockets(host: Host, look: Look, units: dict[str, Unit]) -> list[str]:
-    """Return the socket units that systemd has not in memory and whose file names a silent target."""
+    """Return the socket units not loaded by systemd whose file names a target without a listener."""
     wanted = [str(target.port) if target.port else target.path for target in look.silent]
     found: list[str] = []
     for directory in DIRECTORIES if wanted else ():
@@ -114,7 +115,7 @@ def _idle_sockets(host: Host, look: Look, units: dict[str, Unit]) -> list[str]:
 
 
 def _with_file(host: Host, unit: Unit) -> Unit:
-    """Return a unit; of one that is masked with what the file says that it hides, where there is one."""
+    """Return a unit; if it is masked, with the content of the unit file behind the mask, if there is one."""
     if unit.get("LoadState") != "masked" or unit.get("ExecStart"):
         return unit
     for directory in DIRECTORIES:
@@ -142,7 +143,7 @@ def _show(host: Host, *names: str) -> dict[str, Unit]:
 
 
 def parse_show(text: str) -> Iterator[Unit]:
-    """Yield the properties of each unit; those that come several times, joined by line ends."""
+    """Yield the properties of each unit; repeated ones are joined by line feeds."""
     for block in text.split("\n\n"):
         unit: Unit = {}
         for line in block.splitlines():
@@ -154,7 +155,7 @@ def parse_show(text: str) -> Iterator[Unit]:
 
 
 def _linked(host: Host, look: Look, units: dict[str, Unit]) -> Iterator[tuple[Target, Unit, str]]:
-    """Yield the target, the unit and how we know."""
+    """Yield the target, the unit and the evidence."""
     by_pid = {int(unit.get("MainPID") or 0): unit for unit in units.values()}
     for target, owners in look.owners.items():
         for pid in owners:
@@ -180,20 +181,20 @@ def _fails(unit: Unit) -> bool:
 
 
 def _has_ended(unit: Unit) -> bool:
-    """Return whether a unit does not run and did since the machine was booted, or is masked, so that nobody knows."""
+    """Return whether a unit ran since boot and is stopped now, or is masked, so that its past is unknown."""
     if unit.get("ActiveState") != "inactive" or unit.get("Type") == "oneshot":
         return False
     return unit.get("LoadState") == "masked" or bool(_number(unit.get("InactiveEnterTimestampMonotonic")))
 
 
 def _listens_elsewhere(unit: Unit, look: Look) -> bool:
-    """Return whether a unit runs, and listens, but on no target: it may have listened on one before its last start."""
+    """Return whether a unit runs and listens, but on no target: it may have listened on one before its last start."""
     pid = _number(unit.get("MainPID")) or 0
     return bool(pid) and unit.get("ActiveState") == "active" and pid in look.strays
 
 
 def _restarts(unit: Unit, look: Look) -> bool:
-    """Return whether a unit runs, was started again by systemd, and listens on no target: perhaps it still tries to."""
+    """Return whether systemd restarted a running unit that listens on no target: it may still be trying to."""
     has_restarted = unit.get("ActiveState") in ("active", "activating") and unit.get("NRestarts", "0") != "0"
     return has_restarted and not look.served_by([_number(unit.get("MainPID")) or 0])
 
@@ -201,7 +202,7 @@ def _restarts(unit: Unit, look: Look) -> bool:
 def _named(
     host: Host, look: Look, units: dict[str, Unit], target: Target, files: Callable[[], dict[str, Described]]
 ) -> Iterator[tuple[Target, Unit, str]]:
-    """Yield the units whose files name a target that nothing listens on; those that do not run come first."""
+    """Yield the units whose files name a target without a listener, stopped ones first."""
     yield from _by_socket(host, units, target)
     names = names_of(host, target) if target.is_unix else ()
     pools = [pool for pool in look.pools if pool.target and (pool.target == target or pool.target.path in names)]
@@ -222,7 +223,7 @@ def _named(
 
 
 def _by_socket(host: Host, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
-    """Yield the units that systemd starts when somebody connects to the target (systemd.socket(5)), whether it listens or not."""
+    """Yield the units that systemd starts on a connection to the target (systemd.socket(5)), whether it listens or not."""
     names = names_of(host, target) if target.is_unix else ()
     for socket in units.values():
         if socket["Id"].endswith(".socket") and _listens(socket, target, names):
@@ -248,7 +249,7 @@ def _has_pool(unit: Unit, what: Described, name: str, file: str) -> bool:
 
 
 def _unloaded(host: Host, units: dict[str, Unit]) -> dict[str, Described]:
-    """Return what the files of units say that systemd has not in memory: stopped, and nothing wants them."""
+    """Return the contents of unit files that systemd has not loaded: the units are stopped, and no other unit wants them."""
     found: dict[str, Described] = {}
     for directory in DIRECTORIES:
         for name in attempt(partial(host.list, directory)) or ():
@@ -259,7 +260,7 @@ def _unloaded(host: Host, units: dict[str, Unit]) -> dict[str, Described]:
 
 
 def _of_files(host: Host, files: dict[str, Described], target: Target) -> Iterator[tuple[Unit, str]]:
-    """Yield those of these units that name the target."""
+    """Yield the units that name the target."""
     wanted = [name for name, what in files.items() if what.argv and link(host, target, what)]
     if wanted and (shown := attempt(partial(_show, host, *wanted[:DOUBTFUL]))):
         for unit in shown.values():
@@ -268,7 +269,7 @@ def _of_files(host: Host, files: dict[str, Described], target: Target) -> Iterat
 
 
 def parse_unit_file(text: str) -> Described:
-    """Return what a unit file says of its program (systemd.exec(5))."""
+    """Return the program described by a unit file (systemd.exec(5))."""
     given: dict[str, list[str]] = {}
     for line in text.replace("\\\n", " ").splitlines():
         name, found, value = line.strip().partition("=")
@@ -284,7 +285,7 @@ def parse_unit_file(text: str) -> Described:
 
 
 def described(unit: Unit) -> Described:
-    """Return what the loaded unit says of its program."""
+    """Return the program described by a loaded unit."""
     argv = _ARGV.search(unit.get("ExecStart", ""))
     return Described(
         argv=tuple(argv[1].split()) if argv else (),
@@ -305,7 +306,7 @@ def _variables(text: str) -> dict[str, str]:
 
 
 def _environment_files(unit: Unit) -> Iterator[tuple[str, bool]]:
-    """Yield the path of each EnvironmentFile, and whether it may be missing."""
+    """Yield the path of each EnvironmentFile, and whether it is optional."""
     for line in unit.get("EnvironmentFiles", "").splitlines():
         if match := _ENV_FILE.match(line.strip()):
             yield match[2], match[3] == "yes" or bool(match[1])
@@ -365,18 +366,18 @@ def _number(text: str | None) -> int | None:
 
 
 def _never_ran(service: Service) -> bool:
-    """Return whether systemd knows of no life of a unit since boot, or has forgotten it:
-    a file of it may name what another one has.
+    """Return whether systemd knows of no run of a unit since boot, or has forgotten it. The address in its file may belong to
+    another unit.
     """
     return service.state == "inactive" and service.changed_at is None and service.settings.get("LoadState") != "masked"
 
 
 def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: dict[str, Service]) -> None:
-    """Join targets to units that do not run and told so in their journal.
+    """Match targets to stopped units by their journal.
 
-    A silent target belongs to one that told that it listens there, or cannot: where no file names it, and where it fails also
-    before one that never ran. A target that another program listens on belongs also to a unit that fails since, as that tells,
-    its address is in use.
+    A target without a listener belongs to a unit that logged that it listens there, or cannot. This applies if no unit file
+    names the target; a failed unit also takes precedence over one that never ran. A target that another program listens on
+    also belongs to a unit that failed later and logged that its address is in use.
     """
     every = [unit for unit in units.values() if unit["Id"].endswith(".service")]
     named_by = {target: [service for service in found.values() if target in service.targets] for target in look.silent}
@@ -415,12 +416,12 @@ def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: dateti
 
 
 def _without(service: Service, target: Target) -> Service:
-    """Return a service without a target that is another one's."""
+    """Return a service without a target that belongs to another one."""
     return msgspec.structs.replace(service, targets=tuple(each for each in service.targets if each != target))
 
 
 def _with_words(host: Host, look: Look, service: Service) -> Service:
-    """Return the service with its last words, where it does not run or was restarted."""
+    """Return the service with its last log lines, if it is stopped or was restarted."""
     if service.is_running and not service.restarts:
         return service
     since = look.since

@@ -1,7 +1,7 @@
 """systemd's unit files: text → entries with their positions.
 
 The syntax is that of systemd.syntax(7): sections, `Key=value`, a backslash at the line's end joins lines, `#` and `;` begin
-comments, an empty value clears what was said before.
+comments, an empty value clears earlier ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ENTRY = re.compile(r"([A-Za-z][\w-]*)\s*=\s*(.*)", re.DOTALL)
 
 
 class UnitEntry(Value, frozen=True, kw_only=True):
-    """One `Key=value`, or with an empty `name` the head of a section. `at` spans its lines without the last line's end."""
+    """One `Key=value`, or with an empty `name` a section header. `at` spans its lines without the last line end."""
 
     section: str
     name: str
@@ -26,14 +26,14 @@ class UnitEntry(Value, frozen=True, kw_only=True):
 
 
 class Unit(Value, frozen=True, kw_only=True):
-    """A unit file. `name`: that of the unit also where the file is a drop-in of it."""
+    """A unit file. `name` is the unit's name, also if the file is a drop-in."""
 
     name: str
     file: str
     entries: tuple[UnitEntry, ...] = ()
 
     def all(self, name: str, section: str = "Service") -> tuple[UnitEntry, ...]:
-        """Return the entries of that name in force: those behind the last empty one."""
+        """Return the entries of that name in force: those after the last empty one."""
         found: list[UnitEntry] = []
         for entry in self.entries:
             if entry.name == name and entry.section == section:
@@ -41,11 +41,11 @@ class Unit(Value, frozen=True, kw_only=True):
         return tuple(found)
 
     def get(self, name: str, section: str = "Service") -> UnitEntry | None:
-        """Return the last entry of that name; None where there is none."""
+        """Return the last entry of that name; None if there is none."""
         return next((entry for entry in reversed(self.entries) if entry.name == name and entry.section == section), None)
 
     def value(self, name: str, section: str = "Service") -> str:
-        """Return the value of the last entry of that name; "" where there is none."""
+        """Return the value of the last entry of that name; "" if there is none."""
         entry = self.get(name, section)
         return entry.value if entry else ""
 
@@ -63,7 +63,7 @@ class Unit(Value, frozen=True, kw_only=True):
 
 
 def parse(content: bytes, file: str) -> Unit:
-    """Return the unit that a file describes. Lines that are neither section nor entry are passed over, as systemd does."""
+    """Return the unit described by a file. Lines that are neither section nor entry are skipped, as systemd does."""
     entries: list[UnitEntry] = []
     section, start, number = "", 0, 0
     lines = content.splitlines(keepends=True)

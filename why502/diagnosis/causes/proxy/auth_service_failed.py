@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
+from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -52,7 +53,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
             yield risk(
                 f"{name} announces a body to the service but sends none",
                 route.at,
-                'add `proxy_pass_request_body off; proxy_set_header Content-Length "";`',
+                add(level, 'proxy_pass_request_body off; proxy_set_header Content-Length "";'),
             )
 
 

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
+from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -95,7 +96,7 @@ def _spoken(deployment: Deployment, route: Route, level: Level) -> Remedy:
     is_free = not route.headers or bool(level.own("proxy_set_header"))
     has_connection = any(name.lower() == "connection" for name, _ in route.headers)
     if tree is None or route.at is None or not is_free or has_connection or "proxy_http_version" in level.settings:
-        return Remedy(message=f"add {message}")
+        return Remedy(message=add(level, message.strip("`")))
     line = 'proxy_http_version 1.1; proxy_set_header Connection "";'
     return Remedy(message=f"add {message}", steps=(edit.insert_after(tree, route.at, line),), safe=True)
 
@@ -107,13 +108,13 @@ def keepalive_connection(deployment: Deployment) -> Iterator[Risk]:
     Before nginx 1.29.7 nginx sends `Connection: close` by default. The usual map for WebSockets sends `close` for all other
     requests, in any version.
     """
-    for route, _ in _asks_for_keepalive(deployment, ("http", "https")):
+    for route, level in _asks_for_keepalive(deployment, ("http", "https")):
         if route.http_version != "1.1":
             continue
         values = [value for name, value in route.headers if name.lower() == "connection"]
         message = f'upstream "{route.upstream}" keeps connections, but this route sends `Connection: close`'
         if not values and not deployment.since(1, 29, 7):
-            yield risk(message, route.at, 'add `proxy_set_header Connection "";`')
+            yield risk(message, route.at, add(level, 'proxy_set_header Connection "";'))
         elif any("close" in meant.lower() for value in values for meant in deployment.meant(value)):
             is_mapped = not any("close" in value.lower() for value in values)
             advice = 'make the map return "" instead of close' if is_mapped else 'write `proxy_set_header Connection "";`'

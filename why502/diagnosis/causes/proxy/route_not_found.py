@@ -22,7 +22,9 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.deployment.variants import alternatives
 from why502.diagnosis.cause import Cause
+from why502.model.config import Position
 from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
 
@@ -85,14 +87,16 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
 
     nginx only logs a warning (`conflicting server name … ignored`), and requests go to the other server's backend.
     """
-    seen: dict[tuple[str, str], object] = {}
+    seen: dict[tuple[str, str], Position | None] = {}
     told = set()
     for server in deployment.servers:
         for listen in server.listens:
             address = re.sub(r"^(?:\*|0\.0\.0\.0):", "", (listen.split() or [""])[0])
             for name in server.names:
                 key = (address, name.lower())
-                if seen.setdefault(key, server.at) != server.at and (server.at, name) not in told and not name.startswith("$"):
+                first = seen.setdefault(key, server.at)
+                is_name = name[:1] != "$" and any(character.isalnum() for character in name)  # "_" is the usual name of none
+                if first != server.at and is_name and (server.at, name) not in told and not alternatives(first, server.at):
                     told.add((server.at, name))
                     yield risk(
                         f"{name} on {address} belongs to the server at {seen[key]}",

@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
+from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -51,10 +52,12 @@ def websocket_path(deployment: Deployment) -> Iterator[Risk]:
         if route.protocol not in ("http", "https") or level is None or not level.is_known or _upgrade(route):
             continue
         if _PATH.search(route.location.split(" ")[-1]):
-            yield risk(f"location {route.location} does not forward the Upgrade header", route.at, _UPGRADE)
+            yield risk(
+                f"location {route.location} does not forward the Upgrade header", route.at, add(deployment.level(route), _UPGRADE)
+            )
 
 
-_UPGRADE = 'add `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";`'
+_UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
 
 
 @rule(51, "upgrade-needs-http-1.1", Severity.ERROR)
@@ -82,7 +85,9 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
         if not any("upgrade" in value or "$" in value for value in values):
             yield risk(
-                "Upgrade is forwarded, but Connection is not `upgrade`", route.at, 'add `proxy_set_header Connection "upgrade";`'
+                "Upgrade is forwarded, but Connection is not `upgrade`",
+                route.at,
+                add(deployment.level(route), 'proxy_set_header Connection "upgrade";'),
             )
 
 

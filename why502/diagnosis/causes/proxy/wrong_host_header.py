@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
+from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.cause import Cause
 from why502.model.config import Position
@@ -78,7 +79,7 @@ def group_as_host(deployment: Deployment) -> Iterator[Risk]:
             continue
         seen.add(route.upstream)
         shown = f"`Host: {route.proxy_host}`" + (", which is not a valid host name" if "_" in route.upstream else "")
-        yield risk(f"the backend receives {shown}", route.at, "add `proxy_set_header Host $host;`")
+        yield risk(f"the backend receives {shown}", route.at, add(level, "proxy_set_header Host $host;"))
 
 
 @rule(57, "host-sent-twice", Severity.WARNING)
@@ -156,7 +157,7 @@ def not_passed(deployment: Deployment) -> Iterator[Risk]:
         if local and level.is_known and route.server_at not in seen and not route.has_variables:
             seen.add(route.server_at)
             host = "localhost" if local[0].target and local[0].target.is_unix else route.proxy_host
-            yield risk(f"the application receives `Host: {host}`", route.at, "add `proxy_set_header Host $host;`")
+            yield risk(f"the application receives `Host: {host}`", route.at, add(level, "proxy_set_header Host $host;"))
 
 
 CAUSE = Cause(

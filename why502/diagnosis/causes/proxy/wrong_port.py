@@ -30,6 +30,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts
+from why502.model.config import Peer
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -208,6 +209,8 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
     Nothing in the given files listens on the target, but something listens on a port that no route uses. Every request is
     refused: 502.
     """
+    if not deployment.is_whole:  # what else is passed to stands in other files
+        return
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
     own = {target.port for target in deployment.configuration.listens}
     passed = {target for route in deployment.configuration.routes for peer in route.peers if (target := same_path(peer.target))}
@@ -217,18 +220,19 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
         for t, b in known
         if b.kind is ApplicationKind.SERVICE and (same_path(t) not in passed if t.is_unix else t.port not in ports)
     ]
-    seen = set()
+    unheard: dict[Target, Peer] = {}
     for route in deployment.routes:
         for peer in route.peers:
             target = peer.target
-            if target is None or not target.is_loopback or not strays or peer.at in seen or route.protocol == "fastcgi":
+            if target is None or not target.is_loopback or not strays or route.protocol == "fastcgi":
                 continue
-            if target.port in own or any(
+            if target.port not in own and not any(
                 same_path(t) == same_path(target) or (not t.is_unix and t.port == target.port) for t, _ in known
             ):
-                continue
-            seen.add(peer.at)
-            stray, backend = strays[0]
+                unheard.setdefault(target, peer)
+    if len(unheard) == 1:  # of several targets most belong to programs whose units are not given
+        stray, backend = strays[0]
+        for target, peer in unheard.items():
             yield risk(
                 f"nothing here listens on {target}; {backend.name} listens on {stray}",
                 peer.at,

@@ -1,7 +1,8 @@
-"""The parts of an httpd configuration that a diagnosis needs: targets of ProxyPass, balancers and SetHandler, and their timeouts.
+"""The parts of an httpd configuration that a diagnosis needs: targets of ProxyPass, balancers and SetHandler, and their
+timeouts.
 
 Source: the documentation of mod_proxy (ProxyPass, ProxyPassMatch, BalancerMember, ProxyTimeout, SetHandler) and of core
-(Timeout). Only read.
+(Timeout). Read-only.
 """
 
 from __future__ import annotations
@@ -46,16 +47,16 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Where a line stands: the virtual host, and the path of the section around it."""
+    """The position of a line: its virtual host, and the path of the enclosing section."""
 
     host: str = ""
     names: tuple[str, ...] = ()
     path: str = ""
-    section: str = ""  # around it, as written: "FilesMatch \\.php$"
+    section: str = ""  # the enclosing section, as written: "FilesMatch \\.php$"
 
 
 def load(text: str, file: str) -> Configuration:
-    """Return what the text of a configuration, or of a part of one, means."""
+    """Return the configuration in a complete or partial text."""
     reader = _Reader(file)
     for number, line in _lines(text):
         reader.read(line, Position(file=file, line=number))
@@ -68,7 +69,7 @@ def load(text: str, file: str) -> Configuration:
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
-    """Return the lines with their numbers, those that a backslash continues joined."""
+    """Return the lines with their numbers; lines continued by a backslash are joined."""
     found: list[tuple[int, str]] = []
     held = ""
     for number, raw in enumerate(text.splitlines()[:_MOST_LINES], 1):
@@ -80,7 +81,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 
 class _Reader:
-    """Reads line by line, with what is in force."""
+    """Reads line by line, tracking the settings in force."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -88,13 +89,13 @@ class _Reader:
         self.balancers: dict[str, list[Peer]] = {}
         self.timeout_s = _TIMEOUT_S
         self.answers: list[Answer] = []
-        self._conditions: list[str] = []  # of the next RewriteRule
+        self._conditions: list[str] = []  # conditions of the next RewriteRule
         self._scopes = [_Scope()]
         self._balancer = ""
         self._excluded: dict[str, list[Setting]] = {}  # by virtual host, in the order of the lines
 
     def read(self, line: str, at: Position) -> None:
-        """Take one line."""
+        """Process one line."""
         if match := _SECTION.match(line):
             self._section(match)
             return
@@ -121,8 +122,8 @@ class _Reader:
                     self._pass(words[0], scope.path, url, {}, at)
 
     def _rewrite(self, args: list[str], at: Position) -> None:
-        """Take a RewriteRule that answers by itself (flag R with a status that is no redirection),
-        with the conditions before it.
+        """Process a RewriteRule that makes the server answer itself (flag R with a status other than a redirect), with its
+        conditions.
         """
         conditions, self._conditions = tuple(self._conditions), []
         scope = self._scopes[-1]
@@ -138,7 +139,7 @@ class _Reader:
             )
 
     def all_routes(self) -> tuple[Route, ...]:
-        """Return the routes, those to a balancer with its members."""
+        """Return the routes; those to a balancer with its members."""
         members = {name: tuple(peers) for name, peers in self.balancers.items()}
         return tuple(
             route if route.upstream is None else replace(route, peers=members.get(route.upstream, ())) for route in self.routes
@@ -159,7 +160,7 @@ class _Reader:
         scope = self._scopes[-1]
         if name == "virtualhost":
             scope = _Scope(host=rest)
-            self._excluded.pop(rest, None)  # several hosts may have one address
+            self._excluded.pop(rest, None)  # several hosts may share one address
         elif name in ("location", "locationmatch", "files", "filesmatch"):
             path = rest.removeprefix("~").strip().strip('"')
             kind = f"{match[2]}Match" if rest.startswith("~") else match[2]
@@ -211,7 +212,7 @@ class _Reader:
 
 
 def _peer(url: str, options: dict[str, str], at: Position) -> tuple[Peer | None, str]:
-    """Return the member that a URL means, and its scheme."""
+    """Return the member for a URL, and its scheme."""
     match = _URL.match(url)
     if match is None:
         return None, ""
@@ -235,7 +236,7 @@ def _options(words: list[str]) -> dict[str, str]:
 
 
 def _seconds(text: str | None, default: float) -> float:
-    """Return a time of mod_proxy: seconds, or with `ms` behind it milliseconds."""
+    """Return a time of mod_proxy: in seconds, or in milliseconds with the suffix `ms`."""
     match = re.fullmatch(r"(\d{1,9})(ms|s)?", text or "")
     return default if match is None else int(match[1]) / (1000 if match[2] == "ms" else 1)
 

@@ -1,7 +1,7 @@
 """The route of an httpd that a request takes, by the URI in the log.
 
-Sources: modules/proxy/mod_proxy.c (proxy_trans: the ProxyPass of a <Location>, then those of the server in their order, the first
-that fits), server/request.c (<Files> and <FilesMatch> are of the file's name). What rewrites and indexes do is not followed.
+Sources: modules/proxy/mod_proxy.c (proxy_trans: the ProxyPass of a <Location>, then those of the server in their order, the
+first that fits), server/request.c (<Files> and <FilesMatch> match the file's name). Rewrites and indexes are not followed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from why502.gateways.nginx.config.match import compiled, path_of
 from why502.model.config import Route
 from why502.model.snapshot import Proxy
 
-EXCLUDED = "ProxyPass !"  # in a route's settings: the paths that the lines before it keep from being passed on
-LONGEST = 500  # characters of an expression that is tried
+EXCLUDED = "ProxyPass !"  # in a route's settings: the paths excluded from proxying by earlier lines
+LONGEST = 500  # maximum length of an expression that is tried
 _BY_EXPRESSION = ("locationmatch", "filesmatch")
 
 
 class Matcher:
-    """Finds routes. A virtual host is known by its first name, as the routes have it."""
+    """Finds routes. A virtual host is identified by its first name, as in the routes."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._by_server: dict[str, list[Route]] = {}
@@ -30,19 +30,19 @@ class Matcher:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The names of the virtual hosts that pass something on."""
+        """The names of the virtual hosts with routes."""
         return tuple(self._by_server)
 
     def find(self, uri: str, server: str, *, is_passed: bool = False) -> Route | None:
-        """Return the route of a request; None where it has none, or it cannot be told.
+        """Return the route of a request; None if it has none, or if that is unknown.
 
-        `is_passed`: it is known to have been passed on. What no path fits then went to the only handler of scripts: an index, or
-        FallbackResource.
+        `is_passed`: the request is known to have been proxied. If no path matches, it went to the only handler of scripts: an
+        index, or FallbackResource.
         """
         path = path_of(uri)
         routes = self._of(server)
         if any(route.directive.lower() == "rewriterule" for route in routes):
-            return None  # its expression is not looked at
+            return None  # its expression is not evaluated
         inside = [route for route in routes if route.location_path and route.directive.lower() == "proxypass"]
         found = next((route for route in reversed(inside) if _is_under(path, route)), None)
         if found is None:
@@ -57,14 +57,14 @@ class Matcher:
         return scripts[0] if len({id(route.peers) for route in scripts}) == 1 else None
 
     def _of(self, server: str) -> list[Route]:
-        """Return the routes of a virtual host, and those that all have."""
+        """Return the routes of a virtual host, and those of all hosts."""
         if server in self._by_server:
             return [*self._by_server[server], *(self._by_server.get("", ()) if server else ())]
         return [route for routes in self._by_server.values() for route in routes if server in route.server_names]
 
 
 def _fits(path: str, route: Route) -> bool:
-    """Return whether a ProxyPass or ProxyPassMatch of the server is for a path that no line before it keeps back."""
+    """Return whether a ProxyPass or ProxyPassMatch of the server matches a path that no earlier line excludes."""
     excluded = route.settings.get(EXCLUDED, ())
     if any(_is_below(path, setting.args[0]) for setting in excluded if setting.args):
         return False
@@ -72,7 +72,7 @@ def _fits(path: str, route: Route) -> bool:
 
 
 def _is_under(path: str, route: Route) -> bool:
-    """Return whether a path is of the section around a route."""
+    """Return whether a path is in the section around a route."""
     kind = route.location_path[0].partition(" ")[0].lower() if route.location_path else ""
     if kind in _BY_EXPRESSION:
         return _matches(route.location, path)
@@ -80,7 +80,7 @@ def _is_under(path: str, route: Route) -> bool:
 
 
 def _is_file_of(path: str, route: Route) -> bool:
-    """Return whether a path names a file of the section around a handler; that of a <Location> is a path."""
+    """Return whether a path names a file in the section around a handler; the section of a <Location> is a path."""
     kind = route.location_path[0].partition(" ")[0].lower() if route.location_path else ""
     if not kind:
         return True
@@ -94,7 +94,7 @@ def _is_file_of(path: str, route: Route) -> bool:
 
 
 def _is_below(path: str, prefix: str) -> bool:
-    """Return whether a path is a prefix, or below it, as alias_match() of mod_proxy compares: whole parts only."""
+    """Return whether a path equals a prefix or is below it, compared like alias_match() of mod_proxy: whole segments only."""
     if not prefix.startswith("/"):
         return False
     return path == prefix or path.startswith(prefix if prefix.endswith("/") else prefix + "/")
@@ -111,6 +111,6 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 
 def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
-    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    """Return the names of a gateway's servers, and the function that finds the route of a path."""
     matcher = Matcher(proxy.routes)
     return tuple(sorted(matcher.servers)), lambda path, server, is_passed: matcher.find(path, server, is_passed=is_passed)

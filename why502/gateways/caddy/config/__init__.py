@@ -1,7 +1,7 @@
-"""Caddy's configuration: the routes, targets and logs that a Caddyfile or its JSON form names.
+"""Caddy's configuration: the routes, targets and logs in a Caddyfile or its JSON form.
 
 Sources: caddyserver.com/docs/caddyfile/concepts, directives/reverse_proxy, directives/php_fastcgi, directives/log, and
-caddyserver.com/docs/json. What it has by default: `dial_timeout` 3 s, no limit for the response header.
+caddyserver.com/docs/json. Its defaults: `dial_timeout` 3 s, no limit for the response header.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _DIAL_S = 3.0
 
 @dataclass(slots=True)
 class Segment:
-    """A line of a Caddyfile with the lines of its block. `has_block` is True where there is one, also an empty one."""
+    """A line of a Caddyfile with the lines of its block. `has_block` is True even for an empty block."""
 
     words: tuple[str, ...]
     at: Position
@@ -62,14 +62,14 @@ class Segment:
 
 
 class Snippets:
-    """The snippets of a file by name. Each import takes one of what is left: they may import each other again and again."""
+    """The snippets of a file by name. Each import uses up part of a budget: snippets may import each other endlessly."""
 
     def __init__(self, segments: list[Segment]) -> None:
         self._inner = {segment.name[1:-1]: segment.inner for segment in segments if segment.name.startswith("(")}
         self._left = _MOST_IMPORTS
 
     def of(self, segment: Segment) -> list[Segment]:
-        """Return the lines that a line imports; none for another line, or a file."""
+        """Return the lines imported by a line; none for any other line, or for a file."""
         if segment.name != "import" or len(segment.words) < 2 or segment.words[1] not in self._inner or self._left <= 0:
             return []
         self._left -= 1
@@ -77,7 +77,7 @@ class Snippets:
 
 
 def load(text: str, file: str) -> Configuration:
-    """Return what a configuration names, in either of its forms. Any text has an answer."""
+    """Return the configuration in either of its forms. Accepts any text."""
     files = (ConfigFile(path=file),)
     if text.lstrip().startswith("{"):
         try:
@@ -145,7 +145,9 @@ def parse(text: str, file: str) -> list[Segment]:
 
 
 def _sites(segments: list[Segment]) -> Iterator[tuple[tuple[str, ...], list[Segment]]]:
-    """Yield each site's addresses and its lines: one alone may have no braces, and an imported file may hold lines of a site."""
+    """Yield each site's addresses and its lines: a single site may have no braces, and an imported file may hold lines of a
+    site.
+    """
     if any(segment.name in _DIRECTIVES for segment in segments):
         first = segments[0]
         alone = first.name not in _DIRECTIVES and not first.has_block
@@ -157,7 +159,7 @@ def _sites(segments: list[Segment]) -> Iterator[tuple[tuple[str, ...], list[Segm
 
 
 def _routes(inner: list[Segment], hosts: tuple[str, ...], location: str, snippets: Snippets, depth: int) -> Iterator[Route]:
-    """Yield a route for each directive that passes requests on, with the path that it is for."""
+    """Yield a route for each directive that proxies requests, with its path."""
     if depth > _DEEPEST:
         return
     for segment in inner:
@@ -216,12 +218,12 @@ def _made(
 
 
 def _name(host: str) -> str:
-    """Return the host name of a site's address: without scheme, port and path; "" for one that takes every name."""
+    """Return the host name in a site's address, without scheme, port and path; "" for an address without a host."""
     return host.rpartition("://")[2].partition("/")[0].partition(":")[0]
 
 
 def _target(word: str) -> Target | None:
-    """Return the address that an upstream names; None for a placeholder, or a name without port."""
+    """Return the address of an upstream; None for a placeholder, or a name without port."""
     if "{" in word:
         return None
     if word.startswith("unix/"):
@@ -237,7 +239,7 @@ def _target(word: str) -> Target | None:
 
 
 def _seconds(text: str) -> float:
-    """Return a duration as Go writes it, in seconds; 0.0 where there is none."""
+    """Return a duration in Go's notation, in seconds; 0.0 if there is none."""
     return sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text[:64]))
 
 
@@ -255,7 +257,7 @@ def _logs(inner: list[Segment], snippets: Snippets, depth: int) -> Iterator[LogT
 
 
 def _of_json(tree: dict[str, Any], file: str) -> Iterator[Route]:
-    """Yield a route for each handler `reverse_proxy`, wherever in the tree it stands."""
+    """Yield a route for each handler `reverse_proxy`, anywhere in the tree."""
     at = Position(file=file, line=1)
     for handler in _handlers(tree, 0):
         found = [each.get("dial") for each in handler.get("upstreams") or () if isinstance(each, dict)]
@@ -268,7 +270,7 @@ def _of_json(tree: dict[str, Any], file: str) -> Iterator[Route]:
 
 
 def _duration(value: str | float) -> str:
-    """Return a duration of the JSON form as text: a number there is nanoseconds."""
+    """Return a duration of the JSON form as text: a number there is in nanoseconds."""
     return value if isinstance(value, str) else f"{int(value)}ns"
 
 

@@ -14,7 +14,7 @@ from why502.model.snapshot import Proxy
 
 
 class Matcher:
-    """Finds routes. A site is known by its first address, as the routes have it."""
+    """Finds routes. A site is identified by its first address, as in the routes."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._by_site: dict[str, list[Route]] = {}
@@ -23,11 +23,11 @@ class Matcher:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The first addresses of the sites that pass something on."""
+        """The first addresses of the sites with routes."""
         return tuple(self._by_site)
 
     def find(self, uri: str, server: str, *, is_passed: bool = False) -> Route | None:
-        """Return the route of a request; None where none is for its path. Of several of one length, nobody knows."""
+        """Return the route of a request; None if no path matches, or if several of the same length do."""
         path = path_of(uri)
         routes = self._of_site(server)
         fitting = [route for route in routes if path.startswith(route.location or "/")]
@@ -38,8 +38,8 @@ class Matcher:
         return best[0] if len({id(route.peers) for route in best}) == 1 else None
 
     def _of_site(self, server: str) -> list[Route]:
-        """Return the routes of a site by its first address, else of those that the request's host names;
-        a site without a name takes the others.
+        """Return the routes of a site by its first address, else by the request's host; a site without a name takes all other
+        hosts.
         """
         if server in self._by_site:
             return self._by_site[server]
@@ -50,8 +50,8 @@ class Matcher:
 
 
 def _host(address: str) -> str:
-    """Return the host of a site's address or of a request, "" where it has none:
-    `https://shop.example:8443/api` has shop.example.
+    """Return the host of a site's address or of a request, "" if it has none: `https://shop.example:8443/api` has
+    shop.example.
     """
     host = address.rpartition("://")[2].partition("/")[0]
     name, colon, port = host.rpartition(":")
@@ -59,6 +59,6 @@ def _host(address: str) -> str:
 
 
 def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
-    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    """Return the names of a gateway's servers, and the function that finds the route of a path."""
     matcher = Matcher(proxy.routes)
     return tuple(sorted(matcher.servers)), lambda path, server, is_passed: matcher.find(path, server, is_passed=is_passed)

@@ -14,14 +14,14 @@ from why502.model.times import whole_number
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 COMPILED_PREFIX = "/usr/local/nginx"
 WORKER_CONNECTIONS = 512
-NEWEST = "1.31.4"  # the newest nginx whose directives and defaults are known here
-SERVER_PORT = 80  # of a `server` in an `upstream` block, also behind https://
+NEWEST = "1.31.4"  # the newest nginx whose directives and defaults are in the tables
+SERVER_PORT = 80  # default port of a `server` in an `upstream` block, even for https://
 
 Version = tuple[int, ...]
 
 
 class Defaults(Value, frozen=True, kw_only=True):
-    """Defaults that changed over time. `keepalive`: idle connections of an upstream block; `http_version`: of proxy_pass."""
+    """Defaults that changed over time. `keepalive`: idle connections of an upstream block; `http_version`: for proxy_pass."""
 
     http_version: str = "1.0"
     keepalive: int = 0
@@ -35,14 +35,14 @@ _CHANGES: tuple[tuple[Version, Defaults], ...] = (
 
 
 class Pass(Value, frozen=True, kw_only=True):
-    """What a pass directive means. `schemes`: prefix of its argument → protocol; "" where it may have none."""
+    """A pass directive. `schemes`: prefix of its argument → protocol; "" if it may have none."""
 
     schemes: dict[str, str]
     ports: dict[str, int] = {}  # default port by protocol
     has_uri: bool = False
     host_header: str = ""
     header_directive: str = ""
-    http_version: str | None = None  # None: by version and directive
+    http_version: str | None = None  # None: depends on version and directive
 
 
 PASSES: dict[str, Pass] = {
@@ -68,20 +68,20 @@ PASSES: dict[str, Pass] = {
         http_version="2",
     ),
     "memcached_pass": Pass(schemes={"": "memcached"}, http_version=""),
-    "tunnel_pass": Pass(schemes={"": "tunnel"}, http_version=""),  # of CONNECT, since 1.31.0: bytes to any address
+    "tunnel_pass": Pass(schemes={"": "tunnel"}, http_version=""),  # CONNECT, since 1.31.0: raw bytes to any address
 }
-TUNNEL = "$host:$request_port"  # what tunnel_pass means without an argument
+TUNNEL = "$host:$request_port"  # the default argument of tunnel_pass
 STREAM_PASS = Pass(schemes={"": "tcp"}, http_version="")
 
 
 def by_version(version: str) -> Defaults:
-    """Return the defaults of a version (`1.22.1`); those of the older ones where it is unknown."""
+    """Return the defaults of a version (`1.22.1`); those of the oldest if it is unknown."""
     parts = tuple(found for part in version.split(".") if (found := whole_number(part, 9)) is not None)
     return next(defaults for since, defaults in _CHANGES if parts >= since or since == (0,))
 
 
 class Build(Value, frozen=True, kw_only=True):
-    """What a binary was built to use. Paths are absolute; "" is unknown, and for `error_log` also standard error."""
+    """The build options of a binary. Paths are absolute; "" is unknown, and for `error_log` also standard error."""
 
     prefix: str = ""
     error_log: str = ""
@@ -91,12 +91,12 @@ class Build(Value, frozen=True, kw_only=True):
     is_known: bool = False
 
     def path(self, name: str) -> str:
-        """Return a path that the configuration names; "" for none."""
+        """Return the absolute path of a configured name; "" for none."""
         return posixpath.normpath(posixpath.join(self.prefix, name)) if name else ""
 
 
 def build(arguments: tuple[str, ...], prefix: str = "", error_log: str = "") -> Build:
-    """Return what the configure arguments (`nginx -V`) and the options -p and -e say; unknown paths where there are none."""
+    """Return the build from the configure arguments (`nginx -V`) and the options -p and -e; without them paths are unknown."""
     options = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments if argument.startswith("--"))
     prefix = prefix or options.get("prefix", COMPILED_PREFIX if arguments else "")
     is_known = bool(arguments)

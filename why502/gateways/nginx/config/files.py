@@ -1,7 +1,7 @@
 """The files of an nginx configuration: includes, globs, and the dump that `nginx -T` prints.
 
-Names are relative to the directory of the main file (ngx_conf_include, ngx_process_options), patterns are those of glob(3)
-and come out in byte order. Each file is read once; it means something anew in each place that includes it.
+Names are relative to the directory of the main file (ngx_conf_include, ngx_process_options). Patterns are those of glob(3),
+sorted by byte value. Each file is read once, but interpreted again at each place that includes it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
 
 Read = Callable[[str], bytes]
 Listing = Callable[[str], list[str]]
-Where = Callable[[str], str]  # from a path that an include names to where it lies
-Rights = Callable[[str], tuple[Read, Listing]]  # from a file to what may read and list what it includes
+Where = Callable[[str], str]  # from a path in an include to its real location
+Rights = Callable[[str], tuple[Read, Listing]]  # from a file to the functions that read and list its includes
 
 MAX_FILES = 10_000
-MAX_BYTES = 16 << 20  # of all files; also what a host reads of one file
-MAX_DATA_BYTES = 1 << 20  # of a file within `geo` or the like: address lists of many MiB are usual there and tell us nothing
-MAX_DIRECTORIES = 2_000  # that patterns of includes are looked up in: `include /*/*/*/*;` would list the whole machine
-MAX_DIRECTIVES = 2_000_000  # after includes: a small file included often can mean a huge configuration
-MAX_INCLUDES = 64  # within one another
-MAX_DEPTH = 100  # of blocks, includes counted
+MAX_BYTES = 16 << 20  # of all files; also the limit for one file
+MAX_DATA_BYTES = 1 << 20  # of a file within `geo` or the like: address lists of many MiB are common there and not needed
+MAX_DIRECTORIES = 2_000  # maximum directories searched for include patterns: `include /*/*/*/*;` would list the whole machine
+MAX_DIRECTIVES = 2_000_000  # after includes: a small file included often can expand to a huge configuration
+MAX_INCLUDES = 64  # maximum nesting
+MAX_DEPTH = 100  # nesting of blocks, includes counted
 
 _MARKER = re.compile(rb"^# configuration file (/.*):\r?$", re.MULTILINE)
 _SPELLING = re.compile(r"/(?:\.?/)+")  # `conf.d//x` and `conf.d/./x` are `conf.d/x`
@@ -40,7 +40,7 @@ _DATA = frozenset({"geo", "map", "types"})
 
 
 class Directive(msgspec.Struct, frozen=True, kw_only=True):
-    """A directive as nginx sees it, includes resolved. `children`: None where it is not a block."""
+    """A directive as nginx sees it, includes resolved. `children`: None if it is not a block."""
 
     name: str
     args: tuple[str, ...]
@@ -49,7 +49,7 @@ class Directive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Files:
-    """The files read so far, in nginx's order, and what went wrong with them. Make one by `gather`."""
+    """The files read so far, in nginx's order, and the problems found. Created by `gather`."""
 
     def __init__(self, read: Read, listing: Listing, main: str, where: Where = str, rights: Rights | None = None) -> None:
         self.main = main
@@ -69,7 +69,7 @@ class Files:
         self._expanded: dict[tuple[str, str], list[Directive]] = {}
 
     def expand(self, items: Iterable[Node], around: tuple[str, ...], block: str = "", depth: int = 0) -> list[Directive]:
-        """Return the directives of a block, those of included files in the place of their `include`.
+        """Return the directives of a block, with included files in the place of their `include`.
 
         `around`: the files being read, outermost first. `block`: the name of the directive whose block it is.
         """
@@ -81,7 +81,7 @@ class Files:
                     out.extend(self._included(path, node.at, around, block, depth))
                     if len(out) > MAX_DIRECTIVES:
                         return self._too_large(out)
-                if not paths or any(path not in self.trees for path in paths):  # what it would say is unknown
+                if not paths or any(path not in self.trees for path in paths):  # its contents are unknown
                     out.append(Directive(name="include", args=node.args, at=node.at))
                 continue
             children = None
@@ -108,7 +108,7 @@ class Files:
         return out[:MAX_DIRECTIVES] if self._left >= 0 else []
 
     def open(self, path: str, at: Position | None = None, block: str = "") -> Tree | None:
-        """Return a file's tree; None, with the reason noted, where it cannot be read. The main file's HostError passes."""
+        """Return a file's tree; None, with the reason recorded, if it cannot be read. The main file's HostError propagates."""
         if path in self.trees:
             return self.trees[path]
         if len(self.trees) >= MAX_FILES:
@@ -137,7 +137,7 @@ class Files:
         return tree
 
     def _paths(self, pattern: str, file: str) -> tuple[str, ...]:
-        """Return the paths that an include in a file names."""
+        """Return the paths that match an include in a file."""
         full = _SPELLING.sub("/", posixpath.join(self.directory, pattern))
         wild = _WILD.search(full)
         if wild is None:
@@ -150,7 +150,7 @@ class Files:
         return self._named[full, file]
 
     def _expand(self, pattern: str, listing: Listing) -> Iterator[str]:
-        """Yield the paths that a pattern of glob(3) fits."""
+        """Yield the paths that match a pattern of glob(3)."""
         found = ["/" if pattern.startswith("/") else ""]
         parts = [part for part in pattern.split("/") if part]
         for number, part in enumerate(parts):
@@ -178,7 +178,7 @@ class Files:
         except Denied as error:
             self._gap(f"{directory}: {error.reason}", error.hint)
         except HostError:
-            pass  # glob(3) goes on without a directory that it cannot open
+            pass  # glob(3) skips a directory that it cannot open
         return []
 
     def _problem(self, message: str, at: Position) -> None:
@@ -195,7 +195,7 @@ class Files:
 def gather(
     read: Read, listing: Listing, main: str, where: Where = str, rights: Rights | None = None
 ) -> tuple[Files, list[Directive]]:
-    """Return the files of a configuration and its directives. Raises HostError where the main file cannot be read."""
+    """Return the files of a configuration and its directives. Raises HostError if the main file cannot be read."""
     files = Files(read, listing, main, where, rights)
     tree = files.open(main)
     if tree is None:
@@ -204,7 +204,7 @@ def gather(
 
 
 def split_dump(dump: bytes) -> dict[str, bytes]:
-    """Return the files, by path and in order, that `nginx -T` printed; {} where it is no such dump."""
+    """Return the files in the output of `nginx -T`, by path and in order; {} if it is not such a dump."""
     parts = _MARKER.split(dump)
     paths = (path.decode("utf-8", "surrogateescape") for path in parts[1::2])
     return {path: content.removeprefix(b"\n").removesuffix(b"\n") for path, content in zip(paths, parts[2::2], strict=True)}
@@ -229,7 +229,7 @@ def dumped(dump: dict[str, bytes]) -> tuple[Read, Listing]:
 
 
 def _pattern(part: str) -> Callable[[str], bool]:
-    """Return what tells whether a name fits one part of a path pattern (glob(7)): `*`, `?`, `[a-z]`, `[!a]`, backslash."""
+    """Return the matcher for one part of a path pattern (glob(7)): `*`, `?`, `[a-z]`, `[!a]`, backslash."""
     out, i = [], 0
     while i < len(part):
         char = part[i]

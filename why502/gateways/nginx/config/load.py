@@ -25,12 +25,12 @@ def load(
     where: Where = str,
     rights: Rights | None = None,
 ) -> Configuration:
-    """Return what the configuration with this main file (an absolute path) means. Raises the HostError of `read` for that file.
+    """Return the configuration with this main file (an absolute path). Raises the HostError of `read` for that file.
 
-    `read(path)` returns a file's content, `listing(directory)` the names in a directory; both raise HostError. `prefix`: option
-    -p. `version`: "1.22.1". `build_arguments`: the configure arguments of `nginx -V`; without them no built-in path is known.
-    `command_line`: the directives of option -g. `error_log`: option -e. `where(path)`: where what an include names lies, if
-    elsewhere. `rights(file)`: what reads and lists what that file includes, if not `read` and `listing`.
+    `read(path)` returns a file's content, `listing(directory)` the names in a directory; both raise HostError. `prefix`:
+    option -p. `version`: "1.22.1". `build_arguments`: the configure arguments of `nginx -V`; without them no built-in path is
+    known. `command_line`: the directives of option -g. `error_log`: option -e. `where(path)`: the real location of an included
+    path, if different. `rights(file)`: the functions that read and list a file's includes, if not `read` and `listing`.
     """
     built = build(build_arguments, prefix, error_log)
     files, directives = gather(read, listing, main, where, rights)
@@ -69,7 +69,7 @@ def load(
 
 
 def load_dump(dump: bytes, prefix: str = "", *, version: str = "", build_arguments: tuple[str, ...] = ()) -> Configuration:
-    """Return the same from what `nginx -T` printed. Raises Why502Error where it is no such dump."""
+    """Return the configuration in the output of `nginx -T`. Raises Why502Error if it is not such a dump."""
     contents = split_dump(dump)
     if not contents:
         raise Why502Error("this is not a configuration dump", "Create one with: nginx -T > FILE")
@@ -78,13 +78,13 @@ def load_dump(dump: bytes, prefix: str = "", *, version: str = "", build_argumen
 
 
 def _blocks(directives: list[Directive], name: str) -> list[Directive]:
-    """Return the content of every block of that name at the top."""
+    """Return the content of every top-level block with that name."""
     return [child for directive in directives if directive.name == name for child in directive.children or ()]
 
 
 def _is_of_stream(directives: list[Directive]) -> bool:
-    """Return whether a file without `http` and `stream` belongs into `stream`: its servers pass without a location, or speak
-    of UDP.
+    """Return whether a file without `http` and `stream` belongs into `stream`: its servers proxy outside a location, or use
+    UDP.
     """
     if any(directive.name in ("http", "stream", "events") for directive in directives):
         return False

@@ -1,4 +1,4 @@
-"""Lua: where the code of a `*_by_lua_block` ends, as lua-nginx-module's own lexer finds it (src/ngx_http_lua_lex.c)."""
+"""Lua: finds the end of a `*_by_lua_block`, like lua-nginx-module's own lexer (src/ngx_http_lua_lex.c)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache(4)
 def tokens(double: bool, single: bool) -> re.Pattern[str]:
-    """Return the pattern of what matters in Lua code, with or without strings in each kind of quotation mark."""
+    """Return the pattern of the relevant tokens in Lua code, with or without strings in each kind of quotation mark."""
     found = r"--\[(?P<c>=*)\[.*?(?:\](?P=c)\]|\Z) | --[^\n]*+ | \[(?P<s>=*)\[.*?(?:\](?P=s)\]|\Z) | (?P<brace>[{}])"
     found += r"""| "(?:[^"\\]++|\\.)*+(?:"|(?P<open>\\?\Z))""" if double else ""
     found += r"""| '(?:[^'\\]++|\\.)*+(?:'|(?P<%s>\\?\Z))""" % ("open_too" if double else "open") if single else ""
@@ -16,10 +16,10 @@ def tokens(double: bool, single: bool) -> re.Pattern[str]:
 
 
 class Lua:
-    """The Lua code in one text. A quotation mark that nothing closes up to the end of the text begins no string.
+    """The Lua code in one text. A quotation mark without a closing one up to the end of the text begins no string.
 
-    Where one is found, no later one of its kind is closed either: both see the same escapes. So each kind is given up once for
-    the whole text, and the work stays linear however many blocks there are.
+    After one such mark, no later mark of its kind is closed either: both see the same escapes. So each kind is given up once
+    for the whole text, and the work stays linear for any number of blocks.
     """
 
     def __init__(self, text: str) -> None:
@@ -28,8 +28,8 @@ class Lua:
         self.single = True
 
     def end(self, position: int) -> int:
-        """Return where the brace stands that closes the block whose code begins at `position`; the end of the text without
-        one.
+        """Return the offset of the brace that closes the block whose code begins at `position`; the end of the text if there is
+        none.
         """
         depth, at = 1, position
         while match := tokens(self.double, self.single).search(self.text, at):

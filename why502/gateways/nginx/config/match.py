@@ -1,7 +1,7 @@
-"""The route that a request takes: selection of the server by address and name, and of the location by URI.
+"""The route of a request: selection of the server by address and name, and of the location by URI.
 
-As src/http/ngx_http_core_module.c does it (ngx_http_find_virtual_server, ngx_http_core_find_location), on the URI that a log
-shows. What rewrites and internal redirects do is followed as far as the configuration alone tells it.
+It follows src/http/ngx_http_core_module.c (ngx_http_find_virtual_server, ngx_http_core_find_location), with the URI in a log.
+Rewrites and internal redirects are followed as far as the configuration alone determines them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ MAX_REDIRECTS = 10
 MAX_URI = 2048
 _CACHED = 4096
 EVERY = "0.0.0.0"
-# A repeated group that repeats within: a log line could keep such an expression busy for hours.
+# A nested repeated group: a log line could keep such an expression busy for hours.
 _RISKY = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
 
 
 class _Unsure(Exception):
-    """The answer hangs on an expression that we do not try."""
+    """The answer depends on an expression that we do not evaluate."""
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """A location in its tree. `expression`: None where it is a prefix or exact, or no expression of Python's."""
+    """A location in its tree. `expression`: None if it is a prefix or exact, or an expression that Python does not support."""
 
     location: Location
     modifier: str
@@ -47,10 +47,10 @@ class _Place(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Host:
-    """A server, ready to be asked."""
+    """A server, prepared for lookups."""
 
     server: Server
-    ports: frozenset[int] | None  # None: it listens on a range or a socket, so any
+    ports: frozenset[int] | None  # None: it listens on a range or a socket, so any port matches
     default_ports: frozenset[int | None]
     exact: frozenset[str]
     wild: tuple[str, ...]
@@ -58,14 +58,14 @@ class _Host:
 
     @cached_property
     def places(self) -> tuple[_Place, ...]:
-        """Its locations, made when the first request is looked up in them: of thousands of servers few are asked."""
+        """Its locations, built on the first request: few of thousands of servers are used."""
         return _tree(self.server.locations)
 
 
 class Matcher:
-    """Finds routes. Without `servers` it knows those locations only that lead to a backend.
+    """Finds routes. Without `servers` it knows only locations that lead to a backend.
 
-    What it looks servers up by is made when it is first asked: most snapshots of very many servers ask for few requests.
+    The index of servers is built on first use: most snapshots of very many servers need few lookups.
     """
 
     def __init__(self, routes: Iterable[Route], servers: Sequence[Server] = ()) -> None:
@@ -105,10 +105,10 @@ class Matcher:
         return [found for found in self._hosts if found.default_ports]
 
     def at(self, target: Target) -> Matcher:
-        """Return a matcher of those servers alone that take connections to an address: the ones that listen on exactly that,
-        else on all.
+        """Return a matcher of only the servers that accept connections to an address: those listening on exactly that, else on
+        all.
 
-        Where none of them is known to, it knows all servers. [ngx_http_find_virtual_server: an address has its own servers]
+        If no such server is known, it includes all servers. [ngx_http_find_virtual_server: an address has its own servers]
         """
         family = "::" if ":" in target.host else EVERY
         host = "127.0.0.1" if target.host == "localhost" else target.host
@@ -121,10 +121,10 @@ class Matcher:
         return self
 
     def find(self, host: str, uri: str, port: int | None = None, server: str | None = None) -> Route | None:
-        """Return the route of a request; None where none leads to a backend or we cannot tell.
+        """Return the route of a request; None if none leads to a backend, or if it is ambiguous.
 
-        `host`: of the request, a port behind it allowed. `uri`: as requested. `port`: where the proxy took the request, if
-        known. `server`: the server's first name, as error logs tell it; it goes before `host`.
+        `host`: of the request, with or without port. `uri`: as requested. `port`: the proxy's port for the request, if known.
+        `server`: the server's first name, as in error logs; it takes precedence over `host`.
         """
         key = (host, uri, port, server)
         if key not in self._cache:
@@ -143,7 +143,7 @@ class Matcher:
         return None
 
     def _candidates(self, host: str, port: int | None, server: str | None) -> list[_Host]:
-        """Return the servers that may have taken the request; several where the port is not known."""
+        """Return the servers that may have accepted the request; several if the port is unknown."""
         if server is not None and (named := self._by_first_name.get(server)):
             return named
 
@@ -168,7 +168,7 @@ class Matcher:
         return chosen or list(islice(filter(is_there, self._hosts), 1))
 
     def _walk(self, host: _Host, path: str) -> Route | None:
-        """Return the route of a path, internal redirects followed."""
+        """Return the route of a path after internal redirects."""
         waiting, seen = [path], set[str]()
         while waiting and len(seen) < MAX_REDIRECTS:
             uri = waiting.pop(0)
@@ -196,7 +196,7 @@ def _grouped(pairs: Iterable[tuple[str, _Host]]) -> dict[str, list[_Host]]:
 
 
 def _takes(server: Server, host: str, port: int) -> bool:
-    """Return whether a server listens on exactly that; a range of ports, which nobody reads here, may hold it."""
+    """Return whether a server listens on exactly that; also True for a range of ports, which is not parsed here."""
     for listen in server.listens:
         address = listen.split()[0] if listen.split() else ""
         if address.startswith("unix:"):
@@ -211,12 +211,12 @@ def _takes(server: Server, host: str, port: int) -> bool:
 
 
 def route_for(routes: Iterable[Route], host: str, uri: str) -> Route | None:
-    """Return the route that a request for this host and URI takes; for many requests make one Matcher."""
+    """Return the route of a request for this host and URI; for many requests create one Matcher."""
     return Matcher(routes).find(host, uri)
 
 
 def _locate(places: Sequence[_Place], uri: str) -> tuple[bool, _Place | None]:
-    """Return the location of a URI, and whether no expression of an outer level can take its place."""
+    """Return the location of a URI, and whether it excludes expressions of an outer level."""
     chosen: _Place | None = None
     for place in places:
         if place.modifier == "=" and place.name == uri:
@@ -246,7 +246,7 @@ def _named(places: Sequence[_Place], name: str) -> _Place | None:
 
 
 def _redirected(target: str, uri: str) -> list[str]:
-    """Return the URIs that a redirect may lead to; [] where that is not to be told."""
+    """Return the URIs that a redirect may lead to; [] if they are unknown."""
     if target.startswith("@"):
         return [target]
     target = target.split("?", 1)[0]
@@ -277,7 +277,7 @@ def _fits(wild: str, name: str, is_leading: bool) -> bool:
 
 @lru_cache(1024)
 def _ports(listens: tuple[str, ...]) -> tuple[frozenset[int] | None, frozenset[int | None]]:
-    """Return the ports that a server listens on (None: any), and those where it is the default."""
+    """Return the ports that a server listens on (None: any), and those for which it is the default."""
     ports: set[int] | None = set()
     defaults = set()
     for listen in listens:
@@ -304,7 +304,7 @@ def _host(server: Server) -> _Host:
 
 
 def _tree(locations: Sequence[Location], depth: int = 0) -> tuple[_Place, ...]:
-    """Return the locations of one level, those within them inside; in the order of the configuration."""
+    """Return the locations of one level with their nested ones, in configuration order."""
     inside: dict[str, list[Location]] = {}
     for location in locations:
         if len(location.path) > depth:
@@ -321,7 +321,7 @@ def _tree(locations: Sequence[Location], depth: int = 0) -> tuple[_Place, ...]:
 
 
 def compiled(pattern: str, is_caseless: bool) -> re.Pattern[str] | None:
-    """Return a PCRE expression as Python's; None where it is none there or could take too long."""
+    """Return a PCRE expression as Python's; None if Python does not support it, or it could take too long."""
     if _RISKY.search(pattern):
         return None
     try:
@@ -340,7 +340,7 @@ def _port(address: str) -> int | None:
 
 
 def _servers(routes: Iterable[Route]) -> list[Server]:
-    """Return the servers of the routes, with those locations only that have one."""
+    """Return the servers of the routes, only with locations that have a route."""
     grouped: dict[object, list[Route]] = {}
     for route in routes:
         grouped.setdefault(route.server_at or route.server_names, []).append(route)
@@ -360,11 +360,9 @@ _made: dict[tuple[int, int], tuple[Sequence[Route], Sequence[Server], Matcher]] 
 
 
 def of_proxy(proxy: Proxy) -> Matcher:
-    """Return the matcher of a proxy: the same one for all who ask with the very same routes,
-    since an index of 20,000 servers takes time.
-    """
+    """Return the matcher of a proxy, cached for the same routes, since an index of 20,000 servers takes time."""
     key = (id(proxy.routes), id(proxy.servers))
-    if (found := _made.get(key)) is None:  # the entry keeps both alive, so that no other object gets their identity
+    if (found := _made.get(key)) is None:  # the entry keeps both alive, so that no other object gets their id
         if len(_made) >= _KEPT:
             _made.clear()
         found = _made[key] = (proxy.routes, proxy.servers, Matcher(proxy.routes, proxy.servers))
@@ -372,7 +370,7 @@ def of_proxy(proxy: Proxy) -> Matcher:
 
 
 def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
-    """Return the names of the servers of a gateway, and what finds the route of a path."""
+    """Return the names of a gateway's servers, and the function that finds the route of a path."""
     matcher = of_proxy(proxy)
     names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
     return tuple(names), lambda path, server, _: matcher.find(server, path, server=server)

@@ -1,9 +1,9 @@
 """nginx's configuration language: text ⇄ lossless tree.
 
-Words, quotes, escapes and the words of complaint are those of `ngx_conf_read_token` (src/core/ngx_conf_file.c). The bodies of
-`map`, `geo`, `types` and the like are read as directives. `*_by_lua_block` bodies are one opaque token, ended as
-lua-nginx-module's own lexer ends them. No directive is refused for its name. Where nginx would stop, the reader notes the
-problem and goes on, so that the tree always holds the whole file.
+Words, quotes, escapes and error messages follow `ngx_conf_read_token` (src/core/ngx_conf_file.c). The bodies of `map`, `geo`,
+`types` and the like are read as directives. A `*_by_lua_block` body is one opaque token; its end is found as in
+lua-nginx-module's own lexer. Unknown directives are accepted. Where nginx would stop, the parser records the problem and
+continues, so that the tree always holds the whole file.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from why502.config.tree import Kind, Node, Token, Tree, decode
 from why502.gateways.nginx.config.lua import Lua
 from why502.model.snapshot import ConfigProblem
 
-MAX_DEPTH = 200  # blocks within blocks; what is deeper is kept as loose tokens
+MAX_DEPTH = 200  # blocks within blocks; deeper ones are kept as loose tokens
 MAX_PROBLEMS = 50
-MAX_WORD = 4096  # NGX_CONF_BUFFER: a longer word, and a longer comment, are refused
+MAX_WORD = 4096  # NGX_CONF_BUFFER: longer words and comments are refused
 
-_WORD, _SPACE, _MARK = Kind.WORD, Kind.SPACE, Kind.MARK  # each is asked for with every token
+_WORD, _SPACE, _MARK = Kind.WORD, Kind.SPACE, Kind.MARK  # each is looked up for every token
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]++)
     |(?P<comment>\#[^\n]*+)
@@ -35,12 +35,12 @@ _BOM = "\xef\xbb\xbf"
 
 
 def parse(content: bytes, file: str) -> Tree:
-    """Return the tree of any bytes whatever."""
+    """Return the tree of any bytes."""
     return _Reader(content.decode("latin-1"), file).read()
 
 
 def quote(word: str) -> str:
-    """Return the word as it must be written in a configuration to be read as itself."""
+    """Return the word quoted so that a configuration reads it back unchanged."""
     if word and _TOKEN.fullmatch(word) and not re.search(r"""[\s;{}#"'\\]""", word):
         return word
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
@@ -48,14 +48,14 @@ def quote(word: str) -> str:
 
 
 def _value(raw: str) -> str:
-    """Return what a word means, its quotes taken off."""
+    """Return the value of a word, without its quotes."""
     if "\\" in raw:
         raw = _ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), raw)
     return decode(raw)
 
 
 class _Reader:
-    """Reads one text. The stack holds, for each open block, the head of its directive and the items gathered so far."""
+    """Reads one text. The stack holds, for each open block, the head of its directive and the items read so far."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
@@ -69,7 +69,7 @@ class _Reader:
         self.words: list[Token] = []
         self.code = Lua(text)
         self.loose = 0  # open blocks beyond MAX_DEPTH
-        self.seen: dict[str, str] = {}  # one object for each different text saves a third of the memory
+        self.seen: dict[str, str] = {}  # one object per distinct text saves a third of the memory
 
     def read(self) -> Tree:
         position = 0
@@ -81,7 +81,7 @@ class _Reader:
         after_quote = False
         while position < length:
             match = _TOKEN.match(text, position)
-            assert match is not None  # each character begins one of the alternatives
+            assert match is not None  # every character starts one of the alternatives
             group, raw = match.lastgroup, match[0]
             raw = once(raw, raw)
             if (
@@ -149,7 +149,7 @@ class _Reader:
         self.head, self.words = [], []
 
     def open(self, mark: Token) -> bool:
-        """Open a block; True where a foreign language stands in it."""
+        """Open a block; True if it contains a foreign language."""
         if not self.words:
             self.stray(mark)
             self.loose += 1 if self.loose else 0
@@ -184,7 +184,7 @@ class _Reader:
         self.items = outer
 
     def cut(self) -> None:
-        """Make a directive of words that nothing ended, without the white space and comments behind them."""
+        """Create a directive from words without a terminator, excluding trailing white space and comments."""
         last = max(i for i, token in enumerate(self.head) if token.kind is Kind.WORD) + 1
         self.items.append(Node(tuple(self.head[:last]), tuple(self.words)))
         self.items.extend(self.head[last:])
@@ -195,14 +195,14 @@ class _Reader:
         self.items.append(Token(Kind.STRAY, mark.raw, "", mark.file, mark.start, mark.line, mark.column))
 
     def lua(self, position: int) -> int:
-        """Take the Lua code up to the brace that closes its block; return where that stands."""
+        """Read the Lua code up to the brace that closes its block; return the offset of that brace."""
         end = self.code.end(position)
         if end > position:
             self.items.append(self.token(Kind.CODE, self.text[position:end], position))
         return end
 
     def finish(self) -> None:
-        """Close what is still open at the end of the file."""
+        """Close all open blocks at the end of the file."""
         last = Token(Kind.SPACE, "", "", self.file, len(self.text), self.line, len(self.text) - self.line_start + 1)
         if self.words:
             self.problem('unexpected end of file, expecting ";" or "}"', last)

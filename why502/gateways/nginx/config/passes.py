@@ -17,13 +17,13 @@ from why502.model.config import Peer, Position, Upstream
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
-_BAD_PORT = re.compile(r"(?!(?i:unix):)[^\[\]:]+:(?!\d{1,5}$).*")  # a name or IPv4 address and something that is no port
+_BAD_PORT = re.compile(r"(?!(?i:unix):)[^\[\]:]+:(?!\d{1,5}$).*")  # a name or IPv4 address with an invalid port
 _METHODS = frozenset({"ip_hash", "hash", "least_conn", "least_time", "random", "sticky", "fair", "balancer_by_lua_block"})
 _AUTHORITY = re.compile(r"(?:\[[^\]/?]*\]|[^/?\[])*?(?=[/?]|\$\{?(?:request_uri|uri|document_uri|is_args)\b|$)")
 
 
 class Passed(Value, frozen=True, kw_only=True):
-    """The argument of a pass directive, taken apart. `scheme` as written, `://` included."""
+    """The parts of the argument of a pass directive. `scheme` as written, `://` included."""
 
     scheme: str
     protocol: str
@@ -32,7 +32,7 @@ class Passed(Value, frozen=True, kw_only=True):
 
 
 class Aim(Value, frozen=True, kw_only=True):
-    """Where a pass directive leads. `peers` holds every one that its variables may mean."""
+    """The destination of a pass directive. `peers` holds every one that its variables may refer to."""
 
     protocol: str
     uri: str | None
@@ -51,9 +51,9 @@ def aim(
     *,
     is_tls: bool,
 ) -> Aim:
-    """Return where a pass directive leads. `is_tls`: whether `$scheme` is https there.
+    """Return the destination of a pass directive. `is_tls`: whether `$scheme` is https there.
 
-    `members`: the peers of groups by name, which all routes to a group share; it is filled on the way.
+    `members`: the peers of groups by name, shared by all routes to a group; it is filled during the call.
     """
     written = directive.args[0]
     is_fixed = not variables.is_in(written)
@@ -85,7 +85,7 @@ def aim(
 
 
 def _members(group: Upstream) -> tuple[Peer, ...]:
-    """Return the peers of a group, the last of those with the same name."""
+    """Return the peers of a group; of several with the same name, the last."""
     named = {peer.name: peer for peer in group.peers}
     return tuple(named.values()) if len(named) < len(group.peers) else group.peers
 
@@ -98,7 +98,7 @@ def _proxy_host(way: Passed, kind: Pass) -> str:
 
 
 def _refusals(way: Passed, kind: Pass, at: Position, upstreams: Mapping[str, Upstream]) -> Iterator[ConfigProblem]:
-    """Yield what nginx says of an argument that it does not take."""
+    """Yield nginx's error messages for an invalid argument."""
     message = ""
     name = way.authority
     found = target(name)
@@ -118,7 +118,7 @@ def _refusals(way: Passed, kind: Pass, at: Position, upstreams: Mapping[str, Ups
 
 
 def in_force(directive: str, kind: Pass, settings: Settings, defaults: Defaults, problems: list[ConfigProblem]) -> dict[str, Any]:
-    """Return the fields of a Route that the directives in force tell, with nginx's defaults; invalid values are noted."""
+    """Return the fields of a Route set by the directives in force, with nginx's defaults; invalid values are recorded."""
     module = directive.removesuffix("_pass")
     is_stream = "tcp" in kind.schemes.values()
 
@@ -174,7 +174,7 @@ def _last(settings: Settings, name: str) -> tuple[str, ...]:
 
 
 def group(directive: Directive, defaults: Defaults | None) -> Upstream:
-    """Return what an `upstream` block says. `defaults`: None in `stream`, which keeps no idle connections."""
+    """Return the group of an `upstream` block. `defaults`: None in `stream`, which keeps no idle connections."""
     method, keepalive, timeout_s, at, zone = "round-robin", defaults.keepalive if defaults else 0, 60.0, None, ""
     peers = []
     is_chosen_by_code = any(
@@ -204,7 +204,7 @@ def group(directive: Directive, defaults: Defaults | None) -> Upstream:
 
 
 def target(name: str, port: int = 0) -> Target | None:
-    """Return the address that a text names; None where a variable stands in it or it is none."""
+    """Return the address in a text; None if it contains a variable or is invalid."""
     if variables.is_in(name):
         return None
     if name[:5].lower() == "unix:":
@@ -216,7 +216,7 @@ def target(name: str, port: int = 0) -> Target | None:
 
 
 def split(text: str, kind: Pass) -> Passed:
-    """Return the parts of the argument of a pass directive (variables and all)."""
+    """Return the parts of the argument of a pass directive (including variables)."""
     lowered = text.lower()
     scheme = next((s for s in kind.schemes if s and lowered.startswith(s)), "")
     if not scheme and (match := re.match(r"\$\{?\w+\}?://", text)):

@@ -23,7 +23,7 @@ DEFAULT_LISTEN = ("*:80",)
 
 
 class World(msgspec.Struct, kw_only=True):
-    """What holds for all servers of a `http` or `stream` block, and what was found in them so far."""
+    """The settings of all servers in a `http` or `stream` block, and the values found in them so far."""
 
     defaults: Defaults
     logs: Logs
@@ -32,7 +32,7 @@ class World(msgspec.Struct, kw_only=True):
     upstreams: dict[str, Upstream] = {}  # by lower-case name
     in_force: dict[
         tuple[object, ...], tuple[Settings, dict[str, Any]]
-    ] = {}  # by directive and the identity of its settings, which are kept
+    ] = {}  # by directive and the identity of its settings, which are kept alive
     members: dict[str, tuple[Peer, ...]] = {}  # of groups, by name: one tuple for all routes
     values: dict[str, tuple[str, ...]] = {}  # of variables
     routes: list[Route] = []
@@ -43,15 +43,15 @@ class World(msgspec.Struct, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in a server we are."""
+    """The present position in a server."""
 
     names: tuple[str, ...]
     listens: tuple[str, ...]
     is_tls: bool
     server_at: Position
-    elsewhere: variables.Values  # what any `set` of the server gives
+    elsewhere: variables.Values  # values from any `set` of the server
     server_values: variables.Values  # after the rewrite directives of the server itself
-    values: variables.Values  # and after those of this place; a location does not run those of the locations around it
+    values: variables.Values  # and after those of this place; a location does not run those of enclosing locations
     locations: list[Location]
     path: tuple[str, ...] = ()
     location_at: Position | None = None
@@ -59,12 +59,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server(self) -> str:
-        """The name that error logs call the server by: its first."""
+        """The server's name in error logs: its first."""
         return self.names[0] if self.names else ""
 
 
 def read(block: Sequence[Directive], outer: Settings, world: World) -> None:
-    """Take up the content of a `http` or `stream` block; `outer` is in force around it."""
+    """Process the content of a `http` or `stream` block; `outer` is in force around it."""
     world.settings = scope.inner(outer, block)
     world.logs.define(block)
     world.values = variables.mapped(block)
@@ -109,7 +109,7 @@ def _server(directive: Directive, block: Sequence[Directive], world: World) -> N
 
 
 def _level(block: Sequence[Directive], settings: Settings, place: Place, world: World) -> None:
-    """Take up a server, a location, or the block of an `if` or `limit_except`."""
+    """Process a server, a location, or the block of an `if` or `limit_except`."""
     world.logs.level(settings, world.settings, place.server, is_stream=world.is_stream)
     _answers(block, place, world)
     for directive in block:
@@ -146,7 +146,7 @@ def _location(directive: Directive, block: Sequence[Directive], outer: Settings,
 
 
 def location_name(args: Sequence[str]) -> str:
-    """Return how a location is called, its modifier set apart: `/api/`, `= /x`, `^~ /x`, `~ \\.php$`, `~* x`, `@name`."""
+    """Return the name of a location, with its modifier: `/api/`, `= /x`, `^~ /x`, `~ \\.php$`, `~* x`, `@name`."""
     if len(args) > 1:
         return " ".join(args[:2])
     match = re.fullmatch(r"(=|\^~|~\*|~)(.*)", args[0], re.DOTALL)
@@ -154,7 +154,7 @@ def location_name(args: Sequence[str]) -> str:
 
 
 def _goes_on_to(block: Iterable[Directive], settings: Settings) -> tuple[str, ...]:
-    """Return where a level hands requests on to without an answer to the client."""
+    """Return the internal redirects of a level, to which requests go without an answer to the client."""
     found = []
     for directive in block:
         args = directive.args
@@ -224,7 +224,7 @@ def _route(directive: Directive, settings: Settings, place: Place, world: World)
 
 
 def _in_force(directive: str, kind: Pass, settings: Settings, world: World) -> dict[str, Any]:
-    """Return what `passes.in_force` does, made once for all routes that inherit the very same settings of their module."""
+    """Return the result of `passes.in_force`, computed once for all routes that inherit the same settings of their module."""
     prefix = f"{directive.removesuffix('_pass')}_"
     own = {
         name: found

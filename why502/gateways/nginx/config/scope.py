@@ -1,6 +1,6 @@
 """The settings in force at one level of the configuration.
 
-A level inherits a directive, with all its occurrences, only if it does not set it itself: nginx merges arrays and single
+A level inherits a directive, with all its occurrences, only if it does not set it itself. nginx merges arrays and single
 values alike (the `ngx_conf_merge_*` macros of src/core/ngx_conf_file.h, and the `*_merge_loc_conf` functions).
 """
 
@@ -14,7 +14,7 @@ from why502.model.config import Setting
 
 Settings = dict[str, tuple[Setting, ...]]
 
-# Handlers and the directives of the rewrite module act only where they stand; the rest is structure.
+# Handlers and the directives of the rewrite module apply only to their own level; the rest is structure.
 _OWN = frozenset(
     {
         *PASSES, "return", "rewrite", "set", "break", "if", "try_files", "internal", "empty_gif", "stub_status", "perl",
@@ -25,7 +25,7 @@ _TOGETHER = (frozenset({"allow", "deny"}),)  # one list of rules (src/http/modul
 
 
 def inner(outer: Settings, directives: Iterable[Directive]) -> Settings:
-    """Return what is in force at a level with these directives, within a level where `outer` is in force."""
+    """Return the settings in force at a level with these directives, where `outer` is in force around it."""
     own: dict[str, list[Setting]] = {}
     for directive in directives:
         if directive.children is None or directive.name.endswith("_by_lua_block"):
@@ -37,6 +37,6 @@ def inner(outer: Settings, directives: Iterable[Directive]) -> Settings:
 
 
 def first(settings: Mapping[str, tuple[Setting, ...]], name: str) -> str:
-    """Return the first argument of a directive in force; "" where it is not set."""
+    """Return the first argument of a directive in force; "" if it is not set."""
     found = settings.get(name)
     return found[-1].args[0] if found and found[-1].args else ""

@@ -16,14 +16,14 @@ _SECONDS = (31536000.0, 2592000.0, 604800.0, 86400.0, 3600.0, 60.0, 1.0, 0.001, 
 
 
 def size(text: str) -> int | None:
-    """Return a size in bytes (`4k`, `1m`, `512`); None where nginx would refuse it."""
+    """Return a size in bytes (`4k`, `1m`, `512`); None if nginx would refuse it."""
     match = _SIZE.fullmatch(text)
     return int(match[1]) * _SCALES[match[2].lower()] if match else None
 
 
 @lru_cache(1 << 10)
 def time(text: str) -> float | None:
-    """Return a time in seconds (`1m30s`, `500ms`, `30`); None where nginx would refuse it."""
+    """Return a time in seconds (`1m30s`, `500ms`, `30`); None if nginx would refuse it."""
     text = text.replace(" ", "") if len(text) < 64 else ""
     match = _TIME.fullmatch(text) if text else None
     if match is None:

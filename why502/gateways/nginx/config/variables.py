@@ -12,16 +12,16 @@ _MAX_STEPS = 1000
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _WORDS = frozenset({"hostnames", "volatile", "ranges", "delete", "proxy", "proxy_recursive"})
 
-Values = Mapping[str, tuple[str, ...]]  # of a variable: every value it may have, as written
+Values = Mapping[str, tuple[str, ...]]  # by variable: every value it may have, as written
 
 
 def is_in(text: str) -> bool:
-    """Tell whether a variable stands in the text."""
+    """Return whether the text contains a variable."""
     return _VARIABLE.search(text) is not None
 
 
 def mapped(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
-    """Return the values of the variables that `map`, `geo` and `split_clients` blocks define."""
+    """Return the values of variables defined by `map`, `geo` and `split_clients` blocks."""
     found = {}
     for directive in directives:
         if directive.name in ("map", "geo", "split_clients") and directive.args and directive.children is not None:
@@ -31,9 +31,9 @@ def mapped(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
 
 
 def assigned(before: Values, directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
-    """Return the values after the rewrite directives of a level. A `set` within an `if` adds a value, another one replaces.
+    """Return the values after the rewrite directives of a level. A `set` within an `if` adds a value; any other replaces it.
 
-    A variable that code sets (Lua, njs, Perl, an authorization request) is not known any more.
+    A variable set by code (Lua, njs, Perl, an authorization request) becomes unknown.
     """
     values = dict(before)
     for directive, is_certain in _statements(directives, True):
@@ -49,7 +49,7 @@ def assigned(before: Values, directives: Iterable[Directive]) -> dict[str, tuple
 
 
 def anywhere(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
-    """Return every value that any `set` of a server gives: what holds after an internal redirect to a place without one."""
+    """Return every value from any `set` of a server: these apply after an internal redirect to a location without one."""
     values: dict[str, tuple[str, ...]] = {}
     waiting = list(directives)
     while waiting:
@@ -62,7 +62,7 @@ def anywhere(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
 
 
 def expanded(text: str, values: Values) -> tuple[str, ...]:
-    """Return every text that this one may become, at most MAX_VALUES; what is not known stays a variable."""
+    """Return every text that this one may expand to, at most MAX_VALUES; unknown variables stay."""
     out: dict[str, None] = {}
     waiting: list[tuple[str, frozenset[str]]] = [(text, frozenset())]
     for _ in range(_MAX_STEPS):

@@ -1,0 +1,115 @@
+"""`why502 logs --follow`: a live view on a terminal, a line of JSON for each interval otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from why502.cli.env import Env, Exit
+from why502.logs.follow import Follower
+from why502.logs.live import Live, asked, current
+from why502.logs.scan.plan import by_path
+from why502.logs.scan.source import STANDARD_INPUT, expand, is_remote
+from why502.model.errors import Why502Error
+from why502.render.logs.live import line, screen
+
+if TYPE_CHECKING:
+    from why502.logs.scan.job import Job
+
+POLL_S = 0.25
+
+
+def follow(env: Env, job: Job, *, interval_s: float, top: int, format_: str) -> int:
+    """Follow the logs of a job until `q` or Ctrl-C. Return the exit status. Raises Why502Error."""
+    live = _live(job)
+    try:
+        if format_ == "text" and env.stdout.isatty():
+            _show(env, live, interval_s, top)
+        else:
+            _write(env, live, interval_s, top)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    finally:
+        live.close()
+    return Exit.HEALTHY
+
+
+def _live(job: Job) -> Live:
+    for path in job.paths:
+        if path == STANDARD_INPUT or is_remote(path):
+            raise Why502Error(
+                f"--follow {path}: only files of this machine can be followed", "Run it on the machine that has the log."
+            )
+    paths = current([source.path for source in expand(job.paths)])
+    forms = job.formats.forms
+    return Live(
+        [Follower(path, ask=asked(job.ask), form=job.given or by_path(forms, os.path.abspath(path))) for path in paths]  # noqa: PTH100
+    )
+
+
+def _write(env: Env, live: Live, interval_s: float, top: int) -> None:
+    """Write a line for each interval; the last one is that in which it is ended."""
+    begun = time.monotonic()
+    try:
+        while True:
+            while (left_s := begun + interval_s - time.monotonic()) > 0:
+                if not live.step(time.time()):
+                    time.sleep(min(left_s, POLL_S))
+            begun = _interval(env, live, begun, top)
+    except KeyboardInterrupt:
+        live.step(time.time())
+        _interval(env, live, begun, top)
+        raise
+
+
+def _interval(env: Env, live: Live, begun: float, top: int) -> float:
+    """Write what came since; return now."""
+    now = time.monotonic()
+    env.write(line(live.interval(), env.now(), now - begun, top))
+    return now
+
+
+def _show(env: Env, live: Live, interval_s: float, top: int) -> None:
+    """Show what comes until `q` is pressed."""
+    from rich.console import Console
+    from rich.live import Live as Display
+
+    begun = shown = time.monotonic()
+    with _keys(env.stdin) as pressed, Display(console=Console(file=env.stdout), screen=True, auto_refresh=False) as display:
+        while True:
+            is_behind = live.step(time.time())
+            if (now := time.monotonic()) - shown >= interval_s or shown == begun:
+                display.update(screen(live.recent(), live.interval(), env.now(), now - shown, top), refresh=True)
+                shown = now
+            if pressed(0.0 if is_behind else POLL_S) == "q":
+                return
+
+
+@contextlib.contextmanager
+def _keys(stream: TextIO) -> Iterator[Callable[[float], str]]:
+    """Yield what waits for a key, at most so many seconds, and returns it. The terminal is as it was afterwards."""
+    if not stream.isatty():
+
+        def waited(seconds: float) -> str:
+            time.sleep(seconds)
+            return ""
+
+        yield waited
+        return
+    number = stream.fileno()
+    before = termios.tcgetattr(number)
+
+    def pressed(seconds: float) -> str:
+        return os.read(number, 1).decode("ascii", "replace") if select.select([number], [], [], seconds)[0] else ""
+
+    try:
+        tty.setcbreak(number)
+        yield pressed
+    finally:
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
