@@ -15,7 +15,6 @@ import msgspec
 
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
-from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.logs import detect, pretty, wrappers
 from why502.logs.correlation import Correlator, traffic
 from why502.logs.files import Files, Part, regular, rotated, unlinked
@@ -24,7 +23,7 @@ from why502.logs.join import Errors, suspects
 from why502.logs.lines import Span, Window, entries
 from why502.logs.native import ReaderError
 from why502.logs.records import RecordLog
-from why502.logs.scan import line_format
+from why502.logs.scan import line_format, template
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Session
@@ -79,6 +78,7 @@ class _Reader(NamedTuple):
     format: str = ""  # of an access log: its log_format, where it is known
     escape: str = "default"
     wrapper: str = ""
+    has_comments: bool = False  # lines that begin with "#" say nothing
 
 
 class _Opened(NamedTuple):
@@ -190,7 +190,8 @@ class _Run:
             members=self.members,
         )
         cut: list[HostError] = []
-        reader.read(entries(whole_lines(self._chunks(one, cut), one.reader.wrapper), one.reader.continues), one.path)
+        found = entries(whole_lines(self._chunks(one, cut), one.reader.wrapper), one.reader.continues)
+        reader.read((each for each in found if not (one.reader.has_comments and each.text.startswith("#"))), one.path)
         self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
 
     def finish(self, access: list[_Opened]) -> LogSummary:
@@ -348,19 +349,20 @@ class _Run:
 
 def _reader(log: LogInput, sample: bytes) -> _Reader:
     """Return what reads a log, by what the configuration says of it, or else by its content. Raises HostError for binary content."""
+    lines = _lines(sample)
     if log.kind == "access" and log.format:
-        return _by_format(log.format, log.escape)
+        known = Form(name=nginx_access.NAME, log_format=log.format, escape=log.escape)
+        return _wrapped(lines, known) or _by_format(log.format, log.escape)
     if log.kind == "error" and log.proxy == "nginx":
         return _Reader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
-    lines = _lines(sample)
     if log.candidates and log.kind != "error":
         readers = [_by_format(*candidate) for candidate in log.candidates]
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
         if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
             return readers[fitting.index(max(fitting))]
     is_file = log.content is None or log.is_given  # what collectors put together has the form that they gave it
-    if is_file and (form := _wrapped(lines)) is not None:
-        return form
+    if is_file and (within := _wrapped(lines)) is not None:
+        return within
     name = detect.detect(lines, is_pasted=log.is_given)
     if not name and b"\0" in sample:
         raise HostError("contains binary data, not log lines", "give the log file itself")
@@ -372,21 +374,27 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         return _Reader(name, False, _parse_mixed, _continues)
     if name == nginx_error.NAME and log.is_given:  # behind a wrapper
         return _Reader(name, False, _parse_mixed, _continues)
+    if name in ("", nginx_access.NAME) and len(lines) > 1 and (form := line_format.find(sample)).log_format and not form.wrapper:
+        return _of_form(form)
     if name == nginx_access.NAME and any(_has_time(nginx_access.parse(line)) for line in lines):
-        known = next((format for format in (COMBINED, MAIN) if all(map(nginx_access.compile(format).parse, lines[:-1]))), "")
-        return _Reader(name, True, nginx_access.parse, format=known if len(lines) > 1 else "")
+        return _Reader(name, True, nginx_access.parse)
     parse = _parse_pasted if log.is_given else detect.parse_line
     is_access = name == nginx_access.NAME
+    fields = template.w3c_fields(lines)
+    if fields is not None and not is_access:
+        return _Reader(name, False, _but_access(_or_columns(parse, template.w3c(fields))), has_comments=True)
     return _Reader(name, is_access, parse if is_access else _but_access(parse))
 
 
-def _wrapped(lines: list[str]) -> _Reader | None:
+def _wrapped(lines: list[str], known: Form | None = None) -> _Reader | None:
     """Return what reads a log whose lines all stand in a wrapper of one kind; None for every other log."""
     if not wrappers.likely(lines):
         return None
-    form = line_format.find("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
-    if not form.wrapper or not form.name:
-        return None
+    form = line_format.find("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"), known)
+    return _of_form(form) if form.wrapper and form.name else None
+
+
+def _of_form(form: Form) -> _Reader:
     is_access = form.name == nginx_access.NAME
     parse = _only_access(form.parser()) if is_access else _but_access(form.parser())
     return _Reader(form.name, is_access, parse, form.continues(), form.log_format, form.escape, form.wrapper)
@@ -409,14 +417,10 @@ def _spread(one: _Opened) -> bytes | None:
 
 def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
     """Return what reads the lines that the reader of a given log leaves: access lines beside others, or the reverse. None: there are none."""
-    kinds = {
-        record.format == nginx_access.NAME for line in lines if (record := _parse_pasted(line)) is not None and record.format
-    }
-    if len(kinds) < 2:
+    parse = _left_by(reader.parse, _parse_other if reader.is_access else _parse_access)
+    if not any(record.format for line in lines if (record := parse(line)) is not None):
         return None
-    if reader.is_access:
-        return _Reader("", False, _parse_other, wrapper=reader.wrapper)
-    return _Reader(nginx_access.NAME, True, _parse_access, wrapper=reader.wrapper)
+    return _Reader("" if reader.is_access else nginx_access.NAME, not reader.is_access, parse, wrapper=reader.wrapper)
 
 
 def _parse_mixed(line: str) -> LogRecord | None:
@@ -456,6 +460,26 @@ def _but_access(parse: line_format.Parse) -> line_format.Parse:
 _parse_pasted = partial(detect.parse_line, is_pasted=True)
 _parse_access = _only_access(_parse_pasted)
 _parse_other = _but_access(_parse_pasted)
+
+
+def _left_by(mine: line_format.Parse, parse: line_format.Parse) -> line_format.Parse:
+    """Return a parser of the lines that another one leaves; of those that it reads only the time is told."""
+
+    def read(line: str) -> LogRecord | None:
+        record = mine(line)
+        return LogRecord(at=record.at) if record is not None and record.format else parse(line)
+
+    return read
+
+
+def _or_columns(parse: line_format.Parse, of_columns: line_format.Parse) -> line_format.Parse:
+    """Return a parser that reads by the names of the columns what the first one does not."""
+
+    def read(line: str) -> LogRecord | None:
+        record = parse(line)
+        return record if record is not None and record.at is not None else of_columns(line)
+
+    return read
 
 
 def _has_time(record: LogRecord | None) -> bool:
