@@ -59,7 +59,7 @@ def packed(**fields: object) -> bytes:
 
 @slow
 @given(values.of(Snapshot))
-def test_what_is_saved_is_what_is_loaded(snapshot: Snapshot) -> None:
+def test_a_saved_snapshot_is_loaded_unchanged(snapshot: Snapshot) -> None:
     assert why502.load(why502.save(snapshot)) == redacted(snapshot)
 
 
@@ -102,7 +102,7 @@ def test_no_secret_leaves_in_a_bundle(line: str) -> None:
     assert "SECRET" not in data.replace("SECRET_KEY", "")
 
 
-def test_addresses_are_replaced_always_by_the_same() -> None:
+def test_an_address_always_gets_the_same_pseudonym() -> None:
     snapshot = Snapshot(
         taken_at=values.NOW, host="h", addresses=("203.0.113.9", "127.0.0.1", "2001:470::9", "::1", "203.0.113.9")
     )
@@ -130,14 +130,14 @@ def test_addresses_are_replaced_always_by_the_same() -> None:
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
-def test_what_is_no_bundle_is_refused_in_two_lines(data: bytes, message: str) -> None:
+def test_other_files_are_refused_in_two_lines(data: bytes, message: str) -> None:
     with pytest.raises(Why502Error, match=re.escape(message)) as error:
         why502.load(data, "x.why502")
     assert "x.why502" in error.value.message
     assert error.value.hint
 
 
-def test_what_unpacks_to_too_much_is_refused() -> None:
+def test_an_archive_bomb_is_refused() -> None:
     with pytest.raises(Why502Error, match="64 MiB"):
         why502.load(gzip.compress(bytes((64 << 20) + 1), 1), "x.why502")
 

@@ -46,7 +46,7 @@ def test_each_module_is_in_one_of_them(wheels: dict[str, Path]) -> None:
     assert lab == {name for name in files if name.startswith("why502/lab/") or name == "why502/cli/commands/lab.py"}
 
 
-def test_without_the_lab_its_command_says_how_to_get_it(wheels: dict[str, Path], tmp_path: Path) -> None:
+def test_without_the_lab_its_command_explains_how_to_install_it(wheels: dict[str, Path], tmp_path: Path) -> None:
     zipfile.ZipFile(wheels["why502"]).extractall(tmp_path)
     done = run(tmp_path, "lab", "list")
     assert (done.returncode, done.stdout) == (2, "")
@@ -55,7 +55,7 @@ def test_without_the_lab_its_command_says_how_to_get_it(wheels: dict[str, Path],
     assert run(tmp_path, "explain", "AH01102").returncode == 0
 
 
-def test_both_together_are_whole(wheels: dict[str, Path], tmp_path: Path) -> None:
+def test_both_distributions_together_are_complete(wheels: dict[str, Path], tmp_path: Path) -> None:
     for wheel in wheels.values():
         zipfile.ZipFile(wheel).extractall(tmp_path)
     done = run(tmp_path, "lab", "list")

@@ -40,7 +40,7 @@ def test_a_directory_is_linted_as_often_as_one_likes(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_this_machine_is_looked_at() -> None:
+def test_this_machine_is_examined() -> None:
     snapshot = why502.collect(probes=False)
     assert snapshot.host
     assert why502.diagnose(snapshot).taken_at == snapshot.taken_at
@@ -53,14 +53,14 @@ def test_each_verb_is_documented_and_typed(name: str) -> None:
     assert all(item.annotation for item in inspect.signature(verb).parameters.values())
 
 
-def test_it_is_imported_without_what_it_may_never_need() -> None:
+def test_the_import_loads_no_optional_modules() -> None:
     program = (
         "import sys, why502; sys.exit(bool({'msgspec', 'click', 'why502.model', 'why502.diagnosis.engine'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_the_version_stands_in_one_form_everywhere() -> None:
+def test_the_version_has_one_form_everywhere() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == why502.__version__
     assert (ROOT / "why502" / "py.typed").exists()
 

@@ -110,7 +110,7 @@ def test_reading_grows_with_the_text(config: Callable[[int], bytes]) -> None:
     assert calls(lambda: load_dump(many)) < GROWTH * calls(lambda: load_dump(few))
 
 
-def test_what_is_bounded_is_chosen_as_before() -> None:
+def test_limits_keep_the_order_of_choice() -> None:
     """The target that fails is probed first, at most so many are, and the rest is counted."""
     known = snapshot(group(400))
     jobs, gaps = probes.chosen(known)

@@ -20,7 +20,7 @@ def _stub(directory: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
 
 
-def test_it_waits_for_the_lock_and_says_who_holds_it(tmp_path: Path) -> None:
+def test_it_waits_for_the_lock_and_names_its_holder(tmp_path: Path) -> None:
     lock = tmp_path / "lock-frontend"
     with subprocess.Popen([sys.executable, "-c", HOLD, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdin and holder.stdout and holder.stdout.readline() == "held\n"
@@ -38,7 +38,7 @@ def test_it_waits_for_the_lock_and_says_who_holds_it(tmp_path: Path) -> None:
             assert waiting.wait() == 0
 
 
-def test_a_lock_that_is_never_given_back_ends_the_waiting(tmp_path: Path) -> None:
+def test_a_lock_that_is_never_released_ends_the_wait(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         script = f". {LOCK}; LOCKS='{tmp_path}/lock'; locked_apt_get update"
@@ -48,7 +48,7 @@ def test_a_lock_that_is_never_given_back_ends_the_waiting(tmp_path: Path) -> Non
     assert f"process {os.getpid()} still holds {tmp_path}/lock after 1 s" in done.stderr
 
 
-def test_without_a_lock_it_says_nothing(tmp_path: Path) -> None:
+def test_without_a_lock_it_prints_nothing(tmp_path: Path) -> None:
     script = f". {LOCK}; LOCKS='{tmp_path}/none'; locked_apt_get update"
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, env=_stub(tmp_path), timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("apt-get -q -o DPkg::Lock::Timeout=900 update\n", "")

@@ -71,11 +71,11 @@ def cycles() -> list[list[str]]:
     return found
 
 
-def test_no_module_needs_itself() -> None:
+def test_there_are_no_import_cycles() -> None:
     assert cycles() == []
 
 
-def test_what_is_private_is_used_in_its_own_module_alone() -> None:
+def test_private_names_are_used_only_in_their_own_module() -> None:
     private = [
         (name, found, item)
         for name in trees()
@@ -165,7 +165,7 @@ def test_a_dataclass_has_slots_unless_it_keeps_what_it_worked_out() -> None:
     assert without == []
 
 
-def test_what_crosses_json_is_a_value() -> None:
+def test_types_that_cross_json_are_values() -> None:
     dataclasses = {(name, node.name) for name, node in classes() if decorator(node)}
     values = descends_from("Value")
     inside = [

@@ -28,7 +28,7 @@ KINDS = sorted(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_what_is_written_is_what_is_read(kind: type[Value]) -> None:
+def test_encoded_values_decode_to_the_same(kind: type[Value]) -> None:
     @settings(max_examples=25, deadline=None, suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large))
     @given(values.of(kind))
     def check(value: Value) -> None:
@@ -44,7 +44,7 @@ def test_foreign_fields_are_refused(kind: type[Value]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[", b"null", b"\xff", b'{"host": 5}', b"[" * 100_000])
-def test_what_is_no_value_is_refused(data: bytes) -> None:
+def test_invalid_values_are_refused(data: bytes) -> None:
     with pytest.raises(Why502Error, match=r"x\.json"):
         decode(data, Target, "x.json")
 

@@ -89,14 +89,14 @@ def test_a_large_one_takes_neither_time_nor_memory(what: str) -> None:
     assert (done.stdout != "") is (done.returncode == 1)
 
 
-def test_what_is_cut_is_said() -> None:
+def test_what_was_cut_is_reported() -> None:
     snapshot = bundle.load(gzip.compress(many("processes", b'{"pid":1}', 20_000)), "it")
     assert snapshot.processes is not None
     assert len(snapshot.processes) == bounds.ROWS["processes"]
     assert [gap.reason for gap in snapshot.gaps] == ["processes: only the first 8192 of 20000 were examined"]
 
 
-def test_a_bundle_that_is_as_large_as_one_may_be_is_diagnosed() -> None:
+def test_a_bundle_of_the_maximum_size_is_diagnosed() -> None:
     now = bundle.load((GOLDEN / "wrong-port.why502").read_bytes(), "golden")
     text = json.loads(gzip.decompress(bundle.save(now)))
     snapshot = text["snapshot"]
@@ -113,7 +113,7 @@ def test_a_bundle_that_is_as_large_as_one_may_be_is_diagnosed() -> None:
     assert done.returncode == 1 or "CPU time" in done.stderr
 
 
-def test_damaged_ones() -> None:
+def test_damaged_bundles_are_refused() -> None:
     """Mutated, cut off, repeated, with other numbers and names: never anything but a snapshot or a Why502Error."""
     chance = random.Random(502)
     text = gzip.decompress((GOLDEN / "wrong-port.why502").read_bytes())
@@ -166,7 +166,7 @@ def test_damaged_ones() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\x1f\x8b", b"\x1f\x8b\x08\0", b"x" * 100, gzip.compress(b"", mtime=0), gzip.compress(b"\xff\xfe{}", mtime=0)]
 )
-def test_what_is_none(data: bytes) -> None:
+def test_files_that_are_not_bundles_are_refused(data: bytes) -> None:
     assert TWO_LINES.fullmatch(run(data).stderr)
 
 

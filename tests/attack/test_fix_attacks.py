@@ -96,7 +96,7 @@ def state() -> str:
     return str(directory(0o700) / "state")
 
 
-def test_his_program_is_not_run_as_root(his: His) -> None:
+def test_a_program_of_the_attacker_is_not_run_as_root(his: His) -> None:
     program = his.program()
     with his.running(str(program)):
         his.replaced(program)
@@ -123,25 +123,25 @@ def _refused(root_shop: Shop, plan: object) -> str:
     return caught.value.message
 
 
-def test_a_plan_for_his_process_is_refused(root_shop: Shop, his: His) -> None:
+def test_a_plan_for_a_process_of_the_attacker_is_refused(root_shop: Shop, his: His) -> None:
     with his.running(NGINX) as pid:
         plan, _ = _plan(root_shop, pid=pid)  # root's files; but his command line would be run as root
         assert f"runs as user {STRANGER}" in _refused(root_shop, plan)
 
 
-def test_a_plan_with_his_program_is_refused(root_shop: Shop, his: His) -> None:
+def test_a_plan_with_a_program_of_the_attacker_is_refused(root_shop: Shop, his: His) -> None:
     plan, _ = _plan(root_shop, exe=str(his.program()))
     assert f"user {STRANGER} owns {his.home}" in _refused(root_shop, plan)
 
 
 @pytest.mark.parametrize("what", ["the file", "the main file", "the directory"])
-def test_a_configuration_that_he_can_change_is_not_edited(root_shop: Shop, what: str) -> None:
+def test_a_configuration_that_the_attacker_can_change_is_not_edited(root_shop: Shop, what: str) -> None:
     plan = root_shop.plan()
     given({"the file": root_shop.site, "the main file": root_shop.config, "the directory": root_shop.site.parent}[what])
     assert f"user {STRANGER} owns" in _refused(root_shop, plan)
 
 
-def test_his_pid_file_chooses_nobody_to_be_signalled(root_shop: Shop, his: His) -> None:
+def test_a_pid_file_of_the_attacker_does_not_choose_who_is_signalled(root_shop: Shop, his: His) -> None:
     victim = subprocess.Popen(["sleep", "60"])
     try:
         (his.home / "pid").write_text(str(victim.pid))
@@ -158,7 +158,7 @@ def test_his_pid_file_chooses_nobody_to_be_signalled(root_shop: Shop, his: His) 
         victim.wait()
 
 
-def test_a_number_that_went_to_another_process_gets_no_signal(root_shop: Shop) -> None:
+def test_a_reused_pid_gets_no_signal(root_shop: Shop) -> None:
     long_ago = root_shop.snapshot().taken_at.replace(year=2001)
     with subprocess.Popen(["sleep", "60"]) as later:
         with pytest.raises(Why502Error, match="is now a different process"):
@@ -166,7 +166,7 @@ def test_a_number_that_went_to_another_process_gets_no_signal(root_shop: Shop) -
         later.kill()
 
 
-def test_only_trusted_processes_get_signals_that_programs_obey() -> None:
+def test_only_trusted_processes_get_signals() -> None:
     with subprocess.Popen(["sleep", "60"], user=STRANGER, group=STRANGER, extra_groups=[]) as his:
         with pytest.raises(Why502Error, match=f"runs as user {STRANGER}"):
             guard.send(("kill", "-USR2", str(his.pid)), None)
@@ -174,7 +174,7 @@ def test_only_trusted_processes_get_signals_that_programs_obey() -> None:
         his.send_signal(signal.SIGKILL)
 
 
-def test_permissions_are_changed_of_what_was_looked_at_and_never_of_a_link(his: His) -> None:
+def test_permissions_change_only_on_the_checked_file_and_never_through_a_link(his: His) -> None:
     precious = directory() / "precious"
     precious.touch(0o600)
     (his.home / "app.sock").symlink_to(precious)
@@ -194,7 +194,7 @@ def test_permissions_are_changed_of_what_was_looked_at_and_never_of_a_link(his: 
     assert {(his.home / "temporary").stat().st_uid, (his.home / "temporary/inner").stat().st_uid} == {33}
 
 
-def test_files_that_a_command_names_must_not_be_his(his: His) -> None:
+def test_files_named_in_a_command_must_not_belong_to_the_attacker(his: His) -> None:
     (his.home / "supervisord.conf").write_text("[supervisorctl]\n")
     for argv in (("supervisorctl", "-c", str(his.home / "supervisord.conf"), "start", "app"), (str(his.home / "run"),)):
         with pytest.raises(Why502Error, match=f"user {STRANGER} owns"):
@@ -202,7 +202,7 @@ def test_files_that_a_command_names_must_not_be_his(his: His) -> None:
 
 
 @pytest.mark.parametrize("where", ["his directory", "a shared directory", "his files in root's directory"])
-def test_a_journal_that_he_prepared_restores_nothing(root_shop: Shop, where: str) -> None:
+def test_a_forged_journal_restores_nothing(root_shop: Shop, where: str) -> None:
     root_shop.apply()
     place = {"his directory": directory(0o755, STRANGER), "a shared directory": directory(0o1777)}.get(where, directory(0o700))
     (entry,) = journal.entries(root_shop.state)
@@ -221,7 +221,7 @@ def test_a_journal_that_he_prepared_restores_nothing(root_shop: Shop, where: str
     assert precious.read_bytes() == root_shop.new
 
 
-def test_an_ordinary_user_is_told_so_before_anything_starts(root_shop: Shop) -> None:
+def test_an_ordinary_user_is_refused_before_anything_starts(root_shop: Shop) -> None:
     root_shop.root.chmod(0o755)
     for path in (root_shop.root / "error.log", root_shop.config, root_shop.site):
         path.chmod(0o644)

@@ -155,7 +155,7 @@ def _stop_ours() -> None:
     time.sleep(0.002)
 
 
-def test_who_stops_the_processes_that_read_for_root_hides_no_gateway_of_root(dead: Dead) -> None:
+def test_stopping_the_reader_processes_hides_no_gateway_of_root(dead: Dead) -> None:
     path = config(directory(uid=STRANGER), site("http://127.0.0.1:1"))
     title = f'$|=1; $0 = "{master(path)}"; print "ready\\n"; sleep 300'
     with contextlib.ExitStack() as stack:
@@ -249,7 +249,7 @@ class Pm2:
         self._socket.close()
 
 
-def test_root_gives_its_own_manager_no_order_that_a_stranger_worded(dead: Dead) -> None:
+def test_root_runs_no_command_that_another_user_worded(dead: Dead) -> None:
     home, bin_ = directory(uid=STRANGER), directory()
     proof = bin_ / "ran"
     (bin_ / "pm2").write_text(f'#!/bin/sh\necho "$*" >> {proof}\n')
@@ -285,7 +285,7 @@ autorestart=false
 """
 
 
-def test_silent_managers_of_a_stranger_hide_nothing_that_roots_manager_says(dead: Dead) -> None:
+def test_silent_managers_of_another_user_hide_nothing_from_roots_manager(dead: Dead) -> None:
     mine, roots = directory(uid=STRANGER), directory()
     config(mine, SUPERVISORD.format(directory=mine, name="theirs", port=dead), "s.conf")
     silent = socket.socket(socket.AF_UNIX)
@@ -310,7 +310,7 @@ def test_silent_managers_of_a_stranger_hide_nothing_that_roots_manager_says(dead
     assert "app-of-root" in message
 
 
-def test_no_gateway_of_root_is_led_to_what_a_stranger_listens_on(dead: Dead) -> None:
+def test_no_gateway_of_root_is_pointed_at_a_listener_of_another_user(dead: Dead) -> None:
     near = dead + 1 if dead % 10 < 9 else dead - 1
     listens = (
         "use IO::Socket::INET; $|=1;"

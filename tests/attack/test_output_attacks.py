@@ -50,7 +50,7 @@ def test_a_planted_link_is_not_followed(collect: list[str], shared: Path, precio
     assert os.listdir(shared) == ["web1.why502"]
 
 
-def test_a_planted_pipe_neither_hangs_nor_takes_what_is_written(collect: list[str], shared: Path) -> None:
+def test_a_planted_pipe_neither_hangs_nor_receives_the_output(collect: list[str], shared: Path) -> None:
     os.mkfifo(shared / "web1.why502")
     given(shared / "web1.why502")
     assert f"is a pipe of user {STRANGER}" in refused(why502(*collect, str(shared / "web1.why502"), timeout=30))
@@ -78,7 +78,7 @@ def test_a_directory_of_another_user_gets_a_file_that_only_root_can_read(collect
     assert os.listdir(his) == ["web1.why502"]
 
 
-def test_a_directory_that_is_swapped_meanwhile_leads_nowhere(precious: Path) -> None:
+def test_a_directory_swapped_during_the_write_leads_nowhere(precious: Path) -> None:
     his = directory(0o755, STRANGER)
     for name in ("out", "his"):
         (his / name).mkdir()
@@ -102,14 +102,14 @@ def test_a_directory_that_is_swapped_meanwhile_leads_nowhere(precious: Path) -> 
     assert all(outcomes.values()), outcomes  # else nothing was swapped
 
 
-def test_other_names_of_our_own_file_keep_their_content(shared: Path, precious: Path) -> None:
+def test_other_hard_links_of_our_own_file_keep_their_content(shared: Path, precious: Path) -> None:
     os.link(precious, precious.with_name("other"))
     output.write(str(precious), b"new")
     assert precious.read_bytes() == b"new"
     assert precious.with_name("other").read_text() == "as it was"
 
 
-def test_an_older_file_stays_whole_where_there_is_no_room(collect: list[str]) -> None:
+def test_an_older_file_stays_complete_if_the_disk_is_full(collect: list[str]) -> None:
     here = directory()
     script = f"mount -t tmpfs -o size=16k t {here} && echo old > {here}/a && head -c 9000 /dev/zero > {here}/b && "
     script += '"$@"; echo status $?; cat '
@@ -119,7 +119,7 @@ def test_an_older_file_stays_whole_where_there_is_no_room(collect: list[str]) ->
 
 
 @pytest.mark.parametrize("how", ["read-only", "not searchable", "not writable", "missing", "a file", "no name"])
-def test_where_nothing_can_be_written_it_says_so(collect: list[str], how: str) -> None:
+def test_a_failed_write_is_reported(collect: list[str], how: str) -> None:
     here = directory(0o755, STRANGER)
     inner = here / "inner"
     inner.mkdir()

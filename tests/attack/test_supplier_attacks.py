@@ -136,7 +136,7 @@ def test_a_configuration_includes_nothing_that_its_user_may_not_read() -> None:
         assert SECRET not in collected()
 
 
-def test_a_link_that_is_exchanged_meanwhile_leads_nowhere_else() -> None:
+def test_a_link_swapped_during_the_read_leads_nowhere_else() -> None:
     mine, secret = directory(uid=STRANGER), directory()
     hidden = secret / "hidden.conf"
     hidden.write_text(f"upstream {SECRET} {{ server 192.0.2.1; }}\n")
@@ -263,7 +263,7 @@ while True:
         process.wait()
 
 
-def test_no_program_of_a_user_is_run_as_root_where_no_nginx_runs() -> None:
+def test_no_program_of_a_user_is_run_as_root_without_a_running_nginx() -> None:
     proof = directory(0o777) / "proof"
     mine = Path("/opt/why502-attack")
     mine.mkdir()
@@ -304,7 +304,7 @@ def test_the_configuration_test_runs_nothing_of_a_user_as_root() -> None:
     assert "0" not in (proof.read_text().split() if proof.exists() else [])
 
 
-def test_seventy_masters_of_a_user_hide_no_real_one(root_nginx: Callable[[], int]) -> None:
+def test_seventy_masters_of_a_user_do_not_hide_the_real_one(root_nginx: Callable[[], int]) -> None:
     mine = directory(uid=STRANGER)
     path = config(mine, site("http://127.0.0.1:1", "include /*/*/*/*;"))
     with contextlib.ExitStack() as stack:

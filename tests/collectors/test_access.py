@@ -44,7 +44,7 @@ def test_rules(of: Stat, acl: tuple[str, ...], wanted: int, expected: bool) -> N
     assert permits(of, acl, WHO, wanted) is expected
 
 
-def test_root_may_all_and_root_without_its_capability_may_not() -> None:
+def test_root_may_do_everything_unless_it_lacks_the_capability() -> None:
     fields = {"Uid": "0\t0\t0\t0", "Gid": "0 0 0 0", "Groups": "0 5", "CapEff": "000001ffffffffff"}
     root = identity(fields)
     assert root == Identity(0, 0, (0, 5), overrides=True)

@@ -71,7 +71,7 @@ GOOD = 'SECTION = "addresses"\nNEEDS = ()\nLIMIT_S = 1.0\ndef collect(host, know
         ("def collect(", "SyntaxError"),
     ],
 )
-def test_a_module_that_does_not_fit_is_a_bug_and_no_silence(
+def test_a_module_that_does_not_fit_is_reported_as_a_bug(
     text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bad_source.py").write_text(text)
@@ -88,7 +88,7 @@ def test_a_module_that_does_not_fit_is_a_bug_and_no_silence(
     assert reason in gap.reason
 
 
-def test_every_module_here_fits_and_needs_what_there_is() -> None:
+def test_every_module_fits_and_needs_only_existing_sources() -> None:
     found, gaps = sources.sources()
     assert gaps == ()
     assert {need for module in found.values() for need in module.NEEDS} <= found.keys()
@@ -100,7 +100,7 @@ def test_every_section_of_the_snapshot_has_a_source() -> None:
     assert {module.SECTION for module in found.values()} == {*Snapshot.__struct_fields__} - head
 
 
-def test_who_needs_another_runs_after_it_and_two_at_once_fill_no_section_together() -> None:
+def test_a_source_runs_after_its_needs_and_no_two_concurrent_ones_fill_the_same_section() -> None:
     found, _ = sources.sources()
     stages = sources.stages(found)
     at = {name: number for number, stage in enumerate(stages) for name in stage}
@@ -111,7 +111,7 @@ def test_who_needs_another_runs_after_it_and_two_at_once_fill_no_section_togethe
         assert len(sections) == len({*sections}), stage
 
 
-def test_those_that_need_each_other_are_a_bug(put: Put) -> None:
+def test_a_cycle_of_needs_is_a_bug(put: Put) -> None:
     put("one", "addresses", lambda *_: Found(()))
     found, _ = sources.sources()
     found["one"].NEEDS = ("one",)  # type: ignore[attr-defined]
@@ -119,7 +119,7 @@ def test_those_that_need_each_other_are_a_bug(put: Put) -> None:
         collect()
 
 
-def test_a_refusal_and_a_bug_lose_only_themselves(put: Put) -> None:
+def test_a_refusal_and_a_bug_cost_only_their_own_section(put: Put) -> None:
     def denied(*_: object) -> Found[object]:
         raise Denied("no", "run as root")
 
@@ -149,7 +149,7 @@ def test_a_refusal_and_a_bug_lose_only_themselves(put: Put) -> None:
         assert found.gaps == (gap,)
 
 
-def test_one_that_hangs_is_left_behind(put: Put) -> None:
+def test_a_hanging_source_is_abandoned(put: Put) -> None:
     stuck = threading.Event()
 
     def hang(*_: object) -> Found[object]:
@@ -175,7 +175,7 @@ def nginx(open_directory: Path) -> Iterator[Nginx]:
 
 @pytest.mark.real
 @needs_nginx
-def test_the_whole_of_it(nginx: Nginx) -> None:
+def test_a_complete_collection(nginx: Nginx) -> None:
     pid = nginx.start()
     found = sources.collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(nginx.config),), probes=False))
     (proxy,) = found.proxies or ()

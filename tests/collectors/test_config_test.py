@@ -45,7 +45,7 @@ def nginx(open_directory: Path) -> Iterator[Nginx]:
 
 @pytest.mark.real
 @needs_nginx
-def test_a_good_one_that_runs(nginx: Nginx) -> None:
+def test_a_valid_running_configuration(nginx: Nginx) -> None:
     nginx.start()
     before = everything(nginx.directory)
     proxy, gaps = examined(nginx)
@@ -69,7 +69,7 @@ def test_a_bad_edit(nginx: Nginx) -> None:
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_it_neither_makes_nor_mends_anything(nginx: Nginx) -> None:
+def test_the_test_neither_creates_nor_repairs_anything(nginx: Nginx) -> None:
     """A bare `nginx -t` makes the missing log and gives the directory back to the workers: the faults would be gone."""
     nginx.start()
     os.chown(nginx.directory / "temp/proxy", 0, 0)
@@ -87,7 +87,7 @@ def test_it_neither_makes_nor_mends_anything(nginx: Nginx) -> None:
 @needs_nginx
 @needs_root
 @pytest.mark.parametrize("broken", [False, True])
-def test_one_that_does_not_run(nginx: Nginx, broken: bool) -> None:
+def test_a_stopped_proxy_is_tested(nginx: Nginx, broken: bool) -> None:
     if broken:
         nginx.config.write_text(
             nginx.config.read_text().replace(str(nginx.directory / "error.log"), str(nginx.directory / "no/error.log"))
@@ -104,7 +104,7 @@ def test_one_that_does_not_run(nginx: Nginx, broken: bool) -> None:
 @needs_nginx
 @needs_root
 @pytest.mark.parametrize("directory", ["/usr/lib", "theirs"])
-def test_a_module_that_is_not_there(nginx: Nginx, directory: str) -> None:
+def test_a_missing_module(nginx: Nginx, directory: str) -> None:
     """Nothing that could be loaded: the test names it.
 
     In a directory of somebody else's it may be there by the time of the test.
@@ -202,7 +202,7 @@ def test_both_forms_of_its_output() -> None:
 
 
 @pytest.mark.parametrize(("count", "is_changed", "is_left_out"), [(5001, False, True), (5001, True, False), (20, False, False)])
-def test_a_huge_one_that_has_not_changed_is_left_out(count: int, is_changed: bool, is_left_out: bool) -> None:
+def test_a_huge_unchanged_configuration_is_not_tested(count: int, is_changed: bool, is_left_out: bool) -> None:
     """nginx itself needs seconds for twenty thousand servers, and what runs has loaded these very files."""
     loaded = datetime(2026, 11, 21, 1, tzinfo=UTC)
     changed = loaded.replace(hour=2 if is_changed else 0)

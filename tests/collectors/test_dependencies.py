@@ -158,7 +158,7 @@ def test_a_peer_whose_process_is_stopped() -> None:
 
 
 @pytest.mark.real
-def test_idle_workers_with_open_connections_wait_for_nobody() -> None:
+def test_idle_workers_with_open_connections_do_not_wait() -> None:
     """A pool of connections is no wait: no worker holds a request."""
     app = """
 import os, socket, sys
@@ -223,14 +223,14 @@ def asked(code: str) -> Dependency:
 
 
 @pytest.mark.real
-def test_a_thread_that_polls_beside_a_busy_one_waits_for_nobody() -> None:
+def test_a_thread_that_polls_beside_a_busy_one_does_not_wait() -> None:
     """A server's own threads wait for clients and for time, while its workers do something else."""
     found = asked(THREADED)
     assert (found.busy, found.waiting) == (1, 0)
 
 
 @pytest.mark.real
-def test_a_pair_of_sockets_within_a_process_is_nobody_else() -> None:
+def test_a_socket_pair_within_a_process_is_not_a_dependency() -> None:
     found = asked(PAIRED)
     assert (found.busy, found.waiting) == (1, 1)
 
@@ -262,11 +262,11 @@ def test_a_peer_that_refuses_is_named_with_its_unit() -> None:
     assert "PostgreSQL (127.0.0.1:5432)" in message and "postgresql@15-main.service is inactive" in message
 
 
-def test_words_of_another_time_are_no_reason() -> None:
+def test_messages_of_another_time_do_not_count() -> None:
     assert first(refusing(REFUSED, at=-timedelta(hours=1)))[0] == "upstream-error-status"
 
 
-def test_other_words_are_no_dependency() -> None:
+def test_other_messages_name_no_dependency() -> None:
     assert first(refusing("TypeError: unsupported operand"))[0] in ("upstream-error-status", "application-error")
 
 
@@ -279,13 +279,13 @@ def gone(**more: object) -> Snapshot:
     )
 
 
-def test_a_database_that_ended_as_the_failures_began_is_named_without_a_word() -> None:
+def test_a_database_that_ended_as_the_failures_began_is_named_without_any_message() -> None:
     cause, message = first(gone(unit_since=datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC)))
     assert cause == "backend-dependency-down"
     assert "PostgreSQL (127.0.0.1:5432), where nothing listens" in message
 
 
-def test_a_setting_that_nobody_uses_is_no_reason() -> None:
+def test_an_unused_setting_does_not_count() -> None:
     assert first(gone(unit="", unit_state=""))[0] == "upstream-error-status"
 
 
@@ -321,7 +321,7 @@ JUST, LONG_AGO = datetime(2026, 11, 21, 0, 59, 58, tzinfo=UTC), datetime(2026, 1
         ({"unit": "redis-server.service", "unit_state": "inactive"}, False),
     ],
 )
-def test_what_ended_as_the_application_began_to_fail_is_named(more: dict[str, object], expected: bool) -> None:
+def test_a_service_that_ended_as_the_failures_began_is_named(more: dict[str, object], expected: bool) -> None:
     cause, message = first(ended(**more))
     assert (cause == "backend-dependency-down") is expected
     assert ("seems to need Redis (127.0.0.1:6379)" in message) is expected
@@ -344,7 +344,7 @@ class Journal(LocalHost):
         return Finished(status=0, stdout="\n".join([*lines, "{", "[]", '{"UNIT": 1}']), stderr="")
 
 
-def test_units_that_ended_and_were_not_started_again() -> None:
+def test_units_that_ended_and_were_not_restarted() -> None:
     assert list(dependencies._stops(Journal(), JUST)) == ["redis-server.service"]
 
 
@@ -368,7 +368,7 @@ def test_a_pool_whose_connections_are_not_acknowledged_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize(("symptom", "count"), [(Symptom.READ_TIMED_OUT, 0), (Symptom.CONNECT_REFUSED, 3)])
-def test_a_lost_packet_is_no_reason_where_nobody_waits(symptom: Symptom, count: int) -> None:
+def test_a_lost_packet_does_not_count_if_no_thread_waits(symptom: Symptom, count: int) -> None:
     assert first(unacknowledged(symptom, count))[0] != "backend-dependency-down"
 
 
@@ -381,7 +381,7 @@ def test_a_lost_packet_is_no_reason_where_nobody_waits(symptom: Symptom, count: 
         (b"  16: 0100007F:AEF4 0100007F:0CEA 01 00000000:00000000 00:00000000 00000003    33        3 8163018 3 0 20 4 20 15 -1", 0),
     ],
 )  # fmt: skip
-def test_how_often_a_connection_sends_in_vain(row: bytes, retries: int) -> None:
+def test_retransmissions_of_a_connection(row: bytes, retries: int) -> None:
     (found,) = sockets.parse_tcp(b"  sl\n" + row + b"\n")
     assert found.retries == retries
 
@@ -404,13 +404,13 @@ def said_into_the_log(text: str) -> Snapshot:
     return msgspec.structs.replace(known, events=(), dependencies=(peer,), logs=logs)
 
 
-def test_what_scripts_say_within_the_gateways_log_names_what_they_need_and_its_unit() -> None:
+def test_messages_of_scripts_in_the_gateways_log_name_the_dependency_and_its_unit() -> None:
     cause, message = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
     assert cause == "backend-dependency-down"
     assert "needs MySQL, which is not there, and systemd reports that mariadb.service is inactive" in message
 
 
-def test_another_error_of_a_script_is_no_dependency() -> None:
+def test_other_errors_of_a_script_name_no_dependency() -> None:
     assert first(said_into_the_log("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"
 
 
@@ -471,7 +471,7 @@ sys.stdin.read()
 
 
 @pytest.mark.real
-def test_threads_that_poll_wait_for_whoever_owes_an_answer() -> None:
+def test_polling_threads_wait_for_the_peer_that_owes_an_answer() -> None:
     with running(NEVER_ANSWERS) as (_, peer), running(POLLS, str(peer)) as (_, port), ExitStack() as stack:
         target = Target(host="127.0.0.1", port=port)
         for _ in range(WORKERS):

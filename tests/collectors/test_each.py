@@ -19,7 +19,7 @@ from why502.model.snapshot import Process, Snapshot
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def test_what_fails_is_told_and_the_others_are_found() -> None:
+def test_a_failing_item_is_reported_and_the_others_are_found() -> None:
     missed: list[tuple[int, str, str]] = []
 
     def look(item: int) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ def test_what_fails_is_told_and_the_others_are_found() -> None:
     assert missed == [(2, "closed", "run as root"), (3, "internal error: ValueError: odd", "report it: this is a bug of why502")]
 
 
-def test_a_process_that_we_stumble_over_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_one_process_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     me, above = os.getpid(), os.getppid()
@@ -51,7 +51,7 @@ def test_a_process_that_we_stumble_over_hides_no_other(monkeypatch: pytest.Monke
     assert f"process {above}" in [gap.source for gap in found.gaps]
 
 
-def test_a_gateway_that_we_stumble_over_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_one_gateway_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     from why502.gateways.nginx.command_line import Options
     from why502.machine.process_table import Stat
     from why502.model.snapshot import Proxy

@@ -52,7 +52,7 @@ def test_the_three_lines_of_one_oom_kill_are_one() -> None:
     assert (one.unit, one.cgroup, one.count) == ("app.service", cgroup, 1)
 
 
-def test_a_kill_for_memory_or_time_is_no_crash() -> None:
+def test_a_kill_for_memory_or_time_is_not_a_crash() -> None:
     oom = event(Symptom.OOM_KILLED, 0, unit="app.service")
     assert symptoms(oom, event(Symptom.PROCESS_CRASHED, 0.1, unit="app.service", code=9)) == [Symptom.OOM_KILLED]
     late = event(Symptom.WORKER_TIMED_OUT, 0, pid=7)
@@ -61,7 +61,7 @@ def test_a_kill_for_memory_or_time_is_no_crash() -> None:
     assert len(symptoms(late, event(Symptom.PROCESS_CRASHED, 1, pid=7, code=11))) == 2
 
 
-def test_an_exception_that_ends_a_start_is_told_once_whatever_came_first() -> None:
+def test_an_exception_that_ends_a_start_is_reported_once_in_any_order() -> None:
     crash, reason = event(Symptom.PROCESS_CRASHED, 0), event(Symptom.ADDRESS_IN_USE, 0.001)
     assert symptoms(crash, reason, event(Symptom.PROCESS_CRASHED, 0.002)) == [Symptom.ADDRESS_IN_USE]
 
@@ -81,7 +81,7 @@ def test_the_same_again_is_counted() -> None:
     assert [one.count for one in joined(given)] == [4]
 
 
-def test_the_line_that_names_the_reason_stands_in_the_place_of_general_ones() -> None:
+def test_the_line_with_the_reason_replaces_general_ones() -> None:
     lines = (
         "Exception in worker process",
         "ModuleNotFoundError: No module named 'stripe'",
@@ -104,7 +104,7 @@ def test_the_line_that_names_the_reason_stands_in_the_place_of_general_ones() ->
 
 
 @pytest.mark.parametrize(("schemes", "told"), [(("https", "http"), 2), (("https", "https"), 1)])
-def test_who_speaks_another_protocol_since_has_said_something_new(schemes: tuple[str, ...], told: int) -> None:
+def test_a_changed_protocol_is_a_new_event(schemes: tuple[str, ...], told: int) -> None:
     given = [
         Event(
             at=NOW + timedelta(seconds=5 * n),
@@ -134,7 +134,7 @@ def test_the_same_again_has_its_last_time() -> None:
     assert (one.count, one.at, one.ended_at) == (4, NOW, NOW + timedelta(seconds=30))
 
 
-def test_a_single_restart_is_no_loop_whatever_its_counter() -> None:
+def test_a_single_restart_is_not_a_loop_whatever_its_counter() -> None:
     def restarts(count: int) -> list[Symptom]:
         words = "Scheduled restart job, restart counter is at {}"
         given = [event(Symptom.RESTART_LOOP, 61 * n, unit="a.service", detail=words.format(57 + n)) for n in range(count)]
@@ -163,7 +163,7 @@ class Container(DirectoryHost):
         return Finished(status=0, stdout=KERNEL if argv[0] == "dmesg" else "", stderr="")
 
 
-def test_what_the_kernel_said_before_a_container_began_is_of_another(tmp_path: Path) -> None:
+def test_kernel_messages_older_than_a_container_are_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "proc" / "1").mkdir(parents=True)
     (tmp_path / "proc" / "stat").write_text(f"btime {AT.timestamp() - 86400:.0f}\n")
     host = Container(str(tmp_path))
@@ -222,7 +222,7 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
     assert any(gap.source == "kernel log" and "did not finish" in gap.reason for gap in found.gaps)
 
 
-def test_what_the_scripts_of_one_pool_log_is_of_that_pool(machine: Machine, tmp_path: Path) -> None:
+def test_messages_in_the_script_log_of_one_pool_belong_to_it(machine: Machine, tmp_path: Path) -> None:
     """The file of the pool names the log; another pool of the same service fails for reasons of its own."""
     (tmp_path / "srv" / "shop.log").write_text(
         "[20-Nov-2026 23:59:30 UTC] PHP Warning:  mysqli_connect(): (HY000/2002): Connection refused in /srv/a.php on line 3\n"
@@ -250,7 +250,7 @@ script_filename = /srv/shop/public/index.php
 """
 
 
-def test_the_innermost_function_of_a_slow_script_is_told(machine: Machine, tmp_path: Path) -> None:
+def test_the_innermost_function_of_a_slow_script_is_reported(machine: Machine, tmp_path: Path) -> None:
     log = tmp_path / "srv" / "slow.log"
     slow = "".join(SLOW.replace(":30]", f":3{n}]").replace("77", f"7{n}") for n in range(3))
     log.write_text(slow + SLOW.replace("sleep() /srv/shop/public/index.php:8", "mysqli_query() /srv/shop/public/db.php:3"))
@@ -263,7 +263,7 @@ def test_the_innermost_function_of_a_slow_script_is_told(machine: Machine, tmp_p
     assert +told == {"sleep() /srv/shop/public/index.php:8": 3, "mysqli_query() /srv/shop/public/db.php:3": 1}
 
 
-def test_a_log_that_was_deleted_is_read_through_its_descriptor_and_told() -> None:
+def test_a_deleted_log_is_read_through_its_descriptor_and_reported() -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "app.log"
         writer = 'import sys; log = open(sys.argv[1], "w", buffering=1); log.write("ModuleNotFoundError: No module named \'stripe\'\\n"); print(flush=True); sys.stdin.read()'

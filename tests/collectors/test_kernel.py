@@ -62,7 +62,7 @@ def test_counters():
     assert kernel.parse_conntrack(b"entries\nzz\n") is None
 
 
-def test_what_goes_to_a_target():
+def test_connections_to_a_target():
     rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
     connections, ports = kernel.towards([V4], rows, [])
     assert connections == {(V4, "ESTABLISHED"): 1, (V4, "SYN_SENT"): 1, (V4, "TIME_WAIT"): 1}
@@ -82,7 +82,7 @@ class Answering(LocalHost):
         return (SocketTable(sockets=self._found),)
 
 
-def test_what_the_backend_holds_and_what_waits():
+def test_held_and_waiting_connections():
     rows = [*sockets.parse_tcp(TCP), *sockets.parse_tcp(TCP6)]
     assert sockets.use(V4, rows, []) == sockets.Use(1, 2, 0)
     assert sockets.use(Target(host="::", port=0x9864), rows, []) == sockets.Use(1, 3, 1)
@@ -108,7 +108,7 @@ def test_damaged_tables():
 STAT = b"77 (php fpm) x) S 1 1 1 0 -1 4194560 1 2 3 4 150 25 7 8 20 0 1 0 99 1 1"
 
 
-def test_what_a_backend_does():
+def test_activity_of_a_backend():
     assert backend.parse_ticks(STAT) == 1.75
     assert backend.parse_ticks(b"77 (x") is None
     other = Target(path="/run/b.sock")
@@ -148,7 +148,7 @@ class Refusing(LocalHost):
         raise Missing("gone")
 
 
-def test_nothing_may_be_seen():
+def test_no_access_to_anything():
     found = kernel.collect(Refusing(), known(V4), Ask())
     assert found.value is not None
     assert found.value.listen_overflows is None

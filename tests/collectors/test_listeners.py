@@ -66,7 +66,7 @@ def test_a_damaged_row_is_lost_alone() -> None:
     assert parse_unix(b"head\n" + UNIX.split(b"\n")[1] + b"\n1: 2 3 zz 5 6 7 /a\n") == (parse_unix(UNIX)[0][:1], 1)
 
 
-def test_a_row_with_the_inode_of_another_is_neither() -> None:
+def test_rows_with_the_same_inode_are_both_dropped() -> None:
     forged = UNIX + b"0000000000000000: 00000002 00000000 00010000 0001 01 904 /run/app.sock\n"
     found, misfits = parse_unix(forged)
     assert [x.inode for x in found] == [900]
@@ -129,7 +129,7 @@ def test_real_sockets(sockets: dict[str, socket.socket], tmp_path: Path, kind: t
 
 
 @pytest.mark.real
-def test_the_kernel_says_what_ss_says(sockets: dict[str, socket.socket], tmp_path: Path) -> None:
+def test_the_kernels_answer_matches_ss(sockets: dict[str, socket.socket], tmp_path: Path) -> None:
     waiting = [socket.create_connection(sockets["v4"].getsockname()) for _ in range(2)]
     client = socket.socket(socket.AF_UNIX)
     client.connect(f"{tmp_path}/a b.sock")
@@ -178,7 +178,7 @@ sys.stdin.read()
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 @pytest.mark.parametrize("kind", [LocalHost, WithoutNetlink])
 @pytest.mark.parametrize("has_file", [True, False])
-def test_nobody_forges_a_listener_by_the_name_of_a_socket(kind: type[LocalHost], *, has_file: bool) -> None:
+def test_the_name_of_a_socket_cannot_forge_a_listener(kind: type[LocalHost], *, has_file: bool) -> None:
     path = f"/run/w{os.getpid()}.sock"
     if has_file:  # what an application that died leaves
         with socket.socket(socket.AF_UNIX) as left:

@@ -84,7 +84,7 @@ def silent(question: message.Message) -> None:
     return None
 
 
-def test_a_server_that_knows(serve: Callable[[Behaviour], Target]) -> None:
+def test_a_server_that_resolves_the_name(serve: Callable[[Behaviour], Target]) -> None:
     target = serve(answers(("10.0.0.1", "10.0.0.2"), ("fd00::1",)))
     found = name_server.ask_server("app.internal", target)
     assert (found.name, found.source, found.outcome, found.ttl_s, found.is_resolver) == (
@@ -108,7 +108,7 @@ def test_a_server_that_knows(serve: Callable[[Behaviour], Target]) -> None:
         (silent, "timed-out", "no answer"),
     ],
 )
-def test_a_server_that_does_not(
+def test_a_server_that_does_not_resolve_the_name(
     serve: Callable[[Behaviour], Target], monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, outcome: str, detail: str
 ) -> None:
     monkeypatch.setattr(name_server, "WAIT_S", 0.2)
@@ -200,7 +200,7 @@ def test_without_probes_no_name_server_is_asked() -> None:
     assert any("127.0.0.1:1" in gap.reason for gap in found.gaps)
 
 
-def test_why_the_system_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_why_the_system_finds_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"192.0.2.1": "timed-out", "192.0.2.2": "not-found"}
 
     def ask(name: str, server: Target, **_: object) -> Resolution:
@@ -221,7 +221,7 @@ def test_names_from_logs_are_names_or_are_left_alone() -> None:
     assert [x.name for x in found.value or ()] == ["app.internal", "app"]
 
 
-def test_what_a_container_calls_a_name(tmp_path: Path) -> None:
+def test_names_inside_a_container(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/hosts").write_text("172.18.0.5 app # compose\n")
     proxy = Proxy(root=str(tmp_path), network="7", routes=(Route(peers=(peer("app"), peer("db"))),))

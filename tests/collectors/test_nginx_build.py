@@ -17,7 +17,7 @@ from why502.model.snapshot import ConfigFile, Proxy
 
 @pytest.mark.real
 @needs_nginx
-def test_the_binary_says_what_it_prints() -> None:
+def test_the_binary_contains_what_it_prints() -> None:
     printed = subprocess.run([PROGRAM, "-V"], capture_output=True, check=True).stderr
     build = read_build(LocalHost(), PROGRAM)
     assert build == parse_build(printed)
@@ -46,7 +46,7 @@ def test_bytes(content: bytes, expected: Build) -> None:
     assert parse_build(content) == expected
 
 
-def test_what_it_writes_to() -> None:
+def test_files_that_it_writes() -> None:
     build = ("--prefix=/usr/share/nginx", "--http-proxy-temp-path=/var/lib/nginx/proxy")
     assert build_option(build, "prefix") == "/usr/share/nginx"
     assert build_option(build, "user") == ""

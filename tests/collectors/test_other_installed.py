@@ -47,7 +47,7 @@ def found(directory: Path, monkeypatch: pytest.MonkeyPatch, shown: str, *running
         ("active", "running", "success", "enabled", None),
     ],
 )
-def test_only_what_is_expected_to_run(
+def test_only_gateways_that_should_run(
     open_directory: Path, monkeypatch: pytest.MonkeyPatch, active: str, sub: str, result: str, state: str, expected: str | None
 ) -> None:
     proxies = found(open_directory, monkeypatch, STOPPED.format(active=active, sub=sub, result=result, state=state))
@@ -59,14 +59,14 @@ def test_only_what_is_expected_to_run(
         assert any(log.goes_to == "stderr" for log in proxy.logs)
 
 
-def test_where_they_would_listen(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_they_would_listen_on(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
     apache, haproxy = found(open_directory, monkeypatch, shown)
     assert [str(listen) for listen in haproxy.listens] == ["0.0.0.0:8443", "[::1]:81", "unix:/run/x.sock"]
     assert [str(listen) for listen in apache.listens] == ["0.0.0.0:8081", "127.0.0.1:8444"]
 
 
-def test_one_that_runs_stands_for_its_kind(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_gateway_hides_stopped_ones_of_its_kind(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = STOPPED.format(active="inactive", sub="dead", result="success", state="enabled")
     assert [proxy.kind for proxy in found(open_directory, monkeypatch, shown, Proxy(kind="haproxy", pid=4))] == ["apache"]
     assert len(found(open_directory, monkeypatch, shown, Proxy(kind="haproxy", pid=4, owner_uid=1000))) == 2
@@ -103,7 +103,7 @@ def test_a_taken_port_is_the_reason() -> None:
     assert first.cause == "proxy-listen-failed"
 
 
-def test_one_that_is_enabled_is_missed_unless_another_took_its_port() -> None:
+def test_an_enabled_gateway_is_missing_unless_another_took_its_port() -> None:
     free = (Listener(target=Target(host="0.0.0.0", port=80), pids=(9,)),)
     taken = (Listener(target=Target(host="0.0.0.0", port=88), pids=(9,)), *free)
     assert [finding.cause for finding in asserted(with_state("enabled"), listeners=free)] == ["proxy-not-running"]
@@ -111,7 +111,7 @@ def test_one_that_is_enabled_is_missed_unless_another_took_its_port() -> None:
     assert asserted(with_state("disabled"), listeners=free) == []
 
 
-def test_beside_a_gateway_that_runs_only_a_failed_one_is_said() -> None:
+def test_beside_a_running_gateway_only_a_failed_one_is_reported() -> None:
     runs = Proxy(kind="nginx", pid=5)
     assert asserted(runs, with_state("enabled"), listeners=()) == []
     assert [finding.cause for finding in asserted(runs, with_state("failed"), listeners=())] == ["proxy-not-running"]
@@ -133,7 +133,7 @@ def test_an_nginx_that_should_run_is_found_beside_another_gateway(kind: str | No
     assert list(idle_nginx(running, lambda _: (stopped,))) == ([stopped] if is_found else [])
 
 
-def test_one_whose_ports_others_took_is_not_missed() -> None:
+def test_a_gateway_whose_ports_others_took_is_not_missing() -> None:
     runs = Proxy(kind="nginx", pid=5)
     taken = (Listener(target=Target(host="0.0.0.0", port=88), pids=(9,)),)
     assert asserted(runs, with_state("failed"), listeners=taken) == []

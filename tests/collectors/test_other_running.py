@@ -114,7 +114,7 @@ def test_apache(open_directory: Path, includes: bool) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's server changes its user")
-def test_its_workers_are_who_connects(open_directory: Path) -> None:
+def test_its_workers_are_the_ones_that_connect(open_directory: Path) -> None:
     httpd, port = program("apache2"), free_port()
     text = APACHE.format(directory=open_directory, modules=MODULES, port=port, more="ProxyPass / http://127.0.0.1:3001/")
     (open_directory / "httpd.conf").write_text(text)
@@ -171,7 +171,7 @@ ROUTE = Route(proxy="haproxy", passes="app")
     ],
     ids=["alone", "beside one without routes", "a backend", "in a container", "beside its own kind"],
 )
-def test_what_serves_by_itself_where_nothing_leads_anywhere(running: tuple[Proxy, ...], kinds: list[str]) -> None:
+def test_a_web_server_counts_if_no_gateway_has_routes(running: tuple[Proxy, ...], kinds: list[str]) -> None:
     assert [proxy.kind for proxy in that_serve(list(running))] == kinds
 
 

@@ -53,7 +53,7 @@ def test_machine_texts():
     assert pressure.parse_meminfo(MEMINFO)["MemAvailable"] == 23000000 * 1024
 
 
-def test_where_the_cgroups_of_version_1_lie():
+def test_cgroup_directories_of_version_1():
     mounts, paths = cgroups.parse_mounts(V1_MOUNTS), cgroups.parse_paths(V1_PATHS)
     assert cgroups.directories("memory", paths, mounts) == (
         "/sys/fs/cgroup/mem ory/docker/abc",
@@ -131,7 +131,7 @@ def test_a_service_under_version_2(tmp_path):
     assert (app_group.memory_limit_hits, app_group.cpu_some) == (31, 0.2187)
 
 
-def test_nothing_can_be_seen(tmp_path):
+def test_no_access_to_anything(tmp_path):
     found = pressure.collect(machine(tmp_path, {}), known(77), Ask())
     assert found.value is None
     assert [gap.source for gap in found.gaps] == ["/proc/stat", "/proc/self/mountinfo"]

@@ -85,7 +85,7 @@ def test_a_log_alone_sends_us_nowhere():
     assert wanted(knows(by_name, tallies=(old,), names=(now,))) == [at(80, "10.0.0.7"), at(80, "10.0.0.8")]
 
 
-def test_what_is_not_asked():
+def test_targets_that_are_not_probed():
     assert wanted(knows(to(at(1)), pid=None)) == []
     jobs, gaps = probes.chosen(knows(to(at(1)), network="4026532000"))
     assert jobs == []
@@ -101,7 +101,7 @@ def test_nothing_is_sent_when_it_is_forbidden(ask):
     assert "not probed" in found.gaps[0].reason
 
 
-def test_unknown_proxies_are_no_empty_answer():
+def test_unknown_proxies_are_not_an_empty_answer():
     assert probes.collect(LocalHost(), Snapshot(taken_at=NOW), Ask()).value is None
     assert probes.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=()), Ask()).value == ()
 
@@ -200,7 +200,7 @@ def test_a_bug_free_pool(monkeypatch):
     assert [probe.target for probe in found.value or ()] == [at(1), at(2), at(3)]
 
 
-def test_what_a_connection_would_start_is_not_asked():
+def test_a_service_that_a_connection_would_start_is_not_probed():
     """systemd listens for a service that does not run: its first connection starts it."""
     target = Target(path="/run/app.sock")
 

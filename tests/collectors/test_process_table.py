@@ -199,7 +199,7 @@ def test_tables_of_one_collection_read_each_process_once() -> None:
     assert len(host.many) > read
 
 
-def test_of_a_crowd_of_children_only_some_are_looked_at() -> None:
+def test_of_a_crowd_of_children_only_some_are_examined() -> None:
     stats = {pid: Stat("x", "S", 1 if pid < 200 else 7, 0.0) for pid in range(1, 5000)}
     found = without_crowds(stats)
     assert found[:199] == list(range(1, 200))

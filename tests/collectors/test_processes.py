@@ -55,7 +55,7 @@ def test_an_owner_its_parents_and_its_children(family: subprocess.Popen[bytes]) 
     assert 1 not in found
 
 
-def test_a_stopped_process_is_said_to_be_stopped(family: subprocess.Popen[bytes]) -> None:
+def test_a_stopped_process_is_reported_as_stopped(family: subprocess.Popen[bytes]) -> None:
     os.kill(family.pid, signal.SIGSTOP)
     until(lambda: "State:\tT" in Path(f"/proc/{family.pid}/status").read_text(), "it stops")
     assert look(proxies=(Proxy(pid=family.pid),))[family.pid].state == "T"
@@ -73,5 +73,5 @@ def test_owners_come_before_their_relatives(family: subprocess.Popen[bytes], mon
     assert list(look(proxies=(Proxy(pid=family.pid),))) == [family.pid]
 
 
-def test_what_ended_meanwhile_is_left_out() -> None:
+def test_processes_that_ended_meanwhile_are_left_out() -> None:
     assert look(listeners=(Listener(target=Target(host="127.0.0.1", port=1), pids=(2**22 + 1,)),)) == {}

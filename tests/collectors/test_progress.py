@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize("gets_on", [True, False])
-def test_a_backend_that_gets_on_closes_what_was_given_up(gets_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_makes_progress_closes_abandoned_connections(gets_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PATIENCE_S", 4.0 if gets_on else 0.3)
     monkeypatch.setattr(progress, "_EVERY_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -50,6 +50,6 @@ def test_a_backend_that_gets_on_closes_what_was_given_up(gets_on: bool, monkeypa
     assert time.monotonic() - began < 3
 
 
-def test_nothing_is_waited_for_where_nothing_was_given_up() -> None:
+def test_no_wait_without_abandoned_connections() -> None:
     known = Snapshot(taken_at=datetime.now(UTC), kernel=Kernel())
     assert progress.collect(LocalHost(), known, Ask()).value is None

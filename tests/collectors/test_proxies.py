@@ -121,7 +121,7 @@ def test_another_name(make: Make, open_directory: Path) -> None:
     assert proxy.exe == str(program)
 
 
-def test_a_replaced_binary_still_tells_its_version(make: Make, open_directory: Path) -> None:
+def test_the_version_of_a_replaced_binary_is_known(make: Make, open_directory: Path) -> None:
     program = open_directory / "nginx"
     shutil.copy(PROGRAM, program)
     nginx = make()
@@ -133,7 +133,7 @@ def test_a_replaced_binary_still_tells_its_version(make: Make, open_directory: P
     assert proxy.version
 
 
-def test_a_reload_is_seen_and_so_is_its_lack(make: Make) -> None:
+def test_a_reload_is_detected_and_so_is_a_missing_one(make: Make) -> None:
     nginx = make()
     pid = nginx.start()
     first, _ = look(pid)
@@ -211,7 +211,7 @@ def test_a_given_configuration_that_nothing_runs(make: Make) -> None:
     assert "bind() to 0.0.0.0:80 failed" in proxy.why_stopped
 
 
-def test_a_test_is_no_proxy(make: Make) -> None:
+def test_a_configuration_test_is_not_a_proxy(make: Make) -> None:
     nginx = make()
     nginx.config.write_text(nginx.config.read_text() + "\ninclude pipe;\n")
     os.mkfifo(nginx.directory / "pipe")
@@ -254,7 +254,7 @@ def test_another_network_namespace(make: Make) -> None:
 
 
 @needs_root
-def test_one_of_a_user_is_read_with_that_users_rights(make: Make) -> None:
+def test_a_proxy_of_a_user_is_read_with_that_users_rights(make: Make) -> None:
     nginx = make(user="")
     secret = nginx.directory / "secret.conf"
     secret.write_text("http { server { listen 9; location / { proxy_pass http://192.0.2.1; } } }")
@@ -271,7 +271,7 @@ def test_one_of_a_user_is_read_with_that_users_rights(make: Make) -> None:
 
 @needs_root
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
-def test_without_rights_it_says_what_it_does_not_see(make: Make, tmp_path: Path) -> None:
+def test_missing_rights_are_reported(make: Make, tmp_path: Path) -> None:
     pid = make().start()
     code = f"""
 import sys
@@ -367,7 +367,7 @@ def test_no_nginx_at_all(open_directory: Path) -> None:
         ("", ""),
     ],
 )
-def test_what_systemd_says(shown: str, expected: str) -> None:
+def test_states_of_a_unit(shown: str, expected: str) -> None:
     from why502.gateways.nginx.installed import parse_show
 
     assert parse_show(shown) == expected

@@ -129,7 +129,7 @@ def test_a_socket_that_timed_out_is_written_without_its_colon(request_: str, ups
 @pytest.mark.real
 @needs_nginx
 @needs_root
-def test_every_timeout_of_a_real_nginx_is_its_socket_s(open_directory: Path) -> None:
+def test_every_timeout_of_a_real_nginx_is_attributed_to_its_socket(open_directory: Path) -> None:
     bound = open_directory / "backend"
     nginx = Nginx(open_directory / "nginx", passes=f"http://unix:{bound}:/api/; proxy_read_timeout 100ms")
     with listening(bound):

@@ -98,7 +98,7 @@ def test_a_group_of_the_user_counts(listening: Path) -> None:
     assert look(now(proxies=(proxy_to(str(listening), user="nosuchuser"),))).is_reachable is None
 
 
-def test_what_is_missing_or_no_socket(open_directory: Path) -> None:
+def test_missing_paths_and_other_files(open_directory: Path) -> None:
     (open_directory / "file").touch()
     (open_directory / "directory").mkdir()
     (open_directory / "dangling").symlink_to("nowhere")

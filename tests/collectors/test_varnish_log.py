@@ -167,17 +167,17 @@ def test_a_timeout_of_the_first_byte_has_the_limit_of_the_vcl() -> None:
     assert known.proxies is not None and known.proxies[0].routes[0].read_timeout_s == 3.0
 
 
-def test_what_vcl_answers_itself_is_no_failure_of_the_backend() -> None:
+def test_an_answer_of_vcl_itself_is_not_a_backend_failure() -> None:
     known = looked(Machine(SYNTH * 3))
     assert known.logs is not None and [(x.symptom, x.target) for x in known.logs.tallies] == [(Symptom.OWN_STATUS, None)]
 
 
-def test_a_request_that_vcl_restarts_for_ever_is_no_maintenance() -> None:
+def test_a_request_restarted_for_ever_is_not_maintenance() -> None:
     loop = SYNTH.replace("-   VCL_call       SYNTH", "-   VCL_Error      Too many restarts\n-   VCL_call       SYNTH")
     assert [finding.cause for finding in diagnose(looked(Machine(loop * 3))).findings][:1] == ["rewrite-cycle"]
 
 
-def test_a_header_that_is_too_long_says_so_without_the_header() -> None:
+def test_a_header_that_is_too_long_is_reported_without_its_content() -> None:
     known = looked(
         Machine(fetch("http format error", opened=f"{OPENED}--  BogoHeader     Header too long: Set-Cookie: id=abc\n"))
     )
@@ -215,13 +215,13 @@ def test_failures_before_the_window_do_not_count() -> None:
     ],
     ids=["denied", "container", "no-worker"],
 )
-def test_what_cannot_be_read_is_not_healthy(machine: Machine, proxy: Proxy) -> None:
+def test_an_unreadable_log_is_not_healthy(machine: Machine, proxy: Proxy) -> None:
     found = diagnose(looked(machine, proxy))
     assert found.verdict is Verdict.UNKNOWN
     assert any("varnishlog" in gap.source and gap.hint for gap in found.gaps)
 
 
-def test_that_of_another_user_is_a_gap_alone() -> None:
+def test_the_log_of_another_user_is_only_a_gap() -> None:
     machine = Machine(fetch("overflow"))
     known = looked(machine, running(owner_uid=1000))
     assert machine.users in ([], [1000]) and any("varnishlog" in gap.source for gap in known.gaps)
@@ -250,6 +250,6 @@ class Status:
         ("0\t110\t0\t110", 0o4755, suppliers.NOBODY),
     ],
 )
-def test_whose_a_manager_is(users: str, mode: int, owner: int) -> None:
+def test_the_user_of_a_manager(users: str, mode: int, owner: int) -> None:
     host: Any = Status(users, mode)
     assert suppliers.of_jailed(host, 1) == owner

@@ -85,7 +85,7 @@ def test_an_argument() -> None:
         (lambda t: edit.remove(t, named(t, "upstream")), SAMPLE[7 : SAMPLE.index("\tserver {")], ""),
     ],
 )
-def test_what_becomes_of_the_text(make: Callable[[Tree], Edit], old: str, new: str) -> None:
+def test_the_text_after_edits(make: Callable[[Tree], Edit], old: str, new: str) -> None:
     assert SAMPLE.count(old) == 1
     assert edit.apply(SAMPLE.encode(), [make(tree())]).decode() == SAMPLE.replace(old, new)
 
@@ -103,7 +103,7 @@ def test_line_ends_and_indents_of_the_file_are_kept() -> None:
     )
 
 
-def test_several_changes_and_what_is_refused() -> None:
+def test_several_edits_and_refused_ones() -> None:
     found = tree()
     first = edit.replace_argument(found, named(found, "proxy_pass", 0), 1, "http://x")
     second = edit.add_argument(found, named(found, "server", 1), "backup")
@@ -126,7 +126,7 @@ def test_a_block_that_nothing_closes_ends_with_what_is_in_it() -> None:
     assert edit.apply(b"x {\nx { y z; }", [edit.remove(found, named(found, "x"))]) == b""
 
 
-def test_bytes_that_are_no_utf8_stay() -> None:
+def test_bytes_that_are_not_utf8_are_kept() -> None:
     content = b"# \xe9\nserver a \xff;\n"
     found = parse(content, "f")
     change = edit.replace_argument(found, named(found, "server"), 1, "b")

@@ -87,7 +87,7 @@ def test_a_rule_that_picks_clients_out_is_named(tmp_path: Path, status: int, is_
     assert (found.named == "denied-by-rule" and "blocked.lst" in found.detail) is is_named
 
 
-def test_the_place_of_the_lost_name_is_told(tmp_path: Path) -> None:
+def test_the_place_of_the_missing_name_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "hosts.map"
     file.write_text("# a comment\nshop.example shop\nold.example   odl\n")
     found = {route.passes: str(route.at) for route in _proxy(file).routes if route.directive == "use_backend"}

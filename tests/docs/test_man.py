@@ -17,7 +17,7 @@ man = importlib.util.module_from_spec(SPEC)
 LOADER.exec_module(man)
 
 
-def test_it_says_what_help_says(update: bool) -> None:
+def test_it_matches_the_help(update: bool) -> None:
     if update:
         man.PAGE.write_text(man.page())
     assert man.PAGE.read_text() == man.page(), "run scripts/man"

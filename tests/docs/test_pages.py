@@ -50,7 +50,7 @@ def sources() -> Iterator[tuple[str, str]]:
         yield from ((f"status {status}", maker.when) for maker in meaning.makers)
 
 
-def test_no_sentence_is_written_for_two_pages() -> None:
+def test_no_sentence_appears_on_two_pages() -> None:
     """Addresses of references are no sentences. Rows of one product may share a meaning."""
     written: dict[str, set[str]] = defaultdict(set)
     for page, text in sources():

@@ -79,7 +79,7 @@ def test_no_warning_alone_is_a_problem_of_a_machine_that_was_looked_at(tmp_path:
     assert [finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED] == []
 
 
-def test_the_words_of_a_line_go_before_what_its_symptom_usually_means() -> None:
+def test_the_message_of_a_line_outranks_its_symptom() -> None:
     (best, full), *_ = usual(Symptom.NO_STATUS_LINE)
     assert best == "invalid-response"
     assert weight("wrong-protocol", Symptom.NO_STATUS_LINE, "wrong-protocol") == full

@@ -88,7 +88,7 @@ def test_a_unix_socket_has_no_wrong_port() -> None:
     assert "php-fpm-socket-mismatch" in names
 
 
-def test_the_line_of_a_client_is_no_failure() -> None:
+def test_a_clients_own_error_is_not_a_failure() -> None:
     explanation = explain('192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET /x HTTP/1.1" 404 153 "-" "curl/8"')
     assert (explanation.gateway_failure, explanation.cause) == (False, None)
 
@@ -170,7 +170,7 @@ def test_a_start_that_fails_at_another_level_has_a_cause(message: str, cause: st
         "client sent invalid header name while reading client request headers",
     ],
 )
-def test_what_is_only_told_of_is_no_failure(message: str) -> None:
+def test_a_notice_is_not_a_failure(message: str) -> None:
     explanation = explain(
         f'2026/11/20 22:46:40 [error] 7#7: *1 {message}, client: 1.2.3.4, server: a, request: "GET / HTTP/1.1", host: "a"'
     )
@@ -233,7 +233,7 @@ def lines() -> list[str]:
 
 
 @pytest.mark.parametrize("size", [1, 100, 1 << 20])
-def test_in_bulk_each_line_is_answered_as_by_itself(size: int) -> None:
+def test_bulk_answers_equal_single_answers(size: int) -> None:
     texts = [line.replace("\n", " ") for line in lines()]
     data = io.BytesIO("\n".join(texts).encode() + b"\n")
     answers = b"".join(Explainer().explain(chunks(lambda _: data.read(size)))).decode().splitlines()
@@ -251,7 +251,7 @@ def test_a_line_that_never_ends_is_answered_once() -> None:
     assert [json.loads(answer)["kind"] for answer in answers] == ["unrecognised", "status"]
 
 
-def test_the_text_tells_cause_command_and_remedy() -> None:
+def test_the_text_names_cause_command_and_remedy() -> None:
     text = render_text(explain(REFUSED), Terminal(width=100))
     assert "backend-not-running" in text
     assert "$ ss -Hltnp 'sport = :3001'" in text

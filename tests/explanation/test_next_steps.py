@@ -58,7 +58,7 @@ def test_a_slow_php_socket() -> None:
     assert not any("curl" in step for step in found.next)
 
 
-def test_no_php_where_there_is_none() -> None:
+def test_no_php_commands_without_php() -> None:
     found = explain(line("upstream timed out (110: Connection timed out)", "http://10.0.0.7:3001/x.php"))
     assert "php-fpm-max-children" not in [candidate.cause for candidate in found.candidates]
     assert any("http://10.0.0.7:3001/" in step for step in found.next)

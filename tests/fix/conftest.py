@@ -1,11 +1,14 @@
-"""A shop for each test."""
+"""A shop for each test, and locks of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from shop import NGINX, Shop, shop
+
+from why502.fix import places
 
 
 @pytest.fixture(name="shop")
@@ -14,3 +17,11 @@ def a_shop() -> Iterator[Shop]:
         pytest.skip("needs nginx")
     with shop() as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have the locks of these proxies in a directory of their own."""
+    where = tmp_path / "locks"
+    monkeypatch.setattr(places, "locks", lambda: where)
+    return where

@@ -19,7 +19,7 @@ import pytest
 from asking import Answer, ask
 from shop import HELPS, NOW, Shop
 
-from why502.fix import commands, journal, proxy_lock, reversal, schedule, transaction
+from why502.fix import commands, journal, places, proxy_lock, reversal, schedule, transaction
 from why502.fix.journal import Entry, Phase
 from why502.fix.reversal import Progress
 from why502.fix.signals import held, interruptible
@@ -54,14 +54,6 @@ def interrupted(
 
 def why502(shop: Shop, *argv: str) -> Answer:
     return ask(*argv, "--state", str(shop.state))
-
-
-@pytest.fixture(autouse=True)
-def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have the locks of these proxies in a directory of their own."""
-    where = tmp_path / "locks"
-    monkeypatch.setattr(proxy_lock, "directory", lambda: where)
-    return where
 
 
 @pytest.mark.parametrize("way", ["--undo", "--resume"])
@@ -100,7 +92,7 @@ def test_every_command_tells_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(schedule, "begin", lambda entry, where: "nobody")
     soon = datetime.now(UTC) + timedelta(hours=1)
     entry = interrupted(shop, monkeypatch, at, mitigation="answer /", reverts_at=soon)
-    monkeypatch.setattr(journal, "usual_directory", lambda: shop.state)
+    monkeypatch.setattr(places, "journal", lambda: shop.state)
     told = f"why502: an earlier mitigation ({entry.id}: name the right one) was interrupted; finish it with"
     assert told in ask("diagnose", "--config", str(shop.config)).err
     assert told in ask("fix", "--config", str(shop.config)).err

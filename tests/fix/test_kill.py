@@ -18,7 +18,7 @@ import pytest
 from mutations import Loss, killed
 from shop import Shop, stop
 
-from why502.fix import journal, mitigations, proxy_lock
+from why502.fix import journal, mitigations, places
 from why502.fix.commands import Master
 from why502.fix.plan import Plan
 from why502.host.local import LocalHost
@@ -36,7 +36,7 @@ class Scene:
     """A shop with what is done to it, and what its file holds before and after."""
 
     def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch, *, mitigation: bool) -> None:
-        monkeypatch.setattr(proxy_lock, "directory", lambda: shop.root / "locks")
+        monkeypatch.setattr(places, "locks", lambda: shop.root / "locks")
         monkeypatch.setattr("why502.fix.schedule.begin", lambda entry, where: "nobody")
         monkeypatch.setattr("why502.fix.verify.AT_ONCE", 1)
         self.shop, self.host = shop, LocalHost()

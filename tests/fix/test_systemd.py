@@ -48,3 +48,8 @@ def test_another_gateway_is_repaired(product: str) -> None:
 
 def test_limits_of_drop_ins_are_in_force() -> None:
     assert played(Path(__file__).with_name("in_machine_limits.py")).startswith("limits applied; ")
+
+
+@pytest.mark.parametrize("state", ["stopped", "masked", "disabled"])
+def test_the_unit_of_a_target_is_started_unmasked_or_enabled(state: str) -> None:
+    assert played(Path(__file__).with_name("in_machine_units.py"), state) == "repaired and undone\n"

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -26,11 +25,6 @@ from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(autouse=True)
-def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("why502.fix.proxy_lock.directory", lambda: tmp_path / "locks")
 
 
 def site(shop: Shop, *servers: str) -> None:

@@ -11,7 +11,7 @@ INPUTS = 300
 
 
 @pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.name)
-def test_stands_changed_texts(parser: Parser) -> None:
+def test_parsers_accept_mutated_texts(parser: Parser) -> None:
     tried, _, broken = run(parser, 0, most=INPUTS)
     assert not broken
     assert tried == INPUTS

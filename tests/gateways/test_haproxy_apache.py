@@ -145,7 +145,7 @@ def test_directives_of_nginx_without_a_block(tmp_path: Path) -> None:
     assert part(LocalHost(), str(path)) is None
 
 
-def test_a_server_is_verified_as_its_line_says():
+def test_a_server_is_verified_as_configured_on_its_line():
     found = {route.passes: route for route in haproxy.load(SERVER_TLS, "haproxy.cfg").routes}
     sent = {name: plan(Proxy(kind="haproxy"), route, Target(host="10.0.0.7", port=443)).tls for name, route in found.items()}
     told = {name: (tls.verifies, tls.trusted, tls.name, tls.sni, tls.certificate) for name, tls in sent.items() if tls}

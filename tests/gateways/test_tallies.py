@@ -15,7 +15,7 @@ TARGET = Target(host="127.0.0.1", port=3001)
 
 
 @pytest.mark.parametrize(("told", "proxy", "left"), [(3, "apache", 0), (2, "apache", 1), (5, "apache", 0), (3, "nginx", 3)])
-def test_what_both_logs_tell_counts_once(told: int, proxy: str, left: int) -> None:
+def test_a_failure_in_both_logs_counts_once(told: int, proxy: str, left: int) -> None:
     error = Tally(symptom=Symptom.CONNECT_REFUSED, proxy=proxy, target=TARGET, status=503, count=told)
     access = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="nginx", status=503, count=3)
     other = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="nginx", status=504, count=1)
@@ -57,7 +57,7 @@ def test_the_status_of_another_backend_stays() -> None:
     assert (first.count, second.count, first.requests) == (8, 8, ())
 
 
-def test_what_is_left_of_a_status_has_no_more_requests_than_lines() -> None:
+def test_the_remaining_lines_of_a_status_limit_its_requests() -> None:
     broken = Tally(symptom=Symptom.CLOSED_BEFORE_HEADER, proxy="apache", protocol="fastcgi", count=20)
     seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=503, count=25, requests=(("GET /x.php", 25),))
     first, second = _told(broken, seen)

@@ -75,7 +75,7 @@ def test_loops_end(root: Path) -> None:
             host.read(path)
 
 
-def test_what_would_hang_or_is_no_file(root: Path) -> None:
+def test_pipes_and_other_files_that_would_hang(root: Path) -> None:
     os.mkfifo(root / "pipe")
     host = DirectoryHost(str(root))
     for path in ("/pipe", "/etc", "/etc/app/main.conf/below", "/no"):

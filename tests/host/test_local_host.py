@@ -52,7 +52,7 @@ def test_missing(host: LocalHost, path: str) -> None:
         host.read(path)
 
 
-def test_a_path_with_a_null_byte_is_no_bug(host: LocalHost) -> None:
+def test_a_path_with_a_null_byte_raises_host_error(host: LocalHost) -> None:
     with pytest.raises(HostError):
         host.read("/tmp/a\0b")
     with pytest.raises(HostError):
@@ -66,7 +66,7 @@ def test_denied(host: LocalHost) -> None:
     assert raised.value.hint
 
 
-def test_a_pipe_a_device_and_a_directory_are_no_files(host: LocalHost, tmp_path: Path) -> None:
+def test_pipes_devices_and_directories_are_refused(host: LocalHost, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(tmp_path / "socket"))
@@ -80,7 +80,7 @@ def test_a_pipe_a_device_and_a_directory_are_no_files(host: LocalHost, tmp_path:
     listening.close()
 
 
-def test_what_hangs_ends_and_its_directory_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_hanging_read_ends_and_its_directory_is_skipped(tmp_path: Path) -> None:
     host = LocalHost(patience_s=0.05)
     stuck = threading.Event()
     (tmp_path / "file").touch()
@@ -117,7 +117,7 @@ def test_runs_a_program(host: LocalHost) -> None:
     assert (done.status, done.stdout, done.stderr) == (3, "out C\n", "err\n")
 
 
-def test_a_program_that_is_not_there(host: LocalHost) -> None:
+def test_a_missing_program(host: LocalHost) -> None:
     with pytest.raises(Missing):
         host.run("no-such-program-anywhere")
 
@@ -140,7 +140,7 @@ def test_the_whole_group_ends_at_the_time_limit(host: LocalHost, tmp_path: Path)
         time.sleep(0.01)
 
 
-def test_a_child_left_behind_holds_nobody_up(host: LocalHost) -> None:
+def test_a_child_left_behind_does_not_block_the_caller(host: LocalHost) -> None:
     started = time.monotonic()
     done = host.run("sh", "-c", "sleep 60 & echo done", timeout_s=30)
     assert done.stdout == "done\n"
@@ -170,7 +170,7 @@ def test_connects_and_talks(host: LocalHost) -> None:
         connection.close()
 
 
-def test_connect_says_errno(host: LocalHost, tmp_path: Path) -> None:
+def test_connect_reports_errno(host: LocalHost, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(HostError) as refused:

@@ -60,7 +60,7 @@ def test_it_sees_what_the_user_sees(host: OwnerHost, place: Path) -> None:
         host.read(f"{place}/none")
 
 
-def test_nothing_of_root_goes_with_it(host: OwnerHost) -> None:
+def test_nothing_of_root_is_passed_on(host: OwnerHost) -> None:
     done = host.run("sh", "-c", "id -u; id -G; grep -E '^(NoNewPrivs|CapEff|CapInh)' /proc/self/status; env; ls /proc/self/fd")
     lines = done.stdout.split("\n")
     assert lines[:2] == [str(USER), str(NOBODY)]
@@ -102,7 +102,7 @@ def test_it_connects_only_where_the_user_may(host: OwnerHost, place: Path) -> No
     assert raised.value.errno == 111
 
 
-def test_one_who_ends_it_is_given_up(host: OwnerHost) -> None:
+def test_a_user_who_kills_it_is_skipped(host: OwnerHost) -> None:
     for _ in range(FAILURES_MOST):
         assert host.read("/etc/passwd")
         assert host._helper is not None
@@ -114,7 +114,7 @@ def test_one_who_ends_it_is_given_up(host: OwnerHost) -> None:
         host.read("/etc/passwd")
 
 
-def test_one_who_stops_it_does_not_stop_us(host: OwnerHost) -> None:
+def test_a_user_who_stops_it_does_not_stop_us(host: OwnerHost) -> None:
     assert host.read("/etc/passwd")
     assert host._helper is not None
     os.kill(host._helper._process.pid, signal.SIGSTOP)
@@ -151,7 +151,7 @@ def test_files_of_the_kernel_are_read_by_the_user_alone(host: OwnerHost) -> None
         host.open("/proc/self/status")
 
 
-def test_what_a_user_placed_is_looked_at_as_that_user(place: Path) -> None:
+def test_files_created_by_a_user_are_read_as_that_user(place: Path) -> None:
     mine = place / "mine"
     mine.mkdir()
     os.chown(mine, USER, USER)

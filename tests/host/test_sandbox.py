@@ -33,7 +33,7 @@ def tried(script: str, *directories: Path, files: tuple[Path, ...] = ()) -> tupl
     return done.status, done.stdout, done.stderr
 
 
-def test_what_it_may_write_to_vanishes_and_all_else_is_read_only(place: Path) -> None:
+def test_its_writes_vanish_and_everything_else_is_read_only(place: Path) -> None:
     (place / "logs").mkdir()
     (place / "logs/error.log").write_text("long" * 1000)
     script = f"echo more >> {place}/logs/error.log && wc -c < {place}/logs/error.log; echo new > {place}/logs/new && cat {place}/logs/new; touch {place}/else /etc/else /root/else"

@@ -85,7 +85,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @needs_root
 @pytest.mark.parametrize("change", CHANGES)
-def test_who_can_change_it_is_seen(directory: Path, change: str) -> None:
+def test_users_who_can_change_a_file_are_found(directory: Path, change: str) -> None:
     path = str(directory / "bin/nginx")
     CHANGES[change](directory)
     assert trust.writers(path) & {STRANGER, trust.SOMEBODY}
@@ -95,7 +95,7 @@ def test_who_can_change_it_is_seen(directory: Path, change: str) -> None:
 
 
 @needs_root
-def test_he_may_change_what_he_trusts_himself(directory: Path) -> None:
+def test_a_user_may_change_files_he_trusts_himself(directory: Path) -> None:
     _own(directory / "bin/nginx")
     _own(directory / "bin")
     assert not trust.stranger(str(directory / "bin/nginx"), {STRANGER})
@@ -103,7 +103,7 @@ def test_he_may_change_what_he_trusts_himself(directory: Path) -> None:
 
 
 @needs_root
-def test_what_does_no_harm(directory: Path) -> None:
+def test_harmless_permissions(directory: Path) -> None:
     path = str(directory / "bin/nginx")
     directory.chmod(0o1777)  # sticky, as /tmp: an entry of root's stays
     _grant(directory / "bin/nginx", 0x02, 4, mask=6)
@@ -116,7 +116,7 @@ def test_what_does_no_harm(directory: Path) -> None:
 
 
 @needs_root
-def test_a_file_that_is_yet_to_be_made(directory: Path) -> None:
+def test_a_file_that_does_not_exist_yet(directory: Path) -> None:
     path = str(directory / "conf.d/new.conf")
     with pytest.raises(Missing):
         trust.stranger(path)
@@ -127,7 +127,7 @@ def test_a_file_that_is_yet_to_be_made(directory: Path) -> None:
         assert (held.real, held.descriptor) == (path, -1)
 
 
-def test_what_is_held_is_what_was_checked(directory: Path) -> None:
+def test_the_held_file_is_the_checked_file(directory: Path) -> None:
     program = directory / "bin/nginx"
     shutil.copy("/bin/echo", program)
     (directory / "link").symlink_to(program)
@@ -139,7 +139,7 @@ def test_what_is_held_is_what_was_checked(directory: Path) -> None:
         assert done.stdout == "the first\n"
 
 
-def test_ways_that_lead_nowhere(directory: Path) -> None:
+def test_paths_that_cannot_be_followed(directory: Path) -> None:
     (directory / "round").symlink_to("round")
     for path in (
         f"{directory}/round",
@@ -235,7 +235,7 @@ FUSE = """
 
 @needs_root
 @pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="this kernel has no FUSE")
-def test_the_owner_that_a_file_system_of_a_user_claims_is_not_believed(directory: Path) -> None:
+def test_the_owner_claimed_by_a_users_file_system_is_not_trusted(directory: Path) -> None:
     argv = ["unshare", "-m", sys.executable, "-c", textwrap.dedent(FUSE), directory]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert f"user {STRANGER} mounted the file system of {directory}" in done.stdout, done.stderr

@@ -46,7 +46,7 @@ BOTH = {("Cat", "age"), ("Dog", "age")}
         ("def f(house: House):\n if c := next(iter(house.cats), None): return c.age", {("House", "cats"), ("Cat", "age")}),
     ],
 )
-def test_what_is_read(text: str, expected: set[field_reads.Read]) -> None:
+def test_fields_that_are_read(text: str, expected: set[field_reads.Read]) -> None:
     trees = [ast.parse(MODEL), ast.parse(text)]
     known = field_reads.program(trees)
     found = set(field_reads.reads(trees[1], known, frozenset(known.annotations)))

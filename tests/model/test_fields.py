@@ -58,7 +58,7 @@ def test_every_field_of_the_snapshot_has_a_reader() -> None:
     assert unread == []
 
 
-def test_the_exceptions_are_true() -> None:
+def test_the_exceptions_are_still_needed() -> None:
     """A field that nobody reads any more, or that reasoning reads by now, is none."""
     unread = sorted(".".join(each) for each in NOT_FOR_REASONING.keys() - read_elsewhere())
     assert unread == []

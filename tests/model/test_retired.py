@@ -35,26 +35,26 @@ def packed(fields: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in RETIRED.items() for name in sorted(names)])
-def test_a_field_that_was_is_passed_over(kind: str, name: str) -> None:
+def test_a_removed_field_is_ignored(kind: str, name: str) -> None:
     home = HOMES[kind]
     assert load(packed(home({name: 5})), "x") == load(packed(home({})), "x")
     assert load(packed(home({name: {"a": [1]}})), "x") == load(packed(home({})), "x")
 
 
 @pytest.mark.parametrize("kind", RETIRED)
-def test_what_never_was_is_refused_beside_it(kind: str) -> None:
+def test_an_unknown_field_is_refused_beside_it(kind: str) -> None:
     gone = min(RETIRED[kind])
     with pytest.raises(Why502Error, match="no_such"):
         load(packed(HOMES[kind]({gone: 5, "no_such": 1})), "x")
 
 
-def test_only_what_is_gone_is_retired() -> None:
+def test_only_removed_fields_are_retired() -> None:
     homes = {name: kind for module in (snapshot, config, logs) for name, kind in vars(module).items()}
     for kind, names in RETIRED.items():
         assert not names & set(homes[kind].__struct_fields__), kind
 
 
-def test_names_of_settings_are_no_fields() -> None:
+def test_names_of_settings_are_not_fields() -> None:
     pool = {"name": "www", "settings": {"user": "web", "listen": "/run/a.sock"}, "user": "web"}
     (kept,) = load(packed({"php_pools": [pool]}), "x").php_pools or ()
     assert kept.settings == pool["settings"]

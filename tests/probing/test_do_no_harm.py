@@ -115,7 +115,7 @@ def knows(*tallies: Tally, statuses: dict[str, int] | None = None, targets: tupl
         Symptom.GATEWAY_STATUS,
     ],
 )
-def test_what_may_have_caused_its_failure_is_not_repeated(symptom: Symptom) -> None:
+def test_a_request_that_may_have_caused_its_failure_is_not_repeated(symptom: Symptom) -> None:
     failures = [tally(symptom, "GET /report")]
     harm = harmful(knows(*failures), APP_AT)
     route = Route(passes="http://127.0.0.1:3000", listens=("80",))
@@ -124,7 +124,7 @@ def test_what_may_have_caused_its_failure_is_not_repeated(symptom: Symptom) -> N
     assert asked(in_place, failures, harm).path == "/"
 
 
-def test_nothing_is_asked_where_the_start_page_itself_broke_it() -> None:
+def test_nothing_is_sent_if_the_start_page_itself_broke_it() -> None:
     failures = [tally(Symptom.CLOSED_BEFORE_HEADER, "GET /")]
     route = Route(passes="http://127.0.0.1:3000", listens=("80",))
     harm = harmful(knows(*failures), APP_AT)
@@ -135,7 +135,7 @@ def test_nothing_is_asked_where_the_start_page_itself_broke_it() -> None:
 @pytest.mark.parametrize(
     "symptom", [Symptom.CONNECT_REFUSED, Symptom.CONNECT_TIMED_OUT, Symptom.TLS_FAILED, Symptom.UPSTREAM_STATUS]
 )
-def test_what_never_reached_it_or_was_answered_is_repeated(symptom: Symptom) -> None:
+def test_a_request_that_never_arrived_or_was_answered_is_repeated(symptom: Symptom) -> None:
     failures = [tally(symptom, "GET /report")]
     found = asked(Route(passes="x", listens=("80",)), failures, harmful(knows(*failures), APP_AT))
     assert (found.path, found.repeats, found.spared) == ("/report", True, "")
@@ -146,7 +146,7 @@ def test_a_request_is_not_repeated_without_its_query() -> None:
     assert not asked(Route(passes="x", listens=("80",)), failures, frozenset()).repeats
 
 
-def test_where_everything_times_out_it_is_asked_whether_it_still_does() -> None:
+def test_a_target_where_everything_times_out_is_probed_again() -> None:
     failures = [tally(Symptom.READ_TIMED_OUT, "GET /report")]
     assert harmful(knows(*failures, statuses={"504": 5}), APP_AT) == frozenset()
     alone = TargetTraffic(target=APP_AT, attempts=5, failures=5)

@@ -45,7 +45,7 @@ def test_status_lines_that_pass(line):
 @pytest.mark.parametrize(
     "line", [b"hello\r\n", b"HTTP/3.x OK\r\n", b"http/1.1 200 OK\r\n", b"HTTP/1.1 20 OK\r\n", b"HTTP/1.1 2000\r\n", b"\x15\x03"]
 )
-def test_status_lines_that_do_not(line):
+def test_status_lines_that_are_refused(line):
     assert symptom(line) is Symptom.NO_STATUS_LINE
 
 
@@ -109,7 +109,7 @@ def test_no_byte_reaches_a_terminal_as_it_is():
         (b"", ""),
     ],
 )
-def test_what_first_bytes_tell(data, name):
+def test_protocols_of_first_bytes(data, name):
     assert identify(data) == name
 
 

@@ -108,7 +108,7 @@ def test_versions():
         ("/", ("GET /\x1b[31m", "GET http://evil/"), ("GET", "/")),
     ],
 )
-def test_what_is_asked(location, requests, expected):
+def test_requests_that_are_sent(location, requests, expected):
     choice = asked(route(location=location), [failed(*requests)])
     assert (choice.method, choice.path) == expected
     assert choice.repeats == (expected[1] not in ("/", "/api/"))
@@ -172,7 +172,7 @@ def test_where_a_server_listens(listen, target):
     assert str(listens_at(listen)) == target
 
 
-def test_the_way_a_visitor_takes():
+def test_requests_through_the_proxy():
     sent = of_route(route(listens=("443 quic", "8443 ssl http2 proxy_protocol"), location="/a/"), [failed("GET /a/b")])
     assert sent is not None
     assert (sent.url, sent.host, sent.path) == ("https://example.com:8443/a/b", "example.com:8443", "/a/b")
@@ -249,7 +249,7 @@ HERE, THERE = (Position(file="a.conf", line=line, column=1, start=line, end=line
         ({}, False),
     ],
 )
-def test_a_route_that_only_upgrades_is_asked_nothing(statuses: dict[str, int], expected: bool) -> None:
+def test_a_websocket_only_route_gets_no_request(statuses: dict[str, int], expected: bool) -> None:
     paths = (PathTraffic(at=HERE, statuses=statuses), PathTraffic(at=THERE, statuses={"200": 9}))
     known = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), logs=LogSummary(paths=paths))
     assert only_upgrades(known, route(at=HERE)) is expected

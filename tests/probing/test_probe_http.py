@@ -59,7 +59,7 @@ def test_a_proper_answer(serve, ask):
         ),
     ],
 )
-def test_what_is_wrong_with_it(serve, ask, answer, symptom, speaks):
+def test_invalid_answers(serve, ask, answer, symptom, speaks):
     found = ask(serve(answer))
     assert (found.symptom, found.speaks) == (symptom, speaks), found
     assert found.detail
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_it(serve, ask, answer, symptom, speaks):
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nhi",
     ],
 )
-def test_what_passes(serve, ask, answer):
+def test_accepted_answers(serve, ask, answer):
     assert ask(serve(answer)).symptom is None
 
 
@@ -131,7 +131,7 @@ def test_resets(serve, ask):
     assert (found.symptom, found.status) == (Symptom.RESET_IN_BODY, 200)
 
 
-def test_silence_and_whose_limit_it_was(serve, ask):
+def test_silence_and_the_limit_that_ended_it(serve, ask):
     def silent(connection: socket.socket) -> None:
         while connection.recv(65536):
             pass
@@ -156,13 +156,13 @@ def test_an_answer_that_comes_too_late_for_the_proxy(serve, ask):
     assert ask(target).symptom is None
 
 
-def test_an_error_status_for_a_path_that_nobody_asked(serve, ask):
+def test_an_error_status_for_a_path_that_no_client_requested(serve, ask):
     target = serve(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
     found = ask(target, is_in_route=False)
     assert (found.symptom, found.status) == (None, 503)
 
 
-def test_a_trickling_header_is_no_answer_in_time(serve, ask):
+def test_a_trickling_header_is_a_timeout(serve, ask):
     def trickling(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
@@ -174,7 +174,7 @@ def test_a_trickling_header_is_no_answer_in_time(serve, ask):
     assert "it began with" in found.detail
 
 
-def test_a_long_body_is_no_fault(serve, ask):
+def test_a_long_body_is_accepted(serve, ask):
     def streaming(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
@@ -198,7 +198,7 @@ def test_an_answer_that_comes_before_the_request_was_read(serve, ask):
     assert ask(serve(hasty)).status == 200
 
 
-def test_ports_and_paths_where_nothing_is(ask, directory):
+def test_ports_and_paths_without_a_listener(ask, directory):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can take it
         found = ask(Target(host="127.0.0.1", port=closed.getsockname()[1]))
@@ -234,7 +234,7 @@ def test_a_connection_that_comes_too_late_for_the_proxy(serve, ask):
     assert "the route waits 0 s" in found.detail
 
 
-def test_what_is_sent():
+def test_bytes_that_are_sent():
     request = Request(
         target=Target(host="127.0.0.1", port=80),
         path="/a",
@@ -248,7 +248,7 @@ def test_what_is_sent():
 
 
 @pytest.mark.parametrize("protocol", ["http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs", "memcached"])
-def test_whatever_comes_is_a_probe(serve, ask, protocol):
+def test_any_answer_gives_a_probe(serve, ask, protocol):
     chance = random.Random(protocol)
     starts = (b"", OK, b"\x16\x03\x03\x00\x10", b"\x01\x06\x00\x01\x00\x20\x00\x00", b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
     tls = Tls() if protocol in ("https", "grpcs") else None
@@ -285,23 +285,23 @@ def test_a_header_that_the_backend_does_not_expect(serve, ask, version):
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_header_that_both_sides_know(serve, ask, version):
+def test_a_proxy_header_that_both_sides_use(serve, ask, version):
     found = ask(serve(reads_header(wants=True, refusal=b"")), preamble=PROXY_HEADERS[version])
     assert (found.symptom, found.status, found.speaks) == (None, 200, "")
 
 
-def test_a_header_that_only_the_backend_knows(serve, ask):
+def test_a_proxy_header_that_only_the_backend_expects(serve, ask):
     found = ask(serve(reads_header(wants=True, refusal=b"")))
     assert (found.symptom, found.speaks) == (Symptom.CLOSED_BEFORE_HEADER, "proxy")
     assert "answered 200 after a PROXY header" in found.detail
 
 
 @pytest.mark.parametrize("preamble", ["", PROXY_HEADERS["v1"]])
-def test_a_backend_that_closes_either_way_says_nothing_of_the_header(serve, ask, preamble):
+def test_a_backend_that_closes_with_and_without_the_header_proves_nothing(serve, ask, preamble):
     found = ask(serve(b""), preamble=preamble)
     assert (found.symptom, found.speaks) == (Symptom.CLOSED_BEFORE_HEADER, "")
 
 
-def test_a_backend_that_refuses_either_way_says_nothing_of_the_header(serve, ask):
+def test_a_backend_that_refuses_with_and_without_the_header_proves_nothing(serve, ask):
     found = ask(serve(BAD), preamble=PROXY_HEADERS["v2"])
     assert (found.symptom, found.status) == (None, 400)

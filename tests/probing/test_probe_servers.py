@@ -148,7 +148,7 @@ def test_uwsgi(uwsgi, ask):
     assert (found.symptom, found.status) == (None, 200)
 
 
-def test_an_error_of_a_uwsgi_application_is_no_other_protocol(serve, ask):
+def test_an_error_of_a_uwsgi_application_is_not_another_protocol(serve, ask):
     found = ask(serve(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"), protocol="uwsgi")
     assert (found.symptom, found.speaks) == (Symptom.UPSTREAM_STATUS, "")
 

@@ -102,7 +102,7 @@ def test_answers(backends, over_tls):
         ("good", {"name": "wild.test"}, "not for"),
     ],
 )
-def test_why_it_does_not_verify(backends, over_tls, certificates, case, fields, reason):
+def test_reasons_why_a_certificate_does_not_verify(backends, over_tls, certificates, case, fields, reason):
     if "trusted" in fields:
         fields = {"trusted": str(certificates / fields["trusted"])}
     found = over_tls(backends(case), verifies=True, **fields)
@@ -126,7 +126,7 @@ def test_handshakes_that_fail(backends, over_tls, case, fields, symptom, message
     assert message in found.detail
 
 
-def test_what_is_wrong_within_tls_is_no_other_protocol(serve, over_tls, certificates):
+def test_an_invalid_answer_within_tls_is_not_another_protocol(serve, over_tls, certificates):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "good.pem", certificates / "good.key")
 
@@ -159,7 +159,7 @@ def test_a_client_certificate_is_demanded(serve, over_tls, certificates, version
     assert over_tls(serve(demanding)).symptom is Symptom.TLS_CLIENT_CERTIFICATE
 
 
-def test_https_to_what_speaks_no_tls(serve, over_tls):
+def test_https_to_a_server_without_tls(serve, over_tls):
     found = over_tls(serve(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
     assert (found.symptom, found.speaks) == (Symptom.TLS_NOT_TLS, "http")
     found = over_tls(serve(b"SSH-2.0-OpenSSH_9.2\r\n"))
@@ -199,7 +199,7 @@ def test_http_to_a_tls_port(backends, ask, serve, certificates):
 
 
 @pytest.mark.parametrize("settings", [{"ciphers": "NONE-SUCH"}, {"verifies": True, "trusted": "/none"}, {"sni": "a..b"}])
-def test_settings_that_we_cannot_use_are_no_fault_of_the_backend(backends, over_tls, settings):
+def test_unusable_settings_are_not_the_backends_fault(backends, over_tls, settings):
     from why502.model.errors import HostError
 
     with pytest.raises(HostError):

@@ -78,7 +78,7 @@ def test_another_name(port: int, directory: Path) -> None:
     assert cure(LocalHost(), asked) == (("ssl_name", NAME),)
 
 
-def test_issuers_that_this_machine_knows(port: int, directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_issuers_that_this_machine_trusts(port: int, directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = request(port, name=NAME, trusted=f"{directory}/second.pem")
     monkeypatch.setattr(verification, "BUNDLES", ())
     monkeypatch.setattr(verification, "DIRECTORIES", (str(tmp_path),))
@@ -92,6 +92,6 @@ def test_two_things_at_once_are_not_guessed(port: int, directory: Path) -> None:
     assert cure(LocalHost(), request(port, name="old.example", trusted=f"{directory}/second.pem")) == ()
 
 
-def test_what_is_not_verified_needs_nothing() -> None:
+def test_unverified_certificates_need_no_change() -> None:
     asked = Request(target=Target(host="127.0.0.1", port=1), protocol="https", tls=Tls(name=NAME))
     assert cure(LocalHost(), asked) == ()

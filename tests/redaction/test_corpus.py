@@ -36,13 +36,13 @@ def test_no_secret_is_left_in_place_and_no_byte_moves(item: Item) -> None:
 
 
 @every.of([item for item in SPELLINGS if "\n" not in item.text], lambda item: item.where)
-def test_many_lines_lose_what_one_does(item: Item) -> None:
+def test_many_lines_are_redacted_like_single_ones(item: Item) -> None:
     shown = redact_lines(f"plain\n{item.text}\nplain")
     assert not item.leaks(shown), shown
 
 
 @every.of(HARMLESS, lambda item: item.where)
-def test_what_is_no_secret_stays(item: Item) -> None:
+def test_text_without_secrets_is_kept(item: Item) -> None:
     assert redact(item.text) == item.text
 
 

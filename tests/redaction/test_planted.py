@@ -233,7 +233,7 @@ def test_no_record_in_parquet_holds_what_is_planted(machine: tuple[Path, list[It
     assert_none(items, json.dumps(rows, default=str))
 
 
-def test_what_one_place_gives_away_is_hidden_in_all_others() -> None:
+def test_a_secret_found_in_one_place_is_masked_everywhere() -> None:
     secret = "Tr0ub4dor-and-3"
     basic = base64.b64encode(f"app:{secret}".encode()).decode()
     snapshot = Snapshot(

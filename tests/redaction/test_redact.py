@@ -37,7 +37,7 @@ SECRET = "s3cr3tvalue99"
         f"-----BEGIN RSA PRIVATE KEY----- {SECRET} -----END RSA PRIVATE KEY-----",
     ],
 )
-def test_removed(text: str) -> None:
+def test_secrets_are_removed(text: str) -> None:
     assert SECRET not in redact(text)
 
 
@@ -52,7 +52,7 @@ def test_removed(text: str) -> None:
         "oom-kill:constraint=CONSTRAINT_MEMCG,task=python3,pid=206,uid=0",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_text_without_secrets_is_kept(text: str) -> None:
     assert redact(text) == text
 
 

@@ -45,7 +45,7 @@ def test_a_drop_in_is_checked_before_it_is_read() -> None:
         unit(settings={"DropInPaths": "/x.conf /etc/systemd/system/shop.service.d/why502-files.conf"}),
     ],
 )
-def test_there_is_none_for_what_is_no_unit_or_has_it(service: Service) -> None:
+def test_no_drop_in_for_other_services_or_if_it_exists(service: Service) -> None:
     assert put(service, "files", "LimitNOFILE=8192") == ()
 
 
@@ -71,7 +71,7 @@ def test_only_what_failed_is_kept_alive(service: Service, count: int) -> None:
     assert len(list(revive(service))) == count
 
 
-def test_one_that_runs_and_died_before_is_kept_alive_without_a_start() -> None:
+def test_a_running_unit_that_died_before_gets_a_restart_policy_without_a_start() -> None:
     (keep,) = revive(unit(is_running=True, result=""), is_failure=True)
     assert keep.message == "make systemd restart shop.service whenever it fails (Restart=on-failure)"
     assert ("systemctl", "start", "shop.service") not in [step.argv for step in keep.steps if isinstance(step, Run)]
@@ -85,5 +85,5 @@ def test_times_as_systemctl_shows_them(text: str, value: float | None) -> None:
     assert seconds(text) == value
 
 
-def test_a_restart_takes_itself_back() -> None:
+def test_a_restart_is_its_own_undo() -> None:
     assert restart(unit()).undo == restart(unit()).argv

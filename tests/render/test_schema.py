@@ -40,7 +40,7 @@ def printed(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["diagnosis", "explanation", "bundle"])
-def test_each_is_a_schema(name: str) -> None:
+def test_each_schema_is_valid(name: str) -> None:
     schema = printed(name)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["title"] == f"why502.{name}/{2 if name == 'bundle' else 1}"
@@ -49,13 +49,13 @@ def test_each_is_a_schema(name: str) -> None:
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.stem)
-def test_what_is_written_is_what_the_schema_says(bundle: Any, form: str) -> None:
+def test_output_matches_the_schema(bundle: Any, form: str) -> None:
     validator = jsonschema.Draft202012Validator(printed("diagnosis"), format_checker=jsonschema.FormatChecker())
     validator.validate(json.loads(ask("diagnose", "--bundle", str(bundle), "--format", form).out))
 
 
 @pytest.mark.parametrize("kind", PROMISED)
-def test_no_promised_field_is_gone(kind: str) -> None:
+def test_no_promised_field_is_missing(kind: str) -> None:
     definitions = printed("diagnosis")["$defs"] | printed("explanation")["$defs"]
     assert set(PROMISED[kind].split()) <= definitions[kind]["properties"].keys()
     assert definitions[kind].get("additionalProperties") is not False  # fields may be added

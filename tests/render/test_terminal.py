@@ -30,20 +30,20 @@ def found(number: int) -> Diagnosis:
 
 
 @pytest.mark.parametrize(("number", "more"), [(1, ""), (10, ""), (11, "1 more finding,"), (250, "240 more findings,")])
-def test_so_many_findings_as_one_can_read_the_others_by_their_number(number: int, more: str) -> None:
+def test_only_a_readable_number_of_findings_is_shown(number: int, more: str) -> None:
     text = render(found(number), Terminal())
     assert text.count("confidence, fault: ") == min(number, 10)
     assert ("with --verbose" in text) == bool(more) and more in text
 
 
-def test_all_of_them_where_that_is_asked_for() -> None:
+def test_all_findings_are_shown_on_request() -> None:
     text = render(found(250), Terminal(is_verbose=True))
     assert text.count("confidence, fault: ") == 250
     assert "with --verbose" not in text
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "html"])
-def test_what_is_over_is_said_to_be_in_the_first_line(form: str) -> None:
+def test_resolved_failures_are_marked_in_the_first_line(form: str) -> None:
     diagnosis = found(2)
     last = datetime(2026, 11, 21, 4, 37, 24, tzinfo=UTC)
     over = tuple(replace(finding, ongoing=False, last_seen=last, first_seen=last) for finding in diagnosis.findings)

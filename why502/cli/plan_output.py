@@ -66,6 +66,10 @@ def _others(plans: tuple[Plan, ...]) -> str:
 
 def tell_interrupted(env: Env, state: str | None = None) -> None:
     """Write to stderr which changes of this machine were interrupted."""
+    from why502.fix import places
+
+    if not places.may_hold_changes(state):
+        return
     from why502.render.words import safe
     from why502.session.fixing import interrupted
 

@@ -40,7 +40,7 @@ _TIME_OF_USER_S = 1.5  # for all proxies of one user other than root: if they ha
 SERVERS = 5_000  # for an unchanged configuration; with more servers nginx's own test takes longer than our total time
 _SINCE_E = (1, 19, 5)  # first version with option -e
 # "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" if the error log is stderr
-_SAYS = re.compile(
+_MESSAGE = re.compile(
     r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
 )
 _IN = re.compile(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
@@ -115,7 +115,7 @@ def parse_test(output: str) -> tuple[ConfigProblem, ...]:
     """Return the errors that `nginx -t` printed. Warnings, and lines of modules in other formats, are not errors."""
     problems = []
     for line in output[: _LINES * _LINES].splitlines()[:_LINES]:
-        if match := _SAYS.match(line[: 4 * _LINES]):
+        if match := _MESSAGE.match(line[: 4 * _LINES]):
             message, found, rest = match["says"].rpartition(" in /")
             place = _IN.fullmatch(f" in /{rest}") if found else None
             at = Position(file=place["file"], line=int(place["line"])) if place else None

@@ -121,14 +121,14 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
                 gaps.append(Gap(source=f"/proc/{pid}/fd", reason=error.reason, hint=error.hint or "run why502 as root"))
                 break
         looked.append((target, tuple(pids), waits))
-    hurt = _hurt(known)
-    late = _owing(host, {peer for target, _, waits in looked if target in hurt for one in waits for peer in one.perhaps})
+    failing = _failing(known)
+    late = _overdue(host, {peer for target, _, waits in looked if target in failing for one in waits for peer in one.perhaps})
     for target, pids, waits in looked:
         found += _of_target(known, target, waits, _variables(host, pids), late)
-    return Found(tuple(_with_units(host, known, found, hurt)), tuple(gaps))
+    return Found(tuple(_with_units(host, known, found, failing)), tuple(gaps))
 
 
-def _owing(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
+def _overdue(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
     """Return the local ports of connections to some peers on which we sent last, a while ago: the peer owes an answer
     (tcp(7), TCP_INFO).
     """
@@ -157,10 +157,10 @@ def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]
             places = [target for word in words[2:4] if (target := _v4(Target.parse(word))) is not None]
             ends = (places[0], places[1]) if len(places) == 2 else None
         elif ends is not None:
-            told = dict(word.split(":", 1) for word in words if word.startswith(_TIMES))
-            sent, received = told.get("lastsnd", ""), told.get("lastrcv", "")
-            if "bytes_sent" in told and sent.isdecimal() and received.isdecimal():
-                yield (*ends, int(sent), int(received) if "bytes_received" in told else None)
+            values = dict(word.split(":", 1) for word in words if word.startswith(_TIMES))
+            sent, received = values.get("lastsnd", ""), values.get("lastrcv", "")
+            if "bytes_sent" in values and sent.isdecimal() and received.isdecimal():
+                yield (*ends, int(sent), int(received) if "bytes_received" in values else None)
 
 
 def _v4(target: Target | None) -> Target | None:
@@ -326,10 +326,10 @@ def _of_target(
     named = [place for place in _named(known) if place not in connecting and place not in ports]
     for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
         # a wildcard listener takes only local addresses
-        heard = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None
-        process = _owner(known, heard)
+        listener = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None
+        process = _owner(known, listener)
         is_stopped = bool(process and process.is_stopped)
-        does = _titles(known, heard, ports.get(peer, set()))
+        does = _titles(known, listener, ports.get(peer, set()))
         owes = is_stopped or any(not title.startswith("idle") for title in does)
         yield Dependency(
             target=target,
@@ -338,13 +338,13 @@ def _of_target(
             waiting=on[peer] + min(perhaps[peer], busy, busy if owes else len(late.get(peer, set()) & ports.get(peer, set()))),
             unacknowledged=unacknowledged[peer],
             busy=busy,
-            is_heard=None if not _is_here(known, peer) else heard is not None,
+            is_heard=None if not _is_here(known, peer) else listener is not None,
             pid=process.pid if process else None,
             process=process.name if process else "",
             is_stopped=is_stopped,
             unit=process.unit if process else "",
             named_by=variables.get(peer, ""),
-            elsewhere=_elsewhere(known, peer) if heard is None and _is_here(known, peer) else None,
+            elsewhere=_elsewhere(known, peer) if listener is None and _is_here(known, peer) else None,
             does=does,
         )
 
@@ -371,24 +371,24 @@ def _elsewhere(known: Snapshot, peer: Target) -> Target | None:
     return next((one.target for one in known.listeners or () if peer.port and one.target.port == peer.port), None)
 
 
-def _owner(known: Snapshot, heard: Listener | None) -> Process | None:
-    return next((p for p in known.processes or () if heard and p.pid in heard.pids), None)
+def _owner(known: Snapshot, listener: Listener | None) -> Process | None:
+    return next((p for p in known.processes or () if listener and p.pid in listener.pids), None)
 
 
-def _titles(known: Snapshot, heard: Listener | None, ports: set[int]) -> tuple[str, ...]:
+def _titles(known: Snapshot, listener: Listener | None, ports: set[int]) -> tuple[str, ...]:
     """Return the titles of the processes at the other ends, if they contain the client's port: `postgres: user base HOST(PORT)
     SELECT`.
     """
     found = []
     for process in known.processes or ():
         title = " ".join(process.argv)
-        match = _CLIENT.search(title) if heard and process.ppid in heard.pids else None
+        match = _CLIENT.search(title) if listener and process.ppid in listener.pids else None
         if match and int(match[1]) in ports:
             found.append(match[2])
     return tuple(sorted(found))[:TITLES]
 
 
-def _hurt(known: Snapshot) -> tuple[Target, ...]:
+def _failing(known: Snapshot) -> tuple[Target, ...]:
     """Return the local targets that answered late or with an error of their own: one of their dependencies may have ended."""
     failing = {
         tally.target for tally in (known.logs.tallies if known.logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW
@@ -396,17 +396,19 @@ def _hurt(known: Snapshot) -> tuple[Target, ...]:
     return tuple(target for target in owners(known) if target in failing)[:HURT]
 
 
-def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tuple[Target, ...]) -> Iterator[Dependency]:
+def _with_units(host: Host, known: Snapshot, found: list[Dependency], failing: tuple[Target, ...]) -> Iterator[Dependency]:
     """Yield the dependencies with the state of the unit that serves each, or would serve it if nothing listens.
 
     For failing targets also services that ended or moved in the window: they may be undocumented dependencies.
     """
     wanted = {one.unit for one in found if one.unit}
     silent = {product for one in found if one.is_heard is False and (product := _product(known, one.peer)) in _UNITS}
-    unheard = [
-        (product, place) for product, place in _PLACES.items() if hurt and _is_here(known, place) and not _listener(known, place)
+    missing = [
+        (product, place)
+        for product, place in _PLACES.items()
+        if failing and _is_here(known, place) and not _listener(known, place)
     ]
-    silent |= {product for product, _ in unheard}
+    silent |= {product for product, _ in missing}
     patterns = [f"{name}.service" for product in silent for name in _UNITS[product]]
     names = [*sorted(wanted), *patterns]
     units: dict[str, dict[str, str]] = {}
@@ -431,9 +433,9 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency], hurt: tupl
         product = _product(known, one.peer)
         idle = _idle(units, product) if one.is_heard is False else None
         yield _of_unit(one, idle, boot) if idle else one
-    stops = _stops(host, known.since) if unheard and is_there and known.since else {}
-    for product, place in unheard:
-        for target in hurt:
+    stops = _stops(host, known.since) if missing and is_there and known.since else {}
+    for product, place in missing:
+        for target in failing:
             if any(one.target == target and one.peer.port == place.port for one in found):
                 continue
             gone = Dependency(target=target, peer=place, is_heard=False)
@@ -508,8 +510,8 @@ def _micros(unit: dict[str, str]) -> int:
 
 
 def _product(known: Snapshot, peer: Target) -> str:
-    said = (need_of(event.detail) for event in known.events or ())
-    named = next((need.product for need in said if need and need.place and need.place.port == peer.port and need.product), "")
+    needs = (need_of(event.detail) for event in known.events or ())
+    named = next((need.product for need in needs if need and need.place and need.place.port == peer.port and need.product), "")
     return (
         named
         or PRODUCTS.get(peer.port, "")

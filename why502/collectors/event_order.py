@@ -49,10 +49,10 @@ def joined(events: Iterable[Event]) -> tuple[Event, ...]:
             kept[twin] = _merged(kept[twin], event)
         else:
             kept = [*kept[:-RECENT], *(one for one in recent if not _causes(event, one)), event]
-    return tuple(event for event in kept if not _is_told_better(event, kept))
+    return tuple(event for event in kept if not _has_better_report(event, kept))
 
 
-def _is_told_better(event: Event, others: list[Event]) -> bool:
+def _has_better_report(event: Event, others: list[Event]) -> bool:
     """Return whether an event only reports a failed start, and another event of the same unit gives the reason at the same
     time.
     """

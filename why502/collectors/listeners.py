@@ -51,12 +51,12 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]
             Gap(source="listeners", reason=f"no time was left to check whether {unseen} of {len(stats)} processes own a socket")
         )
     found = [msgspec.structs.replace(one, pids=owners.get(one.inode, ())) for one in found]
-    hidden = sum(1 for listener in found if not listener.pids)
+    unreadable = sum(1 for listener in found if not listener.pids)
     if (
-        hidden and attempt(partial(host.list, "/proc/1/fd")) is None
+        unreadable and attempt(partial(host.list, "/proc/1/fd")) is None
     ):  # the others belong to the kernel, or to another PID namespace
         gaps.append(
-            Gap(source="listeners", reason=f"the owners of {hidden} listening sockets are not visible", hint="run as root")
+            Gap(source="listeners", reason=f"the owners of {unreadable} listening sockets are not visible", hint="run as root")
         )
     return Found(tuple(_placed(host, known, [_whole(host, one) for one in found], gaps)), tuple(gaps))
 
@@ -105,7 +105,7 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
     found: list[Listener] = []
     try:
         own = host.sockets()[0]
-        found += _told(own, "", gaps)
+        found += _from_kernel(own, "", gaps)
     except HostError as error:
         found += _read(host, "", "self", error.reason, gaps)
     others = (attempt(partial(host.sockets, *networks.values())) if networks else None) or ()
@@ -113,7 +113,7 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
         table = others[number] if number < len(others) else SocketTable(reason="the kernel could not be queried")
         try:
             if not table.reason and table.network == network:
-                found += _told(table, network, gaps)
+                found += _from_kernel(table, network, gaps)
             else:
                 found += _read(host, network, str(pid), table.reason or "the process is now a different one", gaps)
         except HostError as error:
@@ -121,7 +121,7 @@ def _asked(host: Host, networks: Mapping[str, int], gaps: list[Gap]) -> list[Lis
     return found
 
 
-def _told(table: SocketTable, network: str, gaps: list[Gap]) -> list[Listener]:
+def _from_kernel(table: SocketTable, network: str, gaps: list[Gap]) -> list[Listener]:
     """Return the listeners of one network namespace from the kernel's answer."""
     if not table.is_whole:
         gaps.append(Gap(source="listeners", reason="too many listening sockets; only the first were read"))
@@ -256,7 +256,7 @@ def _placed(host: Host, known: Snapshot, found: list[Listener], gaps: list[Gap])
     for one in found:
         path, is_at_path = one.target.path, None
         if path and one.device is not None and one.file_inode is not None:
-            said = [view.leads_to(path, one.device, one.file_inode) for view in views]
-            is_at_path = True if True in said else None if None in said else False
+            matches = [view.leads_to(path, one.device, one.file_inode) for view in views]
+            is_at_path = True if True in matches else None if None in matches else False
         kept.append(msgspec.structs.replace(one, is_at_path=is_at_path))
     return kept

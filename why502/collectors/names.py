@@ -145,7 +145,7 @@ def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool
         source = _HOSTS if in_file and set(addresses) <= set(in_file) else "system"
         servers = _own_servers(host, name) if ask.probes and is_missed else ()
         return Resolution(name=name, source=source, addresses=addresses, servers=servers)
-    return _why_not(host, name, ask)
+    return _failure(host, name, ask)
 
 
 def _own_servers(host: Host, name: str) -> tuple[str, ...]:
@@ -154,14 +154,14 @@ def _own_servers(host: Host, name: str) -> tuple[str, ...]:
     return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome is Lookup.OK)
 
 
-def _why_not(host: Host, name: str, ask: Ask) -> Resolution:
+def _failure(host: Host, name: str, ask: Ask) -> Resolution:
     """Return why the system finds no address: getent reports "no such name" and "no answer" alike, its servers do not."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if ask.probes else ()
     answers = [ask_server(name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
     answers.sort(key=lambda answer: answer.outcome in (Lookup.FAILED, Lookup.TIMED_OUT))  # a server that resolves it comes first
     if answers and answers[0].outcome is not Lookup.OK:
-        said = answers[0]
-        return Resolution(name=name, outcome=said.outcome, detail=f"{said.source}: {said.detail or said.outcome}")
+        answer = answers[0]
+        return Resolution(name=name, outcome=answer.outcome, detail=f"{answer.source}: {answer.detail or answer.outcome}")
     return Resolution(name=name, outcome=Lookup.NOT_FOUND, detail="getent ahosts finds nothing")
 
 

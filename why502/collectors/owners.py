@@ -40,14 +40,14 @@ def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
 
 def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
     doors = Doors(known.listeners or ())
-    heard = {target: ones for target in wanted(known) if (ones := doors.near(target))}
+    listening = {target: ones for target in wanted(known) if (ones := doors.near(target))}
     networks: dict[Target, set[str]] = {}
     for proxy in known.proxies or ():
         reached = {target for peers in peer_sets(proxy.routes) for peer in peers for target in addresses(peer, known)}
-        for target in reached & heard.keys():
+        for target in reached & listening.keys():
             networks.setdefault(target, set()).add(proxy.network)
     found: dict[Target, tuple[int, ...]] = {}
-    for target, near in heard.items():
+    for target, near in listening.items():
         if not (target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses):
             continue
         ones = [one for one in near if takes(one, target) and (target.is_unix or one.network in networks.get(target, {""}))]

@@ -218,9 +218,9 @@ def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]
         if path := settings.get("pm.status_path"):
             answer = status.parse(_page(host, pool, apart, path, until, is_full=is_full))
         if path := settings.get("ping.path"):
-            said = _page(host, pool, None, path, until, is_full=is_full).strip()
+            response = _page(host, pool, None, path, until, is_full=is_full).strip()
             # any other response also shows that it is alive
-            pong = True if said == settings.get("ping.response", "pong").encode() else None
+            pong = True if response == settings.get("ping.response", "pong").encode() else None
     except HostError as error:
         pong = False if isinstance(error, Expired) and path == settings.get("ping.path") else None
         gaps.append(Gap(source=f"PHP-FPM pool {pool.name} {path}", reason=error.reason, hint=error.hint))

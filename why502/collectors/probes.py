@@ -71,7 +71,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     jobs, gaps = chosen(known)
     waiting = activated(known)
     gaps += [Gap(source=SECTION, reason=WOULD_START.format(target=target), hint=ALLOW) for target in _targets_of(jobs) & waiting]
-    jobs = _hasty([job for job in jobs if job.request.target not in waiting], frozenset(frozen(known)))
+    jobs = _with_short_waits([job for job in jobs if job.request.target not in waiting], frozenset(frozen(known)))
     begun = time.monotonic()
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
@@ -93,7 +93,7 @@ def _targets_of(jobs: list[Job]) -> frozenset[Target]:
     return frozenset(job.request.target for job in jobs)
 
 
-def _hasty(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
+def _with_short_waits(jobs: list[Job], stopped: frozenset[Target]) -> list[Job]:
     """Return the jobs, with a short wait for targets known to be stopped by a signal."""
     short = msgspec.structs.replace
     return [

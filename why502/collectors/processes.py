@@ -65,12 +65,12 @@ def _gaps(host: Host, found: tuple[Process, ...], wanted: int) -> list[Gap]:
     gaps = []
     if wanted > PROCESSES:
         gaps.append(Gap(source="processes", reason=f"only {PROCESSES} of {wanted} processes were examined"))
-    hidden = sum(1 for process in found if process.limits is None or process.limits.files_open is None)
-    if hidden:
+    unreadable = sum(1 for process in found if process.limits is None or process.limits.files_open is None)
+    if unreadable:
         gaps.append(
             Gap(
                 source="processes",
-                reason=f"descriptors and directories of {hidden} processes are not visible",
+                reason=f"descriptors and directories of {unreadable} processes are not visible",
                 hint="run as root",
             )
         )

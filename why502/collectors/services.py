@@ -64,7 +64,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
     served = {target for service in found for target in service.targets}
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
     found = list(_roots_first(look, found))
-    services = sorted(_inner_first(_rather_idle(look, found)), key=lambda service: service.is_running is False)
+    services = sorted(_inner_first(_prefer_stopped(look, found)), key=lambda service: service.is_running is False)
     return Found(tuple(_without_secrets(service) for service in services), (*gaps, *look.gaps))
 
 
@@ -82,7 +82,7 @@ def look_of(host: Host, known: Snapshot) -> Look:
     taken = {pid for pids in listening.values() for pid in pids}
     alone = {pid for listener in known.listeners or () for pid in listener.pids if listener.target.port} - taken
     return Look(
-        strays=frozenset(alone | {parents.get(pid, 0) for pid in alone}),
+        unrelated=frozenset(alone | {parents.get(pid, 0) for pid in alone}),
         owners=here,
         processes={process.pid: process for process in known.processes or ()},
         parents=parents,
@@ -141,12 +141,12 @@ def _without_others(look: Look, service: Service) -> Service:
     taken.
     """
     is_other = service.is_running is False or " names " in service.link
-    if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_says_taken(text) for text in service.reason):
+    if not is_other or service.link.startswith(ADDRESS_TAKEN) or any(_reports_address_taken(text) for text in service.reason):
         return service
     return msgspec.structs.replace(service, targets=tuple(t for t in service.targets if not look.owners[t]))
 
 
-def _says_taken(text: str) -> bool:
+def _reports_address_taken(text: str) -> bool:
     record = parse_any(text)
     return record is not None and record.symptom is Symptom.ADDRESS_IN_USE
 
@@ -159,7 +159,7 @@ def _without_secrets(service: Service) -> Service:
     return msgspec.structs.replace(service, argv=tuple(redact(word) for word in service.argv))
 
 
-def _rather_idle(look: Look, found: list[Service]) -> list[Service]:
+def _prefer_stopped(look: Look, found: list[Service]) -> list[Service]:
     """Return the services; running ones lose the targets without a listener that a stopped service names as well."""
     missed = {target for service in found if service.is_running is False for target in service.targets if not look.owners[target]}
     kept = (

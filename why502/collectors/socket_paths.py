@@ -119,13 +119,13 @@ def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:
     steps = tuple(_steps(viewer, path))
     last, stat = steps[-1]
     blocked = next((step for step, _ in steps if step.passes is False), None)
-    is_unsure = any(step.passes is None for step, _ in steps)
+    is_unknown = any(step.passes is None for step, _ in steps)
     return SocketPath(
         path=path,
         user=viewer.user,
         kind=last.kind,
         steps=tuple(step for step, _ in steps),
-        is_reachable=False if blocked else None if is_unsure or last.kind is FileKind.MISSING else True,
+        is_reachable=False if blocked else None if is_unknown or last.kind is FileKind.MISSING else True,
         blocked_at=blocked.path if blocked else "",
         modified_at=of_epoch(stat.modified_s) if stat else None,
         seen_elsewhere=tuple(dict.fromkeys(_elsewhere(host, known, path))) if last.kind is not FileKind.SOCKET else (),

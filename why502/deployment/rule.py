@@ -52,5 +52,5 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
 
 def risk(message: str, at: Position | None, *advice: str | Remedy, severity: Severity | None = None) -> Risk:
     """Return a finding of a rule. `advice`: what to do, as text or as a remedy."""
-    remedies = tuple(Remedy(message=said) if isinstance(said, str) else said for said in advice)
+    remedies = tuple(Remedy(message=item) if isinstance(item, str) else item for item in advice)
     return Risk(message=message, at=at, remedies=remedies, severity=severity)

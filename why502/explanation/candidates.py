@@ -53,16 +53,16 @@ def ranked(names: tuple[str, ...], symptom: Symptom | None = None, named: int | 
     """Return candidates in the given order. The first `named` come from a table ordered best first."""
     named = len(names) if named is None else named
     found: list[Candidate] = []
-    sure = CERTAIN
+    confidence = CERTAIN
     for at, name in enumerate(names[:MOST]):
         weight = CAUSES[name].symptoms.get(symptom, 0.0) if symptom else 0.0
         if at < named:
             weight = max(weight, LIKELY if at == 0 else FAIR - _STEP * (at - 1))
-        sure = min(sure if at == 0 else round(sure - 0.01, 2), round(_sure(weight), 2))
-        if at and sure < 0.03:
+        confidence = min(confidence if at == 0 else round(confidence - 0.01, 2), round(_probability(weight), 2))
+        if at and confidence < 0.03:
             break
         cause = CAUSES[name]
-        found.append(Candidate(cause=name, layer=cause.layer, confidence=max(sure, 0.01), message=cause.message))
+        found.append(Candidate(cause=name, layer=cause.layer, confidence=max(confidence, 0.01), message=cause.message))
     return tuple(found)
 
 
@@ -113,7 +113,7 @@ def is_command(text: str) -> bool:
     return text.split(" ", 1)[0] in _TOOLS
 
 
-def _sure(weight: float) -> float:
+def _probability(weight: float) -> float:
     return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
 
 

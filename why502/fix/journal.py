@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from why502.fix import disk
+from why502.fix import disk, places
 from why502.fix.commands import Master
 from why502.fix.error_log import Mark
 from why502.fix.verify import Asked
@@ -88,18 +88,11 @@ class Entry(Value, frozen=True, kw_only=True):
         return "mitigation" if self.mitigation else "fix"
 
 
-def usual_directory() -> Path:
-    """Return where the journal lies unless the user says otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/why502")
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "why502"
-
-
 def directory(path: str | None = None) -> Path:
     """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's
     state directory.
     """
-    where = Path(path) if path else usual_directory()
+    where = Path(path) if path else places.journal()
     try:
         return Path(output.directory(str(where)))
     except Why502Error as error:
@@ -109,7 +102,7 @@ def directory(path: str | None = None) -> Path:
 def known_directory(path: str | None = None) -> Path | None:
     """Return the directory of the journal without making it; None where there is none that this user can read."""
     try:
-        where = usual_directory() if path is None else Path(path)
+        where = places.journal() if path is None else Path(path)
         return where if where.is_dir() and os.access(where, os.R_OK | os.X_OK) else None
     except (OSError, RuntimeError):  # no home directory
         return None

@@ -14,20 +14,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from why502.fix import disk, journal
+from why502.fix import disk, journal, places
 from why502.fix.journal import Entry
 from why502.host import output
 from why502.model.errors import Why502Error
 
 _LONGEST = 4096  # of a path
-
-
-def directory() -> Path:
-    """Return the directory of the locks: of root /run/why502, of another user one below his own runtime or state directory."""
-    if os.geteuid() == 0:
-        return Path("/run/why502")
-    own = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(own, "why502") if own else journal.usual_directory() / "locks"
 
 
 @contextlib.contextmanager
@@ -41,7 +33,7 @@ def hold(config: str, where: Path) -> Iterator[None]:
     if not config:
         yield
         return
-    path = directory() / f"{hashlib.sha256(os.path.realpath(config).encode()).hexdigest()[:32]}.lock"
+    path = places.locks() / f"{hashlib.sha256(os.path.realpath(config).encode()).hexdigest()[:32]}.lock"
     handle = _locked(path, config)
     try:
         before = os.pread(handle, _LONGEST, 0).decode(errors="replace")
@@ -61,7 +53,7 @@ def hold(config: str, where: Path) -> Iterator[None]:
 def journals() -> Iterator[Path]:
     """Yield the directories of the journals that a lock names."""
     try:
-        for path in sorted(directory().glob("*.lock")):
+        for path in sorted(places.locks().glob("*.lock")):
             with contextlib.suppress(OSError):
                 yield Path(path.read_bytes()[:_LONGEST].decode(errors="replace"))
     except OSError:

@@ -43,7 +43,7 @@ _SANDBOX = str(Path(__file__).with_name("sandbox_process.py"))
 _KERNELS = ("/proc/", "/sys/")
 _BELOW = re.compile(r"(/proc/(?:[0-9]+|self)/root)(/.*)", re.DOTALL)
 # The path contains a link; the kernel is older than 5.6, or a sandbox blocks openat2(2).
-_UNSURE = (errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
+_UNSUPPORTED = (errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
 
 
 class LocalHost(DescriptorHost):
@@ -237,7 +237,7 @@ def _descriptor(path: str, *, follow: bool) -> int:
     try:
         at = without_links(path, flags)
     except OSError as error:
-        if error.errno not in _UNSURE:
+        if error.errno not in _UNSUPPORTED:
             raise
     else:
         found = os.fstat(at)

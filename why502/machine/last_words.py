@@ -30,7 +30,7 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
 
     A manager's own lines ("Failed with result 'exit-code'") are used only if the program itself gave no reason.
     """
-    said: list[tuple[int, str]] = []
+    ranked: list[tuple[int, str]] = []
     plain: list[str] = []
     for line in lines:
         text = redact(line.strip())[:LENGTH]
@@ -40,16 +40,16 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
         if record is None or record.symptom is None:
             plain.append(text)
         elif record.symptom not in _HEALTHY:
-            said.append((_rank(record.symptom, record.format, text), text))
-    own = [(rank, text) for rank, text in said if rank > 0]
+            ranked.append((_rank(record.symptom, record.format, text), text))
+    own = [(rank, text) for rank, text in ranked if rank > 0]
     if not any(rank > 1 for rank, _ in own):  # the program's own lines match no known wording
         own += [(2, text) for text in plain if _LOOKS_BAD.search(text)][-3:] or [(1, text) for text in plain[-2:]]
-    telling = [pair for pair in own if pair[0] > 1] or own or said
-    if not telling:
+    informative = [pair for pair in own if pair[0] > 1] or own or ranked
+    if not informative:
         return ()
-    best = max(range(len(telling)), key=lambda i: (telling[i][0], i))
-    reason = telling[best][1]
-    kept = [text for text in dict.fromkeys(text for _, text in telling) if text != reason]
+    best = max(range(len(informative)), key=lambda i: (informative[i][0], i))
+    reason = informative[best][1]
+    kept = [text for text in dict.fromkeys(text for _, text in informative) if text != reason]
     return (*kept[1 - LINES :], reason)
 
 

@@ -159,7 +159,7 @@ def _read(line: Line, request: Request) -> Answer:
             head = parse(stream.stdout, needs_status_line=False, is_strict=request.is_strict)
         if head is None and (stream.is_ended or not part):
             message = "the program ended its answer" if stream.is_ended else "the connection was closed"
-            message = f"{message} before a complete header{_said(stream)}"
+            message = f"{message} before a complete header{_stderr_suffix(stream)}"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, message, errno=line.broke)
         if len(records) > HEADER_BYTES:
             message = f"the header takes more than {len(records)} bytes, the buffer holds {request.buffer_bytes}"
@@ -175,7 +175,7 @@ def _read(line: Line, request: Request) -> Answer:
     if head.status in GATEWAY:
         raise Failed(Symptom.UPSTREAM_STATUS, f"answered {head.status}", status=head.status, header_bytes=size)
     return Answer(
-        status=head.status, header_bytes=size, detail=_finish(line, records, head, request) or _said(stream).strip(": ")
+        status=head.status, header_bytes=size, detail=_finish(line, records, head, request) or _stderr_suffix(stream).strip(": ")
     )
 
 
@@ -204,5 +204,5 @@ def _check(data: bytes | bytearray) -> None:
         )
 
 
-def _said(stream: Stream) -> str:
+def _stderr_suffix(stream: Stream) -> str:
     return f": {shown(stream.stderr, 200)}" if stream.stderr else ""

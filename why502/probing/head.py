@@ -81,8 +81,8 @@ def _check_framing(fields: list[tuple[bytes, bytes]]) -> None:
 def _cgi_status(fields: list[tuple[bytes, bytes]]) -> int:
     """Return the status of a CGI header (RFC 3875, 6.3.3). Without a Status field it is 200, or 302 with a Location."""
     named = dict(reversed(fields))
-    if (said := named.get(b"status")) is None:
+    if (status := named.get(b"status")) is None:
         return 302 if b"location" in named else 200
-    if not said[:3].isdigit() or len(said) < 3:
-        raise Failed(Symptom.HEADER_INVALID, f"the answer's Status is {shown(said)}")
-    return int(said[:3])
+    if not status[:3].isdigit() or len(status) < 3:
+        raise Failed(Symptom.HEADER_INVALID, f"the answer's Status is {shown(status)}")
+    return int(status[:3])

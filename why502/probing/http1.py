@@ -88,8 +88,8 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
     if request.method == "HEAD" or head.status in (204, 304) or head.status < 200:
         return ""
     chunked = (head.get(b"transfer-encoding") or b"").lower() == b"chunked"
-    said = head.get(b"content-length") or b""
-    expected = int(said) if said.isdigit() and not chunked and len(said) < 18 else None
+    length = head.get(b"content-length") or b""
+    expected = int(length) if length.isdigit() and not chunked and len(length) < 18 else None
     ended, last_at, chunks = False, time.monotonic(), Chunks()
     try:
         while (

@@ -134,14 +134,14 @@ def asked(route: Route, failures: Iterable[Tally], harmful: Container[str] = fro
 
 def harmful(known: Snapshot, target: Target) -> frozenset[str]:
     """Return the paths of requests that may have caused their own failure on a target, or on an unknown target."""
-    told = [tally for tally in (known.logs.tallies if known.logs else ()) if tally.target in (target, None)]
-    late = min((tally.first for tally in told if tally.symptom in LATE and tally.first), default=None)
+    tallies = [tally for tally in (known.logs.tallies if known.logs else ()) if tally.target in (target, None)]
+    late = min((tally.first for tally in tallies if tally.symptom in LATE and tally.first), default=None)
     traffic = next((x for x in (known.logs.targets if known.logs else ()) if x.target == target), None)
     if traffic is not None and traffic.attempts:
         meanwhile = traffic.last_success is not None and (late is None or traffic.last_success >= late)
     else:  # answers of other backends, or of files, may be among these
         meanwhile = known.logs is None or not known.logs.has_access or _has_success(known)
-    return _may_harm(told, others_succeed=meanwhile)
+    return _may_harm(tallies, others_succeed=meanwhile)
 
 
 def only_upgrades(known: Snapshot, route: Route) -> bool:
@@ -159,8 +159,8 @@ def has_answered(known: Snapshot, target: Target, route: Route | None = None) ->
     Answers before the target's requests began to break off do not count. Traffic that counts: the target's own if there is
     any, else that of the paths belonging to the `route`.
     """
-    told = (tally for tally in (known.logs.tallies if known.logs else ()) if tally.target == target)
-    began = min((tally.first for tally in told if tally.symptom in BROKEN_OFF and tally.first), default=None)
+    tallies = (tally for tally in (known.logs.tallies if known.logs else ()) if tally.target == target)
+    began = min((tally.first for tally in tallies if tally.symptom in BROKEN_OFF and tally.first), default=None)
     if began is not None and (last := _last_answer(known, target, route)) is not None:
         return last > began
     traffic = next((x for x in (known.logs.targets if known.logs else ()) if x.target == target), None)

@@ -69,8 +69,8 @@ def probe(host: Host, request: Request) -> Probe:
     if request.preamble and (found.symptom in SUSPECT or found.status == BAD_REQUEST):
         status = _status(host, msgspec.structs.replace(request, preamble=""))
         if status is not None:
-            told = f"answered {found.status}" if found.status else found.detail
-            message = f"{told} to the PROXY header that the proxy sends first, and {status} without it"
+            response = f"answered {found.status}" if found.status else found.detail
+            message = f"{response} to the PROXY header that the proxy sends first, and {status} without it"
             return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=message)
     elif not request.preamble and found.symptom in CLOSED:
         status = _status(host, msgspec.structs.replace(request, preamble=PROXY_HEADERS["v1"]))
@@ -121,7 +121,7 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
             line.close()
     ended = time.monotonic()
     first_at, seen = (line.first_at, line.seen) if line else (None, b"")
-    speaks = _told(request, failed.speaks or identify(seen), is_secured=secured is not None) if failed else ""
+    speaks = _outer_protocol(request, failed.speaks or identify(seen), is_secured=secured is not None) if failed else ""
     if not speaks and not is_last and (answer.is_suspect or (failed and failed.symptom in SUSPECT)):
         speaks = second_look(host, request, is_silent=failed is not None and failed.symptom in SILENT)
     if answer.is_suspect and speaks and failed is None:
@@ -165,7 +165,7 @@ def second_look(host: Host, request: Request, *, is_silent: bool) -> str:
     return ""
 
 
-def _told(request: Request, found: str, *, is_secured: bool) -> str:
+def _outer_protocol(request: Request, found: str, *, is_secured: bool) -> str:
     """Return the protocol that the peer uses on the wire: HTTP within TLS is TLS, and a uwsgi or SCGI answer looks like HTTP."""
     if is_secured and found == "http" and request.protocol == "https":
         return "tls"

@@ -180,10 +180,10 @@ def _changes(value: str) -> int:
     return sum(one.islower() and other.isupper() for one, other in pairwise(value))
 
 
-def is_secret(value: str, said: Promise) -> bool:
+def is_secret(value: str, expected: Promise) -> bool:
     """Return whether a value must be masked, given how likely its name means a secret."""
-    if said is Promise.NOTHING or is_empty(value):
+    if expected is Promise.NOTHING or is_empty(value):
         return False
-    if said is Promise.RANDOM:
+    if expected is Promise.RANDOM:
         return looks_random(value) and not is_place(value) and "://" not in value
     return not is_place(value) and not _SHORT_NUMBER.fullmatch(value)

@@ -121,12 +121,12 @@ def pairs(text: str, lower: str) -> Iterator[Span]:
         if begin < done:
             continue
         name = text[begin:end]
-        said = promise(name)
-        if name in _QUERY_NAMES and text[begin - 1 : begin] in ("?", "&", ";") and said < Promise.SECRET:
-            said = Promise.SECRET
-        if said is Promise.NOTHING:
+        expected = promise(name)
+        if name in _QUERY_NAMES and text[begin - 1 : begin] in ("?", "&", ";") and expected < Promise.SECRET:
+            expected = Promise.SECRET
+        if expected is Promise.NOTHING:
             continue
-        for span in _values(text, begin, end, said):
+        for span in _values(text, begin, end, expected):
             yield span
             done = max(done, span[1])
 
@@ -161,7 +161,7 @@ def _escaped(text: str, begin: int) -> int:
     return 0
 
 
-def _values(text: str, begin: int, end: int, said: Promise) -> Iterator[Span]:
+def _values(text: str, begin: int, end: int, expected: Promise) -> Iterator[Span]:
     """Yield the spans of the values after the name from `begin` to `end`."""
     name = text[begin:end]
     if name.endswith((".", "-")) and not name.startswith("-"):
@@ -171,24 +171,24 @@ def _values(text: str, begin: int, end: int, said: Promise) -> Iterator[Span]:
         return
     op, start = after["op"], after.end()
     if op == ",":
-        yield from _after_comma(text, begin, after, said)
+        yield from _after_comma(text, begin, after, expected)
         return
-    if op == "" and (not (after["space"] or after["rest"]) or not _holds(text, begin, after, said)):
-        yield from _element(text, begin, end, said)
+    if op == "" and (not (after["space"] or after["rest"]) or not _holds(text, begin, after, expected)):
+        yield from _element(text, begin, end, expected)
         return
     if op == ":" and text.startswith("//", start):
         return
     if op in (":", "=") and text[start : start + 2].lstrip(" \t")[:1] in ("\n", "\r", "|", ">", ""):
-        several = list(_several_lines(text, begin, start, said))
+        several = list(_several_lines(text, begin, start, expected))
         if several or text[start : start + 1] in ("\n", "\r", ""):
             yield from several
             return
     if op == ":" and name.lower().endswith("token") and _UNEXPECTED.search(text, max(begin - 16, 0), begin):
         return
-    yield from _value(text, begin, start, said, op)
+    yield from _value(text, begin, start, expected, op)
 
 
-def _value(text: str, begin: int, start: int, said: Promise, op: str) -> Iterator[Span]:
+def _value(text: str, begin: int, start: int, expected: Promise, op: str) -> Iterator[Span]:
     """Yield the span of the value that starts at `start`: quoted, a list, up to the end of the line, or one word."""
     opening = _OPENING.match(text, start)
     opened = text[start : opening.end()] if opening else ""
@@ -196,13 +196,13 @@ def _value(text: str, begin: int, start: int, said: Promise, op: str) -> Iterato
     if "[" in opened and text[start : start + 1] in "\"'":
         closing = text.find("]", start, start + LONGEST_VALUE)
         if closing > 0:
-            yield from _listed(text, start, closing, said)
+            yield from _listed(text, start, closing, expected)
             return
     quote = _QUOTE.match(text, start)
     if quote:
         close = _closing(text, quote.end(), quote["quote"])
         value = _bare_of(text[quote.end() : close])
-        if value and _is_worth(value, said, is_quoted=True):
+        if value and _is_worth(value, expected, is_quoted=True):
             yield quote.end(), close
         return
     if text.startswith("{", start) and op in (":", "=", "=>") and not text.startswith("{{", start):
@@ -211,14 +211,14 @@ def _value(text: str, begin: int, start: int, said: Promise, op: str) -> Iterato
         return
     around = text[begin - 1 : begin]
     around = "" if around == "$" or text[begin - 2 : begin - 1] == "\\" else around
-    if said is Promise.HEADER and op == ":":
+    if expected is Promise.HEADER and op == ":":
         end = _end_of_header(text, start, around)
     elif around in ("'", '"') and op in ("=", ":"):
         close = text.find(around, start, start + LONGEST_VALUE)
         line = _end_of_line(text, start)
         end = close if 0 <= close <= line else min(line, start + LONGEST_VALUE)
         first = text[start:end].split(" ", 1)[0]
-        if first != text[start:end] and not _is_worth(_bare_of(first.split("&", 1)[0]), said):
+        if first != text[start:end] and not _is_worth(_bare_of(first.split("&", 1)[0]), expected):
             return
     else:
         scheme = _SCHEME.match(text, start)
@@ -233,7 +233,7 @@ def _value(text: str, begin: int, start: int, said: Promise, op: str) -> Iterato
         if whole and text[end - 1] in ",;)}]":
             end -= 1
     value = _bare_of(text[start:end])
-    if value and _is_worth(value, said):
+    if value and _is_worth(value, expected):
         yield start, end
 
 
@@ -244,13 +244,13 @@ def _bare_of(value: str) -> str:
     return value.strip(" \t\r\n").removeprefix("^").removesuffix("$" if value.startswith("^") else "\0").removesuffix("\\")
 
 
-def _is_worth(value: str, said: Promise, *, is_quoted: bool = False) -> bool:
-    if said is not Promise.RANDOM and not is_quoted and value.lower().rstrip(".,:;!?") in _PROSE:
+def _is_worth(value: str, expected: Promise, *, is_quoted: bool = False) -> bool:
+    if expected is not Promise.RANDOM and not is_quoted and value.lower().rstrip(".,:;!?") in _PROSE:
         return False
     value = value.rstrip("}]), ") or value
-    if not any(char.isalnum() for char in value) or (said is Promise.HEADER and re.fullmatch(r"[\s^$(.*+)\\]*", value)):
+    if not any(char.isalnum() for char in value) or (expected is Promise.HEADER and re.fullmatch(r"[\s^$(.*+)\\]*", value)):
         return False
-    return is_secret(value, said)
+    return is_secret(value, expected)
 
 
 def _closing(text: str, start: int, quote: str) -> int:
@@ -287,7 +287,7 @@ def _end_of_header(text: str, start: int, around: str) -> int:
     return escaped if escaped >= 0 else end
 
 
-def _listed(text: str, start: int, end: int, said: Promise) -> Iterator[Span]:
+def _listed(text: str, start: int, end: int, expected: Promise) -> Iterator[Span]:
     """Yield the quoted elements of a list."""
     position = start
     while position < end and (quote := _QUOTE.search(text, position, end)):
@@ -295,8 +295,8 @@ def _listed(text: str, start: int, end: int, said: Promise) -> Iterator[Span]:
         value = _bare_of(text[quote.end() : close])
         if value and _is_worth(
             value,
-            said
-            if looks_random(value) or said is Promise.HEADER or _PASSWORDS.search(text, max(start - 40, 0), start)
+            expected
+            if looks_random(value) or expected is Promise.HEADER or _PASSWORDS.search(text, max(start - 40, 0), start)
             else Promise.RANDOM,
             is_quoted=True,
         ):
@@ -304,7 +304,7 @@ def _listed(text: str, start: int, end: int, said: Promise) -> Iterator[Span]:
         position = max(close, quote.end()) + 1
 
 
-def _after_comma(text: str, begin: int, after: re.Match[str], said: Promise) -> Iterator[Span]:
+def _after_comma(text: str, begin: int, after: re.Match[str], expected: Promise) -> Iterator[Span]:
     """Yield the value in ("name", "value"): a list of words, a pair, the arguments of a call."""
     start = after.end()
     quote = _QUOTE.match(text, start)
@@ -314,22 +314,24 @@ def _after_comma(text: str, begin: int, after: re.Match[str], said: Promise) -> 
     value = text[quote.end() : close]
     before = text[max(begin - 24, 0) : begin]
     is_pair = text.startswith("-", begin) or "(" in before or "-" in text[begin : after.start()]
-    if _is_worth(_bare_of(value), said if is_pair and not promise(value) else min(said, Promise.RANDOM), is_quoted=is_pair):
+    if _is_worth(
+        _bare_of(value), expected if is_pair and not promise(value) else min(expected, Promise.RANDOM), is_quoted=is_pair
+    ):
         yield quote.end(), close
 
 
-def _element(text: str, begin: int, end: int, said: Promise) -> Iterator[Span]:
+def _element(text: str, begin: int, end: int, expected: Promise) -> Iterator[Span]:
     """Yield the text of an XML element: <password>x</password>."""
     opened = _TAG.search(text, max(begin - 22, 0), begin)
     rest = _TAG_ENDS.match(text, end)
     if opened is None or rest is None:
         return
     close = text.find("<", rest.end(), rest.end() + LONGEST_VALUE)
-    if close > rest.end() and _is_worth(text[rest.end() : close].strip(), said, is_quoted=True):
+    if close > rest.end() and _is_worth(text[rest.end() : close].strip(), expected, is_quoted=True):
         yield rest.end(), close
 
 
-def _holds(text: str, begin: int, after: re.Match[str], said: Promise) -> bool:
+def _holds(text: str, begin: int, after: re.Match[str], expected: Promise) -> bool:
     """Return whether the value may follow the name after only white space."""
     if text[begin - 1 : begin] in ("/", "@", "\\") and begin:
         return False
@@ -366,7 +368,7 @@ def _holds(text: str, begin: int, after: re.Match[str], said: Promise) -> bool:
     plain = word.strip("\"'`.,:;()[]{}")
     if word[:1] in ("'", '"', "`"):
         return bool(_PASSWORDS.search(name)) or looks_random(plain)
-    if said is Promise.HEADER or re.match(r"HTTP/\d|\w{1,40}=", word) or "://" in word:
+    if expected is Promise.HEADER or re.match(r"HTTP/\d|\w{1,40}=", word) or "://" in word:
         return False
     if (
         not statement.strip()
@@ -384,7 +386,7 @@ def _is_alone(text: str, start: int) -> bool:
     return len(text[start : _end_of_line(text, start)].split()) == 1
 
 
-def _several_lines(text: str, begin: int, start: int, said: Promise) -> Iterator[Span]:
+def _several_lines(text: str, begin: int, start: int, expected: Promise) -> Iterator[Span]:
     """Yield YAML values below a name: a block, a list, or a value on its own line."""
     line = text.rfind("\n", max(begin - 200, 0), begin) + 1
     indent = _INDENT.match(text, line)
@@ -408,7 +410,7 @@ def _several_lines(text: str, begin: int, start: int, said: Promise) -> Iterator
         if not is_block and re.match(r"[\w.\"'-]{1,80}:(?:\s|$)", value):
             return
         is_item = "- " in text[position : item.start("value")]
-        wanted = Promise.RANDOM if is_item and not is_block else said
+        wanted = Promise.RANDOM if is_item and not is_block else expected
         bare = _bare_of(value).strip("\"'")
         if (is_block or " " not in bare) and _is_worth(bare, wanted):
             yield item.start("value"), item.start("value") + len(value)

@@ -327,12 +327,14 @@ def _maps(text: str) -> Iterator[Span]:
         if not (from_ or to):
             continue
         for row in _ROW.finditer(text, *block.span("body")):
-            for group, said in (("key", from_), ("value", to)):
+            for group, expected in (("key", from_), ("value", to)):
                 value = row[group].strip("\"'").lstrip("~*^").removesuffix("$")
                 scheme = re.match(r"(?i)(?:bearer|basic) ", value)
                 if (
-                    said
+                    expected
                     and value not in ("default", "hostnames", "volatile", "include")
-                    and is_secret(value[scheme.end() if scheme else 0 :], max(said, Promise.SECRET) if group == "key" else said)
+                    and is_secret(
+                        value[scheme.end() if scheme else 0 :], max(expected, Promise.SECRET) if group == "key" else expected
+                    )
                 ):
                     yield row.span(group) if row[group][0] not in "\"'" else (row.start(group) + 1, row.end(group) - 1)

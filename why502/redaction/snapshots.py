@@ -39,7 +39,7 @@ def secrets_in(*snapshots: Snapshot) -> Iterator[str]:
         for argv in commands:
             if any(len(word) > 7 for word in argv) and (left := left - sum(map(len, argv))) > 0:
                 yield from values_of(
-                    word for word, kept in zip(argv, redact_words(argv), strict=True) for word in _lost(word, kept)
+                    word for word, kept in zip(argv, redact_words(argv), strict=True) for word in _removed(word, kept)
                 )
 
 
@@ -57,7 +57,7 @@ def secrets_of(text: str) -> Iterator[str]:
     return (text[start:end] for start, end in spans(text))
 
 
-def _lost(word: str, kept: str) -> Iterator[str]:
+def _removed(word: str, kept: str) -> Iterator[str]:
     """Yield the parts removed from a word."""
     if HIDDEN in kept:
         head, _, tail = kept.partition(HIDDEN)
@@ -98,8 +98,8 @@ def _setting(directive: str, setting: Any) -> Any:
 
 def redact_pair(name: str, value: str) -> list[str]:
     """Return a name and its value; the value is removed if the name means a secret."""
-    said = promise(name)
-    if said and is_secret(value, said):
+    expected = promise(name)
+    if expected and is_secret(value, expected):
         return [redact(name), HIDDEN]
     return [redact(name), redact(value)]
 

@@ -28,10 +28,10 @@ _CHARACTER = lazy(
 def redact(text: str) -> str:
     """Return the text with every secret in it replaced by `[removed]`."""
     text = clean(text)
-    return _hidden(text, spans(text))
+    return _masked(text, spans(text))
 
 
-def _hidden(text: str, found: list[Span]) -> str:
+def _masked(text: str, found: list[Span]) -> str:
     if not found:
         return text
     out, position = [], 0
@@ -146,7 +146,7 @@ def _line(line: str, hints: list[str], begins: list[str], *, is_long: bool) -> s
     lower = line.lower()
     if not (any(h in lower for h in hints) or any(b in line for b in begins) or known() or (is_long and _LONG.search(line))):
         return line
-    return _hidden(line, spans(line))
+    return _masked(line, spans(line))
 
 
 def without_query(request: str) -> str:

@@ -33,7 +33,7 @@ def tree_of(case: Case, at: Position | None) -> Tree | None:
 
 def own_servers(case: Case) -> tuple[str, ...]:
     """Return the machine's name servers, in nginx's notation, that resolve the name the proxy could not; at most two."""
-    found = dict.fromkeys(server for told in case.here.names or () for server in told.servers)
+    found = dict.fromkeys(server for parameters in case.here.names or () for server in parameters.servers)
     return tuple(f"[{server}]" if ":" in server else server for server in list(found)[:2])
 
 
@@ -142,14 +142,14 @@ def stranger_at(case: Case, to: Target) -> int:
     user can put a process into their control groups (cgroups(7)).
     """
     here, own = case.host, (None, 0, case.proxy.owner_uid if case.proxy else 0)
-    heard = case.heard_at(to)
-    for listener in heard:
+    listeners = case.heard_at(to)
+    for listener in listeners:
         process = case.process_of(listener)
         uid = listener.uid if listener.uid is not None else process.uid if process else None
         if uid not in own and not (process and _is_of_root(process)):
             return uid or 0
     pools = (here.php_pools if here else None) or ()
-    return next((pool.owner_uid for pool in pools if not heard and pool.target == to and pool.owner_uid not in own), 0)
+    return next((pool.owner_uid for pool in pools if not listeners and pool.target == to and pool.owner_uid not in own), 0)
 
 
 def doubt(case: Case, to: Target) -> str:
@@ -284,7 +284,7 @@ def rescheme(case: Case, scheme: str) -> Edit | None:
 
 # The request parameters that an application needs: uwsgi (PEP 3333, besides the HTTP_ fields, which nginx sends by default),
 # FastCGI (RFC 3875; some builds of PHP refuse to run without REDIRECT_STATUS).
-_TOLD = {
+_COMMON_PARAMETERS = {
     "QUERY_STRING": "$query_string",
     "REQUEST_METHOD": "$request_method",
     "CONTENT_TYPE": "$content_type",
@@ -295,9 +295,9 @@ _TOLD = {
     "SERVER_PORT": "$server_port",
     "SERVER_NAME": "$server_name",
 }
-_UWSGI = {**_TOLD, "PATH_INFO": "$document_uri"}
+_UWSGI = {**_COMMON_PARAMETERS, "PATH_INFO": "$document_uri"}
 _FASTCGI = {
-    **_TOLD,
+    **_COMMON_PARAMETERS,
     "SCRIPT_NAME": "$fastcgi_script_name",
     "DOCUMENT_URI": "$document_uri",
     "DOCUMENT_ROOT": "$document_root",
@@ -325,8 +325,8 @@ def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
         lines = [f"grpc_pass grpc://{address};"]
     elif protocol in ("uwsgi", "fastcgi"):
         address = address.removesuffix(":") if address.startswith("unix:") else address
-        told = {"SCRIPT_FILENAME": script, **_FASTCGI} if protocol == "fastcgi" else _UWSGI
-        lines = [f"{protocol}_pass {address};", *(f"{protocol}_param {name} {value};" for name, value in told.items())]
+        parameters = {"SCRIPT_FILENAME": script, **_FASTCGI} if protocol == "fastcgi" else _UWSGI
+        lines = [f"{protocol}_pass {address};", *(f"{protocol}_param {name} {value};" for name, value in parameters.items())]
     try:
         return edit.replace_directive(tree, route.at, edit.aligned(tree, route.at, lines))
     except Why502Error:

@@ -77,7 +77,7 @@ class Explainer:
         for line in lines:
             match = fits(line) if is_plain or _is_plain(line) else None
             if match is None:
-                add(self._anew(line))
+                add(self._uncached(line))
                 continue
             at, level, message, client, server, request, method, upstream, host = match.groups()
             key = (level, message, upstream, client is None, method, host is None)
@@ -85,7 +85,7 @@ class Explainer:
             if begin is None:
                 shape = self._shape(line, key, match)
                 if shape is None:
-                    add(self._anew(line))
+                    add(self._uncached(line))
                     continue
                 begin, file = shape.begin, _PATH.findall(message)[0] if shape.has_file else ""
             if at != second:
@@ -122,15 +122,15 @@ class Explainer:
         path = _PATH.search(message)
         has_file = path is not None and fixed.get("file") == path[1]
         rest = {name: value for name, value in fixed.items() if name != "file"} if has_file else fixed
-        told = " ".join(str(value) for value in rest.values())
+        values = " ".join(str(value) for value in rest.values())
         varying = [part.strip('"') for part in _VARIES.findall(message)]
-        if varying and not any(part in told for part in varying) and (path is None or message.find('"') == path.start()):
+        if varying and not any(part in values for part in varying) and (path is None or message.find('"') == path.start()):
             self._loose[loose] = _Shape(_begin(explanation, rest), has_file)
             return self._loose[loose]
         self._exact[key] = _begin(explanation, fixed)
         return _Shape(self._exact[key])
 
-    def _anew(self, line: str) -> str:
+    def _uncached(self, line: str) -> str:
         """Return the object for a line of any format: parsed individually, with a cached answer if an earlier line parsed the
         same.
         """

@@ -85,7 +85,7 @@ def headlines(diagnosis: Diagnosis) -> list[str]:
     findings = asserted(diagnosis)
     leads = 1 if findings and findings[0].ongoing else 0
     unsaid = [
-        [told(one) for one in part if one.message not in "; ".join(unwell)] for part in (findings[:leads], findings[leads:])
+        [sentence(one) for one in part if one.message not in "; ".join(unwell)] for part in (findings[:leads], findings[leads:])
     ]
     return [*unsaid[0], *unwell, *unsaid[1]] or [_unasserted(diagnosis)]
 
@@ -109,7 +109,7 @@ def _unasserted(diagnosis: Diagnosis) -> str:
     return f"not enough data to tell{missing}"
 
 
-def told(finding: Finding) -> str:
+def sentence(finding: Finding) -> str:
     """Return a finding in one sentence, marked as resolved if it is."""
     if finding.ongoing:
         return finding.message

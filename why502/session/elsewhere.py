@@ -31,7 +31,7 @@ AT_ONCE = 16
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=15", "ForwardAgent=no", "ForwardX11=no")
 _PLACES = "$PATH:/usr/local/bin:$HOME/.local/bin"  # a non-login shell may lack the last two
 _NOT_FOUND, _NO_CONNECTION = 127, 255  # POSIX shell, 2.8.2; ssh(1), EXIT STATUS
-_MOST_SAID = 4096
+_ERROR_BYTES = 4096
 _BUNDLE, _GREETING = b"\x1f\x8b\x08", 65536  # its first bytes; the output a login shell may print before it
 
 
@@ -154,29 +154,29 @@ def _collected(address: Address, options: Sequence[str]) -> bytes:
             raise Why502Error(f"{address} did not answer within {LIMIT_S:g} s", _by_hand(address))
         if process.returncode == 0 or len(data) > LIMIT_BYTES:
             return data[max(0, data.find(_BUNDLE, 0, _GREETING)) :]
-        raise _failure(address, process.returncode, _said(errors))
+        raise _failure(address, process.returncode, _error_lines(errors))
 
 
-def _failure(address: Address, status: int, said: list[str]) -> Why502Error:
+def _failure(address: Address, status: int, lines: list[str]) -> Why502Error:
     if status == _NOT_FOUND:
         return Why502Error(f"{address}: why502 is not installed there", "Install it there: pip install why502.")
-    if status == _NO_CONNECTION or not said:
-        return Why502Error(f"{address}: {said[-1] if said else f'ssh exited with status {status}'}", _by_hand(address))
-    mine = next((number for number, line in enumerate(said) if line.startswith("why502: ")), None)
+    if status == _NO_CONNECTION or not lines:
+        return Why502Error(f"{address}: {lines[-1] if lines else f'ssh exited with status {status}'}", _by_hand(address))
+    mine = next((number for number, line in enumerate(lines) if line.startswith("why502: ")), None)
     if mine is None:
-        return Why502Error(f"{address}: {said[-1]}", f"Run `why502 collect -o FILE` on {address.host} itself.")
-    hint = next(iter(said[mine + 1 :]), f"Run `why502 diagnose` on {address.host} itself.")
-    return _Refused(f"{address}: {said[mine].removeprefix('why502: ')}", hint)
+        return Why502Error(f"{address}: {lines[-1]}", f"Run `why502 collect -o FILE` on {address.host} itself.")
+    hint = next(iter(lines[mine + 1 :]), f"Run `why502 diagnose` on {address.host} itself.")
+    return _Refused(f"{address}: {lines[mine].removeprefix('why502: ')}", hint)
 
 
 def _by_hand(address: Address) -> str:
     return f"Try `ssh {f'-p {address.port} ' if address.port else ''}{address.place}` yourself: it must connect without a prompt."
 
 
-def _said(errors: BinaryIO) -> list[str]:
+def _error_lines(errors: BinaryIO) -> list[str]:
     size = errors.seek(0, 2)
-    errors.seek(max(size - _MOST_SAID, 0))
-    return [line.strip() for line in errors.read(_MOST_SAID).decode("utf-8", "replace").splitlines() if line.strip()]
+    errors.seek(max(size - _ERROR_BYTES, 0))
+    return [line.strip() for line in errors.read(_ERROR_BYTES).decode("utf-8", "replace").splitlines() if line.strip()]
 
 
 def _wanted(snapshots: Iterable[Snapshot]) -> tuple[Target, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from why502.config.edit import with_diff
-from why502.fix import journal, proxy_lock, reversal, transaction
+from why502.fix import journal, places, proxy_lock, reversal, transaction
 from why502.fix.guard import refusal
 from why502.fix.journal import Entry
 from why502.fix.plan import Plan
@@ -171,7 +171,7 @@ def interrupted(state: str | None = None) -> Iterator[str]:
     """
     known = [journal.known_directory(state), *proxy_lock.journals()]
     for where in dict.fromkeys(one for one in known if one is not None):
-        place = "" if where == journal.usual_directory() else f", with {where} for --state"
+        place = "" if where == places.journal() else f", with {where} for --state"
         try:
             entries = [] if journal.is_locked(where) else journal.entries(where)
         except Why502Error:

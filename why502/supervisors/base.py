@@ -28,7 +28,7 @@ _OTHER_OPTION = re.compile(
     r"(?i)(?:time-?out|workers?|threads?|limit|max|min|size|memory|count|interval|upstream|backend|target|proxy|scrape|redis|database|\bdb\b"
     r"|remote|connect|broker|metrics)"
 )
-_TELLS_ADDRESS = re.compile(r"(?i)(?:^|_)(?:port|listen|bind|addr(?:ess)?|host|socket|sock|urls?|server)(?:_|$)")
+_ADDRESS_VARIABLE = re.compile(r"(?i)(?:^|_)(?:port|listen|bind|addr(?:ess)?|host|socket|sock|urls?|server)(?:_|$)")
 _OF_OTHERS = re.compile(
     r"(?i)(?:^|_)(?:db|database|postgres\w*|pg|mysql|mongo\w*|redis|cache|amqp|rabbit\w*|smtp|mail|upstream|proxy|metrics)(?:_|$)"
 )
@@ -89,7 +89,7 @@ class Look:
     since: datetime
     until: datetime
     networks: frozenset[str] = frozenset({""})  # the proxies' namespaces, as in Proxy.network
-    strays: frozenset[int] = frozenset()  # processes that listen on no target, and their ancestors
+    unrelated: frozenset[int] = frozenset()  # processes that listen on no target, and their ancestors
     gaps: list[Gap] = field(default_factory=list)
 
     def gap(self, source: str, reason: str, hint: str = "") -> None:
@@ -188,7 +188,7 @@ def _argv_names(argv: tuple[str, ...], port: int) -> bool:
 
 
 def _variable_names(name: str, value: str, port: int) -> bool:
-    if not _TELLS_ADDRESS.search(name) or _OF_OTHERS.search(name):
+    if not _ADDRESS_VARIABLE.search(name) or _OF_OTHERS.search(name):
         return False
     return bool(re.search(rf"(?:^|[:;,\s=]){port}(?![\w.])", value))
 

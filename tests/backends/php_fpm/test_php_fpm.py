@@ -62,7 +62,7 @@ def test_secrets_of_a_pool_are_not_kept():
     assert www.settings["php_admin_value[memory_limit]"] == "128M"
 
 
-def test_the_last_of_two_values_holds_and_a_pool_may_be_continued_in_another_file():
+def test_the_last_of_two_values_counts_and_a_pool_may_continue_in_another_file():
     """The official container image overrides `listen` in a second file, which re-opens the pool."""
     first = parse(b"[www]\nlisten = 127.0.0.1:9000\npm = static\n", "www.conf")
     second = parse(b"[global]\ndaemonize = no\n[www]\nlisten = 9000\n", "zz-docker.conf")
@@ -92,7 +92,7 @@ def test_a_file_included_inside_of_a_pool_continues_it():
         ("", None),
     ],
 )
-def test_what_a_listen_names(listen, target):
+def test_addresses_of_listen(listen, target):
     assert listen_target(listen, "/opt/php") == target
 
 
@@ -106,11 +106,11 @@ def test_times(text, value):
     assert seconds(text) == value
 
 
-def test_no_time():
+def test_invalid_times():
     assert seconds("soon") is None
 
 
-def test_edits_replace_what_is_there_and_add_what_is_not():
+def test_edits_replace_existing_values_and_add_missing_ones():
     www, two = pools(parse(CONFIG, "a.conf"))
     changed = apply(CONFIG, edits(www, {"listen.mode": "0666", "listen.group": "nginx", "pm.max_children": "9"}))
     again, same = pools(parse(changed, "a.conf"))
@@ -120,13 +120,13 @@ def test_edits_replace_what_is_there_and_add_what_is_not():
     assert apply(CONFIG, edits(two, {"pm": "static"})).endswith(b"= 2m\npm = static")
 
 
-def test_no_edit_where_the_value_stands_already():
+def test_no_edit_if_the_value_is_already_set():
     www, _ = pools(parse(CONFIG, "a.conf"))
     assert edits(www, {"listen.mode": "0660"}) == ()
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_are_read_and_positions_are_true(content):
+def test_any_bytes_are_read_and_positions_are_correct(content):
     for entry in parse(content, "x"):
         assert content[entry.at.start : entry.at.end].decode("utf-8", "replace") == entry.raw
         assert entry.at.end <= entry.line_end <= len(content)

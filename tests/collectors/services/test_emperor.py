@@ -57,14 +57,14 @@ def make(root: Path) -> Machine:
     return Machine(str(root))
 
 
-def test_the_vassal_of_a_silent_socket(tmp_path: Path) -> None:
+def test_the_vassal_of_a_socket_without_listener(tmp_path: Path) -> None:
     (found,) = manager.services(make(tmp_path), look(SOCKET))
     assert (found.name, found.is_running, found.targets) == ("courses.ini", False, (SOCKET,))
     assert found.reason == ("chdir(): No such file or directory [core/uwsgi.c line 2625]",)
     assert (found.restarts, found.manager_unit) == (2, "emperor.service")
 
 
-def test_a_socket_of_nobody_and_one_that_is_heard(tmp_path: Path) -> None:
+def test_a_socket_without_vassal_and_one_with_a_listener(tmp_path: Path) -> None:
     host = make(tmp_path)
     assert manager.services(host, look(Target(path="/run/campus/other.sock"))) == ()
     assert manager.services(host, look()) == ()

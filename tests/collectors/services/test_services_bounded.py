@@ -72,7 +72,7 @@ def test_a_manager_with_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "internal error: KeyError" in found.gaps[0].reason
 
 
-def test_targets_of_other_machines_are_nobodys() -> None:
+def test_targets_on_other_machines_have_no_service() -> None:
     host = LocalHost()
     assert services.collect(host, known(host, Target(host="192.0.2.7", port=80)), Ask()).value == ()
 
@@ -94,7 +94,7 @@ def test_the_unit_of_a_pool(pool: dict[str, str]) -> None:
     assert service.link == "its PHP-FPM pool www has it"
 
 
-def test_recorded_units_end_as_systemd_says() -> None:
+def test_recorded_units_end_as_systemd_reports() -> None:
     targets = [Target(host="127.0.0.1", port=port) for port in (3102, 3103, 3104)]
     now = datetime.now(UTC)
     look = Look(owners=dict.fromkeys(targets, ()), processes={}, parents={}, names={}, pools=(), since=now, until=now)

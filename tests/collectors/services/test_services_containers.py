@@ -102,7 +102,7 @@ def test_containers_behind_targets(engine: str) -> None:
     assert "SECRET" not in str(found)
 
 
-def test_other_targets_are_no_containers(engine: str) -> None:
+def test_other_targets_are_not_containers(engine: str) -> None:
     assert docker.services(LocalHost(), look(Target(host="127.0.0.1", port=9999))) == ()
 
 

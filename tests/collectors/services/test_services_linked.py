@@ -43,7 +43,7 @@ def test_a_description_names_the_port(tmp_path: Path, what: Described) -> None:
         Described(environment={"DATABASE_URL": "postgres://db:3000/x", "REDIS_PORT": "3000", "WORKERS": "3000"}),
     ],
 )
-def test_a_number_that_is_no_address_of_its_own(tmp_path: Path, what: Described) -> None:
+def test_a_number_that_is_not_its_own_address(tmp_path: Path, what: Described) -> None:
     assert link(DirectoryHost(str(tmp_path)), PORT, what) == ""
 
 

@@ -62,7 +62,7 @@ def test_the_answer_of_a_daemon(tmp_path: Path) -> None:
         b"HTTP/1.1 200 OK\r\n\r\n",
     ],
 )
-def test_an_answer_that_is_none(tmp_path: Path, answer: bytes) -> None:
+def test_a_malformed_answer(tmp_path: Path, answer: bytes) -> None:
     with pytest.raises(HostError):
         monitored(LocalHost(), answering(tmp_path, answer))
 

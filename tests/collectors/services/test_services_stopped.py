@@ -107,7 +107,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, S
     yield {service.name: service for service in services}, events
 
 
-def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], list[Event]]) -> None:
+def test_every_unit_is_found_although_none_runs(told: tuple[dict[str, Service], list[Event]]) -> None:
     found, _ = told
     links = {name: service.link for name, service in found.items()}
     assert links == {
@@ -132,7 +132,7 @@ def test_every_unit_is_found_though_none_runs(told: tuple[dict[str, Service], li
     assert idle == found.keys() - {"starting.service", "moved.service", "holder.service"}
 
 
-def test_a_unit_that_was_told_to_stop_says_so(told: tuple[dict[str, Service], list[Event]]) -> None:
+def test_a_unit_stopped_on_request_is_reported_as_such(told: tuple[dict[str, Service], list[Event]]) -> None:
     found, events = told
     assert found["ran.service"].exit_code == 1  # it ends so when it is told to
     assert any(event.unit == "ran.service" and event.symptom is Symptom.PROCESS_STOPPED for event in events)

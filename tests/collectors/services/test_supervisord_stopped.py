@@ -27,7 +27,7 @@ class Machine(DirectoryHost):
         return Finished(status=0, stdout="\n".join(lines[::-1]) if argv[0] == "journalctl" else "", stderr="")
 
 
-def test_why_it_does_not_start(tmp_path: Path) -> None:
+def test_the_reason_of_a_failed_start(tmp_path: Path) -> None:
     (tmp_path / "etc" / "supervisor").mkdir(parents=True)
     (tmp_path / "etc" / "supervisor" / "supervisord.conf").write_text(
         "[supervisord]\n[program:web]\ncommand=/opt/venv/bin/gunicorn --bind 127.0.0.1:8000 clinic:application\n"

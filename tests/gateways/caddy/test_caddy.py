@@ -105,7 +105,7 @@ def test_deep_blocks_and_loops_cost_no_more_than_their_text() -> None:
     assert 1 <= len(caddy.load(again, "x").routes) <= 1000
 
 
-def test_a_wait_in_vain_is_of_the_only_address_that_it_passes_to() -> None:
+def test_a_timeout_is_attributed_to_the_only_target() -> None:
     one = caddy.load(":80\nreverse_proxy 10.0.0.1:1\n", "x")
     two = caddy.load(":80\nreverse_proxy 10.0.0.1:1 10.0.0.2:1\n", "x")
     tallies = tuple(
@@ -121,6 +121,6 @@ def test_a_wait_in_vain_is_of_the_only_address_that_it_passes_to() -> None:
         assert [tally.target for tally in placed(tallies, ways_of((proxy,)))] == expected
 
 
-def test_other_text_is_no_route(tmp_path: Path) -> None:
+def test_other_text_has_no_routes(tmp_path: Path) -> None:
     assert caddy.load("", str(tmp_path)).routes == ()
     assert caddy.load("a.example {\n respond 503\n}", "x").routes == ()

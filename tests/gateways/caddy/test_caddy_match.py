@@ -32,11 +32,11 @@ SITES = (
         ("cms.example", "/", 4),
     ],
 )
-def test_a_request_is_of_the_site_that_its_host_names(server: str, uri: str, port: int) -> None:
+def test_a_request_belongs_to_the_site_of_its_host(server: str, uri: str, port: int) -> None:
     found = Matcher(SITES).find(uri, server)
     assert found is not None and found.peers[0].target == Target(host="127.0.0.1", port=port)
 
 
-def test_two_sites_without_a_name_leave_it_open() -> None:
+def test_two_sites_without_a_name_are_ambiguous() -> None:
     assert Matcher((route(":80", 1), route(":8080", 2))).find("/", "shop.example") is None
     assert Matcher((route("cms.example", 4),)).find("/", "shop.example") is None

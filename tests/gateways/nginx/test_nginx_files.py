@@ -68,7 +68,7 @@ def test_files_and_their_order_are_those_of_nginx(tmp_path: Path) -> None:
 @oracle.needs_nginx
 @pytest.mark.real
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"stream"}))
-def test_what_nginx_takes_has_no_problem(name: str, tmp_path: Path) -> None:
+def test_a_configuration_that_nginx_accepts_has_no_problem(name: str, tmp_path: Path) -> None:
     main = oracle.write(tmp_path, {"nginx.conf": ALL[name]})
     assert oracle.refusal(main) is None
     assert load(oracle.read, oracle.listing, str(main), str(tmp_path)).problems == ()
@@ -100,7 +100,7 @@ def test_what_nginx_takes_has_no_problem(name: str, tmp_path: Path) -> None:
         "events {}\nhttp { access_log a.log nosuch; server { } }\n",
     ],
 )
-def test_what_nginx_refuses_is_a_problem_in_its_words_and_place(text: str, tmp_path: Path) -> None:
+def test_a_configuration_that_nginx_refuses_has_its_message_and_position(text: str, tmp_path: Path) -> None:
     main = oracle.write(tmp_path, {"nginx.conf": text})
     theirs = oracle.refusal(main)
     assert theirs is not None
@@ -136,7 +136,7 @@ WORDS = [
 @oracle.needs_nginx
 @pytest.mark.real
 @pytest.mark.parametrize("raw", WORDS)
-def test_words_mean_what_nginx_says(raw: str, tmp_path: Path) -> None:
+def test_words_mean_the_same_as_to_nginx(raw: str, tmp_path: Path) -> None:
     """An unknown directive is quoted back by nginx as it understood it."""
     content = f"\n\n{raw};\n"
     theirs = oracle.refusal(oracle.write(tmp_path, {"nginx.conf": content}))
@@ -164,7 +164,7 @@ def test_many_includes_of_one_another_end() -> None:
     assert any("too large" in gap.reason for gap in ours.gaps)
 
 
-def test_what_may_not_be_read_is_a_gap_and_not_a_problem() -> None:
+def test_an_unreadable_file_is_a_gap_and_not_a_problem() -> None:
     def read(path: str) -> bytes:
         if path == "/e/nginx.conf":
             return b"include a;\ninclude b/*;\n"
@@ -181,7 +181,7 @@ def test_what_may_not_be_read_is_a_gap_and_not_a_problem() -> None:
     ]
 
 
-def test_what_is_too_large_is_left_out() -> None:
+def test_files_that_are_too_large_are_left_out() -> None:
     contents = {"/e/nginx.conf": "http { geo $a { include big; } }\nuser x;\n", "/e/big": "10.0.0.0/8 1;\n" * 100_000}
     ours = load(*files_of(contents), "/e/nginx.conf")
     assert (ours.user, [file.path for file in ours.files], ours.problems) == ("x", ["/e/nginx.conf"], ())
@@ -190,7 +190,7 @@ def test_what_is_too_large_is_left_out() -> None:
         load(*files_of({"/e/nginx.conf": "#" * (16 << 20)}), "/e/nginx.conf")
 
 
-def test_without_the_main_file_the_error_passes() -> None:
+def test_an_unreadable_main_file_raises_the_error() -> None:
     with pytest.raises(HostError):
         load(*files_of({}), "/e/nginx.conf")
     with pytest.raises(Why502Error):
@@ -198,7 +198,7 @@ def test_without_the_main_file_the_error_passes() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_content_breaks_the_reading(content: bytes) -> None:
+def test_any_content_is_read(content: bytes) -> None:
     def read(path: str) -> bytes:
         return content
 
@@ -234,7 +234,7 @@ PIECES = st.sampled_from(
 @pytest.mark.real
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PIECES, max_size=14).map("".join))
-def test_any_words_are_taken_or_refused_as_nginx_does(tmp_path: Path, inside: str) -> None:
+def test_any_words_are_accepted_or_refused_as_by_nginx(tmp_path: Path, inside: str) -> None:
     """A `types` block takes any words: what nginx refuses in it is the language itself."""
     main = oracle.write(tmp_path, {"nginx.conf": f"events {{}}\nhttp {{ types {{\n{inside}\n}} }}\n"})
     theirs = oracle.refusal(main)

@@ -141,7 +141,7 @@ def test_defaults_by_version(version: str, http_version: str, keepalive: int) ->
     assert (configuration.routes[0].http_version, configuration.routes[0].keepalive) == (http_version, keepalive)
 
 
-def test_defaults_and_what_is_set() -> None:
+def test_defaults_and_explicit_settings() -> None:
     route = only("proxy_pass http://a;")
     assert (route.connect_timeout_s, route.send_timeout_s, route.read_timeout_s) == (60.0, 60.0, 60.0)
     assert (route.buffer_size_bytes, route.buffers_count, route.buffer_bytes) == (4096, 8, 4096)
@@ -177,7 +177,7 @@ def test_rules_of_access_are_inherited_together() -> None:
     assert [setting.args for setting in route.settings["allow"]] == [("10.0.0.1",)]
 
 
-def test_conditions_are_told_without_their_parentheses() -> None:
+def test_conditions_are_shown_without_their_parentheses() -> None:
     lines = (
         'if ($a ~ (x)) { return 503; } if ( $b = "" ) { return 503; } if (!-f /x) { return 503; }',
         "$a ~ (x)",
@@ -304,7 +304,7 @@ def test_internal_redirects_are_followed() -> None:
     assert found == {"/": "~ \\.php$", "/x": "~ \\.php$", "/app/y": "@app", "/static/z": None, "/loop": None}
 
 
-def test_which_server_where_the_port_is_known() -> None:
+def test_the_server_if_the_port_is_known() -> None:
     configuration = http(
         "server { listen 80; server_name a; location / { proxy_pass http://one; } } "
         "server { listen 8080; server_name a; location / { proxy_pass http://two; } } "
@@ -378,7 +378,7 @@ TREES = st.recursive(
 
 
 @given(st.lists(TREES, max_size=8).map("\n".join), st.booleans())
-def test_no_configuration_breaks_the_reading(text: str, is_http: bool) -> None:
+def test_any_configuration_is_read(text: str, is_http: bool) -> None:
     configuration = http(text, build_arguments=DEBIAN) if is_http else meaning(text)
     for part in (configuration.routes, configuration.servers, configuration.answers, configuration.logs, configuration.problems):
         assert encode(part)
@@ -387,7 +387,7 @@ def test_no_configuration_breaks_the_reading(text: str, is_http: bool) -> None:
 
 
 @every.of(product(KNOWN, ["", '""', "a", "a b", "a b c", "$"], [";", "{}", "{ a; b c; }"]), "{} {}{}".format)
-def test_no_directive_breaks_the_reading(name: str, args: str, ending: str) -> None:
+def test_any_directive_is_read(name: str, args: str, ending: str) -> None:
     line = f"{name} {args}{ending}"
     for around in (
         "%s",

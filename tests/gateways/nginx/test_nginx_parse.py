@@ -103,7 +103,7 @@ def test_words(raw: str, value: str) -> None:
     assert node.args == (value,)
 
 
-def test_a_word_that_is_no_utf8_is_latin1() -> None:
+def test_a_word_that_is_not_utf8_is_latin1() -> None:
     (node,) = nodes(parse(b"x \xe9\xff \xc3\xa9;", "f"))
     assert node.args == ("éÿ", "é")
     assert [word.start for word in node.words] == [0, 2, 5]
@@ -127,13 +127,13 @@ def test_a_word_that_is_no_utf8_is_latin1() -> None:
         ("\ufeffa b;", "the file begins with a byte order mark, which nginx treats as part of the first word", 1),
     ],
 )
-def test_problems_are_told_with_their_place(content: str, message: str, line: int) -> None:
+def test_problems_are_reported_with_their_position(content: str, message: str, line: int) -> None:
     tree = parse(content.encode(), "f")
     assert text(tree) == content.encode()
     assert (tree.problems[0].message, tree.problems[0].at and tree.problems[0].at.line) == (message, line)
 
 
-def test_reading_goes_on_after_a_missing_semicolon() -> None:
+def test_reading_continues_after_a_missing_semicolon() -> None:
     tree = parse(b"server {\n listen 80\n}\nserver { listen 81; }\n", "f")
     assert shape(tree.children) == [("server", [], [("listen", ["80"], None)]), ("server", [], [("listen", ["81"], None)])]
 

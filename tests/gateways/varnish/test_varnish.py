@@ -52,7 +52,7 @@ def test_backends_directors_and_answers() -> None:
 @pytest.mark.parametrize(
     "text", ["", "backend", "backend x", "backend x {", 'backend x { .host = "', "/* backend", '{"', "\0", "new a = b"]
 )
-def test_what_is_cut_off_has_an_answer(text: str) -> None:
+def test_truncated_text_is_read(text: str) -> None:
     assert load(text, "d.vcl").routes == ()
 
 

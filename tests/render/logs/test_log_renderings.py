@@ -86,7 +86,7 @@ def report() -> Report:
 
 
 @pytest.mark.parametrize("renderer", [text.render, json_.render, prometheus.render, html.render])
-def test_no_text_of_a_log_steers_anything(renderer: object) -> None:
+def test_no_text_of_a_log_controls_the_output(renderer: object) -> None:
     shown = renderer(report(), Terminal())  # type: ignore[operator]
     assert "\x1b" not in shown
     assert "<script>document.title" not in shown or renderer is not html.render
@@ -121,13 +121,13 @@ def test_metrics_are_well_formed() -> None:
 
 @pytest.mark.real
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
-def test_prometheus_finds_no_fault_with_the_metrics() -> None:
+def test_prometheus_accepts_the_metrics() -> None:
     shown = prometheus.render(report(), Terminal())
     done = subprocess.run(["promtool", "check", "metrics"], input=shown, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_a_partial_report_says_so() -> None:
+def test_a_partial_report_is_marked() -> None:
     import msgspec
 
     partial = msgspec.structs.replace(report(), is_partial=True)

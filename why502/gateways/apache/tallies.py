@@ -23,20 +23,20 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:  # n
     joined only if unambiguous: if all lines of one request, status and target belong to one failure, it gets these requests.
     """
     tallies = list(summary.tallies)
-    for place, told in enumerate(tallies):
-        if told.proxy != "apache" or told.symptom in (*_STATUSES, Symptom.APPLICATION_ERROR) or not told.is_failure:
+    for place, failure in enumerate(tallies):
+        if failure.proxy != "apache" or failure.symptom in (*_STATUSES, Symptom.APPLICATION_ERROR) or not failure.is_failure:
             continue
-        left, again = told.count, []
-        for other in sorted(_access_lines(tallies, told), key=lambda at: _fit(told, tallies[at])):
+        left, again = failure.count, []
+        for other in sorted(_access_lines(tallies, failure), key=lambda at: _fit(failure, tallies[at])):
             taken = min(left, tallies[other].count)
             left -= taken
             if taken:
                 again.append((other, taken))
         whole = [at for at, taken in again if taken == tallies[at].count]
-        if told.status is None and not told.requests and again and len(whole) == len(again):
+        if failure.status is None and not failure.requests and again and len(whole) == len(again):
             requests = Counter(dict(pair for at in whole for pair in tallies[at].requests)).most_common(REQUESTS)
             statuses = {tallies[at].status for at in whole}
-            tallies[place] = replace(told, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
+            tallies[place] = replace(failure, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
         for at, taken in again:
             tallies[at] = _without(tallies[at], taken)
     return replace(summary, tallies=tuple(tally for tally in tallies if tally.count))
@@ -48,28 +48,32 @@ def _without(tally: Tally, taken: int) -> Tally:
     return replace(tally, count=left, requests=tuple((request, min(count, left)) for request, count in tally.requests))
 
 
-def _access_lines(tallies: list[Tally], told: Tally) -> list[int]:
+def _access_lines(tallies: list[Tally], failure: Tally) -> list[int]:
     """Return the indices of tallies that only access lines report, for server errors that may belong to a failure."""
     return [
         at
         for at, tally in enumerate(tallies)
         if tally.symptom in _STATUSES
         and tally.status is not None
-        and tally.target in (None, told.target)
-        and (tally.status == told.status or (told.status is None and _fit(told, tally) < UNFIT) or _is_of_ajp(told, tally))
+        and tally.target in (None, failure.target)
+        and (
+            tally.status == failure.status
+            or (failure.status is None and _fit(failure, tally) < UNFIT)
+            or _is_of_ajp(failure, tally)
+        )
     ]
 
 
-def _is_of_ajp(told: Tally, tally: Tally) -> bool:
+def _is_of_ajp(failure: Tally, tally: Tally) -> bool:
     """Return whether a 500 access line may belong to a broken exchange with an AJP backend (mod_proxy_ajp.c,
     ap_proxy_ajp_request).
     """
-    return told.protocol == "ajp" and tally.status == 500 and tally.target == told.target and tally.proxy == told.proxy
+    return failure.protocol == "ajp" and tally.status == 500 and tally.target == failure.target and tally.proxy == failure.proxy
 
 
-def _fit(told: Tally, tally: Tally) -> int:
+def _fit(failure: Tally, tally: Tally) -> int:
     """Return how well a status fits a failure: 0 is best, UNFIT means it cannot."""
-    if told.status is not None:
-        return 0 if told.status == tally.status else 1
-    usual = (504, 502, 503) if told.symptom is Symptom.READ_TIMED_OUT else (503, 502)
+    if failure.status is not None:
+        return 0 if failure.status == tally.status else 1
+    usual = (504, 502, 503) if failure.symptom is Symptom.READ_TIMED_OUT else (503, 502)
     return usual.index(tally.status) if tally.status in usual else UNFIT

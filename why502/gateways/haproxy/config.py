@@ -235,8 +235,8 @@ def _towards(
     """Return the local address of connections (`source`), and the protocol set for all servers (`proto`)."""
     sources = {each.get("source", settings.get("source", ("",))[0] if settings.get("source") else "") for each in given}
     protocols = {each.get("proto", "") for each in given}
-    said = {SOURCE: sources, PROTOCOL: protocols}
-    return {name: (Setting(args=(found.pop(),), at=at),) for name, found in said.items() if len(found) == 1 and found != {""}}
+    values = {SOURCE: sources, PROTOCOL: protocols}
+    return {name: (Setting(args=(found.pop(),), at=at),) for name, found in values.items() if len(found) == 1 and found != {""}}
 
 
 def _default_server(section: Section, inherited: dict[str, str]) -> dict[str, str]:

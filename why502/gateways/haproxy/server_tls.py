@@ -61,19 +61,19 @@ def options(words: Iterable[str], inherited: Mapping[str, str]) -> dict[str, str
 def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) -> ServerTls:
     """Return the TLS settings for servers with these options; no verification if the servers differ."""
     first = every[0] if every else {}
-    said: dict[str, str] = {}
+    values: dict[str, str] = {}
     verifies = False
     if "ssl" in first and all(_tls_of(each) == _tls_of(first) for each in every):
         trusted = _trusted(first, base)
         verifies = first.get("verify", "required" if base.verifies else "none") == "required"
         certificate = _below(first.get("crt", ""), base.crt)
-        said = {
+        values = {
             "ssl_trusted_certificate": trusted,
             "ssl_verified_name": first.get("verifyhost", ""),
             "ssl_certificate": certificate,
             "ssl_certificate_key": certificate,
         }
-    settings = {f"server_{name}": (Setting(args=(value,), at=at),) for name, value in said.items() if value}
+    settings = {f"server_{name}": (Setting(args=(value,), at=at),) for name, value in values.items() if value}
     sent = {"v2" if "send-proxy-v2" in each else "v1" if "send-proxy" in each else "" for each in every}
     if sent - {""}:
         settings[SENDS_PROXY] = (Setting(args=(sent.pop() if len(sent) == 1 else "",), at=at),)

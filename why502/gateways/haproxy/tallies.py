@@ -28,7 +28,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     mine = [proxy for proxy in proxies if proxy.kind == "haproxy"]
     known = members_of(mine)
     named = [_named(tally, known) if tally.proxy == "haproxy" else tally for tally in summary.tallies]
-    tallies = _told_by_checks(_decided(named, mine))
+    tallies = _named_by_checks(_decided(named, mine))
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 
 
@@ -81,17 +81,17 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
     return [decided(tally) if tally.proxy == "haproxy" else tally for tally in tallies]
 
 
-def _told_by_checks(tallies: list[Tally]) -> list[Tally]:
+def _named_by_checks(tallies: list[Tally]) -> list[Tally]:
     """Return the tallies with the failed connections of requests named as in the checks of the same server.
 
     A request line holds no errno: `SC` is every connection that failed at once (doc/configuration.txt, "Session state at
     disconnection").
     """
-    told: dict[Target, set[Symptom]] = {}
+    reported: dict[Target, set[Symptom]] = {}
     for tally in tallies:
         if tally.proxy == "haproxy" and tally.target is not None and tally.code in _CONNECT_CHECKS:
-            told.setdefault(tally.target, set()).add(tally.symptom)
-    sole = {target: next(iter(symptoms)) for target, symptoms in told.items() if len(symptoms) == 1}
+            reported.setdefault(tally.target, set()).add(tally.symptom)
+    sole = {target: next(iter(symptoms)) for target, symptoms in reported.items() if len(symptoms) == 1}
     return [
         replace(tally, symptom=sole[tally.target], detail=tally.detail or "according to its health check")
         if tally.proxy == "haproxy"

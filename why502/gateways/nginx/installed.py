@@ -80,8 +80,8 @@ def shown(host: Host, service: str) -> str:
         return ""
 
 
-def _reasons(host: Host, proxy: Proxy, told: str) -> list[str]:
-    reasons = [told] if told else []
+def _reasons(host: Host, proxy: Proxy, state: str) -> list[str]:
+    reasons = [state] if state else []
     for log in proxy.logs:
         acting = host.acting_as(proxy.supplier(log.at))
         if log.kind is LogKind.ERROR and log.path and (line := _last_emerg(acting, log.path)):

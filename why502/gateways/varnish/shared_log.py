@@ -110,19 +110,19 @@ def _refused_header(records: dict[str, list[str]]) -> str:
     """Return why a header was refused (cache_http1_proto.c: "Header too long: Set-Cookie: …"), without the header itself;
     "" if unknown.
     """
-    told = next(iter(records.get("BogoHeader", [])), "").partition(":")[0]
-    return f": {told[:60]}" if told else ""
+    reason = next(iter(records.get("BogoHeader", [])), "").partition(":")[0]
+    return f": {reason[:60]}" if reason else ""
 
 
 def _made_by(records: dict[str, list[str]]) -> str:
     """Return the origin of the status: the restart limit, VCL itself (`synth`), or the backend."""
     calls = records.get("VCL_call", [])
-    if any("Too many restarts" in told for told in records.get("VCL_Error", [])):
+    if any("Too many restarts" in reason for reason in records.get("VCL_Error", [])):
         return "restarts"
     return "synth" if "SYNTH" in calls else "backend"
 
 
-def _line(kind: str, records: dict[str, list[str]], told: str) -> Iterator[tuple[datetime, str]]:
+def _line(kind: str, records: dict[str, list[str]], reason: str) -> Iterator[tuple[datetime, str]]:
     """Yield time and text of one transaction as one line, in the form that `logs.formats.varnish` reads."""
     first = [value for value in records.get("Timestamp", []) if value.startswith(("Start:", "Resp:", "Error:"))]
     times = [float(match[1]) for value in first if (match := re.match(r"\w+: (\d{1,12}\.\d{1,9}) ", value))]
@@ -134,7 +134,7 @@ def _line(kind: str, records: dict[str, list[str]], told: str) -> Iterator[tuple
     method = next(iter(records.get("BereqMethod", []) + records.get("ReqMethod", [])), "-")
     url = next(iter(records.get("BereqURL", []) + records.get("ReqURL", [])), "-").partition(" ")[0]
     took = f"{max(times) - min(times):.3f}"
-    yield at, f"{at.isoformat()} {kind} {records['vxid'][0]} {method} {url} {backend} {address} {took} {told}"
+    yield at, f"{at.isoformat()} {kind} {records['vxid'][0]} {method} {url} {backend} {address} {took} {reason}"
 
 
 def _health(text: str, now: datetime) -> list[str]:
@@ -144,5 +144,7 @@ def _health(text: str, now: datetime) -> list[str]:
         if match := _HEALTH.match(line):
             last[match[2]] = match[1]
     return [
-        f"{now.isoformat()} Backend_health - {told.removeprefix('boot.')}" for told in last.values() if re.search(r" sick ", told)
+        f"{now.isoformat()} Backend_health - {reason.removeprefix('boot.')}"
+        for reason in last.values()
+        if re.search(r" sick ", reason)
     ]

@@ -194,7 +194,7 @@ def _service(manager: str, inside: dict[str, Any]) -> Service:
         result=str(state.get("Error") or "")[:300],
         exit_code=code if ended and not 128 < code < 160 else None,
         signal=code - 128 if ended and 128 < code < 160 else None,
-        exit_message=_exit_says(code, str(state.get("Error") or "")) if ended else "",
+        exit_message=_exit_text(code, str(state.get("Error") or "")) if ended else "",
         restarts=_int(inside.get("RestartCount")),
         main_pid=_int(state.get("Pid")) or None,
         changed_at=max((at for at in (started, stopped) if at), default=None),
@@ -208,7 +208,7 @@ def _service(manager: str, inside: dict[str, Any]) -> Service:
     )
 
 
-def _exit_says(code: int, error: str) -> str:
+def _exit_text(code: int, error: str) -> str:
     if 128 < code < 160:
         return f"{code}: killed by {signal_name(str(code - 128))}"
     message = f"{code}: {_FAILED_TO_RUN[code]}" if code in _FAILED_TO_RUN else f"exited with status {code}" if code else ""

@@ -166,7 +166,7 @@ def _services(
         targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
         if not targets:
             return
-        service = _service(row["name"], pid, env, what, home) if is_alive else _lost(row["name"], what, home)
+        service = _service(row["name"], pid, env, what, home) if is_alive else _without_daemon(row["name"], what, home)
         for target, how in targets:
             service = merge(service, target, how)
         if service.is_running is False or service.restarts or service.link != LISTENS:
@@ -223,7 +223,7 @@ def _logs(env: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path.startswith("/") and not path.startswith("/dev/")))
 
 
-def _lost(name: str, what: Described, home: str) -> Service:
+def _without_daemon(name: str, what: Described, home: str) -> Service:
     """Return an application of a saved list whose daemon is not running."""
     return Service(
         manager=NAME,

@@ -92,7 +92,7 @@ def _of_daemon(host: Host, look: Look, uid: int, pid: int) -> Iterator[Service]:
         name = program["name"] if program["group"] == program["name"] else f"{program['group']}:{program['name']}"
         targets = [(target, LISTENS) for target in look.served_by([int(program["pid"] or 0)], uid)]
         targets += named(acting, look, what, listens=bool(targets) or program["statename"] == "STOPPED", network=network)
-        targets = targets or list(_told(acting, look, program, network))
+        targets = targets or list(_former_targets(acting, look, program, network))
         if targets:
             service = msgspec.structs.replace(
                 _service(program, section, what, name, argv, path), owner_uid=uid, manager_unit=unit_of(host, pid)
@@ -206,7 +206,7 @@ def _service(program: dict[str, Any], section: dict[str, str], what: Described, 
     )
 
 
-def _exit_says(code: int | None, spawn_error: str) -> str:
+def _exit_text(code: int | None, spawn_error: str) -> str:
     how = {126: ": not executable", 127: ": command not found"}.get(code or 0, "")
     return "; ".join(part for part in (f"exited with status {code}{how}" if code else "", spawn_error) if part)
 
@@ -216,15 +216,15 @@ def _logs(program: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in paths if path.startswith("/") and not path.startswith("/dev/")))
 
 
-def _told(host: Host, look: Look, program: dict[str, Any], network: str) -> Iterator[tuple[Target, str]]:
+def _former_targets(host: Host, look: Look, program: dict[str, Any], network: str) -> Iterator[tuple[Target, str]]:
     """Yield the targets without a listener that a program listened on according to its own log: its command now names another
     address.
     """
     silent = [target for target in look.silent if network in look.networks and not target.is_wildcard]
     lines = [line for path in _logs(program) for line in (attempt(partial(tail, host, path)) or NOTHING).lines] if silent else []
     records = [record for line in lines if "isten" in line and (record := parse_any(line))]
-    heard = {record.target for record in records if record.symptom is Symptom.LISTENS_ON}
-    yield from ((target, f"its log reports that it listened on {target}") for target in silent if target in heard)
+    logged = {record.target for record in records if record.symptom is Symptom.LISTENS_ON}
+    yield from ((target, f"its log reports that it listened on {target}") for target in silent if target in logged)
 
 
 def _log(host: Host, look: Look, pid: int, config: configparser.RawConfigParser, cwd: str) -> tuple[str, tuple[str, ...]]:
@@ -264,7 +264,7 @@ def _with_log(
         restarts=max(0, len(ends) - (service.is_running is False)),
         signal=killed_by,
         exit_code=None if killed_by else code,
-        exit_message=f"killed by {signal}" if signal else _exit_says(code, service.result) if service.is_running is False else "",
+        exit_message=f"killed by {signal}" if signal else _exit_text(code, service.result) if service.is_running is False else "",
         logs=(*service.logs, path),
         reason=last_words([*own, *words_of]) if service.is_running is not True or ends or service.link != LISTENS else (),
     )
@@ -273,20 +273,20 @@ def _with_log(
 UNITS = ("supervisor.service", "supervisord.service")
 
 
-def _why_stopped(host: Host, look: Look) -> tuple[str, ...]:
+def _start_errors(host: Host, look: Look) -> tuple[str, ...]:
     """Return the last lines of supervisord's own unit about its start, "Error: Invalid user name web in section 'program:web'";
     () if none.
     """
     entries = attempt(partial(journal.of_units, host, UNITS, look.since - timedelta(minutes=2), look.until, lines=200)) or ()
-    said = [
+    errors = [
         entry.message for entry in entries if entry.identifier != "systemd" and entry.message.startswith(("Error:", "error:"))
     ]
-    return tuple(said[-1:])
+    return tuple(errors[-1:])
 
 
 def _stopped(host: Host, look: Look, config: configparser.RawConfigParser, path: str) -> Iterator[Service]:
     """Yield the programs of a stopped supervisord that name a target without a listener."""
-    why = cache(lambda: _why_stopped(host, look))
+    start_errors = cache(lambda: _start_errors(host, look))
     for section in config.sections():
         kind, found, name = section.partition(":")
         if not found or kind not in ("program", "fcgi-program"):
@@ -299,8 +299,8 @@ def _stopped(host: Host, look: Look, config: configparser.RawConfigParser, path:
                     name=name,
                     state="supervisord is not running",
                     is_running=False,
-                    result="exit-code" if why() else "",
-                    reason=why(),
+                    result="exit-code" if start_errors() else "",
+                    reason=start_errors(),
                     argv=what.argv,
                     unit_file=path,
                     start_argv=("supervisord", "-c", path),

@@ -10,7 +10,7 @@ _NAMES = (
     " SELINUX_CONTEXT PERSONALITY APPARMOR_PROFILE ADDRESS_FAMILIES RUNTIME_DIRECTORY - CHOWN SMACK_PROCESS_LABEL KEYRING"
     " STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY CONFIGURATION_DIRECTORY NUMA_POLICY CREDENTIALS - BPF"
 ).split()
-_SAYS = {
+_MEANINGS = {
     "CHDIR": "its WorkingDirectory does not exist or is not accessible",
     "EXEC": "its program could not be executed: missing, not executable, or of another architecture",
     "USER": "its User does not exist",
@@ -52,7 +52,7 @@ def exit_message(code: int, status: int, result: str) -> str:
         how = f"{status}/{name.removeprefix('SIG')}: killed by {name}" + (", core dumped" if code == 3 else "")
     elif code == 1 and 200 <= status < 200 + len(_NAMES) and _NAMES[status - 200] != "-":
         name = _NAMES[status - 200]
-        how = f"{status}/{name}: {_SAYS.get(name, 'it could not be set up before its start')}"
+        how = f"{status}/{name}: {_MEANINGS.get(name, 'it could not be set up before its start')}"
     elif code == 1 and status:
         how = f"exited with status {status}"
     else:

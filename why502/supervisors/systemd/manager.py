@@ -89,7 +89,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         if socket.get("ActiveState") in ("inactive", "failed"):
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
         found[unit["Id"]] = merge(service, target, how)
-    _by_their_words(host, look, units, boot, found)
+    _match_by_journal(host, look, units, boot, found)
     return tuple(_with_words(host, look, service) for service in found.values())
 
 
@@ -190,7 +190,7 @@ def _has_ended(unit: Unit) -> bool:
 def _listens_elsewhere(unit: Unit, look: Look) -> bool:
     """Return whether a unit runs and listens, but on no target: it may have listened on one before its last start."""
     pid = _number(unit.get("MainPID")) or 0
-    return bool(pid) and unit.get("ActiveState") == "active" and pid in look.strays
+    return bool(pid) and unit.get("ActiveState") == "active" and pid in look.unrelated
 
 
 def _restarts(unit: Unit, look: Look) -> bool:
@@ -372,7 +372,7 @@ def _never_ran(service: Service) -> bool:
     return service.state == "inactive" and service.changed_at is None and service.settings.get("LoadState") != "masked"
 
 
-def _by_their_words(host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: dict[str, Service]) -> None:
+def _match_by_journal(host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: dict[str, Service]) -> None:
     """Match targets to stopped units by their journal.
 
     A target without a listener belongs to a unit that logged that it listens there, or cannot. This applies if no unit file

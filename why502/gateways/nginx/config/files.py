@@ -62,7 +62,7 @@ class Files:
         self._read = read
         self._rights: Rights = rights or (lambda _: (read, listing))
         self._bytes = 0
-        self._told: set[tuple[str, Position]] = set()
+        self._reported: set[tuple[str, Position]] = set()
         self._lists_left = MAX_DIRECTORIES
         self._left = MAX_DIRECTIVES
         self._named: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -182,8 +182,8 @@ class Files:
         return []
 
     def _problem(self, message: str, at: Position) -> None:
-        if (message, at) not in self._told:
-            self._told.add((message, at))
+        if (message, at) not in self._reported:
+            self._reported.add((message, at))
             self.problems.append(ConfigProblem(message=message, at=at, source=at.file))
 
     def _gap(self, reason: str, hint: str) -> None:

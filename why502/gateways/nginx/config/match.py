@@ -31,7 +31,7 @@ EVERY = "0.0.0.0"
 _RISKY = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
 
 
-class _Unsure(Exception):
+class _Undecidable(Exception):
     """The answer depends on an expression that we do not evaluate."""
 
 
@@ -93,7 +93,7 @@ class Matcher:
         return _grouped((name, found) for found in self._hosts for name in found.exact)
 
     @cached_property
-    def _wild(self) -> list[tuple[str, _Host]]:
+    def _wildcards(self) -> list[tuple[str, _Host]]:
         return [(wild, found) for found in self._hosts for wild in found.wild]
 
     @cached_property
@@ -138,7 +138,7 @@ class Matcher:
             try:
                 if route := self._walk(found, path):
                     return route
-            except _Unsure:
+            except _Undecidable:
                 return None
         return None
 
@@ -154,7 +154,7 @@ class Matcher:
         if exact := [found for found in self._by_name.get(name, ()) if is_there(found)]:
             return exact
         for is_leading in (True, False):
-            fits = [(len(wild), found) for wild, found in self._wild if _fits(wild, name, is_leading) and is_there(found)]
+            fits = [(len(wild), found) for wild, found in self._wildcards if _fits(wild, name, is_leading) and is_there(found)]
             if fits:
                 longest = max(length for length, _ in fits)
                 return [found for length, found in fits if length == longest]
@@ -235,7 +235,7 @@ def _locate(places: Sequence[_Place], uri: str) -> tuple[bool, _Place | None]:
             if place.modifier not in ("~", "~*"):
                 continue
             if place.expression is None:
-                raise _Unsure
+                raise _Undecidable
             if place.expression.search(uri):
                 return True, _locate(place.inner, uri)[1] or place
     return False, best

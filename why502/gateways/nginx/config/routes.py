@@ -120,9 +120,9 @@ def _level(block: Sequence[Directive], settings: Settings, place: Place, world: 
         elif directive.name == "location" and directive.args:
             _location(directive, directive.children, settings, place, world)
         elif directive.name in ("if", "limit_except"):
-            said = " ".join(directive.args)
+            text = " ".join(directive.args)
             condition = (
-                f"limit_except {said}" if directive.name == "limit_except" else said.removeprefix("(").removesuffix(")").strip()
+                f"limit_except {text}" if directive.name == "limit_except" else text.removeprefix("(").removesuffix(")").strip()
             )
             inside = msgspec.structs.replace(
                 place,
