@@ -60,7 +60,7 @@ class Dead(int):
         return self.log.read_text().count("connect() failed")
 
 
-def tells_all(dead: Dead, *argv: str) -> dict[str, object]:
+def counts_all(dead: Dead, *argv: str) -> dict[str, object]:
     """Return a diagnosis that counts every failure of the backend that was in the log when it was read."""
     before = dead.failures()
     assert before >= 3
@@ -131,7 +131,7 @@ sys.stdin.read()
 
 def test_long_command_lines_of_many_processes_take_no_memory(dead: Dead) -> None:
     with crowd(250, "/usr/bin/perl", "-e", "sleep 300", "--", *["ab"] * 20_000):
-        tells_all(dead)
+        counts_all(dead)
         assert megabytes("diagnose", "--no-probe") < 200
 
 
@@ -162,7 +162,7 @@ def test_stopping_the_reader_processes_hides_no_gateway_of_root(dead: Dead) -> N
         for _ in range(4):  # each in its own mount namespace: a process reads for root below each of their roots
             stack.enter_context(acting("unshare", "-Urm", "perl", "-e", title))
         stack.enter_context(attacking(_stop_ours))
-        found = tells_all(dead, "--no-probe")
+        found = counts_all(dead, "--no-probe")
     assert "did not answer within" not in json.dumps([gap for gap in _gaps(found) if gap["source"] in ("proxies", "disks")])
 
 
@@ -190,7 +190,7 @@ def test_a_file_system_of_the_stranger_costs_no_log_of_root(dead: Dead) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        tells_all(dead)
+        counts_all(dead)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

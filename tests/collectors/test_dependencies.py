@@ -388,7 +388,7 @@ def test_retransmissions_of_a_connection(row: bytes, retries: int) -> None:
     assert found.retries == retries
 
 
-def said_into_the_log(text: str) -> Snapshot:
+def logged_by_scripts(text: str) -> Snapshot:
     """Return the snapshot of a PHP pool whose only message is its scripts' standard error in the gateway's log."""
     known = refusing("")
     assert known.logs is not None
@@ -407,13 +407,13 @@ def said_into_the_log(text: str) -> Snapshot:
 
 
 def test_messages_of_scripts_in_the_gateways_log_name_the_dependency_and_its_unit() -> None:
-    cause, message = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
+    cause, message = first(logged_by_scripts("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
     assert cause == "backend-dependency-down"
     assert "needs MySQL, which is not there, and systemd reports that mariadb.service is inactive" in message
 
 
 def test_other_errors_of_a_script_name_no_dependency() -> None:
-    assert first(said_into_the_log("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"
+    assert first(logged_by_scripts("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"
 
 
 def test_a_wildcard_listener_here_is_not_the_peer_on_another_host() -> None:
