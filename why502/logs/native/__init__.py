@@ -172,7 +172,7 @@ class _Export:
         """Read one kind of lines, of which the first tells what all mean. Raises ReaderError where a later one tells something else."""
         first, later = self._text(), self._text()
         part, byte, is_said, since, until, _ = (self._next() for _ in range(6))
-        minutes = _minutes(self._map())
+        minutes = Minutes.of(self._map())
         record, other = self._record(first), self._record(later or first)
         if is_said == is_request(record) or is_said == is_request(other):
             raise ReaderError("Python does not read what it read")
@@ -209,7 +209,7 @@ class _Export:
         if end.outcome.counts_as_failed(place):
             if sum(fails.values()) != total:
                 raise ReaderError("an attempt failed that it took for a good one")
-            tried.minutes.update(_minutes(fails))
+            tried.minutes.update(Minutes.of(fails))
         for key, count in times.items():
             bucket, whose = key & ((1 << 34) - 1), key >> 34
             found.times.setdefault((_WHOSE[whose], where), Counter())[bucket] += count
@@ -226,11 +226,14 @@ class _Export:
             if not is_route or not fails:
                 continue
             minutes: dict[int, int] = {}
+            statuses: dict[int, int] = {}
             for key, count in fails.items():
                 status, minute = key >> _MINUTE_BITS, key & ((1 << _MINUTE_BITS) - 1)
-                found.route_statuses[name, status] += count
+                statuses[status] = statuses.get(status, 0) + count
                 minutes[minute] = minutes.get(minute, 0) + count
-            found.route_minutes[name] = _minutes(minutes)
+            for status, count in statuses.items():
+                found.route_statuses[name, status] += count
+            found.route_minutes[name] = Minutes.of(minutes)
 
     def _next(self) -> int:
         self._at += 1
@@ -270,13 +273,6 @@ def _offsets(zone: tzinfo, until: int) -> tuple[str, ...]:
             found.append([day * _DAY_S + shift + _AROUND_S, 0, shift])
         found[-1][1] = day * _DAY_S + shift
     return tuple(f"zone {since} {end} {shift}" for since, end, shift in found)
-
-
-def _minutes(counts: dict[int, int]) -> Minutes:
-    found = Minutes()
-    for minute in sorted(counts):
-        found.add(minute, counts[minute])
-    return found
 
 
 def _signed(number: int) -> int:

@@ -50,7 +50,7 @@ struct Attempt {
     times: [u64; 3],
 }
 
-const OF_GROUP: u8 = 4; // class of an attempt that names no address but a group; the next: not even that
+const OF_GROUP: u8 = 8; // class of an attempt that names no address but a group; the next: not even that
 
 const NO_ATTEMPT: Attempt = Attempt { address: (0, 0), answer: (0, 0), class: 0, failed: false, times: [NO_TIME; 3] };
 
@@ -919,6 +919,9 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
                     }
                     attempt.address = one;
                     attempt.class = class_of(value);
+                    if attempt.class == NAMED && !program.has_names {
+                        return None;
+                    }
                 }
                 1 => {
                     attempt.answer = one;
@@ -950,6 +953,9 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
     }
     attempt.address = spans[ADDRESS];
     attempt.class = if program.is_bare { class_of_name(address) } else { class_of(address) };
+    if attempt.class == NAMED && !program.has_names {
+        return None;
+    }
     attempt.answer = spans[ANSWER];
     attempt.failed = match answer {
         b"" if !program.has[ANSWER] => is_failure(code),
@@ -1021,7 +1027,7 @@ fn memo_of(text: &[u8], code: u32, attempts: &[Attempt]) -> Option<u64> {
     }
     let digits = answer.iter().fold(0u64, |found, byte| found << 8 | *byte as u64);
     let has = (attempt.times[0] != NO_TIME) as u64 | ((attempt.times[1] != NO_TIME) as u64) << 1;
-    Some(code as u64 | (attempt.class as u64) << 12 | has << 16 | digits << 20 | (1 + answer.len() as u64) << 50)
+    Some(code as u64 | (attempt.class as u64) << 10 | has << 16 | digits << 20 | (1 + answer.len() as u64) << 50)
 }
 
 #[inline(always)]
@@ -1051,15 +1057,45 @@ fn is_address(text: &[u8], span: (u32, u32)) -> bool {
     is_word(text, span.0 as usize, span.1 as usize, *b",\"|;")
 }
 
-/// Return whether nginx was at an address (1) or only at a group, which it then names (2).
+const NAMED: u8 = 6; // class of an address with a name in place of numbers
+
+/// Return whether an attempt was at an address (1), or only at a group, which is then named (2). 3: neither.
 #[inline(always)]
 fn class_of(address: &[u8]) -> u8 {
     if address == b"-" {
         return 3;
     }
+    if address.starts_with(b"unix:") {
+        return 1;
+    }
     let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_port = (1..6).contains(&digits) && address.len() > digits && address[address.len() - digits - 1] == b':';
-    if is_port || address.starts_with(b"unix:") { 1 } else { 2 }
+    if !(1..6).contains(&digits) || address.len() <= digits + 1 || address[address.len() - digits - 1] != b':' {
+        return if is_ipv4(address) { 1 } else { 2 };
+    }
+    let host = &address[..address.len() - digits - 1];
+    let is_plain = digits < 5 || address[address.len() - 5] < b'6'; // up to 59999; Python looks at the others
+    if is_plain && (is_ipv4(host) || is_ipv6(host)) { 1 } else { NAMED }
+}
+
+fn is_ipv4(text: &[u8]) -> bool {
+    let mut parts = 0;
+    for part in text.split(|byte| *byte == b'.') {
+        let value = part.iter().fold(0u32, |sum, byte| sum.saturating_mul(10) + byte.wrapping_sub(b'0') as u32);
+        if part.is_empty() || part.len() > 3 || !part.iter().all(u8::is_ascii_digit) || value > 255 || (part.len() > 1 && part[0] == b'0') {
+            return false;
+        }
+        parts += 1;
+    }
+    parts == 4
+}
+
+/// Return whether a text is an IPv6 address in brackets.
+fn is_ipv6(text: &[u8]) -> bool {
+    let inside = match text {
+        [b'[', inside @ .., b']'] => inside,
+        _ => return false,
+    };
+    core::str::from_utf8(inside).map_or(false, |inside| inside.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 /// Return whether a name is one of those that stand for nobody, such as HAProxy's <NOSRV>.
