@@ -35,7 +35,7 @@ LAYOUTS = tuple(
             "logger": "key", "ts": "time", "status": "status", f"request.{client}": "client", "request.host": "server",
             "request.method": "method", "request.uri": "uri", "duration": "total", "resp_headers": "key2",
         },
-        clock="seconds", flags=("protocol",), expects={"key": "http.log.access"}, asks_of_failures=("names key2",), also=(_ERRORS,),
+        clock="seconds", flags=("protocol", "clients"), expects={"key": "http.log.access"}, asks_of_failures=("names key2",), also=(_ERRORS,),
     )
     for client in ("client_ip", "remote_ip")
 )  # fmt: skip

@@ -26,6 +26,7 @@ from why502.model.logs import LogRecord
 
 CAPACITY = 1 << 20
 _PAD = 64  # bytes that are read beyond the text, whatever they are
+_SAMPLE_BYTES = 1 << 13  # of a line that the reader keeps
 _FAILED = (1 << 64) - 1
 _WHOSE = (CONNECT, HEADER, RESPONSE)
 _KINDS = (ROUTES, CLIENTS, SERVERS)
@@ -56,7 +57,10 @@ def loaded() -> Any:
         ("new", pointer, [ctypes.c_char_p, size]),
         ("free", None, [pointer]),
         ("place", None, [pointer, number, number]),
-        ("scan", number, [pointer, pointer, size]),
+        ("scan", number, [pointer, pointer, size, size]),
+        ("stopped", size, [pointer]),
+        ("asked", ctypes.c_uint32, [pointer]),
+        ("judge", None, [pointer, ctypes.c_uint32]),
         ("rejected", pointer, [pointer]),
         ("lines", number, [pointer]),
         ("absorb", number, [pointer, pointer]),
@@ -106,11 +110,23 @@ class Reader:
 
     def scan(self, length: int) -> list[tuple[int, int]]:
         """Count the lines in the first bytes of the buffer, which end with a line feed; return where those stand that it left."""
-        number = self._checked(self._library.reader_scan(self._reader, self._address, length))
+        number, at = 0, 0
+        while at < length:
+            number = self._checked(self._library.reader_scan(self._reader, self._address, at, length))
+            at = self._library.reader_stopped(self._reader)
+            if at < length:  # a line of a kind that was not met before
+                line = bytes(self.buffer[at : at + _SAMPLE_BYTES]).split(b"\n", 1)[0]
+                self._library.reader_judge(self._reader, self._is_such(line.decode("utf-8", "surrogateescape")))
         if not number:
             return []
         places = _array("I", self._library.reader_rejected(self._reader), number)
         return list(zip(places[::2], places[1::2], strict=True))
+
+    def _is_such(self, line: str) -> bool:
+        """Return whether Python takes a line for what the reader takes it for; else all lines like it are left."""
+        record = self.layout.parse(line.rstrip("\r"))
+        is_said = bool(self._library.reader_asked(self._reader))
+        return record is not None and record.at is not None and is_request(record) != is_said
 
     def absorb(self, other: Reader) -> None:
         """Add what another reader of the same layout counted."""
@@ -171,8 +187,10 @@ class _Export:
     def _shape(self, found: Counts) -> _Ended | None:
         """Read one kind of lines, of which the first tells what all mean. Raises ReaderError where a later one tells something else."""
         first, later = self._text(), self._text()
-        part, byte, is_said, since, until, _ = (self._next() for _ in range(6))
+        part, byte, is_said, since, until, total = (self._next() for _ in range(6))
         minutes = Minutes.of(self._map())
+        if not total:
+            return None
         record, other = self._record(first), self._record(later or first)
         if is_said == is_request(record) or is_said == is_request(other):
             raise ReaderError("Python does not read what it read")

@@ -50,7 +50,7 @@ class Described:
 
     `flags`: `said` (lines are no requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are those of
     its steps), `escaped` (a quote behind a backslash does not end a value), `grouped` (a line without an address names a group, or
-    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one digit), `nought` (no response takes 0), `protocol` (requests have one), `named` (targets may have names),
+    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one digit), `nought` (no response takes 0), `protocol` (requests have one), `clients` (so have lines), `named` (targets may have names),
     `entries` (what does not begin as these lines do goes on with the one before).
     """
 
@@ -94,7 +94,7 @@ class Described:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text(Described):
-    """A line of text: `template` has the role of each value in braces, `{_}` for one that does not count, `{#}` for a number.
+    """A line of text: `template` has the role of each value in braces, `{_}` for one that does not count, `{#}` for a number, `{word}` for a word.
 
     `tails`: what may stand behind the last value, which is a message.
     """
@@ -109,7 +109,7 @@ class Text(Described):
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
             is_far = role == roles.TIME and self.clock == "nginx"  # which has a blank in it
-            is_word = name == "_" and literal[:1] == " " and not before.endswith('"')
+            is_word = name == "word" or (name == "_" and literal[:1] == " " and not before.endswith('"'))
             flags = (
                 (roles.IS_NUMBER if name == "#" else roles.IS_WORD if is_word else 0)
                 | (roles.IS_LIST if roles.is_of_attempt(role) else 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
@@ -61,7 +61,9 @@ class Reader:
         self.lines = Lines(part.form.wrapper)
         self.records = Records()
         self._earlier: list[bytes] = []  # the lines before the part
-        self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
+        self._native: dict[
+            int, str
+        ] = {}  # the line before one that the compiled reader left, where it read that; by the byte of the latter
         self.is_prose = False  # the line before was of an application or error log, whose entries may go on for lines
 
     @cached_property
@@ -155,21 +157,21 @@ class Reader:
             done = 0
             for begin, end in fast.scan(length):
                 if begin > done:
-                    self._before_it = partial(_last_line, bytes(text[max(begin - LINE_BYTES, 0) : begin]))
+                    self._native[start + begin] = _line_before(text, begin)
                 done = end
                 raw = bytes(text[begin:end]).rstrip(b"\n")
                 if raw and (found := self.lines.feed(start + begin, raw)) is not None:
                     yield found
             if length > done:
-                self._before_it = partial(_last_line, bytes(text[max(length - LINE_BYTES, 0) : length]))
+                self._native[start + length] = _line_before(text, length)
             self.progress(length)
         if self.lines.is_open:
             yield from self.lines.close(self._after(stream, self.part.end or 0))
 
-    def _look_back(self) -> None:
+    def _look_back(self, start: int) -> None:
         """Take note of the line before this one where the compiled reader read it: a line that tells no time has that of the one before."""
-        before, self._before_it = self._before_it, None
-        record = self.parse(before()) if before is not None else None
+        before = self._native.get(start)
+        record = None if before is None else self.parse(before)
         if record is not None:
             self.at = self.at if record.at is None else int(self.window.seconds(record.at) // 1)
             self.is_prose = bool(record.format) and not is_request(record)
@@ -200,8 +202,8 @@ class Reader:
             record = self._followed(record)
         form = self.part.form
         if record is None or record.at is None:
-            self._look_back()
-        self._before_it = None
+            self._look_back(start)
+        self._native.pop(start, None)
         if record is None or (not record.format and (not form.name or form.log_format)):
             if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
                 return
@@ -231,6 +233,17 @@ class Reader:
 def named(path: str) -> str:
     """Return the name of a log as people are told it."""
     return "standard input" if path == "-" else path
+
+
+def _line_before(text: memoryview, end: int) -> str:
+    """Return the line that ends before a byte."""
+    size = 1 << 10
+    while True:
+        found = bytes(text[max(end - size, 0) : end]).rstrip(b"\n")
+        begin = found.rfind(b"\n") + 1
+        if begin or size >= min(LINE_BYTES, end):
+            return found[begin:].decode("utf-8", "surrogateescape").rstrip("\r")
+        size *= 8
 
 
 def _last_line(text: bytes) -> str:

@@ -7,7 +7,7 @@ use crate::program::{Field, Program, Wrapper, FOREIGN, ROLES, URI};
 pub type Span = (u32, u32);
 pub type Spans = [Span; ROLES];
 
-pub fn of<'a>(text: &'a [u8], span: Span) -> &'a [u8] {
+pub fn of(text: &[u8], span: Span) -> &[u8] {
     &text[span.0 as usize..span.1 as usize]
 }
 
@@ -532,7 +532,8 @@ pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spa
 fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, is_escaped: bool) -> Option<(usize, usize)> {
     if field.literal.is_empty() {
         let until = if end > from && text[end - 1] == b'\r' { end - 1 } else { end };
-        return if field.is_number && !is_number(&text[from..until]) { None } else { Some((until, end)) };
+        let is_odd = (field.is_number && !is_number(&text[from..until])) || (field.is_word && !is_word(text, from, until, [b'"'; 4]));
+        return if is_odd { None } else { Some((until, end)) };
     }
     if is_escaped && field.first == b'"' {
         while at < end && escapes(text, from, at) & 1 == 1 {
@@ -568,4 +569,29 @@ fn escapes(text: &[u8], from: usize, at: usize) -> usize {
 #[inline(always)]
 fn is_number(text: &[u8]) -> bool {
     text == b"-" || (!text.is_empty() && text.len() <= 16 && text.iter().all(u8::is_ascii_digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(text: &str) -> Option<usize> {
+        let mut padded = text.as_bytes().to_vec();
+        padded.extend_from_slice(&[b'\n'; crate::find::PAD]);
+        value(&padded, 0, text.len()).map(|(_, after, _)| after)
+    }
+
+    #[test]
+    fn values_end_as_json_says() {
+        for whole in ["{\"a\":[1,{\"b\":\"}\"}],\"c\":null}", "\"a\\\"b\\u0041\"", "-1.5", "0", "true", "[]", "{ \"a\" : 1 }"] {
+            assert_eq!(ends(&format!("{whole},")), Some(whole.len()), "{whole}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_left() {
+        for odd in ["{\"a\" 1}", "{\"a\":1]", "01", "-", "1e5", "nul", "\"a\\x41\"", "[1,]", "\"open", "{\"a\":}"] {
+            assert!(ends(&format!("{odd},")).map_or(true, |end| end != odd.len()), "{odd}");
+        }
+    }
 }

@@ -151,6 +151,7 @@ pub struct Program {
     pub has_protocol: bool, // a request may be told by its protocol alone
     pub is_whole: bool,   // no member is ever missing
     pub has_names: bool,  // an address may have a name in place of numbers
+    pub needs_client: bool, // where none is told, Python looks elsewhere
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
@@ -230,6 +231,7 @@ impl Program {
                 "protocol" => program.has_protocol = true,
                 "whole" => program.is_whole = true,
                 "named" => program.has_names = true,
+                "clients" => program.needs_client = true,
                 "entries" => program.is_entry = true,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
