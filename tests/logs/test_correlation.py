@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from why502.host.nowhere import NowhereHost
-from why502.logs.correlation import Correlator, traffic
+from why502.logs.correlation import correlate
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.part import Session
@@ -400,9 +400,7 @@ def counted(error: bytes, access: bytes, cuts: Sequence[int] = (), order: int = 
 def told(counts: Counts) -> LogSummary:
     """Return what was counted, requests and their errors joined."""
     tallies = Tallies()
-    correlator = Correlator(counts, tallies)
-    correlator.run()
-    traffic(counts, correlator, tallies)
+    correlate(counts, tallies)
     return tallies.value()
 
 

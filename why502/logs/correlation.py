@@ -149,7 +149,14 @@ class Correlator:
         return self.fields.get(ended.path, self.common)
 
 
-def traffic(counts: Counts, correlator: Correlator, tallies: Tallies) -> None:
+def correlate(counts: Counts, tallies: Tallies, fields: Mapping[str, Fields] = MappingProxyType({})) -> None:
+    """Add to the tallies what was counted of requests, each with its error lines. `fields`: of the logs whose format is known."""
+    correlator = Correlator(counts, tallies, fields)
+    correlator.run()
+    _traffic(counts, correlator, tallies)
+
+
+def _traffic(counts: Counts, correlator: Correlator, tallies: Tallies) -> None:
     """Add to the tallies what became of the requests and of the attempts at each target."""
     for outcome, minutes in counts.outcomes.items():
         count = minutes.total()

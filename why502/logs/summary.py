@@ -16,7 +16,7 @@ import msgspec
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import detect, pretty, wrappers
-from why502.logs.correlation import Correlator, traffic
+from why502.logs.correlation import correlate
 from why502.logs.files import Files, Part, regular, rotated, unlinked
 from why502.logs.held import Held, Origin
 from why502.logs.join import Errors, suspects
@@ -203,9 +203,7 @@ class _Run:
             counts = self._access(index, one)
             fields[one.path] = Fields.of(one.reader.format) if one.reader.format else counts.fields
             total.merge(counts)
-        correlator = Correlator(total, self.tallies, fields)
-        correlator.run()
-        traffic(total, correlator, self.tallies)
+        correlate(total, self.tallies, fields)
         return self.tallies.value(tuple(self.told), has_access=bool(total.lines))
 
     def _access(self, index: int, one: _Opened) -> Counts:

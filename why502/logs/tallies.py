@@ -1,4 +1,4 @@
-"""Counters kept while logs are read, in bounded memory, and mergeable: the parts of a log add up to the whole.
+"""Counters of what a summary tells, in bounded memory.
 
 Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests a kind (the later
 ones are not listed).
@@ -11,7 +11,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from why502.logs.paths import Paths
-from why502.logs.scan.histogram import bucket, in_micros, middle
+from why502.logs.scan.histogram import middle
 from why502.logs.zone import moment
 from why502.model.logs import LogFile, LogSummary, Phase, Sample, Symptom, Tally, TargetTraffic
 from why502.model.target import Target
@@ -64,16 +64,6 @@ class Count:
         self.requests: Counter[str] = Counter()
         self.samples: list[Sample] = []
 
-    def merge(self, other: Count) -> None:
-        """Add what the other saw, later in the log."""
-        self.count += other.count
-        self.hidden += other.hidden
-        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
-        self.shortest, self.longest = min(self.shortest, other.shortest), max(self.longest, other.longest)
-        for request, count in other.requests.items():
-            _bump(self.requests, request, MOST_REQUESTS, count)
-        self.samples = (self.samples + other.samples)[:SAMPLES]
-
     def tally(self, kind: Kind) -> Tally:
         """Return the value."""
         requests: Counter[str] = Counter()
@@ -121,19 +111,6 @@ class Traffic:
     def succeed(self, at: float) -> None:
         """Note that at least one attempt succeeded in that second."""
         self.last_success = max(self.last_success, int(at))
-
-    def took(self, response_s: float, count: int = 1) -> None:
-        """Count response times."""
-        self.times[bucket(in_micros(response_s))] += count
-
-    def merge(self, other: Traffic) -> None:
-        """Add what the other saw."""
-        self.attempts += other.attempts
-        self.failures += other.failures
-        self.last_success = max(self.last_success, other.last_success)
-        self.times += other.times
-        for status, count in other.statuses.items():
-            _bump(self.statuses, status, MOST_STATUSES, count)
 
     def value(self, target: Target) -> TargetTraffic:
         """Return the value."""
@@ -199,17 +176,6 @@ class Tallies:
         if found is None and len(self.targets) < MOST_TARGETS:
             found = self.targets[target] = Traffic()
         return found
-
-    def merge(self, other: Tallies) -> None:
-        """Add what was counted in a later part of the logs."""
-        self.requests += other.requests
-        self.by_status += other.by_status
-        for kind, count in other.kinds.items():
-            self._count(kind).merge(count)
-        for target, traffic in other.targets.items():
-            if (mine := self.traffic(target)) is not None:
-                mine.merge(traffic)
-        self.paths.merge(other.paths)
 
     def value(self, files: tuple[LogFile, ...] = (), *, has_access: bool = False) -> LogSummary:
         """Return all that was counted, most frequent first."""
