@@ -2,7 +2,7 @@
 
 A time is a day of the calendar in the years 1970 to 9998, from 00:00:00 to 23:59:59, in a zone less than a day from UTC. Years 1
 and 9999 are left out so that every later calculation (a window, another zone) stays within what `datetime` can hold. The compiled
-log reader has the same rule (`moment` in kernel.rs).
+log reader has the same rule (`moment` in values.rs).
 """
 
 from __future__ import annotations
