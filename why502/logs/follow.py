@@ -541,11 +541,12 @@ def _size(name: str) -> int:
 def _found(place: Place, names: list[str], path: str, heads: list[Head]) -> str:
     """Return the name of a file that was open; "" where it is gone. Another file may have got its number since."""
     for name in filter(lambda name: _is_at(name, place), names):
-        if name == path or (place.head and _begins_with(name, place.head)):
+        if place.head and _begins_with(name, place.head):
             return name
         if place.head is None and not any(_begins_with(name, head) for head in heads):
             return name
-    return next(filter(lambda name: _holds(name, place), names), "")
+    held = next(filter(lambda name: _holds(name, place), names), "")
+    return held or (path if _is_at(path, place) else "")  # truncated
 
 
 def _is_at(name: str, place: Place) -> bool:
