@@ -3,7 +3,7 @@
 LOCKS="/var/lib/apt/lists/lock /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/cache/apt/archives/lock"
 LOCK_S=${LOCK_S:-900}
 
-# Writes the number of the process that holds a lock on a file (fcntl(2), flock(2); proc_locks(5)); nothing where none does.
+# Writes the number of the process that holds a lock on a file (fcntl(2), flock(2); proc_locks(5)); nothing if there is none.
 lock_holder() {
   [ -e "$1" ] || return 0
   local device place
@@ -12,7 +12,7 @@ lock_holder() {
   awk -v place="$place" '$2 != "->" && $6 == place { print $5; exit }' /proc/locks
 }
 
-# Waits until nobody holds any of the given locks, and says once for each holder what it waits for. Fails after LOCK_S seconds.
+# Waits until none of the given locks is held, and names each holder once. Fails after LOCK_S seconds.
 await_locks() {
   local lock pid name said= ends=$((SECONDS + LOCK_S)) progress=${PROGRESS_FD:-2}
   for lock in "$@"; do
@@ -31,7 +31,7 @@ await_locks() {
   done
 }
 
-# Runs apt-get when the locks are free; where somebody was faster, apt waits for dpkg's lock itself (apt.conf(5)).
+# Runs apt-get when the locks are free; if another process was faster, apt waits for dpkg's lock itself (apt.conf(5)).
 locked_apt_get() {
   # shellcheck disable=SC2086 # a word is a path
   await_locks $LOCKS && DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout="$LOCK_S" "$@"

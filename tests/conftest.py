@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of every later look for cycles: it is most of the heap, and none of it goes."""
+    """Exclude imported objects from later garbage collections: they are most of the heap and stay alive."""
     gc.collect()
     gc.freeze()
 
@@ -33,10 +33,7 @@ def update(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def janitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Have nothing left that the tests start, also where they are killed: all of it has to do with one of these two directories.
-
-    pytest's own directory is closed to others; nginx's workers run as another user.
-    """
+    """Clean up all that the tests start, even if they are killed: every process refers to one of these two directories."""
     usual = tempfile.gettempdir()
     base = tmp_path_factory.getbasetemp()
     directory = tempfile.mkdtemp(prefix="why502-tests-")
@@ -51,4 +48,4 @@ def janitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     finally:
         tempfile.tempdir = os.environ["TMPDIR"] = usual
         keeper.stdin.close()
-        keeper.wait(30)  # it names on standard error what it had to kill
+        keeper.wait(30)  # it prints the processes it had to kill

@@ -1,4 +1,4 @@
-"""One test for thousands of cases: a test for each would cost more than what it checks."""
+"""One test for thousands of cases: a test for each would cost more than the check itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-MOST = 20  # of the cases that fail that are shown
+MOST = 20  # maximum failing cases shown
 
 
 def of(cases: Iterable[Any], name: Callable[..., str] = repr) -> Callable[[Callable[..., None]], Callable[[], None]]:
-    """Return a decorator that has a test check every case, and fail with the names of all that it fails for, and why.
-
-    A case that is a tuple is given as several arguments, to the test and to `name`.
-    """
+    """Return a decorator that makes a test check every case, and list all failing ones with the reason."""
     given = [case if type(case) is tuple else (case,) for case in cases]
 
     def decorate(check: Callable[..., None]) -> Callable[[], None]:
@@ -28,7 +25,7 @@ def of(cases: Iterable[Any], name: Callable[..., str] = repr) -> Callable[[Calla
                     failed.append(f"{name(*case)}: {type(error).__name__}: {error}")
             assert not failed, f"{len(failed)} of {len(given)} cases:\n" + "\n".join(failed[:MOST])
 
-        del test.__wrapped__  # whose arguments pytest would take for fixtures
+        del test.__wrapped__  # pytest would take its arguments for fixtures
         return test
 
     return decorate

@@ -1,10 +1,4 @@
-"""Which fields of the model's values some modules read, found in their source text alone (ast), without running them.
-
-The type of an expression is the set of the model's and our own classes that its annotations name, containers left out: of
-`tuple[Proxy, ...] | None` and of `dict[str, Proxy]` it is {Proxy}. It follows annotations of parameters, results, attributes and
-properties, assignments, loops, comprehensions, the arguments of calls (so that `max(xs, key=lambda x: x.count)` is seen), and
-`match`. An attribute of an expression of known type is a read of that class alone; of an unknown one, of every class that has it.
-"""
+"""Finds the fields of the model's values that some modules read, from their source text (ast), without running them."""
 
 from __future__ import annotations
 
@@ -19,7 +13,7 @@ _TEXT = (ast.Constant, ast.JoinedStr)
 
 @dataclass
 class Program:
-    """All modules of a package: what their annotations say, and what each function reads."""
+    """All modules of a package: their annotations, and what each function reads."""
 
     annotations: dict[str, dict[str, ast.expr]] = field(
         default_factory=dict
@@ -28,7 +22,7 @@ class Program:
     results: dict[str, list[ast.expr | None]] = field(default_factory=dict)  # of functions, by name
     values: dict[str, list[ast.expr]] = field(default_factory=dict)  # annotations of module variables, by name
     aliases: dict[str, ast.expr] = field(default_factory=dict)
-    _definers: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # of an attribute: the answers of definers()
+    _definers: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # of an attribute: cached results of definers()
 
     def definers(self, name: str) -> dict[str, set[str]]:
         """Return the classes that have an attribute, and which of them and their bases define it."""
@@ -52,7 +46,7 @@ class Program:
         return self.attribute(cls, name) is not None
 
     def classes(self, annotation: ast.expr | None) -> frozenset[str]:
-        """Return the classes that an annotation names."""
+        """Return the classes named in an annotation."""
         if annotation is None:
             return frozenset()
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
@@ -73,7 +67,7 @@ _UNKNOWN = ast.Constant(value=None)
 
 
 def program(trees: Iterable[ast.Module]) -> Program:
-    """Return what the annotations of modules say."""
+    """Return the annotations of modules."""
     result = Program()
     for tree in trees:
         for node in tree.body:
@@ -106,23 +100,23 @@ def _add_class(node: ast.ClassDef, result: Program) -> None:
 
 
 def reads(tree: ast.Module, known: Program, watched: frozenset[str]) -> Iterator[Read]:
-    """Yield the fields of the watched classes that a module reads, in and outside of functions, with repetitions."""
+    """Yield the fields of the watched classes that a module reads, inside and outside of functions, with repetitions."""
     names = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     yield from _Scope(known, watched, {}, "", frozenset(names)).run(tree.body)
 
 
 @dataclass
 class _Scope:
-    """A function body: what its names are."""
+    """A function body: the types of its names."""
 
     known: Program
     watched: frozenset[str]
     env: dict[str, frozenset[str]]
     cls: str
-    texts: frozenset[str]  # every string of the module: the tables that a getattr may take a name from
+    texts: frozenset[str]  # every string of the module: tables from which a getattr may take a name
 
     def run(self, body: list[ast.stmt]) -> Iterator[Read]:
-        """Yield what statements read. Names are settled first, in two rounds, so that order does not matter."""
+        """Yield the reads of statements. Names are resolved first, in two rounds, so that their order does not matter."""
         own = list(self._own(body))
         for _ in range(2):
             for node in own:
@@ -216,7 +210,7 @@ class _Scope:
         return frozenset().union(*(self.known.classes(self.known.attribute(owner, name)) for owner in owners))
 
     def type(self, node: ast.AST | None) -> frozenset[str]:
-        """Return the classes that the value of an expression can be, or hold; none where unknown."""
+        """Return the possible classes of an expression's value or elements; none if unknown."""
         match node:
             case ast.Name(id=name):
                 if name in self.env:

@@ -1,11 +1,4 @@
-"""Ends what a test run leaves behind, however the run itself ends, also by SIGKILL.
-
-Usage: janitor.py, directories on standard input.
-
-When its standard input is closed, it kills every process that has one of the directories in its command line, works below it, or
-has a file open there (nginx's workers), with all their children; says which, and ends with status 1 where there were any. The
-first directory is removed.
-"""
+"""Kills the processes that a test run leaves behind, however the run itself ends, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -18,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-GRACE_S = 5.0  # for what is ending
+GRACE_S = 5.0  # for processes that are ending
 PATIENCE_S = 10.0
 
 
@@ -45,7 +38,7 @@ def main() -> int:
 
 
 def left_behind(directories: list[str]) -> Iterator[int]:
-    """Yield the processes that belong to one of the directories, and all below them;
+    """Yield the processes that belong to one of the directories, and all their descendants;
     not those that have ended and wait to be reaped.
     """
     parents = {int(path.name): parent for path in Path("/proc").iterdir() if path.name.isdigit() for parent in _parent(path)}
@@ -74,7 +67,7 @@ def _belongs(pid: int, directory: str) -> bool:
 
 
 def title(pid: int) -> str:
-    """Return the command line of a process; "" where it is gone."""
+    """Return the command line of a process; "" if it is gone."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()[:200]
     return ""

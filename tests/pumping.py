@@ -1,4 +1,4 @@
-"""Every regular expression of the program, and texts made from an expression itself that make a bad one slow."""
+"""Every regular expression of the program, and texts built from it that make a bad expression slow."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ALPHABET = " \t\n\r0aAzZ_-.:/,;\"'`[]{}()<>=\\|+*%$#&@!?~^éx1\x00\x1b\xa0"
 _REPEATS = {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}
 FULL = 128 << 10
 SIZES = (2 << 10, 16 << 10, FULL)
-MANY = 32  # repetitions that a bound may allow and still be short
+MANY = 32  # repetitions that a bound may allow and still be fast
 
 
 class Expression(NamedTuple):
-    """A regular expression, where it is made, and the methods that it is used with."""
+    """A regular expression, the place where it is made, and the methods called on it."""
 
     pattern: str | bytes
     flags: int
@@ -39,7 +39,7 @@ class Expression(NamedTuple):
 
     @property
     def anchored(self) -> bool:
-        """True where it is only ever tried at the start of a text."""
+        """True if it is only ever tried at the start of a text."""
         return self.ways <= {"match", "fullmatch"}
 
 
@@ -49,10 +49,7 @@ def modules() -> list[str]:
 
 
 def compiled_at_import() -> list[Expression]:
-    """Return what is compiled while the modules are imported, or would be at its first use.
-
-    Only a fresh interpreter sees all of it.
-    """
+    """Return the expressions compiled when the modules are imported, or at first use."""
     seen: dict[tuple[str | bytes, int], set[str]] = defaultdict(set)
     original = re.compile
 
@@ -79,7 +76,7 @@ def compiled_at_import() -> list[Expression]:
 
 @cache
 def written_in_calls() -> tuple[list[Expression], list[str]]:
-    """Return the expressions that stand in calls such as `re.search("…", text)`, and where one is put together at call time."""
+    """Return the expressions in calls such as `re.search("…", text)`, and the places that build one at call time."""
     found: list[Expression] = []
     computed: list[str] = []
     for path in sorted(ROOT.rglob("*.py")):
@@ -106,7 +103,7 @@ def written_in_calls() -> tuple[list[Expression], list[str]]:
 
 
 def _named() -> dict[str, set[str]]:
-    """Return for each place where a name is bound to an expression the methods that the program calls on that name."""
+    """Return for each place that binds an expression to a name the methods that the program calls on that name."""
     uses: dict[tuple[str, str], set[str]] = defaultdict(set)
     bound: dict[str, tuple[str, str]] = {}
     for path in ROOT.rglob("*.py"):
@@ -129,7 +126,7 @@ def _named() -> dict[str, set[str]]:
                     calls.add(id(node.value))
         for node in ast.walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in calls:
-                uses[origin.get(node.id, (module, node.id))].add("search")  # handed on: nobody knows
+                uses[origin.get(node.id, (module, node.id))].add("search")  # passed on: its use is unknown
         for node in tree.body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -140,16 +137,16 @@ def _named() -> dict[str, set[str]]:
 
 
 class _Tree:
-    """The parsed form of an expression, of which samples are taken."""
+    """The parsed form of an expression, from which samples are built."""
 
     def __init__(self, pattern: str | bytes, flags: int) -> None:
         self.is_text = isinstance(pattern, str)
         self.root = _parser.parse(pattern, flags & ~int(re.UNICODE) if isinstance(pattern, str) else flags)
         self.flags = flags
-        self._chars: dict[int, tuple[Any, str]] = {}  # by the identity of a node, and the node
+        self._chars: dict[int, tuple[Any, str]] = {}  # by the id of a node, and the node
 
     def chars(self, node: Any) -> str:
-        """Return the characters of the alphabet that a one-character node takes."""
+        """Return the characters of the alphabet that a one-character node matches."""
         if id(node) not in self._chars:
             self._chars[id(node)] = (node, self._chars_of(node))
         return self._chars[id(node)][1]
@@ -165,7 +162,7 @@ class _Tree:
         )
 
     def sample(self, nodes: Any, long: bool) -> str:
-        """Return a text that these nodes take, in the shortest form or with one of everything."""
+        """Return a text that these nodes match, in the shortest form or with one of everything."""
         out = ""
         for node in nodes:
             operation, value = node
@@ -190,7 +187,7 @@ class _Tree:
 
 @lru_cache(maxsize=1)
 def _tree(pattern: str | bytes, flags: int) -> _Tree:
-    """Return the tree of an expression; its attacks are made several times in a row."""
+    """Return the tree of an expression; it is used for several attacks in a row."""
     return _Tree(pattern, flags)
 
 
@@ -229,7 +226,7 @@ def _repetitions(tree: _Tree, nodes: Any, before: tuple[str, ...]) -> Iterator[t
 
 
 def attacks(pattern: str | bytes, flags: int, size: int) -> Iterator[str]:
-    """Yield texts of about `size` characters that make an expression try as much as it can."""
+    """Yield texts of about `size` characters that maximise the backtracking of an expression."""
     tree = _tree(pattern, flags)
 
     def fill(unit: str) -> str:
@@ -274,17 +271,17 @@ def _safe(tree: _Tree, node: Any) -> str:
 
 
 def _classes(chars: str) -> str:
-    """Return one character of each kind: a blank, a digit, a letter, and the marks."""
+    """Return one character of each kind: a space, a digit, a letter, and the punctuation."""
     kept = [next((char for char in chars if test(char)), "") for test in (str.isdigit, str.isalpha, str.isspace)]
     return "".join(kept) + "".join(char for char in chars if not char.isalnum() and not char.isspace())[:6]
 
 
 class TooSlow(Exception):
-    """Raised inside a search that used up its processor time."""
+    """Raised inside a search that has used up its processor time."""
 
 
 def spent(call: Callable[[], object], limit_s: float) -> float:
-    """Return the processor time of a call; infinite where it was ended at the limit."""
+    """Return the processor time of a call; infinite if it was stopped at the limit."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise TooSlow
@@ -315,11 +312,7 @@ def use(made: re.Pattern[Any], expression: Expression, text: str) -> Callable[[]
 def slowest(
     expression: Expression, limit_s: float, most: int = 1 << 20, sizes: tuple[int, ...] = SIZES, full: int = FULL
 ) -> tuple[float, str] | None:
-    """Return the time and the start of an attack of `full` characters that takes longer than the limit; None where none does.
-
-    Of the attacks, `most` are tried. What takes long at a smaller size already, is tried at the next one: a text four times as
-    long takes sixteen times as long where the growth is quadratic.
-    """
+    """Return the time and the start of an attack of `full` characters that takes longer than the limit; None if there is none."""
     made = re.compile(expression.pattern, expression.flags)
     every = sum(1 for _ in attacks(expression.pattern, expression.flags, 64))
     left = set(range(0, every, max(every // most, 1)))

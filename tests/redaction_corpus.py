@@ -14,8 +14,8 @@ from pathlib import Path
 DATA = Path(__file__).parent / "data" / "redaction"
 _VALUE = re.compile(r"%(an|AN|hex|HEX|dig|b64_|url|pw|uuid)([0-9]{0,3})%")
 _MARKED = re.compile(r"⟦([^⟧]*)⟧")
-WINDOW = 8  # characters of a secret that must not be found together; all of a shorter one
-# Passwords as people choose them: words with digits, leetspeak, generated ones with and without signs.
+WINDOW = 8  # characters of a secret that must not appear together; of a shorter one all
+# Typical passwords: words with digits, leetspeak, generated ones with and without punctuation.
 _PASSWORDS: tuple[Callable[[random.Random], str], ...] = (
     lambda r: r.choice(("hunter", "dragon", "sunshine", "Kestrel", "wombat")) + str(r.randrange(10, 9999)),
     lambda r: r.choice(("S3cr3t", "Pa55w0rd", "Adm1n", "Qw3rty")) + r.choice("!?#*") + str(r.randrange(100)),
@@ -36,12 +36,12 @@ class Item:
     where: str  # file:line
 
     def leaks(self, shown: str) -> tuple[str, ...]:
-        """Return the secrets of which `shown` holds WINDOW characters together, or all of a shorter one."""
+        """Return the secrets of which `shown` contains WINDOW consecutive characters, or all of a shorter one."""
         return tuple(secret for secret in self.secrets if any(part in shown for part in parts(secret)))
 
 
 def parts(text: str) -> set[str]:
-    """Return the parts of a secret that are worth something; of a text, those that it shows."""
+    """Return the sensitive parts of a secret; of a text, those that it shows."""
     return {text[start : start + WINDOW] for start in range(max(len(text) - WINDOW, 0) + 1)}
 
 
@@ -61,7 +61,7 @@ def read(name: str, *, seed: int = 0) -> list[Item]:
 
 
 def value(kind: str, length: int, draw: random.Random) -> str:
-    """Return a value of a kind that %kindLENGTH% names."""
+    """Return a value of the kind named by %kindLENGTH%."""
     if kind == "pw":
         return draw.choice(_PASSWORDS)(draw)
     if kind == "uuid":
@@ -85,7 +85,7 @@ FIRST_RUN = """\
 
 
 def figures(seeds: int = 5) -> str:
-    """Return the table of docs/redaction.md: spellings that are masked, and look-alikes that are,
+    """Return the table of docs/redaction.md: spellings that are masked, and look-alikes that are masked,
     over values of several draws.
     """
     from why502.redaction import redact

@@ -1,4 +1,4 @@
-"""Bundles: what is saved is what is loaded, without secrets, and nothing foreign or huge is."""
+"""Bundles: a saved snapshot is loaded unchanged, without secrets; foreign or huge files are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, Heal
 
 
 def packed(**fields: object) -> bytes:
-    """Return a bundle that says this."""
+    """Return a bundle with this content."""
     return gzip.compress(
         json.dumps({"schema": SCHEMA, "why502": "1", "snapshot": {"taken_at": "2026-11-21T00:00:00Z"}, **fields}).encode()
     )

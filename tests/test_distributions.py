@@ -1,4 +1,4 @@
-"""What is installed: why502 without what breaks servers, and the lab as a distribution that adds it."""
+"""The installed distributions: why502 without the lab, and the lab as an addition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheels by the name of their distribution."""
+    """The wheels by name of distribution."""
     directory = tmp_path_factory.mktemp("wheels")
     for source in (ROOT, ROOT / "distributions/why502-lab"):
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
@@ -31,7 +31,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command that is installed in a directory."""
+    """Run the command installed in a directory."""
     where = {**os.environ, "PYTHONPATH": str(directory)}
     return subprocess.run(
         [sys.executable, "-P", "-m", "why502", *words], cwd=directory, env=where, capture_output=True, text=True, check=False

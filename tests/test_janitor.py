@@ -1,4 +1,4 @@
-"""What the tests start ends with them."""
+"""Processes started by the tests end with them."""
 
 from __future__ import annotations
 

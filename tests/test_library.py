@@ -1,4 +1,4 @@
-"""The library as its users see it: verbs, typed, and nothing loaded before it is needed."""
+"""The library as its users see it: typed functions, and nothing loaded before it is needed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_bundle_has_its_plan() -> None:
 
 def test_a_directory_is_linted_as_often_as_one_likes(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text("events { }\nhttp { server { location / { proxy_pass http://0.0.0.0:3000; } } }\n")
-    for _ in range(2):  # what it imports must not take its place
+    for _ in range(2):  # its imports must not replace it
         assert "wildcard-target" in {RULES[risk.rule].name for risk in why502.lint(str(tmp_path))}
 
 

@@ -16,7 +16,7 @@ LIMIT_S = 0.5  # of a quiet machine of 2024
 ATTACKS = 12  # of each expression's, evenly chosen
 FEW = 3  # of them that `make check` tries
 PHRASES = "why502/logs/phrases.py"  # `read` gives them 2048 characters of a line
-# Used in another way than their table tells: the start of a line is matched, or the whole of one.
+# Used differently from their table: matched at the start of a line, or against a whole line.
 MATCHED = ("why502/logs/unwrap.py", "why502/probing/speech.py", "why502/gateways/nginx/logs/log_format.py")
 # Put together when called, from parts that are escaped, or by the person whose server it is.
 COMPUTED = 22
@@ -43,7 +43,7 @@ def expressions() -> list[Expression]:
 
 
 def check(each: Expression, attacks: int) -> tuple[float, str] | None:
-    """Return how a text is too slow for an expression; None where none is. Only what looks slow is measured exactly."""
+    """Return how a text is too slow for an expression; None if no text is. Only apparently slow ones are measured exactly."""
     return _slowest(each, attacks, slowness()) and _slowest(each, attacks, slowness(exactly=True))
 
 

@@ -28,7 +28,7 @@ def dump(text: str) -> bytes:
 
 
 def group(size: int) -> bytes:
-    """A group of so many servers, and a tenth as many routes to it."""
+    """A group of `size` servers, and a tenth as many routes to it."""
     servers = "".join(f"server 127.0.{i // 250}.{i % 250 + 1}:3000;" for i in range(size))
     routes = "".join(f"location /{i}/ {{ proxy_pass http://big; }}" for i in range(size // 10))
     return dump(f"upstream big {{ {servers} }} server {{ server_name a; {routes} }}")
@@ -68,7 +68,7 @@ def snapshot(config: bytes) -> Snapshot:
 
 
 def calls(work: Callable[[], object]) -> int:
-    """Return how many functions of Python's own were called or went on, where no text was seen before."""
+    """Return how many Python functions were called or resumed, for texts not seen before."""
     text._own_of_short.cache_clear()
     count = 0
 
@@ -99,7 +99,7 @@ WORK: dict[str, Callable[[Snapshot], object]] = {
 @pytest.mark.parametrize("name", list(WORK))
 def test_four_times_as_much_costs_about_four_times_as_much(config: Callable[[int], bytes], name: str, size: int) -> None:
     few, many = snapshot(config(size)), snapshot(config(4 * size))
-    diagnose(few)  # what is imported and compiled once
+    diagnose(few)  # imports and compilations that happen only once
     assert calls(lambda: WORK[name](many)) < GROWTH * calls(lambda: WORK[name](few)) + 2 * size
 
 
@@ -111,7 +111,7 @@ def test_reading_grows_with_the_text(config: Callable[[int], bytes]) -> None:
 
 
 def test_limits_keep_the_order_of_choice() -> None:
-    """The target that fails is probed first, at most so many are, and the rest is counted."""
+    """The failing target is probed first, the number of probes is limited, and the rest is counted."""
     known = snapshot(group(400))
     jobs, gaps = probes.chosen(known)
     asked = list(dict.fromkeys(job.request.target for job in jobs))

@@ -1,4 +1,4 @@
-"""scripts/setup waits for the package manager's lock and says for whom."""
+"""scripts/setup waits for the package manager's lock and names its holder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOLD = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK
 
 
 def _stub(directory: Path) -> dict[str, str]:
-    """Return an environment with an apt-get that only writes what it is asked."""
+    """Return an environment with an apt-get that only records its arguments."""
     apt = directory / "apt-get"
     apt.write_text('#!/bin/sh\necho "apt-get $*"\n')
     apt.chmod(0o755)

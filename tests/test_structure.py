@@ -1,8 +1,4 @@
-"""The structure that CONTRIBUTING promises: no module needs itself, and what is private to a module is used there alone.
-
-And its rule of values: what crosses JSON is a `Value`, what does not is a dataclass with slots, and a tuple with names is only a
-key of a dictionary that is asked for every line of a log.
-"""
+"""The structure that CONTRIBUTING promises: no import cycles, and no private imports."""
 
 from __future__ import annotations
 
@@ -28,7 +24,7 @@ def name_of(path: Path) -> str:
 
 @cache
 def imported(name: str) -> tuple[tuple[str, str], ...]:
-    """Return what a module imports: the module that it comes from, and the name in it ("" for the module itself)."""
+    """Return the imports of a module: the source module, and the name in it ("" for the module itself)."""
     return tuple(_imported(name))
 
 
@@ -96,11 +92,12 @@ def test_private_names_are_used_only_in_their_own_module() -> None:
 # The readers of logs make one of these for each line, or find their counts by one: a tuple is made and hashed in C.
 HOT = ("why502.logs.", ".logs.error_fields")
 
-# Where a value is a msgspec.Struct by itself. A configuration crosses no JSON, but a large one is a million of these, made in C.
+# A msgspec.Struct for another reason: a configuration does not cross JSON, but a large one has a million of these, created in
+# C.
 STRUCTS = {
     "why502.model.base",  # Value
     "why502.bundle",  # the head of a bundle
-    "why502.collectors.addresses",  # what `ip -json` writes
+    "why502.collectors.addresses",  # output of `ip -json`
     "why502.config.configuration",
     "why502.config.tree",
     "why502.gateways.nginx.config.files",
@@ -108,7 +105,7 @@ STRUCTS = {
     "why502.gateways.nginx.config.routes",
     "why502.gateways.nginx.logs.messages",  # lines of JSON
     "why502.linter.baseline",  # a file of ours, which others may read
-    "why502.render.contract",  # what `--format json` writes
+    "why502.render.contract",  # output of `--format json`
 }
 
 
@@ -123,12 +120,12 @@ def bases(node: ast.ClassDef) -> set[str]:
 
 
 def decorator(node: ast.ClassDef) -> str:
-    """Return the dataclass decorator of a class as written; "" where it has none."""
+    """Return the dataclass decorator of a class as written; "" if it has none."""
     return next((text for text in map(ast.unparse, node.decorator_list) if text.startswith("dataclass")), "")
 
 
 def descends_from(name: str) -> set[str]:
-    """Return the names of the classes that inherit from a class, at whatever distance, and its own."""
+    """Return the names of a class and of all its direct and indirect subclasses."""
     found, size = {name}, 0
     while len(found) > size:
         size = len(found)
@@ -137,7 +134,7 @@ def descends_from(name: str) -> set[str]:
 
 
 def origin(module: str, name: str) -> str:
-    """Return the module that defines what a module calls by a name."""
+    """Return the module that defines a name used in another module."""
     return next((found for found, item in imported(module) if item == name), module)
 
 
@@ -173,7 +170,7 @@ def test_types_that_cross_json_are_values() -> None:
         for name, node in classes()
         if node.name in values and not decorator(node) and not name.startswith(HOT)
         for field in node.body
-        if isinstance(field, ast.AnnAssign) and not ast.unparse(field.annotation).startswith("Callable")  # it is no data
+        if isinstance(field, ast.AnnAssign) and not ast.unparse(field.annotation).startswith("Callable")  # it is not data
         for used in ast.walk(field.annotation)
         if isinstance(used, ast.Name) and (origin(name, used.id), used.id) in dataclasses
     ]

@@ -1,4 +1,4 @@
-"""One rule for what is a time, in every reader; and what is no time or number costs nothing but itself."""
+"""One rule for valid times, in every reader; an invalid time or number costs only itself."""
 
 from __future__ import annotations
 
@@ -96,5 +96,5 @@ def test_json_in_another_encoding_costs_its_own_letters() -> None:
     ids=["suppression", "backends", "frontend", "both", "server", "quotes", "open quote", "empty records"],
 )
 def test_128_kib_are_read_at_once(work: Callable[[], object]) -> None:
-    """Each takes 200 loops of the yardstick at most; what grows with the square of the text takes more than a thousand."""
+    """Each takes 200 loops of the yardstick at most; a quadratic one would take more than a thousand."""
     assert loops(work) < 400

@@ -1,4 +1,4 @@
-"""Every value of the model: what is written is what is read."""
+"""Every value of the model: decoding an encoded value gives the same value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hypothesis strategies made from the types of the model: every value that a type allows, and often one that means something."""
+"""Hypothesis strategies made from the types of the model: every value that a type allows, and often a realistic one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""A file system of the stranger's that answers everything but a read(2): the protocol of linux/fuse.h, spoken to the kernel.
-
-Arguments: the device, the mount point. Run in a user namespace with a mount namespace of its own. Each name is the same
-empty-handed file. Prints a line once it is mounted, and then calls itself an nginx whose log lies there.
+"""A file system of an untrusted user that answers everything except read(2): the protocol of linux/fuse.h, spoken to the
+kernel.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""An ordinary user who attacks, and what root's commands answer. The number belongs to nobody (passwd(5))."""
+"""An ordinary user as attacker, and the results of root's commands. No account has this uid (passwd(5))."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRANGER = 61234
 TWO_LINES = re.compile(r"why502: \S[^\n]*\n\S[^\n]*\n")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="plays root and a stranger, needs root")
 
-# All modules are imported first: the interpreter may lie where only root may go.
+# All modules are imported first: the interpreter may be in a place only root can read.
 _AS = """
 import importlib, os, pkgutil, sys, why502
 for module in pkgutil.walk_packages(why502.__path__, "why502."):
@@ -31,7 +31,7 @@ sys.exit(run(sys.argv[2:]))
 
 
 def why502(*argv: str, before: tuple[str, ...] = (), **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a command line as root; `before` is what starts it (`unshare -m …`)."""
+    """Run a command line as root; `before` is a command prefix (`unshare -m …`)."""
     given = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, **options}
     return subprocess.run([*before, sys.executable, "-m", "why502", *argv], check=False, **given)
 
@@ -44,7 +44,7 @@ def why502_as(uid: int, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the two lines in which a command was refused."""
+    """Return the two lines of output of a refused command."""
     assert (done.returncode, done.stdout) == (2, ""), (done.stdout, done.stderr)
     assert TWO_LINES.fullmatch(done.stderr), done.stderr
     return done.stderr
@@ -59,14 +59,14 @@ def directory(mode: int = 0o755, uid: int = 0) -> Path:
 
 
 def given(path: Path, uid: int = STRANGER) -> Path:
-    """Give a file, or a link itself, to a user and return its path."""
+    """Change the owner of a file, or of a link itself, and return its path."""
     os.lchown(path, uid, uid)
     return path
 
 
 @contextlib.contextmanager
 def attacking(act: Callable[[], object]) -> Iterator[None]:
-    """Repeat `act` in a process of the stranger meanwhile."""
+    """Repeat `act` in a process of the attacker while the block runs."""
     child = os.fork()
     if child == 0:
         try:
@@ -79,7 +79,7 @@ def attacking(act: Callable[[], object]) -> Iterator[None]:
             os._exit(1)
     try:
         yield
-        assert os.waitpid(child, os.WNOHANG) == (0, 0)  # it attacked until now
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)  # it was still attacking
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)

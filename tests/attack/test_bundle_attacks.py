@@ -1,7 +1,4 @@
-"""Bundles that were made to harm: too large, too deep, damaged, or naming files of this machine.
-
-Two lines or a diagnosis; nothing else.
-"""
+"""Malicious bundles: too large, too deep, damaged, or naming files of this machine."""
 
 from __future__ import annotations
 
@@ -29,9 +26,9 @@ pytestmark = pytest.mark.real
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 HEAD = b'{"schema":"why502.bundle/2","why502":"1","snapshot":{"taken_at":"2026-11-21T00:00:00Z",'
-CPU_S, MEMORY_MIB = 5.0, 300  # seconds of a quiet machine of 2024
+CPU_S, MEMORY_MIB = 5.0, 300  # seconds on an idle machine of 2024
 
-# Not ru_maxrss of getrusage(2), which begins with what the parent had: its own high water mark, proc_pid_status(5).
+# Not ru_maxrss of getrusage(2), which starts from the parent's value: its own high water mark, proc_pid_status(5).
 _MEASURED = """
 import re, sys, time
 from why502.cli.main import run
@@ -44,7 +41,7 @@ sys.exit(status)
 
 
 def run(data: bytes, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a command on a bundle, within the limits of time and memory."""
+    """Run a command on a bundle, within limits of time and memory."""
     command = [sys.executable, "-c", _MEASURED, *(argv or ("diagnose", "-q")), "--bundle", "-"]
     done = subprocess.run(command, input=data, capture_output=True, timeout=120, check=False)
     err, _, cost = done.stderr.decode().partition("\0")
@@ -114,7 +111,7 @@ def test_a_bundle_of_the_maximum_size_is_diagnosed() -> None:
 
 
 def test_damaged_bundles_are_refused() -> None:
-    """Mutated, cut off, repeated, with other numbers and names: never anything but a snapshot or a Why502Error."""
+    """Mutated, truncated, repeated, with other numbers and names: the result is always a snapshot or a Why502Error."""
     chance = random.Random(502)
     text = gzip.decompress((GOLDEN / "wrong-port.why502").read_bytes())
     odd = (
@@ -171,7 +168,7 @@ def test_files_that_are_not_bundles_are_refused(data: bytes) -> None:
 
 
 def hostile(secret: Path) -> bytes:
-    """Return a bundle whose remedy edits a file of the machine that reads it: the pool's, which no bundle holds."""
+    """Return a bundle whose remedy edits a file of the machine that reads it: the pool's file, which is not in the bundle."""
     recorded = Path(__file__).parents[1] / "bundles/php-fpm-max-children/php-fpm-max-children.why502"
     text = gzip.decompress(recorded.read_bytes())
     assert b"/etc/php/8.2/fpm/pool.d/www.conf" in text

@@ -33,13 +33,13 @@ NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin") or ""
 
 @pytest.fixture
 def root_shop() -> Iterator[Shop]:
-    """Root's own nginx with a route to be repaired."""
+    """Root's own nginx with a route that needs repair."""
     with shop() as found:
         yield found
 
 
 class His:
-    """A stranger's nginx that fails: its second route leads to a port without a listener. What it runs leaves a mark."""
+    """An attacker's nginx that fails: its second route leads to a port without a listener. Programs it runs leave a mark."""
 
     def __init__(self) -> None:
         self.home = directory(0o755, STRANGER)
@@ -60,14 +60,14 @@ class His:
         return given(path)
 
     def replaced(self, path: Path) -> None:
-        """Have his program be a script that marks that somebody ran it, and as whom; the old one goes on running."""
+        """Replace the attacker's program by a script that records its execution and uid; the old one keeps running."""
         path.rename(path.with_name("old"))
         path.write_text(f"#!/bin/sh\nid -u >> {self.mark}\n")
         given(path).chmod(0o755)
 
     @contextlib.contextmanager
     def running(self, *argv: str, uid: int = STRANGER) -> Iterator[int]:
-        """Run nginx as him, ask it twice, and yield its number."""
+        """Run nginx as the attacker, send it two requests, and yield its pid."""
         command = [*argv, "-p", str(self.home), "-c", str(self.config), "-e", str(self.home / "error.log")]
         process = subprocess.Popen([*command, "-g", "daemon off;"], user=uid, group=uid, extra_groups=[], cwd="/")
         try:
@@ -113,7 +113,7 @@ def _plan(root_shop: Shop, **changes: object) -> tuple[object, str]:
 
 
 def _refused(root_shop: Shop, plan: object) -> str:
-    """Return why a plan is refused; nothing is asked, written or run before."""
+    """Return the reason why a plan is refused; nothing is run or written before."""
     said: list[str] = []
     with pytest.raises(NotApplied) as caught:
         repair(plan, root_shop.snapshot(), LocalHost(), root_shop.state, root_shop.snapshot().taken_at, Progress(say=said.append))  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ def _refused(root_shop: Shop, plan: object) -> str:
 
 def test_a_plan_for_a_process_of_the_attacker_is_refused(root_shop: Shop, his: His) -> None:
     with his.running(NGINX) as pid:
-        plan, _ = _plan(root_shop, pid=pid)  # root's files; but his command line would be run as root
+        plan, _ = _plan(root_shop, pid=pid)  # root's files, but the attacker's command line would be run as root
         assert f"runs as user {STRANGER}" in _refused(root_shop, plan)
 
 
@@ -180,7 +180,7 @@ def test_permissions_change_only_on_the_checked_file_and_never_through_a_link(hi
     (his.home / "app.sock").symlink_to(precious)
     with pytest.raises(Why502Error, match="is a link"):
         commands.execute(("chmod", "0666", str(his.home / "app.sock")), Master())
-    os.link(precious, his.home / "other")  # where fs.protected_hardlinks is 0, he can make one himself
+    os.link(precious, his.home / "other")  # if fs.protected_hardlinks is 0, the attacker can create one
     with pytest.raises(Why502Error, match="has 2 names"):
         commands.execute(("chown", str(STRANGER), str(his.home / "other")), Master())
     assert (precious.stat().st_mode & 0o777, precious.stat().st_uid) == (0o600, 0)

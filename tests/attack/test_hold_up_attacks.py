@@ -35,7 +35,7 @@ print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >>
 
 
 def megabytes(*argv: str) -> int:
-    """Return how much memory a command of root's took at most, or a process that it began."""
+    """Return the maximum memory of a root command or of a process it started."""
     done = subprocess.run([sys.executable, "-c", _MEASURED, *argv], capture_output=True, text=True, timeout=120, check=True)
     status, size = map(int, done.stdout.split())
     assert status in (0, 1, 2), done.stderr
@@ -49,7 +49,7 @@ def free_port() -> int:
 
 
 class Dead(int):
-    """The port of a backend that nothing listens for, with the log of the gateway in front of it."""
+    """A backend port without a listener, with the log of the gateway in front of it."""
 
     log: Path
 
@@ -60,8 +60,8 @@ class Dead(int):
         return self.log.read_text().count("connect() failed")
 
 
-def tells_all(dead: Dead, *argv: str) -> dict[str, object]:
-    """Return a diagnosis that counts every failure about the backend that the log held when it was read."""
+def counts_all(dead: Dead, *argv: str) -> dict[str, object]:
+    """Return a diagnosis that counts every failure of the backend that was in the log when it was read."""
     before = dead.failures()
     assert before >= 3
     found = diagnose(*argv)
@@ -71,7 +71,7 @@ def tells_all(dead: Dead, *argv: str) -> dict[str, object]:
 
 @pytest.fixture
 def dead() -> Iterator[Dead]:
-    """A real nginx of root's, whose log tells of a backend that nothing listens for: the backend's port."""
+    """A real root nginx whose log reports a backend port without a listener."""
     place = directory()
     port, backend = free_port(), free_port()
     passes = f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{backend}; }} }}"
@@ -105,7 +105,7 @@ def about(diagnosis: dict[str, object], port: int) -> dict[str, object]:
 
 @contextlib.contextmanager
 def crowd(count: int, *argv: str) -> Iterator[None]:
-    """Processes of the stranger below the first process, so that none is left out as one of many children."""
+    """Processes of the attacker below pid 1, so that none is left out as one of many children."""
     script = f"""
 import os, sys
 os.setsid()
@@ -131,7 +131,7 @@ sys.stdin.read()
 
 def test_long_command_lines_of_many_processes_take_no_memory(dead: Dead) -> None:
     with crowd(250, "/usr/bin/perl", "-e", "sleep 300", "--", *["ab"] * 20_000):
-        tells_all(dead)
+        counts_all(dead)
         assert megabytes("diagnose", "--no-probe") < 200
 
 
@@ -147,7 +147,7 @@ def test_a_huge_program_takes_no_memory(dead: Dead) -> None:
 
 
 def _stop_ours() -> None:
-    """Stop every process that has our user's rights and reads for root."""
+    """Stop every process that runs with the attacker's uid on root's behalf."""
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError):
             if name.isdecimal() and b"owner_process" in Path(f"/proc/{name}/cmdline").read_bytes():
@@ -159,10 +159,10 @@ def test_stopping_the_reader_processes_hides_no_gateway_of_root(dead: Dead) -> N
     path = config(directory(uid=STRANGER), site("http://127.0.0.1:1"))
     title = f'$|=1; $0 = "{master(path)}"; print "ready\\n"; sleep 300'
     with contextlib.ExitStack() as stack:
-        for _ in range(4):  # each in a mount namespace of its own: a process reads for root below each of their roots
+        for _ in range(4):  # each in its own mount namespace: a process reads for root below each of their roots
             stack.enter_context(acting("unshare", "-Urm", "perl", "-e", title))
         stack.enter_context(attacking(_stop_ours))
-        found = tells_all(dead, "--no-probe")
+        found = counts_all(dead, "--no-probe")
     assert "did not answer within" not in json.dumps([gap for gap in _gaps(found) if gap["source"] in ("proxies", "disks")])
 
 
@@ -190,7 +190,7 @@ def test_a_file_system_of_the_stranger_costs_no_log_of_root(dead: Dead) -> None:
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        tells_all(dead)
+        counts_all(dead)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -222,7 +222,9 @@ def test_arguments_of_a_set_user_id_program_are_not_roots() -> None:
 
 
 class Pm2:
-    """A daemon of the stranger's that tells of one application, whose name is the stranger's choice, and which names a port."""
+    """A daemon of the attacker that reports one application, with a name chosen by the attacker and an address that names a
+    port.
+    """
 
     def __init__(self, home: Path, name: str, port: int) -> None:
         one = {"name": name, "status": "stopped", "exit_code": 0, "restart_time": 0, "args": ["--port", str(port)]}
@@ -263,8 +265,8 @@ def test_root_runs_no_command_that_another_user_worded(dead: Dead) -> None:
             why502("fix", "--apply", "--yes", env={**os.environ, "PATH": f"{os.environ['PATH']}:{bin_}"})
     finally:
         daemon.close()
-    assert "all" in str(finding["message"])  # it is heard
-    assert f"user {STRANGER}, not root" in json.dumps(finding["evidence"])  # and it is told whose word it is
+    assert "all" in str(finding["message"])  # it is considered
+    assert f"user {STRANGER}, not root" in json.dumps(finding["evidence"])  # the finding names the user who reported it
     assert '"run"' not in json.dumps(finding["remedies"])
     assert not proof.exists()
 
@@ -295,7 +297,7 @@ def test_silent_managers_of_another_user_hide_nothing_from_roots_manager(dead: D
     program = mine / "supervisord"
     shutil.copy("/usr/bin/perl", program)
     (roots / "s.conf").write_text(SUPERVISORD.format(directory=roots, name="app-of-root", port=dead))
-    with crowd(20, str(program), "-e", "sleep 300", "--", "-c", f"{mine}/s.conf"):  # smaller numbers than root's
+    with crowd(20, str(program), "-e", "sleep 300", "--", "-c", f"{mine}/s.conf"):  # smaller pids than root's
         process = subprocess.Popen(["supervisord", "-c", str(roots / "s.conf")], stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
@@ -323,5 +325,5 @@ def test_no_gateway_of_root_is_pointed_at_a_listener_of_another_user(dead: Dead)
     assert isinstance(findings, list)
     own = [finding for finding in findings if finding["target"] == f"127.0.0.1:{dead}"]
     message = json.dumps([finding["remedies"] for finding in own])
-    assert f"user {STRANGER} runs that" in message  # it is a possibility
+    assert f"user {STRANGER} runs that" in message  # it is shown as a possibility
     assert f":{near}" not in json.dumps([remedy["steps"] for finding in own for remedy in finding["remedies"]])

@@ -89,7 +89,7 @@ def test_a_directory_swapped_during_the_write_leads_nowhere(precious: Path) -> N
     outcomes = {"written": 0, "refused": 0}
 
     def swap() -> None:
-        _libc.renameat2(-100, names[0], -100, names[1], 2)  # RENAME_EXCHANGE: "out" is now the directory, now the link
+        _libc.renameat2(-100, names[0], -100, names[1], 2)  # RENAME_EXCHANGE: "out" is alternately the directory and the link
 
     with attacking(swap):
         for number in range(400):
@@ -99,7 +99,7 @@ def test_a_directory_swapped_during_the_write_leads_nowhere(precious: Path) -> N
             except Why502Error:
                 outcomes["refused"] += 1
     assert os.listdir(precious.parent) == ["precious"]
-    assert all(outcomes.values()), outcomes  # else nothing was swapped
+    assert all(outcomes.values()), outcomes  # otherwise nothing was swapped
 
 
 def test_other_hard_links_of_our_own_file_keep_their_content(shared: Path, precious: Path) -> None:

@@ -25,7 +25,7 @@ SECRET = "correct-horse-battery-staple-9c1f"
 
 @contextlib.contextmanager
 def acting(*argv: str, uid: int = STRANGER, **options: object) -> Iterator[subprocess.Popen[str]]:
-    """A process of the stranger whose command line is what the stranger likes; it has begun."""
+    """A running process of the attacker with any command line."""
     words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *argv]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd="/", **options)
     try:
@@ -39,14 +39,14 @@ def acting(*argv: str, uid: int = STRANGER, **options: object) -> Iterator[subpr
 
 @contextlib.contextmanager
 def titled(title: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of the stranger with any title (perlvar(1), $0)."""
+    """A process of the attacker with any title (perlvar(1), $0)."""
     with acting("perl", "-e", f'$|=1; $0 = "{title}"; print "ready\\n"; sleep 300') as process:
         yield process
 
 
 @contextlib.contextmanager
 def named(name: str, *argv: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of the stranger with any short name (PR_SET_NAME, prctl(2)) and arguments."""
+    """A process of the attacker with any short name (PR_SET_NAME, prctl(2)) and arguments."""
     number = {"x86_64": 157, "aarch64": 167}[os.uname().machine]
     script = f'$|=1; my $name = "{name}"; syscall({number}, 15, $name, 0, 0, 0); print "ready\\n"; sleep 300'
     with acting("perl", "-e", script, "--", *argv) as process:
@@ -81,7 +81,7 @@ def config(directory: Path, text: str, name: str = "nginx.conf") -> Path:
 
 
 class Watcher:
-    """A unix socket of root's alone, that tells whom it was asked by."""
+    """A unix socket accessible only to root, which records the users that connect."""
 
     def __init__(self, directory: Path, mode: int = 0o600) -> None:
         self.path = directory / "root.sock"
@@ -284,7 +284,7 @@ def test_no_program_of_a_user_is_run_as_root_without_a_running_nginx() -> None:
 
 
 def test_the_configuration_test_runs_nothing_of_a_user_as_root() -> None:
-    """A directory that is exchanged for a link while overlays are laid, and a configuration that loads a module."""
+    """A directory swapped for a link while overlays are mounted, and a configuration that loads a module."""
     mine, proof = directory(uid=STRANGER), directory(0o777) / "proof"
     program = mine / "nginx"
     program.write_text(f"#!/bin/sh\nid -u >> {proof}\nsleep 120\n")

@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def open_directory() -> Iterator[Path]:
-    """A new directory that every user may enter; pytest's own are root's alone."""
+    """A new directory that every user may enter; pytest's own are accessible only to root."""
     directory = Path(tempfile.mkdtemp(prefix="why502-"))
     directory.chmod(0o755)
     yield directory

@@ -55,7 +55,7 @@ def free_port(family: socket.AddressFamily = socket.AF_INET) -> int:
 
 
 class Nginx:
-    """An nginx below `directory`. `start` takes what stands before and after the program's name."""
+    """An nginx below `directory`. `start` takes the words before and after the program's name."""
 
     def __init__(
         self, directory: Path, *, passes: str = "http://127.0.0.1:9", user: str = "www-data", workers: int = 1, listen: str = ""
@@ -72,7 +72,7 @@ class Nginx:
         self.config.write_text(text)
 
     def start(self, *options: str, before: tuple[str, ...] = (), program: str = "") -> int:
-        """Start it and return the master's number, when its workers run."""
+        """Start it and return the master's pid once its workers run."""
         options = options or ("-c", str(self.config))
         subprocess.run((*before, program or PROGRAM, "-e", str(self.directory / "error.log"), *options), check=True, timeout=20)
         until(lambda: self.pid and self.workers(), "nginx has workers")
@@ -94,7 +94,7 @@ class Nginx:
     def stop(self) -> None:
         """Kill master and workers, and wait until they are gone."""
         if pid := self.pid:
-            for number in (pid, *self.workers()):  # the master first: it would start others
+            for number in (pid, *self.workers()):  # the master first: it would start new workers
                 try:
                     os.kill(number, signal.SIGKILL)
                 except ProcessLookupError:

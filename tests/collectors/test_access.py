@@ -1,4 +1,4 @@
-"""Who may do what: the kernel itself is the oracle, through modes and ACLs of real files."""
+"""File permissions: the kernel itself is the oracle, through modes and ACLs of real files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stat(mode: int, uid: int = 0, gid: int = 0) -> Stat:
     ("of", "acl", "wanted", "expected"),
     [
         (stat(0o600, 33), (), WRITE, True),
-        (stat(0o060, 33, 33), (), WRITE, False),  # the owner's bits count alone, even where the group may
+        (stat(0o060, 33, 33), (), WRITE, False),  # only the owner's bits count, even if the group may
         (stat(0o060, 0, 44), (), WRITE, True),
         (stat(0o606, 0, 44), (), WRITE, False),
         (stat(0o602, 0, 0), (), WRITE, True),

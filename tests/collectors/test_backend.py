@@ -1,4 +1,4 @@
-"""Backends that are busy, slow, hung or computing look different from outside; real processes."""
+"""Busy, slow, hung and computing backends differ when seen from outside; real processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMPUTE = "import os, signal; signal.alarm(60)\nwhile os.getppid() > 1: pass"
 
 
 def look(code: str, held: int) -> Kernel:
-    """Return what is seen of a backend once it holds so many of six connections."""
+    """Return the measurements of a backend that holds `held` of six connections."""
     with ExitStack() as stack:
         backend = subprocess.Popen([sys.executable, "-c", LISTEN + code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         stack.callback(backend.communicate)
@@ -60,6 +60,6 @@ def test_backends_that_wait(code, held):
 
 @pytest.mark.real
 def test_a_backend_that_computes():
-    # A busy machine may give it no turn during one short look.
+    # On a busy machine it may get no CPU time during one short measurement.
     looks = (look(TAKE.format(1) + COMPUTE, 1) for _ in range(20))
     assert any(next(iter(seen.backend_cpu.values())) > 0.2 for seen in looks)

@@ -1,4 +1,4 @@
-"""Which file a unix socket is bound to, where stat(2) and the kernel tell other numbers of one file."""
+"""The file that a unix socket is bound to, if stat(2) and the kernel report different numbers for it."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class Machine(LocalHost):
 @pytest.mark.parametrize(
     ("path", "device", "inode", "expected"),
     [
-        ("/home/shop/puma.sock", OVERLAY, 772, True),  # stat(2) tells the device of a layer
+        ("/home/shop/puma.sock", OVERLAY, 772, True),  # stat(2) reports the device of a layer
         ("/home/shop/puma.sock", OVERLAY, 90, None),  # kernels before 4.17 number the inodes of overlayfs themselves
-        ("/home/shop/puma.sock", RUN, 772, False),  # bound in another file system that only had the same path
+        ("/home/shop/puma.sock", RUN, 772, False),  # bound to the same path in another file system
         ("/home/shop/puma.sock", os.makedev(0, 99), 772, False),  # of another mount namespace
         ("/home/shop/gone.sock", OVERLAY, 772, False),
         ("/run/app.sock", RUN, 7, True),
         ("/run/app.sock", RUN, 8, False),  # the file was replaced
-        ("/srv/chat/daphne.sock", BTRFS, 300, True),  # a subvolume has a device of its own
+        ("/srv/chat/daphne.sock", BTRFS, 300, True),  # a subvolume has its own device
         ("/srv/chat/daphne.sock", BTRFS, 301, False),
         ("/home/shop/current/daphne.sock", BTRFS, 300, True),  # through a link into another file system
         ("/root/hidden.sock", OVERLAY, 1, None),

@@ -1,4 +1,4 @@
-"""collect(): the report always comes, whatever a source does; and the whole of it on a real machine is quick."""
+"""collect(): the report always comes, whatever a source does; and a full collection on a real machine is quick."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Put = Callable[..., None]
 
 @pytest.fixture
 def put(monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Make one source of these: "one" and "two" run at the same time, "three" after them."""
+    """Replace the sources by these: "one" and "two" run at the same time, "three" after them."""
     made: dict[str, ModuleType] = {}
 
     def one(name: str, section: str, look: Callable[..., object], limit_s: float = 5.0) -> None:

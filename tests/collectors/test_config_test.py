@@ -1,4 +1,4 @@
-"""The proxy's own configuration test: what it finds, and that it leaves everything as it was."""
+"""The proxy's own configuration test: its results, and that it changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def examined(nginx: Nginx) -> tuple[Proxy, tuple[Gap, ...]]:
 
 
 def everything(directory: Path) -> dict[str, tuple[int, ...]]:
-    """Return owner, mode, size and times of all that lies in a directory."""
+    """Return owner, mode, size and times of all files in a directory."""
     paths = [directory, *sorted(directory.rglob("*"))]
     return {str(path): (s.st_uid, s.st_gid, s.st_mode, s.st_size, s.st_mtime_ns) for path in paths for s in (path.lstat(),)}
 
@@ -70,7 +70,7 @@ def test_a_bad_edit(nginx: Nginx) -> None:
 @needs_nginx
 @needs_root
 def test_the_test_neither_creates_nor_repairs_anything(nginx: Nginx) -> None:
-    """A bare `nginx -t` makes the missing log and gives the directory back to the workers: the faults would be gone."""
+    """A bare `nginx -t` creates the missing log and gives the directory back to the workers: the faults would be gone."""
     nginx.start()
     os.chown(nginx.directory / "temp/proxy", 0, 0)
     os.chmod(nginx.directory / "temp/proxy", 0o500)
@@ -143,7 +143,7 @@ def test_mounts_below_a_written_directory_stay_visible(nginx: Nginx) -> None:
 @needs_nginx
 @needs_root
 def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_directory: Path) -> None:
-    """A container's binary is anybody's; ours must not run it as root."""
+    """Anybody can choose the program in a container; root must not run it here."""
     root = open_directory / "root"
     script = f"""
     mkdir -p {root} && mount -t tmpfs none {root} && cd {root}
@@ -165,7 +165,7 @@ def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_directory: Pa
 @needs_nginx
 @needs_root
 def test_a_users_program_runs_as_that_user(open_directory: Path) -> None:
-    """Anybody can call a process of his nginx: only with his own rights may it be run."""
+    """Anybody can name a process nginx: it may only be run with that user's rights."""
     nginx = Nginx(open_directory / "a", user="")
     program = open_directory / "nginx"
     program.write_bytes(Path(PROGRAM).read_bytes())
@@ -203,7 +203,7 @@ def test_both_forms_of_its_output() -> None:
 
 @pytest.mark.parametrize(("count", "is_changed", "is_left_out"), [(5001, False, True), (5001, True, False), (20, False, False)])
 def test_a_huge_unchanged_configuration_is_not_tested(count: int, is_changed: bool, is_left_out: bool) -> None:
-    """nginx itself needs seconds for twenty thousand servers, and what runs has loaded these very files."""
+    """nginx itself needs seconds for twenty thousand servers, and the running process has loaded exactly these files."""
     loaded = datetime(2026, 11, 21, 1, tzinfo=UTC)
     changed = loaded.replace(hour=2 if is_changed else 0)
     server = Server(names=("a.example",))

@@ -27,7 +27,7 @@ from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, S
 from why502.model.target import Target
 
 WORKERS = 3
-# A master with workers: each takes one request, asks its peer and answers with what that says.
+# A master with workers: each takes one request, queries its peer and returns the answer.
 APP = f"""
 import os, socket, sys
 peer = int(sys.argv[1])
@@ -67,7 +67,7 @@ sys.stdin.read()
 
 @contextmanager
 def running(code: str, *argv: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Yield a program and the port that it tells."""
+    """Yield a program and the port that it prints."""
     program = subprocess.Popen(
         [sys.executable, "-c", code, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -80,7 +80,7 @@ def running(code: str, *argv: str) -> Iterator[tuple[subprocess.Popen[bytes], in
 
 
 def look(target: Target) -> Snapshot:
-    """Return what is known of a machine with a route to the target, up to its dependencies."""
+    """Return the snapshot of a machine with a route to the target, including dependencies."""
     host, ask = LocalHost(), Ask()
     known = Snapshot(
         taken_at=datetime.now(UTC),
@@ -96,7 +96,7 @@ def look(target: Target) -> Snapshot:
 def waits(
     code: str, holds: Callable[[Dependency], bool], *, stops: bool = False, leaves: bool = False
 ) -> tuple[Snapshot, Target, Target]:
-    """Return what is seen once every worker waits for a peer that runs this code."""
+    """Return the waits found once every worker waits for a peer that runs this code."""
     with ExitStack() as stack:
         peer, number = stack.enter_context(running(code))
         _, port = stack.enter_context(running(APP, str(number)))
@@ -106,7 +106,7 @@ def waits(
         for _ in range(WORKERS):
             client = stack.enter_context(socket.create_connection((target.host, target.port)))
             client.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            if leaves:  # as a proxy does that gave up waiting
+            if leaves:  # like a proxy that gave up waiting
                 client.shutdown(socket.SHUT_WR)
         seen: list[Snapshot] = []
 
@@ -159,7 +159,7 @@ def test_a_peer_whose_process_is_stopped() -> None:
 
 @pytest.mark.real
 def test_idle_workers_with_open_connections_do_not_wait() -> None:
-    """A pool of connections is no wait: no worker holds a request."""
+    """Idle connections of a pool do not count: no worker handles a request."""
     app = """
 import os, socket, sys
 server = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -205,7 +205,7 @@ select.select([needed, woken], [], [])
 
 
 def asked(code: str) -> Dependency:
-    """Return what is seen of the peer of an application that runs this code and holds one request."""
+    """Return the dependencies of an application that runs this code and handles one request."""
     with (
         running(NEVER_ANSWERS) as (_, number),
         running(code, str(number)) as (_, port),
@@ -224,7 +224,7 @@ def asked(code: str) -> Dependency:
 
 @pytest.mark.real
 def test_a_thread_that_polls_beside_a_busy_one_does_not_wait() -> None:
-    """A server's own threads wait for clients and for time, while its workers do something else."""
+    """A server's own threads wait for clients and timers, while its workers are busy elsewhere."""
     found = asked(THREADED)
     assert (found.busy, found.waiting) == (1, 0)
 
@@ -236,7 +236,7 @@ def test_a_socket_pair_within_a_process_is_not_a_dependency() -> None:
 
 
 def refusing(text: str, *, at: timedelta = timedelta(), is_heard: bool | None = False) -> Snapshot:
-    """Return a snapshot of an application that answers 503 and says why."""
+    """Return a snapshot of an application that answers 503 and logs the reason."""
     now, target = datetime(2026, 11, 21, 1, tzinfo=UTC), Target(host="127.0.0.1", port=8000)
     event = Event(
         at=now + at, symptom=Symptom.APPLICATION_ERROR, message=text, detail=text, source="journalctl", target=target, count=9
@@ -271,7 +271,9 @@ def test_other_messages_name_no_dependency() -> None:
 
 
 def gone(**more: object) -> Snapshot:
-    """Return the snapshot of an application that answers 503 without a word, and whose variable names what nobody serves."""
+    """Return the snapshot of an application that answers 503 without a message, and whose variable names an address without
+    listener.
+    """
     known = refusing("")
     (peer,) = known.dependencies or ()
     return msgspec.structs.replace(
@@ -303,7 +305,7 @@ def test_variables_of_a_running_process(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def ended(**more: object) -> Snapshot:
-    """Return the snapshot of an application that answers 503 without a word, beside a database that ended."""
+    """Return the snapshot of an application that answers 503 without a message, beside a stopped database."""
     known = refusing("")
     peer = Dependency(target=Target(host="127.0.0.1", port=8000), peer=Target(host="127.0.0.1", port=6379), is_heard=False)
     return msgspec.structs.replace(known, events=(), dependencies=(msgspec.structs.replace(peer, **more),))
@@ -328,7 +330,7 @@ def test_a_service_that_ended_as_the_failures_began_is_named(more: dict[str, obj
 
 
 class Journal(LocalHost):
-    """A host whose journal tells of units that ended, the newest first as it is asked for."""
+    """A host whose journal reports stopped units, newest first as requested."""
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         assert "--reverse" in argv
@@ -386,8 +388,8 @@ def test_retransmissions_of_a_connection(row: bytes, retries: int) -> None:
     assert found.retries == retries
 
 
-def said_into_the_log(text: str) -> Snapshot:
-    """Return the snapshot of a PHP pool of which the gateway's log tells only what its scripts wrote to standard error."""
+def logged_by_scripts(text: str) -> Snapshot:
+    """Return the snapshot of a PHP pool whose only message is its scripts' standard error in the gateway's log."""
     known = refusing("")
     assert known.logs is not None
     tally = Tally(
@@ -405,17 +407,17 @@ def said_into_the_log(text: str) -> Snapshot:
 
 
 def test_messages_of_scripts_in_the_gateways_log_name_the_dependency_and_its_unit() -> None:
-    cause, message = first(said_into_the_log("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
+    cause, message = first(logged_by_scripts("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"))
     assert cause == "backend-dependency-down"
     assert "needs MySQL, which is not there, and systemd reports that mariadb.service is inactive" in message
 
 
 def test_other_errors_of_a_script_name_no_dependency() -> None:
-    assert first(said_into_the_log("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"
+    assert first(logged_by_scripts("PHP Fatal error:  Uncaught TypeError: total() expects int"))[0] == "application-error"
 
 
 def test_a_wildcard_listener_here_is_not_the_peer_on_another_host() -> None:
-    """A gateway listens on every address of this machine, not on port 80 of other hosts."""
+    """A gateway listens on every address of this machine, but not on port 80 of other hosts."""
     target, away, own = (
         Target(host="127.0.0.1", port=8000),
         Target(host="203.0.113.99", port=80),
@@ -450,7 +452,7 @@ def test_when_data_was_sent_last_and_received() -> None:
     ]
 
 
-# Threads that poll, as Ruby's and Go's do, each with a request of its own; beside them a pool of idle connections.
+# Polling threads, like those of Ruby and Go, each with its own request; beside them a pool of idle connections.
 POLLS = """
 import select, socket, sys, threading
 peer, idle = int(sys.argv[1]), socket.create_server(("127.0.0.1", 0), backlog=64)

@@ -1,4 +1,4 @@
-"""One bad item costs that item."""
+"""A bad item costs only that item."""
 
 from __future__ import annotations
 

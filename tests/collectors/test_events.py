@@ -1,4 +1,4 @@
-"""Events: in order, each once, the reason before its effects; the kernel's and the audit log's times; what lies in the window."""
+"""Events: in order, without duplicates, causes before effects; the times of kernel and audit logs; the time window."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_line_with_the_reason_replaces_general_ones() -> None:
         for n, text in enumerate(lines)
     ]
     assert [one.detail for one in joined(given)] == ["ModuleNotFoundError: No module named 'stripe'"]
-    assert [one.detail for one in joined(given[:1])] == ["Exception in worker process"]  # alone, it is all that is known
+    assert [one.detail for one in joined(given[:1])] == ["Exception in worker process"]  # without other events it is kept
 
 
 @pytest.mark.parametrize(("schemes", "told"), [(("https", "http"), 2), (("https", "https"), 1)])
@@ -169,7 +169,7 @@ def test_kernel_messages_older_than_a_container_are_not_its_own(tmp_path: Path) 
     host = Container(str(tmp_path))
 
     def lines_of(born_s: float) -> int:
-        """Return how many lines count where the first process started so many seconds after midnight."""
+        """Return how many lines count if pid 1 started `born_s` seconds after midnight."""
         fields = ["0"] * 18 + [f"{(86400 + born_s) * 100:.0f}"]
         (tmp_path / "proc" / "1" / "stat").write_text(f"1 (systemd) S {' '.join(fields)}\n")
         return len(kernel_log.kernel_lines(host, AT, AT + timedelta(minutes=1))[1])
@@ -223,7 +223,7 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_messages_in_the_script_log_of_one_pool_belong_to_it(machine: Machine, tmp_path: Path) -> None:
-    """The file of the pool names the log; another pool of the same service fails for reasons of its own."""
+    """The file of the pool names the log; another pool of the same service fails for other reasons."""
     (tmp_path / "srv" / "shop.log").write_text(
         "[20-Nov-2026 23:59:30 UTC] PHP Warning:  mysqli_connect(): (HY000/2002): Connection refused in /srv/a.php on line 3\n"
     )

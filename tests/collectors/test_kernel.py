@@ -1,4 +1,4 @@
-"""Kernel counters and socket tables: recorded text, and a real accept queue that overflows in a network namespace of its own."""
+"""Kernel counters and socket tables: recorded text, and a real accept queue that overflows in its own network namespace."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_connections_to_a_target():
 
 
 class Answering(LocalHost):
-    """A host whose kernel tells of these unix sockets."""
+    """A host whose kernel reports these unix sockets."""
 
     def __init__(self, *found: KernelSocket) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ def test_no_access_to_anything():
 
 @pytest.mark.real
 def test_real_connections_of_this_process():
-    """Three clients, one served, one given up while it waited; the backend's own connection to a "database" is none of them."""
+    """Three clients, one served, one abandoned while it waited; the backend's own connection to a "database" does not count."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -213,7 +213,7 @@ def test_a_real_accept_queue_overflows_in_another_network_namespace():
 
 
 class Labelled:
-    """A machine whose security files hold what they are given; a number is the error that reading one meets."""
+    """A machine with these contents of security files; a number is the errno of reading one."""
 
     def __init__(self, **files: bytes | int) -> None:
         self.files = files

@@ -1,4 +1,4 @@
-"""Listening sockets: recorded /proc/net, real sockets of every kind beside what ss says of them, and names made to deceive."""
+"""Listening sockets: recorded /proc/net, real sockets of every kind compared with ss, and deceptive names."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ sys.stdin.read()
 @pytest.mark.parametrize("has_file", [True, False])
 def test_the_name_of_a_socket_cannot_forge_a_listener(kind: type[LocalHost], *, has_file: bool) -> None:
     path = f"/run/w{os.getpid()}.sock"
-    if has_file:  # what an application that died leaves
+    if has_file:  # left behind by an application that died
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(path)
     process = subprocess.Popen([sys.executable, "-c", FORGER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -255,7 +255,7 @@ for x in found:
 @pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare")
 def test_a_socket_on_an_overlay_is_at_its_path(tmp_path: Path) -> None:
-    """stat(2) tells the device of a layer, the kernel that of the whole."""
+    """stat(2) reports the device of a layer, the kernel that of the whole."""
     ran = subprocess.run(
         ["unshare", "-m", "sh", "-c", OVERLAY, "sh", str(tmp_path), sys.executable, ON_OVERLAY],
         capture_output=True,

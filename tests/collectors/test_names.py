@@ -27,7 +27,7 @@ Behaviour = Callable[[message.Message], message.Message | None]
 
 
 class Server:
-    """A name server on loopback that answers as it is told."""
+    """A name server on loopback with configured answers."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.stream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -151,7 +151,7 @@ def peer(name: str, port: int = 80, *, resolves: bool = False) -> Peer:
 
 
 class Machine(LocalHost):
-    """This machine with a hosts file and name servers of its own; getent asks the file alone."""
+    """This machine with its own hosts file and name servers; getent reads only the file."""
 
     def __init__(self, hosts: bytes = b"127.0.0.1 localhost\n", resolv: bytes = b"") -> None:
         super().__init__()

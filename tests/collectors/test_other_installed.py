@@ -1,4 +1,4 @@
-"""An HAProxy or Apache that should run and does not is found with its configuration; one that nobody switched on is not."""
+"""A stopped HAProxy or Apache that should run is found with its configuration; one that was never enabled is not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOPPED = "LoadState=loaded\nActiveState={active}\nSubState={sub}\nResult={resul
 
 
 def found(directory: Path, monkeypatch: pytest.MonkeyPatch, shown: str, *running: Proxy) -> tuple[Proxy, ...]:
-    """Return what is found in a directory whose services all are as systemctl shows them there."""
+    """Return the gateways found in a directory, with these answers of systemctl."""
     for path, text in (("haproxy/haproxy.cfg", HAPROXY), ("httpd/conf/httpd.conf", APACHE)):
         (directory / "etc" / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / "etc" / path).write_text(text)

@@ -1,4 +1,4 @@
-"""The HAProxy and Apache that run are found with their files; real ones, on ports of the kernel's choice."""
+"""Running HAProxy and Apache servers are found with their files; real ones, on ports chosen by the kernel."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def serving(port: int, *argv: str) -> Iterator[None]:
 
 
 def found(directory: Path) -> list[Proxy]:
-    """Return the proxies whose files lie in a directory."""
+    """Return the proxies with files in a directory."""
     host = LocalHost()
     return [proxy for proxy in others(host, ProcessTable(host), {}, []) if proxy.config.startswith(str(directory))]
 
@@ -101,7 +101,7 @@ def test_apache(open_directory: Path, includes: bool) -> None:
     (open_directory / "httpd.conf").write_text(APACHE.format(directory=open_directory, modules=MODULES, port=port, more=more))
     with serving(port, httpd, "-X", "-f", f"{open_directory}/httpd.conf"):
         proxies = found(open_directory)
-    if not includes:  # it leads nowhere
+    if not includes:  # it has no routes
         assert proxies == []
         return
     (proxy,) = proxies
@@ -130,7 +130,7 @@ def test_a_caddy_as_its_command_line_names_its_file(tmp_path: Path, option: str)
     (tmp_path / "Caddyfile").write_text("import sites/*.caddy\n")
     (tmp_path / "sites" / "shop.caddy").write_text(":8099 {\n  reverse_proxy 127.0.0.1:3001\n}\n")
     (tmp_path / "wait.py").write_text("import time\nprint(flush=True)\ntime.sleep(60)\n")
-    (tmp_path / "caddy").symlink_to(sys.executable)  # the kernel names a process after the file that was run
+    (tmp_path / "caddy").symlink_to(sys.executable)  # the kernel takes the process name from the executed file
     named = [f"{option}{tmp_path}/Caddyfile"] if option.endswith("=") else [option, f"{tmp_path}/Caddyfile"]
     argv = [str(tmp_path / "caddy"), str(tmp_path / "wait.py"), "run", *named]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:

@@ -187,11 +187,11 @@ class Fpm:
             time.sleep(0.01)
 
     def settle(self, **children: int) -> None:
-        """Wait until these pools have so many children, with their titles."""
+        """Wait until these pools have the expected number of children, with their titles."""
         self.wait(lambda: children.items() <= {n: pool.children for n, pool in self.pools(Ask(probes=False)).items()}.items())
 
     def request(self, address) -> None:
-        """Send a request that lasts until the end."""
+        """Send a request that lasts until the end of the test."""
         client = self.clients.enter_context(socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX))
         client.connect(address)
         client.sendall(php_fpm_status.encode(str(self.directory / "sleep.php")))
@@ -202,7 +202,7 @@ class Fpm:
         return {pool.name: pool for pool in found.value if pool.master_pid == self.process.pid}
 
     def stop(self) -> None:
-        """End the master, which ends and reaps its children; where it hangs, all of them at once."""
+        """Stop the master, which stops and reaps its children; if it hangs, kill all of them."""
         self.clients.close()
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
             children = [int(pid) for pid in file.read().split()]
@@ -286,7 +286,7 @@ def test_pools_of_several_masters_and_managers(start):
 @pytest.mark.real
 @needs_fpm
 def test_a_master_in_a_container(tmp_path):
-    """Its own mount and network namespaces: files, socket and port are those that it sees."""
+    """It has its own mount and network namespaces: files, socket and port are as seen there."""
     if os.geteuid() or subprocess.run(["unshare", "-mn", "true"], check=False).returncode:
         pytest.skip("needs root and namespaces")
     inner = f"/tmp/{tmp_path.name}-inner"

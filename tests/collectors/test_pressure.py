@@ -93,7 +93,7 @@ def known(*pids: int, port: int = 3001, **more) -> Snapshot:
 
 
 def test_a_service_under_version_2(tmp_path):
-    """The limit of the slice binds, the quota is the service's own."""
+    """The slice has the tighter limit, the quota is the service's own."""
     app, above = "/sys/fs/cgroup/web.slice/app.service", "/sys/fs/cgroup/web.slice"
     host = machine(
         tmp_path,
@@ -149,7 +149,7 @@ while threading.active_count() > 1:
 
 @pytest.fixture
 def group():
-    """A cgroup of version 1 for processor and memory, removed with all that runs in it."""
+    """A cgroup of version 1 for CPU and memory, removed with all its processes."""
     name = f"why502-test-{os.getpid()}"
     directories = [Path("/sys/fs/cgroup", kind, name) for kind in ("cpu", "memory")]
     if os.geteuid() or not all((directory.parent / "cgroup.procs").exists() for directory in directories):

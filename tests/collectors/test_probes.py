@@ -1,4 +1,4 @@
-"""Which targets are asked, in which order and how many; and a real nginx whose backend is gone."""
+"""Which targets are probed, in which order and how many; and a real nginx whose backend is gone."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_log_alone_sends_us_nowhere():
     by_name = Route(passes="http://app:80", peers=(Peer(name="app:80", target=Target(host="app", port=80)),))
     elsewhere = (refused(at(22, "10.9.9.9")), refused(Target(path="/run/other.sock")))
     assert wanted(knows(to(at(1)), by_name, tallies=elsewhere)) == [at(1)]
-    old = refused(at(80, "10.0.0.7"))  # the address that the name had when nginx was started
+    old = refused(at(80, "10.0.0.7"))  # the address of the name when nginx was started
     now = Resolution(name="app", addresses=("10.0.0.8",))
     assert wanted(knows(by_name, tallies=(old,), names=(now,))) == [at(80, "10.0.0.7"), at(80, "10.0.0.8")]
 
@@ -117,7 +117,7 @@ def test_an_own_listener_is_not_asked_directly():
 
 
 def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
-    """Silent targets beyond what fits are a gap, not a wait."""
+    """Silent targets beyond the limit are a gap, not a wait."""
     monkeypatch.setattr(probes, "BEGIN_WITHIN_S", 0.2)
     monkeypatch.setattr(probes, "AT_ONCE", 4)
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(10)]
@@ -136,7 +136,7 @@ def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
 
 @pytest.mark.real
 def test_through_a_real_nginx(tmp_path: Path):
-    """The backend refuses: asked directly, and once through the proxy; and a URL that the user named."""
+    """The backend refuses: probed directly, and once through the proxy; and a URL given by the user."""
     program = next((path for path in ("/usr/sbin/nginx", "/usr/bin/nginx") if Path(path).exists()), None)
     if program is None:
         pytest.skip("needs nginx")
@@ -186,7 +186,7 @@ class running:  # noqa: N801 - a context manager
 
 
 def test_a_bug_free_pool(monkeypatch):
-    """Probes run side by side, and come back in the order of the requests."""
+    """Probes run in parallel, and their results have the order of the requests."""
     barrier = threading.Barrier(3, timeout=10)
 
     def slow(host, request):
@@ -201,7 +201,7 @@ def test_a_bug_free_pool(monkeypatch):
 
 
 def test_a_service_that_a_connection_would_start_is_not_probed():
-    """systemd listens for a service that does not run: its first connection starts it."""
+    """systemd listens for a stopped service: its first connection starts it."""
     target = Target(path="/run/app.sock")
 
     def known(*pids: int) -> Snapshot:
@@ -216,7 +216,7 @@ def test_a_service_that_a_connection_would_start_is_not_probed():
 
 @pytest.mark.parametrize("state", ["S", "T"])
 def test_each_silent_target_is_waited_for_once_and_a_stopped_one_hardly(monkeypatch, state):
-    """What does not answer is asked once, with patience; where a signal has stopped all that listens, nothing would answer."""
+    """A silent target is probed once with the long timeout; if all its listeners are stopped by a signal, the wait is short."""
     asked: list[float] = []
 
     def silent(host, request):

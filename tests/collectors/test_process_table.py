@@ -1,4 +1,4 @@
-"""Processes from /proc: recorded text, and this very process."""
+"""Processes from /proc: recorded text, and this test process."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_boot_is_before_now() -> None:
 
 
 class Counting(LocalHost):
-    """A host that counts the looks at single files, and the files that are read many at a time."""
+    """A host that counts reads of single files, and files read in bulk."""
 
     def __init__(self) -> None:
         super().__init__()

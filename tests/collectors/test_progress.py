@@ -1,4 +1,4 @@
-"""Connections that were given up, closed or not closed by a real listener: this process."""
+"""Abandoned connections, closed or not closed by a real listener: this process."""
 
 from __future__ import annotations
 

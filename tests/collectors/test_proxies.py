@@ -1,4 +1,4 @@
-"""Finding nginx: real masters started in every way that packages, containers and people start them."""
+"""Finding nginx: real masters started in the ways that packages, containers and people start them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def now() -> Snapshot:
 
 
 def look(pid: int) -> tuple[Proxy, tuple[Gap, ...]]:
-    """Return what is found of one master; other nginxs may run on the machine."""
+    """Return the proxy of one master; other nginx servers may run on the machine."""
     found = proxies.collect(LocalHost(), now(), Ask())
     gaps = tuple(gap for gap in found.gaps if not re.search(rf"nginx process (?!{pid}\b)", gap.reason))
     return next(proxy for proxy in found.value or () if proxy.pid == pid), gaps
@@ -156,7 +156,7 @@ def test_workers_of_an_earlier_load_do_not_count(make: Make, old_one: str) -> No
     old = nginx.workers()[0]
     host, port = nginx.listen.split(":")
     with socket.create_connection((host, int(port))) as client:
-        client.sendall(b"GET / HT")  # what keeps the old worker there
+        client.sendall(b"GET / HT")  # keeps the old worker alive
         before, _ = look(pid)
         until(
             lambda: before.loaded_at and (datetime.now(UTC) - before.loaded_at).total_seconds() > 0.3, "some clock ticks passed"
@@ -178,13 +178,13 @@ def test_workers_of_an_earlier_load_do_not_count(make: Make, old_one: str) -> No
 
 
 def is_at_work(worker: int) -> bool:
-    """Whether a worker has its title, which a fork lacks at first, and waits: for requests, or to be continued."""
+    """Whether a worker has its own title, which it lacks just after the fork, and waits: for requests, or to be continued."""
     state = Path(f"/proc/{worker}/stat").read_text().rpartition(") ")[2][0]
     return b"worker process" in Path(f"/proc/{worker}/cmdline").read_bytes() and state in "ST"
 
 
 def near(one: datetime | None, other: datetime | None) -> bool:
-    """Whether two looks at one moment agree: each is good to a clock tick of 0.01 s."""
+    """Whether two readings of one moment agree: each is accurate to a clock tick of 0.01 s."""
     return one is not None and other is not None and abs((one - other).total_seconds()) < 0.05
 
 
@@ -226,7 +226,7 @@ def test_a_configuration_test_is_not_a_proxy(make: Make) -> None:
 
 @needs_root
 def test_another_mount_namespace(make: Make, open_directory: Path) -> None:
-    """As in a container: its configuration lies where our own root has nothing."""
+    """As in a container: its configuration is at a path that does not exist in our own root."""
     nginx = make()
     hidden = open_directory / "hidden"
     hidden.mkdir()
@@ -323,7 +323,7 @@ def test_without_a_look_at_the_binary_its_path_is_taken_from_the_title(make: Mak
 def test_a_master_that_lost_its_workers(make: Make) -> None:
     nginx = make()
     pid = nginx.start()
-    os.kill(pid, signal.SIGSTOP)  # so that it starts no other
+    os.kill(pid, signal.SIGSTOP)  # so that it starts no new worker
     os.kill(nginx.workers()[0], signal.SIGKILL)
     until(lambda: "State:\tZ" in Path(f"/proc/{nginx.workers()[0]}/status").read_text(), "the worker ends")
     proxy, _ = look(pid)

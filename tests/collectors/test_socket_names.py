@@ -1,7 +1,4 @@
-"""One identity for a unix socket: links, bind mounts, and the way that nginx writes one that timed out.
-
-Real sockets, a real nginx.
-"""
+"""One identity for a unix socket: links, bind mounts, and nginx's spelling of one that timed out."""
 
 from __future__ import annotations
 
@@ -61,7 +58,7 @@ def listening(path: Path) -> Iterator[socket.socket]:
 
 
 def look(*paths: str, **more: object) -> Snapshot:
-    """Return what is known of the machine's listeners where a route leads to each of these sockets."""
+    """Return the snapshot of the machine's listeners with a route to each of these sockets."""
     routes = tuple(Route(peers=(Peer(name=f"unix:{path}", target=Target(path=path)),)) for path in paths)
     known = Snapshot(taken_at=datetime.now(UTC), proxies=(Proxy(pid=os.getpid(), routes=routes),), addresses=())
     known = msgspec.structs.replace(known, listeners=listeners.collect(LocalHost(), known, Ask()).value, **more)
@@ -81,7 +78,7 @@ def test_a_link_is_the_socket_that_it_leads_to(open_directory: Path) -> None:
         (found,) = case.listeners or ()
         assert (found.target.path, found.names) == (str(bound), (called,))
         assert takes(found, target) and not accepts(found.target, target)
-        assert case.strays == ()  # it is no application that listens where no route leads
+        assert case.strays == ()  # a listener without a route is not an application
         counted = kernel.collect(LocalHost(), known, Ask()).value
         assert counted is not None and counted.accepted[f"unix:{called}"] + counted.unaccepted[f"unix:{called}"] >= 1
         assert server.getsockname() == str(bound)

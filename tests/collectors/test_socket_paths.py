@@ -1,4 +1,4 @@
-"""The way to a unix socket, for the worker of a real nginx; connect() by that user is the oracle."""
+"""The path to a unix socket, for the worker of a real nginx; connect() by that user is the oracle."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_the_same_name_elsewhere(open_directory: Path) -> None:
 @needs_nginx
 @needs_root
 def test_a_private_tmp_hides_the_socket(listening: Path, open_directory: Path) -> None:
-    """nginx with a /tmp of its own, as systemd's PrivateTmp= gives it, sees nothing where the application listens."""
+    """nginx with a private /tmp, as with systemd's PrivateTmp=, does not see the application's socket."""
     nginx = Nginx(open_directory / "nginx", passes=f"http://unix:{listening}:")
     script = f"mount -t tmpfs none {listening.parent} && exec {PROGRAM} -e stderr -c {nginx.config}"
     try:

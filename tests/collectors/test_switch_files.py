@@ -1,4 +1,4 @@
-"""httpd answers 503 itself as long as the file of a RewriteCond is there."""
+"""httpd answers 503 itself as long as the file of a RewriteCond exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Varnish keeps in memory becomes lines of a log; where it cannot be read, nobody calls the machine healthy."""
+"""Varnish's log in memory is converted to log lines; if it cannot be read, the machine is not called healthy."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ SYNTH = f"""\
 
 
 class Machine:
-    """A machine on which varnishlog says what it is given; it notes as whom it was run."""
+    """A machine with this output of varnishlog; it records the user who ran it."""
 
     name = "web1"
 
@@ -122,7 +122,7 @@ def running(**fields: Any) -> Proxy:
 
 
 def looked(machine: Any, proxy: Proxy | None = None) -> Snapshot:
-    """Return the machine's snapshot with what its logs tell, and a backend that answers."""
+    """Return the machine's snapshot with the facts of its logs, and a backend that answers."""
     known = Snapshot(
         taken_at=NOW,
         proxies=(proxy or running(),),

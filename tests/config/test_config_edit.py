@@ -1,4 +1,4 @@
-"""Edits: the fewest bytes, the file's own habits, and a diff that patch(1) takes."""
+"""Edits: the fewest bytes, the file's own layout, and a diff that patch(1) accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HAProxy: why a request came to no server, and which rule denied it, as its configuration and its maps tell."""
+"""HAProxy: why a request reached no server, and which rule denied it, from its configuration and its maps."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Console blocks of the documentation: every `$ why502 …` in them is run, and what it prints is what stands there.
-
-A comment before a block tells what the machine of the block is: `<!-- bundle: PATH -->` has `why502 diagnose` (with or without
-sudo) read that recorded bundle. A block without one runs as it stands. `[…]` in a block stands for any lines.
-"""
+"""Console blocks of the documentation: every `$ why502 …` in them is run, and its output must match the text."""
 
 from __future__ import annotations
 
@@ -32,7 +28,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """Return every command of a page, with what stands below it."""
+    """Return every command of a page, with the text below it."""
     found = []
     for match in BLOCK.finditer(page.read_text()):
         _, *parts = PROMPT.split(match["text"])

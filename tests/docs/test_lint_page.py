@@ -1,4 +1,4 @@
-"""docs/lint.md lists every rule as its code says it; the pre-commit hook calls a command that exists."""
+"""docs/lint.md lists every rule as in the code; the pre-commit hook calls an existing command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of causes and gateways: up to date, without faults, and every link in them leads somewhere."""
+"""The pages of causes and gateways: up to date, without errors, and without dead links."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_link_leads_to_a_page() -> None:
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """Yield the texts that pages are made from, each with what it is of."""
+    """Yield the texts that pages are made from, each with its subject."""
     yield from PAGES.items()
     for product in products().values():
         yield from ((product.name, row.message) for row in product.codes.values())
@@ -51,7 +51,7 @@ def sources() -> Iterator[tuple[str, str]]:
 
 
 def test_no_sentence_appears_on_two_pages() -> None:
-    """Addresses of references are no sentences. Rows of one product may share a meaning."""
+    """Addresses of references are not sentences. Rows of one product may share a meaning."""
     written: dict[str, set[str]] = defaultdict(set)
     for page, text in sources():
         for block in re.split(r"\n\s*\n|\n- ", text):

@@ -30,7 +30,7 @@ STARTED = datetime(2026, 11, 20, 22, 46, 40, tzinfo=UTC)
 
 
 def explained(line: str) -> str | None:
-    """Return what `explain` names first, also of a line that is no failure."""
+    """Return the first cause that `explain` names, even for a line that is not a failure."""
     found = explain(line)
     return found.cause or (found.candidates[0].cause if found.candidates else None)
 
@@ -42,7 +42,7 @@ def reported(path: Path) -> str | None:
 
 
 def diagnosed(path: Path) -> str | None:
-    """Return what `diagnose --offline --log` asserts first."""
+    """Return the first cause that `diagnose --offline --log` asserts."""
     logs = [LogInput(path=f"/{path.name}", is_given=True, is_rotated=False)]
     summary, _ = summarise(DirectoryHost(str(path.parent)), logs, SINCE, UNTIL)
     at = max((file.last for file in summary.files if file.last), default=UNTIL) + timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""The line of an access log that has a status and nothing of the backend means as much as the status does, and no more."""
+"""An access log line with a status but no upstream fields means the same as the bare status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""explain(): every kind of input, every message of nginx, and many lines in bulk with the same answers as one by one."""
+"""explain(): every kind of input, every message of nginx, and bulk answers equal to single ones."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_lines_of_the_resolver_name_their_cause(message: str, cause: str) -> Non
 
 
 def lines() -> list[str]:
-    """Return lines of many kinds, twice, so that the second ones come from what was kept of the first."""
+    """Return lines of many kinds, twice, so that the second ones are answered from the cache."""
     messages = (
         "connect() failed (111: Connection refused) while connecting to upstream",
         "upstream timed out (110: Connection timed out) while reading response header from upstream",

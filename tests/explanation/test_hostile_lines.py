@@ -1,4 +1,4 @@
-"""Lines that somebody made to do harm: explain answers all of them, in time, and gives nothing to the terminal that steers it."""
+"""Malicious lines: explain answers all of them in time, and no control sequence reaches the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `explain` says to look at next runs as it is printed."""
+"""The next steps that `explain` prints run as printed."""
 
 from __future__ import annotations
 

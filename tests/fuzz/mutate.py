@@ -1,4 +1,4 @@
-"""Random changes to texts, and the bounds that every parser keeps: no exception, one second, 300 MB."""
+"""Random changes to texts, and the limits every parser must keep: no exception, one second, 300 MB."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PIECES = (
 
 
 class Broken(NamedTuple):
-    """An input that a parser did not stand, and how."""
+    """An input that broke a parser's limits, and how."""
 
     parser: str
     data: bytes
@@ -34,7 +34,7 @@ class Broken(NamedTuple):
 
 
 def inputs(parser: Parser, rng: random.Random) -> Iterator[bytes]:
-    """Yield changed texts for ever. A text is used a few times before the next one is taken."""
+    """Yield changed texts endlessly. A text is used a few times before the next one."""
     seeds = parser.seeds
     while True:
         data = rng.choice(seeds)
@@ -64,16 +64,16 @@ def _changed(data: bytes, rng: random.Random) -> bytes:
 
 
 class _TooLong(BaseException):
-    """The time of one call is over."""
+    """The time limit of one call has passed."""
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process had."""
+    """Return the peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def run(parser: Parser, seed: int, *, most: int, seconds: float = float("inf")) -> tuple[int, float, list[Broken]]:
-    """Return how many inputs were tried, the longest time one took (processor), and up to ten that were not stood."""
+    """Return how many inputs were tried, the longest processor time of one, and up to ten that broke the limits."""
     rng = random.Random(f"{parser.name} {seed}")
     broken: list[Broken] = []
     kinds: set[str] = set()

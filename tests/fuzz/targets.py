@@ -1,4 +1,4 @@
-"""Every parser of what strangers write, as a function of bytes, with texts to begin from."""
+"""Every parser of untrusted input, as a function of bytes, with texts to start from."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from why502.supervisors.systemd import manager as systemd_units
 from why502.supervisors.systemd import unit_files as systemd
 
 DATA = Path(__file__).parents[1] / "data"
-EXPECTED = (Failed, HostError, Why502Error)  # how a parser says that something is wrong with what it was given
+EXPECTED = (Failed, HostError, Why502Error)  # the exceptions by which a parser refuses its input
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 DAY = date(2026, 11, 21)
 _NGINX = b"""worker_processes 1; events { worker_connections 64; }
@@ -97,7 +97,7 @@ TIMES = (
 
 
 class Parser(NamedTuple):
-    """What is called, and what to begin from."""
+    """The function to call, and the texts to start from."""
 
     name: str
     call: Callable[[bytes], object]
@@ -105,14 +105,14 @@ class Parser(NamedTuple):
 
 
 class _Played(Connection):
-    """A connection on which an answer comes in the pieces that its first bytes say."""
+    """A connection whose answer comes in pieces; its first bytes define their sizes."""
 
     def __init__(self, data: bytes) -> None:
         self._step = 1 + data[0] * 8 if data else 1
         self._left = data[1:]
 
     def send(self, data: bytes) -> None:
-        """Take anything."""
+        """Accept anything."""
 
     def receive(self, timeout_s: float) -> bytes:
         """Return the next piece."""
@@ -130,7 +130,7 @@ def text_of(data: bytes) -> str:
 
 @lru_cache(1)
 def lines() -> tuple[bytes, ...]:
-    """Return a line of every kind that is recorded."""
+    """Return a line of every recorded kind."""
     found = [each["line"].encode("utf-8", "surrogateescape") for each in json.loads((DATA / "gateway_lines.json").read_text())]
     for path in sorted((DATA / "applications").iterdir()):
         found += path.read_bytes().split(b"\n")[:40]
@@ -314,7 +314,7 @@ def parsers() -> tuple[Parser, ...]:
 
 
 def _quiet(call: Callable[[Any], object], data: object) -> None:
-    """Make a call that says with ValueError what is none."""
+    """Wrap a call that raises ValueError for invalid input."""
     try:
         call(data)
     except ValueError:

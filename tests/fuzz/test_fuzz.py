@@ -1,4 +1,4 @@
-"""Every parser stands what is thrown at it. `scripts/fuzz` throws millions; this is a sample, the same at each run."""
+"""Every parser survives mutated input. `scripts/fuzz` tries millions; this is a sample, the same at each run."""
 
 from __future__ import annotations
 

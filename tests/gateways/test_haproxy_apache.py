@@ -1,4 +1,4 @@
-"""What a haproxy.cfg and an httpd configuration tell of backends and timeouts, whole and in parts."""
+"""Backends and timeouts in a haproxy.cfg and an httpd configuration, complete and partial."""
 
 from __future__ import annotations
 

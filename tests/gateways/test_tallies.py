@@ -1,4 +1,4 @@
-"""Apache's failures stand in two logs that nothing joins line by line; they count once."""
+"""Apache logs a failure in two logs without a common key; it counts once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ APACHE = """
 """
 
 
-def _told(*tallies: Tally) -> tuple[Tally, ...]:
+def _settled(*tallies: Tally) -> tuple[Tally, ...]:
     """Return the tallies of an Apache's logs, placed and counted once."""
     proxy = Proxy(kind="apache", routes=apache.load(APACHE, "x").routes)
     return settled(LogSummary(tallies=placed(tallies, ways_of([proxy]))), ()).tallies
@@ -44,7 +44,7 @@ def _told(*tallies: Tally) -> tuple[Tally, ...]:
 def test_a_failure_without_a_target_gets_that_of_its_protocol_and_the_requests_of_the_access_log() -> None:
     late = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="apache", protocol="fastcgi", count=8)
     seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=504, count=8, requests=(("GET /slow", 7), ("GET /", 1)))
-    (found,) = _told(late, seen)
+    (found,) = _settled(late, seen)
     assert (found.target, found.status, found.count) == (Target(path="/run/php.sock"), 504, 8)
     assert found.requests == seen.requests
 
@@ -52,7 +52,7 @@ def test_a_failure_without_a_target_gets_that_of_its_protocol_and_the_requests_o
 def test_the_status_of_another_backend_stays() -> None:
     late = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="apache", protocol="fastcgi", count=8)
     seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=504, count=8, requests=(("GET /api/x", 8),))
-    first, second = _told(late, seen)
+    first, second = _settled(late, seen)
     assert (first.target, second.target) == (Target(path="/run/php.sock"), Target(host="127.0.0.1", port=9101))
     assert (first.count, second.count, first.requests) == (8, 8, ())
 
@@ -60,5 +60,5 @@ def test_the_status_of_another_backend_stays() -> None:
 def test_the_remaining_lines_of_a_status_limit_its_requests() -> None:
     broken = Tally(symptom=Symptom.CLOSED_BEFORE_HEADER, proxy="apache", protocol="fastcgi", count=20)
     seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", status=503, count=25, requests=(("GET /x.php", 25),))
-    first, second = _told(broken, seen)
+    first, second = _settled(broken, seen)
     assert (first.count, first.requests, second.count, second.requests) == (20, (), 5, (("GET /x.php", 5),))

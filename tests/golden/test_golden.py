@@ -1,4 +1,4 @@
-"""What why502 says of recorded bundles, word for word. `--update` rewrites it; the diff is to be read."""
+"""The output of why502 for recorded bundles, word for word. `--update` rewrites it; read the diff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DirectoryHost: no path leads out of the directory, whatever links it holds."""
+"""DirectoryHost: no path leads out of the directory, whatever links it contains."""
 
 from __future__ import annotations
 

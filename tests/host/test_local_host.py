@@ -1,4 +1,4 @@
-"""LocalHost against real files, programs and sockets, among them those that would hang or flood."""
+"""LocalHost with real files, programs and sockets, including those that would hang or flood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OfflineHost: the given files, what lies beside and below them, and nothing else."""
+"""OfflineHost: the given files, everything beside and below them, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This machine as one of its users may see it: the kernel decides, not we."""
+"""This machine as one of its users may see it; the kernel enforces it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_nothing_of_root_is_passed_on(host: OwnerHost) -> None:
         "CapInh:0000000000000000",
     }
     assert "HOME" not in done.stdout
-    assert lines[-5:-1] == ["0", "1", "2", "3"]  # the last is that of ls itself
+    assert lines[-5:-1] == ["0", "1", "2", "3"]  # the last one belongs to ls itself
 
 
 def test_a_program_that_does_not_end_is_ended(host: OwnerHost) -> None:
@@ -167,7 +167,7 @@ def test_files_created_by_a_user_are_read_as_that_user(place: Path) -> None:
     os.link(place / "secret", mine / "second")
     with pytest.raises(Denied):
         host.read(f"{mine}/second")
-    assert host.read(f"{place}/secret") == b"for root"  # which has a second name now, in no directory of root's way
+    assert host.read(f"{place}/secret") == b"for root"  # it now has a second name, in no directory on root's path
     assert (host.supplier(f"{mine}/link"), host.supplier(f"{place}/secret")) == (USER, 0)
 
 

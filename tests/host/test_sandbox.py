@@ -1,4 +1,4 @@
-"""A program of root's that is tried out changes nothing, wherever a configuration leads it."""
+"""A root program run in the sandbox changes nothing, whatever its configuration names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who could replace what a path leads to: owners, groups, access lists, links, sticky directories, mounts, processes."""
+"""Who could replace the file a path leads to: owners, groups, access lists, links, sticky directories, mounts, processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 
 @pytest.fixture
 def directory() -> Path:
-    """A directory that only we can change, as the ones above it, and that others may enter."""
+    """A directory that only we can change, including its parents, and that others may enter."""
     made = Path(tempfile.mkdtemp(prefix="trust-"))
     made.chmod(0o755)
     (made / "bin").mkdir(mode=0o755)
@@ -58,7 +58,7 @@ def _go_through(directory: Path) -> None:
     (directory / "his").mkdir()
     _own(directory / "his")
     (directory / "bin").rename(directory / "real")
-    (directory / "bin").symlink_to("his/../real")  # he can put a link in the place of `his`
+    (directory / "bin").symlink_to("his/../real")  # the user can replace `his` by a link
 
 
 def _sticky_link(directory: Path) -> None:
@@ -105,10 +105,10 @@ def test_a_user_may_change_files_he_trusts_himself(directory: Path) -> None:
 @needs_root
 def test_harmless_permissions(directory: Path) -> None:
     path = str(directory / "bin/nginx")
-    directory.chmod(0o1777)  # sticky, as /tmp: an entry of root's stays
+    directory.chmod(0o1777)  # sticky, as /tmp: root's entries are safe
     _grant(directory / "bin/nginx", 0x02, 4, mask=6)
     assert not trust.writers(path)
-    _grant(directory / "bin/nginx", 0x02, 6, mask=4)  # the mask takes the right away
+    _grant(directory / "bin/nginx", 0x02, 6, mask=4)  # the mask removes the right
     assert not trust.writers(path)
     os.chown(directory / "bin", 0, 0)
     (directory / "bin").chmod(0o775)  # group 0

@@ -1,4 +1,4 @@
-"""The reader of source text that `test_fields` stands on: what it follows, and what it must not take for a read."""
+"""The reader of source text behind `test_fields`: what it follows, and what it must not take for a read."""
 
 from __future__ import annotations
 

@@ -1,13 +1,4 @@
-"""Every field of the Snapshot has a reader: something that is collected, redacted and stored must decide, or show, something.
-
-A reader is a module that reasons or shows. What collects (and works on what another collector found), redacts or stores is none;
-`NOT_FOR_REASONING` lists the fields that only such a module needs, and for what.
-
-What this test cannot see: it reads source text and does not run it, so a read that no call ever reaches counts; a read through an
-expression whose type it cannot follow counts for every class that has a field of that name; and a name that `getattr` takes from
-a table counts when the string stands anywhere in the same module. See `field_reads`. So a field without a reader may pass, but
-one with a reader never fails, unless it is read in a way that has no text at all (`msgspec.structs.astuple`).
-"""
+"""Every field of the Snapshot has a reader: collected data must decide or show something."""
 
 from __future__ import annotations
 
@@ -22,7 +13,7 @@ from msgspec import inspect
 import why502
 from why502.model.snapshot import Snapshot
 
-# What one collector finds and another needs, or a command beside the diagnosis, and nobody else: how it is used.
+# Fields passed from one collector to another, or used only by a command beside the diagnosis, with their use.
 NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Answer", "if_conditions"): "names the switch files whose presence is looked at",
     ("ConfigFile", "owner_uid"): "with whose rights what a file names is looked at",
@@ -46,7 +37,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Tally", "queried"): "a request whose query was removed is not repeated by a probe",
 }
 ROOT = Path(why502.__file__).parent
-# Packages and modules that look at the machine, read text, store, hide or orchestrate. Every other one reasons or shows.
+# Packages and modules that examine the machine, read text, store, mask or orchestrate. Every other one reasons or shows.
 COLLECTORS = frozenset("sources collectors machine gateways config backends supervisors host probing logs".split())
 NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session".split())
 # Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
@@ -59,7 +50,7 @@ def test_every_field_of_the_snapshot_has_a_reader() -> None:
 
 
 def test_the_exceptions_are_still_needed() -> None:
-    """A field that nobody reads any more, or that reasoning reads by now, is none."""
+    """An exception is obsolete if nobody reads the field any more, or if reasoning reads it now."""
     unread = sorted(".".join(each) for each in NOT_FOR_REASONING.keys() - read_elsewhere())
     assert unread == []
     assert sorted(".".join(each) for each in NOT_FOR_REASONING.keys() & read()) == []
@@ -103,14 +94,14 @@ def _reads(tree: ast.Module) -> set[field_reads.Read]:
 
 @cache
 def read_elsewhere() -> frozenset[field_reads.Read]:
-    """Return every field that something else than a reader reads, the lab and what hides or stores left out."""
+    """Return every field read outside the readers, except by the lab and by modules that mask or store."""
     found = (_reads(tree) for path, tree in _trees().items() if (COLLECTORS | {"cli", "session"}) & {*path.parts, path.stem})
     return frozenset(_with_own(set().union(*found)))
 
 
 @cache
 def read() -> frozenset[field_reads.Read]:
-    """Return every field that some reader reads, also by a function that it borrows, or a property of the model that it uses."""
+    """Return every field that some reader reads, also through a function it calls, or a property of the model it uses."""
     found: set[field_reads.Read] = set()
     used: set[str] = set()
     imported: set[str] = set()
@@ -136,7 +127,7 @@ def read() -> frozenset[field_reads.Read]:
 
 
 def _with_own(found: set[field_reads.Read]) -> set[field_reads.Read]:
-    """Return these and what the properties and methods of the model among them read."""
+    """Return these and the fields that the model's properties and methods among them read."""
     own = {
         (cls.name, method.name): _reads(ast.Module(body=[_alone(cls, method)], type_ignores=[]))
         for path, tree in _trees().items()

@@ -1,4 +1,4 @@
-"""A bundle of an earlier version, with fields that the values no longer have, is still read; anything else unknown is refused."""
+"""A bundle of an earlier version, with removed fields, can still be read; other unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from why502.model.errors import Why502Error
 from why502.model.retired import RETIRED
 
 NOW: dict[str, Any] = {"taken_at": "2026-11-21T00:00:00Z"}
-HOMES: dict[str, Any] = {  # where in a snapshot one of each kind lies, and what it must hold
+HOMES: dict[str, Any] = {  # where in a snapshot each kind occurs, and its required fields
     "Kernel": lambda one: {"kernel": one},
     "LogSummary": lambda one: {"logs": one},
     "PathStep": lambda one: {"socket_paths": [{"path": "/a", "steps": [{"path": "/", "kind": "directory", **one}]}]},

@@ -1,4 +1,4 @@
-"""Servers for probes: one that does as it is told, and real ones, all on loopback or unix sockets in directories of their own."""
+"""Servers for probes: a scripted one, and real ones, all on loopback or on unix sockets in their own directories."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def host() -> LocalHost:
 
 @pytest.fixture
 def ask(host: LocalHost) -> Callable[..., Probe]:
-    """Probe a target with short limits; any field of the request can be named."""
+    """Probe a target with short limits; any field of the request can be given."""
 
     def probed(target: Target, **fields: object) -> Probe:
         return probe(host, Request(**{"target": target, "answer_s": 1.5, "connect_s": 1.5, "host": "example.com", **fields}))
@@ -43,7 +43,7 @@ def ask(host: LocalHost) -> Callable[..., Probe]:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory with a short path, since a unix socket's path holds 107 bytes."""
+    """A directory with a short path, since a unix socket's path is limited to 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="w5"))
     path.chmod(0o755)
     try:
@@ -54,7 +54,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Return a function that starts a server whose connections a handler gets; bytes are an answer to any request."""
+    """Return a function that starts a server with a connection handler; bytes are sent as the answer to any request."""
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
@@ -94,13 +94,13 @@ def handled(connection: socket.socket, handler: Handler | bytes) -> None:
         connection.recv(65536)
         connection.sendall(handler)
         connection.shutdown(socket.SHUT_WR)
-        while connection.recv(65536):  # an unread request would make close() a reset
+        while connection.recv(65536):  # with an unread request close() would send a reset
             pass
 
 
 @pytest.fixture
 def start(directory: Path) -> Iterator[Start]:
-    """Return a function that starts a program and waits until its unix sockets accept; stopped in the end."""
+    """Return a function that starts a program and waits until its unix sockets accept; it is stopped at the end."""
     running: list[subprocess.Popen[bytes]] = []
 
     def run(*argv: str, sockets: tuple[Path, ...]) -> None:

@@ -1,4 +1,4 @@
-"""A request that broke the application is never sent to it again: the same workers live before and after a diagnosis."""
+"""A request that broke the application is never sent again: the same workers are alive before and after a diagnosis."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from why502.probing.entrance import of_route
 from why502.probing.plan import Choice, asked, harmful
 
 FORMAT = '$remote_addr - - [$time_local] "$request" $status $body_bytes_sent "-" "-" ua="$upstream_addr" us="$upstream_status" urt="$upstream_response_time"'
-# A master that starts its one worker again whenever it dies, and writes down each start and each request.
+# A master that restarts its only worker whenever it dies, and records each start and each request.
 APP = """
 import os, socket, sys, time
 server = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -50,7 +50,7 @@ APP_AT = Target(host="127.0.0.1", port=3000)
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[tuple[Nginx, Path]]:
-    """Yield an nginx before such an application, and the file in which that writes down what it sees."""
+    """Yield an nginx in front of such an application, and the file with its records."""
     directory = Path(tempfile.mkdtemp(prefix="why502-"))
     told = tmp_path / "told"
     app = subprocess.Popen([sys.executable, "-c", APP, str(told)], stdout=subprocess.PIPE, start_new_session=True)
@@ -79,7 +79,7 @@ def diagnosed(front: Nginx) -> dict[str, object]:
 def test_the_request_that_broke_it_is_not_sent_again(shop: tuple[Nginx, Path], path: str, status: int) -> None:
     front, told = shop
     assert [front.get("/"), front.get("/about"), front.get(path)] == [200, 200, status]
-    while front.get("/about") != 200:  # until the slow one has ended, or the next worker takes requests
+    while front.get("/about") != 200:  # until the slow one has ended, or the next worker accepts requests
         pass
     front.logged(4)
     before = told.read_text().splitlines()

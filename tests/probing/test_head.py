@@ -1,4 +1,4 @@
-"""The header rules: by hand, and real nginx as the judge of answers that were bent at random."""
+"""The header rules: cases written by hand, and randomly mutated answers judged by a real nginx."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_protocols_of_first_bytes(data, name):
 
 @pytest.mark.real
 def test_nginx_judges_alike(directory, nginx, serve, ask):
-    """Every answer is given to nginx and to our probe: refused, passed on as it is, or passed on as HTTP."""
+    """Every answer is sent to nginx and to our probe: refused, passed on unchanged, or passed on as HTTP."""
     answers = list(bent(random.Random(502), 150))
     asked: list[bytes] = [b""]
 

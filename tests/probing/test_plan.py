@@ -1,4 +1,4 @@
-"""What is sent: computed from routes and logs, without any server."""
+"""The requests, computed from routes and logs, without a server."""
 
 from __future__ import annotations
 
@@ -242,8 +242,8 @@ HERE, THERE = (Position(file="a.conf", line=line, column=1, start=line, end=line
     ("statuses", "expected"),
     [
         ({"101": 22}, True),
-        ({"101": 22, "000": 1, "502": 4, "499": 1}, True),  # a failure is no answer of another kind
-        ({"101": 22, "200": 1}, False),  # pages and WebSockets at one place
+        ({"101": 22, "000": 1, "502": 4, "499": 1}, True),  # a failure does not count as another answer
+        ({"101": 22, "200": 1}, False),  # pages and WebSockets on one route
         ({"101": 22, "404": 1}, False),
         ({"200": 22}, False),
         ({}, False),

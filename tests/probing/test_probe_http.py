@@ -1,4 +1,4 @@
-"""HTTP backends that misbehave in every way that a raw socket can, and what a probe says of each."""
+"""HTTP backends that misbehave in every way a raw socket can, and the probe's result for each."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_invalid_answers(serve, ask, answer, symptom, speaks):
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",  # the application's own affair
+        b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n",  # the application's own error
         b"HTTP/1.1 204 No Content\r\n\r\n",
         b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\n\r\n",
@@ -124,7 +124,7 @@ def test_resets(serve, ask):
     def in_body(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi")
-        came.wait(0.3)  # RST throws away what the peer has not read yet
+        came.wait(0.3)  # RST discards data that the peer has not read yet
         reset(connection)
 
     found = ask(serve(in_body))
@@ -200,7 +200,7 @@ def test_an_answer_that_comes_before_the_request_was_read(serve, ask):
 
 def test_ports_and_paths_without_a_listener(ask, directory):
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can take it
+        closed.bind(("127.0.0.1", 0))  # bound, not listening: no other process can take the port
         found = ask(Target(host="127.0.0.1", port=closed.getsockname()[1]))
     assert (found.symptom, found.errno, found.first_byte_s) == (Symptom.CONNECT_REFUSED, errno.ECONNREFUSED, None)
     found = ask(Target(path=str(directory / "none")))
@@ -265,7 +265,7 @@ BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r
 
 
 def reads_header(*, wants: bool, refusal: bytes):
-    """Return a server that answers only connections that begin with a PROXY header (`wants`), or only those that do not."""
+    """Return a server that answers only connections that begin with a PROXY header (`wants`), or only those without one."""
 
     def handler(connection: socket.socket) -> None:
         connection.settimeout(5)

@@ -1,4 +1,4 @@
-"""Other protocols on real servers: PHP-FPM, uWSGI, HTTP/2 by nginx, HAProxy; and what happens when the wrong one is spoken."""
+"""Other protocols on real servers: PHP-FPM, uWSGI, HTTP/2 by nginx, HAProxy; and the result of using the wrong one."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SCRIPTS = {
 
 @pytest.fixture
 def run(php, directory, ask):
-    """Ask PHP-FPM to run one of SCRIPTS."""
+    """Make PHP-FPM run one of SCRIPTS."""
     for name, text in SCRIPTS.items():
         (directory / name).write_text(f"<?php {text}")
 
@@ -97,7 +97,7 @@ def test_php_scripts(run, name, symptom, status):
 
 
 def test_the_size_of_a_php_header_is_what_nginx_needs(run, nginx, directory):
-    """The smallest buffer by our measure is the smallest that the real nginx can do with."""
+    """The smallest buffer by our measurement is the smallest that works for the real nginx."""
     size = run("big.php").header_bytes
     pass_to = "fastcgi_param SCRIPT_FILENAME $F/big.php; fastcgi_param REQUEST_METHOD GET; fastcgi_pass unix:$F/php;"
     fits, not_fits = (
@@ -129,7 +129,7 @@ def test_a_script_that_php_cannot_see(run, directory, php, ask):
 
 
 def test_php_fpm_when_all_children_are_busy(php, ask):
-    with socket.socket(socket.AF_UNIX) as holds:  # a request whose begin was sent and whose rest never comes
+    with socket.socket(socket.AF_UNIX) as holds:  # an incomplete request whose rest never comes
         holds.connect(php.path)
         holds.sendall(bytes((1, 1, 0, 1, 0, 8, 0, 0)) + bytes((0, 1, 0, 0, 0, 0, 0, 0)))
         found = ask(php, protocol="fastcgi", answer_s=0.5)
@@ -220,7 +220,7 @@ def test_haproxy_without_a_server(directory, start, ask):
 
 
 def test_a_server_that_refuses_any_bytes_in_http_speaks_no_uwsgi(serve, ask):
-    def refuses(connection: socket.socket) -> None:  # libwebsockets closes on a GET without an upgrade, and says 403 to nonsense
+    def refuses(connection: socket.socket) -> None:  # libwebsockets closes on a GET without an upgrade, and sends 403 to nonsense
         if not connection.recv(65536).startswith((b"GET", b"HEAD")):
             connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
 

@@ -26,7 +26,7 @@ def openssl(directory: Path, *argv: str) -> None:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory) -> Path:
-    """A directory with an issuer (ca.pem) and certificates for app.test: good, expired, future, self (signed by itself)."""
+    """A directory with an issuer (ca.pem) and certificates for app.test: good, expired, future, self (self-signed)."""
     directory = tmp_path_factory.mktemp("certificates")
     (directory / "ca.cnf").write_text(
         "[ca]\ndefault_ca = this\n[this]\ndatabase = index\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n"
@@ -193,7 +193,7 @@ def test_http_to_a_tls_port(backends, ask, serve, certificates):
         with context.wrap_socket(connection, server_side=True) as secured:
             secured.recv(65536)
 
-    found = ask(serve(bare))  # says nothing, or an alert, and closes: the second look tells
+    found = ask(serve(bare))  # it sends nothing, or an alert, and closes: the second probe detects it
     assert found.symptom in (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.NO_STATUS_LINE)
     assert found.speaks == "tls"
 

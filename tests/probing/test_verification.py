@@ -1,4 +1,4 @@
-"""What would let a certificate verify, against real TLS servers with certificates of an authority of our own."""
+"""The change that lets a certificate verify, against real TLS servers with certificates of our own authority."""
 
 from __future__ import annotations
 

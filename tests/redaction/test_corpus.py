@@ -1,4 +1,6 @@
-"""The corpus of secrets and look-alikes: how many are masked, how many of the others stay, and that docs/redaction.md says so."""
+"""The corpus of secrets and look-alikes: how many are masked, how many look-alikes are kept, and that docs/redaction.md is
+current.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets planted all over a machine: none comes out anywhere, in any spelling."""
+"""Secrets planted all over a machine: none appears in any output, in any spelling."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def nothing_known() -> Iterator[None]:
 
 
 class Planter:
-    """Makes values of types in which every text holds a secret of its own."""
+    """Creates values of types in which every text contains its own secret."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -92,7 +92,7 @@ class Planter:
 
 
 def everywhere(text: str) -> str:
-    """Return a text and what it says in the encodings that hide a value from a plain search."""
+    """Return a text and its decoded forms, for encodings that hide a value from a plain search."""
     more = [base64.b64decode(word[: len(word) // 4 * 4]).decode("latin-1") for word in re.findall(r"[A-Za-z0-9+/]{16,}", text)]
     return "\n".join((text, *more))
 
@@ -127,7 +127,7 @@ def rendered(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def planted(*kinds: str) -> list[Item]:
-    """Return the spellings of these kinds, without those of several lines."""
+    """Return the spellings of these kinds, except multi-line ones."""
     return [item for item in read("secrets.txt", seed=7) if item.kind in kinds]
 
 
@@ -145,7 +145,7 @@ def assert_none(items: list[Item], shown: str) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> tuple[Path, list[Item]]:
-    """A directory with a configuration and logs in which secrets stand in every spelling that fits there."""
+    """A directory with a configuration and logs that contain secrets in every suitable spelling."""
     config = [
         item
         for item in planted("nginx", "nested")

@@ -1,4 +1,4 @@
-"""What remedies are made of."""
+"""The building blocks of remedies."""
 
 from __future__ import annotations
 

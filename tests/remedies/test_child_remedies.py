@@ -1,4 +1,4 @@
-"""Where only a child of a service died, nothing that starts the service again is proposed: its manager has nothing to restart."""
+"""If only a child of a service died, no restart policy is proposed: its manager has nothing to restart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from why502.model.snapshot import Listener, Process, Service
 
 
 def remedies(*, main_began_s: float) -> list[Remedy]:
-    """Return what is proposed for a service whose main process began so long before now; requests fail since 60 s ago."""
+    """Return the remedies for a service whose main process began that long ago; requests have failed for 60 s."""
     began = NOW - timedelta(seconds=main_began_s)
     here = machine(failing(Symptom.CLOSED_BEFORE_HEADER, APP, ago_s=40), routes=(route(APP, 7),))
     here = REPLACE(

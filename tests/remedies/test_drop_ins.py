@@ -60,7 +60,7 @@ def test_a_failed_unit_is_started_and_then_kept_alive() -> None:
 @pytest.mark.parametrize(
     ("service", "count"),
     [
-        (unit(result=""), 1),  # somebody stopped it
+        (unit(result=""), 1),  # it was stopped on purpose
         (unit(settings={"Restart": "always"}), 1),
         (unit(settings={"Restart": "no", "Type": "oneshot"}), 1),
         (unit(is_running=True, result=""), 0),

@@ -1,4 +1,4 @@
-"""Whatever stands in a diagnosis, no output lets it steer a terminal, a page, a ticket or the reader of JSON,
+"""Whatever text a diagnosis contains, no output lets it control a terminal, a page, a ticket or the reader of JSON,
 or shows a secret.
 """
 
@@ -37,7 +37,7 @@ STEERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u206
 
 
 def diagnosis(text: str) -> Diagnosis:
-    """Return a diagnosis that holds the text wherever one may stand."""
+    """Return a diagnosis that contains the text everywhere it can."""
     at = Position(file=text, line=1)
     edit = Edit(file=text, line=1, start=0, end=1, before=text, after=text, diff=f"--- {text}\n+++ {text}\n-{text}\n+{text}\n")
     finding = Finding(
@@ -74,7 +74,7 @@ def test_terminal(text: str, colored: bool) -> None:
 
 
 class Tags(html.parser.HTMLParser):
-    """Collects what a browser would take for an element or an attribute of its own."""
+    """Collects what a browser would parse as an element or attribute."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def test_page(text: str) -> None:
     page.feed(shown)
     assert not page.tags & {"script", "img", "onerror", "src", "href", "a", "form"}
     assert "49" not in re.sub(r"\d{4,}", "", shown) or text != HOSTILE["template"]
-    assert "http" not in as_html.render(diagnosis("x"), Terminal())  # it loads nothing
+    assert "http" not in as_html.render(diagnosis("x"), Terminal())  # it loads no external resources
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

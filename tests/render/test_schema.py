@@ -1,4 +1,4 @@
-"""The JSON contract: what is written validates against the schemas that `why502 schema` prints,
+"""The JSON contract: the output validates against the schemas that `why502 schema` prints,
 and these say what was promised.
 """
 
@@ -14,7 +14,7 @@ from asking import GOLDEN, ask
 from why502.render import contract
 
 BUNDLES = sorted(GOLDEN.glob("*.why502"))
-# Every field of the contract, by object. Fields may be added; none of these may go.
+# Every field of the contract, by object. Fields may be added, but none of these may be removed.
 PROMISED = {
     "Diagnosis": "schema why502 taken_at window verdict findings checks gaps traffic",
     "Finding": "cause layer confidence target proxy route statuses failures first_seen last_seen ongoing message evidence remedies",
@@ -33,7 +33,7 @@ PROMISED = {
 
 
 def printed(name: str) -> Any:
-    """Return a schema as the command prints it."""
+    """Return a schema as printed by the command."""
     answer = ask("schema", name)
     assert (answer.status, answer.err) == (0, "")
     return json.loads(answer.out)

@@ -1,4 +1,4 @@
-"""What a person at a terminal is shown of very many findings."""
+"""The terminal output for very many findings."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def google(scene: Scene) -> Lines:
 
 
 def answered_status(status: int) -> int:
-    """ALB has no status of a target that did not answer."""
+    """ALB logs no status for a target that did not answer."""
     return 0 if status in UNANSWERED else status
 
 

@@ -125,7 +125,7 @@ def event_kind(row: Row) -> str:
 
 
 def events(scene: Scene) -> Lines:
-    """Servers going down and up as HAProxy tells syslog; these lines have no time of their own."""
+    """Servers going down and up as HAProxy reports them to syslog; these lines have no time of their own."""
     texts = names(scene)
 
     def line(row: Row) -> str:

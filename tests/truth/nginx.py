@@ -44,12 +44,12 @@ def broken(row: Row) -> str:
 
 
 def broken_bytes(row: Row) -> str:
-    """The same as escaped, whose last byte is no UTF-8."""
+    """The same as escaped, with a last byte that is not UTF-8."""
     return escape(broken(row)).replace("\\xC3\\xBC", "\\xFC")
 
 
 def attempt_status(status: int) -> int:
-    """nginx has no status of a target that the client did not wait for."""
+    """nginx logs no status for a target that the client did not wait for."""
     return 0 if status == 499 else status
 
 

@@ -23,7 +23,7 @@ class Lines(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """One log format of one product, and what its lines can tell."""
+    """One log format of one product, and the facts its lines contain."""
 
     name: str
     tag: str
@@ -36,7 +36,7 @@ class Format:
     """The status that is logged for a request which the client gave up; None: none of its own."""
     others: tuple[int, ...] = ()
     step_us: int = 0
-    """The resolution of the request's duration, 0 where the format has none."""
+    """The resolution of the request's duration, 0 if the format has none."""
     untimed: frozenset[int] = frozenset()
     """Statuses whose lines have no duration."""
     clock_ms: int = 1
@@ -45,7 +45,7 @@ class Format:
     """The line's time is the request's start, so the line is written one duration later."""
     has_own_time: bool = True
     has_zone: bool = True
-    """The line's time says its offset, or is always UTC."""
+    """The line's time has an offset, or is always UTC."""
     has_client: bool = True
     has_bad_client: bool = True
     has_route: bool = True
@@ -55,7 +55,7 @@ class Format:
     raw_paths: bool = False
     """A path may hold bytes that are not ASCII: the product accepts such requests."""
     target: Callable[[str], str] | None = None
-    """The logged text of a target by its `host:port`; None where the format has no target."""
+    """The logged text of a target by its `host:port`; None if the format has no target."""
     nobody: str | None = None
     """What is logged for a target when none was available; None: nothing."""
     nobody_status: int = 0
@@ -64,7 +64,7 @@ class Format:
     kind_of: Callable[[Row], str] | None = None
     header: tuple[str, ...] = ()
     log_format: str | None = None
-    """The text of nginx's `log_format` or Apache's `LogFormat` that makes these lines, for readers that need to be told."""
+    """The text of nginx's `log_format` or Apache's `LogFormat` that makes these lines, for readers that need it."""
     escape: str = "default"
     """nginx's `escape=`."""
 

@@ -1,4 +1,4 @@
-"""The requests of one log: who asks for what, who answers, and the texts of both."""
+"""The requests of one log: clients, targets, and the texts of both."""
 
 import ipaddress
 from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ class Scene:
         self.query_pad = ""
 
     def pad(self, size_bytes: int, *, in_agent: bool) -> None:
-        """Makes every line longer by so many bytes."""
+        """Makes every line longer by `size_bytes`."""
         text = ("pad" * (size_bytes // 3 + 1))[:size_bytes]
         if in_agent:
             self.agents = [f"{agent} {text[1:]}" if agent else agent for agent in self.agents]
@@ -177,7 +177,7 @@ class Scene:
         return row._replace(target=NO_TARGET) if self.traits.has_static and row.status != 500 else row
 
     def odd(self, rng: Random, row: Row) -> Row:
-        """The same request by a strange client, or one that nobody could read."""
+        """The same request by an unusual client, or an unreadable one."""
         if self.traits.has_bad and rng.random() < 0.5:
             return row._replace(request=BAD, status=400, us=0, target=NO_TARGET, first=NO_TARGET, size=157)
         return row._replace(agent=len(AGENTS) + rng.randrange(len(ODD_AGENTS)))

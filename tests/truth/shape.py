@@ -1,4 +1,4 @@
-"""What a log is to look like, and what is true of the log that was written."""
+"""The required shape of a log, and the truth about the log that was written."""
 
 import json
 from collections import Counter
@@ -36,11 +36,11 @@ class Shape:
     span_s: int = 3600
     ip_family: int = 4
     zone_min: int = 0
-    """The server's own time zone, minutes east of UTC. The formats without a zone in the line then need to be told."""
+    """The server's own time zone, minutes east of UTC. Readers need it for formats without a zone in the line."""
     odd: float = 0.02
     """The share of requests that are broken, and of those with an odd user agent."""
     noise: float = 0.03
-    """The share of lines that are no requests, in formats which have such."""
+    """The share of lines that are not requests, in formats that have such lines."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Truth:
     noise: int = 0
     """Messages that report neither a request nor an error of one."""
     aborted: int = 0
-    """Requests which the client gave up, whatever status the product logs for that (499, 0, 460)."""
+    """Requests aborted by the client, whatever status the product logs for that (499, 0, 460)."""
     retried: int = 0
     """Requests of two attempts in the line."""
     recovered: int = 0
@@ -74,12 +74,12 @@ class Truth:
     """Requests per UTC minute, `2026-03-04T05:06Z`, by the server's own time in the line."""
     failed_minutes: Counter[str] = field(default_factory=Counter)
     targets: dict[str, Counter[int]] = field(default_factory=dict)
-    """By `host:port` or name as logged: attempts by the target's status; 0 where the line has none for the attempt."""
+    """By `host:port` or name as logged: attempts by the target's status; 0 if the line has none for the attempt."""
     routes: dict[str, Counter[int]] = field(default_factory=dict)
     """By `GET /path`, unescaped, without query: requests by status."""
     clients: Counter[str] = field(default_factory=Counter)
     durations_us: Counter[int] = field(default_factory=Counter)
-    """Requests by whole duration in µs, in the resolution which the format logs."""
+    """Requests by whole duration in µs, in the resolution of the format."""
     first: datetime | None = None
     last: datetime | None = None
 

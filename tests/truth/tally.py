@@ -47,7 +47,7 @@ class Tally:
             self.add_requests(told)
 
     def add_failures(self, told: list[Row]) -> None:
-        """Counts what failed among these."""
+        """Counts the failures among these."""
         if self.form.kind == "connections":
             return
         failed = [row for row in told if row.status in GATEWAY_FAILURES]

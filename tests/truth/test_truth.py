@@ -1,4 +1,4 @@
-"""The truth of a written log equals what a naive reading of its lines counts: by json.loads, split and plain searches alone."""
+"""The truth about a written log equals the counts of a naive reader that uses only json.loads, split and plain searches."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from truth import COMBINATIONS, FORMATS, GATEWAY_FAILURES, Refused, Shape, Truth
 
 
 class Read(NamedTuple):
-    """One request as the naive reader sees it; None for what the format lacks."""
+    """One request as the naive reader sees it; None for a field that the format lacks."""
 
     status: int
     at: datetime
@@ -36,7 +36,7 @@ def written(**fields: Any) -> tuple[bytes, Truth]:
 
 
 def lines_of(data: bytes) -> list[str]:
-    """The lines as text, bytes that are no UTF-8 as surrogates."""
+    """The lines as text, invalid UTF-8 as surrogates."""
     return data.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")
 
 
@@ -48,7 +48,7 @@ def clf(text: str) -> datetime:
 
 
 def unescaped(text: str) -> str:
-    """Text whose bytes are `\\xHH`, and whose quotes have a backslash."""
+    """Decodes `\\xHH` bytes and quotes with a backslash."""
     raw = re.sub(rb"\\x([0-9A-Fa-f]{2})", lambda hit: bytes([int(hit[1], 16)]), text.encode("utf-8", "surrogateescape"))
     return raw.decode("utf-8", "surrogateescape").replace('\\"', '"').replace("\\\\", "\\")
 
@@ -297,7 +297,7 @@ def minute(at: datetime) -> str:
 
 
 def counted(reads: list[Read], truth: Truth) -> dict[str, Any]:
-    """The truth's fields as counted from what was read."""
+    """The truth's fields, counted from the naive reader's results."""
     targets: dict[str, Counter[int]] = {}
     routes: dict[str, Counter[int]] = {}
     for read in reads:

@@ -1,9 +1,4 @@
-"""Varnish: what varnishncsa writes by default.
-
-Seen of Varnish 7.1: the request line has a whole URL, made of the Host header; `"` and bytes that are not ASCII are escaped as
-Apache does it; a backend that fails in any way is 503; a request that nobody could read has `-` for the client and for the
-method.
-"""
+"""Varnish: the default output of varnishncsa."""
 
 from .apache import escape
 from .product import HOST, Format, Lines, clf_times

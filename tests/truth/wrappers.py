@@ -24,7 +24,7 @@ def wall(pattern: str, zone: timezone) -> Memo:
 
 
 def readable(text: str) -> str:
-    """The text with replacement characters for what is no UTF-8."""
+    """The text with replacement characters for invalid UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

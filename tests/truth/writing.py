@@ -34,7 +34,7 @@ class Refused(ValueError):
 
 
 def write(to: str | Path | BinaryIO, shape: Shape) -> Truth:
-    """Writes the log of this shape to a path or a binary file and returns what is true of it; raises Refused."""
+    """Writes the log of this shape to a path or a binary file and returns the truth about it; raises Refused."""
     check(shape)
     if isinstance(to, str | Path):
         with Path(to).open("wb") as file:

@@ -36,7 +36,7 @@ def framework_logs(host: Host, known: Snapshot, listening: dict[Target, tuple[in
 
 
 def _of_roots(known: Snapshot) -> Iterator[tuple[str, Target]]:
-    """Yield the directory of each application that a web root tells, with the one target of the server's routes."""
+    """Yield the directory of each application found by its web root, with the only target of the server's routes."""
     for route in routes(known):
         root = route.setting("root")
         targets = {
@@ -51,7 +51,7 @@ def _of_roots(known: Snapshot) -> Iterator[tuple[str, Target]]:
 
 
 def _of_processes(host: Host, listening: dict[Target, tuple[int, ...]]) -> Iterator[tuple[str, Target]]:
-    """Yield the working directory of what listens on each target."""
+    """Yield the working directory of the process that listens on each target."""
     for target, pids in listening.items():
         for pid in pids[:1]:
             path = attempt(partial(host.link, f"/proc/{pid}/cwd")) or ""

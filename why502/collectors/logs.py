@@ -36,7 +36,7 @@ NEEDS = ("proxies",)
 WINDOW = timedelta(minutes=15)
 PATIENCE_S = 20.0
 PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root
-LIMIT_S = PATIENCE_S + 10.0  # what was read must still be counted
+LIMIT_S = PATIENCE_S + 10.0  # the lines read must still be counted
 JOURNAL_LINES = 20_000
 JOURNAL_S = 5.0
 DESCRIPTORS = 4096
@@ -160,7 +160,7 @@ def _of_deleted(file: LogFile) -> Gap:
 
 
 def _of_another_time(host: Host, path: str) -> Gap | None:
-    """Return the Gap of a log that has lines, and none of the window; None for one that is empty, or tells no times."""
+    """Return the Gap of a log with lines but none in the window; None for an empty log, or one without timestamps."""
     try:
         with host.open(path) as stream:
             is_cut = is_compressed(stream)  # only its begin is read
@@ -180,7 +180,7 @@ def _of_another_time(host: Host, path: str) -> Gap | None:
 
 
 def _given(path: str, known: Snapshot) -> LogInput:
-    """Return a log of the user, with what the configurations say of it."""
+    """Return a log given by the user, with the settings of the configurations."""
     targets = [target for proxy in known.proxies or () if proxy.kind == "nginx" for target in proxy.logs]
     named = [target for target in targets if target.path == path and target.kind is LogKind.ERROR]
     formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
@@ -236,7 +236,7 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
-    if proxy.kind != "nginx":  # its content tells
+    if proxy.kind != "nginx":  # its content decides
         return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner)
     first, servers = targets[0], {target.server for target in targets}
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
@@ -255,7 +255,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
 
 
 def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
-    """Yield a Gap where only worse things than failed connections are written."""
+    """Yield a Gap if only errors worse than failed connections are logged."""
     levels = {target.level for target in targets if target.kind is LogKind.ERROR}
     if levels and levels <= set(_HIDES_ERRORS):
         reason = f"the log level is {targets[0].level}: failed connections (level error) are not logged"
@@ -265,7 +265,7 @@ def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
 
 
 def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]:
-    """Yield a Gap where a log is switched off; one location without access log is usual and none."""
+    """Yield a Gap if a log is switched off; a single location without access log is normal and not reported."""
     if kind == "error" or is_only:
         directive = f"{kind}_log"
         yield Gap(
@@ -298,7 +298,7 @@ def _of_memory(
 def _streams(
     host: Host, proxy: Proxy, streams: list[tuple[str, str]], since: datetime, until: datetime, gaps: list[Gap]
 ) -> Iterator[LogInput]:
-    """Yield what goes to syslog or standard error, from where it arrives: a file, or the journal of the proxy's unit."""
+    """Yield the logs sent to syslog or standard error, from their destination: a file, or the journal of the proxy's unit."""
     left = []
     for kind, place in streams:
         path = _redirected(host, proxy, 2 if kind == "error" else 1) if place == "stderr" else ""
@@ -351,7 +351,7 @@ def _streams(
 
 
 def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
-    """Return the file that a stream of the process was redirected to; "" for a pipe, a terminal, or what is not to be seen."""
+    """Return the file that a stream of the process was redirected to; "" for a pipe, a terminal, or an unreadable one."""
     if proxy.pid is None:
         return ""
     try:

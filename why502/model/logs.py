@@ -79,13 +79,13 @@ class Symptom(StrEnum):
     OTHER_PROTOCOL = "other-protocol"  # bytes of another protocol than expected
     STREAM_RESET = "stream-reset"  # HTTP/2
     TLS_REQUEST_EXPECTED = "tls-request-expected"  # the backend asks for https
-    REQUEST_HEADER_TOO_BIG = "request-header-too-big"  # the backend says so
+    REQUEST_HEADER_TOO_BIG = "request-header-too-big"  # reported by the backend
     UPSTREAM_STATUS = "upstream-status"  # the backend answered 5xx itself
     GATEWAY_STATUS = "gateway-status"  # a 5xx in an access log of which nothing more is known
     APPLICATION_ERROR = "application-error"
-    APPLICATION_SLOW = "application-slow"  # it says itself that a request took too long; the request went on
+    APPLICATION_SLOW = "application-slow"  # the application reports that a request took too long; the request continued
     SCRIPT_NOT_FOUND = "script-not-found"
-    WRONG_HOST = "wrong-host"  # the backend says that it does not know that host
+    WRONG_HOST = "wrong-host"  # the backend reports that it does not know that host
     UPGRADE_REFUSED = "upgrade-refused"
     # the client's side
     CLIENT_CLOSED = "client-closed"
@@ -144,7 +144,7 @@ class Symptom(StrEnum):
     PHP_MAX_CHILDREN = "php-max-children"
     PHP_CHILD_DIED = "php-child-died"
     PHP_SLOW = "php-slow"
-    LISTENS_ON = "listens-on"  # the application tells its address
+    LISTENS_ON = "listens-on"  # the application reports its address
     # the machine
     OOM_KILLED = "oom-killed"
     MEMORY_SHORT = "memory-short"
@@ -159,7 +159,7 @@ class Symptom(StrEnum):
     SYN_FLOOD = "syn-flood"
 
 
-# What servers do in order: no failure, whatever the level of its line.
+# Normal operation of servers: not a failure, whatever the level of the line.
 ROUTINE = frozenset(
     {
         Symptom.PEER_DISABLED,
@@ -188,10 +188,10 @@ NOTICES = ROUTINE | {
 
 
 class Attempt(Value, frozen=True, kw_only=True):
-    """One try of one target within a request, as the access log tells it. Times in seconds; None is `-`."""
+    """One try of one target within a request, as in the access log. Times in seconds; None is `-`."""
 
     target: Target | None = None
-    group: str = ""  # where the address field names a group instead (no live upstreams)
+    group: str = ""  # if the address field names a group instead (no live upstreams)
     status: int | None = None
     connect_s: float | None = None
     header_s: float | None = None
@@ -200,27 +200,27 @@ class Attempt(Value, frozen=True, kw_only=True):
 
 
 class LogRecord(Value, frozen=True, kw_only=True):
-    """One line (or entry) of any log. `at` is naive where the line tells no zone; text is unescaped raw text, cut at 2 KiB."""
+    """One line (or entry) of any log. `at` is naive if the line has no zone; text is unescaped raw text, cut at 2 KiB."""
 
     format: str = ""  # name of the format module that read it
     proxy: str | None = None  # product: nginx, apache, haproxy…; None for programs that are no gateway
-    program: str = ""  # program that wrote it, where the line says so
+    program: str = ""  # program that wrote it, if the line names it
     is_gateway_failure: bool = False
-    is_final: bool = False  # the line tells how the whole request ended, as an access log does
-    is_repeat: bool = False  # the line says again what the one before it said, of the same failure
+    is_final: bool = False  # the line records the end of the whole request, as an access log does
+    is_repeat: bool = False  # the line repeats the failure of the line before it
     at: datetime | None = None
     level: str = ""
     pid: int | None = None
     connection: int | None = None
-    thread: str = ""  # what tells requests that run side by side apart: a thread's number, a client's port
+    thread: str = ""  # distinguishes concurrent requests: a thread's number, a client's port
     errno: int | None = None
-    action: str = ""  # what the proxy was doing, in its own words: "connecting to upstream"
+    action: str = ""  # the proxy's action, in its own words: "connecting to upstream"
     phase: Phase | None = None
     symptom: Symptom | None = None
-    causes: tuple[str, ...] = ()  # ids that this very line stands for, best first, where the format's own table knows them
+    causes: tuple[str, ...] = ()  # ids of causes for this exact line, best first, if the format's own table lists them
     code: str = ""  # the product's own code: AH01102, sH--, UF, 522
     message: str = ""
-    detail: str = ""  # the part of the message that tells why: a TLS reason, a host name, an exit code
+    detail: str = ""  # the part of the message with the reason: a TLS error, a host name, an exit code
     target: Target | None = None
     group: str = ""
     client: str = ""
@@ -264,7 +264,7 @@ class Tally(Value, frozen=True, kw_only=True):
     target: Target | None = None
     group: str = ""
     server: str = ""
-    status: int | None = None  # what the client got; None where no access line was joined
+    status: int | None = None  # the client's status; None if no access line was matched
     phase: Phase | None = None
     errno: int | None = None
     protocol: str = ""
@@ -275,8 +275,8 @@ class Tally(Value, frozen=True, kw_only=True):
     unit: str = ""
     file: str = ""
     program: str = ""
-    named: str = ""  # the cause that the lines name by their own words, where their format's table knows one
-    is_notice: bool = False  # a gateway wrote them of what is no failure by itself
+    named: str = ""  # the cause that the lines name literally, if their format's table has one
+    is_notice: bool = False  # a gateway logged them, and they are not failures by themselves
     count: int = 1
     hidden: int = 0  # of them, attempts that a retry on another peer made good
     first: datetime | None = None
@@ -291,7 +291,7 @@ class Tally(Value, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """Return where the first sample stands; "" without one."""
+        """Return the place of the first sample; "" if there is none."""
         return self.samples[0].source if self.samples else ""
 
     @property
@@ -306,7 +306,7 @@ class Tally(Value, frozen=True, kw_only=True):
 
 
 class TargetTraffic(Value, frozen=True, kw_only=True):
-    """What the access log tells of one target in the window: attempts, how they ended, how long they took."""
+    """Access log totals of one target in the window: attempts, their results, their durations."""
 
     target: Target
     attempts: int = 0
@@ -322,9 +322,9 @@ class PathTraffic(Value, frozen=True, kw_only=True):
     `request` is its method and path with `*` for numbers; "" sums paths that were never refused.
     """
 
-    server: str = ""  # as the log names it; "" where it does not
+    server: str = ""  # as named in the log; "" if it is not
     request: str = ""
-    location: str = ""  # of the route that the request takes, where that is known
+    location: str = ""  # of the request's route, if known
     at: Position | None = None  # of the directive that passes it on
     statuses: dict[str, int] = {}
     clients: int = 0  # different clients that were refused, counted up to 8
@@ -344,7 +344,7 @@ class PathTraffic(Value, frozen=True, kw_only=True):
 
     @property
     def answered(self) -> int:
-        """Return how many of them the backend answered, with whatever status below 499."""
+        """Return how many of them the backend answered with a status below 499."""
         return sum(count for status, count in self.statuses.items() if status < "499")
 
 

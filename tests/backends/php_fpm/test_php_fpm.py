@@ -1,4 +1,4 @@
-"""PHP-FPM configurations: real files as packages ship them, and the syntax that FPM itself accepts."""
+"""PHP-FPM configurations: real files from packages, and syntax accepted by FPM itself."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_secrets_of_a_pool_are_not_kept():
 
 
 def test_the_last_of_two_values_counts_and_a_pool_may_continue_in_another_file():
-    """The official container image overrides `listen` in a second file, which re-opens the pool."""
+    """The official container image overrides `listen` in a second file, which continues the pool."""
     first = parse(b"[www]\nlisten = 127.0.0.1:9000\npm = static\n", "www.conf")
     second = parse(b"[global]\ndaemonize = no\n[www]\nlisten = 9000\n", "zz-docker.conf")
     (www,) = pools((*first, *second))

@@ -1,4 +1,4 @@
-"""What is known of a machine before its services are asked for: targets, listeners, processes."""
+"""The snapshot before services are examined: targets, listeners, processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def known(host: Host, *targets: Target) -> Snapshot:
 
 
 def ask(host: Host, *targets: Target) -> tuple[Service, ...]:
-    """Return the services behind these targets; nothing may stay unseen."""
+    """Return the services behind these targets; no gap is allowed."""
     found = services.collect(host, known(host, *targets), Ask())
     assert [gap.reason for gap in found.gaps if "internal error" in gap.reason] == [], found.gaps
     assert found.value is not None

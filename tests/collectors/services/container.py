@@ -1,4 +1,4 @@
-"""A real systemd as first process of a container: systemd-nspawn on an overlay of this machine's own root, without a network."""
+"""A real systemd as pid 1 of a container: systemd-nspawn on an overlay of this machine's own root, without a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIERARCHIES = ("memory", "cpu", "systemd", "unified")
 
 
 def why_not() -> str:
-    """Return why no container can be booted here; "" where one can."""
+    """Return the reason why no container can be booted here; "" if one can."""
     if os.geteuid():
         return "needs root"
     missing = [name for name in ("systemd-nspawn", "nsenter", "systemctl", "journalctl") if not shutil.which(name)]
@@ -30,7 +30,7 @@ def why_not() -> str:
 
 @contextmanager
 def booted(directory: Path, files: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
-    """Yield the words before a command that runs it inside, once basic.target is reached. `files`: path inside to content."""
+    """Yield the command prefix that runs a command inside, once basic.target is reached. `files`: path inside to content."""
     name = f"w502{uuid.uuid4().hex[:8]}"
     with ExitStack() as stack:
         root = _overlay(directory, stack)
@@ -101,7 +101,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(signal.SIGKILL)
-        for child in children:  # its first process, with which the kernel ends all others; it does not go with systemd-nspawn
+        for child in children:  # its pid 1, whose end kills all others; it does not end with systemd-nspawn
             with suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
         process.wait(20)

@@ -1,4 +1,4 @@
-"""Ports that the kernel chose."""
+"""Ports chosen by the kernel."""
 
 from __future__ import annotations
 

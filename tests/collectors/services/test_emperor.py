@@ -1,4 +1,4 @@
-"""Vassals of a uWSGI Emperor: which file belongs to a silent socket, and what its log says."""
+"""Vassals of a uWSGI Emperor: the file of a socket without listener, and the reason in its log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CURSE = '{{"__REALTIME_TIMESTAMP": "{at}", "MESSAGE": "[emperor] curse the uwsgi
 
 
 class Machine(DirectoryHost):
-    """A directory as a machine whose journal tells of two ends of a vassal."""
+    """A directory as a machine whose journal reports two exits of a vassal."""
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         lines = [CURSE.format(at=int(NOW.timestamp() * 1e6) - second) for second in (2, 1)]

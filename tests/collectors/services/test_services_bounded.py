@@ -35,7 +35,7 @@ FragmentPath=/lib/systemd/system/php8.2-fpm.service
 
 
 class Systemd(LocalHost):
-    """This machine, as if systemd ran on it and said this; None: as if it never answered."""
+    """This machine, as if it ran systemd with this answer; None: as if it never answered."""
 
     def __init__(self, shown: str | None) -> None:
         super().__init__()

@@ -97,7 +97,7 @@ def test_containers_behind_targets(engine: str) -> None:
     assert found["api"].start_argv == ("docker", "start", "api")
     assert (found["hog"].signal, found["hog"].oom_killed, found["hog"].exit_message) == (9, True, "137: killed by SIGKILL")
     assert found["hog"].stopped_at == datetime(2026, 11, 21, 0, 0, 9, tzinfo=UTC)
-    assert (found["told"].signal, found["told"].exit_code) == (None, None)  # 137 after `docker stop` is no crash
+    assert (found["told"].signal, found["told"].exit_code) == (None, None)  # 137 after `docker stop` is not a crash
     assert found["told"].exit_message == "137: stopped by a command to docker"
     assert "SECRET" not in str(found)
 

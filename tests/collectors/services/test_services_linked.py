@@ -1,4 +1,4 @@
-"""How a service's description is joined to a target that nothing listens on."""
+"""How a service's description is matched to a target without a listener."""
 
 from __future__ import annotations
 

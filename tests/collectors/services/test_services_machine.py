@@ -1,4 +1,4 @@
-"""systemd as it is: units that serve, lost their port, crash in a loop or cannot start, asked from inside their machine."""
+"""A real systemd: units that serve, lost their port, crash in a loop or cannot start, examined inside their machine."""
 
 from __future__ import annotations
 

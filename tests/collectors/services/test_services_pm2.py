@@ -24,7 +24,7 @@ PM2 = shutil.which("pm2")
 
 
 def answering(directory: Path, answer: bytes) -> str:
-    """Return the path of a socket that answers once with these bytes, then closes."""
+    """Return the path of a socket that sends these bytes once, then closes."""
     path = str(directory / "rpc.sock")
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)

@@ -134,5 +134,5 @@ def test_every_unit_is_found_although_none_runs(told: tuple[dict[str, Service], 
 
 def test_a_unit_stopped_on_request_is_reported_as_such(told: tuple[dict[str, Service], list[Event]]) -> None:
     found, events = told
-    assert found["ran.service"].exit_code == 1  # it ends so when it is told to
+    assert found["ran.service"].exit_code == 1  # this is its exit status when it is stopped
     assert any(event.unit == "ran.service" and event.symptom is Symptom.PROCESS_STOPPED for event in events)

@@ -111,7 +111,7 @@ def test_services(machine: Machine) -> None:
     targets = [Target(host="127.0.0.1", port=port) for port in (machine.serves, machine.lost, machine.none)]
     found = {service.name: service for service in ask(LocalHost(), *targets)}
     assert set(found) == {"serves", "clash", "nobin", "broken", "tries"}
-    assert (found["tries"].is_running, found["tries"].targets) == (True, (targets[0],))  # it says that it lost the address
+    assert (found["tries"].is_running, found["tries"].targets) == (True, (targets[0],))  # it reports that it lost the address
     assert (found["serves"].is_running, found["serves"].link) == (True, "its process listens on it")
     assert found["serves"].targets == (targets[0],)
     clash = found["clash"]

@@ -1,4 +1,4 @@
-"""A supervisord that does not start: its unit's journal tells why, and its programs are named by its files."""
+"""A supervisord that does not start: its unit's journal gives the reason, and its programs are found in its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caddy's configuration in both forms, what its log then is joined to, and a process of its own that runs."""
+"""Caddy's configuration in both forms, its log matched to it, and a real running process."""
 
 from __future__ import annotations
 

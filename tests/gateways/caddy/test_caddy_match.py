@@ -1,4 +1,4 @@
-"""Which site of a Caddy a request is of, by its host, and which route of it takes its path."""
+"""The Caddy site of a request, by its host, and the route, by its path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real nginx as an oracle: what it reads, refuses, and does, in a directory of its own and on unix sockets only."""
+"""The real nginx as an oracle: what it reads, refuses and does, in its own directory and on unix sockets only."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _run(option: str, main: Path) -> subprocess.CompletedProcess[bytes]:
 
 
 def refusal(main: Path) -> tuple[str, str, int] | None:
-    """Return what nginx says against the configuration, and the place; None where it takes it."""
+    """Return nginx's error message for the configuration, and its position; None if nginx accepts it."""
     done = _run("-t", main)
     if done.returncode == 0:
         return None

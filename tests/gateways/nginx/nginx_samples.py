@@ -1,4 +1,4 @@
-"""Configurations as they are met on servers, each valid by itself for nginx 1.22 with its stream module where it says so."""
+"""Realistic server configurations, each valid on its own for nginx 1.22, with its stream module if so noted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What we say is in force is what a running nginx does: inheritance, headers, logs, the choice of servers and locations."""
+"""The settings we report are what a running nginx does: inheritance, headers, logs, the choice of servers and locations."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ server { listen unix:FOLDER/b.sock; server_name b; access_log logs/b.log; locati
 
 
 def test_logs_are_those_that_nginx_writes(tmp_path: Path) -> None:
-    (tmp_path / "html").mkdir()  # nginx writes a log with a variable in its path only where the root exists
+    (tmp_path / "html").mkdir()  # nginx writes a log with a variable in its path only if the root exists
     with oracle.running(tmp_path, LOGS.replace("FOLDER", str(tmp_path)), main="error_log logs/main.log notice;") as main:
         ours = load(oracle.read, oracle.listing, str(main), str(tmp_path), build_arguments=oracle.build_arguments())
         uris = ["/", "/off", "/own", "/own/inner", "/if?x=1", "/if", "/variable?x=q", "/error", "/error/http"]
@@ -177,7 +177,7 @@ HOSTS = [
 
 
 def servers(ending: str, seed: int) -> str:
-    """Return servers with the same locations; `ending` says what a location does, `%s` in it its name."""
+    """Return servers with the same locations; `ending` is the content of a location, with `%s` for its name."""
     out = []
     chance = random.Random(seed)
     for number, names in enumerate(NAMES):

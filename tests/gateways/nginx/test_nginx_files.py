@@ -1,4 +1,4 @@
-"""Includes and dumps: the files that nginx reads, in its order, and what it says of those that it cannot."""
+"""Includes and dumps: the files that nginx reads, in order, and its errors for unreadable ones."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ WORDS = [
 @pytest.mark.real
 @pytest.mark.parametrize("raw", WORDS)
 def test_words_mean_the_same_as_to_nginx(raw: str, tmp_path: Path) -> None:
-    """An unknown directive is quoted back by nginx as it understood it."""
+    """nginx quotes an unknown directive as it understood it."""
     content = f"\n\n{raw};\n"
     theirs = oracle.refusal(oracle.write(tmp_path, {"nginx.conf": content}))
     (node,) = parse(content.encode(), "f").children
@@ -235,7 +235,7 @@ PIECES = st.sampled_from(
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_any_words_are_accepted_or_refused_as_by_nginx(tmp_path: Path, inside: str) -> None:
-    """A `types` block takes any words: what nginx refuses in it is the language itself."""
+    """A `types` block accepts any words: nginx refuses only errors of the language itself."""
     main = oracle.write(tmp_path, {"nginx.conf": f"events {{}}\nhttp {{ types {{\n{inside}\n}} }}\n"})
     theirs = oracle.refusal(main)
     ours = parse(main.read_bytes(), str(main)).problems
@@ -246,7 +246,7 @@ def test_any_words_are_accepted_or_refused_as_by_nginx(tmp_path: Path, inside: s
         assert (ours[0].message, ours[0].at and ours[0].at.line) == (
             theirs[0].replace("\ufffd", "é"),
             theirs[2],
-        )  # nginx shows the first byte only
+        )  # nginx shows only the first byte
 
 
 @oracle.needs_nginx

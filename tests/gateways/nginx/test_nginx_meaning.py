@@ -1,4 +1,4 @@
-"""What a configuration means: targets, groups, variables, defaults by version, answers, logs, process settings."""
+"""The meaning of a configuration: targets, groups, variables, defaults by version, answers, logs, process settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nginx's language: any bytes come back as they were, and mean what nginx and crossplane take them to mean."""
+"""nginx's language: any bytes are printed unchanged, and mean the same as to nginx and crossplane."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NGINX_LIKE = st.lists(PIECES, max_size=60).map(lambda pieces: "".join(pieces).en
 
 
 def shape(items: Any) -> Any:
-    """Return directives as crossplane tells them."""
+    """Return directives in crossplane's form."""
     return [(node.name, list(node.args), None if node.body is None else shape(node.children)) for node in items]
 
 
@@ -64,7 +64,7 @@ def test_structure_is_what_crossplane_reads(name: str, tmp_path: Path) -> None:
     tree = parse(file.read_bytes(), str(file))
     assert read["status"] == "ok"
     assert not tree.problems
-    # crossplane takes the outer parentheses of a condition away
+    # crossplane removes the outer parentheses of a condition
     expected = crossplane_shape(read["config"][0]["parsed"])
     assert without_parentheses(shape(tree.children)) == expected
 

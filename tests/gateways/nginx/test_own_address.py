@@ -1,4 +1,4 @@
-"""Which servers take a connection to an address: those of exactly that address, else those of all addresses."""
+"""The servers that accept connections to an address: those of exactly that address, else those of all addresses."""
 
 from __future__ import annotations
 

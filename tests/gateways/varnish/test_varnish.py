@@ -1,4 +1,4 @@
-"""VCL: the backends with their limits, the directors, and what VCL answers by itself."""
+"""VCL: the backends with their limits, the directors, and VCL's own answers."""
 
 from __future__ import annotations
 

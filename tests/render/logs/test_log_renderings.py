@@ -162,7 +162,7 @@ def test_a_browser_draws_the_plots(tmp_path: Path, width: int, scheme: str) -> N
         *(f"--window-size={width},900", *(["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else [])),
     ]
     shown = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
-    assert 'data-drawn="3"' in shown  # all three plots, and no error before
+    assert 'data-drawn="3"' in shown  # all three plots, and no error before them
     assert shown.count("<canvas") == 3
     assert "<title>evil" not in shown
     for plot in re.findall(r'class="u-wrap" style="width: (\d+)px', shown):

@@ -43,7 +43,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a panic, a failed start or a request; None for all other lines."""
+    """Return the record of a panic, a failed start or a request; None for all other lines."""
     if (match := _PROXY.search(line)) and (found := understand(match["why"])):
         return said(
             None,

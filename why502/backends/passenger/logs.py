@@ -37,5 +37,5 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a request, a start or an application's error; None for all other lines."""
+    """Return the record of a request, a start or an application's error; None for all other lines."""
     return read(line, PHRASES, NAME) if _HEAD.match(line) else None

@@ -35,7 +35,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of an error in a script, with its file and line; None for all other lines."""
+    """Return the record of an error in a script, with its file and line; None for all other lines."""
     if "FastCGI sent in stderr" in line or "AH01071" in line:
         return None
     return read(line, PHRASES, NAME)

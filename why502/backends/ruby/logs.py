@@ -13,7 +13,9 @@ from why502.model.logs import Phase, Symptom
 NAME = "ruby"
 _START = Phase.STARTUP
 _IN = r"(?:^|\s)(?P<file>[^\s:]+):(?P<line>\d+):in [`'][^`']*': "
-# Rails tells an exception that no controller rescues with its message (ActionDispatch::DebugExceptions); those below are answers, no faults.
+# Rails logs the message of an exception that no controller rescues (ActionDispatch::DebugExceptions); those below are
+# responses,
+# not errors.
 _RAISED = (
     r"^(?:[EF], \[[^\]]{10,60}\] {1,3}(?:ERROR|FATAL) -- [^:]{0,64}: )?(?:\[[\w-]{1,64}\] ){0,4}"
     r"(?P<detail>(?!ActionController::RoutingError)[A-Z]\w{0,64}(?:::[A-Z]\w{0,64}){0,6}(?<=Error|ption|onBad) \(.{1,2048})"

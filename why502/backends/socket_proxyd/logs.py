@@ -1,4 +1,4 @@
-"""What systemd-socket-proxyd writes to the journal (src/socket-proxy/socket-proxyd.c): why it closes what it has accepted."""
+"""What systemd-socket-proxyd writes to the journal (src/socket-proxy/socket-proxyd.c): why it closes an accepted connection."""
 
 from __future__ import annotations
 

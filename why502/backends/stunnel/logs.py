@@ -1,4 +1,4 @@
-"""stunnel's log (src/client.c, verify.c, options.c): why it closes what it has accepted, and why it does not start."""
+"""stunnel's log (src/client.c, verify.c, options.c): why it closes an accepted connection, and why it does not start."""
 
 from __future__ import annotations
 

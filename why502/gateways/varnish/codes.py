@@ -1,4 +1,4 @@
-"""Varnish has no codes; the FetchError record of varnishlog gives the reason of a failed fetch (logs/formats/varnish.py)."""
+"""Varnish has no codes; the FetchError record of varnishlog gives the reason of a failed fetch (gateways/varnish/logs.py)."""
 
 from __future__ import annotations
 

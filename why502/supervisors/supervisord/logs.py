@@ -41,5 +41,5 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a program (`process`); `code` is a signal or exit code. None for all other lines."""
+    """Return the record of a program's event (`process`); `code` is a signal or exit code. None for all other lines."""
     return as_gateway(read(line, PHRASES, NAME))

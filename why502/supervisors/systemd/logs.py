@@ -85,5 +85,5 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a unit; `code` is a signal, an exit code or a restart counter. None for all other lines."""
+    """Return the record of a unit's event; `code` is a signal, an exit code or a restart counter. None for all other lines."""
     return as_gateway(read(line, PHRASES, NAME))
