@@ -2,7 +2,7 @@
 
 A valid time has a real calendar day in the years 1970 to 9998, a time of day from 00:00:00 to 23:59:59, and a zone less than a
 day from UTC. Years 1 and 9999 are excluded so that every later calculation (a window, another zone) fits into `datetime`. The
-compiled log reader has the same rule (`moment` in kernel.rs).
+compiled log reader has the same rule (`moment` in values.rs).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -141,6 +142,21 @@ def test_is_what_its_source_makes(tmp_path: Path) -> None:
     shutil.copy(DIRECTORY / "Makefile", tmp_path)
     subprocess.run(["make", "-C", str(tmp_path), "reader-x86_64.so.1"], check=True)
     assert (tmp_path / "reader-x86_64.so.1").read_bytes() == (DIRECTORY / "reader-x86_64.so.1").read_bytes()
+
+
+@pytest.mark.real
+def test_its_own_tests_pass_and_clippy_finds_nothing(tmp_path: Path) -> None:
+    shutil.copytree(DIRECTORY / "src", tmp_path / "src")
+    shutil.copy(DIRECTORY / "Makefile", tmp_path)
+    done = subprocess.run(
+        ["make", "-C", str(tmp_path), "check"],
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "test result: ok." in done.stdout
 
 
 def test_a_bug_of_the_reader_costs_its_speed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,12 +21,12 @@ from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Phase, Symptom
 
 NAME = "caddy"
-_ERRORS = Members(
+_OTHERS = Members(
     members={
         "logger": "key", "ts": "time", "level": "key2", "status": "key3", "msg": "message", "error": "key4", "request.host": "server",
         "upstream": "key5", "host": "key6",
     },
-    clock="seconds", flags=("said",), expects={"key": "http.log.error"},
+    clock="seconds", flags=("said",),
     asks=("text key", "text key2", "text key3", "template message", "template key4", "text key5", "text key6", "text server"),
 )  # fmt: skip
 LAYOUTS = tuple(
@@ -35,7 +35,7 @@ LAYOUTS = tuple(
             "logger": "key", "ts": "time", "status": "status", f"request.{client}": "client", "request.host": "server",
             "request.method": "method", "request.uri": "uri", "duration": "total", "resp_headers": "key2",
         },
-        clock="seconds", flags=("protocol",), expects={"key": "http.log.access"}, asks_of_failures=("names key2",), also=(_ERRORS,),
+        clock="seconds", flags=("protocol", "clients"), expects={"key": "http.log.access"}, asks_of_failures=("names key2",), also=(_OTHERS,),
     )
     for client in ("client_ip", "remote_ip")
 )  # fmt: skip

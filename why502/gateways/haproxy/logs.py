@@ -21,11 +21,11 @@ from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 
 NAME = "haproxy"
-_HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {_} {_} {_} {key} {_} {_} "
+_HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {#} {_} {_} {key} {_} {_} "
 _MS = dict.fromkeys(("connect", "header", "total", "wait", "wait2"), 10**6)
 _ASKS = ("text key", "sign connect", "round total 5000000 5000000 500000")  # what `_meaning` looks at
 _TCP = Text(
-    template="{client}:{_} [{time}] {server} {address} {wait2}/{connect}/{total} {_} {key} {_} {_}",
+    template="{client}:{_} [{time}] {server} {address} {wait2}/{connect}/{total} {#} {key} {_} {_}",
     clock="haproxy", units=_MS, flags=("said",), strips="~", asks=(*_ASKS, "text address", "text server"),
 )  # fmt: skip
 LAYOUTS = (

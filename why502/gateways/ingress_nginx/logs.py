@@ -17,7 +17,7 @@ from why502.model.logs import Attempt, LogRecord, Symptom
 NAME = "ingress_nginx"
 LAYOUTS = (
     Text(
-        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} {total} [{group}] [{_}] {address} {length} {response} {answer} {_}',
+        template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} {total} [{group}] [{_}] {address} {length} {response} {answer} {word}',
         clock="common", flags=("grouped", "hex"), where=address_of,
         asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),  # see `_row`
     ),

@@ -19,8 +19,8 @@ NAME = "traefik"
 _NS = {"total": 1, "response": 1}
 LAYOUTS = (
     Text(
-        template='{client} - {_} [{time}] "{request}" {status} {_} "{_}" "{_}" {_} "{group}" "{address}" {total}ms',
-        clock="common", units={"total": 10**6}, flags=("grouped", "escaped"), asks=("has address",), where=address_of,
+        template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} "{group}" "{address}" {total}ms',
+        clock="common", units={"total": 10**6}, flags=("grouped", "escaped", "named"), asks=("has address",), where=address_of,
     ),
     *(
         Members(
@@ -29,7 +29,7 @@ LAYOUTS = (
                 "OriginContentSize": "key", "ServiceAddr": "address", "ServiceURL": "key2", service: "group", "ClientHost": "client",
                 "RequestHost": "server", "Duration": "total", "OriginDuration": "response",
             },
-            clock="iso", units=_NS, flags=("grouped", "nought", "protocol"), asks=("text answer", "oneof key 11|15|21", "has address", "has key2"),
+            clock="iso", units=_NS, flags=("grouped", "nought", "protocol", "named"), asks=("text answer", "oneof key 11|15|21", "has address", "has key2"),
             where=address_of,
         )
         for time in ("StartUTC", "time")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from why502.logs.join import Suspects
+from why502.logs.lines import waiting_of
 from why502.logs.native.layout import Layout
 from why502.logs.paths import MOST_STEPS
 from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Order, Ranking, Tried
@@ -29,6 +30,7 @@ from why502.model.logs import LogRecord
 
 CAPACITY = 1 << 20
 _PAD = 64  # bytes that are read beyond the text, whatever they are
+_SAMPLE_BYTES = 1 << 13  # of a line that the reader keeps
 _FAILED = (1 << 64) - 1
 _WHOSE = (CONNECT, HEADER, RESPONSE)
 _KINDS = (ROUTES, CLIENTS, SERVERS)
@@ -59,7 +61,10 @@ def loaded() -> Any:
         ("new", pointer, [ctypes.c_char_p, size]),
         ("free", None, [pointer]),
         ("place", None, [pointer, number, number]),
-        ("scan", number, [pointer, pointer, size]),
+        ("scan", number, [pointer, pointer, size, size]),
+        ("stopped", size, [pointer]),
+        ("asked", ctypes.c_uint32, [pointer]),
+        ("judge", None, [pointer, ctypes.c_uint32]),
         ("rejected", pointer, [pointer]),
         ("lines", number, [pointer]),
         ("absorb", number, [pointer, pointer]),
@@ -88,6 +93,7 @@ class Reader:
         only: str = "",
         is_exact: bool = False,
         is_careful: bool = False,
+        leaves_errors: bool = False,
         has_paths: bool = False,
         most: int = 0,
     ) -> None:
@@ -105,6 +111,7 @@ class Reader:
             raise ReaderError("it does not know such a layout")
         self.layout = layout
         self._is_exact = is_exact
+        self._leaves_errors = leaves_errors
         self._memory = bytearray(CAPACITY + (CAPACITY >> 2) + _PAD)
         self.buffer = memoryview(self._memory)[:-_PAD]
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
@@ -123,7 +130,13 @@ class Reader:
 
     def scan(self, length: int) -> list[tuple[int, int]]:
         """Count the lines in the first bytes of the buffer, which end with a line feed; return where those stand that it left."""
-        number = self._checked(self._library.reader_scan(self._reader, self._address, length))
+        number, at = 0, 0
+        while at < length:
+            number = self._checked(self._library.reader_scan(self._reader, self._address, at, length))
+            at = self._library.reader_stopped(self._reader)
+            if at < length:  # a line of a kind that was not met before
+                line = bytes(self.buffer[at : at + _SAMPLE_BYTES]).split(b"\n", 1)[0]
+                self._library.reader_judge(self._reader, self._is_such(line.decode("utf-8", "surrogateescape")))
         if not number:
             return []
         places = _array("I", self._library.reader_rejected(self._reader), number)
@@ -139,6 +152,17 @@ class Reader:
     def relax(self) -> None:
         """Count what failed as well from now on."""
         self._library.reader_relax(self._reader)
+
+    def _is_such(self, line: str) -> bool:
+        """Return whether Python takes a line for what the reader takes it for; else all lines like it are left.
+
+        So are those of an error log that wait for the access lines of their requests, where these are read as well.
+        """
+        record = self.layout.parse(line.rstrip("\r"))
+        is_said = bool(self._library.reader_asked(self._reader))
+        if record is None or record.at is None or is_request(record) == is_said:
+            return False
+        return not (is_said and self._leaves_errors and waiting_of(record) is not None)
 
     def absorb(self, other: Reader) -> None:
         """Add what another reader of the same layout counted."""
@@ -201,8 +225,10 @@ class _Export:
     def _shape(self, found: Counts) -> _Ended | None:
         """Read one kind of lines, of which the first tells what all mean. Raises ReaderError where a later one tells something else."""
         first, later = self._text(), self._text()
-        part, byte, is_said, since, until, _ = (self._next() for _ in range(6))
-        minutes = _minutes(self._map())
+        part, byte, is_said, since, until, total = (self._next() for _ in range(6))
+        minutes = Minutes.of(self._map())
+        if not total:
+            return None
         record, other = self._record(first), self._record(later or first)
         if is_said == is_request(record) or is_said == is_request(other):
             raise ReaderError("Python does not read what it read")
@@ -240,7 +266,7 @@ class _Export:
         if end.outcome.counts_as_failed(place):
             if sum(fails.values()) != total:
                 raise ReaderError("an attempt failed that it took for a good one")
-            tried.minutes.update(_minutes(fails))
+            tried.minutes.update(Minutes.of(fails))
         for key, count in times.items():
             bucket, whose = key & ((1 << 34) - 1), key >> 34
             found.times.setdefault((_WHOSE[whose], where), Counter())[bucket] += count
@@ -257,11 +283,14 @@ class _Export:
             if not is_route or not fails:
                 continue
             minutes: dict[int, int] = {}
+            statuses: dict[int, int] = {}
             for key, count in fails.items():
                 status, minute = key >> _MINUTE_BITS, key & ((1 << _MINUTE_BITS) - 1)
-                found.route_statuses[name, status] += count
+                statuses[status] = statuses.get(status, 0) + count
                 minutes[minute] = minutes.get(minute, 0) + count
-            found.route_minutes[name] = _minutes(minutes)
+            for status, count in statuses.items():
+                found.route_statuses[name, status] += count
+            found.route_minutes[name] = Minutes.of(minutes)
 
     def _path(self, found: Counts) -> None:
         name, total, last, clients, refused = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
@@ -312,13 +341,6 @@ def _offsets(zone: tzinfo, until: int) -> tuple[str, ...]:
             found.append([day * _DAY_S + shift + _AROUND_S, 0, shift])
         found[-1][1] = day * _DAY_S + shift
     return tuple(f"zone {since} {end} {shift}" for since, end, shift in found)
-
-
-def _minutes(counts: dict[int, int]) -> Minutes:
-    found = Minutes()
-    for minute in sorted(counts):
-        found.add(minute, counts[minute])
-    return found
 
 
 def _signed(number: int) -> int:

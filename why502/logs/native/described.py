@@ -16,7 +16,7 @@ from why502.logs.coded import target
 from why502.logs.native import roles
 from why502.model.logs import LogRecord
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = re.compile(r"\{(\w+|#)\}")
 
 
 def address_of(text: str, like: LogRecord) -> str:  # noqa: ARG001 - names are made alike
@@ -50,8 +50,9 @@ class Described:
 
     `flags`: `said` (lines are no requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are those of
     its steps), `escaped` (a quote behind a backslash does not end a value), `grouped` (a line without an address names a group, or
-    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one digit),
-    `nought` (no response takes 0), `protocol` (requests have one), `entries` (what does not begin as these lines do goes on with the one before).
+    nobody), `numeric` (names of hosts are left), `url` (the URI may be whole), `fine` (see `other`), `short` (a status may have one
+    digit), `nought` (no response takes 0), `protocol` (requests have one), `clients` (so have lines), `named` (targets may have names),
+    `entries` (what does not begin as these lines do goes on with the one before).
     """
 
     clock: str
@@ -94,7 +95,7 @@ class Described:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text(Described):
-    """A line of text: `template` has the role of each value in braces, `{_}` for one that does not count.
+    """A line of text: `template` has the role of each value in braces, `{_}` for one that does not count, `{#}` for a number, `{word}` for a word.
 
     `tails`: what may stand behind the last value, which is a message.
     """
@@ -105,12 +106,18 @@ class Text(Described):
     def values(self) -> list[str]:
         """Return where the values stand."""
         begin, *rest = _PLACE.split(self.template)
-        found = [f"begin {hexadecimal(begin)}"]
+        found, before = [f"begin {hexadecimal(begin)}"], begin
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
             is_far = role == roles.TIME and self.clock == "nginx"  # which has a blank in it
-            flags = (roles.IS_LIST if roles.is_of_attempt(role) else 0) | (roles.IS_FAR if is_far else 0)
+            is_word = name == "word" or (name == "_" and literal[:1] == " " and not before.endswith('"'))
+            flags = (
+                (roles.IS_NUMBER if name == "#" else roles.IS_WORD if is_word else 0)
+                | (roles.IS_LIST if roles.is_of_attempt(role) else 0)
+                | (roles.IS_FAR if is_far else 0)
+            )
             found.append(f"field {role} {flags} {hexadecimal(literal)}")
+            before = literal
         for tail in self.tails:
             end = hexadecimal(tail.end) or "0a"
             found.append(f"tail {roles.BY_NAME.get(tail.name, 0)} {end} {hexadecimal(tail.begin)}{' needed' * tail.is_needed}")

@@ -76,7 +76,7 @@ _WRAPPERS = {  # how what a line stands in is taken off (why502/logs/wrappers.py
     "syslog-iso": ["wrap priority", "wrap token", "wrap tag"],
     "rfc5424": [f"wrap until {hexadecimal('>1 ')}", *["wrap token"] * 5, f"wrap literal {hexadecimal('- ')}"],
     "timestamp": ["wrap token"],
-    "compose": [f"wrap until {hexadecimal('| ')}"],
+    "compose": ["wrap name", f"wrap literal {hexadecimal('| ')}"],
 }
 _W3C = {
     "date": "date",
@@ -156,6 +156,7 @@ def _of_members(log_format: str) -> list[str] | None:
     if chosen is None:
         return None
     roles, found = chosen
+    found.append("whole")
     for path, name in keys.items():
         if role := roles.pop(name, 0):
             found.append(f"member {role} {' '.join(map(hexadecimal, path))}")

@@ -2,7 +2,9 @@
 
 TIME, STATUS, REQUEST, METHOD, URI, CLIENT, SERVER, ADDRESS, ANSWER, CONNECT, HEADER, RESPONSE, TOTAL, DATE = range(1, 15)
 GROUP, KEY, WAIT, OTHER, LENGTH, MESSAGE, FOREIGN = 15, 16, 22, 24, 25, 26, 27
-IS_NUMBER, IS_LIST, IS_FAR = 1, 2, 4  # flags of a field; the last: what begins the text behind it may stand in the value
+IS_NUMBER, IS_LIST = 1, 2  # flags of a field
+IS_FAR = 4  # what begins the text behind it may stand in the value
+IS_WORD = 8  # without quotes
 BY_NAME = {
     "time": TIME,
     "date": DATE,

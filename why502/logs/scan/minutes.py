@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _BITS = 30  # of an entry for the count; the minutes reach beyond the year 9999
 _COUNT = (1 << _BITS) - 1
@@ -19,6 +19,11 @@ class Minutes:
     def __init__(self, entries: array[int] | None = None, *, is_ordered: bool = False) -> None:
         self._entries = array("q") if entries is None else entries  # minute and count
         self._summed = len(self._entries) if is_ordered else 0  # so many of them at the begin are in order, each minute once
+
+    @classmethod
+    def of(cls, counts: Mapping[int, int]) -> Minutes:
+        """Return the counts of some minutes."""
+        return cls(array("q", [minute << _BITS | counts[minute] for minute in sorted(counts)]), is_ordered=True)
 
     def add(self, minute: int, count: int = 1) -> None:
         """Count something."""

@@ -135,8 +135,6 @@ def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader
     """Return the compiled reader of a form whose layout says of the sample what Python says."""
     if not ask.is_fast or ask.is_of_fields or native.loaded() is None:
         return None
-    if ask.most_held and form.is_error_log:
-        return None  # each line is held
     most = 1 << 31 if ask.is_exact else 0
     lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
     texts = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in lines]
@@ -151,6 +149,7 @@ def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader
                     only=ask.only,
                     is_exact=ask.is_exact,
                     is_careful=bool(ask.most_held) and form.name == NGINX_ACCESS,
+                    leaves_errors=bool(ask.most_held),
                     has_paths=ask.is_summary,
                     most=most,
                 )

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
@@ -96,7 +96,9 @@ class Reader:
         self.conditions = fields.Conditions(self.ask.where, form)
         self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
         self._earlier: list[bytes] = []  # the lines before the part
-        self._before_it: Callable[[], str] | None = None  # the line before, where the compiled reader read it
+        # The line before one that the compiled reader left, where it read that; by the byte of the latter.
+        self._native: dict[int, str] = {}
+        self._end = 0  # of what the compiled reader was given
         # Whether the line before was of an application or error log, whose entries may go on for lines.
         self.is_prose = self.carried.is_prose
 
@@ -116,7 +118,7 @@ class Reader:
             self._entries(stream)
         else:
             self._plain(stream)
-        self._look_back()  # to the last line, which the next part goes on from
+        self._look_back(self._end)  # to the last line, which the next part goes on from
         self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
 
     def _before(self, stream: BinaryIO) -> list[bytes]:
@@ -189,27 +191,28 @@ class Reader:
         for start, length in filled(stream, self.part, fast):
             text = fast.buffer
             fast.stands(self.part.index, start)
+            self._end = start + length
             self._begin(text[:length], start)
             done = 0
             for begin, end in fast.scan(length):
                 if begin > done:
-                    self._before_it = partial(_last_line, bytes(text[max(begin - LINE_BYTES, 0) : begin]))
+                    self._native[start + begin] = _line_before(text, begin)
                 done = end
                 raw = bytes(text[begin:end]).rstrip(b"\n")
                 if raw and (found := self.lines.feed(start + begin, raw)) is not None:
                     yield found
             if length > done:
-                self._before_it = partial(_last_line, bytes(text[max(length - LINE_BYTES, 0) : length]))
+                self._native[self._end] = _line_before(text, length)
             self.progress(length)
             if self.counts.failed.is_full:
                 fast.relax()
         if self.lines.is_open:
             yield from self.lines.close(self._after(stream, self.part.end or 0))
 
-    def _look_back(self) -> None:
+    def _look_back(self, start: int) -> None:
         """Take note of the line before this one where the compiled reader read it: a line that tells no time has that of the one before."""
-        before, self._before_it = self._before_it, None
-        record = self.parse(before()) if before is not None else None
+        before = self._native.get(start)
+        record = None if before is None else self.parse(before)
         if record is not None:
             self.at = self.at if record.at is None else int(self.window.seconds(record.at) // 1)
             self.is_prose = bool(record.format) and not is_request(record)
@@ -243,8 +246,8 @@ class Reader:
             record = self._followed(record)
         form = self.part.form
         if record is None or record.at is None:
-            self._look_back()
-        self._before_it = None
+            self._look_back(start)
+        self._native.pop(start, None)
         if record is None or (not record.format and (not form.name or form.log_format)):
             if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
                 return
@@ -344,9 +347,15 @@ def named(path: str) -> str:
     return "standard input" if path == "-" else path
 
 
-def _last_line(text: bytes) -> str:
-    text = text.rstrip(b"\n")
-    return text[text.rfind(b"\n") + 1 :].decode("utf-8", "surrogateescape").rstrip("\r")
+def _line_before(text: memoryview, end: int) -> str:
+    """Return the line that ends before a byte."""
+    size = 1 << 10
+    while True:
+        found = bytes(text[max(end - size, 0) : end]).rstrip(b"\n")
+        begin = found.rfind(b"\n") + 1
+        if begin or size >= min(LINE_BYTES, end):
+            return found[begin:].decode("utf-8", "surrogateescape").rstrip("\r")
+        size *= 8
 
 
 def request_line(record: LogRecord) -> str:

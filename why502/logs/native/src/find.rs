@@ -71,34 +71,27 @@ pub fn find_feed(text: &[u8], at: usize) -> (usize, bool) {
     (find(text, at, b'\n'), true)
 }
 
-/// Return where a quote, a bracket or a brace comes first, from `at` on; the end of the text without its padding if there is none.
+/// Return whether a text is of ASCII characters from the space on.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub fn find_bracket(text: &[u8], mut at: usize) -> usize {
+pub fn is_printable(text: &[u8]) -> bool {
     use core::arch::x86_64::*;
-    // SAFETY: SSE2 is part of x86_64. `at` stays 16 bytes below the end.
+    let (blocks, rest) = text.split_at(text.len() & !15);
+    // SAFETY: SSE2 is part of x86_64, and each block has 16 bytes.
     unsafe {
-        let (quote, begin, end) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'{' as i8), _mm_set1_epi8(b'}' as i8));
-        let bit = _mm_set1_epi8(0x20); // between a bracket and a brace
-        while at + 16 <= text.len() {
-            let block = _mm_loadu_si128(text.as_ptr().add(at).cast());
-            let both = _mm_or_si128(block, bit);
-            let found = _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_or_si128(_mm_cmpeq_epi8(both, begin), _mm_cmpeq_epi8(both, end)));
-            let bits = _mm_movemask_epi8(found) as u32;
-            if bits != 0 {
-                return at + bits.trailing_zeros() as usize;
-            }
-            at += 16;
+        let mut odd = _mm_setzero_si128();
+        for block in blocks.chunks_exact(16) {
+            // as numbers with a sign, bytes that are not ASCII are below the space as well
+            odd = _mm_or_si128(odd, _mm_cmplt_epi8(_mm_loadu_si128(block.as_ptr().cast()), _mm_set1_epi8(b' ' as i8)));
         }
+        _mm_movemask_epi8(odd) == 0 && rest.iter().all(|byte| (b' '..128).contains(byte))
     }
-    text.len() - PAD
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-pub fn find_bracket(text: &[u8], from: usize) -> usize {
-    let found = text[from..].iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'));
-    found.map_or(text.len() - PAD, |at| from + at)
+pub fn is_printable(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b' '..128).contains(byte))
 }
 
 /// Return whether two texts are the same.

@@ -53,17 +53,44 @@ pub unsafe extern "C" fn reader_place(reader: *mut Reader, part: u64, byte: u64)
     (*reader).place = (part, byte);
 }
 
-/// Count the lines of a text; return how many numbers `reader_rejected` has, u64::MAX after a bug.
+/// Count the lines of a text from a byte on; return how many numbers `reader_rejected` has, u64::MAX after a bug.
+///
+/// It may stop before a line of a kind that was not met before: `reader_stopped` says where, and `reader_judge` must follow.
 ///
 /// # Safety
 /// `text` must point to `length` bytes, the last of which is a line feed, and 64 line feeds more.
 #[no_mangle]
-pub unsafe extern "C" fn reader_scan(reader: *mut Reader, text: *const u8, length: usize) -> u64 {
+pub unsafe extern "C" fn reader_scan(reader: *mut Reader, text: *const u8, from: usize, length: usize) -> u64 {
     guarded(|| {
         let text = std::slice::from_raw_parts(text, length + find::PAD);
-        (*reader).scan(text, length);
+        (*reader).scan(text, from, length);
         (*reader).rejected.len() as u64
     })
+}
+
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_stopped(reader: *mut Reader) -> usize {
+    (*reader).stopped
+}
+
+/// Return whether the line that the scan stopped at is taken for one that is no request.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_asked(reader: *mut Reader) -> u32 {
+    (*reader).is_asked_of_said() as u32
+}
+
+/// Say whether Python takes that line for such a one as well.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_judge(reader: *mut Reader, is_good: u32) {
+    (*reader).judge(is_good != 0);
 }
 
 /// # Safety

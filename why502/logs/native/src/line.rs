@@ -1,17 +1,18 @@
 //! From a line to its values: wrappers are taken off, then fields are parted or the members of an object found.
 
-use crate::find::{find, find_bracket, find_either, holds, is_same, word};
+use crate::find::{find, find_either, holds, is_printable, is_same, is_word, word};
 use crate::program::{Field, Program, Wrapper, FOREIGN, ROLES, URI};
 
 /// Where a value stands in its text; nothing where begin and end are zero.
 pub type Span = (u32, u32);
 pub type Spans = [Span; ROLES];
 
-pub fn of<'a>(text: &'a [u8], span: Span) -> &'a [u8] {
+pub fn of(text: &[u8], span: Span) -> &[u8] {
     &text[span.0 as usize..span.1 as usize]
 }
 
 const MOST_STEPS: usize = 256;
+const DEEPEST: usize = 32;
 
 /// A text that a wrapper had escaped goes into `room`, which ends with a line feed and PAD bytes after each.
 pub enum Unwrapped {
@@ -37,6 +38,16 @@ pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &m
                     return None;
                 }
                 at += literal.len();
+            }
+            Wrapper::Name => {
+                let size = text[at..end].iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')).count();
+                if size == 0 || size > 120 || !text[at].is_ascii_alphabetic() {
+                    return None;
+                }
+                at += size;
+                while text[at] == b' ' {
+                    at += 1;
+                }
             }
             Wrapper::Until(literal) => loop {
                 at = find(text, at, literal[0]);
@@ -131,7 +142,11 @@ fn closing(text: &[u8], mut at: usize, end: usize) -> usize {
         if at >= end || text[at] == b'"' {
             return at;
         }
-        at += 2;
+        at += match text[at + 1] {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+            b'u' if text[at + 2..at + 6].iter().all(u8::is_ascii_hexdigit) => 6,
+            _ => return end, // no JSON
+        };
     }
 }
 
@@ -203,31 +218,81 @@ fn value(text: &[u8], at: usize, end: usize) -> Option<(Span2, usize, bool)> {
             if stop >= end { None } else { Some(((at + 1, stop), stop + 1, true)) }
         }
         b'{' | b'[' => {
-            let (mut depth, mut place) = (0, at);
-            loop {
-                place = find_bracket(text, place);
-                if place >= end {
-                    return None;
-                }
-                match text[place] {
-                    b'"' => place = closing(text, place + 1, end),
-                    b'{' | b'[' => depth += 1,
-                    _ => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return Some(((at, place + 1), place + 1, false));
-                        }
-                    }
-                }
-                place += 1;
-            }
+            let stop = skip(text, at, end, 0)?;
+            Some(((at, stop), stop, false))
         }
         _ => {
-            let mut stop = at;
-            while stop < end && !matches!(text[stop], b',' | b'}' | b']' | b' ') {
-                stop += 1;
+            let stop = scalar(text, at)?;
+            Some(((at, stop), stop, false))
+        }
+    }
+}
+
+/// Return where a number or a word of JSON ends.
+#[inline(always)]
+fn scalar(text: &[u8], at: usize) -> Option<usize> {
+    let digits = |from: usize| {
+        let mut stop = from;
+        while text[stop].wrapping_sub(b'0') <= 9 {
+            stop += 1;
+        }
+        if stop == from { None } else { Some(stop) }
+    };
+    match text[at] {
+        b'n' if text[at..].starts_with(b"null") => return Some(at + 4),
+        b't' if text[at..].starts_with(b"true") => return Some(at + 4),
+        b'f' if text[at..].starts_with(b"false") => return Some(at + 5),
+        _ => {}
+    }
+    let from = at + (text[at] == b'-') as usize;
+    let mut stop = digits(from)?;
+    if text[from] == b'0' && stop > from + 1 {
+        return None;
+    }
+    if text[stop] == b'.' {
+        stop = digits(stop + 1)?;
+    }
+    if matches!(text[stop], b'e' | b'E') {
+        return None; // Python reads it
+    }
+    Some(stop)
+}
+
+/// Return where an object or a list ends, of whatever is in it.
+fn skip(text: &[u8], begin: usize, end: usize, depth: usize) -> Option<usize> {
+    let is_object = text[begin] == b'{';
+    let closes = if is_object { b'}' } else { b']' };
+    let mut at = blank(text, begin + 1);
+    if depth > DEEPEST || at >= end {
+        return None;
+    }
+    if text[at] == closes {
+        return Some(at + 1);
+    }
+    loop {
+        if is_object {
+            if text[at] != b'"' {
+                return None;
             }
-            if stop == at { None } else { Some(((at, stop), stop, false)) }
+            at = blank(text, closing(text, at + 1, end) + 1);
+            if at >= end || text[at] != b':' {
+                return None;
+            }
+            at = blank(text, at + 1);
+        }
+        at = match text[at] {
+            b'"' => closing(text, at + 1, end) + 1,
+            b'{' | b'[' => skip(text, at, end, depth + 1)?,
+            _ => scalar(text, at)?,
+        };
+        at = blank(text, at);
+        if at >= end {
+            return None;
+        }
+        match text[at] {
+            b',' => at = blank(text, at + 1),
+            byte if byte == closes => return Some(at + 1),
+            _ => return None,
         }
     }
 }
@@ -265,7 +330,14 @@ struct Walk<'a> {
 pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, steps: &mut Vec<Step>, may_be_escaped: bool, spans: &mut Spans) -> bool {
     let mut walk = Walk { text, end, program, spans, steps, step: 0, fits: true, may_be_escaped };
     let stop = walk.object(begin, 0, !0);
-    walk.fits && stop.map_or(false, |stop| blank(text, stop) == end)
+    if !walk.fits || !stop.map_or(false, |stop| blank(text, stop) == end) {
+        return false;
+    }
+    if program.is_whole && program.members.iter().any(|member| spans[member.role] == (0, 0)) {
+        return false;
+    }
+    let line = &text[begin..end];
+    is_printable(line) || (!line.iter().any(|byte| *byte < b' ' && *byte != b'\r') && core::str::from_utf8(line).is_ok())
 }
 
 impl Walk<'_> {
@@ -460,7 +532,8 @@ pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spa
 fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, is_escaped: bool) -> Option<(usize, usize)> {
     if field.literal.is_empty() {
         let until = if end > from && text[end - 1] == b'\r' { end - 1 } else { end };
-        return if field.is_number && !is_number(&text[from..until]) { None } else { Some((until, end)) };
+        let is_odd = (field.is_number && !is_number(&text[from..until])) || (field.is_word && !is_word(text, from, until, [b'"'; 4]));
+        return if is_odd { None } else { Some((until, end)) };
     }
     if is_escaped && field.first == b'"' {
         while at < end && escapes(text, from, at) & 1 == 1 {
@@ -481,7 +554,7 @@ fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, 
             }
         }
     }
-    if field.is_number && !is_number(&text[from..at]) {
+    if (field.is_number && !is_number(&text[from..at])) || (field.is_word && (at == from || !is_word(text, from, at, [b'"'; 4]))) {
         return None;
     }
     if text[at..].starts_with(&field.literal) { Some((at, at + field.literal.len())) } else { None }
@@ -496,4 +569,29 @@ fn escapes(text: &[u8], from: usize, at: usize) -> usize {
 #[inline(always)]
 fn is_number(text: &[u8]) -> bool {
     text == b"-" || (!text.is_empty() && text.len() <= 16 && text.iter().all(u8::is_ascii_digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(text: &str) -> Option<usize> {
+        let mut padded = text.as_bytes().to_vec();
+        padded.extend_from_slice(&[b'\n'; crate::find::PAD]);
+        value(&padded, 0, text.len()).map(|(_, after, _)| after)
+    }
+
+    #[test]
+    fn values_end_as_json_says() {
+        for whole in ["{\"a\":[1,{\"b\":\"}\"}],\"c\":null}", "\"a\\\"b\\u0041\"", "-1.5", "0", "true", "[]", "{ \"a\" : 1 }"] {
+            assert_eq!(ends(&format!("{whole},")), Some(whole.len()), "{whole}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_left() {
+        for odd in ["{\"a\" 1}", "{\"a\":1]", "01", "-", "1e5", "nul", "\"a\\x41\"", "[1,]", "\"open", "{\"a\":}"] {
+            assert!(ends(&format!("{odd},")).map_or(true, |end| end != odd.len()), "{odd}");
+        }
+    }
 }

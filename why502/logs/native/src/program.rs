@@ -41,6 +41,7 @@ pub struct Field {
     pub role: usize,
     pub is_number: bool,
     pub is_list: bool, // of attempts: `, ` and ` : ` do not end it
+    pub is_word: bool, // without quotes and control characters
     pub is_far: bool,  // the first byte of the literal may stand in the value
     pub is_odd: bool,  // needs a second look
     pub first: u8,     // of the literal behind the value
@@ -62,7 +63,8 @@ impl Field {
             is_number: flags & 1 != 0,
             is_list,
             is_far: flags & 4 != 0,
-            is_odd: flags & 5 != 0 || is_list || literal.is_empty() || literal.len() > 8,
+            is_word: flags & 8 != 0,
+            is_odd: flags & 13 != 0 || is_list || literal.is_empty() || literal.len() > 8,
             first: *literal.first().unwrap_or(&0),
             begin: u64::from_le_bytes(raw),
             mask,
@@ -79,6 +81,7 @@ pub struct Member {
 pub enum Wrapper {
     Token,          // everything up to a space, and the spaces
     Fixed(usize),   // so many bytes
+    Name,           // of a container, and spaces
     Until(Vec<u8>), // everything up to a text, and it
     Literal(Vec<u8>),
     Json(Vec<u8>, bool), // the text of a member of an object; whether it must end with a line feed, or goes on elsewhere
@@ -146,6 +149,9 @@ pub struct Program {
     pub is_fine: bool,    // the other time is the later one, and counts where one of them has a fraction
     pub is_short: bool,   // a status may have fewer than three digits
     pub has_protocol: bool, // a request may be told by its protocol alone
+    pub is_whole: bool,   // no member is ever missing
+    pub has_names: bool,  // an address may have a name in place of numbers
+    pub needs_client: bool, // where none is told, Python looks elsewhere
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
@@ -227,6 +233,9 @@ impl Program {
                 "nought" => program.has_nought = true,
                 "short" => program.is_short = true,
                 "protocol" => program.has_protocol = true,
+                "whole" => program.is_whole = true,
+                "named" => program.has_names = true,
+                "clients" => program.needs_client = true,
                 "entries" => program.is_entry = true,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
@@ -270,6 +279,7 @@ impl Program {
                 "wrap" => program.wrappers.push(match *words.get(1)? {
                     "token" => Wrapper::Token,
                     "fixed" => Wrapper::Fixed(number(2)? as usize),
+                    "name" => Wrapper::Name,
                     "until" => Wrapper::Until(unhex(words.get(2)?)?),
                     "literal" => Wrapper::Literal(unhex(words.get(2)?)?),
                     "json" => Wrapper::Json(unhex(words.get(2)?)?, false),
@@ -295,9 +305,9 @@ impl Program {
                 _ => return None,
             }
         }
-        let is_whole = program.is_json || !program.fields.is_empty();
+        let has_values = program.is_json || !program.fields.is_empty();
         let inner = program.fields.len().saturating_sub(1);
-        if !is_whole || program.clock.is_none() || program.fields.iter().take(inner).any(|field| field.literal.is_empty()) {
+        if !has_values || program.clock.is_none() || program.fields.iter().take(inner).any(|field| field.literal.is_empty()) {
             return None;
         }
         program.is_changing = !(program.same_as.is_empty() && program.suffixes.is_empty() && program.after.is_empty());

@@ -1,6 +1,6 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{contains, find, find_feed, holds, is_same, is_word, PAD};
+use crate::find::{contains, find, find_feed, holds, is_same, is_word};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
 use crate::names::{Key, Names};
 use crate::program::*;
@@ -30,6 +30,7 @@ struct Shape {
     place: (u64, u64),
     later: Vec<u8>, // another one, which must mean the same
     is_said: bool,
+    judged: u8,
     first: i64,
     last: i64,
     minutes: Map,
@@ -38,9 +39,14 @@ struct Shape {
     total: u64,
 }
 
+// what Python says of the first line of a shape: whether it reads it as such a line at all
+const UNKNOWN: u8 = 0;
+const GOOD: u8 = 1;
+const BAD: u8 = 2;
+
 impl Shape {
     fn new(sample: &[u8], place: (u64, u64), is_said: bool) -> Shape {
-        Shape { sample: sample.to_vec(), place, later: Vec::new(), is_said, first: i64::MAX, last: i64::MIN, minutes: Map::default(), minute: i64::MIN, count: 0, total: 0 }
+        Shape { sample: sample.to_vec(), place, later: Vec::new(), is_said, judged: UNKNOWN, first: i64::MAX, last: i64::MIN, minutes: Map::default(), minute: i64::MIN, count: 0, total: 0 }
     }
 }
 
@@ -54,7 +60,7 @@ struct Attempt {
     times: [u64; 3],
 }
 
-const OF_GROUP: u8 = 4; // class of an attempt that names no address but a group; the next: not even that
+const OF_GROUP: u8 = 8; // class of an attempt that names no address but a group; the next: not even that
 
 const NO_ATTEMPT: Attempt = Attempt { address: (0, 0), answer: (0, 0), class: 0, failed: false, times: [NO_TIME; 3] };
 
@@ -105,6 +111,7 @@ pub struct Reader {
     paths: Names, // status, server, zero, route
     hot: HashSet<i64>,   // seconds in which a line may belong to an error that was told elsewhere
     marks: HashSet<u32>, // and the checksums of such requests
+    has_own: bool, // the text holds requests of ours
     shapes: Names,
     all_shapes: Vec<Shape>,
     sampled: usize, // bytes
@@ -121,6 +128,8 @@ pub struct Reader {
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
     pub rejected: Vec<u32>,
+    pub stopped: usize,   // where the scan ended
+    asked: Option<usize>, // the new shape before which it did
     pub exported: Vec<u64>,
     pub blob: Vec<u8>,
 }
@@ -148,6 +157,7 @@ impl Reader {
             paths: Names::new(few, seed),
             hot: HashSet::new(),
             marks: HashSet::new(),
+            has_own: false,
             shapes: Names::new(SHAPES, seed),
             all_shapes: Vec::new(),
             sampled: 0,
@@ -164,22 +174,36 @@ impl Reader {
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
             rejected: Vec::new(),
+            stopped: 0,
+            asked: None,
             exported: Vec::new(),
             blob: Vec::new(),
         })
     }
 
     /// Count the lines in the first `length` bytes of a text, which end with a line feed; PAD bytes follow. See `rejected` for the rest.
-    pub fn scan(&mut self, text: &[u8], length: usize) {
-        self.rejected.clear();
-        if self.programs[0].is_entry {
-            return self.scan_entries(text, length);
+    ///
+    /// It begins at `from`, and stops before a line of a new shape: see `asked`.
+    pub fn scan(&mut self, text: &[u8], from: usize, length: usize) {
+        if from == 0 {
+            self.rejected.clear();
         }
-        let has_own = contains(&text[..length], AGENT);
-        let mut at = 0;
+        self.stopped = length;
+        if self.programs[0].is_entry {
+            return self.scan_entries(text, from, length);
+        }
+        if from == 0 {
+            self.has_own = contains(&text[..length], AGENT);
+        }
+        let mut at = from;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
-            if end > at && ((has_own && contains(&text[at..end], AGENT)) || self.line(text, at, end, may_be_escaped).is_none()) {
+            let is_own = end > at && self.has_own && contains(&text[at..end], AGENT);
+            if end > at && (is_own || self.line(text, at, end, may_be_escaped).is_none()) {
+                if self.asked.is_some() {
+                    self.stopped = at;
+                    break;
+                }
                 self.reject(at, end);
             }
             at = end + 1;
@@ -196,16 +220,21 @@ impl Reader {
     }
 
     /// The same where a line may go on with the one before: a line counts when the next one has begun, else both are left. So is the last.
-    fn scan_entries(&mut self, text: &[u8], length: usize) {
+    fn scan_entries(&mut self, text: &[u8], from: usize, length: usize) {
         let mut held: Option<(usize, usize, u8)> = None;
         let (mut spans, mut before): (Spans, Spans) = ([(0, 0); ROLES], [(0, 0); ROLES]);
-        let mut at = 0;
+        let mut at = from;
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
             if end > at {
                 let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans);
                 if let Some((begin, end, source)) = held.take() {
                     if found.is_none() || self.count(text, (begin, end), source, &mut before, true, 0).is_none() {
+                        if self.asked.is_some() {
+                            self.stopped = begin;
+                            self.room.clear();
+                            return;
+                        }
                         self.reject(begin, end);
                     }
                 }
@@ -234,9 +263,24 @@ impl Reader {
                 if self.count(text, (begin, end), source, &mut spans, may_be_escaped, which).is_some() {
                     return Some(());
                 }
+                if self.asked.is_some() {
+                    return None;
+                }
             }
         }
         None
+    }
+
+    /// Take note of what Python says of the line that the scan stopped at.
+    pub fn judge(&mut self, is_good: bool) {
+        if let Some(number) = self.asked.take() {
+            self.all_shapes[number].judged = if is_good { GOOD } else { BAD };
+        }
+    }
+
+    /// Return whether the line that the scan stopped at is read as one that is no request.
+    pub fn is_asked_of_said(&self) -> bool {
+        self.asked.map_or(false, |number| self.all_shapes[number].is_said)
     }
 
     /// Fill the values of a line as a program parts it; return in which text they stand.
@@ -305,6 +349,9 @@ impl Reader {
         let code = status(code)?;
         let failed = is_failure(code);
         if program.is_careful && (failed || program.leaves.contains(&code)) {
+            return None;
+        }
+        if program.needs_client && spans[CLIENT] == (0, 0) {
             return None;
         }
         if program.has_port {
@@ -489,7 +536,12 @@ impl Reader {
         }
         let found = self.shapes.key(key);
         if let Some(number) = self.shapes.known(&found, key.len()) {
-            return Some(number);
+            match self.all_shapes[number].judged {
+                GOOD => return Some(number),
+                BAD => return None,
+                _ => self.asked = Some(number),
+            }
+            return None;
         }
         let sample = &read[whole.0..whole.1];
         if self.all_shapes.len() >= SHAPES || sample.len() > SAMPLE || self.sampled > SAMPLES {
@@ -499,7 +551,8 @@ impl Reader {
         self.sampled += 2 * sample.len();
         let place = (self.place.0, self.place.1 + whole.0 as u64);
         self.all_shapes.push(Shape::new(sample, place, program.is_said));
-        Some(number)
+        self.asked = Some(number);
+        None
     }
 
     #[inline(always)]
@@ -676,6 +729,7 @@ impl Reader {
             let number = self.shapes.number(&key, &text);
             if number == self.all_shapes.len() {
                 self.all_shapes.push(Shape::new(&shape.sample, shape.place, shape.is_said));
+                self.all_shapes[number].judged = shape.judged;
             }
             numbers.push(number as u16);
             let mine = &mut self.all_shapes[number];
@@ -811,6 +865,9 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
             }
             let plain = unescaped(request, program.is_escaped);
             match plain.iter().position(|byte| *byte == b' ') {
+                Some(space) if is_url(&plain[space + 1..]) => {
+                    route(&plain[..space], path_of(&plain[space + 1..], program.has_url)?, made)?;
+                }
                 Some(space) if route(&plain[..space], &plain[space + 1..], made).is_some() => {}
                 _ => made.extend_from_slice(NO_HTTP),
             }
@@ -1006,6 +1063,9 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
                     }
                     attempt.address = one;
                     attempt.class = class_of(value);
+                    if attempt.class == NAMED && !program.has_names {
+                        return None;
+                    }
                 }
                 1 => {
                     attempt.answer = one;
@@ -1037,6 +1097,9 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
     }
     attempt.address = spans[ADDRESS];
     attempt.class = if program.is_bare { class_of_name(address) } else { class_of(address) };
+    if attempt.class == NAMED && !program.has_names {
+        return None;
+    }
     attempt.answer = spans[ANSWER];
     attempt.failed = match answer {
         b"" if !program.has[ANSWER] => is_failure(code),
@@ -1108,7 +1171,7 @@ fn memo_of(text: &[u8], code: u32, attempts: &[Attempt]) -> Option<u64> {
     }
     let digits = answer.iter().fold(0u64, |found, byte| found << 8 | *byte as u64);
     let has = (attempt.times[0] != NO_TIME) as u64 | ((attempt.times[1] != NO_TIME) as u64) << 1;
-    Some(code as u64 | (attempt.class as u64) << 12 | has << 16 | digits << 20 | (1 + answer.len() as u64) << 50)
+    Some(code as u64 | (attempt.class as u64) << 10 | has << 16 | digits << 20 | (1 + answer.len() as u64) << 50)
 }
 
 #[inline(always)]
@@ -1138,15 +1201,46 @@ fn is_address(text: &[u8], span: (u32, u32)) -> bool {
     is_word(text, span.0 as usize, span.1 as usize, *b",\"|;")
 }
 
-/// Return whether nginx was at an address (1) or only at a group, which it then names (2).
+const NAMED: u8 = 6; // class of an address with a name in place of numbers
+
+/// Return whether an attempt was at an address (1), or only at a group, which is then named (2). 3: neither.
 #[inline(always)]
 fn class_of(address: &[u8]) -> u8 {
     if address == b"-" {
         return 3;
     }
+    if address.starts_with(b"unix:") {
+        return 1;
+    }
     let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_port = (1..6).contains(&digits) && address.len() > digits && address[address.len() - digits - 1] == b':';
-    if is_port || address.starts_with(b"unix:") { 1 } else { 2 }
+    if !(1..6).contains(&digits) || address.len() <= digits + 1 || address[address.len() - digits - 1] != b':' {
+        let is_odd = holds(address, b':') || address.first().map_or(true, u8::is_ascii_digit);
+        return if is_ipv4(address) { 1 } else if is_odd { NAMED } else { 2 };
+    }
+    let host = &address[..address.len() - digits - 1];
+    let is_plain = digits < 5 || address[address.len() - 5] < b'6'; // up to 59999; Python looks at the others
+    if is_plain && (is_ipv4(host) || is_ipv6(host)) { 1 } else { NAMED }
+}
+
+fn is_ipv4(text: &[u8]) -> bool {
+    let mut parts = 0;
+    for part in text.split(|byte| *byte == b'.') {
+        let value = part.iter().fold(0u32, |sum, byte| sum.saturating_mul(10).saturating_add(byte.wrapping_sub(b'0') as u32));
+        if part.is_empty() || part.len() > 3 || !part.iter().all(u8::is_ascii_digit) || value > 255 || (part.len() > 1 && part[0] == b'0') {
+            return false;
+        }
+        parts += 1;
+    }
+    parts == 4
+}
+
+/// Return whether a text is an IPv6 address in brackets.
+fn is_ipv6(text: &[u8]) -> bool {
+    let inside = match text {
+        [b'[', inside @ .., b']'] => inside,
+        _ => return false,
+    };
+    core::str::from_utf8(inside).map_or(false, |inside| inside.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 /// Return whether a name is one of those that stand for nobody, such as HAProxy's <NOSRV>.
@@ -1155,4 +1249,43 @@ fn class_of_name(name: &[u8]) -> u8 {
     if holds(name, b'<') { 2 } else { 1 }
 }
 
-const _: () = assert!(PAD >= 64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::find::PAD;
+
+    #[test]
+    fn addresses_are_told_from_names() {
+        for (address, class) in [
+            (&b"10.0.0.1:80"[..], 1),
+            (b"[2001:db8::1]:8080", 1),
+            (b"unix:/run/app.sock", 1),
+            (b"backend", 2),
+            (b"-", 3),
+            (b"10.0.0.256:80", NAMED),
+            (b"app:80", NAMED),
+            (b"10.0.0.1258081", NAMED),
+        ] {
+            assert_eq!(class_of(address), class, "{}", String::from_utf8_lossy(address));
+        }
+    }
+
+    #[test]
+    fn a_scan_stops_before_a_kind_of_line_that_nobody_judged() {
+        let program = "clock seconds\nbegin \nfield 1 0 20\nfield 2 0 20\nfield 3 0 \nzone 0 1 0";
+        let mut reader = Reader::new(program).unwrap();
+        let mut text = b"1772600767 200 GET / HTTP/1.1\n1772600768 502 GET / HTTP/1.1\n1772600769 200 GET / HTTP/1.1\n".to_vec();
+        let length = text.len();
+        text.extend_from_slice(&[b'\n'; PAD]);
+        reader.scan(&text, 0, length);
+        assert_eq!((reader.stopped, reader.lines), (0, 0));
+        reader.judge(true);
+        reader.scan(&text, 0, length);
+        assert_eq!((reader.stopped, reader.lines), (30, 1));
+        reader.judge(false);
+        reader.scan(&text, 30, length);
+        assert_eq!((reader.stopped, reader.lines), (length, 2));
+        assert_eq!(reader.rejected, [30, 60]);
+    }
+}

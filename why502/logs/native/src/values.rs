@@ -350,3 +350,52 @@ const fn checksums() -> [u32; 256] {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UTC: [Zone; 1] = [Zone { since: i64::MIN, until: i64::MAX, offset: 0 }];
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        let at = Some(1_772_600_767);
+        assert_eq!(moment(Clock::Common, b"04/Mar/2026:06:06:07 +0100", &[]), at);
+        assert_eq!(moment(Clock::Iso, b"2026-03-04T05:06:07.123456789Z", &[]), at);
+        assert_eq!(moment(Clock::Haproxy, b"04/Mar/2026:05:06:07.123", &UTC), at);
+        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &UTC), at);
+        assert_eq!(moment(Clock::Apache, b"Wed Mar  4 05:06:07.123456 2026", &UTC), at);
+        assert_eq!(moment(Clock::Seconds, b"1772600767.5", &[]), at);
+        assert_eq!(moment(Clock::Nanos, b"1772600767123456789", &[]), at);
+        assert_eq!(moment(Clock::Iso, b"2026-02-30T05:06:07Z", &[]), None);
+        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &[]), None);
+    }
+
+    #[test]
+    fn what_python_may_round_up_is_left() {
+        assert_eq!(moment(Clock::Seconds, b"1772600767.9999999", &[]), None);
+        assert_eq!(moment(Clock::Nanos, b"1772600767999999999", &[]), None);
+    }
+
+    #[test]
+    fn durations_are_rounded_as_python_rounds() {
+        assert_eq!(micros(b"0.123", 1_000_000_000), Some(Some(123_000)));
+        assert_eq!(micros(b"12", 1_000_000), Some(Some(12_000)));
+        assert_eq!(micros(b"2500", 1), Some(Some(2)));
+        assert_eq!(micros(b"3500", 1), Some(Some(4)));
+        assert_eq!(micros(b"-1", 1), Some(None));
+        assert_eq!(micros(b"1e3", 1), None);
+    }
+
+    #[test]
+    fn numbers_in_a_path_are_left_out() {
+        let mut found = Vec::new();
+        assert_eq!(route(b"GET", b"/a/17/feedbee1/x?y=1", &mut found), Some(()));
+        assert_eq!(found, b"GET /a/*/*/x");
+    }
+
+    #[test]
+    fn the_middle_of_a_bucket_is_near() {
+        assert_eq!((bucket(127), bucket(128), bucket(129), bucket(130)), (127, 128, 128, 129));
+    }
+}
