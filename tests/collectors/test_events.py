@@ -20,9 +20,10 @@ from why502.diagnosis.case import Case
 from why502.host.base import Finished
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
+from why502.model.config import Peer, Route
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Listener, PhpPool, Process, Service, Snapshot
+from why502.model.snapshot import Event, Listener, PhpPool, Process, Proxy, Service, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
@@ -285,3 +286,33 @@ def test_a_deleted_log_is_read_through_its_descriptor_and_reported() -> None:
             process.communicate()
     assert [gap.source for gap in found.gaps if "deleted" in gap.reason] == [str(path)]
     assert "No module named 'stripe'" in " ".join(one.message for one in found.value or ())
+
+
+WSGI = (
+    "[Sat Nov 21 00:00:00.369266 2026] [wsgi:error] [pid 7:tid 7] [remote 127.0.0.1:1] psycopg2.OperationalError: connection to server at "
+    '"127.0.0.1", port 5432 failed: Connection refused\n'
+    "[Sat Nov 21 00:00:00.469266 2026] [wsgi:alert] [pid 7:tid 7] (2)No such file or directory: mod_wsgi (pid=7): Unable to change working "
+    "directory to home directory '/home/shop' for uid=993.\n"
+)
+
+
+@pytest.mark.parametrize("is_gateway", [False, True])
+def test_the_error_log_of_an_httpd_that_is_the_application(tmp_path: Path, is_gateway: bool) -> None:
+    log = tmp_path / "apache2" / "error.log"
+    log.parent.mkdir()
+    target, pid = Target(host="127.0.0.1", port=8008), os.getpid()
+    route = Route(peers=(Peer(name=str(target), target=target),))
+    with log.open("w") as stream:
+        stream.write(WSGI)
+        stream.flush()
+        os.utime(log, (AT.timestamp(), AT.timestamp()))
+        here = Snapshot(
+            taken_at=AT,
+            until=AT + timedelta(seconds=2),
+            proxies=(Proxy(kind="nginx", routes=(route,)), *((Proxy(kind="apache", pid=pid),) if is_gateway else ())),
+            listeners=(Listener(target=target, pids=(pid,)),),
+            processes=(Process(pid=pid, name="apache2"),),
+        )
+        found = events.collect(LocalHost(), here, Ask()).value or ()
+    told = {one.symptom for one in found if one.source == str(log)}
+    assert told == (set() if is_gateway else {Symptom.APPLICATION_ERROR, Symptom.START_FAILED})

@@ -11,10 +11,11 @@ from why502.collectors import logs
 from why502.collectors.base import Ask, Found
 from why502.host.base import Finished
 from why502.host.local import LocalHost
-from why502.model.config import LogKind, LogPlace, LogTarget, Position
+from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Position, Route
 from why502.model.errors import Missing
 from why502.model.logs import LogSummary, Symptom
 from why502.model.snapshot import Proxy, Snapshot
+from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
@@ -135,3 +136,27 @@ def test_logs_that_the_user_gave_stand_in_for_the_others(tmp_path: Path) -> None
 def test_nothing_is_known() -> None:
     found = logs.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
     assert found.value is None and "--log" in found.gaps[0].hint
+
+
+CADDY = (
+    '{"level":"error","ts":1795220940.5,"logger":"http.log.error.log0","msg":"x509: certificate has expired or is not yet valid",'
+    '"request":{"remote_ip":"10.0.0.1","remote_port":"4000","proto":"HTTP/1.1","method":"GET","host":"a.example","uri":"/"},'
+    '"duration":0.1,"status":502}\n'
+)
+
+
+def test_what_another_users_gateway_says_is_of_the_only_target_that_it_has(open_directory: Path) -> None:
+    path = open_directory / "caddy.log"
+    path.write_text(CADDY)
+    own, other = Target(host="127.0.0.1", port=8443), Target(host="127.0.0.1", port=8444)
+    root = Proxy(routes=(Route(at=AT, peers=(Peer(name="x", target=Target(host="127.0.0.1", port=9101)),)),))
+    uid = 65534
+    path.chmod(0o644)
+    for targets, expected in (((own,), own), ((own, other), None)):
+        routes = tuple(Route(peers=(Peer(name=str(each), target=each),)) for each in targets)
+        log = LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.FILE, path=str(path))
+        user = Proxy(kind="caddy", routes=routes, logs=(log,), owner_uid=uid)
+        found = logs.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=(root, user)), Ask())
+        assert found.value is not None
+        told = {tally.target for tally in found.value.tallies if tally.symptom is Symptom.TLS_UNVERIFIED}
+        assert told == ({expected} if expected else set()), found.gaps

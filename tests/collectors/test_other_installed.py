@@ -161,3 +161,18 @@ def test_a_gateway_behind_a_gateway_that_was_stopped_is_named_whatever_else_list
     found = asserted(outer, stopped, listeners=(Listener(target=beside, pids=(9,)),), tallies=(refused,))
     assert [(one.cause, one.target) for one in found] == [("backend-not-running", inner)]
     assert any("nginx.service" in item.message for item in found[0].evidence)
+
+
+CADDYFILE = "shop.example {\n\treverse_proxy 127.0.0.1:3000\n}\n"
+
+
+@pytest.mark.parametrize(("state", "expected"), [("enabled", ["caddy"]), ("disabled", [])])
+def test_a_caddy_that_does_not_start(
+    open_directory: Path, monkeypatch: pytest.MonkeyPatch, state: str, expected: list[str]
+) -> None:
+    (open_directory / "etc/caddy").mkdir(parents=True)
+    (open_directory / "etc/caddy/Caddyfile").write_text(CADDYFILE)
+    shown = STOPPED.format(active="inactive", sub="dead", result="success", state=state)
+    proxies = found(open_directory, monkeypatch, shown)
+    assert [proxy.kind for proxy in proxies if proxy.kind == "caddy"] == expected
+    assert all(proxy.unit == "caddy.service" and proxy.routes for proxy in proxies if proxy.kind == "caddy")

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
 from why502.collectors import proxies, socket_paths
 from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
+from why502.model.file_kind import FileKind
 from why502.model.snapshot import Listener, Process, Proxy, Snapshot, SocketPath
 from why502.model.target import Target
 
@@ -143,6 +145,23 @@ def test_the_same_name_elsewhere(open_directory: Path) -> None:
     processes = (Process(pid=1), Process(pid=2, mounts="5", private_tmp="/tmp/systemd-private-x/tmp"), Process(pid=3, mounts="6"))
     path = look(now(proxies=(proxy_to(f"{open_directory}/shop.sock"),), listeners=listeners, processes=processes))
     assert path.seen_elsewhere == ("/run/other/shop.sock", "/tmp/systemd-private-x/tmp/shop.sock", "/proc/3/root/srv/shop.sock")
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["in another root", "its file was removed"])
+def test_the_very_path_that_only_the_proxy_does_not_see(open_directory: Path, is_there: bool) -> None:
+    (open_directory / "run").mkdir()
+    path, root = f"{open_directory}/run/shop.sock", open_directory / "jail"
+    root.mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        if not is_there:
+            os.unlink(path)
+        proxy = replace(proxy_to(path), root=str(root))
+        found = look(
+            now(proxies=(proxy,), listeners=(Listener(target=Target(path=path), pids=(1,)),), processes=(Process(pid=1),))
+        )
+    assert found.kind is FileKind.MISSING
+    assert found.seen_elsewhere == ((path,) if is_there else ())
 
 
 @pytest.mark.real

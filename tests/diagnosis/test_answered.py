@@ -89,6 +89,10 @@ def test_a_part_that_one_page_misses_is_no_failed_start() -> None:
         ),
         ("MISCONF Redis is configured to save RDB snapshots, but", "backend-dependency-down", "Redis, which cannot save"),
         ("redis.exceptions.ReadOnlyError: READONLY You can't write against a read only replica.", "backend-dependency-down", "Redis, which is read-only"),
+        ("redis.exceptions.ReadOnlyError: You can't write against a read only replica.", "backend-dependency-down", "Redis, which is read-only"),
+        ("redis.exceptions.BusyLoadingError: Redis is loading the dataset in memory", "backend-dependency-down", "Redis, which is not ready"),
+        ("pika.exceptions.NackError: 0 message(s) NACKed", "backend-dependency-down", "RabbitMQ, which refuses messages"),
+        ("MySQLdb.OperationalError: (1862, 'Your password has expired. To log in you must change it')", "backend-dependency-down", "MySQL, which rejects the login"),
         (
             "ActiveRecord::ConnectionTimeoutError (could not obtain a connection from the pool within 5.000 seconds)",
             "backend-dependency-slow",
@@ -106,6 +110,14 @@ def test_what_refuses_an_application_that_answers_with_errors(words: str, cause:
     assert [(one.cause, one.target) for one in found if one.confidence >= 0.5] == [(cause, APP)]
     assert found[0].confidence > 0.7
     assert names in found[0].message
+
+
+@pytest.mark.parametrize(
+    "words", ["ValueError: the password has expired", "You can't write against a closed file", "a message was NACKed"]
+)
+def test_words_that_name_no_dependency(words: str) -> None:
+    found = diagnose(answering(says(Symptom.APPLICATION_ERROR, words, 30))).findings
+    assert [one.cause for one in found if one.confidence >= 0.5] == ["application-error"]
 
 
 @pytest.mark.parametrize(

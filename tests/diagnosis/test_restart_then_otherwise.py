@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.file_kind import FileKind
-from why502.model.finding import ASSERTED
+from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Proxy, Service, Snapshot, SocketPath
+from why502.model.snapshot import Event, Probe, Proxy, Service, Snapshot, SocketPath
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -19,10 +20,16 @@ TARGET = Target(path="/run/app.sock")
 PLACE = Position(file="/etc/nginx/nginx.conf", line=7)
 
 
-def causes(*tallies: Tally, paths: tuple[SocketPath, ...] = (), asked: tuple[PathTraffic, ...] = ()) -> set[str]:
-    """Return the causes that are asserted, of a service that was restarted five seconds ago."""
+def findings(
+    *tallies: Tally,
+    paths: tuple[SocketPath, ...] = (),
+    asked: tuple[PathTraffic, ...] = (),
+    probes: tuple[Probe, ...] = (),
+    age_s: float = 5.0,
+) -> list[Finding]:
+    """Return what is asserted, of a service that was restarted some seconds ago."""
     route = Route(passes="http://unix:/run/app.sock", protocol="http", at=PLACE, peers=(Peer(name=str(TARGET), target=TARGET),))
-    begun = AT - timedelta(seconds=5)
+    begun = AT - timedelta(seconds=age_s)
     here = Snapshot(
         taken_at=AT,
         proxies=(Proxy(pid=3, routes=(route,)),),
@@ -36,8 +43,14 @@ def causes(*tallies: Tally, paths: tuple[SocketPath, ...] = (), asked: tuple[Pat
         ),
         logs=LogSummary(tallies=tallies, paths=asked),
         socket_paths=paths,
+        probes=probes,
     )
-    return {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+    return [finding for finding in diagnose(here).findings if finding.confidence >= ASSERTED]
+
+
+def causes(*tallies: Tally, **sections: Any) -> set[str]:
+    """Return the causes that are asserted."""
+    return {finding.cause for finding in findings(*tallies, **sections)}
 
 
 def tally(symptom: Symptom, until_s: float, count: int = 5) -> Tally:
@@ -75,3 +88,45 @@ def test_errors_of_the_application_since_the_restart(served_s: float | None, is_
         request="GET /a", at=PLACE, statuses={"500": 9}, last_refused=AT, last_served=served, refused_since=9 * (served is None)
     )
     assert ("deploy-termination-race" in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), asked=(page,))) == is_race
+
+
+@pytest.mark.parametrize(
+    ("status", "symptom", "is_race"),
+    [(200, None, True), (404, None, True), (503, Symptom.GATEWAY_STATUS, False), (None, Symptom.READ_TIMED_OUT, False)],
+)
+def test_a_request_of_ours_through_the_proxy_since(status: int | None, symptom: Symptom | None, is_race: bool) -> None:
+    probe = Probe(target=Target(host="127.0.0.1", port=80), through_proxy=True, route_at=PLACE, status=status, symptom=symptom)
+    assert ("deploy-termination-race" in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), probes=(probe,))) == is_race
+
+
+def test_a_socket_that_is_not_there_for_the_proxy_after_the_restart() -> None:
+    path = SocketPath(path="/run/app.sock", user="proxy", kind=FileKind.MISSING, seen_elsewhere=("/run/app.sock",))
+    answered = Probe(target=TARGET, status=200, request="GET /", repeats=True)
+    first = findings(tally(Symptom.SOCKET_PATH_MISSING, 4.5), paths=(path,), probes=(answered,))[0]
+    assert (first.cause, "chroot" in first.message) == ("unix-socket-missing", True)
+
+
+@pytest.mark.parametrize(("until_s", "is_race"), [(65.0, True), (90.0, False)], ids=["as long as requests wait", "for longer"])
+def test_what_still_times_out(until_s: float, is_race: bool) -> None:
+    begun = AT - timedelta(seconds=100)
+    gap = Tally(symptom=Symptom.SOCKET_PATH_MISSING, proxy="nginx", target=TARGET, count=5, first=begun, last=begun)
+    late = Tally(
+        symptom=Symptom.READ_TIMED_OUT,
+        proxy="nginx",
+        target=TARGET,
+        count=5,
+        first=begun + timedelta(seconds=60),
+        last=begun + timedelta(seconds=until_s),
+    )
+    assert ("deploy-termination-race" in causes(gap, late, age_s=100.0)) == is_race
+
+
+def test_errors_that_go_on_lead_before_a_restart_that_is_over() -> None:
+    page = PathTraffic(
+        request="GET /", at=PLACE, statuses={"200": 600, "500": 62}, clients=8, last_refused=AT, last_served=AT, refused_since=0
+    )
+    begun = AT - timedelta(seconds=100)
+    gap = Tally(symptom=Symptom.SOCKET_PATH_MISSING, proxy="nginx", target=TARGET, count=1, first=begun, last=begun)
+    probe = Probe(target=Target(host="127.0.0.1", port=80), through_proxy=True, route_at=PLACE, request="GET /", status=500)
+    found = findings(gap, asked=(page,), age_s=100.0, probes=(probe,))
+    assert [(one.cause, one.ongoing) for one in found] == [("application-error", True), ("deploy-termination-race", False)]

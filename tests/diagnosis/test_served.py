@@ -149,6 +149,17 @@ def test_uploads_that_are_too_large_warn_of_the_limit(tmp_path: Path) -> None:
     assert check.detail in headlines(diagnosis)[0]
 
 
+def test_a_few_uploads_of_a_kind_that_was_never_let_through_are_told_of_beside_a_healthy_day(tmp_path: Path) -> None:
+    diagnosis = diagnosed(tmp_path, [*PAGES, ("POST /", 413, 21, 4)])
+    assert diagnosis.verdict is Verdict.HEALTHY
+    (check,) = [check for check in diagnosis.checks if check.id == "client-limits"]
+    assert check.detail.startswith("21 of 21 requests to shop.example, location / exceed a limit")
+
+
+def test_a_good_part_of_all_requests_over_a_limit_is_no_healthy_day(tmp_path: Path) -> None:
+    assert diagnosed(tmp_path, [*PAGES, ("POST /", 413, 200, 4)]).verdict is not Verdict.HEALTHY
+
+
 def test_the_last_error_of_the_application_is_told(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
     message = "PHP message: PHP Fatal error:  Uncaught Error: Call to undefined function cart() in /srv/cart.php:3"

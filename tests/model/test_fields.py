@@ -32,7 +32,6 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Route", "connect_timeout_s"): "after how long a probe calls a connection too late",
     ("Service", "link"): "how surely a service serves a target: a stopped one that was only guessed is left out",
     ("Service", "logs"): "are read for events",
-    ("Service", "manager_unit"): "the unit of root's that starts another manager is no rival of its services",
     ("Tally", "owner_uid"): "whose words a log tells: those of another user name no target of root's",
     ("Tally", "queried"): "a request whose query was removed is not repeated by a probe",
 }

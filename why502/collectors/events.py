@@ -57,6 +57,7 @@ DESCRIPTORS = 256
 _LOG_NAME = re.compile(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
 _DELETED = " (deleted)"  # proc_pid_fd(5)
 _FRAME = re.compile(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
+_HTTPD = ("apache2", "httpd")
 _PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
 APPLICATIONS = frozenset(
     "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust "
@@ -118,6 +119,7 @@ class Window:
         self._until = until
         self._deadline = monotonic() + PATIENCE_S / 2
         self.gaps: list[Gap] = []
+        self._hosted: set[str] = set()  # error logs of an httpd that is not a gateway here, so of the applications in it
         self._targets: dict[str, Target] = {}  # by the log of the framework that serves them
         self._pools: dict[str, list[PhpPool]] = {}  # by the log of their scripts
         for pool in known.php_pools or ():
@@ -191,7 +193,7 @@ class Window:
             if content.written_at is None or content.written_at < self._since:
                 continue
             own = (attempt(partial(zone, self._host, self._host, pid)) if pid else None) or local
-            for at, record in self._dated(content, own):
+            for at, record in self._dated(content, own, _marks(*(("apache",) if path in self._hosted else ()))):
                 is_manager = record.format in ("supervisord", "pm2")
                 owner = self._managed(record) if is_manager else service
                 if is_manager and owner is None:
@@ -232,10 +234,14 @@ class Window:
                 found.setdefault(path, (service, service.main_pid, service.owner_uid))
         by_pid = {service.main_pid: service for service in self._known.services or () if service.main_pid}
         listening = {pid for pids in owners.owners(self._known).values() for pid in pids}
+        names = {process.pid: process.name for process in self._known.processes or ()}
+        gateways = {pid for proxy in self._known.proxies or () for pid in (proxy.pid, *(one.pid for one in proxy.workers))}
         for pid in sorted(listening):
             uid = attempt(partial(of_process, self._host, pid))
             for path, deleted in _open_logs(self._host, pid):
                 found.setdefault(path, (by_pid.get(pid), pid, NOBODY if uid is None else uid))
+                if pid not in gateways and names.get(pid) in _HTTPD and "access" not in path:
+                    self._hosted.add(path)
                 if deleted:
                     self.gaps.append(_gap_of_deleted(deleted, pid))
         for pool in self._known.php_pools or ():
@@ -247,10 +253,14 @@ class Window:
                 found[path] = (None, None, uid)
                 self._targets[path] = target
         configured = {log.path for proxy in self._known.proxies or () for log in proxy.logs}
-        kept = [(path, *rest) for path, rest in found.items() if path not in configured and not _PROXY_LOG.search(path)]
+        kept = [
+            (path, *rest)
+            for path, rest in found.items()
+            if path not in configured and (path in self._hosted or not _PROXY_LOG.search(path))
+        ]
         return kept[:FILES]
 
-    def _dated(self, content: Tail, local: tzinfo) -> Iterator[tuple[datetime | None, LogRecord]]:
+    def _dated(self, content: Tail, local: tzinfo, marks: tuple[bytes, ...]) -> Iterator[tuple[datetime | None, LogRecord]]:
         """Yield the records with their times. A line without a time has the time of the line before; the last line has the
         file's.
 
@@ -258,7 +268,7 @@ class Window:
         """
         since, until = self._since.timestamp(), self._until.timestamp()
         end = len(content.data) - UNTIMED_BYTES
-        for start in content.marked(_marks())[-LINES:]:
+        for start in content.marked(marks)[-LINES:]:
             line = content.line(start)
             record = parse_any(line)
             if record is None or record.symptom is None:
@@ -294,9 +304,9 @@ class Window:
         )
 
 
-@lru_cache(1)
-def _marks() -> tuple[bytes, ...]:
-    return tuple({mark for form in formats() if form.NAME in APPLICATIONS for mark in form.MARKS})
+@lru_cache(4)
+def _marks(*more: str) -> tuple[bytes, ...]:
+    return tuple({mark for form in formats() if form.NAME in APPLICATIONS.union(more) for mark in form.MARKS})
 
 
 def _gap_of_deleted(path: str, pid: int) -> Gap:

@@ -30,6 +30,7 @@ from why502.model.errors import HostError
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.target import Target
 
 SECTION = "logs"
 NEEDS = ("proxies",)
@@ -39,6 +40,7 @@ PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root
 LIMIT_S = PATIENCE_S + 10.0  # the lines read must still be counted
 JOURNAL_LINES = 20_000
 JOURNAL_S = 5.0
+SERVER_ERROR = 500
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = re.compile(r"\\\$(?:\\\{\w+\\\}|\w+)")
@@ -113,10 +115,24 @@ def _of_all_owners(
             continue
         gaps += more
         if uid != ROOT:
-            owned = tuple(msgspec.structs.replace(tally, owner_uid=uid) for tally in found.tallies)
+            only = _only_target(proxy for proxy in proxies if proxy.owner_uid == uid)
+            owned = tuple(msgspec.structs.replace(_aimed(tally, only), owner_uid=uid) for tally in found.tallies)
             found = msgspec.structs.replace(found, tallies=owned)
         total = found if total is None else _with(total, found)
     return total or LogSummary(), tuple(gaps)
+
+
+def _only_target(proxies: Iterable[Proxy]) -> Target | None:
+    """Return the one address that gateways pass all their requests on to; None where there are several."""
+    found = {peer.target for proxy in proxies for peers in peer_sets(proxy.routes) for peer in peers}
+    return found.pop() if len(found) == 1 else None
+
+
+def _aimed(tally: Tally, only: Target | None) -> Tally:
+    """Return a failure whose line names no target as one of the only target that its gateway has."""
+    if tally.target is not None or not tally.is_failure or (tally.status or 0) < SERVER_ERROR:
+        return tally
+    return msgspec.structs.replace(tally, target=only)
 
 
 def _credible(tallies: Iterable[Tally], proxies: tuple[Proxy, ...]) -> Iterator[Tally]:

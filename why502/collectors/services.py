@@ -29,7 +29,7 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import Gap, Service, Snapshot
 from why502.model.target import Target
 from why502.redaction import redact
-from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container
+from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container, merge
 
 SECTION = "services"
 NEEDS = ("processes",)
@@ -52,6 +52,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
         threading.Thread(target=_ask, args=(manager, host, look, answer), name=_name(manager), daemon=True).start()
         answers.append((manager, answer))
     found: list[Service] = []
+    ended: list[Service] = []
     gaps: list[Gap] = []
     for manager, answer in answers:
         result, is_whole = answer.last(deadline)
@@ -60,12 +61,29 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
         if isinstance(result, HostError):
             gaps.append(Gap(source=_name(manager), reason=result.reason, hint=result.hint))
         elif result is not None:
+            ended += (service for service in result if not service.targets)
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
+    found += _started_in_vain(look, found, ended)
     served = {target for service in found for target in service.targets}
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
     found = list(_roots_first(look, found))
     services = sorted(_inner_first(_prefer_stopped(look, found)), key=lambda service: service.is_running is False)
     return Found(tuple(_without_secrets(service) for service in services), (*gaps, *look.gaps))
+
+
+def _started_in_vain(look: Look, found: list[Service], ended: list[Service]) -> Iterator[Service]:
+    """Yield the one application that a manager starts in vain, with the targets that nothing listens on
+    and that are known to be those of that manager's own unit alone.
+    """
+    for service in ended:
+        unit = service.manager_unit
+        is_only = bool(unit) and [other.manager_unit for other in ended].count(unit) == 1
+        whole = service
+        for target in look.silent if is_only else ():
+            if {other.name for other in found if target in other.targets} == {unit}:
+                whole = merge(whole, target, f"no other application of {unit} has ended")
+        if whole.targets:
+            yield whole
 
 
 def look_of(host: Host, known: Snapshot) -> Look:

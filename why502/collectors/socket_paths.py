@@ -119,6 +119,7 @@ def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:
     steps = tuple(_steps(viewer, path))
     last, stat = steps[-1]
     blocked = next((step for step, _ in steps if step.passes is False), None)
+    elsewhere = dict.fromkeys(_elsewhere(host, known, path)) if last.kind is not FileKind.SOCKET else ()
     is_unknown = any(step.passes is None for step, _ in steps)
     return SocketPath(
         path=path,
@@ -128,7 +129,7 @@ def _way(host: Host, known: Snapshot, viewer: Viewer, path: str) -> SocketPath:
         is_reachable=False if blocked else None if is_unknown or last.kind is FileKind.MISSING else True,
         blocked_at=blocked.path if blocked else "",
         modified_at=of_epoch(stat.modified_s) if stat else None,
-        seen_elsewhere=tuple(dict.fromkeys(_elsewhere(host, known, path))) if last.kind is not FileKind.SOCKET else (),
+        seen_elsewhere=tuple(sorted(elsewhere, key=lambda each: each != path)),  # the very path first
     )
 
 
@@ -196,17 +197,20 @@ def _elsewhere(host: Host, known: Snapshot, path: str) -> Iterator[str]:
             yield private
         elif owner and owner.mounts:
             yield f"/proc/{owner.pid}/root{listener.target.path}"
-        elif listener.target.path != path:
+        elif listener.target.path != path or _is_socket(host, path):
             yield listener.target.path
     for tmp in _TMP:
         for directory in attempt(partial(host.list, tmp)) or ():
             if directory.startswith("systemd-private-"):
                 candidate = f"{tmp}/{directory}/tmp/{path.removeprefix(f'{tmp}/') if path.startswith(f'{tmp}/') else name}"
-                try:
-                    if host.stat(candidate).kind is FileKind.SOCKET:
-                        yield candidate
-                except HostError:
-                    continue
+                if _is_socket(host, candidate):
+                    yield candidate
+
+
+def _is_socket(host: Host, path: str) -> bool:
+    """Return whether a socket is there, in the host's own root."""
+    found = attempt(partial(host.stat, path))
+    return found is not None and found.kind is FileKind.SOCKET
 
 
 def _private_path(path: str, private_tmp: str) -> str:

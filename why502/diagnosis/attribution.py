@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from why502.diagnosis.place import BROKEN, Place
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import (
@@ -22,6 +24,12 @@ GAP = (  # what requests meet while a server is restarted
 _STOPPED = ("Stopped ", "stopped", "Deactivated ")  # how what tells of a stop begins when it is over
 _DIED = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
 _LIFE = (*_DIED, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
+_OF_GATEWAYS = {  # what a gateway's events mean of the target that it serves
+    Symptom.PROXY_STOPPED: Symptom.PROCESS_STOPPED,
+    Symptom.PROXY_START_FAILED: Symptom.START_FAILED,
+    Symptom.CONFIG_INVALID: Symptom.START_FAILED,
+    Symptom.LISTEN_FAILED: Symptom.START_FAILED,
+}
 _TOLD = (
     "Stopping ",
     "Handling signal: ",
@@ -59,9 +67,10 @@ class Attribution(Place):
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
         if self.pools or self.protocol == "fastcgi":
             names |= {"php-fpm"}
+        mine = self.host.events or () if self.target is None else (self._as_backend(event) for event in self.host.events or ())
         return tuple(
             event
-            for event in self.host.events or ()
+            for event in mine
             if event.symptom in symptoms
             and not self._is_of_another_pool(event)
             and (
@@ -71,6 +80,18 @@ class Attribution(Place):
                 or (event.process != "" and any(_same_program(event.process, name) for name in names) and self._fits(event))
             )
         )
+
+    def _as_backend(self, event: Event) -> Event:
+        """Return an event of a gateway's unit as that of a backend, where the target is what the unit serves."""
+        service = next((service for service in self.services if service.name == event.unit), None)
+        if event.symptom not in _OF_GATEWAYS or service is None:
+            return event
+        symptom = _OF_GATEWAYS[event.symptom]
+        if event.symptom is Symptom.PROXY_START_FAILED and " process exited" in event.detail:
+            symptom = Symptom.PROCESS_EXITED  # perhaps at its end
+        if event.symptom is Symptom.LISTEN_FAILED and any("ddress already in use" in words for words in service.reason):
+            symptom = Symptom.ADDRESS_IN_USE
+        return replace(event, symptom=symptom)
 
     def _is_of_another_pool(self, event: Event) -> bool:
         """Return whether an event is the word of scripts in another pool of the same PHP-FPM."""

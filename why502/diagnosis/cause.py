@@ -42,6 +42,7 @@ class Cause(Value, frozen=True, kw_only=True):
     failures are over. `may_be_refusal`: a configuration that the proxy refuses may be behind it; `is_refusal`: it is just that.
     `is_disproved_by_404`: a plan for it has not helped where the backend then misses the script. `lingers_s`: how long failures
     may go on after it was fixed, in seconds. `foresee` are the rules that find this cause in a configuration before it happens.
+    `is_of_answers`: it is about what the application itself answers, so it goes on for as long as clients get its errors.
     `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
     sentence of its own, naming what differs (ports, sizes, users); "" where it cannot. `aim`: the target of failures whose log
     names none.
@@ -51,6 +52,7 @@ class Cause(Value, frozen=True, kw_only=True):
     layer: Layer
     message: str
     headline: str = ""
+    is_of_answers: bool = False
     symptoms: Mapping[Symptom, float] = {}
     explains: frozenset[str] = frozenset()
     outranks: frozenset[str] = frozenset()

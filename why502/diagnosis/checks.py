@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from why502.diagnosis.index import Doors, Joins, peer_sets, routes, serving, takes
-from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.diagnosis.unserved import NOTICEABLE, Reason, Unserved, last_words, unserved
 from why502.gateways.statuses import STATUSES
 from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind
@@ -291,11 +291,22 @@ def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
     told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
     if not told:
         return None
-    over = [one.message for one in refused if one.reason is Reason.LIMIT]
+    limited = [one for one in refused if one.reason is Reason.LIMIT]
+    over = [one.message for one in limited]
     causes = dict.fromkeys(STATUSES[status].makers[0].causes[0] for status in _LIMITS if seen.get(status))
     detail = "; ".join([*over[:4], *told]) + ": " + ", ".join(causes)
-    status = CheckStatus.WARN if over else CheckStatus.PASS
+    status = CheckStatus.WARN if any(_is_much(here, one) for one in limited) else CheckStatus.PASS
     return _check("client-limits", "requests stay within the proxy's limits", status, detail)
+
+
+def _is_much(here: Snapshot, one: Unserved) -> bool:
+    """Return whether requests over a limit are a good part of all that the same server got, or some of the kind are served:
+    what no client ever got through is no use that has stopped.
+    """
+    paths = here.logs.paths if here.logs else ()
+    servers = {path.server for path in paths if path.request == one.request and path.at == one.at}
+    total = sum(path.completed for path in paths if path.server in servers or path.at == one.at)
+    return one.refused < one.requests or one.refused >= NOTICEABLE * total
 
 
 def _clients_served(here: Snapshot, refused: tuple[Unserved, ...], joins: Joins) -> Check | None:

@@ -40,6 +40,7 @@ from why502.model.finding import (
     PRIOR,
     STRONG,
     WEAK,
+    Check,
     CheckStatus,
     Diagnosis,
     Evidence,
@@ -52,7 +53,7 @@ from why502.model.finding import (
 )
 from why502.model.logs import NOTICES, LogFile, Symptom, Tally
 from why502.model.remedy import Remedy
-from why502.model.snapshot import ConfigTest, Gap, Proxy, Snapshot
+from why502.model.snapshot import ConfigTest, Event, Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 
@@ -125,7 +126,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         or logs is None
         or (serving(here) and not any(tally.proxy for tally in logs.tallies) and not logs.requests)  # of that nothing is known
         or (offline and any(map(_is_unread, logs.files)))
-        or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) for check in checks)
+        or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) and not _is_made_up_for(check, here) for check in checks)
     ):
         verdict = Verdict.UNKNOWN
     else:
@@ -143,6 +144,25 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         failures=sum(tally.count for tally in failures),
         hosts=tuple(snapshot.host for snapshot in snapshots if snapshot.host),
     )
+
+
+def _is_made_up_for(check: Check, here: Snapshot) -> bool:
+    """Return whether a warning is only of an access log that could not be read, while its gateway's other logs were,
+    and requests in them succeed.
+    """
+    if check.id != "logs-readable" or here.logs is None or not here.logs.requests:
+        return False
+    unread = {file.path for file in here.logs.files if file.reason}
+    read = [file.path for file in here.logs.files if not file.reason]
+    owners = [proxy for proxy in here.proxies or () for log in proxy.logs if any(path.endswith(log.path) for path in unread)]
+    is_told = all(any(_is_of(proxy, path) for path in read) for proxy in owners)
+    return bool(unread) and bool(owners) and is_told and any(probe.is_answer for probe in here.probes or ())
+
+
+def _is_of(proxy: Proxy, path: str) -> bool:
+    """Return whether a log that was read is one of a gateway: a file that it names, or the journal of its unit."""
+    own = any(log.path and path.endswith(log.path) for log in proxy.logs)
+    return own or path == f"journalctl -u {proxy.unit or f'{proxy.kind}.service'}"
 
 
 def _is_unread(file: LogFile) -> bool:
@@ -288,6 +308,7 @@ def _finding(weighed: _Weighed) -> Finding:
         first_seen=min((t.first for t in tallies if t.first), default=None),
         last_seen=last,
         ongoing=is_met
+        or (cause.is_of_answers and _errs_still(case))
         or _says_so(cause, case, last)
         or _goes_on(case, [tally for tally in told if tally.symptom in cause.symptoms], last),
         evidence=(
@@ -435,11 +456,17 @@ def _effects(cause: Cause) -> frozenset[Symptom]:
     return frozenset({*cause.symptoms, *usual} - {*GAP, *NOTICES})
 
 
+def _errs_still(case: Case) -> bool:
+    """Return whether the access log shows the application's own errors until shortly before the look."""
+    own = (one for one in unserved(case.joins) if one.is_of_application and one.target == case.target)
+    return any(one.last is not None and one.last >= case.here.taken_at - RECENT for one in own)
+
+
 def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
     """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
     if last is not None and (_is_left_behind(case, last) or _is_gap(case, tallies)):
         return False
-    if case.answers_now is False or any(probe.symptom or (probe.status or 0) >= SERVER_ERROR for probe in case.entrances):
+    if case.answers_now is False or any(_fails(probe, tallies) for probe in case.entrances):
         return True
     if any(probe.repeats and probe.symptom is None for probe in (*case.probes, *case.entrances)):
         return False
@@ -458,6 +485,13 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
     return last >= case.here.taken_at - RECENT
 
 
+def _fails(probe: Probe, tallies: list[Tally]) -> bool:
+    """Return whether a request of ours through the proxy failed; an answer of the application itself is no broken connection."""
+    if tallies and all(tally.symptom in GAP for tally in tallies):
+        return probe.symptom is not None or str(probe.status) in FAILED
+    return probe.symptom is not None or (probe.status or 0) >= SERVER_ERROR
+
+
 def _is_gap(case: Case, tallies: list[Tally]) -> bool:
     """Return whether all that failed ended as what listens now began to: the gap of a restart.
 
@@ -472,10 +506,18 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
         and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
         and all(
-            case.is_of_a_name(event) or (event.at is not None and event.at > born + READY)
+            case.is_of_a_name(event) or (event.at is not None and event.at > born + READY) or _is_of_the_stop(case, event, born)
             for event in case.events(*DEATHS, Symptom.PROCESS_EXITED)
         )
     )
+
+
+def _is_of_the_stop(case: Case, end: Event, born: datetime) -> bool:
+    """Return whether a process ended after it was told to stop, and before what listens now began: some programs exit with an
+    error then.
+    """
+    is_asked = any(stop.at and end.at and stop.at <= end.at for stop in case.restarts)
+    return is_asked and end.ended_at is not None and end.ended_at <= born + SECOND
 
 
 def _is_of_one_path(case: Case) -> bool:

@@ -100,7 +100,14 @@ _DOWN = (
             r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"
             r"|no such user"
             r"|SASL authentication failed|(?:issue connecting to|access) your database with your username"
-            r"|authentication failed\.?$|ACCESS_REFUSED"
+            r"|authentication failed\.?$|ACCESS_REFUSED|your password has expired|must (?:SET PASSWORD|reset your password using)"
+            r"|account is locked|is not permitted to log in|invalid username-password pair"
+        ),
+    ),
+    (
+        "refuses messages",  # basic.nack, basic.return, connection.blocked (AMQP 0-9-1 and RabbitMQ's extensions)
+        re.compile(
+            r"(?i)\bNackError\b|message\(s\) NACKed|\bUnroutableError\b|\bConnectionBlocked|\bresource_error\b.{0,80}queue"
         ),
     ),
     (
@@ -127,7 +134,10 @@ _UNPLACED = (  # client libraries and forwarders that name no address
     (FORWARDED, "does not resolve", re.compile(r"^Failed to (?:resolve|get) (?:remote )?host")),
     ("Redis", "is out of memory and refuses to write", re.compile(r"\bOOM command not allowed when used memory")),
     ("Redis", "cannot save its data and refuses to write", re.compile(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
-    ("Redis", "is read-only", re.compile(r"\bREADONLY You can't write against a read only")),
+    # redis-py and others leave the code before the words out.
+    ("Redis", "is read-only", re.compile(r"(?i)\bYou can't write against a read[- ]only (?:replica|slave)")),
+    ("Redis", "is not ready", re.compile(r"(?i)\bRedis is loading the dataset in memory")),
+    ("Redis", "is out of memory and refuses to write", re.compile(r"(?i)\bcommand not allowed when used memory > 'maxmemory'")),
     ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}no such file or directory")),
     ("MySQL", "is not there", re.compile(r"\(HY000/2002\): No such file or directory")),  # mysqli, libmysql's CR_CONNECTION_ERROR
     ("MySQL", "refuses connections", re.compile(r"\(HY000/200[23]\): Connection refused")),

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.index import FAILED, Joins, addresses, routes
-from why502.model.config import Position, Route
+from why502.model.config import Peer, Position, Route
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
@@ -125,10 +125,17 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
     found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
     found = [one if one.at else replace(one, target=_only_target(here, one.server)) for one in found]
+    found = [_by_address(here, one) for one in found]
     found = [_by_words(here, one, places.get(one.at) if one.at else None) for one in found]
     found.extend(_cut(here))
     found.extend(_of_failures(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
+
+
+def _by_address(here: Snapshot, one: Unserved) -> Unserved:
+    """Return it with the address of its backend, where that is configured as a name with one address: all else knows that."""
+    found = addresses(Peer(name="", target=one.target), here) if one.target is not None else ()
+    return replace(one, target=found[0]) if len(found) == 1 else one
 
 
 def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from why502.diagnosis.case import Case
@@ -38,7 +39,8 @@ def said(case: Case) -> list[tuple[Need, Event]]:
     """Return what the application said of what it needs around the time of the failures, in order of time."""
     found = []
     first, last = case.first_failure, case.last_failure
-    for event in case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED):
+    own = case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED)
+    for event in (*own, *_of_inner(case)):
         is_near = event.at is None or first is None or last is None or first - BEFORE <= event.at <= last + AFTER
         if is_near and (need := need_of(event.detail or event.message)):
             found.append((need, event))
@@ -49,6 +51,13 @@ def said(case: Case) -> list[tuple[Need, Event]]:
             )
             found.append((need, event))
     return found
+
+
+def _of_inner(case: Case) -> Iterator[Event]:
+    """Yield the errors of the applications behind the inner gateway that listens on the target."""
+    for event in (case.host.events if case.host else None) or ():
+        if event.symptom is Symptom.APPLICATION_ERROR and event.target is not None and event.target in case.behind_inner:
+            yield event
 
 
 def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:

@@ -8,7 +8,7 @@ import re
 _TELLS_LITTLE = re.compile(
     r"Worker failed to boot|App failed to load|Exception in worker process|exited with code \d|Node\.js v\d|Unhandled 'error' event"
     r"|unable to load app|no app loaded|APPLICATION FAILED TO START|Application run failed|Could not create the Java|FPM initialization"
-    r"|Can't connect to|code: '|Application startup failed|npm (?:ERR!|error) "
+    r"|Unable to open logs|Can't connect to|code: '|Application startup failed|npm (?:ERR!|error) "
 )
 
 

@@ -10,13 +10,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from asked import ask, until
 from free import free_ports
+from msgspec.structs import replace
 
+from why502.collectors import services
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
+from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.supervisors.pm2.manager import monitored
 
@@ -105,3 +109,39 @@ def test_a_real_daemon(tmp_path: Path, home: dict[str, str]) -> None:
 def test_no_daemon_is_started() -> None:
     ask(LocalHost(), Target(host="127.0.0.1", port=free_ports(1)[0]))
     assert not os.path.exists("/root/.pm2")
+
+
+def _manager(name: str, *found: Service) -> ModuleType:
+    manager = ModuleType(f"why502.supervisors.{name}.manager")
+    manager.NAME = name  # type: ignore[attr-defined]
+    manager.services = lambda *_: found  # type: ignore[attr-defined]
+    return manager
+
+
+def _in_vain(*applications: Service) -> tuple[Service, ...]:
+    """Return what is found where a unit that names the silent target manages these applications, none of which listens."""
+    unit = Service(manager="systemd", name="pm2.service", is_running=True, targets=(SILENT,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, "MANAGERS", (_manager("systemd", unit), _manager("pm2", *applications)))
+        return ask(LocalHost(), SILENT)
+
+
+SILENT = Target(host="127.0.0.1", port=1)  # tcpmux: nobody listens there
+ERRORED = Service(manager="pm2", name="shop", state="errored", is_running=False, manager_unit="pm2.service")
+
+
+def test_the_one_application_that_is_started_in_vain_belongs_to_what_nothing_listens_on() -> None:
+    assert {service.name for service in _in_vain(ERRORED) if SILENT in service.targets} == {"shop"}
+
+
+@pytest.mark.parametrize(
+    "applications",
+    [
+        (ERRORED, replace(ERRORED, name="jobs")),
+        (replace(ERRORED, manager_unit=""),),
+        (replace(ERRORED, manager_unit="other.service"),),
+    ],
+    ids=["two of them", "of no unit", "of another unit"],
+)
+def test_which_application_it_is_may_be_unknown(applications: tuple[Service, ...]) -> None:
+    assert {service.name for service in _in_vain(*applications)} == {"pm2.service"}

@@ -41,6 +41,14 @@ try:
 except OSError:
     raise SystemExit("listen tcp 127.0.0.1:%d: bind: address already in use" % (3000 + 211))
 """
+PACKAGED = """\
+import pathlib, signal, sys, time
+if pathlib.Path("/srv/breaks").exists():
+    sys.exit("Error: no certificate in old.conf")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("Error: stopped while it worked"))
+print("it runs", flush=True)
+time.sleep(600)
+"""
 ASK = """\
 import sys
 sys.path[:0] = sys.argv[1:3]
@@ -48,7 +56,7 @@ import msgspec
 from asked import ask, happened
 from why502.host.local import LocalHost
 from why502.model.target import Target
-targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206, 3207, 3210, 3211)]
+targets = [Target(host="127.0.0.1", port=port) for port in (3201, 3202, 3203, 3206, 3207, 3210, 3211, 3212)]
 targets += [Target(path=f"/run/{name}") for name in ("shop/app.sock", "act.sock", "link.sock")]
 print(msgspec.json.encode([ask(LocalHost(), *targets), happened(LocalHost(), *targets)]).decode())
 """
@@ -68,6 +76,11 @@ FILES = {
     f"{OWN}/fails.service": f"[Service]\nExecStart={PYTHON} /srv/fails.py\n",
     f"{OWN}/holder.service": f'[Service]\nExecStart={PYTHON} -c "{HOLDS}"\n',
     f"{OWN}/beaten.service": f"[Service]\nExecStart={PYTHON} /srv/beaten.py\n",
+    f"{OWN}/packaged.service": f"[Service]\nExecStart={PYTHON} /srv/packaged.py\n",
+    f"{OWN}/neighbour.service": f"[Service]\nExecStart={PYTHON} /srv/packaged.py\n",
+    "/etc/packaged/sites-enabled/shop.conf": "Listen 127.0.0.1:3212\n",
+    "/etc/neighbour/main.conf": "# Listen 127.0.0.1:3212\n",
+    "/srv/packaged.py": PACKAGED,
     "/srv/fails.py": FAILS,
     "/srv/beaten.py": BEATEN,
     "/srv/moves.py": MOVES,
@@ -85,13 +98,14 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, S
 
         run("systemctl", "mask", "masked")
         run("ln", "-s", "real.sock", "/run/link.sock")
-        run("systemctl", "start", "ran", "directory", "fails", "holder")
+        run("systemctl", "start", "ran", "directory", "fails", "holder", "packaged", "neighbour")
+        until(lambda: all("it runs" in run("journalctl", "-u", unit, "-o", "cat") for unit in ("packaged", "neighbour")))
         until(lambda: "Listening on" in run("journalctl", "-u", "fails", "-o", "cat"))
         until(lambda: ":3211 " in run("ss", "-ltn"))
         run("touch", "/srv/breaks")
-        run("systemctl", "restart", "fails")
+        run("systemctl", "restart", "fails", "packaged", "neighbour")
         run("systemctl", "start", "beaten")
-        until(lambda: run("systemctl", "show", "-P", "ActiveState", "fails", "beaten").split() == ["failed"] * 2)
+        until(lambda: run("systemctl", "show", "-P", "ActiveState", "fails", "beaten", "packaged").split() == ["failed"] * 3)
         until(lambda: "Listening on" in run("journalctl", "-u", "ran", "-o", "cat"))
         run("systemctl", "start", "moved")
         until(lambda: ":3207 " in run("ss", "-ltn"))
@@ -119,6 +133,7 @@ def test_every_unit_is_found_although_none_runs(told: tuple[dict[str, Service], 
         "starting.service": "its command names port 3206",
         "linked.service": "its command names /run/real.sock",
         "moved.service": "its journal reports that it listens on 127.0.0.1:3207",
+        "packaged.service": "/etc/packaged/sites-enabled/shop.conf names port 3212",
         "fails.service": "its journal reports that it listens on 127.0.0.1:3210",
         "holder.service": "its process listens on it",
         "beaten.service": "its journal reports that another process holds 127.0.0.1:3211",
@@ -136,3 +151,14 @@ def test_a_unit_stopped_on_request_is_reported_as_such(told: tuple[dict[str, Ser
     found, events = told
     assert found["ran.service"].exit_code == 1  # this is its exit status when it is stopped
     assert any(event.unit == "ran.service" and event.symptom is Symptom.PROCESS_STOPPED for event in events)
+
+
+def test_a_packaged_daemon_that_does_not_start_is_known_by_its_directory_below_etc(
+    told: tuple[dict[str, Service], list[Event]],
+) -> None:
+    services, _ = told
+    packaged = services["packaged.service"]
+    assert packaged.targets == (Target(host="127.0.0.1", port=3212),)
+    assert packaged.link == "/etc/packaged/sites-enabled/shop.conf names port 3212"
+    assert packaged.reason == ("Error: no certificate in old.conf",), "not what it said in the life before"
+    assert "neighbour.service" not in services

@@ -24,6 +24,7 @@ KIND = "caddy"
 MAIN = {"caddy": "/etc/caddy/Caddyfile"}
 OPTIONS = ("--config", "-c")
 WORKERS: frozenset[str] = frozenset()
+UNITS = {"caddy": "caddy.service"}
 TEST = "caddy validate --config {}"
 IS_ALWAYS_PROXY = False
 _IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
@@ -42,6 +43,11 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
     """Yield the logs named in its files, and its own output."""
     yield from (log for each in read for log in each.logs)
     yield LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)
+
+
+def listens(texts: Texts, read: list[Configuration]) -> list[str]:
+    """Return the addresses of its sites, as far as they name a port."""
+    return [words for each in read for route in each.routes for words in route.listens]
 
 
 def lost_routes(rights: Rights, texts: Texts) -> tuple[Route, ...]:

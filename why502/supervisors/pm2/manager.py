@@ -39,7 +39,8 @@ KEPT = (
     "unstable_restarts"
 ).split()
 _TITLE = re.compile(r"PM2 v?[\d.]+: God Daemon \((/[^)]*)\)")
-_ENDED = frozenset({"stopped", "errored", "waiting restart"})
+_IN_VAIN = frozenset({"errored", "waiting restart"})  # which it has tried to start, and may serve what nothing listens on
+_ENDED = _IN_VAIN | {"stopped"}
 
 
 def services(host: Host, look: Look) -> tuple[Service, ...]:
@@ -164,7 +165,7 @@ def _services(
         what = _described(env)
         targets = [(target, LISTENS) for target in look.served_by([pid], uid)] if pid and is_alive else []
         targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
-        if not targets:
+        if not targets and not (is_alive and env.get("status") in _IN_VAIN):
             return
         service = _service(row["name"], pid, env, what, home) if is_alive else _without_daemon(row["name"], what, home)
         for target, how in targets:

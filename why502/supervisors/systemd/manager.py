@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
+from itertools import islice
 
 import msgspec
 
@@ -40,6 +42,7 @@ DIRECTORIES = (
     "/lib/systemd/system",
 )
 UNIT_FILES = 400
+OWN_DIRECTORIES, OWN_FILES = 8, 64  # below /etc, of a unit that is not running
 DOUBTFUL = 12  # maximum number of stopped units that might serve a target without a listener: their journals are read
 KEPT = (
     "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
@@ -211,6 +214,8 @@ def _named(
         if not unit["Id"].endswith(".service") or not unit.get("ExecStart"):
             continue
         what = described(unit)
+        if _fails(unit) or _has_ended(unit):
+            what = replace(what, files=(*what.files, *_own_files(host, unit)))
         how = next((f"its PHP-FPM pool {pool.name} has it" for pool in pools if _has_pool(unit, what, pool.unit, pool.file)), "")
         if how := how or link(host, target, what):
             hits.append((unit.get("ActiveState") == "active", unit, how))
@@ -220,6 +225,19 @@ def _named(
     idle = [hit for hit in idle if not hit[2].startswith(_BY_DIRECTORY)] or idle
     for _, unit, how in idle:
         yield target, unit, how
+
+
+def _own_files(host: Host, unit: Unit) -> Iterator[str]:
+    """Yield the configuration files that a packaged daemon has below /etc, by its name (apache2: ports.conf, sites-enabled)."""
+    directory = f"/etc/{unit['Id'].removesuffix('.service').partition('@')[0]}"
+    inner = [name for name in attempt(partial(host.list, directory)) or () if name.endswith((".d", "-enabled"))]
+    found = (
+        f"{place}/{name}"
+        for place in (directory, *(f"{directory}/{name}" for name in sorted(inner)[:OWN_DIRECTORIES]))
+        for name in sorted(attempt(partial(host.list, place)) or ())
+        if name.endswith((".conf", ".cfg", ".ini", ".xml", ".toml", ".yml", ".yaml", ".properties"))
+    )
+    return islice(found, OWN_FILES)
 
 
 def _by_socket(host: Host, units: dict[str, Unit], target: Target) -> Iterator[tuple[Target, Unit, str]]:
@@ -432,7 +450,15 @@ def _with_words(host: Host, look: Look, service: Service) -> Service:
     except HostError as error:
         look.gap(f"journal of {service.name}", error.reason, error.hint)
         return service
-    return msgspec.structs.replace(service, reason=last_words(_as_line(entry) for entry in entries))
+    return msgspec.structs.replace(service, reason=last_words(_as_line(entry) for entry in _of_last_life(entries)))
+
+
+def _of_last_life(entries: Iterable[journal.Entry]) -> list[journal.Entry]:
+    """Return what a unit told since it was stopped last; all, where it has told nothing of its own since."""
+    every = list(entries)
+    stops = [i for i, entry in enumerate(every) if entry.identifier == "systemd" and entry.message.startswith("Stopped ")]
+    since = every[stops[-1] + 1 :] if stops else every
+    return since if any(entry.identifier != "systemd" for entry in since) else every
 
 
 def _as_line(entry: journal.Entry) -> str:

@@ -58,6 +58,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes("no application listens on another path: it may not be running at all", "ss -lx", LIKELY)
         for elsewhere in path.seen_elsewhere:
             reason = ": its service has its own /tmp (PrivateTmp=yes)" if _private((elsewhere,)) else ""
+            if elsewhere == path.path:
+                reason = ": its workers have another root directory (chroot)"
             message = f"a socket of that name exists at {elsewhere}, but the proxy does not see it under that path{reason}"
             yield supports(message, elsewhere, STRONG)
     elif path and path.kind is FileKind.SOCKET and case.born and case.first_failure and case.born > case.first_failure:
@@ -68,7 +70,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif path and path.kind is FileKind.SOCKET and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
-    if case.target in case.joins.answering:
+    if case.target in case.joins.answering and not (path and path.kind is FileKind.MISSING):  # a probe is not sent from its root
         yield refutes("a probe of that path is answered now", "probe", LIKELY)
     elif case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in _meant(case)[:1]:
@@ -143,6 +145,8 @@ def tell(case: Case) -> str:
             f"{path.path} does not exist for the proxy: the application has its own /tmp (PrivateTmp), and its socket is "
             f"{private}"
         )
+    if elsewhere == path.path:
+        return f"{path.path} exists, but not for the proxy's workers, which have another root directory (chroot)"
     return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
 
 

@@ -84,13 +84,22 @@ def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
     or on a port as well.
     """
     for service in case.services:
-        if not service.is_running or service.main_pid is None or case.host is None:
+        if not service.is_running or service.main_pid is None or case.host is None or _has_answered(case, service):
             continue
         pids = {service.main_pid, *(process.pid for process in case.host.processes or () if process.ppid == service.main_pid)}
         own = [listener for listener in case.host.listeners or () if pids & set(listener.pids)]
         if own and all(listener.target.is_unix for listener in own):
             return service, own[0]
     return None
+
+
+def _has_answered(case: Case, service: Service) -> bool:
+    """Return whether the target answered while the service ran as it runs now, or the service only starts others:
+    then its sockets are not where the application moved.
+    """
+    answered = case.last_answered
+    is_manager = any(other.manager_unit == service.name for other in (case.host.services if case.host else None) or ())
+    return is_manager or bool(answered and service.started_at and service.started_at < answered)
 
 
 def tell(case: Case) -> str:

@@ -88,6 +88,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="the application reported its own error (PHP fatal error, traceback) and returned its own status",
     symptoms={Symptom.APPLICATION_ERROR: LIKELY},
+    is_of_answers=True,
     explains=frozenset({"invalid-response", "upstream-error-status"}),
     examine=examine,
     tell=tell,

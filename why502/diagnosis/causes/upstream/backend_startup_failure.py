@@ -55,12 +55,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if is_there and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
-        yield supports(event.message, event.source, PROOF)
+        yield supports(_own_words(case, event) or event.message, event.source, PROOF)
     if refused := _refused(case) or _rejected(case):
         who, words, source = refused
         yield supports(f"a gateway should listen there, but does not start: {who}: {words}", source, PROOF)
     for event in case.at_start[:1] if not failed else ():
-        yield supports(f"it exited before it listened: {event.message}", event.source, PROOF)
+        yield supports(f"it exited before it listened: {_own_words(case, event) or event.message}", event.source, PROOF)
     for service in case.services if case.told_to_stop is None else ():
         if (
             is_masked(service)
@@ -80,6 +80,15 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.source,
             PROOF,
         )
+
+
+def _own_words(case: Case, event: Event) -> str:
+    """Return the last words of the unit that an event is about, where the event tells only its manager's view of the exit;
+    "" where none are known.
+    """
+    own = [service for service in case.services if service.name == event.unit and service.is_running is False and service.reason]
+    is_managers = " process exited" in event.message or "Failed with result" in event.message
+    return f"{own[0].name}: {own[0].reason[-1]}" if own and is_managers else ""
 
 
 def _rejected(case: Case) -> tuple[str, str, str] | None:

@@ -28,12 +28,14 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import FAILED
 from why502.diagnosis.place import BROKEN
 from why502.gateways.nginx.config import units
+from why502.model.file_kind import FileKind
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event
+from why502.model.snapshot import Event, Probe
 from why502.model.words import words
 from why502.remedies.drop_ins import put, seconds
 
@@ -60,6 +62,7 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
 _LASTING = (Symptom.TLS_UNVERIFIED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.OTHER_PROTOCOL)  # no restart makes these
 _ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
 RESTART = timedelta(seconds=60)  # from a stop to the start that belongs to it
+LONGEST_S = 3600.0  # of a read timeout
 SECOND = timedelta(seconds=1)  # of which logs tell no parts
 FEW = 5  # answers with an error and none without: no visitor's mistake
 OFTEN = 2  # restarts that nobody asked for: one may be of what the deploy killed
@@ -81,6 +84,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path is not None and path.is_reachable is False:
         yield refutes(f"user {path.user} has no access to {path.blocked_at or path.path} after the restart either", "stat", PROOF)
         return
+    if path is not None and path.kind is FileKind.MISSING:
+        yield refutes(f"{path.path} does not exist for the proxy after the restart either", f"stat {path.path}", PROOF)
+        return
+    if probe := _fails_now(case):
+        what = f"is answered {probe.status}" if probe.status else f"meets: {words(probe.symptom or Symptom.READ_TIMED_OUT)}"
+        yield refutes(f"it still fails after the restart: a request through the proxy {what}", "probe", PROOF)
+        return
     if other := _fails_otherwise(case):
         yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
         return
@@ -92,6 +102,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if probe := case.probe(*_LASTING):
         yield refutes(f"the new process does not serve either: {words(probe.symptom or Symptom.TLS_FAILED)}", "probe", PROOF)
+        return
+    if later := _hangs_since(case):
+        yield refutes(f"it still fails since it is ready: {words(later.symptom)} {later.count} times", later.source, PROOF)
         return
     events = case.events(Symptom.PROCESS_STOPPED)
     orders = [e for e in events if e.detail.startswith(_ORDERS)]
@@ -126,6 +139,29 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{what} fall between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].source, WEAK)
+
+
+def _fails_now(case: Case) -> Probe | None:
+    """Return a request of ours through the proxy that it answers with its own error or not at all;
+    None where one succeeds, or where another server of the route may be what fails.
+    """
+    if len({peer.target for route in case.routes for peer in route.peers}) > 1 and case.target in case.joins.answering:
+        return None
+    failed = [probe for probe in case.entrances if probe.symptom is not None or str(probe.status) in FAILED]
+    return failed[0] if failed and len(failed) == len(case.entrances) else None
+
+
+def _hangs_since(case: Case) -> Tally | None:
+    """Return what timed out later than requests can that were sent before the last start was over; None where nothing did."""
+    ready = max((event.ended_at for event in case.events(Symptom.PROCESS_STARTED) if event.ended_at), default=None)
+    waits = max((route.read_timeout_s for route in case.routes), default=0.0)
+    late = [
+        tally
+        for tally in case.failures
+        if tally.symptom in (Symptom.READ_TIMED_OUT, Symptom.CONNECT_TIMED_OUT) and tally.count > 1
+        if tally.last and ready and tally.last > ready + AROUND + timedelta(seconds=min(waits, LONGEST_S))
+    ]
+    return max(late, key=lambda tally: tally.count, default=None)
 
 
 def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:

@@ -39,6 +39,7 @@ MARKS = (
     *(
         b"WSGI ",
         b"[wsgi:error]",
+        b"mod_wsgi (pid=",
         b"Truncated or oversized",
         b"from daemon process",
         b"[php",
@@ -153,6 +154,7 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
         (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
         (r"(?:request time limit exceeded|deadlock timer expired), stopping process", row("mod_wsgi", "a daemon was stopped because a request took longer than request-timeout, or its interpreter hung", Symptom.WORKER_TIMED_OUT, "worker-timeout")),
         (r"Failed to exec Python script file|WSGI script '.{0,300}' (?:cannot be loaded as Python module|does not contain WSGI application)", row("mod_wsgi", "the application's script cannot be loaded", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
+        (r"mod_wsgi \(pid=\d{1,10}\): (?:Unable to (?:change working directory|set|lookup|create|initiali[sz]e|determine)|(?:Couldn't|Failure to|Failed to) (?:configure|bind|create|set|change))", row("mod_wsgi", "a daemon process of the application cannot be set up", Symptom.START_FAILED, "backend-startup-failure")),
         (r"Exception occurred processing WSGI script", row("mod_wsgi", "the application raised an exception", Symptom.APPLICATION_ERROR, "application-error", failure=False)),
         (r"exec of '[^']{1,300}' failed|couldn't (?:create|spawn) child process", row("cgi", "the script could not be run", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
         (r"mod_qos\(\d{3}\): access denied, QS_(?:Loc\w{0,20}Limit|Srv\w{0,20}Conn|Client\w{0,20}|Event\w{0,20}Limit|Cond\w{0,20}Limit)", row("mod_qos", "a limit of mod_qos rejected the request", Symptom.RATE_LIMITED, "rate-limited", "")),
