@@ -6,13 +6,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from why502.model.errors import Why502Error
+from why502.model.patterns import lazy
 from why502.model.times import of_iso
 
 _PART = (
     r"(\d{1,30}(?:\.\d{1,30})?)[ \t]*"
     r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
 )
-_NEXT = re.compile(rf"[ \t]*{_PART}(?![a-z])", re.I | re.ASCII)
+_NEXT = lazy(rf"[ \t]*{_PART}(?![a-z])", re.I | re.ASCII)
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=365 * 100)
 

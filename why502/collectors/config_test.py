@@ -29,6 +29,7 @@ from why502.machine.suppliers import ROOT, supplier_of
 from why502.model.config import LogPlace, Position
 from why502.model.errors import HostError, Missing
 from why502.model.file_kind import FileKind
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
 
 SECTION = "proxies"
@@ -40,15 +41,15 @@ _TIME_OF_USER_S = 1.5  # for all proxies of one user other than root: if they ha
 SERVERS = 5_000  # for an unchanged configuration; with more servers nginx's own test takes longer than our total time
 _SINCE_E = (1, 19, 5)  # first version with option -e
 # "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" if the error log is stderr
-_MESSAGE = re.compile(
+_MESSAGE = lazy(
     r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
 )
-_IN = re.compile(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
+_IN = lazy(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
 _LINES = 1000  # maximum lines of the test's output, and maximum characters per line
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
 # Directives that make the test run code from other files or modules (lua-nginx-module, ngx_http_perl_module).
-_RUNS_CODE = re.compile(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
-_MODULE = re.compile(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
+_RUNS_CODE = lazy(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
+_MODULE = lazy(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:

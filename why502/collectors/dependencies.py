@@ -30,6 +30,7 @@ from why502.machine.process_table import boot_time
 from why502.machine.sockets import Socket
 from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Dependency, Gap, Listener, Process, Snapshot
 from why502.model.target import Target
 from why502.supervisors.systemd.manager import parse_show
@@ -84,7 +85,7 @@ class Waits:
     ports: dict[Target, set[int]]  # local ports of the connections
 
 
-_CLIENT = re.compile(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server process does for it
+_CLIENT = lazy(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server process does for it
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:

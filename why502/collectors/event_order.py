@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ import msgspec
 
 from why502.logs.reasons import tells_little
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
 _ENDS_A_START = frozenset({Symptom.START_FAILED, Symptom.ADDRESS_IN_USE})
@@ -25,7 +25,7 @@ _FAILURES = frozenset(
         Symptom.OOM_KILLED,
     }
 )
-_IN_GENERAL = re.compile(r"Failed with result|Failed to start |Failed to run '|(?:Unit )?entered failed state")
+_IN_GENERAL = lazy(r"Failed with result|Failed to start |Failed to run '|(?:Unit )?entered failed state")
 _RESTART = "Scheduled restart job"
 LOOP = 3  # number of restarts in the window that count as a loop
 RECENT = 40  # number of preceding events searched for a duplicate, cause or effect
@@ -70,7 +70,7 @@ def _has_better_report(event: Event, others: list[Event]) -> bool:
     )
 
 
-_SCHEME = re.compile(r"(?i)\b(?:https?|ssl|tls)://")
+_SCHEME = lazy(r"(?i)\b(?:https?|ssl|tls)://")
 
 
 def only_loops(events: tuple[Event, ...]) -> tuple[Event, ...]:

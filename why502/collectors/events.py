@@ -33,6 +33,7 @@ from why502.machine.suppliers import of_process
 from why502.machine.tail import Tail, tail
 from why502.model.errors import HostError, Missing
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Event, Gap, PhpPool, Service, Snapshot
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -54,11 +55,11 @@ UNTIMED_BYTES = 4096  # of a log without timestamps: this much may be recent
 LINES = 3000  # maximum lines of one log that are fully parsed
 EVENTS = 400
 DESCRIPTORS = 256
-_LOG_NAME = re.compile(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
+_LOG_NAME = lazy(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
 _DELETED = " (deleted)"  # proc_pid_fd(5)
-_FRAME = re.compile(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
+_FRAME = lazy(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
 _HTTPD = ("apache2", "httpd")
-_PROXY_LOG = re.compile(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
+_PROXY_LOG = lazy(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
 APPLICATIONS = frozenset(
     "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust "
     "socket_proxyd stunnel supervisord unicorn"

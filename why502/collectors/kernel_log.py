@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -11,12 +10,13 @@ from why502.logs import stamps
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable, boot_time
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 from why502.supervisors.systemd import journal
 
 TIMEOUT_S = 3.0
 LINES = 5000
 CLOCK = timedelta(seconds=1)  # maximum difference between the clocks of the kernel log and of processes
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_SECONDS = lazy(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 Lines = list[tuple[datetime, str]]
 
 

@@ -29,6 +29,7 @@ from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.errors import HostError
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.model.target import Target
 
@@ -43,10 +44,10 @@ JOURNAL_S = 5.0
 SERVER_ERROR = 500
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
-_VARIABLE = re.compile(r"\\\$(?:\\\{\w+\\\}|\w+)")
-_CADDY_LINE = re.compile(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?")
+_VARIABLE = lazy(r"\\\$(?:\\\{\w+\\\}|\w+)")
+_CADDY_LINE = lazy(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?")
 _HIDES_ERRORS = ("crit", "alert", "emerg")
-_ERROR_LINE = re.compile(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
+_ERROR_LINE = lazy(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:

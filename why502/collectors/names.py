@@ -7,7 +7,6 @@ asks the given name servers only, for A and AAAA, each time (ngx_resolver.c).
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from why502.machine.attempt import attempt
 from why502.model.config import Peer
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, Lookup, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 
@@ -30,7 +30,7 @@ QUESTIONS = 64
 AT_ONCE = 16
 
 _SYSTEM_S = 2.5
-_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+_NAME = lazy(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _FAILED = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED, Symptom.NO_RESOLVER})
 _HOSTS, _RESOLV = "/etc/hosts", "/etc/resolv.conf"
 

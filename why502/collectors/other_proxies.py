@@ -13,11 +13,12 @@ from why502.gateways.running import by_kind
 from why502.host.base import Host
 from why502.machine.suppliers import Rights, supplier_of
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, Proxy
 
 _LIMIT = 4 << 20
-_PASS = re.compile(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
-_MEMBER = re.compile(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
+_PASS = lazy(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)
+_MEMBER = lazy(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
 
 
 def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:

@@ -8,7 +8,6 @@ status page.
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from why502.machine.sockets import Socket
 from why502.machine.suppliers import ROOT, Allowance, Rights, of_process, supplier_of
 from why502.model.base import Value
 from why502.model.errors import Expired, HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, PhpPool, Snapshot
 from why502.model.target import Target
 
@@ -38,8 +38,8 @@ STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32
 _MASTERS_OF_USER = 4  # per user other than root
 _MEASURED = 8  # children per pool whose memory is read
-_MASTER = re.compile(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
-_CHILD = re.compile(r"php-fpm: pool (?P<pool>.+)")
+_MASTER = lazy(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
+_CHILD = lazy(r"php-fpm: pool (?P<pool>.+)")
 
 
 class Master(Value, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from why502.machine.attempt import attempt
 from why502.machine.cgroups import Group
 from why502.machine.process_table import parse_cgroup
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, Pressure, Snapshot
 
 SECTION = "pressure"
@@ -29,10 +30,8 @@ LIMIT_S = 2.5
 _LOOK_S = 0.1
 _GROUPS = 16
 _PAGE_BYTES = 4096
-_AVERAGE = re.compile(r"avg(?:10|60)=(\d+(?:\.\d+)?)")
-_PARTITION = re.compile(
-    r"(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+)\d+|(?:nvme\d+n\d+|mmcblk\d+)p\d+|(?:loop|ram|zram|sr|dm-|md)\d+"
-)
+_AVERAGE = lazy(r"avg(?:10|60)=(\d+(?:\.\d+)?)")
+_PARTITION = lazy(r"(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+)\d+|(?:nvme\d+n\d+|mmcblk\d+)p\d+|(?:loop|ram|zram|sr|dm-|md)\d+")
 
 
 @dataclass(frozen=True, slots=True)

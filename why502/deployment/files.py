@@ -6,7 +6,6 @@ force there, so that a rule can distinguish the two.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,12 +18,13 @@ from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
 from why502.model.base import Value
 from why502.model.config import Peer, Position, Route, Server, Upstream
+from why502.model.patterns import lazy
 from why502.model.snapshot import PhpPool
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.supervisors.systemd.unit_files import Unit
 
-_IP = re.compile(r"[0-9.]+")
+_IP = lazy(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 

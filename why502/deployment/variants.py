@@ -6,8 +6,9 @@ import posixpath
 import re
 
 from why502.model.config import Position
+from why502.model.patterns import lazy
 
-_VARIANT = re.compile(
+_VARIANT = lazy(
     r"\b(?:dev(?:elopment)?|prod(?:uction)?|stag(?:e|ing)|test(?:ing)?|local(?:host)?|example|sample|https?|ssl|tls|nossl|only|no|init(?:ial)?"
     r"|bootstrap|maintenance|docker|simple|full|new|old|v\d)\b"
 )

@@ -52,6 +52,7 @@ from why502.model.finding import (
     supports,
 )
 from why502.model.logs import NOTICES, LogFile, Symptom, Tally
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigTest, Event, Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
@@ -341,7 +342,7 @@ def _named(case: Case, tallies: list[Tally]) -> Target | None:
     return found.pop() if len(found) == 1 else None
 
 
-_VARIABLE = re.compile(r"\$\{?\w{1,64}\}?")
+_VARIABLE = lazy(r"\$\{?\w{1,64}\}?")
 
 
 def _filled(written: str, name: str) -> Target | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 PRODUCTS = {
@@ -25,41 +26,41 @@ PRODUCTS = {
 _NAMED = (
     (
         "PostgreSQL",
-        re.compile(r"(?i)psycopg|postgres|\bconnection already closed$|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: "),
+        lazy(r"(?i)psycopg|postgres|\bconnection already closed$|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: "),
     ),
-    ("MySQL", re.compile(r"(?i)mysql|mariadb|mysqld\.sock")),
-    ("Redis", re.compile(r"(?i)redis")),
-    ("MongoDB", re.compile(r"(?i)mongo")),
-    ("memcached", re.compile(r"(?i)memcache|\bdalli\b")),
-    ("RabbitMQ", re.compile(r"(?i)\bamqp|rabbitmq|\bpika\b|\bbunny\b")),
-    ("Elasticsearch", re.compile(r"(?i)elasticsearch|opensearch")),
-    ("Kafka", re.compile(r"(?i)kafka")),
-    ("a database", re.compile(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
+    ("MySQL", lazy(r"(?i)mysql|mariadb|mysqld\.sock")),
+    ("Redis", lazy(r"(?i)redis")),
+    ("MongoDB", lazy(r"(?i)mongo")),
+    ("memcached", lazy(r"(?i)memcache|\bdalli\b")),
+    ("RabbitMQ", lazy(r"(?i)\bamqp|rabbitmq|\bpika\b|\bbunny\b")),
+    ("Elasticsearch", lazy(r"(?i)elasticsearch|opensearch")),
+    ("Kafka", lazy(r"(?i)kafka")),
+    ("a database", lazy(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
 )
 _HOST = r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*)"
 FORWARDED = "the other end of systemd-socket-proxyd"  # whose address stands in its command alone
 _PLACES = (
-    re.compile(rf"^connect {_HOST}:(?P<port>\d{{1,5}}): "),  # stunnel
-    re.compile(rf"^{_HOST}:(?P<port>\d{{1,5}}): TIMEOUTconnect exceeded"),
-    re.compile(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
-    re.compile(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
-    re.compile(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
-    re.compile(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
-    re.compile(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
-    re.compile(rf"""\(path: (?:tcp|tls)://{_HOST}:(?P<port>\d{{1,5}})"""),  # session.save_path of PHP
-    re.compile(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
-    re.compile(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
+    lazy(rf"^connect {_HOST}:(?P<port>\d{{1,5}}): "),  # stunnel
+    lazy(rf"^{_HOST}:(?P<port>\d{{1,5}}): TIMEOUTconnect exceeded"),
+    lazy(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
+    lazy(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
+    lazy(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
+    lazy(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
+    lazy(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
+    lazy(rf"""\(path: (?:tcp|tls)://{_HOST}:(?P<port>\d{{1,5}})"""),  # session.save_path of PHP
+    lazy(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
+    lazy(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
 _POOL = "is slower than connections are released"  # what is told of the application's own pool of connections
 _DOWN = (
     (
         "refuses connections",
-        re.compile(r"(?i)connection refused|ECONNREFUSED|\bErrno 111\b|\bError 111\b|\(111\)|:\d+ refused\b|actively refused"),
+        lazy(r"(?i)connection refused|ECONNREFUSED|\bErrno 111\b|\bError 111\b|\(111\)|:\d+ refused\b|actively refused"),
     ),
-    ("is not there", re.compile(r"(?i)(?:\.sock\b|\.s\.PGSQL|socket).{0,120}(?:no such file|\(2\))|ENOENT /\S+\.sock")),
+    ("is not there", lazy(r"(?i)(?:\.sock\b|\.s\.PGSQL|socket).{0,120}(?:no such file|\(2\))|ENOENT /\S+\.sock")),
     (
         "does not answer connection attempts",
-        re.compile(
+        lazy(
             r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT"
             r"|no route to host|EHOSTUNREACH"
             r"|TIMEOUTconnect exceeded|network is unreachable|dial tcp[^\n]{0,200}i/o timeout|could not connect to server"
@@ -67,7 +68,7 @@ _DOWN = (
     ),
     (
         "takes no more connections",
-        re.compile(
+        lazy(
             r"(?i)too many (?:clients|connections)|remaining connection slots are reserved|max number of clients reached"
             r"|max_user_connections"
             r"|no more connections allowed"
@@ -75,28 +76,26 @@ _DOWN = (
     ),
     (
         "does not resolve",
-        re.compile(
+        lazy(
             r"(?i)could not translate host name|getaddrinfo|name or service not known|name resolution"
             r"|unknown (?:mysql server )?host|no such host"
         ),
     ),
     (
         "ends its connections",
-        re.compile(
+        lazy(
             r"(?i)server has gone away|server closed the connection unexpectedly|terminating connection due to|lost connection to"
             r"|connection already closed|connection has been closed unexpectedly|connection closed by server"
         ),
     ),
-    ("does not serve its sessions", re.compile(r"(?i)session data: (?:redis(?:cluster)?|memcached?) \(path: ")),
+    ("does not serve its sessions", lazy(r"(?i)session data: (?:redis(?:cluster)?|memcached?) \(path: ")),
     (
         "is not ready",
-        re.compile(
-            r"(?i)database system is (?:starting up|shutting down|not yet accepting|in recovery)|LOADING Redis|MASTERDOWN"
-        ),
+        lazy(r"(?i)database system is (?:starting up|shutting down|not yet accepting|in recovery)|LOADING Redis|MASTERDOWN"),
     ),
     (
         "rejects the login",
-        re.compile(
+        lazy(
             r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"
             r"|no such user"
             r"|SASL authentication failed|(?:issue connecting to|access) your database with your username"
@@ -106,49 +105,47 @@ _DOWN = (
     ),
     (
         "refuses messages",  # basic.nack, basic.return, connection.blocked (AMQP 0-9-1 and RabbitMQ's extensions)
-        re.compile(
-            r"(?i)\bNackError\b|message\(s\) NACKed|\bUnroutableError\b|\bConnectionBlocked|\bresource_error\b.{0,80}queue"
-        ),
+        lazy(r"(?i)\bNackError\b|message\(s\) NACKed|\bUnroutableError\b|\bConnectionBlocked|\bresource_error\b.{0,80}queue"),
     ),
     (
         "is out of memory and refuses to write",
-        re.compile(r"(?i)\bOOM command not allowed|out of memory storing object"),
+        lazy(r"(?i)\bOOM command not allowed|out of memory storing object"),
     ),
     (
         "cannot save its data and refuses to write",
-        re.compile(r"\bMISCONF\b|(?i:stop-writes-on-bgsave-error|could not (?:extend|write) file \"\S{1,255}\": no space left)"),
+        lazy(r"\bMISCONF\b|(?i:stop-writes-on-bgsave-error|could not (?:extend|write) file \"\S{1,255}\": no space left)"),
     ),
     (
         "is read-only",
-        re.compile(r"(?i)\bREADONLY You can|in a read-only transaction|server is running with the --(?:super-)?read-only option"),
+        lazy(r"(?i)\bREADONLY You can|in a read-only transaction|server is running with the --(?:super-)?read-only option"),
     ),
 )
 _UNPLACED = (  # client libraries and forwarders that name no address
-    (FORWARDED, "refuses connections", re.compile(r"^Failed to connect to remote host: Connection refused")),
+    (FORWARDED, "refuses connections", lazy(r"^Failed to connect to remote host: Connection refused")),
     (
         FORWARDED,
         "does not answer connection attempts",
-        re.compile(r"^Failed to connect to remote host: (?:Connection timed out|No route)"),
+        lazy(r"^Failed to connect to remote host: (?:Connection timed out|No route)"),
     ),
-    (FORWARDED, "is not there", re.compile(r"^Failed to connect to remote host: No such file")),
-    (FORWARDED, "does not resolve", re.compile(r"^Failed to (?:resolve|get) (?:remote )?host")),
-    ("Redis", "is out of memory and refuses to write", re.compile(r"\bOOM command not allowed when used memory")),
-    ("Redis", "cannot save its data and refuses to write", re.compile(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
+    (FORWARDED, "is not there", lazy(r"^Failed to connect to remote host: No such file")),
+    (FORWARDED, "does not resolve", lazy(r"^Failed to (?:resolve|get) (?:remote )?host")),
+    ("Redis", "is out of memory and refuses to write", lazy(r"\bOOM command not allowed when used memory")),
+    ("Redis", "cannot save its data and refuses to write", lazy(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
     # redis-py and others leave the code before the words out.
-    ("Redis", "is read-only", re.compile(r"(?i)\bYou can't write against a read[- ]only (?:replica|slave)")),
-    ("Redis", "is not ready", re.compile(r"(?i)\bRedis is loading the dataset in memory")),
-    ("Redis", "is out of memory and refuses to write", re.compile(r"(?i)\bcommand not allowed when used memory > 'maxmemory'")),
-    ("MySQL", "is not there", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}no such file or directory")),
-    ("MySQL", "is not there", re.compile(r"\(HY000/2002\): No such file or directory")),  # mysqli, libmysql's CR_CONNECTION_ERROR
-    ("MySQL", "refuses connections", re.compile(r"\(HY000/200[23]\): Connection refused")),
+    ("Redis", "is read-only", lazy(r"(?i)\bYou can't write against a read[- ]only (?:replica|slave)")),
+    ("Redis", "is not ready", lazy(r"(?i)\bRedis is loading the dataset in memory")),
+    ("Redis", "is out of memory and refuses to write", lazy(r"(?i)\bcommand not allowed when used memory > 'maxmemory'")),
+    ("MySQL", "is not there", lazy(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}no such file or directory")),
+    ("MySQL", "is not there", lazy(r"\(HY000/2002\): No such file or directory")),  # mysqli, libmysql's CR_CONNECTION_ERROR
+    ("MySQL", "refuses connections", lazy(r"\(HY000/200[23]\): Connection refused")),
     (
         "MySQL",
         "does not answer connection attempts",
-        re.compile(r"\(HY000/200[23]\): (?:Connection timed out|Operation timed out)"),
+        lazy(r"\(HY000/200[23]\): (?:Connection timed out|Operation timed out)"),
     ),
-    ("MySQL", "refuses connections", re.compile(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}connection refused")),
+    ("MySQL", "refuses connections", lazy(r"(?i)mysqli?_\w{0,40}exception\b.{0,60}connection refused")),
 )
-_URL = re.compile(
+_URL = lazy(
     r"(?P<scheme>[a-z][a-z0-9+]{1,20})://(?:[^@/\s]{0,200}@)?(?P<host>\[[0-9a-fA-F:]+\]|[\w.-]+)(?::(?P<port>\d{1,5}))?(?:[/?]|$)"
 )
 _SCHEMES = {
@@ -161,23 +158,23 @@ _SCHEMES = {
     "amqp": 5672,
     "memcached": 11211,
 }
-_HOST_NAME = re.compile(
+_HOST_NAME = lazy(
     r"(?<!\w)(?P<stem>\w{0,40}?(?:DB|DATABASE|PG|POSTGRES\w{0,16}|MYSQL|MARIADB|REDIS|MONGO\w{0,16}|MEMCACHED?|RABBIT\w{0,16}|AMQP|ELASTIC\w{0,16}|CACHE))_?(?:HOST|SERVER|ADDR)",
     re.IGNORECASE,
 )
 _SLOW = (
     (
         "holds a lock that others wait for",
-        re.compile(r"(?i)lock (?:wait )?time-?out|LockNotAvailable|database is locked|deadlock detected"),
+        lazy(r"(?i)lock (?:wait )?time-?out|LockNotAvailable|database is locked|deadlock detected"),
     ),
     (
         "does not answer in time",
-        re.compile(
+        lazy(
             r"(?i)statement timeout|read timed out|readtimeout|sockettimeout|cURL error 28|deadline exceeded|query_wait_timeout"
         ),
     ),
 )
-_OF_A_POOL = re.compile(
+_OF_A_POOL = lazy(
     r"(?i)acquiring (?:a )?connection|connection is not available, request timed out|could not obtain a (?:database )?connection"
     r"|pool time-?out"
 )

@@ -5,7 +5,6 @@ Notes weigh nothing. Causes weigh what they need themselves.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -15,12 +14,13 @@ from why502.diagnosis.contrast import alone
 from why502.logs.reasons import tells_little
 from why502.model.finding import Evidence
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
 NEAR = timedelta(seconds=10)  # around the failures: an application may write its error some seconds before or after
 OWN = (Symptom.APPLICATION_ERROR, Symptom.START_FAILED)
 ENDS = (Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PHP_CHILD_DIED)
-FRAME = re.compile(r"\S+\(\) /\S+:\d+")
+FRAME = lazy(r"\S+\(\) /\S+:\d+")
 
 
 def notes(case: Case, evidence: Iterable[Evidence]) -> Iterator[Evidence]:

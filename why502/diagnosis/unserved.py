@@ -18,6 +18,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.index import FAILED, Joins, addresses, routes
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import PathTraffic, Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
@@ -35,13 +36,13 @@ QUIET = timedelta(seconds=60)  # without an error: where one in twenty fails, so
 PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
 # What scanners and browsers ask for by themselves, whether it exists or not.
-_PROBED = re.compile(
+_PROBED = lazy(
     r"/\.|/(?:favicon\.ico|robots\.txt|sitemap|apple-touch-icon|browserconfig|ads\.txt|wp-|wordpress|xmlrpc|phpmyadmin|pma\b|cgi-bin|vendor/|boaform|hnap1"
     r"|solr/|owa/|autodiscover|geoserver|actuator|manager/|admin)|\.(?:env|git|aspx?|jsp|cgi|bak|sql|zip|tar|gz|old|ini)(?:/|$)",
     re.IGNORECASE,
 )
-_SCRIPT = re.compile(r"\.php\d?(?:/|$)", re.IGNORECASE)
-_WEBSOCKET = re.compile(r"/(?:wss?|websockets?|web-socket|socket\.io|sockjs(?:-node)?|cable|signalr|hubs?)(?:/|$)", re.IGNORECASE)
+_SCRIPT = lazy(r"\.php\d?(?:/|$)", re.IGNORECASE)
+_WEBSOCKET = lazy(r"/(?:wss?|websockets?|web-socket|socket\.io|sockjs(?:-node)?|cable|signalr|hubs?)(?:/|$)", re.IGNORECASE)
 
 
 class Reason(StrEnum):

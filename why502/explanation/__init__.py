@@ -18,6 +18,7 @@ from why502.gateways.statuses import STATUSES
 from why502.logs.detect import named, parse_any
 from why502.model.explanation import Candidate, Explanation, Kind
 from why502.model.logs import ROUTINE, LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 from why502.model.words import WORDS
 
 _ALWAYS = ("at", "level", "errno", "phase", "target", "client", "server", "request", "status")
@@ -35,16 +36,16 @@ _MORE = (
     "file",
     "line",
 )
-_STATUS_LINE = re.compile(
+_STATUS_LINE = lazy(
     r"(?:(?:HTTP(?:/\d(?:\.\d)?)?|status|error|code)[ :=]{1,3}){0,2}(\d{3})"
     r"(?: (?:Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out|Internal Server Error|Client Closed Request))?",
     re.IGNORECASE,
 )
-_STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
-_FLAGS = re.compile(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
+_STATE = lazy(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
+_FLAGS = lazy(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
 # an Envoy detail, with its addition in brackets
-_DETAIL = re.compile(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")
-_AKAMAI = re.compile(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
+_DETAIL = lazy(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")
+_AKAMAI = lazy(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
 
 
 def product_of(name: str | None) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -12,6 +11,7 @@ from why502.explanation.steps import Asked, fill, is_open
 from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.target import Transport
 
@@ -19,7 +19,7 @@ MOST = 5  # maximum candidates per input
 CERTAIN = 0.99
 ANY = Asked()
 _STEP = 0.5  # log-odds by which each further cause in a table is less likely than the one before
-_COMMAND = re.compile(r"`([^`\n]+)`")
+_COMMAND = lazy(r"`([^`\n]+)`")
 _TOOLS = frozenset(
     "ss nc systemctl journalctl curl openssl nginx tcpdump dig getent ls namei sudo cat grep tail dmesg ps php-fpm"
     " iptables nft docker kubectl sysctl conntrack ausearch sealevel setsebool getsebool semanage aa-status df du lsof"

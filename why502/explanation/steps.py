@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 
 from why502.model.base import Value
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 HTTP = ("", "http", "https")
-_URL = re.compile(r"http://(?:TARGET|HOST:PORT)(?:/PATH)?/?")
-_SOCKETS = re.compile(r"ss -(H?)l[tn]+(p?)(?: 'sport = :PORT')?")
-_HOST_HEADER = re.compile(r" -H 'Host: (?:NAME|A)'")
+_URL = lazy(r"http://(?:TARGET|HOST:PORT)(?:/PATH)?/?")
+_SOCKETS = lazy(r"ss -(H?)l[tn]+(p?)(?: 'sport = :PORT')?")
+_HOST_HEADER = lazy(r" -H 'Host: (?:NAME|A)'")
 # placeholders that are not filled in
-_OPEN = re.compile(r"\b(?:TARGET|HOST|PORT|ADDRESS|PATH|SOCKET|URL|NAME|UNIT|PID|WORKERPID|FILE|A|N)\b")
+_OPEN = lazy(r"\b(?:TARGET|HOST|PORT|ADDRESS|PATH|SOCKET|URL|NAME|UNIT|PID|WORKERPID|FILE|A|N)\b")
 
 
 class Asked(Value, frozen=True, kw_only=True):

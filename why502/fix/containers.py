@@ -5,7 +5,6 @@ and what to do instead.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Iterator
 
@@ -13,9 +12,10 @@ from why502.fix.plan import Plan
 from why502.host.base import Host, Stat
 from why502.model.base import Value
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+_ESCAPE = lazy(r"\\([0-7]{3})")
 _LAYERS = ("overlay", "aufs", "btrfs", "zfs", "fuse.fuse-overlayfs")  # what the files of an image are shown through
 
 

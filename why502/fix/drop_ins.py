@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from why502.fix import commands, disk
 from why502.fix.journal import Entry
 from why502.model.errors import Why502Error
+from why502.model.patterns import lazy
 
-_OURS = re.compile(rf"/etc/systemd/system/([^/]+)\.d/{commands.DROP_IN}[^/]*\.conf")
+_OURS = lazy(rf"/etc/systemd/system/([^/]+)\.d/{commands.DROP_IN}[^/]*\.conf")
 # Settings that `systemctl show` names as the file does, and writes in the same way.
 _SHOWN = ("LimitNOFILE", "MemoryMax", "MemoryLimit", "Restart", "PrivateTmp", "ProtectHome")
 _CGROUPS = Path("/sys/fs/cgroup")

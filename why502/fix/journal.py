@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
@@ -19,9 +18,10 @@ from why502.fix.verify import Asked
 from why502.host import output, trust
 from why502.model.base import Value, decode, encode
 from why502.model.errors import HostError, Why502Error
+from why502.model.patterns import lazy
 from why502.model.remedy import Run
 
-_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+_NAME = lazy(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
 class Phase(StrEnum):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+
+from why502.model.patterns import lazy
 
 Hunk = tuple[int, int, list[bytes]]
 MOST_WORDS = 20_000  # of the part that differs: comparing takes the square of it
 # Parts of a line, the larger ones first: words with the end of their directive, and words alone. Each has the space before it:
 # so words are added to a directive, and directives to a line.
-_PARTS = (re.compile(rb"\s*(?:[^\s;{}]+;?|[;{}])|\s+"), re.compile(rb"\s*(?:[^\s;{}]+|[;{}])|\s+"))
+_PARTS = (lazy(rb"\s*(?:[^\s;{}]+;?|[;{}])|\s+"), lazy(rb"\s*(?:[^\s;{}]+|[;{}])|\s+"))
 
 
 def without(before: bytes, after: bytes, now: bytes) -> bytes | None:

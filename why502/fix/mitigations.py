@@ -18,6 +18,7 @@ from why502.fix.plan import Plan, warnings
 from why502.gateways.nginx.config import parse
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.errors import Why502Error
+from why502.model.patterns import lazy
 from why502.model.remedy import Edit
 from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
@@ -29,7 +30,7 @@ STALE = "error timeout updating http_500 http_502 http_503 http_504"
 FORCED = " --force"
 SHOWN = 6
 NO_BODY = (204, 205, 304, 444, 499)  # statuses without a body, or nginx's own for no answer at all
-_PLAIN = re.compile(r"[\w.:/\[\]-]{1,200}", re.ASCII)
+_PLAIN = lazy(r"[\w.:/\[\]-]{1,200}", re.ASCII)
 
 Member = tuple[Proxy, Upstream, Peer]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from why502.model.patterns import lazy
+
 _SIZE = 256 << 10
 _MARKS = {
     "nginx": (
@@ -26,8 +28,8 @@ _MARKS = {
         r"^[ \t]*(?:ProxyPass(?:Match|Reverse)?|ServerName|ServerRoot|DocumentRoot|LoadModule|ErrorLog|CustomLog)[ \t][^\n;]*$",
     ),
 }
-_PATTERNS = {name: tuple(re.compile(mark, re.MULTILINE) for mark in marks) for name, marks in _MARKS.items()}
-_CASELESS = {"apache": tuple(re.compile(mark, re.MULTILINE | re.IGNORECASE) for mark in _MARKS["apache"])}
+_PATTERNS = {name: tuple(lazy(mark, re.MULTILINE) for mark in marks) for name, marks in _MARKS.items()}
+_CASELESS = {"apache": tuple(lazy(mark, re.MULTILINE | re.IGNORECASE) for mark in _MARKS["apache"])}
 
 
 def kind(text: str) -> str | None:

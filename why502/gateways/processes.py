@@ -7,6 +7,7 @@ import re
 from msgspec.structs import replace
 
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 # Not httpd: behind another proxy it is often the application.
 _PROGRAMS = {
@@ -21,7 +22,7 @@ _PROGRAMS = {
     "cache-main": "varnish",
 }
 # The units' names in distributions: systemd before 246 gives nothing else about a failed start.
-_DESCRIPTION = re.compile(
+_DESCRIPTION = lazy(
     r"Failed to start (?:(?:the|an?|lsb:|starts?|startup script for) )*"
     r"(?:(?P<name>nginx|openresty|haproxy|envoy|traefik|caddy|varnish)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit"
     r"|controller|log))"

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 from why502.host.base import Host
 from why502.model.config import Answer
 from why502.model.errors import HostError, Missing
+from why502.model.patterns import lazy
 
 MOST = 64  # maximum number of files checked
 # ngx_http_rewrite_module, ngx_http_rewrite_if_condition
-_NGINX_TEST = re.compile(r"^\(?\s*(?P<no>!?)-[fdex]\s+[\"']?(?P<path>/[^\s\"'$]+?)[\"']?\s*\)?$")
-_TEST = re.compile(r"^[\"']?(?P<path>[^\s\"']+)[\"']?\s+(?P<no>!?)-[fFs]\b")
+_NGINX_TEST = lazy(r"^\(?\s*(?P<no>!?)-[fdex]\s+[\"']?(?P<path>/[^\s\"'$]+?)[\"']?\s*\)?$")
+_TEST = lazy(r"^[\"']?(?P<path>[^\s\"']+)[\"']?\s+(?P<no>!?)-[fFs]\b")
 
 
 def in_force(host: Host, answers: Iterable[Answer]) -> tuple[Answer, ...]:

@@ -31,6 +31,7 @@ from why502.host.files import READ_FLAGS, failure
 from why502.host.openat2 import without_links
 from why502.host.trust import only_user, resolve, supplier
 from why502.model.errors import Denied, Expired, HostError, Missing
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SANDBOX = str(Path(__file__).with_name("sandbox_process.py"))
 _KERNELS = ("/proc/", "/sys/")
-_BELOW = re.compile(r"(/proc/(?:[0-9]+|self)/root)(/.*)", re.DOTALL)
+_BELOW = lazy(r"(/proc/(?:[0-9]+|self)/root)(/.*)", re.DOTALL)
 # The path contains a link; the kernel is older than 5.6, or a sandbox blocks openat2(2).
 _UNSUPPORTED = (errno.ELOOP, errno.ENOSYS, errno.EPERM, errno.E2BIG, errno.EINVAL)
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import secrets
 import stat
 from collections.abc import Iterator
 
 from why502.host import trust
 from why502.model.errors import HostError, Why502Error
+from why502.model.patterns import lazy
 
-_OPEN = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
+_OPEN = lazy(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _HINT = "Give a file in a directory that you can write to."
 

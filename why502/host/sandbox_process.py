@@ -17,11 +17,12 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
+
+from why502.model.patterns import lazy
 
 NO_ROOM = 97
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
@@ -29,7 +30,7 @@ _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 1
 _SCRATCH = ("/dev/shm", "/mnt", "/media", "/srv")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = lazy(r"\\([0-7]{3})")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LINKS = 40
 

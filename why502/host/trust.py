@@ -28,7 +28,6 @@ import errno
 import grp
 import os
 import pwd
-import re
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -36,13 +35,14 @@ from dataclasses import dataclass
 from why502.host.bounded import bounded
 from why502.host.files import access_list, failure
 from why502.model.errors import Denied, HostError, Missing
+from why502.model.patterns import lazy
 
 NOBODY = 65534
 SOMEBODY = -1  # more than one possible writer: a group, or everybody
 PATIENCE_S = 2.0
 _LINKS = 40  # maximum per path, the kernel's own limit
 _STEPS = 256
-_ANOTHER = re.compile(r"/proc/[0-9]+/root")
+_ANOTHER = lazy(r"/proc/[0-9]+/root")
 _FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -20,6 +20,7 @@ from why502.linter.templates import is_stored_link, is_template
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.file_kind import FileKind
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, PhpPool
 from why502.supervisors.systemd import unit_files as systemd
 
@@ -36,21 +37,21 @@ _UNITS = (".service", ".socket")
 _ENDINGS = (".conf", ".nginx", ".vhost", ".inc", ".template", ".tmpl", ".site", ".http", ".cfg")
 _DIRECTORIES = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
 _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
-_MAIN = re.compile(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
-_POOL = re.compile(rb"^[ \t]*pm(?:\.\w+)?[ \t]*=", re.MULTILINE)
-_POOL_LISTENS = re.compile(rb"^[ \t]*listen[ \t]*=", re.MULTILINE)
-_OF_FPM = re.compile(r"/(?:[^/]*fpm[^/]*|pool\.d)(?:/|$)")
+_MAIN = lazy(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
+_POOL = lazy(rb"^[ \t]*pm(?:\.\w+)?[ \t]*=", re.MULTILINE)
+_POOL_LISTENS = lazy(rb"^[ \t]*listen[ \t]*=", re.MULTILINE)
+_OF_FPM = lazy(r"/(?:[^/]*fpm[^/]*|pool\.d)(?:/|$)")
 # Copies that nothing reads: of editors, package managers and people.
-_COPY = re.compile(
+_COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}|^backups?$",
     re.IGNORECASE,
 )
-_SECTION = re.compile(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
-_NGINX = re.compile(
+_SECTION = lazy(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
+_NGINX = lazy(
     rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
     rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
 )
-_COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
+_COMMENT = lazy(rb"^\s*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from why502.linter.engine import meant
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk
+from why502.model.patterns import lazy
 
-_COMMENT = re.compile(r"[#;]\s{0,100}+why502:(?P<rest>.*)")
-_IGNORE = re.compile(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)--\s++(?P<reason>\S.*)")
+_COMMENT = lazy(r"[#;]\s{0,100}+why502:(?P<rest>.*)")
+_IGNORE = lazy(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)--\s++(?P<reason>\S.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

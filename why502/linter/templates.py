@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from why502.gateways.nginx.config.lua import Lua
+from why502.model.patterns import lazy
 
 _ENDINGS = (".template", ".tmpl", ".tpl", ".gotmpl", ".j2", ".jinja", ".jinja2", ".erb", ".epp", ".mustache", ".ctmpl")
-_COMMENT = re.compile(rb"^\s*+#.*+$", re.MULTILINE)
+_COMMENT = lazy(rb"^\s*+#.*+$", re.MULTILINE)
 # Go, Jinja, Mustache and Helm; ERB; PHP; envsubst and shell; sed scripts and installers; autoconf.
-_MARKS = re.compile(
+_MARKS = lazy(
     rb"\{\{|\{%|<%|<\?php|^\s*+#\{|\$?\{[A-Z][A-Z0-9_]+\}|@[A-Z][A-Z0-9_]+@|(?<!\w)__[A-Z][A-Z0-9_]*__|%%?[A-Z][A-Z_]{2,}%"
     rb"|(?<![?P])<[A-Z]+_[A-Z0-9_]+>",
     re.MULTILINE,
@@ -20,16 +21,16 @@ _FIXED = (
 )
 # Where nginx expects an address, a number or a path, a word in capitals (SSL_CERT, $LISTEN_PORT) waits to be replaced.
 _PLACEHOLDERS = (
-    re.compile(rb"^[ \t]*+(?:" + _FIXED + rb")" + _VALUE + rb"\$[A-Z][A-Z0-9_]++(?![\w=.])", re.MULTILINE),
-    re.compile(
+    lazy(rb"^[ \t]*+(?:" + _FIXED + rb")" + _VALUE + rb"\$[A-Z][A-Z0-9_]++(?![\w=.])", re.MULTILINE),
+    lazy(
         rb"^[ \t]*+(?:" + _FIXED + rb"|(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|ssl_(?:trusted_)?certificate(?:_key)?)"
         + _VALUE + rb"(?<![\w$/.-])[A-Z][A-Z0-9]*_[A-Z0-9_]++(?![\w=.])",
         re.MULTILINE,
     ),
 )  # fmt: skip
-_DEFINED = re.compile(rb"\b(?:set[ \t]+|(?:map|geo|split_clients)[ \t]+[^\n;{]{1,200}?)\$\{?([A-Z][A-Z0-9_]*)\}?")
-_LUA_BLOCK = re.compile(rb"_by_lua_block\s*\{")
-_LUA_WORD = re.compile(rb"_by_lua\s+(?:'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")", re.DOTALL)
+_DEFINED = lazy(rb"\b(?:set[ \t]+|(?:map|geo|split_clients)[ \t]+[^\n;{]{1,200}?)\$\{?([A-Z][A-Z0-9_]*)\}?")
+_LUA_BLOCK = lazy(rb"_by_lua_block\s*\{")
+_LUA_WORD = lazy(rb"_by_lua\s+(?:'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")", re.DOTALL)
 
 
 def is_template(path: str, content: bytes) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 from why502.gateways.codes import Code, phase_of
 from why502.model import foreign_json
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, zone_of
 
-_LOCAL = re.compile(r"([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2}) [+-][0-9]{4}")
-_MSEC = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_LOCAL = lazy(r"([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2}) [+-][0-9]{4}")
+_MSEC = lazy(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 LIMIT = 65536  # characters of a line that are looked at
 TEXT = 2048  # characters of a value that are kept
 
@@ -41,7 +42,7 @@ def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> 
     return LogRecord(symptom=symptom, **cut)
 
 
-_SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+_SECONDS = lazy(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 
 
 def number(text: object) -> int | None:
@@ -144,7 +145,7 @@ def peer(address: str, port: int = 0) -> Target | None:
         return target(address, port)
 
 
-_URL = re.compile(r"(?:https?|wss?)://([^/?#\s]{1,255})([/?#]?\S{0,8000})")
+_URL = lazy(r"(?:https?|wss?)://([^/?#\s]{1,255})([/?#]?\S{0,8000})")
 
 
 def path_of(url: str) -> tuple[str, str]:

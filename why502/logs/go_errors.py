@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 
@@ -18,7 +18,7 @@ class GoError(NamedTuple):
 
 
 _TEXTS = tuple(
-    (re.compile(pattern), symptom)
+    (lazy(pattern), symptom)
     for pattern, symptom in (
         # the client's side: Caddy says since 2.7 which one failed; the two texts that come without are of Go's own servers
         (r"(?:response|error=).{0,40}\bwriting: |http2: stream closed|stream \d+ canceled (?:by \w+ )?with error code|Incoming request ended abruptly", Symptom.CLIENT_CLOSED),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
@@ -12,14 +11,15 @@ from why502.logs.tallies import Kind
 from why502.logs.window import Chunk
 from why502.logs.zone import aware, moment
 from why502.model.logs import LogFile, LogRecord, Sample
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.redaction import clean, redact
 
 SAMPLE_CHARACTERS = 500
 ENTRY_LINES = 200
 ENTRY_CHARACTERS = 1 << 14
-_NGINX = re.compile(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[")
-_NUMBERS = re.compile(r"\b0x[0-9a-fA-F]+|\b[0-9a-fA-F]{16,}\b|\d{5,}")
+_NGINX = lazy(rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[")
+_NUMBERS = lazy(r"\b0x[0-9a-fA-F]+|\b[0-9a-fA-F]{16,}\b|\d{5,}")
 
 
 class Window(NamedTuple):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from why502.model.patterns import lazy
+
 MOST_BYTES = 16 << 20
-_BEGIN = re.compile(rb"^\{[ \t]*\r?$", re.MULTILINE)
-_OBJECT = re.compile(
+_BEGIN = lazy(rb"^\{[ \t]*\r?$", re.MULTILINE)
+_OBJECT = lazy(
     rb"^\{[ \t]*\r?\n(?:[ \t]+[^\n]*+\n|\r?\n)*+(?:\}[ \t]*,?\r?$|\Z)", re.MULTILINE
 )  # each line belongs to one object only
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
 # True, and yet only that something failed: the reason stands in another line.
-_TELLS_LITTLE = re.compile(
+_TELLS_LITTLE = lazy(
     r"Worker failed to boot|App failed to load|Exception in worker process|exited with code \d|Node\.js v\d|Unhandled 'error' event"
     r"|unable to load app|no app loaded|APPLICATION FAILED TO START|Application run failed|Could not create the Java|FPM initialization"
     r"|Unable to open logs|Can't connect to|code: '|Application startup failed|npm (?:ERR!|error) "

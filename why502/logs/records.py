@@ -20,13 +20,14 @@ from why502.logs.stitching import Records
 from why502.logs.tallies import Kind, Tallies
 from why502.logs.verdicts import is_failure
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import of_iso
 from why502.redaction import bare, clean
 
 MOST_SHAPES = 4096
 # What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.
-_SHAPE = re.compile(
+_SHAPE = lazy(
     r"(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>\[\w+\] )\d+#\d+: \*(?P<connection>\d{1,18}) "
     r"(?P<says>[^\n,]{1,300}), client: (?P<client>[^,\n]*+), server: (?P<server>[^,\n]*+), "
     r'request: "(?P<request>[^"\n]+)", upstream: "(?P<to>\w++://(?:unix:[^:"\n]*+:|(?!unix:)[^/"\n]*+))[^"\n]*+", host: "[^"\n]*"'

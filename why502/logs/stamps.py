@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
+from why502.model.patterns import lazy
 from why502.model.times import MONTHS, of_epoch, of_parts, zone_of
 
 _CLOCK = r"(?P<h>\d\d):(?P<m>\d\d):(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?"
 _ZONE = r"(?: ?(?P<zone>Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d))?"
 _FORMS = tuple(
-    re.compile(form, re.ASCII)
+    lazy(form, re.ASCII)
     for form in (
         # 2026-11-21 00:28:28 +0000 · 2026-11-21T00:22:33,123456+00:00 · 2015-11-09 22:25:15,356 · 2009/11/10 23:00:00
         r"(?<!\d)(?P<Y>\d{4})[-/](?P<M>\d\d)[-/](?P<D>\d\d)[T ]" + _CLOCK + _ZONE,
@@ -22,7 +23,7 @@ _FORMS = tuple(
         r"(?<!\d)(?P<M>\d\d)/(?P<D>\d\d)/(?P<Y>\d{4}) " + _CLOCK,
     )
 )
-_EPOCH = re.compile(r"audit\((?P<s>\d{9,11})\.(?P<f>\d{1,6}):\d{1,20}\)", re.ASCII)
+_EPOCH = lazy(r"audit\((?P<s>\d{9,11})\.(?P<f>\d{1,6}):\d{1,20}\)", re.ASCII)
 
 
 def find(line: str) -> datetime | None:

@@ -5,7 +5,6 @@ Parsers hold no state. `Lines` joins the parts of long messages, `Records` compa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
@@ -13,10 +12,11 @@ import msgspec
 from why502.logs import detect, wrappers
 from why502.logs.window import LINE_BYTES, Chunk
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 
 Stitch = Callable[[LogRecord], LogRecord]
-_CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S{8,24} (stdout|stderr) )([FP])((?::\w{1,20})* ?)")
-_WHOLE = re.compile(rb'^\{"log":"(?:[^"\\]|\\.)*+(?<=\\n)",')  # a `log` that ends with a line feed
+_CRI = lazy(rb"(\d{4}-\d\d-\d\dT\S{8,24} (stdout|stderr) )([FP])((?::\w{1,20})* ?)")
+_WHOLE = lazy(rb'^\{"log":"(?:[^"\\]|\\.)*+(?<=\\n)",')  # a `log` that ends with a line feed
 
 
 class _Docker(msgspec.Struct):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from why502.logs.files import Files
 from why502.model.errors import HostError, Missing
+from why502.model.patterns import lazy
 from why502.model.times import of_epoch
 
-_TZ = re.compile(rb"(?:^|\0)TZ=:?([A-Za-z][A-Za-z0-9_+/-]{0,63})(?=\0|$)")
+_TZ = lazy(rb"(?:^|\0)TZ=:?([A-Za-z][A-Za-z0-9_+/-]{0,63})(?=\0|$)")
 _DIRECTORY = "/usr/share/zoneinfo"
 
 

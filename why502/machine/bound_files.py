@@ -9,7 +9,6 @@ superblock's device.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +16,14 @@ from functools import partial
 from why502.host.base import Host, Stat
 from why502.machine.attempt import attempt
 from why502.model.errors import HostError, Missing
+from why502.model.patterns import lazy
 
 _LAYERED = frozenset({"overlay", "aufs"})  # their inodes may differ from those of stat(2)
 _LINKS = 16  # symbolic links followed on the way to one file
 _LOOKS = 256  # maximum number of paths whose links are followed
 _INODE = 0xFFFFFFFF  # the kernel reports only these bits
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_ANOTHER = re.compile(r"/proc/\d+/root/?")
+_OCTAL = lazy(r"\\([0-7]{3})")
+_ANOTHER = lazy(r"/proc/\d+/root/?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,17 @@ cgroup-v1).
 from __future__ import annotations
 
 import posixpath
-import re
 
 import msgspec
 
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.model.base import Value
+from why502.model.patterns import lazy
 
 UNLIMITED = 1 << 60  # in version 1 the largest multiple of a page means "no limit"
 _DEPTH = 16
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = lazy(r"\\([0-7]{3})")
 
 
 class Mount(Value, frozen=True, kw_only=True):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from why502 import registry
 from why502.logs.detect import parse_any
 from why502.logs.reasons import tells_little
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.redaction import redact
 
 LINES = 8
@@ -18,11 +18,11 @@ _PROVES = frozenset(
 )
 _HEALTHY = frozenset({None, Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED})
 _MANAGERS = frozenset(registry.products("why502.supervisors"))
-_MANAGER_REPEATS = re.compile(r"Failed to run '|Failed with result|status=\d|Failed to start |exit status")
-_LOOKS_BAD = re.compile(
+_MANAGER_REPEATS = lazy(r"Failed to run '|Failed with result|status=\d|Failed to start |exit status")
+_LOOKS_BAD = lazy(
     r"(?i)\b(?:error|fatal|exception|cannot|can't|could not|failed|denied|not found|missing|no such|invalid|refused)\b"
 )
-_FRAME = re.compile(r"^\s+(?:at |File \"|from |\^|~|\.\.\. )|^\s*[\^~]+\s*$|^\s*$")
+_FRAME = lazy(r"^\s+(?:at |File \"|from |\^|~|\.\.\. )|^\s*[\^~]+\s*$|^\s*$")
 
 
 def last_words(lines: Iterable[str]) -> tuple[str, ...]:

@@ -11,18 +11,19 @@ import re
 import sys
 from collections import Counter
 
+from why502.model.patterns import lazy
 from why502.model.snapshot import Listener
 from why502.model.target import Target
 
 _LISTEN = b"0A"
 _ACCEPTS = 0x00010000  # __SO_ACCEPTCON, linux/net.h
 _STREAM = b"0001"
-_TCP_ROW = re.compile(
+_TCP_ROW = lazy(
     rb" *\d+: (?P<address>[0-9A-F]{8}|[0-9A-F]{32}):(?P<port>[0-9A-F]{4}) (?:[0-9A-F]{8}|[0-9A-F]{32}):[0-9A-F]{4}"
     rb" (?P<state>[0-9A-F]{2}) [0-9A-F]{8,16}:(?P<queued>[0-9A-F]{8}) [0-9A-F]{2}:[0-9A-F]{8,16} [0-9A-F]{8}"
     rb" +(?P<uid>\d{1,10}) +-?\d+ (?P<inode>\d{1,20})(?: .*)?"
 )
-_UNIX_ROW = re.compile(
+_UNIX_ROW = lazy(
     rb"[0-9a-f]{8,16}: [0-9A-F]{8} [0-9A-F]{8} (?P<flags>[0-9A-F]{8}) (?P<type>[0-9A-F]{4}) [0-9A-F]{2} +(?P<inode>\d{1,20})"
     rb"(?: (?P<path>.*))?",
     re.DOTALL,

@@ -14,6 +14,7 @@ from threading import Lock
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Limits, Process
 
 CROWD = 64  # number of children of one process that are read; the others are assumed to be alike
@@ -22,11 +23,9 @@ TITLE_WORDS = 256
 ARGV_WORDS = 1024  # maximum per process: a user may choose a command line of any number of short words, and each costs 60 bytes
 TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture in use (time(7))
 
-_CONTAINER = re.compile(r"[0-9a-f]{64}")
-_NAMED_CONTAINER = re.compile(
-    r"/(?:lxc\.payload\.|lxc/|machine\.slice/machine-|systemd-nspawn@)([^/]+?)(?:\.scope|\.service)?(?:/|$)"
-)
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_CONTAINER = lazy(r"[0-9a-f]{64}")
+_NAMED_CONTAINER = lazy(r"/(?:lxc\.payload\.|lxc/|machine\.slice/machine-|systemd-nspawn@)([^/]+?)(?:\.scope|\.service)?(?:/|$)")
+_OCTAL = lazy(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)

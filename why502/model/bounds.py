@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from why502.model.errors import Why502Error
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, Snapshot
 
 TEXT_BYTES = 64 << 20
@@ -57,7 +58,7 @@ _PROXY_ROWS = {
 }
 PEERS = 16_384  # of all routes and upstreams together
 CONFIG_CHARACTERS = 24 << 20
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_STRING = lazy(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKETS = b"[]{}"
 _NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 

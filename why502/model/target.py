@@ -8,9 +8,10 @@ from enum import StrEnum
 from functools import lru_cache
 
 from why502.model.base import Value
+from why502.model.patterns import lazy
 
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"']+)):(?P<port>[0-9]{1,5})")
-_BARE = re.compile(r"[A-Za-z0-9_.-]+")
+_HOST_PORT = lazy(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]\"']+)):(?P<port>[0-9]{1,5})")
+_BARE = lazy(r"[A-Za-z0-9_.-]+")
 
 
 class Transport(StrEnum):

@@ -7,15 +7,16 @@ compiled log reader has the same rule (`moment` in values.rs).
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+from why502.model.patterns import lazy
 
 FIRST_YEAR, LAST_YEAR = 1970, 9998
 LAST_S = 253370764799  # 9998-12-31T23:59:59Z
 MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _LONGEST = 64  # maximum characters of a time
-_FRACTION = re.compile(r"[.,]([0-9]{1,6})[0-9]*")
-_ZONE = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
+_FRACTION = lazy(r"[.,]([0-9]{1,6})[0-9]*")
+_ZONE = lazy(r"([+-])([0-9]{2}):?([0-9]{2})")
 
 
 def of_parts(

@@ -6,12 +6,13 @@ import re
 
 from why502.model.base import Value
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.probing.line import Failed
 
-STATUS_LINE = re.compile(rb"HTTP/[1-9]\d{0,2}\.\d{1,3} +(\d) *(\d) *(\d)(?:[ .][^\r\n]*)?\r?\n")
+STATUS_LINE = lazy(rb"HTTP/[1-9]\d{0,2}\.\d{1,3} +(\d) *(\d) *(\d)(?:[ .][^\r\n]*)?\r?\n")
 BLANK = (b"", b"\r")
 # A line without a colon is accepted, and so is a second "HTTP/..." line; a space or a NUL in the name is not.
-FIELD = re.compile(rb"HTTP/.*|[^\x00-\x20\x7f:]+(?::[^\x00\r]*)?\r*", re.DOTALL)
+FIELD = lazy(rb"HTTP/.*|[^\x00-\x20\x7f:]+(?::[^\x00\r]*)?\r*", re.DOTALL)
 FRAMING = (b"content-length", b"transfer-encoding")
 
 

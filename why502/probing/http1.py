@@ -12,20 +12,21 @@ import time
 
 from why502.model.errors import Expired, HostError
 from why502.model.logs import AGENT, Symptom
+from why502.model.patterns import lazy
 from why502.probing.head import Head, parse, shown
 from why502.probing.line import Failed, Line, number
 from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 
 SHORT_BYTES = 4096  # a header of this length is checked immediately; a longer one, once a complete line has arrived
-CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+CHUNK = lazy(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 # Answers to plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
-TLS_WANTED = re.compile(
+TLS_WANTED = lazy(
     rb"plain HTTP request was sent to HTTPS|speaking plain HTTP to an SSL|HTTP request to an HTTPS server|requires TLS",
     re.IGNORECASE,
 )
-UNDERSTOOD = re.compile(rb"HTTP/\d\.\d +(?:[23]\d\d|40[134])")
-BAD_REQUEST = re.compile(rb"HTTP/\d\.\d +400")
-CERTIFICATE_WANTED = re.compile(rb"No required SSL certificate was sent", re.IGNORECASE)
+UNDERSTOOD = lazy(rb"HTTP/\d\.\d +(?:[23]\d\d|40[134])")
+BAD_REQUEST = lazy(rb"HTTP/\d\.\d +400")
+CERTIFICATE_WANTED = lazy(rb"No required SSL certificate was sent", re.IGNORECASE)
 
 
 def ask(line: Line, request: Request) -> Answer:

@@ -10,14 +10,15 @@ from datetime import datetime
 from why502.diagnosis.index import FAILED
 from why502.model.config import SENDS_PROXY, Route
 from why502.model.logs import Symptom, Tally
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
 from why502.probing.request import PROXY_HEADERS, Request, Tls
 from why502.probing.tls import sni_of
 
-VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-AUTHORITY = re.compile(r"(?:\w+://)?([^/?\s]+)")
-PLAIN_PATH = re.compile(r"/[!-\[\]-~]{0,2000}")  # a backslash is how logs escape other bytes
+VARIABLE = lazy(r"\$(?:\{(\w+)\}|(\w+))")
+AUTHORITY = lazy(r"(?:\w+://)?([^/?\s]+)")
+PLAIN_PATH = lazy(r"/[!-\[\]-~]{0,2000}")  # a backslash is how logs escape other bytes
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Set by us, or copied from the client's request, which a probe does not have.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")

@@ -18,19 +18,20 @@ import msgspec
 from why502.explanation import explain, parse, product_of
 from why502.explanation import line as of_record
 from why502.model.explanation import Explanation, Kind
+from why502.model.patterns import lazy
 from why502.redaction import redact_lines
 from why502.render.explanation import LONGEST, as_text, document, render_line
 
 MOST_SHAPES = 4096
 CHUNK_BYTES = 1 << 18
 LONGEST_BYTES = 1 << 20  # maximum length of a line; the rest is skipped
-_LINE = re.compile(
+_LINE = lazy(
     r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(\w++)\] \d++#\d++: (?:\*\d++ )?([^,]*+(?:,(?! client: )[^,]*+)*+)"
     r"(?:, client: ([^\s,\"]*+), server: ([^\s,\"]*+)(?:, request: \"(([A-Z]++) [^\"]*+)\")?+"
     r"(?:, upstream: \"(\w++://(?:unix:[^:\"]*+|[^/\"]*+))[^\"]*+\")?+(?:, host: \"([^\"]*+)\")?+(?:, referrer: \"[^\"]*+\")?+)?+"
 )
-_PATH = re.compile(r'"(/[^"]+)"')
-_VARIES = re.compile(r'"/[^"]+"|\d+(?![\d:])')  # a path or a number, but not an errno, which is followed by a colon and its text
+_PATH = lazy(r'"(/[^"]+)"')
+_VARIES = lazy(r'"/[^"]+"|\d+(?![\d:])')  # a path or a number, but not an errno, which is followed by a colon and its text
 _VARYING = ("at", "client", "server", "request")
 _SELDOM = ("host", "duration_s", "process_pid")  # fields included if known
 _ALIKE = attrgetter(  # the values that determine an answer, except for the varying fields

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from why502.model.finding import Diagnosis, Finding
+from why502.model.patterns import lazy
 from why502.model.remedy import Edit
 from why502.render.words import (
     FAULT_DOMAINS,
@@ -21,7 +22,7 @@ from why502.render.words import (
     where,
 )
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+_SPECIAL = lazy(r"([\\`*_{}\[\]<>#|~&])")
 
 
 def render(diagnosis: Diagnosis, terminal: Terminal) -> str:

@@ -7,11 +7,12 @@ from datetime import datetime
 
 from why502.model.base import Value
 from why502.model.finding import ASSERTED, SERVED, Diagnosis, Finding, Layer
+from why502.model.patterns import lazy
 from why502.model.remedy import Edit
 from why502.redaction import in_place, redact
 
 # C0 and C1 controls, DEL, and characters that change direction or hide text (Unicode bidi, zero-width, line separators).
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_UNSAFE = lazy("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 FAULT_DOMAINS = {
     Layer.UPSTREAM: "backend application",

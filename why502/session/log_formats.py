@@ -16,12 +16,13 @@ from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.targets import Known
 from why502.model.config import LogKind
 from why502.model.errors import HostError, Why502Error
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 USUAL = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
 APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/httpd.conf")
 APACHE_DIRECTORIES = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
-_SERVER_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MULTILINE | re.IGNORECASE)
+_SERVER_ROOT = lazy(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MULTILINE | re.IGNORECASE)
 _MOST_BYTES = 16 << 20
 
 

@@ -17,6 +17,7 @@ import msgspec
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, of_process
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, PhpPool, Process, Service
 from why502.model.target import Target
 from why502.model.times import of_epoch
@@ -24,12 +25,12 @@ from why502.model.times import of_epoch
 CONFIG_BYTES = 256 << 10
 ADDRESS_TAKEN = "its journal reports that another process holds"  # evidence that a service did not get its address
 LISTENS = "its process listens on it"  # evidence that a service serves a target
-_OTHER_OPTION = re.compile(
+_OTHER_OPTION = lazy(
     r"(?i)(?:time-?out|workers?|threads?|limit|max|min|size|memory|count|interval|upstream|backend|target|proxy|scrape|redis|database|\bdb\b"
     r"|remote|connect|broker|metrics)"
 )
-_ADDRESS_VARIABLE = re.compile(r"(?i)(?:^|_)(?:port|listen|bind|addr(?:ess)?|host|socket|sock|urls?|server)(?:_|$)")
-_OF_OTHERS = re.compile(
+_ADDRESS_VARIABLE = lazy(r"(?i)(?:^|_)(?:port|listen|bind|addr(?:ess)?|host|socket|sock|urls?|server)(?:_|$)")
+_OF_OTHERS = lazy(
     r"(?i)(?:^|_)(?:db|database|postgres\w*|pg|mysql|mongo\w*|redis|cache|amqp|rabbit\w*|smtp|mail|upstream|proxy|metrics)(?:_|$)"
 )
 _SOURCE = (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from why502.host.base import Host
 from why502.model.errors import Expired, HostError
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 LIMIT_BYTES = 8 << 20
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]{0,8}(?:;[^\r\n]{0,1024})?\r\n")
+_CHUNK = lazy(rb"([0-9A-Fa-f]{1,8})[ \t]{0,8}(?:;[^\r\n]{0,1024})?\r\n")
 
 
 def ask(

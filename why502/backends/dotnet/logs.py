@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "dotnet"
 _START = Phase.STARTUP
-_STACK = re.compile(r"\A\s{1,64}at [\w.<>`\[\],]{1,400}\(.*(?:\)|:line \d{1,9})\Z|\A(?:info|warn|fail|crit|dbug): [\w.]+\[\d+\]")
+_STACK = lazy(r"\A\s{1,64}at [\w.<>`\[\],]{1,400}\(.*(?:\)|:line \d{1,9})\Z|\A(?:info|warn|fail|crit|dbug): [\w.]+\[\d+\]")
 PHRASES = (
     Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>\S{1,300}?): address already in use)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("ailed to bind to address", r"(?P<detail>[Ff]ailed to bind to address (?P<address>[^\s]{0,300}[^\s:.])(?:[:.]?(?=\s)|[:.]?$).*)", Symptom.START_FAILED, _START),

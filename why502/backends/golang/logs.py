@@ -9,10 +9,11 @@ from why502.logs.coded import said
 from why502.logs.go_errors import understand
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "golang"
 _START = Phase.STARTUP
-_STACK = re.compile(r"^goroutine \d+ \[[\w ,]+\]:|^\t/\S+\.go:\d+|^\[signal SIG\w+: ")
+_STACK = lazy(r"^goroutine \d+ \[[\w ,]+\]:|^\t/\S+\.go:\d+|^\[signal SIG\w+: ")
 _LINE = r"(?:^|\d\d:\d\d:\d\d(?:\.\d+)? )"  # the begin, or after log's own time
 PHRASES = (
     Phrase("http: panic serving ", r"(?P<detail>http: panic serving (?P<client>\S{1,255}): .*)", Symptom.APPLICATION_ERROR),
@@ -32,7 +33,7 @@ PHRASES = (
     Phrase("Listening and serving HTTP", r"\[GIN-debug\] Listening and serving HTTPS? on (?P<address>\S+)", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
 MARKS = (*marks(PHRASES), b"roxy error")
-_PROXY = re.compile(
+_PROXY = lazy(
     r"\b[Pp]roxy error\b[\]\[:, ]{1,4}(?:[Ee]rror[:=] ?)?(?P<why>.{1,2000})", re.DOTALL
 )  # net/http/httputil, ReverseProxy
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import ENVIRONMENT, Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "java"
 _START = Phase.STARTUP
-_STACK = re.compile(
+_STACK = lazy(
     r"^\s+at [\w.$/@-]+\.[\w$<>]+\((?:[\w$]+\.java:\d+|Native Method|Unknown Source)\)|^Caused by: [a-z][\w.]+\.[A-Z]|^\s+\.\.\. \d+ (?:more|common frames)"
 )
 _THROWN = r"(?P<detail>(?:[a-z]\w*\.)+[A-Z][\w$]*(?:Exception|Error)(?:: .*)?)$"

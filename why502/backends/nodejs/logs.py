@@ -7,15 +7,14 @@ that the process ended. `Error: …` alone may have been caught and logged.
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import ENVIRONMENT, Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "nodejs"
 _START = Phase.STARTUP
-_STACK = re.compile(
+_STACK = lazy(
     r"^\s+at .*\((?:node:|internal/|/|file:|<anonymous>)|^\s+at (?:node:|/|async |internal/)|^Node\.js v\d|^npm (?:ERR!|error) "
 )
 PHRASES = (

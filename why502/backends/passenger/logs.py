@@ -6,14 +6,13 @@ src/agent/Core/Controller), and the applications' own standard output and error 
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "passenger"
 _START = Phase.STARTUP
-_HEAD = re.compile(
+_HEAD = lazy(
     r"\[ [A-Z]\d? \d{4}-\d\d-\d\d [\d:.]{8,15} \d{1,10}/T\w{1,8} [\w./]{1,100}:\d{1,6} \]: |App \d{1,10} (?:output|std(?:out|err)): "
 )
 _APP = r"^App (?P<pid>\d{1,10}) (?:output|std(?:out|err)): "

@@ -4,15 +4,14 @@ Net::Server).
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "perl"
 _START = Phase.STARTUP
-_PLACE = re.compile(r" at /?\S{1,500} line \d{1,9}(?:\.|,)")
+_PLACE = lazy(r" at /?\S{1,500} line \d{1,9}(?:\.|,)")
 _AT = r".{0,500}? at \S{1,500} line \d{1,9}\b"
 PHRASES = (
     Phrase("Can't locate ", r"(?P<detail>Can't locate [\w/]{1,255}\.p[ml] in @INC)", Symptom.START_FAILED, _START),

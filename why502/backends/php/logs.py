@@ -5,13 +5,12 @@ Lines forwarded by nginx or PHP-FPM (`PHP message: …`) belong to those formats
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "php"
-_HEAD = re.compile(
+_HEAD = lazy(
     r"^(?:\[\d\d-[A-Z][a-z]{2}-\d{4} [\d:]+ [\w/+:-]+\] )?PHP (?:Fatal error|Parse error|Warning|Notice|Deprecated|Stack trace|Recoverable)"
 )
 _OWN = r"(?<!message: )(?P<detail>PHP "

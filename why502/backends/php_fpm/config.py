@@ -8,27 +8,27 @@ applies only to its children: the master listens first, so `listen` is never bel
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from why502.model.base import Value
 from why502.model.config import Position, Setting
+from why502.model.patterns import lazy
 from why502.model.remedy import Edit
 from why502.model.snapshot import PhpPool
 from why502.model.target import Target
 
 GLOBAL = "global"
-_SECTION = re.compile(rb"\s*\[([^\]\r\n]*)\]")
-_ENTRY = re.compile(
+_SECTION = lazy(rb"\s*\[([^\]\r\n]*)\]")
+_ENTRY = lazy(
     rb"\s*(?P<name>[A-Za-z_][\w.]*(?:\[[^\]\r\n]*\])?)\s*=[ \t]*(?P<value>\"(?:\\.|[^\"\\\r\n])*\"|'[^'\r\n]*'|[^;\r\n]*)"
 )
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = lazy(r"\$\{(\w+)\}")
 # Only FPM's own settings of a pool are kept. Others may hold secrets (env[DB_PASSWORD]), or the file may not be FPM's at all.
-_KEPT = re.compile(
+_KEPT = lazy(
     r"(?:listen|pm|ping|access|process|security)(?:\.\w+)?|user|group|prefix|chroot|chdir|slowlog|(?:request|rlimit)_\w+"
     r"|(?:catch|decorate)_workers_output|clear_env|php_(?:admin_)?value\[(?:memory_limit|max_execution_time|error_log)\]"
 )
-_TIME = re.compile(r"(\d+)\s*([smhd]?)")
+_TIME = lazy(r"(\d+)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

@@ -5,17 +5,16 @@ With pm=static a full pool is not logged at all. A child that ends by SIGTERM or
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "php_fpm"
 _START = Phase.STARTUP
 _POOL = r"\[pool (?P<process>[^\]]{1,255})\] "
 _CHILD = r"(?:\[pool (?P<process>[^\]]{1,255})\] )?\bchild (?:(?P<pid>\d+)|[xX*#_<>.-]{1,12}|<\w{1,10}>)"
-_HEAD = re.compile(
+_HEAD = lazy(
     r"\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d(?:\.\d{1,9})?\] (?:DEBUG|NOTICE|WARNING|ERROR|ALERT): |\[pool [^\]]{1,255}\] "
 )
 PHRASES = (

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "puma"
 _START = Phase.STARTUP
-_HEAD = re.compile(
+_HEAD = lazy(
     r"^(?:\[\d+\] )?(?:\* (?:Puma version|Min threads|Max threads|Environment|Listening on)| ?- Worker \d+ \(|Puma starting in)"
 )
 PHRASES = (

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import ENVIRONMENT, Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "python_traceback"
 _START = Phase.STARTUP
-_SHAPE = re.compile(
-    r'^\s*File "[^"]+", line \d+(?:, in .*)?$|^Traceback \(most recent call last\):|^During handling of the above'
-)
+_SHAPE = lazy(r'^\s*File "[^"]+", line \d+(?:, in .*)?$|^Traceback \(most recent call last\):|^During handling of the above')
 _LAST = r"(?:^|: |\] )(?P<detail>(?:[a-zA-Z_]\w*\.)*"
 PHRASES = (
     Phrase("ModuleNotFoundError: ", _LAST + r"ModuleNotFoundError: No module named .*)", Symptom.START_FAILED, _START),

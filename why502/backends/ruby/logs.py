@@ -4,11 +4,10 @@ bundler).
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "ruby"
 _START = Phase.STARTUP
@@ -20,7 +19,7 @@ _RAISED = (
     r"^(?:[EF], \[[^\]]{10,60}\] {1,3}(?:ERROR|FATAL) -- [^:]{0,64}: )?(?:\[[\w-]{1,64}\] ){0,4}"
     r"(?P<detail>(?!ActionController::RoutingError)[A-Z]\w{0,64}(?:::[A-Z]\w{0,64}){0,6}(?<=Error|ption|onBad) \(.{1,2048})"
 )
-_STACK = re.compile(r"^\s+(?:from )?\S+\.(?:rb|ru):\d+:in [`']")
+_STACK = lazy(r"^\s+(?:from )?\S+\.(?:rb|ru):\d+:in [`']")
 PHRASES = (
     Phrase(
         "(Errno::EADDRINUSE)",

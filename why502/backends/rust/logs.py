@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "rust"
 _START = Phase.STARTUP
-_STACK = re.compile(r"^note: run with `RUST_BACKTRACE=1`|^stack backtrace:$")
+_STACK = lazy(r"^note: run with `RUST_BACKTRACE=1`|^stack backtrace:$")
 PHRASES = (
     Phrase("kind: AddrInUse", r"(?P<detail>code: (?P<errno>\d{1,20}), kind: AddrInUse)", Symptom.ADDRESS_IN_USE, _START),
     Phrase("thread 'main'", r"(?P<detail>thread 'main' (?:\(\d{1,20}\) )?panicked at .*)", Symptom.PROCESS_CRASHED),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "stunnel"
 _START = Phase.STARTUP
-_HEAD = re.compile(
-    r"LOG[0-7]\[(?:\d{1,20}|ui|cron|main|per-day)\]: |^\[[ .:!*]\] (?:stunnel |Service \[|Configuration |Initializing )"
-)
+_HEAD = lazy(r"LOG[0-7]\[(?:\d{1,20}|ui|cron|main|per-day)\]: |^\[[ .:!*]\] (?:stunnel |Service \[|Configuration |Initializing )")
 PHRASES = (
     Phrase(
         ": s_connect: ",

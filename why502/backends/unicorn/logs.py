@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "unicorn"
 _START = Phase.STARTUP
-_HEAD = re.compile(
+_HEAD = lazy(
     r"[DIWEFA], \[\d{4}-\d\d-\d\dT[\d:.]+ #\d+\] +[A-Z]+ -- : (?:worker=|master |reaped |listening on addr|Refreshing Gem)"
 )
 PHRASES = (

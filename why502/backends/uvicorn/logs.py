@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "uvicorn"
-_HEAD = re.compile(r"(?:^|\s)(?:INFO|WARNING|ERROR|CRITICAL|DEBUG): {4,}\S|uvicorn\.(?:error|access)")
+_HEAD = lazy(r"(?:^|\s)(?:INFO|WARNING|ERROR|CRITICAL|DEBUG): {4,}\S|uvicorn\.(?:error|access)")
 _START = Phase.STARTUP
 PHRASES = (
     Phrase(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "uwsgi"
 _START = Phase.STARTUP
@@ -14,7 +13,7 @@ _START = Phase.STARTUP
 _HTTP_SIZES = "|".join(
     str(ord(method[1]) + 256 * ord(method[2])) for method in ("GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH")
 )
-_HEAD = re.compile(r"\[pid: \d+\|app: -?\d+\|req: |uWSGI|^\*\*\* .* \*\*\*$|^(?:WSGI app \d+|spawned uWSGI|mapped \d+ bytes)")
+_HEAD = lazy(r"\[pid: \d+\|app: -?\d+\|req: |uWSGI|^\*\*\* .* \*\*\*$|^(?:WSGI app \d+|spawned uWSGI|mapped \d+ bytes)")
 PHRASES = (
     Phrase(
         "_parser() -> client closed connection",

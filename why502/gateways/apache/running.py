@@ -16,6 +16,7 @@ from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
 from why502.model.config import LogKind, LogTarget, Route
+from why502.model.patterns import lazy
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -27,11 +28,11 @@ WORKERS: frozenset[str] = frozenset()
 UNITS = {"apache2": "apache2.service", "httpd": "httpd.service"}
 TEST = "apachectl -t -f {}"
 IS_ALWAYS_PROXY = False  # most serve files
-_INCLUDE = re.compile(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
-_ROOT = re.compile(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
-_LOG = re.compile(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\"|([^\s\"|]+))", re.MULTILINE | re.IGNORECASE)
-_LISTEN = re.compile(r"^[ \t]*Listen[ \t]+([^\s#]+)", re.MULTILINE | re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\{(APACHE_\w+)\}")
+_INCLUDE = lazy(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
+_ROOT = lazy(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
+_LOG = lazy(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\"|([^\s\"|]+))", re.MULTILINE | re.IGNORECASE)
+_LISTEN = lazy(r"^[ \t]*Listen[ \t]+([^\s#]+)", re.MULTILINE | re.IGNORECASE)
+_VARIABLE = lazy(r"\$\{(APACHE_\w+)\}")
 
 
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from why502.logs import stamps
 from why502.logs.coded import LIMIT, number, said
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "api_gateway"
 MARKS = (
@@ -21,11 +22,11 @@ MARKS = (
     b"Endpoint request timed out",
     b"Task timed out after",
 )
-_HEAD = re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d UTC \d{4} : |\([0-9a-f-]{36}\) ")
+_HEAD = lazy(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d UTC \d{4} : |\([0-9a-f-]{36}\) ")
 _FUNCTION = "function-target-error invalid-response"
 _SLOW = "backend-too-slow proxy-timeout-too-short function-target-error"
 _TEXTS = tuple(
-    (re.compile(pattern), row)
+    (lazy(pattern), row)
     for pattern, row in (
         (r"Malformed Lambda proxy response", code("MALFORMED", "", Symptom.FUNCTION_FAILED, _FUNCTION, "502")),
         (r"Invalid permissions on Lambda function", code("PERMISSION", "", Symptom.FUNCTION_FAILED, "function-target-error denied-by-rule", "500")),

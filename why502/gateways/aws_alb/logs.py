@@ -13,6 +13,7 @@ from why502.logs.coded import LIMIT, iso, number, path_of, said, seconds, target
 from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "aws_alb"
 LAYOUTS = tuple(
@@ -28,15 +29,15 @@ MARKS = (b"app/", b" 502 ", b" 503 ", b" 504 ", b" 460 ", b" 463 ", b" 464 ", b"
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z"
 _TIME = r"-?\d{1,6}(?:\.\d{1,6})?"
-_HEAD = re.compile(
+_HEAD = lazy(
     rf"(?:(?P<type>https?|h2|grpcs?|wss?) )?(?P<at>{_ISO}) (?P<elb>[^\s\"]{{1,255}}) (?P<client>[^\s\"]{{1,100}}?)(?::\d{{1,5}})? "
     rf"(?P<target>-|[^\s\"]{{1,255}}) (?P<t1>{_TIME}) (?P<t2>{_TIME}) (?P<t3>{_TIME}) (?P<elb_status>\d{{3}}|-) (?P<target_status>\d{{3}}|-) "
     r"(?P<rx>-?\d{1,18}) (?P<tx>-?\d{1,18}) \"(?P<request>(?:[^\"\\]|\\.)*+)\"(?P<more>.*)",
     re.DOTALL,
 )
-_WORD = re.compile(r" (?:\"((?:[^\"\\]|\\.)*+)\"|([^\s\"]+))")
+_WORD = lazy(r" (?:\"((?:[^\"\\]|\\.)*+)\"|([^\s\"]+))")
 _CONNECT_S = (9.5, 11.5)  # the balancer gives up connecting after 10 s
-_HEALTH = re.compile(r"\b((?:Target|Elb)\.[A-Z][A-Za-z]{3,40})\b")
+_HEALTH = lazy(r"\b((?:Target|Elb)\.[A-Z][A-Za-z]{3,40})\b")
 
 
 def fits(sample: list[str]) -> float:

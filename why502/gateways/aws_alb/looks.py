@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
-LOOKS = (("logs", re.compile(r"^(?:https?|h2|grpcs?|wss?) \d{4}-\d\d-\d\dT[\d:.]{8,20}Z app/[^\s/]{1,100}/[0-9a-f]{16} ")),)
+LOOKS = (("logs", lazy(r"^(?:https?|h2|grpcs?|wss?) \d{4}-\d\d-\d\dT[\d:.]{8,20}Z app/[^\s/]{1,100}/[0-9a-f]{16} ")),)

@@ -19,6 +19,7 @@ from why502.logs.go_errors import understand
 from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "caddy"
 _OTHERS = Members(
@@ -52,20 +53,20 @@ MARKS = (
     b"making dial info",
 )
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
-_CONSOLE = re.compile(
+_CONSOLE = lazy(
     r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s{1,8}(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s{1,8}(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s{1,8}(?P<msg>[^\t{]{0,600})\t?(?P<json>\{.*)?$",
     re.DOTALL,
 )
-_TIMELESS = re.compile(
+_TIMELESS = lazy(
     r"(?:(?P<level>DEBUG|INFO|WARN|ERROR)\s{1,8})?(?<!\S)(?P<logger>http\.(?:log|handlers)\.[\w.-]{1,80})\s{1,8}(?P<msg>[^\t{]{1,2000})$"
 )
-_FIRST = re.compile(  # of Caddy 1 (caddyhttp/errors)
+_FIRST = lazy(  # of Caddy 1 (caddyhttp/errors)
     r"(?:(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) )?\[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
     re.DOTALL,
 )
-_CUT = re.compile(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
-_DIAL = re.compile(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object that was cut before its logger
-_BARE = re.compile(r"\bHTTP (?P<status>50[0234]): (?P<msg>\S.{0,2000})")
+_CUT = lazy(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
+_DIAL = lazy(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object that was cut before its logger
+_BARE = lazy(r"\bHTTP (?P<status>50[0234]): (?P<msg>\S.{0,2000})")
 _OWN = (
     "http",
     "tls",
@@ -79,7 +80,7 @@ _OWN = (
     "layer4",
 )  # Caddy's and its modules' loggers
 _LAST = 64  # requests whose line in http.log.error is remembered until that in http.log.access comes
-_TS = re.compile(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
+_TS = lazy(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
 
 
 def fits(sample: list[str]) -> float:

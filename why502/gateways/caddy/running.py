@@ -16,6 +16,7 @@ from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
+from why502.model.patterns import lazy
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -27,7 +28,7 @@ WORKERS: frozenset[str] = frozenset()
 UNITS = {"caddy": "caddy.service"}
 TEST = "caddy validate --config {}"
 IS_ALWAYS_PROXY = False
-_IMPORT = re.compile(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
+_IMPORT = lazy(r"^[ \t]*import[ \t]+\"?([^\s\"{}]*[/.*][^\s\"{}]*)", re.MULTILINE)
 
 
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from why502.logs.coded import LIMIT, iso, members, number, path_of, peer, said, 
 from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "cloud_balancers"
 
@@ -35,10 +36,8 @@ LAYOUTS = (
     ),
 )  # fmt: skip
 MARKS = (b"statusDetails", b"ERRORINFO_", b"httpStatus", b"Origin", b"ClientCommError", b"\tError\t", b"failed_to_", b"backend_")
-_CLOUDFRONT = re.compile(r"^(?P<date>\d{4}-\d\d-\d\d)\t(?P<time>\d\d:\d\d:\d\d)\t(?P<more>[^\n]{20,})")
-_NAMES = re.compile(
-    "|".join(rf"\b{name}\b" for table in (gcp, azure, cloudfront) for name in table.PRODUCT.codes if len(name) > 12)
-)
+_CLOUDFRONT = lazy(r"^(?P<date>\d{4}-\d\d-\d\d)\t(?P<time>\d\d:\d\d:\d\d)\t(?P<more>[^\n]{20,})")
+_NAMES = lazy("|".join(rf"\b{name}\b" for table in (gcp, azure, cloudfront) for name in table.PRODUCT.codes if len(name) > 12))
 _WORKED = Code(code="", message="", is_gateway_failure=False)
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
-LOOKS = (("logs", re.compile(r"\"statusDetails\":\"")),)
+LOOKS = (("logs", lazy(r"\"statusDetails\":\"")),)

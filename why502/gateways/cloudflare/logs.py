@@ -17,6 +17,7 @@ from why502.logs.go_errors import understand
 from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "cloudflare"
 
@@ -55,15 +56,15 @@ MARKS = (
         b"onnection timed out",
     ),
 )
-_PAGE = re.compile(
+_PAGE = lazy(
     r"(?:Error|error code:?) (?P<code>5(?:2[0-7]|30)|10(?:0[0-2]|06|14|15|16|18|19|20|33)|110[12])\b"
     r"|\b(?P<titled>52[0-6])[:,|]? {1,3}[-–|]? ?(?i:web server is (?:down|returning)|connection timed out|origin is unreachable|a timeout occurred|ssl handshake failed|invalid ssl cert)"
 )
-_AGENT = re.compile(r"Unable to reach the origin service\.[^:]{0,200}: (?P<why>.*)|\boriginService=(?P<to>\S+)", re.DOTALL)
-_TUNNEL = re.compile(
+_AGENT = lazy(r"Unable to reach the origin service\.[^:]{0,200}: (?P<why>.*)|\boriginService=(?P<to>\S+)", re.DOTALL)
+_TUNNEL = lazy(
     r"Serve tunnel error|Unregistered tunnel connection|Failed to dial (?:to )?edge|no more connections active", re.IGNORECASE
 )
-_ORIGIN = re.compile(r"originService\"?[=:] ?\"?(?P<url>[^\s\",]{1,500})")
+_ORIGIN = lazy(r"originService\"?[=:] ?\"?(?P<url>[^\s\",]{1,500})")
 
 
 def fits(sample: list[str]) -> float:

@@ -19,6 +19,7 @@ from why502.logs.coded import LIMIT, epoch, iso, members, number, said, target, 
 from why502.logs.native.described import Members, Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "envoy"
 _FLAGS = ("grouped", "numeric", "short")
@@ -49,45 +50,45 @@ MARKS = (
 )  # fmt: skip
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _FLAG = r"(?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*)"
-_TEXT = re.compile(
+_TEXT = lazy(
     r"\[(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\] \"(?P<request>[^\"]{0,8000})\" (?P<code>\d{1,3}) "
     rf"(?P<flags>{_FLAG}) (?P<rest>.*)",
     re.DOTALL,
 )
-_LOOSE = re.compile(  # a format of somebody's own, or a default one without its time: only a flag shows that it is Envoy's
+_LOOSE = lazy(  # a format of somebody's own, or a default one without its time: only a flag shows that it is Envoy's
     r"(?:\[?(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\]?\s+)?(?:\"(?P<quoted>[^\"]{0,8000})\"|(?<!\S)(?P<bare>[A-Z]{3,10} \S{1,8000} HTTP/\d(?:\.\d)?))\s+(?P<code>\d{1,3})\s+"
     r"(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\s+(?P<rest>.*)",
     re.DOTALL,
 )
 _TYPED = str.maketrans("“”„", '"""')  # quotation marks of an editor
-_ISTIO = re.compile(r"(?P<details>\S+) (?P<ended>\S+) \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
-_MIXER = re.compile(r"\"[^\"]*\" \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
+_ISTIO = lazy(r"(?P<details>\S+) (?P<ended>\S+) \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
+_MIXER = lazy(r"\"[^\"]*\" \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
 _SIZES = r"(?P<rx>\d{1,18}) (?P<tx>\d{1,18}) (?P<ms>\d{1,12}|-) (?P<service>\S+)"
 _PEERS = r"(?: (?P<cluster>\S+) (?P<ulocal>\S+) (?P<dlocal>\S+) (?P<dremote>\S+))?"
-_NUMBERS = re.compile(  # nothing is escaped in the user agent
+_NUMBERS = lazy(  # nothing is escaped in the user agent
     _SIZES + r" \"(?P<xff>[^\"]*)\" \"(?:.*?)\" \"(?P<id>[^\"\s]*)\" \"(?P<authority>[^\"\s]*)\" \"(?P<host>[^\"\s]*)\"" + _PEERS,
     re.DOTALL,
 )
-_FEWER = re.compile(  # an older format, or a line that was cut
+_FEWER = lazy(  # an older format, or a line that was cut
     _SIZES + r"(?: \"(?P<xff>[^\"]*)\")?(?: \"[^\"]*\")?(?: \"(?P<id>[^\"]*)\")?"
     r"(?: \"(?P<authority>[^\"]*)\")?(?: \"(?P<host>[^\"]*)\")?" + _PEERS
 )
 _REASONS = (  # transport failure reasons: with blanks or underscores, in three spellings of OpenSSL's text
-    (re.compile(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|http request", re.IGNORECASE), Symptom.TLS_NOT_TLS),
-    (re.compile(r"CERTIFICATE_VERIFY_FAILED|CERTIFICATE_EXPIRED|verify cert failed|UNKNOWN_CA|verify SAN", re.IGNORECASE), Symptom.TLS_UNVERIFIED),
-    (re.compile(r"CERTIFICATE_REQUIRED|BAD_CERTIFICATE", re.IGNORECASE), Symptom.TLS_CLIENT_CERTIFICATE),
-    (re.compile(r"TLS.error|SSLV3_ALERT|OPENSSL_internal|not supplied by SDS", re.IGNORECASE), Symptom.TLS_FAILED),
-    (re.compile(r"connect(?:ion)?.error: ?_?(?:111|.{0,20}refused)|connection.refused", re.IGNORECASE), Symptom.CONNECT_REFUSED),
-    (re.compile(r"connect(?:ion)?.error: ?_?(?:113|101)|No route to host|Network is unreachable", re.IGNORECASE), Symptom.HOST_UNREACHABLE),
-    (re.compile(r"connect(?:ion)?.error: ?_?104", re.IGNORECASE), Symptom.CONNECT_RESET),
-    (re.compile(r"connect(?:ion)?.error: ?_?99\b", re.IGNORECASE), Symptom.NO_LOCAL_PORT),
-    (re.compile(r"connect(?:ion)?.error: ?_?2\b", re.IGNORECASE), Symptom.SOCKET_PATH_MISSING),
-    (re.compile(r"connect(?:ion)?.error: ?_?13\b", re.IGNORECASE), Symptom.CONNECT_DENIED),
+    (lazy(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|http request", re.IGNORECASE), Symptom.TLS_NOT_TLS),
+    (lazy(r"CERTIFICATE_VERIFY_FAILED|CERTIFICATE_EXPIRED|verify cert failed|UNKNOWN_CA|verify SAN", re.IGNORECASE), Symptom.TLS_UNVERIFIED),
+    (lazy(r"CERTIFICATE_REQUIRED|BAD_CERTIFICATE", re.IGNORECASE), Symptom.TLS_CLIENT_CERTIFICATE),
+    (lazy(r"TLS.error|SSLV3_ALERT|OPENSSL_internal|not supplied by SDS", re.IGNORECASE), Symptom.TLS_FAILED),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:111|.{0,20}refused)|connection.refused", re.IGNORECASE), Symptom.CONNECT_REFUSED),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:113|101)|No route to host|Network is unreachable", re.IGNORECASE), Symptom.HOST_UNREACHABLE),
+    (lazy(r"connect(?:ion)?.error: ?_?104", re.IGNORECASE), Symptom.CONNECT_RESET),
+    (lazy(r"connect(?:ion)?.error: ?_?99\b", re.IGNORECASE), Symptom.NO_LOCAL_PORT),
+    (lazy(r"connect(?:ion)?.error: ?_?2\b", re.IGNORECASE), Symptom.SOCKET_PATH_MISSING),
+    (lazy(r"connect(?:ion)?.error: ?_?13\b", re.IGNORECASE), Symptom.CONNECT_DENIED),
 )  # fmt: skip
-_OWN = re.compile(
+_OWN = lazy(
     r"(?:^|\s)(?:trace|debug|info|warning|warn|error|critical)\s+envoy [\w.-]+|\[\d{4}-\d\d-\d\d [\d:.]+\]\[\d+\]\[(?:trace|debug|info|warning|error|critical)\]"
 )
-_RESET = re.compile(
+_RESET = lazy(
     r"upstream connect error or disconnect/reset before headers(?:\. (?:retried and the latest )?reset reason: (?P<reason>[a-zA-Z ]+))?"
 )
 _BODY = {  # the text that clients are shown, and its reset reasons
@@ -102,20 +103,18 @@ _BODY = {  # the text that clients are shown, and its reset reasons
     "local reset": "LR",
 }
 _TRACE = (  # what only the debug and trace levels tell of a refused response
-    (re.compile(r"completed header: key=(?:Transfer-Encoding|Content-Length)", re.IGNORECASE), None),
-    (re.compile(r"(?:unsupported|invalid) transfer.encoding|codec error|protocol error|dispatch error|http/1.1 protocol error", re.IGNORECASE), Symptom.HEADER_INVALID),
+    (lazy(r"completed header: key=(?:Transfer-Encoding|Content-Length)", re.IGNORECASE), None),
+    (lazy(r"(?:unsupported|invalid) transfer.encoding|codec error|protocol error|dispatch error|http/1.1 protocol error", re.IGNORECASE), Symptom.HEADER_INVALID),
 )  # fmt: skip
-_IN_JSON = re.compile(r'"response[_-]?(?:[fF]lags|[cC]ode[_-]?[dD]etails)"')
-_CAMEL = re.compile(r"(?<=[a-z])([A-Z])")
-_KEYED = re.compile(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
-_PAIR = re.compile(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
+_IN_JSON = lazy(r'"response[_-]?(?:[fF]lags|[cC]ode[_-]?[dD]etails)"')
+_CAMEL = lazy(r"(?<=[a-z])([A-Z])")
+_KEYED = lazy(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
+_PAIR = lazy(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
 _PARTS = ("transport_failure", "service_time", "service-time", "duration", "total_time")
-_BLANKS = re.compile(r"\{[a-z ]{3,60}")  # reasons had blanks up to 1.18
-_FLAGGED = re.compile(
-    rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*"
-)
-_CONNECTION = re.compile(r"\[C(\d{1,18})\]")
-_DETAIL = re.compile("|".join(re.escape(row.code) for row in DETAILS))
+_BLANKS = lazy(r"\{[a-z ]{3,60}")  # reasons had blanks up to 1.18
+_FLAGGED = lazy(rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*")
+_CONNECTION = lazy(r"\[C(\d{1,18})\]")
+_DETAIL = lazy("|".join(re.escape(row.code) for row in DETAILS))
 _BY_DETAIL = {row.code: row for row in DETAILS}
 
 

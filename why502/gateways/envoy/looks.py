@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
 LOOKS = (
-    ("logs", re.compile(r"\"response_flags\":\"")),
-    ("logs", re.compile(r"\[\d{4}-\d\d-\d\dT[\d:.]{8,20}Z\] \"[^\"]{0,8000}\" \d{1,3} (?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*) ")),
+    ("logs", lazy(r"\"response_flags\":\"")),
+    ("logs", lazy(r"\[\d{4}-\d\d-\d\dT[\d:.]{8,20}Z\] \"[^\"]{0,8000}\" \d{1,3} (?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*) ")),
 )

@@ -12,10 +12,11 @@ from why502.logs import stamps
 from why502.logs.coded import LIMIT, said
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 
 NAME = "fastly"
 MARKS = (b"503 ",)
-_ERROR = re.compile(r"\b503[ :\"]{1,3}(?P<reason>" + "|".join(re.escape(each) for each in PRODUCT.codes) + r")\b", re.IGNORECASE)
+_ERROR = lazy(r"\b503[ :\"]{1,3}(?P<reason>" + "|".join(re.escape(each) for each in PRODUCT.codes) + r")\b", re.IGNORECASE)
 
 
 def fits(sample: list[str]) -> float:

@@ -14,6 +14,7 @@ from why502.config.configuration import Configuration
 from why502.gateways.haproxy.rules import Lookup, denials, lookups
 from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
 from why502.model.config import PROTOCOL, SOURCE, Peer, Position, Route, Setting, Upstream
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -21,7 +22,7 @@ from why502.model.times import whole_number
 _SECTIONS = frozenset(
     "global defaults frontend backend listen resolvers peers mailers userlist program http-errors ring cache".split()
 )
-_TIME = re.compile(r"(\d{1,12})(us|ms|s|m|h|d)?")
+_TIME = lazy(r"(\d{1,12})(us|ms|s|m|h|d)?")
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MOST_LINES = 200_000
 BUFFER_BYTES = 16 << 10
@@ -258,10 +259,8 @@ def _given(section: Section, inherited: dict[str, str]) -> list[dict[str, str]]:
     return found
 
 
-_NAME = re.compile(r"([a-z0-9](?:[\w-]{0,62}\.){1,8}[a-z]{2,24})(?::\d{1,5})?", re.IGNORECASE)
-_HOST_FIELD = re.compile(
-    r"host:[ \\]{0,4}", re.IGNORECASE
-)  # text before it on the line of `option httpchk` is not escaped any more
+_NAME = lazy(r"([a-z0-9](?:[\w-]{0,62}\.){1,8}[a-z]{2,24})(?::\d{1,5})?", re.IGNORECASE)
+_HOST_FIELD = lazy(r"host:[ \\]{0,4}", re.IGNORECASE)  # text before it on the line of `option httpchk` is not escaped any more
 
 
 def _names(found: list[Section]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, tex
 from why502.logs.native.described import Described, Members, Text
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "haproxy"
 _HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {#} {_} {_} {key} {_} {_} "
@@ -46,19 +47,19 @@ MARKS = (
 )  # fmt: skip
 IS_UNMISTAKABLE = True
 _NUMBER = r"[-+]?\d{1,12}"
-_HTTP = re.compile(
+_HTTP = lazy(
     r"(?:(?<![^\s\"'])(?P<client>[^\s\[\]]{1,100}?):(?P<cp>\d{1,5}) )?\[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?:\.\d{1,6})?)\] (?P<ft>\S{1,200}) "
     rf"(?P<b>[^/ ]{{1,200}})/(?P<s>\S{{1,200}}) (?:(?P<TR>{_NUMBER})/)?(?P<Tw>{_NUMBER})/(?P<Tc>{_NUMBER})/(?:(?P<Tr>{_NUMBER})/)?(?P<Ta>{_NUMBER}) "
     rf"(?:(?P<ST>-?\d{{1,4}}) )?(?P<B>{_NUMBER}) (?:(?P<CC>\S{{1,200}}) (?P<CS>\S{{1,200}}) )?(?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}})(?= )(?P<rest>.*)",
     re.DOTALL,
 )
-_CLF = re.compile(
+_CLF = lazy(
     r"(?<!\S)(?P<client>\S{1,100}) - - \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<r>(?:[^\"\\]|\\.)*+)\" (?P<ST>-?\d{1,4}) "
     rf"(?P<B>{_NUMBER}) \"\" \"\" (?P<cp>\d{{1,5}}) \d{{1,6}} \"(?P<ft>[^\"]*)\" \"(?P<b>[^\"]*)\" \"(?P<s>[^\"]*)\" (?P<TR>{_NUMBER}) (?P<Tw>{_NUMBER}) "
     rf"(?P<Tc>{_NUMBER}) (?P<Tr>{_NUMBER}) (?P<Ta>{_NUMBER}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>.*)",
     re.DOTALL,
 )
-_CUT = re.compile(  # its begin was cut, up to the frontend's name; the counters behind the state show what it is
+_CUT = lazy(  # its begin was cut, up to the frontend's name; the counters behind the state show what it is
     rf"(?P<ft>\S{{1,200}}) (?P<b>[^/ ]{{1,200}})/(?P<s>\S{{1,200}}) (?P<TR>{_NUMBER})/(?P<Tw>{_NUMBER})/(?P<Tc>{_NUMBER})/(?P<Tr>{_NUMBER})/(?P<Ta>{_NUMBER}) "
     rf"(?P<ST>-?\d{{1,4}}) (?P<B>{_NUMBER}) (?P<CC>\S{{1,200}}) (?P<CS>\S{{1,200}}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>(?:\d{{1,9}}/){{4}}\+?\d.*)",
     re.DOTALL,
@@ -92,17 +93,17 @@ _NAMES = {
     "method": ("http_method", "request_method", "method", "verb"),
     "uri": ("request_uri", "http_uri", "uri", "http_path", "request_path", "path", "url"),
 }
-_STATE = re.compile(r"[CSPLRIDUKcs-][RQCHDLT-][\w-]{0,2}")
-_REQUEST = re.compile(r"\"((?:[A-Z]{1,20}|<BADREQ>)[^\"]{0,4000})")
+_STATE = lazy(r"[CSPLRIDUKcs-][RQCHDLT-][\w-]{0,2}")
+_REQUEST = lazy(r"\"((?:[A-Z]{1,20}|<BADREQ>)[^\"]{0,4000})")
 _SERVER = r"(?:Backup )?[Ss]erver (?P<b>[^\s/]{1,200})/(?P<s>[^\s,]{1,200})"
-_REASON = re.compile(
+_REASON = lazy(
     r"(?:reason: )?(?P<reason>Layer[467] [a-z ]{2,40}|Socket error|Health analyze|External check (?:error|timeout))(?:, code: (?P<status>\d{3}))?"
     r"(?:,? \(?info: \\?\"(?P<info>[^\"]*)\")?"
 )
-_DOWN = re.compile(
+_DOWN = lazy(
     _SERVER + r" (?P<what>is DOWN|is going DOWN for maintenance|is UP|enters drain state|is stopping)(?P<more>.*)", re.DOTALL
 )
-_HEALTH = re.compile(
+_HEALTH = lazy(
     r"Health check for (?:backup )?" + _SERVER + r" (?:conditionally )?(?P<what>succeeded|failed)(?P<more>.*)", re.DOTALL
 )
 _INFOS = {  # what the info of "Layer4 connection problem" says
@@ -113,11 +114,9 @@ _INFOS = {  # what the info of "Layer4 connection problem" says
     "Permission denied": Symptom.CONNECT_DENIED,
     "Cannot assign requested address": Symptom.NO_LOCAL_PORT,
 }
-_UNEXPECTED = re.compile(
-    r"content check|TCPCHK (?:did not match|matched unwanted)|did not match|matched unwanted"
-)  # src/tcpcheck.c
+_UNEXPECTED = lazy(r"content check|TCPCHK (?:did not match|matched unwanted)|did not match|matched unwanted")  # src/tcpcheck.c
 _MESSAGES = tuple(
-    (re.compile(pattern), symptom, causes)
+    (lazy(pattern), symptom, causes)
     for pattern, symptom, causes in (
         (r"(?:backend|proxy|listen|frontend) '?(?P<b>[^\s']{1,200})'? has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
         (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),  # show errors

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
 LOOKS = (
     (
         "logs",
-        re.compile(
+        lazy(
             r"\d \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] \S{1,200} [^/ ]{1,200}/\S{1,200} "
             r"-?\d{1,12}/-?\d{1,12}/[-+]?\d"
         ),
     ),
-    ("logs", re.compile(r"\"(?:haproxy_)?termination_state\":")),
+    ("logs", lazy(r"\"(?:haproxy_)?termination_state\":")),
 )

@@ -10,20 +10,21 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from why502.model.config import Answer, Position, Route
+from why502.model.patterns import lazy
 
 # Counters of requests or connections over time, per client (stick table) or for the whole section.
-_RATE = re.compile(
+_RATE = lazy(
     r"\b(?:(?:sc\d?|src|table)_(?:http_(?:req|err|fail)_rate|conn_(?:rate|cur)|sess_rate|bytes_(?:in|out)_rate|gpc\d?_rate|glitch_rate)"
     r"|(?:fe|be)_(?:conn|sess_rate|req_rate))\b"
 )
 # Sample fetches that distinguish clients.
-_CLIENT = re.compile(
+_CLIENT = lazy(
     r"\b(?:src(?:_port)?|src_is_local|(?:req\.)?(?:f?hdr|cook)(?:_\w{2,4})?\(|ssl_c_\w{1,20}|ssl_fc_(?:sni|has_crt)|http_auth\w{0,8}|req\.ssl_\w{1,20}"
     r"|url_param|urlp)\b"
 )
 _STATUSES = {"deny": 403, "tarpit": 500, "reject": 0}  # defaults without deny_status; 0: the connection is closed
-_LOOKUP = re.compile(r"([^%\s]{0,200})%\[([^\]]{1,1000})\]([^%\s]{0,200})")
-_MAP = re.compile(r",map(?:_[a-z]{2,4}){0,2}\((?:opt@|file@)?(/[^,)\s]{1,1000})(?:,([^)]{0,200}))?\)$")
+_LOOKUP = lazy(r"([^%\s]{0,200})%\[([^\]]{1,1000})\]([^%\s]{0,200})")
+_MAP = lazy(r",map(?:_[a-z]{2,4}){0,2}\((?:opt@|file@)?(/[^,)\s]{1,1000})(?:,([^)]{0,200}))?\)$")
 _MOST_ENTRIES = 100_000
 _MOST_MISSING = 16
 

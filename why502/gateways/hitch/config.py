@@ -9,15 +9,14 @@ import re
 
 from why502.config.configuration import Configuration
 from why502.model.config import SENDS_PROXY, Peer, Position, Route, Setting
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 
 _LIMIT = 1 << 20
-_SETTING = re.compile(
-    r"^[ \t]*(?P<name>[a-z0-9-]{1,40})[ \t]*=[ \t]*(?P<value>\"[^\"\n]{0,1000}\"|[^\s#{};]{1,1000})", re.MULTILINE
-)
-_ADDRESS = re.compile(r"\[([^\]]{0,255})\]:(\d{1,5})(?:\+\S{0,255})?")
-_BLOCK = re.compile(r"^[ \t]*frontend[ \t]*=[ \t]*\{(?P<inside>[^{}]{0,4000})\}", re.MULTILINE)
+_SETTING = lazy(r"^[ \t]*(?P<name>[a-z0-9-]{1,40})[ \t]*=[ \t]*(?P<value>\"[^\"\n]{0,1000}\"|[^\s#{};]{1,1000})", re.MULTILINE)
+_ADDRESS = lazy(r"\[([^\]]{0,255})\]:(\d{1,5})(?:\+\S{0,255})?")
+_BLOCK = lazy(r"^[ \t]*frontend[ \t]*=[ \t]*\{(?P<inside>[^{}]{0,4000})\}", re.MULTILINE)
 _HEADERS = {"write-proxy-v1": "v1", "write-proxy-v2": "v2", "write-proxy": "v2", "proxy-proxy": "v2"}
 _ON = ("on", "true", "yes")
 

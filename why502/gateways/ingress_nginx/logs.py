@@ -13,6 +13,7 @@ from why502.logs.coded import LIMIT, clf, number, said, seconds, target
 from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "ingress_nginx"
 LAYOUTS = (
@@ -23,17 +24,17 @@ LAYOUTS = (
     ),
 )  # fmt: skip
 MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"controller.go", b"no peer was returned", b"[upstream-")
-_ACCESS = re.compile(
+_ACCESS = lazy(
     r"(?P<client>\S{1,100}) - (?:\[[^\]]{0,500}\] - )?(?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>[^\"]*)\" (?P<status>\d{3}) "
     r"(?P<bytes>\d{1,18}) \"[^\"]*\" \"[^\"]*\" \d{1,12} (?P<time>[\d.]{1,12}) \[(?P<group>[^\]]{0,300})\](?: \[[^\]]{0,300}\])? "
     r"(?P<addr>-|[^\s,]{1,100}(?:(?:, | : )[^\s,]{1,100})*+) (?P<length>-|[\d-]{1,18}(?:(?:, | : )[\d-]{1,18})*+) (?P<took>-|[\d.-]{1,12}(?:(?:, | : )[\d.-]{1,12})*+) "
     r"(?P<own>-|\d{3}(?:(?:, | : )(?:\d{3}|-))*+)(?: (?P<id>\S{1,64}))?\s*$"
 )
-_KLOG = re.compile(
+_KLOG = lazy(
     r"(?P<level>[IWEF])(?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d\.\d{1,6})\s+\d{1,10} (?P<file>[\w.-]{1,60}\.go):\d{1,6}\] (?P<msg>.*)"
 )
 _PHRASES = tuple(
-    (re.compile(pattern), row)
+    (lazy(pattern), row)
     for pattern, row in (
         (r"Service \"(?P<detail>[^\"]{1,255})\" does not have any active Endpoint", code("", "", Symptom.NO_MEMBERS, "no-upstream-members all-upstreams-down")),
         (r"(?:Error obtaining Endpoints for Service|Error getting Service) \"(?P<detail>[^\"]{1,255})\"", code("", "", Symptom.NO_MEMBERS, "no-upstream-members route-target-missing")),
@@ -45,7 +46,7 @@ _PHRASES = tuple(
 )  # fmt: skip
 _PLAIN = LineFormat("$request")  # of which it has the escaping
 _LEVELS = {"I": "info", "W": "warn", "E": "error", "F": "crit"}
-_SPLIT = re.compile(r", | : ")
+_SPLIT = lazy(r", | : ")
 _CONNECT_S = (4.9, 5.6)  # proxy-connect-timeout is 5 s by default
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
-LOOKS = (("logs", re.compile(r"\" \d{1,12} [\d.]{1,12} \[[^\]]{0,300}\] \[[^\]]{0,300}\] (?:-|[^\s,]{1,100})")),)
+LOOKS = (("logs", lazy(r"\" \d{1,12} [\d.]{1,12} \[[^\]]{0,300}\] \[[^\]]{0,300}\] (?:-|[^\s,]{1,100})")),)

@@ -6,7 +6,6 @@ container, and no foreign code is executed.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from typing import BinaryIO
 
 from why502.host.base import Host
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 
 LIMIT_BYTES = 128 << 20
 _PART = 1 << 20
-_VERSION = re.compile(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine put their own name, or nginx, here
-_OTHER = re.compile(rb"\b\w+ version: \w+/(\d[\w.]*)")
-_OPTIONS = re.compile(rb"configure arguments:([^\0\n]*)")
+_VERSION = lazy(rb"nginx version: [\w.+-]+/(\d[\w.+-]*)")  # openresty and tengine put their own name, or nginx, here
+_OTHER = lazy(rb"\b\w+ version: \w+/(\d[\w.]*)")
+_OPTIONS = lazy(rb"configure arguments:([^\0\n]*)")
 
 
 @dataclass(frozen=True, slots=True)

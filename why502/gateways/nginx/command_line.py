@@ -6,10 +6,12 @@ import posixpath
 import re
 from dataclasses import dataclass
 
+from why502.model.patterns import lazy
+
 # "nginx: master process /usr/sbin/nginx -c x.conf"; Angie writes "angie: master process v1.8.0 #1 [/usr/sbin/angie]".
-_TITLE = re.compile(r"(?P<product>[\w-]+): (?P<role>[a-z][a-z ]*?process(?: is shutting down)?)(?: (?P<rest>\S.*))?", re.DOTALL)
-_ANGIE = re.compile(r"v\S+ #\d+ \[(.*)\]", re.DOTALL)
-_PROGRAMS = re.compile(r"(?:nginx|openresty|angie|tengine|freenginx)(?:[-_.\d].*)?")
+_TITLE = lazy(r"(?P<product>[\w-]+): (?P<role>[a-z][a-z ]*?process(?: is shutting down)?)(?: (?P<rest>\S.*))?", re.DOTALL)
+_ANGIE = lazy(r"v\S+ #\d+ \[(.*)\]", re.DOTALL)
+_PROGRAMS = lazy(r"(?:nginx|openresty|angie|tengine|freenginx)(?:[-_.\d].*)?")
 _WITH_VALUE = "cpegs"
 _WITHOUT_VALUE = "?hvVtTqlm"  # l and m: Tengine's options
 _SHUTTING_DOWN = "is shutting down"

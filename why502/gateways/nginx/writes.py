@@ -6,9 +6,10 @@ import posixpath
 import re
 
 from why502.gateways.nginx.build import build_option
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 
-_NAMED = re.compile(r"^[^#\n]*?\b(\w+_(?:temp|cache)_path)\s+([^\s;{}]+)", re.MULTILINE)
+_NAMED = lazy(r"^[^#\n]*?\b(\w+_(?:temp|cache)_path)\s+([^\s;{}]+)", re.MULTILINE)
 # Directive, configure option without "--http-" and "-temp-path", directory below the prefix (auto/options of nginx).
 _TEMP = (
     ("client_body_temp_path", "client-body", "client_body_temp"),

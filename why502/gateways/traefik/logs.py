@@ -14,6 +14,7 @@ from why502.logs.go_errors import understand
 from why502.logs.native.described import Members, Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "traefik"
 _NS = {"total": 1, "response": 1}
@@ -40,11 +41,11 @@ MARKS = (
     *(b"caused by: ", b"Bad Gateway", b"Gateway Timeout", b"Client Closed Request", b"Internal Server Error", b"traefik", b"DownstreamStatus"),
     *(b"OriginStatus", b"level=", b"ms", b"Health check failed", b"Could not find network", b"no available server"),
 )  # fmt: skip
-_LOGFMT = re.compile(
+_LOGFMT = lazy(
     r"(?:time=\"(?P<at>[^\"]{1,64})\" )?level=(?P<level>\w{1,10}) msg=\"(?P<msg>(?:[^\"\\]|\\.)*)\"?(?P<rest>.*)", re.DOTALL
 )
-_CONSOLE = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT\S{6,40}) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC) (?P<msg>.*)", re.DOTALL)
-_FAILED = re.compile(
+_CONSOLE = lazy(r"(?P<at>\d{4}-\d\d-\d\dT\S{6,40}) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC) (?P<msg>.*)", re.DOTALL)
+_FAILED = lazy(
     r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|(?:\s*\|)?\s+error=)\s*(?P<why>.*)",
     re.DOTALL,
 )
@@ -52,19 +53,19 @@ _REQUEST = (
     r"(?P<client>\S{1,100}) - (?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>(?:[^\"\\]|\\.)*+)\" "
     r"(?P<status>\d{1,3}|-) (?P<size>\d{1,18}|-) \""
 )
-_COMMON = re.compile(
+_COMMON = lazy(
     _REQUEST
     + r"(?:[^\"\\]|\\.)*+\" \"(?:[^\"\\]|\\.)*+\" \d{1,18} \"(?P<router>(?:[^\"\\]|\\.)*+)\" \"(?P<url>(?:[^\"\\]|\\.)*+)\" (?P<ms>\d{1,12})ms"
 )
-_HEAD = re.compile(_REQUEST)
-_NUMBER, _TOOK = re.compile(r" \d{1,18} "), re.compile(r" (\d{1,12})ms")
+_HEAD = lazy(_REQUEST)
+_NUMBER, _TOOK = lazy(r" \d{1,18} "), lazy(r" (\d{1,12})ms")
 _OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts that Traefik answers with
 _PHRASES = (
-    (re.compile(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
-    (re.compile(r"Health check failed"), "all-upstreams-down health-check-misconfigured", Symptom.HEALTH_CHECK_FAILED),
-    (re.compile(r"the service \\?\"(?P<detail>[^\"\\]+)\\?\" does not exist|servers? not found|service not found"), "route-target-missing no-upstream-members", Symptom.ROUTE_TARGET_MISSING),
-    (re.compile(r"subset not found|no servers? (?:found|available)|endpoints? not found|unable to find the IP address|is missing a port|port is missing"), "no-upstream-members", Symptom.NO_MEMBERS),
-    (re.compile(r"CircuitBreaker.{0,40}(?:open|tripped)|Blocked by circuit.?breaker"), "circuit-breaker-open", Symptom.CIRCUIT_OPEN),
+    (lazy(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
+    (lazy(r"Health check failed"), "all-upstreams-down health-check-misconfigured", Symptom.HEALTH_CHECK_FAILED),
+    (lazy(r"the service \\?\"(?P<detail>[^\"\\]+)\\?\" does not exist|servers? not found|service not found"), "route-target-missing no-upstream-members", Symptom.ROUTE_TARGET_MISSING),
+    (lazy(r"subset not found|no servers? (?:found|available)|endpoints? not found|unable to find the IP address|is missing a port|port is missing"), "no-upstream-members", Symptom.NO_MEMBERS),
+    (lazy(r"CircuitBreaker.{0,40}(?:open|tripped)|Blocked by circuit.?breaker"), "circuit-breaker-open", Symptom.CIRCUIT_OPEN),
 )  # fmt: skip
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from why502.model.patterns import lazy
 
 LOOKS = (
-    ("logs", re.compile(r"\"DownstreamStatus\":\d")),
+    ("logs", lazy(r"\"DownstreamStatus\":\d")),
     (
         "logs",
-        re.compile(
+        lazy(
             r"\" \d{3} \d{1,18} \"[^\"]{0,2000}\" \"[^\"]{0,2000}\" \d{1,18} "
             r"\"[^\"]{1,300}\" \"(?:https?://[^\"]{1,500}|-)\" \d{1,12}ms$"
         ),

@@ -5,11 +5,11 @@ Source: vcl(7), vcl-backend(7), vmod_directors(3). Only read; what is not known 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from why502.config.configuration import Configuration
 from why502.model.config import SENDS_PROXY, Answer, Peer, Position, Route, Setting, Upstream
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -19,13 +19,13 @@ HEADER_BYTES = 32 << 10  # varnishd(1): http_resp_size
 _MOST_TOKENS = 200_000
 _SERVER_ERROR = 500
 _CONDITION_TOKENS = 60
-_TOKEN = re.compile(
+_TOKEN = lazy(
     r"(?P<skip>\s++|#[^\n]*+|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+(?:\*/)?)"
     r"|(?P<long>\{\"(?:[^\"]|\"(?!\}))*+(?:\"\})?|\"\"\"(?:[^\"]|\"(?!\"\"))*+(?:\"\"\")?)"
     r"|\"(?P<short>[^\"\n]*+)\"?"
     r"|(?P<word>[\w.]++)|(?P<sign>[^\w\s])"
 )
-_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w|y)?")
+_TIME = lazy(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w|y)?")
 _UNITS_S = {"ms": 1e-3, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 

@@ -13,6 +13,7 @@ from why502.logs import stamps
 from why502.logs.coded import LIMIT, said, target
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "varnish"
 MARKS = (
@@ -27,13 +28,13 @@ MARKS = (
     b"Child (",
     b"VCL compilation",
 )
-_TAG = re.compile(
+_TAG = lazy(
     r"(?:^|\s|-)(?P<tag>FetchError|Backend_health|BackendOpen|BackendReuse|BerespReason|BerespStatus|(?<=-  )Error(?= {3}))\s+"
     r"(?:[bc-]\s+)?(?P<text>\S.*)"
 )
 # One transaction as one line, as `shared_log` writes it: time, kind, number, method, URL, backend, address, seconds. What unwraps lines may
 # have taken the time for one that a container runtime wrote before it.
-_WHOLE = re.compile(
+_WHOLE = lazy(
     r"(?:\S{10,40} )?(?:BeReq|Request) \d{1,19} (?P<method>\S{1,40}) (?P<url>\S{1,4000}) (?P<backend>\S{1,200}) (?P<to>\S{1,200})"
     r" (?P<took>\d{1,9}\.\d{1,6}) (?P<tag>FetchError|RespStatus) {1,9}(?P<text>\S.*)"
 )
@@ -59,10 +60,10 @@ _WORDS = {  # strerror(3): other systems have other numbers
     "Too many open files": Symptom.FILES_EXHAUSTED,
     "reset by peer": Symptom.CONNECT_RESET,
 }
-_BACKEND = re.compile(r"(?:backend|Director) (?P<b>[\w.()-]{1,200}):? ")
-_FAIL = re.compile(r"fail errno (\d{1,3})|Open error (\d{1,3})")
+_BACKEND = lazy(r"(?:backend|Director) (?P<b>[\w.()-]{1,200}):? ")
+_FAIL = lazy(r"fail errno (\d{1,3})|Open error (\d{1,3})")
 _TEXTS = tuple(
-    (re.compile(pattern), row)
+    (lazy(pattern), row)
     for pattern, row in (
         (r"Cannot allocate memory", code("memory", "", Symptom.MEMORY_EXHAUSTED, "memory-pressure cache-storage-full")),
         (r": unhealthy", code("unhealthy", "", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured")),
@@ -84,8 +85,8 @@ _TEXTS = tuple(
         (r"proxy write errno|backend write error", code("write error", "", Symptom.SEND_FAILED, "connection-reset")),
     )
 )  # fmt: skip
-_HEALTH = re.compile(r"(?:- )?(?P<b>[\w.():-]{1,200}) (?P<what>Went sick|Still sick|Back healthy|Still healthy) (?P<more>.*)")
-_PANIC = re.compile(r"Child \(\d{1,10}\) (?:died|Panic)|Child \(\d{1,10}\) not responding to CLI")
+_HEALTH = lazy(r"(?:- )?(?P<b>[\w.():-]{1,200}) (?P<what>Went sick|Still sick|Back healthy|Still healthy) (?P<more>.*)")
+_PANIC = lazy(r"Child \(\d{1,10}\) (?:died|Panic)|Child \(\d{1,10}\) not responding to CLI")
 
 
 def fits(sample: list[str]) -> float:

@@ -14,6 +14,7 @@ from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_jailed as owner  # its manager takes on another effective user (-j unix)
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
+from why502.model.patterns import lazy
 from why502.model.snapshot import Process
 
 __all__ = ["load", "owner"]
@@ -25,7 +26,7 @@ WORKERS = frozenset({"cache-main"})
 UNITS = {"varnishd": "varnish.service"}
 TEST = "varnishd -C -f {}"
 IS_ALWAYS_PROXY = True
-_INCLUDE = re.compile(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
+_INCLUDE = lazy(r"^[ \t]*include[ \t]+\"([^\"\n]+)\"", re.MULTILINE)
 
 
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:

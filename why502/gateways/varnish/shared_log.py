@@ -16,6 +16,7 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 from why502.model.times import of_epoch
 
@@ -25,11 +26,9 @@ _TAGS = (
     "Begin,Timestamp,BereqMethod,BereqURL,BerespStatus,BogoHeader,FetchError,BackendOpen,BackendReuse,ReqMethod,ReqURL,"
     "RespStatus,VCL_call,VCL_Error,End"
 )
-_HEAD = re.compile(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
-_RECORD = re.compile(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
-_HEALTH = re.compile(
-    r"^ {0,20}0 Backend_health {1,9}-? {0,9}((?:boot\.)?([\w.():-]{1,200}) (?:Went|Still|Back|Probed) .{1,400})$"
-)
+_HEAD = lazy(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
+_RECORD = lazy(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
+_HEALTH = lazy(r"^ {0,20}0 Backend_health {1,9}-? {0,9}((?:boot\.)?([\w.():-]{1,200}) (?:Went|Still|Back|Probed) .{1,400})$")
 _SERVER_ERROR = 500
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _OPERATORS = frozenset({"=", "!=", "~", "~*", "!~", "!~*"})
-_FILE = re.compile(r"!?-[fdex]")
+_FILE = lazy(r"!?-[fdex]")
 
 
 @rule(171, "condition-refused", Severity.ERROR, "proxy-config-invalid")

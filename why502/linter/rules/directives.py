@@ -15,12 +15,13 @@ from why502.gateways.nginx.directives import PLUS, module_of, nearest, place, ta
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigProblem
 
 _INVALID = "proxy-config-invalid"
 # What hangs on files that were not given: a fragment's groups and formats may be defined elsewhere.
-_ELSEWHERE = re.compile(r"^(?:unknown log format|no port in upstream|open\(\))")
+_ELSEWHERE = lazy(r"^(?:unknown log format|no port in upstream|open\(\))")
 # Words of directives that came later than the directive: name, what the argument looks like, first version.
 _WORDS = (
     ("listen", r"quic", (1, 25, 0)),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
-_EVENTS = re.compile(r"(?:^|[/_-])(?:sse|events?|eventsource|event-stream|event_stream)(?:$|[/_-])")
+_EVENTS = lazy(r"(?:^|[/_-])(?:sse|events?|eventsource|event-stream|event_stream)(?:$|[/_-])")
 
 
 @rule(185, "events-buffered", Severity.NOTE, "proxy-timeout-too-short")

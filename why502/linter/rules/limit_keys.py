@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
-_SAME = re.compile(r"(?:\$\{?(?:server_name|host|http_host|hostname|server_addr|server_port|scheme)\}?|[\w.:-])*")
-_DOWNLOAD = re.compile(r"download|file|video|media|export|upload|backup", re.IGNORECASE)
-_ADDRESS = re.compile(r"\$\{?(?:binary_)?remote_addr\}?")
+_SAME = lazy(r"(?:\$\{?(?:server_name|host|http_host|hostname|server_addr|server_port|scheme)\}?|[\w.:-])*")
+_DOWNLOAD = lazy(r"download|file|video|media|export|upload|backup", re.IGNORECASE)
+_ADDRESS = lazy(r"\$\{?(?:binary_)?remote_addr\}?")
 
 
 @rule(182, "limit-shared-by-all-clients", Severity.NOTE, "rate-limited")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,12 +9,11 @@ from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _INVALID = "proxy-config-invalid"
 # The options that belong to the socket, not to a server (`lsopt.set` in src/http/ngx_http_core_module.c).
-_OF_SOCKET = re.compile(
-    r"bind|deferred|reuseport|(?:setfib|fastopen|backlog|rcvbuf|sndbuf|accept_filter|ipv6only|so_keepalive)=.*"
-)
+_OF_SOCKET = lazy(r"bind|deferred|reuseport|(?:setfib|fastopen|backlog|rcvbuf|sndbuf|accept_filter|ipv6only|so_keepalive)=.*")
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, Level
@@ -10,17 +9,18 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config import units
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 # Those of nginx, nginx Plus, Angie and Tengine.
-_SERVER = re.compile(
+_SERVER = lazy(
     r"(?:weight|max_conns|max_fails|fail_timeout|service|route|slow_start|id|srun_id|sid)=.*|backup|down|resolve|drain"
 )
-_LISTEN = re.compile(
+_LISTEN = lazy(
     r"default_server|default|ssl|http2|http3|spdy|quic|proxy_protocol|deferred|bind|reuseport|udp|multipath|transparent"
     r"|(?:setfib|fastopen|backlog|rcvbuf|sndbuf|accept_filter|ipv6only|so_keepalive)=.*"
 )
-_RESOLVER = re.compile(r"(?:ipv[46]=(?:on|off)|(?:valid|status_zone|local|timeout)=.*|local=.*)")
-_PORT = re.compile(r"(?:.*:)?(\d+)")
+_RESOLVER = lazy(r"(?:ipv[46]=(?:on|off)|(?:valid|status_zone|local|timeout)=.*|local=.*)")
+_PORT = lazy(r"(?:.*:)?(\d+)")
 
 
 @rule(164, "parameter-unknown", Severity.ERROR, "proxy-config-invalid")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, Level
@@ -11,8 +10,9 @@ from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.match import compiled
 from why502.gateways.nginx.config.routes import location_name
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
-_VARIABLE = re.compile(r"\$(?:\{\w+\}|\w+)")
+_VARIABLE = lazy(r"\$(?:\{\w+\}|\w+)")
 _VALUES = ("", "x", "/x")  # what a variable may be: the rewrite must come back with each of them
 _ENDS = ("break", "redirect", "permanent")
 

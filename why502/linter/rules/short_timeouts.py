@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _SHORTEST_S = {"connect_timeout": 0.1, "read_timeout": 1.0, "send_timeout": 1.0}
-_QUICK = re.compile(r"mirror|health|ping|auth|stat|metric|live|ready|status", re.IGNORECASE)  # where a quick no is meant
+_QUICK = lazy(r"mirror|health|ping|auth|stat|metric|live|ready|status", re.IGNORECASE)  # where a quick no is meant
 
 
 @rule(181, "timeout-very-short", Severity.WARNING, "proxy-timeout-too-short")

@@ -9,8 +9,9 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config import units
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
-_URL = re.compile(r"(?:https?://|\$).*", re.DOTALL)
+_URL = lazy(r"(?:https?://|\$).*", re.DOTALL)
 
 
 @rule(168, "status-refused", Severity.ERROR, "proxy-config-invalid")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
-_JOINED = re.compile(r"(?:https?|grpcs?)://unix:([^:$]*?\.(?:sock|socket))(/[^:$]*)")
+_JOINED = lazy(r"(?:https?|grpcs?)://unix:([^:$]*?\.(?:sock|socket))(/[^:$]*)")
 
 
 @rule(161, "unix-socket-without-colon", Severity.ERROR, "unix-socket-missing")

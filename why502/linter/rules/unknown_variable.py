@@ -12,10 +12,11 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.directives import module_of, table
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _ALIKE = 0.85  # of two names, of 1 (difflib)
-_USED = re.compile(r"\$(?:\{([a-z]\w*)\}|([a-z]\w*))", re.IGNORECASE)
-_CAPTURED = re.compile(r"\(\?P?<(\w+)>")
+_USED = lazy(r"\$(?:\{([a-z]\w*)\}|([a-z]\w*))", re.IGNORECASE)
+_CAPTURED = lazy(r"\(\?P?<(\w+)>")
 _OPEN = ("http_", "sent_http_", "sent_trailer_", "arg_", "cookie_", "upstream_http_", "upstream_cookie_", "upstream_trailer_",
     "proxy_protocol_tlv_", "jwt_", "geoip2_", "lua_", "limit_", "date_", "time_", "ssl_", "geoip_", "upstream_")  # fmt: skip
 _IN_PLACE = frozenset({"set", "map", "geo", "split_clients", "perl_set", "auth_request_set"})

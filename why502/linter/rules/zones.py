@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
@@ -10,9 +9,10 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config import units
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _SMALLEST = 8 * 4096  # bytes: eight pages (ngx_http_limit_req_zone and others)
-_RATE = re.compile(r"rate=[1-9]\d*(?:r/s|r/m)?")
+_RATE = lazy(r"rate=[1-9]\d*(?:r/s|r/m)?")
 
 
 @rule(175, "zone-refused", Severity.ERROR, "proxy-config-invalid")

@@ -5,24 +5,23 @@ PHP-FPM pool files (`listen = …`), uWSGI's ini (`socket = …`, `http-socket =
 
 from __future__ import annotations
 
-import re
-
 from msgspec.structs import replace
 
 from why502.logs.phrases import address, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 NAME = "application_settings"
 MARKS = (b"listen = ", b"listen=", b"socket = ", b"socket=", b"bind = ", b"bind=", b"http = ", b"--bind ", b"pm = ", b"pm.")
-_SETTING = re.compile(
+_SETTING = lazy(
     r"\A\s*+(?P<name>listen|(?:uwsgi-|http-|fastcgi-)?socket|http|bind)\s*+=\s*+[\[\"']{0,4}(?P<address>(?:unix:)?/[^\s\"',;]{1,255}|[\w.*:\[\]-]{0,255}:\d{1,5}|\d{2,5})[\"'\]]{0,4}\s*+(?:[;#].*)?$"
 )
-_NEIGHBOUR = re.compile(
+_NEIGHBOUR = lazy(
     r"^\s*(?:(?:pm|pm\.\w+|listen\.\w+|processes|workers|threads|module|wsgi-file|chdir|harakiri|master|vacuum|chmod-socket|timeout|user|group)\s*=|\[[\w.-]+\]\s*$)"
 )
 _PROGRAMS = {"listen": "php-fpm", "bind": "gunicorn"}
-_DATABASES = re.compile(r"mysql|maria|postgres|pgsql|redis|memcache")
+_DATABASES = lazy(r"mysql|maria|postgres|pgsql|redis|memcache")
 
 
 def fits(sample: list[str]) -> float:

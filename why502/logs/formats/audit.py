@@ -12,20 +12,21 @@ import msgspec
 
 from why502.logs.phrases import record, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 NAME = "audit"
 MARKS = (b"avc: ", b"apparmor=", b"type=1326", b"type=SECCOMP", b"SECCOMP ", b"SELinux is preventing ")
-_AVC = re.compile(r"avc: {1,2}(?P<verdict>denied|granted) {1,2}\{ (?P<code>[^}]{0,400}) \} (?:for )?(?P<rest>.*)")
-_APPARMOR = re.compile(r'apparmor="?(?P<verdict>[A-Z]+)"? (?P<rest>.*)')
-_SECCOMP = re.compile(r"(?:type=(?:1326|SECCOMP)|\bSECCOMP )(?P<rest>.{0,800}?\bsig=(?P<signal>[0-9]{1,9}).*)")
-_SENTENCE = re.compile(
+_AVC = lazy(r"avc: {1,2}(?P<verdict>denied|granted) {1,2}\{ (?P<code>[^}]{0,400}) \} (?:for )?(?P<rest>.*)")
+_APPARMOR = lazy(r'apparmor="?(?P<verdict>[A-Z]+)"? (?P<rest>.*)')
+_SECCOMP = lazy(r"(?:type=(?:1326|SECCOMP)|\bSECCOMP )(?P<rest>.{0,800}?\bsig=(?P<signal>[0-9]{1,9}).*)")
+_SENTENCE = lazy(
     r"SELinux is preventing (?P<exe>\S{1,200})(?: \([^)]{0,100}\))? from (?P<detail>(?:using the )?(?P<code>[\w, ]{1,100}?) access on the (?P<object>.{0,300}?)\.(?: |$))"
 )
-_PAIR = re.compile(r'(?<!\w)(\w+)=("[^"]{0,2000}"|\{[^}]{0,400}\}|[^\s"]+)')
-_HEAD = re.compile(r"type=[A-Z_0-9]+ msg=audit\(|\Anode=\S+ type=|audit: type=1\d{3} audit\(|audit\[\d+\]: ")
-_HEX = re.compile(r"(?:[0-9A-F]{2}){2,}")
+_PAIR = lazy(r'(?<!\w)(\w+)=("[^"]{0,2000}"|\{[^}]{0,400}\}|[^\s"]+)')
+_HEAD = lazy(r"type=[A-Z_0-9]+ msg=audit\(|\Anode=\S+ type=|audit: type=1\d{3} audit\(|audit\[\d+\]: ")
+_HEX = lazy(r"(?:[0-9A-F]{2}){2,}")
 _KEEP = ("dest", "src", "name", "path", "family", "sock_type", "tclass", "scontext", "tcontext", "permissive")
 _KEEP_ARMOR = ("profile", "name", "info", "error", "family", "sock_type", "requested_mask", "denied_mask", "peer")
 

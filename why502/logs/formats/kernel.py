@@ -15,20 +15,21 @@ from why502.gateways.processes import as_gateway
 from why502.logs import stamps
 from why502.logs.phrases import Phrase, marks, read, share, signal_name
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 NAME = "kernel"
 _WHO = r"(?<!\S)(?P<process>[^\s\[\]]{1,32}(?: [^\s\[\]:]{1,15}){0,3}?)\[(?P<pid>\d{1,10})\]"
-_HEAD = re.compile(
+_HEAD = lazy(
     r"(?:^|\skernel: )\[ *\d+\.\d{6}\]|^\d+,\d+,\d+,-[^;]*;|\skernel: |^\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4}\] "
 )
 _KILLED = (
     r"(?P<detail>(?:Memory cgroup o|O)ut of [mM]emory(?: \([^)]*\))?: Kill(?:ed)? process (?P<pid>\d+) \((?P<process>[^)]*)\).*)"
 )
-_PACKET = re.compile(r"IN=\S{0,32} OUT=\S{0,32} ")
-_PAIR = re.compile(r"(?<!\S)(SRC|DST|PROTO|DPT)=(\S{1,64})")
-_KMSG = re.compile(r"^\d+,\d+,\d+,-[^;]*;")  # /dev/kmsg: priority, sequence, microseconds since boot, flags
-_REFUSES = re.compile(r"drop|reject|den(?:y|ied)|block|refus|blacklist|ban\b", re.IGNORECASE)
+_PACKET = lazy(r"IN=\S{0,32} OUT=\S{0,32} ")
+_PAIR = lazy(r"(?<!\S)(SRC|DST|PROTO|DPT)=(\S{1,64})")
+_KMSG = lazy(r"^\d+,\d+,\d+,-[^;]*;")  # /dev/kmsg: priority, sequence, microseconds since boot, flags
+_REFUSES = lazy(r"drop|reject|den(?:y|ied)|block|refus|blacklist|ban\b", re.IGNORECASE)
 PHRASES = (
     Phrase("Kill", _KILLED, Symptom.OOM_KILLED),
     Phrase("Killed process ", r"(?P<detail>Killed process (?P<pid>\d{1,20}) \((?P<process>[^)]{0,255})\),?(?: UID \d{1,20},)? (?:total-)?vm.*)", Symptom.OOM_KILLED),

@@ -8,15 +8,15 @@ apart. Before a description is used, it is compared with that parser (`_reader` 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from why502.logs.coded import target
 from why502.logs.native import roles
 from why502.model.logs import LogRecord
+from why502.model.patterns import lazy
 
-_PLACE = re.compile(r"\{(\w+|#)\}")
+_PLACE = lazy(r"\{(\w+|#)\}")
 
 
 def address_of(text: str, like: LogRecord) -> str:  # noqa: ARG001 - names are made alike

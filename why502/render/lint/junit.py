@@ -5,15 +5,15 @@ Notes are not failures: they are passed tests with the message as output. A file
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree as ET
 
 from why502.linter.report import Report
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 from why502.redaction import redact
 from why502.render.words import Terminal
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+_NOT_XML = lazy("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 
 
 def render(report: Report, terminal: Terminal) -> str:

@@ -6,15 +6,14 @@ which.
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "docker"
 _START = Phase.STARTUP
-_HEAD = re.compile(r"^CONTAINER ID +IMAGE|^time=\"[^\"]+\" level=\w+ msg=|^[0-9a-f]{12} +\S+ +\"")
+_HEAD = lazy(r"^CONTAINER ID +IMAGE|^time=\"[^\"]+\" level=\w+ msg=|^[0-9a-f]{12} +\S+ +\"")
 _AGO = r" (?:Less than|About|\d+) .*ago"
 PHRASES = (
     Phrase("OOMKilled", r"(?P<detail>\"?OOMKilled\"?: ?true)", Symptom.OOM_KILLED),

@@ -6,7 +6,6 @@ Exit code 137 alone does not show who killed it. State.OOMKilled does, but not i
 from __future__ import annotations
 
 import json
-import re
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from why502.machine.attempt import attempt, each
 from why502.machine.last_words import last_words
 from why502.model import foreign_json
 from why502.model.errors import Denied, HostError, Missing
+from why502.model.patterns import lazy
 from why502.model.snapshot import Process, Service
 from why502.model.target import Target
 from why502.supervisors import http
@@ -33,7 +33,7 @@ TIMEOUT_S = 1.5
 CONTAINERS = 24  # maximum examined in detail
 STOPPING = (2, 9, 15)  # signals by which an engine stops a container: SIGTERM (or its STOPSIGNAL), then SIGKILL
 STOP_S = 120.0  # how long a container may take to stop
-_ID = re.compile(r"[0-9a-f]{12,64}")
+_ID = lazy(r"[0-9a-f]{12,64}")
 _FAILED_TO_RUN = {125: "the engine could not start it", 126: "its command is not executable", 127: "its command was not found"}
 
 

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.logs.phrase_format import of_phrases
 from why502.logs.phrases import Phrase
 from why502.model.logs import Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "pm2"
-_HEAD = re.compile(r"PM2 (?:log|error): |\[PM2\]|^(?:PM2|\d+\|[\w.-]+) +\| ")
+_HEAD = lazy(r"PM2 (?:log|error): |\[PM2\]|^(?:PM2|\d+\|[\w.-]+) +\| ")
 _ROW = r"[│|] *\d+ *[│|] *(?P<process>[\w@./-]+) *[│|](?:[^│|]*[│|])+? *"
 PHRASES = (
     Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[0\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_STOPPED),

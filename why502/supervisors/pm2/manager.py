@@ -8,7 +8,6 @@ stored.
 from __future__ import annotations
 
 import posixpath
-import re
 import struct
 import time
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from why502.machine.suppliers import supplier_of
 from why502.machine.tail import NOTHING, tail
 from why502.model import foreign_json
 from why502.model.errors import Expired, HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.supervisors.base import LISTENS, Described, Look, merge, named, roots_first, words
@@ -38,7 +38,7 @@ KEPT = (
     "autorestart max_restarts min_uptime max_memory_restart kill_timeout exec_mode instances username wait_ready "
     "unstable_restarts"
 ).split()
-_TITLE = re.compile(r"PM2 v?[\d.]+: God Daemon \((/[^)]*)\)")
+_TITLE = lazy(r"PM2 v?[\d.]+: God Daemon \((/[^)]*)\)")
 _IN_VAIN = frozenset({"errored", "waiting restart"})  # which it has tried to start, and may serve what nothing listens on
 _ENDED = _IN_VAIN | {"stopped"}
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from why502.gateways.processes import as_gateway
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "supervisord"
 _START = Phase.STARTUP
-_HEAD = re.compile(
+_HEAD = lazy(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?:CRIT|ERRO|WARN|INFO|DEBG|TRAC|BLAT) |^[\w:.-]+ +(?:RUNNING|STOPPED|STARTING|FATAL|BACKOFF|EXITED|STOPPING) "
 )
 _LOG = r"(?:CRIT|ERRO|WARN|INFO) "

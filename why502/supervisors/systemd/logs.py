@@ -6,17 +6,16 @@ exit-status.c).
 
 from __future__ import annotations
 
-import re
-
 from why502.gateways.processes import as_gateway
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
+from why502.model.patterns import lazy
 
 NAME = "systemd"
 _START = Phase.STARTUP
 _UNIT = r"(?<![\w@.:\\-])(?P<unit>[\w@.:\\-]{1,256}\.(?:service|socket|scope|mount|slice|target))"
 _OF = r"(?:" + _UNIT + r": )?"
-_HEAD = re.compile(
+_HEAD = lazy(
     r"\bsystemd(?:-coredump)?(?:\[\d+\])?: |^(?:Started|Stopped|Starting|Stopping|Reloaded|Failed to start) \S+\.(?:service|socket)\b|^[\w@.\\-]+\.service: "
 )
 _BY_SYSTEMD = r"(?:systemd(?:\[\d+\])?: "

@@ -24,6 +24,7 @@ from why502.machine.last_words import last_words
 from why502.machine.process_table import boot_time
 from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.model.times import of_epoch, whole_number
@@ -56,8 +57,8 @@ ASKED = (
     " ExecMainStartTimestampMonotonic ExecMainExitTimestampMonotonic ActiveEnterTimestampMonotonic "
     "InactiveEnterTimestampMonotonic"
 ).split()
-_ARGV = re.compile(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
-_ENV_FILE = re.compile(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
+_ARGV = lazy(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
+_ENV_FILE = lazy(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
 _BY_SOCKET = " listens for it"
 _BY_DIRECTORY = "its RuntimeDirectory"
 Unit = dict[str, str]

@@ -11,9 +11,10 @@ import shlex
 
 from why502.model.base import Value
 from why502.model.config import Position
+from why502.model.patterns import lazy
 
-_SECTION = re.compile(r"\[([^\]]+)\]\s*$")
-_ENTRY = re.compile(r"([A-Za-z][\w-]*)\s*=\s*(.*)", re.DOTALL)
+_SECTION = lazy(r"\[([^\]]+)\]\s*$")
+_ENTRY = lazy(r"([A-Za-z][\w-]*)\s*=\s*(.*)", re.DOTALL)
 
 
 class UnitEntry(Value, frozen=True, kw_only=True):

@@ -26,9 +26,10 @@ from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 
-_UPLOAD = re.compile(r"(?:^|[/^_-])(?:uploads?|upload[_-]\w{1,64}|file[_-]?uploads?)(?:[/$)?]|$)", re.IGNORECASE)
-_PHP_VALUE = re.compile(r"(upload_max_filesize|post_max_size)\s{0,64}=\s{0,64}\"?([0-9]{1,18}[kKmMgG]?)")
+_UPLOAD = lazy(r"(?:^|[/^_-])(?:uploads?|upload[_-]\w{1,64}|file[_-]?uploads?)(?:[/$)?]|$)", re.IGNORECASE)
+_PHP_VALUE = lazy(r"(upload_max_filesize|post_max_size)\s{0,64}=\s{0,64}\"?([0-9]{1,18}[kKmMgG]?)")
 
 
 @rule(93, "request-header-buffers-too-small", Severity.WARNING)

@@ -18,7 +18,6 @@ Programs fail with "(28: No space left on device)". Responses are truncated, upl
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
@@ -27,6 +26,7 @@ from why502.diagnosis.needs import need_of
 from why502.diagnosis.unserved import unserved
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
 MANY = 3  # words of its own about it
@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
-_FULL = re.compile(r"(?i)no space left on device|\bENOSPC\b|disk quota exceeded")
+_FULL = lazy(r"(?i)no space left on device|\bENOSPC\b|disk quota exceeded")
 
 
 def _told(case: Case) -> tuple[Event, ...]:

@@ -18,7 +18,6 @@ All members are out of service although a direct request to them succeeds.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -26,11 +25,12 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 
 SERVER_ERROR = 500
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's words for a check that timed out
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
-_DURATION = re.compile(r"check duration: (\d{1,9})ms")
+_DURATION = lazy(r"check duration: (\d{1,9})ms")
 
 
 def examine(case: Case) -> Iterator[Evidence]:

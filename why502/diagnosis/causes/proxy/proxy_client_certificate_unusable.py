@@ -18,7 +18,6 @@ rejected, and after a restart the proxy does not run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
@@ -26,14 +25,15 @@ from why502.diagnosis.cause import Cause
 from why502.model.config import Setting
 from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 
 # ngx_ssl_certificate() in src/event/ngx_event_openssl.c
-_REFUSED = re.compile(
+_REFUSED = lazy(
     r"(?:cannot load certificate(?: key)?|SSL_CTX_use_(?:certificate|PrivateKey)(?:_file)?"
     r"|PEM_read_bio_X509\w{0,16}) ?\(?\"(?P<file>[^\"]{1,1000})\""
 )
-_SETTINGS = re.compile(r"(?:proxy|grpc|uwsgi|server)_ssl_certificate(?:_key)?")
+_SETTINGS = lazy(r"(?:proxy|grpc|uwsgi|server)_ssl_certificate(?:_key)?")
 
 
 def examine(case: Case) -> Iterator[Evidence]:

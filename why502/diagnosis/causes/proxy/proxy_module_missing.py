@@ -19,42 +19,42 @@ defined by a module not included") makes Apache answer 500 to every request belo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Layer
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 
-_COMMAND = re.compile(r"Invalid command '(?P<name>[^']{1,60})'")
+_COMMAND = lazy(r"Invalid command '(?P<name>[^']{1,60})'")
 # By which module of httpd a directive is defined. [httpd 2.4, directive index]
 _MODULES = (
-    (re.compile(r"(?:Request)?Header"), "headers"),
-    (re.compile(r"Rewrite\w+"), "rewrite"),
-    (re.compile(r"Expires\w+"), "expires"),
-    (re.compile(r"Deflate\w+"), "deflate"),
-    (re.compile(r"AddOutputFilterByType|Filter\w+"), "filter"),
-    (re.compile(r"SetEnvIf(?:NoCase|Expr)?|BrowserMatch(?:NoCase)?"), "setenvif"),
-    (re.compile(r"(?:Set|Unset|Pass)Env"), "env"),
-    (re.compile(r"Redirect\w*|(?:Script)?Alias(?:Match)?"), "alias"),
-    (re.compile(r"Options?Index\w*|Index\w+|AddIcon\w*|AddDescription|HeaderName|ReadmeName"), "autoindex"),
-    (re.compile(r"DirectoryIndex|DirectorySlash|FallbackResource"), "dir"),
-    (re.compile(r"AuthUserFile"), "authn_file"),
-    (re.compile(r"AuthType|AuthName"), "authn_core"),
-    (re.compile(r"AuthBasic\w+"), "auth_basic"),
-    (re.compile(r"Order|Allow|Deny|Satisfy"), "access_compat"),
-    (re.compile(r"AddType|AddHandler|SetHandler|AddCharset|AddEncoding"), "mime"),
-    (re.compile(r"Substitute\w*"), "substitute"),
-    (re.compile(r"SSL\w+"), "ssl"),
-    (re.compile(r"Sec[A-Z]\w+"), "security2"),
-    (re.compile(r"Proxy\w*|NoProxy"), "proxy"),
-    (re.compile(r"Balancer\w+"), "proxy_balancer"),
-    (re.compile(r"RemoteIP\w+"), "remoteip"),
-    (re.compile(r"H2\w+"), "http2"),
+    (lazy(r"(?:Request)?Header"), "headers"),
+    (lazy(r"Rewrite\w+"), "rewrite"),
+    (lazy(r"Expires\w+"), "expires"),
+    (lazy(r"Deflate\w+"), "deflate"),
+    (lazy(r"AddOutputFilterByType|Filter\w+"), "filter"),
+    (lazy(r"SetEnvIf(?:NoCase|Expr)?|BrowserMatch(?:NoCase)?"), "setenvif"),
+    (lazy(r"(?:Set|Unset|Pass)Env"), "env"),
+    (lazy(r"Redirect\w*|(?:Script)?Alias(?:Match)?"), "alias"),
+    (lazy(r"Options?Index\w*|Index\w+|AddIcon\w*|AddDescription|HeaderName|ReadmeName"), "autoindex"),
+    (lazy(r"DirectoryIndex|DirectorySlash|FallbackResource"), "dir"),
+    (lazy(r"AuthUserFile"), "authn_file"),
+    (lazy(r"AuthType|AuthName"), "authn_core"),
+    (lazy(r"AuthBasic\w+"), "auth_basic"),
+    (lazy(r"Order|Allow|Deny|Satisfy"), "access_compat"),
+    (lazy(r"AddType|AddHandler|SetHandler|AddCharset|AddEncoding"), "mime"),
+    (lazy(r"Substitute\w*"), "substitute"),
+    (lazy(r"SSL\w+"), "ssl"),
+    (lazy(r"Sec[A-Z]\w+"), "security2"),
+    (lazy(r"Proxy\w*|NoProxy"), "proxy"),
+    (lazy(r"Balancer\w+"), "proxy_balancer"),
+    (lazy(r"RemoteIP\w+"), "remoteip"),
+    (lazy(r"H2\w+"), "http2"),
 )
-_PHP = re.compile(r"php_(?:admin_)?(?:value|flag)")
+_PHP = lazy(r"php_(?:admin_)?(?:value|flag)")
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

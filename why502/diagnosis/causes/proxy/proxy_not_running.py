@@ -18,7 +18,6 @@ Clients get no HTTP response at all (connection refused). A proxy in front of th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
@@ -26,10 +25,11 @@ from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts, addresses, peer_sets, serving
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy, Run
 from why502.model.snapshot import ConfigTest, Proxy
 
-_BIND = re.compile(r"(?:bind|listen)\(\) to .{1,200}? failed \(\d{1,3}: [^)]{1,100}\)")
+_BIND = lazy(r"(?:bind|listen)\(\) to .{1,200}? failed \(\d{1,3}: [^)]{1,100}\)")
 
 
 def examine(case: Case) -> Iterator[Evidence]:

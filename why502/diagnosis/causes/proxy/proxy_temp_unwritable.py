@@ -20,13 +20,13 @@ log). For a request body the client gets 500. Small responses work, large ones d
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy, Run
 
 
@@ -40,7 +40,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
-_REFUSED = re.compile(r'\(\) "(/[^"]+)" failed \(13: ')
+_REFUSED = lazy(r'\(\) "(/[^"]+)" failed \(13: ')
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

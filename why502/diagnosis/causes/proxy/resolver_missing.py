@@ -27,6 +27,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.remedies.changes import own_servers, reload, rename, set_in_route
 
@@ -55,7 +56,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
             return
 
 
-_FROM_CLIENT = re.compile(r"host|http_\w+|arg_\w+|cookie_\w+|ssl_server_name|ssl_preread_server_name|server_name")
+_FROM_CLIENT = lazy(r"host|http_\w+|arg_\w+|cookie_\w+|ssl_server_name|ssl_preread_server_name|server_name")
 
 
 @rule(20, "variable-without-resolver", Severity.ERROR)

@@ -27,8 +27,9 @@ from why502.diagnosis.cause import Cause
 from why502.model.config import Position
 from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 
-_STATIC = re.compile(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|woff2?)\b[^()]{0,400}\)\$?")
+_STATIC = lazy(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|woff2?)\b[^()]{0,400}\)\$?")
 
 
 @rule(110, "slash-lost-in-proxy-pass", Severity.WARNING)

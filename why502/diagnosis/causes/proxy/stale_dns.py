@@ -20,7 +20,6 @@ addresses. The old address refuses connections, does not answer, is unreachable,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, host_name
@@ -29,6 +28,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Lookup
 from why502.model.target import Transport
@@ -76,11 +76,11 @@ def _lives_s(case: Case, name: str) -> float | None:
 
 
 SHORT_S = 300.0  # answers valid for no longer are made to change
-_CHANGING = re.compile(
+_CHANGING = lazy(
     r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"
     r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
 )
-_FIXED = re.compile(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$")
+_FIXED = lazy(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$")
 
 
 @rule(23, "name-resolved-once", Severity.NOTE)

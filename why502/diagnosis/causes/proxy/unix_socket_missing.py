@@ -24,7 +24,6 @@ PrivateTmp=, a container).
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Sequence
 
 from why502.diagnosis.case import Case
@@ -32,13 +31,14 @@ from why502.diagnosis.cause import Cause
 from why502.model.file_kind import FileKind
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event, Listener, Process
 from why502.model.target import Transport
 from why502.remedies.changes import doubt, reload, repoint
 from why502.remedies.drop_ins import put, restart
 
-_PRIVATE = re.compile(r"/(?:var/)?tmp/systemd-private-[^/]+/tmp/")
+_PRIVATE = lazy(r"/(?:var/)?tmp/systemd-private-[^/]+/tmp/")
 
 
 def examine(case: Case) -> Iterator[Evidence]:

@@ -31,8 +31,9 @@ from why502.diagnosis.index import UPGRADE_REQUIRED
 from why502.model.config import Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 
-_PATH = re.compile(
+_PATH = lazy(
     r"(?:^|[/^])(?:wss?|websockets?|web-socket|socket\\?\.io|sockjs(?:-node)?|cable|signalr)(?:/|\(|\$|$)", re.IGNORECASE
 )
 

@@ -20,7 +20,6 @@ The connection is refused immediately (ECONNREFUSED), as if nothing were running
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -33,12 +32,13 @@ from why502.diagnosis.index import accepts
 from why502.model.config import Peer
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener, Service
 from why502.model.target import Target, Transport
 from why502.remedies.changes import doubt, reload, repoint, stranger_at
 
-_PORTLESS = re.compile(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
+_PORTLESS = lazy(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
 TICK = timedelta(seconds=0.5)  # both moments are of the machine's own clock since boot
 SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
 CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one

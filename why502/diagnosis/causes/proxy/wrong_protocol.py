@@ -34,6 +34,7 @@ from why502.diagnosis.preface import unmet
 from why502.model.config import PROTOCOL, SENDS_PROXY
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event, PhpPool, Probe
 from why502.remedies.changes import reload, rescheme, respell
@@ -177,7 +178,7 @@ def _pool(case: Case) -> PhpPool | None:
     return pool if not owners or pool.master_pid in owners else None
 
 
-_PARSER = re.compile(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
+_PARSER = lazy(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
 
 
 def _told(case: Case) -> tuple[str, Event] | None:
@@ -203,7 +204,7 @@ def _said(case: Case) -> tuple[str, Event] | None:
     return ("http" if schemes == {"http"} else "tls"), last
 
 
-_SCHEME = re.compile(r"(?i)\b(https?|ssl|tls)://")
+_SCHEME = lazy(r"(?i)\b(https?|ssl|tls)://")
 
 
 def _wants_proxy_header(case: Case) -> str:
@@ -309,7 +310,7 @@ def _to_fastcgi(case: Case) -> Iterator[Remedy]:
         yield Remedy(message=f"{message}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
 
 
-_PHP_SOCKET = re.compile(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]{0,60}\.sock$")
+_PHP_SOCKET = lazy(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm/|fpm[\w.-]{0,60}\.sock$")
 
 
 @rule(31, "scheme-does-not-fit-port", Severity.WARNING)

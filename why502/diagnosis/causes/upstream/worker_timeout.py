@@ -33,6 +33,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.remedies.changes import reload_php
 from why502.remedies.drop_ins import put, restart, seconds
@@ -40,7 +41,7 @@ from why502.remedies.drop_ins import put, restart, seconds
 MARGIN_S = 5  # by which the worker must end before the proxy gives up
 _PHP = "request_terminate_timeout"
 _OPTIONS = ("-t", "--timeout", "--harakiri")  # of gunicorn and uWSGI, as words of their own
-_SIMPLE = re.compile(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that means itself in a unit file (systemd.service(5))
+_SIMPLE = lazy(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that means itself in a unit file (systemd.service(5))
 
 
 def examine(case: Case) -> Iterator[Evidence]:

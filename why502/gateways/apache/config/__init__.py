@@ -17,14 +17,15 @@ from msgspec.structs import replace
 from why502.config.configuration import Configuration
 from why502.gateways.apache.config.match import EXCLUDED, finder
 from why502.model.config import Answer, Peer, Position, Route, Setting, Upstream
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 __all__ = ["Configuration", "finder", "load"]
 
-_SECTION = re.compile(r"<(/?)(\w++)\s*+([^>]*+)>")
-_URL = re.compile(
+_SECTION = lazy(r"<(/?)(\w++)\s*+([^>]*+)>")
+_URL = lazy(
     r"(?:unix:(?P<path>[^|\"]+)\|)?(?P<scheme>\w+)://(?P<host>\[[^\]]+\]|[^/:?\"\s]+)?(?::(?P<port>\d{1,5}))?(?P<uri>/[^\"\s]*)?"
 )
 _PORTS = {
@@ -40,7 +41,7 @@ _PORTS = {
     "h2c": 80,
 }
 _PROTOCOLS = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "h2": "https", "h2c": "http"}
-_ANSWERS = re.compile(r"[\[,]R(?:edirect)?=([45]\d\d)[,\]]", re.IGNORECASE)
+_ANSWERS = lazy(r"[\[,]R(?:edirect)?=([45]\d\d)[,\]]", re.IGNORECASE)
 _MOST_LINES = 200_000
 _TIMEOUT_S = 60.0
 

@@ -20,6 +20,7 @@ from why502.gateways.codes import code as row
 from why502.logs.coded import LIMIT, iso, said
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
@@ -53,22 +54,22 @@ MARKS = (
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _MONTHS = {name: at for at, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug|trace[1-8]"
-_HEAD = re.compile(
+_HEAD = lazy(
     r"\[(?:[A-Z][a-z]{2} )?(?P<month>[A-Z][a-z]{2}) (?P<day>[ \d]\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d{1,9})?) (?P<year>\d{4})\] "
     rf"\[(?:(?P<module>[\w.-]{{0,40}}):)?(?P<level>{_LEVELS})\] ?(?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
 )
-_SHORT = re.compile(
+_SHORT = lazy(
     rf"\[(?P<module>[\w.-]{{0,40}}):(?P<level>{_LEVELS})\] (?:\[pid (?P<pid>\d{{1,10}})(?::tid (?P<tid>[^\]\s]{{1,30}}))?\] ?)?"
 )
-_PREFIX = re.compile(
+_PREFIX = lazy(
     r"\s*(?:(?P<source>[\w/.-]{1,60}\.c\(\d{1,6}\)): "
     r"|\((?P<errno>\d{1,10}|EAI \d{1,3})\)(?P<words>[^:\[\]]{0,100}?): "
     r"|[\[\]](?P<peer>client|remote) (?P<ip>[^\]\s]{1,100})\] "
     r"|(?P<code>AH\d{5}): ?|proxy: (?:HTTP: )?)"
 )
-_CODE = re.compile(r"\b(AH\d{5})\b:? ?")
-_REFERER = re.compile(r", referer: (\S(?:(?!, referer: ).)*)\Z")
-_TO = re.compile(
+_CODE = lazy(r"\b(AH\d{5})\b:? ?")
+_REFERER = lazy(r", referer: (\S(?:(?!, referer: ).)*)\Z")
+_TO = lazy(
     r"attempt to connect to (?:Unix domain socket (?P<path>/[^(]{1,500}?) \(|(?P<to>[^\s(]{1,255}))"
     r"|remote server (?P<server>[^\s,]{1,255})"
     r"|(?:failed to|failed from|error from|connection for|connection to) \(?(?P<ip>[\w.:\[\]-]{1,255}:\d{1,5})"
@@ -76,9 +77,9 @@ _TO = re.compile(
     r"|failed to make connection to backend: (?P<backend>[\w.:\[\]-]{1,255})"
     r"|connect to WSGI daemon process '[^']{0,255}' on '(?P<wsgi>/[^']{1,500})'"
 )
-_PORT = re.compile(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
-_GROUP = re.compile(r"balancer://([\w.-]{1,100})")
-_RETURNED = re.compile(r" returned by (\S{1,2000})|handler was valid for the URL (/\S{0,2000})")
+_PORT = lazy(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
+_GROUP = lazy(r"balancer://([\w.-]{1,100})")
+_RETURNED = lazy(r" returned by (\S{1,2000})|handler was valid for the URL (/\S{0,2000})")
 _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
     "connection refused": 111,
     "the timeout specified has expired": 70007,
@@ -96,7 +97,7 @@ _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
     "broken pipe": 32,
 }
 _WORDS = tuple(  # of 2.2 and of lines that lost their code
-    (re.compile(pattern, re.IGNORECASE), code)
+    (lazy(pattern, re.IGNORECASE), code)
     for pattern, code in (
         (r"attempt to connect to Unix domain socket", "AH02454"),
         (r"attempt to connect to \S+ ?(?:\([^)]*\) )?failed", "AH00957"),
@@ -136,7 +137,7 @@ _WORDS = tuple(  # of 2.2 and of lines that lost their code
     )
 )
 _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
-    (re.compile(pattern), code)
+    (lazy(pattern), code)
     for pattern, code in (
         (r"FastCGI: failed to connect to server", row("FastCGI", "mod_fastcgi could not connect", Symptom.CONNECT_FAILED, "backend-not-running unix-socket-missing php-fpm-socket-mismatch", "500")),
         (r"FastCGI: comm with .{0,300} aborted: (?:first read )?idle timeout|mod_fcgid: read data timeout|FastCGI: .{0,200}idle timeout", row("FastCGI", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short backend-hung", "500")),
@@ -165,14 +166,12 @@ _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
 AT_ONCE_S = 0.05
-_HOSTS = re.compile(
-    r"wsgi|php\d*(?:_module)?|cgid?|fcgid|perl|lua|"
-)  # modules whose lines may be an application's standard error
-_OWN_ERROR = re.compile(
+_HOSTS = lazy(r"wsgi|php\d*(?:_module)?|cgid?|fcgid|perl|lua|")  # modules whose lines may be an application's standard error
+_OWN_ERROR = lazy(
     r"(?P<detail>PHP (?:Fatal|Parse) error: .*|(?<![\w.])(?:[a-zA-Z_]\w{0,100}\.){0,8}[A-Z]\w{0,100}(?:Error|Exception)(?:: .+|\s*\Z))"
 )
-_FATAL = re.compile(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
-_NO_SCRIPT = re.compile(r"Primary script unknown|Unable to open primary script|No input file")
+_FATAL = lazy(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
+_NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No input file")
 
 
 def fits(sample: list[str]) -> float:

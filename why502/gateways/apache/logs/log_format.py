@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from why502.model.patterns import lazy
+
 APACHE = "apache"  # how it escapes: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
-_DIRECTIVE = re.compile(r"%(?:[<>]|!?\d{3}(?:,\d{3}){0,20}+){0,4}+(?:\{([^}]{0,200})\})?(\^[A-Za-z]{2}|[A-Za-z%])")
+_DIRECTIVE = lazy(r"%(?:[<>]|!?\d{3}(?:,\d{3}){0,20}+){0,4}+(?:\{([^}]{0,200})\})?(\^[A-Za-z]{2}|[A-Za-z%])")
 _VARIABLES = {
     "h": "remote_addr",
     "a": "remote_addr",
@@ -27,8 +29,8 @@ _VARIABLES = {
 _HEADERS = {"referer": "http_referer", "user-agent": "http_user_agent", "host": "host", "x-forwarded-for": "http_x_forwarded_for"}
 _ENVIRONMENT = {"BALANCER_WORKER_NAME": "upstream_addr"}  # mod_proxy_balancer: the member that took the request
 _UNITS = {"ms": "request_time_ms", "us": "request_time_us", "s": "request_time", "": "request_time"}
-_FORMAT = re.compile(r"^[ \t]*LogFormat[ \t]+\"((?:[^\"\\]|\\.)*)\"[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
-_LOG = re.compile(r"^[ \t]*CustomLog[ \t]+\"?([^\"|\s]+)\"?[ \t]+(?:\"((?:[^\"\\]|\\.)*)\"|(\S+))", re.MULTILINE | re.IGNORECASE)
+_FORMAT = lazy(r"^[ \t]*LogFormat[ \t]+\"((?:[^\"\\]|\\.)*)\"[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
+_LOG = lazy(r"^[ \t]*CustomLog[ \t]+\"?([^\"|\s]+)\"?[ \t]+(?:\"((?:[^\"\\]|\\.)*)\"|(\S+))", re.MULTILINE | re.IGNORECASE)
 _KNOWN = {"common": r"%h %l %u %t \"%r\" %>s %b", "combined": r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\""}
 
 

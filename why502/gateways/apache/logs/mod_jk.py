@@ -14,25 +14,26 @@ from why502.logs import stamps
 from why502.logs.coded import LIMIT, number, said, target
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
+from why502.model.patterns import lazy
 
 NAME = "mod_jk"
 MARKS = (b"::jk_", b"from tomcat", b"to tomcat", b"tomcat instances", b"connecting to backend failed")
-_PLACE = re.compile(
+_PLACE = lazy(
     r"(?:\[(?P<level>error|warn|info|debug|emerg)\] )?\b\w{1,80}::jk_\w{1,80}\.c \(\d{1,6}\): (?:\((?P<worker>[\w.-]{1,100})\) )?(?P<text>.*)",
     re.DOTALL,
 )
-_BARE = re.compile(
+_BARE = lazy(
     r"(?:\((?P<worker>[\w.-]{1,100})\) )?(?P<text>(?:[Cc]an't receive the response|[Aa]ll tomcat instances|connecting to (?:tomcat|backend) failed|Tomcat is down or).*)",
     re.DOTALL,
 )
-_TO = re.compile(
+_TO = lazy(
     r"connect to (?P<to>\[?[\w.:]{1,100}\]?:\d{1,5}) failed|tomcat \((?P<tomcat>\[?[\w.:]{1,100}\]?:\d{1,5})\)|\((?P<peer>[\d.]{7,15}:\d{1,5})\)"
 )
-_ERRNO = re.compile(r"\b(?:errno|err|error)=-?(\d{1,5})\b")
+_ERRNO = lazy(r"\b(?:errno|err|error)=-?(\d{1,5})\b")
 _CONNECT = {111: Symptom.CONNECT_REFUSED, 110: Symptom.CONNECT_TIMED_OUT, 113: Symptom.HOST_UNREACHABLE, 101: Symptom.HOST_UNREACHABLE, 13: Symptom.CONNECT_DENIED, 99: Symptom.NO_LOCAL_PORT, 104: Symptom.CONNECT_RESET, 10061: Symptom.CONNECT_REFUSED, 10060: Symptom.CONNECT_TIMED_OUT, 61: Symptom.CONNECT_REFUSED}  # fmt: skip
 _FORCED = "premature-close keepalive-race backend-crashed ajp-secret-mismatch"
 _TEXTS = tuple(
-    (re.compile(pattern), row)
+    (lazy(pattern), row)
     for pattern, row in (
         (r"connect to \S+ failed", code("connect", "", Symptom.CONNECT_FAILED, "backend-not-running wrong-port connect-timeout")),
         (r"forced a connection close|closed the connection", code("closed", "", Symptom.CLOSED_BEFORE_HEADER, _FORCED)),

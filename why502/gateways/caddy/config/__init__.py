@@ -7,7 +7,6 @@ caddyserver.com/docs/json. Its defaults: `dial_timeout` 3 s, no limit for the re
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,16 +14,17 @@ from typing import Any
 from why502.config.configuration import Configuration
 from why502.gateways.caddy.config.match import finder
 from why502.model.config import LogKind, LogTarget, Peer, Position, Route
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 
 __all__ = ["Configuration", "finder", "load"]
 
-_TOKEN = re.compile(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|#[^\n]*|\n|[{}](?=\s|\Z)|[^\s\"`#]\S*|\S")
+_TOKEN = lazy(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|#[^\n]*|\n|[{}](?=\s|\Z)|[^\s\"`#]\S*|\S")
 _MOST_TOKENS = 100_000
 _DEEPEST = 32
 _MOST_IMPORTS = 256
-_DURATION = re.compile(r"(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h|d)")
+_DURATION = lazy(r"(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h|d)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PASSES = {"reverse_proxy": "http", "php_fastcgi": "fastcgi"}
 _SCHEMES = {"http": "http", "https": "https", "h2c": "http", "unix": "http"}

@@ -17,6 +17,7 @@ from why502.config.tree import Node, Tree, recorded
 from why502.gateways.nginx.config.parse import parse
 from why502.model.config import Position
 from why502.model.errors import Denied, HostError, Missing
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
 
 Read = Callable[[str], bytes]
@@ -32,9 +33,9 @@ MAX_DIRECTIVES = 2_000_000  # after includes: a small file included often can ex
 MAX_INCLUDES = 64  # maximum nesting
 MAX_DEPTH = 100  # nesting of blocks, includes counted
 
-_MARKER = re.compile(rb"^# configuration file (/.*):\r?$", re.MULTILINE)
-_SPELLING = re.compile(r"/(?:\.?/)+")  # `conf.d//x` and `conf.d/./x` are `conf.d/x`
-_WILD = re.compile(r"[*?\[]")
+_MARKER = lazy(rb"^# configuration file (/.*):\r?$", re.MULTILINE)
+_SPELLING = lazy(r"/(?:\.?/)+")  # `conf.d//x` and `conf.d/./x` are `conf.d/x`
+_WILD = lazy(r"[*?\[]")
 _NO_INCLUDES = frozenset({"split_clients", "charset_map"})
 _DATA = frozenset({"geo", "map", "types"})
 

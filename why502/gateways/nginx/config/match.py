@@ -19,6 +19,7 @@ import msgspec
 from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.variables import is_in
 from why502.model.config import Location, Route, Server
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -28,7 +29,7 @@ MAX_URI = 2048
 _CACHED = 4096
 EVERY = "0.0.0.0"
 # A nested repeated group: a log line could keep such an expression busy for hours.
-_RISKY = re.compile(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
+_RISKY = lazy(r"\((?:[^()\\]|\\.)*[*+}](?:[^()\\]|\\.)*\)[*+{]")
 
 
 class _Undecidable(Exception):

@@ -12,6 +12,7 @@ import re
 
 from why502.config.tree import Kind, Node, Token, Tree, decode
 from why502.gateways.nginx.config.lua import Lua
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem
 
 MAX_DEPTH = 200  # blocks within blocks; deeper ones are kept as loose tokens
@@ -19,7 +20,7 @@ MAX_PROBLEMS = 50
 MAX_WORD = 4096  # NGX_CONF_BUFFER: longer words and comments are refused
 
 _WORD, _SPACE, _MARK = Kind.WORD, Kind.SPACE, Kind.MARK  # each is looked up for every token
-_TOKEN = re.compile(
+_TOKEN = lazy(
     r"""(?P<space>[ \t\r\n]++)
     |(?P<comment>\#[^\n]*+)
     |(?P<mark>[;{}])
@@ -28,7 +29,7 @@ _TOKEN = re.compile(
     |(?P<word>(?:\\(?:.|\Z)|\$\{*+|[^ \t\r\n;{}\#"'\\$])(?:\\(?:.|\Z)|\$\{*+|[^ \t\r\n;{\\$]++)*+)""",
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\([\"'\\trn])")
+_ESCAPE = lazy(r"\\([\"'\\trn])")
 _ESCAPED = {"t": "\t", "r": "\r", "n": "\n"}
 
 _BOM = "\xef\xbb\xbf"

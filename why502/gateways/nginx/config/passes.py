@@ -14,12 +14,13 @@ from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
 from why502.model.base import Value
 from why502.model.config import Peer, Position, Upstream
+from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
-_BAD_PORT = re.compile(r"(?!(?i:unix):)[^\[\]:]+:(?!\d{1,5}$).*")  # a name or IPv4 address with an invalid port
+_BAD_PORT = lazy(r"(?!(?i:unix):)[^\[\]:]+:(?!\d{1,5}$).*")  # a name or IPv4 address with an invalid port
 _METHODS = frozenset({"ip_hash", "hash", "least_conn", "least_time", "random", "sticky", "fair", "balancer_by_lua_block"})
-_AUTHORITY = re.compile(r"(?:\[[^\]/?]*\]|[^/?\[])*?(?=[/?]|\$\{?(?:request_uri|uri|document_uri|is_args)\b|$)")
+_AUTHORITY = lazy(r"(?:\[[^\]/?]*\]|[^/?\[])*?(?=[/?]|\$\{?(?:request_uri|uri|document_uri|is_args)\b|$)")
 
 
 class Passed(Value, frozen=True, kw_only=True):

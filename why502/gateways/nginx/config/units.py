@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from why502.model.patterns import lazy
 from why502.model.times import whole_number
 
-_SIZE = re.compile(r"([0-9]{1,18})([kKmMgG]?)")
-_TIME = re.compile(
+_SIZE = lazy(r"([0-9]{1,18})([kKmMgG]?)")
+_TIME = lazy(
     r"(?:(\d+)y)?(?:(\d+)M)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?(?:(\d+)(?![\w]))?", re.ASCII
 )
 _SCALES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from why502.gateways.nginx.config.files import Directive
+from why502.model.patterns import lazy
 
 MAX_VALUES = 64
 _MAX_STEPS = 1000
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = lazy(r"\$(?:\{(\w+)\}|(\w+))")
 _WORDS = frozenset({"hostnames", "volatile", "ranges", "delete", "proxy", "proxy_recursive"})
 
 Values = Mapping[str, tuple[str, ...]]  # by variable: every value it may have, as written
