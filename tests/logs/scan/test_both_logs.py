@@ -8,7 +8,9 @@ import pytest
 from scan.summing import reported
 
 from why502.logs.scan import engine
-from why502.logs.scan.work import Ask
+from why502.logs.scan.line_format import Form
+from why502.logs.scan.part import Session
+from why502.logs.scan.work import Ask, Part
 
 PURE = Ask(is_fast=False, is_exact=True)
 APACHE = (
@@ -31,6 +33,10 @@ OLD = (
 NGINX = (
     "2026/03/04 05:06:07 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 1.2.3.4, "
     'server: x, request: "GET /a HTTP/1.1", upstream: "http://10.0.0.11:8080/a", host: "x"\n'
+)
+ABSENT = (
+    '2026/03/04 05:06:07 [error] 7#7: *2 open() "/srv/www/favicon.ico" failed (2: No such file or directory), client: 1.2.3.4, '
+    'server: x, request: "GET /favicon.ico HTTP/1.1", host: "x"\n'
 )
 COMBINED = '192.0.2.7 - - [04/Mar/2026:05:06:07 +0000] "GET /a HTTP/1.1" {} 157 "-" "curl/8.5.0"\n'
 KEYS = 'time=2026-03-04T05:06:07+00:00 client=1.2.3.4 request="GET /a HTTP/1.1" status={} uaddr="{}" ustatus="{}" rt=0.001\n'
@@ -107,3 +113,16 @@ def test_lines_of_a_request_are_joined_across_the_seams_of_parts(
         ("access", "gateway-status", 100),
     }
     assert (found.requests, found.failures) == (1200, 600)
+
+
+def test_of_an_error_log_beside_an_access_log_only_lines_of_failed_requests_are_left_to_python(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    path.write_text((ABSENT + NGINX) * 50)
+    session = Session(Ask(most_held=1000))
+    session.read(Part(path=str(path), form=Form(name="nginx_error"), end=path.stat().st_size))
+    assert session.counts.lines == 50
+    counts = session.total()
+    assert (counts.lines, len(counts.errors)) == (100, 50)
+    assert {said.symptom: heard.minutes.total() for said, heard in counts.said.items() if said.is_failure} == {
+        "connect-refused": 50
+    }

@@ -31,11 +31,6 @@ class Ask(Value, frozen=True, kw_only=True):
     is_summary: bool = False  # for a diagnosis: answers by path, samples of what is held
 
     @property
-    def is_windowed(self) -> bool:
-        """Return whether lines may lie outside."""
-        return self.since > -(1 << 60) or self.until < 1 << 60
-
-    @property
     def is_of_fields(self) -> bool:
         """Return whether fields are asked for that the compiled reader does not know."""
         return bool(self.where or self.by)
