@@ -18,7 +18,7 @@ from django.http import HttpResponse, JsonResponse
 from django.urls import path
 
 settings.configure(
-    DEBUG=False, SECRET_KEY=os.environ["SECRET_KEY"], ALLOWED_HOSTS=[".library.example"], ROOT_URLCONF=__name__, USE_TZ=True,
+    DEBUG=False, SECRET_KEY=os.environ["SECRET_KEY"], ALLOWED_HOSTS=[".books.example"], ROOT_URLCONF=__name__, USE_TZ=True,
     DATABASES={"default": {"ENGINE": "django.db.backends.mysql", "NAME": "library", "USER": "library", "PASSWORD": os.environ["DB_PASSWORD"], "HOST": "127.0.0.1", "CONN_MAX_AGE": 600}},
     INSTALLED_APPS=["django.contrib.sessions"],
     MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", "django.middleware.common.CommonMiddleware"],
@@ -89,7 +89,7 @@ LMS_SITE = """\
 limit_req_zone $binary_remote_addr zone=bots:1m rate=30r/s;
 server {
     listen 80 default_server;
-    server_name catalogue.library.example;
+    server_name catalogue.books.example;
     access_log /var/log/nginx/catalogue.log;
     error_log /var/log/nginx/catalogue.error.log;
     client_max_body_size 1m;
@@ -98,7 +98,7 @@ server {
 }
 server {
     listen 80;
-    server_name loans.library.example;
+    server_name loans.books.example;
     access_log /var/log/nginx/loans.log;
     error_log /var/log/nginx/loans.error.log;
     location / { include proxy_params; proxy_read_timeout 8s; proxy_pass http://unix:/run/library/loans.sock; }
@@ -119,7 +119,7 @@ systemctl enable --now lms@catalogue lms@loans
 rm -f /etc/nginx/sites-enabled/default; ln -s /etc/nginx/sites-available/library /etc/nginx/sites-enabled/library
 systemctl enable --now nginx
 """
-CATALOGUE, LOANS = "catalogue.library.example", "loans.library.example"
+CATALOGUE, LOANS = "catalogue.books.example", "loans.books.example"
 CATALOGUE_AT, LOANS_AT = frozenset({"unix:/run/library/catalogue.sock"}), frozenset({"unix:/run/library/loans.sock"})
 BOTH_AT = CATALOGUE_AT | LOANS_AT
 LOANS_CONF = "/etc/library/loans.py"
