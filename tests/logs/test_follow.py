@@ -530,6 +530,22 @@ class Followed(RuleBasedStateMachine):
             old.unlink()
             self.packing = None
 
+    @precondition(lambda self: not self.half and not self.writer and not self.packing)
+    @rule(between=st.lists(st.sampled_from(["look", "store", "kill", "write"]), max_size=16))
+    def rotate_and_compress(self, between: list[str]) -> None:
+        """Do what logrotate does without a delay, while the server still writes to the old file; anything happens between the steps."""
+        self.rename(is_kept_open=True)
+        steps = [self.compress_one_step] * 3
+        for number, name in enumerate(between):
+            if number % 3 == 2 and steps:
+                steps.pop()()
+            if name == "look":
+                self.watcher.look(0.25)
+            elif name == "write":
+                self.write(count=3)
+            else:
+                getattr(self, name)()
+
     @precondition(lambda self: not self.half and not self.packing)
     @rule()
     def compress(self) -> None:
