@@ -217,6 +217,23 @@ def test_what_came_after_the_compression_does_not_make_the_compressed_file_new(
     all_of(watcher, count + 31)
 
 
+@pytest.mark.xfail(strict=True, reason="a head is one hash of up to 1000 bytes: no shorter content can be compared with it")
+def test_a_compressed_file_that_is_shorter_than_the_known_head(watcher: Watcher) -> None:
+    """The old file was deleted between the last look and the checkpoint, so that its compressed copy was never noted."""
+    write(watcher.path, lines(0, 2))
+    watcher.look(0)
+    old = watcher.path.with_name("access.log.1")
+    watcher.path.rename(old)
+    watcher.path.write_text("")
+    watcher.look(0)
+    write(old, lines(2, 10))  # after the compression began
+    watcher.look(0)
+    watcher.store()
+    pack(old, lines(0, 2))
+    watcher.kill()
+    all_of(watcher, 12)
+
+
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_a_compressed_copy_of_earlier_on_is_not_read_again(watcher: Watcher, is_killed: bool) -> None:
     write(watcher.path, lines(0, 40))
@@ -424,6 +441,7 @@ class Followed(RuleBasedStateMachine):
             None  # a rotated file, compressed, and how it was when that began
         )
         self.packed_steps = 0
+        self.written_at = 0.0
         self.begun: set[str] = set()  # the line that is not ended
         self.half = ""  # the rest of a line that was begun
 
@@ -446,7 +464,8 @@ class Followed(RuleBasedStateMachine):
             return
         self.writer.write(text)
         self.writer.flush()
-        if not os.fstat(self.writer.fileno()).st_nlink:
+        quiet_s, self.written_at = self.watcher.clock.now - self.written_at, self.watcher.clock.now
+        if not os.fstat(self.writer.fileno()).st_nlink or quiet_s > follow.LONGEST_LINGER_S - 10:
             self.gone |= set(re.findall(r"/(r\d+x) ", text)) | self.begun
 
     @precondition(lambda self: not self.half)
@@ -492,7 +511,9 @@ class Followed(RuleBasedStateMachine):
     @rule(is_kept_open=st.booleans())
     def rename(self, is_kept_open: bool) -> None:
         self.shift()
-        self.writer = self.path.open("a") if is_kept_open else None
+        if is_kept_open:
+            self.write(count=15)  # fewer: see test_a_compressed_file_that_is_shorter_than_the_known_head
+            self.writer, self.written_at = self.path.open("a"), self.watcher.clock.now
         rename(self.path)
 
     @precondition(lambda self: not self.half and self.writer)
