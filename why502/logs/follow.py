@@ -1,8 +1,13 @@
 """Follows one log as it grows: from a checkpoint to what was added since, and the next checkpoint. No line is lost or counted twice.
 
-A path is only an address. A file is known by its device and inode, and by its content: a hash of its first bytes, and a hash of the bytes
-right before the place up to which it was counted. That survives renaming, compression, copying with truncation (also when the file has
-grown beyond the old size again), deletion, and a link that is switched. Names of rotated files are those of logrotate(8).
+A path is only an address. A file is known by its device and inode, and by its content: a hash of its first bytes, and a hash of
+the bytes right before the place up to which it was counted. That survives renaming, compression, copying with truncation (also
+when the file has grown beyond the old size again), deletion, and a link that is switched. Names of rotated files are those of
+logrotate(8).
+
+Two limits. Lines that a server writes to a file after it was compressed are lost if the follower is stopped before it has counted
+them: no file holds them any more. A compressed copy of less than 1000 bytes that lacks lines which were counted already is counted
+again, if the original was deleted while the follower was stopped.
 
 Files are looked at when asked: nothing waits for events of the file system, which get lost. [inotify(7): IN_Q_OVERFLOW]
 """
