@@ -32,8 +32,8 @@ from why502.remedies.changes import start
 from why502.remedies.drop_ins import PAUSE, put
 
 MANY = 3
-TWICE = 2  # restarts that nobody asked for
-RETRY = timedelta(seconds=10)  # that a manager may wait before it starts it again
+TWICE = 2  # automatic restarts
+RETRY = timedelta(seconds=10)  # a manager may wait that long before the next start
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -66,8 +66,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _ends_again(case: Case) -> Evidence | None:
-    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed;
-    "" otherwise.
+    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed; else "".
 
     A server that exits after a number of requests (`--limit-max-requests`) also refuses connections until it is started again.
     """

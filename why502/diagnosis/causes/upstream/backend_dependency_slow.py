@@ -33,7 +33,7 @@ from why502.model.snapshot import Dependency
 
 ALL = 1.0
 SHARE = 0.5
-COMPUTES = 0.5  # processors that its own processes use while they wait for nobody
+COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
 
 
 def examine(case: Case) -> Iterator[Evidence]:
