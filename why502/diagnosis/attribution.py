@@ -88,7 +88,7 @@ class Attribution(Place):
             return event
         symptom = _OF_GATEWAYS[event.symptom]
         if event.symptom is Symptom.PROXY_START_FAILED and " process exited" in event.detail:
-            symptom = Symptom.PROCESS_EXITED  # possibly in order
+            symptom = Symptom.PROCESS_EXITED  # possibly at the end of a normal run
         if event.symptom is Symptom.LISTEN_FAILED and any("ddress already in use" in words for words in service.reason):
             symptom = Symptom.ADDRESS_IN_USE
         return replace(event, symptom=symptom)
@@ -266,8 +266,8 @@ class Attribution(Place):
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
         """Return tallies of application, service and kernel logs (not of gateways) with one of these symptoms.
 
-        Such lines do not name a target, except for the address that an application says it listens on. They belong to the target
-        if only one backend fails, or if their program or unit is known to serve it.
+        Such lines do not name a target, except for an application's own listen address. They belong to the target if only one
+        backend fails, or if their program or unit is known to serve it.
         """
         failing = self.joins.failing
         alone = len(failing) <= 1 and (self.target in failing or not failing)

@@ -1,6 +1,6 @@
 """Compares failing with successful requests.
 
-If only one path fails, the fault is in what serves that path, not in the whole target.
+If only one path fails, the fault is in the code that serves that path, not in the whole target.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class Place:
 
     @cached_property
     def proxies(self) -> tuple[Proxy, ...]:
-        """The proxies of the machine (() where unknown)."""
+        """The proxies of the machine (() if unknown)."""
         return self.here.proxies or ()
 
     @cached_property
@@ -271,7 +271,7 @@ class Place:
 
     @cached_property
     def _doors(self) -> Doors | None:
-        """The same listeners by target, where the target lies on the proxy's machine."""
+        """The same listeners by target, if the target is on the proxy's machine."""
         return self.joins.doors(self._network) if self.host is self.here else None
 
     @property

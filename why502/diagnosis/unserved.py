@@ -140,7 +140,7 @@ def _by_address(here: Snapshot, one: Unserved) -> Unserved:
 
 
 def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
-    """Return it with a backend if the routes lead to several: the one whose application reports about as many errors."""
+    """Return it with a backend chosen among several: the one whose application reports about as many errors."""
     if one.target is not None or one.reason is not Reason.APPLICATION:
         return one
     ends = {peer.target for each in ((route,) if route else routes(here)) for peer in each.peers}

@@ -31,7 +31,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, 
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
-REJECTED = 13  # EACCES: also what the kernel makes of ICMPv6 "administratively prohibited" (net/ipv6/icmp.c)
+REJECTED = 13  # EACCES: the kernel also returns it for ICMPv6 "administratively prohibited" (net/ipv6/icmp.c)
 NOT_PERMITTED = 1  # EPERM: sent by a packet filter for outgoing packets; SELinux answers EACCES
 SHARED = (
     "/run",

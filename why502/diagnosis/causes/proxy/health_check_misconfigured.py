@@ -6,7 +6,7 @@ All members are out of service although a direct request to them succeeds.
 - `all-upstreams-down`: the direct request fails too.
 
 ## Confirm
-- Send exactly what the check sends (path, Host, method, protocol) directly to a member.
+- Send exactly the same request as the check (path, Host, method, protocol) directly to a member.
 
 ## Fix
 - Correct the check's path, Host header, expected status or port. Open the firewall for its source addresses.

@@ -1,7 +1,7 @@
 """The name was resolved when the configuration was loaded, and now points to another address.
 
 nginx resolves a name without a variable once, when it loads its configuration. Containers and cloud balancers change their
-addresses. The old address refuses connections, does not answer, is unreachable, or belongs to another host by now.
+addresses. The old address refuses connections, does not answer, is unreachable, or now belongs to another host.
 
 ## Do not confuse with
 - `stale-endpoint`: service discovery or a controller lags behind.

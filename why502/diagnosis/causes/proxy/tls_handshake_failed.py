@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: remove the route's own restriction (TLS versions, ciphers) or send the server name;
-    what the error names comes first.
+    the remedy for the setting that the error names comes first.
     """
     route = case.route
     if route is None or route.protocol not in ("https", "grpcs"):

@@ -68,7 +68,7 @@ def _of_machine(case: Case) -> str:
 
 
 def _said_by_application(case: Case) -> Event | None:
-    """Return what the target's own processes logged about their limit of open files since requests began to fail;
+    """Return the message of the target's own processes about their limit of open files since requests began to fail;
     None if nothing.
     """
     last = _broke_last(case)

@@ -82,7 +82,7 @@ def _ends_again(case: Case) -> Evidence | None:
 
 
 def _outside(case: Case) -> str:
-    """Return what kills it from outside: a request that ends its worker, or a SIGKILL; "" if nothing shows that."""
+    """Return the outside reason of its deaths: a request that ends its worker, or a SIGKILL; "" if nothing shows one."""
     if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
         return f"it starts and answers until {case.killer} ends a worker; its master treats that as a failed start"
     deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)

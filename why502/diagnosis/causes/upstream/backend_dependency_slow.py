@@ -13,7 +13,7 @@ every worker waits, all requests do.
 - PostgreSQL: `SELECT pid, wait_event_type, query FROM pg_stat_activity WHERE state <> 'idle'`; MySQL: `SHOW FULL PROCESSLIST`.
 
 ## Fix
-- Find the query, lock or call that all of them wait for. End what holds it, or make it faster.
+- Find the query, lock or call that all of them wait for. End the session that holds the lock, or make the query or call faster.
 - Give such calls a timeout shorter than the proxy's (statement_timeout, lock_timeout, a read timeout of the client library).
 
 ## References
