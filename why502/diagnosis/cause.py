@@ -35,7 +35,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `examine`: yields the other evidence for and against.
     `explains`: the causes that are only its effect, or a more general name for it, if it holds for the same target. If it could
     not be checked, they stay doubtful.
-    `outranks`: causes that rank below it if both hold. They do not depend on its examination.
+    `outranks`: causes that rank below it if both hold. They do not become doubtful if it could not be checked.
     `sums_members`: it reports about a group what its members' own findings report. It also ranks lower if one cause keeps it
     from every member.
     `needs`: the sections of a machine's snapshot that are required to detect it. Without them its effects are not certain.

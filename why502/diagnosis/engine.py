@@ -193,7 +193,7 @@ def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, .
 
 
 def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
-    """Return the targets with an observation in logs or by a probe, or without a listener; most failures first."""
+    """Return the targets with a problem in the logs, in a probe or among the listeners; most logged failures first."""
     counts: Counter[Target] = Counter()
     spares = index.idle_spares
     for tally in here.logs.tallies if here.logs else ():
@@ -327,7 +327,7 @@ _OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})
 
 
 def _named(case: Case, tallies: list[Tally]) -> Target | None:
-    """Return the configured name with its port that no failure of a finding could resolve; None if there is not exactly one."""
+    """Return the configured name, with its port, that every failure of a finding failed to resolve; None if there is none."""
     if not tallies or any(tally.symptom not in _OF_NAMES or tally.target is not None for tally in tallies):
         return None
     said = {tally.detail.partition(":")[0].lower() for tally in tallies}
