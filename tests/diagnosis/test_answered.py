@@ -1,4 +1,4 @@
-"""An application that answers with errors of its own, and what it says that it needs."""
+"""An application that answers with errors of its own, and the log messages in which it names what it lacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINCE = timedelta(seconds=60)
 
 
 def answering(*events: Event, status: int = 500, count: int = 30, served: int = 40, pid: int = 40) -> Snapshot:
-    """Return a machine whose application answers one of its pages with a status, of which the access log names no address."""
+    """Return a machine whose application answers one page with an error status; the access log names no upstream address."""
     one = route(APP, 7)
     bad = PathTraffic(
         server="shop.example",
@@ -52,7 +52,7 @@ def answering(*events: Event, status: int = 500, count: int = 30, served: int = 
 
 
 def says(symptom: Symptom, words: str, count: int = 1, pid: int = 40) -> Event:
-    """Return what the application said since the errors began."""
+    """Return the application's log messages since the errors began."""
     return Event(
         symptom=symptom, at=NOW - SINCE, last=NOW, message=words, detail=words, source="log", count=count, pid=pid, target=APP
     )
@@ -213,7 +213,7 @@ def test_one_error_log_that_is_silent_tells_of_a_server(goes_to: tuple[str, ...]
 
 
 def balanced(*answers: Answer) -> Snapshot:
-    """Return a machine whose httpd passes everything to a balancer of two members, and logs no member."""
+    """Return a machine whose httpd passes everything to a balancer of two members; its log does not name the member."""
     at = Position(file="/etc/apache2/sites-enabled/app.conf", line=15)
     peers = tuple(Peer(name=f"http://127.0.0.1:{port}", target=Target(host="127.0.0.1", port=port)) for port in (8081, 8082))
     one = Route(
@@ -265,7 +265,7 @@ def test_a_status_is_not_the_members_where_the_error_log_was_not_read() -> None:
 
 
 def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
-    """A path that answers 500 since a restart, of which half the requests met the gap of that restart."""
+    """A path has answered 500 since a restart; half of its requests failed during the gap of that restart."""
     here = answering(count=11, served=200)
     assert here.logs is not None
     bad, good = here.logs.paths
@@ -280,7 +280,7 @@ def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
 
 
 def test_a_process_at_its_limit_of_files_is_named_beside_the_gap_of_its_restart() -> None:
-    """It answers a few requests 500 since, and says why; what failed before was refused while it was restarted."""
+    """Since the restart it answers a few requests with 500 and logs the reason. The earlier failures were refused connections."""
     ago = timedelta(seconds=3)
     spoke = Event(
         symptom=Symptom.FILES_EXHAUSTED,

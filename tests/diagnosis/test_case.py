@@ -1,4 +1,4 @@
-"""Case: what one target looks like, joined from the sections of a snapshot; and that "not looked at" is never "nothing there"."""
+"""Case: one target, joined from the sections of a snapshot. "Not looked at" must never become "nothing there"."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_wildcard_takes_what_is_sent_to_loopback_and_another_address_only_has_
     ("probes", "answers"),
     [
         ((), None),
-        ((Probe(target=APP, request=CONNECT),), None),  # a connection alone is no answer
+        ((Probe(target=APP, request=CONNECT),), None),  # an open connection alone is not an answer
         ((Probe(target=APP, request="HEAD /", status=200),), True),
         ((Probe(target=APP, request="HEAD /", status=200), Probe(target=APP, symptom=Symptom.READ_TIMED_OUT)), False),
         ((Probe(target=AWAY, request="HEAD /", status=200),), None),

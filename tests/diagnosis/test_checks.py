@@ -1,4 +1,4 @@
-"""The checklist passes only what was seen to be so."""
+"""A check passes only if the evidence shows it."""
 
 from __future__ import annotations
 

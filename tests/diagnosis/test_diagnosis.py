@@ -1,5 +1,5 @@
-"""Properties of the engine: it answers every snapshot, the same whatever the order of its parts,
-and `unknown` where nothing is known.
+"""Properties of the engine: it answers every snapshot, the order of the snapshot's parts does not matter,
+and the answer is `unknown` without evidence.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, Heal
 
 
 def answer(diagnosis: Diagnosis) -> Any:
-    """Return what a diagnosis says, without the order of equals."""
+    """Return a diagnosis as plain data, with equal-ranking entries in a fixed order."""
     return diagnosis.verdict, sorted((f.cause, str(f.target), round(f.confidence, 6), f.ongoing) for f in diagnosis.findings)
 
 
 def shuffled(value: Any, order: random.Random) -> Any:
-    """Return plain data with the lists of records in it in another order; lists of words mean something by their order."""
+    """Return plain data with its lists of records in another order. Lists of words keep theirs, since it has a meaning."""
     if isinstance(value, dict):
         return {name: shuffled(item, order) if name not in ("argv", "location_path") else item for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a gateway in front shows of itself: checks that ask wrongly, a full HAProxy, requests that come back, names,
+"""Evidence from the gateway in front: wrong health checks, a full HAProxy, request loops, names,
 other protocols.
 """
 

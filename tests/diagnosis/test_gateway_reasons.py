@@ -1,4 +1,4 @@
-"""Which of two near causes it is: another program's socket is not PHP's; a host that answers ARP rejects;
+"""Choosing between two similar causes: another program's socket is not PHP's; a host that answers ARP rejects;
 a check names an errno.
 """
 
@@ -21,7 +21,7 @@ AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
 def sure(target: Target, *tallies: Tally, protocol: str = "http", location: str = "/", **more: object) -> dict[str, float]:
-    """Return the causes that are asserted of a target, with their confidence."""
+    """Return the causes asserted for a target, with their confidence."""
     route = Route(location=location, protocol=protocol, peers=(Peer(name=str(target), target=target),))
     here = Snapshot(
         taken_at=AT,
@@ -101,7 +101,7 @@ STOPPED = AT - timedelta(seconds=60)
 
 
 def moved(unit: str, cgroup: str, begun: datetime, lived_s: float = 900) -> Snapshot:
-    """Return a machine whose service of the target was stopped, and where another process listens on another port."""
+    """Return a machine on which the target's service was stopped and another process listens on another port."""
     route = Route(peers=(Peer(name=str(SHOP), target=SHOP),))
     tally = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=9, first=STOPPED, last=AT)
     service = Service(
@@ -131,7 +131,7 @@ SLICE = "/system.slice/system-shop.slice/shop@7500.service"
     ("unit", "cgroup", "after_s", "expected"),
     [
         ("shop@7500.service", SLICE, 2, True),
-        ("shop@7500.service", SLICE, -600, False),  # a sibling that ran beside it
+        ("shop@7500.service", SLICE, -600, False),  # another service that ran beside it
         ("shop@7500.service", SLICE, 50, False),
         ("mail@7500.service", SLICE, 2, False),
         ("shop@7500.service", "/user.slice/user-1000.slice/user@1000.service/system.slice/shop@7500.service", 2, False),

@@ -1,4 +1,6 @@
-"""Services behind a proxy that are gateways or managers themselves: what their units tell is told of what they serve."""
+"""Backend services that are themselves gateways or process managers: events of their units count for the applications they
+serve.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ def asserted(here: Snapshot) -> list[Finding]:
 
 
 def restarted(reason: tuple[str, ...], *events: Event) -> Snapshot:
-    """Return a machine whose inner gateway was stopped, began again and does not run."""
+    """Return a machine whose inner gateway was stopped, started again and is not running now."""
     stops = (event(Symptom.PROXY_STOPPED, 0, "Stopping Varnish..."), event(Symptom.PROXY_STOPPED, 0.2, "Stopped Varnish."))
     service = Service(
         manager="systemd",
@@ -106,7 +108,7 @@ def test_an_inner_gateway_that_cannot_listen(words: str, cause: str) -> None:
 
 
 def managed(*, started_s: float, applications: tuple[Service, ...] = ()) -> Snapshot:
-    """Return a machine whose application's service listens on no more than a unix socket, since some seconds after BEGUN."""
+    """Return a machine whose application's service listens only on a unix socket, from some seconds after BEGUN."""
     target, control = Target(host="127.0.0.1", port=3000), Target(path="/home/node/.pm2/rpc.sock")
     started = BEGUN + timedelta(seconds=started_s)
     service = Service(

@@ -1,4 +1,4 @@
-"""What is shown beside a finding: the application's last error, how its process ended, where its slow scripts stand."""
+"""Notes beside a finding: the application's last error, how its process ended, and the location of its slow scripts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def _event(symptom: Symptom, text: str, seconds: float = 1, count: int = 1, deta
 
 
 def _leading(symptom: Symptom, *events: Event) -> Finding:
-    """Return what leads on a machine where nine requests for one path failed, others did not, and these things happened."""
+    """Return the leading finding of a machine with these events, on which nine requests for one path failed and others did
+    not.
+    """
     route = Route(location="/", at=PLACE, peers=(Peer(name=str(BACKEND), target=BACKEND),), read_timeout_s=8)
     tally = Tally(
         symptom=symptom,

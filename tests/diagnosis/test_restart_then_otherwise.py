@@ -1,4 +1,4 @@
-"""A restart explains the failures that it makes, not those of another kind that go on after it."""
+"""A restart explains the failures that it causes, not failures of another kind that continue after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def findings(
     probes: tuple[Probe, ...] = (),
     age_s: float = 5.0,
 ) -> list[Finding]:
-    """Return what is asserted, of a service that was restarted some seconds ago."""
+    """Return the asserted findings for a service that was restarted some seconds ago."""
     route = Route(passes="http://unix:/run/app.sock", protocol="http", at=PLACE, peers=(Peer(name=str(TARGET), target=TARGET),))
     begun = AT - timedelta(seconds=age_s)
     here = Snapshot(
@@ -49,12 +49,12 @@ def findings(
 
 
 def causes(*tallies: Tally, **sections: Any) -> set[str]:
-    """Return the causes that are asserted."""
+    """Return the asserted causes."""
     return {finding.cause for finding in findings(*tallies, **sections)}
 
 
 def tally(symptom: Symptom, until_s: float, count: int = 5) -> Tally:
-    """Return failures from the restart on until so many seconds after it."""
+    """Return failures from the restart until this many seconds after it."""
     begun = AT - timedelta(seconds=5)
     return Tally(symptom=symptom, proxy="nginx", target=TARGET, count=count, first=begun, last=begun + timedelta(seconds=until_s))
 

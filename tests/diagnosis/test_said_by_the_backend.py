@@ -1,4 +1,4 @@
-"""What a backend, a socket or a configuration shows beside the gateway's own error lines: 431, a lost socket file,
+"""Evidence from the backend, the socket or the configuration beside the gateway's error log: 431, a lost socket file,
 files that changed.
 """
 
@@ -53,7 +53,7 @@ def _first(here: Snapshot) -> Finding | None:
     [
         ({"431": 17}, 17, "request-header-too-big"),
         ({"431": 2, "200": 90}, 0, None),
-        ({"413": 17}, 17, None),  # nginx may say that itself
+        ({"413": 17}, 17, None),  # nginx itself may answer that
     ],
 )
 def test_request_headers_that_the_backend_finds_too_large(
@@ -124,9 +124,9 @@ def test_what_a_stopped_service_left_behind_is_no_such_thing() -> None:
     [
         ({}, "proxy-config-not-loaded"),
         ({"test": "failed"}, None),
-        ({"loaded_at": AT + timedelta(seconds=9)}, None),  # what failed did so before
-        ({"routes": (_route(Target(host="127.0.0.1", port=6001)),)}, None),  # some file names it
-        ({"routes": (_route(), Route(location="/x", has_variables=True))}, None),  # a variable may mean it
+        ({"loaded_at": AT + timedelta(seconds=9)}, None),  # the failures are older than the load
+        ({"routes": (_route(Target(host="127.0.0.1", port=6001)),)}, None),  # a file refers to it
+        ({"routes": (_route(), Route(location="/x", has_variables=True))}, None),  # a variable may refer to it
         ({"workers": (Process(pid=9, argv=("nginx: worker process is shutting down",)),)}, None),
     ],
 )
@@ -212,7 +212,7 @@ def test_a_scheme_without_a_handler_is_of_the_route_with_that_scheme() -> None:
 
 
 def test_a_program_that_died_beside_all_that_works_is_nobodys_crash() -> None:
-    """The kernel tells of the processes of every container beside this one, too, by their names alone."""
+    """The kernel also logs processes of all containers on this machine, and only with their names."""
     dead = Event(
         symptom=Symptom.PROCESS_CRASHED, message="php-fpm (pid 9): segfault", process="php-fpm", pid=9, source="dmesg", at=AT
     )

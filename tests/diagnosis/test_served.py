@@ -1,4 +1,4 @@
-"""Clients that are mostly refused are told of first; scanners, robots and a few mistakes are not."""
+"""If most clients are rejected, that finding comes first. Scanners, robots and a few errors do not count."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ http {
     }
 }
 """
-Answered = tuple[str, int, int, int]  # request, status, how often, by how many clients
+Answered = tuple[str, int, int, int]  # request, status, number of requests, number of clients
 PAGES: list[Answered] = [("GET /", 200, 200, 50), ("GET /item/%d", 200, 100, 50), ("POST /api/cart", 200, 50, 20)]
 SCANNED = [
     "/wp-login.php",
@@ -46,7 +46,7 @@ SCANNED = [
 
 
 def diagnosed(directory: Path, answers: list[Answered], *, errors: str = "", config: str = CONFIG) -> Diagnosis:
-    """Return what is said of a log in which the answers follow each other over the last 14 minutes, mixed."""
+    """Return the diagnosis of a log whose responses are mixed evenly over the last 14 minutes."""
     lines = []
     for request, status, count, clients in answers:
         for number in range(count):

@@ -1,4 +1,4 @@
-"""What comes first, told by small snapshots: chains, loops, services that were stopped, what fails now and what is over."""
+"""The ranking of findings, on small snapshots: chains, loops, stopped services, ongoing and resolved failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def route(to: Target, line: int, listen: str = "80", server: str = "shop.example
 def failing(
     symptom: Symptom, target: Target, count: int = 20, *, ago_s: float = 2, status: int = 502, **changes: object
 ) -> Tally:
-    """Return a tally of failures that ended so long ago."""
+    """Return a tally of failures that ended this long ago."""
     at = NOW - timedelta(seconds=ago_s)
     return REPLACE(
         Tally(symptom=symptom, target=target, count=count, status=status, first=at - timedelta(seconds=20), last=at), **changes
@@ -40,7 +40,7 @@ def failing(
 
 
 def machine(*tallies: Tally, routes: tuple[Route, ...] = (), **changes: object) -> Snapshot:
-    """Return a machine with systemd and nginx, whose journal told of nothing, and on which nothing else listens."""
+    """Return a machine with systemd and nginx, an empty journal, and no other listeners."""
     proxy = Proxy(pid=10, routes=routes, config="/etc/nginx/nginx.conf", listens=(FRONT,), test=ConfigTest.OK)
     here = Snapshot(
         taken_at=NOW,
@@ -116,7 +116,7 @@ def test_only_the_server_that_comes_again_is_a_loop(host: str, is_loop: bool) ->
 
 
 def service(**changes: object) -> Service:
-    """Return the application's unit, stopped in order."""
+    """Return the application's unit after an orderly stop."""
     unit = Service(manager="systemd", name="app.service", state="inactive", is_running=False, targets=(APP, SOCKET), exit_code=0)
     return REPLACE(unit, start_argv=("systemctl", "start", "app.service"), settings={"UnitFileState": "enabled"}, **changes)
 
@@ -280,7 +280,7 @@ def test_a_pool_with_a_root_of_its_own_needs_paths_below_it(named: str, is_wrong
 
 @pytest.mark.parametrize(("ended", "is_killed"), [(service(), False), (service(signal=9, result="signal", state="failed"), True)])
 def test_a_namesake_that_the_kernel_killed_did_not_end_what_was_stopped(ended: Service, is_killed: bool) -> None:
-    """The kernel tells of every container's processes; without logs of the gateway, no moment tells them apart."""
+    """The kernel logs processes of all containers; without gateway logs, no timestamps can tell them apart."""
     killed = Event(
         symptom=Symptom.OOM_KILLED,
         at=NOW - timedelta(minutes=6),

@@ -1,4 +1,4 @@
-"""No IPv6 here, an answer of the network that looks like a policy, and a service that moved to a socket."""
+"""A machine without IPv6, a network error that looks like a firewall policy, and a service that moved to a socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIX = Target(host="fd00:70::1", port=8080)
 
 
 def first(target: Target, symptom: Symptom, errno: int, **fields: object) -> Finding:
-    """Return the first finding where connections to a target fail so."""
+    """Return the first finding if connections to a target fail with this error."""
     at = NOW - timedelta(minutes=1)
     route = Route(passes=f"http://{target}", peers=(Peer(name=str(target), target=target),))
     tally = Tally(
