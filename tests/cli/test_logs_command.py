@@ -108,7 +108,9 @@ def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, m
     for argv in (("access.log",), (str(tmp_path / "access.log"),)):
         found = json.loads(ask("logs", *argv, "--config", config, "--format", "json").out)
         assert found["routes"][0]["times"]["p50_s"] == pytest.approx(1.5, rel=0.01)
-    assert "times" not in json.loads(ask("logs", "access.log", "--format", "json").out)["routes"][0]  # of a unit that nobody told
+    assert (
+        "times" not in json.loads(ask("logs", "access.log", "--format", "json").out)["routes"][0]
+    )  # the time unit is not configured
     given = ask(
         "logs",
         "access.log",
@@ -136,7 +138,7 @@ def test_the_window_is_as_asked(tmp_path: Path) -> None:
     text = "".join(GOOD.replace("10:00:00", f"{at + timedelta(seconds=n):%H:%M:%S}") for n in range(3600))
     path = write(tmp_path / "access.log", text)
     for argv, expected in (
-        (("--since", "15m"), 900),  # the clock stands at 11:00: 10:45:00 counts, 11:00:00 has no line
+        (("--since", "15m"), 900),  # the clock is at 11:00: 10:45:00 counts, 11:00:00 has no line
         (("--since", "2026-11-20T10:10:00+00:00", "--until", "2026-11-20T10:19:59+00:00"), 600),
         (("--until", "2026-11-20T10:00:09Z"), 10),
     ):
@@ -169,7 +171,7 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pure", [(), ("--pure",)])
 def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> None:
-    """The reader waits for more of a pipe when it is interrupted."""
+    """The reader is interrupted while it waits for more input from a pipe."""
     process = subprocess.Popen(
         [*PROGRAM, "logs", "-", "--format", "json", "--log-format", TIMED, *pure],
         stdin=subprocess.PIPE,
@@ -179,7 +181,7 @@ def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> 
     )
     try:
         assert process.stdin is not None
-        process.stdin.write(lines(20_000, odd=False))  # far more than a pipe holds: it is being read
+        process.stdin.write(lines(20_000, odd=False))  # far more than a pipe holds: the program is reading
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -193,7 +195,7 @@ def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> 
 
 
 class Terminal(io.TextIOWrapper):
-    """A stream that says it is a terminal."""
+    """A stream that reports itself as a terminal."""
 
     def isatty(self) -> bool:
         """Return True."""
@@ -229,7 +231,9 @@ def test_parquet_holds_the_documented_records(tmp_path: Path) -> None:
     assert min(row["ended_at"] for row in rows).isoformat().replace("+00:00", "Z") == found["first"]
     several = next(row for row in rows if row["attempts"] == 2)
     assert len(several["targets"]) == len(several["connect_s"]) == 2
-    assert TWO_LINES.fullmatch(ask("logs", str(tmp_path / "a.log"), "--parquet", str(directory)).err)  # never over others' files
+    assert TWO_LINES.fullmatch(
+        ask("logs", str(tmp_path / "a.log"), "--parquet", str(directory)).err
+    )  # never overwrite other people's files
     documented = Path(__file__).parents[2].joinpath("docs/logs.md").read_text()
     for name, (kind, _) in SCHEMA.items():
         assert f"| `{name}` | {kind} |" in documented

@@ -1,4 +1,4 @@
-"""Where the result goes: a full disk, a stream that is closed, a device, a directory that is gone.
+"""Output errors: a full disk, a closed stream, a device, a directory that no longer exists.
 
 Two lines, never a traceback.
 """
@@ -51,7 +51,7 @@ def test_a_stream_that_is_closed_changes_no_status(closed: str, status: int) -> 
 
 @pytest.fixture
 def collect(tmp_path: Path) -> list[str]:
-    """`why502 collect -q` of nothing but a configuration, without the file."""
+    """The arguments of `why502 collect -q` with only a configuration; each test appends the output path."""
     (tmp_path / "nginx.conf").write_text("events {}\n")
     return ["collect", "-q", "--no-probe", "--config", str(tmp_path / "nginx.conf"), "-o"]
 

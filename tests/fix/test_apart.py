@@ -1,4 +1,4 @@
-"""An nginx in another mount namespace: repaired where it has our files all the same, and told how where it has others."""
+"""An nginx in another mount namespace: repaired if it sees the same files; otherwise the manual steps are shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 def again(shop: Shop, script: str) -> Plan:
-    """Start the shop's nginx anew, in a mount namespace in which a script ran before; return its repair, as a look finds it."""
+    """Restart the shop's nginx in a new mount namespace, after a script ran there; return its repair, from a new snapshot."""
     if not can_isolate():
         pytest.skip("needs root and its own namespaces (unshare)")
     plan = shop.plan()
@@ -46,7 +46,7 @@ def again(shop: Shop, script: str) -> Plan:
 
 
 def volume(shop: Shop) -> tuple[Plan, Path]:
-    """Have nginx see another directory in the place of its sites, as a container's volume; return the file as it lies here,
+    """Mount another directory over nginx's sites, as for a container's volume; return the path of the file on this side,
     too.
     """
     elsewhere = shop.root / "a volume"

@@ -1,4 +1,4 @@
-"""What a fix does where the machine, or somebody else, is in its way: nothing is lost, and what is wrong is said."""
+"""A fix on a damaged machine, or while somebody else interferes: nothing is lost, and the error is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 def inside(*around: str, case: str) -> subprocess.CompletedProcess[str]:
-    """Play a case in another process, within what `around` makes; return it."""
+    """Run a case in another process, in the environment that `around` sets up; return the result."""
     script = Path(__file__).with_name("in_namespace.py")
     done = subprocess.run(
         [*around, sys.executable, str(script), case],

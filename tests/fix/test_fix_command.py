@@ -1,4 +1,4 @@
-"""`why502 fix` on the command line: what it shows, refuses, and gives to scripts."""
+"""`why502 fix` on the command line: its output, its errors, and its JSON for scripts."""
 
 from __future__ import annotations
 

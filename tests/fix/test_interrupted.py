@@ -1,5 +1,5 @@
-"""An interrupted change: what runs is as the files say once it is ended, every command tells of it,
-and no other change begins.
+"""An interrupted change: once it is ended, the running proxy matches the files. Until then every command reports it,
+and no other change starts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ LATE = ("written 0", "journal written 0", "journal written 1", "ran 0", "journal
 
 
 class Killed(BaseException):
-    """Ends a run as SIGKILL does: nothing is rolled back."""
+    """Ends a run like SIGKILL: nothing is rolled back."""
 
 
 def interrupted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, *, mitigation: str = "", reverts_at: datetime | None = None
 ) -> Entry:
-    """Have the shop's repair end at a checkpoint without any rolling back; return its entry."""
+    """End the shop's repair at a checkpoint without a roll-back; return its entry."""
 
     def end(name: str) -> None:
         if name == at:
@@ -60,7 +60,7 @@ def why502(shop: Shop, *argv: str) -> Answer:
 @pytest.mark.parametrize("at", LATE)
 def test_what_runs_agrees_with_the_files(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, way: str) -> None:
     interrupted(shop, monkeypatch, at)
-    shop.apply_reload()  # somebody does, in between
+    shop.apply_reload()  # somebody else does, in between
     assert shop.status() == 200
     done = why502(shop, "fix", way)
     is_new = way == "--resume"
@@ -133,7 +133,7 @@ def test_where_systemd_refuses_the_process_waits_and_that_is_said(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(schedule, "UNITS", tmp_path)
-    monkeypatch.setattr(schedule, "has_systemd", lambda: True)  # it is not: systemctl has nobody to speak to
+    monkeypatch.setattr(schedule, "has_systemd", lambda: True)  # systemd is not running: systemctl cannot connect
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     done = why502(shop, "mitigate", "timeout", "/well/", "90", "--for", "1s", "--config", str(shop.config), "--yes")
     assert done.status == 0, done
@@ -149,7 +149,7 @@ def test_where_systemd_refuses_the_process_waits_and_that_is_said(
 def test_it_is_reverted_only_once_what_runs_is_as_before(shop: Shop) -> None:
     assert shop.apply() == "kept"
     text = shop.config.read_text()
-    shop.config.write_text(text + "nonsense;\n")  # somebody's mistake, elsewhere
+    shop.config.write_text(text + "nonsense;\n")  # an unrelated error elsewhere
     done = why502(shop, "fix", "--undo")
     assert (done.status, shop.site.read_bytes(), shop.status()) == (1, shop.old, 200)
     assert "the files are restored, but what runs still has the change" in done.out
@@ -161,7 +161,7 @@ def test_it_is_reverted_only_once_what_runs_is_as_before(shop: Shop) -> None:
 
 
 def test_an_undo_that_harms_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What worked before the fix fails after its undo: here, since its backend went away meanwhile."""
+    """A request that worked before the fix fails after its undo, because its backend has stopped in the meantime."""
     from why502.fix.verify import Asked
     from why502.model.target import Target
     from why502.probing.request import Request

@@ -1,4 +1,4 @@
-"""Taking one change out of a text: properties."""
+"""Removing one change from a text: properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emergency mitigations, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
+"""Mitigations on a real nginx with a group of two servers: applied, listed, reverted, and expired."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ server {{
 
 
 class Group:
-    """A shop with a group; `first` and `second` are its servers, `third` another one that runs."""
+    """A shop with a group; `first` and `second` are its servers, `third` another running one."""
 
     def __init__(self, shop: Shop, second: int, third: int) -> None:
         self.shop = shop

@@ -1,4 +1,4 @@
-"""Several remedies: the next is tried where one does not help or cannot be applied, and that is said."""
+"""Several remedies: if one does not help or cannot be applied, this is reported and the next is tried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 class Told:
-    """What a repair wrote, and its exit status."""
+    """The output of a repair, and its exit status."""
 
     def __init__(self, shop: Shop, *choices: Plan, is_json: bool = False) -> None:
         env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())

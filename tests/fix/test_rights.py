@@ -1,4 +1,4 @@
-"""What a user who is not root may not do is said before anything begins."""
+"""Missing permissions of a user who is not root are reported before anything starts."""
 
 from __future__ import annotations
 

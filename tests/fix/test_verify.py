@@ -1,4 +1,4 @@
-"""A change is kept only where the requests that failed work, and no other fails: on a real nginx."""
+"""A change is kept only if the failing requests work and no other request fails: on a real nginx."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ real = pytest.mark.real
 
 
 def repaired(shop: Shop, *edits: Edit) -> tuple[str, list[str]]:
-    """Carry changes out with the real verification; return the phase and what was said."""
+    """Apply changes with the real verification; return the phase and the messages."""
     for _ in range(3):
         shop.status("/")
     snapshot = shop.snapshot()
@@ -92,7 +92,7 @@ def asked(path: str, how: str, *, concerns: bool = True) -> Asked:
     [
         ("502", "200", True),
         ("502", "502", False),
-        ("502", "400", False),  # plain HTTP to a TLS port: another failure, no cure
+        ("502", "400", False),  # plain HTTP to a TLS port: another failure, not a fix
         ("502", "404", True),
         ("200", "200", True),
         ("200", "502", False),

@@ -1,4 +1,6 @@
-"""A repair is whole, or says which part it repaired; it is judged fairly; and nothing is done about what recovered meanwhile."""
+"""A repair is complete, or reports which part it repaired. It is judged fairly, and failures resolved meanwhile are left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
 def site(shop: Shop, *servers: str) -> None:
-    """Give the shop another configuration, and load it."""
+    """Install another configuration of the shop, and load it."""
     text = "\n".join(servers).replace("WRONG", str(shop.wrong)).replace("RIGHT", str(shop.right)).replace("PORT", str(shop.port))
     shop.old = text.encode()
     shop.site.write_bytes(shop.old)
@@ -152,7 +154,7 @@ def test_a_plan_whose_program_is_not_there_does_nothing(shop: Shop) -> None:
 
 
 def test_another_master_with_the_same_fault_is_told_of(shop: Shop) -> None:
-    """One transaction changes one proxy: what another one still gets wrong is a part that is left, and the next run repairs it."""
+    """One transaction changes one proxy. If another proxy is also wrong, the report names it and the next run repairs it."""
     with another_shop() as other:
         route = "server {{ listen 127.0.0.1:{port}; server_name {name}; location / {{ proxy_pass https://127.0.0.1:{right}; }} location /well/ {{ proxy_pass http://127.0.0.1:{right}; }} }}"
         for one, name in ((shop, "shop.example"), (other, "other.example")):

@@ -1,4 +1,4 @@
-"""`why502 lsp` with the client of pygls: what an editor is told, and that a quick fix does what it says."""
+"""`why502 lsp` with the client of pygls: the diagnostics that an editor receives, and the effect of a quick fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 lint`: what it takes, what it answers, its exit statuses, comments, baselines, repairs."""
+"""`why502 lint`: its input, output and exit statuses, comments, baselines, repairs."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_fragment_is_read_with_what_is_around_it(tmp_path: Path) -> None:
     main.write_text("events {}\nhttp {\ninclude sites/*;\n}\n")
     assert rules(str(tmp_path / "sites/a")) == ["W502-020"]
     main.write_text("events {}\nhttp {\nresolver 127.0.0.1 ipv6=off;\nerror_log off;\ninclude sites/*;\n}\n")
-    assert rules(str(tmp_path / "sites/a")) == []  # what is wrong in the main file was not asked for
+    assert rules(str(tmp_path / "sites/a")) == []  # faults in the main file were not requested
     main.unlink()
     assert rules(str(tmp_path / "sites/a")) == []  # the resolver may be anywhere
 
@@ -252,7 +252,7 @@ def test_hostile_text_reaches_no_terminal(site: Path) -> None:
 
 
 def repository(directory: Path, **files: str) -> Path:
-    """Write a repository that holds /etc/nginx in a directory, as an image is made from; return that directory."""
+    """Write a repository that holds /etc/nginx in a directory, as the source of an image; return that directory."""
     home = directory / "rootfs/etc/nginx"
     (home / "conf.d").mkdir(parents=True)
     (home / "nginx.conf").write_text("events {}\nhttp { include /etc/nginx/conf.d/*.conf; }\n")

@@ -1,4 +1,4 @@
-"""What the linter takes for configuration: templates, links kept as files, copies, other programs' files, fragments,
+"""The files that the linter accepts as configuration: templates, links kept as files, copies, other programs' files, fragments,
 one file by two names.
 """
 
@@ -148,7 +148,7 @@ def test_what_follows_from_a_quotation_mark_is_not_told() -> None:
 
 
 def test_lua_with_many_unterminated_strings_is_read_in_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is what the patterns look at: the characters between the start of each search and the end of what it found."""
+    """Work is the number of characters that the patterns examine: from the start of each search to the end of its match."""
     work = 0
     real = lua.tokens
 
@@ -184,7 +184,7 @@ def test_lua_with_many_unterminated_strings_is_read_in_linear_work(monkeypatch: 
     ],
 )
 def test_a_hint_does_not_drop_inherited_headers(rule: str, text: str) -> None:
-    """A `proxy_set_header` in the location would drop those of the server: the hint names the place of the others."""
+    """A `proxy_set_header` in the location would drop those of the server, so the hint names the block of the others."""
     (risk,) = [risk for risk in found({"/r/nginx.conf": HTTP % text}, "1.22.1") if risk.rule == rule]
     assert risk.remedies[0].message.endswith(
         "beside the other headers at /r/nginx.conf:3; a header set here alone would drop those"

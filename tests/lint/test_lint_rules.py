@@ -1,4 +1,4 @@
-"""Each rule speaks where it must and is silent where it must not; what it says nginx refuses, nginx does refuse."""
+"""Each rule reports its findings and no others; if it claims that nginx rejects something, nginx does."""
 
 from __future__ import annotations
 
