@@ -20,9 +20,9 @@ from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigProblem
 
 _INVALID = "proxy-config-invalid"
-# What hangs on files that were not given: a fragment's groups and formats may be defined elsewhere.
+# Errors that depend on missing files: a fragment's groups and formats may be defined elsewhere.
 _ELSEWHERE = lazy(r"^(?:unknown log format|no port in upstream|open\(\))")
-# Words of directives that came later than the directive: name, what the argument looks like, first version.
+# Parameters newer than their directive: name, pattern of the argument, first version.
 _WORDS = (
     ("listen", r"quic", (1, 25, 0)),
     ("proxy_http_version", r"2", (1, 29, 4)),
@@ -59,7 +59,7 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
-    """Yield the problems without those in a file that follow from its first quotation mark or brace out of place."""
+    """Yield the problems, except those in a file that follow from its first misplaced quotation mark or brace."""
     first: dict[str, ConfigProblem] = {}
     for tree in deployment.configuration.trees:
         for problem in tree.problems:
@@ -164,7 +164,7 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_rooted(level: Level, deployment: Deployment) -> bool:
-    """Return whether the block's place is known: that of a fragment begins somewhere within `http` or `stream`."""
+    """Return whether the block's context is known: a fragment starts somewhere within `http` or `stream`."""
     return deployment.is_whole or level.path[:1] in (("http",), ("stream",), ("mail",), ("events",))
 
 
@@ -187,7 +187,7 @@ def other_module(deployment: Deployment) -> Iterator[Risk]:
         ):
             continue
         seen.add(module)
-        severity = Severity.NOTE if module == PLUS else None  # who pays for it has it
+        severity = Severity.NOTE if module == PLUS else None  # users who pay for it have it
         advice = (
             "use max_fails and fail_timeout, or check from outside" if "check" in directive.name else "make sure the build has it"
         )
@@ -203,7 +203,7 @@ def unfinished_check(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("upstream"):
         for directive in level.own("check_http_send"):
             sent = "".join(directive.args).replace("\\r", "\r").replace("\\n", "\n")
-            if "\r\n\r\n" not in sent and "\n\n" not in sent:  # what follows it is the body
+            if "\r\n\r\n" not in sent and "\n\n" not in sent:  # the rest is the body
                 yield risk("the health check's request does not end with an empty line", directive.at, r"end it with \r\n\r\n")
 
 

@@ -10,7 +10,7 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
 
-# What Python and PCRE agree on; other complaints of Python's may be syntax that only PCRE knows.
+# Errors that Python and PCRE share; other errors of Python may concern syntax that only PCRE supports.
 _SURE = (
     "missing ), unterminated subpattern",
     "unbalanced parenthesis",

@@ -40,7 +40,7 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_whole(pool: PhpPool) -> bool:
-    """Return whether the pool's own file is there, with all that it says."""
+    """Return whether the pool's own file was given, with all its settings."""
     is_filled_in = any("${" in value for value in pool.settings.values())  # from the environment of the master
     return not is_filled_in and ("listen" in pool.settings or "pm" in pool.settings)
 
@@ -126,7 +126,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
                 not target.is_unix
                 and ports
                 and target.port not in ports
-                and "php" in route.location  # else it may be another server
+                and "php" in route.location  # otherwise it may be another server
             ):
                 seen.add(peer.at)
                 there = ", ".join(sorted(str(target) for target in targets))

@@ -91,7 +91,7 @@ def _advice(module: str, size: int) -> str:
 
 
 def _smaller(deployment: Deployment, module: str, at: Position | None, is_set: bool, largest: int, room: int) -> Remedy | None:
-    """Return the least change: a busy size that fits. None where no size does."""
+    """Return the smallest change: a busy size that fits. None if no size fits."""
     tree = deployment.trees.get(at.file) if at else None
     if largest > room or tree is None or at is None:
         return None

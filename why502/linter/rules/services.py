@@ -76,7 +76,7 @@ def never_restarted(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_started_by_others(unit: Unit) -> bool:
-    """Return whether a timer or another unit starts it: it is not enabled by itself."""
+    """Return whether a timer or another unit starts it: it cannot be enabled itself."""
     return unit.get("WantedBy", "Install") is None
 
 
