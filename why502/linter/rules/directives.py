@@ -46,7 +46,7 @@ def _all(deployment: Deployment) -> Iterator[tuple[Level, Directive]]:
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """nginx refuses the configuration as it stands.
 
-    A reload with it changes nothing, the old configuration runs on unnoticed; after the next restart nothing runs at all.
+    A reload with it changes nothing, and the old configuration stays in use; after the next restart nothing runs at all.
     """
     is_sure = deployment.is_whole and all(level.is_known for level in deployment.blocks("http", ""))
     for problem in _told(deployment):
@@ -71,9 +71,9 @@ def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)
 def unknown(deployment: Deployment) -> Iterator[Risk]:
-    """A directive does not exist, and another has nearly its name.
+    """A directive does not exist, and one with a similar name does.
 
-    nginx does not start with it (`unknown directive`). `proxy_busy_buffer_size` for `proxy_busy_buffers_size` is a usual case.
+    nginx does not start with it (`unknown directive`). `proxy_busy_buffer_size` for `proxy_busy_buffers_size` is a common case.
     """
     for level, directive in _all(deployment):
         name = directive.name
@@ -99,7 +99,7 @@ def _renamed(deployment: Deployment, at: Position, name: str, right: str) -> Ite
 def too_new(deployment: Deployment) -> Iterator[Risk]:
     """A directive, or a word of it, is newer than the nginx that is to run it.
 
-    That nginx refuses the whole configuration. Say which it will be with --nginx-version.
+    That nginx refuses the whole configuration. Set the version with --nginx-version.
     """
     for level, directive in _all(deployment):
         known = table().get(directive.name)
@@ -121,7 +121,7 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 @rule(4, "directive-removed", Severity.ERROR, _INVALID)
 def removed(deployment: Deployment) -> Iterator[Risk]:
-    """A directive is no longer known to the nginx that is to run it.
+    """A directive was removed from the nginx that is to run it.
 
     An upgrade of the package ends with `unknown directive`, and the new nginx does not start.
     """
@@ -135,7 +135,7 @@ def removed(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(5, "directive-without-effect", Severity.NOTE, _INVALID)
 def obsolete(deployment: Deployment) -> Iterator[Risk]:
-    """A directive is still read and does nothing any more.
+    """A directive is still accepted but no longer has any effect.
 
     nginx warns about it at each start; a later version will refuse it.
     """
@@ -209,7 +209,7 @@ def unfinished_check(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(9, "flag-neither-on-nor-off", Severity.ERROR, _INVALID)
 def not_a_flag(deployment: Deployment) -> Iterator[Risk]:
-    """A switch is given something else than on or off.
+    """A switch has a value other than on or off.
 
     nginx refuses the configuration: `it must be "on" or "off"`.
     """

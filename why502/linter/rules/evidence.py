@@ -67,7 +67,7 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)
 def error_log_level(deployment: Deployment) -> Iterator[Risk]:
-    """The error log's level leaves failures of backends out.
+    """The error log's level hides failures of backends.
 
     Refused, reset and timed out connections are logged at level error.
     """

@@ -22,7 +22,7 @@ _LONGEST = 2000
 
 @rule(170, "expression-refused", Severity.ERROR, "proxy-config-invalid")
 def refused(deployment: Deployment) -> Iterator[Risk]:
-    """A regular expression has a parenthesis or bracket without its counterpart.
+    """A regular expression has an unbalanced parenthesis or bracket.
 
     nginx refuses the configuration: `pcre2_compile() failed`. An expression with a brace needs quotation marks: without them
     `{3}` begins a
