@@ -81,7 +81,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("completion tcsh", r"tcsh"),
     ],
 )
-def test_is_said_in_two_lines(files: Path, line: str, message: str) -> None:
+def test_errors_have_two_lines(files: Path, line: str, message: str) -> None:
     answer = ask(*line.split())
     assert (answer.status, answer.out) == (2, "")
     assert TWO_LINES.fullmatch(answer.err), answer.err
@@ -105,7 +105,7 @@ def test_names_cannot_steer_the_terminal(files: Path) -> None:
         ("prose", b"Dear reader,\nthis is no log at all.\n" * 50, None),
     ],
 )
-def test_a_log_that_is_none_is_no_failure_and_nothing_is_guessed(files: Path, name: str, content: bytes, gap: str | None) -> None:
+def test_a_file_that_is_not_a_log_is_not_guessed_at(files: Path, name: str, content: bytes, gap: str | None) -> None:
     (files / name).write_bytes(content)
     answer = ask("diagnose", "--offline", "--log", name)
     assert answer.err == ""
@@ -116,7 +116,7 @@ def test_a_log_that_is_none_is_no_failure_and_nothing_is_guessed(files: Path, na
 @pytest.mark.parametrize(
     "text", ["http {\n server {\n", "}\n", "\0\1\2", '"', "http { include nowhere.conf; }", "\ufeffevents {}"]
 )
-def test_a_configuration_that_does_not_parse_is_said_with_its_place(files: Path, text: str) -> None:
+def test_a_configuration_that_does_not_parse_is_reported_with_its_place(files: Path, text: str) -> None:
     (files / "bad.conf").write_text(text)
     answer = ask("diagnose", "--offline", "--config", "bad.conf")
     assert (answer.status, answer.err) == (1, "")

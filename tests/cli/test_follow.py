@@ -104,7 +104,7 @@ def test_lines_of_json_tell_of_each_request_once_through_a_rotation(tmp_path: Pa
     assert reading.lines[-1]["lost_bytes"] == 0
 
 
-def test_a_terminal_shows_what_fails_and_q_ends_it(tmp_path: Path) -> None:
+def test_a_terminal_shows_failures_and_q_ends_it(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     log.write_text("")
     ours, its = pty.openpty()
@@ -139,7 +139,7 @@ def test_a_terminal_shows_what_fails_and_q_ends_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "argv", [("-",), ("s3://b/k",), ("LOG", "--since", "1h"), ("LOG", "--format", "html"), ("LOG", "--by", "status")]
 )
-def test_what_cannot_be_followed_is_told(tmp_path: Path, argv: tuple[str, ...]) -> None:
+def test_inputs_that_cannot_be_followed_are_rejected(tmp_path: Path, argv: tuple[str, ...]) -> None:
     log = tmp_path / "access.log"
     log.write_text("")
     answer = ask("logs", "--follow", *(str(log) if word == "LOG" else word for word in argv))

@@ -111,7 +111,7 @@ def test_colours_only_on_a_terminal_that_wants_them() -> None:
 @pytest.mark.parametrize(
     "argv", [("schema",), ("diagnose", "--bundle", WRONG_PORT), ("--help",), ("collect", "--config", "/", "-o", "-")]
 )
-def test_a_closed_pipe_is_no_traceback(argv: tuple[str, ...]) -> None:
+def test_a_closed_pipe_gives_no_traceback(argv: tuple[str, ...]) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
@@ -184,7 +184,7 @@ def test_every_command_has_the_options_of_all(command: tuple[str, ...]) -> None:
     assert "Example: why502 " in (found.help or "")
 
 
-def test_collect_tells_what_became_of_it(tmp_path: Path) -> None:
+def test_collect_reports_its_result(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text("events {}\n")
     bundle = tmp_path / "x.why502"
     given = ("collect", "--no-probe", "--config", str(tmp_path / "nginx.conf"), "-o", str(bundle))
@@ -200,7 +200,7 @@ def test_version() -> None:
     assert run_program("--version").stdout == f"why502 {__version__}\n"
 
 
-def test_without_a_command_it_says_which_there_are() -> None:
+def test_without_a_command_it_lists_the_commands() -> None:
     done = run_program()
     assert (done.returncode, done.stdout) == (2, "")
     assert "diagnose" in done.stderr

@@ -37,14 +37,14 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def test_exit_status_tells_whether_something_failed(tmp_path: Path) -> None:
+def test_exit_status_depends_on_failures(tmp_path: Path) -> None:
     assert ask("logs", write(tmp_path / "good.log", GOOD * 9)).status == 0
     answer = ask("logs", write(tmp_path / "bad.log", GOOD * 9 + BAD))
     assert (answer.status, answer.err) == (1, "")
     assert answer.out.startswith("1 of 10 requests failed (10.00%)")
 
 
-def test_more_than_a_tenth_unfit_is_told_with_the_first_three(tmp_path: Path) -> None:
+def test_more_than_a_tenth_unparsed_is_reported_with_the_first_three(tmp_path: Path) -> None:
     answer = ask("logs", write(tmp_path / "a.log", GOOD * 8 + "one\ntwo\nthree\nfour\n"))
     assert answer.status == 2
     assert "4 of 12 lines (33%)" in answer.err
@@ -79,7 +79,7 @@ def test_a_log_format_may_be_given(tmp_path: Path) -> None:
     assert found["files"][0]["format_source"] == "--log-format"
 
 
-def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> None:
+def test_the_configuration_provides_formats_groups_and_timeouts(tmp_path: Path) -> None:
     row = 'S={status} T=2026-11-20T10:00:00+00:00 U={target}/{status}/{took} "GET / HTTP/1.1"\n'
     text = (
         row.format(status=200, target="10.0.0.1:80", took="6.500") * 50
@@ -97,7 +97,7 @@ def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> 
     assert "10.0.0.1:80: p99 is 93% of the 7 s read timeout" in ask("logs", path, "--config", config).out
 
 
-def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_of_apache_provides_the_unit_of_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "access.log", GOOD.replace("\n", " 1500000\n") * 50)
     config = write(
         tmp_path / "apache2.conf",
@@ -122,7 +122,7 @@ def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, m
     assert json.loads(given.out)["routes"][0]["times"]["p50_s"] == pytest.approx(1.5, rel=0.01)
 
 
-def test_timeouts_of_locations_that_differ_are_told_as_a_range(tmp_path: Path) -> None:
+def test_different_timeouts_of_locations_are_shown_as_a_range(tmp_path: Path) -> None:
     row = 'S=200 T=2026-11-20T10:00:00+00:00 U=127.0.0.1:9/200/4.500 "GET / HTTP/1.1"\n'
     path = write(tmp_path / "own.log", row * 50)
     config = write(tmp_path / "nginx.conf", CONFIG.format(directory=tmp_path))
@@ -170,7 +170,7 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pure", [(), ("--pure",)])
-def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> None:
+def test_ctrl_c_gives_a_report_marked_as_partial(pure: tuple[str, ...]) -> None:
     """The reader is interrupted while it waits for more input from a pipe."""
     process = subprocess.Popen(
         [*PROGRAM, "logs", "-", "--format", "json", "--log-format", TIMED, *pure],
@@ -239,7 +239,7 @@ def test_parquet_holds_the_documented_records(tmp_path: Path) -> None:
         assert f"| `{name}` | {kind} |" in documented
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+def test_a_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
     path = write(tmp_path / "a.log", GOOD * 3 + BAD)
     done = subprocess.run(
         f"{' '.join(PROGRAM)} logs {path} | true", shell=True, capture_output=True, text=True, timeout=60, check=False
@@ -284,7 +284,7 @@ def test_sql_reads_and_writes_nothing_else(tmp_path: Path, query: str) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.log"]
 
 
-def test_what_is_no_field_or_condition_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_field_or_invalid_condition_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "a.log", GOOD * 3 + BAD)
     for option in (("--by", "no_such_field"), ("--by", "a b"), ("--where", "status"), ("--sql", "select 1", "--format", "html")):
         answer = ask("logs", str(path), *option)

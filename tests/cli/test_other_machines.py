@@ -42,7 +42,7 @@ def test_one_machine_is_looked_at_from_afar(answers: dict[str, Any]) -> None:
     assert (first["cause"], first["target"], first["failures"]) == ("backend-not-running", "10.9.8.2:3000", 3)
 
 
-def test_the_backends_machine_tells_why(answers: dict[str, Any]) -> None:
+def test_the_backends_machine_shows_the_reason(answers: dict[str, Any]) -> None:
     """The order in which the hosts are named does not matter."""
     answer = answers["both"]
     assert (answer["status"], answer["err"]) == (1, "")

@@ -24,7 +24,7 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("line", [BUNDLE, f"{BUNDLE} --format json", "explain 502", "schema", "lab list", "completion bash"])
-def test_a_full_disk_is_said(line: str) -> None:
+def test_a_full_disk_is_reported(line: str) -> None:
     with open("/dev/full", "w") as full:
         done = run_program(*line.split(), capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
@@ -32,7 +32,7 @@ def test_a_full_disk_is_said(line: str) -> None:
     assert "no space left" in done.stderr
 
 
-def test_a_full_disk_is_said_of_many_lines() -> None:
+def test_a_full_disk_is_reported_for_many_lines() -> None:
     with open("/dev/full", "w") as full:
         given = {"stdin": None, "input": REFUSED * 2000}
         done = run_program(
@@ -91,7 +91,7 @@ def test_a_directory_that_is_gone(tmp_path: Path, line: str, status: int) -> Non
     assert status != 2 or TWO_LINES.fullmatch(done.stderr), done.stderr
 
 
-def test_what_a_command_prints_can_be_given_as_a_log_and_as_a_configuration(tmp_path: Path) -> None:
+def test_the_output_of_a_command_works_as_a_log_and_as_a_configuration(tmp_path: Path) -> None:
     """bash(1), Process Substitution."""
     (tmp_path / "error.log").write_text(REFUSED)
     (tmp_path / "a.conf").write_text("events {} http { server { listen 80; location / { proxy_pass http://127.0.0.1:3001; } } }")

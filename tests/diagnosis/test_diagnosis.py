@@ -44,7 +44,7 @@ def shuffled(value: Any, order: random.Random) -> Any:
     return value
 
 
-def test_a_snapshot_without_a_section_is_unknown_and_every_gap_is_told() -> None:
+def test_a_snapshot_without_a_section_is_unknown_and_lists_every_gap() -> None:
     gaps = tuple(Gap(source=name, reason="permission denied", hint="run as root") for name in ("proxies", "logs", "probes"))
     diagnosis = why502.diagnose(Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC), gaps=gaps))
     assert (diagnosis.verdict, diagnosis.findings, diagnosis.gaps) == (Verdict.UNKNOWN, (), gaps)
@@ -71,14 +71,14 @@ def test_every_snapshot_is_answered_and_shown(snapshot: Snapshot) -> None:
 
 @pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.stem)
 @pytest.mark.parametrize("seed", range(5))
-def test_the_order_of_what_was_seen_changes_nothing(bundle: Path, seed: int) -> None:
+def test_the_order_of_observations_does_not_matter(bundle: Path, seed: int) -> None:
     snapshot = why502.load(bundle.read_bytes())
     plain = shuffled(msgspec.to_builtins(snapshot), random.Random(seed))
     assert answer(why502.diagnose(msgspec.convert(plain, Snapshot))) == answer(why502.diagnose(snapshot))
 
 
 @pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.stem)
-def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
+def test_less_evidence_never_raises_confidence_in_another_cause(bundle: Path) -> None:
     whole = why502.load(bundle.read_bytes())
     found = {finding.cause for finding in why502.diagnose(whole).findings if finding.confidence >= ASSERTED}
     for name in ("listeners", "processes", "probes", "services", "kernel", "pressure", "names", "paths", "disks", "events"):
@@ -87,7 +87,7 @@ def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
         assert now <= found, name
 
 
-def test_every_cause_has_a_page_that_says_what_to_do() -> None:
+def test_every_cause_has_a_page_with_a_remedy() -> None:
     for name in CAUSES:
         assert PAGES[name].strip()
         assert section(name, "Fix"), name

@@ -66,7 +66,7 @@ def test_another_fastcgi_programs_path_is_never_surely_phps() -> None:
 
 
 @pytest.mark.parametrize(("gateway", "expected"), [("", True), ("10.0.0.1", False)])
-def test_a_neighbour_that_tells_only_some_attempts_rejects_all(gateway: str, expected: bool) -> None:
+def test_a_host_that_reports_only_some_rejections_rejects_all(gateway: str, expected: bool) -> None:
     target = Target(host="10.0.0.9", port=9000)
     tallies = (
         Tally(symptom=Symptom.HOST_UNREACHABLE, proxy="nginx", target=target, errno=113, count=9, first=AT, last=AT),
@@ -87,7 +87,7 @@ def test_a_neighbour_that_tells_only_some_attempts_rejects_all(gateway: str, exp
         ((), Symptom.CONNECT_REFUSED),
     ],
 )
-def test_the_checks_of_haproxy_tell_why_its_requests_found_nobody(said: tuple[Symptom, ...], expected: Symptom) -> None:
+def test_haproxy_checks_explain_why_no_server_was_left(said: tuple[Symptom, ...], expected: Symptom) -> None:
     target = Target(path="/run/app.sock")
     tallies = (
         Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=target, code="SC--", status=503),
@@ -149,7 +149,7 @@ def test_an_instance_that_began_together_with_the_other_took_no_place(lived_s: f
 
 
 @pytest.mark.parametrize(("states", "expected"), [("TT", True), ("TS", False), ("SS", False)])
-def test_a_target_that_only_stopped_processes_hold_is_said_without_any_line(states: str, expected: bool) -> None:
+def test_a_target_held_only_by_stopped_processes_is_reported_without_log_lines(states: str, expected: bool) -> None:
     route = Route(protocol="tcp", peers=(Peer(name=str(SHOP), target=SHOP),))
     here = Snapshot(
         taken_at=AT,
@@ -208,7 +208,7 @@ def test_a_gateway_that_wants_a_proxy_header_first(bind: str, protocol: str, exp
 
 
 @pytest.mark.parametrize(("began_s", "restarts", "expected"), [(-3600, 1, True), (-120, 1, True), (-4, 0, True), (-4, 1, False)])
-def test_what_was_started_again_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int, expected: bool) -> None:
+def test_a_service_restarted_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int, expected: bool) -> None:
     tally = Tally(
         symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=40, first=AT - timedelta(seconds=300), last=AT
     )

@@ -101,7 +101,7 @@ def test_servers_that_were_tried_again_since_are_not_in_maintenance() -> None:
     assert findings(*said, ASKED + REFUSED.format(state="SC--"), later=again)[0].cause != "maintenance-response"
 
 
-def test_a_full_queue_is_said_of_the_backend() -> None:
+def test_a_full_queue_is_reported_for_the_backend() -> None:
     found = findings(ASKED + 'www pool/<NOSRV> 0/4001/-1/-1/4001 503 217 - - sQ-- 22/22/21/0/0 0/4 "GET / HTTP/1.1"')[0]
     assert (found.cause, found.group) == ("upstream-connection-limit", "pool")
 
@@ -116,7 +116,7 @@ def test_the_names_of_a_backend_are_one() -> None:
     ("served_s", "request_failed", "is_told"),
     [(20, False, False), (None, False, True), (-20, False, True), (20, True, True)],
 )
-def test_a_server_that_checks_took_out_in_time_is_no_alarm(served_s: float | None, request_failed: bool, is_told: bool) -> None:
+def test_a_server_removed_by_checks_in_time_is_not_a_failure(served_s: float | None, request_failed: bool, is_told: bool) -> None:
     """A rolling restart: a health check fails, no client's request does, and the server recovers."""
     record = lines.parse(
         'Server pool/left is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms. 1 active'

@@ -380,7 +380,7 @@ def test_nginx_is_not_missed_where_another_gateway_serves(name: str, state: str,
 
 
 @pytest.mark.parametrize(("name", "state"), [("postgres", "disabled"), ("apache2", "failed")])
-def test_nginx_is_missed_where_it_failed_or_nobody_serves(name: str, state: str) -> None:
+def test_a_stopped_nginx_is_reported_if_it_failed_or_nothing_replaces_it(name: str, state: str) -> None:
     first = diagnose(served_by(name, state)).findings[0]
     assert (first.cause, first.confidence >= 0.5) == ("proxy-not-running", True)
     steps = [" ".join(step.argv) for remedy in first.remedies for step in remedy.steps if isinstance(step, Run)]

@@ -86,7 +86,7 @@ def test_the_indexes_find_what_a_search_finds(listeners: list[Listener], wanted:
     assert [one for one in listeners if one not in joins.unnamed] == [one for one in listeners if one in meant]
 
 
-def test_of_two_servers_with_the_path_that_whose_application_told_of_errors() -> None:
+def test_the_error_log_decides_between_two_servers_with_the_same_path() -> None:
     """Both servers write to one log that does not name them; the error log names the server."""
     text = (
         DUMP.rstrip().removesuffix("}")
@@ -126,7 +126,7 @@ NONE = Target(path="/run/none.sock")
         (0, (), (), False),  # the requests of clients are unknown
     ],
 )
-def test_a_value_of_a_variable_is_no_target_until_requests_get_there(
+def test_a_value_of_a_variable_is_a_target_only_once_requests_reach_it(
     requests: int, failing: tuple[Target, ...], asked: tuple[Target, ...], *, is_spare: bool
 ) -> None:
     found = load_dump(CHOICE.encode())
@@ -161,7 +161,7 @@ V6, V4 = Target(host="::1", port=5050), Target(host="127.0.0.1", port=5050)
         ({}, None, False),  # nobody was served
     ],
 )
-def test_what_another_address_of_the_same_name_serves_is_no_failure(
+def test_a_refused_address_is_harmless_if_another_of_the_name_answers(
     statuses: dict[str, int], sibling: int | None, *, is_good: bool
 ) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)

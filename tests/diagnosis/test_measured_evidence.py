@@ -92,7 +92,7 @@ def test_a_busy_disk_where_the_kernel_has_no_pressure_figures(pressure: Pressure
 
 
 @pytest.mark.parametrize(("is_read_only", "symptom"), [(True, Symptom.IO_FAILED), (False, Symptom.IO_FAILED)])
-def test_a_read_only_file_system_is_no_slow_disk(is_read_only: bool, symptom: Symptom) -> None:
+def test_a_read_only_file_system_is_not_a_slow_disk(is_read_only: bool, symptom: Symptom) -> None:
     disk = Disk(path="/var/lib/nginx", free_bytes=1 << 30, total_bytes=1 << 31, is_read_only=is_read_only)
     here = machine(symptom, disks=(disk,))
     assert (weight("io-saturation", here, "mounted read-only") < 0) is is_read_only

@@ -71,17 +71,17 @@ def test_the_error_that_names_the_reason_goes_before_a_later_one_that_does_not()
 
 
 @pytest.mark.parametrize("seconds", [-300, 300])
-def test_what_was_said_at_another_time_is_not_shown(seconds: float) -> None:
+def test_messages_from_another_time_are_not_shown(seconds: float) -> None:
     finding = _leading(Symptom.UPSTREAM_STATUS, _event(Symptom.APPLICATION_ERROR, "KeyError: 'price'", seconds))
     assert not any("KeyError" in note for note in _notes(finding))
 
 
-def test_what_the_evidence_tells_is_not_told_again() -> None:
+def test_notes_do_not_repeat_the_evidence() -> None:
     finding = _leading(Symptom.UPSTREAM_STATUS, _event(Symptom.APPLICATION_ERROR, "KeyError: 'price'"))
     assert sum("KeyError: 'price'" in item.message for item in finding.evidence) == 1
 
 
-def test_one_path_that_fails_beside_others_is_told() -> None:
+def test_a_note_names_the_only_failing_path() -> None:
     assert "all 9 failures are GET /pay; 41 other requests succeeded" in _notes(_leading(Symptom.READ_TIMED_OUT))
 
 

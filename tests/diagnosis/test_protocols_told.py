@@ -43,7 +43,7 @@ POOL = PhpPool(name="shop", file="/etc/php/pool.d/shop.conf", target=BACKEND, ma
 
 
 @pytest.mark.parametrize("protocol", ["http", "uwsgi", "scgi", "grpc"])
-def test_what_is_no_fastcgi_to_a_pool_is_the_wrong_protocol(protocol: str) -> None:
+def test_any_protocol_but_fastcgi_is_wrong_for_a_pool(protocol: str) -> None:
     first = _first(_broken(protocol, php_pools=(POOL,)))
     assert first is not None and first.cause == "wrong-protocol"
     assert f"speaks {protocol} to 127.0.0.1:9001, where PHP-FPM's pool shop listens" in first.message
@@ -94,7 +94,7 @@ def test_uwsgi_names_the_protocol_that_it_reads(protocol: str, parser: str, seco
 
 @pytest.mark.parametrize(("last_s", "expected"), [(-5, False), (0, False), (3, True)])
 @pytest.mark.parametrize("by_path", [False, True])
-def test_what_answered_only_before_it_broke_off_may_be_greeted(last_s: int, expected: bool, by_path: bool) -> None:
+def test_answers_before_the_first_failure_do_not_prove_the_protocol(last_s: int, expected: bool, by_path: bool) -> None:
     """A server that changed its protocol with a deploy answered before it:
     those answers do not show that it understands the proxy's protocol now.
     """

@@ -56,7 +56,7 @@ def test_the_gap_of_a_restart_is_over_whatever_fails_by_now(probe: Symptom | Non
     assert not {"backend-crashed", "backend-not-running", "connection-reset"} & {cause for cause, _ in answers(here)}
 
 
-def test_what_fails_since_the_restart_goes_before_its_gap() -> None:
+def test_failures_that_continue_after_a_restart_rank_above_its_gap() -> None:
     here = restarted(
         cut(Symptom.CONNECT_REFUSED), cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=19), probe=Symptom.READ_TIMED_OUT
     )
@@ -108,7 +108,7 @@ def test_workers_that_do_not_start_under_a_master_that_listens() -> None:
 
 
 @pytest.mark.parametrize(("served_s", "is_start"), [(2, True), (12, False)])
-def test_what_answered_after_it_failed_to_start_did_start(served_s: float, is_start: bool) -> None:
+def test_a_service_that_answered_after_a_failed_start_did_start(served_s: float, is_start: bool) -> None:
     broken = cut(Symptom.CLOSED_BEFORE_HEADER, first_s=3, last_s=13)
     here = restarted(broken, cut(Symptom.CONNECT_REFUSED, first_s=14, last_s=19), events=(boots(4, last_s=13),))
     logs = REPLACE(
@@ -164,7 +164,7 @@ def test_a_request_that_ends_each_worker_crashes_it(
 
 
 @pytest.mark.parametrize("is_its", [True, False])
-def test_a_service_that_listens_elsewhere_has_begun(is_its: bool) -> None:
+def test_a_service_that_listens_elsewhere_has_finished_starting(is_its: bool) -> None:
     """A service that has just started may not have opened its port yet; one that listens elsewhere has finished starting."""
     here = restarted(cut(Symptom.CONNECT_REFUSED, last_s=20))
     own = Process(pid=40, name="gunicorn", unit=UNIT, started_at=STARTED)

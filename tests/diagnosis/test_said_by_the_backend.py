@@ -114,7 +114,7 @@ def test_a_directory_of_its_own_is_nobody_elses() -> None:
     assert first is not None and first.cause == "unix-socket-missing" and "RuntimeDirectory" not in first.message
 
 
-def test_what_a_stopped_service_left_behind_is_no_such_thing() -> None:
+def test_a_socket_left_by_a_stopped_service_is_not_a_lost_socket() -> None:
     first = _first(_lost(at_path=False, running=False))
     assert first is not None and first.cause == "backend-not-running"
 
@@ -130,7 +130,7 @@ def test_what_a_stopped_service_left_behind_is_no_such_thing() -> None:
         ({"workers": (Process(pid=9, argv=("nginx: worker process is shutting down",)),)}, None),
     ],
 )
-def test_what_no_file_names_any_more(changes: dict[str, object], expected: str | None) -> None:
+def test_a_target_that_no_file_names_any_more(changes: dict[str, object], expected: str | None) -> None:
     gone = Target(host="127.0.0.1", port=6001)
     tally = Tally(symptom=Symptom.CONNECT_REFUSED, target=gone, status=502, count=20, first=AT, last=AT)
     fields: dict[str, object] = {
@@ -211,7 +211,7 @@ def test_a_scheme_without_a_handler_is_of_the_route_with_that_scheme() -> None:
     assert [str(told.target) for told in placed((tally,), ways_of((proxy,)))] == ["127.0.0.1:3032"]
 
 
-def test_a_program_that_died_beside_all_that_works_is_nobodys_crash() -> None:
+def test_a_crash_in_another_container_is_not_a_backend_crash() -> None:
     """The kernel also logs processes of all containers on this machine, and only with their names."""
     dead = Event(
         symptom=Symptom.PROCESS_CRASHED, message="php-fpm (pid 9): segfault", process="php-fpm", pid=9, source="dmesg", at=AT
@@ -246,7 +246,7 @@ MAINTAINED = 'sub vcl_recv { if (req.url ~ "^/x") { return (synth(503, "Back soo
     ("vcl", "expected"),
     [(THROTTLED, "rate-limited"), (MAINTAINED, "maintenance-response"), (THROTTLED + MAINTAINED, "maintenance-response")],
 )
-def test_what_varnish_answers_above_a_rate(vcl: str, expected: str) -> None:
+def test_responses_of_varnish_above_a_rate(vcl: str, expected: str) -> None:
     found = varnish.load(f'vcl 4.1; backend a {{ .host = "127.0.0.1"; .port = "3000"; }} {vcl}', "/etc/varnish/default.vcl")
     proxy = Proxy(kind="varnish", pid=3, routes=found.routes, upstreams=found.upstreams, answers=found.answers)
     tally = Tally(symptom=Symptom.OWN_STATUS, proxy="varnish", status=503, count=9, first=AT, last=AT)

@@ -128,7 +128,7 @@ STOPPED = (
 
 
 @pytest.mark.parametrize("services", [(service(),), (service(exit_code=143),), (service(signal=15),), ()])
-def test_what_was_stopped_did_not_crash(services: tuple[Service, ...]) -> None:
+def test_a_stopped_service_did_not_crash(services: tuple[Service, ...]) -> None:
     here = machine(*STOPPED, routes=(route(APP, 3),), services=services)
     assert (first(here).cause, "backend-crashed" in asserted(here)) == ("backend-not-running", False)
 
@@ -140,7 +140,7 @@ def test_what_was_stopped_did_not_crash(services: tuple[Service, ...]) -> None:
         (service(exit_code=1, result="exit-code", state="failed"),),
     ],
 )
-def test_what_died_crashed(services: tuple[Service, ...]) -> None:
+def test_a_service_that_died_crashed(services: tuple[Service, ...]) -> None:
     assert first(machine(*STOPPED, routes=(route(APP, 3),), services=services)).cause == "backend-crashed"
 
 
@@ -177,7 +177,7 @@ def test_a_path_without_its_application_is_not_to_blame() -> None:
     assert first(here).cause == "unix-socket-missing"
 
 
-def test_what_fails_now_goes_before_what_is_over() -> None:
+def test_ongoing_failures_rank_above_resolved_ones() -> None:
     other = Target(host="127.0.0.1", port=3001)
     over = failing(Symptom.CONNECT_REFUSED, other, 500, ago_s=600)
     now = failing(Symptom.RESET_BEFORE_HEADER, APP, 5)
@@ -206,7 +206,7 @@ def test_a_start_that_lasts_a_moment_is_none() -> None:
 
 
 @pytest.mark.parametrize(("began_s", "is_offered"), [(900, False), (10, True)])
-def test_a_restart_policy_is_no_remedy_where_a_child_died(began_s: float, is_offered: bool) -> None:
+def test_a_restart_policy_does_not_help_if_a_child_died(began_s: float, is_offered: bool) -> None:
     began = NOW - timedelta(seconds=began_s)
     crash = Event(
         at=NOW - timedelta(seconds=15),
@@ -279,7 +279,7 @@ def test_a_pool_with_a_root_of_its_own_needs_paths_below_it(named: str, is_wrong
 
 
 @pytest.mark.parametrize(("ended", "is_killed"), [(service(), False), (service(signal=9, result="signal", state="failed"), True)])
-def test_a_namesake_that_the_kernel_killed_did_not_end_what_was_stopped(ended: Service, is_killed: bool) -> None:
+def test_a_killed_process_of_the_same_name_does_not_explain_a_stop(ended: Service, is_killed: bool) -> None:
     """The kernel logs processes of all containers; without gateway logs, no timestamps can tell them apart."""
     killed = Event(
         symptom=Symptom.OOM_KILLED,

@@ -141,11 +141,11 @@ THROWN = told(Symptom.PROCESS_CRASHED, 0.75, "IllegalStateException: Failed to c
 
 
 @pytest.mark.parametrize("events", [(EXIT,), (THROWN, EXIT)])
-def test_what_ends_before_it_listens_does_not_start(events: tuple[Event, ...]) -> None:
+def test_a_service_that_exits_before_it_listens_failed_to_start(events: tuple[Event, ...]) -> None:
     assert first(stopped_and_dead(*events, served_s=2)).cause == "backend-startup-failure"
 
 
-def test_what_ends_after_it_listened_did_start() -> None:
+def test_a_service_that_exits_after_it_listened_did_start() -> None:
     listens = told(Symptom.LISTENS_ON, 1.5, "Listening", target=APP)
     assert first(stopped_and_dead(listens, THROWN, EXIT, served_s=0.8)).cause == "backend-crashed"
 
@@ -218,7 +218,7 @@ def late(kernel: dict[str, object], *, served_s: float = 17, queued: int = 0, re
     )
 
 
-def test_what_takes_all_and_answers_nothing_without_work_hangs() -> None:
+def test_an_idle_backend_that_answers_nothing_hangs() -> None:
     assert first(late(STUCK)).cause == "backend-hung"
 
 
@@ -232,7 +232,7 @@ def test_what_takes_all_and_answers_nothing_without_work_hangs() -> None:
         late(STUCK, queued=7),
     ],
 )
-def test_what_still_works_does_not_hang(here: Snapshot) -> None:
+def test_a_backend_that_still_answers_does_not_hang(here: Snapshot) -> None:
     assert "backend-hung" not in asserted(here)
 
 
@@ -254,7 +254,7 @@ def test_another_machine_whose_kernel_answers_for_its_process(state: str, expect
 
 
 @pytest.mark.parametrize(("ended", "expected"), [(True, "proxy-timeout-too-short"), (False, "backend-too-slow")])
-def test_what_never_ended_proves_nothing_about_the_limit(ended: bool, expected: str) -> None:
+def test_requests_that_never_end_are_not_evidence_about_the_limit(ended: bool, expected: str) -> None:
     here = living(
         cut(Symptom.READ_TIMED_OUT, 10, 0, 14, 504, requests=(("GET /report", 14),)),
         events=(),
@@ -331,12 +331,12 @@ def test_everything_behind_ajp_is_forbidden_since_a_restart() -> None:
 
 
 @pytest.mark.parametrize("here", [behind_ajp(front=200), behind_ajp(served_s=3), behind_ajp(protocol="http")])
-def test_what_is_forbidden_otherwise_tells_nothing_of_a_secret(here: Snapshot) -> None:
+def test_other_403_responses_are_not_evidence_of_a_secret(here: Snapshot) -> None:
     assert "ajp-secret-mismatch" not in asserted(here)
 
 
 @pytest.mark.parametrize(("failed_s", "expected"), [(20, False), (5, True)])
-def test_a_start_that_failed_before_the_last_stop_is_over(failed_s: float, expected: bool) -> None:
+def test_a_failed_start_before_the_last_stop_is_resolved(failed_s: float, expected: bool) -> None:
     listens = told(Symptom.LISTENS_ON, 20, "Listening", target=APP, count=2, last=NOW - timedelta(seconds=5.5))
     events = (*STOPS, STARTS, listens, told(Symptom.START_FAILED, failed_s, "Exception in worker process", count=3))
     here = living(cut(Symptom.CONNECT_REFUSED, 7, 4, 26), events=events, started_s=6.15)
@@ -344,7 +344,7 @@ def test_a_start_that_failed_before_the_last_stop_is_over(failed_s: float, expec
     assert ("backend-startup-failure" in asserted(REPLACE(here, probes=(silent,)))) is expected
 
 
-def test_what_a_probe_meets_now_is_no_gap_of_a_restart() -> None:
+def test_a_failing_probe_is_not_the_gap_of_a_restart() -> None:
     """So far the log shows only the restart; each handshake since then runs into its timeout."""
     way = REPLACE(WAY, protocol="https")
     listens = (
@@ -378,7 +378,7 @@ def of_socket(*probes: Probe) -> Snapshot:
         Probe(target=SOCKET, protocol="http", symptom=Symptom.HEADER_INVALID, first_byte_s=0.1, at=NOW),
     ],
 )
-def test_what_answers_does_listen_though_no_socket_was_recognized(probe: Probe) -> None:
+def test_a_target_that_answers_listens_although_no_socket_was_recognized(probe: Probe) -> None:
     said = diagnose(of_socket(probe))
     assert not [
         x for x in said.findings if x.cause in ("backend-not-running", "unix-socket-missing") and x.confidence >= ASSERTED
@@ -387,7 +387,7 @@ def test_what_answers_does_listen_though_no_socket_was_recognized(probe: Probe) 
 
 
 @pytest.mark.parametrize("probes", [(), (Probe(target=SOCKET, protocol="http", symptom=Symptom.CONNECT_REFUSED, at=NOW),)])
-def test_what_does_not_answer_does_not_listen(probes: tuple[Probe, ...]) -> None:
+def test_a_target_that_does_not_answer_does_not_listen(probes: tuple[Probe, ...]) -> None:
     assert [check for check in diagnose(of_socket(*probes)).checks if "nothing listens" in check.detail]
 
 
@@ -407,7 +407,7 @@ def test_a_server_that_ends_in_order_again_and_again_is_a_loop(count: int, expec
 
 
 @pytest.mark.parametrize(("since_s", "expected"), [(6, "upstream-error-status"), (13, "deploy-termination-race")])
-def test_an_answer_of_its_own_after_a_restart_goes_before_its_gap(since_s: float, expected: str) -> None:
+def test_application_errors_after_a_restart_rank_above_its_gap(since_s: float, expected: str) -> None:
     """The error log explains nginx's 502 responses but not the 503; those during the gap may be nginx's own."""
     answers = cut(Symptom.GATEWAY_STATUS, since_s, since_s - 4, 9, 503, requests=(("GET /history/", 9),))
     here = living(
@@ -427,7 +427,7 @@ def with_error_log(here: Snapshot) -> Snapshot:
 
 
 @pytest.mark.parametrize(("served_s", "is_start"), [(1, False), (30, True)])
-def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: float, is_start: bool) -> None:
+def test_a_module_missing_in_a_running_server_is_not_a_failed_start(served_s: float, is_start: bool) -> None:
     missing = told(Symptom.START_FAILED, 9, "Cannot find module 'pages/report.js'", count=12, last=NOW - timedelta(seconds=1))
     here = living(cut(Symptom.GATEWAY_STATUS, 4, 3, 2), events=(missing,), started_s=40, paths=(answered(served_s),))
     broken = REPLACE(here, probes=(Probe(target=APP, protocol="http", symptom=Symptom.CLOSED_BEFORE_HEADER, at=NOW),))
@@ -435,7 +435,7 @@ def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: floa
 
 
 @pytest.mark.parametrize(("served_s", "expected"), [(9, "backend-startup-failure"), (2, "backend-crashed")])
-def test_what_does_not_start_again_after_a_kill_is_a_failed_start(served_s: float, expected: str) -> None:
+def test_no_answer_between_a_kill_and_an_exit_is_a_failed_start(served_s: float, expected: str) -> None:
     """If it answered between the two deaths, the second one is not a failed start."""
     events = (
         told(Symptom.PROCESS_CRASHED, 6.3, "Main process exited, code=killed, status=9/KILL", code=signal.SIGKILL),
@@ -450,7 +450,7 @@ def test_what_does_not_start_again_after_a_kill_is_a_failed_start(served_s: floa
 
 
 @pytest.mark.parametrize("unit", [UNIT, "other.service"])
-def test_an_application_without_free_descriptors_says_so(unit: str) -> None:
+def test_an_application_logs_that_it_has_no_free_descriptors(unit: str) -> None:
     full = told(Symptom.FILES_EXHAUSTED, 3, "[Errno 24] Too many open files", count=7, last=NOW, unit=unit)
     here = living(cut(Symptom.RESET_BEFORE_HEADER, 3, 0, 7), events=(full,), started_s=60, paths=(answered(1),))
     assert ("too-many-open-files" in asserted(here)) is (unit == UNIT)
@@ -488,7 +488,7 @@ def restarted_since(
     return [(x.cause, x.ongoing) for x in diagnose(REPLACE(here, probes=probes)).findings if x.confidence >= ASSERTED]
 
 
-def test_a_release_that_serves_nobody_after_its_restart_was_no_gap() -> None:
+def test_a_release_that_fails_after_its_restart_is_not_a_gap() -> None:
     assert restarted_since(200) == [("deploy-termination-race", False)]
     assert restarted_since(500)[0] == ("application-error", True)
     assert not any(cause == "deploy-termination-race" for cause, _ in restarted_since(500))
@@ -509,7 +509,7 @@ def test_a_restart_that_came_after_the_failures_began_did_not_make_them() -> Non
         assert ("deploy-termination-race" in asserted(here)) is is_race
 
 
-def test_what_some_clients_gave_up_goes_after_what_fails() -> None:
+def test_abandoned_requests_rank_below_failures() -> None:
     busy = told(Symptom.WORKERS_BUSY, 3, "seems busy")
     gave_up = cut(Symptom.CLIENT_CLOSED, 4, 3, 2, status=499)
     refused = REPLACE(cut(Symptom.PEER_LIMIT, 5, 1, 17, status=503), target=FRONT)
@@ -523,7 +523,7 @@ def test_what_some_clients_gave_up_goes_after_what_fails() -> None:
 @pytest.mark.parametrize(
     ("away_s", "cause"), [(2, "deploy-termination-race"), (50, "deploy-termination-race"), (240, "backend-not-running")]
 )
-def test_what_nobody_started_for_minutes_was_not_being_restarted(away_s: float, cause: str) -> None:
+def test_a_service_down_for_minutes_is_not_restarting(away_s: float, cause: str) -> None:
     stops = (
         told(Symptom.PROCESS_STOPPED, 30 + away_s, f"Stopping {UNIT}..."),
         told(Symptom.PROCESS_STOPPED, 30 + away_s, f"Stopped {UNIT}."),
@@ -535,7 +535,7 @@ def test_what_nobody_started_for_minutes_was_not_being_restarted(away_s: float, 
     assert asserted(here) == [cause]
 
 
-def test_what_another_attempt_made_good_goes_after_errors_that_clients_got() -> None:
+def test_failures_recovered_by_a_retry_rank_below_client_errors() -> None:
     """One server is full for a moment and the proxy retries at another; meanwhile one page answers 500."""
     one = REPLACE(cut(Symptom.PEER_LIMIT, 5, 1, 1, status=200), hidden=1, requests=(("GET /health", 1),))
     errors = REPLACE(cut(Symptom.UPSTREAM_STATUS, 6, 1, 19, status=500), requests=(("GET /api/orders", 19),))
@@ -549,7 +549,7 @@ def test_what_another_attempt_made_good_goes_after_errors_that_clients_got() -> 
 
 
 @pytest.mark.parametrize(("is_there", "is_rejected"), [(True, True), (False, False)])
-def test_what_listened_and_was_gone_when_processes_were_listed_is_behind_no_firewall(is_there: bool, is_rejected: bool) -> None:
+def test_a_listener_that_exited_during_the_snapshot_is_not_behind_a_firewall(is_there: bool, is_rejected: bool) -> None:
     here = living(cut(Symptom.CONNECT_REFUSED, 8, 1, 20), events=(), started_s=600)
     refused = Probe(target=APP, protocol="http", symptom=Symptom.CONNECT_REFUSED, detail="Connection refused", at=NOW)
     kept = tuple(process for process in here.processes or () if is_there or process.pid != 40)

@@ -46,7 +46,7 @@ def test_an_address_of_a_family_that_the_machine_lacks(addresses: tuple[str, ...
 
 
 @pytest.mark.parametrize(("is_own", "cause"), [(True, "connect-rejected"), (False, "selinux-denied")])
-def test_what_is_refused_to_everybody_is_no_policy_for_the_proxy(is_own: bool, cause: str) -> None:
+def test_a_rejection_for_every_client_is_not_a_policy_against_the_proxy(is_own: bool, cause: str) -> None:
     probe = Probe(target=SIX, symptom=Symptom.CONNECT_DENIED, errno=13, at=NOW)
     found = first(SIX, Symptom.CONNECT_DENIED, 13, probes=(probe,) if is_own else (), kernel=Kernel())
     assert found.cause == cause

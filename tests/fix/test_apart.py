@@ -72,7 +72,7 @@ def apply(shop: Shop, plan: Plan) -> int:
     )
 
 
-def test_a_private_tmp_is_no_container(shop: Shop) -> None:
+def test_a_private_tmp_is_not_a_container(shop: Shop) -> None:
     plan = again(shop, "mount -t tmpfs private /mnt")
     assert plan.proxy
     assert (plan.proxy.root, plan.proxy.is_apart) == (f"/proc/{shop.pid()}/root", False)
@@ -88,7 +88,7 @@ def test_a_container_is_left_alone(shop: Shop) -> None:
     assert (here.read_bytes(), shop.site.read_bytes()) == (shop.old, other)
 
 
-def test_what_is_said_instead_works(shop: Shop) -> None:
+def test_the_manual_steps_work(shop: Shop) -> None:
     plan, here = volume(shop)
     assert source(shop.pid(), str(shop.site), LocalHost()) == str(here)
     env = environment()
@@ -105,7 +105,7 @@ def test_what_is_said_instead_works(shop: Shop) -> None:
     shop.until(lambda: shop.status() == 200)
 
 
-def test_files_of_its_image_are_said_to_be(shop: Shop) -> None:
+def test_files_of_its_image_are_reported_as_such(shop: Shop) -> None:
     if not can_isolate():
         pytest.skip("needs root and its own namespaces (unshare)")
     layers = shop.root / "layers"

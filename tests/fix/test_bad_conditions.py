@@ -49,7 +49,7 @@ def test_without_the_right_to_mount() -> None:
     assert "cannot be tested before it is in place: that needs root with CAP_SYS_ADMIN" in done.stdout
 
 
-def test_a_file_of_several_names_is_told_of(shop: Shop) -> None:
+def test_a_file_with_several_names_is_reported(shop: Shop) -> None:
     other = shop.root / "other-name"
     other.hardlink_to(shop.site)
     said: list[str] = []
@@ -167,7 +167,7 @@ def test_an_edit_of_the_same_word_is_not_overwritten(shop: Shop) -> None:
     assert Path(kept).read_bytes() == shop.old
 
 
-def test_a_configuration_that_was_invalid_before_is_told_apart(shop: Shop) -> None:
+def test_a_configuration_that_was_invalid_before_is_reported_as_such(shop: Shop) -> None:
     with shop.config.open("a") as stream:
         stream.write("nonsense;\n")
     with pytest.raises(Why502Error, match=r'on disk already fails the proxy\'s own test: .*unknown directive "nonsense"'):

@@ -76,7 +76,7 @@ def test_killed_at_a_checkpoint(shop: Shop, at: str, forward: bool) -> None:
 
 
 @pytest.mark.parametrize("at", UNDONE)
-def test_killed_while_it_is_taken_back(shop: Shop, at: str) -> None:
+def test_killed_during_the_roll_back(shop: Shop, at: str) -> None:
     assert shop.apply() == "kept"
     (entry,) = journal.entries(shop.state)
     assert killed(lambda progress: reversal.revert(shop.state, entry, progress), at=at)

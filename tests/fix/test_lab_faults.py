@@ -55,7 +55,7 @@ def fixable() -> dict[str, Fault]:
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in fixable().items()])
-def test_it_is_repaired_and_taken_back(fault: Fault) -> None:
+def test_it_is_repaired_and_undone(fault: Fault) -> None:
     if missing := fault.missing():
         pytest.skip(missing)
     found = play(fault, "--fix", timeout_s=170)["fix"]
@@ -71,7 +71,7 @@ def test_it_is_repaired_and_taken_back(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)
-def test_what_cannot_be_repaired_is_left_alone(name: str) -> None:
+def test_faults_without_a_repair_are_left_alone(name: str) -> None:
     fault = faults()[name]
     if missing := fault.missing():
         pytest.skip(missing)
