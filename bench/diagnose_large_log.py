@@ -1,7 +1,7 @@
 """How much longer a diagnosis takes with a 1 GB access log and a 100 MB error log than with 1 MB of each, window 15 minutes.
 
-Only the window is read, so the ratio should stay below 1.3, and the peak of memory below 150 MB. Both runs have the same lines
-in the window. `--full-outage N` makes a window of N failures instead and tells time and memory.
+Only the window is read, so the ratio should stay below 1.3, and peak memory below 150 MB. Both runs have the same lines in the
+window. With `--full-outage N` the window holds N failures instead; time and memory are printed.
 
     python bench/diagnose_large_log.py [--access-mb 1000] [--error-mb 100] [--runs 5] [--full-outage 900000]
 """
@@ -63,7 +63,7 @@ print(json.dumps({"took_s": took, "peak_mb": peak_kb / 1024, "requests": summary
 
 
 def access_line(at: datetime, number: int, *, fails: bool) -> bytes:
-    """Return one line of FORMAT."""
+    """Return one access log line in FORMAT."""
     status, header = ("502", "-") if fails else ("200", f"0.{number % 300:03d}")
     return (
         f'10.0.{number % 7}.{number % 250} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/items/{number % 5000}?page={number % 9} '
@@ -86,7 +86,7 @@ def error_line(at: datetime, number: int) -> bytes:
 
 
 def fill(path: Path, size_bytes: int, lines: Iterator[bytes], old: bytes, old_at: datetime, pattern: str) -> None:
-    """Write old lines, a block of them for each minute before the window, up to the size; then `lines`."""
+    """Write old lines, one block for each minute before the window, until the file has the given size; then write `lines`."""
     tail = b"".join(lines)
     left = size_bytes - len(tail)
     minutes = max(left // len(old), 1)
@@ -101,7 +101,7 @@ def fill(path: Path, size_bytes: int, lines: Iterator[bytes], old: bytes, old_at
 
 
 def make(directory: Path, access_bytes: int, error_bytes: int, *, healthy: int, failed: int) -> None:
-    """Write a configuration and both logs; the window holds so many requests of each kind."""
+    """Write a configuration and both logs; the window holds this many requests of each kind."""
     directory.mkdir(parents=True)
     (directory / "nginx.conf").write_text(CONFIG.format(directory=directory, format=FORMAT))
     begin, total = NOW - WINDOW, healthy + failed
@@ -134,7 +134,7 @@ def make(directory: Path, access_bytes: int, error_bytes: int, *, healthy: int, 
 
 
 def measure(directory: Path) -> dict[str, float]:
-    """Return what one run in a process of its own took. `whole_s` holds the start of Python, too."""
+    """Return the cost of one run in a new process. `whole_s` includes the start of Python."""
     started = time.perf_counter()
     argv = [sys.executable, "-c", CHILD, str(directory), FORMAT, (NOW - WINDOW).isoformat(), NOW.isoformat()]
     result = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
@@ -142,7 +142,7 @@ def measure(directory: Path) -> dict[str, float]:
 
 
 def measure_command(directory: Path) -> dict[str, float]:
-    """Return what the whole `why502 diagnose` took, start of Python included."""
+    """Return the cost of a whole `why502 diagnose`, including the start of Python."""
     asked = ["--config", str(directory / "nginx.conf"), "--no-probe", "--format", "json"]
     window = ["--since", (NOW - WINDOW).isoformat(), "--until", NOW.isoformat()]
     started = time.perf_counter()

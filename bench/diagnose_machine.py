@@ -1,10 +1,10 @@
-"""What `why502 collect` and `why502 diagnose` cost on a machine with every component: systemd, supervisord, pm2, gunicorn,
+"""The cost of `why502 collect` and `why502 diagnose` on a machine with every component: systemd, supervisord, pm2, gunicorn,
 two PHP-FPM.
 
     python bench/diagnose_machine.py [TIMES]
 
-Prints the best and the worst wall time of several runs, and the largest memory; as root, where a container boots
-(systemd-nspawn).
+Prints the best and the worst wall time of several runs, and the largest memory. Run it as root on a machine that can boot a
+container (systemd-nspawn).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from why502.lab.room import play
 
 
 def main() -> int:
-    """Return 1 where the best run takes 3 s or longer, or 150 MB or more."""
+    """Return 1 if the best run takes 3 s or longer, or 150 MB or more."""
     fault = faults()["healthy-everything"]
     if missing := fault.missing():
         print(missing)

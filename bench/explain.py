@@ -1,10 +1,10 @@
-"""How fast lines are explained, against the floor of the language: a bare loop that runs one expression on each line
+"""How fast lines are explained, compared with a lower bound for Python: a bare loop that runs one regular expression on each line
 of the same file.
 
     python bench/explain.py [LINES] [FILE]
 
-Prints the seconds of both, their ratio, the largest memory; and the time of `why502 explain LINE` against that of the bare
-imports.
+Prints the seconds of both, their ratio, and the largest memory; also the time of `why502 explain LINE` and of its imports
+alone.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MESSAGES = (
 
 
 def lines(count: int) -> Iterator[str]:
-    """Yield lines of an error log: mostly failures of a few dozen backends, and what else stands in such a log."""
+    """Yield error log lines: mostly failures of a few dozen backends, and other typical lines."""
     chance = random.Random(502)
     for at in range(count):
         head = f"2026/11/20 {at // 36000 % 24:02d}:{at // 600 % 60:02d}:{at // 10 % 60:02d} "

@@ -1,9 +1,9 @@
-"""What `why502 diagnose` costs on crowded machines: a huge group, very many virtual hosts, very many processes.
+"""The cost of `why502 diagnose` on crowded machines: a huge upstream group, many virtual hosts, or many processes.
 
     python bench/scale.py [group|hosts|processes] [NUMBER]
 
-Each scene is an nginx in network, process and mount namespaces of its own, with everything in it gone afterwards. Prints wall
-time, processor time and memory of a run without and with probes. Needs root, unshare and nginx.
+Each scene is an nginx in its own network, process and mount namespaces, which are removed afterwards. Prints wall time, CPU time
+and memory of a run without and with probes. Needs root, unshare and nginx.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LOCATIONS = 500
-SCENES = {"group": (20_000, 5.0), "hosts": (20_000, 3.0), "processes": (20_000, 3.0)}  # size, and the wall time that is wanted
+SCENES = {"group": (20_000, 5.0), "hosts": (20_000, 3.0), "processes": (20_000, 3.0)}  # size, and the wall time limit
 
 
 def main(words: list[str]) -> int:
-    """Return 1 where a scene takes longer than wanted."""
+    """Return 1 if a scene exceeds its time limit."""
     if words[:1] == ["--inside"]:
         return inside(words[1], int(words[2]))
     missing = [program for program in ("unshare", "nginx", "ip") if shutil.which(program) is None]
@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
 
 
 def inside(name: str, number: int) -> int:
-    """Set the scene, and measure. Returns 1 where it takes longer than wanted."""
+    """Set the scene, and measure. Returns 1 if it exceeds its time limit."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
@@ -78,7 +78,7 @@ def _hosts(number: int) -> Iterator[str]:
 
 
 def _requests(number: int) -> Iterator[str]:
-    """Yield a log of five requests to each host in the last hour, whose lines do not tell the host; one in fifty fails."""
+    """Yield a log of five requests to each host in the last hour; the lines do not name the host, and one in fifty fails."""
     for i in range(5 * number):
         at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(time.time() - 3600 + i * 3600 / (5 * number)))
         client, path, status = (
@@ -94,7 +94,7 @@ def _one(_: int) -> Iterator[str]:
 
 
 def _crowd(number: int) -> None:
-    """Start a process with so many children that sleep. They end with it."""
+    """Start a process with this many sleeping child processes. They end with it."""
     code = f"""
 import os, signal
 for _ in range({number}):
@@ -110,7 +110,7 @@ signal.pause()
 
 
 def _measured(*words: str) -> tuple[float, float, int]:
-    """Return wall time and processor time in seconds, and the largest memory in bytes, of one run of why502."""
+    """Return wall time and CPU time in seconds, and the largest memory in bytes, of one run of why502."""
     begun = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "why502", *words], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)

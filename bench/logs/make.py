@@ -2,7 +2,7 @@
 
     python bench/logs/make.py FILE [--mb 1000] [--lines-per-second 50] [--failures 0.01] [--start 2026-11-20T00:00:00]
 
-About 245 bytes a line. The lines differ as they do in life: 5000 clients, 40 routes with numbers in their paths, 8 targets,
+About 245 bytes a line. The lines vary as in production: 5000 clients, 40 routes with numbers in their paths, 8 targets,
 20 user agents, response times with a long tail, a burst of failures of one target. The same arguments give the same bytes.
 """
 
@@ -29,7 +29,7 @@ _NAMES = (
 
 
 def tails(rng: random.Random, count: int, failures: float, bad: str | None = None) -> list[bytes]:
-    """Return what stands before and after the time of so many lines, joined by a mark."""
+    """Return the parts before and after the time of this many lines, joined by a marker."""
     found = []
     for _ in range(count):
         client = f"203.0.{rng.randrange(20)}.{rng.randrange(250)}"
@@ -60,7 +60,7 @@ def tails(rng: random.Random, count: int, failures: float, bad: str | None = Non
 
 
 def lines(start: datetime, per_second: int, failures: float, seed: int = 1) -> Iterator[bytes]:
-    """Yield the lines of one second after the other, for ever."""
+    """Yield the lines of one second after the other, without end."""
     rng = random.Random(seed)
     healthy, burst = tails(rng, 20000, failures), tails(rng, 5000, failures, _TARGETS[2])
     second = 0

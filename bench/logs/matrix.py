@@ -1,10 +1,10 @@
-"""`why502 logs` beside gawk, format by format and shape by shape, in one run on the same files; the worst cell is the headline.
+"""`why502 logs` and gawk compared for each format and shape, in one run on the same files. The worst cell is the headline.
 
     python bench/logs/matrix.py [--lines 1000000] [--runs 3] [--format NAME…] [--shape NAME…] [--directory DIR]
 
-The logs are written by tests/truth, which knows nothing of the reader. gawk counts one status, as the one-liner of many guides
-does, and why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of
-each line. Needs gawk and jq (Debian packages). A ratio over 1 is: so many times as fast.
+The logs are written by tests/truth, which shares no code with the reader. gawk counts one status, like the one-liner in many
+guides; why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of
+each line. Needs gawk and jq (Debian packages). A ratio of 2 means that why502 is twice as fast.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The figures of `why502 logs`, each with its peers in the same run on the same file.
+"""Benchmarks of `why502 logs`, each with comparable tools in the same run on the same file.
 
     python bench/logs/run.py [--mb 1000] [--runs 5] [--directory DIR] [--window-gb 5] [--slow]
 
 Needs gawk, mawk, ripgrep and goaccess (Debian packages) and, with --slow, ngxtop (PyPI, on the PATH). The commands take turns, so
-that what else runs on the machine meets all of them alike; the fastest run of each counts. GoAccess and ngxtop take so long that
+that other load on the machine affects all of them equally; the fastest run of each counts. GoAccess and ngxtop are so slow that
 they run once, on a tenth of the file.
 """
 
@@ -31,14 +31,14 @@ NGXTOP = FORMAT
 
 
 class Took(NamedTuple):
-    """Seconds of the wall clock, and of all processors together."""
+    """Seconds of wall time, and of CPU time summed over all processors."""
 
     wall_s: float
     cpu_s: float
 
 
 def timed(argv: list[str] | str) -> Took:
-    """Return how long a command takes; 0 and 1 are good ends."""
+    """Return the run time of a command; exit statuses 0 and 1 are accepted."""
     started, before = time.perf_counter(), os.times()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
     done = subprocess.run(
@@ -52,7 +52,7 @@ def timed(argv: list[str] | str) -> Took:
 
 
 def race(commands: dict[str, list[str] | str], runs: int) -> dict[str, Took]:
-    """Return the least wall time and the least processor time of each command; they take turns."""
+    """Return the least wall time and the least CPU time of each command; the commands take turns."""
     best = dict.fromkeys(commands, Took(float("inf"), float("inf")))
     for _ in range(runs):
         for name, argv in commands.items():
@@ -62,7 +62,7 @@ def race(commands: dict[str, list[str] | str], runs: int) -> dict[str, Took]:
 
 
 def peak_mb(argv: list[str]) -> float:
-    """Return the most memory that a command and its children hold together, in MB (proportional set size)."""
+    """Return the peak memory of a command with its child processes, in MB (proportional set size)."""
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = 0
     while process.poll() is None:
@@ -79,7 +79,7 @@ def peak_mb(argv: list[str]) -> float:
 
 
 def _children(pid: int) -> list[int]:
-    """Return the children of a process, and theirs."""
+    """Return the child processes of a process, and their descendants."""
     try:
         found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -88,7 +88,7 @@ def _children(pid: int) -> list[int]:
 
 
 def say(what: str, mine: Took, its: Took, peer: str, wanted: str, *, faster: bool = True) -> None:
-    """Print one figure: the ratio of the wall times, and the processor times, which other load on the machine changes less."""
+    """Print one figure: the ratio of the wall times, and the CPU times, which depend less on other load."""
     ratio = its.wall_s / mine.wall_s if faster else mine.wall_s / its.wall_s
     unit = "× as fast" if faster else "× the time"
     print(
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def window(directory: Path, whole: Path, asked: argparse.Namespace) -> None:
-    """Measure 15 minutes in the middle of a large file: the same seconds over and over, each with its own date."""
+    """Measure 15 minutes in the middle of a large file, in which the same seconds repeat with new timestamps."""
     large = directory / "large.log"
     day = datetime(2026, 11, 1, tzinfo=UTC)
     old = b"20/Nov/2026"

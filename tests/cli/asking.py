@@ -1,4 +1,4 @@
-"""Runs command lines of why502: in this process with streams of our own, or as a program."""
+"""Runs why502 command lines: in this process with captured streams, or as a program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TWO_LINES = re.compile(r"why502: \S[^\n]*\n\S[^\n]*\n")
 
 
 class Answer(NamedTuple):
-    """What a command line gave back."""
+    """The result of a command line."""
 
     status: int
     out: str
@@ -44,5 +44,5 @@ def run_program(*argv: str, **options: object) -> subprocess.CompletedProcess[st
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return our environment without what tells of colours, and with changes."""
+    """Return our environment without the variables that control colours, and with changes."""
     return {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")} | changes

@@ -1,4 +1,4 @@
-"""Bad input of any kind: two lines on stderr (what, and what to do), exit status 2, nothing on stdout; never a traceback."""
+"""Bad input of any kind: two lines on stderr (the error and a hint), exit status 2, nothing on stdout; never a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG = "events {}\nhttp { server { listen 80; location / { proxy_pass http://1
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with files that are not what they should be, as the current one."""
+    """Make the current directory one with invalid files."""
     (tmp_path / "directory").mkdir()
     (tmp_path / "nginx.conf").write_text(CONFIG)
     (tmp_path / "noise").write_bytes(bytes(range(256)) * 40)
@@ -81,7 +81,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("completion tcsh", r"tcsh"),
     ],
 )
-def test_is_said_in_two_lines(files: Path, line: str, message: str) -> None:
+def test_errors_have_two_lines(files: Path, line: str, message: str) -> None:
     answer = ask(*line.split())
     assert (answer.status, answer.out) == (2, "")
     assert TWO_LINES.fullmatch(answer.err), answer.err
@@ -105,7 +105,7 @@ def test_names_cannot_steer_the_terminal(files: Path) -> None:
         ("prose", b"Dear reader,\nthis is no log at all.\n" * 50, None),
     ],
 )
-def test_a_log_that_is_none_is_no_failure_and_nothing_is_guessed(files: Path, name: str, content: bytes, gap: str | None) -> None:
+def test_a_file_that_is_not_a_log_is_not_guessed_at(files: Path, name: str, content: bytes, gap: str | None) -> None:
     (files / name).write_bytes(content)
     answer = ask("diagnose", "--offline", "--log", name)
     assert answer.err == ""
@@ -116,7 +116,7 @@ def test_a_log_that_is_none_is_no_failure_and_nothing_is_guessed(files: Path, na
 @pytest.mark.parametrize(
     "text", ["http {\n server {\n", "}\n", "\0\1\2", '"', "http { include nowhere.conf; }", "\ufeffevents {}"]
 )
-def test_a_configuration_that_does_not_parse_is_said_with_its_place(files: Path, text: str) -> None:
+def test_a_configuration_that_does_not_parse_is_reported_with_its_place(files: Path, text: str) -> None:
     (files / "bad.conf").write_text(text)
     answer = ask("diagnose", "--offline", "--config", "bad.conf")
     assert (answer.status, answer.err) == (1, "")
@@ -132,7 +132,7 @@ def test_a_line_without_end_takes_neither_time_nor_memory(files: Path) -> None:
             b"\n2026/11/21 01:10:00 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, "
         )
         log.write(b'client: 192.0.2.1, server: a, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "a"\n')
-    # Not ru_maxrss of getrusage(2), which begins with what the parent had: its own high water mark, proc_pid_status(5).
+    # VmHWM (proc_pid_status(5)) is the process's own peak; ru_maxrss of getrusage(2) would include its parent's.
     measure = "import re, sys; from why502.cli.main import run; status = run(sys.argv[1:]); "
     measure += "print(re.search('VmHWM:.*?([0-9]+)', open('/proc/self/status').read())[1], file=sys.stderr); sys.exit(status)"
     argv = ("diagnose", "--offline", "--log", "long.log", "--since", "2026-11-20", "--format", "json")

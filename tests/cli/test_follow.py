@@ -1,4 +1,4 @@
-"""`why502 logs --follow`: JSON lines for programs, a live view on a terminal, beside a real nginx whose log is rotated."""
+"""`why502 logs --follow`: JSON lines for programs, a live view on a terminal; a real nginx writes the log, which is rotated."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reading:
         self.lines: list[dict[str, Any]] = []
 
     def until(self, requests: int, lines: int = 0) -> None:
-        """Read so many lines, and more until they tell of so many requests."""
+        """Read at least this many lines, and more until they cover this many requests."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + 30
         while len(self.lines) < lines or sum(line["requests"] for line in self.lines) < requests:
@@ -54,7 +54,7 @@ class Reading:
             self.lines.append(json.loads(self.process.stdout.readline()))
 
     def end(self) -> int:
-        """Press Ctrl-C; return the status."""
+        """Press Ctrl-C; return the exit status."""
         self.process.send_signal(signal.SIGINT)
         out, err = self.process.communicate(timeout=30)
         self.lines += map(json.loads, out.splitlines())
@@ -78,7 +78,7 @@ def test_lines_of_json_tell_of_each_request_once_through_a_rotation(tmp_path: Pa
         server.logged(1)
         reading = Reading(str(tmp_path), "--interval", "0.3")
         try:
-            reading.until(requests=0, lines=1)  # it follows
+            reading.until(requests=0, lines=1)  # it is following the log now
             server.get("/first")
             reading.until(1)
             for turn in range(3):
@@ -100,11 +100,11 @@ def test_lines_of_json_tell_of_each_request_once_through_a_rotation(tmp_path: Pa
     reasons = reading.total("symptoms")
     assert (
         reasons.total() == 60 and reasons["connect-refused"] >= 50
-    )  # lines that come on both sides of an interval's end stay apart
+    )  # lines before and after the end of an interval are counted separately
     assert reading.lines[-1]["lost_bytes"] == 0
 
 
-def test_a_terminal_shows_what_fails_and_q_ends_it(tmp_path: Path) -> None:
+def test_a_terminal_shows_failures_and_q_ends_it(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     log.write_text("")
     ours, its = pty.openpty()
@@ -139,7 +139,7 @@ def test_a_terminal_shows_what_fails_and_q_ends_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "argv", [("-",), ("s3://b/k",), ("LOG", "--since", "1h"), ("LOG", "--format", "html"), ("LOG", "--by", "status")]
 )
-def test_what_cannot_be_followed_is_told(tmp_path: Path, argv: tuple[str, ...]) -> None:
+def test_inputs_that_cannot_be_followed_are_rejected(tmp_path: Path, argv: tuple[str, ...]) -> None:
     log = tmp_path / "access.log"
     log.write_text("")
     answer = ask("logs", "--follow", *(str(log) if word == "LOG" else word for word in argv))

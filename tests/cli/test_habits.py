@@ -1,4 +1,4 @@
-"""What every command does alike: streams, exit statuses, colours, pipes, Ctrl-C, help."""
+"""Behaviour that all commands share: streams, exit statuses, colours, pipes, Ctrl-C, help."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_offline_looks_at_nothing_but_the_files(tmp_path: Path) -> None:
 
 
 def on_a_terminal(*argv: str, **changes: str) -> str:
-    """Return what the program writes to a terminal."""
+    """Return the program's output on a terminal."""
     ours, its = pty.openpty()
     with subprocess.Popen([*PROGRAM, *argv], stdin=subprocess.DEVNULL, stdout=its, env=environment(**changes)) as process:
         os.close(its)
@@ -111,7 +111,7 @@ def test_colours_only_on_a_terminal_that_wants_them() -> None:
 @pytest.mark.parametrize(
     "argv", [("schema",), ("diagnose", "--bundle", WRONG_PORT), ("--help",), ("collect", "--config", "/", "-o", "-")]
 )
-def test_a_closed_pipe_is_no_traceback(argv: tuple[str, ...]) -> None:
+def test_a_closed_pipe_gives_no_traceback(argv: tuple[str, ...]) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
@@ -125,20 +125,20 @@ def test_a_closed_pipe_is_no_traceback(argv: tuple[str, ...]) -> None:
 def test_ctrl_c_ends_quietly() -> None:
     argv = [*PROGRAM, "diagnose", "--offline", "--log", "-"]
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell's background job, and all below it, ignores SIGINT (POSIX, 2.11): not what is tested.
+    # A shell's background job and its children ignore SIGINT (POSIX, 2.11); that is not tested here.
     with subprocess.Popen(argv, **streams, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:  # noqa: PLW1509
         assert process.stdin
         try:
-            process.stdin.write(REFUSED * 2000)  # more than a pipe holds (pipe(7)): it returns when the program reads
+            process.stdin.write(REFUSED * 2000)  # more than a pipe holds (pipe(7)): the write returns when the program reads
             process.stdin.flush()
-            for _ in range(6):  # Python drops an interrupt that comes in a finaliser: a person presses again
+            for _ in range(6):  # Python drops an interrupt that arrives in a finalizer; a user would press again
                 process.send_signal(signal.SIGINT)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(5)
                     break
             assert process.wait(30) == 130
             assert process.stdout and process.stderr
-            assert (process.stdout.read(), process.stderr.read().strip()) == (b"", b"")  # the line of ^C is ended
+            assert (process.stdout.read(), process.stderr.read().strip()) == (b"", b"")  # the line with ^C is ended
         finally:
             process.kill()
 
@@ -159,7 +159,7 @@ def test_help_has_an_example(command: tuple[str, ...]) -> None:
 
 
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the words of every command that does something."""
+    """Yield the arguments of every command that does something."""
     if not isinstance(command, click.Group):
         yield path
         return
@@ -184,7 +184,7 @@ def test_every_command_has_the_options_of_all(command: tuple[str, ...]) -> None:
     assert "Example: why502 " in (found.help or "")
 
 
-def test_collect_tells_what_became_of_it(tmp_path: Path) -> None:
+def test_collect_reports_its_result(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text("events {}\n")
     bundle = tmp_path / "x.why502"
     given = ("collect", "--no-probe", "--config", str(tmp_path / "nginx.conf"), "-o", str(bundle))
@@ -200,7 +200,7 @@ def test_version() -> None:
     assert run_program("--version").stdout == f"why502 {__version__}\n"
 
 
-def test_without_a_command_it_says_which_there_are() -> None:
+def test_without_a_command_it_lists_the_commands() -> None:
     done = run_program()
     assert (done.returncode, done.stdout) == (2, "")
     assert "diagnose" in done.stderr

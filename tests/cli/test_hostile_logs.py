@@ -1,4 +1,6 @@
-"""Lines that a real nginx wrote of hostile requests and with secrets: no output repeats an escape sequence or a secret."""
+"""Log lines that a real nginx wrote for hostile requests and requests with secrets: no output repeats an escape sequence or a
+secret.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ REQUESTS = (
 
 @pytest.fixture(params=["plain", "odd\x1b[31mname"])
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A real nginx whose backend does not run, below a directory of that name, after hostile requests."""
+    """A real nginx in a directory of that name, after hostile requests; its backend is down."""
     for directory in (tmp_path, *tmp_path.parents[:3]):
         if directory.stat().st_uid == tmp_path.stat().st_uid and directory != Path("/tmp"):
             directory.chmod(0o755)

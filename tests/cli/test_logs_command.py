@@ -37,14 +37,14 @@ def write(path: Path, text: str) -> str:
     return str(path)
 
 
-def test_exit_status_tells_whether_something_failed(tmp_path: Path) -> None:
+def test_exit_status_depends_on_failures(tmp_path: Path) -> None:
     assert ask("logs", write(tmp_path / "good.log", GOOD * 9)).status == 0
     answer = ask("logs", write(tmp_path / "bad.log", GOOD * 9 + BAD))
     assert (answer.status, answer.err) == (1, "")
     assert answer.out.startswith("1 of 10 requests failed (10.00%)")
 
 
-def test_more_than_a_tenth_unfit_is_told_with_the_first_three(tmp_path: Path) -> None:
+def test_more_than_a_tenth_unparsed_is_reported_with_the_first_three(tmp_path: Path) -> None:
     answer = ask("logs", write(tmp_path / "a.log", GOOD * 8 + "one\ntwo\nthree\nfour\n"))
     assert answer.status == 2
     assert "4 of 12 lines (33%)" in answer.err
@@ -79,7 +79,7 @@ def test_a_log_format_may_be_given(tmp_path: Path) -> None:
     assert found["files"][0]["format_source"] == "--log-format"
 
 
-def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> None:
+def test_the_configuration_provides_formats_groups_and_timeouts(tmp_path: Path) -> None:
     row = 'S={status} T=2026-11-20T10:00:00+00:00 U={target}/{status}/{took} "GET / HTTP/1.1"\n'
     text = (
         row.format(status=200, target="10.0.0.1:80", took="6.500") * 50
@@ -97,7 +97,7 @@ def test_the_configuration_tells_formats_groups_and_timeouts(tmp_path: Path) -> 
     assert "10.0.0.1:80: p99 is 93% of the 7 s read timeout" in ask("logs", path, "--config", config).out
 
 
-def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_of_apache_provides_the_unit_of_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "access.log", GOOD.replace("\n", " 1500000\n") * 50)
     config = write(
         tmp_path / "apache2.conf",
@@ -108,7 +108,9 @@ def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, m
     for argv in (("access.log",), (str(tmp_path / "access.log"),)):
         found = json.loads(ask("logs", *argv, "--config", config, "--format", "json").out)
         assert found["routes"][0]["times"]["p50_s"] == pytest.approx(1.5, rel=0.01)
-    assert "times" not in json.loads(ask("logs", "access.log", "--format", "json").out)["routes"][0]  # of a unit that nobody told
+    assert (
+        "times" not in json.loads(ask("logs", "access.log", "--format", "json").out)["routes"][0]
+    )  # the time unit is not configured
     given = ask(
         "logs",
         "access.log",
@@ -120,7 +122,7 @@ def test_the_configuration_of_apache_tells_what_a_number_means(tmp_path: Path, m
     assert json.loads(given.out)["routes"][0]["times"]["p50_s"] == pytest.approx(1.5, rel=0.01)
 
 
-def test_timeouts_of_locations_that_differ_are_told_as_a_range(tmp_path: Path) -> None:
+def test_different_timeouts_of_locations_are_shown_as_a_range(tmp_path: Path) -> None:
     row = 'S=200 T=2026-11-20T10:00:00+00:00 U=127.0.0.1:9/200/4.500 "GET / HTTP/1.1"\n'
     path = write(tmp_path / "own.log", row * 50)
     config = write(tmp_path / "nginx.conf", CONFIG.format(directory=tmp_path))
@@ -136,7 +138,7 @@ def test_the_window_is_as_asked(tmp_path: Path) -> None:
     text = "".join(GOOD.replace("10:00:00", f"{at + timedelta(seconds=n):%H:%M:%S}") for n in range(3600))
     path = write(tmp_path / "access.log", text)
     for argv, expected in (
-        (("--since", "15m"), 900),  # the clock stands at 11:00: 10:45:00 counts, 11:00:00 has no line
+        (("--since", "15m"), 900),  # the clock is at 11:00: 10:45:00 counts, 11:00:00 has no line
         (("--since", "2026-11-20T10:10:00+00:00", "--until", "2026-11-20T10:19:59+00:00"), 600),
         (("--until", "2026-11-20T10:00:09Z"), 10),
     ):
@@ -168,8 +170,8 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pure", [(), ("--pure",)])
-def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> None:
-    """The reader waits for more of a pipe when it is interrupted."""
+def test_ctrl_c_gives_a_report_marked_as_partial(pure: tuple[str, ...]) -> None:
+    """The reader is interrupted while it waits for more input from a pipe."""
     process = subprocess.Popen(
         [*PROGRAM, "logs", "-", "--format", "json", "--log-format", TIMED, *pure],
         stdin=subprocess.PIPE,
@@ -179,7 +181,7 @@ def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> 
     )
     try:
         assert process.stdin is not None
-        process.stdin.write(lines(20_000, odd=False))  # far more than a pipe holds: it is being read
+        process.stdin.write(lines(20_000, odd=False))  # far more than a pipe holds: the program is reading
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -193,7 +195,7 @@ def test_ctrl_c_gives_what_was_seen_marked_as_partial(pure: tuple[str, ...]) -> 
 
 
 class Terminal(io.TextIOWrapper):
-    """A stream that says it is a terminal."""
+    """A stream that reports itself as a terminal."""
 
     def isatty(self) -> bool:
         """Return True."""
@@ -229,13 +231,15 @@ def test_parquet_holds_the_documented_records(tmp_path: Path) -> None:
     assert min(row["ended_at"] for row in rows).isoformat().replace("+00:00", "Z") == found["first"]
     several = next(row for row in rows if row["attempts"] == 2)
     assert len(several["targets"]) == len(several["connect_s"]) == 2
-    assert TWO_LINES.fullmatch(ask("logs", str(tmp_path / "a.log"), "--parquet", str(directory)).err)  # never over others' files
+    assert TWO_LINES.fullmatch(
+        ask("logs", str(tmp_path / "a.log"), "--parquet", str(directory)).err
+    )  # never overwrite other people's files
     documented = Path(__file__).parents[2].joinpath("docs/logs.md").read_text()
     for name, (kind, _) in SCHEMA.items():
         assert f"| `{name}` | {kind} |" in documented
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+def test_a_closed_pipe_gives_no_traceback(tmp_path: Path) -> None:
     path = write(tmp_path / "a.log", GOOD * 3 + BAD)
     done = subprocess.run(
         f"{' '.join(PROGRAM)} logs {path} | true", shell=True, capture_output=True, text=True, timeout=60, check=False
@@ -280,7 +284,7 @@ def test_sql_reads_and_writes_nothing_else(tmp_path: Path, query: str) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.log"]
 
 
-def test_what_is_no_field_or_condition_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_field_or_invalid_condition_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "a.log", GOOD * 3 + BAD)
     for option in (("--by", "no_such_field"), ("--by", "a b"), ("--where", "status"), ("--sql", "select 1", "--format", "html")):
         answer = ask("logs", str(path), *option)

@@ -1,4 +1,4 @@
-"""`--host ssh://…` on real machines: namespaces of their own, each with a real sshd."""
+"""`--host ssh://…` on separate machines: network namespaces, each with a real sshd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the command lines of the scene answer, by their names."""
+    """The outputs of the scene's command lines, by name."""
     if os.geteuid() != 0 or subprocess.run([*SPACE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("makes namespaces of its own, needs root")
     if missing := [name for name in ("nginx", "ssh", "/usr/sbin/sshd", "ssh-keygen", "ip", "curl") if not shutil.which(name)]:
@@ -42,8 +42,8 @@ def test_one_machine_is_looked_at_from_afar(answers: dict[str, Any]) -> None:
     assert (first["cause"], first["target"], first["failures"]) == ("backend-not-running", "10.9.8.2:3000", 3)
 
 
-def test_the_backends_machine_tells_why(answers: dict[str, Any]) -> None:
-    """Whatever the order in which they are named."""
+def test_the_backends_machine_shows_the_reason(answers: dict[str, Any]) -> None:
+    """The order in which the hosts are named does not matter."""
     answer = answers["both"]
     assert (answer["status"], answer["err"]) == (1, "")
     found = json.loads(answer["out"])

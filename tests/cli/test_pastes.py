@@ -1,4 +1,4 @@
-"""What a few lines that people paste lead to: several programs, wrapped lines, causes that look like each other."""
+"""The causes found in a few pasted lines: several programs, wrapped lines, similar causes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from asking import ask
 
 PASTES = [
-    (  # lines of one error broken anew, the first behind a container's name
+    (  # one error wrapped over several lines, the first one after a container's name
         "port-443",
         [
             "edge | 2026/11/20 09:00:01 [error] 9#9: *2 SSL_do_handshake() failed ",
@@ -27,7 +27,7 @@ PASTES = [
         ],
         "unix-socket-missing",
     ),
-    (  # an application's own words beside what follows from them
+    (  # an application's own error beside its consequences
         "port-in-use",
         ["Error: bind EADDRINUSE 0.0.0.0:3000", "    at Server.setupListenHandle (node:net:1463:16)", "[PM2] App [shop:0] exited with code [1] via signal [SIGINT]"],
         "port-conflict",
@@ -60,7 +60,7 @@ PASTES = [
         ["[Fri Nov 20 09:00:01 2026] [error] [client 10.0.0.9] proxy: DNS lookup failure for: app.internal returned by /shop"],
         "dns-host-not-found",
     ),
-    (  # the cause, and what follows from it in the same log
+    (  # the cause and its consequence in the same log
         "no-socket",
         [
             "[Fri Nov 20 09:00:01.000001 2026] [proxy:error] [pid 41:tid 42] (13)Permission denied: AH00952: HTTP: error creating fam 2 socket for target app",
@@ -73,7 +73,7 @@ PASTES = [
         ['{"response_flags":"UF,URX","response_code":"0","duration":"10004","upstream_host":"10.0.0.7:7600","upstream_transport_failure_reason":"-"}'],
         "connect-timeout",
     ),
-    (  # two programs' lines, neither a part of the other
+    (  # lines of two programs, neither a part of the other
         "two-programs",
         [
             '2026/11/20 09:00:01 [error] 9#9: *2 upstream prematurely closed connection while reading response header from upstream, upstream: "uwsgi://10.0.0.7:3031"',

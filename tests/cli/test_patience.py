@@ -1,4 +1,4 @@
-"""What works on a stranger's bundle ends after so much processor time, whatever catches errors inside."""
+"""Commands that read an untrusted bundle end at their CPU time limit, even if code inside catches every error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from why502.diagnosis import engine as diagnosis
 def test_a_diagnosis_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def for_ever(*_: object, **__: object) -> None:
         while True:
-            with contextlib.suppress(Exception):  # as the engine does with one bad cause
+            with contextlib.suppress(Exception):  # as the engine does if a cause raises
                 sum(range(1000))
 
     monkeypatch.setattr(patience, "LIMIT_S", 0.3)

@@ -1,4 +1,4 @@
-"""Where the result goes: a full disk, a stream that is closed, a device, a directory that is gone.
+"""Output errors: a full disk, a closed stream, a device, a directory that no longer exists.
 
 Two lines, never a traceback.
 """
@@ -24,7 +24,7 @@ REFUSED = (
 
 
 @pytest.mark.parametrize("line", [BUNDLE, f"{BUNDLE} --format json", "explain 502", "schema", "lab list", "completion bash"])
-def test_a_full_disk_is_said(line: str) -> None:
+def test_a_full_disk_is_reported(line: str) -> None:
     with open("/dev/full", "w") as full:
         done = run_program(*line.split(), capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
@@ -32,7 +32,7 @@ def test_a_full_disk_is_said(line: str) -> None:
     assert "no space left" in done.stderr
 
 
-def test_a_full_disk_is_said_of_many_lines() -> None:
+def test_a_full_disk_is_reported_for_many_lines() -> None:
     with open("/dev/full", "w") as full:
         given = {"stdin": None, "input": REFUSED * 2000}
         done = run_program(
@@ -51,7 +51,7 @@ def test_a_stream_that_is_closed_changes_no_status(closed: str, status: int) -> 
 
 @pytest.fixture
 def collect(tmp_path: Path) -> list[str]:
-    """`why502 collect -q` of nothing but a configuration, without the file."""
+    """The arguments of `why502 collect -q` with only a configuration; each test appends the output path."""
     (tmp_path / "nginx.conf").write_text("events {}\n")
     return ["collect", "-q", "--no-probe", "--config", str(tmp_path / "nginx.conf"), "-o"]
 
@@ -91,7 +91,7 @@ def test_a_directory_that_is_gone(tmp_path: Path, line: str, status: int) -> Non
     assert status != 2 or TWO_LINES.fullmatch(done.stderr), done.stderr
 
 
-def test_what_a_command_prints_can_be_given_as_a_log_and_as_a_configuration(tmp_path: Path) -> None:
+def test_the_output_of_a_command_works_as_a_log_and_as_a_configuration(tmp_path: Path) -> None:
     """bash(1), Process Substitution."""
     (tmp_path / "error.log").write_text(REFUSED)
     (tmp_path / "a.conf").write_text("events {} http { server { listen 80; location / { proxy_pass http://127.0.0.1:3001; } } }")

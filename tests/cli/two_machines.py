@@ -1,8 +1,8 @@
-"""Run in namespaces of its own, as root: a proxy's machine and its backend's, each with nginx or a service and a real sshd;
-a third is us.
+"""Run in its own namespaces, as root: the machines of a proxy and of its backend, each with nginx or a service and a real sshd;
+we are on a third one.
 
-usage: two_machines.py FOLDER; writes what several command lines answer, as one JSON object. The three are network and process
-namespaces on one bridge, with the same files, but /etc/nginx, /run and /var/log/nginx of their own.
+usage: two_machines.py FOLDER; writes the outputs of several command lines as one JSON object. The three machines are network and
+process namespaces on one bridge. They share all files but have their own /etc/nginx, /run and /var/log/nginx.
 """
 
 from __future__ import annotations

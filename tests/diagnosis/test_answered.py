@@ -1,4 +1,4 @@
-"""An application that answers with errors of its own, and what it says that it needs."""
+"""An application that answers with errors of its own, and the log messages in which it names what it lacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINCE = timedelta(seconds=60)
 
 
 def answering(*events: Event, status: int = 500, count: int = 30, served: int = 40, pid: int = 40) -> Snapshot:
-    """Return a machine whose application answers one of its pages with a status, of which the access log names no address."""
+    """Return a machine whose application answers one page with an error status; the access log names no upstream address."""
     one = route(APP, 7)
     bad = PathTraffic(
         server="shop.example",
@@ -52,7 +52,7 @@ def answering(*events: Event, status: int = 500, count: int = 30, served: int = 
 
 
 def says(symptom: Symptom, words: str, count: int = 1, pid: int = 40) -> Event:
-    """Return what the application said since the errors began."""
+    """Return the application's log messages since the errors began."""
     return Event(
         symptom=symptom, at=NOW - SINCE, last=NOW, message=words, detail=words, source="log", count=count, pid=pid, target=APP
     )
@@ -64,7 +64,7 @@ def test_its_last_words_stand_beside_its_errors() -> None:
     assert any("undefined method `price'" in item.message for item in found[0].evidence)
 
 
-def test_a_part_that_one_page_misses_is_no_failed_start() -> None:
+def test_a_module_missing_on_one_page_is_not_a_failed_start() -> None:
     words = "Cannot find module '/srv/app/.next/server/pages/report.js'"
     for pid, expected in ((40, "application-error"), (41, "backend-startup-failure")):
         here = answering(says(Symptom.START_FAILED, words, 12, pid=pid))
@@ -105,7 +105,7 @@ def test_a_part_that_one_page_misses_is_no_failed_start() -> None:
         ),
     ],
 )  # fmt: skip
-def test_what_refuses_an_application_that_answers_with_errors(words: str, cause: str, names: str) -> None:
+def test_the_dependency_that_rejects_an_application_is_named(words: str, cause: str, names: str) -> None:
     found = diagnose(answering(says(Symptom.APPLICATION_ERROR, words, 30))).findings
     assert [(one.cause, one.target) for one in found if one.confidence >= 0.5] == [(cause, APP)]
     assert found[0].confidence > 0.7
@@ -166,12 +166,12 @@ def test_an_error_in_the_log_of_a_framework(line: str, format: str, words: str) 
         "Completed 200 OK in 12ms (Error (no))",
     ],
 )
-def test_what_is_no_error_of_an_application(line: str) -> None:
+def test_log_lines_that_are_not_application_errors(line: str) -> None:
     record = parse_any(line)
     assert record is None or record.symptom is not Symptom.APPLICATION_ERROR
 
 
-def test_a_pool_that_is_used_up_is_told_as_slow_although_it_timed_out() -> None:
+def test_an_exhausted_pool_is_reported_as_slow_although_it_timed_out() -> None:
     need = need_of("ActiveRecord::ConnectionTimeoutError (could not obtain a connection from the pool within 5.000 seconds)")
     assert need is not None
     assert not need.is_down
@@ -190,7 +190,7 @@ def test_an_application_that_waits_for_its_own_gateway_waits_for_itself(pid: int
 @pytest.mark.parametrize(
     ("goes_to", "is_told"), [(("file", "syslog"), True), (("syslog",), False), (("file",), True), (("off",), False)]
 )
-def test_one_error_log_that_is_silent_tells_of_a_server(goes_to: tuple[str, ...], is_told: bool) -> None:
+def test_one_empty_error_log_is_evidence_for_its_server(goes_to: tuple[str, ...], is_told: bool) -> None:
     """nginx writes the same line to each error log of a place."""
     path = "/var/log/nginx/shop.error.log"
     here = machine(failing(Symptom.GATEWAY_STATUS, APP, status=503, proxy="nginx"), routes=(route(APP, 7),))
@@ -213,7 +213,7 @@ def test_one_error_log_that_is_silent_tells_of_a_server(goes_to: tuple[str, ...]
 
 
 def balanced(*answers: Answer) -> Snapshot:
-    """Return a machine whose httpd passes everything to a balancer of two members, and logs no member."""
+    """Return a machine whose httpd passes everything to a balancer of two members; its log does not name the member."""
     at = Position(file="/etc/apache2/sites-enabled/app.conf", line=15)
     peers = tuple(Peer(name=f"http://127.0.0.1:{port}", target=Target(host="127.0.0.1", port=port)) for port in (8081, 8082))
     one = Route(
@@ -264,8 +264,8 @@ def test_a_status_is_not_the_members_where_the_error_log_was_not_read() -> None:
     assert asserted(REPLACE(here, logs=REPLACE(here.logs, files=()))) == []
 
 
-def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
-    """A path that answers 500 since a restart, of which half the requests met the gap of that restart."""
+def test_a_request_that_never_arrived_is_not_an_answer_of_the_application() -> None:
+    """A path has answered 500 since a restart; half of its requests failed during the gap of that restart."""
     here = answering(count=11, served=200)
     assert here.logs is not None
     bad, good = here.logs.paths
@@ -280,7 +280,7 @@ def test_what_failed_on_its_way_is_no_answer_of_the_application() -> None:
 
 
 def test_a_process_at_its_limit_of_files_is_named_beside_the_gap_of_its_restart() -> None:
-    """It answers a few requests 500 since, and says why; what failed before was refused while it was restarted."""
+    """Since the restart it answers a few requests with 500 and logs the reason. The earlier failures were refused connections."""
     ago = timedelta(seconds=3)
     spoke = Event(
         symptom=Symptom.FILES_EXHAUSTED,

@@ -1,4 +1,4 @@
-"""Case: what one target looks like, joined from the sections of a snapshot; and that "not looked at" is never "nothing there"."""
+"""Case: one target, joined from the sections of a snapshot. "Not looked at" must never become "nothing there"."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_wildcard_takes_what_is_sent_to_loopback_and_another_address_only_has_
     ("probes", "answers"),
     [
         ((), None),
-        ((Probe(target=APP, request=CONNECT),), None),  # a connection alone is no answer
+        ((Probe(target=APP, request=CONNECT),), None),  # an open connection alone is not an answer
         ((Probe(target=APP, request="HEAD /", status=200),), True),
         ((Probe(target=APP, request="HEAD /", status=200), Probe(target=APP, symptom=Symptom.READ_TIMED_OUT)), False),
         ((Probe(target=AWAY, request="HEAD /", status=200),), None),
@@ -89,7 +89,7 @@ def test_whether_it_answers_now(probes: tuple[Probe, ...], answers: bool | None)
 
 
 @pytest.mark.parametrize(("kind", "symptom"), [("missing", Symptom.SOCKET_PATH_MISSING), ("socket", Symptom.CONNECT_REFUSED)])
-def test_without_a_probe_a_missing_listener_tells_how_one_would_end(kind: str, symptom: Symptom) -> None:
+def test_without_a_probe_a_missing_listener_predicts_its_result(kind: str, symptom: Symptom) -> None:
     one = here(route(SOCKET), listeners=(), socket_paths=(SocketPath(path=SOCKET.path, kind=FileKind(kind)),))
     assert [probe.symptom for probe in Case(one, target=SOCKET).probes] == [symptom]
     assert Case(one, target=SOCKET, offline=True).probes == ()
@@ -154,7 +154,7 @@ def test_the_pressure_is_that_of_the_machine_and_of_the_backends_own_group() -> 
     assert Case(REPLACE(one, pressure=None), target=APP).pressure == ()
 
 
-def test_a_pool_of_another_user_is_no_pool_of_roots_gateway() -> None:
+def test_a_pool_of_another_user_does_not_serve_roots_gateway() -> None:
     mine, theirs = (PhpPool(name=name, target=APP, owner_uid=uid) for name, uid in (("www", 0), ("evil", 1000)))
     assert Case(here(php_pools=(theirs, mine)), target=APP).pools == (mine,)
 
@@ -184,7 +184,7 @@ def test_who_listened_while_the_target_still_answered_is_another_application(bef
     assert Case(one, target=APP).was_beside(stray) is beside
 
 
-def test_what_a_name_means() -> None:
+def test_the_targets_of_a_name() -> None:
     mine, other = Resolution(name="app.example", addresses=("10.0.0.9",)), Resolution(name="db.example")
     assert Case(here(names=(mine, other)), target=AWAY).resolutions("app.example") == (mine,)
     assert Case(here(), target=AWAY).resolutions("app.example") == ()

@@ -1,4 +1,4 @@
-"""The checklist passes only what was seen to be so."""
+"""A check passes only if the evidence shows it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_logs_that_may_not_be_read_say_why(id_: str) -> None:
 
 
 @pytest.mark.parametrize(("listeners", "status"), [(HEARD, []), ((), ["warn"]), (None, ["warn"])])
-def test_a_service_that_is_down_matters_where_nobody_serves_for_it(
+def test_a_stopped_service_fails_the_check_only_if_nothing_replaces_it(
     listeners: tuple[Listener, ...] | None, status: list[str]
 ) -> None:
     down = Service(manager="systemd", name="blue.service", state="inactive", is_running=False, targets=(APP,))

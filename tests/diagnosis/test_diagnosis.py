@@ -1,5 +1,5 @@
-"""Properties of the engine: it answers every snapshot, the same whatever the order of its parts,
-and `unknown` where nothing is known.
+"""Properties of the engine: it answers every snapshot, the order of the snapshot's parts does not matter,
+and the answer is `unknown` without evidence.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ slow = settings(deadline=None, suppress_health_check=(HealthCheck.too_slow, Heal
 
 
 def answer(diagnosis: Diagnosis) -> Any:
-    """Return what a diagnosis says, without the order of equals."""
+    """Return a diagnosis as plain data, with equal-ranking entries in a fixed order."""
     return diagnosis.verdict, sorted((f.cause, str(f.target), round(f.confidence, 6), f.ongoing) for f in diagnosis.findings)
 
 
 def shuffled(value: Any, order: random.Random) -> Any:
-    """Return plain data with the lists of records in it in another order; lists of words mean something by their order."""
+    """Return plain data with its lists of records in another order. Lists of words keep theirs, since it has a meaning."""
     if isinstance(value, dict):
         return {name: shuffled(item, order) if name not in ("argv", "location_path") else item for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -44,7 +44,7 @@ def shuffled(value: Any, order: random.Random) -> Any:
     return value
 
 
-def test_a_snapshot_without_a_section_is_unknown_and_every_gap_is_told() -> None:
+def test_a_snapshot_without_a_section_is_unknown_and_lists_every_gap() -> None:
     gaps = tuple(Gap(source=name, reason="permission denied", hint="run as root") for name in ("proxies", "logs", "probes"))
     diagnosis = why502.diagnose(Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC), gaps=gaps))
     assert (diagnosis.verdict, diagnosis.findings, diagnosis.gaps) == (Verdict.UNKNOWN, (), gaps)
@@ -71,14 +71,14 @@ def test_every_snapshot_is_answered_and_shown(snapshot: Snapshot) -> None:
 
 @pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.stem)
 @pytest.mark.parametrize("seed", range(5))
-def test_the_order_of_what_was_seen_changes_nothing(bundle: Path, seed: int) -> None:
+def test_the_order_of_observations_does_not_matter(bundle: Path, seed: int) -> None:
     snapshot = why502.load(bundle.read_bytes())
     plain = shuffled(msgspec.to_builtins(snapshot), random.Random(seed))
     assert answer(why502.diagnose(msgspec.convert(plain, Snapshot))) == answer(why502.diagnose(snapshot))
 
 
 @pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.stem)
-def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
+def test_less_evidence_never_raises_confidence_in_another_cause(bundle: Path) -> None:
     whole = why502.load(bundle.read_bytes())
     found = {finding.cause for finding in why502.diagnose(whole).findings if finding.confidence >= ASSERTED}
     for name in ("listeners", "processes", "probes", "services", "kernel", "pressure", "names", "paths", "disks", "events"):
@@ -87,7 +87,7 @@ def test_less_seen_is_never_surer_of_another_cause(bundle: Path) -> None:
         assert now <= found, name
 
 
-def test_every_cause_has_a_page_that_says_what_to_do() -> None:
+def test_every_cause_has_a_page_with_a_remedy() -> None:
     for name in CAUSES:
         assert PAGES[name].strip()
         assert section(name, "Fix"), name

@@ -1,4 +1,4 @@
-"""What a forwarder between the gateway and the application says of its other end goes before what its closing looks like."""
+"""A forwarder between gateway and application: its own error about the far side outweighs the connection that it closes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER = Target(host="127.0.0.1", port=3001)
 
 
 def forwarding(symptom: Symptom, detail: str, *, count: int = 20, failed: bool = True) -> Snapshot:
-    """Return a machine on which a forwarder closes what the gateway opens, and says why."""
+    """Return a machine with a forwarder that closes the gateway's connections and logs why."""
     tallies = (failing(Symptom.RESET_BEFORE_HEADER, APP), failing(Symptom.CLOSED_BEFORE_HEADER, APP)) if failed else ()
     here = machine(*tallies, routes=(route(APP, 7),))
     event = Event(

@@ -1,4 +1,4 @@
-"""What a gateway in front shows of itself: checks that ask wrongly, a full HAProxy, requests that come back, names,
+"""Evidence from the gateway in front: wrong health checks, a full HAProxy, request loops, names,
 other protocols.
 """
 
@@ -123,7 +123,7 @@ def test_an_answer_to_a_host_that_we_made_up_blames_nobody() -> None:
     assert asked.knows_host and asked.host == "shop.example"
 
 
-def test_clients_that_wait_for_a_full_haproxy_are_told() -> None:
+def test_clients_waiting_for_a_full_haproxy_are_reported() -> None:
     found = diagnose(machine((), queued=44))
     assert found.verdict is Verdict.PROBLEM and found.findings[0].cause == "worker-connections-exhausted"
     assert any("maxconn is 12" in item.message and item.source.endswith(":8") for item in found.findings[0].evidence)
@@ -146,7 +146,7 @@ def test_servers_that_are_haproxys_own_bind(port: int, is_loop: bool) -> None:
     assert (("proxy-loop", itself) in causes(found)) is is_loop
 
 
-def test_a_bind_that_leads_elsewhere_is_no_loop() -> None:
+def test_a_bind_that_leads_elsewhere_is_not_a_loop() -> None:
     text = CFG.replace("127.0.0.1:8081", "127.0.0.1:8443").replace("127.0.0.1:8082", "127.0.0.1:8443")
     text += "frontend inner\n    bind 127.0.0.1:8443\n    default_backend real\nbackend real\n    server x 127.0.0.1:9000\n"
     inner = Target(host="127.0.0.1", port=8443)

@@ -1,4 +1,4 @@
-"""Which of two near causes it is: another program's socket is not PHP's; a host that answers ARP rejects;
+"""Choosing between two similar causes: another program's socket is not PHP's; a host that answers ARP rejects;
 a check names an errno.
 """
 
@@ -21,7 +21,7 @@ AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
 def sure(target: Target, *tallies: Tally, protocol: str = "http", location: str = "/", **more: object) -> dict[str, float]:
-    """Return the causes that are asserted of a target, with their confidence."""
+    """Return the causes asserted for a target, with their confidence."""
     route = Route(location=location, protocol=protocol, peers=(Peer(name=str(target), target=target),))
     here = Snapshot(
         taken_at=AT,
@@ -66,7 +66,7 @@ def test_another_fastcgi_programs_path_is_never_surely_phps() -> None:
 
 
 @pytest.mark.parametrize(("gateway", "expected"), [("", True), ("10.0.0.1", False)])
-def test_a_neighbour_that_tells_only_some_attempts_rejects_all(gateway: str, expected: bool) -> None:
+def test_a_host_that_reports_only_some_rejections_rejects_all(gateway: str, expected: bool) -> None:
     target = Target(host="10.0.0.9", port=9000)
     tallies = (
         Tally(symptom=Symptom.HOST_UNREACHABLE, proxy="nginx", target=target, errno=113, count=9, first=AT, last=AT),
@@ -87,7 +87,7 @@ def test_a_neighbour_that_tells_only_some_attempts_rejects_all(gateway: str, exp
         ((), Symptom.CONNECT_REFUSED),
     ],
 )
-def test_the_checks_of_haproxy_tell_why_its_requests_found_nobody(said: tuple[Symptom, ...], expected: Symptom) -> None:
+def test_haproxy_checks_explain_why_no_server_was_left(said: tuple[Symptom, ...], expected: Symptom) -> None:
     target = Target(path="/run/app.sock")
     tallies = (
         Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=target, code="SC--", status=503),
@@ -101,7 +101,7 @@ STOPPED = AT - timedelta(seconds=60)
 
 
 def moved(unit: str, cgroup: str, begun: datetime, lived_s: float = 900) -> Snapshot:
-    """Return a machine whose service of the target was stopped, and where another process listens on another port."""
+    """Return a machine on which the target's service was stopped and another process listens on another port."""
     route = Route(peers=(Peer(name=str(SHOP), target=SHOP),))
     tally = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=9, first=STOPPED, last=AT)
     service = Service(
@@ -131,7 +131,7 @@ SLICE = "/system.slice/system-shop.slice/shop@7500.service"
     ("unit", "cgroup", "after_s", "expected"),
     [
         ("shop@7500.service", SLICE, 2, True),
-        ("shop@7500.service", SLICE, -600, False),  # a sibling that ran beside it
+        ("shop@7500.service", SLICE, -600, False),  # another service that ran beside it
         ("shop@7500.service", SLICE, 50, False),
         ("mail@7500.service", SLICE, 2, False),
         ("shop@7500.service", "/user.slice/user-1000.slice/user@1000.service/system.slice/shop@7500.service", 2, False),
@@ -149,7 +149,7 @@ def test_an_instance_that_began_together_with_the_other_took_no_place(lived_s: f
 
 
 @pytest.mark.parametrize(("states", "expected"), [("TT", True), ("TS", False), ("SS", False)])
-def test_a_target_that_only_stopped_processes_hold_is_said_without_any_line(states: str, expected: bool) -> None:
+def test_a_target_held_only_by_stopped_processes_is_reported_without_log_lines(states: str, expected: bool) -> None:
     route = Route(protocol="tcp", peers=(Peer(name=str(SHOP), target=SHOP),))
     here = Snapshot(
         taken_at=AT,
@@ -208,7 +208,7 @@ def test_a_gateway_that_wants_a_proxy_header_first(bind: str, protocol: str, exp
 
 
 @pytest.mark.parametrize(("began_s", "restarts", "expected"), [(-3600, 1, True), (-120, 1, True), (-4, 0, True), (-4, 1, False)])
-def test_what_was_started_again_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int, expected: bool) -> None:
+def test_a_service_restarted_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int, expected: bool) -> None:
     tally = Tally(
         symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=40, first=AT - timedelta(seconds=300), last=AT
     )

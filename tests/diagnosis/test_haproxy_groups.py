@@ -1,4 +1,4 @@
-"""An HAProxy backend without any server left: the reason of its servers is named, not only that there was none."""
+"""An HAProxy backend without any server left: the finding names why its servers are down, not only that none is left."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ASKED = "10.9.9.9:4000 [04/Mar/2026:05:06:07.000] "
 
 
 def findings(*messages: str, later: str = "", answered: int | None = None) -> tuple[Finding, ...]:
-    """Return the findings on what HAProxy logged."""
+    """Return the findings for HAProxy's log lines."""
     tallies = []
     for message in (*messages, later):
         record = lines.parse(message) if message else None
@@ -68,7 +68,7 @@ def findings(*messages: str, later: str = "", answered: int | None = None) -> tu
 
 
 def down(server: str, reason: str) -> str:
-    """Return what HAProxy says when a check takes a server out."""
+    """Return HAProxy's log line for a server that a health check marks down."""
     return f"[WARNING]  (12) : Server pool/{server} is DOWN, reason: {reason}, check duration: 1ms. 0 active and 0 backup servers left."
 
 
@@ -101,7 +101,7 @@ def test_servers_that_were_tried_again_since_are_not_in_maintenance() -> None:
     assert findings(*said, ASKED + REFUSED.format(state="SC--"), later=again)[0].cause != "maintenance-response"
 
 
-def test_a_full_queue_is_said_of_the_backend() -> None:
+def test_a_full_queue_is_reported_for_the_backend() -> None:
     found = findings(ASKED + 'www pool/<NOSRV> 0/4001/-1/-1/4001 503 217 - - sQ-- 22/22/21/0/0 0/4 "GET / HTTP/1.1"')[0]
     assert (found.cause, found.group) == ("upstream-connection-limit", "pool")
 
@@ -116,8 +116,8 @@ def test_the_names_of_a_backend_are_one() -> None:
     ("served_s", "request_failed", "is_told"),
     [(20, False, False), (None, False, True), (-20, False, True), (20, True, True)],
 )
-def test_a_server_that_checks_took_out_in_time_is_no_alarm(served_s: float | None, request_failed: bool, is_told: bool) -> None:
-    """A rolling restart: its check fails, nobody's request does, and it serves again."""
+def test_a_server_removed_by_checks_in_time_is_not_a_failure(served_s: float | None, request_failed: bool, is_told: bool) -> None:
+    """A rolling restart: a health check fails, no client's request does, and the server recovers."""
     record = lines.parse(
         'Server pool/left is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms. 1 active'
     )
@@ -173,7 +173,7 @@ def test_a_protocol_that_the_server_does_not_speak(option: str, is_named: bool) 
 
 
 def test_the_limit_of_the_whole_process_counts() -> None:
-    """The accept queue that HAProxy does not empty any more is full, however short it is."""
+    """An accept queue that HAProxy no longer empties counts as full, however short it is."""
     read = haproxy.load("global\n maxconn 6\n" + CONFIG, "haproxy.cfg")
     proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
     full = Listener(target=Target(host="0.0.0.0", port=443), pids=(7,), queued=7, backlog=6)

@@ -1,6 +1,6 @@
-"""Machines that are well, with all that goes on at a real one: nothing is asserted, and every check passes.
+"""Healthy machines with the usual activity of real ones: nothing is asserted, and every check passes.
 
-The snapshot is a recorded one of a real nginx before an application; its logs are read anew, with what the scene adds.
+The snapshot was recorded from a real nginx before an application. Its logs are read again, with the lines that each scene adds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REPLACE = msgspec.structs.replace
 
 
 class Day:
-    """The last quarter of an hour: its access and error lines, and the snapshot around them."""
+    """The last 15 minutes: the access and error log lines, and the snapshot."""
 
     def __init__(self, pages: int = 400, slow: bool = False) -> None:
         self.chance = random.Random(7)
@@ -46,13 +46,13 @@ class Day:
             self.answer(self.chance.choice(["GET /", "GET /cart", "POST /login", "GET /item/17"]), 200, took=took)
 
     def at(self) -> datetime:
-        """Return some moment of it."""
+        """Return a random time in this period."""
         return END - timedelta(seconds=self.chance.uniform(5, 880))
 
     def answer(
         self, request: str, status: int, *, took: float = 0.1, own: bool = False, upstream: str = "", agent: str = "Mozilla"
     ) -> None:
-        """Add an answer of the application, or (`own`) of nginx itself."""
+        """Add a response of the application, or (`own`) of nginx itself."""
         at, client = self.at(), f"198.51.100.{self.chance.randrange(250)}"
         fields = "- - - - -" if own else upstream or f"{APP} {status} 0.001 {took:.3f} {took:.3f}"
         line = f'{client} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "{request} HTTP/1.1" {status} 157 "-" "{agent}" {fields} {took:.3f}'
@@ -68,7 +68,7 @@ class Day:
         self.here = REPLACE(self.here, **changes)
 
     def diagnosed(self, directory: Path) -> Diagnosis:
-        """Return what is said of it."""
+        """Return the diagnosis."""
         for name, lines in (("access", self.access), ("error", self.errors)):
             (directory / f"{name}.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
         (proxy,) = self.here.proxies or ()
@@ -81,7 +81,7 @@ class Day:
 
 
 def quiet(day: Day) -> None:
-    """Nothing."""
+    """Change nothing."""
 
 
 def cancelled_downloads(day: Day) -> None:
@@ -279,7 +279,7 @@ def say(day: Day, symptom: Symptom, message: str, at: datetime, unit: str) -> No
 
 
 def serve(day: Day, **changes: object) -> None:
-    """Let systemd look after the application."""
+    """Make systemd the manager of the application."""
     unit = Service(
         manager="systemd",
         name="app.service",
@@ -293,7 +293,7 @@ def serve(day: Day, **changes: object) -> None:
 
 
 def grouped(day: Day, *more: Peer) -> None:
-    """Let the route lead to a group with further members."""
+    """Make the route lead to a group with further members."""
     (proxy,) = day.here.proxies or ()
     (route,) = proxy.routes
     peers = (*route.peers, *more)
@@ -302,7 +302,7 @@ def grouped(day: Day, *more: Peer) -> None:
 
 
 def together(*scenes: Callable[[Day], None]) -> Callable[[Day], None]:
-    """Return the scene of all of them."""
+    """Return one scene that combines all of them."""
 
     def scene(day: Day) -> None:
         for each in scenes:
@@ -338,7 +338,7 @@ ALONE = (
 
 
 def scenes() -> Iterator[object]:
-    """Yield each scene, and each together with the next two."""
+    """Yield each scene alone, and each combined with the next two."""
     for number, scene in enumerate(ALONE):
         others = (ALONE[(number + 3) % len(ALONE)], ALONE[(number + 8) % len(ALONE)])
         yield pytest.param(scene, id=scene.__name__)
@@ -380,7 +380,7 @@ def test_nginx_is_not_missed_where_another_gateway_serves(name: str, state: str,
 
 
 @pytest.mark.parametrize(("name", "state"), [("postgres", "disabled"), ("apache2", "failed")])
-def test_nginx_is_missed_where_it_failed_or_nobody_serves(name: str, state: str) -> None:
+def test_a_stopped_nginx_is_reported_if_it_failed_or_nothing_replaces_it(name: str, state: str) -> None:
     first = diagnose(served_by(name, state)).findings[0]
     assert (first.cause, first.confidence >= 0.5) == ("proxy-not-running", True)
     steps = [" ".join(step.argv) for remedy in first.remedies for step in remedy.steps if isinstance(step, Run)]
@@ -389,7 +389,7 @@ def test_nginx_is_missed_where_it_failed_or_nobody_serves(name: str, state: str)
 
 
 def served_by(name: str, state: str, test: str = "ok") -> Snapshot:
-    """Return the machine with nginx stopped, in that state of its unit, and a program of that name on its port."""
+    """Return the machine with nginx stopped and its unit in that state; a program of that name holds its port."""
     (proxy,) = BASE.proxies or ()
     idle = REPLACE(proxy, pid=None, workers=(), unit="nginx.service", unit_state=state, why_stopped="inactive (dead)", test=test)
     idle = REPLACE(idle, problems=(ConfigProblem(message="unknown directive"),) if test == "failed" else ())

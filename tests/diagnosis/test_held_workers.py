@@ -1,4 +1,4 @@
-"""Workers that are all held: of the gateway itself, or of a backend by one slow route."""
+"""All workers are busy: those of the gateway, or those of a backend because of one slow route."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BACKEND = Target(host="127.0.0.1", port=8009)
 
 
 def _first(here: Snapshot) -> Finding | None:
-    """Return the finding that leads, if one is asserted."""
+    """Return the leading finding if one is asserted."""
     return next((finding for finding in diagnose(here).findings if finding.confidence >= ASSERTED), None)
 
 
 def _gateway(kind: str, waiting: int, state: str = "S") -> Snapshot:
-    """Return a machine where so many clients wait to be accepted by its gateway, and nothing is in any log."""
+    """Return a machine whose gateway has this many clients waiting to be accepted, and whose logs are empty."""
     route = Route(proxy=kind, peers=(Peer(name=str(BACKEND), target=BACKEND),))
     worker = Process(pid=4, ppid=3, name=kind, state=state)
     return Snapshot(
@@ -54,9 +54,9 @@ PLACE = Position(file="/etc/nginx/sites-enabled/shop", line=9)
 
 
 def _backend(paths: dict[str, dict[str, int]], failed: dict[str, int], *, served_s: float = 5, pool: bool = False) -> Snapshot:
-    """Return a machine whose backend keeps requests waiting: what each path was answered, and how often each timed out.
+    """Return a machine whose backend keeps requests waiting. The arguments give each path's responses and number of timeouts.
 
-    `served_s`: so many seconds before the look the last request was answered.
+    `served_s`: seconds between the last answered request and the diagnosis.
     """
     route = Route(location="/", at=PLACE, peers=(Peer(name=str(BACKEND), target=BACKEND),), read_timeout_s=8)
     last = AT - timedelta(seconds=served_s)
@@ -109,11 +109,11 @@ def test_one_slow_path_that_holds_all_workers_leads(pool: bool) -> None:
 @pytest.mark.parametrize(
     ("paths", "failed", "served_s"),
     [
-        ({**ONE_SLOW, "GET /report": {"200": 9, "504": 3}}, LATE, 5),  # a rush: some are answered
-        (ONE_SLOW, LATE, 40),  # nothing at all is answered since it was asked for
+        ({**ONE_SLOW, "GET /report": {"200": 9, "504": 3}}, LATE, 5),  # a burst of requests: some are answered
+        (ONE_SLOW, LATE, 40),  # nothing at all has been answered since it was first requested
         ({"GET /report": {"504": 3}, "GET /": {"504": 30, "200": 2}, "": {"200": 12}}, LATE, 5),  # most others fail as well
         ({"GET /report": {"504": 1}, "GET /": {"200": 30}}, {"GET /report": 1}, 5),  # once
-        ({"GET /": {"200": 30, "504": 2}}, LATE, 5),  # what the path was answered is not known
+        ({"GET /": {"200": 30, "504": 2}}, LATE, 5),  # the path's responses are unknown
         ({"GET /report": {"504": 3}, "GET /other": {"504": 3}, "GET /": {"200": 30}}, {"GET /report": 3, "GET /other": 3}, 5),
     ],
 )
@@ -125,8 +125,8 @@ def test_too_few_workers_for_a_rush_are_no_slow_path(
 
 
 def _queues_itself(*, entrance: Symptom | None, direct: Symptom | None, closed: int = 6) -> Snapshot:
-    """Return a machine whose backend accepts every connection, and lets them wait in a queue of its own: AJP,
-    which is not asked.
+    """Return a machine whose backend accepts every connection but queues it internally. It speaks AJP,
+    which cannot be probed.
     """
     here = _backend({"GET /slow.jsp": {"200": 18, "504": 30}}, {"GET /slow.jsp": 30})
     through = Probe(

@@ -1,4 +1,4 @@
-"""A daemon that Apache runs itself sends no whole header: it was killed, or its header is too large."""
+"""A daemon that Apache itself starts sends an incomplete header: it was killed, or its header is too large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Services behind a proxy that are gateways or managers themselves: what their units tell is told of what they serve."""
+"""Backend services that are themselves gateways or process managers: events of their units count for the applications they
+serve.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ def asserted(here: Snapshot) -> list[Finding]:
 
 
 def restarted(reason: tuple[str, ...], *events: Event) -> Snapshot:
-    """Return a machine whose inner gateway was stopped, began again and does not run."""
+    """Return a machine whose inner gateway was stopped, started again and is not running now."""
     stops = (event(Symptom.PROXY_STOPPED, 0, "Stopping Varnish..."), event(Symptom.PROXY_STOPPED, 0.2, "Stopped Varnish."))
     service = Service(
         manager="systemd",
@@ -80,7 +82,7 @@ def restarted(reason: tuple[str, ...], *events: Event) -> Snapshot:
     )
 
 
-def test_an_inner_gateway_that_does_not_start_again_tells_why() -> None:
+def test_an_inner_gateway_that_fails_to_restart_names_the_reason() -> None:
     words = ("Symbol not found: 'std.foo'", "VCL compilation failed")
     begun = replace(event(Symptom.PROCESS_STARTED, 0.3, "Started Varnish."), count=2, last=BEGUN + timedelta(seconds=0.3))
     ended = event(Symptom.PROXY_START_FAILED, 0.5, "Main process exited, code=exited, status=2/INVALIDARGUMENT")
@@ -106,7 +108,7 @@ def test_an_inner_gateway_that_cannot_listen(words: str, cause: str) -> None:
 
 
 def managed(*, started_s: float, applications: tuple[Service, ...] = ()) -> Snapshot:
-    """Return a machine whose application's service listens on no more than a unix socket, since some seconds after BEGUN."""
+    """Return a machine whose application's service listens only on a unix socket, from some seconds after BEGUN."""
     target, control = Target(host="127.0.0.1", port=3000), Target(path="/home/node/.pm2/rpc.sock")
     started = BEGUN + timedelta(seconds=started_s)
     service = Service(
@@ -137,7 +139,7 @@ def test_sockets_of_a_manager_are_not_its_applications() -> None:
 
 
 @pytest.mark.parametrize("is_named", [True, False], ids=["of the pool behind it", "of another pool"])
-def test_what_applications_behind_an_inner_gateway_say(is_named: bool) -> None:
+def test_log_messages_of_applications_behind_an_inner_gateway(is_named: bool) -> None:
     front, pool = Target(host="127.0.0.1", port=7080), Target(path="/run/php/shop.sock")
     words = "PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory"
     own = pool if is_named else Target(path="/run/php/other.sock")

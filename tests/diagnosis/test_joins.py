@@ -1,4 +1,4 @@
-"""What an access log without upstream fields tells is placed by the configuration, where that leaves no doubt."""
+"""Failures in an access log without upstream fields are assigned to a target if the configuration leaves no doubt."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ http {
         (["GET /", "POST /x"], 504, 3000),
         (["/"], 502, 3000),  # a log without the method
         (["GET /"], 499, 3000),
-        (["GET /two/"], 502, None),  # which of them
+        (["GET /two/"], 502, None),  # ambiguous
         (["GET /", "GET /two/"], 502, None),
         (["GET /name/"], 502, None),
-        (["GET /"], 503, None),  # the proxy answers that itself
+        (["GET /"], 503, None),  # the proxy itself answers that
         ([], 502, None),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_status_is_placed_where_its_requests_lead_to_one_address(requests: lis
 
 
 def test_a_socket_whose_path_leads_elsewhere_takes_nothing() -> None:
-    """Another mount namespace, or a file that was replaced: the name is the same, the file is not."""
+    """Another mount namespace, or a replaced file: the name is the same, the file is not."""
     path = Target(path="/run/app.sock")
     listener = Listener(target=path, inode=1)
     assert takes(listener, path)
@@ -86,8 +86,8 @@ def test_the_indexes_find_what_a_search_finds(listeners: list[Listener], wanted:
     assert [one for one in listeners if one not in joins.unnamed] == [one for one in listeners if one in meant]
 
 
-def test_of_two_servers_with_the_path_that_whose_application_told_of_errors() -> None:
-    """Both write into one log without a name of theirs; the error log names the server."""
+def test_the_error_log_decides_between_two_servers_with_the_same_path() -> None:
+    """Both servers write to one log that does not name them; the error log names the server."""
     text = (
         DUMP.rstrip().removesuffix("}")
         + "server { server_name b.example; location / { proxy_pass http://127.0.0.1:4000; } }\n}\n"
@@ -121,12 +121,12 @@ NONE = Target(path="/run/none.sock")
     ("requests", "failing", "asked", "is_spare"),
     [
         (9, (), (), True),
-        (9, (NONE,), (), False),  # clients got there
-        (9, (), (NONE,), False),  # somebody wants to know
-        (0, (), (), False),  # what clients ask for is not known
+        (9, (NONE,), (), False),  # clients requested it
+        (9, (), (NONE,), False),  # the user asked about it
+        (0, (), (), False),  # the requests of clients are unknown
     ],
 )
-def test_a_value_of_a_variable_is_no_target_until_requests_get_there(
+def test_a_value_of_a_variable_is_a_target_only_once_requests_reach_it(
     requests: int, failing: tuple[Target, ...], asked: tuple[Target, ...], *, is_spare: bool
 ) -> None:
     found = load_dump(CHOICE.encode())
@@ -141,7 +141,7 @@ def test_a_value_of_a_variable_is_no_target_until_requests_get_there(
     spares = idle_spares(here)
     assert (NONE in spares) is is_spare
     assert (NONE not in (unheard(here) or ())) is is_spare
-    assert Target(host="127.0.0.1", port=3009) not in spares  # the only value of its variable
+    assert Target(host="127.0.0.1", port=3009) not in spares  # the variable has only this value
 
 
 LOCALHOST = """# configuration file /etc/nginx/nginx.conf:
@@ -156,12 +156,12 @@ V6, V4 = Target(host="::1", port=5050), Target(host="127.0.0.1", port=5050)
     [
         ({"200": 50}, None, True),
         ({"200": 50, "500": 9}, None, True),  # the application's own errors
-        ({"200": 50, "502": 2}, None, False),  # clients felt it
-        ({"200": 50, "502": 2}, 502, True),  # the other address broke these off
+        ({"200": 50, "502": 2}, None, False),  # clients were affected
+        ({"200": 50, "502": 2}, 502, True),  # the connections to the other address broke
         ({}, None, False),  # nobody was served
     ],
 )
-def test_what_another_address_of_the_same_name_serves_is_no_failure(
+def test_a_refused_address_is_harmless_if_another_of_the_name_answers(
     statuses: dict[str, int], sibling: int | None, *, is_good: bool
 ) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What a figure of the machine says for or against a cause, and where it says nothing."""
+"""Measurements of the machine as evidence for or against a cause, and cases in which they are not evidence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT = Position(file="/etc/nginx/nginx.conf", line=7)
 
 
 def machine(symptom: Symptom, target: Target = APP, **changes: object) -> Snapshot:
-    """Return a machine on which requests to a target fail in one way, and the backend listens."""
+    """Return a machine whose requests to a target all fail in the same way, while the backend listens."""
     to = target if target is APP else Target(host="app.example", port=80)
     route = Route(peers=(Peer(name=str(to), target=to),), at=AT)
     tally = Tally(symptom=symptom, target=target, count=9, first=NOW - timedelta(seconds=60), last=NOW - timedelta(seconds=2))
@@ -44,7 +44,7 @@ def evidence(cause: str, here: Snapshot, target: Target = APP) -> list[Evidence]
 
 
 def weight(cause: str, here: Snapshot, words: str, target: Target = APP) -> float:
-    """Return the weight of the only evidence with these words; 0 without any."""
+    """Return the weight of the only evidence with this text; 0 if there is none."""
     found = [item.weight for item in evidence(cause, here, target) if words in item.message]
     assert len(found) <= 1
     return found[0] if found else 0.0
@@ -57,7 +57,7 @@ CROWDED = Pressure(cpu_busy=1.0, running=12, cpus=2)
     ("pressure", "speaks"),
     [
         (CROWDED, True),
-        (REPLACE(CROWDED, cpu_some=0.1), False),  # the kernel says that hardly anybody waited
+        (REPLACE(CROWDED, cpu_some=0.1), False),  # by the kernel's figures, hardly any task waited
         (REPLACE(CROWDED, running=4), False),
         (REPLACE(CROWDED, cpu_busy=0.6), False),
         (REPLACE(CROWDED, cpus=None), False),
@@ -80,7 +80,7 @@ def test_the_quota_of_a_throttled_group_is_named() -> None:
     ("pressure", "state", "speaks"),
     [
         (Pressure(disk="sda", disk_busy=0.97), "D", True),
-        (Pressure(disk="sda", disk_busy=0.97), "S", False),  # the backend itself waits for no device
+        (Pressure(disk="sda", disk_busy=0.97), "S", False),  # the backend itself does not wait for a device
         (Pressure(disk="sda", disk_busy=0.5), "D", False),
         (Pressure(disk="sda", disk_busy=0.97, io_some=0.0), "D", False),
     ],
@@ -92,7 +92,7 @@ def test_a_busy_disk_where_the_kernel_has_no_pressure_figures(pressure: Pressure
 
 
 @pytest.mark.parametrize(("is_read_only", "symptom"), [(True, Symptom.IO_FAILED), (False, Symptom.IO_FAILED)])
-def test_a_read_only_file_system_is_no_slow_disk(is_read_only: bool, symptom: Symptom) -> None:
+def test_a_read_only_file_system_is_not_a_slow_disk(is_read_only: bool, symptom: Symptom) -> None:
     disk = Disk(path="/var/lib/nginx", free_bytes=1 << 30, total_bytes=1 << 31, is_read_only=is_read_only)
     here = machine(symptom, disks=(disk,))
     assert (weight("io-saturation", here, "mounted read-only") < 0) is is_read_only
@@ -111,7 +111,7 @@ def test_a_read_only_file_system_is_no_slow_disk(is_read_only: bool, symptom: Sy
 )
 def test_memory_limits_and_swapping(pressure: Pressure, words: str) -> None:
     assert weight("memory-pressure", machine(Symptom.READ_TIMED_OUT, pressure=(pressure,)), words) > 0
-    quiet = REPLACE(pressure, memory_some=0.0)  # the limit was met once, and now nobody waits; swapped, and nobody waits
+    quiet = REPLACE(pressure, memory_some=0.0)  # the limit was reached once, and nothing waits now; swapped, and nothing waits
     assert not evidence("memory-pressure", machine(Symptom.READ_TIMED_OUT, pressure=(quiet,)))
 
 

@@ -1,4 +1,4 @@
-"""A unix socket that is not there: its application runs elsewhere, has a /tmp of its own, or does not run at all."""
+"""A missing unix socket: its application runs elsewhere, has a private /tmp, or does not run at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER = Target(path="/run/tracer.sock")
 
 
 def _missing(started: datetime, *, seen_elsewhere: tuple[str, ...] = (), path: str = PATH) -> Snapshot:
-    """Return a machine whose proxy finds no socket at a path that answered before; another program listens since `started`."""
+    """Return a machine whose proxy finds no socket at a path that worked before; since `started` another program listens."""
     target = Target(path=path)
     route = Route(location="/", at=PLACE, protocol="http", peers=(Peer(name=f"unix:{path}", target=target),))
     tally = Tally(symptom=Symptom.SOCKET_PATH_MISSING, target=target, status=502, count=12, first=AT, last=AT)

@@ -1,4 +1,4 @@
-"""What applications say of databases and caches, and which their variables name."""
+"""Application log messages about databases and caches, and environment variables that name them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown beside a finding: the application's last error, how its process ended, where its slow scripts stand."""
+"""Notes beside a finding: the application's last error, how its process ended, and the location of its slow scripts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def _event(symptom: Symptom, text: str, seconds: float = 1, count: int = 1, deta
 
 
 def _leading(symptom: Symptom, *events: Event) -> Finding:
-    """Return what leads on a machine where nine requests for one path failed, others did not, and these things happened."""
+    """Return the leading finding of a machine with these events, on which nine requests for one path failed and others did
+    not.
+    """
     route = Route(location="/", at=PLACE, peers=(Peer(name=str(BACKEND), target=BACKEND),), read_timeout_s=8)
     tally = Tally(
         symptom=symptom,
@@ -69,17 +71,17 @@ def test_the_error_that_names_the_reason_goes_before_a_later_one_that_does_not()
 
 
 @pytest.mark.parametrize("seconds", [-300, 300])
-def test_what_was_said_at_another_time_is_not_shown(seconds: float) -> None:
+def test_messages_from_another_time_are_not_shown(seconds: float) -> None:
     finding = _leading(Symptom.UPSTREAM_STATUS, _event(Symptom.APPLICATION_ERROR, "KeyError: 'price'", seconds))
     assert not any("KeyError" in note for note in _notes(finding))
 
 
-def test_what_the_evidence_tells_is_not_told_again() -> None:
+def test_notes_do_not_repeat_the_evidence() -> None:
     finding = _leading(Symptom.UPSTREAM_STATUS, _event(Symptom.APPLICATION_ERROR, "KeyError: 'price'"))
     assert sum("KeyError: 'price'" in item.message for item in finding.evidence) == 1
 
 
-def test_one_path_that_fails_beside_others_is_told() -> None:
+def test_a_note_names_the_only_failing_path() -> None:
     assert "all 9 failures are GET /pay; 41 other requests succeeded" in _notes(_leading(Symptom.READ_TIMED_OUT))
 
 

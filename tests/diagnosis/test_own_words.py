@@ -1,4 +1,4 @@
-"""What an application says of itself, as it begins to listen, against what its proxy speaks."""
+"""An application's startup messages, compared with the protocol that its proxy uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from why502.model.snapshot import Event, Listener, Process, Snapshot
 
 
 def speaking(protocol: str, symptom: Symptom, *message: str) -> Snapshot:
-    """Return a machine whose application said these lines as it began to listen, the last one last."""
+    """Return a machine whose application logged these lines when it started to listen, in this order."""
     here = machine(failing(symptom, APP, status=504), routes=(route(APP, 7, protocol=protocol),))
     events = tuple(
         Event(symptom=Symptom.LISTENS_ON, at=NOW - timedelta(minutes=9 - number), message=line, source="journalctl", target=APP)

@@ -1,4 +1,4 @@
-"""Which protocol a backend reads, where no request of ours was sent: its pool, its own log, and what idle WebSockets meet."""
+"""A backend's protocol, determined without sending a request: from its pool, its own log, and timeouts of idle WebSockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLACE = Position(file="/etc/nginx/sites-enabled/shop", line=9)
 
 
 def _broken(protocol: str, **more: object) -> Snapshot:
-    """Return a machine whose backend closes each connection without a word; the proxy speaks a protocol to it."""
+    """Return a machine whose backend closes each connection without a response; the proxy speaks a protocol to it."""
     route = Route(location="/", at=PLACE, protocol=protocol, peers=(Peer(name=str(BACKEND), target=BACKEND),))
     tally = Tally(symptom=Symptom.CLOSED_BEFORE_HEADER, target=BACKEND, status=502, protocol=protocol, count=9, first=AT, last=AT)
     return Snapshot(
@@ -43,7 +43,7 @@ POOL = PhpPool(name="shop", file="/etc/php/pool.d/shop.conf", target=BACKEND, ma
 
 
 @pytest.mark.parametrize("protocol", ["http", "uwsgi", "scgi", "grpc"])
-def test_what_is_no_fastcgi_to_a_pool_is_the_wrong_protocol(protocol: str) -> None:
+def test_any_protocol_but_fastcgi_is_wrong_for_a_pool(protocol: str) -> None:
     first = _first(_broken(protocol, php_pools=(POOL,)))
     assert first is not None and first.cause == "wrong-protocol"
     assert f"speaks {protocol} to 127.0.0.1:9001, where PHP-FPM's pool shop listens" in first.message
@@ -54,7 +54,7 @@ def test_what_is_no_fastcgi_to_a_pool_is_the_wrong_protocol(protocol: str) -> No
     [
         ("fastcgi", POOL),
         ("http", msgspec.structs.replace(POOL, target=Target(host="127.0.0.1", port=9002))),
-        ("http", msgspec.structs.replace(POOL, master_pid=None)),  # a file that nothing runs
+        ("http", msgspec.structs.replace(POOL, master_pid=None)),  # a file that no process runs
         ("http", msgspec.structs.replace(POOL, master_pid=77)),  # another program has the port
     ],
 )
@@ -64,7 +64,7 @@ def test_a_pool_elsewhere_and_fastcgi_to_one_are_not(protocol: str, pool: PhpPoo
 
 
 def _parser(name: str, *, seconds: int = 0) -> tuple[Event, ...]:
-    """Return what uWSGI says when a client leaves in the middle of a request of that protocol."""
+    """Return uWSGI's log line for a client that disconnects in the middle of a request of that protocol."""
     text = f"Sun Mar  1 14:29:16 2026 - uwsgi_proto_{name}_parser() -> client closed connection"
     record = parse_any(text)
     assert record is not None and record.symptom is Symptom.PROTOCOL_TOLD
@@ -82,9 +82,9 @@ def _parser(name: str, *, seconds: int = 0) -> tuple[Event, ...]:
         ("uwsgi", "http", 1, True),
         ("http", "uwsgi", 1, True),
         ("fastcgi", "scgi", 1, True),
-        ("http", "http", 1, False),  # clients leave
+        ("http", "http", 1, False),  # clients disconnect
         ("uwsgi", "uwsgi", 1, False),
-        ("uwsgi", "http", -300, False),  # it was another time
+        ("uwsgi", "http", -300, False),  # at another time
     ],
 )
 def test_uwsgi_names_the_protocol_that_it_reads(protocol: str, parser: str, seconds: int, expected: bool) -> None:
@@ -94,9 +94,9 @@ def test_uwsgi_names_the_protocol_that_it_reads(protocol: str, parser: str, seco
 
 @pytest.mark.parametrize(("last_s", "expected"), [(-5, False), (0, False), (3, True)])
 @pytest.mark.parametrize("by_path", [False, True])
-def test_what_answered_only_before_it_broke_off_may_be_greeted(last_s: int, expected: bool, by_path: bool) -> None:
-    """A server that speaks another protocol since a deploy answered before:
-    nothing of it shows that it understands this one now.
+def test_answers_before_the_first_failure_do_not_prove_the_protocol(last_s: int, expected: bool, by_path: bool) -> None:
+    """A server that changed its protocol with a deploy answered before it:
+    those answers do not show that it understands the proxy's protocol now.
     """
     here = _broken("uwsgi")
     assert here.logs is not None and here.proxies is not None
@@ -109,7 +109,7 @@ def test_what_answered_only_before_it_broke_off_may_be_greeted(last_s: int, expe
 
 
 def _idle(count: int, opened: int, limit_s: float) -> Snapshot:
-    """Return a machine whose proxy cut that many of its WebSockets after that long without a word."""
+    """Return a machine whose proxy closed this many WebSockets after this long without traffic."""
     route = Route(location="/ws", at=PLACE, peers=(Peer(name=str(BACKEND), target=BACKEND),), read_timeout_s=limit_s)
     tally = Tally(symptom=Symptom.UPGRADED_TIMED_OUT, target=BACKEND, count=count, first=AT, last=AT)
     path = PathTraffic(request="GET /ws", location="/ws", at=PLACE, statuses={"101": opened}, last_served=AT)

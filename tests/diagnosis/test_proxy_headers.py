@@ -1,4 +1,4 @@
-"""A PROXY header that only one side knows of, as configurations, processes and our own requests show it."""
+"""A PROXY header that only one side expects, as seen in configurations, processes and our own requests."""
 
 from __future__ import annotations
 
@@ -44,7 +44,11 @@ def _inner(listen: str, *, protocol: str = "http", changed: bool = False) -> Pro
         (_stream(proxy_protocol=ON), _inner("127.0.0.1:8443 ssl proxy_protocol"), False),
         (_stream(proxy_protocol=ON), _inner("127.0.0.1:8444 ssl"), False),
         (_stream(proxy_protocol=ON), _inner("127.0.0.1:8443", protocol="tcp"), False),  # it passes the header on
-        (_stream(proxy_protocol=ON), _inner("127.0.0.1:8443 ssl", changed=True), False),  # what runs is not what is on disk
+        (
+            _stream(proxy_protocol=ON),
+            _inner("127.0.0.1:8443 ssl", changed=True),
+            False,
+        ),  # the running configuration differs from the one on disk
         (_stream(), _inner("127.0.0.1:8443 ssl proxy_protocol"), False),  # the client's own header may pass through
         (_stream(), _inner("127.0.0.1:8443 ssl"), False),
     ],

@@ -1,4 +1,4 @@
-"""A restart loop has one answer, at whatever moment of a round it is looked at."""
+"""A restart loop gets the same answer at every point of its cycle."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snap
 UNIT = "shop.service"
 ROUND_S = 3.0  # RestartSec=1, then two seconds until it dies again
 ROUNDS = 12
-# Seconds within a round: it died at 0, is started again at 1.0, listens from 1.3 on, dies at 3.0.
+# Seconds within a cycle: it dies at 0, is started again at 1.0, listens from 1.3 on, and dies at 3.0.
 PHASES = (0.0, 0.4, 0.9, 1.0, 1.1, 1.3, 1.5, 1.8, 2.4, 2.9)
 
 
 def looked_at(phase_s: float) -> Snapshot:
-    """Return the machine so long after a death: what systemd, the journal, `ss` and our probe show then."""
+    """Return the machine this long after a death: the state that systemd, the journal, `ss` and our probe show then."""
     died = NOW - timedelta(seconds=phase_s)
     deaths = [died - timedelta(seconds=ROUND_S * back) for back in range(ROUNDS)]
     is_up, listens = phase_s >= 1.0, phase_s >= 1.3
@@ -53,7 +53,7 @@ def looked_at(phase_s: float) -> Snapshot:
 
 
 def _round(died: datetime) -> tuple[Event, ...]:
-    """Return what the journal tells of one death and the start after it, up to the moment of the look."""
+    """Return the journal of one death and the start after it, up to the time of the diagnosis."""
     told = (
         (Symptom.PROCESS_EXITED, 0.0, f"{UNIT}: Main process exited, code=exited, status=1/FAILURE"),
         (Symptom.RESTART_LOOP, 0.9, f"{UNIT}: Scheduled restart job, restart counter is at 7."),

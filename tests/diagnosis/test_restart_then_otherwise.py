@@ -1,4 +1,4 @@
-"""A restart explains the failures that it makes, not those of another kind that go on after it."""
+"""A restart explains the failures that it causes, not failures of another kind that continue after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def findings(
     probes: tuple[Probe, ...] = (),
     age_s: float = 5.0,
 ) -> list[Finding]:
-    """Return what is asserted, of a service that was restarted some seconds ago."""
+    """Return the asserted findings for a service that was restarted some seconds ago."""
     route = Route(passes="http://unix:/run/app.sock", protocol="http", at=PLACE, peers=(Peer(name=str(TARGET), target=TARGET),))
     begun = AT - timedelta(seconds=age_s)
     here = Snapshot(
@@ -49,12 +49,12 @@ def findings(
 
 
 def causes(*tallies: Tally, **sections: Any) -> set[str]:
-    """Return the causes that are asserted."""
+    """Return the asserted causes."""
     return {finding.cause for finding in findings(*tallies, **sections)}
 
 
 def tally(symptom: Symptom, until_s: float, count: int = 5) -> Tally:
-    """Return failures from the restart on until so many seconds after it."""
+    """Return failures from the restart until this many seconds after it."""
     begun = AT - timedelta(seconds=5)
     return Tally(symptom=symptom, proxy="nginx", target=TARGET, count=count, first=begun, last=begun + timedelta(seconds=until_s))
 
@@ -64,11 +64,11 @@ def test_a_restart_alone() -> None:
 
 
 @pytest.mark.parametrize("symptom", [Symptom.CONNECT_DENIED, Symptom.HEADER_INVALID, Symptom.TLS_FAILED])
-def test_what_fails_otherwise_since(symptom: Symptom) -> None:
+def test_failures_of_another_kind_since_the_restart(symptom: Symptom) -> None:
     assert "deploy-termination-race" not in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), tally(symptom, 4.5))
 
 
-def test_one_single_other_failure_says_nothing() -> None:
+def test_a_single_other_failure_is_not_evidence() -> None:
     assert "deploy-termination-race" in causes(tally(Symptom.SOCKET_PATH_MISSING, 0.8), tally(Symptom.CONNECT_DENIED, 2, count=1))
 
 
@@ -107,7 +107,7 @@ def test_a_socket_that_is_not_there_for_the_proxy_after_the_restart() -> None:
 
 
 @pytest.mark.parametrize(("until_s", "is_race"), [(65.0, True), (90.0, False)], ids=["as long as requests wait", "for longer"])
-def test_what_still_times_out(until_s: float, is_race: bool) -> None:
+def test_timeouts_that_continue_after_the_restart(until_s: float, is_race: bool) -> None:
     begun = AT - timedelta(seconds=100)
     gap = Tally(symptom=Symptom.SOCKET_PATH_MISSING, proxy="nginx", target=TARGET, count=5, first=begun, last=begun)
     late = Tally(

@@ -1,4 +1,4 @@
-"""The gap of a restart: told as such where it is all that failed, and after what fails now where that is another fault."""
+"""The gap of a restart: it is the finding if nothing else failed, and ranks below an ongoing failure with another cause."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STOPPED, STARTED = NOW - timedelta(seconds=20), NOW - timedelta(seconds=18)
 
 
 def told(symptom: Symptom, at_s: float, message: str, **changes: object) -> Event:
-    """Return what the journal of the service says so long after it was told to stop."""
+    """Return the journal lines of the service this long after the request to stop it."""
     at = STOPPED + timedelta(seconds=at_s)
     return REPLACE(Event(symptom=symptom, at=at, message=message, detail=message, source="journalctl", unit=UNIT), **changes)
 
@@ -26,13 +26,13 @@ RESTART = (told(Symptom.PROCESS_STOPPED, 0, f"Stopping {UNIT}..."), told(Symptom
 
 
 def cut(symptom: Symptom, *, first_s: float = 0, last_s: float = 2, count: int = 20) -> Tally:
-    """Return failures between two moments, in seconds after the stop."""
+    """Return failures between two times, in seconds after the stop."""
     first, last = (STOPPED + timedelta(seconds=seconds) for seconds in (first_s, last_s))
     return REPLACE(failing(symptom, APP, count), first=first, last=last)
 
 
 def restarted(*tallies: Tally, events: tuple[Event, ...] = RESTART, probe: Symptom | None = None) -> Snapshot:
-    """Return a machine whose service was restarted 20 s ago, and runs."""
+    """Return a machine whose service was restarted 20 s ago and is running."""
     here = machine(*tallies, routes=(route(APP, 7),))
     return REPLACE(
         here,
@@ -45,7 +45,7 @@ def restarted(*tallies: Tally, events: tuple[Event, ...] = RESTART, probe: Sympt
 
 
 def answers(here: Snapshot) -> list[tuple[str, bool]]:
-    """Return the asserted causes in order, with whether they go on."""
+    """Return the asserted causes in order, each with whether it is ongoing."""
     return [(finding.cause, finding.ongoing) for finding in diagnose(here).findings if finding.confidence >= 0.5]
 
 
@@ -56,7 +56,7 @@ def test_the_gap_of_a_restart_is_over_whatever_fails_by_now(probe: Symptom | Non
     assert not {"backend-crashed", "backend-not-running", "connection-reset"} & {cause for cause, _ in answers(here)}
 
 
-def test_what_fails_since_the_restart_goes_before_its_gap() -> None:
+def test_failures_that_continue_after_a_restart_rank_above_its_gap() -> None:
     here = restarted(
         cut(Symptom.CONNECT_REFUSED), cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=19), probe=Symptom.READ_TIMED_OUT
     )
@@ -94,7 +94,7 @@ def test_a_socket_that_systemd_holds_for_a_service_makes_no_other_its_worker() -
 
 
 def boots(count: int, *, first_s: float = 3, last_s: float = 19) -> Event:
-    """Return what a master says of its workers that end as they start."""
+    """Return a master's log lines about workers that exit as they start."""
     said = told(Symptom.START_FAILED, first_s, "Early termination of worker", count=count)
     return REPLACE(said, last=STOPPED + timedelta(seconds=last_s))
 
@@ -108,7 +108,7 @@ def test_workers_that_do_not_start_under_a_master_that_listens() -> None:
 
 
 @pytest.mark.parametrize(("served_s", "is_start"), [(2, True), (12, False)])
-def test_what_answered_after_it_failed_to_start_did_start(served_s: float, is_start: bool) -> None:
+def test_a_service_that_answered_after_a_failed_start_did_start(served_s: float, is_start: bool) -> None:
     broken = cut(Symptom.CLOSED_BEFORE_HEADER, first_s=3, last_s=13)
     here = restarted(broken, cut(Symptom.CONNECT_REFUSED, first_s=14, last_s=19), events=(boots(4, last_s=13),))
     logs = REPLACE(
@@ -123,7 +123,7 @@ def test_what_answered_after_it_failed_to_start_did_start(served_s: float, is_st
 
 @pytest.mark.parametrize(("last_s", "expected"), [(19, "worker-timeout"), (0, "deploy-termination-race")])
 def test_workers_that_are_killed_since_the_restart_go_before_its_gap(last_s: float, expected: str) -> None:
-    """gunicorn answers 500 for a request whose worker it kills: the proxy tells of no failure."""
+    """gunicorn answers 500 for a request whose worker it kills, so the proxy logs no failure."""
     killed = told(Symptom.WORKER_TIMED_OUT, -3, "WORKER TIMEOUT", count=3, last=STOPPED + timedelta(seconds=last_s))
     gone = told(Symptom.PROCESS_CRASHED, 18, "Worker (pid:41) was sent SIGKILL!")
     here = restarted(cut(Symptom.CONNECT_REFUSED), cut(Symptom.RESET_BEFORE_HEADER, last_s=0), events=(*RESTART, killed, gone))
@@ -132,7 +132,7 @@ def test_workers_that_are_killed_since_the_restart_go_before_its_gap(last_s: flo
 
 @pytest.mark.parametrize(("statuses", "expected"), [({"200": 9, "500": 3}, True), ({"200": 9, "404": 3}, False)])
 def test_the_errors_of_a_route_are_those_of_its_target(statuses: dict[str, int], expected: bool) -> None:
-    """An access log that names no address tells by the path which application it was."""
+    """An access log without upstream addresses: the path identifies the application."""
     killed = told(Symptom.WORKER_TIMED_OUT, 10, "WORKER TIMEOUT", count=3, last=STOPPED + timedelta(seconds=19))
     here = restarted(cut(Symptom.CONNECT_REFUSED), events=(*RESTART, killed))
     path = PathTraffic(request="GET /report", at=route(APP, 7).at, statuses=statuses)
@@ -141,7 +141,7 @@ def test_the_errors_of_a_route_are_those_of_its_target(statuses: dict[str, int],
 
 
 def killed(requests: tuple[tuple[str, int], ...], *, worker_s: float) -> Snapshot:
-    """Return a machine with a master that is old, whose worker was started at that moment, and connections that broke."""
+    """Return a machine with a long-running master, whose worker was started at that time, and broken connections."""
     broken = REPLACE(cut(Symptom.CLOSED_BEFORE_HEADER, first_s=5, last_s=19), requests=requests)
     here = restarted(broken, events=())
     processes = (*(here.processes or ()), Process(pid=41, ppid=40, name="puma", started_at=STOPPED + timedelta(seconds=worker_s)))
@@ -164,8 +164,8 @@ def test_a_request_that_ends_each_worker_crashes_it(
 
 
 @pytest.mark.parametrize("is_its", [True, False])
-def test_a_service_that_listens_elsewhere_has_begun(is_its: bool) -> None:
-    """Of one that was started a moment ago nobody knows yet where it will listen; of one that listens everybody does."""
+def test_a_service_that_listens_elsewhere_has_finished_starting(is_its: bool) -> None:
+    """A service that has just started may not have opened its port yet; one that listens elsewhere has finished starting."""
     here = restarted(cut(Symptom.CONNECT_REFUSED, last_s=20))
     own = Process(pid=40, name="gunicorn", unit=UNIT, started_at=STARTED)
     other = Process(pid=50, name="gunicorn", unit="other.service", started_at=STARTED)

@@ -1,4 +1,4 @@
-"""What a backend, a socket or a configuration shows beside the gateway's own error lines: 431, a lost socket file,
+"""Evidence from the backend, the socket or the configuration beside the gateway's error log: 431, a lost socket file,
 files that changed.
 """
 
@@ -53,7 +53,7 @@ def _first(here: Snapshot) -> Finding | None:
     [
         ({"431": 17}, 17, "request-header-too-big"),
         ({"431": 2, "200": 90}, 0, None),
-        ({"413": 17}, 17, None),  # nginx may say that itself
+        ({"413": 17}, 17, None),  # nginx itself may answer that
     ],
 )
 def test_request_headers_that_the_backend_finds_too_large(
@@ -114,7 +114,7 @@ def test_a_directory_of_its_own_is_nobody_elses() -> None:
     assert first is not None and first.cause == "unix-socket-missing" and "RuntimeDirectory" not in first.message
 
 
-def test_what_a_stopped_service_left_behind_is_no_such_thing() -> None:
+def test_a_socket_left_by_a_stopped_service_is_not_a_lost_socket() -> None:
     first = _first(_lost(at_path=False, running=False))
     assert first is not None and first.cause == "backend-not-running"
 
@@ -124,13 +124,13 @@ def test_what_a_stopped_service_left_behind_is_no_such_thing() -> None:
     [
         ({}, "proxy-config-not-loaded"),
         ({"test": "failed"}, None),
-        ({"loaded_at": AT + timedelta(seconds=9)}, None),  # what failed did so before
-        ({"routes": (_route(Target(host="127.0.0.1", port=6001)),)}, None),  # some file names it
-        ({"routes": (_route(), Route(location="/x", has_variables=True))}, None),  # a variable may mean it
+        ({"loaded_at": AT + timedelta(seconds=9)}, None),  # the failures are older than the load
+        ({"routes": (_route(Target(host="127.0.0.1", port=6001)),)}, None),  # a file refers to it
+        ({"routes": (_route(), Route(location="/x", has_variables=True))}, None),  # a variable may refer to it
         ({"workers": (Process(pid=9, argv=("nginx: worker process is shutting down",)),)}, None),
     ],
 )
-def test_what_no_file_names_any_more(changes: dict[str, object], expected: str | None) -> None:
+def test_a_target_that_no_file_names_any_more(changes: dict[str, object], expected: str | None) -> None:
     gone = Target(host="127.0.0.1", port=6001)
     tally = Tally(symptom=Symptom.CONNECT_REFUSED, target=gone, status=502, count=20, first=AT, last=AT)
     fields: dict[str, object] = {
@@ -211,8 +211,8 @@ def test_a_scheme_without_a_handler_is_of_the_route_with_that_scheme() -> None:
     assert [str(told.target) for told in placed((tally,), ways_of((proxy,)))] == ["127.0.0.1:3032"]
 
 
-def test_a_program_that_died_beside_all_that_works_is_nobodys_crash() -> None:
-    """The kernel tells of the processes of every container beside this one, too, by their names alone."""
+def test_a_crash_in_another_container_is_not_a_backend_crash() -> None:
+    """The kernel also logs processes of all containers on this machine, and only with their names."""
     dead = Event(
         symptom=Symptom.PROCESS_CRASHED, message="php-fpm (pid 9): segfault", process="php-fpm", pid=9, source="dmesg", at=AT
     )
@@ -246,7 +246,7 @@ MAINTAINED = 'sub vcl_recv { if (req.url ~ "^/x") { return (synth(503, "Back soo
     ("vcl", "expected"),
     [(THROTTLED, "rate-limited"), (MAINTAINED, "maintenance-response"), (THROTTLED + MAINTAINED, "maintenance-response")],
 )
-def test_what_varnish_answers_above_a_rate(vcl: str, expected: str) -> None:
+def test_responses_of_varnish_above_a_rate(vcl: str, expected: str) -> None:
     found = varnish.load(f'vcl 4.1; backend a {{ .host = "127.0.0.1"; .port = "3000"; }} {vcl}', "/etc/varnish/default.vcl")
     proxy = Proxy(kind="varnish", pid=3, routes=found.routes, upstreams=found.upstreams, answers=found.answers)
     tally = Tally(symptom=Symptom.OWN_STATUS, proxy="varnish", status=503, count=9, first=AT, last=AT)

@@ -1,4 +1,4 @@
-"""Clients that are mostly refused are told of first; scanners, robots and a few mistakes are not."""
+"""If most clients are rejected, that finding comes first. Scanners, robots and a few errors do not count."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ http {
     }
 }
 """
-Answered = tuple[str, int, int, int]  # request, status, how often, by how many clients
+Answered = tuple[str, int, int, int]  # request, status, number of requests, number of clients
 PAGES: list[Answered] = [("GET /", 200, 200, 50), ("GET /item/%d", 200, 100, 50), ("POST /api/cart", 200, 50, 20)]
 SCANNED = [
     "/wp-login.php",
@@ -46,7 +46,7 @@ SCANNED = [
 
 
 def diagnosed(directory: Path, answers: list[Answered], *, errors: str = "", config: str = CONFIG) -> Diagnosis:
-    """Return what is said of a log in which the answers follow each other over the last 14 minutes, mixed."""
+    """Return the diagnosis of a log whose responses are mixed evenly over the last 14 minutes."""
     lines = []
     for request, status, count, clients in answers:
         for number in range(count):
@@ -115,7 +115,7 @@ def test_an_application_that_answers_with_errors_is_the_cause(tmp_path: Path, an
     assert diagnosis.findings[0].message in headlines(diagnosis)[0]
 
 
-def test_what_the_proxy_itself_answers_is_no_error_of_the_application(tmp_path: Path) -> None:
+def test_responses_of_the_proxy_itself_are_not_application_errors(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
     line = (
         f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 rewrite or internal redirection cycle while internally redirecting to "/index.html",'
@@ -149,18 +149,18 @@ def test_uploads_that_are_too_large_warn_of_the_limit(tmp_path: Path) -> None:
     assert check.detail in headlines(diagnosis)[0]
 
 
-def test_a_few_uploads_of_a_kind_that_was_never_let_through_are_told_of_beside_a_healthy_day(tmp_path: Path) -> None:
+def test_a_few_uploads_that_never_succeeded_are_reported_on_a_healthy_day(tmp_path: Path) -> None:
     diagnosis = diagnosed(tmp_path, [*PAGES, ("POST /", 413, 21, 4)])
     assert diagnosis.verdict is Verdict.HEALTHY
     (check,) = [check for check in diagnosis.checks if check.id == "client-limits"]
     assert check.detail.startswith("21 of 21 requests to shop.example, location / exceed a limit")
 
 
-def test_a_good_part_of_all_requests_over_a_limit_is_no_healthy_day(tmp_path: Path) -> None:
+def test_many_requests_over_a_limit_are_not_healthy(tmp_path: Path) -> None:
     assert diagnosed(tmp_path, [*PAGES, ("POST /", 413, 200, 4)]).verdict is not Verdict.HEALTHY
 
 
-def test_the_last_error_of_the_application_is_told(tmp_path: Path) -> None:
+def test_the_last_error_of_the_application_is_reported(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
     message = "PHP message: PHP Fatal error:  Uncaught Error: Call to undefined function cart() in /srv/cart.php:3"
     line = (
@@ -172,7 +172,7 @@ def test_the_last_error_of_the_application_is_told(tmp_path: Path) -> None:
     assert any("30 of 30 requests" in each and "undefined function cart" in each for each in headlines(diagnosis))
 
 
-def test_what_is_over_is_said_to_be_over(tmp_path: Path) -> None:
+def test_a_resolved_failure_is_reported_as_resolved(tmp_path: Path) -> None:
     diagnosis = diagnosed(tmp_path, [("GET /api/list", 500, 40, 9)])
     assert "resolved" not in headlines(diagnosis)[0]
     lines = (tmp_path / "access.log").read_text()
@@ -214,7 +214,7 @@ def test_scanners_robots_and_mistakes_are_healthy(tmp_path: Path, answers: list[
     assert (diagnosis.verdict, diagnosis.findings) == (Verdict.HEALTHY, ()), headlines(diagnosis)
 
 
-def test_what_fails_since_a_while_is_told_although_most_of_the_window_was_well(tmp_path: Path) -> None:
+def test_recent_failures_are_reported_although_most_of_the_window_was_healthy(tmp_path: Path) -> None:
     lines = []
     for second in range(800):
         at = NOW - timedelta(seconds=820 - second)

@@ -1,4 +1,4 @@
-"""What comes first, told by small snapshots: chains, loops, services that were stopped, what fails now and what is over."""
+"""The ranking of findings, on small snapshots: chains, loops, stopped services, ongoing and resolved failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def route(to: Target, line: int, listen: str = "80", server: str = "shop.example
 def failing(
     symptom: Symptom, target: Target, count: int = 20, *, ago_s: float = 2, status: int = 502, **changes: object
 ) -> Tally:
-    """Return a tally of failures that ended so long ago."""
+    """Return a tally of failures that ended this long ago."""
     at = NOW - timedelta(seconds=ago_s)
     return REPLACE(
         Tally(symptom=symptom, target=target, count=count, status=status, first=at - timedelta(seconds=20), last=at), **changes
@@ -40,7 +40,7 @@ def failing(
 
 
 def machine(*tallies: Tally, routes: tuple[Route, ...] = (), **changes: object) -> Snapshot:
-    """Return a machine with systemd and nginx, whose journal told of nothing, and on which nothing else listens."""
+    """Return a machine with systemd and nginx, an empty journal, and no other listeners."""
     proxy = Proxy(pid=10, routes=routes, config="/etc/nginx/nginx.conf", listens=(FRONT,), test=ConfigTest.OK)
     here = Snapshot(
         taken_at=NOW,
@@ -116,7 +116,7 @@ def test_only_the_server_that_comes_again_is_a_loop(host: str, is_loop: bool) ->
 
 
 def service(**changes: object) -> Service:
-    """Return the application's unit, stopped in order."""
+    """Return the application's unit after an orderly stop."""
     unit = Service(manager="systemd", name="app.service", state="inactive", is_running=False, targets=(APP, SOCKET), exit_code=0)
     return REPLACE(unit, start_argv=("systemctl", "start", "app.service"), settings={"UnitFileState": "enabled"}, **changes)
 
@@ -128,7 +128,7 @@ STOPPED = (
 
 
 @pytest.mark.parametrize("services", [(service(),), (service(exit_code=143),), (service(signal=15),), ()])
-def test_what_was_stopped_did_not_crash(services: tuple[Service, ...]) -> None:
+def test_a_stopped_service_did_not_crash(services: tuple[Service, ...]) -> None:
     here = machine(*STOPPED, routes=(route(APP, 3),), services=services)
     assert (first(here).cause, "backend-crashed" in asserted(here)) == ("backend-not-running", False)
 
@@ -140,7 +140,7 @@ def test_what_was_stopped_did_not_crash(services: tuple[Service, ...]) -> None:
         (service(exit_code=1, result="exit-code", state="failed"),),
     ],
 )
-def test_what_died_crashed(services: tuple[Service, ...]) -> None:
+def test_a_service_that_died_crashed(services: tuple[Service, ...]) -> None:
     assert first(machine(*STOPPED, routes=(route(APP, 3),), services=services)).cause == "backend-crashed"
 
 
@@ -177,7 +177,7 @@ def test_a_path_without_its_application_is_not_to_blame() -> None:
     assert first(here).cause == "unix-socket-missing"
 
 
-def test_what_fails_now_goes_before_what_is_over() -> None:
+def test_ongoing_failures_rank_above_resolved_ones() -> None:
     other = Target(host="127.0.0.1", port=3001)
     over = failing(Symptom.CONNECT_REFUSED, other, 500, ago_s=600)
     now = failing(Symptom.RESET_BEFORE_HEADER, APP, 5)
@@ -206,7 +206,7 @@ def test_a_start_that_lasts_a_moment_is_none() -> None:
 
 
 @pytest.mark.parametrize(("began_s", "is_offered"), [(900, False), (10, True)])
-def test_a_restart_policy_is_no_remedy_where_a_child_died(began_s: float, is_offered: bool) -> None:
+def test_a_restart_policy_does_not_help_if_a_child_died(began_s: float, is_offered: bool) -> None:
     began = NOW - timedelta(seconds=began_s)
     crash = Event(
         at=NOW - timedelta(seconds=15),
@@ -279,8 +279,8 @@ def test_a_pool_with_a_root_of_its_own_needs_paths_below_it(named: str, is_wrong
 
 
 @pytest.mark.parametrize(("ended", "is_killed"), [(service(), False), (service(signal=9, result="signal", state="failed"), True)])
-def test_a_namesake_that_the_kernel_killed_did_not_end_what_was_stopped(ended: Service, is_killed: bool) -> None:
-    """The kernel tells of every container's processes; without logs of the gateway, no moment tells them apart."""
+def test_a_killed_process_of_the_same_name_does_not_explain_a_stop(ended: Service, is_killed: bool) -> None:
+    """The kernel logs processes of all containers; without gateway logs, no timestamps can tell them apart."""
     killed = Event(
         symptom=Symptom.OOM_KILLED,
         at=NOW - timedelta(minutes=6),

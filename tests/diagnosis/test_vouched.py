@@ -1,4 +1,4 @@
-"""Requests are led to no listener of an ordinary user only because it looks like the backend."""
+"""The fix never routes requests to an ordinary user's listener only because it resembles the backend."""
 
 from __future__ import annotations
 

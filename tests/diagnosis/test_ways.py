@@ -1,4 +1,4 @@
-"""Which route a request takes through an httpd or a Caddy, where the access log has no more than its path."""
+"""The route of a request through httpd or Caddy if the access log contains only its path."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ shop.example {
         ("/api", "shop.example", 1),
         ("/api/items?x=1", "shop.example", 1),
         ("/api/items", "www.shop.example", 1),  # by another of its names
-        ("/apis", "shop.example", 5),  # passed on by no ProxyPass: an index, by the only handler of scripts
+        ("/apis", "shop.example", 5),  # not matched by a ProxyPass: an index page, through the only script handler
         ("/api/static/x", "shop.example", 5),
         ("/api/static/x.php", "shop.example", 5),
         ("/older/x", "shop.example", 2),
         ("/admin/x", "shop.example", 3),
-        ("/admin/deep/x", "shop.example", 4),  # the last section that fits
+        ("/admin/deep/x", "shop.example", 4),  # the last section that matches
         ("/a/b.php/c", "shop.example", 5),
         ("/late", "shop.example", 6),
-        ("/api/static/x", "app.example", 7),  # the first line that fits
+        ("/api/static/x", "app.example", 7),  # the first line that matches
         ("/x", "app.example", 8),
-        ("/x", "", None),  # of which server, nobody knows
+        ("/x", "", None),  # the server is unknown
         ("/x", "other.example", None),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_gateway_status_of_httpd_is_placed_by_its_path(path: str, server: str,
 
 
 def test_an_answered_path_that_no_line_names_has_no_route() -> None:
-    """It may be a file of httpd's own; only what failed at the gateway was passed on for certain."""
+    """It may be a file that httpd serves itself; only requests that failed at the gateway were certainly passed on."""
     proxy = Proxy(kind="apache", routes=apache.load(HTTPD, "x").routes)
     paths = [PathTraffic(server="shop.example", request=f"GET {path}", statuses={"200": 1}) for path in ("/logo.svg", "/x.php")]
     assert [path.location for path in by_route(paths, ways_of([proxy]))] == ["", "\\.php$"]

@@ -1,6 +1,6 @@
-"""What fails now goes before what is over: restarts, deaths at a start, groups, and servers that answer nothing.
+"""Ongoing failures rank above resolved ones: restarts, deaths at a start, groups, and servers that do not answer.
 
-Times are of recorded machines.
+The times are from recorded machines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WAY = route(APP, 7, read_timeout_s=8.0)
 
 
 def told(symptom: Symptom, ago_s: float, message: str, **changes: object) -> Event:
-    """Return what the journal said of the service so long ago."""
+    """Return the journal of the service from this long ago."""
     event = Event(
         symptom=symptom, at=NOW - timedelta(seconds=ago_s), message=message, detail=message, source="journalctl", unit=UNIT
     )
@@ -31,7 +31,7 @@ def told(symptom: Symptom, ago_s: float, message: str, **changes: object) -> Eve
 
 
 def cut(symptom: Symptom, first_s: float, last_s: float, count: int = 8, status: int = 502, **changes: object) -> Tally:
-    """Return failures between two moments, given in seconds before the look; logs cut off the parts of a second."""
+    """Return failures between two times, given in seconds before the diagnosis; logs drop the fractions of a second."""
     begun, ended = ((NOW - timedelta(seconds=ago)).replace(microsecond=0) for ago in (first_s, last_s))
     return REPLACE(
         Tally(symptom=symptom, target=APP, proxy="nginx", count=count, status=status, first=begun, last=ended), **changes
@@ -50,7 +50,7 @@ def service(*, is_running: bool = True, **changes: object) -> Service:
 
 
 def living(*tallies: Tally, events: tuple[Event, ...], started_s: float, paths: tuple[PathTraffic, ...] = ()) -> Snapshot:
-    """Return a machine whose service was started so long ago, runs, and takes connections."""
+    """Return a machine whose service was started this long ago, is running, and accepts connections."""
     here = machine(*tallies, routes=(WAY,), events=events, services=(service(),))
     started = NOW - timedelta(seconds=started_s)
     return REPLACE(
@@ -98,7 +98,7 @@ def test_a_server_that_ends_by_itself_is_not_being_restarted() -> None:
 
 
 def test_requests_that_wait_for_the_next_life_are_not_slow() -> None:
-    """systemd holds the socket meanwhile, so they are not refused."""
+    """systemd holds the socket in the meantime, so connections are not refused."""
     ends = (
         told(Symptom.START_FAILED, 22, "exited with code 3", count=7, last=NOW - timedelta(seconds=1), pid=41),
         told(Symptom.PROCESS_EXITED, 17, "Main process exited, code=exited, status=3", code=3, count=5),
@@ -123,7 +123,7 @@ def test_kills_from_elsewhere_are_no_crash_loop(number: int, expected: str) -> N
 
 
 def stopped_and_dead(*events: Event, served_s: float) -> Snapshot:
-    """Return a machine whose service was stopped 2 s ago, started again, and ended by itself a second later."""
+    """Return a machine whose service was stopped 2 s ago, started again, and exited on its own a second later."""
     began = (
         told(Symptom.LISTENS_ON, 5, "Listening", target=APP),
         told(Symptom.PROCESS_STOPPED, 1.87, f"Stopping {UNIT}..."),
@@ -141,11 +141,11 @@ THROWN = told(Symptom.PROCESS_CRASHED, 0.75, "IllegalStateException: Failed to c
 
 
 @pytest.mark.parametrize("events", [(EXIT,), (THROWN, EXIT)])
-def test_what_ends_before_it_listens_does_not_start(events: tuple[Event, ...]) -> None:
+def test_a_service_that_exits_before_it_listens_failed_to_start(events: tuple[Event, ...]) -> None:
     assert first(stopped_and_dead(*events, served_s=2)).cause == "backend-startup-failure"
 
 
-def test_what_ends_after_it_listened_did_start() -> None:
+def test_a_service_that_exits_after_it_listened_did_start() -> None:
     listens = told(Symptom.LISTENS_ON, 1.5, "Listening", target=APP)
     assert first(stopped_and_dead(listens, THROWN, EXIT, served_s=0.8)).cause == "backend-crashed"
 
@@ -156,7 +156,7 @@ def test_an_error_at_the_end_of_a_stop_is_not_one_of_a_start() -> None:
 
 
 def group(*, answers: bool) -> Snapshot:
-    """Return a machine with a group of two servers that were stopped, and of which none was left to try."""
+    """Return a machine with a group of two servers, both stopped, so that no server was left to try."""
     peers = tuple(Peer(name=str(target), target=target) for target in (APP, INNER))
     way = REPLACE(route(APP, 7, upstream="app"), peers=peers)
     none = cut(Symptom.NO_LIVE_UPSTREAMS, 9, 1, 40, target=None, group="app")
@@ -209,7 +209,7 @@ STUCK = {
 
 
 def late(kernel: dict[str, object], *, served_s: float = 17, queued: int = 0, requests: object = LATE) -> Snapshot:
-    """Return a machine whose backend answers nothing in time, since 10 s."""
+    """Return a machine whose backend has timed out on every request for 10 s."""
     here = living(
         cut(Symptom.READ_TIMED_OUT, 10, 0, 15, 504, requests=requests), events=(), started_s=600, paths=(answered(served_s),)
     )
@@ -218,7 +218,7 @@ def late(kernel: dict[str, object], *, served_s: float = 17, queued: int = 0, re
     )
 
 
-def test_what_takes_all_and_answers_nothing_without_work_hangs() -> None:
+def test_an_idle_backend_that_answers_nothing_hangs() -> None:
     assert first(late(STUCK)).cause == "backend-hung"
 
 
@@ -232,7 +232,7 @@ def test_what_takes_all_and_answers_nothing_without_work_hangs() -> None:
         late(STUCK, queued=7),
     ],
 )
-def test_what_still_works_does_not_hang(here: Snapshot) -> None:
+def test_a_backend_that_still_answers_does_not_hang(here: Snapshot) -> None:
     assert "backend-hung" not in asserted(here)
 
 
@@ -254,7 +254,7 @@ def test_another_machine_whose_kernel_answers_for_its_process(state: str, expect
 
 
 @pytest.mark.parametrize(("ended", "expected"), [(True, "proxy-timeout-too-short"), (False, "backend-too-slow")])
-def test_what_never_ended_proves_nothing_about_the_limit(ended: bool, expected: str) -> None:
+def test_requests_that_never_end_are_not_evidence_about_the_limit(ended: bool, expected: str) -> None:
     here = living(
         cut(Symptom.READ_TIMED_OUT, 10, 0, 14, 504, requests=(("GET /report", 14),)),
         events=(),
@@ -272,8 +272,8 @@ def test_a_target_without_traffic_is_left_alone() -> None:
 
 
 def chain(*, starts: bool) -> Snapshot:
-    """Return a machine whose nginx passes requests to an HAProxy that does not run,
-    and that its configuration keeps from starting, or not.
+    """Return a machine whose nginx passes requests to an HAProxy that is not running. Unless `starts`,
+    its invalid configuration keeps it from starting.
     """
     backend = route(APP, 3, f"127.0.0.1:{INNER.port}", proxy="haproxy")
     inner = Proxy(kind="haproxy", unit="haproxy.service", unit_state="enabled", listens=(INNER,), routes=(backend,))
@@ -309,7 +309,7 @@ def test_one_word_of_a_killed_worker_counts_while_requests_still_wait(ago_s: flo
 
 
 def behind_ajp(*, front: int = 403, served_s: float = 9, protocol: str = "ajp") -> Snapshot:
-    """Return a machine whose Tomcat was restarted 7 s ago, and answers 403 to everything since."""
+    """Return a machine whose Tomcat was restarted 7 s ago and has answered 403 to everything since."""
     way = REPLACE(WAY, protocol=protocol)
     path = PathTraffic(
         request="GET /index.jsp",
@@ -331,12 +331,12 @@ def test_everything_behind_ajp_is_forbidden_since_a_restart() -> None:
 
 
 @pytest.mark.parametrize("here", [behind_ajp(front=200), behind_ajp(served_s=3), behind_ajp(protocol="http")])
-def test_what_is_forbidden_otherwise_tells_nothing_of_a_secret(here: Snapshot) -> None:
+def test_other_403_responses_are_not_evidence_of_a_secret(here: Snapshot) -> None:
     assert "ajp-secret-mismatch" not in asserted(here)
 
 
 @pytest.mark.parametrize(("failed_s", "expected"), [(20, False), (5, True)])
-def test_a_start_that_failed_before_the_last_stop_is_over(failed_s: float, expected: bool) -> None:
+def test_a_failed_start_before_the_last_stop_is_resolved(failed_s: float, expected: bool) -> None:
     listens = told(Symptom.LISTENS_ON, 20, "Listening", target=APP, count=2, last=NOW - timedelta(seconds=5.5))
     events = (*STOPS, STARTS, listens, told(Symptom.START_FAILED, failed_s, "Exception in worker process", count=3))
     here = living(cut(Symptom.CONNECT_REFUSED, 7, 4, 26), events=events, started_s=6.15)
@@ -344,8 +344,8 @@ def test_a_start_that_failed_before_the_last_stop_is_over(failed_s: float, expec
     assert ("backend-startup-failure" in asserted(REPLACE(here, probes=(silent,)))) is expected
 
 
-def test_what_a_probe_meets_now_is_no_gap_of_a_restart() -> None:
-    """The log shows only the restart yet; since then each handshake runs into the time limit."""
+def test_a_failing_probe_is_not_the_gap_of_a_restart() -> None:
+    """So far the log shows only the restart; each handshake since then runs into its timeout."""
     way = REPLACE(WAY, protocol="https")
     listens = (
         told(Symptom.LISTENS_ON, 20, "Listening at: https://127.0.0.1:3000", target=APP),
@@ -363,7 +363,7 @@ SOCKET = Target(path="/srv/shop/tmp/puma.sock")
 
 
 def of_socket(*probes: Probe) -> Snapshot:
-    """Return a machine whose unix socket failed once, a while ago, and whose listener lies at the same path in another file."""
+    """Return a machine whose unix socket failed once, a while ago, and whose listener has a new socket file at the same path."""
     seen = cut(Symptom.SOCKET_PATH_MISSING, 20, 19, target=SOCKET)
     here = machine(seen, routes=(route(SOCKET, 7),))
     other = Listener(target=SOCKET, pids=(40,), device=1, file_inode=2, is_at_path=False)
@@ -378,7 +378,7 @@ def of_socket(*probes: Probe) -> Snapshot:
         Probe(target=SOCKET, protocol="http", symptom=Symptom.HEADER_INVALID, first_byte_s=0.1, at=NOW),
     ],
 )
-def test_what_answers_does_listen_though_no_socket_was_recognized(probe: Probe) -> None:
+def test_a_target_that_answers_listens_although_no_socket_was_recognized(probe: Probe) -> None:
     said = diagnose(of_socket(probe))
     assert not [
         x for x in said.findings if x.cause in ("backend-not-running", "unix-socket-missing") and x.confidence >= ASSERTED
@@ -387,19 +387,19 @@ def test_what_answers_does_listen_though_no_socket_was_recognized(probe: Probe) 
 
 
 @pytest.mark.parametrize("probes", [(), (Probe(target=SOCKET, protocol="http", symptom=Symptom.CONNECT_REFUSED, at=NOW),)])
-def test_what_does_not_answer_does_not_listen(probes: tuple[Probe, ...]) -> None:
+def test_a_target_that_does_not_answer_does_not_listen(probes: tuple[Probe, ...]) -> None:
     assert [check for check in diagnose(of_socket(*probes)).checks if "nothing listens" in check.detail]
 
 
 def again(count: int, since_s: float) -> Event:
-    """Return what systemd says as it starts the service by itself, so often until a second ago."""
+    """Return systemd's messages about automatic restarts of the service: this many, until a second ago."""
     message = "Scheduled restart job, restart counter is at 2"
     return told(Symptom.PROCESS_STARTED, since_s, message, count=count, last=NOW - timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(("count", "expected"), [(2, "backend-crash-loop"), (1, "deploy-termination-race")])
 def test_a_server_that_ends_in_order_again_and_again_is_a_loop(count: int, expected: str) -> None:
-    """uvicorn's --limit-max-requests ends with status 0; a unit that is started again once may have been restarted
+    """uvicorn's --limit-max-requests exits with status 0; a unit that is started again only once may have been restarted
     by a deploy.
     """
     here = living(cut(Symptom.CONNECT_REFUSED, 13, 6, 40), events=(*STOPS, STARTS, again(count, 7)), started_s=5.9)
@@ -407,8 +407,8 @@ def test_a_server_that_ends_in_order_again_and_again_is_a_loop(count: int, expec
 
 
 @pytest.mark.parametrize(("since_s", "expected"), [(6, "upstream-error-status"), (13, "deploy-termination-race")])
-def test_an_answer_of_its_own_after_a_restart_goes_before_its_gap(since_s: float, expected: str) -> None:
-    """The error log tells why nginx answered 502, and has nothing of the 503; of those in the gap it may be nginx's own."""
+def test_application_errors_after_a_restart_rank_above_its_gap(since_s: float, expected: str) -> None:
+    """The error log explains nginx's 502 responses but not the 503; those during the gap may be nginx's own."""
     answers = cut(Symptom.GATEWAY_STATUS, since_s, since_s - 4, 9, 503, requests=(("GET /history/", 9),))
     here = living(
         cut(Symptom.CONNECT_REFUSED, 13, 10, 16), answers, events=(*STOPS, STARTS), started_s=6.1, paths=(answered(0.5),)
@@ -418,7 +418,7 @@ def test_an_answer_of_its_own_after_a_restart_goes_before_its_gap(since_s: float
 
 
 def with_error_log(here: Snapshot) -> Snapshot:
-    """Return it with an error log of nginx that was read and holds all levels."""
+    """Return the machine with an nginx error log that was read and contains all levels."""
     log = LogTarget(path="/var/log/nginx/error.log", kind=LogKind.ERROR, level="error", goes_to=LogPlace.FILE)
     proxies = tuple(REPLACE(proxy, logs=(log,)) for proxy in here.proxies or ())
     return REPLACE(
@@ -427,7 +427,7 @@ def with_error_log(here: Snapshot) -> Snapshot:
 
 
 @pytest.mark.parametrize(("served_s", "is_start"), [(1, False), (30, True)])
-def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: float, is_start: bool) -> None:
+def test_a_module_missing_in_a_running_server_is_not_a_failed_start(served_s: float, is_start: bool) -> None:
     missing = told(Symptom.START_FAILED, 9, "Cannot find module 'pages/report.js'", count=12, last=NOW - timedelta(seconds=1))
     here = living(cut(Symptom.GATEWAY_STATUS, 4, 3, 2), events=(missing,), started_s=40, paths=(answered(served_s),))
     broken = REPLACE(here, probes=(Probe(target=APP, protocol="http", symptom=Symptom.CLOSED_BEFORE_HEADER, at=NOW),))
@@ -435,8 +435,8 @@ def test_a_module_that_a_running_server_misses_is_no_failed_start(served_s: floa
 
 
 @pytest.mark.parametrize(("served_s", "expected"), [(9, "backend-startup-failure"), (2, "backend-crashed")])
-def test_what_does_not_start_again_after_a_kill_is_a_failed_start(served_s: float, expected: str) -> None:
-    """Where it answered between the two deaths, the second is no failed start."""
+def test_no_answer_between_a_kill_and_an_exit_is_a_failed_start(served_s: float, expected: str) -> None:
+    """If it answered between the two deaths, the second one is not a failed start."""
     events = (
         told(Symptom.PROCESS_CRASHED, 6.3, "Main process exited, code=killed, status=9/KILL", code=signal.SIGKILL),
         told(Symptom.PROCESS_EXITED, 1.4, "Main process exited, code=exited, status=1/FAILURE", code=1),
@@ -450,14 +450,14 @@ def test_what_does_not_start_again_after_a_kill_is_a_failed_start(served_s: floa
 
 
 @pytest.mark.parametrize("unit", [UNIT, "other.service"])
-def test_an_application_without_free_descriptors_says_so(unit: str) -> None:
+def test_an_application_logs_that_it_has_no_free_descriptors(unit: str) -> None:
     full = told(Symptom.FILES_EXHAUSTED, 3, "[Errno 24] Too many open files", count=7, last=NOW, unit=unit)
     here = living(cut(Symptom.RESET_BEFORE_HEADER, 3, 0, 7), events=(full,), started_s=60, paths=(answered(1),))
     assert ("too-many-open-files" in asserted(here)) is (unit == UNIT)
 
 
 def test_a_program_that_supervisord_has_given_up_is_a_loop() -> None:
-    """That it does not run is what all its tries came to; one that was stopped does not run either."""
+    """FATAL means that every start attempt failed, STOPPED that somebody stopped it."""
     fatal, stopped = (
         machine(
             cut(Symptom.CONNECT_REFUSED, 9, 0, 40),
@@ -473,7 +473,7 @@ def test_a_program_that_supervisord_has_given_up_is_a_loop() -> None:
 def restarted_since(
     status: int | None, *, order_s: float = 6.2, served_s: float = 7.0, repeats: bool = True
 ) -> list[tuple[str, bool]]:
-    """Return what is asserted of a gap around a restart, where a request of ours like those that failed is answered so now."""
+    """Return the asserted causes of a gap around a restart. A probe that repeats a failed request now gets this status."""
     stops = (
         told(Symptom.PROCESS_STOPPED, order_s, f"Stopping {UNIT}..."),
         told(Symptom.PROCESS_STOPPED, 6.1, f"{UNIT}: Deactivated successfully"),
@@ -488,16 +488,16 @@ def restarted_since(
     return [(x.cause, x.ongoing) for x in diagnose(REPLACE(here, probes=probes)).findings if x.confidence >= ASSERTED]
 
 
-def test_a_release_that_serves_nobody_after_its_restart_was_no_gap() -> None:
+def test_a_release_that_fails_after_its_restart_is_not_a_gap() -> None:
     assert restarted_since(200) == [("deploy-termination-race", False)]
     assert restarted_since(500)[0] == ("application-error", True)
     assert not any(cause == "deploy-termination-race" for cause, _ in restarted_since(500))
     assert restarted_since(500, served_s=0.5) == [
         ("deploy-termination-race", False)
-    ]  # others are served, so that page always was broken
+    ]  # other pages work, so that page was always broken
     assert [cause for cause, _ in restarted_since(500, repeats=False)] == [
         "deploy-termination-race"
-    ]  # nobody asked for that page
+    ]  # nobody requested that page
 
 
 def test_a_restart_that_came_after_the_failures_began_did_not_make_them() -> None:
@@ -509,7 +509,7 @@ def test_a_restart_that_came_after_the_failures_began_did_not_make_them() -> Non
         assert ("deploy-termination-race" in asserted(here)) is is_race
 
 
-def test_what_some_clients_gave_up_goes_after_what_fails() -> None:
+def test_abandoned_requests_rank_below_failures() -> None:
     busy = told(Symptom.WORKERS_BUSY, 3, "seems busy")
     gave_up = cut(Symptom.CLIENT_CLOSED, 4, 3, 2, status=499)
     refused = REPLACE(cut(Symptom.PEER_LIMIT, 5, 1, 17, status=503), target=FRONT)
@@ -523,7 +523,7 @@ def test_what_some_clients_gave_up_goes_after_what_fails() -> None:
 @pytest.mark.parametrize(
     ("away_s", "cause"), [(2, "deploy-termination-race"), (50, "deploy-termination-race"), (240, "backend-not-running")]
 )
-def test_what_nobody_started_for_minutes_was_not_being_restarted(away_s: float, cause: str) -> None:
+def test_a_service_down_for_minutes_is_not_restarting(away_s: float, cause: str) -> None:
     stops = (
         told(Symptom.PROCESS_STOPPED, 30 + away_s, f"Stopping {UNIT}..."),
         told(Symptom.PROCESS_STOPPED, 30 + away_s, f"Stopped {UNIT}."),
@@ -535,8 +535,8 @@ def test_what_nobody_started_for_minutes_was_not_being_restarted(away_s: float, 
     assert asserted(here) == [cause]
 
 
-def test_what_another_attempt_made_good_goes_after_errors_that_clients_got() -> None:
-    """One server is full for a moment, which the proxy makes good at another; meanwhile one page answers 500."""
+def test_failures_recovered_by_a_retry_rank_below_client_errors() -> None:
+    """One server is full for a moment and the proxy retries at another; meanwhile one page answers 500."""
     one = REPLACE(cut(Symptom.PEER_LIMIT, 5, 1, 1, status=200), hidden=1, requests=(("GET /health", 1),))
     errors = REPLACE(cut(Symptom.UPSTREAM_STATUS, 6, 1, 19, status=500), requests=(("GET /api/orders", 19),))
     page = PathTraffic(
@@ -549,7 +549,7 @@ def test_what_another_attempt_made_good_goes_after_errors_that_clients_got() -> 
 
 
 @pytest.mark.parametrize(("is_there", "is_rejected"), [(True, True), (False, False)])
-def test_what_listened_and_was_gone_when_processes_were_listed_is_behind_no_firewall(is_there: bool, is_rejected: bool) -> None:
+def test_a_listener_that_exited_during_the_snapshot_is_not_behind_a_firewall(is_there: bool, is_rejected: bool) -> None:
     here = living(cut(Symptom.CONNECT_REFUSED, 8, 1, 20), events=(), started_s=600)
     refused = Probe(target=APP, protocol="http", symptom=Symptom.CONNECT_REFUSED, detail="Connection refused", at=NOW)
     kept = tuple(process for process in here.processes or () if is_there or process.pid != 40)
@@ -558,7 +558,7 @@ def test_what_listened_and_was_gone_when_processes_were_listed_is_behind_no_fire
 
 @pytest.mark.parametrize(("status", "cause"), [(500, "application-error"), (502, "keepalive-race")])
 def test_a_connection_that_was_reset_gives_no_500(status: int, cause: str) -> None:
-    """The next attempt was answered, if with an error of the application's own: that is what its client met."""
+    """The next attempt got an answer, although an error of the application: that is the client's response."""
     way = REPLACE(WAY, keepalive=8)
     reset = REPLACE(cut(Symptom.RESET_BEFORE_HEADER, 4, 4, 2, status=status), duration_max_s=0.01, requests=(("GET /orders", 2),))
     errors = REPLACE(cut(Symptom.UPSTREAM_STATUS, 4, 1, 16, status=500), requests=(("GET /orders", 16),))

@@ -1,4 +1,4 @@
-"""No IPv6 here, an answer of the network that looks like a policy, and a service that moved to a socket."""
+"""A machine without IPv6, a network error that looks like a firewall policy, and a service that moved to a socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIX = Target(host="fd00:70::1", port=8080)
 
 
 def first(target: Target, symptom: Symptom, errno: int, **fields: object) -> Finding:
-    """Return the first finding where connections to a target fail so."""
+    """Return the first finding if connections to a target fail with this error."""
     at = NOW - timedelta(minutes=1)
     route = Route(passes=f"http://{target}", peers=(Peer(name=str(target), target=target),))
     tally = Tally(
@@ -46,7 +46,7 @@ def test_an_address_of_a_family_that_the_machine_lacks(addresses: tuple[str, ...
 
 
 @pytest.mark.parametrize(("is_own", "cause"), [(True, "connect-rejected"), (False, "selinux-denied")])
-def test_what_is_refused_to_everybody_is_no_policy_for_the_proxy(is_own: bool, cause: str) -> None:
+def test_a_rejection_for_every_client_is_not_a_policy_against_the_proxy(is_own: bool, cause: str) -> None:
     probe = Probe(target=SIX, symptom=Symptom.CONNECT_DENIED, errno=13, at=NOW)
     found = first(SIX, Symptom.CONNECT_DENIED, 13, probes=(probe,) if is_own else (), kernel=Kernel())
     assert found.cause == cause

@@ -1,4 +1,4 @@
-"""Which of several listeners is the application: its own service's, then the nearest by family and by digits;
+"""Choosing the application among several listeners: its own service's, then the nearest by family and by digits;
 never PHP-FPM for HTTP.
 """
 
@@ -21,7 +21,9 @@ TEXT = "proxy_pass http://127.0.0.1:8090;"
 
 
 def case(*listening: tuple[Target, str], services: tuple[Service, ...] = (), protocol: str = "http") -> Case:
-    """Return the case of a target that refuses, beside listeners of programs with these names; each is a unit of that name."""
+    """Return the case of a target that refuses connections, with listeners of programs with these names, each in a unit of
+    that name.
+    """
     at = Position(file="/etc/nginx/nginx.conf", line=1, start=0, end=len(TEXT))
     route = Route(
         passes=f"{protocol}://{WANTED}", protocol=protocol, at=at, peers=(Peer(name=str(WANTED), target=WANTED, at=at),)

@@ -1,4 +1,4 @@
-"""A shop for each test, and locks of its own."""
+"""A shop with its own locks for each test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def a_shop() -> Iterator[Shop]:
 
 @pytest.fixture(autouse=True)
 def locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have the locks of these proxies in a directory of their own."""
+    """Put the locks of these proxies into a temporary directory."""
     where = tmp_path / "locks"
     monkeypatch.setattr(places, "locks", lambda: where)
     return where

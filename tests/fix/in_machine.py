@@ -1,4 +1,4 @@
-"""Run under a systemd of its own: a mitigation ends by a persistent timer, also one whose time passed while the machine was off."""
+"""Run under its own systemd: a persistent timer ends a mitigation, even if its time passed while the machine was off."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def until(condition: Callable[[], object], message: str) -> None:
 
 
 def main() -> None:
-    # The services of the timers get what our own process has: the code that is tested.
+    # The services of the timers get the environment of our process, so that they run the tested code.
     subprocess.run(["systemctl", "set-environment", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}"], check=True)
     with shop() as here:
         text = here.site.read_bytes()

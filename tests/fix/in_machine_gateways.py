@@ -1,4 +1,4 @@
-"""Run under a systemd of its own: an HAProxy or an Apache that names a wrong port is repaired, and what was done undone."""
+"""Run under its own systemd: a wrong port in the configuration of HAProxy or Apache is repaired, and the repair undone."""
 
 from __future__ import annotations
 

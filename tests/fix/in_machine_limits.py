@@ -1,4 +1,6 @@
-"""Run under a systemd of its own: limits that a drop-in raises are in force in what runs, and one that another file takes back is told."""
+"""Run under its own systemd: limits that a drop-in raises apply to running processes; one that another file overrides is
+reported.
+"""
 
 from __future__ import annotations
 

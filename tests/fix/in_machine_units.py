@@ -1,4 +1,4 @@
-"""Run under a systemd of its own: the unit that owns a target is started, unmasked or enabled; an undo makes it as it was. Usage: STATE"""
+"""Run under its own systemd: the unit of a target is started, unmasked or enabled; undo restores its state. Usage: STATE"""
 
 from __future__ import annotations
 

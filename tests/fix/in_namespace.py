@@ -1,4 +1,4 @@
-"""Run in a mount namespace of its own: what a fix does on a full or read-only file system. Usage: in_namespace.py CASE"""
+"""Run in its own mount namespace: a fix on a full or read-only file system. Usage: in_namespace.py CASE"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mount(path: Path, *options: str) -> None:
 
 
 def fill(directory: Path) -> None:
-    """Write until no byte is left."""
+    """Write until the disk is full."""
     with (directory / "filler").open("wb", buffering=0) as stream:
         try:
             while stream.write(b"x" * 1024):
@@ -71,7 +71,7 @@ CASES: dict[str, Callable[[Shop], None]] = {
 
 
 def full_at_undo(here: Shop) -> None:
-    """Undo a fix although the disk of the journal became full since."""
+    """Undo a fix although the disk of the journal has filled up since."""
     mount(here.state, "-t", "tmpfs", "-o", "size=28k", "tmpfs")
     assert here.apply() == "kept"
     (entry,) = journal.entries(here.state)
@@ -83,7 +83,7 @@ def full_at_undo(here: Shop) -> None:
 
 
 def without_capability(here: Shop) -> None:
-    """Apply and undo as root of a container, who may not mount anything."""
+    """Apply and undo as root of a container that may not mount anything."""
     said: list[str] = []
     assert here.apply(progress=Progress(say=said.append)) == "kept"
     print(*said, sep="\n")

@@ -1,7 +1,7 @@
-"""Kills a piece of work at one of its mutating calls to the system, as SIGKILL does, or as the loss of power does.
+"""Kills a piece of work at one of its mutating system calls, like SIGKILL or a power loss.
 
-What is lost with the power is what fsync(2) was not called for: the data of a file, or the names in a directory (created, renamed,
-removed), too.
+A power loss loses everything that was not synced with fsync(2): file data, and changes of directory entries (created, renamed,
+removed).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Loss(StrEnum):
-    """What is gone when the work is killed."""
+    """What is lost when the work is killed."""
 
     NOTHING = "killed"
     DATA = "power lost, data not synced gone"
@@ -29,7 +29,9 @@ class _Machine:
     def __init__(self, last: int, loss: Loss) -> None:
         self.last, self.loss, self.count = last, loss, 0
         self.dirty: dict[str, None] = {}
-        self.names: list[tuple[str, Callable[[], None]]] = []  # directory, and what undoes a change of its names
+        self.names: list[
+            tuple[str, Callable[[], None]]
+        ] = []  # the directory, and a function that reverts the change of its entries
 
     def begin(self) -> None:
         for name in (
@@ -122,9 +124,9 @@ def _at(path: Any, directory: int | None) -> Path:
 
 
 def killed(work: Callable[[], object], call: int, loss: Loss = Loss.NOTHING) -> bool:
-    """Do something in a child that ends before its mutating call of that number; return whether it came to that.
+    """Do something in a child process that ends before its mutating call of that number; return whether it reached that call.
 
-    Fails where the work itself fails.
+    Fails if the work itself fails.
     """
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""A small shop to be repaired: a real nginx in a directory of its own, with an application behind one of its two routes."""
+"""A small shop to repair: a real nginx in a temporary directory, with an application behind one of its two routes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class _Application(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"ok")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def free_port() -> int:
@@ -87,7 +87,7 @@ def free_port() -> int:
 
 
 class Shop:
-    """`site` is the file to be repaired: its first route names a port without a listener."""
+    """`site` is the file to repair: its first route names a port without a listener."""
 
     def __init__(self, root: Path, application: int) -> None:
         self.root, self.right = root, application
@@ -104,7 +104,7 @@ class Shop:
 
     @property
     def proxy(self) -> Proxy:
-        """The proxy as a look at the machine finds it."""
+        """The proxy as a snapshot contains it."""
         files = tuple(recorded(str(path), path.read_bytes()) for path in (self.config, self.site))
         pid, pid_file = self.pid(), str(self.root / "nginx.pid")
         return Proxy(
@@ -115,7 +115,7 @@ class Shop:
         return int((self.root / "nginx.pid").read_text())
 
     def plan(self, *edits: Edit) -> Plan:
-        """Return the plan that repairs it, or that makes other changes."""
+        """Return the plan that repairs the shop, or one with other changes."""
         changes = edits or (self.change(str(self.wrong), str(self.right)),)
         return Plan(
             cause="wrong-port",
@@ -127,36 +127,36 @@ class Shop:
         )
 
     def change(self, old: str, new: str) -> Edit:
-        """Return the change of the first directive with a word that holds the text."""
+        """Return the change of the first directive with an argument that contains the text."""
         tree = parse(self.site.read_bytes(), str(self.site))
         word = next(word for node in nodes(tree) for word in node.words if old in word.value)
         return edit.replace(tree, word.start, word.end, word.value.replace(old, new))
 
     def snapshot(self) -> Snapshot:
-        """Look at it for real."""
+        """Take a real snapshot."""
         return LiveSnapshot.of(collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(self.config),))))
 
     def apply(self, plan: Plan | None = None, progress: Progress | None = None) -> str:
-        """Carry the plan out without asking any request; return the phase that it ends in."""
+        """Apply the plan without sending requests; return its final phase."""
         return str(apply(plan or self.plan(), self.state, NOW, (), lambda _: HELPS, progress or Progress()).phase)
 
     def apply_reload(self) -> None:
-        """Have nginx load what lies on disk; return when the new workers alone serve."""
+        """Make nginx load the files on disk; return when only new workers serve."""
         commands.execute((*self.program, "-s", "reload"), commands.Master(pid_file=str(self.root / "nginx.pid")))
 
     def status(self, path: str = "/") -> int:
-        """Return the status that nginx answers."""
+        """Return the status of nginx's response."""
         return status_of(self.port, path)[0]
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds; fails after 20 s."""
+        """Wait until a condition holds; fail after 20 s."""
         end = time.monotonic() + 20
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Assert that the configuration on disk is valid, nothing of ours lies beside it, and nginx serves."""
+        """Assert that the configuration on disk is valid, that no file of ours is left beside it, and that nginx serves."""
         done = subprocess.run([*self.program, "-t"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert self.status("/well/") == 200
@@ -164,7 +164,7 @@ class Shop:
 
 @contextlib.contextmanager
 def shop() -> Iterator[Shop]:
-    """Yield a running shop; nothing of it is left."""
+    """Yield a running shop; remove it completely afterwards."""
     root = Path(tempfile.mkdtemp(prefix="why502-fix-"))
     root.chmod(0o755)
     try:
@@ -195,7 +195,7 @@ def application() -> Iterator[int]:
 
 
 def status_of(port: int, path: str) -> tuple[int, str, str]:
-    """Return status, media type and body of an answer."""
+    """Return status, media type and body of a response."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             return answer.status, answer.headers.get_content_type(), answer.read().decode()
@@ -204,7 +204,7 @@ def status_of(port: int, path: str) -> tuple[int, str, str]:
 
 
 def stop(found: Shop) -> None:
-    """End nginx, and wait until its master is gone."""
+    """Stop nginx, and wait until its master has exited."""
     with contextlib.suppress(OSError, ValueError):
         pid = found.pid()
         os.kill(pid, signal.SIGTERM)

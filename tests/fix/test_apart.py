@@ -1,4 +1,4 @@
-"""An nginx in another mount namespace: repaired where it has our files all the same, and told how where it has others."""
+"""An nginx in another mount namespace: repaired if it sees the same files; otherwise the manual steps are shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 def again(shop: Shop, script: str) -> Plan:
-    """Start the shop's nginx anew, in a mount namespace in which a script ran before; return its repair, as a look finds it."""
+    """Restart the shop's nginx in a new mount namespace, after a script ran there; return its repair, from a new snapshot."""
     if not can_isolate():
         pytest.skip("needs root and its own namespaces (unshare)")
     plan = shop.plan()
@@ -46,7 +46,7 @@ def again(shop: Shop, script: str) -> Plan:
 
 
 def volume(shop: Shop) -> tuple[Plan, Path]:
-    """Have nginx see another directory in the place of its sites, as a container's volume; return the file as it lies here,
+    """Mount another directory over nginx's sites, as for a container's volume; return the path of the file on this side,
     too.
     """
     elsewhere = shop.root / "a volume"
@@ -72,7 +72,7 @@ def apply(shop: Shop, plan: Plan) -> int:
     )
 
 
-def test_a_private_tmp_is_no_container(shop: Shop) -> None:
+def test_a_private_tmp_is_not_a_container(shop: Shop) -> None:
     plan = again(shop, "mount -t tmpfs private /mnt")
     assert plan.proxy
     assert (plan.proxy.root, plan.proxy.is_apart) == (f"/proc/{shop.pid()}/root", False)
@@ -88,7 +88,7 @@ def test_a_container_is_left_alone(shop: Shop) -> None:
     assert (here.read_bytes(), shop.site.read_bytes()) == (shop.old, other)
 
 
-def test_what_is_said_instead_works(shop: Shop) -> None:
+def test_the_manual_steps_work(shop: Shop) -> None:
     plan, here = volume(shop)
     assert source(shop.pid(), str(shop.site), LocalHost()) == str(here)
     env = environment()
@@ -105,7 +105,7 @@ def test_what_is_said_instead_works(shop: Shop) -> None:
     shop.until(lambda: shop.status() == 200)
 
 
-def test_files_of_its_image_are_said_to_be(shop: Shop) -> None:
+def test_files_of_its_image_are_reported_as_such(shop: Shop) -> None:
     if not can_isolate():
         pytest.skip("needs root and its own namespaces (unshare)")
     layers = shop.root / "layers"

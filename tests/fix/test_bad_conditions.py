@@ -1,4 +1,4 @@
-"""What a fix does where the machine, or somebody else, is in its way: nothing is lost, and what is wrong is said."""
+"""A fix on a damaged machine, or while somebody else interferes: nothing is lost, and the error is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 def inside(*around: str, case: str) -> subprocess.CompletedProcess[str]:
-    """Play a case in another process, within what `around` makes; return it."""
+    """Run a case in another process, in the environment that `around` sets up; return the result."""
     script = Path(__file__).with_name("in_namespace.py")
     done = subprocess.run(
         [*around, sys.executable, str(script), case],
@@ -49,7 +49,7 @@ def test_without_the_right_to_mount() -> None:
     assert "cannot be tested before it is in place: that needs root with CAP_SYS_ADMIN" in done.stdout
 
 
-def test_a_file_of_several_names_is_told_of(shop: Shop) -> None:
+def test_a_file_with_several_names_is_reported(shop: Shop) -> None:
     other = shop.root / "other-name"
     other.hardlink_to(shop.site)
     said: list[str] = []
@@ -167,7 +167,7 @@ def test_an_edit_of_the_same_word_is_not_overwritten(shop: Shop) -> None:
     assert Path(kept).read_bytes() == shop.old
 
 
-def test_a_configuration_that_was_invalid_before_is_told_apart(shop: Shop) -> None:
+def test_a_configuration_that_was_invalid_before_is_reported_as_such(shop: Shop) -> None:
     with shop.config.open("a") as stream:
         stream.write("nonsense;\n")
     with pytest.raises(Why502Error, match=r'on disk already fails the proxy\'s own test: .*unknown directive "nonsense"'):

@@ -1,4 +1,4 @@
-"""A fix that is killed at a checkpoint leaves a valid configuration, the old or the new one, and can be finished or taken back."""
+"""A fix killed at a checkpoint leaves a valid configuration, the old or the new one. It can be finished or rolled back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def die() -> None:
 
 
 def killed(act: Callable[[Progress], object], *, at: str) -> bool:
-    """Do something in a child that kills itself at a checkpoint; return whether it came to that."""
+    """Do something in a child process that kills itself at a checkpoint; return whether it reached it."""
     child = os.fork()
     if child == 0:
         try:
@@ -47,7 +47,7 @@ def killed(act: Callable[[Progress], object], *, at: str) -> bool:
 
 
 def is_whole(shop: Shop) -> None:
-    """Assert the old or the new content, and that nginx tests and serves."""
+    """Assert that the file has the old or the new content, and that nginx tests and serves."""
     assert shop.site.read_bytes() in (shop.old, shop.new)
     shop.check()
 
@@ -55,7 +55,7 @@ def is_whole(shop: Shop) -> None:
 def finish(shop: Shop, *, forward: bool) -> None:
     """Resume or undo, as `why502 fix` would, and assert the outcome."""
     unfinished = [entry for entry in journal.entries(shop.state) if entry.is_unfinished]
-    if not unfinished:  # killed before it began, or after its end
+    if not unfinished:  # killed before it started, or after its end
         return
     (entry,) = unfinished
     if forward:
@@ -76,7 +76,7 @@ def test_killed_at_a_checkpoint(shop: Shop, at: str, forward: bool) -> None:
 
 
 @pytest.mark.parametrize("at", UNDONE)
-def test_killed_while_it_is_taken_back(shop: Shop, at: str) -> None:
+def test_killed_during_the_roll_back(shop: Shop, at: str) -> None:
     assert shop.apply() == "kept"
     (entry,) = journal.entries(shop.state)
     assert killed(lambda progress: reversal.revert(shop.state, entry, progress), at=at)

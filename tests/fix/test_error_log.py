@@ -1,4 +1,4 @@
-"""What the error log says after a change."""
+"""Failures in the error log after a change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_only_the_new_workers_count(shop: Shop) -> None:
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_where_no_request_shows_it_the_log_decides(shop: Shop, is_known: bool) -> None:
-    """A visitor's request, which we never repeat, goes on failing after the change."""
+    """A visitor's request, which we never repeat, keeps failing after the change."""
     proxy = msgspec.structs.replace(shop.proxy, logs=(LogTarget(kind=LogKind.ERROR, path=str(shop.root / "error.log")),))
     seen = (f"connect-refused of 127.0.0.1:{shop.wrong}",) if is_known else ()
     plan = msgspec.structs.replace(shop.plan(shop.change("shop.example", "shop.example other.example")), proxy=proxy, seen=seen)

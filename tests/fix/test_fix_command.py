@@ -1,4 +1,4 @@
-"""`why502 fix` on the command line: what it shows, refuses, and gives to scripts."""
+"""`why502 fix` on the command line: its output, its errors, and its JSON for scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_plan_for_scripts() -> None:
     assert load["run"] == load["undo"]
 
 
-def test_the_command_that_does_it_is_told_whole() -> None:
+def test_the_complete_command_is_shown() -> None:
     told = ask("fix", "wrong-port", "--bundle", BUNDLE, "--remedy", "1")
     assert told.out.endswith("Nothing was changed. Apply it with: why502 fix wrong-port --remedy 1 --apply, on that machine\n")
 
@@ -36,7 +36,7 @@ def test_a_finding_is_named_with_its_target() -> None:
 
 
 @pytest.mark.parametrize("named", ["wrong-port@127.0.0.1:9", "backend-hung", "backend-hung@127.0.0.1:3001"])
-def test_what_leads_now_is_told_where_the_named_finding_is_none(named: str) -> None:
+def test_an_unknown_finding_is_rejected_with_the_leading_one(named: str) -> None:
     told = ask("fix", named, "--bundle", BUNDLE)
     assert (told.status, told.out) == (2, "")
     assert "wrong-port@127.0.0.1:3001 is now the leading cause" in told.err

@@ -1,5 +1,5 @@
-"""An interrupted change: what runs is as the files say once it is ended, every command tells of it,
-and no other change begins.
+"""An interrupted change: once it is ended, the running proxy matches the files. Until then every command reports it,
+and no other change starts.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ LATE = ("written 0", "journal written 0", "journal written 1", "ran 0", "journal
 
 
 class Killed(BaseException):
-    """Ends a run as SIGKILL does: nothing is rolled back."""
+    """Ends a run like SIGKILL: nothing is rolled back."""
 
 
 def interrupted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, *, mitigation: str = "", reverts_at: datetime | None = None
 ) -> Entry:
-    """Have the shop's repair end at a checkpoint without any rolling back; return its entry."""
+    """End the shop's repair at a checkpoint without a roll-back; return its entry."""
 
     def end(name: str) -> None:
         if name == at:
@@ -58,9 +58,9 @@ def why502(shop: Shop, *argv: str) -> Answer:
 
 @pytest.mark.parametrize("way", ["--undo", "--resume"])
 @pytest.mark.parametrize("at", LATE)
-def test_what_runs_agrees_with_the_files(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, way: str) -> None:
+def test_the_running_proxy_matches_the_files(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, way: str) -> None:
     interrupted(shop, monkeypatch, at)
-    shop.apply_reload()  # somebody does, in between
+    shop.apply_reload()  # somebody else does, in between
     assert shop.status() == 200
     done = why502(shop, "fix", way)
     is_new = way == "--resume"
@@ -88,7 +88,7 @@ def test_a_way_back_that_is_interrupted_is_finished(shop: Shop, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("at", ["end arranged", *LATE])
-def test_every_command_tells_of_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+def test_every_command_reports_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     monkeypatch.setattr(schedule, "begin", lambda entry, where: "nobody")
     soon = datetime.now(UTC) + timedelta(hours=1)
     entry = interrupted(shop, monkeypatch, at, mitigation="answer /", reverts_at=soon)
@@ -129,11 +129,11 @@ def test_its_end_is_arranged_before_the_change(shop: Shop, monkeypatch: pytest.M
     assert shop.site.read_bytes() == shop.old
 
 
-def test_where_systemd_refuses_the_process_waits_and_that_is_said(
+def test_without_systemd_a_waiting_process_is_used_and_reported(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(schedule, "UNITS", tmp_path)
-    monkeypatch.setattr(schedule, "has_systemd", lambda: True)  # it is not: systemctl has nobody to speak to
+    monkeypatch.setattr(schedule, "has_systemd", lambda: True)  # systemd is not running: systemctl cannot connect
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     done = why502(shop, "mitigate", "timeout", "/well/", "90", "--for", "1s", "--config", str(shop.config), "--yes")
     assert done.status == 0, done
@@ -146,10 +146,10 @@ def test_where_systemd_refuses_the_process_waits_and_that_is_said(
     shop.until(lambda: why502(shop, "mitigate", "list").status == 0)
 
 
-def test_it_is_reverted_only_once_what_runs_is_as_before(shop: Shop) -> None:
+def test_it_is_reverted_only_once_the_old_files_are_loaded(shop: Shop) -> None:
     assert shop.apply() == "kept"
     text = shop.config.read_text()
-    shop.config.write_text(text + "nonsense;\n")  # somebody's mistake, elsewhere
+    shop.config.write_text(text + "nonsense;\n")  # an unrelated error elsewhere
     done = why502(shop, "fix", "--undo")
     assert (done.status, shop.site.read_bytes(), shop.status()) == (1, shop.old, 200)
     assert "the files are restored, but what runs still has the change" in done.out
@@ -160,8 +160,8 @@ def test_it_is_reverted_only_once_what_runs_is_as_before(shop: Shop) -> None:
     assert why502(shop, "mitigate", "list").err == ""
 
 
-def test_an_undo_that_harms_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What worked before the fix fails after its undo: here, since its backend went away meanwhile."""
+def test_an_undo_that_breaks_a_request_is_reported(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that worked before the fix fails after its undo, because its backend has stopped in the meantime."""
     from why502.fix.verify import Asked
     from why502.model.target import Target
     from why502.probing.request import Request
@@ -205,7 +205,7 @@ def test_another_journal_with_an_interrupted_change_is_known(
     assert not locks.exists()
 
 
-def test_a_lock_whose_file_was_removed_is_taken_anew(shop: Shop, locks: Path) -> None:
+def test_a_lock_whose_file_was_removed_is_taken_again(shop: Shop, locks: Path) -> None:
     with proxy_lock.hold(str(shop.config), shop.state):
         pass
     assert not locks.exists()

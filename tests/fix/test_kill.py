@@ -1,7 +1,8 @@
-"""Every mutating call of a fix, an undo, a resume, a mitigation and its end is a point at which it is killed, or the power is lost.
+"""A fix, an undo, a resume, a mitigation and its end are killed, or lose power, at each of their mutating system calls.
 
-After each: the file is the old or the new one, the configuration is valid, undo and resume give the right bytes, and the nginx that runs
-agrees with the files. `make kill` tries every point; otherwise every k-th.
+Afterwards the file is the old or the new one, the configuration is valid, undo and resume restore the right bytes, and the
+running
+nginx agrees with the files. `make kill` tries every call; otherwise every k-th.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ RESULTS = os.environ.get("WHY502_KILL_RESULTS", "")
 
 
 class Scene:
-    """A shop with what is done to it, and what its file holds before and after."""
+    """A shop with the work to be killed, and its file's content before and after."""
 
     def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch, *, mitigation: bool) -> None:
         monkeypatch.setattr(places, "locks", lambda: shop.root / "locks")
@@ -71,7 +72,7 @@ class Scene:
         assert mitigating.expire(self.host, self.work(late=True))
 
     def reset(self) -> None:
-        """Make everything as it was at the start."""
+        """Restore the initial state."""
         for directory in (self.shop.state, self.shop.root / "locks"):
             for path in directory.glob("*"):
                 path.unlink()
@@ -80,14 +81,14 @@ class Scene:
             self.load()
 
     def load(self) -> None:
-        """Have nginx load what lies on disk: by a reload, or a start where it was off."""
+        """Make nginx load the files on disk: by a reload, or by a start if it is down."""
         if Master(pid_file=str(self.shop.root / "nginx.pid")).find():
             self.shop.apply_reload()
         else:
             self.start()
 
     def reboot(self) -> None:
-        """Turn the machine off and on: nginx starts with what lies on disk."""
+        """Turn the machine off and on: nginx starts with the files on disk."""
         for path in (self.shop.root / "locks").glob("*"):
             path.unlink()
         stop(self.shop)
@@ -100,14 +101,14 @@ class Scene:
         self.shop.until(lambda: bool(master.workers()))
 
     def is_whole(self) -> bytes:
-        """Return the content of the file, the old or the new one; nginx accepts it."""
+        """Return the content of the file after asserting that it is the old or the new one and that nginx accepts it."""
         found = self.shop.site.read_bytes()
         done = subprocess.run([*self.shop.program, "-t"], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return found
 
     def agrees(self, content: bytes) -> None:
-        """Assert the content of the file, that nothing is unfinished, and that the nginx that runs has it."""
+        """Assert the content of the file, that no change is unfinished, and that the running nginx has loaded the file."""
         assert self.shop.site.read_bytes() == content
         assert self.shop.status() == self.statuses[content != self.shop.old]
         assert not list(fixing.interrupted(str(self.shop.state)))
@@ -118,7 +119,7 @@ def unfinished(scene: Scene) -> list[journal.Entry]:
 
 
 def play(scene: Scene, begin: Callable[[], None], work: Callable[[], None], end: str, loss: Loss) -> int:
-    """Kill the work at each of its points in turn and end what is left; return how many there were."""
+    """Kill the work at each call in turn and finish the interrupted change; return the number of calls."""
     tried, call = 0, 1
     while True:
         begin()
@@ -130,7 +131,7 @@ def play(scene: Scene, begin: Callable[[], None], work: Callable[[], None], end:
         if loss is not Loss.NOTHING:
             scene.reboot()
         elif tried % 2:
-            scene.load()  # somebody does, in between
+            scene.load()  # somebody else does, in between
         left = unfinished(scene)
         told = list(fixing.interrupted(str(scene.shop.state)))
         assert len(told) == len(left), (call, told)
@@ -184,7 +185,7 @@ def test_killed_anywhere(shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str,
 
 
 def _interrupt(scene: Scene) -> None:
-    """Leave a fix that was killed when its file was written and before it was loaded."""
+    """Leave a fix that was killed after its file was written and before it was loaded."""
 
     def work() -> None:
         fixing.repair(scene.plan, scene.snapshot, scene.host, scene.work())

@@ -1,4 +1,6 @@
-"""Every fault of the lab that can be repaired: repaired by `why502 fix`, serving afterwards, and taken back to the byte."""
+"""Every repairable fault of the lab: `why502 fix` repairs it, requests work afterwards, and undo restores the files byte for
+byte.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,14 @@ REPAIRED = frozenset(
     all-upstreams-down ephemeral-ports-exhausted
     """.split()
 )
-# Of those causes the scenes where no exact step is known: what is missing is the application's own.
+# Scenes of those causes without a known exact step: the application itself lacks something.
 HOPELESS = frozenset(
     """
     unix-socket-missing unix-socket-missing-private-tmp wrong-protocol-http-to-fastcgi wrong-port-dead-mount
     wrong-port-and-mistake
     """.split()
 )
-# Of other causes the scenes where one is known.
+# Scenes of other causes with a known exact step.
 HOPEFUL = frozenset(
     """
     backend-hung-stopped backend-not-running-unit backend-not-running-supervisord backend-startup-failure-environment-file
@@ -35,7 +37,7 @@ HOPEFUL = frozenset(
     tls-verify-failed-name tls-verify-failed-issuer-known tls-verify-failed-default-name dns-resolver-failure-own proxy-loop-application
     """.split()
 )
-EASED = frozenset({"php-fpm-max-children-queue"})  # its clients ask for more than one step gives: some are served, not all
+EASED = frozenset({"php-fpm-max-children-queue"})  # its clients need more than one step provides: only some of them are served
 LEFT_ALONE = (
     "rate-limited",
     "maintenance-response",
@@ -53,7 +55,7 @@ def fixable() -> dict[str, Fault]:
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in fixable().items()])
-def test_it_is_repaired_and_taken_back(fault: Fault) -> None:
+def test_it_is_repaired_and_undone(fault: Fault) -> None:
     if missing := fault.missing():
         pytest.skip(missing)
     found = play(fault, "--fix", timeout_s=170)["fix"]
@@ -69,7 +71,7 @@ def test_it_is_repaired_and_taken_back(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)
-def test_what_cannot_be_repaired_is_left_alone(name: str) -> None:
+def test_faults_without_a_repair_are_left_alone(name: str) -> None:
     fault = faults()[name]
     if missing := fault.missing():
         pytest.skip(missing)

@@ -1,4 +1,4 @@
-"""Taking one change out of a text: properties."""
+"""Removing one change from a text: properties."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ word_lists = st.lists(st.sampled_from([b"aa", b"bb", b"{", b"}", b";"]), min_siz
 
 
 @given(word_lists, st.data())
-def test_levers_of_distinct_words_are_undone_in_any_order(words: list[bytes], data: st.DataObject) -> None:
+def test_mitigations_of_distinct_words_are_undone_in_any_order(words: list[bytes], data: st.DataObject) -> None:
     steps: list[tuple[bytes, bytes]] = []
     for number in range(3):
         before = b"".join(b" " + word for word in words)

@@ -1,4 +1,4 @@
-"""The emergency mitigations, on a real nginx with a group of two servers: pulled, listed, taken back, over after their time."""
+"""Mitigations on a real nginx with a group of two servers: applied, listed, reverted, and expired."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ server {{
 
 
 class Group:
-    """A shop with a group; `first` and `second` are its servers, `third` another one that runs."""
+    """A shop with a group; `first` and `second` are its servers, `third` another running one."""
 
     def __init__(self, shop: Shop, second: int, third: int) -> None:
         self.shop = shop
@@ -115,7 +115,7 @@ def test_a_server_under_two_names_is_one(group: Group, twin: str) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 1, 4, 0, 2)])
-def test_levers_on_one_line_are_undone_in_any_order(group: Group, order: tuple[int, ...]) -> None:
+def test_mitigations_on_one_line_are_undone_in_any_order(group: Group, order: tuple[int, ...]) -> None:
     group.text = group.text.replace(b"location /api/ {\n        proxy_pass http://app;\n        proxy_read_timeout 5s;\n    }", b"location /api/ { proxy_pass http://app; proxy_read_timeout 5s; }")  # fmt: skip
     group.shop.site.write_bytes(group.text)
     group.shop.apply_reload()
@@ -128,7 +128,7 @@ def test_levers_on_one_line_are_undone_in_any_order(group: Group, order: tuple[i
     assert group.is_as_before()
 
 
-def test_levers_are_taken_back_in_any_order(group: Group) -> None:
+def test_mitigations_are_undone_in_any_order(group: Group) -> None:
     first = json.loads(group.pull("down", group.second, "--format", "json").out)
     group.pull("timeout", "/api/", "30")
     assert group.pull("undo", first["id"]).status == 0

@@ -1,4 +1,4 @@
-"""Several remedies: the next is tried where one does not help or cannot be applied, and that is said."""
+"""Several remedies: if one does not help or cannot be applied, this is reported and the next is tried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 class Told:
-    """What a repair wrote, and its exit status."""
+    """The output of a repair, and its exit status."""
 
     def __init__(self, shop: Shop, *choices: Plan, is_json: bool = False) -> None:
         env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
@@ -38,7 +38,7 @@ def impossible(shop: Shop) -> Plan:
     return msgspec.structs.replace(shop.plan(), remedy="start what is not there", edits=(), runs=(Run(argv=("/nonexistent",)),))
 
 
-def test_one_that_does_not_help_is_put_back_and_the_next_done(shop: Shop) -> None:
+def test_a_remedy_that_does_not_help_is_rolled_back_and_the_next_applied(shop: Shop) -> None:
     told = Told(shop, useless(shop), shop.plan())
     assert (told.status, shop.site.read_bytes(), shop.status()) == (0, shop.new, 200)
     assert "that did not help; next: name the right one" in told.err
@@ -54,7 +54,7 @@ def test_one_that_cannot_be_done_is_passed_over(shop: Shop) -> None:
     assert "/nonexistent: no such program" in told.err
 
 
-def test_none_helps(shop: Shop) -> None:
+def test_no_remedy_helps(shop: Shop) -> None:
     told = Told(shop, useless(shop), useless(shop))
     assert (told.status, shop.site.read_bytes()) == (1, shop.old)
     assert told.out.count("Everything is restored") == 2
@@ -90,7 +90,7 @@ def test_nothing_is_left_to_do_where_all_is_over() -> None:
         plans(of(True), empty)
 
 
-def test_what_is_tried_and_in_which_order() -> None:
+def test_the_order_of_the_remedies() -> None:
     def run(name: str) -> Remedy:
         return Remedy(message=name, steps=(Run(argv=(name,)),))
 

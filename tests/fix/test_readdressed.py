@@ -1,4 +1,4 @@
-"""An address in an argument: only what differs changes."""
+"""An address within an argument: only the part that differs changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user who is not root may not do is said before anything begins."""
+"""Missing permissions of a user who is not root are reported before anything starts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def test_a_unit_of_the_system_is_for_root(monkeypatch: pytest.MonkeyPatch, runs:
     assert bool(lacking(plan(*runs))) is is_lacking
 
 
-def test_it_is_said_in_the_plan_and_before_it_is_applied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_permissions_are_reported_in_the_plan_and_before_it_is_applied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     env = Env(stdin=io.StringIO(), stdout=io.StringIO(), stderr=io.StringIO())
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     show(env, plan(START), LocalHost(), is_json=False, how="why502 fix --apply")

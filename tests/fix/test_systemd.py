@@ -1,4 +1,4 @@
-"""What needs a real systemd: the end of a mitigation, and gateways that it runs."""
+"""Tests that need a real systemd: the end of a mitigation, and gateways run by systemd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.machine, pytest.mark.timeout(180)]
 
 
 def played(script: Path, *argv: str) -> str:
-    """Run a script under a systemd of its own; return what it printed. Skips where that cannot be."""
+    """Run a script under its own systemd; return its output. Skips if that is impossible."""
     if not can_isolate() or not shutil.which("systemd-nspawn") or not shutil.which("nginx", path="/usr/sbin:/usr/bin"):
         pytest.skip("needs root, nginx and systemd-nspawn (Debian package systemd-container)")
     name = f"why502-test-{os.getpid()}"

@@ -1,4 +1,4 @@
-"""A change is kept only where the requests that failed work, and no other fails: on a real nginx."""
+"""A change is kept only if the failing requests work and no other request fails: on a real nginx."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ real = pytest.mark.real
 
 
 def repaired(shop: Shop, *edits: Edit) -> tuple[str, list[str]]:
-    """Carry changes out with the real verification; return the phase and what was said."""
+    """Apply changes with the real verification; return the phase and the messages."""
     for _ in range(3):
         shop.status("/")
     snapshot = shop.snapshot()
@@ -34,7 +34,7 @@ def repaired(shop: Shop, *edits: Edit) -> tuple[str, list[str]]:
 
 
 @real
-def test_what_helps_is_kept(shop: Shop) -> None:
+def test_a_change_that_helps_is_kept(shop: Shop) -> None:
     phase, said = repaired(shop)
     assert phase == "kept"
     assert any("answered 502 before and 200 now" in text for text in said)
@@ -42,7 +42,7 @@ def test_what_helps_is_kept(shop: Shop) -> None:
 
 
 @real
-def test_what_does_not_help_is_put_back(shop: Shop) -> None:
+def test_a_change_that_does_not_help_is_rolled_back(shop: Shop) -> None:
     phase, said = repaired(shop, shop.change("/well/", "/well"))
     assert phase == "reverted"
     assert any("still fails (502)" in text for text in said)
@@ -51,7 +51,7 @@ def test_what_does_not_help_is_put_back(shop: Shop) -> None:
 
 
 @real
-def test_what_harms_another_route_is_put_back(shop: Shop) -> None:
+def test_a_change_that_harms_another_route_is_rolled_back(shop: Shop) -> None:
     with_harm = (shop.change(str(shop.wrong), str(shop.right)), shop.change(str(shop.right), str(shop.wrong)))
     phase, said = repaired(shop, *with_harm)
     assert phase == "reverted"
@@ -92,7 +92,7 @@ def asked(path: str, how: str, *, concerns: bool = True) -> Asked:
     [
         ("502", "200", True),
         ("502", "502", False),
-        ("502", "400", False),  # plain HTTP to a TLS port: another failure, no cure
+        ("502", "400", False),  # plain HTTP to a TLS port: another failure, not a fix
         ("502", "404", True),
         ("200", "200", True),
         ("200", "502", False),
@@ -102,13 +102,13 @@ def test_one_request(before: str, after: str, helps: bool) -> None:
     assert judge([asked("/", before)], [asked("/", after)]).helps is helps
 
 
-def test_another_route_that_heals_by_itself_is_no_help() -> None:
+def test_recovery_of_another_route_does_not_count_as_help() -> None:
     before = [asked("/", "502"), asked("/b", "504", concerns=False)]
     after = [asked("/", "502"), asked("/b", "200", concerns=False)]
     assert not judge(before, after).helps
 
 
-def test_a_part_that_heals_is_help_and_the_rest_is_said() -> None:
+def test_a_partial_repair_is_kept_and_the_rest_reported() -> None:
     verdict = judge([asked("/a", "502"), asked("/b", "502")], [asked("/a", "200"), asked("/b", "504")])
     assert verdict.helps
     assert verdict.message == "http://shop/a answered 502 before and 200 now; http://shop/b still fails (504)"

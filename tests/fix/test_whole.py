@@ -1,4 +1,6 @@
-"""A repair is whole, or says which part it repaired; it is judged fairly; and nothing is done about what recovered meanwhile."""
+"""A repair is complete, or reports which part it repaired. It is judged fairly, and failures resolved meanwhile are left
+alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
 def site(shop: Shop, *servers: str) -> None:
-    """Give the shop another configuration, and load it."""
+    """Install another configuration of the shop, and load it."""
     text = "\n".join(servers).replace("WRONG", str(shop.wrong)).replace("RIGHT", str(shop.right)).replace("PORT", str(shop.port))
     shop.old = text.encode()
     shop.site.write_bytes(shop.old)
@@ -91,7 +93,7 @@ server { listen 127.0.0.1:PORT; server_name shop.example; limit_req zone=few;
     location /well/ { proxy_pass http://127.0.0.1:RIGHT; } }"""
 
 
-def test_what_the_proxy_itself_limits_is_no_failure(shop: Shop) -> None:
+def test_a_rejection_by_the_proxys_own_limit_is_not_a_failure(shop: Shop) -> None:
     site(shop, LIMITED)
     assert shop.status() == 502
     before = verify.ask(LocalHost(), tuple(verify.requests(shop.snapshot(), ())))
@@ -126,7 +128,7 @@ def listening(port: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("runs", [(), (Run(argv=("systemctl", "restart", "app.service")),)])
-def test_what_recovered_meanwhile_is_left_alone(shop: Shop, runs: tuple[Run, ...]) -> None:
+def test_a_failure_resolved_meanwhile_is_left_alone(shop: Shop, runs: tuple[Run, ...]) -> None:
     assert shop.status() == 502
     snapshot = shop.snapshot()
     plan = msgspec.structs.replace(shop.plan(), is_ongoing=not runs)
@@ -137,7 +139,7 @@ def test_what_recovered_meanwhile_is_left_alone(shop: Shop, runs: tuple[Run, ...
     assert shop.site.read_bytes() == shop.old
 
 
-def test_what_still_fails_is_repaired(shop: Shop) -> None:
+def test_an_ongoing_failure_is_repaired(shop: Shop) -> None:
     assert shop.status() == 502
     plan = msgspec.structs.replace(shop.plan(), is_ongoing=True)
     assert repair(plan, shop.snapshot(), LocalHost(), shop.state, NOW, Progress(), look_again=shop.snapshot).phase == "kept"
@@ -151,8 +153,8 @@ def test_a_plan_whose_program_is_not_there_does_nothing(shop: Shop) -> None:
     assert (said, list(shop.state.iterdir())) == ([], [])
 
 
-def test_another_master_with_the_same_fault_is_told_of(shop: Shop) -> None:
-    """One transaction changes one proxy: what another one still gets wrong is a part that is left, and the next run repairs it."""
+def test_another_master_with_the_same_fault_is_reported(shop: Shop) -> None:
+    """One transaction changes one proxy. If another proxy is also wrong, the report names it and the next run repairs it."""
     with another_shop() as other:
         route = "server {{ listen 127.0.0.1:{port}; server_name {name}; location / {{ proxy_pass https://127.0.0.1:{right}; }} location /well/ {{ proxy_pass http://127.0.0.1:{right}; }} }}"
         for one, name in ((shop, "shop.example"), (other, "other.example")):

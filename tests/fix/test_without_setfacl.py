@@ -1,4 +1,4 @@
-"""A directory on the way to a socket, on a machine without setfacl(1): its mode is changed in place of its access list."""
+"""A directory above a socket, on a machine without setfacl(1): its mode is changed instead of its access list."""
 
 from __future__ import annotations
 

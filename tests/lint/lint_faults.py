@@ -1,4 +1,4 @@
-"""Configurations with one fault each (tests/data/lint/faults.toml), the backends that they need, and a real nginx that runs one."""
+"""Configurations with one fault each (tests/data/lint/faults.toml), the backends that they need, and a real nginx to run them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AROUND = {
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One fault, and how nginx shows it. The fields are explained at the head of the data."""
+    """One fault, and how nginx shows it. The fields are explained at the top of the data file."""
 
     name: str
     within: str
@@ -60,7 +60,7 @@ class Fault:
     written_lacks: str = ""
 
     def configuration(self, ports: dict[str, int], text: str = "") -> str:
-        """Return the whole file, with this text in the place of the fault's own, at these ports."""
+        """Return the whole file with this text in place of the fault's own, at these ports."""
         around = _AROUND["server" if text else self.within]
         found = around.format(text=text or self.text, before=self.before, connections=self.connections)
         for name, port in ports.items():
@@ -74,7 +74,7 @@ def load() -> list[Fault]:
 
 
 class Backends:
-    """Servers on ports of their own, each with its way to answer. `seen`: the bytes of each request, by order."""
+    """Servers on their own ports, each with its own behaviour. `seen`: the bytes of each request, in order."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -126,7 +126,7 @@ class Backends:
                     head = head.replace(b"200 OK", b"500 Oops")
                 if name == "stream":
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
-                    connection.recv(1)  # until the proxy goes
+                    connection.recv(1)  # until the proxy disconnects
                     return
                 connection.sendall(head + b"\r\nhello")
             except OSError:
@@ -152,7 +152,7 @@ def nginx(directory: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def refusal(directory: Path, text: str) -> str:
-    """Return what `nginx -t` says where it refuses the configuration, "" where it takes it."""
+    """Return the error of `nginx -t` if it rejects the configuration, "" if it accepts it."""
     (directory / "nginx.conf").write_text("pid nginx.pid; error_log stderr;\n" + text.replace("http {", "http {" + _TEMPORARY, 1))
     command = ["nginx", "-t", "-p", str(directory), "-c", "nginx.conf"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=directory)
@@ -190,7 +190,7 @@ def request_of(fault: Fault) -> bytes:
 
 
 def received(client: socket.socket) -> bytes:
-    """Return all that comes until the connection ends."""
+    """Return all bytes until the connection ends."""
     answer = b""
     while True:
         try:

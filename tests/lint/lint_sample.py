@@ -1,4 +1,4 @@
-"""Sample: a configuration in which a rule must speak, and one alike in which it must not."""
+"""Sample: a configuration in which a rule must report a finding, and a similar one in which it must not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AROUND = {
 
 @dataclass(frozen=True)
 class Sample:
-    """`within`: main, http, server or location. `files`: further files, by path. `refused`: nginx 1.22 itself refuses `bad`."""
+    """`within`: main, http, server or location. `files`: further files, by path. `refused`: nginx 1.22 itself rejects `bad`."""
 
     number: int
     bad: str
@@ -43,7 +43,7 @@ class Sample:
 
 
 class Files:
-    """A Host of nothing but files."""
+    """A Host that consists only of files."""
 
     name = "files"
 

@@ -1,4 +1,4 @@
-"""Samples of the rules on directives and on what nginx refuses."""
+"""Samples of the rules on directives and on configuration that nginx rejects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of the rules that have a file each."""
+"""Samples of the rules with a file of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`why502 lsp` with the client of pygls: what an editor is told, and that a quick fix does what it says."""
+"""`why502 lsp` with the client of pygls: the diagnostics that an editor receives, and the effect of a quick fix."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def test_an_editor_is_told_and_can_repair(path: Path) -> None:
+def test_an_editor_gets_diagnostics_and_quick_fixes(path: Path) -> None:
     async def run() -> None:
         async with editor(path, TEXT) as opened:
             (wrong,) = [found for found in await opened.told() if found.severity == types.DiagnosticSeverity.Error]
@@ -118,7 +118,7 @@ def test_an_editor_is_told_and_can_repair(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_is_typed_counts_and_not_what_is_saved(path: Path) -> None:
+def test_the_editors_text_counts_and_not_the_saved_file(path: Path) -> None:
     async def run() -> None:
         async with editor(path, TEXT) as opened:
             await opened.told()
@@ -128,7 +128,7 @@ def test_what_is_typed_counts_and_not_what_is_saved(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_file_that_is_no_configuration(path: Path) -> None:
+def test_a_file_that_is_not_configuration(path: Path) -> None:
     async def run() -> None:
         async with editor(path, "listen {{ port }};\n") as opened:
             assert await opened.told() == []

@@ -1,4 +1,4 @@
-"""What rules say that nginx does when it runs, nginx does: seen with a real one and a backend that keeps what it was sent."""
+"""The claims of rules about nginx at run time, checked with a real nginx and a backend that records what it receives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ upstream app {{ server 127.0.0.1:{port}; }}
 
 
 class Backend:
-    """Takes requests, keeps the head of each and what came behind it, answers 200."""
+    """Accepts requests, records the head of each and the bytes after it, and answers 200."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
@@ -56,7 +56,7 @@ def backend() -> Iterator[Backend]:
 
 
 def ask(directory: Path, text: str, port: int, request: bytes) -> bytes:
-    """Return the answer of an nginx with that content of `http`, which listens on `in.sock`."""
+    """Return the response of an nginx with this content of `http`, which listens on `in.sock`."""
     (directory / "nginx.conf").write_text(MAIN.format(port=port, text=text))
     process = subprocess.Popen(["nginx", "-p", str(directory), "-c", "nginx.conf"], stderr=subprocess.DEVNULL, cwd=directory)
     try:
@@ -82,7 +82,7 @@ def get(uri: str, host: str = "www.example.org") -> bytes:
 
 @pytest.fixture
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("n")  # short: a socket's path has 108 bytes
+    return tmp_path_factory.mktemp("n")  # short: the path of a socket is limited to 108 bytes
 
 
 def server(text: str) -> str:

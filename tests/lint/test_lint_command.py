@@ -1,4 +1,4 @@
-"""`why502 lint`: what it takes, what it answers, its exit statuses, comments, baselines, repairs."""
+"""`why502 lint`: its input, output and exit statuses, comments, baselines, repairs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_exit_status(site: Path, text: str, option: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("argv", [(), ("/nowhere/x.conf",), ("{}", "--select", "W502-999"), ("{}", "--nginx-version", "new")])
-def test_what_cannot_be_done(site: Path, argv: tuple[str, ...]) -> None:
+def test_bad_input_is_rejected(site: Path, argv: tuple[str, ...]) -> None:
     answer = ask("lint", *(word.format(site) for word in argv))
     assert answer.status == 2 and answer.out == "" and len(answer.err.splitlines()) == 2
 
@@ -72,7 +72,7 @@ def test_json_is_the_contract(site: Path) -> None:
     assert (finding["file"], finding["line"], finding["column"]) == (str(site), 1, 34)
 
 
-def test_names_are_told_from_the_current_directory(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_relative_to_the_current_directory(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(site.parent)
     assert ask("lint", ".").out.startswith("site.conf:1:34: ")
 
@@ -111,7 +111,7 @@ def test_a_fragment_is_read_with_what_is_around_it(tmp_path: Path) -> None:
     main.write_text("events {}\nhttp {\ninclude sites/*;\n}\n")
     assert rules(str(tmp_path / "sites/a")) == ["W502-020"]
     main.write_text("events {}\nhttp {\nresolver 127.0.0.1 ipv6=off;\nerror_log off;\ninclude sites/*;\n}\n")
-    assert rules(str(tmp_path / "sites/a")) == []  # what is wrong in the main file was not asked for
+    assert rules(str(tmp_path / "sites/a")) == []  # faults in the main file were not requested
     main.unlink()
     assert rules(str(tmp_path / "sites/a")) == []  # the resolver may be anywhere
 
@@ -132,7 +132,7 @@ def test_a_repository_means_its_own_files(tmp_path: Path) -> None:
         ("haproxy.cfg", "global\n    daemon\ndefaults\n    mode http\nfrontend f\n    bind :80\n"),
     ],
 )  # fmt: skip
-def test_templates_and_other_proxies_are_told_of(tmp_path: Path, name: str, text: str) -> None:
+def test_templates_and_other_proxies_are_reported(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text)
     answer = ask("lint", str(path))
@@ -234,7 +234,7 @@ def test_fix_changes_nothing_that_is_right(site: Path) -> None:
     assert ask("lint", "-", "--fix", stdin=BAD.encode()).status == 2
 
 
-def test_fix_leaves_alone_what_a_dump_only_names(site: Path, tmp_path: Path) -> None:
+def test_fix_leaves_alone_files_that_only_a_dump_names(site: Path, tmp_path: Path) -> None:
     dump = tmp_path / "dump"
     dump.write_text(f"# configuration file {site}:\n{REFUSED}\n")
     site.write_text(REFUSED)
@@ -252,7 +252,7 @@ def test_hostile_text_reaches_no_terminal(site: Path) -> None:
 
 
 def repository(directory: Path, **files: str) -> Path:
-    """Write a repository that holds /etc/nginx in a directory, as an image is made from; return that directory."""
+    """Write a repository that holds /etc/nginx in a directory, as the source of an image; return that directory."""
     home = directory / "rootfs/etc/nginx"
     (home / "conf.d").mkdir(parents=True)
     (home / "nginx.conf").write_text("events {}\nhttp { include /etc/nginx/conf.d/*.conf; }\n")
@@ -261,7 +261,7 @@ def repository(directory: Path, **files: str) -> Path:
     return home
 
 
-def test_what_a_repository_means_for_etc_is_told_where_it_lies_and_once(tmp_path: Path) -> None:
+def test_findings_in_a_repositorys_etc_name_its_file_and_appear_once(tmp_path: Path) -> None:
     home = repository(tmp_path, site=BAD)
     answer = json.loads(ask("lint", str(tmp_path), "--format", "json").out)
     assert [finding["file"] for finding in answer["findings"]] == [str(home / "conf.d/site.conf")]
@@ -276,7 +276,7 @@ def test_files_of_which_one_is_deployed_do_not_contradict_each_other(tmp_path: P
     assert rules(str(tmp_path / "other")) == ["W502-015"]
 
 
-def test_a_server_that_listens_who_knows_where_is_no_loop(tmp_path: Path) -> None:
+def test_a_server_with_an_unknown_listen_address_is_not_a_loop(tmp_path: Path) -> None:
     server = "server {{ {} location / {{ proxy_pass http://127.0.0.1:80; }} }}"
     repository(tmp_path, site=server.format("include /etc/nginx/listen/missing.conf;"))
     assert "W502-066" not in rules(str(tmp_path))

@@ -1,4 +1,4 @@
-"""What the linter takes for configuration: templates, links kept as files, copies, other programs' files, fragments,
+"""The files that the linter accepts as configuration: templates, links kept as files, copies, other programs' files, fragments,
 one file by two names.
 """
 
@@ -95,7 +95,7 @@ def test_copies_that_nothing_reads_are_passed_over(tmp_path: Path, name: str) ->
     ]
 
 
-def test_another_program_with_listen_is_no_pool() -> None:
+def test_another_program_with_listen_is_not_a_pool() -> None:
     assert found({"/r/lnd.conf": "[Application Options]\nlisten=0.0.0.0:9735\n"}, "", "/r") == ()
     assert found({"/r/php-fpm.d/zz.conf": "[www]\nlisten = 9000\npm = dynamic\n"}, "", "/r/php-fpm.d/zz.conf") != ()
 
@@ -110,7 +110,7 @@ def test_two_installations_of_fpm_are_apart() -> None:
     assert "W502-034" not in [risk.rule for risk in found(files, "", "/r")]
 
 
-def test_one_file_by_two_names_is_told_once(tmp_path: Path) -> None:
+def test_one_file_by_two_names_is_reported_once(tmp_path: Path) -> None:
     for name in ("sites-available", "sites-enabled", "conf.d"):
         (tmp_path / name).mkdir()
     (tmp_path / "nginx.conf").write_text(HTTP % "include conf.d/./*.conf; include conf.d//*.conf; include sites-enabled/*;")
@@ -141,14 +141,14 @@ def test_servers_that_code_chooses_are_dummies() -> None:
     assert not {"W502-028", "W502-012"} & {risk.rule for risk in found({"/r/a.conf": text}, "")}
 
 
-def test_what_follows_from_a_quotation_mark_is_not_told() -> None:
+def test_errors_that_follow_from_a_quotation_mark_are_not_reported() -> None:
     text = 'server { listen 80; add_header A "b;”;\nlocation / { # "c"\n}\nlocation / { }\nssl on; }\n'
     risks = found({"/r/a.conf": text}, "")
     assert [risk.rule for risk in risks if risk.severity == "error"] == ["W502-001"]
 
 
 def test_lua_with_many_unterminated_strings_is_read_in_linear_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The work is what the patterns look at: the characters between the start of each search and the end of what it found."""
+    """Work is the number of characters that the patterns examine: from the start of each search to the end of its match."""
     work = 0
     real = lua.tokens
 
@@ -184,7 +184,7 @@ def test_lua_with_many_unterminated_strings_is_read_in_linear_work(monkeypatch: 
     ],
 )
 def test_a_hint_does_not_drop_inherited_headers(rule: str, text: str) -> None:
-    """A `proxy_set_header` in the location would drop those of the server: the hint names the place of the others."""
+    """A `proxy_set_header` in the location would drop those of the server, so the hint names the block of the others."""
     (risk,) = [risk for risk in found({"/r/nginx.conf": HTTP % text}, "1.22.1") if risk.rule == rule]
     assert risk.remedies[0].message.endswith(
         "beside the other headers at /r/nginx.conf:3; a header set here alone would drop those"

@@ -1,4 +1,4 @@
-"""The outputs for machines: SARIF by what its standard demands, GitHub's annotations, JUnit."""
+"""Machine-readable output: SARIF as its standard requires, GitHub's annotations, JUnit."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ RESULT = of(
         minItems=1,
     ),
 )
-SARIF = of(  # what sections 3.13 to 3.57 of SARIF 2.1.0 say of the properties that we write, and nothing else
+SARIF = of(  # only what sections 3.13 to 3.57 of SARIF 2.1.0 require of the properties that we write
     ["$schema", "version", "runs"],
     **{"$schema": {"type": "string", "format": "uri"}},
     version={"const": "2.1.0"},
@@ -127,7 +127,7 @@ def test_sarif(monkeypatch: pytest.MonkeyPatch) -> None:
             "uri": "tests/data/lint/shop.conf",
             "uriBaseId": "ROOT",
         }
-    assert "W502-028" not in {result["ruleId"] for result in run["results"]}  # a comment holds it
+    assert "W502-028" not in {result["ruleId"] for result in run["results"]}  # a comment suppresses it
     fixes = [fix for result in run["results"] for fix in result.get("fixes", ())]
     assert fixes and fixes[0]["artifactChanges"][0]["replacements"][0]["insertedContent"]["text"]
 

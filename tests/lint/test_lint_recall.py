@@ -1,4 +1,4 @@
-"""Each fault of the data really shows in a real nginx, and the linter names at least nine of ten."""
+"""Each fault in the data shows up in a real nginx, and the linter finds at least nine of ten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lint_faults import FIXED, Backends, Fault, connect, load, nginx, received, 
 from lint_sample import MAIN, found
 
 FAULTS = load()
-MISSED = frozenset({"try-files-ends-at-itself"})  # only the disk shows whether the file is there
+MISSED = frozenset({"try-files-ends-at-itself"})  # only the file system shows whether the file exists
 _IDS = [fault.name for fault in FAULTS]
 
 
@@ -60,7 +60,7 @@ def test_nginx_shows_it(fault: Fault, directory: Path, backends: Backends) -> No
 
 
 def _asked(fault: Fault, port: int, process: object) -> bytes:
-    """Return the last answer of the requests."""
+    """Return the response to the last request."""
     if fault.parallel > 1:
         clients = [connect(port, process) for _ in range(fault.parallel)]  # type: ignore[arg-type]
         for client in clients:

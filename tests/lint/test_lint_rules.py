@@ -1,4 +1,4 @@
-"""Each rule speaks where it must and is silent where it must not; what it says nginx refuses, nginx does refuse."""
+"""Each rule reports its findings and no others; if it claims that nginx rejects something, nginx does."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _tested(text: str, directory: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.real
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
 @pytest.mark.parametrize("sample", [sample for sample in SAMPLES if sample.refused], ids=lambda sample: sample.rule)
-def test_nginx_refuses_what_the_rule_names(sample: Sample, tmp_path: Path) -> None:
+def test_nginx_rejects_the_bad_samples(sample: Sample, tmp_path: Path) -> None:
     bad, good = _tested(sample.text(sample.bad), tmp_path), _tested(sample.text(sample.good), tmp_path)
     assert bad.returncode != 0, bad.stderr
     assert good.returncode == 0, good.stderr

@@ -40,7 +40,7 @@ def _local() -> Host:
 
 
 def _stream(stream: TextIO | None, mode: Literal["r", "w"]) -> TextIO:
-    """Return a stream; nowhere in place of one that was closed before we began (`>&-`), which Python gives as None."""
+    """Return a stream, or an empty one if it was closed before we started (`>&-`): Python then gives None."""
     return stream if stream is not None else open(os.devnull, mode, encoding="utf-8")
 
 
@@ -53,17 +53,19 @@ class Env:
     stderr: TextIO = field(default_factory=lambda: _stream(sys.stderr, "w"))
     now: Callable[[], datetime] = _now
     host: Callable[[], Host] = _local
-    is_quiet: bool = False  # -q, of the commands of which only the result is left then
+    is_quiet: bool = False  # -q: the command prints only its result
     is_verbose: bool = False
 
     def machine(self) -> Machine:
-        """Return the machine that the command runs on, with standard input as its path `-`."""
+        """Return the machine that the command runs on. Its path `-` is standard input."""
         from why502.session.looking import Machine
 
         return Machine(host=self.host, stdin=lambda: self.stdin.buffer)
 
     def terminal(self, *, quiet: bool = False, verbose: bool = False) -> Terminal:
-        """Return what standard output is: its width, and colours only on a terminal and without NO_COLOR (no-color.org)."""
+        """Return the properties of standard output: its width, and colours only on a terminal and without NO_COLOR
+        (no-color.org).
+        """
         from why502.render.words import Terminal
 
         is_terminal = self.stdout.isatty()
@@ -72,7 +74,7 @@ class Env:
         return Terminal(width=max(60, min(width, 140)), is_colored=colored, is_quiet=quiet, is_verbose=verbose)
 
     def write(self, text: str) -> None:
-        """Write the result; bytes that are no UTF-8 as `\\xNN`. Raises Why502Error, BrokenPipeError."""
+        """Write the result. Bytes that are not UTF-8 appear as `\\xNN`. Raises Why502Error, BrokenPipeError."""
         encoding = getattr(self.stdout, "encoding", None) or "utf-8"
         with self.writing():
             self.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -86,14 +88,14 @@ class Env:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Say in words why standard output takes no more (a full disk); what it did not take is dropped.
+        """Report why standard output rejects more data (a full disk); what is not yet written is dropped.
 
         Raises Why502Error, BrokenPipeError.
         """
         try:
             yield
         except OSError as error:
-            with contextlib.suppress(OSError, ValueError):  # else the interpreter would try again at its end
+            with contextlib.suppress(OSError, ValueError):  # otherwise the interpreter would try again at its exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
             if isinstance(error, BrokenPipeError):
                 raise

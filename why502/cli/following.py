@@ -54,7 +54,7 @@ def _live(job: Job) -> Live:
 
 
 def _write(env: Env, live: Live, interval_s: float, top: int) -> None:
-    """Write a line for each interval; the last one is that in which it is ended."""
+    """Write one line for each interval, the last one for the interval in which the run ends."""
     begun = time.monotonic()
     try:
         while True:
@@ -69,14 +69,14 @@ def _write(env: Env, live: Live, interval_s: float, top: int) -> None:
 
 
 def _interval(env: Env, live: Live, begun: float, top: int) -> float:
-    """Write what came since; return now."""
+    """Write the lines counted since the last call; return the current time."""
     now = time.monotonic()
     env.write(line(live.interval(), env.now(), now - begun, top))
     return now
 
 
 def _show(env: Env, live: Live, interval_s: float, top: int) -> None:
-    """Show what comes until `q` is pressed."""
+    """Show new failures until `q` is pressed."""
     from rich.console import Console
     from rich.live import Live as Display
 
@@ -93,7 +93,7 @@ def _show(env: Env, live: Live, interval_s: float, top: int) -> None:
 
 @contextlib.contextmanager
 def _keys(stream: TextIO) -> Iterator[Callable[[float], str]]:
-    """Yield what waits for a key, at most so many seconds, and returns it. The terminal is as it was afterwards."""
+    """Yield a function that waits for a key for at most this many seconds and returns it. The terminal is restored afterwards."""
     if not stream.isatty():
 
         def waited(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""From the options of a command to the snapshots it works on: checks what the user wrote, and hands it to the session."""
+"""From the options of a command to the snapshots it works on: validates the user's options and passes them to the session."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def look(
     probes: bool = True,
     offline: bool = False,
 ) -> tuple[Snapshot, ...]:
-    """Return the snapshots that the options ask for: of other machines and bundles, or of this machine. Raises Why502Error."""
+    """Return the snapshots that the options select: of other machines and bundles, or of this machine. Raises Why502Error."""
     now = env.now()
     begin, end = moment(since, now, "--since"), moment(until, now, "--until")
     if begin > end:
@@ -67,7 +67,7 @@ def look(
 
 
 def _check(urls: tuple[str, ...], configs: tuple[str, ...], logs: tuple[str, ...], *, offline: bool) -> None:
-    """Raise Why502Error where an option for this machine names what cannot be read or requested."""
+    """Raise Why502Error if an option for this machine names something that cannot be read or requested."""
     for option, paths in (("--config", configs), ("--log", logs)):
         for path in paths:
             if path != INPUT:
@@ -87,7 +87,7 @@ def _loaded(env: Env, path: str) -> Snapshot:
 
 
 def _target(text: str) -> Target:
-    """Return an address that the user named. Raises Why502Error."""
+    """Return an address given by the user. Raises Why502Error."""
     target = Target.parse(text)
     if target is None:
         raise Why502Error(f"--target {text!r} is not a valid address", "Write it like 10.0.0.5:3000 or unix:/run/app.sock.")
@@ -95,7 +95,7 @@ def _target(text: str) -> Target:
 
 
 def _content(env: Env, path: str, limit_bytes: int) -> bytes:
-    """Return what a bundle holds. Raises Why502Error."""
+    """Return the content of a bundle. Raises Why502Error."""
     if not path:
         raise Why502Error("--bundle: the file name is empty", "Name a file that `why502 collect` wrote.")
     if path == INPUT:
@@ -106,7 +106,7 @@ def _content(env: Env, path: str, limit_bytes: int) -> bytes:
 
 
 def _web_address(url: str) -> None:
-    """Raise Why502Error where `--url` is none."""
+    """Raise Why502Error if `--url` is not a valid URL."""
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -117,7 +117,7 @@ def _web_address(url: str) -> None:
 
 
 def _readable(path: str, option: str) -> None:
-    """Raise Why502Error where a file that the user named cannot be read."""
+    """Raise Why502Error if a file named by the user cannot be read."""
     try:
         if Path(path).is_dir():
             raise Why502Error(f"{option} {path} is a directory", "Name a file in it.")

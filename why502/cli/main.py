@@ -27,7 +27,7 @@ class Commands(click.Group):
         return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name, imported now; None where there is none."""
+        """Return the command of that name, imported now; None if there is none."""
         name = cmd_name.replace("-", "_")
         if cmd_name not in self.list_commands(ctx):
             if cmd_name == "lab":
@@ -51,7 +51,7 @@ def cli() -> None:
 
 
 def run(argv: list[str], env: Env | None = None) -> int:
-    """Run one command line and return its exit status. Every error is two lines on stderr: what, and what to do."""
+    """Run one command line and return its exit status. Every error is two lines on stderr: the error and a hint."""
     env = env or Env()
     try:
         status: Any = cli.main(args=argv, prog_name="why502", standalone_mode=False, obj=env)
@@ -108,7 +108,7 @@ def main() -> NoReturn:
     if sys.stdout is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
-    # Daemon threads of a look that never answered must not hold the process; and to take the interpreter apart takes 20 ms.
+    # Exit without waiting for daemon threads of hung probes. A regular shutdown of the interpreter would also take 20 ms.
     if status != Exit.INTERRUPTED:
         atexit._run_exitfuncs()
     os._exit(status)

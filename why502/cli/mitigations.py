@@ -34,7 +34,7 @@ def pull(
 ) -> int:
     """Apply a mitigation; return 0 if it is active, 1 if it was rolled back or only shown.
 
-    `reaches` is a server that must be reachable for it. Raises Why502Error.
+    `reaches` is a server that must be reachable for this mitigation. Raises Why502Error.
     """
     from why502.cli.look import look
     from why502.cli.plan_output import ended, show, work

@@ -1,4 +1,4 @@
-"""What `fix` and `mitigate` print: a plan, how it ended, and the confirmation in between."""
+"""The output of `fix` and `mitigate`: the plan, the confirmation, and the result."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def show(env: Env, plan: Plan, host: Host, *, is_json: bool, how: str = "--apply
 
 
 def _apart(plan: Plan, host: Host, otherwise: str) -> str:
-    """Return what to do in a container, or as another user, where the plan is not carried out from here."""
+    """Return the steps to take in a container, or as another user, if the plan cannot be applied from here."""
     from why502.fix.containers import instead
     from why502.fix.guard import refusal
     from why502.render.words import safe
@@ -65,7 +65,7 @@ def _others(plans: tuple[Plan, ...]) -> str:
 
 
 def tell_interrupted(env: Env, state: str | None = None) -> None:
-    """Write to stderr which changes of this machine were interrupted."""
+    """Write to stderr which changes on this machine were interrupted."""
     from why502.fix import places
 
     if not places.may_hold_changes(state):
@@ -85,7 +85,7 @@ def work(
     is_json: bool = False,
     look_again: Callable[[], Snapshot] | None = None,
 ) -> Work:
-    """Return what a repair works with here: progress on stderr, each plan shown before it is applied, and confirmed if
+    """Return the environment of a repair: progress on stderr; each plan is shown before it is applied, and confirmed if
     `is_asked`.
     """
     from why502.session.fixing import Work
@@ -106,7 +106,7 @@ def work(
 
 
 def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is_json: bool, urls: tuple[str, ...] = ()) -> int:
-    """Apply one plan after the other until one helps, and write how it ended; return 0 if one did, else 1. Raises Why502Error."""
+    """Apply one plan after the other until one helps, and write the result; return 0 if one did, else 1. Raises Why502Error."""
     from why502.session import fixing
 
     done = fixing.repair_with_first(plans, snapshot, env.machine().of(snapshot), by, urls=urls)
@@ -130,7 +130,7 @@ def watched(env: Env) -> Progress:
 
 
 def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Sequence[tuple[Plan, str]] = ()) -> None:
-    """Write the result; `tried`: the plans before this one that did not help, and how each ended."""
+    """Write the result. `tried`: the earlier plans that did not help, and the result of each."""
     from why502.render.words import safe
 
     if is_json:

@@ -1,7 +1,7 @@
 """A limit on the CPU time of a command that reads untrusted files.
 
-What a bundle may hold is bounded (model/bounds.py), and what a diagnosis does with it is meant to grow with it in proportion.
-This is for what neither foresaw. Processor time is counted, so that a busy machine ends no command.
+The content of a bundle is bounded (model/bounds.py), and the cost of a diagnosis should be proportional to it. This limit catches
+what both miss. It counts CPU time, so that a busy machine does not end a command.
 """
 
 from __future__ import annotations

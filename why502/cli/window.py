@@ -19,7 +19,7 @@ _LONGEST = timedelta(days=365 * 100)
 
 
 def moment(text: str, now: datetime, option: str) -> datetime:
-    """Return the aware UTC time that text means: `15m`, `2h`, `3d` back from now, `now`, or ISO 8601 (local time without zone).
+    """Return the aware UTC time that a text means: `15m`, `2h`, `3d` before now, `now`, or ISO 8601 (local time without zone).
 
     Raises Why502Error.
     """
@@ -35,7 +35,7 @@ def moment(text: str, now: datetime, option: str) -> datetime:
 
 
 def span(text: str) -> timedelta | None:
-    """Return the duration that a text means: `90s`, `1h30m`, `20 minutes`, at most 100 years; None where it is none."""
+    """Return the duration that a text means: `90s`, `1h30m`, `20 minutes`, at most 100 years; None if it is not a duration."""
     text = text.strip()
     seconds, place = 0.0, 0
     while match := _NEXT.match(text, place):

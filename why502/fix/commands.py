@@ -20,35 +20,35 @@ from why502.model.times import whole_number
 COMMAND_S = 60.0
 WORKERS_S = 20.0
 DROP_IN = "why502-"  # how the names of our drop-ins begin
-LOOPS = 3  # restarts from which starting a service again would only go on with its loop
+LOOPS = 3  # restarts after which starting the service would only continue its restart loop
 _PATH = guard.PATH
 # Pairs of files up to "--": the new content over the old file, for this one command only.
 _BIND = 'set -e; while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"'
-_UNBOUND = ("mount:", "unshare:")  # how those two begin what they complain of
+_UNBOUND = ("mount:", "unshare:")  # how complaints about those two start
 
 
 class Master(Value, frozen=True, kw_only=True):
-    """The master process of an nginx: its pid file, and its pid when it was read."""
+    """The master process of an nginx: its pid file, and the pid in it when it was read."""
 
     pid_file: str = ""
     pid: int = 0
 
     def find(self) -> int:
-        """Return its number now; 0 where it does not run."""
+        """Return the master's current pid; 0 if it is not running."""
         for pid in (self.written(), self.pid):
             if pid and b"master process" in _title(pid):
                 return pid
         return 0
 
     def written(self) -> int:
-        """Return the number in its pid file; 0 where there is none."""
+        """Return the pid in the pid file; 0 if there is none."""
         try:
             return int(Path(self.pid_file).read_text(errors="replace")) if self.pid_file else 0
         except (OSError, ValueError):
             return 0
 
     def workers(self) -> frozenset[int]:
-        """Return its workers that take new connections (one that ends says "is shutting down")."""
+        """Return the pids of the workers that accept new connections. A worker that exits has "is shutting down" in its title."""
         master = self.find()
         if not master:
             return frozenset()
@@ -69,7 +69,7 @@ def _title(pid: int) -> bytes:
 
 
 def _parent(pid: str) -> int:
-    """Return the parent's number (proc(5), stat); the name before it may hold anything."""
+    """Return the pid of the parent (proc(5), stat). The process name before it may contain any character."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
     except (OSError, IndexError, ValueError):
@@ -77,9 +77,9 @@ def _parent(pid: str) -> int:
 
 
 def finish(argv: tuple[str, ...], shown: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end and return it; `shown` is how errors call it.
+    """Run a command to its end and return it. `shown` is its name in error messages.
 
-    Raises Why502Error where it cannot be run or does not end, or where others could change the program or the files it names.
+    Raises Why502Error if it cannot be run, does not end in time, or if others could change the program or the files it names.
     """
     guard.command(shown or argv)
     environment = {**os.environ, "LC_ALL": "C", "PATH": f"{_PATH}:{os.environ.get('PATH', '')}".rstrip(":")}
@@ -99,14 +99,14 @@ def finish(argv: tuple[str, ...], shown: tuple[str, ...] = ()) -> subprocess.Com
 
 
 def execute(argv: tuple[str, ...], master: Master, since: datetime | None = None) -> None:
-    """Run one command; after a reload of nginx wait until its new workers alone serve. Raises Why502Error where it fails.
+    """Run one command; after a reload of nginx, wait until only new workers serve. Raises Why502Error if it fails.
 
-    A process that is signalled must be the one that had its number at `since`.
+    A process that is signalled must be the one that had this pid at `since`.
     """
     if argv[0] == "kill" and len(argv) == 3:
         guard.send(argv, since)
         return
-    is_signal = "-s" in argv[1:-1]  # of nginx, which reads from its pid file whom to signal
+    is_signal = "-s" in argv[1:-1]  # an nginx command, which reads the process to signal from its pid file
     if is_signal and "nsenter" not in argv[0]:
         _may_signal(master)
     is_reload = argv[-2:] == ("-s", "reload")
@@ -142,9 +142,9 @@ def _may_signal(master: Master) -> None:
 
 
 def _about(unit: str, done: subprocess.CompletedProcess[str]) -> str:
-    """Return what `systemd-analyze verify` says of our drop-in of a unit, or of the unit where it refuses that; else "".
+    """Return the complaint of `systemd-analyze verify` about our drop-in, or about its unit if systemd rejects that; else "".
 
-    It ends with 0 although a key is unknown, and tells of others' mistakes, too: those that were there before are not ours.
+    It exits with 0 even if a key is unknown. It also reports unrelated errors; those that existed before the change are ignored.
     """
     lines = [line.strip() for line in done.stderr.splitlines()]
     own = [line for line in lines if f"/{unit}.d/{DROP_IN}" in line]
@@ -158,7 +158,7 @@ def _await_new_workers(master: Master, old: frozenset[int]) -> None:
         now = master.workers()
         if now and not now & old:
             return
-        time.sleep(0.02)  # there is nothing to wait on: the workers are no children of ours
+        time.sleep(0.02)  # poll: the workers are not our child processes
     raise Why502Error(
         f"the old workers still serve {WORKERS_S:g} s after the reload: the proxy rejected the new configuration",
         "Its error log gives the reason.",
@@ -166,8 +166,9 @@ def _await_new_workers(master: Master, old: frozenset[int]) -> None:
 
 
 def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
-    """Run the proxy's own test as if files had another content: pairs of (content, file), bound over them in a mount namespace
-    that ends with the test. Return "" where it passes, its complaint, or None where that is not possible here (it needs root).
+    """Run the proxy's own configuration test as if files had other content. Pairs of (content, file) are bind-mounted in a mount
+    namespace that ends with the test. Return "" if it passes, its complaint if not, or None if this is impossible (it
+    needs root).
     """
     if not test or os.geteuid() != 0 or shutil.which("unshare", path=_PATH) is None:
         return None
@@ -179,10 +180,10 @@ def check(test: tuple[str, ...], pairs: tuple[str, ...]) -> str | None:
 
 
 def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
-    """Raise Why502Error where a command's program is not there: half of a plan may do harm. And where a service that is to be
-    started has been dying again and again: that would only go on.
+    """Raise Why502Error if the program of a command is missing, since half of a plan may do harm, or if a service to be started
+    is in a restart loop, since starting it would only continue the loop.
 
-    It may where the same fix has systemd forget that first: then it is known to serve for some time.
+    A service in a loop may be started if the same fix resets its restart counter: then it is known to run for some time.
     """
     if shutil.which(run.argv[0], path=f"{_PATH}:{os.environ.get('PATH', '')}") is None and run.argv[0] != "kill":
         raise Why502Error(f"{run.argv[0]}: no such program", "Nothing was changed. Install it, or name its directory in PATH.")
@@ -200,6 +201,6 @@ def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
 
 
 def last(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the line of a command's output that tells what went wrong."""
+    """Return the line of a command's output that contains the error."""
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     return next((line for line in lines if "[emerg]" in line or "ERROR" in line), lines[-1] if lines else "no message")

@@ -16,11 +16,11 @@ from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 
 _ESCAPE = lazy(r"\\([0-7]{3})")
-_LAYERS = ("overlay", "aufs", "btrfs", "zfs", "fuse.fuse-overlayfs")  # what the files of an image are shown through
+_LAYERS = ("overlay", "aufs", "btrfs", "zfs", "fuse.fuse-overlayfs")  # file systems that present the files of an image
 
 
 class _Mount(Value, frozen=True, kw_only=True):
-    """One line of proc_pid_mountinfo(5): `root` is the directory of the file system that lies at `at`."""
+    """One line of proc_pid_mountinfo(5). `root` is the directory of the file system that is mounted at `at`."""
 
     device: str
     root: str
@@ -29,7 +29,7 @@ class _Mount(Value, frozen=True, kw_only=True):
 
 
 def source(pid: int, path: str, host: Host) -> str:
-    """Return the path on this machine of what a process sees under a path; "" where it is of its image, or not known."""
+    """Return the path on this machine of a path that a process sees; "" if the file belongs to its image, or is unknown."""
     try:
         its, ours = (list(_mounts(host.read(f"/proc/{who}/mountinfo").decode(errors="replace"))) for who in (pid, "self"))
         mount = max((x for x in its if _below(path, x.at) is not None), key=lambda x: len(x.at))
@@ -53,7 +53,7 @@ def _mounts(text: str) -> Iterator[_Mount]:
 
 
 def _below(path: str, directory: str) -> str | None:
-    """Return what is left of a path below a directory, "" for the directory itself; None where it is elsewhere."""
+    """Return a path relative to a directory, "" for the directory itself; None if the path is outside of it."""
     if path == directory:
         return ""
     top = directory.rstrip("/") + "/"
@@ -69,7 +69,7 @@ def _is_same(path: str, seen: Stat, host: Host) -> bool:
 
 
 def instead(plan: Plan, host: Host) -> tuple[str, tuple[str, ...]]:
-    """Return why a plan is not carried out from here, and what to do by hand, in order: sentences,
+    """Return why a plan is not applied from here, and the manual steps in order: sentences,
     and commands after two spaces.
     """
     proxy = plan.proxy or Proxy()

@@ -18,7 +18,7 @@ from why502.model.errors import Why502Error
 SUFFIX = ".why502"
 _GET_FLAGS = 0x80086601
 _ATTRIBUTES = {0x10: "immutable (chattr +i)", 0x20: "append-only (chattr +a)"}
-ABSENT = ""  # the digest of a file that is not there
+ABSENT = ""  # the digest of a missing file
 
 
 def digest(data: bytes) -> str:
@@ -27,7 +27,7 @@ def digest(data: bytes) -> str:
 
 
 def digest_of(path: str) -> str:
-    """Return the digest of a file's content, ABSENT where there is none. Raises Why502Error."""
+    """Return the digest of a file's content, ABSENT if there is no file. Raises Why502Error."""
     try:
         return digest(Path(path).read_bytes())
     except FileNotFoundError:
@@ -37,7 +37,7 @@ def digest_of(path: str) -> str:
 
 
 def failure(path: str, error: OSError, hint: str = "Nothing was changed there.") -> Why502Error:
-    """Return the error for a path, in words."""
+    """Return the error for a path, as text."""
     return Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", hint)
 
 
@@ -50,7 +50,7 @@ def read(path: str) -> bytes:
 
 
 def may_change(path: str) -> None:
-    """Raise Why502Error where a file is protected against changes: no write bit, no permission, read-only, no regular file."""
+    """Raise Why502Error if a file is protected: no write bit, no permission, a read-only file system, or not a regular file."""
     try:
         found = os.stat(path)
         is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
@@ -78,7 +78,7 @@ def may_change(path: str) -> None:
 
 
 def _attribute(path: str) -> str:
-    """Return what forbids changes of a file or directory even to root, in words (FS_IOC_GETFLAGS, ioctl_iflags(2)); "" where
+    """Return what prevents changes of a file or directory even by root, as text (FS_IOC_GETFLAGS, ioctl_iflags(2)); "" if
     nothing does.
     """
     try:
@@ -104,7 +104,7 @@ def _is_bound(path: str) -> bool:
 
 
 def names_of(path: str) -> int:
-    """Return how many names (hard links) a file has; 1 where it cannot be looked at."""
+    """Return the number of names (hard links) of a file; 1 if it cannot be read."""
     try:
         return os.stat(path).st_nlink
     except OSError:
@@ -112,18 +112,18 @@ def names_of(path: str) -> int:
 
 
 def temporary(path: str) -> str:
-    """Return the name beside a file under which its new content is written.
+    """Return the temporary name, in the same directory, under which a file's new content is written.
 
-    It begins with a dot: no glob of an include finds it.
+    It starts with a dot, so that no include glob matches it.
     """
     directory, name = os.path.split(path)
     return os.path.join(directory, f".{name}{SUFFIX}")
 
 
 def replace(path: str, data: bytes, expected: str) -> None:
-    """Put new content in a file's place: same owner, mode and extended attributes. `path` is no link.
+    """Replace a file's content; it keeps its owner, mode and extended attributes. `path` is not a link.
 
-    `expected` is the digest of what is there now, ABSENT for a new file. Raises Why502Error where something else is.
+    `expected` is the digest of the present content, ABSENT for a new file. Raises Why502Error if the content differs.
     """
     new = temporary(path)
     try:
@@ -139,7 +139,7 @@ def replace(path: str, data: bytes, expected: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-        if digest_of(path) != expected:  # as late as can be
+        if digest_of(path) != expected:  # as late as possible
             raise Why502Error(f"{path} was changed concurrently", "Run the diagnosis again, then repeat it.")
         os.replace(new, path)
         sync_directory(os.path.dirname(path))

@@ -1,4 +1,4 @@
-"""Whether systemd really applies what a drop-in of ours says: to the unit, and to the process that runs."""
+"""Checks that systemd applies the settings of our drop-ins, both to the unit and to its running processes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from why502.model.errors import Why502Error
 from why502.model.patterns import lazy
 
 _OURS = lazy(rf"/etc/systemd/system/([^/]+)\.d/{commands.DROP_IN}[^/]*\.conf")
-# Settings that `systemctl show` names as the file does, and writes in the same way.
+# Settings that `systemctl show` prints with the same name and in the same format as the file.
 _SHOWN = ("LimitNOFILE", "MemoryMax", "MemoryLimit", "Restart", "PrivateTmp", "ProtectHome")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def check(entry: Entry) -> None:
-    """Raise Why502Error where a setting that a drop-in of this change made is not in force: another file may take it back."""
+    """Raise Why502Error if a setting in a drop-in of this change is not in force: another file may override it."""
     for change in entry.changes:
         if match := _OURS.fullmatch(change.file):
             for name, value in _settings(disk.read(change.real).decode(errors="replace")):
@@ -45,7 +45,7 @@ def _check(unit: str, name: str, value: str) -> None:
 
 
 def _of_process(unit: str, name: str) -> str:
-    """Return what a setting is for the processes of a unit that run now; "" where none do, or it is none of a process."""
+    """Return the value of a setting for the running processes of a unit; "" if none run, or if it does not apply to processes."""
     with contextlib.suppress(OSError, IndexError, StopIteration):
         if name == "LimitNOFILE" and (pid := _show(unit, "MainPID")) not in ("", "0"):
             lines = Path(f"/proc/{pid}/limits").read_text().splitlines()

@@ -26,13 +26,13 @@ class Mark(Value, frozen=True, kw_only=True):
 
 
 def marks(proxy: Proxy | None) -> tuple[Mark, ...]:
-    """Return the ends of a proxy's error logs. One that cannot be looked at is left out."""
+    """Return the end positions of a proxy's error logs. Unreadable logs are left out."""
     paths = dict.fromkeys(log.path for log in (proxy.logs if proxy else ()) if log.kind is LogKind.ERROR and log.path)
     return _marks(list(paths)[:MOST_LOGS])
 
 
 def now(before: Iterable[Mark]) -> tuple[Mark, ...]:
-    """Return the present ends of the same logs."""
+    """Return the present end positions of the same logs."""
     return _marks(mark.path for mark in before)
 
 
@@ -48,7 +48,7 @@ def _marks(paths: Iterable[str]) -> tuple[Mark, ...]:
 
 
 def news(before: Iterable[Mark], master: Master) -> Counter[str]:
-    """Return how often the workers of now wrote of each failure, as "symptom of target" or "symptom"."""
+    """Return how often the current workers logged each failure, as "symptom of target" or "symptom"."""
     workers = master.workers()
     found: Counter[str] = Counter()
     for mark in before:
@@ -68,7 +68,7 @@ def _since(mark: Mark) -> bytes:
         with open(mark.path, "rb") as stream:
             seen = os.fstat(stream.fileno())
             is_same = seen.st_ino == mark.inode and seen.st_size >= mark.size_bytes
-            stream.seek(mark.size_bytes if is_same else 0)  # else it was rotated
+            stream.seek(mark.size_bytes if is_same else 0)  # otherwise it was rotated
             return stream.read(MOST_BYTES)
     except OSError:
         return b""

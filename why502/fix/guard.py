@@ -1,8 +1,8 @@
 """Checks before a program is run, a process signalled or a file edited: who else could change the program,
 the configuration or the command line.
 
-Asked of the whole plan before anything starts, and again of each command and each file right before it: a journal may be older
-than the machine's owners, and an undo may come days later.
+The whole plan is checked before anything starts. Each command and each file is checked again right before its use: file owners
+may have changed since the journal was written, and an undo may come days later.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Proxy
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PERMISSIONS = ("chown", "chgrp", "chmod", "setfacl")  # commands that are given an open descriptor of what they change
-_LABELS = ("semanage", "restorecon", "setsebool")  # they name patterns of paths, and set what the policy says
+PERMISSIONS = ("chown", "chgrp", "chmod", "setfacl")  # commands that are given an open descriptor of the file they change
+_LABELS = (
+    "semanage",
+    "restorecon",
+    "setsebool",
+)  # for path patterns; they only set what the policy prescribes
 _END_S = 10.0
-_STARTED_S = 1.0  # the clock of /proc/PID/stat has ticks, and the moment of boot is rounded
+_STARTED_S = 1.0  # the times in /proc/PID/stat are in clock ticks, and the boot time is rounded
 _HINT = "Nothing was changed. Make root the owner of it and its directories, or run this as their owner."
 
 
 def refusal(plan: Plan, host: Host) -> tuple[str, str] | None:
-    """Return why a plan is not carried out by us, and what to do instead; None where it may be, or is of another machine."""
+    """Return why we do not apply a plan, and what to do instead; None if we may, or if the plan is for another machine."""
     if isinstance(host, NowhereHost):
         return None
     try:
@@ -54,7 +58,7 @@ def _concerns(plan: Plan) -> bool:
 
 
 def _proxy(proxy: Proxy) -> None:
-    """Raise Why502Error where others could change what a proxy runs or reads, or where it is another user's."""
+    """Raise Why502Error if others could change what a proxy runs or reads, or if the proxy belongs to another user."""
     name = f"{proxy.kind} (process {proxy.pid})" if proxy.pid else proxy.kind
     if proxy.pid:
         owner = _owner(proxy.pid)
@@ -70,23 +74,23 @@ def _proxy(proxy: Proxy) -> None:
 
 
 def _owner(pid: int) -> int | None:
-    """Return the user whom a process may act for: the first of its four who is not root; None where it is gone."""
+    """Return the user a process may act for: the first of its four user ids that is not root; None if the process is gone."""
     try:
-        return max(trust.users(pid), key=bool)  # the owner of /proc/PID is root's where a process may not be traced
+        return max(trust.users(pid), key=bool)  # root owns /proc/PID if the process may not be traced
     except HostError:
         return None
 
 
 def file(path: str) -> None:
-    """Raise Why502Error where others could change a file that is to be written, or put something else in its place."""
+    """Raise Why502Error if others could change a file that is to be written, or replace it."""
     _trusted(path, missing=True)
 
 
 def command(argv: tuple[str, ...]) -> None:
-    """Raise Why502Error where others could change a program that is to be run, or a file that its arguments name."""
+    """Raise Why502Error if others could change a program that is to be run, or a file that its arguments name."""
     program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=f"{PATH}:{os.environ.get('PATH', '')}")
     if program is not None:
-        _trusted(program, missing=True)  # one that is not there says so itself when it is run
+        _trusted(program, missing=True)  # a missing program fails with its own error when it is run
     if argv[0] in (*_LABELS, *PERMISSIONS, "kill"):
         return
     for word in argv[1:]:
@@ -106,9 +110,10 @@ def _trusted(path: str, about: str = "", *, missing: bool = False) -> None:
 
 @contextmanager
 def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield a command that changes permissions with its path replaced by an open descriptor: what is checked is what is changed.
+    """Yield a command that changes permissions, its path replaced by an open descriptor, so that it changes the file that was
+    checked.
 
-    Raises Why502Error where it is a link, or a file with several names in a directory that others can change.
+    Raises Why502Error if the path is a link, or a file with several names in a directory that others can change.
     """
     if argv[0] not in PERMISSIONS or not argv[-1].startswith("/"):
         yield argv
@@ -137,11 +142,10 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def send(argv: tuple[str, ...], since: datetime | None) -> None:
-    """Carry out `kill -SIGNAL PID` on the process that was meant: the one that had this number at `since`. Raises Why502Error.
+    """Send SIGNAL to the intended process: the one that had this pid at `since`. Raises Why502Error.
 
-    After SIGTERM it waits until the process has ended. A signal that a proxy or a pool obeys is sent to a trusted user's
-    trusted program only; CONT and STOP, which no program obeys,
-    also to a backend of another user.
+    After SIGTERM it waits until the process has ended. A signal that a proxy or a pool acts on is sent only to a trusted program
+    of a trusted user. CONT and STOP, which programs do not handle, may also go to a backend of another user.
     """
     number, pid = getattr(signal.Signals, f"SIG{argv[1].removeprefix('-')}"), int(argv[2])
     try:

@@ -27,18 +27,18 @@ _NAME = lazy(r"\d{8}T\d{6}-[0-9a-f]{8}")
 class Phase(StrEnum):
     """The progress of a fix. PLANNED to REVERTING are unfinished."""
 
-    PLANNED = "planned"  # backups lie there, files may be written
+    PLANNED = "planned"  # backups exist, files may be written
     WRITTEN = "written"  # every file is written
     LOADED = "loaded"  # every command ran
-    REVERTING = "reverting"  # files are being put back; those that are may not be loaded yet
+    REVERTING = "reverting"  # files are being restored; restored ones may not be loaded yet
     KEPT = "kept"
     REVERTED = "reverted"
 
 
 class Change(Value, frozen=True, kw_only=True):
-    """One file: its path as configured, the real one behind links, the digests of both contents.
+    """One file: its configured path, its real path behind links, and the digests of both contents.
 
-    `before` is "" for a file that is made; `directory` is the directory that is made for it, "" where it is there.
+    `before` is "" for a new file. `directory` is the directory that is created for it, "" if it exists already.
     """
 
     file: str
@@ -59,18 +59,18 @@ class Entry(Value, frozen=True, kw_only=True):
     mitigation: str = ""
     changes: tuple[Change, ...] = ()
     runs: tuple[Run, ...] = ()
-    ran: int = 0  # how many of them were begun
-    test: tuple[str, ...] = ()  # the proxy's own test of its configuration
+    ran: int = 0  # how many of them were started
+    test: tuple[str, ...] = ()  # the configuration test of the proxy
     master: Master = Master()
     config: str = ""  # its main configuration file
-    was_refused: bool = False  # the proxy refused the old files, too: nothing can load them once they are restored
-    unit: str = ""  # the unit of its service manager
-    before: tuple[Asked, ...] = ()  # how the requests went that show whether it helps
-    seen: tuple[str, ...] = ()  # the failures that are to be repaired, as error_log.news() names them
-    logs: tuple[Mark, ...] = ()  # the proxy's error logs, as long as they were
+    was_refused: bool = False  # the proxy rejected the old files as well: they cannot be loaded after they are restored
+    unit: str = ""  # its systemd unit
+    before: tuple[Asked, ...] = ()  # results of the requests that show whether it helps
+    seen: tuple[str, ...] = ()  # the failures to be fixed, as error_log.news() names them
+    logs: tuple[Mark, ...] = ()  # the end positions of the proxy's error logs before the change
     reverts_at: datetime | None = None  # a time limit set by the user
-    failing: tuple[str, ...] = ()  # what it was to repair and fails all the same, once it is kept
-    left: tuple[str, ...] = ()  # what could not be taken back
+    failing: tuple[str, ...] = ()  # once it is kept: failures that it should have fixed and that persist
+    left: tuple[str, ...] = ()  # what could not be reverted
 
     @property
     def is_unfinished(self) -> bool:
@@ -79,17 +79,17 @@ class Entry(Value, frozen=True, kw_only=True):
 
     @property
     def is_stuck(self) -> bool:
-        """True if its files are restored, but what runs could not be made to load them: a later revert tries again."""
+        """True if its files are restored, but the running process could not load them. A later revert tries again."""
         return self.phase is Phase.REVERTING and bool(self.left)
 
     @property
     def kind(self) -> str:
-        """Return what it is called: "fix" or "mitigation"."""
+        """Return the word for this kind of change: "fix" or "mitigation"."""
         return "mitigation" if self.mitigation else "fix"
 
 
 def directory(path: str | None = None) -> Path:
-    """Return the directory of the journal, made where it is missing: the given one, /var/lib/why502 for root, else XDG's
+    """Return the journal's directory, created if missing: the given one, /var/lib/why502 for root, else XDG's
     state directory.
     """
     where = Path(path) if path else places.journal()
@@ -100,7 +100,7 @@ def directory(path: str | None = None) -> Path:
 
 
 def known_directory(path: str | None = None) -> Path | None:
-    """Return the directory of the journal without making it; None where there is none that this user can read."""
+    """Return the journal's directory without creating it; None if there is none that this user can read."""
     try:
         where = places.journal() if path is None else Path(path)
         return where if where.is_dir() and os.access(where, os.R_OK | os.X_OK) else None
@@ -109,7 +109,7 @@ def known_directory(path: str | None = None) -> Path | None:
 
 
 def is_locked(where: Path) -> bool:
-    """Return whether a run works with this journal just now."""
+    """Return whether another run is using this journal."""
     try:
         handle = os.open(where / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -141,7 +141,7 @@ def lock(where: Path) -> Iterator[None]:
 
 
 def new_id(now: datetime) -> str:
-    """Return a name for a fix, which sorts by time."""
+    """Return an id for a fix. Ids sort by time."""
     return f"{now:%Y%m%dT%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)[1:]}"
 
 
@@ -151,7 +151,7 @@ def save(where: Path, entry: Entry) -> None:
 
 
 def entries(where: Path) -> list[Entry]:
-    """Return all entries, the oldest first. Raises Why502Error where one is damaged."""
+    """Return all entries, the oldest first. Raises Why502Error if one is damaged."""
     found = sorted(path for path in where.glob("*.json") if _NAME.fullmatch(path.stem))
     try:
         return [decode(_our_own(path), Entry, str(path)) for path in found]
@@ -163,7 +163,7 @@ def entries(where: Path) -> list[Entry]:
 
 
 def _our_own(path: Path) -> bytes:
-    """Return what a file of the journal holds. Raises Why502Error where another user could have written it."""
+    """Return the content of a journal file. Raises Why502Error if another user could have written it."""
     try:
         reason = trust.stranger(str(path))
     except HostError as error:
@@ -174,7 +174,7 @@ def _our_own(path: Path) -> bytes:
 
 
 def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
-    """Return the old or new content of one file. Raises Why502Error where it is missing or damaged."""
+    """Return the old or new content of one file. Raises Why502Error if it is missing or damaged."""
     path = contents_path(where, entry.id, number, is_new=is_new)
     data = _our_own(Path(path))
     change = entry.changes[number]
@@ -184,12 +184,12 @@ def content(where: Path, entry: Entry, number: int, *, is_new: bool) -> bytes:
 
 
 def contents_path(where: Path, id_: str, number: int, *, is_new: bool) -> str:
-    """Return where the old or new content of one file is kept."""
+    """Return the path of the stored old or new content of one file."""
     return str(where / f"{id_}.{number}.{'after' if is_new else 'before'}")
 
 
 def sweep(where: Path) -> None:
-    """Remove contents without an entry, left by a fix that was interrupted before it began."""
+    """Remove contents that have no entry: leftovers of a fix that was interrupted before it started."""
     known = {path.stem for path in where.glob("*.json")}
     for path in where.glob("*.*.*"):
         if _NAME.fullmatch(path.name.partition(".")[0]) and path.name.partition(".")[0] not in known:

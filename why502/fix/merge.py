@@ -1,4 +1,4 @@
-"""Removes one change from a text that was changed further since: by lines, or where both changed the same line by words."""
+"""Removes one change from a text that has changed further since: by lines, or by words if both changed the same line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from difflib import SequenceMatcher
 from why502.model.patterns import lazy
 
 Hunk = tuple[int, int, list[bytes]]
-MOST_WORDS = 20_000  # of the part that differs: comparing takes the square of it
+MOST_WORDS = 20_000  # of the part that differs: the comparison takes quadratic time
 # Parts of a line, the larger ones first: words with the end of their directive, and words alone. Each has the space before it:
 # so words are added to a directive, and directives to a line.
 _PARTS = (lazy(rb"\s*(?:[^\s;{}]+;?|[;{}])|\s+"), lazy(rb"\s*(?:[^\s;{}]+|[;{}])|\s+"))
 
 
 def without(before: bytes, after: bytes, now: bytes) -> bytes | None:
-    """Return `now` without the change from `before` to `after`; None where those very words were changed again since.
+    """Return `now` without the change from `before` to `after`; None if those very words were changed again since.
 
-    What was taken out already is passed over.
+    Parts of the change that are already gone are skipped.
     """
     texts = [text.splitlines(keepends=True) for text in (before, after, now)]
     if (by_line := _without(*texts, may_meet=False)) is not None:
@@ -33,7 +33,7 @@ def without(before: bytes, after: bytes, now: bytes) -> bytes | None:
 
 
 def _shared(texts: Sequence[Sequence[bytes]]) -> int:
-    """Return how many lines at the start are the same in all."""
+    """Return how many lines at the start are the same in all texts."""
     number = 0
     for lines in zip(*texts, strict=False):
         if len(set(lines)) > 1:
@@ -43,8 +43,8 @@ def _shared(texts: Sequence[Sequence[bytes]]) -> int:
 
 
 def _without(old: Sequence[bytes], base: Sequence[bytes], current: Sequence[bytes], *, may_meet: bool) -> bytes | None:
-    """Return `current` without the change from `old` to `base`; `may_meet`: both may add something at the same place, ours
-    goes first.
+    """Return `current` without the change from `old` to `base`. `may_meet`: both changes may insert at the same place; ours
+    comes first.
     """
     ours, theirs = _hunks(base, old), _hunks(base, current)
     done = [hunk for hunk in ours if hunk in theirs]
@@ -66,7 +66,7 @@ def _without(old: Sequence[bytes], base: Sequence[bytes], current: Sequence[byte
 
 
 def _hunks(base: Sequence[bytes], other: Sequence[bytes]) -> list[Hunk]:
-    head = _shared([base, other])  # first: else a text that repeats itself is matched with another part of it
+    head = _shared([base, other])  # first: otherwise repeated text could be matched with the wrong occurrence
     tail = _shared([base[head:][::-1], other[head:][::-1]])
     ours, theirs = base[head : len(base) - tail], other[head : len(other) - tail]
     matcher = SequenceMatcher(None, ours, theirs, autojunk=False)

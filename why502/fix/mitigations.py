@@ -1,6 +1,6 @@
 """Mitigations: from a snapshot to a plan that relieves an outage at once and can be reverted. Pure.
 
-Each raises Why502Error where the configuration does not hold what the mitigation needs.
+Each raises Why502Error if the configuration lacks something that the mitigation needs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from why502.model.snapshot import Proxy, Snapshot
 from why502.model.target import Target
 from why502.remedies.changes import family, reload
 
-ANSWER_BYTES = 3000  # a word of nginx's configuration holds less than 4096 (NGX_CONF_BUFFER, src/core/ngx_conf_file.c)
+ANSWER_BYTES = 3000  # a word in nginx's configuration has less than 4096 bytes (NGX_CONF_BUFFER, src/core/ngx_conf_file.c)
 NO_BACKUP = ("ip_hash", "hash", "random", "ip-hash")  # balancing methods that refuse `backup` (ngx_http_upstream_module)
 STALE = "error timeout updating http_500 http_502 http_503 http_504"
 FORCED = " --force"
 SHOWN = 6
-NO_BODY = (204, 205, 304, 444, 499)  # statuses without a body, or nginx's own for no answer at all
+NO_BODY = (204, 205, 304, 444, 499)  # statuses without a body, or nginx's own code for sending no response
 _PLAIN = lazy(r"[\w.:/\[\]-]{1,200}", re.ASCII)
 
 Member = tuple[Proxy, Upstream, Peer]
@@ -61,12 +61,14 @@ def down(snapshot: Snapshot, text: str, *, is_forced: bool = False) -> Plan:
 
 
 def may_fail(lever: str) -> bool:
-    """Return whether the routes of a mitigation may fail once it is active: since they answer themselves, or the user said so."""
+    """Return whether the mitigated routes may fail afterwards: because the proxy answers for them, or because the user
+    allowed it.
+    """
     return lever.startswith("answer ") or lever.endswith(FORCED)
 
 
 def _servers(peer: Peer, snapshot: Snapshot) -> frozenset[tuple[str, int] | Target | str]:
-    """Return what a member leads to, the same for every name of it: 127.0.0.1, [::1] and localhost are one machine."""
+    """Return an upstream member in a form that is equal for all its names: 127.0.0.1, [::1] and localhost are the same."""
     found = addresses(peer, snapshot) or ((peer.target,) if peer.target else ())
     return frozenset(
         ("loopback", target.port) if target.is_loopback and not target.is_unix else target for target in found
@@ -187,7 +189,7 @@ def limit(snapshot: Snapshot, text: str, most: int) -> Plan:
     server = _around(tree, at, "server")
     if server is None:
         raise Why502Error(f"{label(route)} is in a file without its server block", "Set limit_conn manually.")
-    # A limit at one level replaces those of the levels above (ngx_http_limit_conn_merge_conf): they are repeated.
+    # A limit at one level replaces those of the levels above (ngx_http_limit_conn_merge_conf), so they are repeated.
     own = any(child.name == "limit_conn" for child in node_at(tree, at).children)
     inherited = () if own else route.settings.get("limit_conn", ())
     lines = [*(f"limit_conn {' '.join(setting.args)};" for setting in inherited), f"limit_conn {zone} {most};"]
@@ -203,15 +205,15 @@ def limit(snapshot: Snapshot, text: str, most: int) -> Plan:
 
 
 def label(route: Route) -> str:
-    """Return how a route is called: server name and location."""
+    """Return the display name of a route: server name and location."""
     name = next((name for name in route.server_names if name and name != "_"), "")
     return f"{name}{route.location}" if route.location.startswith("/") else f"{name} {route.location}".strip()
 
 
 def route_of(snapshot: Snapshot, text: str) -> tuple[Proxy, Route]:
-    """Return the one route that a text means: its location, or server name and location.
+    """Return the one route that a text names: by location, or by server name and location.
 
-    Raises Why502Error where it is not one.
+    Raises Why502Error if no route matches, or several do.
     """
     every = [(p, r) for p in snapshot.proxies or () if p.kind == "nginx" for r in p.routes if r.location_at is not None]
     found: dict[Position, tuple[Proxy, Route]] = {}
@@ -287,7 +289,7 @@ def _plan(mitigation: str, message: str, proxy: Proxy, changes: tuple[Edit, ...]
 
 
 def _together(proxy: Proxy, changes: tuple[Edit, ...]) -> tuple[Edit, ...]:
-    """Return the changes without those that say the same twice (a file that two groups include)."""
+    """Return the changes without duplicates, which arise if two groups include the same file."""
     found: dict[tuple[str, int, int], Edit] = {}
     for change in changes:
         place = (change.file, change.start, change.end)
@@ -313,7 +315,7 @@ def _place(at: Position | None) -> Position:
 
 
 def _around(tree: Tree, at: Position, name: str) -> Node | None:
-    """Return the block of that name around a place."""
+    """Return the block of that name that encloses a place."""
     own = node_at(tree, at).start
     return next(
         (
@@ -333,15 +335,15 @@ def _below(node: Node) -> list[Node]:
 
 
 def _quoted(body: str, kind: str) -> str:
-    """Return a text as a word of nginx's configuration that means itself. Raises Why502Error where it cannot."""
+    """Return a text quoted as one literal word of nginx's configuration. Raises Why502Error if that is impossible."""
     if kind == "json":
         try:
             body = json.dumps(msgspec.json.decode(body), separators=(",", ":"))
         except msgspec.DecodeError as error:
             raise Why502Error(f"the answer is not valid JSON: {error}", 'Write it like \'{"error": "maintenance"}\'.') from error
-    # The file may have any encoding, and clients are told none: every other character is written in ASCII.
+    # The file may have any encoding, and clients are sent no charset, so every other character is written in ASCII.
     body = body.encode("ascii", "xmlcharrefreplace").decode()
-    # nginx has no escape for its variables' sign, but both languages have.
+    # nginx cannot escape the `$` of its variables, but both languages can.
     body = body.replace("$", "\\u0024" if kind == "json" else "&#36;")
     quoted = "'" + body.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if len(quoted.encode()) > ANSWER_BYTES or "\0" in body:

@@ -18,7 +18,7 @@ PROGRAMS = ("chown", "chgrp", "chmod", "setfacl")
 
 
 def exact(run: Run) -> Run:
-    """Return the command with the undo that restores what is there now; without any where one command cannot.
+    """Return the command with an undo that restores the present state; without an undo if one command cannot restore it.
 
     Raises Why502Error.
     """

@@ -1,4 +1,4 @@
-"""Where the journal and the locks of changes lie. It imports little: every command asks whether anything is there."""
+"""The location of the journal and of the locks. This module imports little, since every command checks for unfinished changes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def journal() -> Path:
-    """Return where the journal lies unless the user says otherwise: /var/lib/why502 for root, else XDG's state directory."""
+    """Return the default directory of the journal: /var/lib/why502 for root, else XDG's state directory."""
     if os.geteuid() == 0:
         return Path("/var/lib/why502")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "why502"
 
 
 def locks() -> Path:
-    """Return the directory of the locks: of root /run/why502, of another user one below his own runtime or state directory."""
+    """Return the directory of the locks: /run/why502 for root, otherwise one below the user's own runtime or state directory."""
     if os.geteuid() == 0:
         return Path("/run/why502")
     own = os.environ.get("XDG_RUNTIME_DIR")
@@ -22,7 +22,7 @@ def locks() -> Path:
 
 
 def may_hold_changes(state: str | None) -> bool:
-    """Return whether any change was ever recorded there, as far as it can be seen: a cheap question before the journal is
+    """Return whether any change was ever recorded there, as far as this user can see. A cheap check before the journal is
     read.
     """
     try:

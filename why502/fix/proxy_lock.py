@@ -1,8 +1,7 @@
-"""One change at a time for each proxy, whatever directory its journal lies in.
+"""One change at a time for each proxy, whichever directory holds the journal.
 
-The lock is a file named after the proxy's main configuration file. It holds the directory of the journal, and stays while a
-change
-recorded there is unfinished: so a run with another journal learns of it.
+The lock is a file named after the proxy's main configuration file. It contains the journal's directory and is kept while a
+change recorded there is unfinished, so that a run with another journal learns of it.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ _LONGEST = 4096  # of a path
 
 @contextlib.contextmanager
 def hold(config: str, where: Path) -> Iterator[None]:
-    """Lock out any other change of the proxy with that main configuration file; nothing is locked where it is "".
+    """Lock out any other change of the proxy with that main configuration file; nothing is locked if it is "".
 
-    `where` is the directory of the journal. Raises Why502Error immediately if another run holds it, or where another journal
-    has an
-    unfinished change of this proxy.
+    `where` is the directory of the journal. Raises Why502Error immediately if another run holds the lock, or if another journal
+    has an unfinished change of this proxy.
     """
     if not config:
         yield
@@ -46,7 +44,7 @@ def hold(config: str, where: Path) -> Iterator[None]:
         if not _is_unfinished(Path(os.pread(handle, _LONGEST, 0).decode(errors="replace")), config):
             with contextlib.suppress(OSError):
                 path.unlink()
-                path.parent.rmdir()  # fails where there are other locks
+                path.parent.rmdir()  # fails if other locks exist
         os.close(handle)
 
 
@@ -67,7 +65,7 @@ def _locked(path: Path, config: str) -> int:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
-            continue  # the owner of the last lock removed the directory meanwhile
+            continue  # the last holder removed the directory in the meantime
         except OSError as error:
             raise disk.failure(str(path), error, "Nothing was changed.") from error
         try:
@@ -77,7 +75,7 @@ def _locked(path: Path, config: str) -> int:
         except BlockingIOError:
             os.close(handle)
             raise Why502Error(f"another why502 is changing the proxy with {config}", "Wait until it has finished.") from None
-        os.close(handle)  # its owner removed it meanwhile
+        os.close(handle)  # its holder removed it in the meantime
 
 
 def _is_at(handle: int, path: Path) -> bool:
@@ -99,7 +97,7 @@ def _is_unfinished(where: Path, config: str) -> bool:
 
 
 def _refuse(where: Path, config: str) -> None:
-    """Raise Why502Error where a journal in another directory has an interrupted change of the proxy."""
+    """Raise Why502Error if a journal in another directory has an interrupted change of the proxy."""
     if found := _unfinished(where, config, lambda entry: entry.is_unfinished and not entry.is_stuck):
         raise Why502Error(
             f"an earlier {found[-1].kind} ({found[-1].id}) was interrupted; its journal is in {where}",

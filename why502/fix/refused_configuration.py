@@ -1,4 +1,4 @@
-"""A configuration that its proxy rejects: the repairs that the linter makes without asking. Pure."""
+"""A configuration that its proxy rejects: the linter's safe repairs, which need no confirmation. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from why502.remedies.changes import reload
 
 
 def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
-    """Return what is done, in words, and the changes; () where nothing of what is refused can be mended so."""
+    """Return a description of the repair and its changes; () if no rejected part can be repaired this way."""
     if proxy.kind != "nginx" or proxy.test is not ConfigTest.FAILED or not proxy.files:
         return "", ()
     read, listing = dumped({file.path: content(file) for file in proxy.files})
@@ -36,13 +36,13 @@ def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
 
 
 def overlap(some: Iterable[Edit], others: Iterable[Edit]) -> bool:
-    """Return whether two changes are of the same bytes, or at the same place."""
+    """Return whether two changes overlap, or are at the same place."""
     taken = list(others)
     return any(a.meets(b) for a in some for b in taken)
 
 
 def remedies(proxies: Iterable[Proxy]) -> Iterator[Remedy]:
-    """Yield what has each proxy take its configuration again."""
+    """Yield the commands that make each proxy load its configuration again."""
     for proxy in proxies:
         message, changes = mended(proxy)
         if changes and (begin := reload(proxy) or _start(proxy)):

@@ -27,15 +27,15 @@ from why502.model.finding import ASSERTED
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
 
-PAUSE_S = 0.5  # between two looks at what was started and needs its time
+PAUSE_S = 0.5  # between two checks of a service that was started and needs time
 
 
 class NotApplied(Why502Error):
-    """One plan could not be applied; everything is as before unless the message says otherwise."""
+    """One plan could not be applied. Everything is unchanged unless the message says otherwise."""
 
 
 def allowed(plan: Plan, host: Host) -> None:
-    """Raise NotApplied, with what to do instead, where the files of a plan are not this machine's, or not ours to change."""
+    """Raise NotApplied, with what to do instead, if a plan's files are not on this machine, or are not ours to change."""
     if plan.is_apart:
         reason, todo = instead(plan, host)
         raise NotApplied(f"cannot be applied from here: {reason}", " ".join(line.strip() for line in todo))
@@ -57,11 +57,10 @@ def repair(
     reverts_at: datetime | None = None,
     look_again: Callable[[], Snapshot] | None = None,
 ) -> Entry:
-    """Carry a plan out and return its entry, kept, or reverted where it did not help. The caller holds the lock of `where`.
+    """Apply a plan and return its entry: kept, or reverted if it did not help. The caller holds the lock of `where`.
 
-    `look_again` returns a fresh snapshot. Raises NothingToDo where the failure is over by now, NotApplied where this plan
-    cannot be
-    carried out, Why502Error where none can.
+    `look_again` returns a fresh snapshot. Raises NothingToDo if the failure is resolved by now, NotApplied if this plan
+    cannot be applied, Why502Error if no plan can.
     """
     allowed(plan, host)
     with proxy_lock.hold(plan.proxy.config if plan.proxy else "", where):
@@ -83,7 +82,7 @@ def repair(
 
 
 def _may_be_over(plan: Plan, before: tuple[Asked, ...]) -> bool:
-    """Return whether a plan is for a failure that no request shows now, though it was there; or would interrupt what works."""
+    """Return whether a failure may be resolved by now: no request fails, but the plan expects a failure or restarts a service."""
     is_interrupting = any("restart" in run.argv for run in plan.runs)
     return (plan.is_ongoing or is_interrupting) and not any(asked.is_failed and asked.concerns for asked in before)
 
@@ -96,7 +95,7 @@ def _is_over(plan: Plan, snapshot: Snapshot) -> bool:
 
 
 def witness(host: Host) -> AsBefore:
-    """Return what tells, once a change was taken back, which request that worked before it fails now."""
+    """Return a check to run after a roll-back: it names a request that worked before the change and fails now."""
 
     def complaint_of(entry: Entry) -> str:
         harm = verify.harmed(zip(entry.before, verify.again(host, entry.before), strict=True))
@@ -106,7 +105,7 @@ def witness(host: Host) -> AsBefore:
 
 
 def verifier(host: Host) -> Verify:
-    """Return what judges a change by the requests of its entry: a fix must help, a mitigation must only harm no other route."""
+    """Return the function that judges a change by its requests: a fix must help, a mitigation must not harm other routes."""
 
     def verdict_of(entry: Entry) -> verify.Verdict:
         logs = entry.logs
@@ -126,20 +125,20 @@ def verifier(host: Host) -> Verify:
             if time.monotonic() >= ends:
                 return verdict
             time.sleep(PAUSE_S)
-            logs = error_log.now(logs)  # what failed until then was only that it was not up yet
+            logs = error_log.now(logs)  # what failed until then failed only because it was not up yet
 
     return verdict_of
 
 
 def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:
-    """Return a good verdict with what the error log says since; where no request shows the failure, the log decides alone."""
+    """Return a good verdict with the newer error log lines added. If no request reproduces the failure, the log alone decides."""
     found = error_log.news(logs, entry.master)
     if not logs or not entry.ran:
         return verdict
     if not found:
         return msgspec.structs.replace(verdict, message=f"{verdict.message}; the error log shows no new failures")
     missed = [name for name in found if name.startswith(Symptom.SCRIPT_NOT_FOUND)]
-    if missed and entry.cause in CAUSES and CAUSES[entry.cause].is_disproved_by_404:  # a 404 that only says so heals nothing
+    if missed and entry.cause in CAUSES and CAUSES[entry.cause].is_disproved_by_404:  # a 404 fixes nothing
         return msgspec.structs.replace(
             verdict, message=f"{verdict.message}; but {missed[0]}: this plan needs a different script", helps=False
         )

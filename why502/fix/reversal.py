@@ -1,4 +1,4 @@
-"""The way back: every file as it was, to the byte, the commands taken back, and what runs made to load the files."""
+"""Rolling back: restore every file byte for byte, undo the commands, and make running processes load the files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from why502.fix.journal import Change, Entry, Phase
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
 
-AsBefore = Callable[[Entry], str]  # what is not as it was before a change that was taken back; "" where all is
+AsBefore = Callable[[Entry], str]  # differences from the state before the change that was rolled back; "" if there are none
 
-# Where an undo must not stand in the reverse order: systemd reads the old files before anything is restarted with them,
-# and labels are given anew when their rule is gone.
+# Where the reverse order would be wrong: systemd must read the old files before a restart uses them,
+# and labels are assigned again only after their rule is removed.
 _FIRST = {("systemctl", "daemon-reload"): -1, ("restorecon",): 1}
 
 
@@ -33,7 +33,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Restore:
-    """One file that is to be put back: what is there now, by its digest, and what it will hold; None where it is removed."""
+    """One file to restore: the digest of its present content, and its restored content; None if it is to be removed."""
 
     number: int
     change: Change
@@ -42,12 +42,11 @@ class _Restore:
 
 
 def revert(where: Path, entry: Entry, progress: Progress, as_before: AsBefore = lambda _: "") -> Entry:
-    """Put every file back to the byte, take the commands back, the last one first; return the entry.
+    """Restore every file byte for byte and undo the commands, the last one first; return the entry.
 
-    It is REVERTED once what runs has loaded the files, else it stays REVERTING, to be tried again. Where somebody changed
-    other lines of
-    a file since, only our change is taken out of it. Raises Why502Error where files cannot be put back: then none was.
-    `left` of the entry says what else could not be, and what `as_before` finds.
+    The entry is REVERTED once the running processes have loaded the files. Otherwise it stays REVERTING, and a later run tries
+    again. If somebody has changed other lines of a file since, only our change is removed. Raises Why502Error if files cannot be
+    restored; then none has been. The entry's `left` lists what else could not be reverted, and the result of `as_before`.
     """
     with signals.held():
         for change in entry.changes:
@@ -83,12 +82,12 @@ def revert(where: Path, entry: Entry, progress: Progress, as_before: AsBefore = 
 
 
 def is_load(run: Run) -> bool:
-    """Return whether a command has something load what lies on disk: it is its own undo, and interrupts nothing."""
+    """Return whether a command reloads files from disk. Such a command is its own undo and interrupts nothing."""
     return bool(run.undo) and run.undo == run.argv and "restart" not in run.argv
 
 
 def _backwards(entry: Entry, *, may_be_loaded: bool) -> list[Run]:
-    """Return the commands to be taken back, in order; those that load the files also where only others can have run them."""
+    """Return the commands to undo, in order. Reloads are included even if only somebody else can have run them."""
     loads = entry.changes and may_be_loaded
     last_first = reversed(list(enumerate(entry.runs)))
     wanted = [run for number, run in last_first if run.undo and (number < entry.ran or (loads and is_load(run)))]
@@ -110,7 +109,7 @@ def _remove_temporary(change: Change) -> None:
 
 
 def _restore(where: Path, entry: Entry, number: int, change: Change) -> _Restore | None:
-    """Return what is to be put back; None where nothing is. Raises Why502Error where that cannot be told."""
+    """Return the file to restore; None if nothing has to be done. Raises Why502Error if that cannot be determined."""
     now = disk.digest_of(change.real)
     if now == change.before:
         return None
@@ -129,7 +128,7 @@ def _put_back(restore: _Restore, progress: Progress) -> None:
     if restore.content is None:
         disk.remove(change.real)
         if change.directory:
-            with contextlib.suppress(OSError):  # somebody else has put something into it
+            with contextlib.suppress(OSError):  # somebody else has added files to it
                 os.rmdir(change.directory)
     else:
         disk.replace(change.real, restore.content, restore.now)
@@ -138,8 +137,8 @@ def _put_back(restore: _Restore, progress: Progress) -> None:
 
 
 def _without(where: Path, entry: Entry, number: int, change: Change) -> bytes:
-    """Return a file that was changed since, without our change. Raises Why502Error where that cannot be told apart, or is
-    invalid.
+    """Return a file that was changed since, without our change. Raises Why502Error if the changes cannot be separated, or the
+    result is invalid.
     """
     old, new = (journal.content(where, entry, number, is_new=is_new) for is_new in (False, True))
     merged = merge.without(old, new, disk.read(change.real))
@@ -157,9 +156,9 @@ def _without(where: Path, entry: Entry, number: int, change: Change) -> bytes:
 
 
 def _record(where: Path, entry: Entry, progress: Progress) -> Entry:
-    """Write the entry. Where its disk is full, the new contents make room: nothing needs them once the files are restored.
+    """Write the entry. If its disk is full, delete the stored new contents: they are not needed once the files are restored.
 
-    Where even that does not help, the way back goes on all the same: it can be gone again.
+    If even that does not help, the roll-back continues without saving. It is safe to run a roll-back twice.
     """
     try:
         journal.save(where, entry)

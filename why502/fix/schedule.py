@@ -18,8 +18,8 @@ from why502.fix import commands, disk
 from why502.fix.journal import Entry
 from why502.model.errors import Why502Error
 
-AGAIN_S = 300  # after an attempt that failed
-READY = "waiting"  # what the waiting process writes once it runs
+AGAIN_S = 300  # after a failed attempt
+READY = "waiting"  # the waiting process writes this once it runs
 READY_S = 30.0
 UNITS = Path("/etc/systemd/system")
 TIMER = """\
@@ -47,12 +47,12 @@ ExecStart={command}
 
 
 def has_systemd() -> bool:
-    """Return whether systemd manages this machine (sd_booted(3)) and we may tell it what to do."""
+    """Return whether systemd manages this machine (sd_booted(3)) and we are allowed to control it."""
     return Path("/run/systemd/system").is_dir() and os.geteuid() == 0 and os.access(UNITS, os.W_OK)
 
 
 def begin(entry: Entry, where: Path) -> str:
-    """Schedule the end of a mitigation; return who will revert it, as text. Raises Why502Error where nothing will."""
+    """Schedule the end of a mitigation; return what will revert it, as text. Raises Why502Error if nothing will."""
     argv = (sys.executable, "-m", "why502", "mitigate", "expire", "--state", str(where))
     if not has_systemd():
         return _begin_process(argv)
@@ -66,7 +66,7 @@ def begin(entry: Entry, where: Path) -> str:
 def _begin_timer(argv: tuple[str, ...], entry: Entry) -> str:
     timer, service = _units(entry)
     now = datetime.now(UTC)
-    # Timers have whole seconds: the next one after the end. One that lies in the past when it is enabled would never come.
+    # Timers have whole seconds: round up to the next one. A timer that is enabled after its time would never fire.
     at = f"{max(entry.reverts_at or now, now + timedelta(seconds=2)) + timedelta(seconds=1):%Y-%m-%d %H:%M:%S}"
     quoted = " ".join(
         '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"' for word in argv
@@ -79,7 +79,7 @@ def _begin_timer(argv: tuple[str, ...], entry: Entry) -> str:
 
 
 def _begin_process(argv: tuple[str, ...]) -> str:
-    """Start the process that waits; return once it does. Raises Why502Error."""
+    """Start the waiting process; return once it runs. Raises Why502Error."""
     hint = "Without --for, revert it yourself: why502 mitigate undo."
     try:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Signals while a change is made: each ends it in an orderly way, but none interrupts the way back."""
+"""Signals during a change: each one ends it in an orderly way, but none interrupts a roll-back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Handler = Callable[[int, FrameType | None], object]
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGHUP and SIGTERM roll everything back, as Ctrl-C does. One that is ignored (nohup(1)) stays ignored."""
+    """Make SIGHUP and SIGTERM roll everything back, as Ctrl-C does. A signal that is ignored (nohup(1)) stays ignored."""
 
     def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -24,9 +24,9 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Hold Ctrl-C, SIGHUP and SIGTERM back until the end; they take effect then."""
+    """Defer Ctrl-C, SIGHUP and SIGTERM until the block ends."""
     came: list[int] = []
-    # Handlers, not a mask: programs that are started meanwhile would inherit a mask.
+    # Handlers, not a mask: child processes started in the meantime would inherit a mask.
     with _handled((signal.SIGINT, signal.SIGHUP, signal.SIGTERM), lambda number, _: came.append(number)):
         yield
     for number in dict.fromkeys(came):

@@ -29,11 +29,19 @@ Verify = Callable[[Entry], Verdict]
 
 
 START_S = 20.0  # for a service that was started, or a queue that must drain
-_AT_ONCE = ("chown", "chgrp", "chmod", "setfacl", "setsebool", "semanage", "restorecon")  # their effect is there when they end
+_AT_ONCE = (
+    "chown",
+    "chgrp",
+    "chmod",
+    "setfacl",
+    "setsebool",
+    "semanage",
+    "restorecon",
+)  # their effect is complete when they exit
 
 
 def patience_s(entry: Entry) -> float:
-    """Return how long the requests may go on failing before the change counts as no help."""
+    """Return how many seconds requests may keep failing before the change counts as not helping."""
     if (cause := CAUSES.get(entry.cause)) is not None and cause.lingers_s:
         return cause.lingers_s
     own = entry.test[:1]
@@ -53,9 +61,9 @@ def apply(
     reverts_at: datetime | None = None,
     as_before: AsBefore = lambda _: "",
 ) -> Entry:
-    """Carry out a plan and return its entry, KEPT or REVERTED. Raises Why502Error where nothing was changed.
+    """Apply a plan and return its entry, KEPT or REVERTED. Raises Why502Error if nothing was changed.
 
-    `before` is how the requests went that `verify` will ask again, and `as_before` where everything was rolled back.
+    `before` holds the results of the requests that `verify` will repeat. `as_before` is called after a complete roll-back.
     """
     settled(where)
     journal.sweep(where)
@@ -96,7 +104,7 @@ def _keep(where: Path, entry: Entry, contents: list[tuple[bytes, bytes]], progre
 
 
 def settled(where: Path) -> None:
-    """Raise Why502Error where an earlier change was interrupted: it must be finished or taken back first."""
+    """Raise Why502Error if an earlier change was interrupted: it must be finished or rolled back first."""
     if unfinished := [entry for entry in journal.entries(where) if entry.is_unfinished and not entry.is_stuck]:
         last = unfinished[-1]
         undo = f"why502 mitigate undo {last.id}" if last.mitigation else "why502 fix --undo"
@@ -107,7 +115,7 @@ def settled(where: Path) -> None:
 
 
 def resume(where: Path, entry: Entry, verify: Verify, progress: Progress, as_before: AsBefore = lambda _: "") -> Entry:
-    """Finish what was interrupted: a fix, or its way back. Raises Why502Error."""
+    """Finish an interrupted fix or roll-back. Raises Why502Error."""
     if entry.phase is Phase.REVERTING:
         return reversal.revert(where, entry, progress, as_before)
     return _go_on(where, entry, verify, progress, as_before)
@@ -115,14 +123,14 @@ def resume(where: Path, entry: Entry, verify: Verify, progress: Progress, as_bef
 
 def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress, as_before: AsBefore) -> Entry:
     try:
-        if entry.reverts_at is not None:  # first of all: else an interruption would leave a mitigation without its end
+        if entry.reverts_at is not None:  # first of all: otherwise an interruption would leave a mitigation that never ends
             progress.say(f"will be reverted by {schedule.begin(entry, where)}")
             progress.at("end arranged")
         entry = _write(where, entry, progress)
         entry = _run(where, entry, progress)
         drop_ins.check(entry)
         verdict = verify(entry)
-    except BaseException as error:  # also Ctrl-C, and a bug of ours
+    except BaseException as error:  # also Ctrl-C, and our own bugs
         reason = error.message if isinstance(error, Why502Error) else "interrupted"
         progress.say(f"{reason}; rolling everything back")
         reverted = _revert_now(where, entry, progress, as_before)
@@ -166,7 +174,7 @@ def _write(where: Path, entry: Entry, progress: Progress) -> Entry:
 
 
 def _run(where: Path, entry: Entry, progress: Progress) -> Entry:
-    is_done = entry.phase is Phase.LOADED  # then what lies on disk is loaded again: somebody may have loaded something else since
+    is_done = entry.phase is Phase.LOADED  # then the files are loaded again: somebody may have loaded something else since
     for number, run in enumerate(entry.runs):
         if is_done and not is_load(run):
             continue
@@ -186,7 +194,7 @@ def _save(where: Path, entry: Entry, progress: Progress, *, phase: Phase | None 
 
 
 def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]:
-    """Return what each file will change from and to. Raises Why502Error where a file is not what the plan was made for."""
+    """Return the old and new content of each file. Raises Why502Error if a file is not the one that the plan was made for."""
     seen = {file.path: bytes_of(file) for file in (plan.proxy.files if plan.proxy else ()) if file.text}
     by_file: dict[str, list[Edit]] = {}
     for item in plan.edits:
@@ -210,7 +218,7 @@ def _prepare(plan: Plan) -> tuple[tuple[Change, ...], list[tuple[bytes, bytes]]]
 
 
 def _try(where: Path, entry: Entry, progress: Progress) -> None:
-    """Test the new content before it is put in place. Raises Why502Error if it fails, and names which content is at fault."""
+    """Test the new content before it is installed. Raises Why502Error if it fails, and names which content is at fault."""
     pairs = tuple(
         word
         for number, change in enumerate(entry.changes)

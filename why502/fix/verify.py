@@ -27,14 +27,14 @@ ROUTES = 32
 MOST = 96
 AT_ONCE = 4  # few: the proxy may be short of connections
 ANSWER_S = 10.0
-LONGEST_S = 130.0  # where the proxy's own timer is what fails
+LONGEST_S = 130.0  # for failures caused by the proxy's own timer
 LIMITS = ("limit_req", "limit_conn")
 CACHING = ("proxy", "fastcgi", "uwsgi", "scgi")
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 HTTP = 80
 SERVER_ERROR = 500
-PAUSES_S = (1.2, 3.0, 7.0)  # before what the proxy's own limit refused is asked again: 10 a minute is one in 6 s
-# What a server says to a client that speaks another protocol, or names another server: no cure for a failure.
+PAUSES_S = (1.2, 3.0, 7.0)  # wait before repeating a request that the proxy's own limit rejected: 10 a minute is one in 6 s
+# Responses to a client that uses the wrong protocol or server name. They do not show that a failure is fixed.
 MISDIRECTED = ("400", "421", "497")
 
 
@@ -45,14 +45,14 @@ class Asked(Value, frozen=True, kw_only=True):
     is_failed: bool
     how: str
     concerns: bool = False
-    limits: tuple[int, ...] = ()  # the statuses that the proxy's own limits answer there
-    is_limited: bool = False  # one of them refused it, again and again: that tells nothing of the backend
-    is_cached: bool = False  # the proxy keeps answers there: each of ours asks for another, by its query
+    limits: tuple[int, ...] = ()  # the statuses that the proxy's own limits return there
+    is_limited: bool = False  # a limit rejected every attempt, so the result shows nothing about the backend
+    is_cached: bool = False  # the proxy caches responses there, so each of our requests has a different query
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One request that is to be sent: whether it belongs to the route that is being fixed, and how often it is sent."""
+    """One request to send: whether it belongs to the route that is being fixed, and how often it is sent."""
 
     request: Request
     concerns: bool = False
@@ -66,18 +66,18 @@ class Verdict(Value, frozen=True, kw_only=True):
 
     helps: bool
     message: str
-    failing: tuple[str, ...] = ()  # where it helps: the addresses of what it was to repair and that fail all the same
+    failing: tuple[str, ...] = ()  # if it helps: addresses of requests that it should have fixed and that still fail
 
 
 def requests(
     snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | None = None, urls: Iterable[str] = ()
 ) -> Iterator[Wanted]:
-    """Yield what to ask, what concerns a route at these places (none: all of them) first.
+    """Yield the requests to send, those of the routes at these places (none: all routes) first.
 
-    Of a route those that failed and may be repeated (GET and HEAD that had no query, and did not cause their failure themselves),
-    else one of its location. A group with several peers is asked more often, so that each of them gets its turn; where the
-    proxy limits
-    how often, once. `proxy` may be one that is to be started. Raises Why502Error for a URL that leads to no proxy.
+    For each route, failed requests are repeated if that is safe: GET and HEAD that had no query and did not cause their failure
+    themselves. If there are none, one request for its location is sent. A group with several peers is requested more often, so
+    that each peer gets a turn, but only once if the proxy limits the rate. `proxy` may be one that is to be started. Raises
+    Why502Error for a URL that leads to no proxy.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     found: dict[tuple[object, ...], Wanted] = {}
@@ -101,8 +101,8 @@ def requests(
 
 
 def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
-    """Yield the routes of a proxy with where it listens: by its sockets, where its configuration does not say it of each
-    route.
+    """Yield the routes of a proxy and their listen addresses. The addresses come from its sockets if the configuration does not
+    name them for each route.
     """
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
     sockets = [x.target for x in snapshot.listeners or () if pids & set(x.pids) and not x.target.is_unix]
@@ -145,7 +145,7 @@ def _key(request: Request) -> tuple[object, ...]:
 
 
 def ask(host: Host, wanted: Iterable[Wanted]) -> tuple[Asked, ...]:
-    """Return how each request went; asked several times, it failed where one of them did."""
+    """Return the result of each request. A request that is sent several times fails if one of them fails."""
     every = list(wanted)
     limited = [item for item in every if item.limits]
 
@@ -163,7 +163,7 @@ def ask(host: Host, wanted: Iterable[Wanted]) -> tuple[Asked, ...]:
 
 
 def again(host: Host, before: Sequence[Asked]) -> tuple[Asked, ...]:
-    """Return how the same requests go now, in the same order. One that only now fails is given a second chance."""
+    """Return the results of the same requests now, in the same order. A request that only fails now is retried."""
     wanted = [
         Wanted(
             old.request,
@@ -182,12 +182,12 @@ def again(host: Host, before: Sequence[Asked]) -> tuple[Asked, ...]:
 
 
 def _asked(host: Host, item: Wanted) -> Asked:
-    """Return how a request went. Refused by the proxy's own limit, it is sent again, later and later."""
+    """Return the result of a request. If the proxy's own limit rejects it, it is sent again after growing pauses."""
     for pause_s in PAUSES_S if item.limits else ():
         asked = _asked_once(host, item)
         if not asked.is_limited:
             return asked
-        time.sleep(pause_s)  # until the limit lets it through: nothing tells when
+        time.sleep(pause_s)  # until the limit accepts it: the proxy does not report when
     return _asked_once(host, item)
 
 
@@ -212,13 +212,13 @@ def _asked_once(host: Host, item: Wanted) -> Asked:
 
 
 def _uncached(request: Request) -> Request:
-    """Return the request with a query that no answer is kept for."""
+    """Return the request with a query for which no response is cached."""
     mark = f"{'&' if '?' in request.path else '?'}why502={secrets.token_hex(4)}"
     return msgspec.structs.replace(request, path=request.path + mark)
 
 
 def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
-    """Return whether a change helps: no request fails that did not, and of the failing ones of its route one is healed."""
+    """Return whether a change helps: no other request starts to fail, and at least one failing request of its route works now."""
     pairs = [(old, new) for old, new in zip(before, after, strict=True) if not (old.is_limited or new.is_limited)]
     if harm := harmed(pairs):
         return harm
@@ -254,14 +254,16 @@ def _none(count: int) -> str:
 
 
 def spared(before: Sequence[Asked], after: Sequence[Asked], *, is_own_spared: bool) -> Verdict:
-    """Return whether a mitigation harms no route; `is_own_spared` False: its own may fail, since it answers there itself."""
+    """Return whether a mitigation harms no route. With `is_own_spared` False, its own route may fail: the proxy answers for
+    it.
+    """
     others = [pair for pair in zip(before, after, strict=True) if is_own_spared or not pair[0].concerns]
     own = "; ".join(f"{new.request.url} answers {new.how}" for new in after if new.concerns)
     return harmed(others) or Verdict(helps=True, message=own or "no other route is affected")
 
 
 def harmed(pairs: Iterable[tuple[Asked, Asked]]) -> Verdict | None:
-    """Return what says that a request fails that worked before; None where none does."""
+    """Return a message that names a request that worked before and fails now; None if there is none."""
     for old, new in pairs:
         if new.is_failed and not old.is_failed and not old.is_limited:
             return Verdict(helps=False, message=f"{new.request.url} answered {old.how} before and fails now ({new.how})")

@@ -1,7 +1,8 @@
 """A baseline: the findings that existed when the linter was introduced. Only new findings are reported.
 
-A finding is known by its rule, its file and the text of its line, not by the line's number: lines may be added above it. Where
-several are alike, as many as the baseline holds are known.
+A finding is identified by its rule, its file and the text of its line. Its line number does not count, so lines may be
+added above
+it. If several findings are identical, the baseline covers as many as it holds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class _Baseline(msgspec.Struct, frozen=True):
 
 
 def fingerprints(risks: Iterable[Risk], texts: Mapping[str, str], base: str = "") -> dict[Risk, str]:
-    """Return what each finding is known by: 16 hexadecimal digits. `base`: the directory that files are named from."""
+    """Return the fingerprint of each finding: 16 hexadecimal digits. `base`: the directory that file names are relative to."""
     lines: dict[str, list[str]] = {}
     found = {}
     for risk in risks:
@@ -47,7 +48,7 @@ def fingerprints(risks: Iterable[Risk], texts: Mapping[str, str], base: str = ""
 
 
 def named(risk: Risk, base: str) -> str:
-    """Return the file of a finding, below `base` without it."""
+    """Return the file of a finding, relative to `base` if it is inside."""
     file = risk.at.file if risk.at else ""
     return file.removeprefix(f"{base}/") if base else file
 
@@ -61,7 +62,7 @@ def write(risks: Iterable[Risk], texts: Mapping[str, str], base: str) -> bytes:
 
 
 def unknown(risks: Iterable[Risk], baseline: bytes, texts: Mapping[str, str], base: str, name: str) -> tuple[Risk, ...]:
-    """Return the findings that a baseline does not hold. Raises Why502Error where it is none."""
+    """Return the findings that a baseline does not hold. Raises Why502Error if it is not a baseline."""
     try:
         found = msgspec.json.decode(baseline, type=_Baseline)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,7 +18,7 @@ from why502.model.snapshot import Gap
 
 
 def _find() -> dict[str, Rule]:
-    """Return every rule by id. Raises ValueError where two have the same id or name."""
+    """Return every rule by id. Raises ValueError if two have the same id or name."""
     found: dict[str, Rule] = {}
     for rule in _all():
         if rule.id in found or any(rule.name == other.name for other in found.values()):
@@ -40,9 +40,9 @@ RULES: dict[str, Rule] = _find()
 
 
 def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule, ...]:
-    """Return the rules selected (all where nothing is) without those ignored; each by id, name, cause or severity.
+    """Return the selected rules (all if none are selected) without the ignored ones; each by id, name, cause or severity.
 
-    Raises Why502Error for a word that means no rule.
+    Raises Why502Error for a word that matches no rule.
     """
     wanted = {rule.id for word in select for rule in meant(word)} or set(RULES)
     unwanted = {rule.id for word in ignore for rule in meant(word)}
@@ -50,7 +50,7 @@ def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule
 
 
 def meant(word: str) -> tuple[Rule, ...]:
-    """Return the rules that a word means: an id (its case does not matter), a name, a cause or a severity."""
+    """Return the rules that a word matches: an id (in any case), a name, a cause or a severity."""
     found = tuple(rule for rule in RULES.values() if word.upper() == rule.id or word in (rule.name, rule.cause, rule.severity))
     if not found:
         raise Why502Error(f"no rule is called {word!r}", "`why502 lint --rules` shows them all.")
@@ -58,14 +58,16 @@ def meant(word: str) -> tuple[Rule, ...]:
 
 
 def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[tuple[Risk, ...], tuple[Gap, ...]]:
-    """Return the risks of a deployment in the order of its files, each with its rule, cause and severity, and what failed."""
+    """Return the risks of a deployment in file order, each with its rule, cause and severity; and the errors of rules that
+    failed.
+    """
     found: dict[Risk, None] = {}
     gaps = []
     astray = _astray(deployment)
     for rule in RULES.values() if chosen is None else chosen:
         try:
             risks = list(rule.looks(deployment))
-        except Exception as error:  # a bug of one rule: the others still answer
+        except Exception as error:  # a bug in one rule: the others still run
             gaps.append(Gap(source=f"rule {rule.id}", reason=f"it failed: {type(error).__name__}: {error}", hint="report this"))
             continue
         for risk in risks:
@@ -77,8 +79,9 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
 
 
 def _astray(deployment: Deployment) -> dict[str, int]:
-    """Return, by file, where a quotation mark out of place makes the reader take strings for directives: nothing after it is
-    sure.
+    """Return, by file, the place of a misplaced quotation mark, after which strings may be read as directives: nothing after
+    it is
+    reliable.
     """
     found: dict[str, int] = {}
     for tree in deployment.configuration.trees:

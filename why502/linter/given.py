@@ -41,7 +41,7 @@ _MAIN = lazy(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
 _POOL = lazy(rb"^[ \t]*pm(?:\.\w+)?[ \t]*=", re.MULTILINE)
 _POOL_LISTENS = lazy(rb"^[ \t]*listen[ \t]*=", re.MULTILINE)
 _OF_FPM = lazy(r"/(?:[^/]*fpm[^/]*|pool\.d)(?:/|$)")
-# Copies that nothing reads: of editors, package managers and people.
+# Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}|^backups?$",
     re.IGNORECASE,
@@ -58,8 +58,8 @@ _COMMENT = lazy(rb"^\s*#.*$", re.MULTILINE)
 class Given:
     """The input of the linter. `texts`: every file by name. `shown`: the files whose findings are reported; None means all.
 
-    `unchecked`: the files that the user named and that are no configuration we check.
-    `dumped`: names of files that a dump holds; what lies on this machine under such a name is another file.
+    `unchecked`: files named by the user that are not configuration we check.
+    `dumped`: names of files in a dump; a file with the same name on this machine is another one.
     """
 
     deployments: tuple[Deployment, ...]
@@ -71,7 +71,7 @@ class Given:
 
 
 def gather(host: Host, paths: Iterable[str], version: str = "", standard_input: bytes | None = None) -> Given:
-    """Return what the paths (absolute; `-` is the standard input) hold. Raises Why502Error where one cannot be read."""
+    """Return the content of the paths (absolute; `-` is standard input). Raises Why502Error if one cannot be read."""
     reader = _Reader(host, version)
     for path in paths:
         if path == "-":
@@ -95,11 +95,11 @@ class _Reader:
         self.seen: set[tuple[int, int]] = set()
         self.count = 0
         self.unchecked: list[str] = []
-        self.read_files: set[tuple[int, int]] = set()  # device and inode of what configurations include
-        self.around: dict[str, Configuration | None] = {}  # main configurations that were not named, by path
+        self.read_files: set[tuple[int, int]] = set()  # device and inode of files that configurations include
+        self.around: dict[str, Configuration | None] = {}  # main configurations that the user did not name, by path
 
     def enter(self, path: str) -> None:
-        """Add a file, or all relevant files of a directory, that the user named."""
+        """Add a file, or all relevant files of a directory, given by the user."""
         try:
             if self.host.stat(path).kind is FileKind.DIRECTORY:
                 self._walk(path, 0)
@@ -116,7 +116,7 @@ class _Reader:
             return
         for name in names:
             if name.startswith(".") or _COPY.search(name):
-                continue  # no pattern of an include fits a hidden name
+                continue  # no include pattern matches a hidden name
             path = posixpath.join(directory, name)
             try:
                 found = self.host.stat(path)
@@ -138,7 +138,7 @@ class _Reader:
                         raise Why502Error(f"{directory}: more than {MAX_FILES} files", "Give a directory with fewer files.")
                     self.take(path, self.host.read(path), named=False)
             except Missing:
-                continue  # a link to nowhere
+                continue  # a broken link
             except HostError as error:
                 self.gaps.append(Gap(source=path, reason=error.reason, hint=error.hint))
 
@@ -149,7 +149,7 @@ class _Reader:
         return "." not in name.lstrip(".") and (bool(_DIRECTORIES & set(path.split("/")[:-1])) or "nginx" in name)
 
     def take(self, path: str, content: bytes, *, named: bool) -> None:
-        """Classify a file. `named`: by the user; other files are skipped if they are not configuration."""
+        """Classify a file. `named`: given by the user; other files are skipped if they are not configuration."""
         directory = posixpath.basename(posixpath.dirname(path))
         if b"\0" in content or is_stored_link(content):
             if named:
@@ -178,13 +178,13 @@ class _Reader:
         self.texts[path] = content.decode("utf-8", "replace")
 
     def _leave(self, path: str, named: bool, reason: str, hint: str = "") -> None:
-        """Note that a file is not checked."""
+        """Record that a file is not checked."""
         self.gaps.append(Gap(source=path, reason=reason, hint=hint))
         if named:
             self.unchecked.append(path)
 
     def result(self) -> Given:
-        """Return the deployments of all that was taken."""
+        """Return the deployments found in all added files."""
         found: list[tuple[Configuration, bool, bool]] = []
         shown = {unit.file for unit in self.units} | {entry.at.file for entry in self.entries}
         dumped: set[str] = set()
@@ -265,13 +265,13 @@ class _Reader:
 
             return read, lambda directory: host.list(self._known(directory, lying))
 
-        rights = Rights(self.host, 0)  # the user named the file; what it includes is named by whoever can write it
+        rights = Rights(self.host, 0)  # the user chose the file, but anyone who can write it chooses its includes
         return load(
             *reading(self.host), path, version=self.version or NEWEST, where=where, rights=lambda file: reading(rights.of(file))
         )
 
     def _identity(self, path: str) -> tuple[int, int]:
-        """Return what is the same for two names of one file; UNKNOWN where it cannot be told."""
+        """Return a value that is equal for two names of one file; UNKNOWN if it cannot be determined."""
         try:
             found = self.host.stat(path)
         except HostError:
@@ -280,7 +280,7 @@ class _Reader:
 
     @staticmethod
     def _known(name: str, lying: set[str]) -> str:
-        """Return the path, which is one of those that were found, or below one. Raises Missing."""
+        """Return the path if it is one of those found, or below one. Raises Missing."""
         above = name
         while above not in lying:
             if above in ("/", ""):
@@ -289,10 +289,11 @@ class _Reader:
         return name
 
     def _where(self, name: str, home: str) -> str:
-        """Return where a file that a configuration names lies. Raises Missing.
+        """Return the location of a file that a configuration names. Raises Missing.
 
-        A configuration that lies where an nginx reads it is taken at its word. Of one elsewhere (a repository), names below
-        the usual directories mean its own: what this machine has there is not what it will meet.
+        A configuration in a directory that nginx reads is resolved literally. In one elsewhere (a repository), names below
+        the usual
+        directories refer to the repository: this machine's files there are not those of the target machine.
         """
         if not home:
             raise Missing("it is outside the given paths")
@@ -304,8 +305,8 @@ class _Reader:
         raise Missing("it is outside the given paths")
 
     def _beside(self, name: str, home: str) -> str:
-        """Return the path itself, or where nothing is there the same name in the directory above:
-        a fragment's names mean the main's.
+        """Return the path itself, or if it does not exist the same name in the directory above:
+        names in a fragment are relative to the main configuration.
         """
         if not name.startswith(f"{home}/"):
             return name
@@ -319,7 +320,7 @@ class _Reader:
         return name
 
     def _main_of(self, path: str) -> Configuration | None:
-        """Return the configuration that a fragment belongs to: of an `nginx.conf` in a directory above that includes it."""
+        """Return the configuration that a fragment belongs to: an `nginx.conf` in a directory above that includes it."""
         directory = posixpath.dirname(path)
         for _ in range(3):
             candidate = posixpath.join(directory, "nginx.conf")
@@ -342,7 +343,7 @@ class _Reader:
 
 
 def _require_configuration(path: str, content: bytes) -> None:
-    """Raise HostError where an included file is a template or a link, which nginx will not meet in this form."""
+    """Raise HostError if an included file is a template or a link, which nginx will read in another form."""
     if is_stored_link(content):
         raise HostError(LINK)
     if path.lower().endswith((".txt", ".md")) and not _is_nginx(content):
@@ -352,14 +353,14 @@ def _require_configuration(path: str, content: bytes) -> None:
 
 
 def _is_pool(path: str, content: bytes) -> bool:
-    """Return whether a file is of PHP-FPM. Other programs have sections and `listen =`, too."""
+    """Return whether a file belongs to PHP-FPM. Other programs have sections and `listen =`, too."""
     if not _SECTION.search(content):
         return False
     return bool(_POOL.search(content) or (_POOL_LISTENS.search(content) and _OF_FPM.search(path)))
 
 
 def _pools(entries: tuple[php_fpm.Entry, ...]) -> tuple[PhpPool, ...]:
-    """Return the pools; those of each directory are of a PHP-FPM of its own (7.4 beside 8.3)."""
+    """Return the pools, grouped by directory: each belongs to its own PHP-FPM (7.4 beside 8.3)."""
     homes: dict[str, list[php_fpm.Entry]] = {}
     for entry in entries:
         homes.setdefault(posixpath.dirname(entry.at.file), []).append(entry)
@@ -367,7 +368,7 @@ def _pools(entries: tuple[php_fpm.Entry, ...]) -> tuple[PhpPool, ...]:
 
 
 def _is_nginx(content: bytes) -> bool:
-    """Return whether most lines of a file that nobody named end as nginx's do."""
+    """Return whether most lines end as in nginx's syntax, for a file that the user did not name."""
     lines = [line.strip() for line in _COMMENT.sub(b"", content).splitlines()]
     ends = sum(line.endswith((b";", b"{", b"}")) or b"; #" in line or b";#" in line for line in lines if line)
     return _NGINX.search(content) is not None and 2 * ends > sum(bool(line) for line in lines)
@@ -378,7 +379,7 @@ def _main(configuration: Configuration) -> str:
 
 
 def _nearest(file: str, mains: Iterable[str]) -> set[str]:
-    """Return the configurations that a pool or unit belongs to: those that share most of its path."""
+    """Return the configurations that a pool or unit belongs to: those with the longest common path."""
     shared = {main: len(posixpath.commonpath((file, main))) if main[:1] == file[:1] == "/" else 0 for main in mains}
     most = max(shared.values(), default=0)
     return {main for main, length in shared.items() if length == most}

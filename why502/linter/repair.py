@@ -1,7 +1,7 @@
 """`why502 lint --fix`: applies the safe repairs. Each file is written once, and restored if nginx rejects the result.
 
-A repair is kept only where its finding is gone afterwards and no error is new. Files are replaced as a whole (rename(2)), with
-their mode and owner; a link stays a link.
+A repair is kept only if it removes its finding and adds no error. Files are replaced as a whole (rename(2)) and keep their mode
+and owner; a link stays a link.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from why502.model.remedy import Edit
 
 
 def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[], Given]) -> Iterator[str]:
-    """Apply the safe repairs, and yield a line for each file: what was done, or why not. `again` reads everything again."""
+    """Apply the safe repairs, and yield a line for each file: the repair, or why it was not made. `again` reads all files
+    again.
+    """
     rules = tuple(chosen)
     before = risks(given, rules)
     edits: dict[str, list[Edit]] = {}
@@ -74,7 +76,7 @@ def _repair_file(
 
 
 def risks(given: Given, rules: tuple[Rule, ...]) -> tuple[Risk, ...]:
-    """Return what the rules find in what is given, without what comments accept."""
+    """Return the findings for the input, without those suppressed by comments."""
     found: dict[Risk, None] = {}
     for deployment in given.deployments:
         found.update(dict.fromkeys(lint(deployment, rules)[0]))
@@ -89,7 +91,7 @@ def _safe(risk: Risk) -> Iterator[Edit]:
 
 
 def _stranger(file: str) -> str:
-    """Return why a file is not changed, nor nginx run with it: others could change it (`load_module` runs what they like)."""
+    """Return why a file is not changed and nginx not run with it: others could change it (`load_module` runs any code)."""
     try:
         return trust.stranger(file)
     except HostError as error:
@@ -97,7 +99,7 @@ def _stranger(file: str) -> str:
 
 
 def _test(host: Host, main: str) -> bool | None:
-    """Return whether nginx takes a configuration; None where it cannot be asked."""
+    """Return whether nginx accepts a configuration; None if it cannot be tested."""
     try:
         return host.run("nginx", "-t", "-q", "-c", main, timeout_s=20.0).status == 0
     except HostError:

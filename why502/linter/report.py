@@ -12,11 +12,12 @@ from why502.model.snapshot import Gap
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """`others`: the rules of other programs, by id. `columns`: in characters from 1, where that is not the column in bytes
-    that a finding has.
+    """`others`: the rules of other programs, by id. `columns`: in characters from 1, if that differs from the finding's column in
+    bytes.
 
     `suppressed` and `known`: findings covered by comments and by the baseline. `base`: the directory that file names are
-    relative to."""
+    relative to.
+    """
 
     risks: tuple[Risk, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -30,17 +31,17 @@ class Report(Value, frozen=True, kw_only=True):
     others: Mapping[str, Rule] = {}
 
     def rule(self, id_: str) -> Rule:
-        """Return the rule of that id: one of ours, or of another program's checks."""
+        """Return the rule of that id: one of ours, or one of another program."""
         return self.others.get(id_) or RULES[id_]
 
     def name(self, file: str) -> str:
-        """Return how a file is called in the answer: from the current directory, where it lies in it."""
+        """Return the displayed name of a file: relative to the current directory if it is inside."""
         return file.removeprefix(f"{self.base}/") if self.base else file
 
     def count(self, severity: Severity) -> int:
-        """Return how many findings are that bad."""
+        """Return the number of findings of that severity."""
         return sum(risk.severity is severity for risk in self.risks)
 
     def worst(self) -> int:
-        """Return the rank of the worst finding; -1 where there is none."""
+        """Return the rank of the worst finding; -1 if there is none."""
         return max((risk.severity.rank for risk in self.risks if risk.severity), default=-1)

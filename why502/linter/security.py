@@ -1,8 +1,7 @@
-"""`why502 lint --security`: the findings of gixy-ng, the security analyzer for nginx, as findings of rules of its own.
+"""`why502 lint --security`: the findings of gixy-ng, the security analyzer for nginx, as findings of separate rules.
 
-gixy-ng is a program of others (`pip install gixy-ng`); we call it and do not copy its checks. Its JSON: a list of objects with
-`plugin`,
-`severity` (HIGH, MEDIUM, LOW, UNSPECIFIED), `summary`, `description`, `reason`, `reference`, `file` and `line`.
+gixy-ng is a third-party program (`pip install gixy-ng`); we call it and do not copy its checks. Its JSON: a list of objects with
+`plugin`, `severity` (HIGH, MEDIUM, LOW, UNSPECIFIED), `summary`, `description`, `reason`, `reference`, `file` and `line`.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from why502.model.finding import Risk, Severity
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Gap
 
-_SEVERITIES = {"HIGH": Severity.WARNING, "MEDIUM": Severity.WARNING}  # an error is what stops requests
+_SEVERITIES = {"HIGH": Severity.WARNING, "MEDIUM": Severity.WARNING}  # an error is a problem that makes requests fail
 _LIMIT_S = 60.0
-_MOST = 200  # main files and fragments that are given to it
+_MOST = 200  # the number of main files and fragments passed to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class _Issue:
 
 
 class Security(Value, frozen=True, kw_only=True):
-    """What gixy-ng found, the rules that its checks become, by id, and what it could not read."""
+    """gixy-ng's findings, a rule for each of its checks, by id, and the files that it could not read."""
 
     risks: tuple[Risk, ...] = ()
     rules: dict[str, Rule] = {}
@@ -53,7 +52,7 @@ class Security(Value, frozen=True, kw_only=True):
 
 
 def check(given: Given, host: Host, version: str) -> Security:
-    """Return what gixy-ng finds in the configurations. Raises Why502Error where it is not installed."""
+    """Return gixy-ng's findings in the configurations. Raises Why502Error if it is not installed."""
     risks: dict[Risk, None] = {}
     rules: dict[str, Rule] = {}
     gaps = []
@@ -76,7 +75,7 @@ def check(given: Given, host: Host, version: str) -> Security:
 
 
 def _files(given: Given) -> Iterator[str]:
-    """Yield the first file of each configuration; it reads what they include itself."""
+    """Yield the first file of each configuration; gixy-ng reads included files itself."""
     found = [deployment.configuration.files[0].path for deployment in given.deployments if deployment.configuration.files]
     yield from [file for file in dict.fromkeys(found) if file not in given.dumped and file.startswith("/")][:_MOST]
 

@@ -1,7 +1,7 @@
 """`# why502: ignore RULE[, RULE] -- reason`: findings that a person checked and accepted, marked in the file itself.
 
-Behind a directive it holds for that line, alone on a line for the next one that says something; `ignore-file` for the whole
-file. Without a reason, or for a rule that is none, it does not hold.
+After a directive it applies to that line; on a line of its own, to the next line that is neither empty nor a comment;
+`ignore-file` applies to the whole file. Without a reason, or for an unknown rule, it has no effect.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _IGNORE = lazy(r"ignore(?P<file>-file)?(?P<rules>\s(?:[\w,\s]|-(?!-\s))*+)--\s++
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppressions:
-    """`lines`: rule ids by file and line; line 0 is the whole file. `notices`: invalid comments, and why."""
+    """`lines`: rule ids by file and line; line 0 is the whole file. `notices`: invalid comments, and the reasons."""
 
     lines: Mapping[tuple[str, int], frozenset[str]]
     notices: tuple[str, ...] = ()
 
     def holds_for(self, risk: Risk) -> bool:
-        """Return whether somebody accepted that risk there."""
+        """Return whether a comment suppresses that risk."""
         at = risk.at
         return at is not None and any(risk.rule in self.lines.get((at.file, line), ()) for line in (0, at.line))
 
 
 def read(texts: Mapping[str, str]) -> Suppressions:
-    """Return what the comments of all files accept."""
+    """Return the suppressions in the comments of all files."""
     found: dict[tuple[str, int], frozenset[str]] = {}
     notices = []
     for file, text in texts.items():
@@ -71,7 +71,7 @@ def _next(lines: list[str], number: int) -> int:
 
 
 def split(risks: Iterable[Risk], suppressions: Suppressions) -> tuple[tuple[Risk, ...], int]:
-    """Return the risks that are left, and how many were accepted."""
+    """Return the remaining risks, and how many were suppressed."""
     every = tuple(risks)
     left = tuple(risk for risk in every if not suppressions.holds_for(risk))
     return left, len(every) - len(left)

@@ -1,4 +1,4 @@
-"""Files in the place of a configuration that are none: templates, which some program fills in first, and links kept as files."""
+"""Files that look like configuration but are not: templates that a program fills in first, and links stored as files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VALUE = rb"[ \t]++[^;#\n\"']{0,500}?"
 _FIXED = (
     rb"listen|server_name|server|resolver|client_max_body_size|\w{1,40}_timeout|worker_\w{1,40}|upstream"  # no variables here
 )
-# Where nginx expects an address, a number or a path, a word in capitals (SSL_CERT, $LISTEN_PORT) waits to be replaced.
+# Where nginx expects an address, a number or a path, a word in capitals (SSL_CERT, $LISTEN_PORT) is a placeholder.
 _PLACEHOLDERS = (
     lazy(rb"^[ \t]*+(?:" + _FIXED + rb")" + _VALUE + rb"\$[A-Z][A-Z0-9_]++(?![\w=.])", re.MULTILINE),
     lazy(
@@ -34,7 +34,7 @@ _LUA_WORD = lazy(rb"_by_lua\s+(?:'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")",
 
 
 def is_template(path: str, content: bytes) -> bool:
-    """Return whether a file still holds places to fill in, or is named as such files are."""
+    """Return whether a file still contains placeholders, or has the name of a template."""
     if path.lower().endswith(_ENDINGS):
         return True
     text = _COMMENT.sub(b"", content)
@@ -47,14 +47,14 @@ def is_template(path: str, content: bytes) -> bool:
 
 
 def is_stored_link(content: bytes) -> bool:
-    """Return whether a file is a symbolic link as SMB (`XSym`), Cygwin, or git on Windows (one line with a path) keep it."""
+    """Return whether a file is a symbolic link as stored by SMB (`XSym`), Cygwin, or git on Windows (one line with a path)."""
     if content.startswith((b"XSym\n", b"!<symlink>")):
         return True
     return len(content) < 200 and re.fullmatch(rb"(?:\.\.?/|/)?[\w.-]+(?:/[\w.-]+)+\n?", content) is not None
 
 
 def _without_lua(text: bytes) -> bytes:
-    """Return the text without the code of Lua blocks; a table in it begins with `{{`, too."""
+    """Return the text without its Lua blocks; a table in them begins with `{{`, too."""
     out, position = [], 0
     lua = Lua(text.decode("latin-1"))
     while found := _LUA_BLOCK.search(text, position):

@@ -70,7 +70,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
 
 
 def _inputs(texts: tuple[str, ...], proxy: str | None) -> list[str]:
-    """Return what the arguments mean: each by itself, or together the words of one line that was not quoted."""
+    """Return the texts to explain: each argument alone, or all of them joined if they are the words of one unquoted log line."""
     from why502.explanation import explain as look_up
     from why502.model.explanation import Kind
 
@@ -102,7 +102,7 @@ def _write(env: Env, explanation: Explanation, format_: str, *, quiet: bool, ver
 
 
 def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
-    """Write one object for each line, as they come."""
+    """Write one JSON object for each line, as the lines arrive."""
     from why502.cli.env import Exit
     from why502.session.explaining import Lines
 
@@ -113,7 +113,7 @@ def _write_lines(env: Env, chunks: Iterator[bytes], proxy: str | None) -> int:
 
 
 def _is_waiting(env: Env) -> bool:
-    """Return whether more of standard input can be read at once."""
+    """Return whether more standard input is available without waiting."""
     import select
 
     try:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "html", "prometheus")
 BY = ("status", "route", "server", "target", "cause", "client", "minute", "hour", "method", "attempts")
 ONLY = ("all", "failures", "5xx")
-UNFIT = 0.1  # of the lines: beyond it the status is 2
-SURE = 4.0  # weight that a symptom must lend to a cause for it to be named
+UNFIT = 0.1  # share of unparsed lines above which the exit status is 2
+SURE = 4.0  # least weight of a symptom for a cause to be named
 
 
 @click.command()
@@ -206,7 +206,7 @@ def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
 
 
 def _engine(asked: dict[str, Any]) -> Any:
-    """Return what reads."""
+    """Return the function that scans the logs: on the cluster, or here with one or several workers."""
     if asked["cluster"]:
         from why502.cluster import connect
 
@@ -221,7 +221,7 @@ def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
     """Show progress on a terminal; the first Ctrl-C ends the run with a partial report, the second one immediately."""
 
     def stop(_signal: int, _frame: object) -> None:
-        if job.is_over or not job.is_reading:  # nothing was seen yet
+        if job.is_over or not job.is_reading:  # nothing was read yet
             raise KeyboardInterrupt
         job.is_over = True
 
@@ -268,7 +268,7 @@ def _answer(env: Env, job: Job, query: str, format_: str) -> int:
 
 
 def _load(format_: str) -> None:
-    """Import what the report will need, while other processes read."""
+    """Import the modules for the report while other processes read."""
     for name in ("diagnosis.causes", "render.words", f"render.logs.{format_}"):
         importlib.import_module(f"why502.{name}")
 
@@ -284,7 +284,7 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
 
 
 def _means(symptom: str, cause: str) -> Meaning:
-    """Return what a symptom stands for: by its format's own table, or the cause that it speaks most for, if it speaks loudly."""
+    """Return the cause of a symptom: from its format's own table, or the cause with the largest weight, if at least SURE."""
     from why502.diagnosis.causes import CAUSES, usual
     from why502.logs.scan.cause_rows import Meaning
     from why502.model.logs import Symptom

@@ -217,7 +217,7 @@ def _pull(env: Env, plan: Callable[[Snapshot], Plan], *, reaches: str = "", **op
 
 
 def _text(given: str) -> str:
-    """Return a text, or what the file of that name holds. Raises Why502Error."""
+    """Return the text, or the content of the file that it names. Raises Why502Error."""
     if given.lstrip()[:1] in ("{", "[", "<", '"') or "\n" in given or not given:
         return given
     path = Path(given)

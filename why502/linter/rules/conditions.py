@@ -17,7 +17,7 @@ _FILE = lazy(r"!?-[fdex]")
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """The condition of an `if` is more than one comparison, or no space stands before it.
 
-    nginx has no `&&`, `||` and `==`, and takes `if(` for the name of a directive. It refuses the configuration.
+    nginx has no `&&`, `||` and `==`, and reads `if(` as the name of a directive. It refuses the configuration.
     """
     for level in deployment.levels:
         if level.path[:1] in (("stream",), ("mail",)):

@@ -20,9 +20,9 @@ from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigProblem
 
 _INVALID = "proxy-config-invalid"
-# What hangs on files that were not given: a fragment's groups and formats may be defined elsewhere.
+# Errors that depend on missing files: a fragment's groups and formats may be defined elsewhere.
 _ELSEWHERE = lazy(r"^(?:unknown log format|no port in upstream|open\(\))")
-# Words of directives that came later than the directive: name, what the argument looks like, first version.
+# Parameters newer than their directive: name, pattern of the argument, first version.
 _WORDS = (
     ("listen", r"quic", (1, 25, 0)),
     ("proxy_http_version", r"2", (1, 29, 4)),
@@ -46,7 +46,7 @@ def _all(deployment: Deployment) -> Iterator[tuple[Level, Directive]]:
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """nginx refuses the configuration as it stands.
 
-    A reload with it changes nothing, the old configuration runs on unnoticed; after the next restart nothing runs at all.
+    A reload with it changes nothing, and the old configuration stays in use; after the next restart nothing runs at all.
     """
     is_sure = deployment.is_whole and all(level.is_known for level in deployment.blocks("http", ""))
     for problem in _told(deployment):
@@ -59,7 +59,7 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
-    """Yield the problems without those in a file that follow from its first quotation mark or brace out of place."""
+    """Yield the problems, except those in a file that follow from its first misplaced quotation mark or brace."""
     first: dict[str, ConfigProblem] = {}
     for tree in deployment.configuration.trees:
         for problem in tree.problems:
@@ -71,9 +71,9 @@ def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)
 def unknown(deployment: Deployment) -> Iterator[Risk]:
-    """A directive does not exist, and another has nearly its name.
+    """A directive does not exist, and one with a similar name does.
 
-    nginx does not start with it (`unknown directive`). `proxy_busy_buffer_size` for `proxy_busy_buffers_size` is a usual case.
+    nginx does not start with it (`unknown directive`). `proxy_busy_buffer_size` for `proxy_busy_buffers_size` is a common case.
     """
     for level, directive in _all(deployment):
         name = directive.name
@@ -99,7 +99,7 @@ def _renamed(deployment: Deployment, at: Position, name: str, right: str) -> Ite
 def too_new(deployment: Deployment) -> Iterator[Risk]:
     """A directive, or a word of it, is newer than the nginx that is to run it.
 
-    That nginx refuses the whole configuration. Say which it will be with --nginx-version.
+    That nginx refuses the whole configuration. Set the version with --nginx-version.
     """
     for level, directive in _all(deployment):
         known = table().get(directive.name)
@@ -121,7 +121,7 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 @rule(4, "directive-removed", Severity.ERROR, _INVALID)
 def removed(deployment: Deployment) -> Iterator[Risk]:
-    """A directive is no longer known to the nginx that is to run it.
+    """A directive was removed from the nginx that is to run it.
 
     An upgrade of the package ends with `unknown directive`, and the new nginx does not start.
     """
@@ -135,7 +135,7 @@ def removed(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(5, "directive-without-effect", Severity.NOTE, _INVALID)
 def obsolete(deployment: Deployment) -> Iterator[Risk]:
-    """A directive is still read and does nothing any more.
+    """A directive is still accepted but no longer has any effect.
 
     nginx warns about it at each start; a later version will refuse it.
     """
@@ -164,7 +164,7 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_rooted(level: Level, deployment: Deployment) -> bool:
-    """Return whether the block's place is known: that of a fragment begins somewhere within `http` or `stream`."""
+    """Return whether the block's context is known: a fragment starts somewhere within `http` or `stream`."""
     return deployment.is_whole or level.path[:1] in (("http",), ("stream",), ("mail",), ("events",))
 
 
@@ -187,7 +187,7 @@ def other_module(deployment: Deployment) -> Iterator[Risk]:
         ):
             continue
         seen.add(module)
-        severity = Severity.NOTE if module == PLUS else None  # who pays for it has it
+        severity = Severity.NOTE if module == PLUS else None  # users who pay for it have it
         advice = (
             "use max_fails and fail_timeout, or check from outside" if "check" in directive.name else "make sure the build has it"
         )
@@ -203,13 +203,13 @@ def unfinished_check(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("upstream"):
         for directive in level.own("check_http_send"):
             sent = "".join(directive.args).replace("\\r", "\r").replace("\\n", "\n")
-            if "\r\n\r\n" not in sent and "\n\n" not in sent:  # what follows it is the body
+            if "\r\n\r\n" not in sent and "\n\n" not in sent:  # the rest is the body
                 yield risk("the health check's request does not end with an empty line", directive.at, r"end it with \r\n\r\n")
 
 
 @rule(9, "flag-neither-on-nor-off", Severity.ERROR, _INVALID)
 def not_a_flag(deployment: Deployment) -> Iterator[Risk]:
-    """A switch is given something else than on or off.
+    """A switch has a value other than on or off.
 
     nginx refuses the configuration: `it must be "on" or "off"`.
     """

@@ -14,7 +14,7 @@ _EVENTS = lazy(r"(?:^|[/_-])(?:sse|events?|eventsource|event-stream|event_stream
 
 @rule(185, "events-buffered", Severity.NOTE, "proxy-timeout-too-short")
 def buffered(deployment: Deployment) -> Iterator[Risk]:
-    """A location is named like a stream of events, but responses are buffered.
+    """A location has the name of an event stream, but responses are buffered.
 
     nginx collects the response until a buffer is full: events arrive late or never, unless the application sends
     `X-Accel-Buffering: no`.

@@ -40,7 +40,7 @@ _FIELDS = "log with a format that has $upstream_addr $upstream_status $upstream_
 
 
 def _stock_log(deployment: Deployment) -> Position | None:
-    """Return where an access log without a format of its own takes the requests of a route; None where there is none."""
+    """Return the place of an access log without its own format that records a route's requests; None if there is none."""
     for route in deployment.routes:
         for setting in route.settings.get("access_log", ()):
             if setting.args and setting.args[0] not in ("off", "/dev/null") and setting.args[1:2] in ((), ("combined",)):
@@ -67,7 +67,7 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)
 def error_log_level(deployment: Deployment) -> Iterator[Risk]:
-    """The error log's level leaves failures of backends out.
+    """The error log's level hides failures of backends.
 
     Refused, reset and timed out connections are logged at level error.
     """

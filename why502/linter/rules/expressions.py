@@ -10,7 +10,7 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
 
-# What Python and PCRE agree on; other complaints of Python's may be syntax that only PCRE knows.
+# Errors that Python and PCRE share; other errors of Python may concern syntax that only PCRE supports.
 _SURE = (
     "missing ), unterminated subpattern",
     "unbalanced parenthesis",
@@ -22,7 +22,7 @@ _LONGEST = 2000
 
 @rule(170, "expression-refused", Severity.ERROR, "proxy-config-invalid")
 def refused(deployment: Deployment) -> Iterator[Risk]:
-    """A regular expression has a parenthesis or bracket without its counterpart.
+    """A regular expression has an unbalanced parenthesis or bracket.
 
     nginx refuses the configuration: `pcre2_compile() failed`. An expression with a brace needs quotation marks: without them
     `{3}` begins a

@@ -25,9 +25,9 @@ _PORT = lazy(r"(?:.*:)?(\d+)")
 
 @rule(164, "parameter-unknown", Severity.ERROR, "proxy-config-invalid")
 def unknown(deployment: Deployment) -> Iterator[Risk]:
-    """A word behind an address is not one that nginx knows there, or the port is none.
+    """nginx does not know a parameter after an address, or the port is invalid.
 
-    nginx refuses the configuration: `invalid parameter`. `max_fail=3` for `max_fails=3` is a usual case.
+    nginx refuses the configuration: `invalid parameter`. `max_fail=3` for `max_fails=3` is a common case.
     """
     for level in deployment.levels:
         for directive in level.directives:

@@ -40,7 +40,7 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_whole(pool: PhpPool) -> bool:
-    """Return whether the pool's own file is there, with all that it says."""
+    """Return whether the pool's own file was given, with all its settings."""
     is_filled_in = any("${" in value for value in pool.settings.values())  # from the environment of the master
     return not is_filled_in and ("listen" in pool.settings or "pm" in pool.settings)
 
@@ -110,7 +110,7 @@ def backlog(deployment: Deployment) -> Iterator[Risk]:
 def without_pool(deployment: Deployment) -> Iterator[Risk]:
     """The proxy passes to a PHP-FPM socket that none of the given pools opens.
 
-    A path with another PHP version than the installed one is the usual case, after an upgrade: `No such file or directory`, 502.
+    The usual case is a path with the old PHP version after an upgrade: `No such file or directory`, 502.
     """
     targets = {same_path(pool.target) for pool in deployment.pools}
     if not targets or None in targets:
@@ -126,7 +126,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
                 not target.is_unix
                 and ports
                 and target.port not in ports
-                and "php" in route.location  # else it may be another server
+                and "php" in route.location  # otherwise it may be another server
             ):
                 seen.add(peer.at)
                 there = ", ".join(sorted(str(target) for target in targets))
@@ -135,7 +135,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(35, "pool-socket-not-for-proxy", Severity.WARNING, "unix-socket-permission")
 def not_for_proxy(deployment: Deployment) -> Iterator[Risk]:
-    """The pool's socket belongs to somebody else than the proxy's workers.
+    """The pool's socket belongs to a different user than the proxy's workers.
 
     Without listen.owner it belongs to root with mode 0660: `connect() … failed (13: Permission denied)`, 502.
     """

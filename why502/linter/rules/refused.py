@@ -91,7 +91,7 @@ def _advice(module: str, size: int) -> str:
 
 
 def _smaller(deployment: Deployment, module: str, at: Position | None, is_set: bool, largest: int, room: int) -> Remedy | None:
-    """Return the least change: a busy size that fits. None where no size does."""
+    """Return the smallest change: a busy size that fits. None if no size fits."""
     tree = deployment.trees.get(at.file) if at else None
     if largest > room or tree is None or at is None:
         return None
@@ -107,7 +107,7 @@ def _k(size: int) -> str:
 
 @rule(11, "backup-not-allowed", Severity.ERROR, _INVALID)
 def backup_with_hash(deployment: Deployment) -> Iterator[Risk]:
-    """A `backup` server stands in a group whose balancing method knows none.
+    """A group has a `backup` server, but its balancing method does not support one.
 
     nginx refuses it with hash, ip_hash and random: `balancing method does not support parameter "backup"`.
     """
@@ -155,7 +155,7 @@ def duplicate_location(deployment: Deployment) -> Iterator[Risk]:
     """Two locations of a server are the same.
 
     nginx refuses it for prefixes, exact and named ones (`duplicate location`). Of two equal regular expressions the second is
-    never asked.
+    never used.
     """
     for level in deployment.blocks("server", "location"):
         seen: dict[tuple[str, ...], Position] = {}
@@ -195,7 +195,7 @@ def duplicate_default(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(16, "uri-not-allowed", Severity.ERROR, _INVALID)
 def uri_not_allowed(deployment: Deployment) -> Iterator[Risk]:
-    """A `proxy_pass` has a URI part where it may have none.
+    """A `proxy_pass` has a URI part where none is allowed.
 
     In a location given by a regular expression, a named one, within `if` or `limit_except` nginx does not know which part of the
     request's URI to replace, and refuses the configuration. A single `/` behind the port is a URI already.
@@ -252,7 +252,7 @@ def resolve_incomplete(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(19, "value-out-of-range", Severity.ERROR, _INVALID)
 def weights(deployment: Deployment) -> Iterator[Risk]:
-    """A server's `weight` is 0 or no number, or its `max_fails` or `fail_timeout` is none.
+    """A server's `weight` is 0 or not a number, or its `max_fails` or `fail_timeout` is invalid.
 
     nginx refuses it: `invalid parameter`. A server that is to get no requests is marked `down`.
     """

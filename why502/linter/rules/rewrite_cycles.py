@@ -13,7 +13,7 @@ from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
 
 _VARIABLE = lazy(r"\$(?:\{\w+\}|\w+)")
-_VALUES = ("", "x", "/x")  # what a variable may be: the rewrite must come back with each of them
+_VALUES = ("", "x", "/x")  # possible values of a variable: the rewrite must loop with each of them
 _ENDS = ("break", "redirect", "permanent")
 
 
@@ -48,7 +48,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_ended_before(level: Level, directive: Directive) -> bool:
-    """Return whether something before it in the block may end the processing: then it is not sure that the rewrite applies
+    """Return whether an earlier directive in the block may end the processing: then the rewrite may not apply
     again.
     """
     before = level.directives[: level.directives.index(directive)]
@@ -58,12 +58,12 @@ def _is_ended_before(level: Level, directive: Directive) -> bool:
 
 
 def _name(level: Level) -> str:
-    """Return how a location is called, its modifier set apart."""
+    """Return the name of a location, with its modifier separated."""
     return location_name(level.args) if level.args else ""
 
 
 def _place(server: Level, uri: str) -> str:
-    """Return the location of a server that takes a URI; "" where a nested or unreadable one may."""
+    """Return the location of a server that handles a URI; "" if a nested or unreadable one may."""
     best, is_final = "", False
     expressions = []
     for directive in server.own("location"):

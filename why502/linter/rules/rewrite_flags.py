@@ -13,7 +13,7 @@ _FLAGS = frozenset({"last", "break", "redirect", "permanent"})
 
 @rule(169, "rewrite-flag-unknown", Severity.ERROR, "proxy-config-invalid")
 def unknown_flag(deployment: Deployment) -> Iterator[Risk]:
-    """The third word of a `rewrite` is none of last, break, redirect and permanent.
+    """The flag of a `rewrite` is not last, break, redirect or permanent.
 
     nginx refuses the configuration: `invalid parameter`.
     """

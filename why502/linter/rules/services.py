@@ -33,7 +33,7 @@ _SERVERS = frozenset({"gunicorn", "uvicorn", "hypercorn", "daphne", "uwsgi", "pu
 
 @rule(150, "unit-key-in-wrong-section", Severity.WARNING, "backend-crash-loop")
 def wrong_section(deployment: Deployment) -> Iterator[Risk]:
-    """A setting of a unit stands in a section that does not know it, and systemd ignores it.
+    """A unit has a setting in the wrong section, and systemd ignores it.
 
     `StartLimitIntervalSec` belongs to [Unit]. systemd reports this in the journal only (`Unknown key name … ignoring`), and
     `systemd-analyze verify` still ends with 0.
@@ -65,7 +65,7 @@ def _moved(unit: Unit, entry: UnitEntry, section: str) -> Remedy:
 def never_restarted(deployment: Deployment) -> Iterator[Risk]:
     """An application server that dies is not started again.
 
-    `Restart=` is `no` by default: after the first crash the proxy answers 502 until somebody comes.
+    `Restart=` is `no` by default: after the first crash the proxy answers 502 until somebody restarts it.
     """
     for unit in deployment.units:
         entry = unit.get("ExecStart")
@@ -76,7 +76,7 @@ def never_restarted(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _is_started_by_others(unit: Unit) -> bool:
-    """Return whether a timer or another unit starts it: it is not enabled by itself."""
+    """Return whether a timer or another unit starts it: it cannot be enabled itself."""
     return unit.get("WantedBy", "Install") is None
 
 
@@ -101,7 +101,7 @@ def private_tmp(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(153, "socket-directory-not-made", Severity.WARNING, "backend-startup-failure")
 def no_directory(deployment: Deployment) -> Iterator[Risk]:
-    """A service is to open a socket in a directory below /run that nobody makes.
+    """A service is to open a socket in a directory below /run that nothing creates.
 
     /run is empty after each boot and belongs to root: the service cannot create the socket, and does not start.
     """

@@ -12,7 +12,7 @@ from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.directives import module_of
 from why502.model.finding import Risk, Severity
 
-_ONCE = frozenset({*PASSES, "root", "alias", "try_files", "resolver", "keepalive"})  # their own code refuses the second
+_ONCE = frozenset({*PASSES, "root", "alias", "try_files", "resolver", "keepalive"})  # their own code rejects the second one
 
 
 @rule(166, "directive-set-twice", Severity.ERROR, "proxy-config-invalid")

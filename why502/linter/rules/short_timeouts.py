@@ -11,7 +11,7 @@ from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
 
 _SHORTEST_S = {"connect_timeout": 0.1, "read_timeout": 1.0, "send_timeout": 1.0}
-_QUICK = lazy(r"mirror|health|ping|auth|stat|metric|live|ready|status", re.IGNORECASE)  # where a quick no is meant
+_QUICK = lazy(r"mirror|health|ping|auth|stat|metric|live|ready|status", re.IGNORECASE)  # for which a quick rejection is intended
 
 
 @rule(181, "timeout-very-short", Severity.WARNING, "proxy-timeout-too-short")

@@ -16,7 +16,7 @@ _URL = lazy(r"(?:https?://|\$).*", re.DOTALL)
 
 @rule(168, "status-refused", Severity.ERROR, "proxy-config-invalid")
 def refused(deployment: Deployment) -> Iterator[Risk]:
-    """`return` or `error_page` names a status that is none.
+    """`return` or `error_page` has an invalid status.
 
     nginx refuses the configuration: `invalid return code`, `value must be between 300 and 599`.
     """
