@@ -1,6 +1,6 @@
-"""Messages of any program, of the shell that starts it, and of the C and C++ libraries when they abort it (glibc, libstdc++).
+"""Messages of any program, of the shell that starts it, and of the C and C++ libraries that abort it (glibc, libstdc++).
 
-The words are common, so the patterns are narrow and this format never outdoes one that knows its program.
+The wording is common, so the patterns are narrow, and this format never outranks one that is specific to the program.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ MARKS = marks(PHRASES)
 
 
 def fits(sample: list[str]) -> float:
-    """Return a third of the share of lines that are understood: every format that knows its program comes first."""
+    """Return a third of the share of recognised lines, so that every program-specific format takes precedence."""
     return share(sample, parse) / 3
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a crash, a failed start or the address it listens on; None for all other lines."""
+    """Return the record of a crash, a failed start or a listen address; None for all other lines."""
     return read(line, PHRASES, NAME)

@@ -29,10 +29,10 @@ MARKS = marks(PHRASES)
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that tell of such a handshake."""
+    """Return the share of lines that report such a handshake."""
     return share(sample, parse)
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a handshake; None for all other lines."""
+    """Return the record of a failed handshake; None for all other lines."""
     return read(line, PHRASES, NAME)
