@@ -19,7 +19,7 @@ def is_spread(sample: bytes) -> bool:
 
 
 def joined(content: bytes) -> bytes:
-    """Return the content with each object on the line where it begins, and empty lines after it: lines keep their numbers."""
+    """Return the content with each object on the line where it starts. Empty lines follow it, so line numbers stay the same."""
     return _OBJECT.sub(_line, content)
 
 

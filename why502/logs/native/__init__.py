@@ -133,7 +133,7 @@ class Reader:
     def scan(self, length: int) -> list[tuple[int, int]]:
         """Count the lines in the first bytes of the buffer, which end with a line feed.
 
-        Return the positions of the lines it skipped.
+        Return the positions of the lines left to Python.
         """
         number, at = 0, 0
         while at < length:
@@ -148,7 +148,7 @@ class Reader:
         return list(zip(places[::2], places[1::2], strict=True))
 
     def suspect(self, suspects: Suspects) -> None:
-        """From now on, skip the lines of these requests in these seconds even though they appear healthy."""
+        """From now on, leave the lines of these requests in these seconds to Python, even though they appear healthy."""
         if suspects.seconds and suspects.marks:
             seconds, marks = array("q", suspects.seconds), array("I", suspects.marks)
             places = (seconds.buffer_info(), marks.buffer_info())
@@ -159,9 +159,9 @@ class Reader:
         self._library.reader_relax(self._reader)
 
     def _is_such(self, line: str) -> bool:
-        """Return whether Python and the reader agree on the kind of a line; otherwise all lines like it are skipped.
+        """Return whether Python and the reader agree on the kind of a line; otherwise all lines like it are left to Python.
 
-        Error lines that wait for the access lines of their requests are also skipped, if the access log is read too.
+        So are error lines that wait for the access lines of their requests, if the access log is read too.
         """
         record = self.layout.parse(line.rstrip("\r"))
         is_said = bool(self._library.reader_asked(self._reader))

@@ -51,9 +51,10 @@ class Described:
 
     `flags`: `said` (lines are not requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are
     those of its steps), `escaped` (a quote after a backslash does not end a value), `grouped` (a line without an address names a
-    group, or nothing), `numeric` (lines with host names are skipped), `url` (the URI may be absolute), `fine` (see `other`),
-    `short` (a status may have one digit), `nought` (no response takes 0), `protocol` (requests have one), `clients` (lines have
-    one), `named` (targets may have names), `entries` (a line that does not start like the others continues the previous one).
+    group, or nothing), `numeric` (lines with host names are left to Python), `url` (the URI may be absolute), `fine` (see
+    `other`), `short` (a status may have one digit), `nought` (no response takes 0), `protocol` (requests have one), `clients`
+    (lines have one), `named` (targets may have names), `entries` (a line that does not start like the others continues the
+    previous one).
     """
 
     clock: str
@@ -130,7 +131,7 @@ class Text(Described):
 class Members(Described):
     """A line that is a JSON object: the role of each member by its path, `request.uri`.
 
-    A line in which one of the `foreign` members is set is skipped.
+    A line in which one of the `foreign` members is set is left to Python.
     """
 
     members: Mapping[str, str]
