@@ -25,22 +25,26 @@ Parse = Callable[[str], LogRecord | None]
 
 
 class Form(Value, frozen=True, kw_only=True):
-    """The way a log is read; a plain value, so that another machine reads it alike. `name` is the format's, "" for any.
+    """How to read a log: a plain value, so that another machine reads it identically.
 
-    `wrapper` is what (nearly) every line stands in; it is removed before the line is read. It is found once for each log:
+    `name` is the format's name, "" for any format.
 
-    - `docker`: `{"log":"LINE\\n","stream":"stdout","time":"2026-03-04T05:06:07.123Z"}`, the json-file driver. A `log` that does not
-      end in a line feed goes on in the next line of its stream (16 KiB each).
-    - `cri`: `2026-03-04T05:06:07.123+02:00 stdout F LINE` of containerd and CRI-O. `P` in place of `F`: it goes on in the next line.
-    - `journal-json`: an entry of `journalctl -o json`, whose `MESSAGE` is a text or a list of bytes.
-    - `rfc3164`: `<190>Mar  4 05:06:07 host program[123]: LINE`; priority, host and process number may be missing. So does journalctl print.
+    `wrapper` is the text around (nearly) every line; it is removed before the line is parsed. It is detected once per log:
+
+    - `docker`: `{"log":"LINE\\n","stream":"stdout","time":"2026-03-04T05:06:07.123Z"}`, the json-file driver. A `log` that does
+      not end in a line feed continues in the next line of its stream (16 KiB each).
+    - `cri`: `2026-03-04T05:06:07.123+02:00 stdout F LINE` of containerd and CRI-O. `P` in place of `F`: it continues in the next
+      line.
+    - `journal-json`: an entry of `journalctl -o json`, whose `MESSAGE` is a string or a list of bytes.
+    - `rfc3164`: `<190>Mar  4 05:06:07 host program[123]: LINE`; priority, host and process number may be missing. The default of
+      journalctl.
     - `rfc5424`: `<190>1 2026-03-04T05:06:07.123+02:00 host program 123 - - LINE`, with or without structured data.
     - `syslog-iso`: `2026-03-04T05:06:07.123+02:00 host program[123]: LINE` of rsyslog, and of `journalctl -o short-iso`.
     - `timestamp`: `2026-03-04T05:06:07.123Z LINE` of `kubectl logs --timestamps` and `docker logs -t`.
     - `compose`: `web-1  | LINE` of `docker compose logs`.
-    - ``: none, or wrappers that differ from line to line: the general reader removes those.
+    - ``: none, or wrappers that differ from line to line; the general reader removes those.
 
-    A line's own time counts; the wrapper's only where the line has none.
+    A line's own time has precedence; the wrapper's is used only if the line has none.
     """
 
     name: str = ""
