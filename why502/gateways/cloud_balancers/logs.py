@@ -1,6 +1,8 @@
-"""The JSON logs of Google Cloud load balancing (jsonPayload.statusDetails) and of Azure Application Gateway (error_info), CloudFront's table.
+"""JSON logs of Google Cloud load balancing (jsonPayload.statusDetails), Azure Application Gateway (error_info).
 
-Source: the field lists of Cloud Logging, Azure's ApplicationGatewayAccessLog, and CloudFront's standard log (separated by tabs).
+CloudFront's table.
+
+Source: the field lists of Cloud Logging, Azure's ApplicationGatewayAccessLog, and CloudFront's standard log (tab-separated).
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one entry says; None if none of these balancers wrote it."""
+    """Return the record of one entry; None if none of these balancers wrote it."""
     line = line[:LIMIT].rstrip("\r\n")
     if line.lstrip().startswith("{"):
         entry = members(line)

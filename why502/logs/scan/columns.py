@@ -1,8 +1,8 @@
 """Infers the `log_format` of lines that no name or common format explains, from the content of their columns.
 
 A column is a quoted or bracketed text, a word, or a list as nginx writes it for several attempts (`a, b : c`). Its values in all
-lines of the sample identify it: an address with a port is an upstream's; a time that may be `-` is missing when no upstream was
-used.
+lines of the sample identify it: an address with a port is an upstream's; a time that is `-` in requests without an upstream is
+the upstream's.
 """
 
 from __future__ import annotations
