@@ -1,6 +1,4 @@
-"""Lines that wait for the matching line of their request: from an error log, the failure.
-
-From an access log, the end of the request.
+"""Lines that wait for the matching line of their request: failures in error logs, ends of requests in access logs.
 
 A million of them must fit into little memory: values shared by many lines are kept once, and the rest of a line takes about 60
 bytes in columns.

@@ -125,10 +125,7 @@ _MILD = frozenset({"warn", "notice", "info", "debug"})  # levels at which the re
 
 
 def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
-    """Return the kind of tally that a record belongs to.
-
-    None for a record without a symptom or one that repeats the previous record.
-    """
+    """Return the kind of tally that a record belongs to; None for a record without a symptom, or that repeats the previous one."""
     if record.symptom is None or record.is_repeat:
         return None
     return Kind(

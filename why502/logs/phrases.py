@@ -20,13 +20,11 @@ _NUMBERS = {"pid": "process_pid", "errno": "errno", "line": "line", "status": "s
 
 
 class Phrase:
-    """`mark` is plain text that every matching line contains.
+    """A message: `mark` is plain text that every matching line contains; `pattern` is searched.
 
-    `pattern` is searched, and its named groups become fields of the record.
-
-    Groups: detail process pid unit file line cgroup client request code level errno status as in LogRecord; `address` (any
-    spelling), or `host` and `port`, or `path` is the target; `signal` (number or name) becomes `code`. A target with a port and
-    an empty host means that the line contains no host.
+    The named groups of `pattern` become fields of the record: detail process pid unit file line cgroup client request code level
+    errno status as in LogRecord; `address` (any spelling), or `host` and `port`, or `path` is the target; `signal` (number or
+    name) becomes `code`. A target with a port and an empty host means that the line contains no host.
     """
 
     def __init__(self, mark: str, pattern: str, symptom: Symptom | None, phase: Phase = Phase.PROCESS) -> None:

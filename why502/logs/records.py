@@ -168,10 +168,7 @@ class RecordLog:
         )
 
     def _known(self, text: str) -> Line | None:
-        """Return the Line already parsed from an equivalent line of another request.
-
-        During an outage the same line repeats many times.
-        """
+        """Return the Line of an equivalent earlier line from another request: an outage repeats the same line many times."""
         match = _SHAPE.fullmatch(text)
         if match is None:
             return None

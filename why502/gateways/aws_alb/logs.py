@@ -22,7 +22,7 @@ LAYOUTS = tuple(
         template='{key} {time} {_} {client} {address} {key2} {response} {_} {status} {answer} {#} {#} "{request}" "{_}" {_} {_} {group} "{_}" "{server}" "{_}" '
         '{_} {other} "{key3}" "{_}" "{key4}"' + rest,
         clock="iso", flags=("grouped", "port", "url", "escaped"), after={"group": ":"}, same={"header": "response"}, where=address_of,
-        # the values that `_row` uses
+        # The values that `_row` uses
         asks=("text key", "sign key2", "sign response", "bands took 9500000 11500001", "text key3", "text key4"),
     )
     for rest in ("{_}", ' "{_}"')  # fields appended over the years

@@ -1,8 +1,7 @@
-"""JSON logs of Google Cloud load balancing (jsonPayload.statusDetails), Azure Application Gateway (error_info).
+"""JSON logs of Google Cloud load balancing and of Azure Application Gateway, and the table of CloudFront.
 
-CloudFront's table.
-
-Source: the field lists of Cloud Logging, Azure's ApplicationGatewayAccessLog, and CloudFront's standard log (tab-separated).
+The reason is in jsonPayload.statusDetails (Google) or error_info (Azure). Source: the field lists of Cloud Logging, Azure's
+ApplicationGatewayAccessLog, and CloudFront's standard log (tab-separated).
 """
 
 from __future__ import annotations

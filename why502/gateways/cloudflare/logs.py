@@ -1,8 +1,7 @@
-"""Cloudflare.
+"""Cloudflare's logs, error pages and tunnel agent.
 
-Logpush http_requests (one JSON object per line), the text of its error pages, and the log of its tunnel agent cloudflared.
-
-Source: developers.cloudflare.com, log fields of http_requests; cloudflared writes Go's error texts.
+That is Logpush http_requests (one JSON object per line), the text of the error pages, and the log of cloudflared. Source:
+developers.cloudflare.com, log fields of http_requests; cloudflared writes Go's error texts.
 """
 
 from __future__ import annotations
@@ -138,7 +137,7 @@ def _logpush(entry: dict[str, Any]) -> LogRecord:
 def _took(began: datetime | None, ended: datetime | None, origin_ms: float | None) -> float | None:
     """Return the duration of a request in seconds.
 
-    From its times if they have fractions of a second, otherwise the origin's time.
+    It comes from the request's times if they have fractions of a second, otherwise it is the origin's time.
     """
     if began and ended and (began.microsecond or ended.microsecond) and ended >= began:
         return (ended - began).total_seconds()

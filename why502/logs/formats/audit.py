@@ -92,7 +92,7 @@ def _pairs(text: str) -> dict[str, str]:
     """Return the key=value pairs. For a repeated key the first counts; a bare hexadecimal comm, name or path is decoded."""
     given: dict[str, str] = {}
     for key, value in _PAIR.findall(text):
-        # a quoted value does not match because of its quotes
+        # A quoted value does not match because of its quotes
         if key in {"comm", "name", "path", "exe"} and _HEX.fullmatch(value):
             given.setdefault(key, bytes.fromhex(value).split(b"\0")[0].decode(errors="replace"))
         else:

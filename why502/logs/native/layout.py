@@ -48,7 +48,7 @@ _ROLES = {
 }
 _CLOCKS = {"time_local": "common", "msec": "seconds", "time_iso8601": "iso"}  # the first one in a format counts
 _SERVERS = ("server_name", "host", "http_host")  # the first counts here too
-# the first counts here too; nanoseconds per unit
+# The first counts here too; nanoseconds per unit
 _DURATIONS = {"request_time_us": 1000, "request_time_ms": 10**6, "request_time": 10**9}
 _NUMBERS = frozenset(
     "body_bytes_sent bytes_sent request_length connection pid connection_requests remote_port server_port gzip_ratio".split()

@@ -21,7 +21,7 @@ BY_NAME = {
     "response": RESPONSE,
     "total": TOTAL,  # of the whole request
     "group": GROUP,  # used when there is no address
-    # other values that determine how a request ended
+    # Other values that determine how a request ended
     **{f"key{number or ''}": KEY + max(number - 1, 0) for number in (0, 2, 3, 4, 5, 6)},
     "wait": WAIT,  # before the attempt, included in the total
     "wait2": WAIT + 1,

@@ -100,7 +100,7 @@ def _runs(failures: Mapping[int, int], limit: float) -> list[tuple[int, int]]:
 
 
 def _stands_out(failures: Mapping[int, int], span: int, run: tuple[int, int]) -> bool:
-    """Return whether a period differs from the rest as a whole and not by chance.
+    """Return whether a period differs from the rest as a whole, beyond chance.
 
     Single minutes vary when the usual level is low.
     """

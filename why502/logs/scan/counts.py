@@ -65,7 +65,7 @@ class Heard:
 class Tried:
     """The attempts of an outcome at one target.
 
-    Count, time of the last (seconds), and the minutes of those that belong to a failure.
+    Count, time of the last (seconds), and the minutes of the attempts that belong to a failure.
     """
 
     __slots__ = ("count", "last", "minutes")

@@ -38,9 +38,9 @@ class Condition(Value, frozen=True, kw_only=True):
         return f"{self.field}{'!=' if self.is_other else '='}{self.value}"
 
     def needle(self, form: Form) -> bytes:
-        """Return text contained in every line that meets the condition, so other lines need not be parsed.
+        """Return text that every line meeting the condition contains; b"" if no such text is certain.
 
-        B"" if there is none for certain.
+        A line without the text need not be parsed.
         """
         if self.is_other or not _VERBATIM.fullmatch(self.value) or form.wrapper in wrappers.PARTIAL or not form.log_format:
             return b""
@@ -121,9 +121,9 @@ def _column(number: int) -> Callable[[str], str]:
 
 
 def _said(line: str, name: str) -> str:
-    """Return a named value from the text of a line.
+    """Return a value by name from the text of a line.
 
-    A member of its JSON, or the value in `name=value`, `name="value"` or `name:value`.
+    The value is a member of its JSON, or follows the name as in `name=value`, `name="value"` or `name:value`.
     """
     return _member(line, name) if line.lstrip().startswith("{") else _pair(line, name)
 

@@ -156,7 +156,7 @@ class Reader:
             start = chunk.start
             self._begin(chunk.data, start)
             for raw in chunk.data.split(b"\n"):
-                # a file that was truncated while a program kept writing to it
+                # A file that was truncated while a program kept writing to it
                 text = raw.lstrip(b"\0") if raw.startswith(_ZEROS) else raw
                 if text and (found := self.lines.feed(start + len(raw) - len(text), text)) is not None:
                     yield found

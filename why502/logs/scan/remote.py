@@ -216,7 +216,7 @@ def _gives_ranges(path: str) -> bool:
         with system.open(inner, "rb", block_size=FIRST_BYTES, cache_type="none") as stream:
             stream.seek(1)
             stream.read(1)
-    # the first comes from HTTPFile.async_fetch_range, the second from a stream without ranges
+    # The first comes from HTTPFile.async_fetch_range, the second from a stream without ranges
     except (ValueError, AttributeError):
         return False
     return True
@@ -255,7 +255,7 @@ def _options(scheme: str) -> dict[str, Any]:
             "use_listings_cache": False,
         }
     if scheme in ("gs", "gcs"):
-        # otherwise it queries the kind of each bucket over gRPC
+        # Otherwise it queries the kind of each bucket over gRPC
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         return {"requests_timeout": READ_S, "cache_timeout": 0}
     if scheme in _WEB:
@@ -293,7 +293,7 @@ def _package(error: ImportError, scheme: str) -> str:
 
 
 def _trouble(path: str, error: Exception) -> Why502Error:
-    # the web file system raises it for every error
+    # The web file system raises it for every error
     cause = error.__cause__ if isinstance(error, FileNotFoundError) and _is_web(path) else None
     if isinstance(error, FileNotFoundError) and getattr(cause, "status", 404) == 404 and not isinstance(cause, OSError):
         return Why502Error(f"{_shown(path)}: no such file there", "Check the address.")

@@ -1,10 +1,9 @@
-"""The error log of Apache httpd 2.2 and 2.4: `[time] [module:level] [pid N:tid N] (errno)text: [client ip:port] AH01102.
+"""The error log of Apache httpd 2.2 and 2.4.
 
-Message`.
-
-Source: server/log.c, ErrorLogFormat; modules/proxy/*.c. 2.2 has `[time] [level]`, no codes, and the errno after the client. A
-failed connection is logged in two lines with the same pid and tid: the first has the reason and no client, the second a client
-and no reason. The second gets the reason of the first.
+A line is `[time] [module:level] [pid N:tid N] (errno)text: [client ip:port] AH01102: message`. 2.2 has `[time] [level]`, no
+codes, and the errno after the client. Source: server/log.c, ErrorLogFormat; modules/proxy/*.c. A failed connection is logged in
+two lines with the same pid and tid: the first has the reason and no client, the second a client and no reason. The second gets
+the reason of the first.
 """
 
 from __future__ import annotations
@@ -239,7 +238,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     to = _TO.search(message[:1000])
     given = next((text for text in to.groups() if text), "") if to else ""
     returned = _RETURNED.search(message)
-    # for a WSGI daemon the remote end is the client
+    # For a WSGI daemon the remote end is the client
     is_of_backend = fields.get("peer") == "remote" and head.get("module") != "wsgi"
     record = said(
         code,
@@ -313,10 +312,7 @@ def _near(first: LogRecord, second: LogRecord) -> bool:
 
 
 def _is_same_exchange(first: LogRecord, second: LogRecord) -> bool:
-    """Return whether mod_proxy_fcgi reports one exchange twice.
-
-    First that no header came, then immediately how the exchange ended.
-    """
+    """Return whether mod_proxy_fcgi reports one exchange twice: once that no header came, then immediately how it ended."""
     pair = (first.code, second.code) == ("AH01067", "AH01075") and first.client == second.client
     if not pair or first.at is None or second.at is None:
         return False
