@@ -76,7 +76,7 @@ def epoch(number: object) -> datetime | None:
 
 @lru_cache(256)
 def clf(text: str) -> datetime | None:
-    """Return the time of `20/Nov/2026:22:46:40 +0000`, naive if there is no zone; a fraction is allowed (`22:43:31.909`)."""
+    """Return the time of `20/Nov/2026:22:46:40 +0000`, naive without a zone; a fraction is allowed (`22:43:31.909`)."""
     head, _, zone = text.strip().partition(" ")
     try:
         month = MONTHS[head[3:6]]
@@ -126,7 +126,7 @@ def text_of(entry: dict[str, Any], *names: str) -> str:
 
 
 def target(text: str, default_port: int = 0) -> Target | None:
-    """Return the address in a text such as `10.0.0.1:80`, `http://app:80/`, `unix//run/x.sock`; None for `-` and anything else."""
+    """Return the address in a text such as `10.0.0.1:80`, `http://app:80/`, `unix//run/x.sock`; None for anything else."""
     if text in ("", "-"):
         return None
     if text.startswith("unix/"):
@@ -138,7 +138,7 @@ def target(text: str, default_port: int = 0) -> Target | None:
 
 
 def peer(address: str, port: int = 0) -> Target | None:
-    """Return the target of an address given without its port, with IPv6 unbracketed; for any other text, the result of `target`."""
+    """Return the target of an address without its port (IPv6 unbracketed); for any other text, the result of `target`."""
     try:
         return Target(host=str(ipaddress.ip_address(address)), port=port)
     except ValueError:

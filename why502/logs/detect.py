@@ -36,7 +36,7 @@ def detect(sample: list[str], *, is_pasted: bool = False) -> str:
 
 
 def by_looks(sample: list[str]) -> str:
-    """Return the format that nearly all lines of a sample resemble; "" if all formats must be tried. Only that format is loaded."""
+    """Return the format that nearly all lines of a sample resemble, loading only that; "" if all formats must be tried."""
     for (product, module), looks in _looks().items():
         if sum(1 for line in sample if any(look.search(line) for look in looks)) > _ALIKE * len(sample):
             found = cast(Format, import_module(f"why502.gateways.{product}.{module}"))

@@ -178,7 +178,7 @@ class Ended(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Facts about a log other than its lines. `path`: for display; `server`: the only one that logs there; `proxy`: the product."""
+    """A log's properties. `path`: for display; `server`: the only one that logs there; `proxy`: the product."""
 
     path: str
     server: str = ""

@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry of a log, of one or more lines. `start` is the byte and `line` the number of its first line (None: not counted)."""
+    """One entry of a log, of one or more lines. `start` is the byte, `line` the number of its first line (None: not counted)."""
 
     text: str
     start: int
@@ -125,7 +125,7 @@ _MILD = frozenset({"warn", "notice", "info", "debug"})  # levels at which the re
 
 
 def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
-    """Return the kind of tally that a record belongs to; None for a record without a symptom, or that repeats the previous one."""
+    """Return the kind of tally that a record belongs to; None for one without a symptom, or that repeats the previous one."""
     if record.symptom is None or record.is_repeat:
         return None
     return Kind(

@@ -146,7 +146,7 @@ def stitch(name: str) -> Stitch | None:
 
 
 def _of_cri(raw: bytes) -> tuple[str, bytes, bytes, bool] | None:
-    """Return the stream, the head of the joined line, the part of the message and whether it is the last; None for another line."""
+    """Return the stream, the head of the joined line, the part of the message and whether it is the last one; None otherwise."""
     match = _CRI.match(raw)
     if match is None:
         return None

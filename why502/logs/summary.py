@@ -438,7 +438,7 @@ def _parse_mixed(line: str) -> LogRecord | None:
 
 
 def _continues(line: str) -> bool:
-    """Return whether a pasted line continues nginx's entry before it, and is neither from another program nor inside a wrapper."""
+    """Return whether a pasted line continues nginx's entry before it, and is not from another program or inside a wrapper."""
     is_bare = unwrap(line, is_pasted=True).line.strip(_QUOTATION) == line.strip(_QUOTATION)
     return is_bare and nginx_error.continues(line) and _parse_pasted(line) is None
 

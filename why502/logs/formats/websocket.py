@@ -1,7 +1,8 @@
 """Messages of servers in any language about a WebSocket handshake without its Upgrade or Connection header.
 
-Sources: gorilla/websocket server.go, gobwas/ws errors.go, coder/websocket accept.go, Spring AbstractHandshakeHandler, ws (Node.js)
-websocket-server.js, Tornado websocket.py, aiohttp web_ws.py, websockets (Python) server.py, Boost.Beast error.ipp, Action Cable.
+Sources: gorilla/websocket server.go, gobwas/ws errors.go, coder/websocket accept.go, Spring AbstractHandshakeHandler, ws
+(Node.js) websocket-server.js, Tornado websocket.py, aiohttp web_ws.py, websockets (Python) server.py, Boost.Beast error.ipp,
+Action Cable.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def _of_members(log_format: str) -> list[str] | None:
 
 
 def _chosen(names: Iterable[str]) -> tuple[dict[str, int], list[str]] | None:
-    """Return the role of each variable that has one, and the other settings for the reader; None if it cannot count such lines."""
+    """Return the role of each variable that has one, and other settings for the reader; None if it cannot count such lines."""
     names = set(names)
     roles = {name: role for name, role in _ROLES.items() if name in names}
     found: list[str] = []

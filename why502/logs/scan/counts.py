@@ -148,7 +148,7 @@ class Counts:
         self.paths = Paths()
 
     def add(self, record: LogRecord, at: int, *, is_doubtful: bool = False) -> None:
-        """Count one access line that ended at that second. `is_doubtful`: it is not known yet whether its last attempt succeeded."""
+        """Count one access line that ended at that second. `is_doubtful`: not known yet whether its last attempt succeeded."""
         self.note(at)
         outcome, targets = of(record)
         minute = at // 60

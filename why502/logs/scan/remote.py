@@ -77,7 +77,7 @@ def renew() -> None:
 
 
 class Ranged(io.RawIOBase):
-    """A remote file, read in ranges: exactly the requested bytes after a seek, and twice as many each time for sequential reads."""
+    """A remote file, read in ranges: exactly the requested bytes after a seek, twice as many each time for sequential reads."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size_bytes: int, close: Callable[[], object]) -> None:
         super().__init__()

@@ -117,7 +117,7 @@ class Burst(Value, frozen=True, kw_only=True):
 
 
 class Minute(Value, frozen=True, kw_only=True):
-    """One minute, or hour (see Report.step_s). `hidden`: attempts recovered by a retry; `statuses`, `symptoms`: of the failures."""
+    """One minute, or hour (Report.step_s). `hidden`: attempts recovered by a retry; `statuses`, `symptoms`: of the failures."""
 
     at: datetime
     requests: int = 0

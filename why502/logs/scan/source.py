@@ -50,7 +50,7 @@ def _piped() -> Piped:
 
 
 def _order(source: Source) -> tuple[str, int, float, str]:
-    """Return a sort key that orders `access.log.2.gz`, `access.log.1`, `access.log` like this: the highest number is the oldest."""
+    """Return a sort key for the order `access.log.2.gz`, `access.log.1`, `access.log`: the highest number is the oldest."""
     name = source.path
     for ending in COMPRESSED:
         name = name.removesuffix(ending)

@@ -128,7 +128,7 @@ def _candidates(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(line: str) -> Iterator[str]:
-    """Yield the template of a common format with values of unknown meaning, such as Apache's %D, which may be seconds elsewhere."""
+    """Yield the template of a common format with values of unknown meaning, such as Apache's %D, which elsewhere may be seconds."""
     match = _COMBINED.match(line)
     rest = line[match.end() :] if match else ""
     if match and _BARE.fullmatch(rest):
@@ -251,7 +251,7 @@ def _quoted(text: str) -> str:
 
 
 def _positional(rest: str) -> Iterator[str]:
-    """Yield templates of bare values: an address, its status, then connect, header and response time, as in nginx's own examples."""
+    """Yield templates of bare values: an address, its status, then connect, header and response time, as in nginx's examples."""
     lead = re.match(r'((?: "(?:[^"\\]|\\.)*+")*)( (?:"?))', rest)
     if lead is None:
         return
