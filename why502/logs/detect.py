@@ -144,7 +144,7 @@ def _plain(line: str) -> LogRecord | None:
 
 
 def _is_sure(form: Format, record: LogRecord) -> bool:
-    """Return whether only this format can produce such a record: a format declares this for all its lines, or for its failures."""
+    """Return whether only this format can produce such a record. A format declares this for all its lines or for its failures."""
     return record.at is not None and (
         getattr(form, "IS_UNMISTAKABLE", False) or (record.symptom is not None and getattr(form, "HAS_SURE_FAILURES", False))
     )

@@ -1,4 +1,7 @@
-"""The meaning of Go's own error texts, which Caddy, Traefik and cloudflared log unchanged (net, net/http, crypto/tls, crypto/x509)."""
+"""The meaning of Go's own error texts, which Caddy, Traefik and cloudflared log unchanged.
+
+They come from net, net/http, crypto/tls and crypto/x509.
+"""
 
 from __future__ import annotations
 

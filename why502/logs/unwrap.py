@@ -21,9 +21,11 @@ _TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
 _WRAPPERS = tuple(
     lazy(pattern, re.ASCII)
     for pattern in (
-        rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",  # RFC 5424
+        # RFC 5424
+        rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",
         rf"(?:<\d{{1,3}}>)?(?P<short>{_SHORT}) (?:[\w.:-]{{1,255}} )?{_TAG}",  # RFC 3164, journalctl
-        rf"(?:<\d{{1,3}}>)?(?:[A-Z][a-z]{{2}} )?(?P<iso>{_ISO})(?: [A-Z]{{3,5}})? [\w.-]{{1,255}} {_TAG}",  # rsyslog, -o short-iso
+        # rsyslog, -o short-iso
+        rf"(?:<\d{{1,3}}>)?(?:[A-Z][a-z]{{2}} )?(?P<iso>{_ISO})(?: [A-Z]{{3,5}})? [\w.-]{{1,255}} {_TAG}",
         rf"(?P<iso>{_ISO}) (?:stdout|stderr) [FP] ?",  # Kubernetes CRI
         rf"(?P<iso>{_ISO})[ \t]+",  # docker logs -t, kubectl logs --timestamps
         r"\s*\[?(?:pod/)?[\w./@-]{1,120}\]?[ \t]*\|(?: |$)",  # docker compose

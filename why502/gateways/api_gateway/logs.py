@@ -1,6 +1,7 @@
 """The execution log of Amazon API Gateway: `Sat Feb 04 04:37:12 UTC 2017 : text`, in CloudWatch `(request id) text`.
 
-Source: docs.aws.amazon.com/apigateway, "Gateway response types" and "Troubleshooting issues with HTTP APIs"; the texts as CloudWatch shows them.
+Source: docs.aws.amazon.com/apigateway, "Gateway response types" and "Troubleshooting issues with HTTP APIs"; texts as CloudWatch
+shows them.
 """
 
 from __future__ import annotations

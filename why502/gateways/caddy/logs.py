@@ -157,7 +157,10 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
-    """Return the function that compares the records of one stream: the access line of a failure repeats its http.log.error line."""
+    """Return the function that compares the records of one stream.
+
+    The access line of a failure repeats its http.log.error line.
+    """
     told: deque[tuple[object, ...]] = deque(maxlen=_LAST)
 
     def stitch(record: LogRecord) -> LogRecord:

@@ -119,9 +119,11 @@ _MESSAGES = tuple(
     (lazy(pattern), symptom, causes)
     for pattern, symptom, causes in (
         (r"(?:backend|proxy|listen|frontend) '?(?P<b>[^\s']{1,200})'? has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
-        (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),  # show errors
+        # Show errors
+        (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),
         (r"\] frontend (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid request)", None, ""),
-        (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),  # ingress
+        # ingress
+        (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),
         (r"could not resolve address '(?P<detail>[^']{1,255})'", Symptom.NAME_NOT_FOUND, "dns-host-not-found proxy-not-running proxy-config-invalid"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>no free ports|local address already in use)", Symptom.NO_LOCAL_PORT, "ephemeral-ports-exhausted"),
         (r"(?P<detail>[Cc]annot bind to (?:tproxy )?source address) before connect\(\) for backend (?P<b>\S{1,200}?)\.(?:\s|$)", Symptom.BIND_FAILED, "proxy-bind-failed"),

@@ -21,7 +21,8 @@ LAYOUTS = (
     Text(
         template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} {total} [{group}] [{_}] {address} {length} {response} {answer} {word}',
         clock="common", flags=("grouped", "hex"), where=address_of,
-        asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),  # see `_row`
+        # See `_row`
+        asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),
     ),
 )  # fmt: skip
 MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"controller.go", b"no peer was returned", b"[upstream-")

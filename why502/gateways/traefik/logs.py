@@ -1,6 +1,7 @@
 """Traefik 1 to 3: its own log (logfmt, console and JSON) and its access log (common and JSON).
 
-Source: pkg/proxy/httputil/proxy.go (which error gives which status), pkg/middlewares/accesslog. Errors of requests are logged at DEBUG only.
+Source: pkg/proxy/httputil/proxy.go (which error gives which status), pkg/middlewares/accesslog. Traefik logs errors of requests
+only at DEBUG.
 """
 
 from __future__ import annotations

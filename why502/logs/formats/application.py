@@ -32,8 +32,10 @@ PHRASES = (
     Phrase("istening ", r"\b[Ll]istening(?: \w{1,100}){0,2} (?:on|at):? " + _ADDRESS, Symptom.LISTENS_ON, _START),
     Phrase("unning ", r"\b[Ss]erver(?: is)? running(?: \w{1,100}){0,2} (?:on|at):? " + _ADDRESS, Symptom.LISTENS_ON, _START),
     Phrase("started server on ", r"started server on (?P<address>[\w.:\[\]]{1,255}:\d+)", Symptom.LISTENS_ON, _START),
-    *(Phrase(f".{level}: ", r"^\[\d{4}-\d\d-\d\d[T ][^\]]{8,40}\] [\w-]{1,64}\.[A-Z]{5,9}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")),  # Monolog's LineFormatter
-    *(Phrase(f" {level} in ", r"^\[\d{4}-\d\d-\d\d [\d:,.]{8,16}\] [A-Z]{5,8} in [\w.]{1,100}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL")),  # flask.logging.default_handler
+    # Monolog's LineFormatter
+    *(Phrase(f".{level}: ", r"^\[\d{4}-\d\d-\d\d[T ][^\]]{8,40}\] [\w-]{1,64}\.[A-Z]{5,9}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")),
+    # flask.logging.default_handler
+    *(Phrase(f" {level} in ", r"^\[\d{4}-\d\d-\d\d [\d:,.]{8,16}\] [A-Z]{5,8} in [\w.]{1,100}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL")),
     Phrase("Local: ", r"^\s{0,64}(?:[-➜▲] +)?Local: +(?P<address>https?://\S{1,255})$", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
 MARKS = marks(PHRASES)

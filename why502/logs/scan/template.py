@@ -128,7 +128,7 @@ def _candidates(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(line: str) -> Iterator[str]:
-    """Yield the template of a common format with values of unknown meaning, such as Apache's %D, which elsewhere may be seconds."""
+    """Yield the template of a common format with values of unknown meaning, such as %D of Apache (seconds elsewhere)."""
     match = _COMBINED.match(line)
     rest = line[match.end() :] if match else ""
     if match and _BARE.fullmatch(rest):

@@ -1,4 +1,7 @@
-"""Converts an Apache LogFormat to an nginx `log_format` with the same lines, with `escape` APACHE. [mod_log_config, Custom Log Formats]"""
+"""Converts an Apache LogFormat to an nginx `log_format` for the same lines, with `escape` APACHE.
+
+Source: mod_log_config, Custom Log Formats.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def as_nginx(text: str) -> str:
 
 
 def of_logs(texts: Iterable[str], variables: dict[str, str]) -> dict[str, str]:
-    """Return the LogFormat of each log in the configuration texts, by its path as written; `${NAME}` is taken from `variables`."""
+    """Return the LogFormat of each log in the configuration texts, by its path as written; `variables` replace `${NAME}`."""
     named, logs = dict(_KNOWN), {}
     whole = "\n".join(texts)
     named.update({nickname: text for text, nickname in _FORMAT.findall(whole)})

@@ -76,12 +76,12 @@ def _sureness(line: str) -> float:
 
 
 def continues(line: str) -> bool:
-    """Return whether a line continues the previous entry: FastCGI's standard error contains line breaks, and people wrap lines."""
+    """Return whether a line continues the previous entry: FastCGI's standard error may hold line breaks, and people wrap lines."""
     return not _STARTS.match(line) and parse(line) is None
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return the record of one entry; None if nginx did not write it. `at` is naive local time. An entry may contain line breaks."""
+    """Return the record of one entry, which may hold line breaks; None if nginx did not write it. `at` is naive local time."""
     line = line[:_LONGEST].rstrip("\r\n`")
     if not line.isascii():
         line = line.translate(_TYPESET)
