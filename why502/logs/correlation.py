@@ -14,7 +14,7 @@ from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is
 from why502.model.logs import Symptom
 from why502.model.target import Target
 
-LEAST_REFUSAL = 400  # of limit_req_status and limit_conn_status; the default is 503
+LEAST_REFUSAL = 400  # minimum value of limit_req_status and limit_conn_status; their default is 503
 
 
 class Correlator:

@@ -23,7 +23,7 @@ MOST_CLIENTS = 8
 MOST_STATUSES = 40
 STEP_S = 1  # and MOST_STEPS of them: refusals after the last step are counted in it
 MOST_STEPS = 1000
-# Logged when the connection ends. It may have been opened long ago, so it is no evidence about the requests refused since
+# Logged when the connection ends. It may have been opened long ago, so it is not evidence about the requests refused since
 UPGRADED = 101
 Key = tuple[str, str]  # server, request
 

@@ -235,9 +235,9 @@ def _at(text: str) -> datetime | None:
 
 
 def _times(found: dict[str, str | None]) -> dict[str, float]:
-    """Return the timers of the server: Tc, Tc + Tr, and Ta less the waits before (TR, Tw); -1 means none.
+    """Return the timers of the server in seconds: Tc, Tc + Tr, and Ta less the waits before it (TR, Tw); -1 means none.
 
-    [configuration manual, 8.4]
+    Source: configuration manual, 8.4.
     """
     ms = {
         name: value

@@ -35,7 +35,7 @@ _LEAST = 3  # minimum number of lines to identify a column
 
 
 class _Row(NamedTuple):
-    """One line: the text between its columns, and the columns."""
+    """One line: the text between the columns, and their values."""
 
     between: tuple[str, ...]
     values: tuple[str, ...]

@@ -17,7 +17,7 @@ _SEVERE = lazy(
     r"|[a-z](?:Error|Exception)\b"
 )
 _HARMLESS = lazy(r"\b(?:INFO|DEBUG|TRACE|NOTICE|info|debug|trace|notice)\b")
-_LEVEL_WITHIN = 80  # characters at the start of a line in which its level is looked for
+_LEVEL_WITHIN = 80  # characters at the start of a line that are searched for its level
 _VARYING = lazy(
     r'"[^"]{0,200}"'  # quoted
     r"|(?<!\w)'[^']{0,200}'(?!\w)"

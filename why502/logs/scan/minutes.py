@@ -18,7 +18,7 @@ class Minutes:
 
     def __init__(self, entries: array[int] | None = None, *, is_ordered: bool = False) -> None:
         self._entries = array("q") if entries is None else entries  # minute and count
-        # The first entries are sorted, with each minute once; this is their number
+        # Number of entries at the start that are sorted, with each minute once
         self._summed = len(self._entries) if is_ordered else 0
 
     @classmethod

@@ -74,7 +74,7 @@ def of(record: LogRecord) -> tuple[Outcome, tuple[str, ...]]:
 
 
 def reasons(outcome: Outcome, fields: Fields) -> tuple[tuple[int | None, str], ...]:
-    """Return the number and symptom of each failed attempt of a request; (None, symptom) if it failed without an attempt."""
+    """Return the number and symptom of each failed attempt of a request; (None, symptom) if it failed without such an attempt."""
     last = len(outcome.tries) - 1 if outcome.tries else None
     if outcome.symptom:
         return ((last, outcome.symptom),)

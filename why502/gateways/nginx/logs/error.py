@@ -112,7 +112,7 @@ def parse(line: str) -> LogRecord | None:
 def _told_by_address(base: LogRecord, target: Target) -> LogRecord:
     """Return the record with the cause implied by the kind of address in first place.
 
-    A route to this machine itself always exists, so a firewall rejects the connection. An IPv6 address for which no local address
+    A route to this machine itself always exists, so something rejected the connection. An IPv6 address for which no local address
     is available more often means a machine without IPv6 than one without free ports.
     """
     first = ""
