@@ -7,11 +7,13 @@ import contextlib
 import gzip
 import lzma
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 import pytest
@@ -172,6 +174,80 @@ def test_what_came_right_before_a_rotation_is_read_in_the_rotated_file(
     if is_killed:
         watcher.kill()
     all_of(watcher, 120)
+
+
+def pack(path: Path, text: str) -> Path:
+    """Compress what a rotated file held at some time, and remove it; return the compressed one."""
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(text.encode()))
+    path.unlink()
+    return packed
+
+
+@pytest.mark.parametrize("is_number_reused", [False, True])
+@pytest.mark.parametrize("count", [2, 40], ids=["short", "long"])
+def test_what_came_after_the_compression_does_not_make_the_compressed_file_new(
+    watcher: Watcher, count: int, is_number_reused: bool
+) -> None:
+    """A server goes on in the old file until it opens the new one: the compressed one holds less than what was counted."""
+    write(watcher.path, lines(0, count))
+    watcher.look(0)
+    old = watcher.path.with_name("access.log.1")
+    with watcher.path.open("a") as writer:
+        watcher.path.rename(old)
+        watcher.path.write_text("")
+        packed = pack(old, lines(0, count))
+        watcher.look(0)
+        writer.write(lines(count, 10))
+    write(watcher.path, lines(count + 10, 20))
+    watcher.look(0)
+    watcher.store()
+    if is_number_reused:
+        watcher.follower.close()
+        stored = msgspec.json.decode(watcher.stored, type=Checkpoint)
+        watcher.path.rename(old)
+        watcher.path.write_text(lines(count + 30, 1))
+        packed.rename(packed.with_name("access.log.2.gz"))
+        status = watcher.path.stat()
+        first = msgspec.structs.replace(stored.files[0], device=status.st_dev, inode=status.st_ino)
+        watcher.stored = msgspec.json.encode(msgspec.structs.replace(stored, files=(first, *stored.files[1:])))
+    else:
+        write(watcher.path, lines(count + 30, 1))
+    watcher.kill()
+    all_of(watcher, count + 31)
+
+
+@pytest.mark.xfail(strict=True, reason="a head is one hash of up to 1000 bytes: no shorter content can be compared with it")
+def test_a_compressed_file_that_is_shorter_than_the_known_head(watcher: Watcher) -> None:
+    """The old file was deleted between the last look and the checkpoint, so that its compressed copy was never noted."""
+    write(watcher.path, lines(0, 2))
+    watcher.look(0)
+    old = watcher.path.with_name("access.log.1")
+    watcher.path.rename(old)
+    watcher.path.write_text("")
+    watcher.look(0)
+    write(old, lines(2, 10))  # after the compression began
+    watcher.look(0)
+    watcher.store()
+    pack(old, lines(0, 2))
+    watcher.kill()
+    all_of(watcher, 12)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_compressed_copy_of_earlier_on_is_not_read_again(watcher: Watcher, is_killed: bool) -> None:
+    write(watcher.path, lines(0, 40))
+    watcher.look()
+    copy = watcher.path.with_name("access.log.1")
+    copy.write_text(lines(0, 40))
+    write(watcher.path, lines(40, 10))  # between the copy and the truncation
+    watcher.look()
+    watcher.store()
+    os.truncate(watcher.path, 0)
+    pack(copy, lines(0, 40))
+    if is_killed:
+        watcher.kill()
+    all_of(watcher, 50)
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -357,7 +433,16 @@ class Followed(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.path = Path(self.directory.name) / "access.log"
         self.number = 0  # of the next line
-        self.gone: set[str] = set()  # lines that no file has any more, and that may not have been read
+        self.writer: TextIO | None = None  # of a server that still writes to the file that was renamed
+        self.gone: set[str] = (
+            set()
+        )  # lines that were written to a deleted file: a follower that is stopped may not have read them
+        self.packing: tuple[Path, bytes, os.stat_result] | None = (
+            None  # a rotated file, compressed, and how it was when that began
+        )
+        self.packed_steps = 0
+        self.written_at = 0.0
+        self.begun: set[str] = set()  # the line that is not ended
         self.half = ""  # the rest of a line that was begun
 
     @initialize()
@@ -368,27 +453,41 @@ class Followed(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.watcher.follower.close()
+        if self.writer:
+            self.writer.close()
         self.directory.cleanup()
+
+    def append(self, text: str) -> None:
+        """Write as the server does: to the file that it has open."""
+        if not self.writer:
+            write(self.path, text)
+            return
+        self.writer.write(text)
+        self.writer.flush()
+        quiet_s, self.written_at = self.watcher.clock.now - self.written_at, self.watcher.clock.now
+        if not os.fstat(self.writer.fileno()).st_nlink or quiet_s > follow.LONGEST_LINGER_S - 10:
+            self.gone |= set(re.findall(r"/(r\d+x) ", text)) | self.begun
 
     @precondition(lambda self: not self.half)
     @rule(count=st.integers(1, 30))
     def write(self, count: int) -> None:
-        write(self.path, lines(self.number, count))
+        self.append(lines(self.number, count))
         self.number += count
 
     @precondition(lambda self: not self.half)
     @rule(at=st.integers(1, 80))
     def begin_a_line(self, at: int) -> None:
         text = lines(self.number)
+        self.begun = {f"r{self.number}x"}
         self.number += 1
-        write(self.path, text[:at])
+        self.append(text[:at])
         self.half = text[at:]
 
     @precondition(lambda self: self.half)
     @rule()
     def end_the_line(self) -> None:
-        write(self.path, self.half)
-        self.half = ""
+        self.append(self.half)
+        self.half, self.begun = "", set()
 
     @rule(later_s=st.sampled_from([0.25, 10.0]))
     def look(self, later_s: float) -> None:
@@ -408,18 +507,67 @@ class Followed(RuleBasedStateMachine):
                 if old.name.split(".")[2] == str(number):
                     old.rename(old.with_name(old.name.replace(f".log.{number}", f".log.{number + 1}")))
 
-    @precondition(lambda self: not self.half)
-    @rule()
-    def rename(self) -> None:
+    @precondition(lambda self: not self.half and not self.writer and not self.packing)
+    @rule(is_kept_open=st.booleans())
+    def rename(self, is_kept_open: bool) -> None:
         self.shift()
+        if is_kept_open:
+            self.write(count=15)  # fewer: see test_a_compressed_file_that_is_shorter_than_the_known_head
+            self.writer, self.written_at = self.path.open("a"), self.watcher.clock.now
         rename(self.path)
 
-    @precondition(lambda self: not self.half)
+    @precondition(lambda self: not self.half and self.writer)
+    @rule()
+    def reopen(self) -> None:
+        assert self.writer
+        self.writer.close()
+        self.writer = None
+
+    @precondition(lambda self: not self.half and not self.writer and not self.packing)
     @rule()
     def copy_and_truncate(self) -> None:
         self.shift()
         copytruncate(self.path)
 
+    @precondition(lambda self: not self.half)
+    @rule()
+    def compress_one_step(self) -> None:
+        """Write the first half of the compressed file, then all of it, then remove the original."""
+        if not self.packing:
+            old = next(self.path.parent.glob("access.log.*[0-9]"), None)
+            if old:
+                self.packing, self.packed_steps = (old, gzip.compress(old.read_bytes()), old.stat()), 0
+                old.with_name(f"{old.name}.gz").write_bytes(self.packing[1][: len(self.packing[1]) // 2])
+            return
+        old, data, status = self.packing
+        packed = old.with_name(f"{old.name}.gz")
+        self.packed_steps += 1
+        if self.packed_steps == 1:
+            packed.write_bytes(data)
+            os.utime(packed, ns=(status.st_atime_ns, status.st_mtime_ns))
+        else:
+            # what was added since is in no file any more
+            self.gone |= set(re.findall(r"/(r\d+x) ", old.read_bytes()[len(gzip.decompress(data)) :].decode()))
+            old.unlink()
+            self.packing = None
+
+    @precondition(lambda self: not self.half and not self.writer and not self.packing)
+    @rule(between=st.lists(st.sampled_from(["look", "store", "kill", "write"]), max_size=16))
+    def rotate_and_compress(self, between: list[str]) -> None:
+        """Do what logrotate does without a delay, while the server still writes to the old file; anything happens between the steps."""
+        self.rename(is_kept_open=True)
+        steps = [self.compress_one_step] * 3
+        for number, name in enumerate(between):
+            if number % 3 == 2 and steps:
+                steps.pop()()
+            if name == "look":
+                self.watcher.look(0.25)
+            elif name == "write":
+                self.write(count=3)
+            else:
+                getattr(self, name)()
+
+    @precondition(lambda self: not self.half and not self.packing)
     @rule()
     def compress(self) -> None:
         """Compress all rotated files, as logrotate does: what was written to last keeps that time."""
@@ -440,7 +588,9 @@ class Followed(RuleBasedStateMachine):
     def all_is_counted_in_the_end(self) -> None:
         for _ in range(3):
             self.watcher.look()
-        assert self.watcher.total == Counter({f"r{number}x": 1 for number in range(self.number)})
+        wanted = {f"r{number}x" for number in range(self.number)}
+        assert set(self.watcher.total.values()) <= {1}
+        assert wanted - self.gone <= set(self.watcher.total) <= wanted
 
 
 Followed.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

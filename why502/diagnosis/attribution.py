@@ -1,4 +1,4 @@
-"""Attribution: which events, deaths and words of programs are those of a target."""
+"""Attribution: decides which events, deaths and messages of programs belong to a target."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from why502.model.snapshot import (
     Service,
 )
 
-GAP = (  # what requests meet while a server is restarted
+GAP = (  # requests get these while a server is restarted
     *(Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.STALE_ENDPOINT),
     *(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY),
 )
-_STOPPED = ("Stopped ", "stopped", "Deactivated ")  # how what tells of a stop begins when it is over
+_STOPPED = ("Stopped ", "stopped", "Deactivated ")  # the first words of a message about a completed stop
 _DIED = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED})
 _LIFE = (*_DIED, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
-_OF_GATEWAYS = {  # what a gateway's events mean of the target that it serves
+_OF_GATEWAYS = {  # what a gateway's events mean for the target that it serves
     Symptom.PROXY_STOPPED: Symptom.PROCESS_STOPPED,
     Symptom.PROXY_START_FAILED: Symptom.START_FAILED,
     Symptom.CONFIG_INVALID: Symptom.START_FAILED,
@@ -42,21 +42,21 @@ _TOLD = (
     "Stopped ",
 )
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
-BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # of the second in which the proxy told the first failure
-RESTART = timedelta(seconds=10)  # that a service takes to stop after it was told to
-SECOND = timedelta(seconds=1)  # of which logs tell no parts
-CLOCK = timedelta(seconds=2)  # log times are whole seconds, the kernel's are reckoned from the time since boot
+BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # around the second in which the proxy logged the first failure
+RESTART = timedelta(seconds=10)  # the time that a service takes to stop after the order
+SECOND = timedelta(seconds=1)  # logs do not show fractions of it
+CLOCK = timedelta(seconds=2)  # log times are whole seconds; the kernel's times are computed from the time since boot
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution(Place):
-    """A place, with what happened to the processes behind it."""
+    """A place together with the events of the processes behind it."""
 
     def events(self, *symptoms: Symptom) -> tuple[Event, ...]:
-        """Return the events with one of these symptoms that can be joined to the target's own processes or service.
+        """Return the events with one of these symptoms that belong to the target's own processes or service.
 
-        A program's name alone joins nothing that happened at another time than its failures, in another control group, or to a
-        process that is still there: many programs have the name of an interpreter.
+        A program's name alone is not enough in three cases: the event is at another time than the target's failures, it is in
+        another control group, or its process is still running. Many programs have the name of an interpreter.
         """
         if self.host is None:
             return ()
@@ -82,25 +82,25 @@ class Attribution(Place):
         )
 
     def _as_backend(self, event: Event) -> Event:
-        """Return an event of a gateway's unit as that of a backend, where the target is what the unit serves."""
+        """Return an event of a gateway's unit as an event of a backend if the unit serves the target."""
         service = next((service for service in self.services if service.name == event.unit), None)
         if event.symptom not in _OF_GATEWAYS or service is None:
             return event
         symptom = _OF_GATEWAYS[event.symptom]
         if event.symptom is Symptom.PROXY_START_FAILED and " process exited" in event.detail:
-            symptom = Symptom.PROCESS_EXITED  # perhaps at its end
+            symptom = Symptom.PROCESS_EXITED  # possibly at the end of a normal run
         if event.symptom is Symptom.LISTEN_FAILED and any("ddress already in use" in words for words in service.reason):
             symptom = Symptom.ADDRESS_IN_USE
         return replace(event, symptom=symptom)
 
     def _is_of_another_pool(self, event: Event) -> bool:
-        """Return whether an event is the word of scripts in another pool of the same PHP-FPM."""
+        """Return whether an event was logged by scripts in another pool of the same PHP-FPM."""
         if event.target is None or event.target == self.target or event.symptom is not Symptom.APPLICATION_ERROR:
             return False
         return event.target not in {pool.target for pool in self.pools}
 
     def _fits(self, event: Event) -> bool:
-        """Return whether an event that names no more than a program can be the target's."""
+        """Return whether an event that names only a program can belong to the target."""
         groups = {p.cgroup for p in self.processes} - {"", "/"}
         if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
             return False
@@ -116,15 +116,15 @@ class Attribution(Place):
         if lived and all(lived):
             return False
         first, last = self.first_failure, self.last_failure
-        if first is None and self.target is None:  # of any program here, or in a container beside it: no client met its death
+        if first is None and self.target is None:  # for programs of this machine or of a container on it; no client was affected
             return False
         return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
 
     @cached_property
     def told_to_stop(self) -> Event | None:
-        """What tells that the target's service was told to stop and has not been started since; None where it ended by itself.
+        """The event which shows that the target's service was ordered to stop and has not been started since; else None.
 
-        What it does then, also an error or a kill at the end of its time, is no crash.
+        None also if the service ended by itself. An error during the stop is not a crash, nor is a kill after the stop timeout.
         """
         events = [event for event in self.events(*_LIFE) if event.at and event.ended_at]
         begun = max(
@@ -140,16 +140,16 @@ class Attribution(Place):
         return None if any(event.at and event.at < stop.ended_at for event in deaths) else stop
 
     def is_of_a_name(self, event: Event) -> bool:
-        """Return whether nothing but a program's name joins an event to the target: another one of that name may have died.
+        """Return whether only a program's name links an event to the target: another program of that name may have died.
 
-        The kernel tells of every container's processes, to each of them.
+        The kernel log of every container shows the processes of all containers.
         """
         pids = {process.pid for process in self.processes} | {service.main_pid for service in self.services}
         return not event.unit and not event.cgroup and event.target is None and event.pid not in pids
 
     @cached_property
     def restarts(self) -> tuple[Event, ...]:
-        """What tells that the target's service was told to stop, around its failures, where it was started again after that."""
+        """The stop orders for the target's service around its failures, if the service was started again after them."""
         events = [event for event in self.events(Symptom.PROCESS_STOPPED, Symptom.PROCESS_STARTED) if event.at and event.ended_at]
         first, last = self.first_failure, self.last_failure
         begun = [event.ended_at for event in events if event.symptom is Symptom.PROCESS_STARTED]
@@ -164,10 +164,10 @@ class Attribution(Place):
         )
 
     def ended_at_start(self, death: Event) -> bool:
-        """Return whether what died last had not begun to listen: nothing was answered or broken off since the life
-        before it was over.
+        """Return whether the process that died last had not begun to listen: since the end of the run before it,
+        no request was answered and no connection broke.
 
-        A program that says when it listens said so before it was stopped, or before it died first, and never after that.
+        If a program logs that it listens, it logged that before it was stopped or first died, and never after that.
         """
         if death.at is None or death.ended_at is None:
             return False
@@ -179,11 +179,11 @@ class Attribution(Place):
             for event in events
             if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_STOPPED) and event.ended_at
         ]
-        # A life that was ended in another way, by a SIGKILL say, is over as well.
+        # A run that ended in another way, such as by SIGKILL, has ended too.
         ends += [other.at for other in self.events(*DEATHS) if other is not death and other.count == 1 and other.at]
         ends = [at for at in ends if at < death.ended_at]
         if 0 < sum(event.count for event in said) < death.count:
-            ends.append(death.at)  # if that was the end of what listened, it has died again without listening
+            ends.append(death.at)  # if this ended the process that listened, the service has died again without listening
         over = max(ends, default=None)
         if over is None:
             return False
@@ -195,7 +195,7 @@ class Attribution(Place):
         return began and not listened and (served is None or served <= over + SECOND)
 
     def is_of_a_past_life(self, event: Event) -> bool:
-        """Return whether the service was stopped after something happened to it, and has told since that it listens."""
+        """Return whether the service was stopped after an event, and has logged since then that it listens."""
         events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STOPPED)
         stops = [
             one.at
@@ -208,19 +208,19 @@ class Attribution(Place):
 
     @cached_property
     def at_start(self) -> tuple[Event, ...]:
-        """What tells that the target's service ended by itself before it began to listen."""
+        """The events which show that the target's service ended by itself before it began to listen."""
         return tuple(filter(self.ended_at_start, self.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)))
 
     def deaths_at_break(self, *symptoms: Symptom) -> tuple[Event, ...]:
-        """Return what died on the target's machine at the moment when connections to it began to break, or to be refused,
-        where nothing is left of it.
+        """Return the deaths on the target's machine at the moment when connections to it began to break, or to be refused.
+        Empty if something listens on the target now.
 
-        For a target without a known service or process, of which no name is known.
+        This is for a target whose service, process and program name are unknown.
         """
         seen = {t.symptom for t in self.tallies}
         has_served = bool(seen & BROKEN or (self.traffic and self.traffic.last_success))
         broke = min((t.first for t in self.tallies if t.symptom in BROKEN | {Symptom.CONNECT_REFUSED} and t.first), default=None)
-        broke = broke if has_served else None  # what never answered did not die just now
+        broke = broke if has_served else None  # a target that never answered did not die just now
         if broke is None or self.host is None or self.listeners != () or self.services:
             return ()
         return tuple(
@@ -230,9 +230,9 @@ class Attribution(Place):
         )
 
     def odds_of(self, event: Event) -> float:
-        """Return the log-odds that an event at the moment when the target broke, of which no more is known, is no coincidence.
+        """Return the log-odds that an event at the moment when the target broke is not a coincidence; nothing else links the two.
 
-        The machine may kill others all the time: of so many groups at other moments, so likely is one by chance at this one.
+        The machine may kill other processes all the time. The more groups of deaths at other moments, the likelier a coincidence.
         """
         events = self.host.events if self.host and event.at else None
         others = {
@@ -245,10 +245,10 @@ class Attribution(Place):
         return math.log(max(moments, 1.0) / len(others)) if others else math.inf
 
     def kills_at_death(self) -> tuple[Event, ...]:
-        """Return the kernel's kills for memory of the target's program at the moments when its manager saw it die by SIGKILL.
+        """Return the kernel's out-of-memory kills of the target's program at the moments when its manager saw it die by SIGKILL.
 
-        The kernel tells neither unit nor a process id that another process namespace knows; version 1 cgroups tell systemd
-        nothing.
+        The kernel log names no unit, and its process ids are not valid in another process namespace. With version 1 cgroups,
+        systemd is not notified of the kill.
         """
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
         deaths = [
@@ -266,8 +266,8 @@ class Attribution(Place):
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
         """Return tallies of application, service and kernel logs (not of gateways) with one of these symptoms.
 
-        Such lines carry no target (but the address that an application says it listens on). They are the target's own where only
-        one backend fails, or where their program or unit is known to serve it.
+        Such lines do not name a target, except for an application's own listen address. They belong to the target if only one
+        backend fails, or if their program or unit is known to serve it.
         """
         failing = self.joins.failing
         alone = len(failing) <= 1 and (self.target in failing or not failing)
@@ -280,7 +280,7 @@ class Attribution(Place):
             and (
                 tally.target in (None, self.target)
                 or tally.symptom is Symptom.LISTENS_ON
-                or (self.target is None and not failing)  # an application alone names the address that it wants itself
+                or (self.target is None and not failing)  # the error of an application alone names its own listen address
             )
             and (
                 alone or tally.unit in units - {""} or any(_same_program(tally.process or tally.program, name) for name in names)
@@ -289,8 +289,8 @@ class Attribution(Place):
 
 
 def _died_otherwise(service: Service) -> bool:
-    """Return whether a service ended in another way than by SIGKILL, as its manager saw it (128 + 9:
-    what a shell makes of that).
+    """Return whether a service ended in another way than by SIGKILL, according to its manager (a shell reports SIGKILL as
+    exit status 128 + 9).
     """
     ended = service.signal not in (None, signal.SIGKILL) or service.exit_code not in (None, 0, 128 + signal.SIGKILL)
     return service.is_running is False and ended
@@ -310,6 +310,6 @@ def _same_program(one: str, other: str) -> bool:
 
 
 def _same_group(one: str, other: str) -> bool:
-    """Return whether two cgroups can be one: each may be told from within another namespace, whose root is below the other's."""
+    """Return whether two cgroups can be the same: either may be seen from another namespace, whose root is below the other's."""
     one, other = one.removeprefix("/.."), other.removeprefix("/..")
     return one.endswith(other) or other.endswith(one)

@@ -1,4 +1,4 @@
-"""Case: the snapshots as seen from one target, which is what a cause examines."""
+"""Case: the snapshots as seen from one target. A cause examines a case."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from why502.model.snapshot import (
     Resolution,
 )
 
-KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: those of others break as the same process ends
+KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: other connections break when the same process ends
 
 
 @dataclass(frozen=True, eq=False)
 class Case(Attribution):
-    """One target, where it is, what happened to it, and what else bears on it."""
+    """One target: where it runs, what happened to it, and everything else that concerns it."""
 
     @cached_property
     def killer(self) -> str:
-        """The one request whose connections break while others are answered: "GET /path"; "" where there is none.
+        """The one request whose connections break while others are answered: "GET /path"; "" if there is none.
 
-        Where a server is stopped, or cannot start, the connections of all paths break.
+        If a server is stopped or cannot start, the connections of all paths break.
         """
         broken = [tally for tally in self.tallies if tally.symptom in (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)]
         first = min((tally.first for tally in broken if tally.first), default=None)
@@ -40,15 +40,15 @@ class Case(Attribution):
 
     @cached_property
     def hosted_break(self) -> Tally | None:
-        """What tells that a daemon of an application that the gateway itself starts (mod_wsgi) sent no whole response header;
-        None where none does.
+        """The tally of incomplete response headers from an application's daemon that the gateway itself starts (mod_wsgi);
+        None if there is none.
         """
         found = [t for t in self.tallies if t.symptom is Symptom.CLOSED_BEFORE_HEADER and t.code == "mod_wsgi"]
         return found[0] if self.target is None and found else None
 
     @cached_property
     def path(self) -> NetworkPath | None:
-        """How the proxy's machine would send to the target; None where unknown."""
+        """The network path from the proxy's machine to the target; None if unknown."""
         return next((x for x in self.here.paths or () if self.target is not None and x.address == self.target.host), None)
 
     @cached_property
@@ -59,40 +59,36 @@ class Case(Attribution):
 
     @cached_property
     def pressure(self) -> tuple[Pressure, ...]:
-        """How short the target's machine, and the cgroup of its processes, are."""
+        """The resource pressure on the target's machine, and on the cgroup of its processes."""
         groups = {p.cgroup for p in self.processes if p.cgroup}
         found = (self.host.pressure if self.host else None) or ()
         return tuple(x for x in found if x.scope == "machine" or x.scope in groups)
 
     @cached_property
     def lacks_family(self) -> bool:
-        """True where the target is an IPv6 address elsewhere and the proxy's machine has no IPv6 address at all."""
+        """True if the target is an IPv6 address elsewhere and the proxy's machine has no IPv6 address at all."""
         target, own = self.target, self.here.addresses
         return bool(target and ":" in target.host and not target.is_loopback and own) and not any(
             ":" in each for each in own or ()
         )
 
     def resolutions(self, name: str) -> tuple[Resolution, ...]:
-        """Return what a name means to the proxy now."""
+        """Return the addresses that the proxy now gets for a name."""
         return tuple(x for x in self.here.names or () if x.name == name)
 
     @cached_property
     def explains_notices(self) -> bool:
-        """True where lines that are no failure of the gateway may be the answer: files were given,
-        and nothing else is in them.
-        """
+        """True if lines that are not gateway failures may be the answer: files were given, and they contain nothing else."""
         return self.offline and not self.has_failed
 
     @cached_property
     def has_failed(self) -> bool:
-        """True where the logs tell of any failure, whatever its target."""
+        """True if the logs contain any failure, whatever its target."""
         logs = self.here.logs
         return any(tally.is_failure for tally in (logs.tallies if logs else ()))
 
 
 def is_of_the_web(probe: Probe) -> bool:
-    """Return whether what a probe got is the text of a web server whose framing is wrong: HTTP,
-    HTML or JSON without a valid status line.
-    """
-    is_unframed = probe.symptom is Symptom.NO_STATUS_LINE or not probe.speaks  # that is asked in HTTP only
+    """Return whether a probe got the text of a web server with wrong framing: HTTP, HTML or JSON without a valid status line."""
+    is_unframed = probe.symptom is Symptom.NO_STATUS_LINE or not probe.speaks  # a probe asks for it only in HTTP
     return is_unframed and probe.first_bytes.strip('"').startswith(("HTTP/", "<", "{"))

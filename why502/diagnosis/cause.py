@@ -30,22 +30,28 @@ def silent(_: object) -> str:
 class Cause(Value, frozen=True, kw_only=True):
     """One cause.
 
-    `symptoms` maps each symptom that this cause produces to the weight (log-odds) that the symptom alone lends to it: the engine
-    adds that evidence by itself, and `explain` ranks the candidates of one line by it. `examine` yields what else speaks for and
-    against. `explains`: causes that are only its effect, or its general name, where it holds for the same target; while it could
-    not be looked for, they stay doubtful. `outranks`: causes that it leads where both hold, and that need no look for it.
-    `sums_members`: it says of a group what its members say themselves, and yields where the same cause keeps each of them from
-    it. `needs`: the sections of a machine's snapshot without which it cannot be seen; an effect of it is no certainty without
-    them. `transport`: the only kind of address that it concerns; None for both. `protocol`: the only protocol that it concerns.
-    `commonest_for`: symptoms whose commonest reason it is where that protocol is spoken. `stands_apart`: where no target is known
-    to fail, it is a fault of its own beside those of targets. `is_fixed_while_ongoing`: nothing is changed for it once the
-    failures are over. `may_be_refusal`: a configuration that the proxy refuses may be behind it; `is_refusal`: it is just that.
-    `is_disproved_by_404`: a plan for it has not helped where the backend then misses the script. `lingers_s`: how long failures
-    may go on after it was fixed, in seconds. `foresee` are the rules that find this cause in a configuration before it happens.
-    `is_of_answers`: it is about what the application itself answers, so it goes on for as long as clients get its errors.
-    `headline` says it of one {target} behind the {proxy}; the best of the evidence is added to it. `tell` says all of it in one
-    sentence of its own, naming what differs (ports, sizes, users); "" where it cannot. `aim`: the target of failures whose log
-    names none.
+    `symptoms`: the symptoms that this cause produces, each with the weight (log-odds) that it adds on its own. The engine adds
+    this evidence itself, and `explain` ranks the candidates for one line by it.
+    `examine`: yields the other evidence for and against.
+    `explains`: the causes that are only its effect, or a more general name for it, if it holds for the same target. If it could
+    not be checked, they stay doubtful.
+    `outranks`: causes that rank below it if both hold. They do not become doubtful if it could not be checked.
+    `sums_members`: it reports about a group what its members' own findings report. It also ranks lower if one cause keeps it
+    from every member.
+    `needs`: the sections of a machine's snapshot that are required to detect it. Without them its effects are not certain.
+    `transport`: the only kind of address that it concerns; None for both.
+    `protocol`: the only protocol that it concerns.
+    `commonest_for`: symptoms for which it is the most common reason if that protocol is used.
+    `stands_apart`: if no failing target is known, it is a separate fault besides those of targets.
+    `is_fixed_while_ongoing`: no change is made for it after the failures have ended.
+    `may_be_refusal`: the reason may be a configuration that the proxy rejects; `is_refusal`: this is the reason.
+    `is_disproved_by_404`: a plan for it has not helped if the backend then does not find the script.
+    `lingers_s`: how long failures may continue after the fix, in seconds.
+    `foresee`: the rules that find this cause in a configuration before it happens.
+    `is_of_answers`: it concerns the application's own answers, so it is ongoing as long as clients get its errors.
+    `headline`: one sentence about a {target} behind the {proxy}; the best of the evidence is added to it.
+    `tell`: the complete finding in one sentence of its own that names the difference (ports, sizes, users); "" if it has none.
+    `aim`: the target of failures whose log names none.
     """
 
     id: str

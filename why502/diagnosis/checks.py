@@ -1,7 +1,7 @@
 """The checklist: the steps that a careful person would check, each passed, failed, warned or skipped.
 
-It mirrors the steps of the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket,
-its answer, the machine. A step that could not be looked at is skipped and says what would let us look.
+It follows the usual runbooks: the proxy, its configuration, its logs, the names, the backend's process, its socket,
+its answer, the machine. A step that could not be checked is skipped and names the access it needs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import ConfigTest, Event, Lookup, Proxy, Snapshot
 from why502.model.words import words
 
-# The proxy's own limits on what a client sends: told of, but no failure of the gateway.
+# The proxy's own limits on client requests: reported, but not a failure of the gateway.
 _LIMITS = {
     "400": "malformed request",
     "408": "client too slow",
@@ -28,15 +28,15 @@ _LIMITS = {
     "431": "header too large",
     "494": "header too large",
 }
-# Share of a log that nobody can read, above which its failures may be missed; words of applications stand in every error log.
+# Failures may be missed if more than this share of a log is unparsed; every error log contains messages of applications.
 UNREAD = 0.5
-_LOW_SPACE = 0.02  # share of a file system below which it is as good as full
+_LOW_SPACE = 0.02  # share of a file system below which it counts as full
 
 
 def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = None) -> tuple[Check, ...]:
     """Return every step of the checklist for the proxy's machine, in order.
 
-    offline: only files were looked at. index: the joins of this very snapshot, where somebody made them before.
+    offline: only files were read. index: the indexes of this snapshot, if they were built before.
     """
     joins = index or Joins(here)
     refused = unserved(joins)
@@ -178,7 +178,7 @@ def _names_resolve(here: Snapshot) -> Check | None:
     if not here.names:
         return None
     bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome is not Lookup.OK]
-    if bad:  # what runs may have resolved it earlier: it will fail at the next load
+    if bad:  # a running process may have resolved it earlier: the next load will fail
         return _check("names-resolve", message, CheckStatus.WARN, "; ".join(bad[:4]))
     return _check("names-resolve", message, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
 
@@ -286,7 +286,7 @@ def _killed(events: Iterable[Event]) -> list[str]:
 
 
 def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
-    """Return whether clients stay within the proxy's limits; a few that do not are no fault of anybody here."""
+    """Return whether clients stay within the proxy's limits; a few that exceed them are not a fault of this site."""
     seen = here.logs.by_status if here.logs else {}
     told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
     if not told:
@@ -300,8 +300,8 @@ def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
 
 
 def _is_much(here: Snapshot, one: Unserved) -> bool:
-    """Return whether requests over a limit are a good part of all that the same server got, or some of the kind are served:
-    what no client ever got through is no use that has stopped.
+    """Return whether requests over a limit are a large part of the server's traffic, or some requests of that kind succeed.
+    If no client ever succeeded, no working use has stopped.
     """
     paths = here.logs.paths if here.logs else ()
     servers = {path.server for path in paths if path.request == one.request and path.at == one.at}
@@ -310,7 +310,7 @@ def _is_much(here: Snapshot, one: Unserved) -> bool:
 
 
 def _clients_served(here: Snapshot, refused: tuple[Unserved, ...], joins: Joins) -> Check | None:
-    """Return the routes whose clients are mostly refused, with the application's own last error; None where there is none."""
+    """Return the routes whose clients are mostly refused, with the application's last error; None if there are none."""
     bad = [one for one in refused if one.reason is not Reason.LIMIT]
     if not bad:
         return None

@@ -1,6 +1,6 @@
 """Compares failing with successful requests.
 
-If only one path fails, the fault is in what serves that path, not in the whole target.
+If only one path fails, the fault is in the code that serves that path, not in the whole target.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from why502.diagnosis.case import Case
 from why502.logs.scan.routes import route
 from why502.model.logs import PathTraffic, Symptom
 
-FEW = 3  # failures of which "all of them" means something
-SEVERAL = 2  # requests for one path that nothing came of
+FEW = 3  # failures; with fewer, "all of them" means nothing
+SEVERAL = 2  # requests for one path without an answer
 MANY = 5  # answered requests of other paths
 MOST = 0.5  # of the requests of other paths that must be answered
 CLOCK = timedelta(seconds=1)
@@ -23,7 +23,7 @@ CLOCK = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """A path of which nothing was answered, while others were."""
+    """A path without any answer, while other paths were answered."""
 
     request: str  # "GET /report", numbers as *
     failed: int
@@ -32,14 +32,14 @@ class Apart:
 
     @property
     def message(self) -> str:
-        """Return it in one sentence."""
+        """Return one sentence about it."""
         times = "the one request" if self.failed == 1 else f"none of {self.failed} requests"
         verb = "was not answered" if self.failed == 1 else "was answered"
         return f"{times} for {self.request} {verb} in time; {self.others_answered} of {self.others} others were"
 
 
 def alone(case: Case) -> str:
-    """Return that all failures of the target are of one path, and how many others succeeded; "" where it is not so."""
+    """Return that all failures of the target are on one path, and how many other requests succeeded; "" if that is not so."""
     failed, total = _failed(case), sum(tally.count for tally in case.failures)
     if len(failed) != 1 or total < FEW or sum(failed.values()) < total:
         return ""
@@ -50,10 +50,10 @@ def alone(case: Case) -> str:
 
 
 def never_answered(case: Case) -> Apart | None:
-    """Return the path that is slow by itself: each request for it timed out, and most others were answered,
-    also since it was asked for.
+    """Return the path that is slow by itself: each request for it timed out, while most others were answered, also after it was
+    first requested.
 
-    Those others that failed waited behind it for a worker: each of their paths was answered at other times.
+    The other failed requests waited behind it for a worker: each of their paths was answered at other times.
     """
     late = [tally for tally in case.failures if tally.symptom is Symptom.READ_TIMED_OUT]
     began = min((tally.first for tally in late if tally.first), default=None)
@@ -64,7 +64,7 @@ def never_answered(case: Case) -> Apart | None:
     for path in paths:
         by_request.setdefault(path.request, []).append(path)
     if any(request not in by_request for request in failed):
-        return None  # what else was answered there is not known
+        return None  # it is unknown what else was answered there
     stuck = [request for request in failed if not sum(path.answered for path in by_request[request])]
     if len(stuck) != 1 or failed[stuck[0]] < SEVERAL:
         return None
@@ -77,12 +77,12 @@ def never_answered(case: Case) -> Apart | None:
 
 
 def _is_served_since(paths: Iterable[PathTraffic], began: datetime) -> bool:
-    """Return whether one of some paths was answered after the slow one was asked for first: so it was not all stuck by then."""
+    """Return whether one of these paths was answered after the first request for the slow one: so not every worker was stuck."""
     return any(path.last_served is not None and path.last_served >= began for path in paths)
 
 
 def _failed(case: Case) -> Counter[str]:
-    """Return how often each path failed on the target, as far as its logs name it."""
+    """Return the number of failures of each path on the target, as far as its logs name it."""
     found: Counter[str] = Counter()
     for tally in case.failures:
         for request, count in tally.requests:
@@ -91,5 +91,5 @@ def _failed(case: Case) -> Counter[str]:
 
 
 def _paths(case: Case) -> tuple[PathTraffic, ...]:
-    """Return what clients were answered on the target's routes, and where several servers have the path."""
+    """Return the traffic of the paths that the target's routes serve, and of paths that several servers have."""
     return case.joins.paths_to(case.target) if case.target is not None else ()

@@ -1,8 +1,9 @@
-"""diagnose(): every cause examines every target, the evidence is weighed, effects are explained by their causes,
-and the rest is ranked.
+"""diagnose(): examines every target for every cause, weighs the evidence, attributes effects to their causes,
+and ranks the remaining findings.
 
-Weights are log-odds. A cause starts from PRIOR and adds what its symptoms and its examination say; the sum's logistic
-value is the confidence. No cause states a confidence of its own, so causes are comparable and every answer shows its sum.
+Weights are log-odds. A cause starts from PRIOR. The engine adds the weights of its symptoms and of its examination; the
+logistic value of the sum is the confidence. No cause states a confidence of its own, so causes are comparable, and every
+answer shows its sum.
 """
 
 from __future__ import annotations
@@ -58,23 +59,23 @@ from why502.model.snapshot import ConfigTest, Event, Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 
-TARGETS = 256  # that are examined; a person reads fewer
-CERTAIN = 0.99  # no answer is surer than this
+TARGETS = 256  # the most that are examined; a person reads fewer
+CERTAIN = 0.99  # the highest confidence of any answer
 CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
-MARGIN = 0.3  # an effect yields unless it is surer than its cause by more than this
-SURE = 0.9  # that why each server failed is known
+MARGIN = 0.3  # an effect is attributed to its cause unless its confidence is higher by more than this
+SURE = 0.9  # confidence from which the reason of each server's failure counts as known
 SERVER_ERROR = 500
-UNSEEN = 2.8  # log-odds beyond the prior that are left where a needed look took too long: just below an assertion
+UNSEEN = 2.8  # log-odds beyond the prior that remain if a needed collector timed out: just below an assertion
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
-_FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that tell of any target; the others of the machine that it lies on
-SECOND = timedelta(seconds=1)  # of which logs tell no parts
+_FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that cover any target; the others cover only their own machine
+SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 READY = timedelta(
     seconds=2
 )  # between the start of a process and the first line of a log that it answers; log times are whole seconds
-LATER = timedelta(seconds=3)  # after the end of a gap: what fails then has another reason
-RECENT = timedelta(seconds=60)  # a failure this short before the look still goes on, where nothing shows the contrary
+LATER = timedelta(seconds=3)  # after the end of a gap: a later failure has another cause
+RECENT = timedelta(seconds=60)  # a failure this short before the collection counts as ongoing unless something shows the opposite
 
 
 def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
@@ -103,7 +104,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
         return [_finding(each) for each in _settle(weighed)]
 
     made = examined((*doubtful[:TARGETS], None))
-    # What no client notices is worth a finding where nothing else is wrong.
+    # A fault that no client notices is worth a finding only if nothing else is wrong.
     if index.made_good and not any(finding.confidence >= ASSERTED for finding in made):
         made = examined(sorted(index.made_good))
     latest = _latest(made)
@@ -125,7 +126,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     elif (
         unexplained
         or logs is None
-        or (serving(here) and not any(tally.proxy for tally in logs.tallies) and not logs.requests)  # of that nothing is known
+        or (serving(here) and not any(tally.proxy for tally in logs.tallies) and not logs.requests)  # nothing is known about it
         or (offline and any(map(_is_unread, logs.files)))
         or any(check.status in (CheckStatus.FAIL, CheckStatus.WARN) and not _is_made_up_for(check, here) for check in checks)
     ):
@@ -148,8 +149,8 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
 
 
 def _is_made_up_for(check: Check, here: Snapshot) -> bool:
-    """Return whether a warning is only of an access log that could not be read, while its gateway's other logs were,
-    and requests in them succeed.
+    """Return whether a warning is only about an unreadable access log. The gateway's other logs must have been read, and our
+    requests must succeed.
     """
     if check.id != "logs-readable" or here.logs is None or not here.logs.requests:
         return False
@@ -161,23 +162,23 @@ def _is_made_up_for(check: Check, here: Snapshot) -> bool:
 
 
 def _is_of(proxy: Proxy, path: str) -> bool:
-    """Return whether a log that was read is one of a gateway: a file that it names, or the journal of its unit."""
+    """Return whether a log belongs to a gateway: a file that it names, or the journal of its unit."""
     own = any(log.path and path.endswith(log.path) for log in proxy.logs)
     return own or path == f"journalctl -u {proxy.unit or f'{proxy.kind}.service'}"
 
 
 def _is_unread(file: LogFile) -> bool:
-    """Return whether a log has lines and none could be read: what they say may be failures."""
+    """Return whether a log has lines and none could be read: they may report failures."""
     return 0 < file.lines == file.unread
 
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """One cause on one target, weighed. `heirs`: the causes that yielded to it, whose symptoms are its own."""
+    """One cause on one target, weighed. `heirs`: the causes attributed to it; their symptoms count as its own."""
 
     cause: Cause
     case: Case
-    seen: tuple[Evidence, ...]  # by the examination
+    seen: tuple[Evidence, ...]  # from the examination
     evidence: tuple[Evidence, ...]  # all of it
     confidence: float
     heirs: frozenset[str] = frozenset()
@@ -192,7 +193,7 @@ def _order(snapshots: tuple[Snapshot, ...]) -> tuple[Snapshot, tuple[Snapshot, .
 
 
 def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
-    """Return the targets that something was seen of, in logs or by a probe, or that nothing answers on; most failures first."""
+    """Return the targets with a problem in the logs, in a probe or among the listeners; most logged failures first."""
     counts: Counter[Target] = Counter()
     spares = index.idle_spares
     for tally in here.logs.tallies if here.logs else ():
@@ -212,19 +213,19 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
 
 
 def _vantages(target: Target | None, others: tuple[Snapshot, ...]) -> tuple[Vantage, ...]:
-    """Return those that have the target's address, among what was looked at besides the proxy's own machine."""
+    """Return the examined machines and containers that have the target's address, besides the proxy's own machine."""
     if target is None or target.is_unix:
         return ()
     return tuple(Vantage(snapshot) for snapshot in others if target.host in (snapshot.addresses or ()))
 
 
 def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
-    """Yield every cause that something speaks for."""
+    """Yield every cause that has evidence for it."""
     for cause in CAUSES.values():
         try:
             seen = tuple(cause.examine(case))
             evidence = (*weigh_symptoms(cause, case), *seen)
-        except Exception as error:  # our own defect: one cause is lost, the others still answer
+        except Exception as error:  # our own defect: one cause is skipped, the others still answer
             gaps.append(Gap(source=f"cause {cause.id}", reason=f"internal error: {type(error).__name__}: {error}"))
             continue
         if not any(item.weight > 0 for item in evidence):
@@ -235,7 +236,7 @@ def _examine(case: Case, gaps: list[Gap]) -> Iterator[_Weighed]:
 
 
 def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
-    """Yield what the logs and the probes of the target show of a cause's symptoms, each symptom once."""
+    """Yield the evidence of logs and probes for a cause's symptoms on the target, each symptom once."""
     best: Evidence | None = None
     named = [tally.symptom for tally in case.tallies if tally.named == cause.id]
     for symptom in dict.fromkeys((*cause.symptoms, *named)):
@@ -246,7 +247,7 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
         if tally is not None and tally.is_notice and not case.explains_notices and not case.has_failed:
             continue
         if tally is None and any(failure.symptom is not Symptom.GATEWAY_STATUS for failure in case.failures):
-            weight *= 0.5  # the log tells of other failures than our own request meets
+            weight *= 0.5  # the log shows other failures than our own request gets
         if tally is not None:
             found = supports(count(tally), tally.source, weight)
         elif probe is not None:
@@ -262,7 +263,7 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
 
 
 def count(tally: Tally) -> str:
-    """Return a tally in words: how often, what, when, with which status."""
+    """Return a tally in words: count, symptom, time, status."""
     what = words(tally.symptom)
     times = "once" if tally.count == 1 else f"{tally.count} times"
     status = f", answered {tally.status:03d}" if tally.status is not None else ""
@@ -276,7 +277,7 @@ def _probed(symptom: Symptom | None, detail: str) -> str:
 
 
 def sure(weight: float) -> float:
-    """Return the confidence that a sum of weights stands for, at most CERTAIN."""
+    """Return the confidence for a sum of weights, at most CERTAIN."""
     return min(CERTAIN, 1 / (1 + math.exp(-(PRIOR + weight))))
 
 
@@ -326,13 +327,11 @@ _OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})
 
 
 def _named(case: Case, tallies: list[Tally]) -> Target | None:
-    """Return the name with its port, as configured, that all failures of a finding could not resolve; None where it is not so."""
+    """Return the configured name, with its port, that every failure of a finding failed to resolve; None if there is none."""
     if not tallies or any(tally.symptom not in _OF_NAMES or tally.target is not None for tally in tallies):
         return None
     said = {tally.detail.partition(":")[0].lower() for tally in tallies}
-    names = {
-        name for name in said if name and not Target(host=name, port=1).is_address
-    }  # the name server's own address is no name
+    names = {name for name in said if name and not Target(host=name, port=1).is_address}  # exclude the name server's own address
     if len(names) != 1:
         return None
     name = names.pop()
@@ -346,7 +345,7 @@ _VARIABLE = lazy(r"\$\{?\w{1,64}\}?")
 
 
 def _filled(written: str, name: str) -> Target | None:
-    """Return the name with its port where what is written, with variables in it, may be that name; None where it is not."""
+    """Return the name with its port if the configured text, which contains variables, can expand to it; else None."""
     host, _, port = written.rpartition(":") if re.search(r":\d{1,5}$", written) else (written, "", "0")
     parts = _VARIABLE.split(host.lower())
     is_it = len(parts) > 1 and any(parts) and name.startswith(parts[0]) and name.endswith(parts[-1])
@@ -355,28 +354,28 @@ def _filled(written: str, name: str) -> Target | None:
 
 
 def _aimed(cause: Cause, case: Case) -> Target | None:
-    """Return where the cause itself knows that the failures of no target were made."""
+    """Return the target that the cause itself knows for failures whose log names none."""
     try:
         return cause.aim(case)
-    except Exception:  # a target that we cannot tell must not cost the diagnosis
+    except Exception:  # a target that we cannot determine must not break the diagnosis
         return None
 
 
 def _group(case: Case, tallies: list[Tally]) -> str:
-    """Return the name of the configured group that all of a finding's failures are of; "" where a target is known,
-    or there are several.
+    """Return the name of the configured group that all of a finding's failures belong to; "" if the target is known, or there
+    are several groups.
     """
     names = {tally.group for tally in tallies} if case.target is None else set()
     return next(iter(names)) if len(names) == 1 and names <= case.joins.groups.keys() else ""
 
 
 def _noted(weighed: _Weighed) -> tuple[Evidence, ...]:
-    """Return what else is known of the time of the failures, beside what is asserted of them."""
+    """Return further facts from the time of the failures, besides the evidence of an asserted cause."""
     return tuple(notes(weighed.case, weighed.evidence)) if weighed.confidence >= ASSERTED else ()
 
 
 def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
-    """Return who runs a gateway that is not root's: anybody can run one of their own, and have it fail."""
+    """Return who runs a gateway that is not root's: any user can run a gateway and make it fail."""
     if proxy is None or not proxy.owner_uid:
         return ()
     name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
@@ -385,7 +384,7 @@ def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
 
 
 def _managed_by(case: Case) -> Iterator[Evidence]:
-    """Yield whose word it is where a service is known from a manager of another user than root: anybody can run one."""
+    """Yield the user whose service manager reported a service, if it is not root's: any user can run one."""
     for service in case.services:
         if service.owner_uid:
             message = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
@@ -393,10 +392,10 @@ def _managed_by(case: Case) -> Iterator[Evidence]:
 
 
 def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
-    """Return the finding in one sentence, as concrete as the cause can tell it, else with the best of what it saw itself."""
+    """Return the finding in one sentence: the cause's own, concrete sentence if it has one, else with its best evidence."""
     try:
         told = cause.tell(case)
-    except Exception:  # a sentence that we cannot write must not cost the diagnosis
+    except Exception:  # a sentence that we cannot write must not break the diagnosis
         told = ""
     if told:
         return told
@@ -411,21 +410,21 @@ def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:
 
 
 def _short(text: str) -> str:
-    """Return the begin of what somebody else wrote at length; the evidence holds all of it."""
+    """Return the start of a long text from another program; the evidence holds all of it."""
     return text if len(text) <= LONG else text[:LONG].rpartition(" ")[0].rstrip(",:; ") + "…"
 
 
 def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
-    """Return what the cause would do here, else what its page advises."""
+    """Return the cause's remedies for this case, else the advice of its page."""
     try:
         found = siblings.remedies(cause, case)
-    except Exception:  # a remedy that we cannot write must not cost the diagnosis
+    except Exception:  # a remedy that we cannot write must not break the diagnosis
         found = ()
     return found or tuple(Remedy(message=advice) for advice in section(cause.id, "Fix"))
 
 
 def _is_left_behind(case: Case, last: datetime) -> bool:
-    """Return whether the proxy has loaded a configuration since that does not name the target any more."""
+    """Return whether the proxy has since loaded a configuration that no longer names the target."""
     running = [proxy for proxy in case.proxies if proxy.is_running]
     if case.target is None or case.is_named or not running or any(proxy.test is ConfigTest.FAILED for proxy in running):
         return False
@@ -433,10 +432,10 @@ def _is_left_behind(case: Case, last: datetime) -> bool:
 
 
 def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
-    """Return whether the target's own words tell of the cause of late: again and again after the last failure
-    that the proxy told, or failures go on.
+    """Return whether the target's own recent messages report the cause: repeatedly after the last failure that the proxy logged,
+    or while requests still failed.
 
-    Of one path that kills its worker a probe of another one shows nothing.
+    If requests for one path kill the worker, a probe of another path cannot show that.
     """
     words = [symptom for symptom, weight in cause.symptoms.items() if weight >= LIKELY and symptom not in GAP]
     told = case.events(*words) if words and case.target is not None and not case.offline else ()
@@ -449,8 +448,8 @@ def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
 
 
 def _effects(cause: Cause) -> frozenset[Symptom]:
-    """Return what a cause looks like to a proxy: its own symptoms, and the usual ones of causes that are only its effect,
-    but of restarts.
+    """Return the symptoms that a cause shows at a proxy: its own, and the usual ones of causes that are only its effect;
+    symptoms of restarts are excluded.
     """
     effects = (CAUSES[name] for name in cause.explains)
     usual = {symptom for other in effects for symptom, weight in other.symptoms.items() if weight >= LIKELY}
@@ -458,13 +457,13 @@ def _effects(cause: Cause) -> frozenset[Symptom]:
 
 
 def _errs_still(case: Case) -> bool:
-    """Return whether the access log shows the application's own errors until shortly before the look."""
+    """Return whether the access log shows the application's own errors until shortly before the collection."""
     own = (one for one in unserved(case.joins) if one.is_of_application and one.target == case.target)
     return any(one.last is not None and one.last >= case.here.taken_at - RECENT for one in own)
 
 
 def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
-    """Return whether it still fails: by the probe where there was one, else by what the logs show last."""
+    """Return whether the failures are ongoing: by the probe if there was one, else by the last lines of the logs."""
     if last is not None and (_is_left_behind(case, last) or _is_gap(case, tallies)):
         return False
     if case.answers_now is False or any(_fails(probe, tallies) for probe in case.entrances):
@@ -487,22 +486,22 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
 
 
 def _fails(probe: Probe, tallies: list[Tally]) -> bool:
-    """Return whether a request of ours through the proxy failed; an answer of the application itself is no broken connection."""
+    """Return whether our request through the proxy failed; the application's own answer is not a broken connection."""
     if tallies and all(tally.symptom in GAP for tally in tallies):
         return probe.symptom is not None or str(probe.status) in FAILED
     return probe.symptom is not None or (probe.status or 0) >= SERVER_ERROR
 
 
 def _is_gap(case: Case, tallies: list[Tally]) -> bool:
-    """Return whether all that failed ended as what listens now began to: the gap of a restart.
+    """Return whether all failures ended when the current listener began to listen: the gap of a restart.
 
-    What our probe meets since is another fault.
+    A failure that our probe gets after that is another fault.
     """
     born, first = case.born, min((tally.first for tally in tallies if tally.first and tally.last), default=None)
     if not case.listeners or born is None or first is None or case.probe(*GAP):
         return False
     return (
-        # Of the second in which it began, nobody knows which came first, but where its manager says when it was told to stop.
+        # Within the second of the restart the order is unknown, unless the service manager logged when it ordered the stop.
         (first + SECOND <= born or any(stop.at and stop.at <= first + SECOND for stop in case.restarts))
         and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
@@ -514,30 +513,30 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
 
 
 def _is_of_the_stop(case: Case, end: Event, born: datetime) -> bool:
-    """Return whether a process ended after it was told to stop, and before what listens now began: some programs exit with an
-    error then.
+    """Return whether a process ended after the order to stop it, and before the current listener began: some programs exit with
+    an error then.
     """
     is_asked = any(stop.at and end.at and stop.at <= end.at for stop in case.restarts)
     return is_asked and end.ended_at is not None and end.ended_at <= born + SECOND
 
 
 def _is_of_one_path(case: Case) -> bool:
-    """Return whether all that failed asked for one path, other than the start page:
-    that others are answered says nothing of it.
+    """Return whether all failed requests asked for one path, other than the start page.
+    Successes on other paths say nothing about it.
     """
     paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
     return len(paths) == 1 and not paths & {"", "/"}
 
 
 def _is_served_since(case: Case, last: datetime) -> bool:
-    """Return whether the access log shows the very requests that failed answered after the last failure."""
+    """Return whether the access log shows the same requests answered after the last failure."""
     failed = {request for tally in case.failures for request, _ in tally.requests}
     paths = case.here.logs.paths if case.here.logs else ()
     return any(path.request in failed and path.last_served is not None and path.last_served > last for path in paths)
 
 
 def _came_back(case: Case, last: datetime) -> bool:
-    """Return whether all that failed was that nobody listened, and somebody does who began after that."""
+    """Return whether all failures were refused connections, and the process that listens now started after them."""
     if not case.listeners or any(tally.symptom is not Symptom.CONNECT_REFUSED for tally in case.failures):
         return False
     begun = [process.started_at for listener in case.listeners if (process := case.process_of(listener))]
@@ -545,14 +544,14 @@ def _came_back(case: Case, last: datetime) -> bool:
 
 
 def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
-    """Return them with those lowered that are only the effect of an asserted one on the same target (or on none)."""
+    """Return the causes; one that is only the effect of an asserted cause, on the same target or on none, is lowered."""
     asserted = {(w.cause.id, w.case.target): w.confidence for w in weighed if w.confidence >= ASSERTED}
     heirs: dict[tuple[str, Target | None], set[str]] = {}
     result = []
     for w in weighed:
         target = w.case.target
         if target is None and any(cause == w.cause.id and other is not None for cause, other in asserted):
-            continue  # said already, of the target that it hurts
+            continue  # already reported on the affected target
         if lower := _of_inner(w, asserted) or _of_members(w, asserted):
             result.append(lower)
             continue
@@ -577,10 +576,8 @@ def _settle(weighed: list[_Weighed]) -> list[_Weighed]:
 
 
 def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
-    """Return it lowered where the target is a further gateway and a cause is asserted of what lies behind that;
-    None where not.
-    """
-    if weighed.confidence < ASSERTED or weighed.cause.layer is not Layer.UPSTREAM:  # others are of the way to the gateway
+    """Return the cause lowered if the target is itself a gateway and a cause is asserted for an address behind it; else None."""
+    if weighed.confidence < ASSERTED or weighed.cause.layer is not Layer.UPSTREAM:  # others concern the path to the gateway
         return None
     behind, gateway = weighed.case.behind_inner, weighed.case.inner_gateway
     if gateway is None or not behind:
@@ -598,7 +595,7 @@ def _of_inner(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float
 
 
 def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], float]) -> _Weighed | None:
-    """Return it lowered where each member of the group has one cause that lies not in the members themselves; None where not."""
+    """Return the cause lowered if each member of the group has the same cause, and it lies outside the members; else None."""
     group = weighed.case.empty_group
     if not weighed.cause.sums_members or weighed.confidence < ASSERTED:
         return None
@@ -620,7 +617,7 @@ def _of_members(weighed: _Weighed, asserted: dict[tuple[str, Target | None], flo
 
 
 def _checked_out(case: Case) -> set[Target]:
-    """Return the targets whose health checks got another answer than expected, by the gateway that had no server left."""
+    """Return the targets whose health checks got an unexpected answer, from the gateway that had no server left."""
     empty = case.tally(Symptom.NO_LIVE_UPSTREAMS) if case.target is None else None
     logs = case.here.logs
     if empty is None or logs is None:
@@ -630,8 +627,8 @@ def _checked_out(case: Case) -> set[Target]:
 
 
 def _doubted(weighed: _Weighed) -> _Weighed:
-    """Return it no surer than LIKELY where a cause whose effect it would be could not be seen:
-    what that needs was not looked at.
+    """Return the cause with LIKELY as its highest confidence if a cause that would explain it could not be checked,
+    because the data it needs was not collected.
     """
     cause, case = weighed.cause, weighed.case
     late = _late(case)
@@ -655,29 +652,27 @@ def _doubted(weighed: _Weighed) -> _Weighed:
 
 
 def _late(case: Case) -> set[str]:
-    """Return the sections of the machines that are missing because their source did not answer in time."""
+    """Return the sections of the machines that are missing because their source timed out."""
     return {
         gap.section for each in case.machines for gap in each.gaps if gap.section and getattr(each, gap.section, None) is None
     }
 
 
 def _is_hidden(part: str, case: Case) -> bool:
-    """Return whether a section of the snapshot is missing, of `processes` also where the target's own are not known."""
+    """Return whether a section of the snapshot is missing; for `processes`, also if the target's own are unknown."""
     looked = getattr(case.here if part in _FROM_THE_PROXY else case.host, part, None)
     return looked is None or (part == "processes" and bool(case.listeners) and not case.processes)
 
 
 def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
-    """Return whether a finding about a group says no more than findings of one cause about each of its servers."""
+    """Return whether a finding about a group only repeats findings of one cause about each of its servers."""
     if not CAUSES[finding.cause].sums_members or not finding.group or finding.confidence < ASSERTED:
         return False
     groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
     members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
     alive = {probe.target for probe in here.probes or () if probe.symptom is None and probe.is_answer and not probe.through_proxy}
     is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
-    least = (
-        SURE if is_marked else ASSERTED
-    )  # servers that are well again, which the proxy does not know yet, are a fault of its own
+    least = SURE if is_marked else ASSERTED  # recovered servers that the proxy still marks as down are a separate fault
     hurt: dict[str, set[Target | None]] = {}
     for other in findings:
         if other.confidence >= least and other.target in members:
@@ -686,7 +681,7 @@ def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
 
 
 def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
-    """Return when each target failed last in a way that is explained."""
+    """Return the time of the last explained failure of each target."""
     found: dict[Target | None, datetime] = {}
     for finding in findings:
         if finding.confidence >= ASSERTED and finding.last_seen is not None:
@@ -695,7 +690,7 @@ def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
 
 
 def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
-    """Return whether no client felt what a finding explains: a few gave up impatiently, or another attempt made each good."""
+    """Return whether no client noticed the failures of a finding: few clients gave up, or another attempt succeeded."""
     found = here.logs.tallies if here.logs and finding.target is not None else ()
     tallies = [tally for tally in found if tally.target == finding.target and tally.is_failure]
     gave_up = [tally for tally in tallies if tally.symptom is Symptom.CLIENT_CLOSED]
@@ -707,7 +702,7 @@ def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
 
 
 def _is_of_another_attempt(tally: Tally) -> bool:
-    """Return whether the client got another attempt's answer: no gateway makes a status below 502 of an attempt that got none."""
+    """Return whether the client got another attempt's answer: no gateway sends a status below 502 for an unanswered attempt."""
     is_unanswered = tally.symptom in GAP and tally.symptom not in (Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     return is_unanswered and tally.status is not None and f"{tally.status}" not in FAILED
 
@@ -716,10 +711,10 @@ def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime |
     was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
     return (
         finding.confidence < ASSERTED,
-        is_sum,  # why each server fails goes before that none is left, also where each of them is up for a moment
-        is_unfelt,  # where requests fail elsewhere, that is what is asked about
-        finding.confidence >= ASSERTED and not finding.ongoing,  # what fails now goes before what is over
-        finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and what failed last before what was over by then
+        is_sum,  # the cause on each server ranks before "no server left", also if each is up for a moment
+        is_unfelt,  # if requests fail elsewhere, the user asks about those
+        finding.confidence >= ASSERTED and not finding.ongoing,  # ongoing failures rank before resolved ones
+        finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and the latest failures before earlier ones
         -round(min(finding.confidence, 0.95), 2),
         not finding.ongoing,
         -finding.failures,

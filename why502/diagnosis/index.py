@@ -1,4 +1,4 @@
-"""Joins over one snapshot: the address of a peer, the routes to it, the listeners on it. Each is built once, as an index."""
+"""Indexes of one snapshot: the address of a peer, the routes to it, the listeners on it. Each is built once."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ GATEWAYS = frozenset(
 _FAILED_STARTS = frozenset({Symptom.PROXY_START_FAILED, Symptom.LISTEN_FAILED, Symptom.CONFIG_INVALID})
 UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
 FEW = 3
-MOST_REFUSED = 100  # paths that were refused, told one by one
-PASSED = frozenset({"502", "503", "504"})  # what a gateway answers of its backends
+MOST_REFUSED = 100  # refused paths that are listed one by one
+PASSED = frozenset({"502", "503", "504"})  # a gateway sends these for its backends
 FAILED = PASSED | {"499"}
 _BAD_GATEWAY = "502"
-_UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # what an access line alone tells
-OF_CADDY = frozenset(  # what Caddy's lines tell of some backend
+_UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # all that an access line can show
+OF_CADDY = frozenset(  # symptoms in Caddy's lines that concern a backend
     {
         Symptom.GATEWAY_STATUS,
         Symptom.UPSTREAM_STATUS,
@@ -57,11 +57,10 @@ OF_APACHE = OF_CADDY | {
 
 
 def serving(snapshot: Snapshot) -> str:
-    """Return which other gateway serves here, in words, where nginx is installed and nobody expects it to run;
-    "" where that is not so.
+    """Return, in words, which other gateway serves here if nginx is installed but is not meant to run; else "".
 
-    That is: no gateway whose configuration is known runs, none of those failed or is missed, and another program listens where it
-    would, or on a port of the web, or all logs are another's.
+    The conditions: no gateway with a known configuration runs, and none of them failed or is missed. In addition another program
+    listens on its ports or on a web port, or all logs belong to another gateway.
     """
     proxies = snapshot.proxies or ()
     tallies = snapshot.logs.tallies if snapshot.logs else ()
@@ -80,7 +79,7 @@ def serving(snapshot: Snapshot) -> str:
 
 
 def is_missed(proxy: Proxy, snapshot: Snapshot) -> bool:
-    """Return whether a gateway that does not run is enabled, and nobody else listens on any of its ports in its stead."""
+    """Return whether a gateway that does not run is enabled, and no other program listens on any of its ports."""
     if proxy.is_running or not proxy.unit_state.startswith("enabled") or snapshot.listeners is None:
         return False
     taken = {listener.target.port for listener in snapshot.listeners if not listener.target.is_unix}
@@ -89,15 +88,15 @@ def is_missed(proxy: Proxy, snapshot: Snapshot) -> bool:
 
 
 def _has_failed(proxy: Proxy) -> bool:
-    """Return whether a gateway that does not run failed, as far as its service manager and its log tell."""
+    """Return whether a gateway that does not run has failed, according to its service manager and its log."""
     if proxy.unit_state:
         return proxy.unit_state == "failed"
     return any(word in proxy.why_stopped for word in ("failed", "result ", "exit status", "signal", "[emerg]"))
 
 
 def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
-    """Return the tallies of failures that clients felt, without the requests that a few impatient ones gave up (499):
-    these happen everywhere.
+    """Return the tallies of failures that clients noticed. Requests that a few impatient clients gave up (499) are left out,
+    because they happen everywhere.
     """
     spared = made_good(snapshot)
     found = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.is_failure)
@@ -110,11 +109,10 @@ def alarms(snapshot: Snapshot) -> tuple[Tally, ...]:
 
 
 def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
-    """Return whether the requests that clients gave up on a target are few,
-    or were answered already (a download that was cancelled).
+    """Return whether the requests that clients gave up on a target are few, or were already answered (a cancelled download).
 
-    Many are an alarm; fewer are one where the clients had waited for long. Where nobody knows of how many they are, one or two
-    are none while our own requests are answered.
+    A large share is an alarm; a smaller share is one if the clients had waited long. If the number of requests is unknown, one or
+    two are not an alarm while our own requests are answered.
     """
     logs = snapshot.logs
     tallies = [t for t in (logs.tallies if logs else ()) if t.symptom is Symptom.CLIENT_CLOSED and t.target == target]
@@ -132,10 +130,10 @@ def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
 
 
 def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
-    """Return the addresses that are nothing but backup members or one of several values of a variable, and that nobody needs now.
+    """Return the addresses that are only backup members, or one of several values of a variable, and that no client needs now.
 
-    That is: no request failed on them. What our own request through the proxy meets there says nothing of clients: its Host is
-    made up.
+    No client's request failed on them. A failure of our own request through the proxy there says nothing about clients,
+    because its Host header is made up.
     """
     every = routes(snapshot)
     possible = {id(route.peers) for route in every if is_choice(route)} if _is_used(snapshot) else set()
@@ -158,10 +156,10 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
 
 
 def made_good(snapshot: Snapshot) -> frozenset[Target]:
-    """Return the addresses that refuse connections, while another address of the same name serves every request in their stead.
+    """Return the addresses that refuse connections while another address of the same name serves all their requests.
 
-    The name is one peer to whoever wrote it (`localhost` is ::1 and 127.0.0.1): nginx asks its next address at once, and no
-    client notices. The access log tells that: it holds those requests, and no 502 that nothing else explains.
+    The author of the configuration sees the name as one peer (`localhost` is ::1 and 127.0.0.1): nginx tries its next address at
+    once, and no client notices. The access log proves that: it has those requests, and no 502 without another explanation.
     """
     logs = snapshot.logs
     if logs is None or not logs.has_access:
@@ -179,8 +177,8 @@ def made_good(snapshot: Snapshot) -> frozenset[Target]:
 def _is_made_good(
     target: Target, ways: list[Route], snapshot: Snapshot, failures: Mapping[Target, list[Tally]], alive: frozenset[Target]
 ) -> bool:
-    """Return whether other addresses of the same names answer us, and the access log shows no client that got a 502 for
-    that one.
+    """Return whether other addresses of the same names answer our requests, and the access log shows no client that got a 502
+    because of this address.
     """
     places, others = set[Position | None](), set[Target]()
     for route in ways:
@@ -206,7 +204,7 @@ def is_choice(route: Route) -> bool:
 
 
 def _is_used(snapshot: Snapshot) -> bool:
-    """Return whether the logs show requests: only then they tell which values of a variable clients get to."""
+    """Return whether the logs show requests: without them it is unknown which values of a variable clients reach."""
     return snapshot.logs is not None and snapshot.logs.requests > 0
 
 
@@ -237,7 +235,7 @@ def peer_sets(routes: Iterable[Route]) -> tuple[tuple[Peer, ...], ...]:
 
 
 def targets(snapshot: Snapshot) -> tuple[Target, ...]:
-    """Return every address that some proxy is configured to connect to, or that its logs say it did, and what was asked for."""
+    """Return every address that a proxy is configured to use or has used by its logs, and the requested targets."""
     configured = (
         target
         for peers in peer_sets(routes(snapshot))
@@ -250,9 +248,9 @@ def targets(snapshot: Snapshot) -> tuple[Target, ...]:
 
 
 def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
-    """Return the targets on this machine that a running proxy names and nothing listens on; None where listeners are unknown.
+    """Return the targets on this machine that a running proxy names and nothing listens on; None if listeners are unknown.
 
-    What answered our own request does listen, however its socket is called.
+    A target that answered our own request has a listener, whatever the name of its socket.
     """
     if snapshot.listeners is None:
         return None
@@ -278,7 +276,7 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
 
 
 def answered(snapshot: Snapshot) -> frozenset[Target]:
-    """Return the targets that took a connection of ours, or answered it with a failure: something does listen there."""
+    """Return the targets that accepted our connection, or answered it with a failure: they have a listener."""
     return frozenset(
         probe.target
         for probe in snapshot.probes or ()
@@ -288,8 +286,8 @@ def answered(snapshot: Snapshot) -> frozenset[Target]:
 
 
 def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
-    """Return the targets on this machine that only stopped processes (state T) listen on: these connect,
-    and are answered nothing.
+    """Return the targets on this machine whose only listeners are stopped processes (state T): connections succeed,
+    but get no answer.
     """
     stopped = {process.pid for process in snapshot.processes or () if process.is_stopped}
     if not stopped or snapshot.listeners is None:
@@ -305,8 +303,8 @@ def frozen(snapshot: Snapshot) -> tuple[Target, ...]:
 
 
 def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
-    """Return the targets that ask for an upgrade (426) on paths whose route passes none on,
-    each with the path where that was seen most.
+    """Return the targets that require an upgrade (426) on paths whose route does not forward upgrades,
+    each with the path where this occurred most often.
     """
     plain = {route.at: route for route in routes(snapshot) if route.at and not passes_upgrade(route)}
     found: dict[Target, PathTraffic] = {}
@@ -322,34 +320,34 @@ def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
 
 
 def passes_upgrade(route: Route) -> bool:
-    """Return whether a route passes on that the client wants another protocol; what is no nginx does that by itself."""
+    """Return whether a route forwards the client's Upgrade header; every gateway except nginx does so by default."""
     return route.proxy != "nginx" or any(name.lower() == "upgrade" and value for name, value in route.headers)
 
 
-MOST_WAYS = 200  # routes of one path at servers whose name the log does not tell; more are not compared
+MOST_WAYS = 200  # routes of one path on servers that the log does not name; more are not compared
 
 
 @dataclass(frozen=True, eq=False)
 class Ways:
-    """The routes that requests take through the gateways of one kind whose logs may name no address."""
+    """The routes of requests through the gateways of one kind, whose logs may name no address."""
 
     kind: str
     proxies: tuple[Proxy, ...]
 
     @cached_property
     def own(self) -> frozenset[int]:
-        """The statuses that they may answer by themselves."""
+        """The statuses that they may send without a backend."""
         return frozenset(answer.status for proxy in self.proxies for answer in proxy.answers)
 
     @cached_property
     def _finders(self) -> tuple[tuple[tuple[str, ...], RouteFinder], ...]:
-        """The names of the servers of each, and what finds a route by path, server, and whether it is known to be passed on."""
+        """For each gateway, its server names, and the function that finds a route by path, server and whether it is passed on."""
         return tuple(_finders()[proxy.kind](proxy) for proxy in self.proxies)
 
     def of(self, path: str, server: str, *, is_passed: bool = False) -> Iterator[Route]:
-        """Yield the routes that a request may take, one of each server that may have it: of all where its name is not known.
+        """Yield the routes that a request may take, one for each server that may have it: for all servers if its name is unknown.
 
-        Who only compares them stops at the first that differs: there may be thousands of servers.
+        A caller that only compares them stops at the first difference, because there may be thousands of servers.
         """
         for names, find in self._finders:
             for name in (server,) if server else names:
@@ -358,7 +356,7 @@ class Ways:
 
     @cached_property
     def by_protocol(self) -> dict[str, frozenset[Target | None]]:
-        """Where the routes of each protocol lead to."""
+        """The targets of the routes of each protocol."""
         found: dict[str, set[Target | None]] = {}
         for proxy in self.proxies:
             for route in proxy.routes:
@@ -370,7 +368,7 @@ class Ways:
         return {}
 
     def ends(self, route: Route) -> frozenset[Target | None]:
-        """Return where a route leads to."""
+        """Return the targets of a route."""
         if id(route.peers) not in self._ends:
             self._ends[id(route.peers)] = frozenset(peer.target for peer in route.peers if not peer.is_down)
         return self._ends[id(route.peers)]
@@ -378,23 +376,23 @@ class Ways:
 
 @cache
 def _finders() -> dict[str, Callable[[Proxy], tuple[tuple[str, ...], RouteFinder]]]:
-    """Return by the kind of gateway what gives the names of its servers, and what finds the route of a path."""
+    """Return, for each kind of gateway, the function that makes its server names and its finder of routes by path."""
     modules = {name: registry.part("why502.gateways", name, "config") for name in registry.products("why502.gateways")}
     return {name: module.finder for name, module in modules.items() if module is not None and hasattr(module, "finder")}
 
 
 def ways_of(proxies: Iterable[Proxy]) -> dict[str, Ways]:
-    """Return the ways by the kind of gateway, of those whose routes are found by a request's path."""
+    """Return the `Ways` of each kind of gateway that finds its routes by a request's path."""
     found = list(proxies)
     return {kind: Ways(kind, tuple(proxy for proxy in found if proxy.kind == kind)) for kind in _finders()}
 
 
 def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, ...]:
-    """Return the tallies, those of requests that lead to one single address with it as their target.
+    """Return the tallies. If all requests of a tally lead to one single address, that becomes its target.
 
-    An access log without upstream fields does not name it, nor do some lines of Apache's and Caddy's; the configuration does.
-    Where that may answer by itself with the same status, nobody knows. Where several servers know the path, the application's
-    own words about the same requests tell whose they were.
+    An access log without upstream fields does not name the address, nor do some lines of Apache and Caddy; the configuration
+    does. If the gateway may send the same status itself, the target stays unknown. If several servers have the path, the
+    application's own messages about the same requests decide.
     """
     found = tuple(tallies)
     return tuple(
@@ -404,15 +402,15 @@ def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, .
 
 
 def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:
-    """Return a tally with the one address that its requests lead to, else with the one balancer of httpd."""
+    """Return a tally with the one address that its requests lead to, else with the one httpd balancer."""
     target = _place(tally, ways, others)
     is_of_balancer = target is None and ways.kind == "apache" and tally.symptom is Symptom.GATEWAY_STATUS
     return msgspec.structs.replace(tally, target=target, group=_balancer(tally, ways) if is_of_balancer else tally.group)
 
 
 def _balancer(tally: Tally, ways: Ways) -> str:
-    """Return the one balancer of httpd that the requests of a tally lead to; "" where there are several,
-    or httpd may answer so itself.
+    """Return the one httpd balancer that the requests of a tally lead to; "" if there are several,
+    or httpd may send that status itself.
     """
     if tally.status in ways.own or not tally.requests:
         return ""
@@ -424,7 +422,7 @@ def _balancer(tally: Tally, ways: Ways) -> str:
 
 
 def _is_unplaced(tally: Tally, ways: Ways) -> bool:
-    """Return whether a tally is of requests to some backend that its log does not name."""
+    """Return whether a tally is about requests to a backend that its log does not name."""
     if tally.target is not None or tally.group:
         return False
     if ways.kind == "nginx":
@@ -434,7 +432,7 @@ def _is_unplaced(tally: Tally, ways: Ways) -> bool:
 
 def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None:
     """Return the only address that the requests of a tally lead to, by their paths, else by their protocol;
-    None where there are several.
+    None if there are several.
     """
     found: set[Target | None] = set()
     for request, _ in tally.requests:
@@ -455,7 +453,7 @@ def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None
 
 
 def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
-    """Return the targets whose applications told of errors of their own in most of a tally's requests."""
+    """Return the targets whose applications reported errors of their own for at least half of a tally's requests."""
     requests = {request for request, _ in tally.requests}
     found: Counter[Target | None] = Counter()
     for other in others:
@@ -465,10 +463,10 @@ def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
 
 
 def by_route(paths: Iterable[PathTraffic], known: Mapping[str, Ways]) -> tuple[PathTraffic, ...]:
-    """Return the traffic of paths with the route that each takes; of those that were never refused, nor failed,
-    only the sum of each route.
+    """Return the traffic of paths with the route that each takes. Paths that were never refused and never failed are reported
+    only as a sum for each route.
 
-    Where the log does not name the server, a path has a route only if all servers that know it agree.
+    If the log does not name the server, a path has a route only if all servers that have it agree.
     """
     ways = [way for way in known.values() if way.proxies]
 
@@ -506,7 +504,7 @@ def _added(one: PathTraffic, other: PathTraffic) -> PathTraffic:
 
 
 def merged(tallies: Iterable[Tally]) -> Tally | None:
-    """Return one tally that sums those given; None where there are none. What differs between them is the first's."""
+    """Return one tally that sums those given; None if there are none. Fields that differ are taken from the first."""
     found = list(tallies)
     if len(found) <= 1:
         return found[0] if found else None
@@ -546,19 +544,19 @@ def accepts(listening: Target, wanted: Target, only_v6: bool | None = None) -> b
 def takes(listener: Listener, wanted: Target) -> bool:
     """Return whether a listener takes connections to a target, under any of its names.
 
-    Not where the path that a unix socket was bound to leads to another file by now, or to none.
+    False if the path that a unix socket was bound to now leads to another file, or to none.
     """
     if wanted.is_unix and wanted.path in listener.names:
         return True
     return listener.is_at_path is not False and accepts(listener.target, wanted, listener.only_v6)
 
 
-_MANY = frozenset({"0.0.0.0", "::"})  # listening there takes connections to several addresses
-_ANY = _MANY | {"localhost"}  # connecting there reaches sockets with other addresses
+_MANY = frozenset({"0.0.0.0", "::"})  # a listener there takes connections to several addresses
+_ANY = _MANY | {"localhost"}  # a connection to it reaches sockets with other addresses
 
 
 class Doors:
-    """Listeners by the targets that they may take connections to: thousands may share a port."""
+    """Listeners by the targets whose connections they may take: thousands may share a port."""
 
     def __init__(self, listeners: Iterable[Listener]) -> None:
         self._exact: dict[tuple[str, int, str], list[tuple[int, Listener]]] = {}
@@ -575,7 +573,7 @@ class Doors:
                     self._exact.setdefault(("", 0, name), []).append((place, one))
 
     def near(self, wanted: Target) -> list[Listener]:
-        """Return the listeners that may take connections to a target, in order; `takes` tells which do."""
+        """Return the listeners that may take connections to a target, in order; `takes` decides for each."""
         if wanted.host in _ANY:
             return self.by_port.get(wanted.port, [])
         exact = self._exact.get((wanted.host, wanted.port, wanted.path), [])
@@ -586,7 +584,7 @@ class Doors:
 
 @dataclass(frozen=True, eq=False)
 class Joins:
-    """The indexes of one snapshot, so that thousands of targets cost no more than each its own."""
+    """The indexes of one snapshot, so that the work for each of thousands of targets does not grow with their number."""
 
     here: Snapshot
 
@@ -595,7 +593,7 @@ class Joins:
         return {}
 
     def once(self, derive: Callable[[Joins], T]) -> T:
-        """Return what a function derives from this index; it is asked once, however many targets need the answer."""
+        """Return the result of a function of this index; it is called once, however many targets need the result."""
         if derive not in self._derived:
             self._derived[derive] = derive(self)
         return cast(T, self._derived[derive])
@@ -607,12 +605,12 @@ class Joins:
 
     @cached_property
     def routes_at(self) -> dict[Position, Route]:
-        """The routes by where they are configured."""
+        """The routes by their position in the configuration."""
         return {route.at: route for route in self.routes if route.at is not None}
 
     @cached_property
     def variable_routes(self) -> tuple[Route, ...]:
-        """The routes whose target a variable decides."""
+        """The routes whose target depends on a variable."""
         return tuple(route for route in self.routes if route.has_variables)
 
     @cached_property
@@ -622,22 +620,22 @@ class Joins:
 
     @cached_property
     def alarms(self) -> tuple[Tally, ...]:
-        """The tallies of failures that clients felt."""
+        """The tallies of failures that clients noticed."""
         return alarms(self.here)
 
     @cached_property
     def made_good(self) -> frozenset[Target]:
-        """The addresses that refuse, beside another one of the same name that serves."""
+        """The addresses that refuse connections while another address of the same name serves."""
         return made_good(self.here)
 
     @cached_property
     def idle_spares(self) -> frozenset[Target]:
-        """The addresses that nobody needs now."""
+        """The addresses that no client needs now."""
         return idle_spares(self.here)
 
     @cached_property
     def unheard(self) -> tuple[Target, ...]:
-        """The targets on this machine that nothing listens on (() where that is unknown)."""
+        """The targets on this machine that nothing listens on (() if unknown)."""
         return unheard(self.here) or ()
 
     @cached_property
@@ -645,7 +643,7 @@ class Joins:
         return {}
 
     def members(self, peers: tuple[Peer, ...]) -> dict[Target, Peer]:
-        """Return the first peer that means each target. `peers`: of a route or group of this snapshot."""
+        """Return the first peer that means each target. `peers` belong to a route or group of this snapshot."""
         if id(peers) not in self._members:
             found: dict[Target, Peer] = {}
             for peer in peers:
@@ -656,7 +654,7 @@ class Joins:
 
     @cached_property
     def _routes_of(self) -> dict[int, list[int]]:
-        """The places of the routes, by the identity of their peers."""
+        """The indexes of the routes, by the identity of their peers."""
         found: dict[int, list[int]] = {}
         for place, route in enumerate(self.routes):
             found.setdefault(id(route.peers), []).append(place)
@@ -685,7 +683,7 @@ class Joins:
         return {}
 
     def paths_to(self, target: Target) -> tuple[PathTraffic, ...]:
-        """Return what clients were answered on the routes to a target, and where several servers have the path;
+        """Return the traffic of the paths that the routes to a target serve, and of paths that several servers have;
         once for each group.
         """
         key = tuple(self._sets_to.get(target, ()))
@@ -706,7 +704,7 @@ class Joins:
 
     @cached_property
     def groups(self) -> dict[str, tuple[int, Upstream]]:
-        """The first group of each name, with its place among all groups."""
+        """The first group of each name, with its index among all groups."""
         found: dict[str, tuple[int, Upstream]] = {}
         for place, group in enumerate(group for proxy in self.here.proxies or () for group in proxy.upstreams):
             found.setdefault(group.name, (place, group))
@@ -721,7 +719,7 @@ class Joins:
         return tuple(ways for kind, ways in ways_of(self.here.proxies or ()).items() if kind != "nginx" and ways.proxies)
 
     def taken(self, request: str, server: str) -> tuple[Route, ...]:
-        """Return the routes that a request ("GET /path") to a server of that first name takes, one of each proxy that has one."""
+        """Return the routes of a request ("GET /path") to a server with that first name: one for each proxy that has one."""
         path = request.partition(" ")[2]
         found = (matcher.find("", path, server=server or None) for matcher in self._matchers if path)
         others = [route for ways in self._others if path for route in ways.of(path, server, is_passed=True)]
@@ -742,7 +740,7 @@ class Joins:
 
     @cached_property
     def configured(self) -> frozenset[Target]:
-        """The addresses that stand literally in the configuration."""
+        """The addresses that the configuration contains literally."""
         return frozenset(
             peer.target for peers in peer_sets(self.routes) for peer in peers if peer.target and peer.target.is_address
         )
@@ -760,7 +758,7 @@ class Joins:
 
     @cached_property
     def is_open(self) -> bool:
-        """True where some route may lead to an address that does not stand in the configuration: by a name or variable."""
+        """True if a route may lead to an address that the configuration does not contain: through a name or variable."""
         return any(route.has_variables and not route.peers for route in self.routes) or any(
             peer.target is None or not peer.target.is_address for peers in peer_sets(self.routes) for peer in peers
         )
@@ -775,7 +773,7 @@ class Joins:
 
     @cached_property
     def refused_upgrades(self) -> dict[Target, PathTraffic]:
-        """The targets that ask for an upgrade which their routes do not pass on, each with a path."""
+        """The targets that require an upgrade which their routes do not forward, each with a path."""
         return refused_upgrades(self.here)
 
     def tallies_of(self, symptom: Symptom) -> list[Tally]:
@@ -784,12 +782,12 @@ class Joins:
 
     @cached_property
     def failing(self) -> frozenset[Target]:
-        """The targets that some gateway's log shows failing."""
+        """The targets with failures in some gateway's log."""
         return frozenset(t.target for t in (self.here.logs.tallies if self.here.logs else ()) if t.target and t.proxy is not None)
 
     @cached_property
     def traffic(self) -> dict[Target, TargetTraffic]:
-        """What the access log tells of each target."""
+        """The access log's figures for each target."""
         return {traffic.target: traffic for traffic in (self.here.logs.targets if self.here.logs else ())}
 
     @cached_property
@@ -799,7 +797,7 @@ class Joins:
 
     @cached_property
     def probes(self) -> dict[Target, list[Probe]]:
-        """Our own requests straight to each target."""
+        """Our own direct requests to each target."""
         found: dict[Target, list[Probe]] = {}
         for probe in self.here.probes or ():
             if not probe.through_proxy:
@@ -808,7 +806,7 @@ class Joins:
 
     @cached_property
     def entrances(self) -> dict[Position, list[Probe]]:
-        """Our own requests through the proxy, by the place of the route that they were meant for."""
+        """Our own requests through the proxy, by the position of the route that they were meant for."""
         found: dict[Position, list[Probe]] = {}
         for probe in self.here.probes or ():
             if probe.through_proxy and probe.route_at is not None:

@@ -38,7 +38,7 @@ _NAMED = (
     ("a database", lazy(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
 )
 _HOST = r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*)"
-FORWARDED = "the other end of systemd-socket-proxyd"  # whose address stands in its command alone
+FORWARDED = "the other end of systemd-socket-proxyd"  # its address is only in the command
 _PLACES = (
     lazy(rf"^connect {_HOST}:(?P<port>\d{{1,5}}): "),  # stunnel
     lazy(rf"^{_HOST}:(?P<port>\d{{1,5}}): TIMEOUTconnect exceeded"),
@@ -51,7 +51,7 @@ _PLACES = (
     lazy(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
     lazy(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
-_POOL = "is slower than connections are released"  # what is told of the application's own pool of connections
+_POOL = "is slower than connections are released"  # message about the application's own pool of connections
 _DOWN = (
     (
         "refuses connections",
@@ -131,7 +131,7 @@ _UNPLACED = (  # client libraries and forwarders that name no address
     (FORWARDED, "does not resolve", lazy(r"^Failed to (?:resolve|get) (?:remote )?host")),
     ("Redis", "is out of memory and refuses to write", lazy(r"\bOOM command not allowed when used memory")),
     ("Redis", "cannot save its data and refuses to write", lazy(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
-    # redis-py and others leave the code before the words out.
+    # redis-py and others leave out the code before the message.
     ("Redis", "is read-only", lazy(r"(?i)\bYou can't write against a read[- ]only (?:replica|slave)")),
     ("Redis", "is not ready", lazy(r"(?i)\bRedis is loading the dataset in memory")),
     ("Redis", "is out of memory and refuses to write", lazy(r"(?i)\bcommand not allowed when used memory > 'maxmemory'")),
@@ -182,7 +182,7 @@ _OF_A_POOL = lazy(
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What an application says of something that it needs. `place` is where it looked for it, a name without port included."""
+    """An application's message about a dependency. `place`: the address that it tried, or a name without a port."""
 
     product: str
     place: Target | None
@@ -191,14 +191,14 @@ class Need:
 
     @property
     def name(self) -> str:
-        """What it is, in words: its product, its address, or both."""
+        """The dependency in words: its product, its address, or both."""
         where = str(self.place) if self.place is not None else ""
         return f"{self.product} ({where})" if self.product and where else self.product or where
 
 
 @lru_cache(4096)
 def need_of(text: str) -> Need | None:
-    """Return what a line of an application says of something that it needs; None where it says nothing of that kind."""
+    """Return what an application's line reports about a dependency; None if it reports nothing of that kind."""
     text = text[:2000]
     for product, how, rx in _UNPLACED:
         if rx.search(text):
@@ -216,7 +216,7 @@ def need_of(text: str) -> Need | None:
 
 
 def named_in(environment: dict[str, str]) -> dict[Target, str]:
-    """Return the addresses of databases, caches and queues that variables of a process name, with the variable's name."""
+    """Return the addresses of databases, caches and queues in a process's environment variables, with the variable's name."""
     found: dict[Target, str] = {}
     for name, value in environment.items():
         match = _URL.match(value[:2000])
@@ -240,7 +240,7 @@ def _plain(target: Target) -> Target:
 
 
 def _usual(stem: str) -> int:
-    """Return the usual port of what a variable is named after; 0 where that is open."""
+    """Return the usual port of the product that a variable is named after; 0 if unknown."""
     product = next((name for name, rx in _NAMED[:-1] if rx.search(stem)), "PostgreSQL" if stem.upper() == "PG" else "")
     return next((port for port, name in PRODUCTS.items() if name == product), 0)
 

@@ -1,6 +1,6 @@
 """Details shown with any finding: which requests failed, and what the application and its service manager logged at that time.
 
-Notes weigh nothing. Causes weigh what they need themselves.
+Notes have no weight. Causes weigh the evidence they need themselves.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
-NEAR = timedelta(seconds=10)  # around the failures: an application may write its error some seconds before or after
+NEAR = timedelta(seconds=10)  # around the failures: an application may log its error some seconds before or after
 OWN = (Symptom.APPLICATION_ERROR, Symptom.START_FAILED)
 ENDS = (Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PHP_CHILD_DIED)
 FRAME = lazy(r"\S+\(\) /\S+:\d+")
 
 
 def notes(case: Case, evidence: Iterable[Evidence]) -> Iterator[Evidence]:
-    """Yield what is known beside the evidence of a finding and not told by it."""
+    """Yield the facts that a finding's evidence does not contain already."""
     told = "\n".join(item.message for item in evidence)
     if case.target is None:
         return
@@ -45,7 +45,7 @@ def _notes(case: Case) -> Iterator[tuple[str, str]]:
 
 
 def slowest(case: Case) -> tuple[str, str] | None:
-    """Return where most traces of PHP-FPM's slow log stand, and the log; None where it has none."""
+    """Return the place with the most traces in PHP-FPM's slow log, and the log; None if it has none."""
     traces = [event for event in case.events(Symptom.PHP_SLOW) if FRAME.match(event.detail) and _is_near(case, event)]
     if not traces:
         return None
@@ -59,7 +59,7 @@ def slowest(case: Case) -> tuple[str, str] | None:
 
 
 def _last(case: Case, symptoms: tuple[Symptom, ...]) -> Event | None:
-    """Return the last event of these at the time of the failures, one that tells the reason before one that does not."""
+    """Return the last of these events at the time of the failures; an event with a reason comes before one without."""
     found = [event for event in case.events(*symptoms) if _is_near(case, event)]
     return max(
         found,

@@ -1,4 +1,4 @@
-"""Place: a target, the machines it is seen from, and every join between the sections of their snapshots."""
+"""Place: a target, the machines it is seen from, and the joins between the sections of their snapshots."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from why502.model.snapshot import (
 )
 from why502.model.target import Target
 
-APPLICATION_ERROR = 500  # the errors above it are often those of a further gateway
+APPLICATION_ERROR = 500  # errors above it are often those of a further gateway
 BROKEN = frozenset({Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY})
-BESIDE = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
-SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, no applications
+BESIDE = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
+SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services of the machine, not applications
 # Programs that listen on nearly every server and are never the application behind a proxy.
 _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
@@ -41,7 +41,7 @@ _INFRASTRUCTURE = frozenset(
 
 
 class VantageKind(StrEnum):
-    """What a target can lie on."""
+    """The kinds of places where a target can run."""
 
     MACHINE = "machine"
     CONTAINER = "container"
@@ -50,7 +50,7 @@ class VantageKind(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Vantage:
-    """Something besides the proxy's own machine that was looked at, and that has the target's address."""
+    """A collected machine, container or pod, besides the proxy's own machine, that has the target's address."""
 
     snapshot: Snapshot
     kind: VantageKind = VantageKind.MACHINE
@@ -58,18 +58,17 @@ class Vantage:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """One target as the proxy's machine (`here`) shows it, and those that have its address
-    where they were looked at (`vantages`).
+    """One target as seen from the proxy's machine (`here`), and the collected places that have its address (`vantages`).
 
-    `target` None is the case of the proxy itself: what concerns no single address.
+    If `target` is None, this is the case of the proxy itself: it covers everything that concerns no single address.
     """
 
     here: Snapshot
     vantages: tuple[Vantage, ...] = ()
     target: Target | None = None
     offline: bool = False
-    index: Joins | None = None  # of `here`, where several cases share it
-    only: Route | None = None  # the one route to look at, of those that lead to the target
+    index: Joins | None = None  # of `here`, if several cases share it
+    only: Route | None = None  # if set, only this one of the routes to the target is examined
 
     @cached_property
     def joins(self) -> Joins:
@@ -78,14 +77,14 @@ class Place:
 
     @cached_property
     def host(self) -> Snapshot | None:
-        """The snapshot of the machine that the target lies on; None where it was not looked at."""
+        """The snapshot of the machine that the target is on; None if it was not collected."""
         if self.is_local:
             return self.here
         return self.vantages[0].snapshot if self.vantages else None
 
     @cached_property
     def is_local(self) -> bool:
-        """True where the target lies on the proxy's own machine."""
+        """True if the target is on the proxy's own machine."""
         if self.target is None or self.target.is_loopback:
             return True
         return self.target.host in (self.here.addresses or ())
@@ -102,8 +101,8 @@ class Place:
 
     @cached_property
     def orphans(self) -> tuple[Listener, ...]:
-        """The sockets that were bound to the target's path and still listen, although that file is gone;
-        () where its service is stopped.
+        """The listeners that were bound to the target's path and still listen although that file is gone;
+        () if its service is stopped.
         """
         is_stopped = any(service.is_running is False for service in self.services)
         if self.target is None or not self.target.is_unix or is_stopped:
@@ -113,12 +112,12 @@ class Place:
 
     @cached_property
     def is_named(self) -> bool:
-        """True where some file on disk names the target, or a name or variable there may mean it."""
+        """True if a file on disk names the target, or if a name or variable there may mean it."""
         return self.joins.is_open or self.joins.leads_to(self.target)
 
     @cached_property
     def route(self) -> Route | None:
-        """The route that failed most often, else the first."""
+        """The route with the most failures, else the first."""
         if not self.routes:
             return None
         servers = {tally.server: tally.count for tally in sorted(self.tallies, key=lambda x: x.count)}
@@ -135,7 +134,7 @@ class Place:
 
     @cached_property
     def failures_of(self) -> Counter[Position | None]:
-        """How many requests failed on each route, by its place; nothing where the target has only one."""
+        """The number of failed requests on each route, by its position; empty if the target has only one."""
         taken: Counter[Position | None] = Counter()
         if len(self.routes) > 1:
             for tally in self.failures:
@@ -162,13 +161,13 @@ class Place:
 
     @cached_property
     def empty_group(self) -> Upstream | None:
-        """The group that the proxy had no server left of to try, in the proxy's own case; None where there was none."""
+        """The group in which the proxy had no server left to try, in the proxy's own case; None if there was none."""
         tally = self.tally(Symptom.NO_LIVE_UPSTREAMS) if self.target is None else None
         return next((group for proxy in self.proxies for group in proxy.upstreams if tally and group.name == tally.group), None)
 
     @cached_property
     def is_left_out(self) -> bool:
-        """True where the proxy had no server left to try of the group that the target belongs to."""
+        """True if the proxy had no server left to try in the target's group."""
         empty = self.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS)
         known = [self.joins.groups[tally.group][1] for tally in empty if tally.group in self.joins.groups]
         if self.target is None or not empty or self.group in known:
@@ -181,34 +180,34 @@ class Place:
 
     @cached_property
     def proxies(self) -> tuple[Proxy, ...]:
-        """The proxies of the machine (() where unknown)."""
+        """The proxies of the machine (() if unknown)."""
         return self.here.proxies or ()
 
     @cached_property
     def proxy(self) -> Proxy | None:
-        """The proxy whose routes lead to the target; of several the one whose route failed most often."""
+        """The proxy whose routes lead to the target; of several the one whose route had the most failures."""
         if self.target is None:
             return self.proxies[0] if len(self.proxies) == 1 else None
         return self.joins.proxy_of.get(id(self.route)) if self.route else None
 
     @cached_property
     def protocol(self) -> str:
-        """What the proxy speaks to the target: http, https, fastcgi…; "" where unknown."""
+        """The protocol between the proxy and the target: http, https, fastcgi…; "" if unknown."""
         if self.route is not None:
             return self.route.protocol
         return next((tally.protocol for tally in self.tallies if tally.protocol), "")
 
     @cached_property
     def tallies(self) -> tuple[Tally, ...]:
-        """The tallies of the target; for the proxy's own case those without any target."""
+        """The tallies of the target; for the proxy's own case, those without a target."""
         found = self.joins.tallies.get(self.target, ())
-        # Words of applications and the kernel carry no target. They belong to whatever target fails (see `words`).
+        # Messages of applications and the kernel name no target. They belong to any target that fails (see `words`).
         if self.target is None and self.joins.failing:
             return tuple(tally for tally in found if tally.proxy is not None)
         return tuple(found)
 
     def tally(self, *symptoms: Symptom) -> Tally | None:
-        """Return the sum of what the logs show of these symptoms on the target; None where nothing was seen."""
+        """Return the sum of these symptoms of the target in the logs; None if there are none."""
         return merged(tally for tally in self.tallies if tally.symptom in symptoms)
 
     def anywhere(self, *symptoms: Symptom) -> tuple[Tally, ...]:
@@ -219,12 +218,12 @@ class Place:
 
     @cached_property
     def traffic(self) -> TargetTraffic | None:
-        """What the access log tells of the target's traffic."""
+        """The access log's figures for the target's traffic."""
         return self.joins.traffic.get(self.target) if self.target is not None else None
 
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
-        """Our own requests straight to the target. Without any, a missing listener on this machine tells how one would end."""
+        """Our own direct requests to the target. Without any, a missing listener on this machine shows the result of one."""
         found = tuple(self.joins.probes.get(self.target, ())) if self.target is not None else ()
         if found or self.target is None or self.offline or not self.routes or self.listeners != ():
             return found
@@ -233,12 +232,12 @@ class Place:
         return (Probe(target=self.target, protocol=self.protocol, symptom=symptom, detail="nothing listens there"),)
 
     def probe(self, *symptoms: Symptom) -> Probe | None:
-        """Return the first probe that met one of these symptoms."""
+        """Return the first probe that got one of these symptoms."""
         return next((probe for probe in self.probes if probe.symptom in symptoms), None)
 
     @cached_property
     def answers_now(self) -> bool | None:
-        """True where every probe of the target was answered properly, None where there was none that asked for something."""
+        """True if every probe of the target got a proper answer, None if no probe sent a request."""
         told = [probe for probe in self.probes if probe.symptom or probe.is_answer]
         return all(probe.symptom is None for probe in told) if told else None
 
@@ -248,9 +247,9 @@ class Place:
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...] | None:
-        """The sockets that would take a connection to the target; None where that could not be seen.
+        """The listeners that would take a connection to the target; None if that is unknown.
 
-        Not even where it answers and no socket seems to be the one: then it was not recognized.
+        It is also unknown if the target answers and no listener matches: then the listener was not recognized.
         """
         if self.target is None or self.host is None or self.host.listeners is None:
             return None
@@ -260,7 +259,7 @@ class Place:
 
     @cached_property
     def queued(self) -> int:
-        """How many connections wait for the backend to accept them: by the queues of its listeners, else by the socket tables."""
+        """The number of connections that the backend has yet to accept: by its listeners' queues, else by the socket tables."""
         known = [listener.queued for listener in self.listeners or () if listener.queued is not None]
         kernel = self.host.kernel if self.host else None
         return sum(known) if known or kernel is None else (kernel.of(self.target, kernel.unaccepted) or 0)
@@ -272,7 +271,7 @@ class Place:
 
     @cached_property
     def _doors(self) -> Doors | None:
-        """The same listeners by target, where the target lies on the proxy's machine."""
+        """The same listeners by target, if the target is on the proxy's machine."""
         return self.joins.doors(self._network) if self.host is self.here else None
 
     @property
@@ -301,15 +300,14 @@ class Place:
 
     @cached_property
     def strays(self) -> tuple[Listener, ...]:
-        """Listeners of applications that no route names, on the target's machine: where the backend may really listen."""
+        """Listeners of applications that no route names, on the target's machine: the backend may really listen there."""
         return tuple(listener for listener in self._unnamed if self.process_of(listener) is not None)
 
     @cached_property
     def has_stray(self) -> bool:
-        """True where some application listens on a socket of any kind that no route names,
-        or of which its owner could not be seen.
+        """True if an application listens on a socket of any kind that no route names, or if such a listener's owner is unknown.
 
-        Not where it did so beside the target while that still answered: it is another application.
+        Listeners that already ran while the target still answered are excluded: they belong to another application.
         """
         others = self._unnamed_of(is_unix=not (self.target and self.target.is_unix))
         return bool(self.unowned) or any(not self.was_beside(listener) for listener in (*self.strays, *others))
@@ -323,7 +321,7 @@ class Place:
 
     @cached_property
     def unowned(self) -> tuple[Listener, ...]:
-        """Such listeners of which could not be seen whose they are: the backend may be among them, or not."""
+        """Such listeners whose owner is unknown: the backend may or may not be among them."""
         return tuple(
             listener
             for listener in self._unnamed
@@ -354,15 +352,13 @@ class Place:
 
     @cached_property
     def inner_gateway(self) -> Process | None:
-        """The process of a further gateway that listens on the target: its answers are what the one behind it made of it."""
+        """The process of a further gateway that listens on the target: its answers depend on the backend behind it."""
         found = (self.process_of(listener) for listener in self.listeners or ())
         return next((process for process in found if process and process.name.split(":")[0] in GATEWAYS | {"nginx"}), None)
 
     @cached_property
     def behind_inner(self) -> frozenset[Target]:
-        """The addresses that the gateway which listens on the target passes on to; none where that is no gateway,
-        or not known.
-        """
+        """The addresses behind the gateway that listens on the target; empty if the listener is not a gateway, or is unknown."""
         gateway = self.inner_gateway
         if gateway is None or self.target is None:
             return frozenset()
@@ -379,7 +375,7 @@ class Place:
 
     @cached_property
     def missing_gateway(self) -> Proxy | None:
-        """A further gateway of this machine that should listen on the target and does not run; None where there is none."""
+        """A further gateway of this machine that should listen on the target and does not run; None if there is none."""
         if self.target is None or self.listeners != ():
             return None
         return next((x for x in self.proxies if not x.is_running and any(accepts(y, self.target) for y in x.listens)), None)
@@ -395,7 +391,7 @@ class Place:
         )
 
     def name_of(self, listener: Listener) -> str:
-        """Return the name, pid and user of the process that owns a listener, in words; root goes without saying."""
+        """Return the name, pid and user of the process that owns a listener, in words; root is left out."""
         process = self.process_of(listener)
         if process is None:
             return "an application"
@@ -404,7 +400,7 @@ class Place:
 
     @cached_property
     def processes(self) -> tuple[Process, ...]:
-        """The processes that listen on the target, and their children; not the init that holds a socket for its service."""
+        """The processes that listen on the target, and their children; without the init that holds a socket for its service."""
         found = (self.host.processes if self.host else None) or ()
         init = {p.pid for p in found if p.is_init}
         pids = {pid for listener in self.listeners or () for pid in listener.pids} - init
@@ -412,7 +408,7 @@ class Place:
 
     @cached_property
     def has_left(self) -> bool:
-        """True where the processes that were seen to listen on the target were gone when all processes were listed."""
+        """True if the processes that were seen listening on the target had gone when all processes were listed."""
         pids = {pid for listener in self.listeners or () for pid in listener.pids}
         processes = self.host.processes if self.host else None
         return bool(pids) and processes is not None and not any(process.pid in pids for process in processes)
@@ -428,53 +424,50 @@ class Place:
 
     @cached_property
     def services(self) -> tuple[Service, ...]:
-        """The services that serve the target, as their managers know it."""
+        """The services of the target, from their managers."""
         return tuple(x for x in (self.host.services if self.host else None) or () if self.target in x.targets)
 
     @cached_property
     def service(self) -> Service | None:
-        """The service that serves the target."""
+        """The service of the target."""
         return self.services[0] if self.services else None
 
     @cached_property
     def has_systemd(self) -> bool:
-        """True where systemd runs the target's machine and what it says could be read."""
+        """True if systemd runs the target's machine and its events could be read."""
         host = self.host
         found = any(process.pid == 1 and process.name == "systemd" for process in (host.processes if host else None) or ())
         return found and host is not None and host.events is not None
 
     @cached_property
     def stopped_in_order(self) -> Service | None:
-        """The service of the target that its manager stopped, or that ended by itself without an error; None where one failed."""
+        """The service of the target that its manager stopped, or that ended by itself without an error; None if one failed."""
         down = [service for service in self.services if service.is_running is False]
         return down[0] if down and not any(map(_has_failed, down)) else None
 
     @cached_property
     def has_served(self) -> bool:
-        """True where something is known to have answered on the target, or to be configured to: its address is the right one."""
+        """True if the address is right: the target is known to have answered, or a pool is configured to listen on it."""
         return self.last_served is not None or bool(self.pools)
 
     @cached_property
     def last_served(self) -> datetime | None:
-        """When the target last answered, or at least held a connection that then broke;
-        None where nothing tells that it ever did.
-        """
+        """When the target last answered, or held a connection that then broke; None if neither is known."""
         moments = [tally.first for tally in self.tallies if tally.symptom in BROKEN]
         return max((at for at in (*moments, self.last_answered) if at is not None), default=None)
 
     @cached_property
     def errs(self) -> bool:
-        """Whether clients were answered with a server error on its routes, as an access log tells that names no address."""
+        """Whether clients got a server error on its routes, by an access log that names no address."""
         places = {route.at for route in self.routes if route.at is not None}
         paths = self.here.logs.paths if self.here.logs else ()
         return any(path.at in places and any(status.startswith("5") for status in path.statuses) for path in paths)
 
     @cached_property
     def errs_since(self) -> int | None:
-        """The error that its application answers with to requests of ours like those that failed, where nobody was served since;
-        None where it is not so.
+        """The error that its application sends for our repeats of the failed requests, if no client was served since; else None.
 
-        Then what failed was no gap that is over, whatever was restarted.
+        An error here means that the failures were not the gap of a restart, whatever was restarted.
         """
         last, answered = self.last_failure, self.last_answered
         told = [probe for probe in self.probes if probe.repeats]
@@ -485,9 +478,7 @@ class Place:
 
     @cached_property
     def last_error(self) -> datetime | None:
-        """When its application answered 500 last, to a client or to a request of ours like those that failed;
-        None where nothing tells that it did.
-        """
+        """When its application last answered 500, to a client or to our repeat of a failed request; None if unknown."""
         places = {route.at for route in self.routes if route.at is not None}
         paths = self.here.logs.paths if self.here.logs else ()
         moments = [path.last_refused for path in paths if path.at in places and str(APPLICATION_ERROR) in path.statuses]
@@ -496,7 +487,7 @@ class Place:
 
     @cached_property
     def last_answered(self) -> datetime | None:
-        """When the target last answered; None where nothing tells that it ever did."""
+        """When the target last answered; None if no answer is known."""
         places = {route.at for route in self.routes if route.at is not None}
         alone = all(len(route.peers) == 1 for route in self.routes)
         paths = self.here.logs.paths if self.here.logs and alone else ()
@@ -506,8 +497,8 @@ class Place:
 
     @cached_property
     def born(self) -> datetime | None:
-        """When what listens on the target now began to: the oldest process of it, or the unix socket;
-        None where that is unknown.
+        """When the current listener of the target began to listen, by the start of its oldest process or by the unix socket;
+        None if unknown.
         """
         path = self.socket_path
         begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
@@ -516,7 +507,7 @@ class Place:
 
     @cached_property
     def dependencies(self) -> tuple[Dependency, ...]:
-        """What the target's processes are connected to, or say that they need."""
+        """The connections of the target's processes, and the dependencies that they report."""
         return tuple(x for x in (self.host.dependencies if self.host else None) or () if x.target == self.target)
 
     @cached_property
@@ -527,8 +518,8 @@ class Place:
             return ()
         names = {listener.target for listener in self.listeners or () if listener.target.is_unix}
         if self.socket_path is not None and self.socket_path.steps:
-            names.add(Target(path=self.socket_path.steps[-1].path))  # where its links lead, also to what is missing
-        own = {0, self.proxy.owner_uid if self.proxy else 0}  # anybody can name a socket of root's gateway in a pool of their own
+            names.add(Target(path=self.socket_path.steps[-1].path))  # the end of its links, even if the file is missing
+        own = {0, self.proxy.owner_uid if self.proxy else 0}  # any user can name a socket of root's gateway in their own pool
         found = tuple(x for x in found if x.owner_uid in own)
         return tuple(x for x in found if x.target is not None and (accepts(x.target, self.target) or x.target in names))
 
@@ -539,34 +530,34 @@ class Place:
 
     @cached_property
     def machines(self) -> tuple[Snapshot, ...]:
-        """The machines of the target and that of the proxy, as far as they were looked at."""
+        """The target's machine and the proxy's, as far as they were collected."""
         beyond = () if self.is_local else tuple(vantage.snapshot for vantage in self.vantages)
         return (*beyond, self.here)
 
     @cached_property
     def failures(self) -> tuple[Tally, ...]:
-        """The tallies of gateways, without what is no failure by itself."""
+        """The tallies of gateways, without those that are not failures by themselves."""
         return tuple(tally for tally in self.tallies if tally.is_failure)
 
     @cached_property
     def first_failure(self) -> datetime | None:
-        """When the target failed first in the window."""
+        """When the target first failed in the window."""
         return min((t.first for t in self.failures if t.first), default=None)
 
     @cached_property
     def last_failure(self) -> datetime | None:
-        """When the target failed last in the window."""
+        """When the target last failed in the window."""
         return max((t.last for t in self.failures if t.last), default=None)
 
 
 def _has_failed(service: Service) -> bool:
-    """Return whether a service ended by a failure; SIGTERM is how it is stopped."""
+    """Return whether a service ended by a failure; SIGTERM is a normal stop."""
     stopped = service.signal in (None, signal.SIGTERM) and service.exit_code in (None, 0, 128 + signal.SIGTERM)
     return service.oom_killed or not stopped or service.result not in ("", "success") or service.state in ("failed", "FATAL")
 
 
 def _looks_like_application(path: str) -> bool:
-    """Return whether a listening unix socket may be an application's: not one of the system's own."""
+    """Return whether a listening unix socket may be an application's: the system's own sockets are excluded."""
     system = (
         "/run/systemd/",
         "/run/dbus/",

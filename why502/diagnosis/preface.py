@@ -1,4 +1,4 @@
-"""The PROXY header: which gateways of this machine send it to a target where another one does not expect it, and the reverse.
+"""The PROXY header: finds gateways of this machine that send it to a target that does not expect it, and the reverse.
 
 Sources: proxy-protocol.txt; ngx_http_core_module and ngx_stream_proxy_module (`proxy_protocol`); varnishd(1), -a; hitch.conf(5).
 """
@@ -19,7 +19,7 @@ _MOST = 2000  # addresses that are compared
 
 
 def unmet(joins: Joins) -> dict[Target, str]:
-    """Return, by target, what one gateway of this machine sends first and the other one there does not expect, or the reverse."""
+    """Return, by target, the mismatch between what one gateway of this machine sends first and what the next one expects."""
     return joins.once(_unmet)
 
 
@@ -41,7 +41,7 @@ def _unmet(joins: Joins) -> dict[Target, str]:
 
 
 def _passed(here: Snapshot) -> Iterator[tuple[Target, Proxy, Route]]:
-    """Yield the addresses that running gateways pass requests or connections on to, of configurations that are loaded."""
+    """Yield the addresses that running gateways pass requests or connections to, from configurations that are loaded."""
     for proxy in here.proxies or ():
         if not proxy.is_running or not _is_loaded(proxy):
             continue
@@ -56,9 +56,7 @@ def _is_loaded(proxy: Proxy) -> bool:
 
 
 def _sends(route: Route) -> bool | None:
-    """Return whether the gateway sends a PROXY header on a route; None where that is not known,
-    or not the same for all servers.
-    """
+    """Return whether the gateway sends a PROXY header on a route; None if unknown, or if its servers differ."""
     if route.proxy == "nginx":
         if route.protocol != "tcp":
             return False
@@ -71,8 +69,8 @@ def _sends(route: Route) -> bool | None:
 
 
 class _Listens:
-    """What a gateway listens on, with the route where one says so, by port or path:
-    an address of a target is looked for among few.
+    """The addresses that a gateway listens on, by port or path, with the route if one has the address.
+    With this index a target is compared with few of them.
     """
 
     def __init__(self, proxy: Proxy) -> None:
@@ -99,9 +97,7 @@ def _end(word: str) -> str:
 
 
 def _wanted(target: Target, network: str, here: Snapshot, listening: Mapping[int, _Listens]) -> tuple[bool, str] | None:
-    """Return whether the gateway that listens on a target requires a PROXY header there, and where that is said;
-    None where unknown.
-    """
+    """Return whether the gateway that listens on a target requires a PROXY header, and its setting's place; None if unknown."""
     for proxy in here.proxies or ():
         if not proxy.is_running or proxy.network != network or not _is_loaded(proxy):
             continue
@@ -117,7 +113,7 @@ def _wanted(target: Target, network: str, here: Snapshot, listening: Mapping[int
 
 
 def _of_nginx(found: list[tuple[str, Route | None]]) -> tuple[bool, str] | None:
-    """`proxy_protocol` of one `listen` is of all that have its address; a stream server without it may pass the header on."""
+    """`proxy_protocol` of one `listen` applies to all of its address; a stream server without it may forward the header."""
     fitting = list({id(route): route for _, route in found if route is not None}.values())
     words = [word for word, _ in found]
     if exact := [word for word in words if _host(word) not in _EVERY]:
@@ -131,13 +127,13 @@ def _of_nginx(found: list[tuple[str, Route | None]]) -> tuple[bool, str] | None:
 
 
 def _of_haproxy(found: list[tuple[str, Route | None]]) -> tuple[bool, str] | None:
-    """Only what `bind … accept-proxy` says: without it a rule (`expect-proxy`) may still ask for the header."""
+    """Read only `bind … accept-proxy`: without it a rule (`expect-proxy`) may still require the header."""
     demanding = next((word for word, route in found if route is not None and "accept-proxy" in word.split()), "")
     return (True, f"HAProxy's `bind {demanding}`") if demanding else None
 
 
 def _of_varnish(proxy: Proxy, target: Target, here: Snapshot) -> tuple[bool, str] | None:
-    """What its option -a says: `-a [NAME=]ADDRESS[,PROTO]`."""
+    """Read its option -a: `-a [NAME=]ADDRESS[,PROTO]`."""
     process = next((process for process in here.processes or () if process.pid == proxy.pid), None)
     argv = process.argv if process and posixpath.basename(process.argv[0] if process.argv else "") == "varnishd" else ()
     for option, value in pairwise(argv):
@@ -155,9 +151,7 @@ def _host(word: str) -> str:
 
 
 def _is_at(word: str, target: Target) -> bool:
-    """Return whether an address as listened on ("8443 ssl", "127.0.0.1:8443",
-    "unix:/run/x.sock") takes connections to a target.
-    """
+    """Return whether a listen address ("8443 ssl", "127.0.0.1:8443", "unix:/run/x.sock") takes connections to a target."""
     address = word.split(" ")[0]
     if target.is_unix:
         return address.removeprefix("unix:").removeprefix("unix@") == target.path

@@ -1,4 +1,4 @@
-"""Remedies for every route of a proxy that fails for the same reason, not only for the one that fails most."""
+"""Remedies for all routes of a proxy that fail for the same reason, not only for the route with the most failures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.remedy import Edit, Remedy
 
-MOST = 64  # routes that are looked at
+MOST = 64  # routes that are examined
 
 
 def remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
-    """Return what a cause would do: the changes of the route that failed most, with those of the other routes to the target."""
+    """Return a cause's remedies: the changes for the route with the most failures and for the other routes to the target."""
     found = tuple(cause.remedies(case))
     if not any(isinstance(step, Edit) for remedy in found for step in remedy.steps):
         return found
@@ -36,7 +36,7 @@ def _siblings(case: Case) -> Iterator[Case]:
 
 
 def _with_sibling(found: tuple[Remedy, ...], others: tuple[Remedy, ...], *, has_failed: bool) -> tuple[Remedy, ...]:
-    """Return the remedies with what they need on another route, too: where that failed, or the very same text stands there."""
+    """Return the remedies with the changes for another route, too, if that route failed or contains the same text."""
     if len(found) != len(others):
         return found
     return tuple(

@@ -1,8 +1,8 @@
 """Whether clients are served: finds routes that reject most requests although the backend is reachable.
 
-That is no failure of the gateway, but nobody whose requests are answered 500 calls the machine healthy. Shares and numbers
-decide, per route: scanners ask for what never existed, robots for what is gone, and some clients make mistakes. None of that is
-most of a route's traffic.
+A 500 answer is not a failure of the gateway, but a machine that sends clients errors is not healthy. Shares and counts
+of each route decide. Scanners ask for files that never existed, robots for files that are gone, and some clients make
+mistakes, but these are not most of a route's traffic.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ REFUSED = frozenset({"400", "403", "404", "405", "411", "415", "421", "426"})
 FEW, SOME, MANY = 5, 10, 20  # requests
 MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
 NOTICEABLE = 0.2
-CONSTANT = 0.05  # of all requests, for different clients: a part that no single visitor or bad link makes
+CONSTANT = 0.05  # of all requests, from different clients: more than one visitor or one bad link causes
 SEVERAL = 2  # clients
-QUIET = timedelta(seconds=60)  # without an error: where one in twenty fails, some are served in between
+QUIET = timedelta(seconds=60)  # without an error: if one request in twenty fails, some succeed in this time
 PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
-# What scanners and browsers ask for by themselves, whether it exists or not.
+# Scanners and browsers request these on their own, whether or not they exist.
 _PROBED = lazy(
     r"/\.|/(?:favicon\.ico|robots\.txt|sitemap|apple-touch-icon|browserconfig|ads\.txt|wp-|wordpress|xmlrpc|phpmyadmin|pma\b|cgi-bin|vendor/|boaform|hnap1"
     r"|solr/|owa/|autodiscover|geoserver|actuator|manager/|admin)|\.(?:env|git|aspx?|jsp|cgi|bak|sql|zip|tar|gz|old|ini)(?:/|$)",
@@ -46,13 +46,13 @@ _WEBSOCKET = lazy(r"/(?:wss?|websockets?|web-socket|socket\.io|sockjs(?:-node)?|
 
 
 class Reason(StrEnum):
-    """Who refuses, as far as the answers tell it."""
+    """Why a route's clients are refused, as far as the answers show it."""
 
     APPLICATION = "application"  # it answers 500
     LIMIT = "limit"  # the request is larger than a limit
-    REFUSAL = "refusal"  # the backend does not know or not allow it
+    REFUSAL = "refusal"  # the backend does not know the request or does not allow it
     WEBSOCKET = "websocket"  # the upgrade is refused
-    CUT = "cut"  # upgraded connections are cut for being idle
+    CUT = "cut"  # idle upgraded connections are closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Unserved:
 
     @property
     def is_of_backend_limit(self) -> bool:
-        """Return whether the backend finds request headers too large now (431):
-        the gateways whose routes are known by path never say that.
+        """Return whether the backend currently rejects request headers as too large (431). The gateways whose routes are known by
+        path never send that status.
         """
         return (
             self.reason is Reason.LIMIT and self.statuses[:1] == (HEADERS_TOO_LARGE,) and self.at is not None and not self.is_over
@@ -94,7 +94,7 @@ class Unserved:
 
     @property
     def message(self) -> str:
-        """Return in one sentence what clients get."""
+        """Return one sentence about what clients get."""
         if self.reason is Reason.CUT:
             return (
                 f"{self.refused} WebSocket connections were cut because they were idle for longer than the proxy's read timeout"
@@ -134,15 +134,13 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
 
 
 def _by_address(here: Snapshot, one: Unserved) -> Unserved:
-    """Return it with the address of its backend, where that is configured as a name with one address: all else knows that."""
+    """Return it with the address of its backend if that is configured as a name with one address, as other sections use it."""
     found = addresses(Peer(name="", target=one.target), here) if one.target is not None else ()
     return replace(one, target=found[0]) if len(found) == 1 else one
 
 
 def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
-    """Return it with the one backend whose application reports about as many errors of its own,
-    where the routes lead to several.
-    """
+    """Return it with a backend chosen among several: the one whose application reports about as many errors."""
     if one.target is not None or one.reason is not Reason.APPLICATION:
         return one
     ends = {peer.target for each in ((route,) if route else routes(here)) for peer in each.peers}
@@ -156,14 +154,14 @@ def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
 
 
 def _only_target(here: Snapshot, server: str) -> Target | None:
-    """Return the one backend of a server's routes, where it has no other: which location took a request is not known."""
+    """Return the backend of a server's routes if there is only one: the location that took a request is unknown."""
     own = [route for route in routes(here) if server and server in (route.server, *route.server_names)]
     found = {peer.target for route in own for peer in route.peers if not peer.is_down}
     return found.pop() if len(found) == 1 else None
 
 
 def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
-    """Yield what most of a route's clients suffer: an error of the application, else a limit, else a refusal."""
+    """Yield the problem of most of a route's clients: an error of the application, else a limit, else a refusal."""
     errors = _sum(paths, ERRORS)
     total = sum(_answered(path) for path in paths)
     if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
@@ -189,7 +187,7 @@ def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserve
 
 
 def _is_bad(path: PathTraffic) -> bool:
-    """Return whether the application answers most requests of one path with an error, or has done so for a while."""
+    """Return whether the application answers most requests of one path with an error, or has done so for some time."""
     count = _sum([path], ERRORS)
     is_most = _is_certain(path, count, FEW) and count >= MOST * _answered(path)
     is_since = count >= NOTICEABLE * _answered(path) and _is_certain(path, path.refused_since, FEW)
@@ -197,7 +195,7 @@ def _is_bad(path: PathTraffic) -> bool:
 
 
 def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
-    """Yield that nearly everything is refused, in a place that no rule of the proxy itself closes: the same paths,
+    """Yield that nearly every request is refused on a route where the proxy has no rule to refuse it: the same paths,
     again and again.
     """
     if route is None or _RULES & route.settings.keys() or route.if_conditions:
@@ -213,8 +211,8 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
 
 
 def _of_failures(here: Snapshot) -> Iterator[Unserved]:
-    """Yield the requests that applications answer with an error, where the only log holds failures alone:
-    how many were served is not known.
+    """Yield the requests that applications answer with an error if the only log holds nothing but failures:
+    the number of successful requests is unknown.
     """
     if here.logs is None or here.logs.paths or here.logs.requests:
         return
@@ -232,7 +230,7 @@ def _of_failures(here: Snapshot) -> Iterator[Unserved]:
 
 
 def _cut(here: Snapshot) -> Iterator[Unserved]:
-    """Yield that most upgraded connections end by the proxy's own timer, or some by one that is shorter than usual pings."""
+    """Yield that the proxy's own timer ends most upgraded connections, or that it ends some and is shorter than usual pings."""
     tallies = [tally for tally in (here.logs.tallies if here.logs else ()) if tally.symptom is Symptom.UPGRADED_TIMED_OUT]
     count = sum(tally.count for tally in tallies)
     if count < FEW:
@@ -268,12 +266,12 @@ def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], ro
 
 
 def _is_certain(path: PathTraffic, count: int, several: int) -> bool:
-    """Return whether that many refusals are more than one client's mistake: of one client alone it takes many."""
+    """Return whether that many refusals are more than one client's mistake: for a single client it takes many."""
     return count >= (several if path.clients >= SEVERAL else MANY)
 
 
 def _is_most(path: PathTraffic, count: int) -> bool:
-    """Return whether that many are most of the requests of a path, or all since a while."""
+    """Return whether that many are most of the requests of a path, or all for some time."""
     return count >= MOST * path.completed or path.refused_since >= MANY
 
 
@@ -282,13 +280,13 @@ def _sum(paths: Iterable[PathTraffic], statuses: frozenset[str]) -> int:
 
 
 def _answered(path: PathTraffic) -> int:
-    """Return how many requests the application can have answered: not those that failed on their way, which are told of apart."""
+    """Return how many requests the application may have answered: those that failed before it are reported separately."""
     return sum(count for status, count in path.statuses.items() if status not in FAILED)
 
 
 def refusing(joins: Joins) -> frozenset[Target]:
-    """Return the targets whose routes' clients got 400 while some application of the machine says
-    that request headers are too big.
+    """Return the targets on whose routes clients got 400 while an application of the machine logs that request headers are
+    too big.
     """
     return joins.once(_refusing)
 
@@ -304,7 +302,7 @@ def _refusing(joins: Joins) -> frozenset[Target]:
 
 
 def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:
-    """Return the last error that the application of a target told of itself; "" where none is known to be its own."""
+    """Return the last error that the target's application logged; "" if no such message is known to be its own."""
     case = Case(here=here, target=target, index=joins)
     found: list[tuple[float, str]] = []
     own = [tally for tally in case.tallies if tally.symptom is Symptom.APPLICATION_ERROR]

@@ -1,4 +1,4 @@
-"""What a backend needs and waits for: its own messages, and the peers of its connections."""
+"""What a backend depends on and waits for: its own messages, and the peers of its connections."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _DATABASES = frozenset({"PostgreSQL", "PgBouncer", "MySQL", "a database"})
 LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.CLIENT_CLOSED, Symptom.CONNECT_TIMED_OUT, Symptom.QUEUE_FULL)
 ERRORS = (Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
 BROKEN = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)
-BEFORE, AFTER = timedelta(seconds=90), timedelta(seconds=90)  # an application may wait that long before it says so
+BEFORE, AFTER = timedelta(seconds=90), timedelta(seconds=90)  # an application may wait that long before it logs an error
 
 
 def is_hurt(case: Case) -> bool:
-    """Return whether requests fail in a way that something the application needs can cause: it runs and took them."""
+    """Return whether requests fail in a way that a dependency of the application can cause: it runs and took them."""
     told = any(tally.proxy is not None and tally.symptom is Symptom.APPLICATION_ERROR for tally in case.tallies)
     return case.target is not None and (told or case.seen(*LATE, *ERRORS, *BROKEN) or bool(errors_of(case)))
 
 
 def errors_of(case: Case) -> int:
-    """Return how many requests the application itself answers with an error, on routes most of whose clients get one."""
+    """Return the number of requests that the application itself answers with an error, on routes where most clients get one."""
     own = (one for one in unserved(case.joins) if one.target == case.target and one.is_of_application)
     return max((one.refused for one in own), default=0)
 
@@ -36,7 +36,7 @@ def is_late(case: Case) -> bool:
 
 
 def said(case: Case) -> list[tuple[Need, Event]]:
-    """Return what the application said of what it needs around the time of the failures, in order of time."""
+    """Return the application's messages about its dependencies around the time of the failures, in order of time."""
     found = []
     first, last = case.first_failure, case.last_failure
     own = case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED)
@@ -44,7 +44,7 @@ def said(case: Case) -> list[tuple[Need, Event]]:
         is_near = event.at is None or first is None or last is None or first - BEFORE <= event.at <= last + AFTER
         if is_near and (need := need_of(event.detail or event.message)):
             found.append((need, event))
-    for tally in case.tallies:  # what it wrote into its proxy's log, or into one that the user gave
+    for tally in case.tallies:  # its messages in the proxy's log, or in a log that the user gave
         if tally.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(tally.detail)):
             event = Event(
                 symptom=tally.symptom, message=tally.detail, detail=tally.detail, source=tally.source, count=tally.count
@@ -61,14 +61,14 @@ def _of_inner(case: Case) -> Iterator[Event]:
 
 
 def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:
-    """Return whether the application complains about as often as requests fail with an error of its own."""
+    """Return whether the application logs about as many complaints as requests fail with its own error."""
     errors = sum(tally.count for tally in case.tallies if tally.symptom in ERRORS)
     errors = max(errors, errors_of(case))
     return bool(errors) and 2 * sum(event.count for _, event in own) >= errors
 
 
 def heard_of(case: Case, need: Need) -> Dependency | None:
-    """Return the other end that the application's words name."""
+    """Return the dependency that the application's messages name."""
     if need.place is None:
         named = (x for x in case.dependencies if need.product and PRODUCTS.get(x.peer.port) == need.product)
         return next((x for x in named if x.is_heard is False), None)
@@ -76,8 +76,8 @@ def heard_of(case: Case, need: Need) -> Dependency | None:
 
 
 def called(case: Case, need: Need) -> str:
-    """Return what the application's words name, with its address where it is connected to one database only
-    and they name none.
+    """Return the dependency that the application's messages name. If they contain no address and the application is connected to
+    only one database, that database's address is added.
     """
     if need.product == FORWARDED:
         return next((service.argv[-1] for service in case.services if is_forwarder(service.argv)), need.name)
@@ -89,11 +89,11 @@ def called(case: Case, need: Need) -> str:
 
 
 def is_forwarder(argv: tuple[str, ...]) -> bool:
-    """Return whether a command only passes connections on to the address that it ends with."""
+    """Return whether a command only forwards connections to the address at its end."""
     return len(argv) > 1 and argv[0].endswith("/systemd-socket-proxyd") and not argv[-1].startswith("-")
 
 
 def name_of(peer: Dependency) -> str:
-    """Return what a peer is, in words: "PostgreSQL (127.0.0.1:5432)"."""
+    """Return a peer in words: "PostgreSQL (127.0.0.1:5432)"."""
     product = PRODUCTS.get(peer.peer.port, "") or ("PostgreSQL" if ".s.PGSQL" in peer.peer.path else "")
     return f"{product} ({peer.peer})" if product else f"{peer.process} ({peer.peer})" if peer.process else str(peer.peer)

@@ -1,8 +1,13 @@
 """Follows one log as it grows: from a checkpoint to what was added since, and the next checkpoint. No line is lost or counted twice.
 
-A path is only an address. A file is known by its device and inode, and by its content: a hash of its first bytes, and a hash of the bytes
-right before the place up to which it was counted. That survives renaming, compression, copying with truncation (also when the file has
-grown beyond the old size again), deletion, and a link that is switched. Names of rotated files are those of logrotate(8).
+A path is only an address. A file is known by its device and inode, and by its content: a hash of its first bytes, and a hash of
+the bytes right before the place up to which it was counted. That survives renaming, compression, copying with truncation (also
+when the file has grown beyond the old size again), deletion, and a link that is switched. Names of rotated files are those of
+logrotate(8).
+
+Two limits. Lines that a server writes to a file after it was compressed are lost if the follower is stopped before it has counted
+them: no file holds them any more. A compressed copy of less than 1000 bytes that lacks lines which were counted already is counted
+again, if the original was deleted while the follower was stopped.
 
 Files are looked at when asked: nothing waits for events of the file system, which get lost. [inotify(7): IN_Q_OVERFLOW]
 """
@@ -137,6 +142,7 @@ class Follower:
         self.lost_bytes = checkpoint.lost_bytes if checkpoint else 0
         self.index = 0
         self._files: list[_File] = []
+        self._missing: list[Place] = []  # of a checkpoint, until it is known what became of them
         self._known: list[Head] = list(checkpoint.known) if checkpoint else []
         self._heads: dict[tuple[int, int, int], bytes] = {}
         if checkpoint is None:
@@ -164,7 +170,7 @@ class Follower:
 
     def checkpoint(self) -> Checkpoint:
         """Return where the next one is to go on."""
-        files = tuple(file.place for file in self._files)
+        files = (*self._missing, *(file.place for file in self._files))
         return Checkpoint(path=self.path, files=files, known=tuple(self._known), lost_bytes=self.lost_bytes)
 
     def close(self) -> None:
@@ -201,10 +207,14 @@ class Follower:
         heads = [*checkpoint.known, *(place.head for place in checkpoint.files if place.head)]
         for place in checkpoint.files:
             name = _found(place, names, self.path, heads)
-            with contextlib.suppress(OSError, HostError):
-                if name:
-                    file = self._add(name, len(self._files))
-                    file.place = _moved(file.place, place.offset, place.marker, place.head)
+            try:
+                file = self._add(name, len(self._files)) if name else None
+            except (OSError, HostError):
+                file = None
+            if file is None:
+                self._missing.append(place)
+            else:
+                file.place = _moved(file.place, place.offset, place.marker, place.head)
 
     # what happened to the files
 
@@ -233,28 +243,33 @@ class Follower:
         return is_new
 
     def _take_rotated(self, truncated: list[_File]) -> None:
-        """Open rotated files that nobody has read: where one is the copy of a truncated file, at the place where that was read to."""
-        found = set()
-        for name in self._unread(truncated):
-            owner = next((file for file in truncated if _holds(name, file.place)), None)
-            older = [file.place for file in truncated if file.place.head and _begins_with(name, file.place.head)]
-            if owner is None and any(_size(name) < place.offset for place in older):
-                continue  # a copy of earlier on
+        """Open rotated files that nobody has read: where one has the content of a file that is gone, at the place of that."""
+        found: list[Place] = []
+        gone = [*self._missing, *(file.place for file in truncated)]
+        for name in self._unread(gone):
+            owner = next((place for place in gone if _holds(name, place)), None)
+            if owner in found:
+                continue  # another copy of the same
+            earlier = None if owner else next((place.head for place in gone if _ends_before(name, place)), None)
+            if earlier:  # a copy, made before the last lines came
+                self._known.append(earlier)
+                continue
             first = min((self._files.index(file) for file in truncated), default=len(self._files))
             with contextlib.suppress(OSError, HostError):
                 file = self._add(name, first)
                 file.is_replaced, file.quiet_since = True, self.clock()
-                if owner is not None and owner.identity not in found:
-                    found.add(owner.identity)
-                    file.place = _moved(file.place, owner.place.offset, owner.place.marker, owner.place.head)
+                if owner is not None:
+                    found.append(owner)
+                    file.place = _moved(file.place, owner.offset, owner.marker, owner.head)
+        self._missing.clear()
         for file in truncated:
-            if file.identity not in found:
+            if file.place not in found:
                 self.lost_bytes += file.size_bytes - file.place.offset
             file.place = _moved(file.place, 0, "", None)
             file.size_bytes = os.fstat(file.stream.fileno()).st_size
             file.carried, file.form, file.form_of_bytes = Carried(), None, 0
 
-    def _unread(self, truncated: list[_File]) -> list[str]:
+    def _unread(self, gone: list[Place]) -> list[str]:
         """Return the rotated files whose content is neither known nor that of an open file, oldest first."""
         opened = {file.identity for file in self._files}
         begins = [_begin_of(file) for file in self._files]
@@ -264,7 +279,7 @@ class Follower:
             if not begin or any(_is_begin(begin, head) for head in self._known):
                 continue
             is_alike = any(_are_alike(begin, one) for one in begins)  # a copy that is being made, or an open file by another name
-            if not is_alike or any(_holds(name, file.place) for file in truncated):
+            if not is_alike or any(_holds(name, place) for place in gone):
                 found.append(name)
         return found
 
@@ -284,7 +299,7 @@ class Follower:
     def _note(self) -> None:
         """Remember which contents there are, so that files that are new later are told from these."""
         opened = {file.identity for file in self._files}
-        begins = [_begin_of(file) for file in self._files]
+        begins = [_begin_of(file) for file in self._files if not _is_deleted(file)]
         known = []
         for name, status in self._siblings().items():
             begin = b"" if (status.st_dev, status.st_ino) in opened else self._head_of(name, status)
@@ -502,6 +517,11 @@ def _end_of_lines(stream: BinaryIO, size_bytes: int) -> int:
     return 0
 
 
+def _is_deleted(file: _File) -> bool:
+    """Return whether a file that was read has no name any more: a copy of it is then complete, and found again by its content."""
+    return file.place.offset > 0 and not os.fstat(file.stream.fileno()).st_nlink
+
+
 def _begin_of(file: _File) -> bytes:
     return file.begin if file.is_compressed else os.pread(file.stream.fileno(), HEAD_BYTES, 0)
 
@@ -529,13 +549,17 @@ def _begins_with(name: str, head: Head) -> bool:
     return _is_begin(_first_bytes(name), head)
 
 
-def _size(name: str) -> int:
-    """Return the size of a file's content as far as it is cheap to know: of a compressed one it is taken for large."""
+def _ends_before(name: str, place: Place) -> bool:
+    """Return whether a file holds only the first part of the content that was counted."""
+    if place.head is None or not _begins_with(name, place.head):
+        return False
     try:
         with open(name, "rb", buffering=0) as stream:
-            return 1 << 62 if window.is_compressed(stream) else os.fstat(stream.fileno()).st_size
-    except OSError:
-        return 0
+            if not window.is_compressed(stream):
+                return os.fstat(stream.fileno()).st_size < place.offset
+            return not _after(window.blocks(stream), place.offset)[1]
+    except (HostError, *READ_ERRORS):
+        return False
 
 
 def _found(place: Place, names: list[str], path: str, heads: list[Head]) -> str:

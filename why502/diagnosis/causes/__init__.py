@@ -46,8 +46,8 @@ def usual(symptom: Symptom) -> tuple[tuple[str, float], ...]:
 def weight(cause: str, symptom: Symptom, named: str = "") -> float:
     """Return the log-odds that a symptom adds for a cause; 0 if it adds none.
 
-    `named` is the cause that the line itself names. If the symptom usually has another cause, the line wins: the named cause gets
-    the weight of the usual one, and the symptom alone makes no other cause likely.
+    `named` is the cause that the line itself names. If the symptom usually has another cause, the line decides: the named cause
+    gets the weight of the usual one, and the symptom alone makes no other cause likely.
     """
     found = usual(symptom)
     own = dict(found).get(cause, 0.0)

@@ -1,4 +1,4 @@
-"""Causes with exactly one explanation: what a gateway's own words say, nothing weighs for or against.
+"""Causes with exactly one explanation: the gateway's own message names them, and no other evidence is weighed.
 
 Each row is a cause and its page.
 """

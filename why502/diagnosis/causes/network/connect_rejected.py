@@ -32,13 +32,11 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import Probe
 from why502.model.target import Transport
 
-AT_ONCE_S = 2.5  # a rejection takes a round trip, or the second SYN where ICMP is rate-limited; a dead neighbour 3.06 s
+AT_ONCE_S = 2.5  # a rejection takes a round trip, or a second SYN if ICMP is rate-limited; a dead neighbour takes 3.06 s
 
-SETTLED = timedelta(seconds=60)  # so long what was started again has to last to be taken for there
+SETTLED = timedelta(seconds=60)  # a restarted process must run that long to count as settled
 NO_ROUTE = 113  # EHOSTUNREACH
-SOON_S = (
-    0.5  # where the proxy asked in vain just before, the kernel may already have waited for a dead neighbour most of that time
-)
+SOON_S = 0.5  # if the proxy tried in vain just before, the kernel may already have waited most of that time for a dead neighbour
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -48,7 +46,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     probe = case.probe(Symptom.CONNECT_REFUSED, Symptom.HOST_UNREACHABLE, Symptom.CONNECT_DENIED)
     path = case.path
-    is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # others asked for it before: it may fail sooner
+    is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # an earlier attempt may have shortened the wait
     if probe is not None and case.listeners and not _comes_and_goes(case, probe):
         yield supports(f"a process listens on {target}, yet a connection from this machine is rejected", "probe", PROOF)
     told = case.tally(Symptom.HOST_UNREACHABLE) or probe
@@ -107,8 +105,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
-    """Return whether the listening process was restarted a moment ago, after the first failure, or ended:
-    it may not have listened during the probe.
+    """Return whether the listening process was restarted just now, after the first failure, or ended: it may not have listened
+    during the probe.
     """
     if case.has_left:
         return True

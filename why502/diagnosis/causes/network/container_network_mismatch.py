@@ -46,8 +46,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
     """A proxy in a container passes to 127.0.0.1, which is the container itself.
 
     Docker's name server (127.0.0.11) shows that the proxy runs in a container. Unless the application runs in the same
-    container, nothing
-    listens there, and the connection is refused.
+    container, nothing listens there, and the connection is refused.
     """
     ports = {target.port for target in deployment.configuration.listens}
     seen = set()

@@ -33,7 +33,7 @@ THROTTLED = 0.3  # share of the periods in which the cgroup was stopped
 BUSY, CROWD = (
     0.95,
     2,
-)  # no CPU was idle, and so many tasks for each of them were ready to run: for kernels without pressure figures
+)  # no CPU was idle, and each had that many runnable tasks: for kernels without pressure figures
 
 
 def examine(case: Case) -> Iterator[Evidence]:

@@ -29,7 +29,7 @@ from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
-MANY = 3  # words of its own about it
+MANY = 3  # messages of its own about it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -40,7 +40,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
         yield supports("a log reports that no space is left", tally.source, STRONG)
     for event in events[:1]:
-        yield supports(event.message, event.source, LIKELY)  # in the words of the target's own program
+        yield supports(event.message, event.source, LIKELY)  # a message of the target's own program
         if sum(each.count for each in events) >= MANY:
             yield supports(f"it reports that {sum(each.count for each in events)} times", event.source, WEAK)
     for disk in case.here.disks or ():
@@ -55,7 +55,7 @@ _FULL = lazy(r"(?i)no space left on device|\bENOSPC\b|disk quota exceeded")
 
 
 def _told(case: Case) -> tuple[Event, ...]:
-    """Return the application's own errors that come of a full disk of its own, not of one of what it needs."""
+    """Return the application's own errors that its own full disk causes, not the full disk of a dependency."""
     if case.target is None or not (case.failures or _is_unserved(case)):
         return ()
     found = case.events(Symptom.APPLICATION_ERROR)
@@ -63,7 +63,7 @@ def _told(case: Case) -> tuple[Event, ...]:
 
 
 def _is_unserved(case: Case) -> bool:
-    """Return whether the application itself answers requests with an error now."""
+    """Return whether the application itself currently answers requests with an error."""
     return any(one.is_of_application and one.target == case.target for one in unserved(case.joins))
 
 

@@ -46,7 +46,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     for pressure in case.pressure:
         if (pressure.io_some or 0) >= HIGH:
             is_its_own = blocked or stuck or pressure.scope != "machine"
-            if is_its_own or not case.processes:  # somebody else's disk load says nothing of a process that waits for no device
+            if is_its_own or not case.processes:  # another program's disk load does not affect a process that waits for no device
                 yield supports(
                     f"tasks of {pressure.whose} waited for a disk {pressure.io_some:.0%} of the time",
                     "/proc/pressure/io",

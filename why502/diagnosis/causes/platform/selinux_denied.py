@@ -31,8 +31,8 @@ from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, 
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
-REJECTED = 13  # EACCES: also what the kernel makes of ICMPv6 "administratively prohibited" (net/ipv6/icmp.c)
-NOT_PERMITTED = 1  # EPERM: what a packet filter on the way out answers; SELinux answers EACCES
+REJECTED = 13  # EACCES: the kernel also returns it for ICMPv6 "administratively prohibited" (net/ipv6/icmp.c)
+NOT_PERMITTED = 1  # EPERM: sent by a packet filter for outgoing packets; SELinux answers EACCES
 SHARED = (
     "/run",
     "/var/run",
@@ -41,7 +41,7 @@ SHARED = (
     "/var/lib",
     "/dev/shm",
     "/",
-)  # directories of many programs, never labelled whole
+)  # directories that many programs share: never label one as a whole
 
 
 def examine(case: Case) -> Iterator[Evidence]:

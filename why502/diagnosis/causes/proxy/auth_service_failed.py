@@ -58,7 +58,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
 
 
 def aim(case: Case) -> Target | None:
-    """Return the one backend of the subrequests that failed, as the configuration leads to it; None where there are several."""
+    """Return the backend of the failed subrequests, by the configuration; None if there are several."""
     told = [tally for tally in case.tallies if tally.symptom is Symptom.AUTH_FAILED]
     failed = {(tally.server, request) for tally in told for request, _ in tally.requests}
     asking = [route for server, request in failed for route in case.joins.taken(request, server)]

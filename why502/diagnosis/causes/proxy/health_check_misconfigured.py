@@ -6,7 +6,7 @@ All members are out of service although a direct request to them succeeds.
 - `all-upstreams-down`: the direct request fails too.
 
 ## Confirm
-- Send exactly what the check sends (path, Host, method, protocol) directly to a member.
+- Send exactly the same request as the check (path, Host, method, protocol) directly to a member.
 
 ## Fix
 - Correct the check's path, Host header, expected status or port. Open the firewall for its source addresses.
@@ -28,7 +28,7 @@ from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 
 SERVER_ERROR = 500
-CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's words for a check that timed out
+CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
 _DURATION = lazy(r"check duration: (\d{1,9})ms")
 
@@ -69,7 +69,7 @@ def _impatient(case: Case, served: str) -> Iterator[Evidence]:
 
 
 def _served_until(case: Case) -> str:
-    """Return a message that clients got responses until the check took the last server out; "" if none did, or if it is unknown.
+    """Return a message that clients got responses until the check removed the last server; "" if none did, or if unknown.
 
     A backend that really fails answers no client during the time that its check needs to notice.
     """

@@ -80,7 +80,7 @@ def _switched_off(case: Case) -> Evidence | None:
     for tally in tallies:
         begun = off[tally.target].first
         if tally.is_failure and tally.last and begun and tally.last > begun + CLOCK:
-            return None  # it was tried again since
+            return None  # it was used again after that
     first = min(off.values(), key=lambda tally: tally.source)
     return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.source, 2 * PROOF)
 

@@ -37,7 +37,7 @@ _SETTINGS = lazy(r"(?:proxy|grpc|uwsgi|server)_ssl_certificate(?:_key)?")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield the evidence: the test of the configuration refuses a file that only backends are shown."""
+    """Yield the evidence: the configuration test rejects a file that the proxy presents only to backends."""
     if case.target is not None:
         return
     for proxy in case.proxies:
@@ -54,9 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _shown(proxy: Proxy, file: str) -> tuple[str, Setting | None]:
-    """Return the setting, with its name, by which a file is shown to a backend;
-    none where the file is also the proxy's own for its clients.
-    """
+    """Return the setting that presents a file to a backend, with its name; none if clients get the file too."""
     found: tuple[str, Setting | None] = ("", None)
     for route in proxy.routes:
         for name, settings in route.settings.items():

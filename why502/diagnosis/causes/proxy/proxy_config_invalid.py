@@ -1,6 +1,6 @@
 """The configuration on disk fails its own test, so a reload was rejected and an older configuration is running.
 
-Apache reads `.htaccess` files with each request: what is wrong there (a directive that is "not allowed here", a RewriteRule that
+Apache reads `.htaccess` files with each request. An error there (a directive that is "not allowed here", a RewriteRule that
 cannot be compiled) is logged at level alert, and every request below that directory gets 500.
 
 nginx logs the reason at level emerg with file and line, and keeps running with the old configuration. Changes have no effect, and

@@ -68,10 +68,10 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _not_on_disk(case: Case) -> Proxy | None:
-    """Return the one nginx that connects to a target which its files cannot mean, also after it was last loaded;
-    None where there is none.
+    """Return the nginx that connects to a target which its files cannot mean, also after its last load; None unless there is
+    exactly one.
 
-    A worker of an older configuration that still ends its requests does that rightly.
+    A worker of an older configuration may do so while it finishes its requests.
     """
     running = [proxy for proxy in case.proxies if proxy.is_running]
     told = [tally for tally in case.failures if tally.proxy == "nginx"]

@@ -33,7 +33,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.LISTEN_FAILED)
     kinds = {tally.proxy for tally in case.tallies if tally.symptom is Symptom.LISTEN_FAILED}
     if again := next((proxy.kind for proxy in case.proxies if proxy.is_running and proxy.kind in kinds), ""):
-        yield refutes(f"{again} runs", "ps", PROOF)  # it was refused a reload, or runs since
+        yield refutes(f"{again} runs", "ps", PROOF)  # a rejected reload, or a later start
         return
     if case.offline:
         return

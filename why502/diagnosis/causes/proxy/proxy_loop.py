@@ -140,7 +140,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
         if any(name in route.settings for name in ("allow", "limit_except")) or route.location.startswith(("~", "@")):
             continue
         level = deployment.level(route)
-        if level is None or not level.is_known:  # where it listens may be what could not be read
+        if level is None or not level.is_known:  # the listen address may be in a file that could not be read
             continue
         for peer in route.peers:
             target = peer.target

@@ -29,7 +29,7 @@ from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 
 _COMMAND = lazy(r"Invalid command '(?P<name>[^']{1,60})'")
-# By which module of httpd a directive is defined. [httpd 2.4, directive index]
+# The httpd module that defines each directive. [httpd 2.4, directive index]
 _MODULES = (
     (lazy(r"(?:Request)?Header"), "headers"),
     (lazy(r"Rewrite\w+"), "rewrite"),
@@ -58,7 +58,7 @@ _PHP = lazy(r"php_(?:admin_)?(?:value|flag)")
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: which module defines the directive that Apache does not know."""
+    """Return the remedy: the module that defines the directive which Apache does not know."""
     tally = case.tally(Symptom.MODULE_MISSING)
     match = _COMMAND.search(tally.detail) if tally else None
     if match is None:

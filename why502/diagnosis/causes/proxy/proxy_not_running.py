@@ -38,7 +38,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     running = [proxy for proxy in case.proxies if proxy.is_running]
     said = {tally.proxy for tally in case.tallies if tally.symptom in CAUSE.symptoms}
-    if again := next((proxy.kind for proxy in running if proxy.kind in said), ""):  # it was refused a reload, or runs since
+    if again := next((proxy.kind for proxy in running if proxy.kind in said), ""):  # a rejected reload, or a later start
         yield refutes(f"{again} runs", "ps", PROOF)
     if case.offline:
         return
@@ -80,7 +80,7 @@ def _missing(case: Case) -> list[Proxy]:
         failed = [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
         return [proxy for proxy in failed if not _is_replaced(proxy, case)]
     wanted = [proxy for proxy in stopped if proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")]
-    return wanted or [proxy for proxy in stopped if proxy.kind == "nginx"]  # of others only a file was read
+    return wanted or [proxy for proxy in stopped if proxy.kind == "nginx"]  # for the others only a file was read
 
 
 def _is_replaced(proxy: Proxy, case: Case) -> bool:

@@ -35,8 +35,8 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.remedies.changes import family, reload, set_in_route
 
-MUCH = 4.0  # times the limit: that is no wait that somebody forgot to allow
-ENOUGH = 3  # failures from which "none succeeded" means something
+MUCH = 4.0  # times the limit: longer than any wait that a too short limit explains
+ENOUGH = 3  # failures; with fewer, "none succeeded" means nothing
 QUICK = 0.2  # of the limit
 USUAL_S = 60.0  # the default of every nginx module
 
@@ -65,7 +65,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         elif nothing_answered(case):
             yield refutes("since then no request has been answered in time: the backend is slow in general", "access log", FAIR)
     elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
-        # What never ended anywhere may never end: it proves nothing about the limit.
+        # A request that never finished anywhere may never finish: it proves nothing about the limit.
         yield supports(quick, "access log, probe", STRONG if _has_ended(case) else WEAK)
     elif silent := case.probe(Symptom.READ_TIMED_OUT):
         yield refutes(f"a probe did not finish either: {silent.detail}", "probe", WEAK)

@@ -78,7 +78,7 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
             host = peer.name.rsplit(":", 1)[0] if not peer.name.endswith("]") else peer.name
             is_open = "$" in host
             if is_open and not all(_FROM_CLIENT.fullmatch(name) for name in re.findall(r"\$\{?(\w+)", host)):
-                continue  # what a map, a module or code makes of it may well be an address or a group
+                continue  # a map, a module or code may turn it into an address or a group
             if not is_open and (not host_name(peer) or (peer.target and (host_name(peer), peer.target.port) in static)):
                 continue
             message = (

@@ -53,10 +53,10 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _daemons_lived(case: Case, hosted: Tally) -> str:
-    """Return a message that responses of mod_wsgi's daemons broke off although each daemon is older than that;
-    "" where one is not, or unknown.
+    """Return a message that mod_wsgi's daemons sent incomplete responses although each daemon is older than that;
+    "" if one is younger, or unknown.
 
-    The daemons have names of their own where WSGIDaemonProcess has a display-name.
+    The daemons have names of their own if WSGIDaemonProcess has a display-name.
     """
     workers = [worker for proxy in case.proxies if proxy.kind == "apache" for worker in proxy.workers]
     daemons = [worker for worker in workers if worker.argv and worker.argv[0].startswith("(wsgi:")]
@@ -97,7 +97,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     prefix = family(route)
     names = {f"{prefix}_buffer_size": size(buffer)}
     if prefix != "grpc":
-        # The busy buffers may be no smaller than it, nor larger than all buffers but one (ngx_http_proxy_merge_loc_conf).
+        # The busy buffers may not be smaller than it, nor larger than all buffers but one (ngx_http_proxy_merge_loc_conf).
         names |= {f"{prefix}_buffers": f"{max(4, route.buffers_count)} {size(max(buffer, route.buffer_bytes))}"}
         names |= {f"{prefix}_busy_buffers_size": size(2 * max(buffer, route.buffer_bytes))}
     changes = [set_in_route(case, name, value) for name, value in names.items()]

@@ -96,7 +96,7 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
             for name in server.names:
                 key = (address, name.lower())
                 first = seen.setdefault(key, server.at)
-                is_name = name[:1] != "$" and any(character.isalnum() for character in name)  # "_" is the usual name of none
+                is_name = name[:1] != "$" and any(character.isalnum() for character in name)  # "_" is the usual placeholder
                 if first != server.at and is_name and (server.at, name) not in told and not alternatives(first, server.at):
                     told.add((server.at, name))
                     yield risk(

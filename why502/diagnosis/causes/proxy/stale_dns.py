@@ -1,7 +1,7 @@
 """The name was resolved when the configuration was loaded, and now points to another address.
 
 nginx resolves a name without a variable once, when it loads its configuration. Containers and cloud balancers change their
-addresses. The old address refuses connections, does not answer, is unreachable, or belongs to another host by now.
+addresses. The old address refuses connections, does not answer, is unreachable, or now belongs to another host.
 
 ## Do not confuse with
 - `stale-endpoint`: service discovery or a controller lags behind.
@@ -75,7 +75,7 @@ def _lives_s(case: Case, name: str) -> float | None:
     return min((found.ttl_s for found in case.resolutions(name) if found.ttl_s is not None), default=None)
 
 
-SHORT_S = 300.0  # answers valid for no longer are made to change
+SHORT_S = 300.0  # a TTL up to this means that the address is expected to change
 _CHANGING = lazy(
     r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"
     r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
@@ -105,7 +105,7 @@ def resolved_once(deployment: Deployment) -> Iterator[Risk]:
             if not name or name in seen or (is_group and peer.resolves) or _FIXED.search(name) or peer.is_down:
                 continue
             if not deployment.is_whole and not is_group and "." not in name and ":" not in peer.name:
-                continue  # perhaps a group that is defined elsewhere
+                continue  # possibly a group that is defined elsewhere
             seen.add(name)
             is_changing = _CHANGING.search(name) is not None
             message = f"{name} is resolved only when the configuration is loaded" + (

@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: remove the route's own restriction (TLS versions, ciphers) or send the server name;
-    what the error names comes first.
+    the remedy for the setting that the error names comes first.
     """
     route = case.route
     if route is None or route.protocol not in ("https", "grpcs"):
@@ -71,9 +71,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
 def without_sni(deployment: Deployment) -> Iterator[Risk]:
     """A backend is addressed by host name over TLS, but the handshake does not send that name.
 
-    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) reject the handshake or present another
-    certificate:
-    502.
+    proxy_ssl_server_name is off by default. Servers with several names (any CDN or cloud) reject the handshake or present
+    another certificate: 502.
     """
     seen = set()
     for route in deployment.routes:

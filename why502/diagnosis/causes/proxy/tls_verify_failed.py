@@ -32,8 +32,8 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Edit, Remedy, Run
 from why502.remedies.changes import family, reload, set_in_route
 
-_SC = "SC"  # of the server side, in the connect phase: HAProxy counts the handshake to it
-DEPTH = "3"  # nginx takes a chain of one by default
+_SC = "SC"  # failed on the server side, in the connect phase: HAProxy counts the handshake as part of it
+DEPTH = "3"  # nginx accepts a chain of one by default
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -50,7 +50,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _told(case: Case) -> Iterator[Evidence]:
-    """Yield what a forwarder that does TLS for the proxy (stunnel) says of the other end's certificate."""
+    """Yield the error about the peer's certificate from a forwarder that does TLS for the proxy (stunnel)."""
     told = case.events(Symptom.TLS_UNVERIFIED) if case.failures else ()
     if told:
         count = sum(event.count for event in told)
@@ -86,7 +86,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         found = (("ssl_verify_depth", DEPTH),)
     for name, value in found:
         change = set_in_route(case, f"{family(route)}_{name}", value)
-        # A name that nobody set is the address of proxy_pass, or a group's name: no certificate was ever meant to be for that.
+        # A name that was not configured is the address of proxy_pass, or a group's name: no certificate is issued for that.
         is_policy = name == "ssl_trusted_certificate" or (
             name == "ssl_name" and route.setting(f"{family(route)}_ssl_name") is not None
         )
@@ -136,7 +136,7 @@ def not_verified(deployment: Deployment) -> Iterator[Risk]:
         if route.protocol not in ("https", "grpcs") or route.verifies_tls or level is None or not level.is_known:
             continue
         if route.setting(f"{module}_ssl_verify"):
-            continue  # somebody decided
+            continue  # the setting is deliberate
         name = next((name for peer in route.peers if "." in (name := host_name(peer))), "")
         if name and name not in seen:
             seen.add(name)

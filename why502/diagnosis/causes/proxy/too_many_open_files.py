@@ -34,8 +34,8 @@ from why502.model.snapshot import Event
 from why502.remedies.changes import reload, set_at_top
 from why502.remedies.drop_ins import of_unit, put, restart
 
-SECOND = timedelta(seconds=1)  # of which logs tell no parts
-FULL = 0.98  # share of the machine's limit at which there is none to spare
+SECOND = timedelta(seconds=1)  # logs do not show fractions of it
+FULL = 0.98  # share of the machine's limit that counts as full
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -68,7 +68,7 @@ def _of_machine(case: Case) -> str:
 
 
 def _said_by_application(case: Case) -> Event | None:
-    """Return what the target's own processes logged about their limit of open files since requests began to fail;
+    """Return the message of the target's own processes about their limit of open files since requests began to fail;
     None if nothing.
     """
     last = _broke_last(case)
@@ -79,7 +79,7 @@ def _said_by_application(case: Case) -> Event | None:
 
 
 def _broke_last(case: Case) -> datetime | None:
-    """Return when it last aborted a request, let one wait, or answered with an error of its own; None if it did not."""
+    """Return when it last aborted a request, kept one waiting, or answered with its own error; None if it did not."""
     is_broken = case.tally(*BROKEN, Symptom.READ_TIMED_OUT, Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS)
     moments = [case.last_failure if is_broken else None, case.last_error]
     return max((at for at in moments if at is not None), default=None)
@@ -152,7 +152,7 @@ CAUSE = Cause(
     message="the proxy ran out of file descriptors",
     headline="{proxy} cannot open more files, so it cannot open more connections to {target}",
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
-    # Of an application that can accept no connection, or open no file for a request.
+    # For an application that cannot accept a connection, or cannot open a file for a request.
     outranks=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
     examine=examine,
     tell=tell,

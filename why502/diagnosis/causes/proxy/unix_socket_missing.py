@@ -70,7 +70,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif path and path.kind is FileKind.SOCKET and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
-    if case.target in case.joins.answering and not (path and path.kind is FileKind.MISSING):  # a probe is not sent from its root
+    if case.target in case.joins.answering and not (path and path.kind is FileKind.MISSING):  # our probe has another root
         yield refutes("a probe of that path is answered now", "probe", LIKELY)
     elif case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in _meant(case)[:1]:
@@ -81,9 +81,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _orphan(case: Case) -> Process | None:
-    """Return the process that listens on a socket whose file is gone; None where there is none,
-    or where the file is elsewhere.
-    """
+    """Return the process that listens on a socket whose file is gone; None if there is none, or if the file is elsewhere."""
     if case.socket_path is not None and case.socket_path.seen_elsewhere:
         return None
     processes = case.joins.processes
@@ -91,8 +89,8 @@ def _orphan(case: Case) -> Process | None:
 
 
 def _owner(case: Case, orphan: Process) -> str:
-    """Return which other unit has the socket's directory as its RuntimeDirectory, too:
-    systemd removes it when that stops (systemd.exec(5)).
+    """Return the other unit that has the socket's directory as its RuntimeDirectory: systemd removes the directory when that
+    unit stops (systemd.exec(5)).
     """
     directory = posixpath.dirname(case.target.path) if case.target else ""
     units = [s for s in case.here.services or () if directory in _made(s.settings.get("RuntimeDirectory", ""))]

@@ -77,7 +77,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         pool, user = case.pool, path.user
         wanted = {"listen.owner": user, "listen.mode": "0660"}
         changes, test = edits(pool, wanted), test_php(case, pool)
-        # A reload keeps the socket as it is (fpm_sockets_get_listening_socket): that one is changed by hand,
+        # A reload keeps the socket (fpm_sockets_get_listening_socket). The remedy changes its mode directly,
         # so nothing is restarted.
         now = (Run(argv=("chown", user, path.path)), Run(argv=("chmod", "0660", path.path)))
         yield Remedy(
@@ -101,7 +101,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
                 Run(argv=("setfacl", "-m", f"u:{path.user}:x", step.path), undo=("setfacl", "-x", f"u:{path.user}", step.path)),
             ),
         )
-        # Where access lists are not to be had: no setfacl(1), or a file system without them.
+        # If access lists are not available: no setfacl(1), or a file system without them.
         who, words = ("g", f"group {step.group}") if step.group == path.user else ("o", "every user")
         yield Remedy(
             message=f"let {words} pass through {step.path} (search permission only), where access lists are not available",

@@ -40,7 +40,7 @@ from why502.model.snapshot import Proxy
 from why502.model.times import whole_number
 from why502.remedies.changes import reload, set_at_top
 
-MANY = 8  # connections that wait to be accepted: a burst leaves fewer behind for longer than a moment
+MANY = 8  # connections that wait to be accepted: after a short burst fewer than that remain
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -72,7 +72,7 @@ def _waiting(case: Case, proxy: Proxy) -> int:
         return 0
     doors = [one for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix and one.queued]
     waiting = sum(one.queued or 0 for one in doors)
-    is_full = any(one.backlog and (one.queued or 0) > one.backlog for one in doors)  # the kernel accepts no further client
+    is_full = any(one.backlog and (one.queued or 0) > one.backlog for one in doors)  # the kernel accepts no more clients
     return waiting if waiting >= MANY or is_full else 0
 
 

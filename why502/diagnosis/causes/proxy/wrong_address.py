@@ -80,8 +80,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
-    """Return the running service of the target that listens on a unix socket instead, and that socket; None where none does,
-    or on a port as well.
+    """Return the running service of the target that listens on a unix socket instead, and that socket; None if there is none, or
+    if it also listens on a port.
     """
     for service in case.services:
         if not service.is_running or service.main_pid is None or case.host is None or _has_answered(case, service):
@@ -94,8 +94,8 @@ def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
 
 
 def _has_answered(case: Case, service: Service) -> bool:
-    """Return whether the target answered while the service ran as it runs now, or the service only starts others:
-    then its sockets are not where the application moved.
+    """Return whether the target answered during the service's current run, or the service only starts others: then its sockets
+    are not the application's new address.
     """
     answered = case.last_answered
     is_manager = any(other.manager_unit == service.name for other in (case.host.services if case.host else None) or ())

@@ -39,9 +39,9 @@ from why502.model.target import Target, Transport
 from why502.remedies.changes import doubt, reload, repoint, stranger_at
 
 _PORTLESS = lazy(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
-TICK = timedelta(seconds=0.5)  # both moments are of the machine's own clock since boot
+TICK = timedelta(seconds=0.5)  # both times are from the machine's own clock since boot
 SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
-CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
+CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
 
 
 def candidates(case: Case) -> tuple[Listener, ...]:
@@ -134,7 +134,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         service = case.service.name if case.service else "its service"
         yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
     weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
-    if stranger_at(case, best.target):  # any user may listen where a backend died
+    if stranger_at(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
     if _alike(best, case):
@@ -157,7 +157,7 @@ def _moved(case: Case) -> tuple[Listener, Service] | None:
             if process is None or process.started_at is None or not process.unit.startswith(f"{template}@"):
                 continue
             if "user.slice" in process.cgroup or "/system.slice/" not in process.cgroup:
-                continue  # users name their own units as they like
+                continue  # users choose the names of their own units
             was_beside = service.started_at is not None and process.started_at <= service.started_at + TICK
             if not was_beside and at - TICK <= process.started_at <= at + SWITCH:
                 return listener, service
@@ -195,7 +195,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         is_reached = case.target is not None and _reaches(listener.target, case.target)
         host = (
             case.target.host if case.target and is_reached else listener.target.host
-        )  # of another family it has its own address
+        )  # a listener of another family has its own address
         to = Target(host=host, port=listener.target.port)
         change = repoint(case, to)
         message = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens{doubt(case, to)}"
@@ -209,7 +209,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
     Nothing in the given files listens on the target, but something listens on a port that no route uses. Every request is
     refused: 502.
     """
-    if not deployment.is_whole:  # what else is passed to stands in other files
+    if not deployment.is_whole:  # other files may pass to it
         return
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
     own = {target.port for target in deployment.configuration.listens}
@@ -230,7 +230,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
                 same_path(t) == same_path(target) or (not t.is_unix and t.port == target.port) for t, _ in known
             ):
                 unheard.setdefault(target, peer)
-    if len(unheard) == 1:  # of several targets most belong to programs whose units are not given
+    if len(unheard) == 1:  # with several targets, most belong to programs whose units were not given
         stray, backend = strays[0]
         for target, peer in unheard.items():
             yield risk(

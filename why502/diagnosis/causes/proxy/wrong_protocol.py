@@ -2,8 +2,8 @@
 
 The symptom depends on how the backend reacts to the unexpected bytes. It may close or reset the connection (502), answer with a
 TLS alert or an HTTP/2 frame (009), answer 400 "plain HTTP request was sent to HTTPS port" (passed on), or wait for more data
-(504). A PROXY header that only one side knows of is the same fault: a server that does not expect it answers 400 to the line
-"PROXY TCP4 …", one that requires it closes the connection.
+(504). A PROXY header that is configured at one end only is the same fault. A server that does not expect it answers 400 to the
+line "PROXY TCP4 …". A server that requires it closes the connection.
 
 ## Do not confuse with
 - `invalid-response`: the protocol is right, but the response violates it.
@@ -49,7 +49,7 @@ SPOKEN = {
     "grpcs": {"tls"},
 }
 
-_AT_A_TLS_PORT = {  # what becomes of plain HTTP there
+_AT_A_TLS_PORT = {  # results of plain HTTP on a TLS port
     Symptom.NO_STATUS_LINE: LIKELY,
     Symptom.CLOSED_BEFORE_HEADER: FAIR,
     Symptom.RESET_BEFORE_HEADER: FAIR,
@@ -125,7 +125,7 @@ def _forced(case: Case) -> str:
 
 
 def _of_header(case: Case) -> Probe | None:
-    """Return the probe that was answered with the PROXY header alone, or without it alone; None if there is none."""
+    """Return the probe that succeeded only with the PROXY header, or only without it; None if there is none."""
     sends = case.route is not None and case.route.setting(SENDS_PROXY) is not None
     return next(
         (
@@ -138,7 +138,7 @@ def _of_header(case: Case) -> Probe | None:
 
 
 _BROKEN = (*_CUT_OFF, Symptom.CONNECT_RESET, Symptom.HEADER_INVALID)
-_SERVERS = {  # programs that never speak HTTP on the ports that they are known for
+_SERVERS = {  # programs that never speak HTTP on their well-known ports
     "mosquitto": ("MQTT", (1883, 8883)),
     "postgres": ("PostgreSQL's protocol", (5432,)),
     "mysqld": ("MySQL's protocol", (3306,)),
@@ -317,9 +317,8 @@ _PHP_SOCKET = lazy(r"/php[\w.-]{0,60}fpm[^/]{0,60}\.sock(?:et)?$|/php-?fpm/|fpm[
 def tls_port(deployment: Deployment) -> Iterator[Risk]:
     """The scheme of a target does not match its port.
 
-    A group server without a port uses port 80 even with `https://`. The TLS handshake then reaches a plain HTTP server, and every
-    request gets
-    502. HTTP to port 443 gets 400.
+    A group server without a port uses port 80 even with `https://`. The TLS handshake then reaches a plain HTTP server, and
+    every request gets 502. HTTP to port 443 gets 400.
     """
     seen = set()
     for route in deployment.routes:

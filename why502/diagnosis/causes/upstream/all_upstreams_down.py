@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     group = case.empty_group
     if group is None or any(tally.proxy == "haproxy" for tally in case.tallies):
-        return  # whose checks tell of each server why it is out
+        return  # its checks show for each server why it is down
     members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
     failing = {t.target for t in (case.here.logs.tallies if case.here.logs else ()) if t.target in members}
     if len(members) > 1 and failing >= {target for target, peer in members.items() if not peer.is_down}:

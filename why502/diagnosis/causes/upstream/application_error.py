@@ -70,7 +70,7 @@ def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
     logs = case.here.logs
     return any(
         tally.is_failure
-        and tally.symptom not in (*_BY_STATUS, *GAP)  # of a connection that failed, a gateway makes 502 and no 500
+        and tally.symptom not in (*_BY_STATUS, *GAP)  # for a failed connection a gateway sends 502, not 500
         and tally.status in (None, 500)
         and any(request == one.request for request, _ in tally.requests)
         for tally in (logs.tallies if logs else ())

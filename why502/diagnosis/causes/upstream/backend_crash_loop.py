@@ -32,8 +32,8 @@ from why502.remedies.changes import start
 from why502.remedies.drop_ins import PAUSE, put
 
 MANY = 3
-TWICE = 2  # restarts that nobody asked for
-RETRY = timedelta(seconds=10)  # that a manager may wait before it starts it again
+TWICE = 2  # automatic restarts
+RETRY = timedelta(seconds=10)  # a manager may wait that long before the next start
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -66,8 +66,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _ends_again(case: Case) -> Evidence | None:
-    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed;
-    "" otherwise.
+    """Return a message that it repeatedly exited without an error and was restarted automatically while requests failed; else "".
 
     A server that exits after a number of requests (`--limit-max-requests`) also refuses connections until it is started again.
     """
@@ -83,7 +82,7 @@ def _ends_again(case: Case) -> Evidence | None:
 
 
 def _outside(case: Case) -> str:
-    """Return what kills it from outside: a request that ends its worker, or a SIGKILL; "" if nothing shows that."""
+    """Return the outside reason of its deaths: a request that ends its worker, or a SIGKILL; "" if nothing shows one."""
     if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
         return f"it starts and answers until {case.killer} ends a worker; its master treats that as a failed start"
     deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)

@@ -31,7 +31,7 @@ from why502.model.remedy import Remedy
 from why502.model.snapshot import Service
 from why502.remedies.drop_ins import revive
 
-CLOCK = timedelta(seconds=1)  # log times are whole seconds, cut off; a process's start is known to the hundredth
+CLOCK = timedelta(seconds=1)  # log times are cut to whole seconds; a process's start is accurate to 0.01 s
 
 KILL = timedelta(seconds=2)
 
@@ -61,10 +61,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     events = [
         event
         for event in case.events(Symptom.PROCESS_CRASHED)
-        if not any(event.at and end <= event.at <= end + KILL for end in ends)  # systemd killed it: it was to stop, and did not
+        if not any(event.at and end <= event.at <= end + KILL for end in ends)  # systemd killed it after the stop timeout
         and not (
             case.restarts and case.is_of_a_name(event)
-        )  # the kernel tells of all that runs here, and in containers beside it
+        )  # the kernel log covers all programs here, and in containers on this machine
     ]
     words = case.words(Symptom.PROCESS_CRASHED)
     if events:
@@ -91,7 +91,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (stopped := case.stopped_in_order) and not events and not words:
         yield refutes(f"{stopped.manager} reports that {stopped.name} was stopped cleanly", stopped.manager, PROOF)
     if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
-        # A service manager tells of each death: where it tells of none, the process was stopped, or ended in order.
+        # A service manager logs each death. If it logged none, the process was stopped, or exited without an error.
         is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
         weight = WEAK if is_untold and not events and not words else STRONG
         yield supports(
@@ -145,7 +145,7 @@ def _lives(case: Case, service: Service) -> bool:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: start the service again if it is known, and have systemd restart it in the future."""
     for service in case.services:
-        if not _lives(case, service):  # where only a child of it died, its manager has nothing to restart
+        if not _lives(case, service):  # if only a child process died, its manager has nothing to restart
             yield from revive(service, is_failure=True)
         yield Remedy(message="keep the stack trace and fix the bug: it will crash again")
 

@@ -33,7 +33,7 @@ from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, La
 from why502.model.snapshot import Dependency
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
-SHARE = 0.5  # of the busy workers that must wait for the same
+SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -100,7 +100,7 @@ def _ended(case: Case) -> list[Dependency]:
 
 
 def _end(case: Case, peer: Dependency) -> str:
-    """Return what happened to it when the failures began."""
+    """Return the event that the dependency had when the failures began."""
     what = (
         f"{peer.unit or peer.process} was restarted, listening on {peer.elsewhere}," if peer.elsewhere else f"{peer.unit} ended"
     )
@@ -123,9 +123,7 @@ def _silent(case: Case) -> list[Dependency]:
 
 
 def _deaf(case: Case) -> list[Dependency]:
-    """Return the peer that does not acknowledge what the application sends while requests wait: network,
-    firewall or dead host.
-    """
+    """Return the peer that does not acknowledge the application's packets while requests wait: network, firewall or dead host."""
     return [x for x in case.dependencies if x.unacknowledged] if is_late(case) else []
 
 

@@ -13,7 +13,7 @@ every worker waits, all requests do.
 - PostgreSQL: `SELECT pid, wait_event_type, query FROM pg_stat_activity WHERE state <> 'idle'`; MySQL: `SHOW FULL PROCESSLIST`.
 
 ## Fix
-- Find the query, lock or call that all of them wait for. End what holds it, or make it faster.
+- Find the query, lock or call that all of them wait for. End the session that holds the lock, or make the query or call faster.
 - Give such calls a timeout shorter than the proxy's (statement_timeout, lock_timeout, a read timeout of the client library).
 
 ## References
@@ -33,7 +33,7 @@ from why502.model.snapshot import Dependency
 
 ALL = 1.0
 SHARE = 0.5
-COMPUTES = 0.5  # processors that its own processes use while they wait for nobody
+COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
 
 
 def examine(case: Case) -> Iterator[Evidence]:

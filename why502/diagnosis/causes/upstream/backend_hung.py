@@ -29,11 +29,11 @@ from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, La
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 
-CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # of the checks of HAProxy
-AT_ONCE = 0.05  # of the limit: too quick for one that is slow, or that many at once keep busy
+CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # of HAProxy's checks
+AT_ONCE = 0.05  # of the limit: too fast for a slow backend, or for one with too many requests at once
 MANY = 3
 IDLE = 0.02  # of a processor
-LONG_S = 5.0  # who has not answered by then answers nothing that a person would wait for
+LONG_S = 5.0  # a backend that has not answered by then gives no useful answers
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -83,12 +83,12 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def stuck_then(case: Case) -> str:
-    """Return a message that the same process now answers quickly a request that timed out; "" if it does not,
-    or if that proves nothing.
+    """Return a message that the same process now quickly answers a request that timed out; "" if it does not, or if that proves
+    nothing.
     """
     tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
     if all(each.code.startswith(CHECKS) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
-        return ""  # no visitor's request did
+        return ""  # no client's request timed out
     if case.route is None or tally is None or tally.count < MANY or first is None or not case.answers_now:
         return ""
     took = max((p.first_byte_s for p in case.probes if p.repeats and p.first_byte_s is not None), default=None)
@@ -112,7 +112,7 @@ def _answers_nothing(case: Case) -> bool:
 
 
 def held_there(case: Case) -> str:
-    """Return a message that the kernel of another host still works for a process that does nothing; "" otherwise.
+    """Return a message that the process on another host does nothing while its kernel still works; "" otherwise.
 
     The kernel acknowledges that the proxy closed its connections (FIN-WAIT-2: packets pass in both directions), but the process
     closes none and accepts no new connection.
@@ -144,19 +144,19 @@ def holds_all(case: Case) -> str:
 
 
 def unread(case: Case) -> int:
-    """Return how many connections the backend still holds although the proxy closed them (CLOSE-WAIT)."""
+    """Return the number of connections that the backend still holds although the proxy closed them (CLOSE-WAIT)."""
     kernel = case.host.kernel if case.host else None
     return (kernel.of(case.target, kernel.abandoned) or 0) if kernel else 0
 
 
 def worked_off(case: Case) -> int:
-    """Return how many of these it closed during the observation: a process that hangs closes none."""
+    """Return the number of these that it closed during the observation: a hanging process closes none."""
     kernel = case.host.kernel if case.host else None
     return (kernel.of(case.target, kernel.worked_off) or 0) if kernel else 0
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: resume a stopped process, or restart the service of one that hangs."""
+    """Return the remedies: resume a stopped process, or restart the service of a hanging one."""
     stopped = [p for p in case.processes if p.is_stopped]
     if stopped:
         yield Remedy(

@@ -34,8 +34,8 @@ from why502.model.snapshot import Service
 from why502.remedies.changes import start
 from why502.remedies.drop_ins import is_masked, revive
 
-YOUNG_S = 30.0  # since its start, in which an application may not listen yet
-CLOCK = timedelta(seconds=3)  # log times are whole seconds, a process's start is known to about one
+YOUNG_S = 30.0  # after its start, in which an application may not listen yet
+CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -148,7 +148,7 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: start the service that owns the target, if it is known."""
-    # A whole service manager that is not there is the last thing to be started.
+    # Starting a missing service manager is the last resort.
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.is_running is False and (unmask := _unmask(service)):
             yield Remedy(

@@ -43,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not hurt and case.target is not None:
         return
     for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
-        weight = min(LIKELY, case.odds_of(event))  # nothing but the moment joins the two
+        weight = min(LIKELY, case.odds_of(event))  # only the time links the two
         yield supports(f"{event.message}, just when the failures began; nothing has listened since", event.source, weight)
         return
     for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:

@@ -36,7 +36,7 @@ from why502.remedies.drop_ins import is_masked
 _EMPTY = "# The unit names this file; the variables it should contain are unknown.\n"
 
 LOOP = 3  # restarts
-SECOND = timedelta(seconds=1)  # of which logs tell no parts
+SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -52,7 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     began = case.born and case.first_failure and case.born > case.first_failure
     is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
     is_there = case.listeners and not case.has_left
-    if is_there and not is_retried and not (began and case.answers_now is False):  # else for as long as this start lasts
+    if is_there and not is_retried and not (began and case.answers_now is False):  # not while a newer start does not answer
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
     for event in failed[:1]:
         yield supports(_own_words(case, event) or event.message, event.source, PROOF)
@@ -67,7 +67,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             or _has_served(case, service)
             or (service.result == "exit-code" and (service.restarts or 0) >= LOOP)
         ):
-            continue  # it did start; or it ends again and again, and nothing that we understand says why
+            continue  # it did start; or it exits repeatedly, and no known message gives the reason
         if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.reason:
             yield supports(f"{service.name} could not start: {service.reason[-1]}", service.manager, LIKELY)
             break
@@ -83,9 +83,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _own_words(case: Case, event: Event) -> str:
-    """Return the last words of the unit that an event is about, where the event tells only its manager's view of the exit;
-    "" where none are known.
-    """
+    """Return the last message of the event's unit if the event contains only the manager's view of the exit; "" if unknown."""
     own = [service for service in case.services if service.name == event.unit and service.is_running is False and service.reason]
     is_managers = " process exited" in event.message or "Failed with result" in event.message
     return f"{own[0].name}: {own[0].reason[-1]}" if own and is_managers else ""
@@ -135,7 +133,7 @@ def _served_since(case: Case, event: Event) -> bool:
         and served >= began.replace(microsecond=0) + SECOND
         and not case.probe(*GAP)
     ):
-        return True  # what runs since before that answered meanwhile, and broke nothing off: it misses something at run time
+        return True  # a run older than the event kept answering and broke no connection: the error occurs at run time
     is_between = event.count > 1 and broken is not None and min(served, broken) > began + SECOND
     return served > ended + SECOND or is_between
 
@@ -148,12 +146,12 @@ def _says_it_serving(case: Case, event: Event) -> bool:
 
 
 def _is_of_gunicorn(event: Event) -> bool:
-    """Return whether the log only says that a worker exited with status 3, which gunicorn uses for workers that fail to boot."""
+    """Return whether the log shows only that a worker exited with status 3: gunicorn uses it for workers that fail to boot."""
     return "HaltServer" in event.detail or "WORKER_BOOT_ERROR" in event.detail or "self.halt(" in event.detail
 
 
 def _is_of_now(case: Case, event: Event) -> bool:
-    """Return whether it failed to start no earlier than requests to it failed."""
+    """Return whether the failed start is not older than the failed requests."""
     last = case.last_failure
     return event.ended_at is not None and last is not None and event.ended_at >= last - SECOND
 
@@ -188,7 +186,7 @@ CAUSE = Cause(
     message="the backend cannot start: bad configuration, missing dependency or missing environment variable",
     headline="the application for {target} does not start",
     symptoms={Symptom.START_FAILED: LIKELY, Symptom.PROCESS_EXITED: 1.5},
-    # Of a master whose workers do not start, or of what it met as it was stopped.
+    # For a master whose workers do not start, or for an error during a stop.
     needs=frozenset({"services", "events"}),
     outranks=frozenset({"backend-hung", "backend-too-slow", "connection-reset", "premature-close", "workers-exhausted"}),
     explains=frozenset(

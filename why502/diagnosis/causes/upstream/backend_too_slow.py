@@ -36,7 +36,7 @@ from why502.model.logs import Symptom
 USUAL_S = 60.0  # the default of every nginx module
 QUICK = 0.5  # of the limit
 RARE = 0.05
-MUCH = 4.0  # times the limit: no wait that somebody forgot to allow
+MUCH = 4.0  # times the limit: longer than any wait that a too short limit explains
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -47,11 +47,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(apart.message, "access log", STRONG)
     traffic = case.traffic
     if traffic and traffic.attempts > traffic.failures > 0:
-        weight = 0.2 if case.offline else WEAK  # so it is with too few workers, which files do not show
+        weight = 0.2 if case.offline else WEAK  # too few workers cause the same, and files do not show them
         message = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
         yield supports(message, "access log", weight)
     limit = case.route.read_limit_s if case.route else USUAL_S
-    slowest = traffic.response_p95_s if traffic else None  # of all attempts, so of answered ones while fewer than that failed
+    slowest = traffic.response_p95_s if traffic else None  # of all attempts; if failures are below RARE, of successful ones
     if traffic and slowest and traffic.failures < RARE * traffic.attempts and slowest >= QUICK * limit:
         message = f"one in twenty responses takes more than {slowest:.1f} s, and the proxy waits {limit:g} s"
         yield supports(message, "access log", WEAK)

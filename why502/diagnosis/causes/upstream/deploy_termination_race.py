@@ -40,7 +40,7 @@ from why502.model.words import words
 from why502.remedies.drop_ins import put, seconds
 
 AROUND = timedelta(seconds=10)  # until it has stopped, or is ready
-OF_RESTARTS = frozenset(  # what requests meet while one stops and the next starts
+OF_RESTARTS = frozenset(  # symptoms of requests while one instance stops and the next starts
     {
         Symptom.CONNECT_REFUSED,
         Symptom.SOCKET_PATH_MISSING,
@@ -59,14 +59,14 @@ OF_RESTARTS = frozenset(  # what requests meet while one stops and the next star
         Symptom.CONNECT_TIMED_OUT,
     }
 )
-_LASTING = (Symptom.TLS_UNVERIFIED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.OTHER_PROTOCOL)  # no restart makes these
-_ORDERS = ("Stopping ", "Handling signal: ")  # how what tells of a stop begins while it goes on
-RESTART = timedelta(seconds=60)  # from a stop to the start that belongs to it
+_LASTING = (Symptom.TLS_UNVERIFIED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.OTHER_PROTOCOL)  # no restart causes these
+_ORDERS = ("Stopping ", "Handling signal: ")  # the first words of a message about a stop that has begun
+RESTART = timedelta(seconds=60)  # from a stop to the start that follows it
 LONGEST_S = 3600.0  # of a read timeout
-SECOND = timedelta(seconds=1)  # of which logs tell no parts
-FEW = 5  # answers with an error and none without: no visitor's mistake
-OFTEN = 2  # restarts that nobody asked for: one may be of what the deploy killed
-CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: nothing fails of a stop before it
+SECOND = timedelta(seconds=1)  # logs do not show fractions of it
+FEW = 5  # answers with an error and none without: more than a client's mistake
+OFTEN = 2  # automatic restarts: a single one may follow a kill by the deploy
+CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: no failure of a stop precedes it
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -76,7 +76,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     last = max((tally.last for tally in cut if tally.last), default=None)
     if case.target is None or first is None or last is None or case.listeners == ():
         return
-    if case.probe(*GAP):  # what else fails by now is another fault
+    if case.probe(*GAP):  # any other current failure is another fault
         return
     if not any(tally.symptom in OF_RESTARTS or tally.symptom is Symptom.GATEWAY_STATUS for tally in case.failures):
         return
@@ -114,14 +114,14 @@ def examine(case: Case) -> Iterator[Evidence]:
     ]
     broken = max((tally.last for tally in cut if tally.symptom in BROKEN and tally.last), default=None)
     if broken and starts and not any(e.ended_at and broken <= e.ended_at + SECOND for e in starts):
-        return  # what was started then breaks connections itself
+        return  # the new process itself breaks connections
     ends = (
         event
         for event in case.events(*DEATHS, Symptom.PROCESS_EXITED, Symptom.START_FAILED, Symptom.RESTART_LOOP)
         if not case.is_of_a_name(event) and not _was_told(event, stops)
     )
     if any(event.ended_at and event.ended_at >= first - CLOCK and event.at and event.at <= last + CLOCK for event in ends):
-        return  # it ended by itself: nobody deploys
+        return  # it ended by itself: this is not a deployment
     if unasked := _unasked(case, first, last):
         yield refutes(
             f"its manager restarted it {unasked} times after it had exited on its own: this is not a deployment",
@@ -142,8 +142,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _fails_now(case: Case) -> Probe | None:
-    """Return a request of ours through the proxy that it answers with its own error or not at all;
-    None where one succeeds, or where another server of the route may be what fails.
+    """Return our request through the proxy that got no answer or the proxy's own error; None if one succeeds, or if another
+    server of the route may have failed.
     """
     if len({peer.target for route in case.routes for peer in route.peers}) > 1 and case.target in case.joins.answering:
         return None
@@ -152,7 +152,7 @@ def _fails_now(case: Case) -> Probe | None:
 
 
 def _hangs_since(case: Case) -> Tally | None:
-    """Return what timed out later than requests can that were sent before the last start was over; None where nothing did."""
+    """Return the timeouts that are too late for requests sent before the end of the last start; None if there are none."""
     ready = max((event.ended_at for event in case.events(Symptom.PROCESS_STARTED) if event.ended_at), default=None)
     waits = max((route.read_timeout_s for route in case.routes), default=0.0)
     late = [
@@ -165,7 +165,7 @@ def _hangs_since(case: Case) -> Tally | None:
 
 
 def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:
-    """Return how long it stayed stopped, if that is longer than any restart takes; None otherwise."""
+    """Return how long it stayed stopped if that is longer than a restart takes; None otherwise."""
     ended = max(stop.ended_at or stop.at for stop in stops if stop.at)
     begun = [at for start in starts for at in (start.at, start.ended_at) if at and at >= ended]
     away = min(begun) - ended if begun else None
@@ -173,7 +173,7 @@ def _away(stops: list[Event], starts: list[Event]) -> timedelta | None:
 
 
 def _unasked(case: Case, first: datetime, last: datetime) -> int:
-    """Return how often its manager restarted it automatically while requests failed, if at least twice; else 0.
+    """Return the number of automatic restarts by its manager while requests failed, if at least two; else 0.
 
     systemd logs "Scheduled restart job" for an automatic restart, also after a clean exit, but never when a person restarts the
     unit.
@@ -189,15 +189,13 @@ def _unasked(case: Case, first: datetime, last: datetime) -> int:
 
 
 def _was_told(end: Event, stops: list[Event]) -> bool:
-    """Return whether a process died because it was being stopped: its manager kills a process that does not exit in time."""
+    """Return whether a process died because of a stop order: its manager kills a process that does not exit in time."""
     orders = (stop for stop in stops if stop.detail.startswith(_ORDERS) or "timed out. Killing" in stop.message)
     return any(stop.at and end.at and stop.at <= end.at + SECOND for stop in orders)
 
 
 def _errs_now(case: Case, last: datetime) -> str:
-    """Return a message that a request was answered with an error of the application alone since the gap was over;
-    "" where none was.
-    """
+    """Return a message that after the gap a request got an error of the application itself; "" if none did."""
     places = {route.at for route in case.routes if route.at is not None}
     for path in case.here.logs.paths if case.here.logs else ():
         is_served = path.last_served is not None and path.last_served > last + SECOND
@@ -231,10 +229,9 @@ def _fails_otherwise(case: Case) -> Tally | None:
 
 
 def _slack(stop: Event, orders: list[Event]) -> timedelta:
-    """Return how long before the logged stop a failure can belong to it: zero if the event marks the beginning;
-    an event at its end is later.
+    """Return how long before the logged stop a failure can still belong to it: zero if the event marks the stop's start.
 
-    If its manager logs when the stop was requested, no such allowance is needed.
+    An event at the end of the stop is later, so it needs this time, unless the manager logged the stop order.
     """
     began = max((order.at for order in orders if order.at and stop.at and stop.at - AROUND <= order.at <= stop.at), default=None)
     if began is not None and stop.at is not None:

@@ -84,7 +84,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if group is None or group.at is None or tree is None:
         yield Remedy(message=message)
         return
-    # Shorter than any application waits, and long enough for a busy one: between its requests lie milliseconds.
+    # Shorter than any application keeps them. Long enough for a busy one, whose requests are milliseconds apart.
     change = set_directive(tree, group.at, "keepalive_timeout", "100ms")
     yield Remedy(message=f"{message}: after 100 ms", steps=(change, *reload(case.proxy)))
 

@@ -34,7 +34,7 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.remedies.changes import reload_php
 
-LATE = (  # what a request meets for which no child is free
+LATE = (  # symptoms of a request that finds no free child
     *(Symptom.READ_TIMED_OUT, Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT, Symptom.CLIENT_CLOSED),
     *(Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS),
 )
@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     slow = case.seen(*LATE)
     if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
-        return  # nobody waited too long for a child: their children were ended
+        return  # no request waited too long for a child: the children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
         return
     if slow and case.target is not None and (apart := never_answered(case)):
@@ -58,7 +58,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if pool is None or pool.max_children is None:
         return
     if case.processes and all(process.is_stopped for process in case.processes):
-        return  # stopped: nobody is busy
+        return  # stopped: no child is busy
     waiting = case.queued
     if pool.children is not None and pool.children >= pool.max_children:
         yield supports(f"pool {pool.name} runs {pool.children} children, its pm.max_children is {pool.max_children}", "ps", WEAK)

@@ -48,8 +48,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: end what holds the port, and start the service. What that was for nobody can know, so the cause
-    must be named.
+    """Return the remedy: end the process that holds the port, and start the service. The purpose of that process is unknown, so
+    the user must name this cause.
     """
     service = next((service for service in case.services if service.start_argv), None)
     holder = next((process for process in _holders(case) if service is None or process.unit != service.name), None)

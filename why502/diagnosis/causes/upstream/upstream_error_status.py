@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     now = {(tally.symptom, tally.status) for tally in _since_the_gap(case)}
     only = now and now <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
     if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
-        return  # a limit answers 503 too, and may say so at a level that is not logged
+        return  # a limit sends 503 too, and may be logged at a level that is off
     if case.target is None and only and (log := _silent_httpd(case)):
         yield supports("httpd's error log shows no reason for it on the part of the proxy", log, LIKELY)
     if case.target is not None and only and (log := _telling_log(case)):

@@ -38,10 +38,10 @@ from why502.model.remedy import Remedy
 from why502.remedies.changes import reload_php
 from why502.remedies.drop_ins import put, restart, seconds
 
-MARGIN_S = 5  # by which the worker must end before the proxy gives up
+MARGIN_S = 5  # the worker must end this much earlier than the proxy gives up
 _PHP = "request_terminate_timeout"
-_OPTIONS = ("-t", "--timeout", "--harakiri")  # of gunicorn and uWSGI, as words of their own
-_SIMPLE = lazy(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that means itself in a unit file (systemd.service(5))
+_OPTIONS = ("-t", "--timeout", "--harakiri")  # of gunicorn and uWSGI, as separate arguments
+_SIMPLE = lazy(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that a unit file takes literally (systemd.service(5))
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -71,9 +71,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: raise the limit to just below the time that the proxy waits, where it is known where the limit is
-    set.
-    """
+    """Return the remedy: raise the limit to just below the proxy's timeout, if the place of the setting is known."""
     longest_s = int(case.route.read_timeout_s) - MARGIN_S if case.route else 0
     if (pool := case.pool) is not None:
         written = pool.written.get(_PHP)
@@ -94,7 +92,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
 
 
 def _limit_s(text: str) -> float | None:
-    """Return a limit in seconds, as `1s` or a bare number; None where it is none."""
+    """Return a limit in seconds, from `1s` or a bare number; None if it is neither."""
     return seconds(f"{text}s" if text.isdecimal() else text)
 
 

@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"it holds {held} accepted connections at the same time", "ss -tnp", WEAK)
     closed = (kernel.of(case.target, kernel.worked_off) or 0) if kernel else 0
     asked = [probe for probe in case.probes if probe.symptom or probe.request != CONNECT]
-    asked = asked or list(case.entrances)  # of AJP nothing is asked, of the proxy it is
+    asked = asked or list(case.entrances)  # AJP backends are not probed; then the proxy is
     silent = any(probe.symptom is Symptom.READ_TIMED_OUT and probe.status is None for probe in asked)
     if closed and silent and held and not waiting and some_answered(case):
         message = (
