@@ -76,7 +76,7 @@ def _sureness(line: str) -> float:
 
 
 def continues(line: str) -> bool:
-    """Return whether a line continues the previous entry: FastCGI's standard error may hold line breaks, and people wrap lines."""
+    """Return whether a line continues the previous entry: FastCGI standard error has line breaks, and people wrap lines."""
     return not _STARTS.match(line) and parse(line) is None
 
 
