@@ -1,4 +1,4 @@
-"""Code shared by gateway formats: from a row of the product's table to a record, numbers, times and JSON lines."""
+"""Shared by the gateway formats: builds a record from a row of the product's table; parses numbers, times and JSON lines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, zone_of
 
 _LOCAL = lazy(r"([0-9]{2})/([A-Z][a-z]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2}) [+-][0-9]{4}")
 _MSEC = lazy(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
-LIMIT = 65536  # characters of a line that are looked at
-TEXT = 2048  # characters of a value that are kept
+LIMIT = 65536  # only this many characters of a line are read
+TEXT = 2048  # only this many characters of a value are kept
 
 
 def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> LogRecord:
-    """Return the record of a line that holds a code. `symptom` and the fields given stand in for the row's own.
+    """Return the record of a line that contains a code. `symptom` and the given fields override those of the row.
 
-    The row's causes stay only where the symptom is its own: where the line tells more, the causes follow from that.
+    The row's causes are kept only if the symptom is the row's own; a more specific symptom implies its own causes.
     """
     if row is not None:
         own = symptom is None or symptom is row.symptom
@@ -46,7 +46,7 @@ _SECONDS = lazy(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 
 
 def number(text: object) -> int | None:
-    """Return a whole number written in at most 18 digits; None for anything else."""
+    """Return an integer of at most 18 digits; None for anything else."""
     if isinstance(text, int):
         return text if abs(text) < 10**18 else None
     if not isinstance(text, str):
@@ -56,7 +56,7 @@ def number(text: object) -> int | None:
 
 
 def seconds(text: object) -> float | None:
-    """Return a duration of zero or more as a number; None for `-`, -1 and anything else."""
+    """Return a non-negative duration as a number; None for `-`, -1 and anything else."""
     if isinstance(text, int | float):
         return float(text) if 0 <= text < 1e12 else None
     return float(text) if isinstance(text, str) and _SECONDS.fullmatch(text) else None
@@ -76,7 +76,7 @@ def epoch(number: object) -> datetime | None:
 
 @lru_cache(256)
 def clf(text: str) -> datetime | None:
-    """Return the time of `20/Nov/2026:22:46:40 +0000`, naive without a zone, also with a fraction (`22:43:31.909`)."""
+    """Return the time of `20/Nov/2026:22:46:40 +0000`, naive without a zone; a fraction is allowed (`22:43:31.909`)."""
     head, _, zone = text.strip().partition(" ")
     try:
         month = MONTHS[head[3:6]]
@@ -103,7 +103,7 @@ def local(text: str) -> datetime | None:
 
 @lru_cache(8)
 def members(line: str) -> dict[str, Any]:
-    """Return the members of the JSON object that a line is, or that begins in it; {} where there is none or it was cut."""
+    """Return the members of the JSON object that a line is, or that starts within it; {} if there is none or it is truncated."""
     start = line.find("{")
     if start < 0:
         return {}
@@ -117,7 +117,7 @@ def members(line: str) -> dict[str, Any]:
 
 
 def text_of(entry: dict[str, Any], *names: str) -> str:
-    """Return the first of these members that is a text or number, as text; "" where none is, or it is `-`."""
+    """Return the first of these members that is a string or number, as text; "" if there is none, or it is `-`."""
     for name in names:
         value = entry.get(name)
         if isinstance(value, str | int | float) and not isinstance(value, bool) and value not in ("", "-"):
@@ -126,7 +126,7 @@ def text_of(entry: dict[str, Any], *names: str) -> str:
 
 
 def target(text: str, default_port: int = 0) -> Target | None:
-    """Return the address in a text such as `10.0.0.1:80`, `http://app:80/`, `unix//run/x.sock`; None for `-` and anything else."""
+    """Return the address in a text such as `10.0.0.1:80`, `http://app:80/`, `unix//run/x.sock`; None for anything else."""
     if text in ("", "-"):
         return None
     if text.startswith("unix/"):
@@ -138,7 +138,7 @@ def target(text: str, default_port: int = 0) -> Target | None:
 
 
 def peer(address: str, port: int = 0) -> Target | None:
-    """Return the target of an address without its port, which IPv6 writes without brackets; that of any other text as `target` does."""
+    """Return the target of an address without its port (IPv6 unbracketed); for any other text, the result of `target`."""
     try:
         return Target(host=str(ipaddress.ip_address(address)), port=port)
     except ValueError:
@@ -149,6 +149,6 @@ _URL = lazy(r"(?:https?|wss?)://([^/?#\s]{1,255})([/?#]?\S{0,8000})")
 
 
 def path_of(url: str) -> tuple[str, str]:
-    """Return the host and the path (with its query) of a URL; "" and the text itself where it is none."""
+    """Return the host and the path (with its query) of a URL; "" and the text itself if it is not a URL."""
     match = _URL.match(url)
     return (match[1].rpartition("@")[2], match[2] or "/") if match else ("", url)

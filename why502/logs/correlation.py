@@ -1,4 +1,4 @@
-"""Which error lines belong to which access lines, so that each failure counts once: with its reason, and with what its client got."""
+"""Matches error lines to access lines, so that each failure counts once, with its reason and the client's status."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is
 from why502.model.logs import Symptom
 from why502.model.target import Target
 
-LEAST_REFUSAL = 400  # of limit_req_status and limit_conn_status, which are 503 where nobody set them
+LEAST_REFUSAL = 400  # minimum value of limit_req_status and limit_conn_status; their default is 503
 
 
 class Correlator:
-    """Gives each access line that was held its error lines, and counts both into tallies."""
+    """Matches the held access lines with their error lines, and counts both into tallies."""
 
     def __init__(self, counts: Counts, tallies: Tallies, fields: Mapping[str, Fields] = MappingProxyType({})) -> None:
         self.tallies = tallies
         self.joiner = Joiner(counts.errors.in_order())
         self.held = counts.failed.in_order()
-        self.fields = fields  # of each log; of others what its lines had
+        self.fields = fields  # of each log; for other logs, the fields found in its lines
         self.common = counts.fields
-        self.failures: Counter[Target] = Counter()  # attempts that failed although their own status is good
-        self.successes: dict[Target, float] = {}  # when one succeeded last, of those that looked doubtful
+        self.failures: Counter[Target] = Counter()  # attempts that failed despite a good status of their own
+        self.successes: dict[Target, float] = {}  # time of the last success among the doubtful attempts
 
     def run(self) -> None:
-        """Count all: each request with its error lines, then error lines without an access line."""
+        """Count everything: each request with its error lines, then error lines without an access line."""
         for request in requests(self.joiner, self.held):
             if request.ended.is_suspect:
                 self._joined(request, request.ended.status, is_made_good=False)
@@ -40,7 +40,7 @@ class Correlator:
         self.joiner.settle(self.tallies)
 
     def _noted(self, request: Request) -> None:
-        """Count a request that failed, or that the proxy refused."""
+        """Count a request that failed or that the proxy refused."""
         ended = request.ended
         if ended.has_failed():
             self._settle(request, is_cut=self._failed(request))
@@ -50,13 +50,13 @@ class Correlator:
             self._alone(request, None, ended.status, ended.symptom)
 
     def _failed(self, request: Request) -> bool:
-        """Count a request of which at least one attempt failed. Return whether its body was cut although its status is good."""
+        """Count a request with at least one failed attempt. Return whether its body was cut although its status is good."""
         ended, found = request.ended, request.errors
         attempts, status = ended.attempts, ended.status
         failed = [number for number, attempt in enumerate(attempts) if has_failed(attempt, status)]
         is_made_good = not is_failure(status) and len(attempts) - 1 not in failed
         if not is_failure(status) and not is_made_good:
-            status = attempts[-1].status  # an error page hides it
+            status = attempts[-1].status  # hidden by an error page
         if status == 500 and not found and self._is_passed_on(ended):
             last = len(attempts) - 1 if attempts else None
             self._alone(request, last, status, Symptom.UPSTREAM_STATUS)
@@ -77,7 +77,7 @@ class Correlator:
         return any(kind.phase in IN_BODY for kind in kinds)
 
     def _settle(self, request: Request, *, is_cut: bool) -> None:
-        """Note whether the last attempt of a request succeeded whose status is good."""
+        """Record whether the last attempt of a request with a good status succeeded."""
         ended, at = request.ended, request.line.at
         last = ended.attempts[-1] if ended.attempts else None
         if last is None or last.target is None or last.status is None or has_failed(last, ended.status):
@@ -88,7 +88,7 @@ class Correlator:
             self.failures[last.target] += 1
 
     def _is_passed_on(self, ended: Ended) -> bool:
-        """Return whether a 500 is the application's own answer: nginx tells in its error log why it makes one itself."""
+        """Return whether a 500 came from the application: when nginx generates one, its error log gives the reason."""
         fields = self._fields(ended)
         if not ended.attempts:
             return not fields.upstream
@@ -104,7 +104,7 @@ class Correlator:
         *,
         is_hidden: bool = False,
     ) -> None:
-        """Count what only the access log tells of: of an attempt, or of the whole request (None)."""
+        """Count a failure that only the access log shows: of an attempt, or of the whole request (None)."""
         ended, line = request.ended, request.line
         attempt = None if number is None else ended.attempts[number]
         said, phase = (symptom, None) if symptom else meaning(attempt, status, self._fields(ended))
@@ -128,7 +128,7 @@ class Correlator:
         )
 
     def _joined(self, request: Request, status: int | None, *, is_made_good: bool) -> None:
-        """Count error lines with what their access line told."""
+        """Count error lines with the data of their access line."""
         ended, line = request.ended, request.line
         for one in request.errors:
             waiting = self._waiting(one)
@@ -150,14 +150,14 @@ class Correlator:
 
 
 def correlate(counts: Counts, tallies: Tallies, fields: Mapping[str, Fields] = MappingProxyType({})) -> None:
-    """Add to the tallies what was counted of requests, each with its error lines. `fields`: of the logs whose format is known."""
+    """Add the counted requests to the tallies, each with its error lines. `fields`: of the logs with a known format."""
     correlator = Correlator(counts, tallies, fields)
     correlator.run()
     _traffic(counts, correlator, tallies)
 
 
 def _traffic(counts: Counts, correlator: Correlator, tallies: Tallies) -> None:
-    """Add to the tallies what became of the requests and of the attempts at each target."""
+    """Add the outcomes of the requests and of the attempts at each target to the tallies."""
     for outcome, minutes in counts.outcomes.items():
         count = minutes.total()
         tallies.requests += count

@@ -1,4 +1,4 @@
-"""Detects log formats by content, and parses a line of any of them."""
+"""Detects log formats from their content, and parses a line of any of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from why502.logs.formats import Format, formats
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
 from why502.model.logs import LogRecord
 
-_LINES = 500  # of a sample that are looked at
-_SURE = 0.3  # share of the sample that must fit
-_ALIKE = 0.9  # share that must look alike, where nothing else is tried
+_LINES = 500  # only this many lines of a sample are read
+_SURE = 0.3  # share of the sample that must match
+_ALIKE = 0.9  # share that must look alike, so that nothing else is tried
 
 
 def detect(sample: list[str], *, is_pasted: bool = False) -> str:
-    """Return the name of the format that most lines of the sample have, also behind a wrapper; "" if none fits."""
+    """Return the name of the format that most lines of the sample have, also inside a wrapper; "" if none matches."""
     sample = [line[:LIMIT] for line in sample[:_LINES]]
     if name := by_looks(sample):
         return name
@@ -36,7 +36,7 @@ def detect(sample: list[str], *, is_pasted: bool = False) -> str:
 
 
 def by_looks(sample: list[str]) -> str:
-    """Return the format that nearly all lines of a sample look like; "" where only trying them all tells. It loads that format alone."""
+    """Return the format that nearly all lines of a sample resemble, loading only that; "" if all formats must be tried."""
     for (product, module), looks in _looks().items():
         if sum(1 for line in sample if any(look.search(line) for look in looks)) > _ALIKE * len(sample):
             found = cast(Format, import_module(f"why502.gateways.{product}.{module}"))
@@ -56,7 +56,7 @@ def _looks() -> dict[tuple[str, str], list[re.Pattern[str]]]:
 
 @lru_cache(1)
 def _loaded() -> dict[str, Format]:
-    """Return the formats that were loaded by themselves, by their names."""
+    """Return the individually loaded formats by name."""
     return {nginx_error.NAME: cast(Format, nginx_error)}
 
 
@@ -75,7 +75,10 @@ def _best(sample: list[str]) -> tuple[str, float]:
 
 @lru_cache(1)
 def _marks() -> dict[str, list[tuple[str, int]]]:
-    """Return each mark with its format's place in the registry, by the three letters in a row that the fewest marks share, shorter ones by ""."""
+    """Return each mark with its format's place in the registry.
+
+    The key is the sequence of three letters in the mark that the fewest marks share, or "" for shorter marks.
+    """
     marks = [(mark.decode("latin-1"), place) for place, each in enumerate(formats()) for mark in each.MARKS]
     common = Counter(three for mark, _ in marks for three in _threes(mark))
     found: dict[str, list[tuple[str, int]]] = {}
@@ -89,23 +92,26 @@ def _threes(text: str) -> set[str]:
 
 
 def _possible(line: str) -> list[Format]:
-    """Return the formats one of whose marks the line holds. Most of the hundreds of marks are never looked for."""
+    """Return the formats that have a mark in the line. Most of the hundreds of marks are never searched."""
     marks = _marks()
     likely = marks.keys() & {*_threes(line), ""}
     places = {place for three in likely for mark, place in marks[three] if mark in line}
     return [formats()[place] for place in sorted(places)]
 
 
-# The formats whose lines are known by how they begin, digits and letters aside. One line of nginx's loads no other format.
+# The formats whose lines are recognised by their first characters, ignoring digits and letters. An nginx line loads no other
+# format.
 _BEGIN = 10
 _SHAPES = str.maketrans(dict.fromkeys(string.digits, "0") | dict.fromkeys(string.ascii_letters, "a"))
 _BY_SHAPE = MappingProxyType({"0000/00/00": nginx_error.NAME, "[aaa aaa 0": "apache"})
 
 
 def parse_any(line: str, *, is_pasted: bool = False) -> LogRecord | None:
-    """Return what a line of any format says, wrapped or bare; None if no format knows it. It depends on the line alone.
+    """Return the record of a line in any format, wrapped or bare; None if no format matches.
 
-    `is_pasted`: a person gave it, so what pasting does to lines is undone (unwrap.py).
+    The result depends on the line alone.
+
+    `is_pasted`: the line comes from a person, so changes made by pasting are reverted (unwrap.py).
     """
     form = _by_shape(line)
     if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
@@ -130,7 +136,7 @@ def _by_shape(line: str) -> Format | None:
 
 
 def _plain(line: str) -> LogRecord | None:
-    """Return the record of the format that fits a bare line best."""
+    """Return the record from the format that matches a bare line best."""
     found = [(record, each) for each in _possible(line) if (record := each.parse(line)) is not None]
     if not found:
         return None
@@ -138,20 +144,20 @@ def _plain(line: str) -> LogRecord | None:
 
 
 def _is_sure(form: Format, record: LogRecord) -> bool:
-    """Return whether no other format can have written a line that this one reads so: each says it of all its lines, or of failures."""
+    """Return whether only this format can produce such a record. A format declares this for all its lines or for its failures."""
     return record.at is not None and (
         getattr(form, "IS_UNMISTAKABLE", False) or (record.symptom is not None and getattr(form, "HAS_SURE_FAILURES", False))
     )
 
 
 def _dated(record: LogRecord, inner: Inner) -> LogRecord:
-    """Return the record with the wrapper's time and program, where the line itself tells none."""
+    """Return the record with the wrapper's time and program, if the line itself has none."""
     at, program = record.at or inner.at, record.program or inner.program
     return msgspec.structs.replace(record, at=at, program=program)
 
 
 def parse_line(line: str, *, is_pasted: bool = False) -> LogRecord | None:
-    """Return what a line of any format says; of a line that means nothing, at least its time."""
+    """Return the record of a line in any format; for a line without meaning, at least its time."""
     return _timed(parse_any(line, is_pasted=is_pasted), line)
 
 

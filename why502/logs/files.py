@@ -1,4 +1,4 @@
-"""The files of a log: the file itself, its rotated siblings, and the deleted one that a proxy still writes to."""
+"""The files of a log: the file itself, its rotated siblings, and the deleted file that a proxy still writes to."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import BinaryIO, NamedTuple, Protocol
 from why502.model.errors import HostError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-SIBLINGS = 50  # at most so many rotated files of one log are looked at
+SIBLINGS = 50  # maximum number of rotated files read per log
 DESCRIPTORS = 4096
 
 
 class Status(Protocol):
-    """What is asked of stat(2)."""
+    """The fields used of stat(2)."""
 
     @property
     def kind(self) -> str:
-        """Return file, directory, socket, link or other."""
+        """Return `file`, `directory`, `socket`, `link` or `other`."""
         ...
 
     @property
@@ -30,22 +30,22 @@ class Status(Protocol):
 
     @property
     def modified_s(self) -> float:
-        """Return the time of the last write, seconds since the epoch."""
+        """Return the time of the last write, in seconds since the epoch."""
         ...
 
     @property
     def inode(self) -> int:
-        """Return the inode's number."""
+        """Return the inode number."""
         ...
 
     @property
     def device(self) -> int:
-        """Return the device's number."""
+        """Return the device number."""
         ...
 
 
 class Files(Protocol):
-    """The part of a Host that logs are read through. Each method raises HostError."""
+    """The part of a Host through which logs are read. Each method raises HostError."""
 
     def open(self, path: str) -> BinaryIO:
         """Return a seekable stream."""
@@ -60,20 +60,20 @@ class Files(Protocol):
         ...
 
     def link(self, path: str) -> str:
-        """Return what readlink(2) tells."""
+        """Return the target of a symbolic link, as readlink(2) does."""
         ...
 
     def stat(self, path: str, *, follow: bool = True) -> Status:
-        """Return what stat(2) or lstat(2) tells."""
+        """Return the status of a file: stat(2), or lstat(2) without `follow`."""
         ...
 
     def inside(self, root: str) -> Files:
-        """Return what is seen below another root; no link leads out of it."""
+        """Return the files below another root; no link leads out of it."""
         ...
 
 
 class Part(NamedTuple):
-    """One file of a log. `files` and `opens` are where and what to open."""
+    """One file of a log. Open the path `opens` through `files`."""
 
     files: Files
     opens: str
@@ -82,7 +82,7 @@ class Part(NamedTuple):
 
 
 def regular(files: Files, path: str) -> Status:
-    """Return the status of a file that can be read to an end. Raises HostError for everything else, without opening it."""
+    """Return the status of a regular file, which has an end. Raises HostError for anything else, without opening it."""
     status = files.stat(path)
     if status.kind == "directory":
         raise HostError("is a directory, not a file", "give the path of the log itself")
@@ -94,10 +94,10 @@ def regular(files: Files, path: str) -> Status:
 
 
 def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
-    """Yield the rotated siblings of a log that were written to since then, newest first.
+    """Yield the rotated siblings of a log written to since `since`, newest first.
 
-    Names as logrotate(8) makes them: `.1`, `-20261120`, dateext formats, `extension`, compressed or not. A directory that cannot be
-    listed has none.
+    Names as logrotate(8) creates them: `.1`, `-20261120`, dateext formats, `extension`, compressed or not. A directory that
+    cannot be listed has none.
     """
     directory, base = posixpath.split(path)
     try:
@@ -115,7 +115,7 @@ def rotated(files: Files, path: str, since: float) -> Iterator[Part]:
 
 
 def rotated_names(base: str, names: Iterable[str]) -> list[str]:
-    """Return which of the names in a directory are of rotated files of a log; of one that is just being compressed the plain one."""
+    """Return the names in a directory that are rotated files of a log. While one is being compressed, its plain file counts."""
     stem, extension = posixpath.splitext(base)
     dated = r"[.-]\d[\d.T:_-]*"
     pattern = re.compile(
@@ -126,7 +126,7 @@ def rotated_names(base: str, names: Iterable[str]) -> list[str]:
 
 
 def unlinked(files: Files, path: str, pid: int) -> Iterator[Part]:
-    """Yield files that a process writes to (proc_pid_fd(5)) which had this name (or a rotated one) and were deleted since."""
+    """Yield deleted files that a process still writes to (proc_pid_fd(5)) and that had this name, or that of a rotated file."""
     directory = f"/proc/{pid}/fd"
     try:
         numbers = files.list(directory)[:DESCRIPTORS]

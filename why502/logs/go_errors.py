@@ -1,4 +1,7 @@
-"""The meaning of Go's own error texts, which Caddy, Traefik and cloudflared log unchanged (net, net/http, crypto/tls, crypto/x509)."""
+"""The meaning of Go's own error texts, which Caddy, Traefik and cloudflared log unchanged.
+
+They come from net, net/http, crypto/tls and crypto/x509.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from why502.model.target import Target
 
 
 class GoError(NamedTuple):
-    """What a text means. `detail`: a host name."""
+    """The meaning of an error text. `detail`: a host name."""
 
     symptom: Symptom
     target: Target | None = None
@@ -20,7 +23,7 @@ class GoError(NamedTuple):
 _TEXTS = tuple(
     (lazy(pattern), symptom)
     for pattern, symptom in (
-        # the client's side: Caddy says since 2.7 which one failed; the two texts that come without are of Go's own servers
+        # the client's side: since 2.7 Caddy names the side that failed; the two texts without a side come from Go's own servers
         (r"(?:response|error=).{0,40}\bwriting: |http2: stream closed|stream \d+ canceled (?:by \w+ )?with error code|Incoming request ended abruptly", Symptom.CLIENT_CLOSED),
         (r"aborting with incomplete response.{0,40}(?:context canceled|client disconnected|write (?:tcp|udp) )", Symptom.CLIENT_CLOSED),
         (r"dial tcp (?P<t>\S+?): (?:connect: |connectex: )?.{0,60}(?:connection refused|actively refused)", Symptom.CONNECT_REFUSED),
@@ -55,7 +58,7 @@ _TEXTS = tuple(
         (r"read (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: (?:read: |i/o timeout|use of closed).{0,20}(?:connection reset by peer)", Symptom.RESET_BEFORE_HEADER),
         (r"read (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: i/o timeout", Symptom.READ_TIMED_OUT),
         (r"write (?:tcp|unix) \S*?(?:->(?P<t>\S+?))?: (?:write: )?(?:broken pipe|connection reset by peer)", Symptom.SEND_FAILED),
-        # Windows: the words are of the machine's language, the call before them is not
+        # Windows: the text is in the machine's language, but the name of the call before it is not
         (r"read tcp \S*?(?:->(?P<t>\S+?))?: wsarecv: ", Symptom.RESET_BEFORE_HEADER),
         (r"write tcp \S*?(?:->(?P<t>\S+?))?: wsasend: ", Symptom.SEND_FAILED),
         (r"fcgi: invalid header version", Symptom.HEADER_INVALID),
@@ -70,7 +73,7 @@ _TEXTS = tuple(
 
 
 def understand(text: str) -> GoError | None:
-    """Return what an error text means; None for one that no gateway gets from its backend."""
+    """Return the meaning of an error text; None for a text that no gateway gets from its backend."""
     text = text[:2048]
     for pattern, symptom in _TEXTS:
         if match := pattern.search(text):

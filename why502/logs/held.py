@@ -1,6 +1,7 @@
-"""Lines that wait for the other line of their request: what an error log says of one, how an access log says that it ended.
+"""Lines that wait for the matching line of their request: failures in error logs, ends of requests in access logs.
 
-A million of them must fit into little memory: what many lines share is kept once, the rest of a line takes some 60 bytes in columns.
+A million of them must fit into little memory: values shared by many lines are kept once, and the rest of a line takes about 60
+bytes in columns.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from why502.logs.verdicts import has_failed, is_failure
 from why502.model.logs import Attempt, LogRecord, Sample, Symptom
 from why502.redaction import bare, clean
 
-MOST_LINES = 1 << 20  # beyond it, lines are only counted
+MOST_LINES = 1 << 20  # beyond this, lines are only counted
 MOST_TEXTS = 1 << 14
 MOST_SHARED = 1 << 14
 SAMPLES = 8
-_PLACE_BITS = 40  # of a line's order: its first byte
+_PLACE_BITS = 40  # for the first byte, in a line's sort key
 Shared = TypeVar("Shared", bound=Hashable)
 
 
 class Line(NamedTuple):
-    """What is kept of one line. `order` sorts by place, `at` is in seconds since the epoch, `client` and `request` are marks (0: none)."""
+    """The stored part of one line.
+
+    `order` sorts by position, `at` is in seconds since the epoch, `client` and `request` are marks (0: none).
+    """
 
     at: float
     client: int = 0
@@ -32,12 +36,12 @@ class Line(NamedTuple):
     connection: int | None = None
     shown: str = ""  # the request without its query and protocol
     duration_s: float | None = None
-    responses_s: tuple[float | None, ...] = ()  # of each attempt
+    responses_s: tuple[float | None, ...] = ()  # of each attempt, in seconds
     order: int = 0
 
 
 class Held(Generic[Shared]):
-    """Lines in the order of reading, each with what it shares with others."""
+    """Lines in reading order, each with the values it shares with others."""
 
     def __init__(self) -> None:
         self.times = array("d")
@@ -50,7 +54,7 @@ class Held(Generic[Shared]):
         self.samples: dict[int, Sample] = {}
         self.is_full = False
         self._durations = array("d")
-        self._responses = array("I")  # where those of a line begin in the next one
+        self._responses = array("I")  # offsets into the next array, where the values of a line start
         self._responses_s = array("d")
         self._shared: dict[Shared, int] = {}
         self._texts: dict[str, int] = {"": 0}
@@ -60,7 +64,7 @@ class Held(Generic[Shared]):
         return len(self.times)
 
     def number(self, shared: Shared) -> int | None:
-        """Return the number by which lines of a kind are added; None when there are too many kinds."""
+        """Return the number under which lines of a kind are added; None when there are too many kinds."""
         if len(self._shared) < MOST_SHARED:
             return self._shared.setdefault(shared, len(self._shared))
         found = self._shared.get(shared)
@@ -68,7 +72,7 @@ class Held(Generic[Shared]):
         return found
 
     def add(self, number: int, line: Line) -> bool:
-        """Keep one line. False when there is no room."""
+        """Keep one line. Return False when there is no room."""
         if len(self.times) >= MOST_LINES:
             self.is_full = True
             return False
@@ -85,7 +89,7 @@ class Held(Generic[Shared]):
         return True
 
     def wants_sample(self, number: int) -> bool:
-        """Return whether a sample would be kept for the next line of this kind."""
+        """Return whether a sample for the next line of this kind would be kept."""
         return self._sampled.get(number, 0) < SAMPLES
 
     def sample(self, sample: Sample) -> None:
@@ -95,7 +99,7 @@ class Held(Generic[Shared]):
         self.samples[len(self) - 1] = sample
 
     def line(self, index: int, shown: Sequence[str]) -> Line:
-        """Return one line; `shown` is what `shown()` returns."""
+        """Return one line; `shown` is the result of `shown()`."""
         begin = self._responses[index]
         end = self._responses[index + 1] if index + 1 < len(self) else len(self._responses_s)
         return Line(
@@ -121,7 +125,7 @@ class Held(Generic[Shared]):
         return found
 
     def in_order(self) -> Held[Shared]:
-        """Return the same in the order of their logs."""
+        """Return the lines sorted by their position in the logs."""
         if all(one <= other for one, other in zip(self.orders, self.orders[1:], strict=False)):
             return self
         found: Held[Shared] = Held()
@@ -129,11 +133,11 @@ class Held(Generic[Shared]):
         return found
 
     def kinds(self) -> list[Shared]:
-        """Return what lines share by its number in `shared`."""
+        """Return the shared values, indexed by their number in `shared`."""
         return list(self._shared)
 
     def shown(self) -> list[str]:
-        """Return the requests by their number in `texts`."""
+        """Return the requests, indexed by their number in `texts`."""
         return list(self._texts)
 
     def extend(self, other: Held[Shared], indexes: Iterable[int]) -> None:
@@ -153,17 +157,20 @@ class Held(Generic[Shared]):
 
 
 class Ended(NamedTuple):
-    """How an access log says that a request ended, without the moment. The times of `attempts` only say whether there is one."""
+    """How a request ended according to an access log, without its time.
 
-    path: str  # of the log
+    The times in `attempts` only mark whether a time was logged.
+    """
+
+    path: str  # path of the log
     status: int | None
     attempts: tuple[Attempt, ...] = ()
     symptom: Symptom | None = None
     proxy: str | None = None
     server: str = ""
-    is_own: bool = False  # of our own probes
-    is_suspect: bool = False  # it looks healthy
-    is_path: bool = False  # the line has the path in place of the request line
+    is_own: bool = False  # one of our own probes
+    is_suspect: bool = False  # it appears healthy
+    is_path: bool = False  # the line has only the path, not the whole request line
 
     def has_failed(self) -> bool:
         """Return whether the request, or one of its attempts, failed."""
@@ -171,7 +178,7 @@ class Ended(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What is known of a log beside its lines. `path`: to show; `server`: the only one that logs there; `proxy`: the product."""
+    """A log's properties. `path`: for display; `server`: the only one that logs there; `proxy`: the product."""
 
     path: str
     server: str = ""
@@ -187,7 +194,7 @@ def of_access(record: LogRecord, origin: Origin, *, is_own: bool = False, is_sus
 
 
 def line_of(record: LogRecord, at: float, order: int = 0) -> Line:
-    """Return what is kept of a record."""
+    """Return the part of a record that is stored."""
     request = record.request if " " in record.request else ""
     return Line(
         at,
@@ -202,24 +209,24 @@ def line_of(record: LogRecord, at: float, order: int = 0) -> Line:
 
 
 def order_of(part: int, start: int) -> int:
-    """Return what sorts lines by the number of their part and their first byte."""
+    """Return a sort key for a line from the number of its part and its first byte."""
     return (part << _PLACE_BITS) + start
 
 
 def is_noted(record: LogRecord) -> bool:
-    """Return whether an access line tells of something that went wrong."""
+    """Return whether an access line reports a problem."""
     if is_failure(record.status) or any(has_failed(attempt, record.status) for attempt in record.attempts):
         return True
     return record.symptom is not None and not record.attempts  # a limit of the proxy: 413, 414
 
 
 def mark(text: str) -> int:
-    """Return a number for a text, the same in every process; 0 for none."""
+    """Return a number for a text, the same in every process; 0 for an empty text."""
     return zlib.crc32(text.encode("utf-8", "surrogateescape"))
 
 
 def whole(request: str) -> str:
-    """Return a request line without its protocol, which some access logs leave out."""
+    """Return a request line without its protocol, which some access logs omit."""
     return request.rpartition(" HTTP/")[0] or request
 
 

@@ -1,6 +1,7 @@
 """Holds error lines until the access line of their request arrives, so that each failure counts once, with the client's status.
 
-A million failures in a window must fit into little memory: a line is 28 bytes in columns, and what many lines share is kept once.
+A million failures in a window must fit into little memory: a line takes 28 bytes in columns, and values shared by many lines are
+kept once.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from why502.model.logs import Phase, Symptom
 from why502.model.target import Target
 
 MOST_SUSPECTS = 20_000
-SLACK_S = 2.0  # both logs have whole seconds, and the access line is written a little later
-RETRY_S = 300.0  # an attempt that failed so long before the last one of its request is still found
-STEPS = 64  # lines that are looked at for one access line
+SLACK_S = 2.0  # both logs have whole seconds, and the access line is written slightly later
+RETRY_S = 300.0  # a failed attempt is still found if it is this much older than the last one of its request
+STEPS = 64  # maximum number of lines examined for one access line
 NEIGHBOURS = 32  # lines before and after it that may be its other attempts
 _SLOTS = 1 << 16
 
@@ -28,10 +29,10 @@ IN_BODY = frozenset({Phase.READ_BODY, Phase.UPGRADED})  # the status was already
 
 
 class Waiting(NamedTuple):
-    """What an error line says, without the moment: shared by all lines of the same kind and with the same status of its own."""
+    """The content of an error line without its time: shared by all lines of the same kind with the same status of their own."""
 
     kind: Kind
-    own_status: int | None  # what the proxy answers for that reason
+    own_status: int | None  # the status that the proxy returns for that reason
     is_failure: bool
 
 
@@ -39,20 +40,20 @@ Errors = Held[Waiting]
 
 
 class Suspects(NamedTuple):
-    """The seconds (each with those around it) and the marks of requests where a healthy line may be of an error line."""
+    """The seconds (with their neighbours) and the request marks for which a healthy access line may belong to an error line."""
 
     seconds: frozenset[int] = frozenset()
     marks: frozenset[int] = frozenset()
 
     def has(self, at: float, request: str) -> bool:
-        """Return whether a request may be one of these; `request` is "" where the log has none."""
+        """Return whether a request may be one of these; `request` is "" if the log has none."""
         return int(at) in self.seconds and (not request or mark(whole(request)) in self.marks)
 
 
 def suspects(errors: Errors, *, only_in_body: bool) -> Suspects:
-    """Return where healthy lines may be of error lines.
+    """Return where healthy lines may belong to error lines.
 
-    Where the log has the upstream's status, only a cut body hides from it, and what a limit refused with a status of its own (429, 444).
+    If the log has the upstream's status, it hides only a cut body, and a refusal by a limit with a custom status (429, 444).
     """
     kinds = [waiting.kind for waiting in errors.kinds()]
     wanted = [not only_in_body or kind.phase in IN_BODY or kind.symptom is Symptom.RATE_LIMITED for kind in kinds]
@@ -67,7 +68,7 @@ def suspects(errors: Errors, *, only_in_body: bool) -> Suspects:
 
 
 class Joiner:
-    """Finds the error lines of a request, each once."""
+    """Matches a request with its error lines, each used once."""
 
     def __init__(self, errors: Errors) -> None:
         self.errors = errors
@@ -88,13 +89,12 @@ class Joiner:
         targets: frozenset[Target] = frozenset(),
         path: str = "",
     ) -> list[int]:
-        """Return the lines of one request that ended at `end`, oldest first; they are not given out again.
+        """Return the error lines of a request that ended at `end`, oldest first; they are never returned again.
 
-        A first line is looked for within the duration and SLACK_S around it, then those of its other attempts on the same
-        connection. `most` is the number of attempts where the access log tells it. Where it does not, a target that comes
-        a second time belongs to the next request: nginx tries each server at most once. [ngx_http_upstream_round_robin.c, tried]
-        `client` and `request` are marks, 0 for none.
-        `targets`, else a `path`, are looked for where the log has neither client nor request.
+        The first line is searched within the duration and SLACK_S around it, then those of the request's other attempts on the
+        same connection. `most` is the number of attempts, if the access log has it. If not, a target that appears a second time
+        belongs to the next request, because nginx tries each server at most once. [ngx_http_upstream_round_robin.c, tried]
+        `client` and `request` are marks, 0 for none. If the log has neither, lines are matched by `targets`, or else by `path`.
         """
         errors = self.errors
         if not errors or not (client or request or targets or path):
@@ -125,7 +125,7 @@ class Joiner:
     def count(
         self, line: int, tallies: Tallies, *, status: int | None = None, duration_s: float | None = None, is_hidden: bool = False
     ) -> None:
-        """Count one error line, with what its access line told."""
+        """Count one error line with the data of its access line."""
         errors = self.errors
         tallies.add(
             self.kinds[errors.shared[line]].kind._replace(status=status),
@@ -137,7 +137,7 @@ class Joiner:
         )
 
     def settle(self, tallies: Tallies) -> None:
-        """Count the lines that no access line was found for: what their clients got is unknown."""
+        """Count the lines that match no access line: the status that their clients got is unknown."""
         for line, taken in enumerate(self.taken):
             if not taken:
                 self.count(line, tallies)
@@ -145,7 +145,7 @@ class Joiner:
     def _attempts(
         self, index: _Index, first: int, wanted: tuple[int | None, int | None], most: int | None, begin: float | None
     ) -> list[int]:
-        """Return the places of the other lines of the request whose line stands at `first`, and itself."""
+        """Return the places of all lines of the request whose first line is at `first`, including that one."""
         errors = self.errors
         line = index.order[first]
         begin = errors.times[line] - RETRY_S if begin is None else begin
@@ -197,7 +197,7 @@ class Joiner:
 
 
 class Request(NamedTuple):
-    """An access line that was held: its number there, and the numbers of its error lines, oldest first."""
+    """A held access line: its number, and the numbers of its error lines, oldest first."""
 
     number: int
     ended: Ended
@@ -206,7 +206,7 @@ class Request(NamedTuple):
 
 
 def requests(joiner: Joiner, held: Held[Ended]) -> Iterator[Request]:
-    """Yield the access lines with the error lines of each: those of failures first, then those that look healthy."""
+    """Yield the access lines with their error lines: failures first, then lines that appear healthy."""
     kinds, shown = held.kinds(), held.shown()
     later: list[tuple[int, Ended]] = []
     for index, number in enumerate(held.shared):
@@ -215,7 +215,7 @@ def requests(joiner: Joiner, held: Held[Ended]) -> Iterator[Request]:
             later.append((index, ended))
             continue
         failed = sum(1 for attempt in ended.attempts if has_failed(attempt, ended.status))
-        is_limit = not ended.has_failed() and not ended.is_own  # of the proxy: it logs one line
+        is_limit = not ended.has_failed() and not ended.is_own  # of the proxy, which logs one line
         line = held.line(index, shown)
         yield Request(index, ended, line, _errors_of(joiner, ended, line, 1 if is_limit else failed or None))
     for index, ended in later:
@@ -254,14 +254,14 @@ class _Index:
         for line in range(len(slots)) if in_order else sorted(range(len(slots)), key=times.__getitem__):
             self.order[nexts[slots[line]]] = line
             nexts[slots[line]] += 1
-        self._free = array("I", range(len(slots) + 1))  # the next place that may be free, itself included
+        self._free = array("I", range(len(slots) + 1))  # the next place, possibly itself, that may be free
 
     def has(self, place: int, slot: int) -> bool:
         """Return whether a place belongs to a slot."""
         return self.starts[slot] <= place < self.starts[slot + 1]
 
     def free(self, slot: int, begin: float, end: float, times: array[float]) -> Iterator[int]:
-        """Yield the places of a slot that were not dropped, within a time."""
+        """Yield the places of a slot within a time range, except dropped ones."""
         last = self.starts[slot + 1]
         place = bisect_left(self.order, begin, self.starts[slot], last, key=times.__getitem__)
         while (place := self._next(place)) < last and times[self.order[place]] <= end:
@@ -269,7 +269,7 @@ class _Index:
             place += 1
 
     def drop(self, place: int) -> None:
-        """Never yield a place again."""
+        """Exclude a place from all later results."""
         self._free[place] = place + 1
 
     def _next(self, place: int) -> int:

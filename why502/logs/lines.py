@@ -1,4 +1,4 @@
-"""From chunks of a log to its entries with their positions, and from a record to its tally."""
+"""Turns chunks of a log into entries with positions, and a record into its tally."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBERS = lazy(r"\b0x[0-9a-fA-F]+|\b[0-9a-fA-F]{16,}\b|\d{5,}")
 
 
 class Window(NamedTuple):
-    """The times that count, in seconds since the epoch, and the zone of lines that tell none."""
+    """The time window in seconds since the epoch, and the zone for lines without one."""
 
     since: float
     until: float
@@ -34,12 +34,12 @@ class Window(NamedTuple):
         return aware(at, self.zone, self.since, self.until).timestamp()
 
     def holds(self, at: float) -> bool:
-        """Return whether a time lies in the window."""
+        """Return whether a time is inside the window."""
         return self.since <= at <= self.until
 
 
 class Entry(NamedTuple):
-    """One entry of a log, of one or several lines. `start` is the byte, `line` the number of its first line, where it was counted."""
+    """One entry of a log, of one or more lines. `start` is the byte, `line` the number of its first line (None: not counted)."""
 
     text: str
     start: int
@@ -47,18 +47,18 @@ class Entry(NamedTuple):
 
 
 class Span:
-    """What is told of one log in a LogFile, gathered while it is read."""
+    """The data of one LogFile, collected while the log is read."""
 
     def __init__(self) -> None:
         self.lines = self.unread = 0
         self.first, self.last = float("inf"), float("-inf")
 
     def see(self, at: float) -> None:
-        """Note the time of a line in the window."""
+        """Record the time of a line inside the window."""
         self.first, self.last = min(self.first, at), max(self.last, at)
 
     def value(self, path: str, format: str, *, reason: str = "", is_deleted: bool = False) -> LogFile:
-        """Return the value."""
+        """Return the LogFile."""
         return LogFile(
             path=path,
             format=format,
@@ -72,22 +72,22 @@ class Span:
 
 
 def place(path: str, start: int, line: int | None) -> str:
-    """Return where a line stands: `path:12`, or `path (byte 4711)` where lines were not counted."""
+    """Return the position of a line: `path:12`, or `path (byte 4711)` if lines were not counted."""
     return f"{path}:{line}" if line is not None else f"{path} (byte {start})"
 
 
 def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
-    """Yield the entries of a log; lines that `continues` says go on with the one before are joined to it, within limits."""
+    """Yield the entries of a log. A line for which `continues` is true is joined to the previous one, within limits."""
     return _grouped(_lines(chunks), continues)
 
 
 def grouped(lines: Iterable[tuple[int, bytes]], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
-    """Yield the same from lines and the bytes where they begin; they are not counted."""
+    """Yield the entries from lines and the bytes where they start; line numbers are not counted."""
     return _grouped(((start, raw, None) for start, raw in lines), continues)
 
 
 def _lines(chunks: Iterable[Chunk]) -> Iterator[tuple[int, bytes, int | None]]:
-    """Yield the lines that are not empty with their first byte and number."""
+    """Yield the non-empty lines with their first byte and number."""
     for chunk in chunks:
         start, number = chunk.start, chunk.line
         for raw in chunk.data.split(b"\n"):
@@ -121,11 +121,11 @@ def _grouped(lines: Iterable[tuple[int, bytes, int | None]], continues: Callable
         yield Entry("\n".join(held), held_start, held_line)
 
 
-_MILD = frozenset({"warn", "notice", "info", "debug"})  # levels of lines after which the request goes on, if they tell no failure
+_MILD = frozenset({"warn", "notice", "info", "debug"})  # levels at which the request continues, unless the line reports a failure
 
 
 def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
-    """Return the kind of tally that a record belongs to; None for a record without symptom, or that repeats the one before."""
+    """Return the kind of tally that a record belongs to; None for one without a symptom, or that repeats the previous one."""
     if record.symptom is None or record.is_repeat:
         return None
     return Kind(
@@ -151,7 +151,7 @@ def kind_of(record: LogRecord, status: int | None = None) -> Kind | None:
 
 
 def waiting_of(record: LogRecord) -> Waiting | None:
-    """Return what an error line waits with for the access line of its request; None where it waits for none."""
+    """Return the data with which an error line waits for the access line of its request; None if it does not wait."""
     if not record.client or not record.request or record.is_final or not (record.is_gateway_failure or record.status is not None):
         return None
     kind = kind_of(record)
@@ -165,7 +165,7 @@ def _clean(target: Target | None) -> Target | None:
 
 
 def normal(text: str) -> str:
-    """Return a detail without what differs from line to line: long numbers, addresses in memory, secrets."""
+    """Return a detail without the parts that differ from line to line: long numbers, memory addresses, secrets."""
     return _NUMBERS.sub("N", redact(text[:200])) if text else ""
 
 

@@ -1,4 +1,4 @@
-"""Several logs followed together: what came in an interval, and in the last minutes."""
+"""Follows several logs together: the lines of the latest interval, and of the last few minutes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from why502.logs.scan.counts import Counts
 from why502.logs.scan.rates import Interval, Rates, rates, summed
 from why502.logs.scan.work import Ask
 
-WINDOW_S = 300  # of what is shown of the last minutes
+WINDOW_S = 300  # length of the recent period that is shown
 MOST_HELD = MOST_LINES // 8
 
 
 class Live:
-    """Logs that are followed."""
+    """The logs that are being followed."""
 
     def __init__(self, followers: Sequence[Follower]) -> None:
         self.followers = followers
@@ -29,7 +29,10 @@ class Live:
         self._reasons: dict[str, str] = {}
 
     def step(self, now: float) -> bool:
-        """Read what came to each log; `now` is the time, in seconds since the epoch. Return whether more waits to be read."""
+        """Read the new lines of each log; `now` is the time in seconds since the epoch.
+
+        Return whether more is waiting to be read.
+        """
         self._left_bytes, self._reasons, is_behind = 0, {}, False
         for follower in self.followers:
             step = follower.step()
@@ -38,7 +41,7 @@ class Live:
             if step.reason:
                 self._reasons[follower.path] = step.reason
             if step.added.lines:
-                self._recent.merge(copy.deepcopy(step.added))  # a sum keeps what is added to it
+                self._recent.merge(copy.deepcopy(step.added))  # a sum keeps a reference to what is added to it
                 self._interval.merge(step.added)
         self._recent.expire(int(now) - WINDOW_S)
         self._interval.prune()
@@ -46,7 +49,7 @@ class Live:
         return is_behind
 
     def interval(self) -> Interval:
-        """Return what came since this was called last."""
+        """Return the changes since the last call."""
         counts, self._interval = self._interval, Counts()
         return Interval(
             rates=summed(rates(counts)),
@@ -58,7 +61,7 @@ class Live:
         )
 
     def recent(self) -> tuple[Rates, ...]:
-        """Return the last minutes."""
+        """Return the rates of the last minutes."""
         return rates(self._recent)
 
     def close(self) -> None:
@@ -68,12 +71,12 @@ class Live:
 
 
 def asked(ask: Ask) -> Ask:
-    """Return what is wanted of each line that is followed: error lines are joined with the access lines of their requests."""
+    """Return the query for followed lines: error lines are joined with the access lines of their requests."""
     return structs.replace(ask, most_held=MOST_HELD)
 
 
 def current(paths: Sequence[str]) -> list[str]:
-    """Return the logs among some files of directories: rotated files are followed by the log that they were."""
+    """Return the current logs among the files of directories: a rotated file is followed under its original name."""
     by_directory: dict[str, list[str]] = {}
     for path in paths:
         directory, _, name = path.rpartition("/")

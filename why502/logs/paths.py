@@ -1,7 +1,7 @@
-"""The statuses that clients got, by path, in bounded memory.
+"""Response statuses by path, in bounded memory.
 
-Bounds: MOST_PATHS paths of all servers; of later ones the first segment is counted, then the server alone. MOST_REQUESTS different
-request lines are looked at; later ones that are new are not counted, refused or not.
+Bounds: MOST_PATHS paths over all servers. Later paths are counted by their first segment, then by their server alone. At most
+MOST_REQUESTS different request lines are considered; later new ones are not counted, whether refused or served.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from why502.redaction import redact
 
 MOST_PATHS = 4096
 MOST_REQUESTS = 1 << 15
-LONGEST = 256  # characters of a request line that are looked at
+LONGEST = 256  # only this many characters of a request line are read
 MOST_CLIENTS = 8
 MOST_STATUSES = 40
-STEP_S = 1  # and MOST_STEPS of them: what was refused later is counted with the last one
+STEP_S = 1  # and MOST_STEPS of them: refusals after the last step are counted in it
 MOST_STEPS = 1000
-UPGRADED = 101  # told when the connection ends: that it was opened, long ago perhaps, says nothing of the requests refused since
+# Logged when the connection ends. It may have been opened long ago, so it is not evidence about the requests refused since
+UPGRADED = 101
 Key = tuple[str, str]  # server, request
 
 
@@ -33,23 +34,23 @@ class _Path:
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
         self.clients: set[int] = set()
-        self.refusals: Counter[int] = Counter()  # by step of time
+        self.refusals: Counter[int] = Counter()  # by time step
         self.refused = self.served = self.upgraded = -math.inf
 
     def since(self) -> int:
-        """Return how many requests were refused after the last one that was served, those of the same step left out."""
+        """Return the number of requests refused after the last one that was served, excluding those in the same step."""
         return sum(count for step, count in self.refusals.items() if step * STEP_S > self.served)
 
 
 class Paths:
-    """Counts of answers by path."""
+    """Response counts by path."""
 
     def __init__(self) -> None:
         self._paths: dict[Key, _Path] = {}
         self._keys: dict[tuple[str, str], Key | None] = {}
 
     def add(self, server: str, request: str, status: int, at: float, count: int = 1, clients: Iterable[int] = ()) -> None:
-        """Count answers to one request line; `clients` are marks of those that got them, `at` is when the last one did."""
+        """Count responses to one request line. `clients` are the marks of the clients, `at` is the time of the last response."""
         key = self._key(server, request)
         if key is None:
             return
@@ -68,7 +69,7 @@ class Paths:
             path.served = max(path.served, at)
 
     def merge(self, other: Paths) -> None:
-        """Add what was counted in a later part of the logs."""
+        """Add the counts of a later part of the logs."""
         for (server, request), theirs in other._paths.items():
             mine = self._paths.setdefault(self._room(server, request), _Path())
             mine.statuses += theirs.statuses
@@ -78,7 +79,7 @@ class Paths:
             mine.upgraded = max(mine.upgraded, theirs.upgraded)
 
     def value(self) -> tuple[PathTraffic, ...]:
-        """Return all paths, in order of their names."""
+        """Return all paths, sorted by name."""
         return tuple(
             PathTraffic(
                 server=server,
@@ -102,7 +103,7 @@ class Paths:
         return self._keys[line]
 
     def _room(self, server: str, request: str) -> Key:
-        """Return the key that a path is counted by: its own while there is room."""
+        """Return the key to count a path by: the path itself while there is room."""
         method, _, path = request.partition(" ")
         for shown in (request, f"{method} /{path.split('/')[1] if '/' in path else ''}/..."):
             if (server, shown) in self._paths or len(self._paths) < MOST_PATHS:

@@ -1,4 +1,4 @@
-"""A log format that is a table of phrases and nothing else: what a module of `formats` offers, made from the table."""
+"""A log format that consists only of a table of phrases: builds what a module of `formats` must define from the table."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Parts = tuple[tuple[bytes, ...], Callable[[list[str]], float], Callable[[str], L
 
 
 def of_phrases(name: str, phrases: Sequence[Phrase], shape: re.Pattern[str] | None = None, *, is_shared: bool = False) -> Parts:
-    """Return MARKS, fits() and parse() of a format: every line is what its first fitting phrase says.
+    """Return MARKS, fits() and parse() of a format: each line has the meaning of the first phrase that matches it.
 
-    `shape` is found in lines that this program writes and the table does not hold, such as the head of a line or a stack. Where
-    other programs write the phrases, too (`is_shared`), they count half, and only in a sample without that shape.
+    `shape` matches lines that this program writes but the table does not hold, such as the head of a line or a stack trace. If
+    other programs write the same phrases (`is_shared`), a match counts half, and only in a sample without that shape.
     """
 
     def parse(line: str) -> LogRecord | None:

@@ -12,7 +12,7 @@ from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
-_LIMIT = 2048  # characters of a line that are looked at and kept
+_LIMIT = 2048  # only this many characters of a line are read and kept
 _COLOUR = lazy(r"\x1b\[[0-9;]*m")
 _TUPLE = lazy(r"\(?'(?P<host>[^']*)', ?(?P<port>[0-9]{1,5})(?![0-9])")
 _TEXTS = ("detail", "process", "unit", "file", "cgroup", "client", "request", "code", "level")
@@ -20,11 +20,11 @@ _NUMBERS = {"pid": "process_pid", "errno": "errno", "line": "line", "status": "s
 
 
 class Phrase:
-    """`mark` is plain text that every such line holds; `pattern` is searched, its named groups become fields of the record.
+    """A message: `mark` is plain text that every matching line contains; `pattern` is searched.
 
-    Groups: detail process pid unit file line cgroup client request code level errno status as in LogRecord; `address` (any
-    spelling), or `host` and `port`, or `path` is the target; `signal` (number or name) becomes `code`. A target with a port
-    and an empty host: the line tells no host.
+    The named groups of `pattern` become fields of the record: detail process pid unit file line cgroup client request code level
+    errno status as in LogRecord; `address` (any spelling), or `host` and `port`, or `path` is the target; `signal` (number or
+    name) becomes `code`. A target with a port and an empty host means that the line contains no host.
     """
 
     def __init__(self, mark: str, pattern: str, symptom: Symptom | None, phase: Phase = Phase.PROCESS) -> None:
@@ -47,7 +47,7 @@ _ABSENT = (
 )
 _NAME = r"(?:^|\b\w*(?:Error|Exception): |(?:fatal|FATAL|Fatal|panic|critical|CRITICAL|ERROR|error)\b.{0,40}?[: ])"
 _NAME += r"[\"'`$]?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+[\"'`]?"
-ENVIRONMENT = (  # of whatever language
+ENVIRONMENT = (  # in any language
     *(
         Phrase(
             mark,
@@ -75,12 +75,12 @@ ENVIRONMENT = (  # of whatever language
 
 
 def marks(phrases: Sequence[Phrase]) -> tuple[bytes, ...]:
-    """Return the bytes of which every line of interest holds at least one."""
+    """Return byte strings; every relevant line contains at least one of them."""
     return tuple(sorted({phrase.mark.encode() for phrase in phrases}))
 
 
 def read(line: str, phrases: Sequence[Phrase], format: str) -> LogRecord | None:
-    """Return what the first phrase that fits says; None where none does."""
+    """Return the record of the first phrase that matches; None if none does."""
     line = _COLOUR.sub("", line[:_LIMIT])
     for phrase in phrases:
         if phrase.mark in line and (match := phrase.pattern.search(line)):
@@ -109,13 +109,13 @@ def record(line: str, format: str, symptom: Symptom | None, phase: Phase, groups
 
 
 def share(sample: Sequence[str], fits: Callable[[str], object]) -> float:
-    """Return the share (0…1) of the lines that are not blank for which `fits` gives something."""
+    """Return the share (0…1) of the non-blank lines for which `fits` returns something."""
     lines = [line for line in sample if line.strip()]
     return sum(1 for line in lines if fits(line)) / len(lines) if lines else 0.0
 
 
 def signal_name(text: str) -> str:
-    """Return `SIGSEGV` for `11`, `SEGV` or `SIGSEGV`; an unknown one comes back as it is (signal(7))."""
+    """Return `SIGSEGV` for `11`, `SEGV` or `SIGSEGV`; an unknown signal is returned unchanged (signal(7))."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return _BY_NUMBER.get(int(text) if len(text) < 4 else 0, text)
@@ -126,12 +126,12 @@ _BY_NUMBER = {int(signal): signal.name for signal in Signals}
 
 
 def signal_number(name: str) -> int | None:
-    """Return 11 for `SIGSEGV`; None for what is no signal's name."""
+    """Return 11 for `SIGSEGV`; None if the name is not a signal."""
     return next((value for value, known in _BY_NUMBER.items() if known == name), None)
 
 
 def address(text: str) -> Target | None:
-    """Return the target that a line of any program names: `0.0.0.0:80`, `:::80`, `*:80`, `('::', 80)`, `/run/x`, `http://…`."""
+    """Return the target named in a line of any program: `0.0.0.0:80`, `:::80`, `*:80`, `('::', 80)`, `/run/x`, `http://…`."""
     text = text.strip().strip("\"'").replace(" ", "") if "'" not in text else text.strip()
     if match := _TUPLE.search(text):
         return _tcp(match["host"], match["port"])

@@ -1,4 +1,4 @@
-"""Joins JSON objects spread over several lines, as jq, a browser or a person writes them, to one line each."""
+"""Joins JSON objects spread over several lines (as jq, a browser or a person writes them) into one line each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ MOST_BYTES = 16 << 20
 _BEGIN = lazy(rb"^\{[ \t]*\r?$", re.MULTILINE)
 _OBJECT = lazy(
     rb"^\{[ \t]*\r?\n(?:[ \t]+[^\n]*+\n|\r?\n)*+(?:\}[ \t]*,?\r?$|\Z)", re.MULTILINE
-)  # each line belongs to one object only
+)  # each line belongs to only one object
 
 
 def is_spread(sample: bytes) -> bool:
-    """Return whether some object begins on a line of its own."""
+    """Return whether an object starts on a line of its own."""
     return _BEGIN.search(sample) is not None
 
 
 def joined(content: bytes) -> bytes:
-    """Return the content with each object on the line where it begins, and empty lines after it: lines keep their numbers."""
+    """Return the content with each object on the line where it starts. Empty lines follow it, so line numbers stay the same."""
     return _OBJECT.sub(_line, content)
 
 

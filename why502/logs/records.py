@@ -1,6 +1,6 @@
-"""Logs that are parsed entry by entry: error logs, and logs of applications and the kernel.
+"""Logs that are parsed entry by entry: error logs, and the logs of applications and the kernel.
 
-A request's error line waits (join.py) for its access line; everything else is counted at once.
+A request's error line waits (join.py) for the access line of that request; everything else is counted immediately.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from why502.model.times import of_iso
 from why502.redaction import bare, clean
 
 MOST_SHAPES = 4096
-# What differs between the lines of one outage: time, connection, client, the request and where it stands in the upstream's URI.
+# The parts that differ between the lines of one outage: time, connection, client, the request and its place in the upstream's
+# URI.
 _SHAPE = lazy(
     r"(?P<at>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) (?P<level>\[\w+\] )\d+#\d+: \*(?P<connection>\d{1,18}) "
     r"(?P<says>[^\n,]{1,300}), client: (?P<client>[^,\n]*+), server: (?P<server>[^,\n]*+), "
@@ -37,7 +38,7 @@ _SHAPE = lazy(
 
 
 class Line(NamedTuple):
-    """What counts of a record. `number` is that of its kind among the waiting ones; None where it waits for nothing."""
+    """The parts of a record that are counted. `number` is its kind's number among the waiting lines; None if it does not wait."""
 
     kind: Kind | None
     number: int | None
@@ -49,12 +50,12 @@ class Line(NamedTuple):
     connection: int | None
     duration_s: float | None
     is_final: bool = False
-    server: str = ""  # of a line that tells how a request ended
-    member: Target | None = None  # and the address of the backend's server that took it
+    server: str = ""  # of a line that reports how a request ended
+    member: Target | None = None  # and the address of the backend server that handled it
 
 
 def configured(target: Target, sockets: Collection[str]) -> Target:
-    """Return the configured unix socket that a path begins with, the longest: nginx may write a URI right behind it."""
+    """Return the longest configured unix socket that the path starts with: nginx may append a URI directly to the socket path."""
     path = target.path
     if path in sockets:
         return target
@@ -63,7 +64,7 @@ def configured(target: Target, sockets: Collection[str]) -> Target:
 
 
 class RecordLog:
-    """Reads one log into tallies and `errors`."""
+    """Reads one log and adds it to the tallies and `errors`."""
 
     def __init__(
         self,
@@ -83,18 +84,19 @@ class RecordLog:
         self.parse = parse
         self.is_nginx = is_nginx
         self.is_given = is_given
-        self.sockets = frozenset(sockets)  # paths of the unix sockets that are configured
-        self.members = members  # addresses of what a log calls by its name alone, "backend/server"
+        self.sockets = frozenset(sockets)  # paths of the configured unix sockets
+        self.members = members  # addresses of the servers that a log names only as "backend/server"
         self.span = Span()
         self._records = Records()
         self._shapes: dict[tuple[str, ...], Line | None] = {}
         self._times: dict[str, float] = {}
 
     def read(self, source: Iterable[Entry], path: str) -> None:
-        """Count the entries that lie in the window.
+        """Count the entries inside the window.
 
-        An entry without a time has that of the one before, the first ones of a log that of the first that has one. A log without
-        any time counts where the user gave it, as a fragment, and is unread otherwise.
+        An entry without a time gets the time of the previous entry; the first entries of a log get that of the first entry that
+        has one. A log with no times at all is counted only if the user named it (it may be a fragment); otherwise it is reported
+        as unread.
         """
         at: float | None = None
         undated: list[tuple[Line, Entry]] = []
@@ -122,7 +124,7 @@ class RecordLog:
         self._settle(undated, None, path)
 
     def _attempt(self, member: Target, status: int, at: float, *, has_failed: bool) -> None:
-        """Count what became of a request at the server that took it."""
+        """Count the outcome of a request at the server that handled it."""
         if (traffic := self.tallies.traffic(member)) is None:
             return
         traffic.add(f"{status:03d}")
@@ -132,7 +134,7 @@ class RecordLog:
             traffic.succeed(at)
 
     def _settle(self, undated: list[tuple[Line, Entry]], at: float | None, path: str) -> None:
-        """Count the entries that had no time, with that of the first that has one (None: no entry has)."""
+        """Count the entries without a time. They get the time of the first entry that has one (None: no entry has one)."""
         if at is None or self.window.holds(at):
             for line, entry in undated:
                 if line.kind is not None:
@@ -166,7 +168,7 @@ class RecordLog:
         )
 
     def _known(self, text: str) -> Line | None:
-        """Return a line by another one that says the same of another request: an outage writes the same line over and over."""
+        """Return the Line of an equivalent earlier line from another request: an outage repeats the same line many times."""
         match = _SHAPE.fullmatch(text)
         if match is None:
             return None

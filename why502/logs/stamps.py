@@ -27,7 +27,7 @@ _EPOCH = lazy(r"audit\((?P<s>\d{9,11})\.(?P<f>\d{1,6}):\d{1,20}\)", re.ASCII)
 
 
 def find(line: str) -> datetime | None:
-    """Return the time in the first 120 characters: aware (UTC) where its zone stands there, else naive; None without one."""
+    """Return the time in the first 120 characters, or None: aware (UTC) if the line has a zone, otherwise naive."""
     head = line[:120]
     if match := _EPOCH.search(head):
         whole = of_epoch(int(match["s"]))

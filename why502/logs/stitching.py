@@ -1,6 +1,6 @@
-"""What a line says together with the lines before it in its stream: one object for each log that is read, none for the program.
+"""Combines a line with the earlier lines of its stream: one object for each log that is read, never one for the whole program.
 
-Parsers hold no state. `Lines` joins the parts of long messages, `Records` compares records with those before them.
+Parsers hold no state. `Lines` joins the parts of long messages; `Records` compares records with the ones before them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Docker(msgspec.Struct):
 
 
 class _Held:
-    """The parts of a message whose end has not come yet. `head`: what its joined line begins with, or its first line whole."""
+    """The parts of a message whose end has not arrived yet. `head`: the start of the joined line, or the whole first line."""
 
     def __init__(self, start: int, head: bytes, text: bytes, *, is_wanted: bool = True) -> None:
         self.start = start
@@ -37,12 +37,12 @@ class _Held:
         self.is_wanted = is_wanted
 
     def add(self, text: bytes) -> None:
-        """Add a part; what is beyond the longest line is dropped."""
+        """Add a part; text beyond the maximum line length is dropped."""
         self.text += text[: max(LINE_BYTES - len(self.text), 0)]
 
 
 class Lines:
-    """Joins the parts that a container runtime made of one long line, for each stream (stdout, stderr) by itself."""
+    """Joins the parts into which a container runtime split a long line, separately for each stream (stdout, stderr)."""
 
     def __init__(self, wrapper: str) -> None:
         self._split = {wrappers.CRI: _of_cri, wrappers.DOCKER: _of_docker}.get(wrapper)
@@ -50,11 +50,11 @@ class Lines:
 
     @property
     def is_open(self) -> bool:
-        """Return whether the end of some message is missing."""
+        """Return whether the end of a message is missing."""
         return bool(self._held)
 
     def feed(self, start: int, raw: bytes) -> tuple[int, bytes] | None:
-        """Return the next whole line and the byte where it begins; None where its end is still to come, or it is of no interest."""
+        """Return the next whole line and the byte where it starts; None if its end has not arrived or the line is irrelevant."""
         if self._split is None or (not self._held and _WHOLE.search(raw)) or (part := self._split(raw)) is None:
             return start, raw
         stream, head, text, is_end = part
@@ -71,21 +71,21 @@ class Lines:
         return (held.start, _joined(held)) if held.is_wanted else None
 
     def rest(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the messages whose end never came."""
+        """Yield the messages whose end never arrived."""
         for held in self._held.values():
             if held.is_wanted:
                 yield held.start, _joined(held)
         self._held.clear()
 
     def begin_after(self, before: Iterable[bytes]) -> None:
-        """Leave out the ends of messages that began in the lines before the first one."""
+        """Skip the ends of messages that started in the lines before the first one."""
         for raw in before:
             self.feed(0, raw)
         for held in self._held.values():
             held.is_wanted = False
 
     def close(self, following: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        """Yield the messages that began before and end in the lines that follow, then those whose end never came."""
+        """Yield the messages that started earlier and end in the following lines, then those whose end never arrived."""
         for start, raw in following:
             part = self._split(raw) if self._split else None
             if part is not None and part[0] in self._held and (whole := self.feed(start, raw)) is not None:
@@ -105,7 +105,10 @@ def joined(wrapper: str, lines: list[str]) -> list[str]:
 
 
 def whole_lines(source: Iterable[Chunk], wrapper: str) -> Iterator[Chunk]:
-    """Yield the chunks with long messages joined at their last line; the lines of their other parts are empty, so that numbers stay right."""
+    """Yield the chunks with each long message joined at its last line.
+
+    The lines of the other parts become empty, so line numbers stay right.
+    """
     if wrapper not in wrappers.PARTIAL:
         yield from source
         return
@@ -122,13 +125,13 @@ def _whole(lines: Lines, raw: bytes) -> bytes:
 
 
 class Records:
-    """Compares the records of one log with those before them, where a product tells of one failure in several lines."""
+    """Compares the records of one log with the ones before them, for products that report one failure in several lines."""
 
     def __init__(self) -> None:
         self._stitches: dict[str, Stitch | None] = {}
 
     def follow(self, record: LogRecord) -> LogRecord:
-        """Return what a record says after those that came before."""
+        """Return the record, corrected by the records before it."""
         name = record.format
         if name not in self._stitches:
             self._stitches[name] = stitch(name)
@@ -137,13 +140,13 @@ class Records:
 
 
 def stitch(name: str) -> Stitch | None:
-    """Return what compares the records of one stream of a format; None where each line of that format stands by itself."""
+    """Return the function that compares the records of one stream; None if every line of the format is independent."""
     made: Callable[[], Stitch] | None = getattr(detect.named(name), "stitcher", None) if name else None
     return None if made is None else made()
 
 
 def _of_cri(raw: bytes) -> tuple[str, bytes, bytes, bool] | None:
-    """Return the stream, the head of the joined line, the part of the message and whether it ends with it; None for another line."""
+    """Return the stream, the head of the joined line, the part of the message and whether it is the last one; None otherwise."""
     match = _CRI.match(raw)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""From the logs of a machine to a LogSummary for one time window."""
+"""Reads the logs of a machine into a LogSummary for one time window."""
 
 from __future__ import annotations
 
@@ -43,47 +43,50 @@ from why502.model.target import Target
 
 PATIENCE_S = 60.0
 SAMPLE_LINES = 200
-FITTING = 0.8  # share of the sample that must be of a format
-_QUOTATION = " \t\"'`>"  # what may stand around a line that was pasted
-MOST_CLOSE = 50_000  # access lines of failures that are looked at one by one
-READ_BYTES = 4 << 30  # of one file; of a plain one the newest part
+FITTING = 0.8  # share of the sample that must match a format
+_QUOTATION = " \t\"'`>"  # may surround a pasted line
+MOST_CLOSE = 50_000  # access lines of failures that are examined individually
+READ_BYTES = 4 << 30  # per file; of a plain file, its newest part
 
 
 class LogInput(Value, frozen=True, kw_only=True):
-    """One log to read. `kind`: access, error, or "" for what its content says. `format`: the text of a `log_format`, if known."""
+    """One log to read. `kind`: access, error, or "" to detect it from the content.
 
-    path: str  # as the process sees it; with `content`, the command that gave it
-    content: bytes | None = None  # the lines themselves, where they are no file
-    root: str = ""  # where that process' root is, if it is another
+    `format`: the text of a `log_format`, if known.
+    """
+
+    path: str  # as seen by the process; with `content`, the command that produced it
+    content: bytes | None = None  # the lines themselves, if they are not in a file
+    root: str = ""  # the root directory of that process, if different
     kind: str = ""
     format: str = ""
     escape: str = "default"
-    candidates: tuple[tuple[str, str], ...] = ()  # formats that it may have: text, escape
+    candidates: tuple[tuple[str, str], ...] = ()  # possible formats: text, escape
     server: str = ""  # the only server that logs there
     proxy: str = "nginx"
-    pid: int | None = None  # of the master process: whose TZ and open files count
-    is_rotated: bool = True  # its rotated siblings belong to it
-    is_given: bool = False  # the user named it: it may be a fragment, of several programs, without times
-    owner_uid: int = 0  # the user, other than root, with whose rights it is to be read
-    unread_because: str = ""  # why there are no lines of it
+    pid: int | None = None  # of the master process, for its TZ and open files
+    is_rotated: bool = True  # include its rotated siblings
+    is_given: bool = False  # named by the user: it may be a fragment, from several programs, without times
+    owner_uid: int = 0  # the user, other than root, whose permissions are used to read it
+    unread_because: str = ""  # reason why there are no lines from it
 
 
 class _Reader(NamedTuple):
-    """How the lines of one file are read. `name` is the format's."""
+    """How to read the lines of one file. `name` is the format's name."""
 
     name: str
     is_access: bool
     parse: Callable[[str], LogRecord | None]
     continues: Callable[[str], bool] | None = None
-    format: str = ""  # of an access log: its log_format, where it is known
+    format: str = ""  # of an access log: its log_format, if known
     escape: str = "default"
     wrapper: str = ""
-    has_comments: bool = False  # lines that begin with "#" say nothing
+    has_comments: bool = False  # lines that start with "#" are comments
 
 
 class _Opened(NamedTuple):
     log: LogInput
-    path: str  # to show
+    path: str  # for display
     part: Part | None
     stream: BinaryIO
     reader: _Reader
@@ -100,10 +103,12 @@ def summarise(
     sockets: Sequence[str] = (),
     members: Mapping[str, Target] = MappingProxyType({}),
 ) -> tuple[LogSummary, tuple[Gap, ...]]:
-    """Return what the logs tell of the window, and what could not be read of them. Nothing is raised for a bad log.
+    """Return the summary of the logs in the window, and a gap for each log that could not be read.
 
-    Error logs and other logs are read first, then access logs, whose lines take the error lines of their requests. `sockets` are
-    the paths of the unix sockets that are configured, `members` the addresses of servers that a log calls by their names.
+    A bad log never raises an exception.
+
+    Error logs and other logs are read first, then access logs, whose lines are matched with the error lines of their requests.
+    `sockets` are the paths of the configured unix sockets, `members` the addresses of servers that a log identifies by name.
     """
     run = _Run(files, since.timestamp(), until.timestamp(), time.monotonic() + patience_s, sockets, members)
     opened: list[_Opened] = []
@@ -145,7 +150,7 @@ class _Run:
         self._zones: dict[tuple[str, int | None], tzinfo] = {}
 
     def open(self, log: LogInput) -> Iterator[_Opened]:
-        """Yield the files of a log that may hold lines of the window, oldest first, ready to be read."""
+        """Yield the files of a log that may hold lines of the window, oldest first, opened for reading."""
         if log.unread_because:
             self.told.append(LogFile(path=log.path, reason=log.unread_because))
             return
@@ -177,7 +182,7 @@ class _Run:
         yield from reversed(opened)
 
     def read_errors(self, one: _Opened) -> None:
-        """Read an error log, or that of an application or the kernel."""
+        """Read an error log, including those of applications and the kernel."""
         is_nginx = one.reader.name == nginx_error.NAME
         reader = RecordLog(
             Window(self.since, self.until, one.zone),
@@ -195,7 +200,7 @@ class _Run:
         self._tell(reader.span.value(one.path, one.reader.name, is_deleted=one.part is not None and one.part.is_deleted), cut)
 
     def finish(self, access: list[_Opened]) -> LogSummary:
-        """Read the access logs, and return the sum of everything."""
+        """Read the access logs and return the summary of all logs."""
         total = Counts()
         total.errors = self.errors
         fields: dict[str, Fields] = {}
@@ -207,7 +212,7 @@ class _Run:
         return self.tallies.value(tuple(self.told), has_access=bool(total.lines))
 
     def _access(self, index: int, one: _Opened) -> Counts:
-        """Return what an access log tells of the window."""
+        """Return the counts of an access log in the window."""
         reader, log = one.reader, one.log
         ask = Ask(since=math.ceil(self.since), until=math.floor(self.until), most_held=MOST_CLOSE, is_summary=True)
         form = Form(name=reader.name, log_format=reader.format, escape=reader.escape, wrapper=reader.wrapper)
@@ -227,7 +232,7 @@ class _Run:
             part = ReadPart(path=one.path, form=form, index=index, start=start, end=end)
             try:
                 counts = read(ask, part)
-            except ReaderError:  # a bug of the compiled reader costs its speed alone
+            except ReaderError:  # a bug in the compiled reader costs only speed
                 counts = read(msgspec.structs.replace(ask, is_fast=False), part)
             self._check_size(one)
         except HostError as error:
@@ -268,7 +273,7 @@ class _Run:
             raise HostError("it was truncated while being read", "run it again")
 
     def _open(self, log: LogInput, part: Part) -> _Opened | None:
-        """Return a file with its reader; None for one that was read already or cannot be (a Gap says so)."""
+        """Return a file with its reader; None if it was read already or cannot be read (recorded as a Gap)."""
         path = log.root + (log.path if part.is_deleted else part.opens)
         key = (part.status.device, part.status.inode)
         if key != (0, 0) and key in self._seen:
@@ -295,7 +300,7 @@ class _Run:
         return first is not None and first < self.since
 
     def _chunks(self, one: _Opened, cut: list[HostError]) -> Iterator[Chunk]:
-        """Yield what may lie in the window; `cut` says why the end is missing, or the begin."""
+        """Yield the chunks that may be in the window; `cut` collects the reasons why the end or the start is missing."""
         time_of = self._time_of(one)
         size_bytes = self._size_bytes(one)
         try:
@@ -346,7 +351,7 @@ class _Run:
 
 
 def _reader(log: LogInput, sample: bytes) -> _Reader:
-    """Return what reads a log, by what the configuration says of it, or else by its content. Raises HostError for binary content."""
+    """Return the reader of a log, from the configuration or else from its content. Raises HostError for binary content."""
     lines = _lines(sample)
     if log.kind == "access" and log.format:
         known = Form(name=nginx_access.NAME, log_format=log.format, escape=log.escape)
@@ -358,7 +363,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
         if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
             return readers[fitting.index(max(fitting))]
-    is_file = log.content is None or log.is_given  # what collectors put together has the form that they gave it
+    is_file = log.content is None or log.is_given  # output that collectors assemble has the form that they chose
     if is_file and (within := _wrapped(lines)) is not None:
         return within
     name = detect.detect(lines, is_pasted=log.is_given)
@@ -370,7 +375,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         if not log.is_given:
             return _Reader(name, False, nginx_error.parse, nginx_error.continues)
         return _Reader(name, False, _parse_mixed, _continues)
-    if name == nginx_error.NAME and log.is_given:  # behind a wrapper
+    if name == nginx_error.NAME and log.is_given:  # inside a wrapper
         return _Reader(name, False, _parse_mixed, _continues)
     if name in ("", nginx_access.NAME) and len(lines) > 1 and (form := line_format.find(sample)).log_format and not form.wrapper:
         return _of_form(form)
@@ -385,7 +390,7 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
 
 
 def _wrapped(lines: list[str], known: Form | None = None) -> _Reader | None:
-    """Return what reads a log whose lines all stand in a wrapper of one kind; None for every other log."""
+    """Return the reader of a log whose lines all have the same wrapper; None for every other log."""
     if not wrappers.likely(lines):
         return None
     form = line_format.find("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"), known)
@@ -403,7 +408,7 @@ def _lines(sample: bytes) -> list[str]:
 
 
 def _spread(one: _Opened) -> bytes | None:
-    """Return the content of a file whose JSON objects go over several lines, each on one; None for all other files."""
+    """Return the content of a file with multi-line JSON objects, with each on one line; None for all other files."""
     try:
         if not pretty.is_spread(head(one.stream)):
             return None
@@ -414,7 +419,10 @@ def _spread(one: _Opened) -> bytes | None:
 
 
 def _beside(reader: _Reader, lines: list[str]) -> _Reader | None:
-    """Return what reads the lines that the reader of a given log leaves: access lines beside others, or the reverse. None: there are none."""
+    """Return a reader for the lines that the reader of a given log cannot read: access lines among others, or the reverse.
+
+    None: there are no such lines.
+    """
     parse = _left_by(reader.parse, _parse_other if reader.is_access else _parse_access)
     if not any(record.format for line in lines if (record := parse(line)) is not None):
         return None
@@ -425,18 +433,18 @@ def _parse_mixed(line: str) -> LogRecord | None:
     record = nginx_error.parse(line)
     if record is not None and record.level:
         return record
-    other = _parse_other(line)  # what nginx wrote may stand behind a wrapper
+    other = _parse_other(line)  # a line of nginx may be inside a wrapper
     return other if record is None or (other is not None and other.symptom is not None) else record
 
 
 def _continues(line: str) -> bool:
-    """Return whether a line of a paste goes on with nginx's entry before it, and is none of another program, nor behind a wrapper."""
+    """Return whether a pasted line continues nginx's entry before it, and is not from another program or inside a wrapper."""
     is_bare = unwrap(line, is_pasted=True).line.strip(_QUOTATION) == line.strip(_QUOTATION)
     return is_bare and nginx_error.continues(line) and _parse_pasted(line) is None
 
 
 def _only_access(parse: line_format.Parse) -> line_format.Parse:
-    """Return a parser of access lines alone."""
+    """Return a parser of access lines only."""
 
     def read(line: str) -> LogRecord | None:
         record = parse(line)
@@ -446,7 +454,7 @@ def _only_access(parse: line_format.Parse) -> line_format.Parse:
 
 
 def _but_access(parse: line_format.Parse) -> line_format.Parse:
-    """Return a parser of every line but access lines, of which it tells the time."""
+    """Return a parser of every line except access lines, for which it returns only the time."""
 
     def read(line: str) -> LogRecord | None:
         record = parse(line)
@@ -461,7 +469,7 @@ _parse_other = _but_access(_parse_pasted)
 
 
 def _left_by(mine: line_format.Parse, parse: line_format.Parse) -> line_format.Parse:
-    """Return a parser of the lines that another one leaves; of those that it reads only the time is told."""
+    """Return a parser for the lines that another parser cannot read; for lines that it can read, only the time is returned."""
 
     def read(line: str) -> LogRecord | None:
         record = mine(line)
@@ -471,7 +479,7 @@ def _left_by(mine: line_format.Parse, parse: line_format.Parse) -> line_format.P
 
 
 def _or_columns(parse: line_format.Parse, of_columns: line_format.Parse) -> line_format.Parse:
-    """Return a parser that reads by the names of the columns what the first one does not."""
+    """Return a parser that uses the column names for the lines that the first parser cannot read."""
 
     def read(line: str) -> LogRecord | None:
         record = parse(line)
@@ -481,7 +489,7 @@ def _or_columns(parse: line_format.Parse, of_columns: line_format.Parse) -> line
 
 
 def _has_time(record: LogRecord | None) -> bool:
-    """Return whether a line was read as a bare one: within a wrapper the time is not found."""
+    """Return whether a line was parsed without a wrapper: the time inside a wrapper is not found."""
     return record is not None and record.at is not None
 
 

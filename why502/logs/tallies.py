@@ -1,6 +1,6 @@
-"""Counters of what a summary tells, in bounded memory.
+"""Counters for a summary, in bounded memory.
 
-Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests a kind (the later
+Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests per kind (later
 ones are not listed).
 """
 
@@ -26,7 +26,7 @@ REQUESTS = 8
 
 
 class Kind(NamedTuple):
-    """All that tells one tally from another."""
+    """The key of a tally: every field that distinguishes one tally from another."""
 
     symptom: Symptom
     proxy: str | None = None
@@ -48,12 +48,12 @@ class Kind(NamedTuple):
     is_notice: bool = False
 
     def coarse(self) -> Kind:
-        """Return what is told apart when there are too many kinds."""
+        """Return a less specific kind, used when there are too many kinds."""
         return Kind(self.symptom, self.proxy, status=self.status, phase=self.phase, errno=self.errno, is_notice=self.is_notice)
 
 
 class Count:
-    """How often and when one kind was seen."""
+    """How often and when a kind was seen."""
 
     __slots__ = ("count", "first", "hidden", "last", "longest", "requests", "samples", "shortest")
 
@@ -65,7 +65,7 @@ class Count:
         self.samples: list[Sample] = []
 
     def tally(self, kind: Kind) -> Tally:
-        """Return the value."""
+        """Return the Tally."""
         requests: Counter[str] = Counter()
         queried = set()
         for request, count in self.requests.items():
@@ -89,7 +89,7 @@ class Count:
 
 
 class Traffic:
-    """What became of the attempts at one target."""
+    """The outcomes of the attempts at one target."""
 
     __slots__ = ("attempts", "failures", "last_success", "statuses", "times")
 
@@ -100,20 +100,20 @@ class Traffic:
         self.statuses: Counter[str] = Counter()
 
     def add(self, status: str, count: int = 1) -> None:
-        """Count attempts that ended with a status as the log writes it."""
+        """Count attempts that ended with a status, as written in the log."""
         self.attempts += count
         _bump(self.statuses, status, MOST_STATUSES, count)
 
     def fail(self, count: int = 1) -> None:
-        """Note failures."""
+        """Count failures."""
         self.failures += count
 
     def succeed(self, at: float) -> None:
-        """Note that at least one attempt succeeded in that second."""
+        """Record that at least one attempt succeeded in that second."""
         self.last_success = max(self.last_success, int(at))
 
     def value(self, target: Target) -> TargetTraffic:
-        """Return the value."""
+        """Return the TargetTraffic."""
         return TargetTraffic(
             target=target,
             attempts=self.attempts,
@@ -133,7 +133,7 @@ class Traffic:
 
 
 class Tallies:
-    """Everything that is counted over the logs of one machine."""
+    """Everything counted over the logs of one machine."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -152,7 +152,10 @@ class Tallies:
         duration_s: float | None = None,
         is_hidden: bool = False,
     ) -> None:
-        """Count one occurrence; `at` None: nobody knows when. `request` is a bare one, with its secrets. `sample` may be None where Count.samples is full: see `wants_sample`."""
+        """Count one occurrence. `at` None: the time is unknown. `request` is unredacted, with its secrets.
+
+        `sample` may be None if Count.samples is full: see `wants_sample`.
+        """
         count = self._count(kind)
         count.count += 1
         count.hidden += is_hidden
@@ -171,14 +174,14 @@ class Tallies:
         return count is None or len(count.samples) < SAMPLES
 
     def traffic(self, target: Target) -> Traffic | None:
-        """Return where the attempts at a target are counted; None when there are too many targets."""
+        """Return the counter for the attempts at a target; None when there are too many targets."""
         found = self.targets.get(target)
         if found is None and len(self.targets) < MOST_TARGETS:
             found = self.targets[target] = Traffic()
         return found
 
     def value(self, files: tuple[LogFile, ...] = (), *, has_access: bool = False) -> LogSummary:
-        """Return all that was counted, most frequent first."""
+        """Return all counts, most frequent first."""
         tallies = [count.tally(kind) for kind, count in self.kinds.items()]
         return LogSummary(
             files=files,

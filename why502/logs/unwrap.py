@@ -12,8 +12,8 @@ from why502.model import foreign_json
 from why502.model.patterns import lazy
 from why502.model.times import MONTHS, of_epoch, of_iso, of_parts, whole_number
 
-LIMIT = 65536  # characters of a line that are looked at
-_DEPTH = 8  # wrappers in wrappers
+LIMIT = 65536  # only this many characters of a line are read
+_DEPTH = 8  # maximum number of nested wrappers
 _ANSI = lazy(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|\^\[\[[\d;]{0,16}m")
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 _SHORT = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
@@ -21,9 +21,11 @@ _TAG = r"(?P<program>[\w./@-]{1,48})(?:\[\d{1,10}\])?: ?"
 _WRAPPERS = tuple(
     lazy(pattern, re.ASCII)
     for pattern in (
-        rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",  # RFC 5424
+        # RFC 5424
+        rf"<\d{{1,3}}>1 (?P<iso>{_ISO}|-) \S{{1,255}} (?P<program>\S{{1,48}}) \S{{1,128}} \S{{1,32}} (?:-|(?:\[[^\]]{{0,2000}}\])+) ?(?:\ufeff)?",
         rf"(?:<\d{{1,3}}>)?(?P<short>{_SHORT}) (?:[\w.:-]{{1,255}} )?{_TAG}",  # RFC 3164, journalctl
-        rf"(?:<\d{{1,3}}>)?(?:[A-Z][a-z]{{2}} )?(?P<iso>{_ISO})(?: [A-Z]{{3,5}})? [\w.-]{{1,255}} {_TAG}",  # rsyslog, -o short-iso
+        # rsyslog, -o short-iso
+        rf"(?:<\d{{1,3}}>)?(?:[A-Z][a-z]{{2}} )?(?P<iso>{_ISO})(?: [A-Z]{{3,5}})? [\w.-]{{1,255}} {_TAG}",
         rf"(?P<iso>{_ISO}) (?:stdout|stderr) [FP] ?",  # Kubernetes CRI
         rf"(?P<iso>{_ISO})[ \t]+",  # docker logs -t, kubectl logs --timestamps
         r"\s*\[?(?:pod/)?[\w./@-]{1,120}\]?[ \t]*\|(?: |$)",  # docker compose
@@ -32,11 +34,11 @@ _WRAPPERS = tuple(
         r"[ \t\ufeff]+",
     )
 )
-_PASTED = tuple(  # what people paste with a line, or put before it
+_PASTED = tuple(  # what people paste together with a line, or type before it
     lazy(pattern, re.ASCII)
     for pattern in (
         r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
-        r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+(?=\S)",  # a time without date
+        r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+(?=\S)",  # a time without a date
         r"(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
     )
 )
@@ -44,7 +46,7 @@ _ENTRY = lazy(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|
 
 
 class Inner(NamedTuple):
-    """A line without its wrapper, and what that told: the time (aware where it names a zone) and the program."""
+    """A line without its wrapper, with the wrapper's time (aware if it has a zone) and program."""
 
     line: str
     at: datetime | None = None
@@ -52,7 +54,7 @@ class Inner(NamedTuple):
 
 
 def unwrap(line: str, today: date | None = None, *, is_pasted: bool = False) -> Inner:
-    """Return the innermost line. `today` decides the year of a syslog time, which tells none. `is_pasted`: see `peel`."""
+    """Return the innermost line. `today` determines the year of a syslog time, which has none. `is_pasted`: see `peel`."""
     found = Inner(line[:LIMIT].rstrip("\r\n"))
     for found in peel(line, today, is_pasted=is_pasted):  # noqa: B007 (the last one counts)
         pass
@@ -60,9 +62,9 @@ def unwrap(line: str, today: date | None = None, *, is_pasted: bool = False) -> 
 
 
 def peel(line: str, today: date | None = None, *, is_pasted: bool = False) -> Iterator[Inner]:
-    """Yield the line with one wrapper less each time, until none is left. Nothing is yielded for a bare line.
+    """Yield the line with one more wrapper removed each time, until none is left. Yields nothing for a bare line.
 
-    `is_pasted`: a person gave the line, perhaps out of a forum, with its quotation marks, or out of grep.
+    `is_pasted`: a person gave the line. It may carry a forum's quotation marks or a prefix from grep.
     """
     line = line[:LIMIT].rstrip("\r\n")
     at: datetime | None = None
@@ -73,7 +75,7 @@ def peel(line: str, today: date | None = None, *, is_pasted: bool = False) -> It
             break
         line, at, program = inner, found_at or at, found_program or program
         yield Inner(line, at, program)
-    if (entry := _ENTRY.search(line)) and entry.start():  # whatever stands before it
+    if (entry := _ENTRY.search(line)) and entry.start():  # regardless of the text before it
         yield Inner(line[entry.start() :], at, program)
     elif (start := line.find("nginx: [")) > 0:
         yield Inner(line[start:], at, program)
@@ -83,7 +85,7 @@ def peel(line: str, today: date | None = None, *, is_pasted: bool = False) -> It
 
 
 def split(line: str) -> Iterator[str]:
-    """Yield the entries of a line in which several stand one after the other, as pasting brings it about; else the line."""
+    """Yield the entries of a line that holds several in a row, as happens when pasting; otherwise the line itself."""
     starts = [match.start() for match in _ENTRY.finditer(line[:LIMIT])]
     if len(starts) < 2:
         yield line
@@ -118,7 +120,7 @@ def _once(line: str, today: date | None, kinds: tuple[re.Pattern[str], ...]) -> 
 
 
 def _from_json(line: str) -> Inner:
-    """Return the text in a JSON object of Docker's json-file log, of journalctl -o json, or of a collector."""
+    """Return the text of a JSON object written by Docker's json-file log, `journalctl -o json` or a log collector."""
     try:
         entry: Any = foreign_json.decode(line)
     except ValueError:
@@ -126,7 +128,7 @@ def _from_json(line: str) -> Inner:
     if not isinstance(entry, dict):
         return Inner(line)
     text = next((entry[key] for key in ("log", "MESSAGE", "message") if isinstance(entry.get(key), str | list)), None)
-    if isinstance(text, list):  # journald writes what is no UTF-8 as numbers
+    if isinstance(text, list):  # journald writes text that is not UTF-8 as a list of numbers
         text = bytes(x for x in text if isinstance(x, int) and 0 <= x < 256).decode("utf-8", "surrogateescape")
     if not text:
         return Inner(line)

@@ -1,4 +1,7 @@
-"""What an access-log line alone shows about a failure: whether its status is one, who returned it, and which attempt failed how."""
+"""What an access-log line alone shows about a failure.
+
+It shows whether the status is a failure, who returned it, and which attempt failed in which way.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,24 @@ from typing import NamedTuple
 
 from why502.model.logs import Attempt, LogRecord, Phase, Symptom
 
-NOT_HTTP = 9  # nginx: the answer had no status line and was passed on as it is
+NOT_HTTP = 9  # nginx: the response had no status line and was passed on unchanged
 CLIENT_CLOSED = 499
-# 000: ended without a status; 460, 463, 561: AWS load balancers; 494 and others are the client's mistakes
+# 000: ended without a status; 460, 463, 561: AWS load balancers; 494 and others are client errors
 _FAILED = frozenset({0, NOT_HTTP, 460, 463, CLIENT_CLOSED})
-_MADE_BY_NGINX = frozenset({500, 502, 504})  # for an attempt; every other status is the backend's own
+_MADE_BY_NGINX = frozenset({500, 502, 504})  # for an attempt; any other status comes from the backend
 
 
-# Answers by which a client does not get what it asked for, although the way to the backend works. Not among them: a login (401),
-# limits on robots (429), and what a client must correct in a form (409, 422).
+# Responses that refuse the client's request although the path to the backend works. Not included: a login (401), rate limits for
+# robots (429), and input that a client must correct in a form (409, 422).
 REFUSALS = frozenset({400, 403, 404, 405, 408, 411, 413, 414, 415, 421, 426, 431, 494, 497, 500, 501, 505})
 
 
-# Answers below 499 by which the proxy itself may end a request: to a client that overstepped a limit, or sent a PROXY header (400).
+# Statuses below 499 with which the proxy itself may end a request: the client exceeded a limit, or sent a PROXY header (400).
 NOTED = frozenset({400, 408, 413, 414, 431, 494, 495, 496, 497})
 
 
 class Fields(NamedTuple):
-    """Which times of an attempt a log has at all: without the field, "no header came" is unknown."""
+    """Which attempt times a log contains at all: without the field, "no header came" is unknown."""
 
     upstream: bool = False
     connect: bool = False
@@ -39,11 +42,11 @@ class Fields(NamedTuple):
         )
 
     def with_(self, other: Fields) -> Fields:
-        """Return the fields that either has."""
+        """Return the fields that at least one of the two has."""
         return Fields(*(mine or its for mine, its in zip(self, other, strict=True)))
 
     def seen(self, record: LogRecord) -> Fields:
-        """Return the fields, where the format is unknown, after one more record was read."""
+        """Return the fields after one more record was read, for an unknown format."""
         return Fields(
             upstream=self.upstream or bool(record.attempts),
             connect=self.connect or any(attempt.connect_s is not None for attempt in record.attempts),
@@ -52,27 +55,29 @@ class Fields(NamedTuple):
 
 
 def is_failure(status: int | None) -> bool:
-    """Return whether a status that a client got is a failure of the way to the backend, or may be one (500)."""
+    """Return whether a status sent to a client is a failure on the path to the backend, or may be one (500)."""
     return status is not None and (status >= 500 or status in _FAILED)
 
 
 def has_failed(attempt: Attempt, status: int | None) -> bool:
-    """Return whether an attempt failed; one without status did where the whole request did."""
+    """Return whether an attempt failed; an attempt without a status failed if the whole request did."""
     return is_failure(attempt.status) or (attempt.status is None and is_failure(status))
 
 
 class Meaning(NamedTuple):
-    """The symptom of an attempt or request of which no error line is known."""
+    """The symptom of an attempt or request that has no known error line."""
 
     symptom: Symptom
     phase: Phase | None = None
 
 
 def meaning(attempt: Attempt | None, status: int | None, fields: Fields) -> Meaning:
-    """Return what the access line tells. `status` is what the client got; `attempt` None: there was none, or it is not logged.
+    """Return the meaning of the access line.
 
-    A header time shows that the backend answered; its status is then its own. nginx makes 504 of nothing but its own timers, and
-    only 502, 504 and 500 for an attempt. [src/http/ngx_http_upstream.c ngx_http_upstream_next]
+    `status` is what the client got; `attempt` None: there was none, or it is not logged.
+
+    A header time shows that the backend answered, so the status is the backend's own. nginx returns 504 only for its own timers,
+    and only 502, 504 and 500 for an attempt. [src/http/ngx_http_upstream.c ngx_http_upstream_next]
     """
     if status == CLIENT_CLOSED and (attempt is None or attempt.status == CLIENT_CLOSED or not is_failure(attempt.status)):
         return Meaning(Symptom.CLIENT_CLOSED, _reached(attempt, fields))
@@ -97,7 +102,7 @@ def meaning(attempt: Attempt | None, status: int | None, fields: Fields) -> Mean
 
 
 def _reached(attempt: Attempt | None, fields: Fields) -> Phase | None:
-    """Return how far an attempt came, where the log has the times that tell it."""
+    """Return the last phase that an attempt reached, if the log has the times that show it."""
     if attempt is None:
         return None
     if attempt.header_s is not None:

@@ -1,7 +1,7 @@
-"""The part of a log in a time window: found by bisection in a plain file, by skipping in a compressed one.
+"""The part of a log inside a time window: found by bisection in a plain file, by skipping in a compressed one.
 
-Times need not be in perfect order (an access log is ordered by the end of requests, and buffers delay lines): what is read begins
-and ends SLACK_S outside of the window, so the reader of the lines must still compare each one.
+Times need not be in perfect order: an access log is ordered by the end of requests, and buffers delay lines. So reading starts
+and ends SLACK_S outside of the window, and the caller must still check each line.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from why502.model.errors import HostError
 
 BLOCK_BYTES = 1 << 20
 PROBE_BYTES = 1 << 16
-LINE_BYTES = 1 << 17  # nginx takes request lines of 8 KiB, which escaping makes four times as long
-NUMBERED_BYTES = 16 << 20  # so much is read over only to know line numbers
+LINE_BYTES = 1 << 17  # nginx accepts request lines of 8 KiB, and escaping makes them four times as long
+NUMBERED_BYTES = 16 << 20  # read at most this much more just to get line numbers
 SLACK_S = 60.0
 XZ_MEMORY_BYTES = 128 << 20
-EXPANDED_BYTES, EXPANDED_TIMES = 1 << 30, 500  # what is more than both is no log: lines that are all alike shrink to a 300th
+EXPANDED_BYTES, EXPANDED_TIMES = 1 << 30, 500  # a file above both limits is not a log: identical lines shrink to a 300th
 
-TimeOf = Callable[[bytes], float | None]  # seconds since the epoch that one line tells
+TimeOf = Callable[[bytes], float | None]  # the time in a line, in seconds since the epoch
 
 
 class Chunk(NamedTuple):
-    """Whole lines of a file: the byte where they begin (before compression), and the number of the first (None: not counted)."""
+    """Whole lines of a file: the byte where they start (before compression), and the number of the first (None: not counted)."""
 
     data: bytes
     start: int
@@ -39,7 +39,7 @@ READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 def head(stream: BinaryIO, size_bytes: int = PROBE_BYTES) -> bytes:
-    """Return the first bytes of a log, decompressed. Raises HostError. The stream stands at its begin afterwards."""
+    """Return the first bytes of a log, decompressed. Raises HostError. Rewinds the stream to its start."""
     try:
         data = b""
         for block in blocks(stream, size_bytes):
@@ -53,18 +53,18 @@ def head(stream: BinaryIO, size_bytes: int = PROBE_BYTES) -> bytes:
 
 
 def is_compressed(stream: BinaryIO) -> bool:
-    """Return whether the content (not the name) is of a compression that we read. The stream stands at its begin afterwards."""
+    """Return whether the content (not the name) has a compression that we can read. Rewinds the stream to its start."""
     return _decompressor(stream) is not None
 
 
 def blocks(stream: BinaryIO, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield the decompressed content from the begin of a log. Raises one of READ_ERRORS, HostError."""
+    """Yield the decompressed content from the start of a log. Raises one of READ_ERRORS, HostError."""
     reader = _decompressor(stream)
     yield from _bounded(reader(stream, size_bytes), stream) if reader else _plain(stream, size_bytes)
 
 
 def _bounded(source: Iterator[bytes], stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the content of a compressed file. Raises HostError where it is far larger than any log that a file of its size holds."""
+    """Yield the content of a compressed file. Raises HostError if it is far larger than a log in a file of that size can be."""
     size_bytes = 0
     for block in source:
         size_bytes += len(block)
@@ -77,9 +77,9 @@ def _bounded(source: Iterator[bytes], stream: BinaryIO) -> Iterator[bytes]:
 
 
 def chunks(stream: BinaryIO, start: int, since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
-    """Yield the lines of a log that may lie in the window, in the file's order, from a byte on that begins a line.
+    """Yield the lines of a log that may be inside the window, in file order. `start` must be the start of a line.
 
-    Raises HostError when reading fails midway. A line of more than LINE_BYTES is cut there.
+    Raises HostError when reading fails midway. A line longer than LINE_BYTES is cut there.
     """
     try:
         if is_compressed(stream):
@@ -93,7 +93,7 @@ def chunks(stream: BinaryIO, start: int, since: float, until: float, time_of: Ti
 
 
 def begin(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> int:
-    """Return the byte where reading should begin: 0 in a compressed file, else see `seek`. Raises HostError."""
+    """Return the byte at which to start reading: 0 in a compressed file, otherwise see `seek`. Raises HostError."""
     try:
         return 0 if is_compressed(stream) else seek(stream, size_bytes, since, time_of)
     except READ_ERRORS as error:
@@ -101,20 +101,20 @@ def begin(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> i
 
 
 def seek(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> int:
-    """Return the offset of a line that tells a time before the window (less SLACK_S), as late as bisection finds one; else 0."""
+    """Return the offset of the latest line found by bisection whose time is before the window (less SLACK_S); otherwise 0."""
     low, high = 0, size_bytes
     while high - low > PROBE_BYTES:
         middle = (low + high) // 2
         found = _first_timed(stream, middle, time_of)
         if found is not None and found[1] < since - SLACK_S and found[0] < high:
             low = found[0]
-        else:  # in the window, or unknown: beginning too early only costs time
+        else:  # in the window, or unknown: starting too early only costs time
             high = middle
     return low
 
 
 def first_time(data: bytes, time_of: TimeOf) -> float | None:
-    """Return the time of the first line that tells one, among the first 200."""
+    """Return the first time found in the first 200 lines."""
     for line in data.split(b"\n", 200)[:200]:
         if (at := time_of(line)) is not None:
             return at
@@ -135,7 +135,7 @@ def _first_timed(stream: BinaryIO, offset: int, time_of: TimeOf) -> tuple[int, f
 
 
 def _lines(source: Iterator[bytes], start: int, number: int | None) -> Iterator[Chunk]:
-    """Cut blocks at line ends; what is beyond LINE_BYTES of one line is dropped, yet counted in the offsets."""
+    """Cut blocks at line ends. Text beyond LINE_BYTES of a line is dropped but still counted in the offsets."""
     rest = b""
     skipped = 0
     for block in source:
@@ -145,7 +145,7 @@ def _lines(source: Iterator[bytes], start: int, number: int | None) -> Iterator[
             rest += block[:room]
             skipped += len(block) - min(room, len(block))
             continue
-        if skipped:  # the long line ends in this block: hand it over cut, alone
+        if skipped:  # the long line ends in this block: yield it cut, on its own
             tail = block.index(b"\n") + 1
             yield Chunk(rest + b"\n", start, number)
             start += len(rest) + skipped + tail
@@ -162,7 +162,7 @@ def _lines(source: Iterator[bytes], start: int, number: int | None) -> Iterator[
 
 
 def _within(source: Iterator[Chunk], since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
-    """Leave out chunks that end before the window, and stop at one that begins after it."""
+    """Skip chunks that end before the window, and stop at one that starts after it."""
     for chunk in source:
         if (latest := _last_time(chunk.data, time_of)) is not None and latest < since - SLACK_S:
             continue
@@ -179,7 +179,7 @@ def _last_time(data: bytes, time_of: TimeOf) -> float | None:
 
 
 def count_lines(stream: BinaryIO, offset: int) -> int:
-    """Return the number of the line that begins at a byte."""
+    """Return the number of the line that starts at a byte."""
     stream.seek(0)
     left, number = offset, 1
     while left and (block := stream.read(min(left, BLOCK_BYTES))):
@@ -202,7 +202,7 @@ def _bz2(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
 
 
 def _xz(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    """Like lzma.LZMAFile, which has no limit for memory: the header of a hostile file asks for gigabytes."""
+    """Like lzma.LZMAFile, which has no memory limit: a hostile file's header can request gigabytes."""
     data = stream.read(PROBE_BYTES)
     while data:
         decompressor = lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES)

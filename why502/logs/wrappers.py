@@ -1,7 +1,7 @@
-"""The wrapper that every line of a log stands in, found once for each log and then removed from each line.
+"""The wrapper around every line of a log, detected once per log and then removed from each line.
 
-What people paste has wrappers of all kinds, one inside the other: `unwrap` is for that. A wrapper here is of a whole log, has one
-strict form, and takes microseconds.
+Pasted text has wrappers of all kinds, nested in each other: `unwrap` handles those. A wrapper here applies to a whole log, has
+one strict form, and takes microseconds to remove.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ RFC5424 = "rfc5424"
 SYSLOG_ISO = "syslog-iso"
 TIMESTAMP = "timestamp"
 COMPOSE = "compose"
-PARTIAL = frozenset({DOCKER, CRI})  # wrappers that cut a long message into several lines
-STRICT = frozenset({DOCKER, CRI, JOURNAL_JSON, RFC5424})  # what stands in one of these cannot be taken for anything else
-_FITTING = 0.9  # share of the lines that must stand in a wrapper
+PARTIAL = frozenset({DOCKER, CRI})  # wrappers that split a long message into several lines
+STRICT = frozenset({DOCKER, CRI, JOURNAL_JSON, RFC5424})  # these cannot be mistaken for anything else
+_FITTING = 0.9  # share of the lines that must have the wrapper
 
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
 _PRIORITY = r"(?:<\d{1,3}>)?"
@@ -55,7 +55,7 @@ _Entry = TypeVar("_Entry", bound=msgspec.Struct)
 
 
 class Unwrapped(NamedTuple):
-    """A line without its wrapper; the wrapper's time as it is written, and the program that it names, "" without."""
+    """A line without its wrapper, with the wrapper's time as written and its program ("" if it names none)."""
 
     line: str
     stamp: str = ""
@@ -74,7 +74,7 @@ class _Docker(msgspec.Struct):
 
 
 class _Journal(msgspec.Struct):
-    """An entry of `journalctl -o json`; a message that is no UTF-8 is a list of its bytes."""
+    """An entry of `journalctl -o json`; a message that is not UTF-8 is a list of its bytes."""
 
     MESSAGE: str | list[int]
     realtime: str | None = msgspec.field(default=None, name="__REALTIME_TIMESTAMP")
@@ -84,12 +84,12 @@ class _Journal(msgspec.Struct):
 
 
 def likely(lines: Sequence[str]) -> list[str]:
-    """Return the names of the wrappers that (nearly) all of these lines stand in, the most particular one first."""
+    """Return the names of the wrappers that (nearly) all of these lines have, the most specific one first."""
     return [name for name in (DOCKER, JOURNAL_JSON, *_PATTERNS) if lines and _is_of(REMOVERS[name], lines)]
 
 
 def _is_of(remove: Remove, lines: Sequence[str]) -> bool:
-    """Return whether nearly all lines stand in a wrapper; a log of other lines is known by the first of them."""
+    """Return whether nearly all lines have a wrapper; the first lines are enough to recognise a log without it."""
     spare = len(lines) * (1 - _FITTING)
     for line in lines:
         if remove(line) is None:
@@ -100,13 +100,13 @@ def _is_of(remove: Remove, lines: Sequence[str]) -> bool:
 
 
 def removed(name: str, lines: Sequence[str]) -> list[str]:
-    """Return the lines without their wrapper, those that have none as they are."""
+    """Return the lines without their wrapper; lines that have none are unchanged."""
     remove = REMOVERS[name]
     return [line if (found := remove(line)) is None else found.line for line in lines]
 
 
 def within(name: str, parse: Parse) -> Parse:
-    """Return what reads lines in a wrapper. The wrapper's time and program count where the line itself tells none."""
+    """Return a parser for lines in a wrapper. The wrapper's time and program are used if the line itself has none."""
     remove = REMOVERS[name]
 
     def read(line: str) -> LogRecord | None:
@@ -118,7 +118,7 @@ def within(name: str, parse: Parse) -> Parse:
         return _told(found, parse(found.line))
 
     def _entry(text: str) -> LogRecord | None:
-        """Return what an entry of several lines says, each in a wrapper."""
+        """Return the record of an entry of several lines, each in a wrapper."""
         first, *more = text.split("\n")
         found = remove(first) or Unwrapped(first)
         return _told(found, parse("\n".join([found.line, *removed(name, more)])))
@@ -133,7 +133,7 @@ def within(name: str, parse: Parse) -> Parse:
 
 
 def of_inner(name: str, continues: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Return the same of lines in a wrapper."""
+    """Return the same function for lines in a wrapper."""
     remove = REMOVERS[name]
 
     def read(line: str) -> bool:
@@ -144,7 +144,7 @@ def of_inner(name: str, continues: Callable[[str], bool]) -> Callable[[str], boo
 
 
 def time_of(name: str, stamp: str) -> datetime | None:
-    """Return the time that a wrapper of this name tells; None where it tells none."""
+    """Return the time in a wrapper of this name; None if it has none."""
     if name == RFC3164:
         return short_time(stamp)
     if name == JOURNAL_JSON:
@@ -194,7 +194,7 @@ def _journal() -> Remove:
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Entry], line: str) -> _Entry | None:
-    """Return the entry; None for what is none. Bytes that are no UTF-8 become U+FFFD."""
+    """Return the entry; None if the line is not one. Bytes that are not UTF-8 become U+FFFD."""
     if not line.lstrip().startswith("{"):
         return None
     try:

@@ -17,9 +17,10 @@ _DIRECTORY = "/usr/share/zoneinfo"
 
 
 def zone(machine: Files, files: Files, pid: int | None = None) -> tzinfo | None:
-    """Return the zone that a process, or else the machine, writes its times in; None where that is not to be seen.
+    """Return the zone in which a process, or else the machine, writes its times; None if that cannot be read.
 
-    TZ of the process decides, then /etc/localtime, then UTC: tzset(3), localtime(5). `files` is what the process sees as its root.
+    TZ of the process comes first, then /etc/localtime, then UTC: tzset(3), localtime(5). `files` is the root as the process sees
+    it.
     """
     if pid is not None:
         with contextlib.suppress(HostError):
@@ -35,7 +36,7 @@ def zone(machine: Files, files: Files, pid: int | None = None) -> tzinfo | None:
 
 
 def aware(at: datetime, local: tzinfo, since: float, until: float) -> datetime:
-    """Return a time in UTC; of the two meanings in the hour that the end of summer time repeats, the one in the window."""
+    """Return a time in UTC. In the hour that the end of summer time repeats, the reading inside the window is chosen."""
     if at.tzinfo is not None:
         return at.astimezone(UTC)
     first = at.replace(tzinfo=local).astimezone(UTC)
@@ -46,7 +47,7 @@ def aware(at: datetime, local: tzinfo, since: float, until: float) -> datetime:
 
 
 def _read(files: Files, path: str) -> tzinfo | None:
-    """Return the zone of a tzfile(5); None where it is none. Raises HostError."""
+    """Return the zone of a tzfile(5); None if the file is not one. Raises HostError."""
     try:
         return ZoneInfo.from_file(io.BytesIO(files.read(path, limit_bytes=1 << 18)))
     except (ValueError, EOFError, IndexError):
@@ -54,5 +55,5 @@ def _read(files: Files, path: str) -> tzinfo | None:
 
 
 def moment(at: float) -> datetime | None:
-    """Return seconds since the epoch as a time; None for the infinities that stand for "never"."""
+    """Return seconds since the epoch as a time; None for the infinities, which mean "never"."""
     return of_epoch(at)

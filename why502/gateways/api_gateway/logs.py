@@ -1,6 +1,7 @@
 """The execution log of Amazon API Gateway: `Sat Feb 04 04:37:12 UTC 2017 : text`, in CloudWatch `(request id) text`.
 
-Source: docs.aws.amazon.com/apigateway, "Gateway response types" and "Troubleshooting issues with HTTP APIs"; the texts as CloudWatch shows them.
+Source: docs.aws.amazon.com/apigateway, "Gateway response types" and "Troubleshooting issues with HTTP APIs"; texts as CloudWatch
+shows them.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return why an execution failed; None for a line that does not tell."""
+    """Return the reason why an execution failed; None for a line without a reason."""
     line = line[:LIMIT].rstrip("\r\n")
     if not any(mark.decode() in line for mark in MARKS):
         return None
-    if status := re.search(r"Method completed with status: (\d{3})", line):  # the line before says why
+    if status := re.search(r"Method completed with status: (\d{3})", line):  # the previous line has the reason
         return said(None, format=NAME, proxy="aws-api-gateway", at=stamps.find(line), message=line, status=number(status[1]))
     row = next((row for pattern, row in _TEXTS if pattern.search(line)), None)
     status_of = number(row.status) if row else None

@@ -1,6 +1,7 @@
 """The access logs of AWS load balancers: Application Load Balancer, and the classic one. Times are UTC.
 
-Source: the user guides, "Access logs for your Application Load Balancer". New fields are appended to a line, so its end means nothing.
+Source: the user guides, "Access logs for your Application Load Balancer". New fields are appended to a line, so its end is
+ignored.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ LAYOUTS = tuple(
         template='{key} {time} {_} {client} {address} {key2} {response} {_} {status} {answer} {#} {#} "{request}" "{_}" {_} {_} {group} "{_}" "{server}" "{_}" '
         '{_} {other} "{key3}" "{_}" "{key4}"' + rest,
         clock="iso", flags=("grouped", "port", "url", "escaped"), after={"group": ":"}, same={"header": "response"}, where=address_of,
-        asks=("text key", "sign key2", "sign response", "bands took 9500000 11500001", "text key3", "text key4"),  # what `_row` looks at
+        # The values that `_row` uses
+        asks=("text key", "sign key2", "sign response", "bands took 9500000 11500001", "text key3", "text key4"),
     )
-    for rest in ("{_}", ' "{_}"')  # fields that were appended over the years
+    for rest in ("{_}", ' "{_}"')  # fields appended over the years
 )  # fmt: skip
 MARKS = (b"app/", b" 502 ", b" 503 ", b" 504 ", b" 460 ", b" 463 ", b" 464 ", b" 561 ", b"-1 -1 -1", b"Target.", b"Elb.")
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
@@ -46,14 +48,14 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if no AWS load balancer wrote it."""
+    """Return the record of one line; None if no AWS load balancer wrote it."""
     line = line[:LIMIT].rstrip("\r\n")
     match = _HEAD.search(line)
     if match is None:
         known = _HEALTH.search(line)
         row = PRODUCT.codes.get(known[1]) if known else None
         return said(row, format=NAME, proxy="aws-alb", message=line) if row else None
-    words = [quoted or bare for quoted, bare in _WORD.findall(match["more"])]  # from the user agent on
+    words = [quoted or bare for quoted, bare in _WORD.findall(match["more"])]  # starting with the user agent
     is_classic = match["type"] is None
     created = iso(words[8]) if len(words) > 8 else None
     actions = words[9] if len(words) > 9 else ""
@@ -83,7 +85,7 @@ def parse(line: str) -> LogRecord | None:
         upstream_status=own,
         duration_s=took_s if took_s is not None and took_s >= 0 else sum(x for x in times if x is not None),
         header_s=waited_s,
-        response_s=waited_s,  # until the response began; what its body took is told by nobody
+        response_s=waited_s,  # until the response started; the time for its body is not logged
         bytes_sent=number(match["tx"]),
         detail=reason if reason != "-" else "",
     )
@@ -92,7 +94,7 @@ def parse(line: str) -> LogRecord | None:
 def _row(
     status: int | None, own: int | None, match: re.Match[str], took_s: float | None, actions: str, reason: str, is_classic: bool
 ) -> Code | None:
-    """Return what a line means: the questions in the order in which they decide."""
+    """Return the meaning of a line. The conditions are checked in order of precedence."""
     if reason in PRODUCT.codes:
         return PRODUCT.codes[reason]
     if status is None or status < 400:

@@ -1,7 +1,7 @@
-"""Caddy 2: its JSON log, and the console form of it (TIME TAB LEVEL TAB logger TAB message TAB {json}).
+"""Caddy 2: its JSON log and its console format (TIME TAB LEVEL TAB logger TAB message TAB {json}).
 
-Source: modules/caddyhttp/server.go, modules/caddyhttp/reverseproxy/*.go. A failed request is a line of http.log.error whose message is
-Go's error text, and a line of http.log.access without it.
+Source: modules/caddyhttp/server.go, modules/caddyhttp/reverseproxy/*.go. A failed request has two lines: one in http.log.error,
+whose message is Go's error text, and one in http.log.access without it.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ _FIRST = lazy(  # of Caddy 1 (caddyhttp/errors)
     r"(?:(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}) )?\[ERROR (?P<status>\d{1,3}) (?P<uri>[^\]\s]{1,2000})\] (?P<msg>.*)",
     re.DOTALL,
 )
-_CUT = lazy(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of an object that was cut
-_DIAL = lazy(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object that was cut before its logger
+_CUT = lazy(r'"logger": ?"(?P<logger>http[^"]{0,80})", ?"msg": ?"(?P<msg>(?:[^"\\]|\\.)*)')  # of a truncated object
+_DIAL = lazy(r"(?<![\w ])(making dial info: .{1,2000})", re.DOTALL)  # of an object truncated before its logger
 _BARE = lazy(r"\bHTTP (?P<status>50[0234]): (?P<msg>\S.{0,2000})")
 _OWN = (
     "http",
@@ -78,18 +78,18 @@ _OWN = (
     "docker-proxy",
     "dynamic_dns",
     "layer4",
-)  # Caddy's and its modules' loggers
-_LAST = 64  # requests whose line in http.log.error is remembered until that in http.log.access comes
+)  # the loggers of Caddy and its modules
+_LAST = 64  # requests remembered from http.log.error until their line in http.log.access arrives
 _TS = lazy(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines of a Caddy."""
+    """Return the share of lines written by Caddy."""
     return share(sample, lambda line: parse(line) is not None)
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if Caddy did not write it."""
+    """Return the record of one line; None if Caddy did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     if match := _CONSOLE.search(line):
         at = epoch(float(match["at"])) if "e+" in match["at"] else iso(match["at"].replace("/", "-").replace(" ", "T"))
@@ -151,13 +151,16 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
     row = Code(code="", message="", symptom=found.symptom, causes=causes, is_gateway_failure=True) if causes else None
     if (
         found.symptom is Symptom.CLIENT_CLOSED and "incomplete response" in message
-    ):  # it had been answered: a download that was cancelled
+    ):  # the response had started: a cancelled download
         common["phase"] = Phase.READ_BODY
     return said(row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common)
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
-    """Return what compares the records of one stream: the access line of a failure repeats what the line in http.log.error told."""
+    """Return the function that compares the records of one stream.
+
+    The access line of a failure repeats its http.log.error line.
+    """
     told: deque[tuple[object, ...]] = deque(maxlen=_LAST)
 
     def stitch(record: LogRecord) -> LogRecord:
@@ -175,11 +178,11 @@ def stitcher() -> Callable[[LogRecord], LogRecord]:
 
 
 def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any]) -> LogRecord:
-    """Return the record of an access line. Headers in the response that Caddy does not set: the backend answered itself."""
+    """Return the record of an access line. Response headers that Caddy does not set mean that the backend answered."""
     headers = entry.get("resp_headers")
     names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
     common["bytes_sent"] = number(entry.get("size"))
-    common["level"] = ""  # Caddy says "error" of each 5xx: that is the status once more
+    common["level"] = ""  # Caddy logs each 5xx at level "error", which only repeats the status
     if status in (0, 499):
         return said(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
     if status is not None and status >= 500:

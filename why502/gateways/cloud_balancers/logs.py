@@ -1,6 +1,7 @@
-"""The JSON logs of Google Cloud load balancing (jsonPayload.statusDetails) and of Azure Application Gateway (error_info), CloudFront's table.
+"""JSON logs of Google Cloud load balancing and of Azure Application Gateway, and the table of CloudFront.
 
-Source: the field lists of Cloud Logging, Azure's ApplicationGatewayAccessLog, and CloudFront's standard log (separated by tabs).
+The reason is in jsonPayload.statusDetails (Google) or error_info (Azure). Source: the field lists of Cloud Logging, Azure's
+ApplicationGatewayAccessLog, and CloudFront's standard log (tab-separated).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one entry says; None if none of these balancers wrote it."""
+    """Return the record of one entry; None if none of these balancers wrote it."""
     line = line[:LIMIT].rstrip("\r\n")
     if line.lstrip().startswith("{"):
         entry = members(line)

@@ -1,6 +1,7 @@
-"""Cloudflare: Logpush http_requests (one JSON object a line), its error pages' text, and the log of its tunnel agent cloudflared.
+"""Cloudflare's logs, error pages and tunnel agent.
 
-Source: developers.cloudflare.com, log fields of http_requests; cloudflared writes Go's error texts.
+That is Logpush http_requests (one JSON object per line), the text of the error pages, and the log of cloudflared. Source:
+developers.cloudflare.com, log fields of http_requests; cloudflared writes Go's error texts.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if Cloudflare did not write it."""
+    """Return the record of one line; None if Cloudflare did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     if "EdgeResponseStatus" in line and (entry := members(line)) and "EdgeResponseStatus" in entry:
         return _logpush(entry)
@@ -134,7 +135,10 @@ def _logpush(entry: dict[str, Any]) -> LogRecord:
 
 
 def _took(began: datetime | None, ended: datetime | None, origin_ms: float | None) -> float | None:
-    """Return the seconds of a request: by its times where they are finer than seconds, else what its origin took."""
+    """Return the duration of a request in seconds.
+
+    It comes from the request's times if they have fractions of a second, otherwise it is the origin's time.
+    """
     if began and ended and (began.microsecond or ended.microsecond) and ended >= began:
         return (ended - began).total_seconds()
     return None if origin_ms is None else origin_ms / 1000

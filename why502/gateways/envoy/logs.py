@@ -23,7 +23,7 @@ from why502.model.patterns import lazy
 
 NAME = "envoy"
 _FLAGS = ("grouped", "numeric", "short")
-_ASKS = ("text key", "text key2", "text key3", "has key4", "bands total 3000000")  # what `_meaning` and `_record` look at
+_ASKS = ("text key", "text key2", "text key3", "has key4", "bands total 3000000")  # the values that `_meaning` and `_record` use
 _STYLE: dict[str, Any] = {"clock": "iso", "units": {"total": 10**6}, "asks": _ASKS, "where": address_of}
 LAYOUTS = (
     Text(
@@ -55,21 +55,21 @@ _TEXT = lazy(
     rf"(?P<flags>{_FLAG}) (?P<rest>.*)",
     re.DOTALL,
 )
-_LOOSE = lazy(  # a format of somebody's own, or a default one without its time: only a flag shows that it is Envoy's
+_LOOSE = lazy(  # a custom format, or a default one without its time: only a flag identifies it as Envoy's
     r"(?:\[?(?P<at>\d{4}-\d\d-\d\dT[\d:.]{8,20}Z?)\]?\s+)?(?:\"(?P<quoted>[^\"]{0,8000})\"|(?<!\S)(?P<bare>[A-Z]{3,10} \S{1,8000} HTTP/\d(?:\.\d)?))\s+(?P<code>\d{1,3})\s+"
     r"(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\s+(?P<rest>.*)",
     re.DOTALL,
 )
-_TYPED = str.maketrans("“”„", '"""')  # quotation marks of an editor
+_TYPED = str.maketrans("“”„", '"""')  # typographic quotation marks
 _ISTIO = lazy(r"(?P<details>\S+) (?P<ended>\S+) \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
 _MIXER = lazy(r"\"[^\"]*\" \"(?P<transport>[^\"]*)\" (?P<more>\d+ \d+ .*)", re.DOTALL)
 _SIZES = r"(?P<rx>\d{1,18}) (?P<tx>\d{1,18}) (?P<ms>\d{1,12}|-) (?P<service>\S+)"
 _PEERS = r"(?: (?P<cluster>\S+) (?P<ulocal>\S+) (?P<dlocal>\S+) (?P<dremote>\S+))?"
-_NUMBERS = lazy(  # nothing is escaped in the user agent
+_NUMBERS = lazy(  # the user agent is not escaped
     _SIZES + r" \"(?P<xff>[^\"]*)\" \"(?:.*?)\" \"(?P<id>[^\"\s]*)\" \"(?P<authority>[^\"\s]*)\" \"(?P<host>[^\"\s]*)\"" + _PEERS,
     re.DOTALL,
 )
-_FEWER = lazy(  # an older format, or a line that was cut
+_FEWER = lazy(  # an older format, or a truncated line
     _SIZES + r"(?: \"(?P<xff>[^\"]*)\")?(?: \"[^\"]*\")?(?: \"(?P<id>[^\"]*)\")?"
     r"(?: \"(?P<authority>[^\"]*)\")?(?: \"(?P<host>[^\"]*)\")?" + _PEERS
 )
@@ -91,7 +91,7 @@ _OWN = lazy(
 _RESET = lazy(
     r"upstream connect error or disconnect/reset before headers(?:\. (?:retried and the latest )?reset reason: (?P<reason>[a-zA-Z ]+))?"
 )
-_BODY = {  # the text that clients are shown, and its reset reasons
+_BODY = {  # the response body that clients see, and its reset reasons
     "connection failure": "UF",
     "remote connection failure": "UF",
     "local connection failure": "UF",
@@ -102,7 +102,7 @@ _BODY = {  # the text that clients are shown, and its reset reasons
     "remote reset": "UR",
     "local reset": "LR",
 }
-_TRACE = (  # what only the debug and trace levels tell of a refused response
+_TRACE = (  # details of a refused response that only the debug and trace levels log
     (lazy(r"completed header: key=(?:Transfer-Encoding|Content-Length)", re.IGNORECASE), None),
     (lazy(r"(?:unsupported|invalid) transfer.encoding|codec error|protocol error|dispatch error|http/1.1 protocol error", re.IGNORECASE), Symptom.HEADER_INVALID),
 )  # fmt: skip
@@ -111,7 +111,7 @@ _CAMEL = lazy(r"(?<=[a-z])([A-Z])")
 _KEYED = lazy(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
 _PAIR = lazy(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
 _PARTS = ("transport_failure", "service_time", "service-time", "duration", "total_time")
-_BLANKS = lazy(r"\{[a-z ]{3,60}")  # reasons had blanks up to 1.18
+_BLANKS = lazy(r"\{[a-z ]{3,60}")  # reasons contained blanks up to 1.18
 _FLAGGED = lazy(rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*")
 _CONNECTION = lazy(r"\[C(\d{1,18})\]")
 _DETAIL = lazy("|".join(re.escape(row.code) for row in DETAILS))
@@ -119,12 +119,12 @@ _BY_DETAIL = {row.code: row for row in DETAILS}
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines of an Envoy."""
+    """Return the share of lines written by Envoy."""
     return share(sample, lambda line: _TEXT.search(line) or _OWN.search(line[:200]) or parse(line))
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if no Envoy wrote it."""
+    """Return the record of one line; None if Envoy did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     if "“" in line or "”" in line:
         line = line.translate(_TYPED)
@@ -140,7 +140,7 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """Return the members of a JSON access line by their names in Envoy's own spelling; {} for another line."""
+    """Return the members of a JSON access line under Envoy's own names; {} for another line."""
     if not _IN_JSON.search(line):
         return {}
     entry = {_name(name): value for name, value in members(line).items()}
@@ -212,7 +212,7 @@ def _record(
 ) -> LogRecord:
     row, symptom = _meaning(flags, details, transport, status, has_service_time or host.strip("-") != "")
     if row is not None and row.symptom is Symptom.CONNECT_FAILED and symptom is None and (duration_ms or 0) >= _LONG_MS:
-        symptom = Symptom.CONNECT_TIMED_OUT  # refused, it had failed within milliseconds
+        symptom = Symptom.CONNECT_TIMED_OUT  # a refused connection would have failed within milliseconds
     record = said(
         row,
         symptom,
@@ -231,7 +231,7 @@ def _record(
     )
     if record.target is not None and not record.target.is_address:
         record = replace(record, target=None)
-    if record.target is None and not record.is_gateway_failure:  # Envoy answered by itself: no cluster was asked
+    if record.target is None and not record.is_gateway_failure:  # Envoy answered by itself, without using a cluster
         record = replace(record, group="")
     if row is not None and row.code == "FLAGLESS" and symptom is None:
         return replace(record, symptom=None, is_gateway_failure=False)
@@ -239,7 +239,7 @@ def _record(
 
 
 _LONG_MS = 3000  # less than Envoy's connect_timeout (5 s) and Istio's (10 s)
-_ONLY_ERRORS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.OWN_STATUS})  # which every other status may have as well
+_ONLY_ERRORS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.OWN_STATUS})  # which any other status may have as well
 _NOTHING = Code(code="FLAGLESS", message="", is_gateway_failure=False)
 _OWN_5XX = Code(
     code="", message="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)
@@ -247,7 +247,7 @@ _OWN_5XX = Code(
 
 
 def _meaning(flags: str, details: str, transport: str, status: int, is_answered: bool) -> tuple[Code, Symptom | None]:
-    """Return the row that decides, and the symptom where something tells more than it."""
+    """Return the row that decides, and the symptom if another field is more specific than the row."""
     names = flags.split(",")
     rows = [PRODUCT.codes[name] for name in names if name in PRODUCT.codes]
     reason = next((found for pattern, found in _REASONS if transport and pattern.search(transport)), None)
@@ -265,7 +265,7 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
 
 
 def _other(line: str) -> LogRecord | None:
-    """Return what a line of Envoy itself, or the text that a client was shown, says."""
+    """Return the record of one of Envoy's own lines, or of the response body that a client saw."""
     at = iso(line[:32].split(" ")[0].split("\t")[0])
     common: dict[str, Any] = {"format": NAME, "proxy": "envoy", "program": "envoy", "at": at, "message": line}
     if match := _RESET.search(line):
@@ -303,7 +303,7 @@ def _other(line: str) -> LogRecord | None:
 
 
 def _keyed(flags: str, line: str) -> LogRecord:
-    """Return what a line of `name=value` says, as people make them of Envoy's fields."""
+    """Return the record of a `name=value` line, a common custom format of Envoy's fields."""
     values = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(line)}
     named = {part: value for name, value in values.items() for part in _PARTS if part in name}
     return _record(
@@ -322,13 +322,13 @@ def _keyed(flags: str, line: str) -> LogRecord:
 
 
 def _trace(line: str, common: dict[str, Any]) -> LogRecord:
-    """Return what a line of the debug or trace level says."""
+    """Return the record of a debug or trace line."""
     return said(None, Symptom.HEADER_INVALID if _TRACE[1][0].search(line) else None, **common)
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
-    """Return what compares the records of one stream: a framing header that comes twice is why Envoy refuses a response."""
-    told: OrderedDict[str, str] = OrderedDict()  # the framing header that the last trace line of a connection told
+    """Return the function that compares the records of one stream: a duplicate framing header is why Envoy refuses a response."""
+    told: OrderedDict[str, str] = OrderedDict()  # the framing header in the last trace line of a connection
 
     def stitch(record: LogRecord) -> LogRecord:
         if record.is_final or record.symptom is not None or not (found := _TRACE[0][0].search(record.message)):

@@ -1,4 +1,4 @@
-"""How the lines of Envoy look, to know them before any format is loaded: the module that reads them, and what all have."""
+"""Patterns that recognise lines of Envoy before any format is loaded: the module that reads them, and their common form."""
 
 from __future__ import annotations
 

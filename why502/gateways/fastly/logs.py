@@ -1,4 +1,4 @@
-"""Fastly's own errors: the reason is in the status text of its 503, on the page and in logs of `obj.response`.
+"""Fastly's own errors: the reason is in the status text of its 503, on the error page and in logs of `obj.response`.
 
 Source: fastly.com/documentation/guides/concepts/errors.
 """
@@ -25,7 +25,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what a line with a 503 and one of Fastly's reasons says; None for all others."""
+    """Return the record of a line with a 503 and one of Fastly's reasons; None for all others."""
     match = _ERROR.search(line[:LIMIT])
     if match is None:
         return None

@@ -1,7 +1,7 @@
 """HAProxy: its HTTP, CLF and TCP logs, and its messages about servers, proxies and its own start.
 
-Source: doc/configuration.txt sections 8.2 (formats) and 8.5 (termination states), src/server.c, src/check.c, src/log.c. Times are local,
-without zone, except in CLF. What was really connected to stands nowhere: `group` is `backend/server`.
+Source: doc/configuration.txt sections 8.2 (formats) and 8.5 (termination states), src/server.c, src/check.c, src/log.c. Times are
+local, without a zone, except in CLF. The address of the actual connection is not logged: `group` is `backend/server`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from why502.model.patterns import lazy
 NAME = "haproxy"
 _HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {#} {_} {_} {key} {_} {_} "
 _MS = dict.fromkeys(("connect", "header", "total", "wait", "wait2"), 10**6)
-_ASKS = ("text key", "sign connect", "round total 5000000 5000000 500000")  # what `_meaning` looks at
+_ASKS = ("text key", "sign connect", "round total 5000000 5000000 500000")  # the values that `_meaning` uses
 _TCP = Text(
     template="{client}:{_} [{time}] {server} {address} {wait2}/{connect}/{total} {#} {key} {_} {_}",
     clock="haproxy", units=_MS, flags=("said",), strips="~", asks=(*_ASKS, "text address", "text server"),
@@ -35,7 +35,7 @@ LAYOUTS = (
             template=_HTTP_LINE + rest, clock="haproxy", units=_MS, flags=("bare", "port", "summed"), strips="~",
             asks=(*_ASKS, "within server address"), also=(_TCP,),
         )
-        for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # headers that are captured stand in braces
+        for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # captured headers are in braces
     ),
     _TCP,
 )  # fmt: skip
@@ -59,7 +59,7 @@ _CLF = lazy(
     rf"(?P<Tc>{_NUMBER}) (?P<Tr>{_NUMBER}) (?P<Ta>{_NUMBER}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>.*)",
     re.DOTALL,
 )
-_CUT = lazy(  # its begin was cut, up to the frontend's name; the counters behind the state show what it is
+_CUT = lazy(  # the start is missing, up to the frontend's name; the counters after the state identify the format
     rf"(?P<ft>\S{{1,200}}) (?P<b>[^/ ]{{1,200}})/(?P<s>\S{{1,200}}) (?P<TR>{_NUMBER})/(?P<Tw>{_NUMBER})/(?P<Tc>{_NUMBER})/(?P<Tr>{_NUMBER})/(?P<Ta>{_NUMBER}) "
     rf"(?P<ST>-?\d{{1,4}}) (?P<B>{_NUMBER}) (?P<CC>\S{{1,200}}) (?P<CS>\S{{1,200}}) (?P<ts>[CSPLRIDUKcs-][RQCHDLT-][\w-]{{0,2}}) (?P<rest>(?:\d{{1,9}}/){{4}}\+?\d.*)",
     re.DOTALL,
@@ -106,7 +106,7 @@ _DOWN = lazy(
 _HEALTH = lazy(
     r"Health check for (?:backup )?" + _SERVER + r" (?:conditionally )?(?P<what>succeeded|failed)(?P<more>.*)", re.DOTALL
 )
-_INFOS = {  # what the info of "Layer4 connection problem" says
+_INFOS = {  # the possible info texts of "Layer4 connection problem"
     "No route to host": Symptom.HOST_UNREACHABLE,
     "Network is unreachable": Symptom.HOST_UNREACHABLE,
     "Connection reset by peer": Symptom.CONNECT_RESET,
@@ -119,9 +119,11 @@ _MESSAGES = tuple(
     (lazy(pattern), symptom, causes)
     for pattern, symptom, causes in (
         (r"(?:backend|proxy|listen|frontend) '?(?P<b>[^\s']{1,200})'? has no server available", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down health-check-misconfigured"),
-        (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),  # show errors
+        # Show errors
+        (r"\] (?:backend|frontend|proxy) (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid response)", Symptom.HEADER_INVALID, "invalid-response response-header-too-big wrong-protocol"),
         (r"\] frontend (?P<b>\S{1,200}) \(#\d{1,9}\): (?P<detail>invalid request)", None, ""),
-        (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),  # ingress
+        # ingress
+        (r"[Tt]arget ?port '[^']{0,100}' not found for service (?P<b>\S{1,200})|no (?:usable )?endpoints? (?:found )?for service '?(?P<detail>[^\s']{1,200})", Symptom.NO_MEMBERS, "no-upstream-members wrong-port route-target-missing"),
         (r"could not resolve address '(?P<detail>[^']{1,255})'", Symptom.NAME_NOT_FOUND, "dns-host-not-found proxy-not-running proxy-config-invalid"),
         (r"Connect\(\) failed for backend (?P<b>\S{1,200}): (?P<detail>no free ports|local address already in use)", Symptom.NO_LOCAL_PORT, "ephemeral-ports-exhausted"),
         (r"(?P<detail>[Cc]annot bind to (?:tproxy )?source address) before connect\(\) for backend (?P<b>\S{1,200}?)\.(?:\s|$)", Symptom.BIND_FAILED, "proxy-bind-failed"),
@@ -138,7 +140,7 @@ _MESSAGES = tuple(
 
 
 def layouts(sample: Sequence[str]) -> Iterator[Described]:
-    """Yield the layout of JSON objects that name their values as the first of a sample does."""
+    """Yield the layout of JSON objects that use the names in the first object of a sample."""
     entry = next((entry for line in sample if "ermination_state" in line and (entry := members(line))), {})
     found: dict[str, str] = {}
     for value, role in _ROLES.items():
@@ -169,7 +171,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says, wherever in it the log's own part begins; None if HAProxy did not write it."""
+    """Return the record of one line, wherever the log's own part starts in it; None if HAProxy did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     if "ermination_state" in line and (entry := members(line)):
         return _json(entry)
@@ -182,7 +184,7 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _json(entry: dict[str, Any]) -> LogRecord | None:
-    """Return what an object of somebody's own log-format says, by the names that people give the fields."""
+    """Return the record of a JSON object from a custom log-format, using common names for the fields."""
     values = {name: text_of(entry, *names) for name, names in _NAMES.items()}
     if not _STATE.fullmatch(values["ts"]):
         return None
@@ -226,14 +228,17 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
 
 
 def _at(text: str) -> datetime | None:
-    """Return the time of HAProxy's own spelling, of an ISO one or of seconds since 1970."""
+    """Return the time in HAProxy's own format, in ISO format or in seconds since 1970."""
     if text[2:3] == "/":
         return clf(text)
     return iso(text) or (epoch(float(text)) if re.fullmatch(r"\d{9,13}(?:\.\d{1,9})?", text) else None)
 
 
 def _times(found: dict[str, str | None]) -> dict[str, float]:
-    """Return what the timers say of the server: Tc, Tc + Tr, and Ta less the waits before (TR, Tw); -1 is none. [configuration manual, 8.4]"""
+    """Return the timers of the server in seconds: Tc, Tc + Tr, and Ta less the waits before it (TR, Tw); -1 means none.
+
+    Source: configuration manual, 8.4.
+    """
     ms = {
         name: value
         for name in ("TR", "Tw", "Tc", "Tr", "Ta")
@@ -252,14 +257,18 @@ def _times(found: dict[str, str | None]) -> dict[str, float]:
 def _meaning(
     state: str, server: str, status: int | None, found: dict[str, str | None], took_ms: int | None
 ) -> tuple[Symptom | None, str]:
-    """Return what the state means with server, status and timers: symptom (None: the state's own) and causes ("": those of the symptom)."""
+    """Return the symptom and causes for the state together with server, status and timers.
+
+    Symptom None: the state's own. Causes "": those of the symptom.
+    """
     is_nobody = server == "<NOSRV>"
     match state:
         case "--":
             if status is not None and status >= 500 and not server.startswith("<"):
                 return Symptom.UPSTREAM_STATUS, "upstream-error-status"
             return (Symptom.OWN_STATUS, "maintenance-response") if status is not None and status >= 500 else (None, "")
-        case "SC" if is_nobody and found["b"] == (found["ft"] or "").rstrip("~"):  # doc: no backend was chosen; or a `listen`
+        # From the documentation: no backend was chosen; or a `listen`
+        case "SC" if is_nobody and found["b"] == (found["ft"] or "").rstrip("~"):
             return Symptom.ROUTE_MISSING, "route-not-found route-target-missing all-upstreams-down"
         case "SC" if is_nobody:
             return Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down no-upstream-members maintenance-response dns-host-not-found"
@@ -279,14 +288,14 @@ def _meaning(
 
 
 def _is_round(took_ms: int) -> bool:
-    """Return whether a duration is one that people set as a limit: a multiple of five seconds, half a second late at most."""
+    """Return whether a duration looks like a configured limit: a multiple of five seconds, or up to half a second more."""
     return took_ms % 5000 <= 500
 
 
 def _message(line: str) -> LogRecord | None:
     if match := _DOWN.search(line) or _HEALTH.search(line):
         return _server(match, line)
-    if (match := _REASON.search(line)) and "reason: " in line:  # a line that was wrapped before it
+    if (match := _REASON.search(line)) and "reason: " in line:  # a line that was wrapped before `reason: `
         return _checked(match, "", line)
     for pattern, symptom, causes in _MESSAGES:
         if match := pattern.search(line):
@@ -331,14 +340,15 @@ def _server(match: re.Match[str], line: str) -> LogRecord:
 
 
 def _checked(reason: re.Match[str], group: str, line: str) -> LogRecord:
-    """Return the record of a failed health check: it tells what the request lines do not."""
+    """Return the record of a failed health check, which has details that request lines lack."""
     said_so = reason["reason"].strip()
-    known = next((name for name in CHECKS if said_so.startswith(name) or name.startswith(said_so)), None)  # cut by a pager
+    known = next((name for name in CHECKS if said_so.startswith(name) or name.startswith(said_so)), None)  # cut off by a pager
     code = PRODUCT.codes[CHECKS[known][0]] if known else None
     info, status = reason["info"] or "", number(reason["status"])
     symptom = next((found for words, found in _INFOS.items() if words in info), None)
     if known == "Layer7 invalid response" and _UNEXPECTED.search(info):
-        known, code = "Layer7 wrong status", PRODUCT.codes["L7STS"]  # it answered, with another content than the check expects
+        # It answered, but not with the content that the check expects
+        known, code = "Layer7 wrong status", PRODUCT.codes["L7STS"]
     if known == "Layer7 wrong status" and status is not None and status >= 500:
         symptom = Symptom.UPSTREAM_STATUS
     return said(

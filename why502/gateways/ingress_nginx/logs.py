@@ -1,6 +1,7 @@
 """ingress-nginx: its access format `upstreaminfo`, and the controller's own lines (klog). The rest of its log is nginx's.
 
-Source: internal/ingress/controller/config/config.go (log-format-upstream), internal/ingress/controller/*.go, rootfs/etc/nginx/lua/balancer.lua
+Source: internal/ingress/controller/config/config.go (log-format-upstream), internal/ingress/controller/*.go,
+rootfs/etc/nginx/lua/balancer.lua
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ LAYOUTS = (
     Text(
         template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} {total} [{group}] [{_}] {address} {length} {response} {answer} {word}',
         clock="common", flags=("grouped", "hex"), where=address_of,
-        asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),  # see `_row`
+        # See `_row`
+        asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),
     ),
 )  # fmt: skip
 MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"controller.go", b"no peer was returned", b"[upstream-")
@@ -44,7 +46,7 @@ _PHRASES = tuple(
         (r"SSL certificate .{0,200} does not (?:exist|contain)|Error getting SSL certificate", code("", "", None, "", failure=False)),
     )
 )  # fmt: skip
-_PLAIN = LineFormat("$request")  # of which it has the escaping
+_PLAIN = LineFormat("$request")  # whose escaping it uses
 _LEVELS = {"I": "info", "W": "warn", "E": "error", "F": "crit"}
 _SPLIT = lazy(r", | : ")
 _CONNECT_S = (4.9, 5.6)  # proxy-connect-timeout is 5 s by default
@@ -56,7 +58,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if it is neither the access log's nor the controller's."""
+    """Return the record of one line; None if it is neither an access-log line nor the controller's."""
     line = line[:LIMIT].rstrip("\r\n")
     if match := _ACCESS.search(line):
         return _access(match)
@@ -109,7 +111,7 @@ def _attempts(match: re.Match[str]) -> tuple[Attempt, ...]:
 
 
 def _row(status: int, group: str, last: Attempt | None, has_attempts: bool) -> Code | None:
-    """Return what the status means with the attempts; the reason of a 502 stands in the error log."""
+    """Return the row for the status and the attempts; the reason of a 502 is in the error log."""
     name = str(status)
     if status == 499:
         return code(name, "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow")

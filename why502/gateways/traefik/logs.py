@@ -1,6 +1,7 @@
 """Traefik 1 to 3: its own log (logfmt, console and JSON) and its access log (common and JSON).
 
-Source: pkg/proxy/httputil/proxy.go (which error gives which status), pkg/middlewares/accesslog. Errors of requests are logged at DEBUG only.
+Source: pkg/proxy/httputil/proxy.go (which error gives which status), pkg/middlewares/accesslog. Traefik logs errors of requests
+only at DEBUG.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ _COMMON = lazy(
 )
 _HEAD = lazy(_REQUEST)
 _NUMBER, _TOOK = lazy(r" \d{1,18} "), lazy(r" (\d{1,12})ms")
-_OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts that Traefik answers with
+_OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts in Traefik's own responses
 _PHRASES = (
     (lazy(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
     (lazy(r"Health check failed"), "all-upstreams-down health-check-misconfigured", Symptom.HEALTH_CHECK_FAILED),
@@ -70,12 +71,12 @@ _PHRASES = (
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines of a Traefik."""
+    """Return the share of lines written by Traefik."""
     return share(sample, lambda line: parse(line) is not None)
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if Traefik did not write it."""
+    """Return the record of one line; None if Traefik did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     is_object = line.lstrip().startswith("{")
     if is_object and "DownstreamStatus" in (entry := members(line)):
@@ -114,13 +115,13 @@ def _own(text: str, at: Any, level: str) -> LogRecord | None:
 
 
 def _is_container(host: str) -> bool:
-    """Return whether an address is of the range that Docker gives its networks (172.17.0.0/12 and up)."""
+    """Return whether an address is in the range that Docker assigns to its networks (172.17.0.0/12 and up)."""
     parts = host.split(".")
     return len(parts) == 4 and parts[0] == "172" and 17 <= (number(parts[1]) or 0) <= 31
 
 
 def _quoted(line: str) -> dict[str, str] | None:
-    """Return the parts of a line in which a header has quotes, which Traefik does not escape; its end has none."""
+    """Return the parts of a line whose header contains quotes, which Traefik does not escape; the end of the line has none."""
     parts, head = line.rsplit('"', 5), _HEAD.match(line)
     if head is None or len(parts) < 6 or not _NUMBER.fullmatch(parts[1]) or not (took := _TOOK.fullmatch(parts[5])):
         return None
@@ -168,9 +169,9 @@ def _access(entry: dict[str, Any]) -> LogRecord:
 
 
 def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: Any) -> LogRecord:
-    """Return the record of a request that ended with a status; `own` is the backend's, where the log tells."""
+    """Return the record of a request that ended with a status; `own` is the backend's, if logged."""
     row: Code | None = None
-    if is_nobody and (status or 0) < 499:  # a middleware answered: no server was asked
+    if is_nobody and (status or 0) < 499:  # a middleware answered, without asking a server
         fields["group"] = ""
     if status == 499:
         row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow")

@@ -1,6 +1,7 @@
 """varnishlog of Varnish Cache 3 to 7: the records that give the reason of a failed fetch, each parsed on its own.
 
-Source: bin/varnishd/cache/cache_backend.c, cache_fetch.c, http1/cache_http1_proto.c; vsl(7). Without a time, except where somebody added one.
+Source: bin/varnishd/cache/cache_backend.c, cache_fetch.c, http1/cache_http1_proto.c; vsl(7). Records have no time unless a person
+added one.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _TAG = lazy(
     r"(?:^|\s|-)(?P<tag>FetchError|Backend_health|BackendOpen|BackendReuse|BerespReason|BerespStatus|(?<=-  )Error(?= {3}))\s+"
     r"(?:[bc-]\s+)?(?P<text>\S.*)"
 )
-# One transaction as one line, as `shared_log` writes it: time, kind, number, method, URL, backend, address, seconds. What unwraps lines may
-# have taken the time for one that a container runtime wrote before it.
+# One transaction in one line, as `shared_log` writes it: time, kind, number, method, URL, backend, address, seconds. The
+# unwrapper may have removed the time as that of a container runtime.
 _WHOLE = lazy(
     r"(?:\S{10,40} )?(?:BeReq|Request) \d{1,19} (?P<method>\S{1,40}) (?P<url>\S{1,4000}) (?P<backend>\S{1,200}) (?P<to>\S{1,200})"
     r" (?P<took>\d{1,9}\.\d{1,6}) (?P<tag>FetchError|RespStatus) {1,9}(?P<text>\S.*)"
@@ -100,7 +101,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one record says; None for what has nothing to do with a fetch."""
+    """Return the record of one line; None if it is unrelated to a fetch."""
     line = line[:LIMIT].rstrip("\r\n")
     common: dict[str, Any] = {"format": NAME, "proxy": "varnish", "program": "varnishd", "at": stamps.find(line), "message": line}
     if _PANIC.search(line):
@@ -123,7 +124,7 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _of_transaction(match: re.Match[str], common: dict[str, Any]) -> LogRecord:
-    """Return what one request met: a fetch that failed, or an error that VCL or the backend answered with."""
+    """Return the record of one request: a failed fetch, or an error status from VCL or the backend."""
     common |= {"request": f"{match['method']} {match['url']}", "duration_s": float(match["took"]), "target": target(match["to"])}
     common |= {"group": "" if match["backend"] == "-" else match["backend"]}
     if match["tag"] == "FetchError":
@@ -139,7 +140,7 @@ def _of_transaction(match: re.Match[str], common: dict[str, Any]) -> LogRecord:
 
 
 def _failed(text: str, common: dict[str, Any]) -> LogRecord:
-    """Return what the text of a FetchError says."""
+    """Return the record of a FetchError's text."""
     row, symptom = _meaning(text)
     backend = _BACKEND.search(text)
     if row is None and symptom is None:
@@ -158,7 +159,7 @@ def _meaning(text: str) -> tuple[Code | None, Symptom | None]:
 
 
 def _health(text: str, common: dict[str, Any]) -> LogRecord | None:
-    """Return what a health check found: `web3 Still sick 4--X-R- 0 3 5 0.000803 0.000000 HTTP/1.1 403 Forbidden`."""
+    """Return the record of a health check: `web3 Still sick 4--X-R- 0 3 5 0.000803 0.000000 HTTP/1.1 403 Forbidden`."""
     match = _HEALTH.match(text)
     if match is None:
         return None

@@ -1,6 +1,7 @@
-"""The log formats, found by their directories: products in `gateways/*/logs`, `backends/*/logs` and `supervisors/*/logs`, the others here.
+"""The log formats, discovered by directory.
 
-A module that has `fits` is a format, the others serve one.
+Those of products are in `gateways/*/logs`, `backends/*/logs` and `supervisors/*/logs`, the others here. A module that defines
+`fits` is a format; the others support one.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from why502.model.logs import LogRecord
 
 
 class Format(Protocol):
-    """What each format's module offers."""
+    """The interface of each format's module."""
 
     NAME: str
-    MARKS: tuple[bytes, ...]  # bytes of which every line of interest holds at least one
+    MARKS: tuple[bytes, ...]  # byte strings; every relevant line contains at least one
 
     def fits(self, sample: list[str]) -> float:
-        """Return the share (0…1) of the sample's lines that are surely of this format."""
+        """Return the share (0…1) of the sample's lines that are certainly in this format."""
         ...
 
     def parse(self, line: str) -> LogRecord | None:
-        """Return what one line says; None if it is not of this format."""
+        """Return the record of one line; None if it is not in this format."""
         ...
 
 
 @lru_cache(1)
 def formats() -> tuple[Format, ...]:
-    """Return all formats, in the order of their names."""
+    """Return all formats, sorted by name."""
     modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     for package in ("why502.gateways", "why502.backends", "why502.supervisors"):
         modules += registry.parts(package, "logs")

@@ -1,6 +1,6 @@
-"""Messages of any program, of the shell that starts it, and of the C and C++ libraries when they abort it (glibc, libstdc++).
+"""Messages of any program, of the shell that starts it, and of the C and C++ libraries that abort it (glibc, libstdc++).
 
-The words are common, so the patterns are narrow and this format never outdoes one that knows its program.
+The wording is common, so the patterns are narrow, and this format never outranks one that is specific to the program.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ PHRASES = (
     Phrase("istening ", r"\b[Ll]istening(?: \w{1,100}){0,2} (?:on|at):? " + _ADDRESS, Symptom.LISTENS_ON, _START),
     Phrase("unning ", r"\b[Ss]erver(?: is)? running(?: \w{1,100}){0,2} (?:on|at):? " + _ADDRESS, Symptom.LISTENS_ON, _START),
     Phrase("started server on ", r"started server on (?P<address>[\w.:\[\]]{1,255}:\d+)", Symptom.LISTENS_ON, _START),
-    *(Phrase(f".{level}: ", r"^\[\d{4}-\d\d-\d\d[T ][^\]]{8,40}\] [\w-]{1,64}\.[A-Z]{5,9}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")),  # Monolog's LineFormatter
-    *(Phrase(f" {level} in ", r"^\[\d{4}-\d\d-\d\d [\d:,.]{8,16}\] [A-Z]{5,8} in [\w.]{1,100}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL")),  # flask.logging.default_handler
+    # Monolog's LineFormatter
+    *(Phrase(f".{level}: ", r"^\[\d{4}-\d\d-\d\d[T ][^\]]{8,40}\] [\w-]{1,64}\.[A-Z]{5,9}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL", "ALERT", "EMERGENCY")),
+    # flask.logging.default_handler
+    *(Phrase(f" {level} in ", r"^\[\d{4}-\d\d-\d\d [\d:,.]{8,16}\] [A-Z]{5,8} in [\w.]{1,100}: (?P<detail>.{1,2048})", Symptom.APPLICATION_ERROR) for level in ("ERROR", "CRITICAL")),
     Phrase("Local: ", r"^\s{0,64}(?:[-➜▲] +)?Local: +(?P<address>https?://\S{1,255})$", Symptom.LISTENS_ON, _START),
 )  # fmt: skip
 MARKS = marks(PHRASES)
 
 
 def fits(sample: list[str]) -> float:
-    """Return a third of the share of lines that are understood: every format that knows its program comes first."""
+    """Return a third of the share of recognised lines, so that every program-specific format takes precedence."""
     return share(sample, parse) / 3
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a crash, a failed start or the address it listens on; None for all other lines."""
+    """Return the record of a crash, a failed start or a listen address; None for all other lines."""
     return read(line, PHRASES, NAME)

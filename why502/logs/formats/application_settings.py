@@ -1,4 +1,4 @@
-"""Configuration lines of application servers that name their listen address: people paste them next to logs.
+"""Configuration lines of application servers that set their listen address: people paste them next to logs.
 
 PHP-FPM pool files (`listen = …`), uWSGI's ini (`socket = …`, `http-socket = …`), gunicorn's Python file (`bind = "…"`).
 """
@@ -25,19 +25,19 @@ _DATABASES = lazy(r"mysql|maria|postgres|pgsql|redis|memcache")
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that are such settings, or stand beside them."""
+    """Return the share of lines that are such settings or belong to the same file."""
     return share(sample, lambda line: parse(line) is not None or _NEIGHBOUR.match(line))
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return the address that a setting names; None for all other lines."""
+    """Return the address in a setting; None for all other lines."""
     match = _SETTING.match(line[:512])
     if match is None or _DATABASES.search(match["address"]):
         return None
     target = address(match["address"])
     if target is None:
         return None
-    if not target.host and not target.path:  # all addresses: of PHP-FPM IPv6 ones too, of the others IPv4 ones only
+    if not target.host and not target.path:  # all addresses: for PHP-FPM including IPv6, for the others IPv4 only
         target = replace(target, host="::" if match["name"] == "listen" else "0.0.0.0")
     return LogRecord(
         format=NAME,

@@ -1,7 +1,8 @@
-"""SELinux, AppArmor and seccomp denials: audit.log, `ausearch -i`, the journal, the kernel log, setroubleshoot's sentence.
+"""SELinux, AppArmor and seccomp denials: audit.log, `ausearch -i`, the journal, the kernel log, and setroubleshoot's messages.
 
-Before kernel 3.16 an AVC has no `permissive=`; with permissive=1, and AppArmor's ALLOWED, nothing was denied: no symptom. Sources:
-security/selinux/avc.c, security/apparmor/audit.c, kernel/auditsc.c (comm is hexadecimal where it holds a space or a quote).
+Before kernel 3.16 an AVC has no `permissive=`. With permissive=1, and with AppArmor's ALLOWED, nothing was denied: no symptom.
+Sources: security/selinux/avc.c, security/apparmor/audit.c, kernel/auditsc.c (comm is hexadecimal if it contains a space or a
+quote).
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def fits(sample: list[str]) -> float:
 def parse(line: str) -> LogRecord | None:
     """Return a denial; None for all other records.
 
-    `code` is what was denied (`name_connect`, `create`), `process` and `process_pid` who, `file` a path, `target` a port or socket
-    (with an empty host: only the port stands there), `detail` the words of the record that tell why: its contexts or its profile.
+    `code` is the denied operation (`name_connect`, `create`), `process` and `process_pid` the program, `file` a path, `target` a
+    port or socket (with an empty host if the record has only the port), and `detail` the words of the record that give the
+    reason: its contexts or its profile.
     """
     line = line[:4096]
     if match := _AVC.search(line):
@@ -87,10 +89,11 @@ def _target(code: str, path: str, given: dict[str, str]) -> Target | None:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Return the key=value pairs; of a key that comes twice the first, a bare hexadecimal comm, name or path as the text it stands for."""
+    """Return the key=value pairs. For a repeated key the first counts; a bare hexadecimal comm, name or path is decoded."""
     given: dict[str, str] = {}
     for key, value in _PAIR.findall(text):
-        if key in {"comm", "name", "path", "exe"} and _HEX.fullmatch(value):  # a quoted one does not match, for its quotes
+        # A quoted value does not match because of its quotes
+        if key in {"comm", "name", "path", "exe"} and _HEX.fullmatch(value):
             given.setdefault(key, bytes.fromhex(value).split(b"\0")[0].decode(errors="replace"))
         else:
             given.setdefault(key, value.strip('"'))

@@ -1,8 +1,9 @@
 """The kernel log, 2.6 to 6.18, in every form (dmesg, dmesg -T, journal, syslog, /dev/kmsg), and user-space OOM killers.
 
-Who is killed stands in `Killed process N (name)`; who "invoked oom-killer" only asked for memory at the wrong moment (mm/oom_kill.c).
-`oom-kill:constraint=…` has the cgroup (from 4.19 on). `process_pid` is a number of the host's pid namespace. Others: mm/memory.c and
-arch/x86/mm/fault.c (segfault), arch/x86/kernel/traps.c, nf_conntrack_core.c, tcp_input.c, nf_log_syslog.c, kernel/hung_task.c.
+The victim is in `Killed process N (name)`; the process that "invoked oom-killer" only requested memory at the wrong moment
+(mm/oom_kill.c). `oom-kill:constraint=…` has the cgroup (since 4.19). `process_pid` is a number in the host's pid namespace. Other
+sources: mm/memory.c and arch/x86/mm/fault.c (segfault), arch/x86/kernel/traps.c, nf_conntrack_core.c, tcp_input.c,
+nf_log_syslog.c, kernel/hung_task.c.
 """
 
 from __future__ import annotations
@@ -71,15 +72,15 @@ _TRAPS = {"invalid opcode": 4, "divide error": 8, "int3": 5, "SIMD exception": 8
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that begin as the kernel's do, or say what only it says."""
+    """Return the share of lines that start like the kernel's, or contain a message that only the kernel writes."""
     return share(sample, lambda line: _HEAD.search(line) or parse(line))
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None for all other lines.
+    """Return the record of one line; None for all other lines.
 
-    `code` is the signal of a crash; a packet that a firewall logged has the address it went to as `target` and counts as dropped
-    only where the rule's own prefix says so.
+    `code` is the signal of a crash. A packet logged by a firewall has its destination as `target`; it counts as dropped only if
+    the rule's own prefix says so.
     """
     head, found_head, rest = line[:200].partition("kernel: ")
     if found_head:  # syslog, the journal
@@ -87,7 +88,7 @@ def parse(line: str) -> LogRecord | None:
         return inner and _changed(inner, at=inner.at or stamps.find(head), message=line.strip()[:2048])
     line = _KMSG.sub("", line)
     if "apparmor=" in line or "avc: " in line:
-        return None  # the audit format's
+        return None  # handled by the audit format
     if "PROTO=" in line and (packet := _PACKET.search(line[:1024])):
         return _packet(line[:1024], packet.start())
     found = read(line, PHRASES, NAME)

@@ -1,7 +1,8 @@
 """Messages of servers in any language about a WebSocket handshake without its Upgrade or Connection header.
 
-Sources: gorilla/websocket server.go, gobwas/ws errors.go, coder/websocket accept.go, Spring AbstractHandshakeHandler, ws (Node.js)
-websocket-server.js, Tornado websocket.py, aiohttp web_ws.py, websockets (Python) server.py, Boost.Beast error.ipp, Action Cable.
+Sources: gorilla/websocket server.go, gobwas/ws errors.go, coder/websocket accept.go, Spring AbstractHandshakeHandler, ws
+(Node.js) websocket-server.js, Tornado websocket.py, aiohttp web_ws.py, websockets (Python) server.py, Boost.Beast error.ipp,
+Action Cable.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ MARKS = marks(PHRASES)
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that tell of such a handshake."""
+    """Return the share of lines that report such a handshake."""
     return share(sample, parse)
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says of a handshake; None for all other lines."""
+    """Return the record of a failed handshake; None for all other lines."""
     return read(line, PHRASES, NAME)

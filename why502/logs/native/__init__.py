@@ -1,6 +1,8 @@
-"""The compiled reader: one for each thread, since a call of it releases the interpreter. Where its library does not load, Python reads.
+"""The compiled reader: one per thread, because a call releases the interpreter.
 
-Its source is in `src/`; `make` here builds it. What a layout is made of stands in `src/program.rs`.
+If its library does not load, Python reads the log.
+
+Its source is in `src/`; `make` in this directory builds it. `src/program.rs` documents the elements of a layout.
 """
 
 from __future__ import annotations
@@ -29,12 +31,12 @@ from why502.logs.verdicts import NOTED, REFUSALS
 from why502.model.logs import LogRecord
 
 CAPACITY = 1 << 20
-_PAD = 64  # bytes that are read beyond the text, whatever they are
-_SAMPLE_BYTES = 1 << 13  # of a line that the reader keeps
+_PAD = 64  # bytes read beyond the text, whatever their values
+_SAMPLE_BYTES = 1 << 13  # maximum size of a line that the reader keeps
 _FAILED = (1 << 64) - 1
 _WHOSE = (CONNECT, HEADER, RESPONSE)
 _KINDS = (ROUTES, CLIENTS, SERVERS)
-_SEED = int.from_bytes(os.urandom(8), "big")  # so that nobody can write a log whose names collide
+_SEED = int.from_bytes(os.urandom(8), "big")  # so that nobody can craft a log whose names collide
 _MINUTE_BITS = 26
 _DAY_S = 86400
 _AROUND_S = 4 * 3600
@@ -43,12 +45,12 @@ _FAR_S = 1 << 60
 
 
 class ReaderError(Exception):
-    """The compiled reader met a bug of its own; Python is to read the log."""
+    """The compiled reader hit a bug of its own; Python must read the log instead."""
 
 
 @lru_cache(1)
 def loaded() -> Any:
-    """Return the loaded library; None where there is none for this platform."""
+    """Return the loaded library; None if there is none for this platform."""
     path = Path(__file__).parent / f"reader-{platform.machine().lower()}.so.1"
     if not sys.platform.startswith("linux"):
         return None
@@ -81,7 +83,7 @@ def loaded() -> Any:
 
 
 class Reader:
-    """Counts the lines of one layout. `buffer` is where the text of a log is put before `scan`."""
+    """Counts the lines of one layout. `buffer` receives the text of a log before `scan`."""
 
     def __init__(
         self,
@@ -121,20 +123,23 @@ class Reader:
             self._library.reader_free(self._reader)
 
     def lines(self) -> int:
-        """Return how many lines were counted."""
+        """Return the number of counted lines."""
         return int(self._library.reader_lines(self._reader))
 
     def stands(self, part: int, byte: int) -> None:
-        """Say where the text in the buffer stands: the number of its part, and the byte."""
+        """Set the position of the text in the buffer: the number of its part, and the byte."""
         self._library.reader_place(self._reader, part, byte)
 
     def scan(self, length: int) -> list[tuple[int, int]]:
-        """Count the lines in the first bytes of the buffer, which end with a line feed; return where those stand that it left."""
+        """Count the lines in the first bytes of the buffer, which end with a line feed.
+
+        Return the positions of the lines left to Python.
+        """
         number, at = 0, 0
         while at < length:
             number = self._checked(self._library.reader_scan(self._reader, self._address, at, length))
             at = self._library.reader_stopped(self._reader)
-            if at < length:  # a line of a kind that was not met before
+            if at < length:  # a line of a new kind
                 line = bytes(self.buffer[at : at + _SAMPLE_BYTES]).split(b"\n", 1)[0]
                 self._library.reader_judge(self._reader, self._is_such(line.decode("utf-8", "surrogateescape")))
         if not number:
@@ -143,20 +148,20 @@ class Reader:
         return list(zip(places[::2], places[1::2], strict=True))
 
     def suspect(self, suspects: Suspects) -> None:
-        """Leave the lines of these requests in these seconds from now on, although they look healthy."""
+        """From now on, leave the lines of these requests in these seconds to Python, even though they appear healthy."""
         if suspects.seconds and suspects.marks:
             seconds, marks = array("q", suspects.seconds), array("I", suspects.marks)
             places = (seconds.buffer_info(), marks.buffer_info())
             self._checked(self._library.reader_suspect(self._reader, *places[0], *places[1]))
 
     def relax(self) -> None:
-        """Count what failed as well from now on."""
+        """From now on, count failed requests too."""
         self._library.reader_relax(self._reader)
 
     def _is_such(self, line: str) -> bool:
-        """Return whether Python takes a line for what the reader takes it for; else all lines like it are left.
+        """Return whether Python and the reader agree on the kind of a line; otherwise all lines like it are left to Python.
 
-        So are those of an error log that wait for the access lines of their requests, where these are read as well.
+        So are error lines that wait for the access lines of their requests, if the access log is read too.
         """
         record = self.layout.parse(line.rstrip("\r"))
         is_said = bool(self._library.reader_asked(self._reader))
@@ -165,13 +170,15 @@ class Reader:
         return not (is_said and self._leaves_errors and waiting_of(record) is not None)
 
     def absorb(self, other: Reader) -> None:
-        """Add what another reader of the same layout counted."""
+        """Add the counts of another reader of the same layout."""
         self._checked(self._library.reader_absorb(self._reader, other._reader))
 
     def counts(self, most: int, wanted: Counts, place: Callable[[Order], str] = str) -> Counts:
-        """Return what was counted: of routes, clients and servers the `most` frequent and failing, and those that `wanted` has.
+        """Return the counts.
 
-        `place` names where a line stands.
+        Routes, clients and servers are limited to the `most` frequent and failing ones, plus those in `wanted`.
+
+        `place` formats the position of a line.
         """
         for kind in _KINDS:
             for name in wanted.rankings()[kind].total:
@@ -192,14 +199,14 @@ class Reader:
 
 
 class _Ended(NamedTuple):
-    """One way in which requests ended, and a record of one of them."""
+    """One way in which requests ended, with a record of one of them."""
 
     outcome: Outcome
     like: LogRecord
 
 
 class _Export:
-    """Reads what a reader wrote down, number by number: see `export` in src/reader.rs."""
+    """Reads a reader's exported data, number by number: see `export` in src/reader.rs."""
 
     def __init__(self, words: array[int], blob: bytes, layout: Layout, is_exact: bool, place: Callable[[Order], str]) -> None:
         self._words, self._blob, self._layout = words, blob, layout
@@ -223,7 +230,7 @@ class _Export:
         return found
 
     def _shape(self, found: Counts) -> _Ended | None:
-        """Read one kind of lines, of which the first tells what all mean. Raises ReaderError where a later one tells something else."""
+        """Read one kind of lines; the first gives the meaning of all. Raises ReaderError if a later one has another meaning."""
         first, later = self._text(), self._text()
         part, byte, is_said, since, until, total = (self._next() for _ in range(6))
         minutes = Minutes.of(self._map())
@@ -296,7 +303,7 @@ class _Export:
         name, total, last, clients, refused = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
         server, zero, request = name[2:].decode("utf-8", "surrogateescape").partition("\0")
         if not zero:
-            return  # the rest of too many
+            return  # the remainder after too many
         status = int.from_bytes(name[:2], "little")
         steps = refused.items() if status in REFUSALS else ()
         for at, count in steps:
@@ -326,9 +333,9 @@ class _Export:
 
 @lru_cache(4)
 def _offsets(zone: tzinfo, until: int) -> tuple[str, ...]:
-    """Return how far the local clock is from UTC, from which to which of its seconds, in the years before `until`.
+    """Return the offsets of the local clock from UTC and the local seconds for which each applies, in the years before `until`.
 
-    The hours around a change are left out: what the clock shows then may mean two times, or none.
+    The hours around a change are omitted: a local time there may mean two times, or none.
     """
     if zone is UTC:
         return (f"zone {-_FAR_S} {_FAR_S} 0",)

@@ -1,4 +1,4 @@
-"""The layout of a log for the compiled reader, from the form that Python reads it by."""
+"""The layout of a log for the compiled reader, built from the form with which Python reads it."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ _ROLES = {
     "upstream_header_time": HEADER,
     "upstream_response_time": RESPONSE,
 }
-_CLOCKS = {"time_local": "common", "msec": "seconds", "time_iso8601": "iso"}  # the first that a format has counts
-_SERVERS = ("server_name", "host", "http_host")  # as well
-_DURATIONS = {"request_time_us": 1000, "request_time_ms": 10**6, "request_time": 10**9}  # as well; nanoseconds of one
+_CLOCKS = {"time_local": "common", "msec": "seconds", "time_iso8601": "iso"}  # the first one in a format counts
+_SERVERS = ("server_name", "host", "http_host")  # the first counts here too
+# The first counts here too; nanoseconds per unit
+_DURATIONS = {"request_time_us": 1000, "request_time_ms": 10**6, "request_time": 10**9}
 _NUMBERS = frozenset(
     "body_bytes_sent bytes_sent request_length connection pid connection_requests remote_port server_port gzip_ratio".split()
 )
@@ -56,9 +57,9 @@ _NUMBERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the reader is told (`program`, see src/program.rs), and how Python reads the line that it keeps of each outcome.
+    """The reader's `program` (see src/program.rs), and Python's parser for the line that the reader keeps of each outcome.
 
-    `where` turns an address as it stands in the log into the name of a target, given the record of a line that ended alike.
+    `where` turns an address from the log into the name of a target, given the record of a line that ended the same way.
     """
 
     program: tuple[str, ...]
@@ -67,7 +68,7 @@ class Layout:
     where: Callable[[str, LogRecord], str]
 
 
-_WRAPPERS = {  # how what a line stands in is taken off (why502/logs/wrappers.py)
+_WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
     "": [],
     "docker": [f"wrap json-line {hexadecimal('log')}"],
     "journal-json": [f"wrap json {hexadecimal('MESSAGE')}"],
@@ -90,9 +91,9 @@ _W3C = {
 
 
 def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
-    """Yield the layouts that lines of a form may have, to be compared with what its parser says; none where only Python can read it.
+    """Yield the possible layouts for lines of a form, to be checked against its parser; none if only Python can read it.
 
-    `sample` are some of the lines.
+    `sample` holds some of the lines.
     """
     wrapper = _WRAPPERS.get(form.wrapper)
     if wrapper is None:
@@ -107,7 +108,7 @@ def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
 
 
 def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:
-    """Return what may describe the lines: the format's own layouts, and those that it makes of some lines (`layouts`)."""
+    """Return possible descriptions of the lines: the format's own layouts, and those it derives from some lines (`layouts`)."""
     if form.w3c:
         return (columns(form.w3c, _W3C, clock="iso"),)
     from why502.logs import detect, wrappers
@@ -119,13 +120,13 @@ def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:
 
 
 def nginx_target(address: str, like: LogRecord | None = None) -> str:  # noqa: ARG001 - names are made alike
-    """Return the target that an entry of $upstream_addr means; "" for none."""
+    """Return the target of an entry in $upstream_addr; "" for none."""
     target, group = target_or_group(address)
     return str(target) if target is not None else group
 
 
 def _of_fields(log_format: str, escape: str) -> list[str] | None:
-    """Return the program of a `log_format`; None for one that cannot be told apart byte by byte."""
+    """Return the program of a `log_format`; None if its values cannot be separated byte by byte."""
     literals, names = parted(log_format)
     if (
         not all(literals[1:-1])
@@ -138,19 +139,19 @@ def _of_fields(log_format: str, escape: str) -> list[str] | None:
         return None
     roles, found = chosen
     found.append(f"begin {hexadecimal(literals[0])}")
-    if escape in ("json", APACHE):  # a quote behind a backslash does not end a value
+    if escape in ("json", APACHE):  # a quote after a backslash does not end a value
         found.append("escaped")
     if escape in ("default", APACHE):
         found.append("hex")
     for name, literal in zip(names, literals[1:], strict=True):
-        role = roles.pop(name, 0)  # of a variable that stands there twice the first counts
+        role = roles.pop(name, 0)  # the first occurrence of a repeated variable counts
         flags = (IS_NUMBER if name in _NUMBERS else 0) | (IS_LIST if is_of_attempt(role) else 0)
         found.append(f"field {role} {flags} {hexadecimal(literal)}")
     return found
 
 
 def _of_members(log_format: str) -> list[str] | None:
-    """Return the program of a `log_format` that makes a JSON object; None for any other."""
+    """Return the program of a `log_format` that produces a JSON object; None for any other."""
     keys = json_keys(log_format)
     chosen = _chosen(list(keys.values())) if keys else None
     if chosen is None:
@@ -164,14 +165,14 @@ def _of_members(log_format: str) -> list[str] | None:
 
 
 def _chosen(names: Iterable[str]) -> tuple[dict[str, int], list[str]] | None:
-    """Return the role of each variable that has one, and what else the reader must know; None where it cannot count such lines."""
+    """Return the role of each variable that has one, and other settings for the reader; None if it cannot count such lines."""
     names = set(names)
     roles = {name: role for name, role in _ROLES.items() if name in names}
     found: list[str] = []
     clock = next((name for name in _CLOCKS if name in names), "")
     if not clock or "status" not in names or not ("request" in names or {"request_method", "request_uri"} <= names):
         return None
-    if ("upstream_addr" in names) != ("upstream_status" in names):  # one without the other tells nothing of an attempt
+    if ("upstream_addr" in names) != ("upstream_status" in names):  # one without the other gives no information about an attempt
         return None
     if {CONNECT, HEADER, RESPONSE} & set(roles.values()) and "upstream_addr" not in names:
         return None

@@ -15,7 +15,7 @@ from why502.model.logs import LogRecord
 
 
 class Seen:
-    """What is summed up. `facets`: what the failures may have in common, by minute."""
+    """The breakdown. `facets`: properties that the failures may share, by minute."""
 
     def __init__(self, counts: Counts) -> None:
         self.fields = counts.fields
@@ -48,13 +48,13 @@ class Seen:
         return found
 
     def reason(self, ended: Ended) -> str:
-        """Return the symptom that a failed request was counted with; "" for one that did not fail."""
+        """Return the symptom under which a failed request was counted; "" if it did not fail."""
         outcome = of(LogRecord(format=NGINX_ACCESS, status=ended.status, attempts=ended.attempts))[0]
         told = reasons(outcome, self.fields) if outcome.failed else ()
         return told[-1][1] if told else ""
 
     def attempts(self) -> dict[str, Row]:
-        """Return the requests by how many attempts they took."""
+        """Return the requests by their number of attempts."""
         return {
             str(number): Row(name=str(number), requests=all_, failures=failed)
             for number, (all_, failed) in sorted(self._attempts.items())
@@ -97,7 +97,7 @@ class Seen:
                     self.facets["target"][where].update(tried.minutes)
 
     def _listen(self, counts: Counts) -> None:
-        """Take the lines of error logs for the failures: there is no access log."""
+        """Count error-log lines as the failures because there is no access log."""
         for said, heard in counts.said.items():
             if said.is_failure:
                 for minute, count in heard.minutes.items():
@@ -108,12 +108,12 @@ class Seen:
 
 
 def status_name(status: int | None) -> str:
-    """Return a status as it is shown."""
+    """Return a status for display."""
     return "-" if status is None else f"{status:03d}"
 
 
 def summed(minutes: Iterable[tuple[int, int]], step: int) -> dict[int, int]:
-    """Return the sums over each so many minutes, by the first of them."""
+    """Return the sums over steps of `step` minutes, keyed by the first minute of each."""
     found: dict[int, int] = {}
     for minute, count in minutes:
         found[minute - minute % step] = found.get(minute - minute % step, 0) + count
@@ -121,7 +121,7 @@ def summed(minutes: Iterable[tuple[int, int]], step: int) -> dict[int, int]:
 
 
 def by_step(values: Mapping[str, Minutes], step: int) -> dict[int, dict[str, int]]:
-    """Return the sums over each so many minutes: minute -> value -> count."""
+    """Return the sums over steps of `step` minutes: minute -> value -> count."""
     found: dict[int, dict[str, int]] = {}
     for value, minutes in sorted(values.items()):
         for minute, count in summed(minutes.items(), step).items():

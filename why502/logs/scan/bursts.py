@@ -1,4 +1,4 @@
-"""Finds the minutes with far more failures than usual, and what was different in them."""
+"""Finds the minutes with far more failures than usual, and the differences in them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import NamedTuple
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.report import Burst
 
-GAP = 2  # quiet minutes within a burst
-LEAST = 5  # failures in a minute
+GAP = 2  # quiet minutes allowed within a burst
+LEAST = 5  # minimum number of failures in a minute
 MOST = 20
-_SHARE = 0.3  # of the burst's failures that something must have to be named
-_TIMES = 1.8  # and so many times its share outside
-_CALM = 0.15  # of the minutes must be calm for a failure that goes on to be told from what is usual
+_SHARE = 0.3  # share of the burst's failures that a value needs in order to be named
+_TIMES = 1.8  # and the factor by which it must exceed its share outside
+_CALM = 0.15  # share of the minutes that must be calm, so that an ongoing failure can be separated from the usual level
 _LONG = 2  # minutes
 
 
 class Facets(NamedTuple):
-    """Requests and failures by minute, and by what the failures may have in common: name of the facet -> value -> minutes."""
+    """Requests and failures by minute, and by properties that the failures may share: name of the facet -> value -> minutes."""
 
     requests: Mapping[int, int]
     failures: Mapping[int, int]
@@ -30,14 +30,14 @@ class Facets(NamedTuple):
 
 
 class _Shares(NamedTuple):
-    """The failures by the value of a facet, in each burst and outside of all."""
+    """The failures by the value of a facet, in each burst and outside of all bursts."""
 
     inside: dict[int, Counter[str]]
     outside: Counter[str]
 
 
 def find(facets: Facets) -> tuple[Burst, ...]:
-    """Return the bursts, in the order of time; of many the largest. A log that fails evenly has none."""
+    """Return the bursts in time order; if there are many, the largest. A log that fails evenly has none."""
     failures = {minute: count for minute, count in facets.failures.items() if count}
     if not failures:
         return ()
@@ -45,7 +45,7 @@ def find(facets: Facets) -> tuple[Burst, ...]:
     span = max(known) - min(known) + 1
     usual = _usual(failures, span, 0.5)
     found = _runs(failures, _limit(usual or _mean(failures, span), span))
-    if not found:  # it may go on for most of the time that is looked at
+    if not found:  # it may last for most of the time range
         usual = _usual(failures, span, _CALM)
         found = [run for run in _runs(failures, _limit(usual, span)) if _stands_out(failures, span, run)]
     found.sort(key=lambda run: -sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1)))
@@ -60,7 +60,7 @@ def find(facets: Facets) -> tuple[Burst, ...]:
 
 
 def _usual(failures: Mapping[int, int], span: int, share: float) -> float:
-    """Return below which number of failures so large a share of the minutes is, minutes without any counted."""
+    """Return the number of failures that this share of the minutes stays below, including minutes without any."""
     counts = sorted(failures.values())
     zeros = span - len(counts)
     at = int((span - 1) * share)
@@ -68,15 +68,15 @@ def _usual(failures: Mapping[int, int], span: int, share: float) -> float:
 
 
 def _mean(failures: Mapping[int, int], span: int) -> float:
-    """Return the mean of the minutes with few failures, nine of ten: what is usual where most minutes have none."""
+    """Return the mean of the nine tenths of the minutes with the fewest failures: the usual level if most minutes have none."""
     most = int(span * 0.9)
     return sum(sorted(failures.values())[: max(most - (span - len(failures)), 0)]) / max(most, 1)
 
 
 def _limit(usual: float, span: int) -> float:
-    """Return how many failures in a minute are more than chance, three times the usual ones and LEAST.
+    """Return the number of failures in a minute that exceeds chance, three times the usual level, and LEAST.
 
-    Chance: in so many minutes the Poisson distribution with the usual mean reaches it once in ten such logs.
+    Chance: over this many minutes the Poisson distribution with the usual mean reaches it once in ten such logs.
     """
     if usual > 100:
         return max(usual + 6 * math.sqrt(usual), 3 * usual)
@@ -89,7 +89,7 @@ def _limit(usual: float, span: int) -> float:
 
 
 def _runs(failures: Mapping[int, int], limit: float) -> list[tuple[int, int]]:
-    """Return the first and the last minute of each time with so many failures."""
+    """Return the first and the last minute of each period above the limit."""
     runs: list[tuple[int, int]] = []
     for minute in sorted(minute for minute, count in failures.items() if count >= limit):
         if runs and minute - runs[-1][1] <= GAP + 1:
@@ -100,7 +100,10 @@ def _runs(failures: Mapping[int, int], limit: float) -> list[tuple[int, int]]:
 
 
 def _stands_out(failures: Mapping[int, int], span: int, run: tuple[int, int]) -> bool:
-    """Return whether a time differs from the rest as a whole, not by chance: minutes differ when the usual ones are few."""
+    """Return whether a period differs from the rest as a whole, beyond chance.
+
+    Single minutes vary when the usual level is low.
+    """
     length = run[1] - run[0] + 1
     count = sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1))
     rest = span - length
@@ -135,7 +138,10 @@ def _burst(facets: Facets, minutes: range, usual: float, changed: list[str]) -> 
 
 
 def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usually: float) -> list[str]:
-    """Return what the burst's failures have in common and the others' do not, the most telling first. `usually`: requests a minute."""
+    """Return the properties shared by the burst's failures but not by the others, the most distinctive first.
+
+    `usually`: requests per minute.
+    """
     told: list[tuple[float, str]] = []
     for facet, (inside, there) in shares.items():
         here = inside[minutes.start]

@@ -1,7 +1,7 @@
 """The usual causes of failed attempts and error-log lines.
 
-Error and access log tell of one failure: where the error log names the reason of an attempt, the access log's "failed" of the same request
-is that failure. Where the lines do not tell the request, "failed" of the same target and minute is.
+Error and access log report the same failure. If the error log names the reason of an attempt, the access log's "failed" for that
+request is the same failure. If the lines do not identify the request, "failed" for the same target and minute is taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from why502.model.logs import LogRecord, Symptom
 
 
 class Meaning(NamedTuple):
-    """What a symptom usually stands for."""
+    """The usual meaning of a symptom."""
 
     cause: str = ""
     message: str = ""
@@ -33,11 +33,11 @@ class Meaning(NamedTuple):
 
 
 _BARE = Symptom.GATEWAY_STATUS.value
-Means = Callable[[str, str], Meaning]  # of a symptom, and of the cause that its line names ("" for none)
+Means = Callable[[str, str], Meaning]  # of a symptom, and of the cause named by its line ("" for none)
 
 
 def reasons(counts: Counts, seen: Seen, means: Means) -> tuple[CauseRow, ...]:
-    """Return the reasons, those of failures first, the most frequent first."""
+    """Return the reasons: those of failures first, then by frequency."""
     told = _told_by_errors(counts)
     rows = [
         _row(symptom, means(symptom, cause), left, seen.symptom_spans[symptom, cause])
@@ -52,7 +52,7 @@ def reasons(counts: Counts, seen: Seen, means: Means) -> tuple[CauseRow, ...]:
 
 
 def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
-    """Return how many failed attempts of the access logs are told in error logs too: symptom and cause -> target -> count."""
+    """Return the failed attempts of the access logs that error logs report too: symptom and cause -> target -> count."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     said: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)  # minute -> symptom and target
     for one, heard in counts.said.items():
@@ -75,7 +75,7 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
                     for minute, count in its.items():
                         if left := count - joined[minute, where, symptom, outcome.cause]:
                             asked.append((minute, where, symptom, outcome.cause, left))
-    asked.sort(key=lambda row: (not row[1], row[2] == _BARE, row))  # those that tell more come first
+    asked.sort(key=lambda row: (not row[1], row[2] == _BARE, row))  # the more specific ones first
     for minute, target, symptom, cause, count in asked:
         left = count
         for near in (minute, minute - 1):  # a request that failed at the end of a minute is logged in the next one
@@ -87,9 +87,9 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
 def _joined(
     counts: Counts, found: dict[tuple[str, str], Counter[str]], said: dict[int, Counter[tuple[str, str]]]
 ) -> Counter[tuple[int, str, str, str]]:
-    """Join the access and error lines of each request; return the failures that are told so: minute, target, symptom, cause.
+    """Join the access and error lines of each request; return the joined failures: minute, target, symptom, cause.
 
-    They are added to `found`, and their error lines taken from `said`.
+    They are added to `found`, and their error lines are removed from `said`.
     """
     told: Counter[tuple[int, str, str, str]] = Counter()
     joiner = Joiner(counts.errors.in_order())
@@ -103,14 +103,14 @@ def _joined(
         met = {name_of(kind.target, kind.group) for _, kind in fails}
         for number, symptom in outcome_reasons(outcome, counts.fields) if fails and not ended.is_own else ():
             where = targets[number] if number is not None else ""
-            if where in met or met == {""} or not where:  # a reason before any attempt explains all
+            if where in met or met == {""} or not where:  # a reason before any attempt explains all of them
                 told[int(request.line.at) // 60, where, symptom, outcome.cause] += 1
                 found[symptom, outcome.cause][where] += 1
     return told
 
 
 def _take(said: Counter[tuple[str, str]], target: str, symptom: str, count: int) -> int:
-    """Return how many of so many failures the error lines of a minute tell, and take these lines."""
+    """Return how many of the failures the error lines of a minute cover, and remove these lines."""
     before = count
     for key in sorted(said):
         if count and (key[1] == target or not target) and (key[0] == symptom or symptom == _BARE):

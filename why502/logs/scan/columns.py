@@ -1,7 +1,8 @@
-"""Infers the `log_format` of lines that no name or common format explains: from what stands in each of their columns.
+"""Infers the `log_format` of lines that no name or common format explains, from the content of their columns.
 
-A column is a quoted or bracketed text, a word, or a list as nginx writes it of several attempts (`a, b : c`). What it holds in all
-lines of the sample tells what it is: an address with a port is an upstream's, a time with `-` where no upstream was asked its time.
+A column is a quoted or bracketed text, a word, or a list as nginx writes it for several attempts (`a, b : c`). Its values in all
+lines of the sample identify it: an address with a port is an upstream's; a time that is `-` in requests without an upstream is
+the upstream's.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ _REQUEST = lazy(r"[A-Z]{3,10} \S.* HTTP/\d(?:\.\d)?")
 _STATUS = lazy(r"[1-5]\d\d|0\d\d")
 _STATUSES = lazy(r"(?:-|[1-5]\d\d)(?:(?:, | : )(?:-|[1-5]\d\d))*")
 _SECONDS = lazy(r"(?:-|\d{1,9}\.\d{3})(?:(?:, | : )(?:-|\d{1,9}\.\d{3}))*")
-_FITTING = 0.7  # share of the lines that must have the columns of most
-_LEAST = 3  # lines, of which a column tells what it is
+_FITTING = 0.7  # share of the lines that must have the most common columns
+_LEAST = 3  # minimum number of lines to identify a column
 
 
 class _Row(NamedTuple):
-    """One line: what stands between its columns, and what in them."""
+    """One line: the text between the columns, and their values."""
 
     between: tuple[str, ...]
     values: tuple[str, ...]
 
 
 def infer(lines: Sequence[str]) -> str | None:
-    """Return a `log_format` by the columns of the lines; None where they do not tell time, request and status."""
+    """Return a `log_format` inferred from the columns; None if time, request and status cannot be identified."""
     rows = [row for line in lines if not line.startswith("{") and (row := _row(line)) is not None]
     if len(rows) < _LEAST:
         return None
@@ -70,11 +71,11 @@ def _row(line: str) -> _Row | None:
 
 
 def _names(columns: list[tuple[str, ...]]) -> list[str]:
-    """Return the variable of each column; those of no known meaning are `unknown`."""
+    """Return the variable of each column; `unknown` for columns that cannot be identified."""
     names = [""] * len(columns)
 
     def give(name: str, fits: object) -> int | None:
-        """Name the first column without a name that fits."""
+        """Give the name to the first unnamed column that matches."""
         assert callable(fits)
         for place, column in enumerate(columns):
             if not names[place] and fits(column):
@@ -117,7 +118,7 @@ def _name_attempts(columns: list[tuple[str, ...]], names: list[str], attempts: l
         if not names[place] and all(_SECONDS.fullmatch(text) and _SPLIT.search(text) is None and text != "-" for text in column)
     ]
     times = [place for place in range(len(columns)) if is_list(place, _SECONDS) and any(text != "-" for text in columns[place])]
-    if len(single) > 1:  # every request went to one upstream: the whole takes longest
+    if len(single) > 1:  # each request went to one upstream: the total is the longest time
         single = [max(single, key=lambda place: sum(map(float, columns[place])))]
     for place in single:
         names[place] = "request_time"

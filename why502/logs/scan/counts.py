@@ -1,7 +1,7 @@
 """Counters of a log. They are sums of integers only, so any split of the log gives the same result.
 
-Bounds: beyond MOST_KEYS clients (a fifth of it routes, servers or targets) the rarest are given up, and `lost` says how much the count
-of one that is still there may lack at most. Totals, statuses, minutes, outcomes and failures stay exact.
+Bounds: beyond MOST_KEYS clients (a fifth of that for routes, servers or targets) the rarest are dropped. `lost` is the maximum by
+which the count of a remaining one may be too low. Totals, statuses, minutes, outcomes and failures stay exact.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ MOST_SAID = 2000
 UNFIT = 3
 REST = "(others)"
 NEVER = -(1 << 63)
-Order = tuple[int, int]  # number of the part, byte in the file: where a line stands among all
+Order = tuple[int, int]  # number of the part, byte in the file: the position of a line among all lines
 _Key = TypeVar("_Key", bound=Hashable)
-ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # whose time it is; the first is of the whole request
+ROUTE, CONNECT, HEADER, RESPONSE = range(4)  # the owner of a time; ROUTE is the whole request
 ROUTES, CLIENTS, SERVERS = range(3)  # the rankings
 
 
 def name_of(target: Target | None, group: str) -> str:
-    """Return what a line was about: a target, else a group."""
+    """Return the subject of a line: a target, or else a group."""
     return clean(str(target)) if target else clean(group)
 
 
 class Said(NamedTuple):
-    """What the lines of an error log (or of an application, the kernel) say alike."""
+    """The key of equivalent lines in an error log (or the log of an application or the kernel)."""
 
     symptom: str
     proxy: str = ""
     target: str = ""
     server: str = ""
-    cause: str = ""  # id that the line stands for by its format's own table
+    cause: str = ""  # id of the cause, from the table of the line's format
     is_failure: bool = False
 
 
 class Heard:
-    """When it was said, and where first."""
+    """The times of equivalent lines, and the place of the first."""
 
     __slots__ = ("minutes", "order", "place", "text")
 
@@ -63,7 +63,10 @@ class Heard:
 
 
 class Tried:
-    """How often an attempt of an outcome was at one target, when last (seconds), and the minutes of those that belong to a failure."""
+    """The attempts of an outcome at one target.
+
+    Count, time of the last (seconds), and the minutes of the attempts that belong to a failure.
+    """
 
     __slots__ = ("count", "last", "minutes")
 
@@ -80,7 +83,7 @@ class Tried:
 
 
 class Ranking:
-    """How often each name was met, and how often it failed. With `lost`, see the module. `distinct`: about so many were met."""
+    """How often each name occurred, and how often it failed. `lost`: see the module. `distinct`: approximate number of names."""
 
     __slots__ = ("distinct", "failed", "lost", "total")
 
@@ -104,7 +107,7 @@ class Ranking:
         self.distinct = max(self.distinct, other.distinct)
 
     def prune(self, most: int) -> set[str]:
-        """Give up the rarest names down to half of `most`, if there are more than `most`; return them."""
+        """If there are more than `most` names, drop the rarest until half of `most` remain; return the dropped names."""
         if len(self.total) <= most:
             return set()
         self.distinct = max(self.distinct, len(self.total))
@@ -119,14 +122,14 @@ class Ranking:
 
 
 class Counts:
-    """The sum over some lines."""
+    """The sum over a set of lines."""
 
     def __init__(self, *, is_exact: bool = False) -> None:
         self.is_exact = is_exact
         self.lines = 0
         self.unfit = 0
-        self.is_partial = False  # reading was ended by hand
-        self.had_requests = False  # in minutes that expired
+        self.is_partial = False  # the user stopped the reading
+        self.had_requests = False  # in expired minutes
         self.unfit_first: list[tuple[Order, str, str]] = []  # place and text
         self.first: int | None = None
         self.last: int | None = None
@@ -135,17 +138,17 @@ class Counts:
         self.tries: dict[tuple[Outcome, int, str], Tried] = {}  # outcome, number of the attempt, target
         self.routes, self.clients, self.servers = Ranking(), Ranking(), Ranking()
         self.route_statuses: Counter[tuple[str, int]] = Counter()  # of failures
-        self.route_minutes: dict[str, Minutes] = {}  # of failures
+        self.route_minutes: dict[str, Minutes] = {}  # of the failures
         self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
         self.said: dict[Said, Heard] = {}
-        self.asked = Ranking()  # the values of the field that is asked for
-        self.wordings: dict[str, Heard] = {}  # of messages that no rule knows
+        self.asked = Ranking()  # the values of the requested field
+        self.wordings: dict[str, Heard] = {}  # of messages that no rule matches
         self.errors: Errors = Held()  # error lines of requests
-        self.failed: Held[Ended] = Held()  # access lines that they may be of
+        self.failed: Held[Ended] = Held()  # access lines that may match them
         self.paths = Paths()
 
     def add(self, record: LogRecord, at: int, *, is_doubtful: bool = False) -> None:
-        """Count one access line that ended at that second; `is_doubtful`: whether its last attempt succeeded is not known yet."""
+        """Count one access line that ended at that second. `is_doubtful`: not known yet whether its last attempt succeeded."""
         self.note(at)
         outcome, targets = of(record)
         minute = at // 60
@@ -184,7 +187,7 @@ class Counts:
             self.servers.add(server[:255], failed)
 
     def say(self, said: Said, at: int | None, order: Order, place: str, text: str) -> None:
-        """Count one line of another log; `at` None: it tells no time."""
+        """Count one line of another log; `at` None: it has no time."""
         if at is not None:
             self.note(at)
         else:
@@ -192,7 +195,7 @@ class Counts:
         self.hear(said, order, place, text).minutes.add(-1 if at is None else at // 60)
 
     def wonder(self, wording: str, at: int | None, order: Order, place: str, text: str) -> None:
-        """Note a message that no rule knows; its line is counted already."""
+        """Record a message that no rule matches; its line is counted already."""
         if wording not in self.wordings and len(self.wordings) >= MOST_SAID:
             wording = REST
         _first(self.wordings.setdefault(wording, Heard(order, place, text)), order, place, text).minutes.add(
@@ -200,14 +203,14 @@ class Counts:
         )
 
     def skip(self, order: Order, place: str, text: str) -> None:
-        """Count a line that nobody can read."""
+        """Count a line that could not be parsed."""
         self.lines += 1
         self.unfit += 1
         if len(self.unfit_first) < UNFIT:
             self.unfit_first.append((order, place, text))
 
     def merge(self, other: Counts) -> None:
-        """Add what was counted in another part of the logs, which is not to be used afterwards."""
+        """Add the counts of another part of the logs. The other object must not be used afterwards."""
         self.lines += other.lines
         self.unfit += other.unfit
         self.is_partial |= other.is_partial
@@ -233,7 +236,10 @@ class Counts:
         self.paths.merge(other.paths)
 
     def expire(self, before: int) -> None:
-        """Forget the minutes before that second. What is not counted by minute (`lines`, rankings, times) stays: it has bounds of its own."""
+        """Drop the minutes before that second.
+
+        Counts that are not per minute (`lines`, rankings, times) stay; they have bounds of their own.
+        """
         minute = before // 60
         self.had_requests |= bool(self.outcomes)
         for tried in self.tries.values():
@@ -251,7 +257,7 @@ class Counts:
         self.errors, self.failed = self.errors.since(60 * minute), self.failed.since(60 * minute)
 
     def prune(self) -> None:
-        """Keep within the bounds."""
+        """Enforce the memory bounds."""
         if self.is_exact:
             return
         gone = self.routes.prune(MOST_KEYS // 5)
@@ -273,7 +279,7 @@ class Counts:
         return self.routes, self.clients, self.servers
 
     def span(self, first: int | None, last: int | None) -> None:
-        """Note the first and last time of lines that were counted."""
+        """Extend the time range by the first and last time of counted lines."""
         if first is not None and (self.first is None or first < self.first):
             self.first = first
         if last is not None and (self.last is None or last > self.last):
@@ -288,13 +294,13 @@ class Counts:
         return found
 
     def hear(self, said: Said, order: Order, place: str, text: str) -> Heard:
-        """Return when it was said, of which this is one line."""
+        """Return the entry of equivalent lines; this line is one of them."""
         if said not in self.said and len(self.said) >= MOST_SAID:
             said = said._replace(target="", server="")
         return _first(self.said.setdefault(said, Heard(order, place, text)), order, place, text)
 
     def note(self, at: int) -> None:
-        """Count a line that is of no request."""
+        """Count a line that does not belong to a request."""
         self.lines += 1
         self.span(at, at)
 
@@ -306,7 +312,7 @@ class Counts:
 
 
 def _first(heard: Heard, order: Order, place: str, text: str) -> Heard:
-    """Keep where a thing was said first."""
+    """Keep the place of the earliest of these lines."""
     if order < heard.order:
         heard.order, heard.place, heard.text = order, place, text
     return heard

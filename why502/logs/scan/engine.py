@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 Engine = Callable[[Sequence[Part], "Job", int], Iterator[Result]]
-_SWITCH_S = 0.0005  # after which a thread in Python lets another one go on, which hands the next block to the compiled reader
-ROWS = 2000  # of routes, clients and servers: twice what a report shows
+_SWITCH_S = 0.0005  # time after which a Python thread yields to another, which passes the next block to the compiled reader
+ROWS = 2000  # for routes, clients and servers: twice the number in a report
 
 
 def cores() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alone(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:  # noqa: ARG001 - engines are called alike
-    """Read part by part in this thread."""
+    """Read the parts one by one in this thread."""
     yield from threads(parts, job, 1)
 
 
 def one(part: Part, ask: Ask, told: Callable[[int], None]) -> Result:
-    """Read one part by itself."""
+    """Read a single part."""
     session = Session(ask)
     read = Read(part.index, *session.read(part, told))
     return Result([read], session.total(MOST_KEYS))
 
 
 def threads(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:
-    """Read in several threads from now on: the compiled reader runs in all of them at once, Python in one at a time."""
+    """Start reading in several threads: the compiled reader runs in all of them at once, Python in one at a time."""
     if any(part.path == STANDARD_INPUT for part in parts):
         jobs = 1
     before = sys.getswitchinterval()
@@ -64,7 +64,7 @@ def _joined(readers: Sequence[threading.Thread], work: _Work, before_s: float) -
 
 
 class _Work:
-    """The parts that nobody has begun to read, and what those who read have found."""
+    """The parts not yet started, and the results of the readers."""
 
     def __init__(self, parts: Sequence[Part], job: Job) -> None:
         self._parts = iter(parts)
@@ -88,7 +88,7 @@ class _Work:
             self._error = error
 
     def result(self) -> Result:
-        """Return the sum of all. Raises what one of them raised."""
+        """Return the sum of all results. Raises the exception that a reader raised."""
         if self._error is not None:
             raise self._error
         first, *others = self._sessions or [Session(self._job.ask)]

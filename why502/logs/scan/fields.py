@@ -1,4 +1,4 @@
-"""A field of a line by its name: of the record that the line makes, or of the line itself, by the names that its format gives."""
+"""A field of a line by name: of the record parsed from the line, or of the line itself, under the names in its format."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
 
-Read = Callable[[LogRecord, str], str]  # of a record and its line
+Read = Callable[[LogRecord, str], str]  # from a record and its line
 LONGEST = 200  # characters of a value; the rest is cut off
 _NAME = lazy(r"[\w@$.-]{1,100}")
-_VERBATIM = lazy(r"[\w.:-]{1,200}", re.ASCII)  # a value that no log writes in another way
+_VERBATIM = lazy(r"[\w.:-]{1,200}", re.ASCII)  # a value that every log writes unchanged
 _VALUE = lazy(r' ?(?:"([^"]*+)"|([^\s,;|]*+))')
 _AS_WRITTEN = frozenset({"status", "client", "request_id", "host"})
 
 
 class Condition(Value, frozen=True, kw_only=True):
-    """What a line must hold: the field has the value, or another one if `is_other`."""
+    """A condition on a line: the field has the value, or, if `is_other`, a different one."""
 
     field: str
     value: str
@@ -38,30 +38,33 @@ class Condition(Value, frozen=True, kw_only=True):
         return f"{self.field}{'!=' if self.is_other else '='}{self.value}"
 
     def needle(self, form: Form) -> bytes:
-        """Return what stands in every line that fulfils this, b"" where that is not certain: a line without it need not be read."""
+        """Return text that every line meeting the condition contains; b"" if no such text is certain.
+
+        A line without the text need not be parsed.
+        """
         if self.is_other or not _VERBATIM.fullmatch(self.value) or form.wrapper in wrappers.PARTIAL or not form.log_format:
             return b""
         return self.value.encode() if self.field in _AS_WRITTEN or self.field not in _OF_RECORD else b""
 
 
 class Conditions:
-    """What the lines of one log must hold, all of it."""
+    """The conditions for the lines of one log; all of them must be met."""
 
     def __init__(self, conditions: Sequence[Condition], form: Form) -> None:
         self._needles = [needle for one in conditions if (needle := one.needle(form))]
         self._readers = [(reader(one.field, form), one) for one in conditions]
 
     def exclude(self, raw: bytes) -> bool:
-        """Return whether a line certainly does not fulfil them, by its bytes."""
+        """Return whether the bytes of a line rule out that it meets the conditions."""
         return any(needle not in raw for needle in self._needles)
 
     def hold(self, record: LogRecord, line: str) -> bool:
-        """Return whether a line and the record that it makes fulfil them."""
+        """Return whether a line and its record meet the conditions."""
         return all((read(record, line) == one.value) != one.is_other for read, one in self._readers)
 
 
 def condition(text: str) -> Condition:
-    """Return the condition that FIELD=VALUE or FIELD!=VALUE states. Raises Why502Error."""
+    """Return the condition in FIELD=VALUE or FIELD!=VALUE. Raises Why502Error."""
     name, equals, value = text.partition("=")
     is_other = name.endswith("!")
     name = name.removesuffix("!").strip().removeprefix("$")
@@ -71,7 +74,7 @@ def condition(text: str) -> Condition:
 
 
 def name_of(text: str) -> str:
-    """Return the name of a field as given. Raises Why502Error for what cannot be one."""
+    """Return a validated field name. Raises Why502Error for an invalid one."""
     name = text.removeprefix("$")
     if not _NAME.fullmatch(name):
         raise Why502Error(f"--by {text!r} is not the name of a field", hint())
@@ -79,13 +82,13 @@ def name_of(text: str) -> str:
 
 
 def hint() -> str:
-    """Return which fields there are."""
+    """Return a hint that lists the fields."""
     known = ", ".join(sorted(_OF_RECORD))
     return f"Give one of {known}, a variable of the log_format, or the path of a JSON member (request.host)."
 
 
 def reader(name: str, form: Form) -> Read:
-    """Return what reads a field of the lines of a log; "" where a line does not have it."""
+    """Return a function that reads a field from the lines of a log; "" for a line without it."""
     known = _OF_RECORD.get(name)
     if known is not None:
         return lambda record, _: known(record)[:LONGEST]
@@ -100,7 +103,7 @@ def reader(name: str, form: Form) -> Read:
 
 
 def _of_line(name: str, form: Form) -> Callable[[str], str]:
-    """Return what reads a field by the name that the format of the log gives it."""
+    """Return a function that reads a field by its name in the log's format."""
     if form.w3c:
         return _column(form.w3c.index(name)) if name in form.w3c else lambda _: ""
     if not form.log_format:
@@ -118,7 +121,10 @@ def _column(number: int) -> Callable[[str], str]:
 
 
 def _said(line: str, name: str) -> str:
-    """Return what a line itself calls by a name: a member of its JSON, or the value in `name=value`, `name="value"` or `name:value`."""
+    """Return a value by name from the text of a line.
+
+    The value is a member of its JSON, or follows the name as in `name=value`, `name="value"` or `name:value`.
+    """
     return _member(line, name) if line.lstrip().startswith("{") else _pair(line, name)
 
 
@@ -134,7 +140,7 @@ def _pair(line: str, name: str) -> str:
 
 
 def _member(line: str, path: str) -> str:
-    """Return a member of a JSON object as text: by its whole name, or from object to object by the names between dots."""
+    """Return a member of a JSON object as text, by its full name or by a path of names separated by dots."""
     try:
         entry = foreign_json.decode(line)
     except (ValueError, RecursionError):

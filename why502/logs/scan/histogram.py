@@ -1,13 +1,13 @@
-"""The one histogram of times: 64 buckets for each doubling, so that the middle of one is at most 1/128 (0.8 %) off."""
+"""The histogram of all times: 64 buckets per doubling, so the middle of a bucket is at most 1/128 (0.8 %) off."""
 
 from __future__ import annotations
 
-LONGEST_MICROS = (1 << 33) - 1  # two hours and 23 minutes; longer times count as this
-ERROR = 1 / 128  # of a bucket's middle
+LONGEST_MICROS = (1 << 33) - 1  # 2 hours 23 minutes; longer times are counted as this
+ERROR = 1 / 128  # maximum relative error of a bucket's middle
 
 
 def in_micros(seconds: float) -> int:
-    """Return a time in whole microseconds, within what is counted."""
+    """Return a time in whole microseconds, limited to the range of the histogram."""
     return min(max(round(seconds * 1_000_000), 0), LONGEST_MICROS)
 
 

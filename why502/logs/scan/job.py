@@ -15,7 +15,7 @@ from why502.model.base import Value
 
 
 class Told(Value, frozen=True, kw_only=True):
-    """What a configuration tells: `forms` by the path of the log, `known` by target."""
+    """Facts from a configuration: `forms` by the path of the log, `known` by target."""
 
     forms: dict[str, Form] = {}
     known: dict[str, Known] = {}
@@ -27,7 +27,7 @@ def _nothing(_: int) -> None:
 
 @dataclass
 class Job:
-    """What is to be read, and how far it is. `is_over`: set it to end the reading where it is. `is_reading`: it has begun."""
+    """The logs to read and the progress. `is_over`: set it to stop reading immediately. `is_reading`: reading has started."""
 
     paths: tuple[str, ...]
     ask: Ask
@@ -39,7 +39,7 @@ class Job:
     total_bytes: int = 0
 
     def plans(self) -> list[Planned]:
-        """Return the files to read, with their parts."""
+        """Return the plan of each file."""
         found = [
             plan(source, self.ask, self.given or by_path(self.formats.forms, posixpath.abspath(source.path)))
             for source in expand(self.paths)

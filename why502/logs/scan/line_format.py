@@ -17,7 +17,7 @@ from why502.model.patterns import lazy
 
 NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
-DETECTED_LINES = 50  # of them, that every format is tried on
+DETECTED_LINES = 50  # only this many lines are tried with every format
 _FITTING = 0.5
 _OF_NGINX = lazy(r"\$upstream_addr\b.*\$upstream_status\b|\$upstream_status\b.*\$upstream_addr\b")
 
@@ -25,42 +25,46 @@ Parse = Callable[[str], LogRecord | None]
 
 
 class Form(Value, frozen=True, kw_only=True):
-    """The way a log is read; a plain value, so that another machine reads it alike. `name` is the format's, "" for any.
+    """How to read a log: a plain value, so that another machine reads it identically.
 
-    `wrapper` is what (nearly) every line stands in; it is removed before the line is read. It is found once for each log:
+    `name` is the format's name, "" for any format.
 
-    - `docker`: `{"log":"LINE\\n","stream":"stdout","time":"2026-03-04T05:06:07.123Z"}`, the json-file driver. A `log` that does not
-      end in a line feed goes on in the next line of its stream (16 KiB each).
-    - `cri`: `2026-03-04T05:06:07.123+02:00 stdout F LINE` of containerd and CRI-O. `P` in place of `F`: it goes on in the next line.
-    - `journal-json`: an entry of `journalctl -o json`, whose `MESSAGE` is a text or a list of bytes.
-    - `rfc3164`: `<190>Mar  4 05:06:07 host program[123]: LINE`; priority, host and process number may be missing. So does journalctl print.
+    `wrapper` is the text around (nearly) every line; it is removed before the line is parsed. It is detected once per log:
+
+    - `docker`: `{"log":"LINE\\n","stream":"stdout","time":"2026-03-04T05:06:07.123Z"}`, the json-file driver. A `log` that does
+      not end in a line feed continues in the next line of its stream (16 KiB each).
+    - `cri`: `2026-03-04T05:06:07.123+02:00 stdout F LINE` of containerd and CRI-O. `P` in place of `F`: it continues in the next
+      line.
+    - `journal-json`: an entry of `journalctl -o json`, whose `MESSAGE` is a string or a list of bytes.
+    - `rfc3164`: `<190>Mar  4 05:06:07 host program[123]: LINE`; priority, host and process number may be missing. The default of
+      journalctl.
     - `rfc5424`: `<190>1 2026-03-04T05:06:07.123+02:00 host program 123 - - LINE`, with or without structured data.
     - `syslog-iso`: `2026-03-04T05:06:07.123+02:00 host program[123]: LINE` of rsyslog, and of `journalctl -o short-iso`.
     - `timestamp`: `2026-03-04T05:06:07.123Z LINE` of `kubectl logs --timestamps` and `docker logs -t`.
     - `compose`: `web-1  | LINE` of `docker compose logs`.
-    - ``: none, or wrappers that differ from line to line: the general reader removes those.
+    - ``: none, or wrappers that differ from line to line; the general reader removes those.
 
-    A line's own time counts; the wrapper's only where the line has none.
+    A line's own time has precedence; the wrapper's is used only if the line has none.
     """
 
     name: str = ""
     wrapper: str = ""
-    log_format: str = ""  # where the lines are known to be made by one
+    log_format: str = ""  # the log_format of the lines, if known
     escape: str = "default"
-    w3c: tuple[str, ...] = ()  # the fields that a W3C log names
-    said_by: str = "its content"  # who says so
+    w3c: tuple[str, ...] = ()  # the fields named by a W3C log
+    said_by: str = "its content"  # the source of this information
 
     @property
     def is_error_log(self) -> bool:
-        """Return whether entries may take several lines."""
+        """Return whether an entry may span several lines."""
         return self.name == NGINX_ERROR
 
     def parser(self) -> Parse:
-        """Return what reads one line (or entry of lines). It depends on nothing but the line."""
+        """Return the parser of one line (or entry of lines). Its result depends on the line alone."""
         return wrappers.within(self.wrapper, self._inner_parser()) if self.wrapper else self._inner_parser()
 
     def continues(self) -> Callable[[str], bool] | None:
-        """Return what says whether a line goes on with the entry before it; None where each line is an entry."""
+        """Return a function that detects lines that continue the previous entry; None if every line is an entry."""
         if not self.is_error_log:
             return None
         from why502.gateways.nginx.logs import error as nginx_error
@@ -68,7 +72,7 @@ class Form(Value, frozen=True, kw_only=True):
         return wrappers.of_inner(self.wrapper, nginx_error.continues) if self.wrapper else nginx_error.continues
 
     def fits(self, lines: Sequence[str]) -> bool:
-        """Return whether most of the lines are of this form itself, and tell a time."""
+        """Return whether most of the lines have this form and contain a time."""
         parse = nginx_access.compile(self.log_format, self.escape).parse if self.log_format else self._inner_parser()
         return _share(wrappers.within(self.wrapper, parse) if self.wrapper else parse, lines) >= _FITTING
 
@@ -84,7 +88,7 @@ class Form(Value, frozen=True, kw_only=True):
 
 
 def of_format(text: str, escape: str = "default", said_by: str = "--log-format") -> Form:
-    """Return the form of a `log_format`, or of a LogFormat of Apache."""
+    """Return the form of an nginx `log_format` or an Apache LogFormat."""
     if apache_log_format.is_one(text):
         text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
     LineFormat(text, escape)
@@ -92,7 +96,7 @@ def of_format(text: str, escape: str = "default", said_by: str = "--log-format")
 
 
 def find(head: bytes, given: Form | None = None) -> Form:
-    """Return the form of a log by its first lines; `given` counts where they fit it, or where they fit nothing else either."""
+    """Return the form of a log from its first lines. `given` is used if the lines match it, or match nothing else."""
     lines = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in head.split(b"\n")[:SAMPLE_LINES] if line.strip()]
     if head and not head.endswith(b"\n") and len(lines) > 1:
         lines.pop()
@@ -102,11 +106,11 @@ def find(head: bytes, given: Form | None = None) -> Form:
         return Form(name="w3c", w3c=fields)
     likely = {name: wrappers.removed(name, stitching.joined(name, lines)) for name in wrappers.likely(lines)}
     inner = {name: _of_content(texts, given, is_timed=False) for name, texts in likely.items()}
-    for name, form in inner.items():  # lines that have a time of their own
+    for name, form in inner.items():  # lines with a time of their own
         if form.name and form.fits(likely[name]):
             return structs.replace(form, wrapper=name)
     bare = _of_content(lines, given)
-    for name, form in inner.items():  # lines that have the time of their wrapper
+    for name, form in inner.items():  # lines with only the wrapper's time
         if form.name == bare.name and form.name and structs.replace(form, wrapper=name).fits(lines):
             return structs.replace(form, wrapper=name)
     if bare.name:
@@ -118,7 +122,7 @@ def find(head: bytes, given: Form | None = None) -> Form:
 
 
 def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) -> Form:
-    """Return the form of lines by what they hold. `is_timed`: they must tell a time themselves."""
+    """Return the form of lines from their content. `is_timed`: the lines themselves must contain a time."""
     if given is not None and given.fits(lines):
         return given
     if given is None and (found := template.infer(lines, only_combined=True)) is not None:
@@ -147,7 +151,10 @@ def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) 
 
 
 def _or_any(parse: Parse) -> Parse:
-    """Return a parser of one format that leaves what is not of it to the general one: a log may hold lines of several."""
+    """Return a parser for one format that passes all other lines to the general parser.
+
+    A log may contain lines of several formats.
+    """
 
     def read(line: str) -> LogRecord | None:
         record = parse(line)
@@ -157,7 +164,7 @@ def _or_any(parse: Parse) -> Parse:
 
 
 def _with_time(parse: Parse) -> Parse:
-    """Return a parser of one format which falls back on any other, and finds a time where the format tells none."""
+    """Return a parser for one format that falls back to all others, and searches for a time if the format gives none."""
 
     def read(line: str) -> LogRecord | None:
         record = parse(line)

@@ -1,4 +1,4 @@
-"""Counts per minute, eight bytes each: a month has 43 200 minutes, and many things are counted."""
+"""Counts per minute, eight bytes each: a month has 43 200 minutes, and there are many such series."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
-_BITS = 30  # of an entry for the count; the minutes reach beyond the year 9999
+_BITS = 30  # bits of an entry for the count; the minutes reach beyond the year 9999
 _COUNT = (1 << _BITS) - 1
-_LOOSE = 512  # entries that may wait to be summed up
+_LOOSE = 512  # maximum number of entries waiting to be summed
 
 
 class Minutes:
-    """Minutes (of the epoch; -1: unknown) and their counts. Entries wait in the order of coming, and are summed up now and then."""
+    """Minutes (since the epoch; -1: unknown) and their counts. New entries are appended, and summed from time to time."""
 
     __slots__ = ("_entries", "_summed")
 
     def __init__(self, entries: array[int] | None = None, *, is_ordered: bool = False) -> None:
         self._entries = array("q") if entries is None else entries  # minute and count
-        self._summed = len(self._entries) if is_ordered else 0  # so many of them at the begin are in order, each minute once
+        # Number of entries at the start that are sorted, with each minute once
+        self._summed = len(self._entries) if is_ordered else 0
 
     @classmethod
     def of(cls, counts: Mapping[int, int]) -> Minutes:
-        """Return the counts of some minutes."""
+        """Return the Minutes of a mapping."""
         return cls(array("q", [minute << _BITS | counts[minute] for minute in sorted(counts)]), is_ordered=True)
 
     def add(self, minute: int, count: int = 1) -> None:
-        """Count something."""
+        """Add to the count of a minute."""
         entries = self._entries
         if entries and entries[-1] >> _BITS == minute:
             entries[-1] += count
@@ -49,24 +50,24 @@ class Minutes:
             self._settle()
 
     def items(self) -> Iterator[tuple[int, int]]:
-        """Yield each minute and its count, in the order of time."""
+        """Yield each minute and its count, in time order."""
         self._sum()
         return zip(map(_BITS.__rrshift__, self._entries), map(_COUNT.__and__, self._entries), strict=True)
 
     def add_to(self, counts: dict[int, int]) -> None:
-        """Add the counts to those of other things, by minute."""
+        """Add the counts by minute to `counts`, which may hold those of others."""
         for entry in self._entries:
             minute = entry >> _BITS
             counts[minute] = counts.get(minute, 0) + (entry & _COUNT)
 
     def between(self, first: int, last: int) -> int:
-        """Return the sum of the counts from one minute to another, both included."""
+        """Return the sum of the counts from one minute to another, both inclusive."""
         self._sum()
         begin, end = (bisect_left(self._entries, minute << _BITS) for minute in (first, last + 1))
         return sum(map(_COUNT.__and__, self._entries[begin:end]))
 
     def expire(self, before: int) -> None:
-        """Forget the minutes before this one."""
+        """Drop the minutes before this one."""
         self._sum()
         self._entries = self._entries[bisect_left(self._entries, before << _BITS) :]
         self._summed = len(self._entries)
@@ -76,7 +77,7 @@ class Minutes:
         return sum(map(_COUNT.__and__, self._entries))
 
     def span(self) -> tuple[int, int]:
-        """Return the first and the last minute. Raises IndexError where there is none."""
+        """Return the first and the last minute. Raises IndexError if there are none."""
         self._sum()
         return self._entries[0] >> _BITS, self._entries[-1] >> _BITS
 

@@ -10,7 +10,10 @@ from why502.model.logs import Attempt, LogRecord
 
 
 class Try(NamedTuple):
-    """One attempt, whatever it was at. `connected`, `answered`: the log has a time for it; `is_group`: no member of a group was left."""
+    """One attempt at any target.
+
+    `connected`, `answered`: the log has a time for it; `is_group`: no member of the group was available.
+    """
 
     status: int | None
     connected: bool = False
@@ -19,7 +22,7 @@ class Try(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What counts of the end of a request. `symptom`, `cause`, `code`: what the line itself says, in formats that tell."""
+    """The counted parts of a request's end. `symptom`, `cause`, `code`: from the line itself, in formats that have them."""
 
     status: int | None
     tries: tuple[Try, ...] = ()
@@ -34,20 +37,20 @@ class Outcome(NamedTuple):
         return is_failure(self.status) or bool(self.cause and self.status is None)
 
     def counts_as_failed(self, number: int) -> bool:
-        """Return whether the minutes of an attempt count: it failed, or the request did."""
+        """Return whether the minutes of an attempt are counted: it failed, or the request did."""
         status = self.tries[number].status
         return status is None or is_failure(status) or is_failure(self.status)
 
     @property
     def hidden(self) -> int:
-        """Return how many attempts failed although the client got a good answer."""
+        """Return the number of attempts that failed although the client got a good response."""
         if self.failed:
             return 0
         return sum(1 for one in self.tries if has_failed(_attempt(one), self.status))
 
 
 def of(record: LogRecord) -> tuple[Outcome, tuple[str, ...]]:
-    """Return how the request of an access line ended, and what each attempt was at: a target, or the name of a group."""
+    """Return the outcome of an access line's request, and the name of each attempt's target or group."""
     tries = tuple(
         Try(
             attempt.status,
@@ -58,7 +61,8 @@ def of(record: LogRecord) -> tuple[Outcome, tuple[str, ...]]:
         for attempt in record.attempts
     )
     where = tuple(str(attempt.target) if attempt.target else attempt.group for attempt in record.attempts)
-    is_nobody = record.group.endswith("<NOSRV>") and not record.is_gateway_failure  # HAProxy: a request that came to no server
+    # HAProxy: the request did not reach any server
+    is_nobody = record.group.endswith("<NOSRV>") and not record.is_gateway_failure
     if not tries and (record.target or record.group) and not is_nobody:
         tries = (Try(record.upstream_status or record.status, is_group=not record.target or not record.target.is_address),)
         where = (str(record.target) if record.target else record.group,)
@@ -70,7 +74,7 @@ def of(record: LogRecord) -> tuple[Outcome, tuple[str, ...]]:
 
 
 def reasons(outcome: Outcome, fields: Fields) -> tuple[tuple[int | None, str], ...]:
-    """Return the number of each failed attempt of a request with its symptom; (None, symptom) where it failed without any."""
+    """Return the number and symptom of each failed attempt of a request; (None, symptom) if it failed without such an attempt."""
     last = len(outcome.tries) - 1 if outcome.tries else None
     if outcome.symptom:
         return ((last, outcome.symptom),)

@@ -42,19 +42,19 @@ def reached(path: str) -> tuple[SFTPFileSystem, str]:
         raise Why502Error(
             f"ssh://{host}: a password in the address is not supported", "Use a key or an agent, as for `ssh` itself."
         )
-    inner = path.split("://", 1)[1].partition("/")[2]  # a `?` is a pattern here, no query
+    inner = path.split("://", 1)[1].partition("/")[2]  # a `?` is a pattern here, not a query
     return System(host, user=user, port=port), "/" + unquote(inner)
 
 
 class _Client(paramiko.SFTPClient):  # type: ignore[misc] # no types
-    """The protocol over a bare socket, which has no name to log."""
+    """The protocol over a bare socket, which has no name for log messages."""
 
     def _log(self, *_: object) -> None:
         pass
 
 
 class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
-    """The files of one machine. One connection for each process."""
+    """The files of one machine. One connection per process."""
 
     protocol = "why502-ssh"
 
@@ -72,13 +72,13 @@ class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
                     stdin=its.fileno(),
                     stdout=its.fileno(),
                     stderr=errors,
-                    start_new_session=True,  # Ctrl-C is ours
+                    start_new_session=True,  # Ctrl-C is handled by this process
                 )
         except OSError as error:
             mine.close()
             raise Why502Error(f"ssh://{self.host}: ssh: {error.strerror}", "Install the OpenSSH client.") from error
         try:
-            self.ftp = _Client(mine)  # a socket serves, see BaseSFTP._read_all
+            self.ftp = _Client(mine)  # a socket is accepted too, see BaseSFTP._read_all
         except (EOFError, OSError, paramiko.SSHException) as error:
             mine.close()
             process.wait()
@@ -88,10 +88,10 @@ class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
         weakref.finalize(self, _end, mine, process, os.getpid())
 
     def ranges(self, inner: str) -> tuple[Callable[[int, int], bytes], int, Callable[[], object]]:
-        """Return what fetches a range of a file, its size, and what closes it."""
+        """Return a function that fetches a range of a file, the file's size, and a function that closes the file."""
         stream = self.ftp.open(inner, "rb")
         size = stream.stat().st_size or 0
-        lock = threading.Lock()  # one file may be read ahead by a thread
+        lock = threading.Lock()  # a thread may be reading the file ahead
 
         def fetch(start: int, end: int) -> bytes:
             with lock:

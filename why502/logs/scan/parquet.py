@@ -28,8 +28,8 @@ from why502.model.logs import LogRecord
 if TYPE_CHECKING:
     from why502.logs.scan.job import Job
 
-ROWS = 50_000  # of a row group
-# name -> type in Arrow's words, and what it holds
+ROWS = 50_000  # per row group
+# name -> type in Arrow's terms, and the content
 SCHEMA = {
     "ended_at": ("timestamp[us, tz=UTC]", "when the request ended"),
     "client": ("string", "address of the client"),
@@ -56,9 +56,9 @@ SCHEMA = {
 
 
 def write(job: Job, directory: str) -> int:
-    """Write the records of a job's files and return how many there are. Raises Why502Error.
+    """Write the records of a job's files and return their number. Raises Why502Error.
 
-    The directory is there, and nobody else can put anything into it.
+    The directory must exist, and nobody else may be able to write to it.
     """
     try:
         importlib.import_module("pyarrow.parquet")
@@ -71,12 +71,13 @@ def write(job: Job, directory: str) -> int:
     targets = [str(place / f"part-{number:05d}.parquet") for number in range(len(parts))]
     if len(parts) < 2:
         return sum(map(write_part, parts, [job.ask] * len(parts), targets))
-    with ProcessPoolExecutor(min(cores(), len(parts)), mp_context=get_context("spawn")) as pool:  # Arrow has threads: no fork
+    # Arrow starts threads, so do not fork
+    with ProcessPoolExecutor(min(cores(), len(parts)), mp_context=get_context("spawn")) as pool:
         return sum(pool.map(write_part, parts, [job.ask] * len(parts), targets))
 
 
 def write_part(part: Part, ask: Ask, target: str) -> int:
-    """Write the records of one part and return how many there are."""
+    """Write the records of one part and return their number."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
     schema = arrow.schema([arrow.field(name, _type(arrow, kind)) for name, (kind, _) in SCHEMA.items()])

@@ -1,4 +1,4 @@
-"""One part of one log, from its bytes to its counts. On any machine, the same bytes give the same counts."""
+"""Reads one part of a log and counts it. The same bytes give the same counts on every machine."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from why502.logs.scan.work import Ask, Part, Progress
 from why502.logs.window import READ_ERRORS
 from why502.model.errors import HostError
 
-_MOST_READERS = 8  # compiled ones at a time, each with its own memory
+_MOST_READERS = 8  # compiled readers at a time, each with its own memory
 _ALL = 1 << 40
 _SAMPLE_LINES = 60
-_FITTING = 0.3  # share of a sample that the compiled reader must read
+_FITTING = 0.3  # share of a sample that the compiled reader must accept
 
 
 class Session:
-    """Reads one part after the other into one sum. Each thread has its own; their sums are added up by `absorb`."""
+    """Reads parts one after the other into one sum. Each thread has its own session; `absorb` adds up their sums."""
 
     def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None) -> None:
         self.ask = ask
@@ -38,12 +38,12 @@ class Session:
         self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=ask.is_exact)
         self._compiled: dict[Form, native.Reader | None] = {}
-        self._paths: dict[int, str] = {}  # of the parts, by their numbers
+        self._paths: dict[int, str] = {}  # of the parts, by number
 
     def read(self, part: Part, progress: Progress = lambda _: None) -> tuple[int, int, str]:
-        """Read a part. Return how many lines it has, how many were not read, and why its end is missing, or "".
+        """Read a part. Return its number of lines, the number of unread lines, and the reason why its end is missing, or "".
 
-        When `progress` raises KeyboardInterrupt, what was read until then counts, and that it is not all.
+        If `progress` raises KeyboardInterrupt, the lines read so far count and the sum is marked as partial.
         """
         try:
             with open_(part.path) as stream:
@@ -62,7 +62,10 @@ class Session:
         parse: Parse | None = None,
         carried: Carried | None = None,
     ) -> tuple[int, int, str]:
-        """Read a part of an open stream, and return the same. `parse`: in place of the form's parser. `carried`: from the part before."""
+        """Read a part from an open stream; same result as `read`. `parse` replaces the form's parser.
+
+        `carried`: state from the part before.
+        """
         self._paths[part.index] = part.path
         before, unfit, reason = self._lines(), self.counts.unfit, ""
         try:
@@ -76,7 +79,7 @@ class Session:
         return self._lines() - before, self.counts.unfit - unfit, reason
 
     def total(self, most: int = MOST_KEYS) -> Counts:
-        """Return the sum. Of what the compiled readers hold: the `most` frequent and failing routes, clients and servers."""
+        """Return the sum. From the compiled readers, only the `most` frequent and failing routes, clients and servers."""
         for form in tuple(self._compiled):
             self._flush(form, most)
         return self.counts
@@ -98,7 +101,10 @@ class Session:
                 self._take(its, MOST_KEYS)
 
     def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
-        """Return the compiled reader of such lines, if there is one; it may hold counts of earlier parts. `sample`: some of them."""
+        """Return the compiled reader of such lines, if any; it may hold counts of earlier parts.
+
+        `sample` returns some of the lines.
+        """
         if form not in self._compiled:
             if len(self._compiled) >= _MOST_READERS:
                 self._flush(next(iter(self._compiled)), MOST_KEYS)
@@ -109,7 +115,7 @@ class Session:
         return self._compiled[form]
 
     def check(self) -> None:
-        """Keep within the bounds."""
+        """Enforce the memory bounds."""
         self.counts.prune()
 
     def _flush(self, form: Form, most: int) -> None:
@@ -132,7 +138,7 @@ def _why(error: Exception) -> str:
 
 
 def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader | None:
-    """Return the compiled reader of a form whose layout says of the sample what Python says."""
+    """Return the compiled reader of a form if its layout agrees with Python on the sample."""
     if not ask.is_fast or ask.is_of_fields or native.loaded() is None:
         return None
     most = 1 << 31 if ask.is_exact else 0
@@ -157,7 +163,7 @@ def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader
 
 
 def _agrees(made: layout.Layout, lines: Sequence[bytes], texts: Sequence[str], window: Window) -> bool:
-    """Return whether the compiled reader reads a fair share of some lines, and all of these as Python does."""
+    """Return whether the compiled reader accepts a fair share of the lines, and reads all of those as Python does."""
     reader = native.Reader(made, since=-(1 << 60), until=1 << 60, zone=window.zone, is_exact=True)
     text = b"".join(line + b"\n" for line in lines)[: len(reader.buffer)]
     text = text[: text.rfind(b"\n") + 1]

@@ -1,4 +1,4 @@
-"""A part of a log cut at line ends: as chunks for Python, or copied into the buffer of the compiled reader."""
+"""Cuts a part of a log at line ends: as chunks for Python, or copied into the buffer of the compiled reader."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from why502.logs.window import BLOCK_BYTES, LINE_BYTES, Chunk, blocks
 if TYPE_CHECKING:
     from why502.logs.scan.work import Part
 
-_BLOCK_BYTES = 1 << 18  # of a compressed log at a time: what comes before damage counts
+_BLOCK_BYTES = 1 << 18  # block size for a compressed log: the data before any damage still counts
 
 
 def filled(stream: BinaryIO, part: Part, fast: native.Reader) -> Iterator[tuple[int, int]]:
-    """Yield where the buffer begins in the log and how many bytes of whole lines it holds, until the part is read."""
+    """Fill the buffer repeatedly; yield its position in the log and the bytes of whole lines in it, until the part is read."""
     if part.end is None:
         yield from _filled_by(_ahead(blocks(stream, _BLOCK_BYTES)), fast)
         return
@@ -35,7 +35,7 @@ def filled(stream: BinaryIO, part: Part, fast: native.Reader) -> Iterator[tuple[
         position += size - len(rest)
         left = len(rest)
         fast.buffer[:left] = rest
-    if left:  # the last line ends beyond the part
+    if left:  # the last line ends after the part
         rest = stream.read(LINE_BYTES)
         rest = rest[: rest.find(b"\n") + 1] or rest + b"\n"
         fast.buffer[left : left + len(rest)] = rest
@@ -76,7 +76,7 @@ def _read_into(stream: BinaryIO, room: memoryview) -> int:
 
 
 def line_begin(stream: BinaryIO, start: int) -> int:
-    """Return where the first line begins that begins at `start` or later; the stream stands there."""
+    """Return the start of the first line at `start` or later, and move the stream there."""
     if not start:
         stream.seek(0)
         return 0
@@ -92,7 +92,7 @@ def line_begin(stream: BinaryIO, start: int) -> int:
 
 
 def chunks(stream: BinaryIO, part: Part, goes_on: Callable[[str], bool] | None = None) -> Iterator[Chunk]:
-    """Yield the lines of a part; with `goes_on`, also those behind it that belong to its last entry."""
+    """Yield the lines of a part; with `goes_on`, also the following lines that belong to its last entry."""
     start = line_begin(stream, part.start) if part.end is not None else 0
     source = _ahead(blocks(stream, _BLOCK_BYTES)) if part.end is None else iter(lambda: stream.read(BLOCK_BYTES), b"")
     rest = b""
@@ -127,7 +127,10 @@ def _until(data: bytes, start: int, end: int, goes_on: Callable[[str], bool] | N
 
 
 def _ahead(source: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the same, read ahead by a thread: decompression and counting go on side by side, since both release the interpreter."""
+    """Yield the same chunks, read ahead by a thread.
+
+    Decompression and counting run in parallel, since both release the interpreter.
+    """
     waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(4)
     is_over = threading.Event()
 

@@ -10,7 +10,7 @@ HEAD_BYTES = 1 << 20
 
 
 class Piped(io.RawIOBase):
-    """A pipe that can be read from its begin again as long as no more than HEAD_BYTES were read."""
+    """A pipe that can be rewound as long as no more than HEAD_BYTES were read."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Piped(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: as far as it goes."""
+        """Return True: seeking works within the head."""
         return True
 
     def read(self, size: int = -1) -> bytes:
@@ -41,11 +41,11 @@ class Piped(io.RawIOBase):
         return found
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go back to a place in the head."""
+        """Seek back to a position in the head."""
         if whence or offset > len(self._head) or (self._is_past and self._at > len(self._head)):
             raise OSError(errno.ESPIPE, "a pipe cannot be read twice")
         self._at = offset
         return offset
 
     def close(self) -> None:
-        """Leave the pipe open: it is read from its begin again."""
+        """Leave the pipe open, because it is read again from its start."""

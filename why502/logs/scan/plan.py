@@ -1,4 +1,4 @@
-"""The parts to read of each file. The plan depends only on the files, not on the readers, and so does the result."""
+"""The parts to read of each file. The plan depends only on the files, not on the readers, so the result does too."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from why502.model.base import Value
 from why502.model.errors import HostError
 
 SMALLEST, LARGEST = 8 << 20, 128 << 20
-PARTS = 64  # small ones, so that those who read them end together
+PARTS = 64  # many small parts, so that all readers finish at about the same time
 
 
 class Planned(Value, frozen=True, kw_only=True):
-    """One file and its parts, or why it cannot be read. `read_bytes`: how much of it lies in the window, as stored."""
+    """One file and its parts, or the reason why it cannot be read. `read_bytes`: the stored bytes inside the window."""
 
     source: Source
     form: Form = Form()
@@ -34,7 +34,7 @@ class Planned(Value, frozen=True, kw_only=True):
 
 
 def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
-    """Return what to read of one file."""
+    """Return the plan for one file."""
     try:
         with open_(source.path) as stream:
             head = window.head(stream)
@@ -56,7 +56,7 @@ def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
 
 
 def _range(stream: BinaryIO, size_bytes: int, form: Form, ask: Ask) -> tuple[int, int]:
-    """Return the bytes that may hold lines of the window, found by bisection; of a file without times all."""
+    """Return the bytes that may hold lines of the window, found by bisection; for a file without times, all bytes."""
     parse, when = form.parser(), Window(ask.since, ask.until, zone(ask.localtime))
 
     def time_of(line: bytes) -> float | None:
@@ -72,7 +72,7 @@ def _range(stream: BinaryIO, size_bytes: int, form: Form, ask: Ask) -> tuple[int
 
 
 def by_path(formats: Mapping[str, Form], path: str) -> Form | None:
-    """Return the form that a configuration gives for a log or a rotated sibling of it."""
+    """Return the configured form of a log, or of one of its rotated siblings."""
     for known, form in formats.items():
         if path == known or re.fullmatch(re.escape(known) + r"[.-]\d[\w.-]*", path):
             return form

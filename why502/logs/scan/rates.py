@@ -1,4 +1,4 @@
-"""What happened in each minute: for `why502 logs --follow`, and for whoever counts on."""
+"""The events of each minute: for `why502 logs --follow`, and for programs that keep counting."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from why502.logs.scan.counts import Counts
 from why502.model.base import Value
 from why502.model.logs import Symptom
 
-# What a proxy is told to answer: nothing is broken.
+# Responses that a proxy is configured to give: nothing is broken.
 INTENDED = frozenset({Symptom.OWN_STATUS.value, Symptom.RATE_LIMITED.value, Symptom.DENIED_BY_RULE.value})
 
 
 class Rates(Value, frozen=True, kw_only=True):
-    """One minute. `failures`: requests whose client got one, `intended` of them by a rule of the proxy; then what the others are of."""
+    """One minute. `failures`: requests whose client got a failure, `intended`: those caused by a rule of the proxy.
 
-    minute: int  # of the epoch
+    The rest breaks down the others.
+    """
+
+    minute: int  # since the epoch
     requests: int = 0
     failures: int = 0
     intended: int = 0
@@ -31,7 +34,10 @@ class Rates(Value, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True)
 class Interval:
-    """What came since the last one. `left_bytes`: not read yet; `lost_bytes`: since the beginning; `reasons`: what cannot be read."""
+    """The events since the previous interval.
+
+    `left_bytes`: not read yet; `lost_bytes`: since the start; `reasons`: why logs cannot be read.
+    """
 
     rates: Rates
     lines: int = 0
@@ -42,7 +48,7 @@ class Interval:
 
 
 def rates(counts: Counts) -> tuple[Rates, ...]:
-    """Return the minutes that were counted, in the order of time; the reason of a failure is that of its error line, where there is one."""
+    """Return the counted minutes in time order. The reason of a failure is that of its error line, if it has one."""
     seen = Seen(counts)
     facets = {
         name: _by_minute((value, minutes.items()) for value, minutes in values.items()) for name, values in seen.facets.items()
@@ -73,7 +79,7 @@ def rates(counts: Counts) -> tuple[Rates, ...]:
 
 
 def summed(minutes: Iterable[Rates]) -> Rates:
-    """Return the sum of some minutes, as the first of them."""
+    """Return the sum of some minutes, with the time of the first."""
     minutes = tuple(minutes)
     names = ("statuses", "symptoms", "targets", "routes")
     found: dict[str, Counter[str]] = {name: Counter() for name in names}
@@ -98,5 +104,5 @@ def _by_minute(values: Iterable[tuple[str, Iterable[tuple[int, int]]]]) -> dict[
 
 
 def _listed(counts: Counter[str]) -> dict[str, int]:
-    """Return what there is any of, the most frequent first."""
+    """Return the nonzero counts, the most frequent first."""
     return {name: count for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count > 0}

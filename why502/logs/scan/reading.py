@@ -1,4 +1,4 @@
-"""From the lines of one part to counts: lines that the compiled reader does not read are parsed here."""
+"""Counts the lines of one part; lines that the compiled reader leaves are parsed here."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 _TEXT = 200
 _SAMPLE_BYTES = 1 << 16
-_ZEROS = bytes(512)  # what stands in place of the lines that were cut from a file, which were many
-_AFTER_BYTES = 8 * LINE_BYTES  # behind a part, that are looked through for the end of its last message
+_ZEROS = bytes(512)  # the start of a file that was truncated while a program kept writing to it
+_AFTER_BYTES = 8 * LINE_BYTES  # searched after a part for the end of its last message
 
 
 class Session(Protocol):
-    """What a reader needs of the session that it adds to."""
+    """The parts of a session that a reader uses."""
 
     ask: Ask
     counts: Counts
@@ -48,17 +48,17 @@ class Session(Protocol):
     suspects: Suspects
 
     def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
-        """Return the compiled reader of such lines, if there is one; `sample` are some of them."""
+        """Return the compiled reader of such lines, if any; `sample` returns some of them."""
         ...
 
     def check(self) -> None:
-        """Keep within the bounds."""
+        """Enforce the memory bounds."""
         ...
 
 
 @dataclass(slots=True)
 class Carried:
-    """What the lines of the part before tell of the next ones. `is_of_before`: there was one."""
+    """State of the previous part that the next lines need. `is_of_before`: there was a previous part."""
 
     records: Records = field(default_factory=Records)
     at: int | None = None
@@ -89,17 +89,17 @@ class Reader:
         self.window = Window(self.ask.since, self.ask.until, session.zone)
         self.carried = carried or Carried()
         self.at = self.carried.at
-        self.first: int | None = None  # number of the first line, where it is known
+        self.first: int | None = None  # number of the first line, if known
         self.lines = Lines(part.form.wrapper)
         self.records = self.carried.records
         form = part.form
         self.conditions = fields.Conditions(self.ask.where, form)
         self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
         self._earlier: list[bytes] = []  # the lines before the part
-        # The line before one that the compiled reader left, where it read that; by the byte of the latter.
+        # The line before a line that the compiled reader left, if the reader read it; keyed by the byte of the latter.
         self._native: dict[int, str] = {}
-        self._end = 0  # of what the compiled reader was given
-        # Whether the line before was of an application or error log, whose entries may go on for lines.
+        self._end = 0  # end of the bytes given to the compiled reader
+        # Whether the previous line belongs to an application or error log, whose entries may span several lines.
         self.is_prose = self.carried.is_prose
 
     def read(self, stream: BinaryIO) -> None:
@@ -118,25 +118,25 @@ class Reader:
             self._entries(stream)
         else:
             self._plain(stream)
-        self._look_back(self._end)  # to the last line, which the next part goes on from
+        self._look_back(self._end)  # up to the last line, from which the next part continues
         self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
 
     def _before(self, stream: BinaryIO) -> list[bytes]:
-        """Return the last lines before the part, which may tell what its first ones mean."""
+        """Return the last lines before the part, which may be needed to interpret its first ones."""
         form, start = self.part.form, self.part.start
         if not start or self.part.end is None or (form.log_format and form.wrapper not in PARTIAL):
             return []
         begin = max(start - LINE_BYTES, 0)
         stream.seek(begin)
         data = stream.read(start - begin)
-        if not data.endswith(b"\n"):  # the line that goes on beyond the edge belongs to the part before
+        if not data.endswith(b"\n"):  # a line that crosses the edge belongs to the previous part
             rest = stream.read(LINE_BYTES)
             data += rest[: rest.find(b"\n") + 1]
         stream.seek(0)
         return data.split(b"\n")[1 if begin else 0 : -1]
 
     def _followed(self, record: LogRecord) -> LogRecord:
-        """Return what a record says after those before it; those before the part are read where that matters at all."""
+        """Return a record corrected by the ones before it. Records before the part are read only if the format needs them."""
         if self._earlier and not self.part.form.log_format and stitch(record.format) is not None:
             earlier, self._earlier = self._earlier, []
             for raw in earlier:
@@ -145,18 +145,19 @@ class Reader:
         return self.records.follow(record)
 
     def _plain(self, stream: BinaryIO) -> None:
-        """Count lines of which each is an entry."""
+        """Count lines where each is an entry of its own."""
         for start, raw in self._whole(stream):
             self._line(raw, start)
 
     def _whole(self, stream: BinaryIO, goes_on: Callable[[str], bool] | None = None) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines of the part and where each begins; long messages joined again."""
+        """Yield the lines of the part and the byte where each starts, with long messages joined."""
         end = 0
         for chunk in chunks(stream, self.part, goes_on):
             start = chunk.start
             self._begin(chunk.data, start)
             for raw in chunk.data.split(b"\n"):
-                text = raw.lstrip(b"\0") if raw.startswith(_ZEROS) else raw  # a file that was emptied while it was written to
+                # A file that was truncated while a program kept writing to it
+                text = raw.lstrip(b"\0") if raw.startswith(_ZEROS) else raw
                 if text and (found := self.lines.feed(start + len(raw) - len(text), text)) is not None:
                     yield found
                 start += len(raw) + 1
@@ -169,7 +170,7 @@ class Reader:
             raise HostError("it was truncated while being read", "run it again")
 
     def _after(self, stream: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines behind the part, as far as the end of its last message may stand there."""
+        """Yield the lines after the part, as far as they may hold the end of its last message."""
         if self.part.end is None:
             return
         stream.seek(end)
@@ -187,7 +188,7 @@ class Reader:
         self.session.check()
 
     def _left(self, stream: BinaryIO, fast: native.Reader) -> Iterator[tuple[int, bytes]]:
-        """Yield the lines that the compiled reader leaves and where each begins; long messages joined again."""
+        """Yield the lines left by the compiled reader and the byte where each starts, with long messages joined."""
         for start, length in filled(stream, self.part, fast):
             text = fast.buffer
             fast.stands(self.part.index, start)
@@ -210,7 +211,7 @@ class Reader:
             yield from self.lines.close(self._after(stream, self.part.end or 0))
 
     def _look_back(self, start: int) -> None:
-        """Take note of the line before this one where the compiled reader read it: a line that tells no time has that of the one before."""
+        """Record the previous line if the compiled reader read it: a line without a time gets the time of the line before."""
         before = self._native.get(start)
         record = None if before is None else self.parse(before)
         if record is not None:
@@ -233,7 +234,7 @@ class Reader:
         goes_on = self.part.form.continues()
         for number, entry in enumerate(grouped(lines, goes_on)):
             if number == 0 and self.part.start and goes_on and goes_on(entry.text.split("\n", 1)[0]):
-                continue  # the part before read it
+                continue  # the previous part read it
             self._entry(entry)
 
     def _entry(self, entry: Entry) -> None:
@@ -268,9 +269,9 @@ class Reader:
             self.counts.lines += 1
             return
         if is_request(record):
-            if at is None or (record.at is None and self.part.form.log_format):  # its own time is none
+            if at is None or (record.at is None and self.part.form.log_format):  # the line has no time of its own
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
-            elif AGENT in text:  # our own probe: nobody's request
+            elif AGENT in text:  # our own probe, not a request of a client
                 self.counts.note(at)
                 if is_noted(record):
                     self._hold(record, at, text, start, is_own=True)
@@ -279,7 +280,7 @@ class Reader:
             return
         if (found := said(record)) is None:
             self.counts.lines += 1
-            if not record.is_repeat and record.proxy is None:  # an application's
+            if not record.is_repeat and record.proxy is None:  # a line of an application
                 self._unknown(record, text, order, where)
             return
         if self.ask.most_held and at is not None and (waiting := waiting_of(record)) is not None:
@@ -289,14 +290,14 @@ class Reader:
         self.counts.say(found, at, order, place(where, start, None), shown(text))
 
     def _unknown(self, record: LogRecord | None, text: str, order: Order, where: str) -> None:
-        """Count a message that no rule knows by its wording, if it sounds like an error."""
+        """Count a message that no rule matches under its wording, if it looks like an error."""
         if (wording := messages.wording(record, text)) is None:
             return
         at = self.at if record is None or record.at is None else int(self.window.seconds(record.at) // 1)
         self.counts.wonder(wording, at, order, place(where, order[1], None), shown(text))
 
     def _request(self, record: LogRecord, at: int, text: str, start: int) -> None:
-        """Count an access line; hold it where an error line may tell more of its request."""
+        """Count an access line; hold it if an error line may add details about its request."""
         is_doubtful = False
         if self.ask.most_held and record.format == NGINX_ACCESS:
             is_suspect = not (has_note := is_noted(record)) and self.session.suspects.has(at, request_line(record))
@@ -310,7 +311,7 @@ class Reader:
             self.counts.paths.add(server, record.request, record.status, at, clients=(mark(record.client),))
 
     def _hold(self, record: LogRecord, at: int, text: str, start: int, *, is_own: bool = False, is_suspect: bool = False) -> bool:
-        """Return whether there was room."""
+        """Hold an access line. Return False if there was no room."""
         failed = self.counts.failed
         failed.is_full |= len(failed) >= self.ask.most_held
         if failed.is_full:
@@ -323,7 +324,7 @@ class Reader:
         return True
 
     def _begin(self, data: bytes | memoryview, start: int) -> None:
-        """Take note of the next block of lines, and of the number of its first one."""
+        """Record the start of the next block of lines, and the number of its first line."""
         before, self.block = self.block, Chunk(b"", start, None)
         if not self.ask.is_summary or start > NUMBERED_BYTES:
             return
@@ -335,7 +336,7 @@ class Reader:
         self.block = Chunk(bytes(data), start, number)
 
     def _number(self, start: int) -> int | None:
-        """Return the number of the line that begins at a byte, where lines are counted."""
+        """Return the number of the line that starts at a byte, if lines are counted."""
         block = self.block
         if block.line is None or not block.start <= start < block.start + len(block.data):
             return None
@@ -343,7 +344,7 @@ class Reader:
 
 
 def named(path: str) -> str:
-    """Return the name of a log as people are told it."""
+    """Return the display name of a log."""
     return "standard input" if path == "-" else path
 
 
@@ -359,12 +360,12 @@ def _line_before(text: memoryview, end: int) -> str:
 
 
 def request_line(record: LogRecord) -> str:
-    """Return the request line; "" where the log has only a part of it, which no error line is found by."""
+    """Return the request line; "" if the log has only a part of it, because error lines cannot be matched by that."""
     return record.request if " " in record.request else ""
 
 
 def _sample(stream: BinaryIO, part: Part) -> bytes:
-    """Return some of the lines of a part, all but the first and the last whole."""
+    """Return some of the lines of a part; all except the first and the last are complete."""
     if not part.start:
         return head(stream)
     stream.seek(part.start - 1)

@@ -23,15 +23,15 @@ from why502.model.errors import HostError, Why502Error
 from why502.redaction import redact
 
 CONNECT_S, READ_S, KNOCK_S = 10, 60, 20
-FIRST_BYTES, MOST_BYTES = 1 << 16, 8 << 20  # of one request: after a jump, and while one follows another
+FIRST_BYTES, MOST_BYTES = 1 << 16, 8 << 20  # per request: after a seek, and for sequential reads
 _WEB = ("http", "https")
 _SSH = ("ssh", "sftp")
-_used: set[Any] = set()  # classes of file systems, which keep their instances
+_used: set[Any] = set()  # file system classes, which cache their instances
 _NOISY = ("aiobotocore", "asyncio", "botocore", "fsspec", "gcsfs", "google", "paramiko", "s3fs", "urllib3")
 
 
 def expand(path: str) -> Iterator[Source]:
-    """Yield the files that an address means: one, those of a directory, those of a pattern. Raises Why502Error."""
+    """Yield the files of an address: one file, those of a directory, or those of a pattern. Raises Why502Error."""
     system, inner = _reached(path)
     if not _is_web(path) and path.split("://", 1)[0] not in _SSH:
         _knock(system, inner, path)
@@ -48,7 +48,7 @@ def expand(path: str) -> Iterator[Source]:
 
 
 def open_(path: str) -> BinaryIO:
-    """Return a stream, which can be sought in unless it is Piped. Raises Why502Error, OSError."""
+    """Return a stream, seekable unless it is Piped. Raises Why502Error, OSError."""
     system, inner = _reached(path)
     try:
         if _is_web(path) and not _gives_ranges(path):
@@ -57,27 +57,27 @@ def open_(path: str) -> BinaryIO:
             return cast(BinaryIO, Ranged(*system.ranges(inner)))
         stream = system.open(inner, "rb", block_size=FIRST_BYTES, cache_type="none")
         found = Ranged(_reader(stream), system.info(inner)["size"], stream.close)
-        found.system = system  # some close their files when nobody holds them any more
+        found.system = system  # some close their files when the last reference is gone
         return cast(BinaryIO, found)
     except Exception as error:
         raise OSError(errno.EIO, _says(error)) from error
 
 
 def renew() -> None:
-    """Forget all connections, and the loop that waits for them: a process that is forked now must not share them with this one.
+    """Drop all connections and their event loop: a forked process must not share them with this one.
 
-    It would: epoll(7) instances survive fork(2), and what a child takes out of one is out of it for all.
+    epoll(7) instances survive fork(2), so an event consumed by a child is gone for every process.
     """
     if _used:
         fsspec = importlib.import_module("fsspec")
-        for kind in {*_used, *fsspec.registry.values()}:  # with those that stand behind others, as in zip://…::http://…
+        for kind in {*_used, *fsspec.registry.values()}:  # including nested ones, as in zip://…::http://…
             kind.clear_instance_cache()
         importlib.import_module("fsspec.asyn").reset_after_fork()
     _used.clear()
 
 
 class Ranged(io.RawIOBase):
-    """A remote file, read in ranges: just what is asked for after a jump, and twice as much each time while one read follows another."""
+    """A remote file, read in ranges: exactly the requested bytes after a seek, twice as many each time for sequential reads."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], size_bytes: int, close: Callable[[], object]) -> None:
         super().__init__()
@@ -98,26 +98,26 @@ class Ranged(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return where the next read begins."""
+        """Return the position of the next read."""
         return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place."""
+        """Seek to a position."""
         self._at = max(offset + (0, self._at, self._size)[whence], 0)
         return self._at
 
     def readinto(self, room: Any) -> int:
-        """Fill as much of the room as there is. Raises OSError."""
+        """Fill `room` as far as data is available. Raises OSError."""
         data = self._some(len(room))
         room[: len(data)] = data
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes, fewer only at the end. Raises OSError."""
+        """Return the next bytes; fewer only at the end. Raises OSError."""
         return self._some(size if size >= 0 else self._size)
 
     def close(self) -> None:
-        """Let go of the remote file."""
+        """Close the remote file."""
         if not self.closed:
             with suppress(Exception):
                 self._close()
@@ -137,7 +137,7 @@ class Ranged(io.RawIOBase):
         return b"".join(pieces)
 
     def _take(self, end: int) -> None:
-        """Hold the bytes at the current place, at least one."""
+        """Buffer the bytes at the current position, at least one."""
         follows = self._at == self._begin + len(self._held)
         self._ahead = min(2 * self._ahead, MOST_BYTES) if follows else FIRST_BYTES
         stop = min(max(end, self._at + self._ahead), self._at + MOST_BYTES, self._size)
@@ -159,8 +159,8 @@ def _reader(stream: Any) -> Callable[[int, int], bytes]:
 
 
 def _names(system: Any, inner: str, path: str) -> list[str]:
-    """Return the files that are meant, as the file system names them."""
-    if _is_web(path) and not re.search(r"[*\[]", inner.split("?", 1)[0]):  # a `?` begins the query there
+    """Return the matching files under the file system's own names."""
+    if _is_web(path) and not re.search(r"[*\[]", inner.split("?", 1)[0]):  # a `?` starts the query in a URL
         return _linked(system, inner) if inner.endswith("/") else [inner]
     if not _is_web(path) and glob.has_magic(inner) and not system.exists(inner):
         return sorted(filter(_is_log, system.glob(inner)))
@@ -170,7 +170,7 @@ def _names(system: Any, inner: str, path: str) -> list[str]:
 
 
 def _knock(system: Any, inner: str, path: str) -> None:
-    """Raise Why502Error where nothing answers, within KNOCK_S: some libraries try again for minutes."""
+    """Raise Why502Error if nothing answers within KNOCK_S: some libraries retry for minutes."""
 
     def ask() -> None:
         with suppress(Exception):
@@ -184,7 +184,7 @@ def _knock(system: Any, inner: str, path: str) -> None:
 
 
 def _linked(system: Any, directory: str) -> list[str]:
-    """Return the files that a web server's page of a directory links to."""
+    """Return the files linked from a web server's directory page."""
     names = {name.split("#", 1)[0] for name in system.ls(directory, detail=False)}
     return sorted(
         name for name in names if name.startswith(directory) and re.fullmatch(r"[^/?]+", name[len(directory) :]) and _is_log(name)
@@ -207,7 +207,7 @@ def _url(system: Any, path: str, inner: str, name: str) -> str:
 
 @lru_cache(256)
 def _gives_ranges(path: str) -> bool:
-    """Return whether a web server tells the size of a file, and sends a part of it when asked for that, instead of all of it."""
+    """Return whether a web server reports the size of a file, and answers a range request with only that range."""
     system, inner = _reached(path)
     told = system.info(inner)
     if told.get("size") is None or told.get("partial") is False:
@@ -216,7 +216,8 @@ def _gives_ranges(path: str) -> bool:
         with system.open(inner, "rb", block_size=FIRST_BYTES, cache_type="none") as stream:
             stream.seek(1)
             stream.read(1)
-    except (ValueError, AttributeError):  # the first from HTTPFile.async_fetch_range, the second from a stream without ranges
+    # The first comes from HTTPFile.async_fetch_range, the second from a stream without ranges
+    except (ValueError, AttributeError):
         return False
     return True
 
@@ -226,7 +227,7 @@ def _is_web(path: str) -> bool:
 
 
 def _modified_s(told: dict[str, Any]) -> float:
-    """Return the time of the last write as a file system tells it, seconds since the epoch; 0 where it does not."""
+    """Return the time of the last write from a file system's metadata, in seconds since the epoch; 0 if it has none."""
     for name in ("LastModified", "mtime", "updated", "Last-Modified", "last_modified"):
         value = told.get(name)
         with suppress(ValueError, TypeError, OverflowError):
@@ -241,20 +242,21 @@ def _modified_s(told: dict[str, Any]) -> float:
 
 @lru_cache(1)
 def _quiet() -> None:
-    """Keep what libraries log about retries off the terminal: what ends a read is told by us."""
+    """Keep libraries' messages about retries off the terminal: we report the failure ourselves."""
     for name in _NOISY:
         logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    """Return what bounds the time that a server may take."""
+    """Return the options that limit how long a server may take."""
     if scheme in ("s3", "s3a"):
         return {
             "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S, "retries": {"max_attempts": 2}},
             "use_listings_cache": False,
         }
     if scheme in ("gs", "gcs"):
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # asks over gRPC for the kind of each bucket
+        # Otherwise it queries the kind of each bucket over gRPC
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
         return {"requests_timeout": READ_S, "cache_timeout": 0}
     if scheme in _WEB:
         timeout = importlib.import_module("aiohttp").ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
@@ -263,7 +265,7 @@ def _options(scheme: str) -> dict[str, Any]:
 
 
 def _reached(path: str) -> tuple[Any, str]:
-    """Return the file system and the name of the file in it. Raises Why502Error."""
+    """Return the file system and the file's name in it. Raises Why502Error."""
     scheme = path.split("://", 1)[0]
     _quiet()
     try:
@@ -291,7 +293,8 @@ def _package(error: ImportError, scheme: str) -> str:
 
 
 def _trouble(path: str, error: Exception) -> Why502Error:
-    cause = error.__cause__ if isinstance(error, FileNotFoundError) and _is_web(path) else None  # it says so of everything
+    # The web file system raises it for every error
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) and _is_web(path) else None
     if isinstance(error, FileNotFoundError) and getattr(cause, "status", 404) == 404 and not isinstance(cause, OSError):
         return Why502Error(f"{_shown(path)}: no such file there", "Check the address.")
     if isinstance(error, ValueError) and "Protocol not known" in str(error):
@@ -305,7 +308,7 @@ def _trouble(path: str, error: Exception) -> Why502Error:
 
 
 def _says(error: BaseException) -> str:
-    """Return the reason in one line; of a chain the first error that says something."""
+    """Return the reason in one line: the first error of the chain with a message."""
     said = str(error).strip() or (str(error.__cause__ or error.__context__ or "").strip()) or type(error).__name__
     return redact(" ".join(said.split()))[:300]
 

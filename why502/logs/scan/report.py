@@ -1,4 +1,4 @@
-"""The values of `why502 logs` that every output shows. Durations are in seconds, times in UTC."""
+"""The values of `why502 logs` that every output format shows. Durations are in seconds, times in UTC."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from why502.model.base import Value
 
 
 class Times(Value, frozen=True, kw_only=True):
-    """Percentiles of some times, in seconds."""
+    """Percentiles of a set of durations, in seconds."""
 
     count: int = 0
     p50_s: float = 0.0
@@ -20,7 +20,7 @@ class Times(Value, frozen=True, kw_only=True):
 
 
 class File(Value, frozen=True, kw_only=True):
-    """One file. `format` in words, `said_by` who says that it has it."""
+    """One file. `format` is a description, `said_by` the source of that information."""
 
     path: str
     format: str = ""
@@ -30,26 +30,26 @@ class File(Value, frozen=True, kw_only=True):
     read_bytes: int = 0
     lines: int = 0
     unfit: int = 0
-    reason: str = ""  # why it, or its end, was not read
+    reason: str = ""  # reason why it was not read, or not to its end
 
 
 class Row(Value, frozen=True, kw_only=True):
-    """A route, server, client, minute… `lacking`: at most so many requests of it may be missing from the count."""
+    """A route, server, client, minute… `lacking`: the maximum number of its requests that may be missing from the count."""
 
     name: str
     requests: int = 0
     failures: int = 0
-    statuses: dict[str, int] = {}  # of the failures; of all requests where that is known
+    statuses: dict[str, int] = {}  # of the failures; of all requests if that is known
     times: Times | None = None
 
     @property
     def share(self) -> float:
-        """Return which share of its requests failed."""
+        """Return the share of its requests that failed."""
         return self.failures / self.requests if self.requests else 0.0
 
 
 class TargetRow(Value, frozen=True, kw_only=True):
-    """One target. `attempts` that were sent to it, `failures` of them, `hidden` of these were made good by another attempt."""
+    """One target. `attempts` sent to it, `failures` among them, and `hidden`: failures recovered by another attempt."""
 
     target: str
     group: str = ""
@@ -61,19 +61,19 @@ class TargetRow(Value, frozen=True, kw_only=True):
     header: Times | None = None
     response: Times | None = None
     connect_timeout_s: float | None = None
-    read_timeout_s: float | None = None  # where locations differ the shortest
+    read_timeout_s: float | None = None  # the shortest, if locations differ
     longest_read_timeout_s: float | None = None
-    is_bad: bool = False  # it fails far more often than the others of its group
-    others_share: float | None = None  # which share of the others' attempts failed
+    is_bad: bool = False  # it fails far more often than its peers in the group
+    others_share: float | None = None  # share of the peers' attempts that failed
 
     @property
     def share(self) -> float:
-        """Return which share of its attempts failed."""
+        """Return the share of its attempts that failed."""
         return self.failures / self.attempts if self.attempts else 0.0
 
 
 class CauseRow(Value, frozen=True, kw_only=True):
-    """What failed attempts or lines of an error log stand for. `cause` "": no single one. `source`: access or error log."""
+    """The meaning of failed attempts or error-log lines. `cause` "": no single cause. `source`: access or error log."""
 
     symptom: str
     cause: str = ""
@@ -90,7 +90,10 @@ class CauseRow(Value, frozen=True, kw_only=True):
 
 
 class Wording(Value, frozen=True, kw_only=True):
-    """Messages that no rule knows, alike but for what `*` stands for. `place` and `text`: of the first; times where they tell one."""
+    """Messages that no rule matches, identical except at each `*`.
+
+    `place` and `text` are of the first; times if the messages have one.
+    """
 
     text: str
     count: int = 0
@@ -101,7 +104,7 @@ class Wording(Value, frozen=True, kw_only=True):
 
 
 class Burst(Value, frozen=True, kw_only=True):
-    """Minutes with far more failures than the log has otherwise. `usual`: failures a minute outside of it."""
+    """Minutes with far more failures than the rest of the log. `usual`: failures per minute outside of it."""
 
     start: datetime
     end: datetime  # the end of its last minute
@@ -114,7 +117,7 @@ class Burst(Value, frozen=True, kw_only=True):
 
 
 class Minute(Value, frozen=True, kw_only=True):
-    """One minute, or hour (see Report.step_s). `hidden`: attempts made good; `statuses`, `symptoms`: of the failures."""
+    """One minute, or hour (Report.step_s). `hidden`: attempts recovered by a retry; `statuses`, `symptoms`: of the failures."""
 
     at: datetime
     requests: int = 0
@@ -125,7 +128,7 @@ class Minute(Value, frozen=True, kw_only=True):
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """Everything. `failures`: requests whose client got one; `hidden_requests`: those where a retry made it good."""
+    """The whole report. `failures`: requests whose client got a failure; `hidden_requests`: requests recovered by a retry."""
 
     files: tuple[File, ...] = ()
     since: datetime | None = None
@@ -134,7 +137,7 @@ class Report(Value, frozen=True, kw_only=True):
     last: datetime | None = None
     is_partial: bool = False
     only: str = ""
-    where: tuple[str, ...] = ()  # the conditions of the lines that everything is about; none: all lines
+    where: tuple[str, ...] = ()  # the conditions that select the lines of this report; none: all lines
     lines: int = 0
     unfit: int = 0
     unfit_first: tuple[tuple[str, str], ...] = ()
@@ -146,32 +149,32 @@ class Report(Value, frozen=True, kw_only=True):
     by_attempts: dict[str, Row] = {}
     step_s: int = 60  # 3600 for logs of more than 45 days
     minutes: tuple[Minute, ...] = ()
-    bursts: tuple[Burst, ...] = ()  # of a partial reading none: what was not read looks like quiet
+    bursts: tuple[Burst, ...] = ()  # none if only part of the log was read: unread minutes would look quiet
     causes: tuple[CauseRow, ...] = ()
     targets: tuple[TargetRow, ...] = ()
     routes: tuple[Row, ...] = ()
     servers: tuple[Row, ...] = ()
     clients: tuple[Row, ...] = ()
-    by: str = ""  # the field that `asked` is about, by a name that no other table has
+    by: str = ""  # the field of `asked`; its name differs from every other table
     asked: tuple[Row, ...] = ()
     wordings: tuple[Wording, ...] = ()
     has_upstream_fields: bool = False
-    time_error: float = 0.0  # how far a percentile may be off, as a share of itself
-    lost: dict[str, int] = {}  # routes, clients, servers -> how many requests the count of one may lack
+    time_error: float = 0.0  # maximum relative error of a percentile
+    lost: dict[str, int] = {}  # routes, clients, servers -> maximum number of requests that one count may lack
 
     @property
     def share(self) -> float:
-        """Return which share of the requests failed."""
+        """Return the share of the requests that failed."""
         return self.failures / self.requests if self.requests else 0.0
 
     @property
     def unfit_share(self) -> float:
-        """Return which share of the lines nobody could read."""
+        """Return the share of the lines that could not be parsed."""
         return self.unfit / self.lines if self.lines else 0.0
 
 
 class Answer(Value, frozen=True, kw_only=True):
-    """The rows that a query gave, cut where there are very many, with the names of their columns."""
+    """The rows of a query's result, truncated if there are very many, with the column names."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]

@@ -18,7 +18,7 @@ from why502.model.times import of_epoch
 
 MOST_ROWS = 1000
 MOST_WORDINGS = 100
-MOST_MINUTES = 45 * 1440  # of a longer log the hours are told
+MOST_MINUTES = 45 * 1440  # for a longer log the report shows hours
 
 
 def report(
@@ -34,7 +34,7 @@ def report(
     means: Means = lambda _symptom, _cause: Meaning(),
     is_partial: bool = False,
 ) -> Report:
-    """Return what the counts say. `means(symptom, cause)` names the cause of a symptom."""
+    """Return the report of the counts. `means(symptom, cause)` names the cause of a symptom."""
     seen = Seen(counts)
     fails = seen.failures
     step = 1 if len(seen.requests.keys() | fails.keys()) <= MOST_MINUTES else 60
@@ -99,7 +99,7 @@ def _over_time(seen: Seen, fails: Mapping[int, int], step: int) -> tuple[Minute,
 
 
 def _rows(ranking: Ranking, statuses: Mapping[str, dict[str, int]], counts: Counts | None) -> tuple[Row, ...]:
-    """Return the rows worth showing: the most failing, the most frequent and (of routes) the slowest ones."""
+    """Return the rows worth showing: the most failing, the most frequent and (for routes) the slowest."""
     by_failures = sorted(ranking.failed, key=lambda name: (-ranking.failed[name], name))[:MOST_ROWS]
     by_requests = sorted(ranking.total, key=lambda name: (-ranking.total[name], name))[:MOST_ROWS]
     names = dict.fromkeys((*by_failures, *by_requests))

@@ -16,9 +16,10 @@ _DIGIT = lazy(rb"\d")
 
 @lru_cache(1 << 14)
 def route(request: str) -> str:
-    """Return `METHOD /path`. A segment is `*` if it is a number, a long hexadecimal one or any long one with a digit; after eight: `/...`.
+    """Return `METHOD /path`. A segment becomes `*` if it is a number, a long hexadecimal string, or long and contains a digit.
 
-    What is no request line at all (bytes of another protocol) is ODD, an empty one NONE.
+    After eight segments the rest is `/...`. Text that is not a request line (bytes of another protocol) gives ODD, an empty one
+    NONE.
     """
     if not request:
         return NONE

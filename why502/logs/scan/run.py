@@ -31,18 +31,18 @@ def run(
     means: Callable[[str, str], Meaning],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Return the report. Raises Why502Error where a path names nothing. `meanwhile` is called once, while others read."""
+    """Return the report. Raises Why502Error if a path matches nothing. `meanwhile` is called once, while other threads read."""
     plans = job.plans()
     parts = _numbered(plans)
     if (
         len({planned.form.name == NGINX_ACCESS for planned in plans if planned.parts}) > 1
-    ):  # what one log says of the other's requests
+    ):  # data in one log about the other log's requests
         job.ask = msgspec.structs.replace(job.ask, most_held=MOST_LINES)
     renew()
     job.is_reading = True
     try:
         total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
-    except ReaderError:  # a bug of the compiled reader costs its speed alone
+    except ReaderError:  # a bug in the compiled reader costs only speed
         job.ask = msgspec.structs.replace(job.ask, is_fast=False)
         total, reads = _read(parts, job, engine, jobs or cores(), lambda: None)
     by_file: dict[str, list[int]] = {}
@@ -100,10 +100,10 @@ def _read(parts: Sequence[Part], job: Job, engine: Engine, jobs: int, meanwhile:
 
 
 def words(form: Form) -> str:
-    """Return the name of a form, for people."""
+    """Return the name of a form, for display."""
     if form.w3c:
         return "W3C extended"
-    if form.name == NGINX_ACCESS:  # so do many others write
+    if form.name == NGINX_ACCESS:  # many other servers write this format too
         return "JSON access log" if form.log_format.lstrip().startswith("{") else "access log"
     return (form.name or "unknown").replace("_", " ")
 

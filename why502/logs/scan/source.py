@@ -22,7 +22,7 @@ STANDARD_INPUT = "-"
 
 
 def expand(paths: tuple[str, ...]) -> list[Source]:
-    """Return the files that paths mean, each once, rotated sets in the order of time. Raises Why502Error."""
+    """Return the files that the paths mean, each once, with rotated sets in time order. Raises Why502Error."""
     found: dict[str, Source] = {}
     for path in paths:
         several = list(_several(path))
@@ -50,7 +50,7 @@ def _piped() -> Piped:
 
 
 def _order(source: Source) -> tuple[str, int, float, str]:
-    """Sort `access.log.2.gz`, `access.log.1`, `access.log` like this: the highest number is the oldest."""
+    """Return a sort key for the order `access.log.2.gz`, `access.log.1`, `access.log`: the highest number is the oldest."""
     name = source.path
     for ending in COMPRESSED:
         name = name.removesuffix(ending)
@@ -66,7 +66,7 @@ def is_remote(path: str) -> bool:
 
 
 def renew() -> None:
-    """Forget all connections to other machines, which processes that are forked now could not share."""
+    """Drop all connections to other machines, because processes forked from now on cannot share them."""
     if (remote := sys.modules.get(f"{__package__}.remote")) is not None:
         remote.renew()
 

@@ -1,4 +1,4 @@
-"""A file to read, and names that are never logs."""
+"""A file to read, and the file names that are never logs."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ class Source(Value, frozen=True, kw_only=True):
 
 
 def is_no_log(name: str) -> bool:
-    """Return whether a file's name tells that it is none of the logs of a directory."""
+    """Return whether the file name shows that it is not a log of its directory."""
     return _NOT_LOGS.fullmatch(name) is not None

@@ -1,4 +1,4 @@
-"""Answers SQL over the records of access logs, by DuckDB: the table `records` has the columns of parquet.SCHEMA."""
+"""Answers SQL queries over the records of access logs with DuckDB: the table `records` has the columns of parquet.SCHEMA."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MEMORY = "1GiB"
 
 
 def ask(job: Job, query: str) -> Answer:
-    """Return what a query says of the records of a job's files. Raises Why502Error.
+    """Return the result of a query over the records of a job's files. Raises Why502Error.
 
-    The query can read nothing but these records, and write nothing.
+    The query can read only these records, and can write nothing.
     """
     try:
         duckdb: Any = importlib.import_module("duckdb")

@@ -12,17 +12,17 @@ from why502.logs.scan.counts import CONNECT, HEADER, RESPONSE, Counts
 from why502.logs.scan.report import TargetRow
 from why502.logs.scan.times import times
 
-_BAD_TIMES = 3.0  # so many times the others' share of failures
+_BAD_TIMES = 3.0  # factor by which the failure share must exceed that of the peers
 _BAD_LEAST = 10
 _BAD_SIGMAS = 4.0
 
 
 class Known(NamedTuple):
-    """What the configuration tells of a target, over all locations that use it."""
+    """The configured properties of a target, over all locations that use it."""
 
     group: str = ""
     connect_timeout_s: float | None = None
-    read_timeout_s: float | None = None  # the shortest, and the longest
+    read_timeout_s: float | None = None  # the shortest and the longest
     longest_read_timeout_s: float | None = None
 
 
@@ -61,7 +61,10 @@ def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[Ta
 
 
 def is_worse(failed: int, tried: int, others_failed: int, others: int) -> bool:
-    """Return whether one fails far more often than the others do: by share, not by number, so weights and canaries do not count."""
+    """Return whether one target fails far more often than its peers.
+
+    Shares are compared, not counts, so weights and canaries do not matter.
+    """
     if not tried or not others or failed < _BAD_LEAST:
         return False
     mine, theirs, both = failed / tried, others_failed / others, (failed + others_failed) / (tried + others)

@@ -1,4 +1,4 @@
-"""Infers the `log_format` from the lines of an access log, so that lines are not guessed one by one."""
+"""Infers the `log_format` from the lines of an access log, so that each line need not be guessed separately."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOGFMT_PAIR = lazy(r'([A-Za-z_@][\w.-]{0,40})=("(?:[^"\\]|\\.)*+"|[^\s"]*+)')
 _LOGFMT = lazy(
     rf"{_LOGFMT_PAIR.pattern.replace('(', '(?:', 1).replace('=(', '=(?:')}(?: {_LOGFMT_PAIR.pattern.replace('(', '(?:', 1).replace('=(', '=(?:')})+"
 )
-_LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
+_LTSV_NAMES = {  # ltsv.org, for names with another meaning than elsewhere
     "host": "remote_addr",
     "vhost": "host",
     "req": "request",
@@ -46,7 +46,10 @@ _LTSV_NAMES = {  # ltsv.org, where the name says something else than elsewhere
 
 
 def infer(lines: Sequence[str], *, only_combined: bool = False) -> tuple[str, str] | None:
-    """Return a `log_format` and its `escape=` that most of the lines fit and that says of them what the general reader says; else None."""
+    """Return a `log_format` and its `escape=`, or None.
+
+    Most of the lines match it, and it gives the same values as the general reader.
+    """
     sample, lines = lines, lines[:_LINES]
     for line in lines[:5]:
         if only_combined and not _COMBINED.match(line):
@@ -66,7 +69,7 @@ def infer(lines: Sequence[str], *, only_combined: bool = False) -> tuple[str, st
 
 
 def w3c_fields(lines: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names that a `#Fields:` line tells; None where there is none. [W3C Extended Log File Format]"""
+    """Return the names in a `#Fields:` line; None if there is none. [W3C Extended Log File Format]"""
     for line in lines:
         if line.startswith("#Fields:"):
             names = tuple(line.removeprefix("#Fields:").split())
@@ -77,12 +80,12 @@ def w3c_fields(lines: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
-    """Return what reads the lines of a W3C log with these fields; times are UTC, as the specification says.
+    """Return a parser for a W3C log with these fields; times are UTC, as the specification requires.
 
-    `time-taken` is milliseconds of IIS, seconds of CloudFront.
+    `time-taken` is in milliseconds for IIS, in seconds for CloudFront.
     """
 
-    per_second = 1.0 if "x-edge-location" in fields else 1000.0  # CloudFront counts seconds
+    per_second = 1.0 if "x-edge-location" in fields else 1000.0  # CloudFront uses seconds
     is_of_tabs = "x-edge-location" in fields
 
     def parse(line: str) -> LogRecord | None:
@@ -117,7 +120,7 @@ def _candidates(line: str) -> Iterator[tuple[str, str]]:
         yield from ((text, "json") for text in _json(line))
     elif match := _COMBINED.match(line):
         for more in _more(line[match.end() :]):
-            yield _head(match) + more, APACHE  # nginx escapes a quote otherwise, and what it writes reads alike
+            yield _head(match) + more, APACHE  # nginx escapes a quote differently, but its lines parse the same
     elif "\t" in line and all(_LTSV.fullmatch(part) for part in line.split("\t")):
         yield _ltsv(line), "default"
     elif _LOGFMT.fullmatch(line):
@@ -125,7 +128,7 @@ def _candidates(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(line: str) -> Iterator[str]:
-    """Yield the template of a common format with values of no known meaning, such as Apache's %D, which may be seconds elsewhere."""
+    """Yield the template of a common format with values of unknown meaning, such as %D of Apache (seconds elsewhere)."""
     match = _COMBINED.match(line)
     rest = line[match.end() :] if match else ""
     if match and _BARE.fullmatch(rest):
@@ -135,7 +138,7 @@ def _unknown(line: str) -> Iterator[str]:
 def _head(match: re.Match[str]) -> str:
     """Return the template of a common format."""
     host, address = (match["host"] or "").strip(), "$remote_addr"
-    if host and is_ip(host):  # a client that a proxy in front names, and that proxy
+    if host and is_ip(host):  # a client named by a front proxy, then that proxy
         host, address = "$remote_addr ", "$unknown"
     elif host:
         host = "$host "
@@ -158,7 +161,10 @@ def _logfmt(line: str) -> str:
 
 
 def _json(line: str) -> Iterator[str]:
-    """Yield the template of a JSON object: each value a variable, named as the key is usually meant, with that of the object around it."""
+    """Yield the template of a JSON object.
+
+    Each value becomes a variable, named after the usual meaning of its key together with that of the enclosing object.
+    """
     seen: set[str] = set()
     outer: list[str] = []
     text, position = "", 0
@@ -195,9 +201,9 @@ def _ltsv(line: str) -> str:
 
 
 def _variable(key: str, value: str) -> str:
-    """Return the variable that a key stands for; times by how they look."""
+    """Return the variable for a key; times are recognised by their form."""
     name = KNOWN.get(key.lower(), "")
-    if not name and key.lower() in _TOOK and re.fullmatch(r"\d+\.\d{3}", value):  # so does nginx write seconds
+    if not name and key.lower() in _TOOK and re.fullmatch(r"\d+\.\d{3}", value):  # nginx writes seconds in this form
         return "request_time"
     if name in ("time_local", "time_iso8601", "msec"):
         if re.fullmatch(r"\d\d/\w{3}/\d{4}:.*", value):
@@ -209,7 +215,7 @@ def _variable(key: str, value: str) -> str:
 
 
 def _more(rest: str) -> Iterator[str]:
-    """Yield what may have made the text after a common format: named values, or the five usual ones of the upstream in a row."""
+    """Yield possible templates of the text after a common format: named values, or the usual five upstream values in a row."""
     if not rest:
         yield ""
         return
@@ -230,7 +236,7 @@ def _named(rest: str) -> str | None:
             name = f"unknown_{len(seen)}"
         seen.add(name)
         before = rest[position : match.start()]
-        if _WORD.search(_QUOTED.sub("", before)):  # a bare value, which no name tells
+        if _WORD.search(_QUOTED.sub("", before)):  # a bare value without a name
             return None
         text += _quoted(before) + match[1] + (f'"${name}"' if match[2] else f"${name}")
         position = match.end()
@@ -240,12 +246,12 @@ def _named(rest: str) -> str | None:
 
 
 def _quoted(text: str) -> str:
-    """Return the template of text between named values: quoted strings are values, the rest stands as it is."""
+    """Return the template of the text between named values: quoted strings are values, the rest is literal."""
     return _QUOTED.sub('"$unknown"', text)
 
 
 def _positional(rest: str) -> Iterator[str]:
-    """Yield templates of bare values: an address, its status, then connect, header and response time as nginx's own examples have them."""
+    """Yield templates of bare values: an address, its status, then connect, header and response time, as in nginx's examples."""
     lead = re.match(r'((?: "(?:[^"\\]|\\.)*+")*)( (?:"?))', rest)
     if lead is None:
         return
@@ -260,7 +266,10 @@ def _positional(rest: str) -> Iterator[str]:
 
 
 def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
-    """Return whether the lines fit, the general reader finds nothing else in them, and times of an attempt do not run backwards."""
+    """Return whether the template is right.
+
+    The lines must match, the general reader must find the same values, and the times of an attempt must not decrease.
+    """
     parse, plain = nginx_access.compile(text, escape).parse, LineFormat(text, escape).plain
     fitting = 0
     for line in lines:
@@ -277,7 +286,7 @@ def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
                 (mine.at, general.at),
                 (mine.status, general.status),
                 (mine.client, general.client),
-                (_utf8(mine.request), _utf8(plain(general.request))),  # which leaves it as written
+                (_utf8(mine.request), _utf8(plain(general.request))),  # the general reader leaves it as written
             )
             if any(one != other for one, other in same):
                 return False
@@ -294,11 +303,11 @@ def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
 
 
 def _utf8(text: str) -> str:
-    """Return a text without what is no UTF-8, which readers of JSON replace."""
+    """Return a text without bytes that are not UTF-8, which JSON parsers replace."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _explains(text: str, escape: str, lines: Sequence[str]) -> bool:
-    """Return whether nearly all lines fit a template, and tell time and status by it."""
+    """Return whether nearly all lines match a template and get a time and a status from it."""
     parse = nginx_access.compile(text, escape).parse
     return sum(1 for line in lines if (record := parse(line)) and record.at and record.status is not None) >= 0.9 * len(lines)

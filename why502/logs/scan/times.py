@@ -1,4 +1,4 @@
-"""Percentiles of the counted durations."""
+"""Percentiles of the recorded durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from why502.logs.scan.report import Times
 
 
 def times(counts: Counts, whose: int, name: str) -> Times | None:
-    """Return the percentiles of the times of one route or target (see ROUTE and the others in counts); None where none are known."""
+    """Return the percentiles of the times of one route or target (see ROUTE etc. in counts); None if no times are known."""
     found = counts.times.get((whose, name))
     if not found:
         return None

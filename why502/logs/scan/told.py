@@ -1,4 +1,4 @@
-"""What the lines that are no requests say: the key that they count by, and the text that is shown of the first of them."""
+"""Lines that are not requests: the key under which they are counted, and the text shown for the first of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from why502.redaction import clean, redact
 
 
 def is_request(record: LogRecord) -> bool:
-    """Return whether a record is the line of a request in an access log, and not what an error log says of one."""
+    """Return whether a record is a request in an access log, as opposed to an error-log line about a request."""
     is_access = record.format == NGINX_ACCESS or record.is_final or record.request or record.attempts or record.target
     return record.status is not None and not record.level and bool(is_access)
 
 
 def said(record: LogRecord) -> Said | None:
-    """Return what a record that is no request counts as; None for one that says nothing, or what another one has said."""
+    """Return the key for a record that is not a request; None if it has no meaning or repeats an earlier record."""
     if record.symptom is None or record.is_repeat:
         return None
     return Said(
@@ -29,5 +29,5 @@ def said(record: LogRecord) -> Said | None:
 
 
 def shown(text: str) -> str:
-    """Return what is shown of a line."""
+    """Return a line as it is displayed."""
     return clean(redact(" ".join(text[:600].split())))[:400]

@@ -14,30 +14,31 @@ Progress = Callable[[int], None]
 
 
 class Ask(Value, frozen=True, kw_only=True):
-    """What is wanted of every line. `since`, `until`: seconds since the epoch, both count. `only`: "", "failures" or "5xx".
+    """The query for every line. `since`, `until`: seconds since the epoch, both inclusive. `only`: "", "failures" or "5xx".
 
-    `where`: the conditions that a line must fulfil; `by`: a field whose values are counted, by a name that no table of the report has.
+    `where`: the conditions that a line must meet. `by`: a field whose values are counted; its name differs from every table of
+    the report.
     """
 
     since: int = -(1 << 60)
     until: int = 1 << 60
-    localtime: bytes = b""  # the tzfile(5) that times without zone are in
+    localtime: bytes = b""  # the tzfile(5) for times without a zone
     only: str = ""
     where: tuple[Condition, ...] = ()
     by: str = ""
     is_exact: bool = False
-    is_fast: bool = True  # with the compiled reader, where it loads
-    most_held: int = 0  # access lines that are held for the error lines of their requests
-    is_summary: bool = False  # for a diagnosis: answers by path, samples of what is held
+    is_fast: bool = True  # use the compiled reader if it loads
+    most_held: int = 0  # maximum number of access lines held for the error lines of their requests
+    is_summary: bool = False  # for a diagnosis: responses by path, and samples of the held lines
 
     @property
     def is_of_fields(self) -> bool:
-        """Return whether fields are asked for that the compiled reader does not know."""
+        """Return whether the query needs fields that the compiled reader does not have."""
         return bool(self.where or self.by)
 
 
 class Part(Value, frozen=True, kw_only=True):
-    """The lines of a file that begin in a range of bytes. Of a compressed one (`end` None) all."""
+    """The lines of a file that start within a byte range. For a compressed file (`end` None): all lines."""
 
     path: str
     form: Form
@@ -47,7 +48,7 @@ class Part(Value, frozen=True, kw_only=True):
 
 
 class Read(NamedTuple):
-    """What is told of a part: its lines, those that nobody could read, why its end is missing."""
+    """The result for a part: its number of lines, the number that could not be parsed, and the reason why its end is missing."""
 
     number: int  # of the part
     lines: int

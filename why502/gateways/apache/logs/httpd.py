@@ -1,7 +1,9 @@
-"""The error log of Apache httpd 2.2 and 2.4: `[time] [module:level] [pid N:tid N] (errno)text: [client ip:port] AH01102: message`.
+"""The error log of Apache httpd 2.2 and 2.4.
 
-Source: server/log.c, ErrorLogFormat; modules/proxy/*.c. 2.2 has `[time] [level]`, no codes, and the errno behind the client. The line with
-the reason of a failed connection carries no client, the one after it (same pid and tid) no reason: it gets the reason of the first.
+A line is `[time] [module:level] [pid N:tid N] (errno)text: [client ip:port] AH01102: message`. 2.2 has `[time] [level]`, no
+codes, and the errno after the client. Source: server/log.c, ErrorLogFormat; modules/proxy/*.c. A failed connection is logged in
+two lines with the same pid and tid: the first has the reason and no client, the second a client and no reason. The second gets
+the reason of the first.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ _TO = lazy(
 _PORT = lazy(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
 _GROUP = lazy(r"balancer://([\w.-]{1,100})")
 _RETURNED = lazy(r" returned by (\S{1,2000})|handler was valid for the URL (/\S{0,2000})")
-_ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
+_ERRNO_WORDS = {  # 2.2 and truncated lines: the text without the number
     "connection refused": 111,
     "the timeout specified has expired": 70007,
     "connection timed out": 110,
@@ -96,7 +98,7 @@ _ERRNO_WORDS = {  # 2.2 and cut lines: the words without the number
     "end of file found": 70014,
     "broken pipe": 32,
 }
-_WORDS = tuple(  # of 2.2 and of lines that lost their code
+_WORDS = tuple(  # of 2.2, and of lines that lost their code
     (lazy(pattern, re.IGNORECASE), code)
     for pattern, code in (
         (r"attempt to connect to Unix domain socket", "AH02454"),
@@ -136,7 +138,7 @@ _WORDS = tuple(  # of 2.2 and of lines that lost their code
         (r"Error during SSL Handshake with remote server", "AH00898"),
     )
 )
-_NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
+_NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
     (lazy(pattern), code)
     for pattern, code in (
         (r"FastCGI: failed to connect to server", row("FastCGI", "mod_fastcgi could not connect", Symptom.CONNECT_FAILED, "backend-not-running unix-socket-missing php-fpm-socket-mismatch", "500")),
@@ -147,7 +149,8 @@ _NO_CODE = tuple(  # of modules whose messages have none, or had none in 2.2
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
         (r"^/\S{1,500}: Invalid command '[^']{1,60}', perhaps misspelled", row("htaccess", "a module that the .htaccess file needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
         (r"^/\S{0,500}/\.[\w.-]{1,60}: (?!Invalid command)(?=\S)", row("htaccess", "a directive in a .htaccess file is refused", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-module-missing", "500")),
-        # Of modules that run applications in httpd, or in processes that it starts (mod_wsgi.c, wsgi_daemon.c, mod_cgi.c, mod_cgid.c).
+        # Modules that run applications in httpd, or in processes that it starts (mod_wsgi.c, wsgi_daemon.c, mod_cgi.c,
+        # mod_cgid.c).
         (r"Queue timeout expired for WSGI daemon process", row("mod_wsgi", "a request waited for a free thread of the WSGI daemons for longer than queue-timeout", Symptom.WORKERS_BUSY, "workers-exhausted backend-too-slow", "504")),
         (r"[Uu]nable to connect to (?:WSGI daemon process|cgi daemon)", row("mod_wsgi", "the socket of the daemons could not be connected to; the errno gives the reason", Symptom.CONNECT_FAILED, "unix-socket-permission unix-socket-missing backend-not-running listen-backlog-overflow", "503")),
         (r"Timeout when reading response headers from daemon process|Timeout waiting for output from CGI script", row("mod_wsgi", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow workers-exhausted backend-hung", "504")),
@@ -175,12 +178,12 @@ _NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No inpu
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that begin as httpd's do, or hold one of its codes."""
+    """Return the share of lines that start like httpd's, or contain one of its codes."""
     return share(sample, lambda line: (_HEAD.match(line) and 1) or (_CODE.search(line[:500]) or parse(line)))
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if httpd did not write it. `at` is naive local time."""
+    """Return the record of one line; None if httpd did not write it. `at` is naive local time."""
     line = line[:LIMIT].rstrip("\r\n")
     match = _HEAD.match(line) or _SHORT.match(line)
     head = match.groupdict("") if match else {}
@@ -207,7 +210,7 @@ _ITS_ERROR = row("stderr", "an application that httpd runs itself reported an er
 
 
 def _own_error(code: Code, message: str, head: dict[str, str]) -> str:
-    """Return the error that an application tells on its standard error, which httpd writes to its own log; "" where that is none."""
+    """Return the error in an application's standard error, which httpd writes to its own log; "" if there is none."""
     is_hosted = _HOSTS.fullmatch(head.get("module", "")) and code.code in ("", "AH01215")
     match = _OWN_ERROR.match(message.lstrip()) if is_hosted and head.get("level") == "error" else None
     return match["detail"].strip()[:200] if match else ""
@@ -235,7 +238,8 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     to = _TO.search(message[:1000])
     given = next((text for text in to.groups() if text), "") if to else ""
     returned = _RETURNED.search(message)
-    is_of_backend = fields.get("peer") == "remote" and head.get("module") != "wsgi"  # a WSGI daemon's remote end is the client
+    # For a WSGI daemon the remote end is the client
+    is_of_backend = fields.get("peer") == "remote" and head.get("module") != "wsgi"
     record = said(
         code,
         _symptom(code, errno, fields.get("errno", ""), message),
@@ -266,9 +270,10 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
-    """Return what compares the records of one stream: the second line of a failure has what the first, by the same thread, told.
+    """Return the function that compares the records of one stream: the second line of a failure gets the first line's reason.
 
-    It counts once only. Apache 2.2 names no process: there the lines are of one request if they name the same client.
+    Both lines are written by the same thread, and count once. Apache 2.2 logs no process: there, lines that name the same client
+    belong to one request.
     """
     last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each thread
 
@@ -307,7 +312,7 @@ def _near(first: LogRecord, second: LogRecord) -> bool:
 
 
 def _is_same_exchange(first: LogRecord, second: LogRecord) -> bool:
-    """Return whether mod_proxy_fcgi tells of one exchange twice: that no header came, and at once how the exchange ended."""
+    """Return whether mod_proxy_fcgi reports one exchange twice: once that no header came, then immediately how it ended."""
     pair = (first.code, second.code) == ("AH01067", "AH01075") and first.client == second.client
     if not pair or first.at is None or second.at is None:
         return False
@@ -323,7 +328,7 @@ def _errno(fields: dict[str, str], message: str) -> int | None:
 
 
 def _symptom(code: Code, errno: int | None, written: str, message: str) -> Symptom | None:
-    """Return what the errno, or the text, makes of a code."""
+    """Return the symptom of a code, refined by the errno or the text."""
     match code.code:
         case "FastCGI" | "mod_wsgi" if code.symptom is Symptom.CONNECT_FAILED:
             return CONNECT.get(errno or 0)
@@ -332,7 +337,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
         case "AH00952":
             return SOCKET.get(errno or 0, Symptom.PROXY_INTERNAL) if errno else None
         case "AH02454":
-            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with blanks in it is no path
+            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with blanks in it is not a valid path
                 return Symptom.SOCKET_PATH_MISSING
             return CONNECT.get(errno or 0)
         case "AH01102" | "AH10404" | "AH01030" | "AH00992" | "AH00878":
@@ -341,7 +346,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
             return Symptom.TLS_FAILED if errno == 20014 else None
         case "AH01110":
             return BODY.get(errno or 0)
-        case "AH01075" if "reading input brigade" in message:  # of the request's body: the client's side
+        case "AH01075" if "reading input brigade" in message:  # about the request body, so on the client's side
             return Symptom.CLIENT_TIMED_OUT if errno == 70007 else Symptom.CLIENT_CLOSED
         case "AH01075":
             if "response body" in message or "writing brigade" in message:

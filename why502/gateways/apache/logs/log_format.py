@@ -1,4 +1,7 @@
-"""Converts an Apache LogFormat to an nginx `log_format` with the same lines, with `escape` APACHE. [mod_log_config, Custom Log Formats]"""
+"""Converts an Apache LogFormat to an nginx `log_format` for the same lines, with `escape` APACHE.
+
+Source: mod_log_config, Custom Log Formats.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable
 
 from why502.model.patterns import lazy
 
-APACHE = "apache"  # how it escapes: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
+APACHE = "apache"  # its escapes: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
 _DIRECTIVE = lazy(r"%(?:[<>]|!?\d{3}(?:,\d{3}){0,20}+){0,4}+(?:\{([^}]{0,200})\})?(\^[A-Za-z]{2}|[A-Za-z%])")
 _VARIABLES = {
     "h": "remote_addr",
@@ -27,7 +30,7 @@ _VARIABLES = {
     "L": "request_id",
 }
 _HEADERS = {"referer": "http_referer", "user-agent": "http_user_agent", "host": "host", "x-forwarded-for": "http_x_forwarded_for"}
-_ENVIRONMENT = {"BALANCER_WORKER_NAME": "upstream_addr"}  # mod_proxy_balancer: the member that took the request
+_ENVIRONMENT = {"BALANCER_WORKER_NAME": "upstream_addr"}  # mod_proxy_balancer: the member that handled the request
 _UNITS = {"ms": "request_time_ms", "us": "request_time_us", "s": "request_time", "": "request_time"}
 _FORMAT = lazy(r"^[ \t]*LogFormat[ \t]+\"((?:[^\"\\]|\\.)*)\"[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
 _LOG = lazy(r"^[ \t]*CustomLog[ \t]+\"?([^\"|\s]+)\"?[ \t]+(?:\"((?:[^\"\\]|\\.)*)\"|(\S+))", re.MULTILINE | re.IGNORECASE)
@@ -40,7 +43,7 @@ def is_one(text: str) -> bool:
 
 
 def as_nginx(text: str) -> str:
-    """Return the same as a `log_format`. What has no counterpart becomes a variable of no meaning."""
+    """Return the equivalent `log_format`. A directive without a counterpart becomes a variable without meaning."""
     seen: set[str] = set()
 
     def variable(match: re.Match[str]) -> str:
@@ -56,7 +59,7 @@ def as_nginx(text: str) -> str:
             name = _ENVIRONMENT.get((argument or "").upper(), "")
         elif letter == "T":
             name = _UNITS.get(argument or "", "")
-        elif argument and letter != "a":  # %{c}a and the like are addresses, too
+        elif argument and letter != "a":  # %{c}a and similar are addresses too
             name = ""
         name = name if name and name not in seen else f"unknown_{len(seen)}"
         seen.add(name)
@@ -66,7 +69,7 @@ def as_nginx(text: str) -> str:
 
 
 def of_logs(texts: Iterable[str], variables: dict[str, str]) -> dict[str, str]:
-    """Return the LogFormat of each log that configuration texts name, by its path as written; `${NAME}` from `variables`."""
+    """Return the LogFormat of each log in the configuration texts, by its path as written; `variables` replace `${NAME}`."""
     named, logs = dict(_KNOWN), {}
     whole = "\n".join(texts)
     named.update({nickname: text for text, nickname in _FORMAT.findall(whole)})

@@ -54,7 +54,7 @@ def fits(sample: list[str]) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says; None if mod_jk did not write it."""
+    """Return the record of one line; None if mod_jk did not write it."""
     line = line[:LIMIT].rstrip("\r\n")
     match = _PLACE.search(line) or _BARE.search(line)
     if match is None:
@@ -81,7 +81,7 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _symptom(row: Code, errno: int | None) -> Symptom | None:
-    """Return what the errno makes of a message; None: nothing else."""
+    """Return the symptom that the errno gives a message; None if it adds nothing."""
     if row.symptom is Symptom.CONNECT_FAILED:
         return _CONNECT.get(errno or 0)
     return READ.get(errno or 0) if row.code == "receive" and errno in (104, 110) else None

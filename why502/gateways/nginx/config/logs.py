@@ -21,22 +21,23 @@ _ESCAPES = {f"escape={escape}": escape for escape in Escape}
 
 
 class Logs:
-    """Gathers the logs of all levels, each once."""
+    """Collects the logs of all levels, each once."""
 
     def __init__(self, build: Build) -> None:
         self.build = build
         self.formats: dict[str, tuple[str, Escape]] = {"combined": (COMBINED, Escape.DEFAULT)}  # by lower-case name: text, escape
         self.problems: list[ConfigProblem] = []
         self._found: dict[LogTarget, None] = {}
-        self._inherited: dict[int, tuple[Setting, ...]] = {}  # by identity, kept so that no other takes it
+        # By identity; the value keeps the object alive so that its id is not reused
+        self._inherited: dict[int, tuple[Setting, ...]] = {}
 
     @property
     def found(self) -> tuple[LogTarget, ...]:
-        """The logs seen so far."""
+        """Return the logs found so far."""
         return tuple(self._found)
 
     def define(self, directives: Iterable[Directive]) -> None:
-        """Take up the formats that `log_format` directives define."""
+        """Add the formats defined by `log_format` directives."""
         for directive in directives:
             if directive.name == "log_format" and len(directive.args) > 1:
                 escape = _ESCAPES.get(directive.args[1])
@@ -44,7 +45,7 @@ class Logs:
                 self.formats[directive.args[0].lower()] = (text, escape or Escape.DEFAULT)
 
     def main(self, settings: Settings) -> None:
-        """Take up the logs of the whole process. Without a file among them, nginx opens the one it was built with."""
+        """Add the logs of the whole process. If none of them is a file, nginx opens the one set at build time."""
         targets = [self._error(setting, "") for setting in settings.get("error_log", ())]
         self._found.update(dict.fromkeys(targets))
         if self.build.is_known and not any(target.goes_to in (LogPlace.FILE, LogPlace.STDERR) for target in targets):
@@ -52,7 +53,7 @@ class Logs:
             self._add(LogTarget(kind=LogKind.ERROR, path=path, goes_to=LogPlace.FILE if path else LogPlace.STDERR, level="error"))
 
     def level(self, settings: Settings, outer: Settings, server: str, *, is_stream: bool = False) -> None:
-        """Take up what is in force at a level. `outer`: what is in force around its server, and so belongs to no server."""
+        """Add the logs in force at a level. `outer`: the settings around its server, which therefore belong to no server."""
         errors, around = settings.get("error_log", ()), outer.get("error_log", ())
         if not self._is_taken(errors, around):
             for setting in errors:
@@ -66,7 +67,7 @@ class Logs:
             self._add(LogTarget(kind=LogKind.ACCESS, path=self.build.access_log, format_name="combined", format=COMBINED))
 
     def _is_taken(self, found: tuple[Setting, ...], around: tuple[Setting, ...]) -> bool:
-        """Return whether these are the very settings around the server, and were taken up before.
+        """Return whether these are the same settings as those around the server, and were added before.
 
         Thousands of servers inherit them.
         """
@@ -113,7 +114,7 @@ class Logs:
         )
 
     def _place(self, where: str) -> tuple[LogPlace, str]:
-        """Return what a log's first argument means: `goes_to`, and the path of a file (with its variables)."""
+        """Return the meaning of a log's first argument: `goes_to`, and the path of a file (with its variables)."""
         if where.startswith("syslog:"):
             return LogPlace.SYSLOG, ""
         path = self.build.path(where)

@@ -1,6 +1,6 @@
-"""nginx's access log, read by its `log_format` or without knowing it: combined, common, both with the usual additions; JSON.
+"""nginx's access log, read with or without its `log_format`: combined, common, both with the usual additions; JSON.
 
-What the variables hold: src/http/ngx_http_upstream.c ngx_http_upstream_*_variable, src/http/modules/ngx_http_log_module.c.
+Meaning of the variables: src/http/ngx_http_upstream.c ngx_http_upstream_*_variable, src/http/modules/ngx_http_log_module.c.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from why502.model.times import of_iso, whole_number
 
 NAME = "nginx_access"
 MARKS: tuple[bytes, ...] = (b"499", b"500", b"502", b"503", b"504", b"009", b"000", b"upstream", b"HTTP/")
-LIMIT = 65536  # characters of a line that are looked at
-_TEXT = 2048  # characters of a value that are kept
+LIMIT = 65536  # only this many characters of a line are read
+_TEXT = 2048  # only this many characters of a value are kept
 
 BAD_REQUEST = 400
 PROXY_LINES = (
     "PROXY TCP4 ",
     "PROXY TCP6 ",
     "PROXY UNKNOWN",
-)  # a PROXY header of version 1 [proxy-protocol.txt, 2.1], taken for a request
+)  # a PROXY header of version 1 [proxy-protocol.txt, 2.1], mistaken for a request
 _ONLY_NGINX = frozenset({9, 0, 444, 494, 495, 496, 497, 499})
 _OWN_LIMITS = {
     408: Symptom.CLIENT_TIMED_OUT,
@@ -51,9 +51,9 @@ _PAIR = lazy(r'\b([A-Za-z][\w.-]{1,40})[=:] ?("[^"]*"|[^\s",\[\]]+(?:(?:, | : )[
 _ADDRESS = r"(?:\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-fA-F:]+\]:\d+|unix:/[^\s,:\"]+:?)"
 _ADDRESSES = lazy(rf"(?<![\w.:/]){_ADDRESS}(?:(?:, | : ){_ADDRESS})*")
 _STATUSES = lazy(r"(?<![\w.:-])[1-5]\d\d(?:(?:, | : )[1-5]\d\d)*(?![\w.:-])")
-_BARE = lazy(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes makes of 009 and of a missing value
+_BARE = lazy(r":\s*(0\d\d|-|)(?=[,}])")  # what a format without quotes writes for 009 and for a missing value
 _SPLIT = lazy(r", | : ")
-_NAMES = {  # by what people call them in the formats that they write themselves
+_NAMES = {  # by the names common in custom formats
     "request_time": "rt request_time reqtime req_time requesttime rtime duration",
     "request_time_ms": "request_time_ms duration_ms latency_ms response_time_ms elapsed_ms took_ms",
     "request_time_us": "request_time_us duration_us latency_us response_time_us elapsed_us took_us",
@@ -92,13 +92,13 @@ class Reader:
         self.has_upstream = any(name.startswith("upstream_") for name in form.names)
 
     def parse(self, line: str) -> LogRecord | None:
-        """Return what one line says; None if it is not of this format. `at` is UTC."""
+        """Return the record of one line; None if it is not in this format. `at` is UTC."""
         values = self._form.values(line[:LIMIT].rstrip("\r\n"))
         return _record(values, is_nginx=True, knows_upstream=self.has_upstream) if values else None
 
 
 def compile(format: str, escape: str = "default") -> Reader:
-    """Return what reads the lines that a `log_format` (its strings joined) with this `escape=` writes."""
+    """Return a reader for the lines of a `log_format` (its strings joined) with this `escape=`."""
     return Reader(LineFormat(format, escape))
 
 
@@ -106,7 +106,7 @@ _KNOWN = tuple(map(compile, (COMBINED, MAIN)))
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that are access lines; a format that other servers write too counts a little less."""
+    """Return the share of lines that are access lines; a format that other servers write too has slightly less weight."""
     counted = [line for line in sample if line.strip()]
     return sum(map(_sureness, counted)) / len(counted) if counted else 0.0
 
@@ -121,7 +121,7 @@ def _sureness(line: str) -> float:
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one line says without knowing its `log_format`; None if it is no access line. `at` is UTC."""
+    """Return the record of one line with an unknown `log_format`; None if it is not an access line. `at` is UTC."""
     line = line[:LIMIT].rstrip("\r\n")
     if line.startswith("{"):
         names = _object(line)
@@ -143,7 +143,7 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _object(line: str) -> dict[str, str]:
-    """Return the members of a JSON object by name, those of an object in it as `outer_inner`; {} for anything else."""
+    """Return the members of a JSON object by name, those of a nested object as `outer_inner`; {} for anything else."""
     for text in (line, _BARE.sub(r': "\1"', line)):
         try:
             entry = foreign_json.decode(text)
@@ -159,7 +159,7 @@ def _object(line: str) -> dict[str, str]:
 
 
 def _more(text: str) -> dict[str, str]:
-    """Return what is known of the text that follows a common format: `rt=0.001 urt="0.001"`, or bare addresses and statuses."""
+    """Return the values in the text after a common format: `rt=0.001 urt="0.001"`, or bare addresses and statuses."""
     found: dict[str, str] = {}
     for match in _PAIR.finditer(text):
         if (name := VARIABLE.get(match[1].lower())) and name not in ("status", "request", "time_iso8601", "remote_addr"):
@@ -215,7 +215,7 @@ def _record(values: dict[str, str], *, is_nginx: bool, knows_upstream: bool) -> 
 
 @lru_cache(1024)
 def _is_near(client: str) -> bool:
-    """Return whether a client is a gateway of this network, or of this machine: from elsewhere anybody may send what he likes."""
+    """Return whether a client is a gateway on this network or machine: clients from elsewhere may send anything."""
     if client.startswith("unix:"):
         return True
     try:
@@ -225,7 +225,7 @@ def _is_near(client: str) -> bool:
 
 
 def _symptom(status: int | None, last: Attempt | None, knows_upstream: bool) -> tuple[Symptom | None, bool]:
-    """Return what a status stands for, and whether it is a failure of the gateway path. `last`: the last attempt."""
+    """Return the symptom of a status, and whether it is a failure of the gateway path. `last`: the last attempt."""
     if status is None:
         return None, False
     answered = last.status if last else None
@@ -235,23 +235,23 @@ def _symptom(status: int | None, last: Attempt | None, knows_upstream: bool) -> 
         return Symptom.NO_STATUS_LINE if status else Symptom.GATEWAY_STATUS, True
     if status in (502, 503, 504):
         has_header = last is not None and last.header_s is not None
-        if status == answered and (has_header or status == 503):  # without a limit or `return`, nginx makes no 503
+        if status == answered and (has_header or status == 503):  # without a limit or `return`, nginx never generates a 503
             return Symptom.UPSTREAM_STATUS, True
         if status == 503 and knows_upstream and last is None:
             return Symptom.OWN_STATUS, True
         return Symptom.GATEWAY_STATUS, True
-    if status == 500:  # an own one has an attempt without address and status, if any
+    if status == 500:  # one generated by nginx has either no attempt, or one without address and status
         own = last is not None and answered in (None, 500) and not last.target and not last.group
         return (Symptom.GATEWAY_STATUS, True) if own else (Symptom.UPSTREAM_STATUS if answered == 500 else None, False)
     if answered in (502, 504) and last is not None and last.header_s is None and last.response_s is not None:
-        return Symptom.GATEWAY_STATUS, True  # an error page hides it
+        return Symptom.GATEWAY_STATUS, True  # hidden by an error page
     if last is None and (knows_upstream or status > 493):
         return _OWN_LIMITS.get(status), False
     return None, False
 
 
 def _attempts(values: dict[str, str]) -> tuple[Attempt, ...]:
-    """Return the attempts of a request: `, ` separates those of one upstream handling, ` : ` handlings after a redirect."""
+    """Return the attempts of a request: `, ` separates those of one upstream pass, ` : ` the passes after a redirect."""
     lists = {
         name: _SPLIT.split(text)
         for name in ("addr", "status", "connect_time", "header_time", "response_time", "response_length")
@@ -279,7 +279,7 @@ def _attempts(values: dict[str, str]) -> tuple[Attempt, ...]:
 
 @lru_cache(1024)
 def target_or_group(text: str) -> tuple[Target | None, str]:
-    """Return address and group of one entry of $upstream_addr: the group's name stands there if no server was left."""
+    """Return the address and group of one entry in $upstream_addr, which has the group's name if no server was available."""
     target = Target.parse(text) if text and text != "-" else None
     if target is None or target.is_address:
         return target, ""
@@ -291,7 +291,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _duration(values: dict[str, str]) -> float | None:
-    for name, unit_s in (("request_time_us", 1e-6), ("request_time_ms", 1e-3), ("request_time", 1.0)):  # the finest
+    for name, unit_s in (("request_time_us", 1e-6), ("request_time_ms", 1e-3), ("request_time", 1.0)):  # the most precise
         if (found := _seconds(values.get(name))) is not None:
             return found * unit_s
     return None

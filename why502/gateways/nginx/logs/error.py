@@ -1,7 +1,7 @@
 """The error log of nginx: `2026/11/20 22:46:40 [error] 24569#24569: *2 MESSAGE (ERRNO: TEXT) while ACTION, client: …`.
 
-Nothing is escaped in it, and a line ends after 2047 bytes without a mark, wherever that is (src/core/ngx_log.c,
-src/http/ngx_http_request.c ngx_http_log_error_handler, src/event/ngx_event_openssl.c ngx_ssl_error). Times are local, without zone.
+It escapes nothing, and a line is cut after 2047 bytes without a mark (src/core/ngx_log.c, src/http/ngx_http_request.c
+ngx_http_log_error_handler, src/event/ngx_event_openssl.c ngx_ssl_error). Times are local, without a zone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from why502.model.times import of_iso
 NAME = FORMAT
 MARKS: tuple[bytes, ...] = (
     *(b"[emerg]", b"[alert]", b"[crit]", b"[error]", b"[warn]", b"[notice]", b"[info]"),
-    *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # of a line that lost its beginning
+    *(b"failed", b"upstream", b"resolve", b"client", b"worker", b"nginx:"),  # for a line that lost its beginning
 )
 _TAILS = (
     Tail(name="asker", begin=", client: ", end=",", is_needed=True),
@@ -45,7 +45,7 @@ LAYOUTS = (
 )  # fmt: skip
 IS_UNMISTAKABLE = True  # no other format writes a line with a time that `parse` reads
 _NO_ADDRESS, _NO_ROUTE = 99, 113  # EADDRNOTAVAIL, EHOSTUNREACH
-_LONGEST = 8192  # characters of an entry that are looked at; nginx itself writes 2047, OpenResty 4095
+_LONGEST = 8192  # only this many characters of an entry are read; nginx itself writes 2047, OpenResty 4095
 
 _LEVELS = "emerg|alert|crit|error|warn|notice|info|debug"
 _HEAD = lazy(rf"(\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[({_LEVELS})\] (\d{{1,10}})#\d{{1,10}}: (?:\*(\d{{1,18}}) )?")
@@ -57,12 +57,12 @@ _STARTS = lazy(
     rf"\s*(?:\d{{4}}[/-]\d\d[/-]\d\d[ T]|\[(?:{_LEVELS})\]|nginx: |\*\d+ |[A-Z][a-z]{{2}} [ \d]\d \d\d:|<\d+>|\{{|\[\d|[\d.]+ - )",
     re.IGNORECASE,
 )
-_TYPESET = dict.fromkeys(map(ord, "“”„«»"), '"')  # what a word processor or a chat makes of quotation marks
+_TYPESET = dict.fromkeys(map(ord, "“”„«»"), '"')  # quotation marks as changed by a word processor or a chat program
 _STDERR = lazy(r'fastcgi sent in stderr: "(.*?)(?:" while ([a-z ]+)(?=, client: |\Z)|"?\Z)', re.DOTALL | re.IGNORECASE)
 
 
 def fits(sample: list[str]) -> float:
-    """Return the share of lines that are of an nginx error log; lines that go on with an entry do not count, bare messages half."""
+    """Return the share of lines that belong to an nginx error log; continuation lines do not count, bare messages count half."""
     counted = [line for line in sample if line.strip() and not line[0].isspace() and line[0] not in "#`("]
     return sum(map(_sureness, counted)) / len(counted) if counted else 0.0
 
@@ -76,12 +76,12 @@ def _sureness(line: str) -> float:
 
 
 def continues(line: str) -> bool:
-    """Return whether a line goes on with the entry before it: FastCGI's standard error holds line breaks, and people wrap lines."""
+    """Return whether a line continues the previous entry: FastCGI standard error has line breaks, and people wrap lines."""
     return not _STARTS.match(line) and parse(line) is None
 
 
 def parse(line: str) -> LogRecord | None:
-    """Return what one entry says; None if nginx did not write it. `at` is naive local time. An entry may hold line breaks."""
+    """Return the record of one entry, which may hold line breaks; None if nginx did not write it. `at` is naive local time."""
     line = line[:_LONGEST].rstrip("\r\n`")
     if not line.isascii():
         line = line.translate(_TYPESET)
@@ -102,7 +102,7 @@ def parse(line: str) -> LogRecord | None:
     )
     is_sure = (
         (level and (at or pid))
-        or line.startswith("nginx:")  # standard error, while it starts
+        or line.startswith("nginx:")  # standard error during startup
         or record.symptom
         or (record.action and record.errno and record.message)
     )
@@ -110,10 +110,10 @@ def parse(line: str) -> LogRecord | None:
 
 
 def _told_by_address(base: LogRecord, target: Target) -> LogRecord:
-    """Return the record with the cause in front that the kind of address leaves.
+    """Return the record with the cause implied by the kind of address in first place.
 
-    No route to this very machine can be missing, so something rejects; and an IPv6 address to which no local one fits is a
-    machine without IPv6, more often than one without free ports.
+    A route to this machine itself always exists, so something rejected the connection. An IPv6 address for which no local address
+    is available more often means a machine without IPv6 than one without free ports.
     """
     first = ""
     if base.symptom is Symptom.HOST_UNREACHABLE and base.errno == _NO_ROUTE and target.is_loopback:
@@ -124,7 +124,7 @@ def _told_by_address(base: LogRecord, target: Target) -> LogRecord:
 
 
 def _is_local(client: str) -> bool:
-    """Return whether a client is a program of this machine: from elsewhere anybody may connect, and send whatever he likes."""
+    """Return whether a client is a program on this machine: from elsewhere anyone may connect and send anything."""
     return client.startswith(("127.", "unix:")) or client == "::1"
 
 
@@ -134,7 +134,7 @@ def _time(text: str) -> datetime | None:
 
 
 def _record(rest: str, at: datetime | None, level: str, pid: int | None, connection: int | None) -> LogRecord:
-    """Return the record of what follows the connection number."""
+    """Return the record of the text after the connection number."""
     stderr = _STDERR.match(rest) if rest[:4] in ("Fast", "fast") else None
     if stderr is None and "\n" in rest:
         rest = " ".join(" ".join(part.strip(" `") for part in rest.split("\n")).split())
@@ -153,7 +153,7 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
     if target is None:
         target = base.target
     if base.action == "reading PROXY protocol" and base.message.startswith("broken header") and _is_local(client):
-        # A server of this machine that passes connections on sends none of it: what clients sent comes first.
+        # A server on this machine that passes connections on sends none of it, so it most likely came from a client.
         base = replace(base, symptom=Symptom.OTHER_PROTOCOL, is_gateway_failure=True, causes=("wrong-protocol",))
         target = Target.parse(server) or target
     elif base.symptom is Symptom.NO_LIVE_UPSTREAMS:
@@ -161,7 +161,8 @@ def _record(rest: str, at: datetime | None, level: str, pid: int | None, connect
     if target is not None and not target.is_unix and base.errno in (_NO_ROUTE, _NO_ADDRESS):
         base = _told_by_address(base, target)
     if base.status == 499 and not upstream and request.startswith(("POST ", "PUT ", "PATCH ")):
-        base = replace(base, status=400, is_gateway_failure=False)  # it left while its body was read (ngx_http_request_body.c)
+        # The client left while its body was read (ngx_http_request_body.c)
+        base = replace(base, status=400, is_gateway_failure=False)
     return replace(
         base,
         at=at,

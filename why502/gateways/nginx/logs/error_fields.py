@@ -1,6 +1,7 @@
-"""The fields at the end of an nginx error line: `, client: A, server: S, request: "R", subrequest: "U", upstream: "X", host: "H", referrer: "F"`.
+"""The fields at the end of an nginx error line.
 
-Their order is fixed, nothing in them is escaped, and each may be missing or cut (src/http/ngx_http_request.c ngx_http_log_error_handler).
+They are `, client: A, server: S, request: "R", subrequest: "U", upstream: "X", host: "H", referrer: "F"`. Their order is fixed,
+nothing in them is escaped, and each may be missing or cut (src/http/ngx_http_request.c ngx_http_log_error_handler).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from why502.model.target import Target
 
 
 class Fields(NamedTuple):
-    """The fields as written; "" where one is missing. `is_cut`: the upstream's end is missing, so its port may be."""
+    """The fields as written; "" for a missing one. `is_cut`: the upstream's end is missing, and possibly its port."""
 
     client: str = ""
     server: str = ""
@@ -27,7 +28,7 @@ class Fields(NamedTuple):
 
 
 class Address(NamedTuple):
-    """What an upstream field names. `kind` is "unix", "ip" or "" where that is unknown."""
+    """The address in an upstream field. `kind` is "unix", "ip" or "" if unknown."""
 
     protocol: str = ""
     target: Target | None = None
@@ -35,7 +36,7 @@ class Address(NamedTuple):
 
 
 NO_FIELDS = Fields()
-_WITH_URI = ("http://unix:", "https://unix:")  # of the others nginx writes no URI at all
+_WITH_URI = ("http://unix:", "https://unix:")  # for others nginx writes no URI at all
 _SOCKET_NAME = lazy(r"\w+://unix:/\S*?\.sock(?:et)?(?=[/?])")
 NO_ADDRESS = Address()
 _WELL_FORMED = lazy(
@@ -64,7 +65,7 @@ _ANY_URL = lazy(r"\b(?:https?|fastcgi|uwsgi|suwsgi|scgi|grpcs?|memcached)://[^\"
 
 
 def start(text: str) -> int:
-    """Return where the fields begin in a line without time and level; its length if there are none."""
+    """Return the offset of the fields in a line without time and level; its length if there are none."""
     at = text.find(", client: ")
     if at >= 0:
         return at
@@ -73,14 +74,14 @@ def start(text: str) -> int:
 
 
 def read(text: str) -> Fields:
-    """Return the fields of `text`, which begins with them."""
+    """Return the fields of `text`, which starts with them."""
     if match := _WELL_FORMED.match(text):
         return Fields._make(match.groups(""))
-    if ': \\"' in text or "&quot;" in text:  # pasted from a JSON text or a page
+    if ': \\"' in text or "&quot;" in text:  # pasted from JSON or from an HTML page
         text = html.unescape(text).replace('\\"', '"')
     match = _WITH_QUOTES.match(text)
     found = Fields._make(match.groups("")) if match and match.end() else NO_FIELDS
-    if end := _REQUEST_END.search(found.request):  # a value that looks as if the next field began in it
+    if end := _REQUEST_END.search(found.request):  # a value that contains what looks like the next field
         found = found._replace(request=found.request[: end.end()])
     if not found.upstream or not found.client:
         found = _anyhow(found, text)
@@ -88,7 +89,7 @@ def read(text: str) -> Fields:
 
 
 def _anyhow(found: Fields, text: str) -> Fields:
-    """Return the fields with what can be found in a text that somebody wrote or shortened by hand."""
+    """Return the fields found in a text that a person wrote or shortened by hand."""
     more = {name: match[1] for name, rx in _ANYHOW.items() if not getattr(found, name) and (match := rx.search(text))}
     if not found.request and (match := _ANY_REQUEST.search(text)):
         more["request"] = match[1]
@@ -105,10 +106,10 @@ def _anyhow(found: Fields, text: str) -> Fields:
 
 
 def address(upstream: str, text: str, request: str = "") -> Address:
-    """Return what an upstream field names. Where the line `text` was cut in it, it counts only if its address is complete.
+    """Return the address in an upstream field. If the line `text` was cut inside it, only a complete address counts.
 
-    Of a unix socket that timed out nginx writes no colon between path and URI (ngx_http_upstream_next has forgotten the address's
-    family): the URI is that of the `request`, or what follows a name that ends in .sock.
+    For a unix socket that timed out, nginx writes no colon between path and URI (ngx_http_upstream_next has lost the address's
+    family). The URI is then that of the `request`, or the text after a name that ends in .sock.
     """
     after = upstream.find("://") + 3 if "://" in upstream else 0
     is_path = upstream.startswith(("unix:", "passenger:"), after)
@@ -121,7 +122,7 @@ def address(upstream: str, text: str, request: str = "") -> Address:
 
 
 def _without_uri(upstream: str, request: str) -> str:
-    """Return `http://unix:/path/uri` without the URI, as far as it can be told from the path."""
+    """Return `http://unix:/path/uri` without the URI, as far as the two can be separated."""
     _, _, uri = request.partition(" ")
     uri = uri.partition(" ")[0]
     if uri.startswith("/") and upstream.endswith(uri) and not upstream.removesuffix(uri).endswith(":"):

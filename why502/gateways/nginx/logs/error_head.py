@@ -1,6 +1,6 @@
 """The part of an nginx error line before its fields: `MESSAGE (ERRNO: TEXT) while ACTION`, or `MESSAGE in FILE:LINE`.
 
-It is the same again and again, so it is read once (src/core/ngx_log.c ngx_log_errno, src/core/ngx_conf_file.c ngx_conf_log_error,
+The same text repeats often, so it is parsed once (src/core/ngx_log.c ngx_log_errno, src/core/ngx_conf_file.c ngx_conf_log_error,
 src/event/ngx_event_openssl.c ngx_ssl_error).
 """
 
@@ -17,15 +17,15 @@ from why502.model.patterns import lazy
 from why502.model.target import Target
 
 FORMAT = "nginx_error"
-LIMIT = 2048  # characters of a message that are looked at
+LIMIT = 2048  # only this many characters of a message are read
 _ERRNO = lazy(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
-_ERRNO_CUT = lazy(r" failed \((\d{1,3}): ([A-Z][a-z]+ [a-z ]{2,40})[^()]*\Z")  # the rest was lost, with the parenthesis
-_ERRNO_WORDS = lazy(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line told without its number
-_SPREAD = lazy(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks that a translator or an editor put in
+_ERRNO_CUT = lazy(r" failed \((\d{1,3}): ([A-Z][a-z]+ [a-z ]{2,40})[^()]*\Z")  # the rest is missing, including the parenthesis
+_ERRNO_WORDS = lazy(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line quoted without its number
+_SPREAD = lazy(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks added by a translator or an editor
 _NO_ERRNO = lazy(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
 _SSL = lazy(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
 _CONF = lazy(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d{1,9}))?\s*\Z")
-_ERRNOS = {  # Linux numbers by text in lower case: other systems have other numbers, musl and the BSDs other words
+_ERRNOS = {  # Linux numbers by lower-case text: other systems use other numbers, musl and the BSDs other texts
     "operation not permitted": 1,
     "no such file or directory": 2,
     "no such process": 3,
@@ -69,7 +69,7 @@ _PATH = lazy(r'"(/[^"]+)"')
 _ZONE = lazy(r"by zone \"([^\"]+)|in .{0,300}zone \"([^\"]+)")
 _SENT = lazy(r"(?:header(?: line)?:? |status |length |Encoding\": |protocol version: |frame: |record type: )\"?(.{1,200})")
 _NAME = lazy(r"\A(?:service )?(.{1,255}?) could not be resolved|upstream \"([^\"]+)|to resolve (\S+)")
-_DETAIL = {  # what in the text tells why
+_DETAIL = {  # the part of the text that gives the reason
     Symptom.NAME_NOT_FOUND: _NAME,
     Symptom.NAME_SERVER_FAILED: _NAME,
     Symptom.NO_RESOLVER: _NAME,
@@ -95,9 +95,10 @@ _ZONES: dict[str, tuple[str, ...]] = {  # the parts of nginx that can have writt
 
 @lru_cache(4096)
 def template(head: str, level: str, kind: str, where: str) -> LogRecord:
-    """Return the record of a head, without what stands around it.
+    """Return the record of a head, without the parts around it.
 
-    `kind` is that of the address in the fields ("unix", "ip", ""); `where`: "request", "client" (before any request), "stream", "process", "stderr", "" for unknown.
+    `kind` is that of the address in the fields ("unix", "ip", ""); `where` is "request", "client" (before any request), "stream",
+    "process", "stderr", or "" if unknown.
     """
     message, action = _action(_SPREAD.sub("", head) if " ()" in head or "unix: /" in head else head)
     file, line, reason, errno = "", None, "", None
@@ -126,7 +127,7 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
         if action == "resolving"
         else _ZONES[where]
     )
-    if where == "client" and action.endswith("upstream"):  # somebody left the request out
+    if where == "client" and action.endswith("upstream"):  # the request was removed from the text
         zones = _ZONES["request"]
     meaning = look_up(message, errno, action, kind=kind, reason=reason, level=level, zones=zones, stream=where == "stream")
     if message.startswith("[lua] "):
@@ -158,7 +159,10 @@ def template(head: str, level: str, kind: str, where: str) -> LogRecord:
 
 @lru_cache(1024)
 def stderr_template(text: str, action: str) -> LogRecord:
-    """Return the record of what the application wrote to FastCGI's standard error: no failure of the gateway, often its reason."""
+    """Return the record of an application's output on FastCGI's standard error.
+
+    It is not a gateway failure, but often the reason for one.
+    """
     symptom: Symptom | None = None
     causes: tuple[str, ...] = ("application-error", "upstream-error-status")
     if _NO_SCRIPT.search(text):
@@ -183,7 +187,7 @@ def _record(meaning: Meaning, **values: Any) -> LogRecord:
 
 
 def _action(head: str) -> tuple[str, str]:
-    """Return message and action; the latter completed where the line was cut in it."""
+    """Return message and action; an action cut off with the line is completed."""
     before, found, after = head.rpartition(" while ")
     if not found and head.startswith("while "):
         before, found, after = "", "while", head.removeprefix("while ")
@@ -198,7 +202,7 @@ def _action(head: str) -> tuple[str, str]:
 
 
 def _reason(text: str) -> str:
-    """Return why, of an OpenSSL error: `error:0A00010B:SSL routines::wrong version number[:SSL alert number 40]`."""
+    """Return the reason in an OpenSSL error: `error:0A00010B:SSL routines::wrong version number[:SSL alert number 40]`."""
     parts = text.split(":")
     reasons = [part for part in parts[4:5] if part.strip()]
     return reasons[0].strip().replace("_", " ").lower() if reasons and parts[0].strip() == "error" else ""

@@ -1,4 +1,4 @@
-"""From a `log_format` to a parser for its lines (src/http/modules/ngx_http_log_module.c)."""
+"""Turns a `log_format` into a parser for its lines (src/http/modules/ngx_http_log_module.c)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _HEX = lazy(rb"\\x([0-9A-Fa-f]{2})")
 
 
 class LineFormat:
-    """A compiled `log_format`. Its regular expression never goes back over what it has read, so no line takes long."""
+    """A compiled `log_format`. Its regular expression never backtracks, so no line takes long."""
 
     def __init__(self, text: str, escape: str = "default") -> None:
         self.escape = escape
@@ -60,7 +60,7 @@ class LineFormat:
         self._keys = json_keys(text)
 
     def values(self, line: str) -> dict[str, str] | None:
-        """Return the variables of a line by name, unescaped, without those that have no value; None if it does not fit."""
+        """Return the variables of a line by name, unescaped, omitting those without a value; None if the line does not match."""
         if self._keys:
             try:
                 entry = msgspec.json.decode(line.encode("utf-8", "surrogateescape"))
@@ -112,13 +112,13 @@ class LineFormat:
 
 
 def parted(text: str) -> tuple[list[str], list[str]]:
-    """Return the literals of a log_format, one more than variables, and the names of these."""
+    """Return the literals of a log_format, and the names of its variables; there is one more literal than variables."""
     pieces = _VARIABLE.split(text)  # literal, ${name}, $name, literal, …
     return pieces[::3], [braced or bare for braced, bare in zip(pieces[1::3], pieces[2::3], strict=True)]
 
 
 def json_keys(text: str) -> dict[tuple[str, ...], str]:
-    """Return the variable at each place of a log_format that makes a JSON object; {} for any other."""
+    """Return the variable at each place of a log_format that produces a JSON object; {} for any other."""
     if not text.lstrip().startswith("{"):
         return {}
     marked = re.sub(r'"\$\{?(\w+)\}?"|\$\{?(\w+)\}?', lambda match: f'"\\u0000{match[1] or match[2]}"', text)

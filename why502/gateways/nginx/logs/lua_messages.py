@@ -28,5 +28,5 @@ _ROWS = tuple(
 
 
 def meaning(text: str) -> Meaning | None:
-    """Return what a message behind `[lua] ` says of the way to a backend; None for all others."""
+    """Return the meaning of a message after `[lua] ` for the path to a backend; None for all others."""
     return next((found for pattern, found in _ROWS if pattern.search(text[:2048])), None)

@@ -1,7 +1,7 @@
 """The meaning of each message of the nginx error log.
 
-The table beside this file holds every text that nginx 1.0.15 to 1.31.5 can log, grouped by meaning. One text can have several
-meanings; what stands around it decides: errno, what nginx was doing (`while …`), the level, the kind of address.
+The table beside this file holds every text that nginx 1.0.15 to 1.31.5 can log, grouped by meaning. A text can have several
+meanings; the context decides: errno, nginx's current action (`while …`), the level, the kind of address.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from why502.model.base import Value
 from why502.model.logs import Phase, Symptom
 from why502.model.patterns import lazy
 
-ACTIONS: dict[str, Phase] = {  # what can follow "while"; source: the assignments to log->action in nginx
+ACTIONS: dict[str, Phase] = {  # possible actions after "while"; source: the assignments to log->action in nginx
     "connecting to upstream": Phase.CONNECT,
     "SSL handshaking to upstream": Phase.TLS,
     "sending request to upstream": Phase.SEND,
@@ -48,20 +48,20 @@ ACTIONS: dict[str, Phase] = {  # what can follow "while"; source: the assignment
     "proxying and reading from client": Phase.CLIENT,
     "proxying and sending to client": Phase.CLIENT,
 }
-_SENDING = "sending to client"  # also in force while a response body is read, so it does not tell whose connection failed
-_LATER = {  # what a symptom is called once the response header was passed on
+_SENDING = "sending to client"  # also in force while a response body is read, so it does not show whose connection failed
+_LATER = {  # the symptom after the response header was passed on
     Symptom.CLOSED_BEFORE_HEADER: Symptom.CLOSED_IN_BODY,
     Symptom.RESET_BEFORE_HEADER: Symptom.RESET_IN_BODY,
     Symptom.HEADER_INVALID: Symptom.BODY_INVALID,
     Symptom.READ_TIMED_OUT: Symptom.BODY_TIMED_OUT,
 }
-_WIRE = frozenset(  # failures of a connection: on the client's they are the client's
+_WIRE = frozenset(  # failures of a connection; on a client connection they are the client's
     {*_LATER, *_LATER.values(), Symptom.SEND_FAILED, Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.CONNECTION_DIED}
 )
 _TLS = (Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS)
 _LATE = (Phase.READ_BODY, Phase.UPGRADED)
 _STORING = frozenset({Symptom.TEMP_DENIED, Symptom.DISK_FULL, Symptom.IO_FAILED, Symptom.FILES_EXHAUSTED})
-_GENERAL = {  # of a text in no table, by what nginx was doing, if it tells that this failed
+_GENERAL = {  # for a text in no table, by nginx's action, if the text reports that the action failed
     Phase.CONNECT: "connect() failed",
     Phase.TLS: "ssl_do_handshake() failed",
     Phase.SEND: "writev() failed",
@@ -73,11 +73,11 @@ _NO_FILES = (23, 24)  # ENFILE, EMFILE
 _HOLE = lazy("%[sd]")
 _FILLED = lazy(
     r'(?<=")/[^"]{10,}(?=")|(?<= )/[^\s"]{8,}|\b\d+\.\d{3}\b|\b\d+(?:\.\d+){3}(?::\d+)?|(?<=unix:)\S+|\b\d{5,}\b'
-)  # what differs from line to line
+)  # the parts that differ from line to line
 
 
 class Meaning(Value, frozen=True, kw_only=True):
-    """What a message stands for. `status` is what the client gets if nothing else answers it; `causes` are ids, best first."""
+    """The meaning of a message. `status` is sent to the client if no other response is; `causes` are ids, best first."""
 
     symptom: Symptom | None = None
     phase: Phase | None = None
@@ -92,7 +92,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     action: str = ""
     kind: str = ""  # unix or ip
     reason: str = ""  # of a TLS error
-    zone: str = ""  # the part of nginx that writes it; given where one text has several meanings, like levels and stream
+    zone: str = ""  # the part of nginx that writes it; set if one text has several meanings, like levels and stream
     levels: tuple[str, ...] = ()
     stream: bool = False
 
@@ -107,7 +107,7 @@ class _Table(msgspec.Struct):
 
 
 class _Row:
-    """A line of the table, ready to be compared: `parts` are the fixed pieces of its text in lower case."""
+    """A row of the table, prepared for comparison: `parts` are the fixed pieces of its text in lower case."""
 
     __slots__ = ("fixed", "line", "meaning", "order", "parts")
 
@@ -119,7 +119,7 @@ class _Row:
         self.order = 0
 
     def fits(self, text: str) -> bool:
-        """Return whether text is this one with its holes filled. Linear: each piece is looked for once."""
+        """Return whether `text` is this text with its placeholders filled in. Linear: each piece is searched once."""
         first, *middle = self.parts
         if not middle:
             return text == first
@@ -130,7 +130,7 @@ class _Row:
         return _run(middle, text, len(first), end)
 
     def is_in(self, text: str) -> bool:
-        """Return whether text holds this one, or its beginning, cut in a hole or with something before it."""
+        """Return whether `text` contains this text, or its beginning, cut in a placeholder or with a prefix."""
         if self.fixed < 12:
             return False
         if _run(self.parts, text, 0, len(text)):
@@ -139,13 +139,13 @@ class _Row:
         return len(longest) >= 16 and longest.strip(' (:"') in text
 
     def is_cut(self, text: str) -> bool:
-        """Return whether text ends within the longest piece of this one, at least _CUT letters of it being there."""
+        """Return whether `text` ends within the longest piece of this one, with at least _CUT letters of it."""
         longest = max(self.parts, key=len).lstrip(' (:"')
         at = text.rfind(longest[:_CUT]) if len(longest) >= _CUT else -1
         return at >= 0 and longest.startswith(text[at:])
 
     def score(self, seen: _Seen) -> float | None:
-        """Return how well what stands around the text fits; None if it cannot be this meaning."""
+        """Return how well the context of the text matches; None if this meaning is impossible."""
         line, score = self.line, self.fixed / 4
         if line.zone == "resolver" and seen.action and "resolver" not in seen.zones:
             return None
@@ -197,7 +197,10 @@ _CUT = 14
 
 @lru_cache(1)
 def _grams() -> dict[str, list[_Row]]:
-    """Return the rows by six letters of their longest fixed piece ("" for a shorter one): a text that holds a row holds these."""
+    """Return the rows by six letters of their longest fixed piece, "" for a shorter one.
+
+    Every text that contains the row contains these letters.
+    """
     found: dict[str, list[_Row]] = {}
     for row in _index()[1]:
         longest = max(row.parts, key=len).strip(' (:"')
@@ -206,7 +209,7 @@ def _grams() -> dict[str, list[_Row]]:
 
 
 def _near(text: str) -> list[_Row]:
-    """Return the rows that text may hold, longest first."""
+    """Return the rows that the text may contain, longest first."""
     grams = _grams()
     near = {id(row): row for at in range(len(text) - _GRAM + 1) for row in grams.get(text[at : at + _GRAM], ())}
     near |= {id(row): row for row in grams.get("", ())}
@@ -214,7 +217,7 @@ def _near(text: str) -> list[_Row]:
 
 
 def _cut(text: str, near: list[_Row]) -> list[_Row]:
-    """Return the rows in whose longest piece the text ends, where all of them mean the same."""
+    """Return the rows in whose longest piece the text ends, if all of them mean the same."""
     found = [row for row in near if row.is_cut(text)]
     return found if len({row.meaning.symptom for row in found}) == 1 else []
 
@@ -254,13 +257,13 @@ def look_up(
     zones: tuple[str, ...] = (),
     stream: bool = False,
 ) -> Meaning | None:
-    """Return what a message means; None where nginx has no such message.
+    """Return the meaning of a message; None if nginx has no such message.
 
     `message` is the text alone, without errno, TLS error and action. `kind` is "unix" or "ip" (of the address), `reason` the TLS
-    library's, `zones` the parts of nginx that can have written it ("config", "request"…; empty is unknown). What is not known
-    may be left out: the general meaning of the text is returned then.
+    library's, `zones` the parts of nginx that can have written it ("config", "request"…; empty is unknown). Unknown values may be
+    omitted: the general meaning of the text is returned then.
     """
-    if _DRY_RUN in message:  # limit_req_dry_run, limit_conn_dry_run: only told of, the request goes on
+    if _DRY_RUN in message:  # limit_req_dry_run, limit_conn_dry_run: only logged, the request continues
         return Meaning(phase=ACTIONS.get(action))
     key = _FILLED.sub("0.0", message[:512].lower())
     if _is_temporary(message):
@@ -305,22 +308,23 @@ def _best(rows: list[_Row], seen: _Seen) -> Meaning | None:
 
 
 def _placed(meaning: Meaning, seen: _Seen) -> Meaning:
-    """Return the meaning of a general row at the moment that the line tells of."""
+    """Return the meaning of a general row at the phase of the line."""
     symptom, phase, status = meaning.symptom, seen.phase or meaning.phase, meaning.status
-    if symptom is Symptom.FILES_EXHAUSTED and seen.errno not in (None, *_NO_FILES):  # a general row: the errno is another
+    # A general row, but the errno is a different one
+    if symptom is Symptom.FILES_EXHAUSTED and seen.errno not in (None, *_NO_FILES):
         return Meaning(symptom=Symptom.PROXY_INTERNAL, phase=phase, status=status, is_gateway_failure=meaning.is_gateway_failure)
     on_client = seen.phase is Phase.CLIENT and seen.action != _SENDING
     if symptom in _WIRE and (on_client or (seen.level in ("info", "debug") and phase not in _LATE)):
-        if symptom in _TLS:  # a client or a scanner of another age: no request was broken off
+        if symptom in _TLS:  # an outdated client or a scanner: no request was interrupted
             return Meaning(phase=Phase.CLIENT)
         return Meaning(symptom=Symptom.CLIENT_CLOSED, phase=Phase.CLIENT, causes=("client-closed-request",))
     if phase in _LATE or (seen.action == _SENDING and symptom in _WIRE | _STORING):
-        status = None if meaning.is_gateway_failure else status  # the header was passed on: the status cannot change any more
+        status = None if meaning.is_gateway_failure else status  # the header was passed on, so the status cannot change any more
         symptom = _LATER.get(symptom, symptom) if symptom else None
     elif symptom in (Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_BEFORE_HEADER) and phase in (Phase.SEND, Phase.TLS):
         symptom = Symptom.SEND_FAILED if phase is Phase.SEND else Symptom.TLS_FAILED
     if seen.stream and status == 504:
-        status = 502  # the stream module knows no 504
-    if meaning.phase is Phase.SELECT:  # nginx calls choosing a server "connecting", too
+        status = 502  # the stream module has no 504
+    if meaning.phase is Phase.SELECT:  # nginx logs choosing a server as "connecting" too
         phase = Phase.SELECT
     return msgspec.structs.replace(meaning, symptom=symptom, phase=phase, status=status)
