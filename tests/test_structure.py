@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -69,6 +70,16 @@ def cycles() -> list[list[str]]:
 
 def test_there_are_no_import_cycles() -> None:
     assert cycles() == []
+
+
+def test_a_script_that_runs_alone_imports_the_standard_library_alone() -> None:
+    """`python -I -S` starts these, also as root: the program's own packages are not there."""
+    scripts = [name for name in trees() if name.startswith("why502.host.") and name.endswith("_process")]
+    assert len(scripts) == 2
+    for name in scripts:
+        used = {alias.name for node in ast.walk(trees()[name]) if isinstance(node, ast.Import) for alias in node.names}
+        used |= {str(node.module) for node in ast.walk(trees()[name]) if isinstance(node, ast.ImportFrom)}
+        assert {module.partition(".")[0] for module in used} <= sys.stdlib_module_names, name
 
 
 def test_private_names_are_used_only_in_their_own_module() -> None:

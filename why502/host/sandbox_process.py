@@ -7,8 +7,7 @@
 In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so the program cannot
 change any file its configuration names. Directories get an overlay (tmpfs) that ends with the namespace. They are opened
 component by component and held by descriptors: links that other users than root could have created are not followed, and no
-path
-is looked up twice. Exit status NO_ROOM: the sandbox could not be set up, and nothing was run.
+path is looked up twice. Exit status NO_ROOM: the sandbox could not be set up, and nothing was run.
 """
 
 from __future__ import annotations
@@ -17,12 +16,11 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
-
-from why502.model.patterns import lazy
 
 NO_ROOM = 97
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
@@ -30,7 +28,7 @@ _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 1
 _SCRATCH = ("/dev/shm", "/mnt", "/media", "/srv")
-_OCTAL = lazy(r"\\([0-7]{3})")
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LINKS = 40
 
