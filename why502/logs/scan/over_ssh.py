@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -52,6 +53,16 @@ class _Client(paramiko.SFTPClient):  # type: ignore[misc] # no types
     def _log(self, *_: object) -> None:
         pass
 
+    def _read_all(self, size: int) -> bytes:
+        """Return so many bytes. paramiko asks select(2) first, which knows no descriptor above 1023. Raises EOFError."""
+        found = b""
+        while len(found) < size:
+            piece = self.sock.recv(size - len(found))
+            if not piece:
+                raise EOFError
+            found += piece
+        return found
+
 
 class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
     """The files of one machine. One connection per process."""
@@ -101,6 +112,9 @@ class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
 
 
 def _end(mine: socket.socket, process: subprocess.Popen[bytes], pid: int) -> None:
+    if os.getpid() == pid:
+        with contextlib.suppress(OSError):
+            mine.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
     mine.close()
     if os.getpid() == pid:
         process.terminate()
