@@ -70,12 +70,12 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
             return replace(tally, symptom=Symptom.ROUTE_TARGET_MISSING, detail=message, named="route-target-missing")
         if tally.symptom in _DENIED and tally.code.startswith("PR") and tally.status != _FORBIDDEN:
             fitting = [rule for rule in rules if rule.server == tally.group and rule.status == (tally.status or 0)]
-            if fitting and all(rule.is_limit for rule in fitting):
-                rule = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
-                return replace(tally, symptom=Symptom.RATE_LIMITED, detail=rule, named="rate-limited")
-            if fitting and all(rule.is_of_clients for rule in fitting):
-                rule = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
-                return replace(tally, symptom=Symptom.OWN_STATUS, detail=rule, named="denied-by-rule")
+            if fitting and all(rule.if_conditions for rule in fitting):
+                first = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
+                if all(rule.is_limit for rule in fitting):
+                    return replace(tally, symptom=Symptom.RATE_LIMITED, detail=first, named="rate-limited")
+                if all(rule.is_of_clients for rule in fitting):
+                    return replace(tally, symptom=Symptom.OWN_STATUS, detail=first, named="denied-by-rule")
         return tally
 
     return [decided(tally) if tally.proxy == "haproxy" else tally for tally in tallies]

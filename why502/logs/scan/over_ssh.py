@@ -112,13 +112,14 @@ class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
 
 
 def _end(mine: socket.socket, process: subprocess.Popen[bytes], pid: int) -> None:
-    if os.getpid() == pid:
-        with contextlib.suppress(OSError):
-            mine.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
+    if os.getpid() != pid:  # a fork: the connection is its parent's
+        mine.close()
+        return
+    with contextlib.suppress(OSError):
+        mine.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
     mine.close()
-    if os.getpid() == pid:
-        process.terminate()
-        process.wait()
+    process.terminate()
+    process.wait()
 
 
 def _last(errors: BinaryIO) -> str:
