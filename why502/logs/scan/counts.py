@@ -196,11 +196,7 @@ class Counts:
 
     def wonder(self, wording: str, at: int | None, order: Order, place: str, text: str) -> None:
         """Record a message that no rule matches; its line is counted already."""
-        if wording not in self.wordings and len(self.wordings) >= MOST_SAID:
-            wording = REST
-        _first(self.wordings.setdefault(wording, Heard(order, place, text)), order, place, text).minutes.add(
-            -1 if at is None else at // 60
-        )
+        self._wonder(wording, order, place, text).minutes.add(-1 if at is None else at // 60)
 
     def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that could not be parsed."""
@@ -229,8 +225,7 @@ class Counts:
             self.hear(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
         self.asked.merge(other.asked)
         for wording, heard in other.wordings.items():
-            found = self.wordings.setdefault(wording, Heard(heard.order, heard.place, heard.text))
-            _first(found, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+            self._wonder(wording, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
         self.errors.merge(other.errors)
         self.failed.merge(other.failed)
         self.paths.merge(other.paths)
@@ -299,8 +294,14 @@ class Counts:
             said = said._replace(target="", server="")
         return _first(self.said.setdefault(said, Heard(order, place, text)), order, place, text)
 
+    def _wonder(self, wording: str, order: Order, place: str, text: str) -> Heard:
+        """Return the entry of messages with a wording, at most MOST_SAID of them."""
+        if wording not in self.wordings and len(self.wordings) >= MOST_SAID:
+            wording = REST
+        return _first(self.wordings.setdefault(wording, Heard(order, place, text)), order, place, text)
+
     def note(self, at: int) -> None:
-        """Count a line that does not belong to a request."""
+        """Count a line, and extend the time range to its second."""
         self.lines += 1
         self.span(at, at)
 
