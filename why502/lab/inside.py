@@ -94,11 +94,12 @@ def repaired(stage: Stage, cause: str) -> dict[str, Any]:
 
 def digests(stage: Stage) -> dict[str, str]:
     """Return of every configuration file, and of every socket and its directory, what it is: mode, owner,
-    and the digest of its content.
+    and the digest of its content. Bytecode caches are left out: an application writes them when it is first imported.
     """
     found = {}
     for top in CONFIGURATION:
-        for directory, _, names in os.walk(stage.path(top)):
+        for directory, below, names in os.walk(stage.path(top)):
+            below[:] = [name for name in below if name != "__pycache__"]
             for path in (Path(directory), *(Path(directory, name) for name in names)):
                 seen = path.lstat()
                 is_file = stat.S_ISREG(seen.st_mode) and top != "/run"  # logs, pid files
