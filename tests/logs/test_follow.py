@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from why502.logs import follow
-from why502.logs.follow import Checkpoint, Follower, Step
+from why502.logs.checkpoint import Checkpoint
+from why502.logs.follow import Follower, Step
 
 LINE = '10.0.0.1 - - [21/Nov/2026:00:00:00 +0000] "GET /{} HTTP/1.1" 502 157 "-" "curl/8"\n'
 

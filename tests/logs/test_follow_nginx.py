@@ -15,7 +15,8 @@ import msgspec
 import pytest
 from logging_nginx import Nginx, needs_nginx, nginx, wait
 
-from why502.logs.follow import Checkpoint, Follower
+from why502.logs.checkpoint import Checkpoint
+from why502.logs.follow import Follower
 
 LOGROTATE = shutil.which("logrotate") or "/usr/sbin/logrotate"
 pytestmark = [pytest.mark.real, needs_nginx]

@@ -29,6 +29,7 @@ from typing import BinaryIO, cast
 from msgspec import structs
 
 from why502.logs import window
+from why502.logs.checkpoint import Checkpoint, Head, Place
 from why502.logs.files import rotated_names
 from why502.logs.held import Origin
 from why502.logs.lines import Window
@@ -40,7 +41,6 @@ from why502.logs.scan.work import Ask, Part
 from why502.logs.stitching import Lines
 from why502.logs.window import LINE_BYTES, PROBE_BYTES, READ_ERRORS
 from why502.logs.wrappers import PARTIAL
-from why502.model.base import Value
 from why502.model.errors import HostError
 
 TURN_BYTES = 4 << 20  # read of a log at a time
@@ -50,33 +50,6 @@ LINGER_S = 5.0  # a file that was replaced is left when nothing came for so long
 LONGEST_LINGER_S = 60.0  # or for so long
 LEAST_FAST_BYTES = 1 << 18  # less is read in Python: making a compiled reader takes longer
 MOST_SIBLINGS = 50
-
-
-class Head(Value, frozen=True):
-    """A hash of the first bytes of a file, by which its content is known under every name."""
-
-    size_bytes: int
-    digest: str
-
-
-class Place(Value, frozen=True, kw_only=True):
-    """How far one file was counted. `marker`: a hash of the bytes right before `offset`."""
-
-    device: int
-    inode: int
-    name: str  # the path that it had last
-    offset: int = 0
-    marker: str = ""
-    head: Head | None = None
-
-
-class Checkpoint(Value, frozen=True, kw_only=True):
-    """Where to go on. `files`: those that may still grow, oldest first. `known`: contents of rotated files that are done with."""
-
-    path: str
-    files: tuple[Place, ...] = ()
-    known: tuple[Head, ...] = ()
-    lost_bytes: int = 0  # that were seen to be there, and could not be read any more
 
 
 @dataclass(slots=True)

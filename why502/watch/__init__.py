@@ -1,0 +1,1 @@
+"""The daemon that counts failures, opens incidents with their diagnosis, and tells those who are on call."""
