@@ -34,9 +34,21 @@ OTHERS_S = 5.0  # seconds per source spent waiting for processes with other user
 _Answers = Answers[Found[Any]]  # each replaces the earlier ones
 
 
-def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
-    """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap."""
+def collect(
+    host: Host,
+    taken_at: datetime,
+    since: datetime | None,
+    until: datetime | None,
+    ask: Ask,
+    only: frozenset[str] = frozenset(),
+) -> Snapshot:
+    """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap.
+
+    `only`: names of sources; those and what they need are asked, and nothing else. Empty: all of them.
+    """
     found, gaps = sources()
+    if only:
+        found = {name: found[name] for name in needed(found, only)}
     known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets, gaps=gaps)
     with process_table.shared(host):
         for stage in stages(found):
@@ -79,6 +91,17 @@ def is_source(module: ModuleType) -> bool:
     if not isinstance(module.LIMIT_S, float) or module.LIMIT_S <= 0:
         raise TypeError(f"{module.__name__}: LIMIT_S is no number of seconds")
     return True
+
+
+def needed(found: Mapping[str, ModuleType], only: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of these sources and of all that they need."""
+    wanted, left = set[str](), [*only]
+    while left:
+        name = left.pop()
+        if name in found and name not in wanted:
+            wanted.add(name)
+            left += found[name].NEEDS
+    return tuple(sorted(wanted))
 
 
 def stages(found: Mapping[str, ModuleType]) -> tuple[tuple[str, ...], ...]:
