@@ -52,6 +52,21 @@ class TargetKey(NamedTuple):
     target: str
 
 
+class LocationKey(NamedTuple):
+    """One location of one proxy, as in RequestKey."""
+
+    proxy: str
+    location: str
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Configured:
+    """What the configuration in force names. Its counters are shown from 0 on, and end an hour after it no longer names them."""
+
+    targets: frozenset[TargetKey] = frozenset()
+    locations: frozenset[LocationKey] = frozenset()
+
+
 @dataclass(slots=True, kw_only=True)
 class Observed:
     """What one log added since it was read last. Every count is by (minute, key).
@@ -304,7 +319,7 @@ class Message(Value, frozen=True, kw_only=True):
 class Batch:
     """What is committed in one transaction: either all of it is kept, or nothing.
 
-    `bundles`: by incident id, the redacted bundle of its first seconds.
+    `bundles`: by incident id, the redacted bundle of its first seconds. `configured`: None if it did not change.
     """
 
     at: datetime
@@ -315,3 +330,4 @@ class Batch:
     incidents: list[Incident] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
+    configured: Configured | None = None
