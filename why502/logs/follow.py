@@ -15,6 +15,7 @@ Files are looked at when asked: nothing waits for events of the file system, whi
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
 import math
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from msgspec import structs
 
@@ -42,6 +43,7 @@ from why502.logs.stitching import Lines
 from why502.logs.window import LINE_BYTES, PROBE_BYTES, READ_ERRORS
 from why502.logs.wrappers import PARTIAL
 from why502.model.errors import HostError
+from why502.model.logs import LogRecord
 
 TURN_BYTES = 4 << 20  # read of a log at a time
 MARKER_BYTES = 64
@@ -50,6 +52,22 @@ LINGER_S = 5.0  # a file that was replaced is left when nothing came for so long
 LONGEST_LINGER_S = 60.0  # or for so long
 LEAST_FAST_BYTES = 1 << 18  # less is read in Python: making a compiled reader takes longer
 MOST_SIBLINGS = 50
+
+
+class Sink(Protocol):
+    """Takes the requests of an access log one by one, or many at once where the compiled reader counted them."""
+
+    def begin(self, form: Form) -> None:
+        """Learn how the lines of the requests that follow are read."""
+        ...
+
+    def request(self, record: LogRecord, at: int, line: str) -> None:
+        """Take a request that ended in that second."""
+        ...
+
+    def requests(self, counts: Counts, lines: bytes) -> bool:
+        """Take the requests that the compiled reader counted in these lines. False: they must be given one by one."""
+        ...
 
 
 @dataclass(slots=True)
@@ -77,6 +95,7 @@ class _File:
     carried: Carried = field(default_factory=Carried)
     form: Form | None = None
     form_of_bytes: int = 0  # how much of it told the form
+    form_since: int = 0  # what comes before this place has another form
     size_bytes: int = 0  # when it was looked at last
     blocks: Iterator[bytes] | None = None  # of a compressed one, what is not read yet
     ahead: bytes = b""
@@ -106,8 +125,10 @@ class Follower:
         since: float | None = None,
         linger_s: float = LINGER_S,
         clock: Callable[[], float] = time.monotonic,
+        sink: Sink | None = None,
     ) -> None:
         self.path = path
+        self.sink = sink
         self.ask = ask or Ask()
         self.form = form
         self.linger_s = linger_s
@@ -145,6 +166,12 @@ class Follower:
         """Return where the next one is to go on."""
         files = (*self._missing, *(file.place for file in self._files))
         return Checkpoint(path=self.path, files=files, known=tuple(self._known), lost_bytes=self.lost_bytes)
+
+    def reform(self, form: Form | None) -> None:
+        """Read the lines that come from now on as another configuration says."""
+        self.form = form
+        for file in self._files:
+            file.form, file.form_since = None, file.place.offset
 
     def close(self) -> None:
         """Close all files."""
@@ -240,7 +267,7 @@ class Follower:
                 self.lost_bytes += file.size_bytes - file.place.offset
             file.place = _moved(file.place, 0, "", None)
             file.size_bytes = os.fstat(file.stream.fileno()).st_size
-            file.carried, file.form, file.form_of_bytes = Carried(), None, 0
+            file.carried, file.form, file.form_of_bytes, file.form_since = Carried(), None, 0, 0
 
     def _unread(self, gone: list[Place]) -> list[str]:
         """Return the rotated files whose content is neither known nor that of an open file, oldest first."""
@@ -380,18 +407,53 @@ class Follower:
         if file.form is None or (file.form_of_bytes < PROBE_BYTES and size > 2 * file.form_of_bytes):
             sample = lines[:PROBE_BYTES]
             if file.place.offset and not file.is_compressed:
-                sample = os.pread(file.stream.fileno(), PROBE_BYTES, 0)
+                sample = os.pread(file.stream.fileno(), PROBE_BYTES, file.form_since)
             file.form, file.form_of_bytes = find(sample[: sample.rfind(b"\n") + 1] or sample, self.form), size
         return file.form
 
     def _count(self, file: _File, data: bytes, begin: int, added: Counts) -> None:
         place = file.place
         self.index += 1
-        ask = self.ask if len(data) >= LEAST_FAST_BYTES else _in_python(self.ask)
-        session = Session(ask)
         part = Part(path=place.name, form=self._form(file, b""), index=self.index, start=place.offset, end=begin + len(data))
-        session.take(cast(BinaryIO, _Piece(data, begin)), part, origin=Origin(place.name), carried=file.carried)
+        piece = _Piece(data, begin)
+        if self.sink is not None and not part.form.is_error_log:
+            self.sink.begin(part.form)
+            self._give(file, part, piece, added, self.sink)
+            return
+        session = Session(self.ask if len(data) >= LEAST_FAST_BYTES else _in_python(self.ask))
+        session.take(cast(BinaryIO, piece), part, origin=Origin(place.name), carried=file.carried)
         added.merge(session.total())
+
+    def _give(self, file: _File, part: Part, piece: _Piece, added: Counts, sink: Sink) -> None:
+        """Count a part of an access log, and give its requests to the sink: in bulk if it takes them, else one by one."""
+        end = piece.end if part.end is None else part.end
+        if self.ask.is_fast and end - part.start >= LEAST_FAST_BYTES:
+            if self._give_many(file, part, piece, added, sink):
+                return
+            middle = piece.after_line((part.start + end) // 2)
+            if part.start < middle < end:
+                self._give(file, structs.replace(part, end=middle), piece, added, sink)
+                self._give(file, structs.replace(part, start=middle), piece, added, sink)
+                return
+        session = Session(_in_python(self.ask), each=sink.request)
+        session.take(cast(BinaryIO, piece), part, origin=Origin(part.path), carried=file.carried)
+        added.merge(session.total())
+
+    def _give_many(self, file: _File, part: Part, piece: _Piece, added: Counts, sink: Sink) -> bool:
+        """Count a part with the compiled reader; nothing is counted if the sink does not take the result."""
+        single: list[tuple[LogRecord, int, str]] = []
+        carried = copy.deepcopy(file.carried)
+        session = Session(self.ask, each=lambda *request: single.append(request))
+        session.take(cast(BinaryIO, piece), part, origin=Origin(part.path), carried=carried)
+        read, compiled = session.apart()
+        if not sink.requests(compiled, piece.between(part.start, part.end)):
+            return False
+        for request in single:
+            sink.request(*request)
+        file.carried = carried
+        added.merge(read)
+        added.merge(compiled)
+        return True
 
     def _move(self, file: _File, offset: int, marker: str | None = None) -> None:
         place = file.place
@@ -425,6 +487,19 @@ class _Piece(io.RawIOBase):
     def __init__(self, data: bytes, begin: int) -> None:
         super().__init__()
         self._data, self._begin, self._at = data, begin, begin
+
+    @property
+    def end(self) -> int:
+        """Return where the bytes end."""
+        return self._begin + len(self._data)
+
+    def between(self, start: int, end: int | None) -> bytes:
+        """Return the bytes between two places."""
+        return self._data[start - self._begin : None if end is None else end - self._begin]
+
+    def after_line(self, at: int) -> int:
+        """Return where the line at a place ends; the begin if there is no end of a line."""
+        return self._begin + self._data.find(b"\n", at - self._begin) + 1
 
     def readable(self) -> bool:
         return True

@@ -72,8 +72,10 @@ class Observed:
     """What one log added since it was read last. Every count is by (minute, key).
 
     `failures` are requests whose client got a failure; `recovered` are attempts whose failure a retry kept from the client.
-    `durations`: numbers of a histogram's buckets (why502.logs.scan.histogram). `reason`: why the log cannot be read now.
-    `is_history`: lines from before the start, which open no incident.
+    `checks`: requests of why502 and of load balancers that check the health of a server; they are counted nowhere else.
+    `durations`: numbers of a histogram's buckets (why502.logs.scan.histogram). `overflow`: counts under "other" because
+    there were too many keys. `reason`: why the log cannot be read now. `note`: something that a person must know about the log.
+    Minutes before `live_since` are history and open no incident; `is_history`: there are no others.
     """
 
     log: str
@@ -84,13 +86,18 @@ class Observed:
     attempts: Counter[tuple[int, AttemptKey]] = field(default_factory=Counter)
     recovered: Counter[tuple[int, TargetKey]] = field(default_factory=Counter)
     durations: dict[tuple[int, TargetKey], Counter[int]] = field(default_factory=dict)
+    checks: Counter[int] = field(default_factory=Counter)
+    overflow: int = 0
     lines: int = 0
     unparsed: int = 0
     lost_bytes: int = 0
     lag_bytes: int = 0
+    lag_s: float = 0.0
     rotations: int = 0
     newest_at: datetime | None = None
     reason: str = ""
+    note: str = ""
+    live_since: int = 0
     is_history: bool = False
 
 

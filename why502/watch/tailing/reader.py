@@ -1,0 +1,227 @@
+"""Reads one log in a thread of its own, so that a log on a mount that hangs holds up no other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from why502.logs.checkpoint import Checkpoint
+from why502.logs.follow import Follower, Step
+from why502.logs.live import MOST_HELD
+from why502.logs.scan.work import Ask
+from why502.watch.model import Observed
+from why502.watch.tailing.found import Log
+from why502.watch.tailing.joining import Joining, failures
+from why502.watch.tailing.places import Places
+from why502.watch.tailing.projection import Delta, Projection, Series
+
+POLL_S = 0.25
+SLOW_POLL_S = 1.0  # after SILENCE_S without a line
+SILENCE_S = 60.0
+PATIENCE_S = 2.0  # for an error log that is being read, or cannot be read
+HISTORY_S = 15 * 60.0
+Put = Callable[[Observed], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Times:
+    """The clocks: `monotonic` goes only forward, `wall` are seconds since the epoch. `live_since`: what is older is history."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    started_at: float = 0.0
+
+    @property
+    def live_since(self) -> int:
+        """Return the first minute that is not history."""
+        return int(max(self.started_at, self.wall() - HISTORY_S)) // 60
+
+
+@dataclass(slots=True)
+class _Pending:
+    observed: Observed
+    delta: Delta
+    places: Places
+    read_at: float
+
+
+class Group:
+    """The logs of one proxy. Requests that failed are put when the error logs were read at least as far as the access log."""
+
+    def __init__(self, proxy: str, put: Put, times: Times) -> None:
+        self.proxy = proxy
+        self.series = Series()
+        self.joining = Joining(proxy, self.series)
+        self.has_access = False
+        self._put = put
+        self._times = times
+        self._lock = threading.Lock()
+        self._pending: deque[_Pending] = deque()
+        self._looked: dict[str, float] = {}  # of each error log, when the last look began that read all of it
+
+    def take(self, observed: Observed, delta: Delta, places: Places, read_at: float) -> None:
+        """Take what an access log added."""
+        with self._lock:
+            self._pending.append(_Pending(observed, delta, places, read_at))
+        self.release()
+
+    def looked(self, log: str, began_at: float) -> None:
+        """Learn that an error log was read up to its end, beginning at that time."""
+        with self._lock:
+            self._looked[log] = began_at
+        self.release()
+
+    def forget(self, log: str) -> None:
+        """Wait for that error log no more."""
+        with self._lock:
+            self._looked.pop(log, None)
+
+    def expect(self, log: str) -> None:
+        """Wait for that error log."""
+        with self._lock:
+            self._looked.setdefault(log, -PATIENCE_S)
+
+    def release(self, *, is_over: bool = False) -> None:
+        """Put what need not wait any longer, in the order in which it was read; everything when it `is_over`."""
+        with self._lock:
+            now = self._times.monotonic()
+            while self._pending and (is_over or self._is_ready(self._pending[0], now)):
+                one = self._pending.popleft()
+                self.joining.settle(one.delta, one.places)
+                self._put(_with(one.observed, one.delta))
+
+    def _is_ready(self, one: _Pending, now: float) -> bool:
+        if not one.delta.waiting and not one.delta.unheld:
+            return True
+        return now - one.read_at >= PATIENCE_S or all(at >= one.read_at for at in self._looked.values())
+
+
+@dataclass(slots=True)
+class Reader:
+    """Follows one log. It is made without touching the file, since that may hang: the first turn opens it."""
+
+    log: Log
+    group: Group
+    places: Places
+    put: Put
+    times: Times
+    checkpoint: Checkpoint | None = None
+    since: float | None = None
+    _source: Follower | None = None
+    _projection: Projection | None = None
+    _last_line_at: float = 0.0
+    _lost_bytes: int = 0
+    _reason: str = ""
+    _newest_at: int | None = None
+    _kept: Checkpoint | None = None  # the one that was put last
+    _next: tuple[Log, Places] | None = None
+
+    def change(self, log: Log, places: Places) -> None:
+        """From the next turn on, read the log as a new configuration says."""
+        self._next = (log, places)
+
+    def turn(self) -> bool:
+        """Read what was added, and put it. Return whether there is more to read at once."""
+        self._apply()
+        source = self._source or self._open()
+        began_at = self.times.monotonic()
+        step = source.step()
+        observed = self._observed(step)
+        if self.log.is_error_log:
+            self.group.joining.hear(step.added.errors)
+            if not self.group.has_access:
+                observed.failures = failures(self.group.proxy, step.added.said, self.places, self.group.series)
+            self._put(observed)
+            if not step.is_behind:
+                self.group.looked(self.log.name, began_at)
+        else:
+            delta = self._projection.take() if self._projection else Delta()
+            if self._is_news(observed):
+                self.group.take(observed, delta, self.places, self.times.monotonic())
+            else:
+                self.group.release()
+        return step.is_behind
+
+    def pause_s(self) -> float:
+        """Return how long to wait before the next turn."""
+        return POLL_S if self.times.monotonic() - self._last_line_at < SILENCE_S else SLOW_POLL_S
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._source is not None:
+            self._source.close()
+
+    def _open(self) -> Follower:
+        if not self.log.is_error_log:
+            self._projection = Projection(self.group.proxy, self.log.name, self.places, self.group.series)
+        ask = Ask(most_held=MOST_HELD, has_paths=not self.log.is_error_log)
+        self._lost_bytes = self.checkpoint.lost_bytes if self.checkpoint else 0
+        self._source = Follower(
+            self.log.path,
+            self.checkpoint,
+            ask=ask,
+            form=self.log.form,
+            since=self.since,
+            clock=self.times.monotonic,
+            sink=self._projection,
+        )
+        self._last_line_at = self.times.monotonic()
+        return self._source
+
+    def _put(self, observed: Observed) -> None:
+        if self._is_news(observed):
+            self.put(observed)
+
+    def _is_news(self, observed: Observed) -> bool:
+        """Return whether there is something to put; it is put then."""
+        is_moved = observed.checkpoint != self._kept
+        self._kept = observed.checkpoint
+        return is_moved or bool(observed.lines or observed.lost_bytes or observed.reason or observed.note)
+
+    def _apply(self) -> None:
+        if self._next is None:
+            return
+        (log, self.places), self._next = self._next, None
+        is_reformed, self.log = log.form != self.log.form, log
+        if self._projection is not None:
+            self._projection.places = self.places
+        if self._source is not None and is_reformed:
+            self._source.reform(log.form)
+
+    def _observed(self, step: Step) -> Observed:
+        """Return what a step added, without the requests."""
+        added = step.added
+        if added.lines:
+            self._last_line_at = self.times.monotonic()
+        if added.last is not None:
+            self._newest_at = added.last
+        live_since = self.times.live_since
+        lost_bytes = step.checkpoint.lost_bytes - self._lost_bytes
+        self._lost_bytes = step.checkpoint.lost_bytes
+        is_changed, self._reason = step.reason != self._reason, step.reason
+        return Observed(
+            log=self.log.name,
+            proxy=self.group.proxy,
+            checkpoint=step.checkpoint,
+            lines=added.lines,
+            unparsed=added.unfit,
+            lost_bytes=lost_bytes,
+            lag_bytes=step.left_bytes,
+            lag_s=max(self.times.wall() - self._newest_at, 0.0) if step.is_behind and self._newest_at else 0.0,
+            newest_at=None if added.last is None else datetime.fromtimestamp(added.last, UTC),
+            reason=step.reason,
+            note="" if not is_changed or step.reason else "it can be read again",
+            live_since=live_since,
+            is_history=added.last is not None and added.last // 60 < live_since,
+        )
+
+
+def _with(observed: Observed, delta: Delta) -> Observed:
+    """Return what a log added, with its requests."""
+    observed.requests, observed.failures, observed.attempts = delta.requests, delta.failures, delta.attempts
+    observed.recovered, observed.durations, observed.checks = delta.recovered, delta.durations, delta.checks
+    return observed
