@@ -56,6 +56,7 @@ class Scope:
     bundles: tuple[Snapshot, ...] = ()
     is_probing: bool = True
     is_offline: bool = False
+    sources: frozenset[str] = frozenset()  # of this machine, those to read (why502.collectors); all if it is empty
 
 
 def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
@@ -98,7 +99,7 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
         probes=scope.is_probing and not scope.is_offline,
         offline=scope.is_offline,
     )
-    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask)
+    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask, scope.sources)
     if scope.is_offline:
         snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
     if not snapshot.proxies and not scope.logs and not scope.targets:
