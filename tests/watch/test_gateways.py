@@ -9,7 +9,7 @@ from why502.cli.env import Env
 from why502.host.local import LocalHost
 from why502.lab.stage import Stage
 from why502.session.looking import Scope, find_gateways
-from why502.watch.gateways import Gateways, Signs, is_gateway
+from why502.watch.gateways import SOURCES, Gateways, Signs, is_gateway
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_follows_reloads_and_stops(tmp_path):
 
     def look():
         now = datetime.now(UTC)
-        scope = Scope(now=now, begin=now - timedelta(minutes=1), end=now, configs=(stage.nginx.config,))
+        scope = Scope(now=now, begin=now - timedelta(minutes=1), end=now, configs=(stage.nginx.config,), sources=SOURCES)
         return find_gateways(scope, Env().machine())
 
     def targets():
@@ -66,7 +66,7 @@ def test_signs_stay_the_same_while_nothing_happens(tmp_path):
     try:
         stage.nginx.start("return 200;")
         now = datetime.now(UTC)
-        found = find_gateways(Scope(now=now, begin=now, end=now, configs=(stage.nginx.config,)), Env().machine()).proxies
+        found = find_gateways(Scope(now=now, begin=now, end=now, configs=(stage.nginx.config,), sources=SOURCES), Env().machine()).proxies
         signs = Signs(LocalHost())
         assert signs.of(found) == signs.of(found)
         before = signs.of(found)

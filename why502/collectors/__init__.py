@@ -44,11 +44,10 @@ def collect(
 ) -> Snapshot:
     """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap.
 
-    `only`: names of sources; those and what they need are asked, and nothing else. Empty: all of them.
+    `only`: the sources to read, all if it is empty. The sections of the others are unknown.
     """
     found, gaps = sources()
-    if only:
-        found = {name: found[name] for name in needed(found, only)}
+    found = {name: source for name, source in found.items() if not only or name in only}
     known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets, gaps=gaps)
     with process_table.shared(host):
         for stage in stages(found):
@@ -91,17 +90,6 @@ def is_source(module: ModuleType) -> bool:
     if not isinstance(module.LIMIT_S, float) or module.LIMIT_S <= 0:
         raise TypeError(f"{module.__name__}: LIMIT_S is no number of seconds")
     return True
-
-
-def needed(found: Mapping[str, ModuleType], only: frozenset[str]) -> tuple[str, ...]:
-    """Return the names of these sources and of all that they need."""
-    wanted, left = set[str](), [*only]
-    while left:
-        name = left.pop()
-        if name in found and name not in wanted:
-            wanted.add(name)
-            left += found[name].NEEDS
-    return tuple(sorted(wanted))
 
 
 def stages(found: Mapping[str, ModuleType]) -> tuple[tuple[str, ...], ...]:

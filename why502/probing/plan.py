@@ -47,15 +47,17 @@ def plan(
     harmful: Container[str] = frozenset(),
     *,
     only_upgrades: bool = False,
+    given: str = "",
 ) -> Request:
     """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see
     `asked`.
 
-    `only_upgrades`: see the function of that name; then no request is sent.
+    `only_upgrades`: see the function of that name; then no request is sent. `given`: a path that the user wants to be asked.
     """
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
     choice = Choice("GET", "", repeats=False) if only_upgrades else asked(route, failures, harmful)
+    choice = Choice("GET", given, repeats=True) if given else choice
     method, path, repeats = choice.method, choice.path, choice.repeats
     params = _params(route, values, method, path)
     return Request(
@@ -63,7 +65,7 @@ def plan(
         address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
         protocol=route.protocol,
         method=method,
-        path=mapped(route, path or "/"),
+        path=given or mapped(route, path or "/"),
         host=host_of(route, values),
         headers=_headers(route, values),
         params=params,

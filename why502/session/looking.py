@@ -56,6 +56,7 @@ class Scope:
     bundles: tuple[Snapshot, ...] = ()
     is_probing: bool = True
     is_offline: bool = False
+    sources: frozenset[str] = frozenset()  # of this machine, those to read (why502.collectors); all if it is empty
 
 
 def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
@@ -75,15 +76,16 @@ def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
 
 
 def find_gateways(scope: Scope, machine: Machine) -> Snapshot:
-    """Return the gateways of this machine, with their processes, services and sockets, and nothing else: no log is read and
-    nothing is sent. There may be none. From here on, no output shows the secrets in it.
+    """Return the gateways of this machine as far as `scope.sources` tell; there may be none. Nothing is sent.
+
+    From here on, no output shows the secrets in it. Raises Why502Error.
     """
     from why502.collectors import collect
     from why502.redaction import know
     from why502.redaction.snapshots import secrets_in
 
     ask = _ask(scope)
-    found = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask, only=frozenset({"services"}))
+    found = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask, scope.sources)
     know(secrets_in(found))
     return LiveSnapshot.of(found)
 
@@ -104,7 +106,7 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
 
     gc.disable()  # a large configuration is a million objects without cycles, which the collector would scan again and again
     ask = _ask(scope)
-    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask)
+    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask, scope.sources)
     if scope.is_offline:
         snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
     if not snapshot.proxies and not scope.logs and not scope.targets:

@@ -17,6 +17,9 @@ from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Proxy, Snapshot
 
+# What is read of the machine: its gateways, where they connect to, what serves that, and the services. No log is read.
+FIRST = frozenset({"addresses", "proxies", "listeners", "php_fpm", "socket_names", "processes", "services"})
+SOURCES = FIRST | {"names"}  # asks name servers, which may take seconds
 LOOKS_AT_NEW = 3  # a process gets the name of its program only when it executes it
 LONGEST_S = 300.0  # after so long they are looked at without a sign
 LEAST_TIMES = 60  # between two looks, this many times as long as the last one took
