@@ -308,7 +308,10 @@ class Incident(Value, frozen=True, kw_only=True):
 
 
 class Message(Value, frozen=True, kw_only=True):
-    """One transition of an incident on its way to one receiver. `key` is the same each time it is sent."""
+    """One transition of an incident on its way to one receiver. `key` is the same each time it is sent.
+
+    `sent_at`: when it was settled. With an `error` it was not taken: it was silenced, or refused for good.
+    """
 
     key: str  # incident id and number of the transition
     receiver: str
