@@ -76,11 +76,17 @@ def access(
     return f'{client} - - [{stamp(at)}] "GET {path} HTTP/1.1" {status} 157 "-" "{agent}" shop.example {upstream}\n'
 
 
-def refused(path: str, target: str = "127.0.0.1:3001", *, at: float = NOW, client: str = "10.0.0.1") -> str:
+REFUSED = "connect() failed (111: Connection refused) while connecting to upstream"
+TIMED_OUT = "upstream timed out (110: Connection timed out) while reading response header from upstream"
+
+
+def refused(
+    path: str, target: str = "127.0.0.1:3001", *, at: float = NOW, client: str = "10.0.0.1", message: str = REFUSED
+) -> str:
     """Return an error line of nginx."""
     time = datetime.fromtimestamp(at, UTC).strftime("%Y/%m/%d %H:%M:%S")
     return (
-        f"{time} [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: {client}, "
+        f"{time} [error] 7#7: *1 {message}, client: {client}, "
         f'server: shop.example, request: "GET {path} HTTP/1.1", upstream: "http://{target}{path}", host: "shop.example"\n'
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 from why502.logs.held import Ended, Held, Origin, line_of, of_access
 from why502.logs.scan.counts import RESPONSE, Counts
@@ -28,7 +28,8 @@ Key = RequestKey | FailureKey | AttemptKey | TargetKey
 K = TypeVar("K", bound=Key)
 
 
-class Waiting(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Waiting:
     """A request with a failed attempt, as its access line tells of it; `tried` are the configured peers of its attempts."""
 
     minute: int

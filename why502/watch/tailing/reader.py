@@ -131,8 +131,8 @@ class Reader:
         began_at = self.times.monotonic()
         step = source.step()
         observed = self._observed(step)
+        self.group.joining.hear(step.added.errors)
         if self.log.is_error_log:
-            self.group.joining.hear(step.added.errors)
             if not self.group.has_access:
                 observed.failures = failures(self.group.proxy, step.added.said, self.places, self.group.series)
             self._put(observed)
