@@ -204,3 +204,9 @@ class LogTarget(Value, frozen=True, kw_only=True):
     escape: Escape = Escape.DEFAULT
     server: str = ""
     at: Position | None = None
+
+
+def sends_proxy_header(route: Route) -> bool | None:
+    """Return whether a route's setting says that the PROXY header is sent first; None if its servers differ."""
+    setting = route.setting(SENDS_PROXY)
+    return False if setting is None else True if setting.args[:1] != ("",) else None
