@@ -168,6 +168,8 @@ class Change(Value, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
+    targets: tuple[str, ...] = ()  # where it is known that only the routes to these changed
+    is_planned: bool = False  # somebody ordered it: a stop, not a crash
 
 
 class LimitKind(StrEnum):
@@ -285,6 +287,9 @@ class Incident(Value, frozen=True, kw_only=True):
     times_reopened: int = 0
     timeline: tuple[Step, ...] = ()
     labels: dict[str, str] = {}
+    messages: int = 0  # transitions that were announced so far
+    unlike_check: str = ""  # what differs between the check, which passes, and users' requests, which fail
+    is_fixed: bool = False  # a change that concerns it came right before its end
 
     @property
     def is_open(self) -> bool:
