@@ -66,7 +66,9 @@ def test_signs_stay_the_same_while_nothing_happens(tmp_path):
     try:
         stage.nginx.start("return 200;")
         now = datetime.now(UTC)
-        found = find_gateways(Scope(now=now, begin=now, end=now, configs=(stage.nginx.config,), sources=SOURCES), Env().machine()).proxies
+        found = find_gateways(
+            Scope(now=now, begin=now, end=now, configs=(stage.nginx.config,), sources=SOURCES), Env().machine()
+        ).proxies
         signs = Signs(LocalHost())
         assert signs.of(found) == signs.of(found)
         before = signs.of(found)

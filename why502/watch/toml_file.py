@@ -15,7 +15,7 @@ from why502.model.patterns import lazy
 T = TypeVar("T")
 LIMIT_BYTES = 256 << 10
 _SYNTAX = lazy(r"^(.*) \(at line (\d+), column \d+\)$", re.S)  # the messages of tomllib
-_PLACE = lazy(r"^(.*) - at `(?:key in )?\$(.*)`$", re.S)  # and those of msgspec
+_PLACE = lazy(r"^(.*) - at (?:`key` in )?`\$(.*)`$", re.S)  # and those of msgspec
 _STEP = lazy(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _UNKNOWN = lazy(r"^Object contains unknown field `([^`]*)`")
 

@@ -94,6 +94,13 @@ class Places:
         return (self._place(path, server) if self._place else None) or (self._only_server(server), "")
 
 
+def location_of(proxy: Proxy, route: Route) -> str:
+    """Return the location of a configured route, as requests to it are counted: by its path, or by its backend (HAProxy)."""
+    if getattr(registry.part("why502.gateways", proxy.kind, "config"), "finder", None) is None:
+        return route.upstream or ""
+    return label(_server_of(route), route.location)
+
+
 def label(server: str, location: str) -> str:
     """Return the name of a location: `shop.example/api/`, `shop.example ~ \\.php$`."""
     return server + (location if not location or location.startswith("/") or not server else f" {location}")

@@ -102,7 +102,10 @@ class Group:
 
 @dataclass(slots=True)
 class Reader:
-    """Follows one log. It is made without touching the file, since that may hang: the first turn opens it."""
+    """Follows one log. It is made without touching the file, since that may hang: the first turn opens it.
+
+    `has_caught_up`: it was read up to its end, at least once.
+    """
 
     log: Log
     group: Group
@@ -111,6 +114,7 @@ class Reader:
     times: Times
     checkpoint: Checkpoint | None = None
     since: float | None = None
+    has_caught_up: bool = False
     _source: Follower | None = None
     _projection: Projection | None = None
     _last_line_at: float = 0.0
@@ -144,6 +148,7 @@ class Reader:
                 self.group.take(observed, delta, self.places, self.times.monotonic())
             else:
                 self.group.release()
+        self.has_caught_up |= not step.is_behind
         return step.is_behind
 
     def pause_s(self) -> float:

@@ -13,6 +13,7 @@ from why502.watch.tailing.places import Places
 from why502.watch.tailing.reader import HISTORY_S, Group, Put, Reader, Times
 
 STOP_S = 5.0
+UNSEEN_S = 60.0  # so long a new gateway may run before it is found
 
 
 class Wait(Protocol):
@@ -62,10 +63,15 @@ class Tailer:
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow what the configuration names now; what it no longer names is followed until nobody writes to it."""
-        self._since = self._times.wall()
+        self._since = max(self._times.started_at, self._times.wall() - UNSEEN_S)
         self._take(snapshot)
         if self._is_started:
             self.start()
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Return whether every log was read up to its end at least once."""
+        return all(reader.has_caught_up for reader in list(self._readers.values()))
 
     def turn(self) -> bool:
         """Read every log once in this thread, error logs last; return whether there is more to read. For use without `start`."""

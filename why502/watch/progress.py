@@ -12,7 +12,7 @@ LONGEST_S = 45.0  # without a sign of progress
 
 
 @dataclass(slots=True)
-class Heartbeats:
+class Progress:
     """The last sign of progress of each thread. `clock` returns seconds that only go forward."""
 
     clock: Callable[[], float] = time.monotonic
