@@ -83,8 +83,8 @@ def install(env: Env, timer: bool, directory: Path, settings_path: str | None) -
     """Write the systemd unit, and say how to start it.
 
     \b
-    Example: sudo why502 watch install
-    Example: sudo why502 watch install --timer
+    Example: why502 watch install
+    Example: why502 watch install --timer
     """
     from why502.watch import settings, units
 
