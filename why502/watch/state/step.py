@@ -315,8 +315,13 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
         for each in event.served
     )
     state.scopes = {subject_of(target): scope for target, scope in event.scopes.items()}
-    state.log_owners = event.logs
-    known = {(each.proxy, target) for each in state.served for target in each.targets}
+    state.aliases = event.aliases
+    known = {
+        (each.proxy, name)
+        for each in state.served
+        for target in each.targets
+        for name in (target, *event.aliases.get(target, ()))
+    }
     if known:
         state.health = {key: health for key, health in state.health.items() if tuple(key) in known}
 
