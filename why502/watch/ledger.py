@@ -46,24 +46,18 @@ def _of_gateways(snapshot: Snapshot, before: Snapshot | None) -> Iterator[Change
                     targets=targets,
                 )
         if proxy.pid and proxy.loaded_at and (old is None or old.loaded_at is None or proxy.loaded_at - old.loaded_at > SAME):
-            yield _reload(proxy, old, edited=tuple(file.path for file in edited) if old else (), targets=targets)
+            yield _reload(proxy, old, proxy.loaded_at, edited=tuple(file.path for file in edited) if old else (), targets=targets)
 
 
-def _reload(proxy: Proxy, old: Proxy | None, *, edited: tuple[str, ...], targets: tuple[str, ...]) -> Change:
+def _reload(proxy: Proxy, old: Proxy | None, at: datetime, *, edited: tuple[str, ...], targets: tuple[str, ...]) -> Change:
     """Return the (re)start of a gateway. It touches what the files touch that it put in force."""
-    fresh = tuple(
-        file.path
-        for file in proxy.files
-        if old is None
-        and file.modified_at
-        and proxy.loaded_at
-        and proxy.loaded_at - WINDOW <= file.modified_at <= proxy.loaded_at
-    )
+    begin = at - WINDOW
+    fresh = tuple(file.path for file in proxy.files if old is None and file.modified_at and begin <= file.modified_at <= at)
     started = old is not None and old.pid != proxy.pid
     return Change(
         kind=ChangeKind.RELOAD,
         subject=proxy.unit or proxy.kind,
-        at=proxy.loaded_at or datetime.min,
+        at=at,
         detail="started" if started else "loaded its configuration",
         units=(proxy.unit,) if proxy.unit else (),
         pids=(proxy.pid or 0,),
@@ -121,5 +115,5 @@ def _of_processes(snapshot: Snapshot) -> Iterator[Change]:
         if process.pid in listening and not process.unit and process.started_at and not {process.pid, process.ppid} & known:
             yield Change(
                 kind=ChangeKind.UNIT, subject=f"{process.name} (pid {process.pid})", at=process.started_at, detail="started",
-                pids=(process.pid,), paths=(process.exe,) if process.exe else (),
+                pids=(process.pid,),
             )  # fmt: skip

@@ -20,6 +20,7 @@ from why502.watch.concern import Scope
 from why502.watch.state.values import Served, TargetsChanged
 
 MOST_TARGETS = 2000
+_FILES = (".js", ".mjs", ".py", ".rb", ".jar", ".php", ".toml", ".ini")
 _NOT_FOUND = (Lookup.FAILED, Lookup.TIMED_OUT)
 
 
@@ -153,9 +154,7 @@ def _arguments(argv: tuple[str, ...], directory: str) -> Iterator[str]:
         path = word.rpartition("=")[2] if word.startswith("-") else word
         if path.startswith("/"):
             yield path
-        elif (directory.startswith("/") and "/" in path) or path.endswith(
-            (".js", ".py", ".rb", ".jar", ".php", ".mjs", ".toml", ".ini")
-        ):
+        elif directory.startswith("/") and ("/" in path or path.endswith(_FILES)):
             yield posixpath.join(directory, path)
 
 
@@ -180,10 +179,10 @@ def roots(snapshot: Snapshot, diagnosis: Diagnosis) -> dict[str, str]:
                 found.setdefault(str(target), service.name)
     local = set(snapshot.addresses or ())
     for finding in diagnosis.findings:
-        target = finding.target
-        if finding.confidence >= ASSERTED and finding.layer is Layer.NETWORK and target and not target.is_loopback:
-            if target.host not in local:
-                found.setdefault(str(target), f"machine {target.host}")
+        other = finding.target
+        if finding.confidence >= ASSERTED and finding.layer is Layer.NETWORK and other and not other.is_loopback:
+            if other.host not in local:
+                found.setdefault(str(other), f"machine {other.host}")
     return found
 
 
