@@ -38,7 +38,7 @@ def touched(change: Change, scope: Scope, target: str) -> str:
     for unit in change.units:
         if unit in scope.units:
             return f"unit {unit}"
-        if unit in scope.proxy_units and (change.kind is not ChangeKind.RELOAD or change.targets or change.paths):
+        if unit in scope.proxy_units and change.kind is not ChangeKind.RELOAD:
             return f"the gateway's unit {unit}"
     if pid := next((pid for pid in change.pids if pid in scope.pids), 0):
         return f"process {pid}"

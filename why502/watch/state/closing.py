@@ -9,11 +9,11 @@ import math
 from dataclasses import dataclass, replace
 
 from why502.watch import concern
-from why502.watch.model import MemberStatus, Occasion, TargetKey, Transition
+from why502.watch.model import MemberStatus, Occasion, Transition
 from why502.watch.state.families import Family
 from why502.watch.state.severity import is_planned
 from why502.watch.state.turn import Turn
-from why502.watch.state.values import Past, SignalKey, State, Tracked
+from why502.watch.state.values import Past, State, Tracked
 
 QUIET_S = 300.0
 GAPS = 3
@@ -59,14 +59,14 @@ def proof(tracked: Tracked, state: State) -> Proof:
         if not configured or any((key.proxy, target) in configured for key in tracked.signals)
     ]
     proxies = sorted({key.proxy for key in tracked.signals} or {incident.proxy})
-    down = [target for target in left if any(_status(state, proxy, target) is MemberStatus.DOWN for proxy in proxies)]
+    down = [target for target in left if any(state.status(proxy, target) is MemberStatus.DOWN for proxy in proxies)]
     if down:
         return Proof(is_given=False, message=f"the check of {down[0]} still fails")
     if incident.targets and not left:
         return Proof(is_given=True, message="its targets are no longer configured")
     names = left if left and any(proxy in state.tells_attempts for proxy in proxies) else incident.locations
     successes = sum(tracked.served.get(name, 0) for name in names)
-    up = {target for target in left if any(_status(state, proxy, target) is MemberStatus.UP for proxy in proxies)}
+    up = {target for target in left if any(state.status(proxy, target) is MemberStatus.UP for proxy in proxies)}
     if names is left:
         missing = [target for target in left if not tracked.served.get(target) and target not in up]
         if missing:
@@ -82,11 +82,6 @@ def proof(tracked: Tracked, state: State) -> Proof:
         if successes
         else "no traffic since the last failure",
     )
-
-
-def _status(state: State, proxy: str, target: str) -> MemberStatus:
-    health = state.health.get(TargetKey(proxy, target))
-    return health.status if health else MemberStatus.UNKNOWN
 
 
 def close_what_ended(turn: Turn) -> None:
@@ -153,8 +148,3 @@ def closed(turn: Turn, tracked: Tracked, reason: str) -> Tracked:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes"
-
-
-def counted(turn: Turn, tracked: Tracked, keys: frozenset[SignalKey]) -> Tracked:
-    """Return the incident after a failure: what succeeded before it proves nothing."""
-    return turn.put(replace(tracked, signals=keys, last_s=turn.monotonic_s, served={}, is_without_traffic=False))

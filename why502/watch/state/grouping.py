@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
-from why502.watch.model import MemberStatus, TargetKey
+from why502.watch.model import MemberStatus
 from why502.watch.state.identity import subject_of
 from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
 
@@ -217,9 +217,12 @@ def _machines(signals: Iterable[SignalKey]) -> set[str]:
 
 def unlike_check(key: SignalKey, signal: Signal, state: State) -> str:
     """Return what differs between the check, which passes, and the users' requests, which fail; "" if that is not so."""
-    health = state.health.get(TargetKey(key.proxy, key.subject))
-    if health is None or health.status is not MemberStatus.UP or not signal.hurt or signal.is_check:
+    if state.status(key.proxy, key.subject) is not MemberStatus.UP or not signal.hurt or signal.is_check:
         return ""
+    names = state.aliases.get(key.subject, ())
+    down = [name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN]
+    if down:
+        return f"the check of {', '.join(down)} fails, and that of the other addresses of {key.subject} passes"
     symptom = max(signal.symptoms, key=lambda each: signal.symptoms[each], default="")
     reason = _DIFFERENCES.get(symptom, "")
     return f"the check of {key.subject} passes, and users' requests fail" + (f": {reason}" if reason else "")

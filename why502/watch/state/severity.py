@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import Finding, Layer
-from why502.watch.model import ChangeKind, MemberStatus, Severity, TargetKey
+from why502.watch.model import ChangeKind, MemberStatus, Severity
 from why502.watch.state.families import UNHURT, Family
 from why502.watch.state.values import SignalKey, State
 
@@ -42,14 +42,9 @@ def _is_last(key: SignalKey, state: State) -> bool:
     for each in state.served:
         if each.proxy == key.proxy and key.subject in each.targets:
             others = [target for target in each.targets if target != key.subject]
-            if not any(_status(state, each.proxy, target) is not MemberStatus.DOWN for target in others):
+            if all(state.status(each.proxy, target) is MemberStatus.DOWN for target in others):
                 return True
     return False
-
-
-def _status(state: State, proxy: str, target: str) -> MemberStatus:
-    health = state.health.get(TargetKey(proxy, target))
-    return health.status if health else MemberStatus.UNKNOWN
 
 
 def _had_traffic(key: SignalKey, state: State) -> bool:

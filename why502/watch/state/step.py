@@ -279,12 +279,19 @@ def _fall(turn: Turn) -> None:
     for key, health in turn.state.health.items():
         if health.status is not MemberStatus.DOWN or turn.monotonic_s - health.since_s < CHECK_LOOK_S:
             continue
-        signal = SignalKey(key.proxy, key.target, family_of(health.symptom) or Family.CONNECTION)
-        open_now = any(signal in each.signals or key.target in each.incident.targets for each in turn.state.open)
+        subject = _name_of(turn.state, key)
+        signal = SignalKey(key.proxy, subject, family_of(health.symptom) or Family.CONNECTION)
+        open_now = any(signal in each.signals or subject in each.incident.targets for each in turn.state.open)
         if not open_now and not is_planned(signal, turn.state):
             turn.state.signals[signal] = fallen(health, turn.state.signals.get(signal), turn.now, turn.monotonic_s)
             loud.append(signal)
     open_for(turn, loud)
+
+
+def _name_of(state: State, key: TargetKey) -> str:
+    """Return the configured target of a checked address; the address itself while others of that name are up."""
+    names = [name for name, addresses in state.aliases.items() if key.target in addresses]
+    return next((name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN), key.target)
 
 
 def _remember(turn: Turn, change: Change) -> None:
@@ -315,8 +322,13 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
         for each in event.served
     )
     state.scopes = {subject_of(target): scope for target, scope in event.scopes.items()}
-    state.log_owners = event.logs
-    known = {(each.proxy, target) for each in state.served for target in each.targets}
+    state.aliases = event.aliases
+    known = {
+        (each.proxy, name)
+        for each in state.served
+        for target in each.targets
+        for name in (target, *event.aliases.get(target, ()))
+    }
     if known:
         state.health = {key: health for key, health in state.health.items() if tuple(key) in known}
 

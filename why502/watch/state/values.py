@@ -68,11 +68,15 @@ class Served(Value, frozen=True, kw_only=True):
 
 
 class TargetsChanged(Value, frozen=True, kw_only=True):
-    """What the gateways are configured to use now. `scopes`: by target. `logs`: by path, the proxy that writes it."""
+    """What the gateways are configured to use now. `scopes`: by target. `logs`: by path, the proxy that writes it.
+
+    `aliases`: addresses of each target that is a name.
+    """
 
     served: tuple[Served, ...] = ()
     scopes: Mapping[str, Scope] = {}
     logs: Mapping[str, str] = {}
+    aliases: Mapping[str, tuple[str, ...]] = {}
 
 
 class DiagnosisReady(Value, frozen=True, kw_only=True):
@@ -236,12 +240,20 @@ class State:
     logs: dict[str, LogState] = field(default_factory=dict)
     disks: dict[str, Limit] = field(default_factory=dict)
     traffic: dict[tuple[str, str], float] = field(default_factory=dict)  # when a target or location was last asked for
-    log_owners: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def open(self) -> tuple[Tracked, ...]:
         """Return the open incidents, the first opened first."""
         return tuple(each for each in self.tracked.values() if each.incident.is_open)
+
+    def status(self, proxy: str, target: str) -> MemberStatus:
+        """Return what the checks say of a target: of a name, down if all of its addresses are, up if one is."""
+        names = (target, *self.aliases.get(target, ()))
+        found = {health.status for name in names if (health := self.health.get(TargetKey(proxy, name)))}
+        if MemberStatus.UP in found:
+            return MemberStatus.UP
+        return MemberStatus.DOWN if found == {MemberStatus.DOWN} else MemberStatus.UNKNOWN
 
     def key(self, signal: SignalKey) -> str:
         """Return the incident key of a signal."""
