@@ -184,17 +184,24 @@ class LimitKind(StrEnum):
     LISTEN_QUEUE = "listen_queue"
     DISK = "disk"
     SHARED_MEMORY = "shm"
+    CERTIFICATE = "certificate"  # used: seconds of its validity that are over; limit: all of them
 
 
 class Limit(Value, frozen=True, kw_only=True):
-    """How much of a limit is used. `exhausted_at`: the forecast, where there is one."""
+    """How much of a limit is used. `exhausted_at`: the forecast, where there is one; `severity`: whom that should wake.
+
+    `since`: when what is measured began, such as the start of the process: what was measured before says nothing about it.
+    """
 
     kind: LimitKind
-    subject: str  # whose: a unit, a target, a file system
+    subject: str  # whose: a unit, a target, a file system, "front shop.example" or "upstream 10.0.0.5:443" of a certificate
     at: datetime
     used: float
     limit: float
+    since: datetime | None = None
     exhausted_at: datetime | None = None
+    severity: Severity | None = None
+    reason: str = ""  # why the forecast says so
 
     @property
     def ratio(self) -> float:
