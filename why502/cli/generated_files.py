@@ -18,6 +18,12 @@ _SIGN = b"why502 generate"  # in the first lines of every file that we write
 _HEAD = 4096
 
 
+def objective_option(command: F) -> F:
+    """Add --objective."""
+    help_ = "Share of requests that should succeed in 30 days, in per cent."
+    return click.option("--objective", metavar="PERCENT", default="99.9", show_default=True, help=help_)(command)
+
+
 def output_directory(command: F) -> F:
     """Add -o DIR."""
     option = click.option("-o", "--output", metavar="DIR", help="Write into this directory instead of standard output.")

@@ -9,8 +9,8 @@ from why502.generate.observability.rules import BURN_RATES, templates
 def alertmanager() -> str:
     """Return an Alertmanager configuration: an example of routing, and the inhibit rules.
 
-    A root cause mutes the causes that it `explains` on the same target, but only while it pages itself: a ticket must not silence a
-    page.
+    A root cause mutes the causes that it `explains` on the same target, but only while it pages itself: a ticket must not
+    silence a page.
     """
     causes = [(cause.id, sorted(cause.explains)) for cause in CAUSES.values() if cause.explains]
     budgets = [burn.alert for burn in BURN_RATES]

@@ -23,16 +23,19 @@ _DECIMAL = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?")
 # Parts that several alerts share. They are templates of Prometheus.
 _DOWN = "{{ $labels.host }}: {{ $labels.target }} behind {{ $labels.proxy }} is down"
 _SYMPTOM = (
-    'Symptom of its checks: {{ with printf "topk(1, increase(why502_check_failures_total{instance=%q,proxy=%q,target=%q}[5m]) > 0)" '
+    "Symptom of its checks: "
+    '{{ with printf "topk(1, increase(why502_check_failures_total{instance=%q,proxy=%q,target=%q}[5m]) > 0)" '
     "$labels.instance $labels.proxy $labels.target | query }}"
     '{{ . | first | label "symptom" }}{{ else }}unknown{{ end }}.'
 )
 _LIMIT = (
     "{{ $labels.instance }}: {{ $labels.limit }} of {{ $labels.subject }} "
-    "{{ if ge $value 0.0 }}is expected to be exhausted in {{ $value | humanizeDuration }}{{ else }}is about to be exhausted{{ end }}"
+    "{{ if ge $value 0.0 }}is expected to be exhausted in {{ $value | humanizeDuration }}"
+    "{{ else }}is about to be exhausted{{ end }}"
 )
 _USED = (
-    '{{ with printf "why502_limit_ratio{instance=%q,limit=%q,subject=%q}" $labels.instance $labels.limit $labels.subject | query }}'
+    '{{ with printf "why502_limit_ratio{instance=%q,limit=%q,subject=%q}" '
+    "$labels.instance $labels.limit $labels.subject | query }}"
     "{{ . | first | value | humanizePercentage }} of it is in use.{{ end }}"
 )
 _CERTIFICATE = (

@@ -59,7 +59,8 @@ class Certificate:
 class Route:
     """One configured location. `location` and `targets` are written as in the keys of the counters.
 
-    `group`: the name of the upstream group; "" if it leads to one target. `timeouts_s`: the time limits in force by phase ("connect", "send", "read").
+    `group`: the name of the upstream group; "" if it leads to one target.
+    `timeouts_s`: the time limits in force by phase ("connect", "send", "read").
     """
 
     proxy: str

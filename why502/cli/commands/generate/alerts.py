@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from why502.cli.generated_files import output_directory
+from why502.cli.generated_files import objective_option, output_directory
 from why502.cli.output_options import loudness
 
 if TYPE_CHECKING:
@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--objective",
-    metavar="PERCENT",
-    default="99.9",
-    show_default=True,
-    help="Requests that shall succeed in 30 days, in per cent.",
-)
+@objective_option
 @click.option(
     "--format",
     "format_",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from why502.cli.generated_files import output_directory
+from why502.cli.generated_files import objective_option, output_directory
 from why502.cli.output_options import loudness, only_format
 from why502.model.errors import Why502Error
 
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option(
-    "--objective",
-    metavar="PERCENT",
-    default="99.9",
-    show_default=True,
-    help="Requests that shall succeed in 30 days, in per cent.",
-)
+@objective_option
 @only_format("json")
 @output_directory
 @loudness
@@ -43,7 +37,7 @@ def dashboard(env: Env, name: str | None, objective: str, output: str | None) ->
 
     made = dashboards(objective_of(objective))
     if name is None and output is None:
-        raise Why502Error("which dashboard?", f"Give one of {', '.join(made)}, or a directory with -o for all of them.")
+        raise Why502Error("NAME is missing", f"Give one of {', '.join(made)}, or a directory with -o for all of them.")
     if name is not None and name not in made:
         raise Why502Error(f"there is no dashboard {name!r}", f"Give one of {', '.join(made)}.")
     return deliver(env, {f"why502-{key}.json": text for key, text in made.items() if name in (None, key)}, output)
