@@ -15,7 +15,7 @@ from enum import StrEnum
 from why502.version import __version__
 from why502.watch.metrics.series import Labels
 from why502.watch.metrics.view import LogTotal, MetricsView
-from why502.watch.model import ChangeKind, Incident, LimitKind, MemberStatus
+from why502.watch.model import ChangeKind, Incident, LimitKind, Member, MemberStatus
 
 UNKNOWN = "unknown"  # the cause of an incident for which none could be established
 
@@ -111,19 +111,23 @@ TRAFFIC = (REQUESTS, ATTEMPTS, RECOVERED, FAILURES, DURATIONS)
 
 def _timeouts(view: MetricsView) -> Rows:
     for route in view.routes or ():
-        for target in route.targets or ("",):
-            for phase, timeout_s in route.timeouts_s.items():
-                yield (route.proxy, route.location, target, phase), timeout_s
+        group = route.group or next(iter(route.targets), "")
+        for phase, timeout_s in route.timeouts_s.items():
+            yield (route.proxy, route.location, group, phase), timeout_s
+
+
+def _member(member: Member) -> Labels:
+    return (member.proxy, member.group or str(member.peer), str(member.peer))
 
 
 def _target_up(view: MetricsView) -> Rows:
     for member in view.members:
         if member.status is not MemberStatus.UNKNOWN:
-            yield (member.proxy, member.group, str(member.peer)), float(member.status is MemberStatus.UP)
+            yield _member(member), float(member.status is MemberStatus.UP)
 
 
 def _targets(view: MetricsView) -> Rows:
-    return (((member.proxy, member.group, str(member.peer)), 1.0) for member in view.members)
+    return ((_member(member), 1.0) for member in view.members)
 
 
 def _check_durations(view: MetricsView) -> Rows:
@@ -182,16 +186,16 @@ FAMILIES = (
     Family(
         "why502_timeout_seconds",
         Kind.GAUGE,
-        ("proxy", "location", "target", "phase"),
+        ("proxy", "location", "group", "phase"),
         "Time limit in force, from the configuration. The phase is connect, send or read.",
-        80,
+        120,
         _timeouts,
     ),
     Family(
         "why502_target",
         Kind.INFO,
         ("proxy", "group", "target"),
-        "Configured members of upstream groups. The group is empty for a target without one.",
+        "Configured members of upstream groups. A target without a group is its own group.",
         100,
         _targets,
     ),

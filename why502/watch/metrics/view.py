@@ -59,11 +59,13 @@ class Certificate:
 class Route:
     """One configured location. `location` and `targets` are written as in the keys of the counters.
 
+    `group`: the name of the upstream group; "" if it leads to one target.
     `timeouts_s`: the time limits in force by phase ("connect", "send", "read").
     """
 
     proxy: str
     location: str
+    group: str = ""
     targets: tuple[str, ...] = ()
     timeouts_s: Mapping[str, float] = field(default_factory=dict)
 
