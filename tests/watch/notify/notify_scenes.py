@@ -284,15 +284,36 @@ def serving(*answers: Answering, tls: Path | None = None) -> Iterator[Server]:
         listener.server_close()
 
 
-def certificate(directory: Path, name: str, days: int) -> Path:
-    """Make a certificate for 127.0.0.1 that signs itself and ends in so many days; return the file with it and its key."""
-    key, signed, both = (directory / f"{name}.{kind}" for kind in ("key", "crt", "pem"))
-    extension = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+_AUTHORITY = """[ca]
+default_ca = this
+[this]
+database = index
+rand_serial = yes
+new_certs_dir = .
+default_md = sha256
+policy = any
+copy_extensions = copy
+unique_subject = no
+[any]
+commonName = supplied
+"""
+
+
+def certificate(directory: Path, name: str, ends: str = "20900101000000Z") -> Path:
+    """Make a certificate for 127.0.0.1 that signs itself; return the file with it and its key."""
+    (directory / "ca.cnf").write_text(_AUTHORITY)
+    (directory / "index").write_text("")
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    command = ["openssl", "req", "-x509", *kind, "-subj", f"/CN={name}", *extension, "-days", str(days)]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(signed)], check=True, capture_output=True)
-    both.write_text(signed.read_text() + key.read_text())
-    return both
+    extension = ("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+    key, request, signed, both = (f"{name}.{one}" for one in ("key", "csr", "crt", "pem"))
+    dates = ("-startdate", "20200101000000Z", "-enddate", ends)
+    for command in (
+        ["req", "-new", *kind, "-subj", f"/CN={name}", *extension, "-keyout", key, "-out", request],
+        ["ca", "-selfsign", "-config", "ca.cnf", "-keyfile", key, "-in", request, "-out", signed, "-notext", "-batch", *dates],
+    ):
+        subprocess.run(["openssl", *command], cwd=directory, check=True, capture_output=True, timeout=30)
+    (directory / both).write_text((directory / signed).read_text() + (directory / key).read_text())
+    return directory / both
 
 
 def eventually(is_reached: Callable[[], Any], timeout_s: float = 20) -> Any:
