@@ -11,7 +11,7 @@ from why502.watch.notify.base import Field, Notice
 NAME = "Why502Incident"
 _LABEL = 200  # characters of a value
 _DESCRIPTION = 16 << 10
-_NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]*", 0)
+_NAME = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _OWN = ("alertname", "incident", *Field)
 
 Labels = dict[str, str]

@@ -62,7 +62,9 @@ def connect(host: str, port: int, deadline_s: float) -> socket.socket:
             plain.close()
             reason = said(error)
             continue
-        return _until(deadline_s)(family, kind, protocol, fileno=plain.detach())
+        timed = _until(deadline_s)(family, kind, protocol, fileno=plain.detach())
+        timed.settimeout(max(deadline_s - time.monotonic(), _LEAST_S))  # of a TLS handshake as a whole
+        return timed
     raise Undelivered(f"{host}:{port}: {reason}")
 
 
