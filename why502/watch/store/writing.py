@@ -5,17 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 
-import msgspec
-
 from why502.model.base import encode
 from why502.redaction import redact
 from why502.watch.model import Configured, Incident, Limit, Member, Message
 from why502.watch.store import durations
 from why502.watch.store.durations import Durations
-from why502.watch.store.series import Columns, Counted, Key, Ring, columns
+from why502.watch.store.series import QUIET_S, Columns, Counted, Key, Ring, clean_key, columns
 from why502.watch.store.unsaved import LogPart, MemberKey, Unsaved
 from why502.watch.store.values import pack, searched
 
+ADD_COUNT = "ON CONFLICT DO UPDATE SET count = count + excluded.count"
+ADD_BUCKETS = "ON CONFLICT DO UPDATE SET buckets = merged(buckets, excluded.buckets)"
 SeriesIds = dict[tuple[Counted, Key], int]
 
 
@@ -59,21 +59,26 @@ def write(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> S
         [(incident, at_s, len(data), data) for incident, data in unsaved.bundles.items()],
     )
     if unsaved.configured is not None:
-        _configured(database, unsaved.configured)
+        _configured(database, unsaved.configured, at_s)
     return new
 
 
 def _new_series(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> SeriesIds:
     used = {(counted, key) for counted, found in unsaved.counts.items() for _, key in found}
     used |= {(Counted.DURATIONS, key) for _, key in unsaved.durations}
-    new = {}
-    for counted, key in used - known.keys():
+    return series_ids(database, used - known.keys())
+
+
+def series_ids(database: sqlite3.Connection, wanted: set[tuple[Counted, Key]]) -> SeriesIds:
+    """Return the numbers of series, which are added where they are missing. Raises sqlite3.Error."""
+    found = {}
+    for counted, key in wanted:
         named: tuple[str, *Columns] = (counted, *columns(key))
         database.execute("INSERT OR IGNORE INTO series (counted, proxy, location, target, detail) VALUES (?, ?, ?, ?, ?)", named)
-        (new[counted, key],) = database.execute(
+        (found[counted, key],) = database.execute(
             "SELECT id FROM series WHERE counted = ? AND proxy = ? AND location = ? AND target = ? AND detail = ?", named
         ).fetchone()
-    return new
+    return found
 
 
 def _counts(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, at_s: float) -> None:
@@ -89,7 +94,7 @@ def _counts(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, at_s
                 if minute > now - ring.kept:
                     rows[ring, ring.start(minute), number] += count
     database.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        f"INSERT INTO counts VALUES (?, ?, ?, ?) {ADD_COUNT}",
         [(*row, count) for row, count in sorted(rows.items())],
     )
     database.executemany(
@@ -110,7 +115,7 @@ def _durations(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, a
             if minute > now - ring.kept:
                 rows.setdefault((ring, ring.start(minute), number), Counter()).update(buckets)
     database.executemany(
-        "INSERT INTO durations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET buckets = merged(buckets, excluded.buckets)",
+        f"INSERT INTO durations VALUES (?, ?, ?, ?) {ADD_BUCKETS}",
         [(*row, durations.pack(buckets)) for row, buckets in sorted(rows.items())],
     )
     database.executemany(
@@ -229,5 +234,14 @@ def _message(database: sqlite3.Connection, message: Message) -> None:
     )
 
 
-def _configured(database: sqlite3.Connection, configured: Configured) -> None:
-    database.execute("INSERT OR REPLACE INTO meta VALUES ('configured', ?)", (msgspec.json.encode(configured),))
+def _configured(database: sqlite3.Connection, configured: Configured, at_s: float) -> None:
+    """Save what is configured; what no longer is keeps its counters for QUIET_S."""
+    database.execute("UPDATE configured SET gone_at = coalesce(gone_at, ?)", (at_s,))
+    database.executemany(
+        "INSERT INTO configured VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET gone_at = NULL",
+        [
+            *(("target", *clean_key(key)) for key in configured.targets),
+            *(("location", *clean_key(key)) for key in configured.locations),
+        ],
+    )
+    database.execute("DELETE FROM configured WHERE gone_at <= ?", (at_s - QUIET_S,))
