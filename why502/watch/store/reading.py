@@ -55,9 +55,9 @@ class IncidentTotals:
 class Totals:
     """Everything counted since the store was made (`born_at`). No number ever goes back.
 
-    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent",
-    "failed"); `pending`: messages that wait, by receiver. `incidents`: by cause and fault domain, those that closed. `targets`,
-    `locations`: what the configuration names, with the time (seconds) since when it no longer does.
+    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent", "failed"). `pending`: receiver and
+    key of each message that waits. `incidents`: by cause and fault domain, those that closed. `targets`, `locations`: what the
+    configuration names, with the time (seconds) since when it no longer does.
     """
 
     born_at: datetime
@@ -69,7 +69,7 @@ class Totals:
     logs: dict[str, LogTotals] = field(default_factory=dict)
     incidents: dict[tuple[str, str], IncidentTotals] = field(default_factory=dict)
     deliveries: dict[tuple[str, str], int] = field(default_factory=dict)
-    pending: dict[str, int] = field(default_factory=dict)
+    pending: set[tuple[str, str]] = field(default_factory=set)
     targets: dict[TargetKey, float | None] = field(default_factory=dict)
     locations: dict[LocationKey, float | None] = field(default_factory=dict)
     overflow: int = 0
@@ -142,7 +142,7 @@ def totals(database: sqlite3.Connection) -> Totals:
         found.incidents[cause, fault_domain] = IncidentTotals(count, seconds)
     for receiver, outcome, count in database.execute("SELECT * FROM deliveries"):
         found.deliveries[receiver, outcome] = count
-    found.pending = dict(database.execute("SELECT receiver, count(*) FROM messages WHERE sent_at IS NULL GROUP BY receiver"))
+    found.pending = set(database.execute("SELECT receiver, key FROM messages WHERE sent_at IS NULL"))
     return found
 
 

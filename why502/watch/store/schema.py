@@ -82,18 +82,18 @@ def is_foreign(database: sqlite3.Connection) -> bool:
     return bool(tables) and application != APPLICATION
 
 
-def migrate(database: sqlite3.Connection, now_s: float, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+def migrate(database: sqlite3.Connection, now_s: float) -> None:
     """Bring a store to the newest version, in one transaction. Raises sqlite3.Error; the store is then as it was."""
-    if version(database) == len(migrations):
+    if version(database) == len(MIGRATIONS):
         return
     database.execute("BEGIN IMMEDIATE")
     try:
-        for script in migrations[version(database) :]:
+        for script in MIGRATIONS[version(database) :]:
             for statement in script.split(";"):
                 database.execute(statement)
         database.execute("INSERT OR IGNORE INTO meta VALUES ('born_at', ?)", (now_s,))
         database.execute(f"PRAGMA application_id = {APPLICATION}")
-        database.execute(f"PRAGMA user_version = {len(migrations)}")
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:

@@ -111,6 +111,13 @@ class Store:
                 self._writer.close()
             if self._lock:
                 self._lock.release()
+                self._lock = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction, with everything that could not be written before.

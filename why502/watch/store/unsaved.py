@@ -41,6 +41,7 @@ class LogPart:
     """What one log added, and its latest state."""
 
     proxy: str
+    at: datetime
     checkpoint: Checkpoint | None = None
     lines: int = 0
     unparsed: int = 0
@@ -50,8 +51,9 @@ class LogPart:
     newest_at: datetime | None = None
     reason: str = ""
 
-    def add(self, observed: Observed) -> None:
+    def add(self, observed: Observed, at: datetime) -> None:
         """Add what the log added since."""
+        self.at = at
         self.proxy = observed.proxy
         self.checkpoint = observed.checkpoint or self.checkpoint
         self.lines += observed.lines
@@ -98,8 +100,8 @@ class Unsaved:
         self.configured = batch.configured or self.configured
 
     def _observe(self, observed: Observed, series: Series) -> None:
-        log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy))
-        log.add(observed)
+        log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy, at=self.at))
+        log.add(observed, self.at)
         self._count(Counted.REQUESTS, observed.requests, series)
         self._count(Counted.FAILURES, observed.failures, series)
         self._count(Counted.ATTEMPTS, observed.attempts, series)
@@ -151,10 +153,10 @@ class Unsaved:
             totals.durations.setdefault(key, Durations.none()).add(Durations.of(buckets))
             totals.grew_at_s[Counted.DURATIONS, key] = at_s
         for log, part in self.logs.items():
-            known = totals.logs.get(log) or LogTotals(proxy=part.proxy, at=self.at)
+            known = totals.logs.get(log) or LogTotals(proxy=part.proxy, at=part.at)
             totals.logs[log] = LogTotals(
                 proxy=part.proxy,
-                at=self.at,
+                at=part.at,
                 lines=known.lines + part.lines,
                 unparsed=known.unparsed + part.unparsed,
                 lost_bytes=known.lost_bytes + part.lost_bytes,
@@ -163,6 +165,8 @@ class Unsaved:
                 newest_at=part.newest_at or known.newest_at,
                 reason=part.reason,
             )
+        done = {key for key, message in self.messages.items() if message.sent_at is not None}
+        totals.pending = (totals.pending | self.messages.keys()) - done
 
 
 def _coarse(minute: int, now: int) -> int:

@@ -43,7 +43,7 @@ def write(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> S
     _durations(database, unsaved, ids, at_s)
     if unsaved.overflow:
         add_meta(database, "overflow", unsaved.overflow)
-    _logs(database, unsaved.logs, at_s)
+    _logs(database, unsaved.logs)
     _members(database, unsaved.members, at_s)
     _limits(database, list(unsaved.limits.values()))
     database.executemany(
@@ -130,7 +130,7 @@ def add_meta(database: sqlite3.Connection, name: str, value: int) -> None:
     database.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value", (name, value))
 
 
-def _logs(database: sqlite3.Connection, logs: dict[str, LogPart], at_s: float) -> None:
+def _logs(database: sqlite3.Connection, logs: dict[str, LogPart]) -> None:
     database.executemany(
         "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET proxy = excluded.proxy,"
         " checkpoint = coalesce(excluded.checkpoint, checkpoint), lines = lines + excluded.lines,"
@@ -151,7 +151,7 @@ def _logs(database: sqlite3.Connection, logs: dict[str, LogPart], at_s: float) -
                 part.lag_bytes,
                 part.newest_at.timestamp() if part.newest_at else None,
                 redact(part.reason),
-                at_s,
+                part.at.timestamp(),
             )
             for log, part in logs.items()
         ],
