@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from observing import ATTEMPT, FAILURE, LOG, MINUTE, NOW, PEER, REQUEST, incident, observed
 
-from why502.logs.checkpoint import Checkpoint, Place
 from why502.model.errors import Why502Error
-from why502.watch.model import (
-    AttemptKey,
-    Batch,
-    FailureKey,
-    Incident,
-    Message,
-    Observed,
-    RequestKey,
-    TargetKey,
-    Transition,
-)
+from why502.watch.model import Batch, Message, Transition
 from why502.watch.store import Counted, Ring, Store
-
-NOW = datetime(2026, 11, 21, 1, 0, 7, tzinfo=UTC)
-MINUTE = int(NOW.timestamp()) // 60
-REQUEST = RequestKey("nginx", "shop.example/", "502")
-FAILURE = FailureKey("nginx", "shop.example/", "127.0.0.1:3001", "refused")
-ATTEMPT = AttemptKey("nginx", "127.0.0.1:3001", "refused")
-PEER = TargetKey("nginx", "127.0.0.1:3001")
-LOG = "/var/log/nginx/access.log"
-
-
-def observed(count: int = 1, *, offset: int = 100, log: str = LOG) -> Observed:
-    return Observed(
-        log=log,
-        proxy="nginx",
-        checkpoint=Checkpoint(path=log, files=(Place(device=1, inode=2, name=log, offset=offset),)),
-        requests=Counter({(MINUTE, REQUEST): count}),
-        failures=Counter({(MINUTE, FAILURE): count}),
-        attempts=Counter({(MINUTE, ATTEMPT): count}),
-        recovered=Counter({(MINUTE, PEER): count}),
-        durations={(MINUTE, PEER): Counter({640: count})},
-        lines=count,
-    )
-
-
-def incident(id_: str = "i1", **changed: object) -> Incident:
-    whole: dict[str, object] = {"key": "v1:1", "host": "web1", "proxy": "nginx", "symptom": "refused", "opened_at": NOW} | changed
-    return Incident(id=id_, **whole)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -110,7 +72,7 @@ def test_a_message_waits_until_it_is_sent(path: Path) -> None:
     store.commit(Batch(at=NOW, messages=[later]))
     assert store.pending("mail", NOW) == []
     assert store.pending("mail", NOW + timedelta(seconds=5)) == [later]
-    assert store.totals().pending == {"mail": 1}
+    assert store.totals().pending == {("mail", "i1.1")}
     sent = Message(
         key="i1.1",
         receiver="mail",

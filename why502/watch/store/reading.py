@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import msgspec
-
 from why502.logs.checkpoint import Checkpoint
 from why502.model.base import decode
 from why502.watch.model import (
     AttemptKey,
     Change,
-    Configured,
     FailureKey,
     Incident,
     Limit,
+    LocationKey,
     Member,
     Message,
     RequestKey,
@@ -26,7 +24,7 @@ from why502.watch.model import (
 )
 from why502.watch.store import durations
 from why502.watch.store.durations import Durations
-from why502.watch.store.series import Counted, Key, Ring, key_of
+from why502.watch.store.series import QUIET_S, Counted, Key, Ring, is_named, is_other, key_of
 from why502.watch.store.values import searched, unpack
 
 
@@ -57,8 +55,9 @@ class IncidentTotals:
 class Totals:
     """Everything counted since the store was made (`born_at`). No number ever goes back.
 
-    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent",
-    "failed"); `pending`: messages that wait, by receiver. `incidents`: by cause and fault domain, those that closed.
+    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent", "failed"). `pending`: receiver and
+    key of each message that waits. `incidents`: by cause and fault domain, those that closed. `targets`, `locations`: what the
+    configuration names, with the time (seconds) since when it no longer does.
     """
 
     born_at: datetime
@@ -70,15 +69,27 @@ class Totals:
     logs: dict[str, LogTotals] = field(default_factory=dict)
     incidents: dict[tuple[str, str], IncidentTotals] = field(default_factory=dict)
     deliveries: dict[tuple[str, str], int] = field(default_factory=dict)
-    pending: dict[str, int] = field(default_factory=dict)
-    configured: Configured = field(default_factory=Configured)
+    pending: set[tuple[str, str]] = field(default_factory=set)
+    targets: dict[TargetKey, float | None] = field(default_factory=dict)
+    locations: dict[LocationKey, float | None] = field(default_factory=dict)
     overflow: int = 0
     store_errors: int = 0
+    grew_at_s: dict[tuple[Counted, Key], float] = field(default_factory=dict)
 
-    def add(self, counted: Counted, key: Key, count: int) -> None:
+    def add(self, counted: Counted, key: Key, count: int, at_s: float) -> None:
         """Add to the total of a series."""
         found: dict[Key, int] = getattr(self, counted)
         found[key] = found.get(key, 0) + count
+        self.grew_at_s[counted, key] = at_s
+
+    def without_ended(self, now_s: float) -> None:
+        """Leave out the series that are not configured and have not grown for QUIET_S."""
+        since_s = now_s - QUIET_S
+        self.targets = {name: gone_at for name, gone_at in self.targets.items() if gone_at is None or gone_at > since_s}
+        self.locations = {name: gone_at for name, gone_at in self.locations.items() if gone_at is None or gone_at > since_s}
+        for (counted, key), grew_at_s in tuple(self.grew_at_s.items()):
+            if grew_at_s <= since_s and not is_other(key) and not is_named(key, self.targets, self.locations):
+                del getattr(self, counted)[key], self.grew_at_s[counted, key]
 
 
 def at(seconds: float) -> datetime:
@@ -100,17 +111,19 @@ def totals(database: sqlite3.Connection) -> Totals:
     """Return all totals."""
     meta = dict(database.execute("SELECT name, value FROM meta"))
     found = Totals(born_at=at(meta["born_at"]), overflow=meta.get("overflow", 0), store_errors=meta.get("errors", 0))
-    if "configured" in meta:
-        found.configured = msgspec.json.decode(meta["configured"], type=Configured)
     rows = database.execute(
-        "SELECT counted, proxy, location, target, detail, count, durations FROM totals JOIN series ON series = id"
+        "SELECT counted, proxy, location, target, detail, count, durations, grew_at FROM totals JOIN series ON series = id"
     )
-    for counted, proxy, location, target, detail, count, times in rows:
+    for counted, proxy, location, target, detail, count, times, grew_at in rows:
         kind = Counted(counted)
-        if kind is Counted.DURATIONS:
-            found.durations[TargetKey(proxy, target)] = Durations.decoded(times)
+        key = key_of(kind, (proxy, location, target, detail))
+        found.grew_at_s[kind, key] = grew_at
+        getattr(found, kind)[key] = Durations.decoded(times) if kind is Counted.DURATIONS else count
+    for kind, proxy, name, gone_at in database.execute("SELECT kind, proxy, name, gone_at FROM configured"):
+        if kind == "target":
+            found.targets[TargetKey(proxy, name)] = gone_at
         else:
-            found.add(kind, key_of(kind, (proxy, location, target, detail)), count)
+            found.locations[LocationKey(proxy, name)] = gone_at
     for row in database.execute(
         "SELECT log, proxy, lines, unparsed, lost_bytes, rotations, lag_bytes, newest_at, reason, at FROM logs"
     ):
@@ -129,7 +142,7 @@ def totals(database: sqlite3.Connection) -> Totals:
         found.incidents[cause, fault_domain] = IncidentTotals(count, seconds)
     for receiver, outcome, count in database.execute("SELECT * FROM deliveries"):
         found.deliveries[receiver, outcome] = count
-    found.pending = dict(database.execute("SELECT receiver, count(*) FROM messages WHERE sent_at IS NULL GROUP BY receiver"))
+    found.pending = set(database.execute("SELECT receiver, key FROM messages WHERE sent_at IS NULL"))
     return found
 
 
@@ -204,7 +217,7 @@ def incidents(database: sqlite3.Connection, wanted: Wanted, limit: int, offset: 
     conditions = list(wanted.conditions())
     where = " AND ".join(condition for condition, _ in conditions) or "1"
     rows = database.execute(
-        f"SELECT data FROM (SELECT id, opened_at FROM incidents WHERE {where} ORDER BY opened_at DESC, id LIMIT ? OFFSET ?)"  # noqa: S608
+        f"SELECT data FROM (SELECT id, opened_at FROM incidents WHERE {where} ORDER BY opened_at DESC, id LIMIT ? OFFSET ?)"
         " JOIN incident_data USING (id) ORDER BY opened_at DESC, id",
         (*(value for _, value in conditions), limit, offset),
     )

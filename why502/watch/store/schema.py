@@ -1,6 +1,8 @@
 """The tables of the store, and how an older store becomes a newer one.
 
-Times are seconds since the epoch, `start` is in minutes since the epoch. A migration is never changed after a release; add one.
+Times are seconds since the epoch; `start` and `minute` are in minutes since the epoch. A migration is never changed after a
+release; add one. A new field of a value that is stored as JSON needs one too, even an empty one: earlier versions cannot read
+that value.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import sqlite3
 APPLICATION = 0x77353032  # "w502", SQLite's application_id
 
 _FIRST = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL);
+CREATE TABLE configured (kind TEXT, proxy TEXT, name TEXT, gone_at REAL, PRIMARY KEY (kind, proxy, name)) STRICT, WITHOUT ROWID;
 CREATE TABLE logs (
   log TEXT PRIMARY KEY, proxy TEXT NOT NULL, checkpoint BLOB, lines INTEGER NOT NULL, unparsed INTEGER NOT NULL,
   lost_bytes INTEGER NOT NULL, rotations INTEGER NOT NULL, lag_bytes INTEGER NOT NULL, newest_at REAL, reason TEXT NOT
@@ -79,18 +82,18 @@ def is_foreign(database: sqlite3.Connection) -> bool:
     return bool(tables) and application != APPLICATION
 
 
-def migrate(database: sqlite3.Connection, now_s: float, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+def migrate(database: sqlite3.Connection, now_s: float) -> None:
     """Bring a store to the newest version, in one transaction. Raises sqlite3.Error; the store is then as it was."""
-    if version(database) == len(migrations):
+    if version(database) == len(MIGRATIONS):
         return
     database.execute("BEGIN IMMEDIATE")
     try:
-        for script in migrations[version(database) :]:
+        for script in MIGRATIONS[version(database) :]:
             for statement in script.split(";"):
                 database.execute(statement)
         database.execute("INSERT OR IGNORE INTO meta VALUES ('born_at', ?)", (now_s,))
         database.execute(f"PRAGMA application_id = {APPLICATION}")
-        database.execute(f"PRAGMA user_version = {len(migrations)}")
+        database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 from typing import TypeVar
 
 from why502.redaction import redact
-from why502.watch.model import AttemptKey, FailureKey, RequestKey, TargetKey
+from why502.watch.model import AttemptKey, FailureKey, LocationKey, RequestKey, TargetKey
 
 Key = RequestKey | FailureKey | AttemptKey | TargetKey
-K = TypeVar("K", RequestKey, FailureKey, AttemptKey, TargetKey)
+K = TypeVar("K", bound=Key)
+Named = TypeVar("Named", RequestKey, FailureKey, AttemptKey, TargetKey, LocationKey)
 Columns = tuple[str, str, str, str]  # proxy, location, target, detail: the code, symptom or outcome
 
 OTHER = "other"  # location and target of what is counted together once there are too many series
@@ -73,8 +75,8 @@ def key_of(counted: Counted, written: Columns) -> Key:
             return TargetKey(proxy, target)
 
 
-@lru_cache(maxsize=1 << 13)
-def clean_key(key: K) -> K:
+@lru_cache(maxsize=1 << 13, typed=True)  # two kinds of keys with the same names are equal tuples
+def clean_key(key: Named) -> Named:
     """Return a key without secrets, each of its names at most LONGEST characters long."""
     return type(key)(*(_short(redact(part)) for part in key))
 
@@ -85,18 +87,24 @@ def _short(text: str) -> str:
 
 def in_other(key: K) -> K:
     """Return the key under which a key is counted when there are too many: same proxy, same symptom, code or outcome."""
-    match key:
-        case RequestKey():
-            return key._replace(location=OTHER)
-        case FailureKey():
-            return key._replace(location=OTHER, target=OTHER)
-        case AttemptKey() | TargetKey():
-            return key._replace(target=OTHER)
+    return type(key)(*(OTHER if name in ("location", "target") else part for name, part in zip(key._fields, key, strict=True)))
 
 
 def is_other(key: Key) -> bool:
     """Return whether many series are counted together under a key."""
     return (key.location if isinstance(key, RequestKey) else key.target) == OTHER
+
+
+def is_named(key: Key, targets: Collection[TargetKey], locations: Collection[LocationKey]) -> bool:
+    """Return whether a configuration with these targets and locations names what a series counts."""
+    match key:
+        case RequestKey():
+            return LocationKey(key.proxy, key.location) in locations
+        case FailureKey():
+            has_target = not key.target or TargetKey(key.proxy, key.target) in targets
+            return has_target and LocationKey(key.proxy, key.location) in locations
+        case AttemptKey() | TargetKey():
+            return TargetKey(key.proxy, key.target) in targets
 
 
 class Series:
@@ -123,3 +131,7 @@ class Series:
             self._swept_at = at_s
             self._growing = {series: last for series, last in self._growing.items() if last > at_s - QUIET_S}
         return len(self._growing) < self.limit
+
+    def forget(self, ended: set[tuple[Counted, Key]]) -> None:
+        """Give up the places of series that are no longer kept."""
+        self._growing = {series: last for series, last in self._growing.items() if series not in ended}

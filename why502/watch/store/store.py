@@ -14,12 +14,16 @@ from pathlib import Path
 from why502.logs.checkpoint import Checkpoint
 from why502.model.errors import Why502Error
 from why502.watch.model import Batch, Change, Incident, Limit, Member, Message, TargetKey
-from why502.watch.store import file, reading, writing
+from why502.watch.store import damage, file, reading, retention, writing
+from why502.watch.store.file import Lock
 from why502.watch.store.reading import Totals
 from why502.watch.store.series import QUIET_S, Counted, Key, Ring, Series
 from why502.watch.store.unsaved import Unsaved
 
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)  # between attempts to write, while the disk or another process is in the way
+_MANY_COUNTS = 50_000  # in memory; above, older minutes are added up
+_PRUNE_S = 60.0
+_FOLD_S = 86_400.0
 
 
 class Store:
@@ -31,10 +35,12 @@ class Store:
     __slots__ = (
         "_errors",
         "_failures",
+        "_folded_at_s",
         "_guard",
         "_ids",
         "_lock",
         "_monotonic",
+        "_pruned_at_s",
         "_reader",
         "_retry_at_s",
         "_series",
@@ -42,48 +48,60 @@ class Store:
         "_writer",
         "behind_since",
         "error",
+        "notes",
         "path",
     )
 
-    def __init__(self, path: Path, lock: file.Lock | None, monotonic: Callable[[], float]) -> None:
+    def __init__(self, path: Path, lock: Lock | None, monotonic: Callable[[], float]) -> None:
         self.path = path
         self.behind_since: datetime | None = None  # since when nothing could be written
         self.error = ""  # why
+        self.notes: list[str] = []  # what an operator should know; whoever shows them removes them
         self._lock = lock
         self._monotonic = monotonic
         self._guard = threading.RLock()  # of the reader, and of what was not written yet
-        self._writer = file.opened(path) if lock else None
-        self._reader = file.connect(path, read_only=True)
         self._unsaved: Unsaved | None = None
-        self._ids: writing.SeriesIds = {}
         self._errors = self._failures = 0
         self._retry_at_s = 0.0
-        growing = {}
-        if lock:
-            for counted, key, number, grew_at in reading.series(self._reader):
-                self._ids[counted, key] = number
-                growing[counted, key] = grew_at
-        newest = max(growing.values(), default=0.0)
-        self._series = Series({one: grew_at for one, grew_at in growing.items() if grew_at > newest - QUIET_S})
+        self._folded_at_s = self._pruned_at_s = float("-inf")
+        self._connect()
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, monotonic: Callable[[], float] = time.monotonic) -> Store:
-        """Return the store in a file, which is made if it is missing. `read_only`: beside the process that writes it.
+        """Return the store in a file, which is made if it is missing; a damaged one is moved aside.
 
-        Raises Why502Error where it is in use, missing (`read_only`), newer than this version, or cannot be opened.
+        `read_only`: beside the process that writes it.
+
+        Raises Why502Error if it is in use, missing (`read_only`), newer than this version, or cannot be opened.
         """
         path = Path(path)
         if read_only:
             file.check_readable(path)
-        lock = None if read_only else file.Lock(path)
+            with file.explained(path):
+                return cls(path, None, monotonic)
+        lock = Lock(path)
         try:
-            return cls(path, lock, monotonic)
-        except BaseException as error:
-            if lock:
-                lock.release()
-            if isinstance(error, sqlite3.Error):
-                raise file.unopened(path, error) from error
+            with file.explained(path):
+                return _opened(cls, path, lock, monotonic)
+        except BaseException:
+            lock.release()
             raise
+
+    def _connect(self) -> None:
+        self._ids: writing.SeriesIds = {}
+        growing: dict[tuple[Counted, Key], float] = {}
+        self._writer = file.opened(self.path) if self._lock else None
+        try:
+            self._reader = file.readable(self.path)
+            for counted, key, number, grew_at_s in reading.series(self._reader) if self._lock else ():
+                self._ids[counted, key] = number
+                growing[counted, key] = grew_at_s
+        except BaseException:
+            if self._writer:
+                self._writer.close()
+            raise
+        newest = max(growing.values(), default=0.0)
+        self._series = Series({one: grew_at_s for one, grew_at_s in growing.items() if grew_at_s > newest - QUIET_S})
 
     def close(self) -> None:
         """Close the store; what could not be written is lost. Another process may then write it."""
@@ -93,53 +111,102 @@ class Store:
                 self._writer.close()
             if self._lock:
                 self._lock.release()
+                self._lock = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def commit(self, batch: Batch) -> None:
         """Write a batch in one transaction, with everything that could not be written before.
 
-        While the disk is full, or another process holds the store, it is kept in memory (`behind_since`).
+        While the disk is full, or another process holds the store, it is kept in memory (`behind_since`). Raises only for our
+        own bugs.
         """
         assert self._writer is not None, "the store was opened to be read"
         with self._guard:
             if self._unsaved is None:
                 self._unsaved = Unsaved(batch.at)
             self._unsaved.add(batch, self._series)
-        if self._monotonic() < self._retry_at_s:
+        if self._failures and self._monotonic() < self._retry_at_s:
+            self._bound_memory(self._unsaved)
             return
         try:
             self._write(self._writer, self._unsaved)
         except sqlite3.Error as error:
             self._fail(error, batch.at)
+            return
+        if self._failures:
+            self._failures = 0
+            self.behind_since, self.error = None, ""
+            self._writer.execute(f"PRAGMA busy_timeout = {round(file.PATIENCE_S * 1000)}")
+        self._prune(self._writer, batch.at)
 
     def _write(self, database: sqlite3.Connection, unsaved: Unsaved) -> None:
-        try:
-            database.execute("BEGIN IMMEDIATE")
+        with _transaction(database):
             new = writing.write(database, unsaved, self._ids)
-            if self._errors:
-                writing.add_meta(database, "errors", self._errors)
+            writing.add_meta(database, "errors", self._errors)
             with self._guard:
                 database.execute("COMMIT")
                 self._unsaved = None
                 self._errors = 0
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
         self._ids |= new
-        if self._failures:
-            self._failures = 0
-            self.behind_since, self.error = None, ""
-            database.execute(f"PRAGMA busy_timeout = {round(file.PATIENCE_S * 1000)}")
 
     def _fail(self, error: sqlite3.Error, at: datetime) -> None:
-        if not file.is_unable(error):
+        """Keep everything in memory, or go on with a new store where the file is damaged."""
+        assert self._writer is not None
+        if file.is_damaged(error):
+            self._replace(error, at)
+        elif not file.is_unable(error):
             raise error
         self._errors += 1
         self._failures += 1
         self.behind_since = self.behind_since or at
         self.error = str(error)
         self._retry_at_s = self._monotonic() + _RETRY_S[min(self._failures, len(_RETRY_S)) - 1]
-        if self._writer:
-            self._writer.execute("PRAGMA busy_timeout = 100")
+        self._writer.execute("PRAGMA busy_timeout = 100")
+        if file.is_full(error):
+            self._prune(self._writer, at)
+
+    def _replace(self, error: sqlite3.Error, at: datetime) -> None:
+        """Move the damaged store aside, and go on with a new one; what was not written yet is written at the next commit."""
+        assert self._writer is not None
+        with self._guard:
+            self._writer.close()
+            self._reader.close()
+            note = damage.replace(self.path, error, at.timestamp())
+            self._connect()
+            self.notes.append(note)
+
+    def _bound_memory(self, unsaved: Unsaved) -> None:
+        if sum(map(len, unsaved.counts.values())) + len(unsaved.durations) > _MANY_COUNTS:
+            with self._guard:
+                unsaved.compact()
+
+    def _prune(self, database: sqlite3.Connection, at: datetime) -> None:
+        """Delete what is no longer kept, once a minute."""
+        at_s = at.timestamp()
+        if abs(at_s - self._pruned_at_s) < _PRUNE_S:
+            return
+        self._pruned_at_s = at_s
+        try:
+            with _transaction(database):
+                retention.prune(database, at_s)
+                is_due = abs(at_s - self._folded_at_s) >= _FOLD_S
+                folded = retention.fold_idle(database, at_s) if is_due else set()
+                database.execute("COMMIT")
+            retention.shrink(database)
+        except sqlite3.Error as error:
+            if not file.is_unable(error) and not file.is_damaged(error):
+                raise
+            self._errors += 1
+            return
+        if is_due:
+            self._folded_at_s = at_s
+            self._ids = {series: number for series, number in self._ids.items() if series not in folded}
+            self._series.forget(folded)
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[sqlite3.Connection, Unsaved | None]]:
@@ -158,13 +225,18 @@ class Store:
                 found |= {log: part.checkpoint for log, part in unsaved.logs.items() if part.checkpoint}
             return found
 
-    def totals(self) -> Totals:
-        """Return everything counted since the store was made."""
+    def totals(self, now: datetime | None = None) -> Totals:
+        """Return everything counted since the store was made.
+
+        With `now`, without the series that ended: the configuration does not name them, and they have not grown for an hour.
+        """
         with self._reading() as (database, unsaved):
             found = reading.totals(database)
             found.store_errors += self._errors
             if unsaved:
                 unsaved.add_to(found)
+            if now is not None:
+                found.without_ended(now.timestamp())
             return found
 
     def counts(self, counted: Counted, since: int, until: int, ring: Ring = Ring.MINUTE) -> dict[tuple[int, Key], int]:
@@ -282,3 +354,28 @@ class Store:
                     if to == receiver and one.incident.id == incident and one.sent_at is not None
                 }
             return list(found.values())
+
+
+def _opened(kind: type[Store], path: Path, lock: Lock, monotonic: Callable[[], float]) -> Store:
+    """Return the store, or a new one in place of a damaged one. Raises Why502Error, sqlite3.Error, OSError."""
+    try:
+        return kind(path, lock, monotonic)
+    except sqlite3.Error as error:
+        # Without a lock beside it, it is not known to be ours, and is nothing to rename.
+        if not file.is_damaged(error) or lock.is_new:
+            raise
+        note = damage.replace(path, error, time.time())
+    store = kind(path, lock, monotonic)
+    store.notes.append(note)
+    return store
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Begin a transaction, and revert it unless it was committed."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        if database.in_transaction:
+            database.execute("ROLLBACK")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from why502.logs.checkpoint import Checkpoint
 from why502.watch.model import (
@@ -22,10 +23,17 @@ from why502.watch.model import (
 )
 from why502.watch.store.durations import Durations
 from why502.watch.store.reading import LogTotals, Totals
-from why502.watch.store.series import Counted, K, Key, Series, is_other
+from why502.watch.store.series import Counted, K, Key, Ring, Series, clean_key, is_other
 
 MemberKey = tuple[str, str, str]  # proxy, group, peer
 LimitKey = tuple[LimitKind, str, int]  # kind, subject, minute
+
+
+MANY = 2000  # changes, samples of limits, messages and incidents that are kept in memory while the disk takes nothing
+BUNDLES = 8  # each may have 2 MB
+
+Name = TypeVar("Name")
+V = TypeVar("V")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +41,7 @@ class LogPart:
     """What one log added, and its latest state."""
 
     proxy: str
+    at: datetime
     checkpoint: Checkpoint | None = None
     lines: int = 0
     unparsed: int = 0
@@ -42,8 +51,9 @@ class LogPart:
     newest_at: datetime | None = None
     reason: str = ""
 
-    def add(self, observed: Observed) -> None:
+    def add(self, observed: Observed, at: datetime) -> None:
         """Add what the log added since."""
+        self.at = at
         self.proxy = observed.proxy
         self.checkpoint = observed.checkpoint or self.checkpoint
         self.lines += observed.lines
@@ -90,8 +100,8 @@ class Unsaved:
         self.configured = batch.configured or self.configured
 
     def _observe(self, observed: Observed, series: Series) -> None:
-        log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy))
-        log.add(observed)
+        log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy, at=self.at))
+        log.add(observed, self.at)
         self._count(Counted.REQUESTS, observed.requests, series)
         self._count(Counted.FAILURES, observed.failures, series)
         self._count(Counted.ATTEMPTS, observed.attempts, series)
@@ -109,20 +119,44 @@ class Unsaved:
             if is_other(kept) and not is_other(key):
                 self.overflow += count
 
+    def compact(self) -> None:
+        """Bound the memory that it takes: keep hours instead of minutes that are older than an hour, days instead of older hours,
+        and only the newest of what else adds up.
+        """
+        now = int(self.at.timestamp()) // 60
+        for found in self.counts.values():
+            for minute, key in tuple(found):
+                if (start := _coarse(minute, now)) != minute:
+                    found[start, key] += found.pop((minute, key))
+        for minute, peer in tuple(self.durations):
+            if (start := _coarse(minute, now)) != minute:
+                self.durations.setdefault((start, peer), Counter()).update(self.durations.pop((minute, peer)))
+        self.changes = self.changes[-MANY:]
+        self.limits = dict(tuple(self.limits.items())[-MANY:])
+        self.bundles = dict(tuple(self.bundles.items())[-BUNDLES:])
+        self.messages = _without_oldest(self.messages, lambda message: message.sent_at is not None)
+        self.incidents = _without_oldest(self.incidents, lambda incident: not incident.is_open)
+
     def add_to(self, totals: Totals) -> None:
         """Add the counts, logs and messages to totals that do not contain them."""
         totals.overflow += self.overflow
-        totals.configured = self.configured or totals.configured
+        at_s = self.at.timestamp()
+        if self.configured is not None:
+            totals.targets = {name: since or at_s for name, since in totals.targets.items()}
+            totals.targets |= dict.fromkeys(map(clean_key, self.configured.targets))
+            totals.locations = {name: since or at_s for name, since in totals.locations.items()}
+            totals.locations |= dict.fromkeys(map(clean_key, self.configured.locations))
         for counted, found in self.counts.items():
             for (_, key), count in found.items():
-                totals.add(counted, key, count)
+                totals.add(counted, key, count, at_s)
         for (_, key), buckets in self.durations.items():
             totals.durations.setdefault(key, Durations.none()).add(Durations.of(buckets))
+            totals.grew_at_s[Counted.DURATIONS, key] = at_s
         for log, part in self.logs.items():
-            known = totals.logs.get(log) or LogTotals(proxy=part.proxy, at=self.at)
+            known = totals.logs.get(log) or LogTotals(proxy=part.proxy, at=part.at)
             totals.logs[log] = LogTotals(
                 proxy=part.proxy,
-                at=self.at,
+                at=part.at,
                 lines=known.lines + part.lines,
                 unparsed=known.unparsed + part.unparsed,
                 lost_bytes=known.lost_bytes + part.lost_bytes,
@@ -131,3 +165,19 @@ class Unsaved:
                 newest_at=part.newest_at or known.newest_at,
                 reason=part.reason,
             )
+        done = {key for key, message in self.messages.items() if message.sent_at is not None}
+        totals.pending = (totals.pending | self.messages.keys()) - done
+
+
+def _coarse(minute: int, now: int) -> int:
+    """Return the first minute of the interval under which counts of a minute are kept in memory."""
+    if minute > now - 60:
+        return minute
+    return Ring.HOUR.start(minute) if minute > now - 1440 else Ring.DAY.start(minute)
+
+
+def _without_oldest(found: dict[Name, V], is_done: Callable[[V], bool]) -> dict[Name, V]:
+    """Return all that are not done, and the newest MANY that are."""
+    done = [name for name, value in found.items() if is_done(value)]
+    dropped = set(done[:-MANY])
+    return {name: value for name, value in found.items() if name not in dropped}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 
-import msgspec
-
 from why502.model.base import encode
 from why502.redaction import redact
 from why502.watch.model import Configured, Incident, Limit, Member, Message
 from why502.watch.store import durations
 from why502.watch.store.durations import Durations
-from why502.watch.store.series import Columns, Counted, Key, Ring, columns
+from why502.watch.store.series import QUIET_S, Columns, Counted, Key, Ring, clean_key, columns
 from why502.watch.store.unsaved import LogPart, MemberKey, Unsaved
 from why502.watch.store.values import pack, searched
 
+ADD_COUNT = "ON CONFLICT DO UPDATE SET count = count + excluded.count"
+ADD_BUCKETS = "ON CONFLICT DO UPDATE SET buckets = merged(buckets, excluded.buckets)"
 SeriesIds = dict[tuple[Counted, Key], int]
 
 
@@ -43,7 +43,7 @@ def write(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> S
     _durations(database, unsaved, ids, at_s)
     if unsaved.overflow:
         add_meta(database, "overflow", unsaved.overflow)
-    _logs(database, unsaved.logs, at_s)
+    _logs(database, unsaved.logs)
     _members(database, unsaved.members, at_s)
     _limits(database, list(unsaved.limits.values()))
     database.executemany(
@@ -59,21 +59,26 @@ def write(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> S
         [(incident, at_s, len(data), data) for incident, data in unsaved.bundles.items()],
     )
     if unsaved.configured is not None:
-        _configured(database, unsaved.configured)
+        _configured(database, unsaved.configured, at_s)
     return new
 
 
 def _new_series(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> SeriesIds:
     used = {(counted, key) for counted, found in unsaved.counts.items() for _, key in found}
     used |= {(Counted.DURATIONS, key) for _, key in unsaved.durations}
-    new = {}
-    for counted, key in used - known.keys():
+    return series_ids(database, used - known.keys())
+
+
+def series_ids(database: sqlite3.Connection, wanted: set[tuple[Counted, Key]]) -> SeriesIds:
+    """Return the numbers of series, which are added where they are missing. Raises sqlite3.Error."""
+    found = {}
+    for counted, key in wanted:
         named: tuple[str, *Columns] = (counted, *columns(key))
         database.execute("INSERT OR IGNORE INTO series (counted, proxy, location, target, detail) VALUES (?, ?, ?, ?, ?)", named)
-        (new[counted, key],) = database.execute(
+        (found[counted, key],) = database.execute(
             "SELECT id FROM series WHERE counted = ? AND proxy = ? AND location = ? AND target = ? AND detail = ?", named
         ).fetchone()
-    return new
+    return found
 
 
 def _counts(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, at_s: float) -> None:
@@ -89,7 +94,7 @@ def _counts(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, at_s
                 if minute > now - ring.kept:
                     rows[ring, ring.start(minute), number] += count
     database.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        f"INSERT INTO counts VALUES (?, ?, ?, ?) {ADD_COUNT}",
         [(*row, count) for row, count in sorted(rows.items())],
     )
     database.executemany(
@@ -110,7 +115,7 @@ def _durations(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, a
             if minute > now - ring.kept:
                 rows.setdefault((ring, ring.start(minute), number), Counter()).update(buckets)
     database.executemany(
-        "INSERT INTO durations VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET buckets = merged(buckets, excluded.buckets)",
+        f"INSERT INTO durations VALUES (?, ?, ?, ?) {ADD_BUCKETS}",
         [(*row, durations.pack(buckets)) for row, buckets in sorted(rows.items())],
     )
     database.executemany(
@@ -125,7 +130,7 @@ def add_meta(database: sqlite3.Connection, name: str, value: int) -> None:
     database.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value", (name, value))
 
 
-def _logs(database: sqlite3.Connection, logs: dict[str, LogPart], at_s: float) -> None:
+def _logs(database: sqlite3.Connection, logs: dict[str, LogPart]) -> None:
     database.executemany(
         "INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET proxy = excluded.proxy,"
         " checkpoint = coalesce(excluded.checkpoint, checkpoint), lines = lines + excluded.lines,"
@@ -146,7 +151,7 @@ def _logs(database: sqlite3.Connection, logs: dict[str, LogPart], at_s: float) -
                 part.lag_bytes,
                 part.newest_at.timestamp() if part.newest_at else None,
                 redact(part.reason),
-                at_s,
+                part.at.timestamp(),
             )
             for log, part in logs.items()
         ],
@@ -229,5 +234,14 @@ def _message(database: sqlite3.Connection, message: Message) -> None:
     )
 
 
-def _configured(database: sqlite3.Connection, configured: Configured) -> None:
-    database.execute("INSERT OR REPLACE INTO meta VALUES ('configured', ?)", (msgspec.json.encode(configured),))
+def _configured(database: sqlite3.Connection, configured: Configured, at_s: float) -> None:
+    """Save what is configured; what no longer is keeps its counters for QUIET_S."""
+    database.execute("UPDATE configured SET gone_at = coalesce(gone_at, ?)", (at_s,))
+    database.executemany(
+        "INSERT INTO configured VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET gone_at = NULL",
+        [
+            *(("target", *clean_key(key)) for key in configured.targets),
+            *(("location", *clean_key(key)) for key in configured.locations),
+        ],
+    )
+    database.execute("DELETE FROM configured WHERE gone_at <= ?", (at_s - QUIET_S,))
