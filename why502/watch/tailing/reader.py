@@ -14,8 +14,10 @@ from why502.logs.follow import Follower, Step
 from why502.logs.live import MOST_HELD
 from why502.logs.scan.work import Ask
 from why502.watch.model import Observed
+from why502.watch.tailing import logrotate
 from why502.watch.tailing.found import Log
 from why502.watch.tailing.joining import Joining, failures
+from why502.watch.tailing.permission import unreadable
 from why502.watch.tailing.places import Places
 from why502.watch.tailing.projection import Delta, Projection, Series
 
@@ -24,6 +26,8 @@ SLOW_POLL_S = 1.0  # after SILENCE_S without a line
 SILENCE_S = 60.0
 PATIENCE_S = 2.0  # for an error log that is being read, or cannot be read
 HISTORY_S = 15 * 60.0
+CATCH_UP_S = 24 * 3600.0  # what was written longer ago, while nothing followed the log, is left out
+AGAIN_S = 60.0  # how often it is said that a log cannot be read
 Put = Callable[[Observed], None]
 
 
@@ -119,7 +123,9 @@ class Reader:
     _projection: Projection | None = None
     _last_line_at: float = 0.0
     _lost_bytes: int = 0
+    _rotations: int = 0
     _reason: str = ""
+    _said_at: float = -AGAIN_S
     _newest_at: int | None = None
     _kept: Checkpoint | None = None  # the one that was put last
     _next: tuple[Log, Places] | None = None
@@ -134,7 +140,7 @@ class Reader:
         source = self._source or self._open()
         began_at = self.times.monotonic()
         step = source.step()
-        observed = self._observed(step)
+        observed = self._observed(source, step)
         self.group.joining.hear(step.added.errors)
         if self.log.is_error_log:
             if not self.group.has_access:
@@ -171,6 +177,8 @@ class Reader:
             ask=ask,
             form=self.log.form,
             since=self.since,
+            oldest=self.times.wall() - CATCH_UP_S,
+            directories=logrotate.directories(self.log.path),
             clock=self.times.monotonic,
             sink=self._projection,
         )
@@ -183,9 +191,12 @@ class Reader:
 
     def _is_news(self, observed: Observed) -> bool:
         """Return whether there is something to put; it is put then."""
+        now = self.times.monotonic()
         is_moved = observed.checkpoint != self._kept
+        is_said = bool(observed.reason) and now - self._said_at >= AGAIN_S
         self._kept = observed.checkpoint
-        return is_moved or bool(observed.lines or observed.lost_bytes or observed.reason or observed.note)
+        self._said_at = now if is_said else self._said_at
+        return is_moved or is_said or bool(observed.lines or observed.lost_bytes or observed.note)
 
     def _apply(self) -> None:
         if self._next is None:
@@ -197,7 +208,7 @@ class Reader:
         if self._source is not None and is_reformed:
             self._source.reform(log.form)
 
-    def _observed(self, step: Step) -> Observed:
+    def _observed(self, source: Follower, step: Step) -> Observed:
         """Return what a step added, without the requests."""
         added = step.added
         if added.lines:
@@ -207,7 +218,10 @@ class Reader:
         live_since = self.times.live_since
         lost_bytes = step.checkpoint.lost_bytes - self._lost_bytes
         self._lost_bytes = step.checkpoint.lost_bytes
-        is_changed, self._reason = step.reason != self._reason, step.reason
+        rotations, self._rotations = source.rotations - self._rotations, source.rotations
+        is_readable = self._reason != "" and not step.reason
+        if step.reason != self._reason:
+            self._reason, self._said_at = step.reason, -AGAIN_S
         return Observed(
             log=self.log.name,
             proxy=self.group.proxy,
@@ -218,8 +232,9 @@ class Reader:
             lag_bytes=step.left_bytes,
             lag_s=max(self.times.wall() - self._newest_at, 0.0) if step.is_behind and self._newest_at else 0.0,
             newest_at=None if added.last is None else datetime.fromtimestamp(added.last, UTC),
-            reason=step.reason,
-            note="" if not is_changed or step.reason else "it can be read again",
+            rotations=rotations,
+            reason=unreadable(self.log.path, step.reason) if step.reason else "",
+            note="it can be read again" if is_readable else "",
             live_since=live_since,
             is_history=added.last is not None and added.last // 60 < live_since,
         )
