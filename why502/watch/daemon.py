@@ -17,31 +17,35 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from why502.bundle import save
 from why502.diagnosis.engine import diagnose
 from why502.host.base import Host
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Snapshot
+from why502.model.snapshot import Gap, Snapshot
 from why502.session.looking import Machine, Scope, find_gateways, look
 from why502.watch import settings as settings_file
-from why502.watch import systemd
+from why502.watch import systemd, topology
 from why502.watch.checks.checker import Checker
 from why502.watch.configuration import configured, logs, running, served
 from why502.watch.delivery import Deliveries
 from why502.watch.diagnoser import Diagnosed, Diagnoser, Examined
 from why502.watch.gateways import FIRST, SOURCES, Gateways
 from why502.watch.inbox import Inbox
+from why502.watch.ledger import changes_in, is_known
+from why502.watch.limits.sampler import Sampler
 from why502.watch.live_view import Recent, View
 from why502.watch.metrics.collector import Collector, exposition
 from why502.watch.metrics.server import Server
 from why502.watch.metrics.settings import address
-from why502.watch.model import Incident, Member, Message, Observed, Transition
+from why502.watch.model import Incident, Limit, Member, Message, Observed, Transition
 from why502.watch.options import Options
 from why502.watch.progress import Progress
 from why502.watch.recorder import Recorder, Todo
 from why502.watch.settings import Settings
 from why502.watch.state.step import restored
-from why502.watch.state.values import Diagnose, DiagnosisReady, Event, Notify, State, TargetsChanged, Tick
+from why502.watch.state.values import Diagnose, DiagnosisReady, Event, Notify, State, Tick
 from why502.watch.stock import Own, metrics_view
 from why502.watch.store import Store
 from why502.watch.tailing import Tailer
@@ -108,6 +112,7 @@ class Daemon:
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
         self._server: Server | None = None
+        self._compared: Snapshot | None = None  # what changes are found by
         self._bundle: bytes | None = None  # of the latest diagnosis
 
     @property
@@ -137,15 +142,17 @@ class Daemon:
         self._gateways = Gateways(
             self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
         )
+        self._sampler = Sampler(self._host, first, self._sampled, is_probing=self._options.is_checking)
         self._deliveries = self._new_deliveries()
         self._diagnoser = Diagnoser(self._examine, self._unexamined, self._inbox.put, self.progress)
-        self._own = Own(host=self._host.name, snapshot=first)
+        self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
         self._collector = Collector(
             lambda: metrics_view(self.store, self._own, self._checker.members, self._now), self._monotonic
         )
         self._configure(first)
         self._tailer.start()
         self._checker.start()
+        self._sampler.start()
         self._gateways.start(first)
         self._gateways.look_again()  # with the names, which may take seconds
         self._diagnoser.start()
@@ -179,7 +186,7 @@ class Daemon:
         systemd.notify(systemd.STOPPING)
         self._ending.set()
         self._inbox.open()
-        for part in (self._gateways, self._checker, self._tailer, self._diagnoser):
+        for part in (self._gateways, self._checker, self._sampler, self._tailer, self._diagnoser):
             part.stop(STOP_S)
         self._deliveries.stop(STOP_S)
         while (entry := self._inbox.take(0.0)) is not None:
@@ -209,7 +216,7 @@ class Daemon:
         state = self._recorder.state
         is_looking = any(tracked.look_until_s is not None for tracked in state.open) or state.looking.ids or state.looking.wanted
         is_checked = all(member.last is not None and member.last.at >= since for member in self._checker.members)
-        return self._tailer.is_caught_up and is_checked and not is_looking and not any(self.store.totals().pending.values())
+        return self._tailer.is_caught_up and is_checked and not is_looking and not self.store.totals().pending
 
     # the main thread
 
@@ -225,6 +232,8 @@ class Daemon:
                 self._own.diagnoses += 1
                 self._own.diagnoses_s += entry.took_s
                 self._bundle = entry.examined.bundle
+                if entry.examined.snapshot is not None:
+                    self._record_changes(entry.examined.snapshot, self._compared)
                 self._step(entry.examined.ready)
             case _:
                 self._watch(entry, self._monotonic())
@@ -290,13 +299,21 @@ class Daemon:
         """Learn what the gateways are now."""
         before, self._own.snapshot = self._status, snapshot
         self._recorder.configure(configured(snapshot))
-        self._step(TargetsChanged(served=served(snapshot), logs=logs(snapshot)))
+        self._step(msgspec.structs.replace(topology.configured(snapshot), served=served(snapshot), logs=logs(snapshot)))
+        self._record_changes(snapshot, self._compared)
+        self._compared = snapshot
         found = running(snapshot)
         self._status = ", ".join(f"{proxy.kind} {proxy.version} ({proxy.config})" for proxy in found) or "no gateway runs yet"
         if self._status != before:
             self._note(f"watching {self._status}" if found else f"{self._status}: waiting for one to start")
         for gap in self._tailer.gaps:
             self._note(f"{gap.source}: {gap.reason}; {gap.hint}")
+
+    def _record_changes(self, snapshot: Snapshot, before: Snapshot | None) -> None:
+        """Note what a snapshot tells of recent changes."""
+        for change in changes_in(snapshot, before):
+            if not is_known(change, self._recorder.state.changes):
+                self._step(change)
 
     def _reload(self) -> None:
         """Take the settings of the file, if it is valid; otherwise keep those in force, and say so."""
@@ -325,6 +342,7 @@ class Daemon:
         if (new.receivers, new.silences, new.heartbeat) != (old.receivers, old.silences, old.heartbeat):
             self._deliveries.stop(STOP_S)
             self._deliveries = self._new_deliveries()
+            self._own.receivers = self._deliveries.names
             self._deliveries.start()
         if new.gateways != old.gateways:
             self._gateways.look_again()
@@ -363,6 +381,7 @@ class Daemon:
         """Have the parts follow other gateways. The thread that found them calls this: a hanging file system holds up no more."""
         self._tailer.update(snapshot)
         self._checker.update(snapshot)
+        self._sampler.update(snapshot)
         self._inbox.put(Found(snapshot))
 
     def _look(self, sources: frozenset[str]) -> Snapshot:
@@ -385,11 +404,24 @@ class Daemon:
         """Diagnose the machine. Raises Why502Error."""
         scope = self._scope(frozenset(), is_probing=self._options.is_checking)
         (snapshot,) = look(scope, self._machine)
-        ready = DiagnosisReady(ids=asked.ids, occasion=asked.occasion, at=self._now(), diagnosis=diagnose(snapshot))
-        return Examined(ready, save(snapshot))
+        diagnosis = diagnose(snapshot)
+        ready = DiagnosisReady(
+            ids=asked.ids,
+            occasion=asked.occasion,
+            at=self._now(),
+            diagnosis=diagnosis,
+            aliases=topology.aliases(snapshot),
+            roots=topology.roots(snapshot, diagnosis),
+            own_network=topology.own_network(snapshot),
+            scopes=topology.scopes(snapshot),
+        )
+        return Examined(ready, snapshot, save(snapshot))
 
     def _unexamined(self, asked: Diagnose, reason: str) -> DiagnosisReady:
         return DiagnosisReady(ids=asked.ids, occasion=asked.occasion, at=self._now(), reason=reason)
+
+    def _sampled(self, found: Limit | Gap) -> None:
+        self._inbox.put(Note(f"{found.source}: {found.reason}") if isinstance(found, Gap) else found)
 
     def _new_checker(self, snapshot: Snapshot, members: Iterable[Member] | None = None) -> Checker:
         return Checker(

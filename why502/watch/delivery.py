@@ -71,6 +71,11 @@ class Deliveries:
             ping = Heartbeat(settings.heartbeat, progress.late, note)
             self._threads.append(threading.Thread(target=ping.run, args=(self._stop,), name="heartbeat", daemon=True))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the receivers that messages are kept for."""
+        return tuple(one.name for one in self._settings.receivers if one.takes_messages)
+
     def start(self) -> None:
         """Begin."""
         for thread in self._threads:

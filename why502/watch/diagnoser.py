@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from why502.model.errors import HostError, Why502Error
+from why502.model.snapshot import Snapshot
 from why502.watch.progress import Progress
 from why502.watch.state.values import Diagnose, DiagnosisReady
 
@@ -19,9 +20,10 @@ NAME = "diagnosis"
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A diagnosis, and its evidence as a bundle without secrets; None if there is none."""
+    """A diagnosis, and its evidence: the snapshot, and as a bundle without secrets. None if there is none."""
 
     ready: DiagnosisReady
+    snapshot: Snapshot | None = None
     bundle: bytes | None = None
 
 

@@ -24,6 +24,7 @@ class Own:
 
     host: str
     snapshot: Snapshot
+    receivers: tuple[str, ...] = ()
     checks_failed: Counter[AttemptKey] = field(default_factory=Counter)
     diagnoses: int = 0
     diagnoses_s: float = 0.0
@@ -39,6 +40,7 @@ def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Calla
     """Return everything that the metrics are made of. Raises Why502Error where the store cannot be read."""
     at, totals, snapshot = now(), store.totals(), own.snapshot
     owners = logs(snapshot)
+    pending = dict.fromkeys(own.receivers, 0) | Counter(receiver for receiver, _ in totals.pending)
     kinds = {proxy.root + log.path: LogKind(log.kind.value) for proxy in running(snapshot) for log in proxy.logs if log.path}
     return MetricsView(
         at=at,
@@ -81,7 +83,7 @@ def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Calla
             if log in owners
         ],
         notifications=totals.deliveries,
-        pending=totals.pending,
+        pending=pending,
         store_errors=totals.store_errors,
         gaps=len(snapshot.gaps),
         diagnoses=own.diagnoses,
