@@ -22,7 +22,9 @@ FIRST = frozenset({"addresses", "proxies", "listeners", "php_fpm", "socket_names
 SOURCES = FIRST | {"names"}  # asks name servers, which may take seconds
 LOOKS_AT_NEW = 3  # a process gets the name of its program only when it executes it
 LONGEST_S = 300.0  # after so long they are looked at without a sign
-LEAST_TIMES = 60  # between two looks, this many times as long as the last one took
+LEAST_TIMES = (
+    20  # between two looks, this many times as long as the last one took, so that servers that fork all the time cost little
+)
 
 Sign = tuple[object, ...]
 
