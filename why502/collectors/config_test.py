@@ -12,7 +12,7 @@ from __future__ import annotations
 import posixpath
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import msgspec
@@ -39,6 +39,7 @@ LIMIT_S = 8.0
 _TIME_S = 4.0
 _TIME_OF_USER_S = 1.5  # for all proxies of one user other than root: if they hang, the others are still tested
 SERVERS = 5_000  # for an unchanged configuration; with more servers nginx's own test takes longer than our total time
+MOST_CHANGED_BYTES = 40_000  # it is passed to the sandbox in an argument: at most 128 KiB (execve(2))
 _SINCE_E = (1, 19, 5)  # first version with option -e
 # "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" if the error log is stderr
 _MESSAGE = lazy(
@@ -105,6 +106,31 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     known = {(problem.message, str(problem.at)) for problem in problems}
     others = tuple(problem for problem in proxy.problems if (problem.message, str(problem.at)) not in known)
     return msgspec.structs.replace(proxy, test=ConfigTest.FAILED, problems=(*problems, *others))
+
+
+def try_change(host: Host, proxy: Proxy, contents: Mapping[str, bytes], timeout_s: float = _TIME_S) -> tuple[ConfigProblem, ...]:
+    """Return the errors that the proxy's own test finds if these files had these contents; () if it passes.
+
+    Nothing is written: the files are changed only in the sandbox. Raises HostError if that cannot be tested.
+    """
+    if proxy.kind != "nginx" or not proxy.exe or not proxy.files:
+        raise HostError(f"the test of {proxy.kind} is not run on a copy")
+    if _identity(host, "self")[0] != ROOT or proxy.owner_uid != ROOT:
+        raise HostError("only root can test a changed copy", "run as root")
+    if sum(map(len, contents.values())) > MOST_CHANGED_BYTES:
+        raise HostError("the changed files are too large to be tested on a copy")
+    sandbox = _sandbox(host, proxy)
+    directories = dict.fromkeys((*sandbox.directories, *(posixpath.dirname(path) for path in contents)))
+    changed = msgspec.structs.replace(
+        sandbox,
+        directories=tuple(sorted(directories, key=lambda directory: (len(directory), directory))),
+        contents={path: content.decode("latin-1") for path, content in contents.items()},
+    )
+    done = host.try_out(changed, proxy.exe, "-t", *_options(proxy), timeout_s=timeout_s)
+    problems = parse_test(done.stderr)
+    if done.status and not problems:
+        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}")
+    return problems if done.status else ()
 
 
 def _is_as_loaded(proxy: Proxy) -> bool:

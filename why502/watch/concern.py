@@ -14,6 +14,7 @@ from why502.watch.model import Change, ChangeKind
 BEFORE = timedelta(minutes=30)
 AFTER = timedelta(seconds=5)  # clocks and the seconds of logs
 AT_THE_END = timedelta(minutes=2)
+SAME = timedelta(seconds=3)  # clocks of a service manager, of a file system and of the boot time
 MOST = 5
 
 
@@ -80,3 +81,8 @@ def words(change: Change) -> str:
     """Return a change in a few words: "unit app.service started"."""
     kind = {ChangeKind.CONFIG: "file", ChangeKind.RELEASE: "link", ChangeKind.RELOAD: ""}.get(change.kind, change.kind.value)
     return " ".join(word for word in (kind, change.subject, change.detail) if word)
+
+
+def is_known(change: Change, known: Iterable[Change]) -> bool:
+    """Return whether a change is in the ledger already, perhaps with another clock's time."""
+    return any((each.kind, each.subject) == (change.kind, change.subject) and abs(each.at - change.at) <= SAME for each in known)

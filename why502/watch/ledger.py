@@ -5,15 +5,15 @@ Pure. It knows of changes from before the daemon started, and of service manager
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from why502.model.snapshot import Proxy, Service, Snapshot
+from why502.watch.concern import SAME
 from why502.watch.model import Change, ChangeKind
 from why502.watch.topology import changed_targets
 
 WINDOW = timedelta(minutes=30)
-SAME = timedelta(seconds=3)  # clocks of a service manager, of a file system and of the boot time
 
 
 def changes_in(snapshot: Snapshot, before: Snapshot | None = None) -> tuple[Change, ...]:
@@ -21,11 +21,6 @@ def changes_in(snapshot: Snapshot, before: Snapshot | None = None) -> tuple[Chan
     since = snapshot.taken_at - WINDOW
     found = [*_of_gateways(snapshot, before), *_of_services(snapshot), *_of_processes(snapshot)]
     return tuple(sorted((change for change in found if change.at >= since), key=lambda change: (change.at, change.subject)))
-
-
-def is_known(change: Change, known: Iterable[Change]) -> bool:
-    """Return whether a change is in the ledger already, perhaps with another clock's time."""
-    return any((each.kind, each.subject) == (change.kind, change.subject) and abs(each.at - change.at) <= SAME for each in known)
 
 
 def _of_gateways(snapshot: Snapshot, before: Snapshot | None) -> Iterator[Change]:

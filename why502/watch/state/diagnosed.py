@@ -51,7 +51,6 @@ def _divide(turn: Turn, new: list[Tracked], ready: DiagnosisReady) -> None:
             home = _limited(turn, home, part)
         else:
             home = opened(turn, list(part.signals), is_looking=False)
-            turn.others.append(KeepBundle(id=home.incident.id))
             home = turn.put(replace(home, look_until_s=turn.monotonic_s))
         _settle(turn, home, part, ready)
     for each in left.values():  # all of its signals are parts of others now
@@ -105,7 +104,11 @@ def _noted(turn: Turn, tracked: Tracked, finding: Finding | None, root: Root, re
         first = finding.first_seen
     changes = incident.changes or concern.before(turn.state.changes, turn.scopes(incident), first)
     name = f"{finding.cause}@{finding.target}" if finding and finding.target else finding.cause if finding else ""
-    tracked = turn.put(replace(tracked, resource=root.resource, mix=tracked.signals))
+    if ready.diagnosis is not None and not tracked.is_kept:
+        turn.others.append(KeepBundle(id=incident.id))
+    tracked = turn.put(
+        replace(tracked, resource=root.resource, mix=tracked.signals, is_kept=tracked.is_kept or ready.diagnosis is not None)
+    )
     tracked = turn.change(
         tracked,
         diagnosed=(*incident.diagnosed[:1], *incident.diagnosed[1:][-MOST_DIAGNOSED:], made),
@@ -200,8 +203,6 @@ def schedule(turn: Turn) -> None:
     rest = {id_: each for id_, each in wanted.items() if id_ not in ids}
     turn.state.looking = replace(looking, ids=ids, occasion=occasion, began_s=(*began, turn.monotonic_s), wanted=rest)
     turn.others.append(Diagnose(ids=ids, occasion=occasion))
-    if occasion is Occasion.OPENED:
-        turn.others.extend(KeepBundle(id=id_) for id_ in ids)
 
 
 def is_changed(tracked: Tracked, keys: frozenset[SignalKey]) -> bool:

@@ -91,6 +91,7 @@ def step(state: State, event: Event, now: datetime, monotonic_s: float) -> tuple
 def restored(
     incidents: Iterable[Incident],
     members: Iterable[Member],
+    changes: Iterable[Change] = (),
     *,
     host: str = "",
     objectives: tuple[Objective, ...] = (),
@@ -102,8 +103,16 @@ def restored(
     """Return the state with which a daemon starts: the open incidents go on with their id, and are not told again.
 
     `incidents`: the open ones, and those that closed in the last 14 days, the oldest first. `members`: as the checks left them.
+    `changes`: those of the last day.
     """
-    state = State(host=host, objectives=objectives, budgets=dict(budgets or {}), labels=labels or {}, monotonic_s=monotonic_s)
+    state = State(
+        host=host,
+        changes=tuple(changes)[-MOST_CHANGES:],
+        objectives=objectives,
+        budgets=dict(budgets or {}),
+        labels=labels or {},
+        monotonic_s=monotonic_s,
+    )
     for incident in incidents:
         if incident.closed_at is not None and not incident.caused_by:
             state.past.pop(incident.key, None)
@@ -146,6 +155,7 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
         look_until_s=None if incident.messages or closed_s is not None else state.monotonic_s + LOOK_S,
         closed_s=closed_s,
         resource=incident.target if incident.cause else "",
+        is_kept=bool(incident.diagnosed),
     )
 
 
@@ -296,6 +306,8 @@ def _name_of(state: State, key: TargetKey) -> str:
 
 def _remember(turn: Turn, change: Change) -> None:
     """Keep a change, and add it to the incidents that it concerns."""
+    if concern.is_known(change, turn.state.changes):
+        return
     kept = [each for each in turn.state.changes if turn.now - each.at < CHANGES_KEPT]
     turn.state.changes = (*kept, change)[-MOST_CHANGES:]
     for tracked in turn.state.open:

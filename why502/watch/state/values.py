@@ -168,6 +168,7 @@ class Tracked:
     served: Mapping[str, int] = field(default_factory=dict)
     resource: str = ""
     mix: frozenset[SignalKey] = frozenset()
+    is_kept: bool = False  # its bundle
     reopened_s: tuple[float, ...] = ()
     loud_s: float | None = None  # when a message woke somebody last
     is_without_traffic: bool = False
