@@ -56,7 +56,7 @@ def plan(
     `only_upgrades`: see the function of that name; then no request is sent. `given`: a path that the user wants to be asked.
     """
     stated = behaviour(proxy.kind)
-    if protocol := next((peer.protocol for peer in route.peers if peer.protocol and _may_be(peer, target)), ""):
+    if protocol := _own_protocol(route.peers, target):
         route = msgspec.structs.replace(route, protocol=protocol)
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
@@ -90,10 +90,13 @@ def plan(
     )
 
 
-def _may_be(peer: Peer, target: Target) -> bool:
-    """Return whether an address is a peer's, or may be one that its name resolves to."""
-    own = peer.target
-    return own is not None and (own == target or (not own.is_address and own.port == target.port))
+def _own_protocol(peers: tuple[Peer, ...], target: Target) -> str:
+    """Return the protocol of the peer that an address is, or may be by its name; "" if it is the route's."""
+    for peer in peers:
+        own = peer.target if peer.protocol else None
+        if own is not None and (own == target or (not own.is_address and own.port == target.port)):
+            return peer.protocol
+    return ""
 
 
 def _preamble(route: Route) -> str:
