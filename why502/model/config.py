@@ -77,6 +77,7 @@ class Peer(Value, frozen=True, kw_only=True):
     fail_timeout_s: float = 10.0
     max_conns: int = 0
     resolves: bool = False
+    protocol: str = ""  # if it differs from the route's
 
 
 class Upstream(Value, frozen=True, kw_only=True):

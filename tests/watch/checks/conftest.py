@@ -1,3 +1,3 @@
 """What the tests of the checks share."""
 
-from serving import serve  # noqa: F401 - a fixture
+from serving import directory, serve, start  # noqa: F401 - fixtures
