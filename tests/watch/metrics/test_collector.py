@@ -229,6 +229,7 @@ def test_above_thirty_targets_the_histograms_are_of_groups() -> None:
     assert shown.values("why502_response_duration_seconds_count") == {("nginx", "app"): 40 * (len(BOUNDS_S) + 1)}
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_promtool_finds_nothing_to_improve(count: int) -> None:
     """promtool lints names, help texts and units."""

@@ -179,7 +179,7 @@ def _notifications(view: MetricsView) -> Rows:
 
 
 def _one(value: Callable[[MetricsView], float]) -> Callable[[MetricsView], Rows]:
-    return lambda view: [((), value(view))]
+    return lambda view: [((), float(value(view)))]
 
 
 FAMILIES = (
