@@ -74,7 +74,7 @@ def text(notice: Notice) -> Text:
         paragraphs=tuple(harmless(paragraph) for paragraph in _paragraphs(notice)),
         parts=tuple(parts),
         link=notice.link,
-        key=notice.key,
+        key=harmless(notice.key, 100),
     )
 
 
