@@ -71,6 +71,8 @@ def test_a_url_that_nobody_can_send_to(url: str) -> None:
         ("webhook", {"url_file": "/x"}, "set either url or url_file"),
         ("webhook", {"secret_file": "x"}, "secret_file must be an absolute path"),
         ("webhook", {"form": "xml"}, "Invalid enum value 'xml' - at `$[0].form`"),
+        ("webhook", {"link": "incidents"}, "link must be a URL"),
+        ("webhook", {"link": "https://why502.example/"}, "link must have {incident}"),
         ("webhook", {"timeout_s": 0}, "Expected `float` >= 1.0"),
         ("webhook", {"timeout_s": 3600}, "Expected `float` <= 60.0"),
         ("webhook", {"user": "ops"}, "user and password_file belong together"),

@@ -122,6 +122,13 @@ def test_an_incident_is_one_message_that_has_the_present_state_and_a_thread(bot:
     assert [reply["metadata"]["event_payload"]["key"] for reply in replies] == ["7K3F.updated", "7K3F.reopened", "7K3F.resolved"]
 
 
+def test_a_failure_that_came_back_quietly_is_not_broadcast(bot: Slack, workspace: Workspace) -> None:
+    thread = bot.send(notice())
+    bot.send(notice(incident(), Transition.REOPENED, thread=thread, is_first=False, is_quiet=True))
+    ((reply,),) = workspace.replies.values()
+    assert reply["reply_broadcast"] is False
+
+
 def test_a_message_that_somebody_removed_is_posted_anew(bot: Slack, workspace: Workspace) -> None:
     bot.send(notice())
     workspace.messages.clear()

@@ -38,7 +38,7 @@ def test_the_form_of_our_own(server: Server) -> None:
     text = body.pop("text")
     assert text.startswith("Clients of shop.example/ get 502: nginx connects to 127.0.0.1:3001, where nothing listens")
     assert body == {
-        "schema": 1, "key": "7K3F.1", "keys": ["7K3F.1"], "transition": "opened", "transitions": ["opened"], "is_test": False,
+        "schema": 1, "key": "7K3F.1", "keys": ["7K3F.1"], "transition": "opened", "transitions": ["opened"], "is_test": False, "is_quiet": False,
         "sent_at": "2026-11-23T03:12:30Z", "title": "PAGE web1: 502 from shop.example/, wrong-port",
         "link": "https://why502.example/incidents/7K3F", "incident": "7K3F", "host": "web1", "proxy": "nginx",
         "target": "127.0.0.1:3001", "location": "shop.example/", "targets": [], "locations": ["shop.example/"], "severity": "page",

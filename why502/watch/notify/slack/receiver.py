@@ -71,7 +71,7 @@ class Slack:
             if error.code not in _GONE:
                 raise
             return self._begin(message, notice)
-        is_loud = notice.transition is Transition.REOPENED
+        is_loud = notice.transition is Transition.REOPENED and not notice.is_quiet
         reply = {"thread_ts": stamp, "reply_broadcast": is_loud, "text": escape(_news(notice))}
         self._ask("chat.postMessage", {**reply, "channel": channel, **_RAW, **_POSTED, **_metadata(notice)})
         return notice.thread
