@@ -131,6 +131,21 @@ def test_without_a_proposal_the_finding_has_the_fix_and_its_commands() -> None:
     assert "hunter2" not in "".join(parts[""])
 
 
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((502, 504), "Clients of shop.example/ get 502/504: it broke."),
+        ((499,), "Clients of shop.example/ give up (499): it broke."),
+        ((200,), "Clients of shop.example/ get broken responses (200): it broke."),
+        ((0,), "Clients of shop.example/ get no response: it broke."),
+        ((), "Requests to shop.example/ fail: it broke."),
+    ],
+)
+def test_the_first_sentence_is_what_clients_get_and_why(statuses: tuple[int, ...], expected: str) -> None:
+    one = incident(diagnosed=(diagnosed(finding(statuses=statuses, message="it broke")),))
+    assert text(notice(one)).paragraphs[0] == expected
+
+
 def test_many_of_everything_are_few() -> None:
     places = tuple(f"shop.example/{number}" for number in range(30))
     changes = tuple(Change(kind=ChangeKind.PACKAGE, subject=f"lib{n}", at=AT - timedelta(minutes=n)) for n in range(20))
