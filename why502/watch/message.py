@@ -29,6 +29,8 @@ _CHANGES = 5
 _PLACES = 8
 _DIFF_LINES = 40
 _DIFF = 64 << 10  # characters that are looked at
+GAVE_UP = 499  # nginx's status for a client that closed the connection first
+BAD_REQUEST = 400  # the first status of an error
 _MENTION = lazy(r"<(?=[!@#])|@(?=(?:channel|here|everyone|all)\b)")
 
 
@@ -74,7 +76,7 @@ def text(notice: Notice) -> Text:
         paragraphs=tuple(harmless(paragraph) for paragraph in _paragraphs(notice)),
         parts=tuple(parts),
         link=notice.link,
-        key=notice.key,
+        key=harmless(notice.key, 100),
     )
 
 
@@ -82,24 +84,32 @@ def _title(notice: Notice) -> str:
     incident = notice.incident
     states = {Transition.OPENED: incident.severity.value.upper()}
     state = "TEST" if notice.is_test else states.get(notice.transition, notice.transition.value.upper())
-    statuses = _statuses(incident)
+    statuses = "/".join(str(status) for status in incident.finding.statuses[:3] if status) if incident.finding else ""
     fails = f"{statuses} from {place(incident)}" if statuses else f"{place(incident)} fails"
     return f"{state} {incident.host}: {fails}, {incident.cause or 'cause not established'}"
 
 
 def place(incident: Incident) -> str:
-    """Return where clients get failures: the location, or how many there are, or else the target or the proxy."""
+    """Return where clients get failures: the location, or how many there are, or else the proxy."""
     others = [one for one in incident.locations if one != incident.location]
     if incident.location:
         return f"{incident.location} and {_many(len(others), 'other location')}" if others else incident.location
     if len(others) == 1:
         return others[0]
-    return _many(len(others), "location") if others else incident.target or incident.proxy
+    return _many(len(others), "location") if others else incident.proxy
 
 
-def _statuses(incident: Incident) -> str:
-    finding = incident.finding
-    return "/".join(f"{status:03d}" for status in finding.statuses[:3]) if finding else ""
+def _get(finding: Finding) -> str:
+    """Return what clients do with what they get: "get 502", "give up (499)"."""
+    statuses = finding.statuses[:3]
+    listed = "/".join(f"{status:03d}" for status in statuses)
+    if not any(statuses):
+        return "get no response"
+    if statuses == (GAVE_UP,):
+        return f"give up ({listed})"
+    if max(statuses) < BAD_REQUEST:
+        return f"get broken responses ({listed})"
+    return f"get {listed}"
 
 
 def _paragraphs(notice: Notice) -> Iterator[str]:
@@ -150,12 +160,15 @@ def _lead(incident: Incident) -> str:
     """Return what clients get and why, in one sentence."""
     finding = incident.finding
     if finding:
-        statuses = _statuses(incident)
-        gets = f"Clients of {place(incident)} get {statuses}" if statuses else f"Requests to {place(incident)} fail"
-        return f"{gets}: {finding.message.rstrip('.')}."
+        gets = f"Clients of {place(incident)} {_get(finding)}" if finding.statuses else f"Requests to {place(incident)} fail"
+        return f"{gets}: {_ended(finding.message)}"
     reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "")
     unknown = f"The cause is not established{f': {reason}' if reason else ' yet'}."
     return f"Requests to {place(incident)} fail: {_symptom(incident.symptom)}. {unknown}"
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "…", "?", "!")) else f"{sentence}."
 
 
 def _symptom(symptom: str) -> str:

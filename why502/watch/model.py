@@ -322,7 +322,8 @@ class Incident(Value, frozen=True, kw_only=True):
 class Message(Value, frozen=True, kw_only=True):
     """One transition of an incident on its way to one receiver. `key` is the same each time it is sent.
 
-    `sent_at`: when it was settled. With an `error` it was not taken: it was silenced, or refused for good.
+    `sent_at`: when it was settled. With an `error` it was not taken: it was silenced, or refused for good. `is_quiet`: a note
+    that wakes nobody.
     """
 
     key: str  # incident id and number of the transition
@@ -330,6 +331,7 @@ class Message(Value, frozen=True, kw_only=True):
     transition: Transition
     incident: Incident
     made_at: datetime
+    is_quiet: bool = False
     tries: int = 0
     next_try_at: datetime | None = None
     sent_at: datetime | None = None

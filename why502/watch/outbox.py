@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+from urllib.parse import quote
 
 from msgspec.structs import replace
 
@@ -45,32 +46,50 @@ class Source(Protocol):
 
 
 def messages(
-    incident: Incident, transition: Transition, number: int, settings: Sequence[ReceiverSettings], at: datetime
+    incident: Incident,
+    transition: Transition,
+    number: int,
+    settings: Sequence[ReceiverSettings],
+    at: datetime,
+    is_quiet: bool = False,
 ) -> tuple[Message, ...]:
-    """Return the messages about the transition of that number of an incident: one for each receiver that asks for it.
+    """Return the messages about the transition of that number of an incident, from 1 on: one for each receiver that asks for it.
 
-    Alertmanagers get none: they are sent the state.
+    After the first, whoever was told before may have to be told: that is decided when it is sent. Alertmanagers get none: they
+    are sent the state.
     """
     return tuple(
-        Message(key=f"{incident.id}.{number}", receiver=one.name, transition=transition, incident=incident, made_at=at)
+        Message(
+            key=f"{incident.id}.{number}",
+            receiver=one.name,
+            transition=transition,
+            incident=incident,
+            made_at=at,
+            is_quiet=is_quiet,
+        )
         for one in settings
-        if one.takes_messages and one.wants(incident) and (one.send_updates or transition is not Transition.UPDATED)
+        if one.takes_messages and (number > 1 or one.wants(incident)) and _is_sent(one, transition, is_quiet)
     )
+
+
+def _is_sent(one: ReceiverSettings, transition: Transition, is_quiet: bool) -> bool:
+    """Return whether a receiver asks for a transition. The end of an incident is asked for by all."""
+    if transition is Transition.RESOLVED:
+        return True
+    return (one.send_updates or transition is not Transition.UPDATED) and (one.send_quiet or not is_quiet)
 
 
 @dataclass(slots=True, kw_only=True)
 class Surroundings:
     """What deliveries have in common.
 
-    `link`: the page of an incident by its id, "" if there is none. `remark`: what every message must say about why502 itself.
-    `is_silenced`: whether an incident is not to be sent at a time. `beat`: is told the name of a thread that makes progress, and
-    within how many seconds it will do so again.
+    `is_silenced`: whether an incident is not to be sent at a time. `remark`: what every message must say about why502 itself.
+    `beat`: is told the name of a thread that makes progress, and within how many seconds it will do so again.
     """
 
     source: Source
     put: Callable[[Message], None]
     is_silenced: Callable[[Incident, datetime], bool] = lambda *_: False
-    link: Callable[[str], str] = lambda _: ""
     remark: Callable[[], str] = lambda: ""
     note: Callable[[str], None] = lambda _: None
     beat: Callable[[str, float], None] = lambda *_: None
@@ -116,6 +135,17 @@ class Backoff:
         self._around.outcomes[self._name, "sent"] += 1
 
 
+def _news(incident: Incident) -> tuple[object, ...]:
+    """Return of an incident what an update is worth a message for."""
+    proposal = incident.proposal
+    fix = (proposal.diff, proposal.is_valid) if proposal else None
+    return incident.cause, incident.fault_domain, incident.severity, fix, incident.caused_by, len(incident.targets)
+
+
+def _link(settings: ReceiverSettings, incident: Incident) -> str:
+    return settings.link.replace("{incident}", quote(incident.id, safe="")) if settings.link else ""
+
+
 class Delivery:
     """The messages to one receiver."""
 
@@ -126,7 +156,7 @@ class Delivery:
         self._backoff = Backoff(self.name, around)
         self._settled: set[str] = set()  # keys that the store may not have committed yet
         self._tried: Counter[str] = Counter()  # by incident
-        self._told: dict[str, str] = {}  # threads by incident, the latest last
+        self._told: dict[str, Message] = {}  # the newest message that was taken, by incident, the latest last
         self._free_s = 0.0  # when the next message may be sent
 
     def turn(self) -> float:
@@ -151,33 +181,42 @@ class Delivery:
             if message.key not in self._settled:
                 groups.setdefault(message.incident.id, []).append(message)
         self._tried = Counter({incident: count for incident, count in self._tried.items() if incident in groups})
-        return {incident: group for incident, group in groups.items() if not self._is_held(group)}
+        return {incident: group for incident, group in groups.items() if self._is_due(group)}
 
-    def _is_held(self, group: list[Message]) -> bool:
-        """Return whether an incident is silenced. If it ended before the receiver was told of it, nothing is left to send."""
+    def _is_due(self, group: list[Message]) -> bool:
+        """Return whether there is something to send now. What never will be sent is settled."""
         incident = group[-1].incident
-        now = self._around.now()
-        if not self._around.is_silenced(incident, now) or self._thread(incident.id) is not None:
+        last = self._last(incident.id)
+        if last is not None:
+            if all(one.transition is Transition.UPDATED for one in group) and _news(incident) == _news(last.incident):
+                self._settle(group, error="nothing new", tries=0)
+                return False
+            return True
+        if not self._receiver.settings.wants(incident):
+            self._settle(group, error="not asked for", tries=0)
             return False
-        if not incident.is_open:
+        if not self._around.is_silenced(incident, self._around.now()):
+            return True
+        if not incident.is_open:  # while it is, it waits for the end of the silence
             self._settle(group, error="silenced", tries=0)
             self._around.outcomes[self.name, "silenced"] += 1
-        return True
+        return False
 
     def _send(self, group: list[Message]) -> None:
         around = self._around
         incident = group[-1].incident
-        thread = self._thread(incident.id)
+        last = self._last(incident.id)
         notice = Notice(
             key=group[-1].key,
             keys=tuple(message.key for message in group),
             transitions=tuple(message.transition for message in group),
             incident=incident,
             at=around.now(),
-            thread=thread or "",
-            is_first=thread is None,
+            thread=last.thread if last else "",
+            is_first=last is None,
+            is_quiet=all(message.is_quiet for message in group),
             remark=around.remark(),
-            link=around.link(incident.id),
+            link=_link(self._receiver.settings, incident),
         )
         around.beat(f"receiver {self.name}", SEND_S)
         try:
@@ -195,8 +234,8 @@ class Delivery:
                 around.put(replace(message, tries=message.tries + 1, error=error.reason, next_try_at=again_at))
             return
         self._backoff.succeeded()
-        self._remember(incident.id, thread)
         self._settle(group, thread=thread)
+        self._remember(replace(group[-1], thread=thread))
 
     def _settle(self, group: list[Message], *, thread: str = "", error: str = "", tries: int = 1) -> None:
         now = self._around.now()
@@ -205,16 +244,13 @@ class Delivery:
             tried = message.tries + tries
             self._around.put(replace(message, tries=tried, next_try_at=None, sent_at=now, thread=thread, error=error))
 
-    def _thread(self, incident: str) -> str | None:
-        """Return the thread of an incident; None if the receiver was never told of it."""
-        if incident in self._told:
-            return self._told[incident]
-        last = self._around.source.last_sent(self.name, incident)
-        return last.thread if last and not last.error else None
+    def _last(self, incident: str) -> Message | None:
+        """Return the newest message about an incident that the receiver took; None if it was never told of it."""
+        return self._told.get(incident) or self._around.source.last_sent(self.name, incident)
 
-    def _remember(self, incident: str, thread: str) -> None:
-        self._told.pop(incident, None)
-        self._told[incident] = thread
+    def _remember(self, message: Message) -> None:
+        self._told.pop(message.incident.id, None)
+        self._told[message.incident.id] = message
         if len(self._told) > _REMEMBERED:
             del self._told[next(iter(self._told))]
 
@@ -237,8 +273,8 @@ class Repetition:
         around = self._around
         now = around.now()
         wants = self._repeater.settings.wants
-        incidents = [one for one in around.source.current(now - REPEATED) if wants(one)]
-        held = {one.id for one in incidents if one.caused_by or around.is_silenced(one, now)}
+        incidents = around.source.current(now - REPEATED)
+        held = {one.id for one in incidents if one.caused_by or not wants(one) or around.is_silenced(one, now)}
         state = self._repeater.prepare([self._notice(one, now) for one in incidents], held, now)
         left_s = self._sent_at_s + REPEAT_S - around.monotonic_s()
         if state == self._sent and left_s > 0:
@@ -261,7 +297,7 @@ class Repetition:
             at=at,
             is_first=incident.is_open,
             remark=self._around.remark(),
-            link=self._around.link(incident.id),
+            link=_link(self._repeater.settings, incident),
         )
 
 

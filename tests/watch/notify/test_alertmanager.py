@@ -110,9 +110,11 @@ class Ours:
             put=self.store.put,
             note=self.notes.append,
             monotonic_s=lambda: 1000 + self.later_s,
-            link=lambda one: f"https://why502.example/incidents/{one}",
         )
-        self.turns = [Repetition(one, around) for one in make(Settings(name="am", urls=urls))]
+        self.turns = [
+            Repetition(one, around)
+            for one in make(Settings(name="am", urls=urls, link="https://why502.example/incidents/{incident}"))
+        ]
 
     def turn(self, *incidents: Incident, later_s: float = 61) -> None:
         self.later_s += later_s
@@ -252,10 +254,10 @@ def test_what_alertmanager_refuses_is_noted_once(running: Running) -> None:
     store, notes = MemoryStore(), []
     store.incidents["7K3F"] = now_incident()
     clock = Clock()
-    around = Surroundings(
-        source=store, put=store.put, note=notes.append, link=lambda _: "::no link", monotonic_s=lambda: clock.monotonic_s
-    )
-    (turns,) = (Repetition(one, around) for one in make(Settings(name="am", urls=(running.url,))))
+    around = Surroundings(source=store, put=store.put, note=notes.append, monotonic_s=lambda: clock.monotonic_s)
+    settings = Settings(name="am", urls=(running.url,))
+    msgspec.structs.force_setattr(settings, "link", "::no link")  # its check does not let it through
+    (turns,) = (Repetition(one, around) for one in make(settings))
     for wait_s in (1.0, 2.0, 4.0):
         assert turns.turn() == wait_s
         clock.pass_s(wait_s)

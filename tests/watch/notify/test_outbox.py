@@ -70,7 +70,7 @@ class Scene:
         self.delivery = Delivery(self.receiver, self.around)
 
     def happens(self, one: Incident, transition: Transition, number: int) -> None:
-        self.store.add(*messages(one, transition, number, [SETTINGS], self.clock.now()))
+        self.store.add(*messages(one, transition, number, [self.receiver.settings], self.clock.now()))
 
     def turn(self) -> float:
         """Take one turn, and let the time go by that it asks for."""
@@ -84,6 +84,10 @@ class Scene:
             self.turn()
 
 
+def with_news(one: Incident) -> Incident:
+    return msgspec.structs.replace(one, severity=Severity.TICKET)
+
+
 def refused() -> Undelivered:
     return Undelivered("127.0.0.1:9: connection refused")
 
@@ -92,7 +96,7 @@ def test_each_transition_is_sent_once_in_order_and_its_thread_is_kept() -> None:
     scene = Scene()
     one = incident()
     for number, (transition, state) in enumerate(
-        [(Transition.OPENED, one), (Transition.UPDATED, one), (Transition.RESOLVED, closed(one))], start=1
+        [(Transition.OPENED, one), (Transition.UPDATED, with_news(one)), (Transition.RESOLVED, closed(one))], start=1
     ):
         scene.happens(state, transition, number)
         scene.turns(10)
@@ -230,7 +234,7 @@ def test_a_killed_daemon_sends_each_transition_at_least_once_with_the_same_key(
     """Twice only if it was killed between the receiver's answer and our commit."""
     scene = Scene()
     one = incident()
-    steps = [(Transition.OPENED, one), (Transition.UPDATED, one), (Transition.RESOLVED, closed(one))]
+    steps = [(Transition.OPENED, one), (Transition.UPDATED, with_news(one)), (Transition.RESOLVED, closed(one))]
     for at, (transition, state) in enumerate(steps, start=1):
         scene.happens(state, transition, at)
         if at == number:
@@ -395,15 +399,81 @@ def test_a_receiver_is_sent_what_it_asks_for(asked: dict[str, object], one: Inci
     assert bool(messages(one, Transition.OPENED, 1, [wanting(**asked)], AT)) is is_sent
 
 
-def test_whoever_was_told_of_an_incident_is_told_of_its_end_whatever_its_cause_turned_out_to_be() -> None:
-    one = incident(diagnosed=(diagnosed(finding()), diagnosed(finding("backend-crashed", Layer.UPSTREAM), 300)))
-    asking = [wanting(fault_domains=["proxy"]), wanting(match={"cause": "wrong-port"}), wanting(fault_domains=["upstream"])]
-    assert len(messages(closed(one), Transition.RESOLVED, 3, asking, AT)) == 3
+def test_whoever_was_told_of_an_incident_is_told_of_its_end_whatever_became_of_it() -> None:
+    scene = Scene(Recording(settings=wanting(fault_domains=["proxy"], severities=["page"])))
+    other = (diagnosed(finding("backend-crashed", Layer.UPSTREAM), 300),)
+    scene.happens(incident(), Transition.OPENED, 1)
+    scene.turn()
+    ended = msgspec.structs.replace(closed(incident()), diagnosed=other, severity=Severity.NONE)
+    scene.happens(ended, Transition.RESOLVED, 2)
+    scene.turns(10)
+    assert scene.receiver.keys() == [("7K3F.1",), ("7K3F.2",)]
 
 
-def test_updates_can_be_left_out() -> None:
-    assert not messages(incident(), Transition.UPDATED, 2, [wanting(send_updates=False)], AT)
-    assert messages(incident(), Transition.REOPENED, 2, [wanting(send_updates=False)], AT)
+def test_who_was_not_told_and_does_not_ask_for_it_is_not_told_of_its_end() -> None:
+    scene = Scene(Recording(settings=wanting(fault_domains=["network"])))
+    scene.happens(incident(), Transition.OPENED, 1)
+    scene.happens(closed(incident()), Transition.RESOLVED, 2)
+    scene.turns(10)
+    assert scene.receiver.notices == []
+    assert not scene.store.pending("ops", AT + timedelta(days=1))
+
+
+def test_an_incident_that_becomes_what_a_receiver_asks_for_is_new_to_it() -> None:
+    scene = Scene(Recording(settings=wanting(severities=["page"])))
+    scene.happens(incident(severity=Severity.TICKET), Transition.OPENED, 1)
+    scene.turns(10)
+    scene.happens(incident(severity=Severity.PAGE), Transition.UPDATED, 2)
+    scene.turns(10)
+    (notice,) = scene.receiver.notices
+    assert (notice.transition, notice.is_first, notice.keys) == (Transition.OPENED, True, ("7K3F.2",))
+
+
+def test_an_update_without_news_is_no_message() -> None:
+    scene = Scene()
+    one = incident()
+    scene.happens(one, Transition.OPENED, 1)
+    scene.turn()
+    scene.happens(msgspec.structs.replace(one, failures=900), Transition.UPDATED, 2)
+    scene.restart()
+    scene.turns(10)
+    assert scene.receiver.keys() == [("7K3F.1",)]
+    found = (*one.diagnosed, diagnosed(finding("backend-crashed", Layer.UPSTREAM), 300))
+    scene.happens(msgspec.structs.replace(one, diagnosed=found), Transition.UPDATED, 3)
+    scene.turns(10)
+    assert scene.receiver.keys() == [("7K3F.1",), ("7K3F.3",)]
+    assert not scene.store.pending("ops", AT + timedelta(days=1))
+
+
+def test_updates_and_quiet_notes_can_be_left_out_but_never_the_end() -> None:
+    loud, quiet = wanting(send_updates=False), wanting(send_quiet=False)
+    for transition, by_updates, by_quiet in (
+        (Transition.UPDATED, False, False),
+        (Transition.REOPENED, True, False),
+        (Transition.RESOLVED, True, True),
+    ):
+        assert bool(messages(incident(), transition, 2, [loud], AT, is_quiet=True)) is by_updates
+        assert bool(messages(incident(), transition, 2, [quiet], AT, is_quiet=True)) is by_quiet
+        assert messages(incident(), transition, 2, [quiet], AT) != ()
+
+
+def test_a_message_is_quiet_if_all_that_it_tells_is() -> None:
+    scene = Scene()
+    scene.happens(incident(), Transition.OPENED, 1)
+    scene.turn()
+    for number, is_quiet in ((2, True), (3, False)):
+        scene.store.add(*messages(incident(), Transition.REOPENED, number, [SETTINGS], scene.clock.now(), is_quiet))
+    scene.turn()
+    scene.store.add(*messages(incident(), Transition.REOPENED, 4, [SETTINGS], scene.clock.now(), is_quiet=True))
+    scene.turn()
+    assert [notice.is_quiet for notice in scene.receiver.notices] == [False, False, True]
+
+
+def test_the_link_of_a_message_is_the_page_of_its_incident() -> None:
+    scene = Scene(Recording(settings=wanting(link="https://why502.example/incidents/{incident}")))
+    scene.happens(incident(id="7K 3F"), Transition.OPENED, 1)
+    scene.turn()
+    assert scene.receiver.notices[0].link == "https://why502.example/incidents/7K%203F"
 
 
 def test_alertmanagers_are_sent_the_state_and_no_messages() -> None:

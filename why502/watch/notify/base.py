@@ -9,8 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
-
-import msgspec
+from urllib.parse import urlsplit
 
 from why502.model.base import Value
 from why502.model.finding import Layer
@@ -74,13 +73,16 @@ class ReceiverSettings(Value, frozen=True, kw_only=True, tag_field="kind"):
     """The keys that every kind of receiver has, and which incidents it asks for.
 
     An incident whose cause is not established is sent whatever `fault_domains` are asked for: nobody can tell whose it is.
+    Whoever was told of an incident is also told how it ends, whatever became of it.
     """
 
     name: str
     severities: tuple[Severity, ...] = (Severity.PAGE, Severity.TICKET)
     fault_domains: tuple[Layer, ...] = ()  # all
     match: Matchers = {}
-    send_updates: bool = True  # False: only the opening and the end of an incident
+    send_updates: bool = True  # False: only that an incident opens, comes back and ends
+    send_quiet: bool = True  # False: no notes that should wake nobody, such as a cause that was found later
+    link: str = ""  # the page of an incident: a URL with {incident} in it
     takes_messages: ClassVar[bool] = True  # False: it is sent the state again and again
 
     def __post_init__(self) -> None:
@@ -88,19 +90,16 @@ class ReceiverSettings(Value, frozen=True, kw_only=True, tag_field="kind"):
             raise ValueError("name must be 1 to 64 letters, digits, `-`, `_` or `.`")
         if not self.severities:
             raise ValueError("severities must name at least one of page, ticket, none")
+        if self.link:
+            check_url("link", self.link)
+            if "{incident}" not in self.link:
+                raise ValueError("link must have {incident} where the id of the incident belongs")
 
     def wants(self, incident: Incident) -> bool:
-        """Return whether the receiver asks for an incident. What any of its findings so far asked for stays asked for."""
-        if incident.severity not in self.severities or not self._matches_any(incident):
-            return False
-        layers = {one.finding.layer if one.finding else Layer.NONE for one in incident.diagnosed} or {Layer.NONE}
-        return not self.fault_domains or Layer.NONE in layers or bool(layers & set(self.fault_domains))
-
-    def _matches_any(self, incident: Incident) -> bool:
-        """Return whether the matchers fit the incident now, or fitted it after an earlier diagnosis."""
-        counts = range(len(incident.diagnosed), 0, -1)
-        earlier = (msgspec.structs.replace(incident, diagnosed=incident.diagnosed[:count]) for count in counts)
-        return matches(self.match, incident) or any(matches(self.match, one) for one in earlier)
+        """Return whether the receiver asks for an incident as it is now."""
+        layer = incident.fault_domain
+        is_ours = not self.fault_domains or layer is Layer.NONE or layer in self.fault_domains
+        return incident.severity in self.severities and is_ours and matches(self.match, incident)
 
 
 def secret(path: str) -> str:
@@ -127,12 +126,27 @@ def check_path(name: str, path: str) -> None:
         raise ValueError(f"{name} must be an absolute path")
 
 
+def check_url(name: str, url: str) -> None:
+    """Raise ValueError if a URL of the settings is not one to send to."""
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        host = (parts.hostname or "").encode("idna")
+    except (ValueError, UnicodeError):
+        is_valid, host = False, b""
+    if not is_valid or not host or not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"{name} must be a URL such as https://alerts.example/path")
+    if parts.username or parts.password:
+        raise ValueError(f"{name} must not have a password in it; set user and password_file")
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Notice:
     """What a receiver is to be told of one incident now: the newest state, and every transition that it was not told of yet.
 
     `key`: of the newest transition; `keys`: of all of them. `thread`: what the receiver answered when it was last told of the
-    incident, "" if it never was. `remark`: about why502 itself, such as logs that are read late. `link`: the incident's page.
+    incident, "" if it never was. `is_quiet`: it should wake nobody. `remark`: about why502 itself, such as logs that are read
+    late. `link`: the incident's page.
     """
 
     key: str
@@ -143,6 +157,7 @@ class Notice:
     thread: str = ""
     is_first: bool = True
     is_test: bool = False
+    is_quiet: bool = False
     remark: str = ""
     link: str = ""
 
@@ -200,8 +215,8 @@ class Repeater(Protocol):
         """Return its settings."""
 
     def prepare(self, notices: Sequence[Notice], held: Container[str], at: datetime) -> object:
-        """Take the incidents that are open or ended a short while ago. Of those `held` (by id) nothing is sent, unless they were
-        already. Return a value that differs if the receiver should be told now.
+        """Take the incidents that are open or ended a short while ago. Of those `held` (by id) nothing is sent, unless it was
+        before. Return a value that differs if the receiver should be told now.
         """
 
     def repeat(self, at: datetime) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from why502.watch.notify.base import Undelivered, check_path
-from why502.watch.notify.http import HttpSettings, check_url, request, secret_url
+from why502.watch.notify.base import Undelivered, check_path, check_url
+from why502.watch.notify.http import HttpSettings, request, secret_url
 
 
 class HeartbeatSettings(HttpSettings, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 from msgspec import Meta
 
 from why502.version import __version__
-from why502.watch.notify.base import ReceiverSettings, Undelivered, check_path, reason_of, secret
+from why502.watch.notify.base import ReceiverSettings, Undelivered, check_path, check_url, reason_of, secret
 from why502.watch.notify.connection import connect, said, tls
 
 ANSWER_BYTES = 64 << 10
@@ -53,20 +53,6 @@ class HttpSettings(ReceiverSettings, frozen=True, kw_only=True):
             raise ValueError("set token_file, or user and password_file, but not both")
         if self.proxy and self.proxy != DIRECT:
             check_url("proxy", self.proxy)
-
-
-def check_url(name: str, url: str) -> None:
-    """Raise ValueError if a URL of the settings is not one to send to."""
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        host = (parts.hostname or "").encode("idna")
-    except (ValueError, UnicodeError):
-        is_valid, host = False, b""
-    if not is_valid or not host or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"{name} must be a URL such as https://alerts.example/path")
-    if parts.username or parts.password:
-        raise ValueError(f"{name} must not have a password in it; set user and password_file")
 
 
 def secret_url(path: str) -> str:

@@ -54,8 +54,8 @@ class Alertmanager:
         self._ended: dict[Identity, tuple[Notice, datetime]] = {}
 
     def prepare(self, notices: Sequence[Notice], held: Container[str], at: datetime) -> object:
-        """Take the incidents that are open or ended a short while ago. Of those `held` (by id) nothing is sent, unless they were
-        already. Return a value that differs if Alertmanager should be told now.
+        """Take the incidents that are open or ended a short while ago. Of those `held` (by id) nothing is sent, unless it was
+        before. Return a value that differs if Alertmanager should be told now.
         """
         told = {notice.incident.id for notice in self._firing.values()}
         firing: dict[Identity, Notice] = {}

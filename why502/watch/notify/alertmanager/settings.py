@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from why502.watch.notify.http import HttpSettings, check_url
+from why502.watch.notify.base import check_url
+from why502.watch.notify.http import HttpSettings
 
 
 class Settings(HttpSettings, frozen=True, kw_only=True, tag="alertmanager"):

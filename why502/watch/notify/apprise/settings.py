@@ -12,6 +12,7 @@ class Settings(ReceiverSettings, frozen=True, kw_only=True, tag="apprise"):
     """One service: the Apprise URL in `url_file`, since there are secrets in it."""
 
     url_file: str
+    send_quiet: bool = False  # most services ring a phone, whatever is sent
     timeout_s: Seconds = 30.0
 
     def __post_init__(self) -> None:

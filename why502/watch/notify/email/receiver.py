@@ -65,13 +65,19 @@ class _Server(smtplib.SMTP):
         self._settings = settings
         self._deadline_s = deadline_s
         port = settings.port or PORTS[settings.security]
-        super().__init__(settings.host, port, timeout=settings.timeout_s)
+        # Its own choice of a name asks a name server, which has no time limit.
+        super().__init__(settings.host, port, local_hostname=_own_name(), timeout=settings.timeout_s)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
         plain_socket = connect(host, port, self._deadline_s)
         if self._settings.security is not Security.TLS:
             return plain_socket
         return tls(self._deadline_s, self._settings.ca_file).wrap_socket(plain_socket, server_hostname=host)
+
+
+def _own_name() -> str:
+    name = socket.gethostname()
+    return name if name.isascii() and name.replace("-", "").replace(".", "").isalnum() else "localhost"
 
 
 def _answer(error: smtplib.SMTPResponseException, password: str) -> str:
@@ -110,7 +116,7 @@ def compose(notice: Notice, settings: Settings) -> EmailMessage:
 
 def _message_id(key: str, settings: Settings, domain: str) -> str:
     """Return the Message-ID for a key: the same each time it is sent, so that a server can drop a repetition."""
-    digest = hashlib.sha256(f"{settings.name} {key}".encode()).hexdigest()[:24]
+    digest = hashlib.sha256(f"{settings.name} {key}".encode("utf-8", "replace")).hexdigest()[:24]
     return f"<why502.{digest}@{domain}>"
 
 

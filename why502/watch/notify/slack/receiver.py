@@ -34,6 +34,9 @@ _REFUSED = frozenset(  # errors about the content
 )
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 
+_RAW = {"parse": "none"}  # chat.update would look for names and links otherwise
+_POSTED = {"mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+
 Block = dict[str, Any]
 
 
@@ -63,18 +66,19 @@ class Slack:
         if not stamp:
             return self._begin(message, notice)
         try:
-            self._ask("chat.update", {**message, "channel": channel, "ts": stamp})
+            self._ask("chat.update", {**message, "channel": channel, "ts": stamp, **_RAW, **_metadata(notice)})
         except _Refused as error:
             if error.code not in _GONE:
                 raise
             return self._begin(message, notice)
-        is_loud = notice.transition is Transition.REOPENED
-        reply = {"channel": channel, "thread_ts": stamp, "text": escape(_news(notice)), "mrkdwn": False, **_quiet()}
-        self._ask("chat.postMessage", {**reply, "reply_broadcast": is_loud, "metadata": _metadata(notice)})
+        is_loud = notice.transition is Transition.REOPENED and not notice.is_quiet
+        reply = {"thread_ts": stamp, "reply_broadcast": is_loud, "text": escape(_news(notice))}
+        self._ask("chat.postMessage", {**reply, "channel": channel, **_RAW, **_POSTED, **_metadata(notice)})
         return notice.thread
 
     def _begin(self, message: dict[str, Any], notice: Notice) -> str:
-        answer = self._ask("chat.postMessage", {**message, "channel": self.settings.channel, "metadata": _metadata(notice)})
+        channel = {"channel": self.settings.channel}
+        answer = self._ask("chat.postMessage", {**message, **channel, **_RAW, **_POSTED, **_metadata(notice)})
         return f"{answer.channel or self.settings.channel}/{answer.ts}"
 
     def _ask(self, method: str, arguments: dict[str, Any]) -> _Answer:
@@ -107,12 +111,9 @@ class _Refused(Undelivered):
         self.code = code
 
 
-def _quiet() -> dict[str, Any]:
-    return {"unfurl_links": False, "unfurl_media": False}
-
-
 def _metadata(notice: Notice) -> dict[str, Any]:
-    return {"event_type": "why502_incident", "event_payload": {"key": notice.key, "incident": notice.incident.id}}
+    payload = {"key": notice.key, "incident": notice.incident.id}
+    return {"metadata": {"event_type": "why502_incident", "event_payload": payload}}
 
 
 def _news(notice: Notice) -> str:
@@ -123,7 +124,7 @@ def _news(notice: Notice) -> str:
 
 def _message(notice: Notice) -> dict[str, Any]:
     words = text(notice)
-    return {"text": escape(words.title), "blocks": list(_blocks(words, notice))[:_BLOCKS], "mrkdwn": False, **_quiet()}
+    return {"text": escape(words.title), "blocks": list(_blocks(words, notice))[:_BLOCKS]}
 
 
 def _blocks(words: Text, notice: Notice) -> Iterator[Block]:

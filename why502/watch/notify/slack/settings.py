@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from why502.watch.notify.base import check_path
-from why502.watch.notify.http import HttpSettings, check_url
+from why502.watch.notify.base import check_path, check_url
+from why502.watch.notify.http import HttpSettings
 
 
 class Settings(HttpSettings, frozen=True, kw_only=True, tag="slack"):

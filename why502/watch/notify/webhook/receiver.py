@@ -84,6 +84,7 @@ class Body(Value, frozen=True, kw_only=True):
     transition: Transition
     transitions: tuple[Transition, ...]
     is_test: bool
+    is_quiet: bool
     sent_at: datetime
     title: str
     text: str
@@ -127,6 +128,7 @@ def own(notice: Notice) -> Body:
         transition=notice.transition,
         transitions=notice.transitions,
         is_test=notice.is_test,
+        is_quiet=notice.is_quiet,
         sent_at=notice.at,
         title=words.title,
         text=plain(words),

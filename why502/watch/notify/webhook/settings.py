@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from why502.watch.notify.base import check_path
-from why502.watch.notify.http import HttpSettings, check_url
+from why502.watch.notify.base import check_path, check_url
+from why502.watch.notify.http import HttpSettings
 
 
 class Form(StrEnum):
