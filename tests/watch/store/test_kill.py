@@ -132,7 +132,17 @@ def test_an_error_of_the_disk_is_waited_for(tmp_path: Path, error: str) -> None:
     """W25: whatever the kernel says, nothing is lost, and the process goes on."""
     path = tmp_path / "watch.db"
     Store.open(path).close()
-    inject = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e", f"inject=pwrite64:error={error}:when=9..14"]
+    inject = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=pwrite64",
+        "-e",
+        f"inject=pwrite64:error={error}:when=20..40",
+    ]
     waiting = FOLLOWER.replace(
         "Store.open(Path(sys.argv[1]))", "Store.open(Path(sys.argv[1]), monotonic=iter(range(0, 10**9, 60)).__next__)"
     )

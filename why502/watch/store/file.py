@@ -132,7 +132,8 @@ def readable(path: Path) -> sqlite3.Connection:
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
     _check(database, path)
-    database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
+    if schema.version(database) == 0:
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")

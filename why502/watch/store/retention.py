@@ -31,15 +31,25 @@ _MANY: tuple[tuple[str, int, str], ...] = (
     ("changes", 20_000, "id"),
     ("messages", 20_000, "sent_at IS NULL, made_at"),
 )
-# What is deleted first when the store becomes too large. Each statement deletes a part; incidents that are open stay.
+_NO_INCIDENT = "DELETE FROM incident_data WHERE id NOT IN (SELECT id FROM incidents)"
+_OLDEST = (
+    "DELETE FROM {table} WHERE ring = {ring} AND start = (SELECT min(start) FROM {table} WHERE ring = {ring})"
+    " AND start < (SELECT max(start) FROM {table} WHERE ring = {ring}) - ?"
+)
+_CLOSED = (
+    "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE closed_at IS NOT NULL ORDER BY opened_at DESC"
+    " LIMIT 100 OFFSET max((SELECT count(*) FROM incidents WHERE closed_at IS NOT NULL) - 100, ?))"
+)
+# What is deleted while the store is too large, and how much of it is spared as long as deleting the rest is enough. Each
+# statement deletes a small part, the oldest. Incidents that are open stay.
 _LARGE = (
-    "DELETE FROM bundles WHERE incident IN (SELECT incident FROM bundles ORDER BY at LIMIT 10)",
+    ("DELETE FROM bundles WHERE incident IN (SELECT incident FROM bundles ORDER BY at DESC LIMIT -1 OFFSET ?)", 20),
     *(
-        f"DELETE FROM {table} WHERE ring = {ring:d} AND start <= (SELECT min(start) FROM {table} WHERE ring = {ring:d})"
-        for ring in Ring
+        (_OLDEST.format(table=table, ring=int(ring)), spared)
+        for ring, spared in ((Ring.MINUTE, 6 * 60), (Ring.HOUR, 7 * 1440))
         for table in ("durations", "counts")
     ),
-    "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE closed_at IS NOT NULL ORDER BY opened_at LIMIT 100)",
+    (_CLOSED, 1000),
 )
 
 
@@ -59,7 +69,6 @@ def prune(database: sqlite3.Connection, at_s: float) -> None:
         for table in ("counts", "durations"):
             _cut(database, table, ring, int(at_s) // 60 - ring.kept)
     _fit(database)
-    database.execute("DELETE FROM incident_data WHERE id NOT IN (SELECT id FROM incidents)")
 
 
 def _cut(database: sqlite3.Connection, table: str, ring: Ring, since: int) -> None:
@@ -75,13 +84,15 @@ def _cut(database: sqlite3.Connection, table: str, ring: Ring, since: int) -> No
 def _fit(database: sqlite3.Connection) -> None:
     """Delete the oldest details while the store is too large, at most ROWS rows and a few more."""
     deleted = 0
-    for statement in _LARGE:
-        while used_bytes(database) > ROOMY_BYTES:
-            if deleted > ROWS:
-                return
-            if not (rows := database.execute(statement).rowcount):
-                break
-            deleted += rows
+    for is_sparing in (True, False):
+        for statement, spared in _LARGE:
+            while used_bytes(database) > ROOMY_BYTES:
+                if deleted > ROWS:
+                    return
+                if not (rows := database.execute(statement, (spared if is_sparing else 0,)).rowcount):
+                    break
+                deleted += rows
+            database.execute(_NO_INCIDENT)
 
 
 def used_bytes(database: sqlite3.Connection) -> int:
@@ -96,7 +107,7 @@ def shrink(database: sqlite3.Connection) -> None:
     """Give unused pages back to the disk when there are many. Raises sqlite3.Error."""
     pages, free = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
     if free > 1000 and free > pages // 4:
-        database.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+        database.executescript("PRAGMA incremental_vacuum(1000)")  # execute() would free a single page
 
 
 def fold_idle(database: sqlite3.Connection, at_s: float) -> set[tuple[Counted, Key]]:
