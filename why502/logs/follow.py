@@ -356,7 +356,7 @@ class Follower:
                 self._known.append(Head(len(begin), hashed(begin)))
                 continue
             is_alike = any(_are_alike(begin, one) for one in begins)  # a copy that is being made, or an open file by another name
-            if not is_alike or any(_holds(name, place) for place in gone):
+            if not is_alike or any(_holds(name, place) or _ends_before(name, place) for place in gone):
                 found.append(name)
         return found
 

@@ -91,6 +91,7 @@ class Observed:
     lines: int = 0
     unparsed: int = 0
     lost_bytes: int = 0
+    lost_lines: int = 0  # that a journal suppressed
     lag_bytes: int = 0
     lag_s: float = 0.0
     rotations: int = 0

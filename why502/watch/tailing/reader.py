@@ -8,15 +8,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from why502.logs.checkpoint import Checkpoint
-from why502.logs.follow import Follower, Step
+from why502.logs.follow import LINGER_S, LONGEST_LINGER_S, Follower, Step
 from why502.logs.live import MOST_HELD
 from why502.logs.scan.work import Ask
 from why502.watch.model import Observed
 from why502.watch.tailing import logrotate
 from why502.watch.tailing.found import Log
-from why502.watch.tailing.joining import Joining, failures
+from why502.watch.tailing.joining import KEPT_S, Joining, failures
+from why502.watch.tailing.journal import JournalFollower
 from why502.watch.tailing.permission import unreadable
 from why502.watch.tailing.places import Places
 from why502.watch.tailing.projection import Delta, Projection, Series
@@ -61,6 +63,7 @@ class Group:
         self.series = Series()
         self.joining = Joining(proxy, self.series)
         self.has_access = False
+        self.flush_s = 0.0  # the longest that an access line comes after its error line
         self._put = put
         self._times = times
         self._lock = threading.Lock()
@@ -104,6 +107,30 @@ class Group:
         return now - one.read_at >= PATIENCE_S or all(at >= one.read_at for at in self._looked.values())
 
 
+class Claims:
+    """Which log reads which file, so that a file with two names is counted once. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owners: dict[tuple[int, int], str] = {}
+        self._files: dict[str, tuple[int, int]] = {}
+
+    def take(self, name: str, path: str) -> bool:
+        """Claim the file that a path leads to now; False if another log has it. What does not exist may be claimed by all."""
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return True
+        file = status.st_dev, status.st_ino
+        with self._lock:
+            if self._owners.setdefault(file, name) != name:
+                return False
+            before, self._files[name] = self._files.get(name, file), file
+            if before != file:
+                self._owners.pop(before, None)
+        return True
+
+
 @dataclass(slots=True)
 class Reader:
     """Follows one log. It is made without touching the file, since that may hang: the first turn opens it.
@@ -116,10 +143,11 @@ class Reader:
     places: Places
     put: Put
     times: Times
+    claims: Claims
     checkpoint: Checkpoint | None = None
     since: float | None = None
     has_caught_up: bool = False
-    _source: Follower | None = None
+    _source: Follower | JournalFollower | None = None
     _projection: Projection | None = None
     _last_line_at: float = 0.0
     _lost_bytes: int = 0
@@ -129,19 +157,33 @@ class Reader:
     _newest_at: int | None = None
     _kept: Checkpoint | None = None  # the one that was put last
     _next: tuple[Log, Places] | None = None
+    _left_at: float | None = None  # when the configuration stopped naming it
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether a log that no configuration names any more was silent long enough."""
+        return self._left_at is not None and self.times.monotonic() - max(self._left_at, self._last_line_at) >= LONGEST_LINGER_S
+
+    def leave(self) -> None:
+        """Learn that no configuration names the log any more: old workers of the proxy may still write to it for a while."""
+        if self._left_at is None:
+            self._left_at = self.times.monotonic()
 
     def change(self, log: Log, places: Places) -> None:
         """From the next turn on, read the log as a new configuration says."""
         self._next = (log, places)
+        self._left_at = None
 
     def turn(self) -> bool:
         """Read what was added, and put it. Return whether there is more to read at once."""
         self._apply()
+        if not self.log.unit and not self.claims.take(self.log.name, self.log.path):
+            return False
         source = self._source or self._open()
         began_at = self.times.monotonic()
         step = source.step()
         observed = self._observed(source, step)
-        self.group.joining.hear(step.added.errors)
+        self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s)
         if self.log.is_error_log:
             if not self.group.has_access:
                 observed.failures = failures(self.group.proxy, step.added.said, self.places, self.group.series)
@@ -166,11 +208,23 @@ class Reader:
         if self._source is not None:
             self._source.close()
 
-    def _open(self) -> Follower:
+    def _open(self) -> Follower | JournalFollower:
         if not self.log.is_error_log:
             self._projection = Projection(self.group.proxy, self.log.name, self.places, self.group.series)
         ask = Ask(most_held=MOST_HELD, has_paths=not self.log.is_error_log)
+        self._last_line_at = self.times.monotonic()
         self._lost_bytes = self.checkpoint.lost_bytes if self.checkpoint else 0
+        if self.log.unit:
+            self._source = JournalFollower(
+                self.log.unit,
+                self.checkpoint,
+                ask=ask,
+                form=self.log.form,
+                since=self.since,
+                clock=self.times.monotonic,
+                sink=self._projection,
+            )
+            return self._source
         self._source = Follower(
             self.log.path,
             self.checkpoint,
@@ -179,10 +233,10 @@ class Reader:
             since=self.since,
             oldest=self.times.wall() - CATCH_UP_S,
             directories=logrotate.directories(self.log.path),
+            linger_s=max(LINGER_S, min(self.log.flush_s, LONGEST_LINGER_S)),
             clock=self.times.monotonic,
             sink=self._projection,
         )
-        self._last_line_at = self.times.monotonic()
         return self._source
 
     def _put(self, observed: Observed) -> None:
@@ -208,7 +262,7 @@ class Reader:
         if self._source is not None and is_reformed:
             self._source.reform(log.form)
 
-    def _observed(self, source: Follower, step: Step) -> Observed:
+    def _observed(self, source: Follower | JournalFollower, step: Step) -> Observed:
         """Return what a step added, without the requests."""
         added = step.added
         if added.lines:
@@ -218,6 +272,9 @@ class Reader:
         live_since = self.times.live_since
         lost_bytes = step.checkpoint.lost_bytes - self._lost_bytes
         self._lost_bytes = step.checkpoint.lost_bytes
+        lost_lines = 0
+        if isinstance(source, JournalFollower):
+            lost_lines, source.lost_lines = source.lost_lines, 0
         rotations, self._rotations = source.rotations - self._rotations, source.rotations
         is_readable = self._reason != "" and not step.reason
         if step.reason != self._reason:
@@ -229,6 +286,7 @@ class Reader:
             lines=added.lines,
             unparsed=added.unfit,
             lost_bytes=lost_bytes,
+            lost_lines=lost_lines,
             lag_bytes=step.left_bytes,
             lag_s=max(self.times.wall() - self._newest_at, 0.0) if step.is_behind and self._newest_at else 0.0,
             newest_at=None if added.last is None else datetime.fromtimestamp(added.last, UTC),

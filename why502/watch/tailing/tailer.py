@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from why502.logs.checkpoint import Checkpoint
 from why502.model.snapshot import Gap, Snapshot
-from why502.watch.tailing.found import Log, find
+from why502.watch.tailing.found import Family, Log, find
 from why502.watch.tailing.places import Places
-from why502.watch.tailing.reader import HISTORY_S, Group, Put, Reader, Times
+from why502.watch.tailing.reader import CATCH_UP_S, HISTORY_S, Claims, Group, Put, Reader, Times
 
 STOP_S = 5.0
 UNSEEN_S = 60.0  # so long a new gateway may run before it is found
+RESCAN_S = 5.0  # how often new files of logs with variables in their names are looked for
 
 
 class Wait(Protocol):
@@ -52,21 +55,28 @@ class Tailer:
         self._groups: dict[str, Group] = {}
         self._readers: dict[str, Reader] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._claims = Claims()
         self._is_started = False
+        self._families: tuple[Family, ...] = ()
+        self._snapshot = found
+        self._lock = threading.Lock()
+        self._finder: threading.Thread | None = None
         self._take(found)
 
     def start(self) -> None:
-        """Begin to follow: one thread for each log."""
+        """Begin to follow: one thread for each log, and one that looks for new files."""
         self._is_started = True
-        for name in self._readers:
-            self._begin(name)
+        self._begin()
+        if self._finder is None:
+            self._finder = threading.Thread(target=self._find, name="log finder", daemon=True)
+            self._finder.start()
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow what the configuration names now; what it no longer names is followed until nobody writes to it."""
         self._since = max(self._times.started_at, self._times.wall() - UNSEEN_S)
         self._take(snapshot)
         if self._is_started:
-            self.start()
+            self._begin()
 
     @property
     def is_caught_up(self) -> bool:
@@ -75,6 +85,7 @@ class Tailer:
 
     def turn(self) -> bool:
         """Read every log once in this thread, error logs last; return whether there is more to read. For use without `start`."""
+        self._rescan()
         readers = sorted(self._readers.values(), key=lambda reader: reader.log.is_error_log)
         is_behind = [reader.turn() for reader in readers]
         return any(is_behind)
@@ -93,28 +104,62 @@ class Tailer:
 
     def _take(self, snapshot: Snapshot) -> None:
         found = find(snapshot)
-        self.gaps = found.gaps
-        for log in found.logs:
-            name = log.proxy.kind
-            group = self._groups.setdefault(name, Group(name, self._put, self._times))
-            places = Places(log.proxy, snapshot.names or (), log.servers)
-            if log.name in self._readers:
-                self._readers[log.name].change(log, places)
-                continue
-            group.has_access |= not log.is_error_log
-            if log.is_error_log:
-                group.expect(log.name)
-            self._readers[log.name] = self._reader(log, group, places)
+        with self._lock:
+            self.gaps, self._families, self._snapshot = found.gaps, found.families, snapshot
+            for log in found.logs:
+                self._add(log, self._since)
+            for name in self._readers.keys() - {log.name for log in found.logs}:
+                family = next((one for one in found.families if fnmatch.fnmatchcase(name, one.pattern)), None)
+                if family is None:
+                    self._readers[name].leave()
+                else:
+                    self._add(replace(family.log, name=name, path=name), self._since)
 
-    def _reader(self, log: Log, group: Group, places: Places) -> Reader:
-        return Reader(log, group, places, self._put, self._times, self._checkpoints.get(log.name), self._since)
+    def _add(self, log: Log, since: float) -> None:
+        """Follow a log, or go on following it with what the configuration says of it now."""
+        name = log.proxy.kind
+        group = self._groups.setdefault(name, Group(name, self._put, self._times))
+        group.flush_s = max(group.flush_s, log.flush_s)
+        places = Places(log.proxy, self._snapshot.names or (), log.servers)
+        if log.name in self._readers:
+            self._readers[log.name].change(log, places)
+            return
+        group.has_access |= not log.is_error_log
+        if log.is_error_log:
+            group.expect(log.name)
+        checkpoint = self._checkpoints.get(log.name)
+        self._readers[log.name] = Reader(log, group, places, self._put, self._times, self._claims, checkpoint, since)
 
-    def _begin(self, name: str) -> None:
-        if name not in self._threads:
-            self._threads[name] = threading.Thread(target=self._run, args=(self._readers[name],), name=f"log {name}", daemon=True)
-            self._threads[name].start()
+    def _rescan(self) -> None:
+        """Follow the new files of logs with variables in their names."""
+        for family in self._families:
+            is_known = any(fnmatch.fnmatchcase(name, family.pattern) for name in self._checkpoints)
+            since = self._times.wall() - CATCH_UP_S if is_known else self._since
+            found = family.members(since)  # not under the lock: the directory may hang
+            with self._lock:
+                for log in found:
+                    if log.name not in self._readers:
+                        self._add(log, since)
+
+    def _begin(self) -> None:
+        """Start the threads of logs that have none."""
+        with self._lock:
+            for name in [name for name in self._readers if name not in self._threads]:
+                thread = threading.Thread(target=self._run, args=(self._readers[name],), name=f"log {name}", daemon=True)
+                self._threads[name] = thread
+                thread.start()
+
+    def _find(self) -> None:
+        while not self._stop.is_set():
+            if self._families:
+                self._rescan()
+                self._begin()
+            if self._wait(RESCAN_S):
+                return
 
     def _run(self, reader: Reader) -> None:
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not reader.is_over:
             if not reader.turn() and self._wait(reader.pause_s()):
                 return
+        if reader.is_over:
+            reader.close()
