@@ -36,7 +36,11 @@ class Replay(World):
         self.put(
             TargetsChanged(
                 running=frozenset(kind for one in configured for kind in one.running),
-                served=tuple(each for one in configured for each in one.served),
+                served=tuple(
+                    structs.replace(each, location=f"{number}:{each.location}")
+                    for number, one in enumerate(configured)
+                    for each in one.served
+                ),
                 scopes={name: scope for one in configured for name, scope in one.scopes.items()},
                 aliases={name: found for one in configured for name, found in one.aliases.items()},
                 missed={name: found for one in configured for name, found in one.missed.items()},
@@ -45,8 +49,8 @@ class Replay(World):
 
     def fail_all(self) -> None:
         """Log all failures of the bundles."""
-        for snapshot in self.snapshots:
-            self.put(observed(snapshot, self.minute))
+        for number, snapshot in enumerate(self.snapshots):
+            self.put(observed(snapshot, self.minute, number))
 
     def diagnosis(self, asked: Diagnose) -> DiagnosisReady:
         """Return the diagnoses of all bundles as one."""
@@ -64,12 +68,12 @@ class Replay(World):
         )
 
 
-def observed(snapshot: Snapshot, minute: int) -> Observed:
-    """Return the failures of a bundle as one log tells them."""
+def observed(snapshot: Snapshot, minute: int, number: int = 0) -> Observed:
+    """Return the failures of a bundle as one log tells them. Its locations begin with its number."""
     found = Observed(log="error.log", proxy="nginx", lines=1)
     for tally in snapshot.logs.tallies if snapshot.logs else ():
         if tally.is_failure and tally.proxy:
-            target, location = str(tally.target or ""), _location(snapshot, tally)
+            target, location = str(tally.target or ""), f"{number}:{_location(snapshot, tally)}"
             count, hidden = max(tally.count, LEAST), tally.hidden
             if hidden >= tally.count:
                 found.recovered[minute, TargetKey(tally.proxy, target)] += count

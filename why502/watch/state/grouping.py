@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
 from why502.watch.model import MemberStatus
+from why502.watch.state.families import Family
 from why502.watch.state.identity import subject_of
 from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
 
@@ -160,6 +161,8 @@ def _nearness(
     key: SignalKey, signal: Signal, finding: Finding, ready: DiagnosisReady, served: Sequence[Served]
 ) -> tuple[int, bool] | None:
     """Return how far a finding is from a signal, smaller is nearer; None if it does not concern it."""
+    if key.family is Family.GATEWAY:  # whatever is wrong with a gateway may have stopped it
+        return (0, False) if finding.layer in (Layer.PROXY, Layer.PLATFORM) else None
     own = {symptom.value for symptom in CAUSES[finding.cause].symptoms} if finding.cause in CAUSES else set()
     is_foreign = bool(signal.symptoms) and not own & set(signal.symptoms)
     targets = targets_of(key, signal, served)

@@ -93,7 +93,14 @@ def _full_disk(turn: Turn, path: str) -> str:
 
 
 def alert(
-    turn: Turn, key: SignalKey, symptom: str, message: str, severity: Severity, *, caused_by: str = "", is_looking: bool = False
+    turn: Turn,
+    key: SignalKey,
+    symptom: str,
+    message: str,
+    severity: Severity,
+    *,
+    caused_by: str | None = None,
+    is_looking: bool = False,
 ) -> None:
     """Open an incident that no request opens, or note how it goes on."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
@@ -102,10 +109,10 @@ def alert(
     turn.state.signals[key] = replace(signal, last_s=turn.monotonic_s, symptoms={symptom: 1}, is_targetless=True)
     if tracked is None:
         tracked = opened(turn, [key], is_looking=is_looking)
-        tracked = turn.step(turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by), message)
+        tracked = turn.step(turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by or ""), message)
         if not is_looking:
             announced(turn, tracked)
-    elif caused_by != tracked.incident.caused_by:
+    elif caused_by is not None and caused_by != tracked.incident.caused_by:
         announced(turn, turn.change(tracked, caused_by=caused_by))
     elif severity is not tracked.incident.severity:
         raised(turn, turn.step(tracked, message), severity)
