@@ -15,8 +15,9 @@ from why502.watch.checks.members import Planned, planned
 from why502.watch.checks.results import check, not_asked
 from why502.watch.checks.rounds import AT_ONCE, Rounds
 from why502.watch.checks.settings import Checks
+from why502.watch.checks.sight import Sight
 from why502.watch.checks.verdict import restored
-from why502.watch.model import CheckResult, Member
+from why502.watch.model import Blindness, CheckResult, Member
 
 Put = Callable[[Member], None]
 IDLE_S = 5.0  # longest wait without a look at the time: the clock may have been stopped by a suspend
@@ -39,7 +40,8 @@ def one_round(host: Host, checks: Iterable[Planned]) -> tuple[CheckResult, ...]:
 class Checker:
     """Checks every member of a snapshot's proxies until it is stopped. `put` is called from its threads.
 
-    `members`: as they were before a restart. `ask` makes one check; a test may replace it.
+    `members`: as they were before a restart. `tell` is called when this machine's own network begins to fail, and when it works
+    again. `ask` makes one check; a test may replace it, and `sight`.
     """
 
     def __init__(
@@ -50,11 +52,16 @@ class Checker:
         put: Put,
         *,
         members: Iterable[Member] = (),
+        tell: Callable[[Blindness], None] = lambda _: None,
         is_probing: bool = True,
         ask: Callable[[Host, Planned], CheckResult] = check,
+        sight: Sight | None = None,
         chance: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311 - it only spreads the checks
     ) -> None:
         self._host, self._settings, self._put, self._is_probing, self._ask = host, settings, put, is_probing, ask
+        self._tell, self._sight = tell, sight or Sight(host)
+        self._sight.update(snapshot)
+        self._is_blind = False
         self._changed = threading.Condition()
         self._rounds = Rounds(settings, chance)
         now = datetime.now(UTC)
@@ -72,6 +79,7 @@ class Checker:
     def update(self, snapshot: Snapshot) -> None:
         """Check what another snapshot names; members that stay keep their status."""
         checks = planned(snapshot, self._settings, is_probing=self._is_probing)
+        self._sight.update(snapshot)
         with self._changed:
             self._rounds.update(checks, time.monotonic())
             self._changed.notify_all()
@@ -108,9 +116,17 @@ class Checker:
             return IDLE_S
         return min(IDLE_S, max(0.0, next_s - time.monotonic()))
 
+    def _tell_blindness(self, reason: str) -> None:
+        """Tell when the network begins to fail, and when it works again."""
+        with self._changed:
+            is_news, self._is_blind = bool(reason) is not self._is_blind, bool(reason)
+        if is_news:
+            self._tell(Blindness(at=datetime.now(UTC), reason=reason))
+
     def _check(self, one: Planned) -> None:
         try:
-            result = asked(self._host, one, self._ask)
+            result = self._sight.judged(asked(self._host, one, self._ask), time.monotonic())
+            self._tell_blindness(self._sight.reason)
             with self._changed:
                 member = None if self._is_stopped else self._rounds.finish(one.key, result, time.monotonic())
             if member is not None:
