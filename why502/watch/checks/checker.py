@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from why502.collectors import names
+from why502.collectors.base import Ask
 from why502.host.base import Host
 from why502.model.snapshot import Snapshot
-from why502.watch.checks.members import Planned, planned
+from why502.watch.checks.members import Planned, has_names, planned, refreshed
 from why502.watch.checks.results import check, not_asked
 from why502.watch.checks.rounds import AT_ONCE, Rounds
 from why502.watch.checks.settings import Checks
@@ -20,6 +22,7 @@ from why502.watch.checks.verdict import restored
 from why502.watch.model import Blindness, CheckResult, Member
 
 Put = Callable[[Member], None]
+NAMES_S = 30.0
 IDLE_S = 5.0  # longest wait without a look at the time: the clock may have been stopped by a suspend
 
 
@@ -66,21 +69,26 @@ class Checker:
         self._rounds = Rounds(settings, chance)
         now = datetime.now(UTC)
         kept = [restored(member, now, settings.interval_s) for member in members]
+        self._known = snapshot
         self._rounds.update(planned(snapshot, settings, is_probing=is_probing), time.monotonic(), kept)
         self._running = 0
         self._is_stopped = False
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check")
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
+        self._resolver = threading.Thread(target=self._resolve, name="names", daemon=True)
 
     def start(self) -> None:
         """Start."""
         self._thread.start()
+        self._resolver.start()
 
     def update(self, snapshot: Snapshot) -> None:
         """Check what another snapshot names; members that stay keep their status."""
         checks = planned(snapshot, self._settings, is_probing=self._is_probing)
         self._sight.update(snapshot)
         with self._changed:
+            self._known = snapshot
             self._rounds.update(checks, time.monotonic())
             self._changed.notify_all()
 
@@ -89,6 +97,7 @@ class Checker:
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
+        self._ended.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
@@ -98,6 +107,19 @@ class Checker:
         """Return all members with their status."""
         with self._changed:
             return self._rounds.members
+
+    def _resolve(self) -> None:
+        """Ask again what the members' names mean: containers and clouds change addresses without a reload."""
+        while not self._ended.wait(NAMES_S):
+            known = self._known
+            if not self._is_probing or not has_names(known):
+                continue
+            fresh = names.collect(self._host, known, Ask()).value
+            if fresh is None or self._known is not known:
+                continue
+            again = refreshed(known, fresh)
+            if again.names != known.names:
+                self.update(again)
 
     def _run(self) -> None:
         with self._changed:

@@ -67,7 +67,8 @@ class Sight:
                     self.reason = ""
                 return result
             self._failing[machine] = now_s
-            together = [name for name, at_s in self._failing.items() if now_s - at_s <= ROUND_S]
+            self._failing = {name: at_s for name, at_s in self._failing.items() if now_s - at_s <= ROUND_S}
+            together = list(self._failing)
             is_late = self._looked_s is None or now_s - self._looked_s >= AGAIN_S
             if len(together) < MACHINES:
                 return result
