@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -23,7 +24,7 @@ from why502.machine.process_table import ProcessTable, parse_status
 from why502.machine.suppliers import ROOT, Rights, supplier_of
 from why502.model.errors import HostError, Missing
 from why502.model.file_kind import FileKind
-from why502.model.snapshot import ConfigTest, Gap, Proxy, Snapshot
+from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
 
 SECTION = "proxies"
 NEEDS = ("socket_names",)  # a stopped proxy listens for a moment while it is tested: not while we list the listeners
@@ -32,6 +33,7 @@ LIMIT_S = 8.0
 _TIME_S = 4.0
 _TIME_OF_USER_S = 1.5  # for all proxies of one user other than root: if they hang, the others are still tested
 SERVERS = 5_000  # for an unchanged configuration; with more servers nginx's own test takes longer than our total time
+MOST_CHANGED_BYTES = 40_000  # it is passed to the sandbox in an argument: at most 128 KiB (execve(2))
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
 
 
@@ -70,8 +72,8 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
             f"it has {len(proxy.servers)} servers and has not changed since it was loaded: its test was skipped",
             _yourself(product),
         )
-    if proxy.owner_uid == ROOT and (theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None)):
-        raise HostError(f"{theirs.path} can be changed by users other than root, so it is not tested as root", _yourself(product))
+    if proxy.owner_uid == ROOT:
+        _check_suppliers(proxy, product)
     texts = _texts(host, proxy)
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
@@ -97,6 +99,34 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
 
 def _yourself(product: Tester, where: str = "yourself") -> str:
     return f"run `{product.COMMAND}` {where}"
+
+
+def try_change(host: Host, proxy: Proxy, contents: Mapping[str, bytes], timeout_s: float = _TIME_S) -> tuple[ConfigProblem, ...]:
+    """Return the errors that the proxy's own test finds if these files had these contents; () if it passes.
+
+    Nothing is written: the files are changed only in the sandbox. Raises HostError if that cannot be tested.
+    """
+    product = tester(proxy.kind)
+    if product is None or not proxy.exe or not proxy.files:
+        raise HostError(f"the test of {proxy.kind} is not run on a copy")
+    if _identity(host, "self")[0] != ROOT or proxy.owner_uid != ROOT:
+        raise HostError("only root can test a changed copy", "run as root")
+    if sum(map(len, contents.values())) > MOST_CHANGED_BYTES:
+        raise HostError("the changed files are too large to be tested on a copy")
+    _check_suppliers(proxy, product)
+    sandbox = _sandbox(host, proxy, product, [*_texts(host, proxy), *((path, decoded(text)) for path, text in contents.items())])
+    directories = dict.fromkeys((*sandbox.directories, *(posixpath.dirname(path) for path in contents)))
+    changed = msgspec.structs.replace(
+        sandbox,
+        directories=tuple(sorted(directories, key=lambda directory: (len(directory), directory))),
+        contents={path: content.decode("latin-1") for path, content in contents.items()},
+    )
+    argv = product.arguments(proxy, ProcessTable(host).process(proxy.pid) if proxy.pid else None)
+    done = host.try_out(changed, proxy.exe, *argv, timeout_s=timeout_s)
+    problems = product.problems(done.stderr)
+    if done.status and not problems:
+        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}")
+    return problems if done.status else ()
 
 
 def _is_as_loaded(proxy: Proxy) -> bool:
@@ -130,6 +160,12 @@ def _sandbox(host: Host, proxy: Proxy, product: Tester, texts: Texts) -> Sandbox
         files=tuple(product.files(proxy)),
         environment=_environment(host, proxy, product.variables(texts)),
     )
+
+
+def _check_suppliers(proxy: Proxy, product: Tester) -> None:
+    """Raise HostError if root's configuration has files that others can change."""
+    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
+        raise HostError(f"{theirs.path} can be changed by users other than root, so it is not tested as root", _yourself(product))
 
 
 def _texts(host: Host, proxy: Proxy) -> Texts:

@@ -85,6 +85,7 @@ class LocalHost(DescriptorHost):
                 "directories": sandbox.directories,
                 "files": sandbox.files,
                 "environment": sandbox.environment,
+                "contents": sandbox.contents,
             }
             words = (sys.executable, "-I", "-S", _SANDBOX, json.dumps(order))
             done = self._run(words, timeout_s, descriptor)

@@ -7,9 +7,11 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from why502.diagnosis.index import FAILED
 from why502.gateways.behaviour import behaviour
-from why502.model.config import SENDS_PROXY, Route
+from why502.model.config import SENDS_PROXY, Peer, Route
 from why502.model.logs import Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy, Snapshot
@@ -46,16 +48,20 @@ def plan(
     harmful: Container[str] = frozenset(),
     *,
     only_upgrades: bool = False,
+    given: str = "",
 ) -> Request:
     """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see
     `asked`.
 
-    `only_upgrades`: see the function of that name; then no request is sent.
+    `only_upgrades`: see the function of that name; then no request is sent. `given`: a path that the user wants to be asked.
     """
     stated = behaviour(proxy.kind)
+    if protocol := _own_protocol(route.peers, target):
+        route = msgspec.structs.replace(route, protocol=protocol)
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
     choice = Choice("GET", "", repeats=False) if only_upgrades else asked(route, failures, harmful)
+    choice = Choice("GET", given, repeats=True) if given else choice
     method, path, repeats = choice.method, choice.path, choice.repeats
     params = _params(route, values, method, path)
     return Request(
@@ -63,7 +69,7 @@ def plan(
         address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
         protocol=route.protocol,
         method=method,
-        path=mapped(route, path or "/"),
+        path=given or mapped(route, path or "/"),
         host=host_of(route, values),
         headers=_headers(route, values),
         params=params,
@@ -82,6 +88,15 @@ def plan(
         is_strict=stated.strict_since is not None and version(proxy.version) >= stated.strict_since,
         route_at=route.at,
     )
+
+
+def _own_protocol(peers: tuple[Peer, ...], target: Target) -> str:
+    """Return the protocol of the peer that an address is, or may be by its name; "" if it is the route's."""
+    for peer in peers:
+        own = peer.target if peer.protocol else None
+        if own is not None and (own == target or (not own.is_address and own.port == target.port)):
+            return peer.protocol
+    return ""
 
 
 def _preamble(route: Route) -> str:

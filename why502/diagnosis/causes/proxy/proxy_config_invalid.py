@@ -46,7 +46,8 @@ def examine(case: Case) -> Iterator[Evidence]:
                 PROOF,
             )
             if problem:
-                yield supports(f"the configuration on disk is rejected: {problem.message}", str(problem.at or problem.source), PROOF)
+                where = str(problem.at or problem.source)
+                yield supports(f"the configuration on disk is rejected: {problem.message}", where, PROOF)
         return
     for proxy in case.proxies:
         if proxy.test is ConfigTest.FAILED and (proxy.is_running or case.offline):
