@@ -194,7 +194,10 @@ class Answer(Value, frozen=True, kw_only=True):
 
 
 class LogTarget(Value, frozen=True, kw_only=True):
-    """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`)."""
+    """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`).
+
+    `flush_s`: how long lines may wait in a buffer of the proxy. `condition`: only requests that meet it are logged (`if=`).
+    """
 
     kind: LogKind
     path: str = ""
@@ -203,6 +206,8 @@ class LogTarget(Value, frozen=True, kw_only=True):
     format_name: str = ""
     format: str = ""  # the log_format text of an access log
     escape: Escape = Escape.DEFAULT
+    flush_s: float = 0.0
+    condition: str = ""
     server: str = ""
     at: Position | None = None
 
