@@ -5,6 +5,7 @@ from why502.model.logs import Symptom
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"apache2", "httpd"}),
+    starts_workers_to_load=True,
     has_balancers=True,
     unplaced=OF_MESSAGES
     | {

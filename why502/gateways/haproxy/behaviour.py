@@ -16,4 +16,11 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
     return (True, f"HAProxy's `bind {demanding}`") if demanding else None
 
 
-BEHAVIOUR = Behaviour(programs=frozenset({"haproxy"}), passes_host=True, sends_preface=sends_proxy_header, wants_preface=_wants)
+BEHAVIOUR = Behaviour(
+    programs=frozenset({"haproxy"}),
+    passes_host=True,
+    keeps_addresses=True,
+    starts_workers_to_load=True,
+    sends_preface=sends_proxy_header,
+    wants_preface=_wants,
+)
