@@ -263,6 +263,9 @@ class Incident(Value, frozen=True, kw_only=True):
     times_reopened: int = 0
     timeline: tuple[Step, ...] = ()
     labels: dict[str, str] = {}
+    messages: int = 0  # transitions that were announced so far
+    unlike_check: str = ""  # what differs between the check, which passes, and users' requests, which fail
+    is_fixed: bool = False  # a change that concerns it came right before its end
 
     @property
     def is_open(self) -> bool:
