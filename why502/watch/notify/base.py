@@ -186,10 +186,9 @@ class Undelivered(Exception):
 
 def reason_of(text: str, secrets: Sequence[str] = ()) -> str:
     """Return the start of a receiver's answer in one line, without secrets."""
-    text = " ".join(text[: 4 * REASON].split())
     for value in secrets:
         text = text.replace(value, HIDDEN) if value else text
-    text = redact(text)
+    text = redact(" ".join(text[: 4 * REASON].split()))
     return "".join(one if one.isprintable() else "?" for one in text[:REASON])
 
 
