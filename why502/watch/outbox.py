@@ -173,11 +173,11 @@ class Delivery:
         return max(SPACING_S, self._backoff.left_s())
 
     def _waiting(self) -> dict[str, list[Message]]:
-        """Return the messages that are to be sent, by incident, oldest first."""
+        """Return the messages that are to be sent, by incident, in the order of their transitions."""
         found = self._around.source.pending(self.name, EVERYTHING)
         self._settled &= {message.key for message in found}
         groups: dict[str, list[Message]] = {}
-        for message in sorted(found, key=lambda one: one.made_at):
+        for message in sorted(found, key=lambda one: (len(one.key), one.key)):  # not by time: the clock may have been set back
             if message.key not in self._settled:
                 groups.setdefault(message.incident.id, []).append(message)
         self._tried = Counter({incident: count for incident, count in self._tried.items() if incident in groups})

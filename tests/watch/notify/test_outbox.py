@@ -202,6 +202,20 @@ def test_a_step_of_the_clock_delays_nothing(step: float) -> None:
     assert not scene.store.pending("ops", AT + timedelta(days=1))
 
 
+def test_the_order_of_transitions_is_that_of_their_numbers_whatever_the_clock_says() -> None:
+    scene = Scene()
+    for number in range(1, 12):
+        is_over = number == 11
+        scene.happens(
+            closed(incident()) if is_over else incident(), Transition.RESOLVED if is_over else Transition.REOPENED, number
+        )
+        scene.clock.at -= timedelta(hours=1)
+    scene.turn()
+    (notice,) = scene.receiver.notices
+    assert notice.keys == tuple(f"7K3F.{number}" for number in range(1, 12))
+    assert notice.transition is Transition.RESOLVED
+
+
 class Killed(BaseException):
     """The daemon ends here, as by SIGKILL."""
 

@@ -69,10 +69,11 @@ def secret_url(path: str) -> str:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Answer:
-    """The answer to a request; the body is cut."""
+    """The answer to a request; the body is cut. `sent_at`: by the clock of the server, None if it does not tell."""
 
     status: int
     body: bytes
+    sent_at: datetime | None = None
     retry_after_s: float | None = None
 
 
@@ -116,7 +117,10 @@ def _exchange(
         response = connection.getresponse()
         content = response.read(ANSWER_BYTES)
         return Answer(
-            status=response.status, body=content, retry_after_s=pause_s(response.getheader("Retry-After"), datetime.now(UTC))
+            status=response.status,
+            body=content,
+            sent_at=_date(response.getheader("Date")),
+            retry_after_s=pause_s(response.getheader("Retry-After"), datetime.now(UTC)),
         )
     finally:
         connection.close()
@@ -204,9 +208,14 @@ def pause_s(value: str | None, now: datetime) -> float | None:
         return None
     if value.isascii() and value.isdigit() and len(value) < 10:
         return min(float(value), LONGEST_PAUSE_S)
+    at = _date(value)
+    return min(max((at - now).total_seconds(), 0.0), LONGEST_PAUSE_S) if at else None
+
+
+def _date(value: str | None) -> datetime | None:
+    """Return the time of a Date header (RFC 9110, 5.6.7); None for anything else."""
     try:
-        at = parsedate_to_datetime(value)
+        at = parsedate_to_datetime(value[:100]) if value else None
     except (TypeError, ValueError):
         return None
-    left_s = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(max(left_s, 0.0), LONGEST_PAUSE_S)
+    return at.replace(tzinfo=at.tzinfo or UTC) if at else None
