@@ -341,7 +341,7 @@ class Daemon:
             self._checker.start()
         if (new.receivers, new.silences, new.heartbeat) != (old.receivers, old.silences, old.heartbeat):
             self._deliveries.stop(STOP_S)
-            self._deliveries = self._new_deliveries()
+            self._deliveries = self._new_deliveries(self._deliveries)
             self._own.receivers = self._deliveries.names
             self._deliveries.start()
         if new.gateways != old.gateways:
@@ -433,7 +433,7 @@ class Daemon:
             is_probing=self._options.is_checking,
         )
 
-    def _new_deliveries(self) -> Deliveries:
+    def _new_deliveries(self, before: Deliveries | None = None) -> Deliveries:
         return Deliveries(
             self.settings,
             self.store,
@@ -442,6 +442,7 @@ class Daemon:
             self._remark,
             self.progress,
             self._now,
+            before,
         )
 
     def _restored(self) -> State:

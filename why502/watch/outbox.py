@@ -159,6 +159,10 @@ class Delivery:
         self._told: dict[str, Message] = {}  # the newest message that was taken, by incident, the latest last
         self._free_s = 0.0  # when the next message may be sent
 
+    def take_over(self, before: Delivery) -> None:
+        """Know what an earlier delivery to the same receiver sent: the store may not have committed it yet."""
+        self._settled, self._told = set(before._settled), dict(before._told)
+
     def turn(self) -> float:
         """Send one message, if one is due. Return the seconds until the next turn."""
         if (left_s := max(self._backoff.left_s(), self._free_s - self._around.monotonic_s())) > 0:
@@ -302,11 +306,15 @@ class Repetition:
 
 
 class Outbox:
-    """All receivers, each in its thread."""
+    """All receivers, each in its thread. `before`: the one that this one replaces, already stopped."""
 
-    def __init__(self, receivers: Sequence[Receiver | Repeater], around: Surroundings) -> None:
+    def __init__(self, receivers: Sequence[Receiver | Repeater], around: Surroundings, before: Outbox | None = None) -> None:
         self._around = around
         self._turns = [Repetition(one, around) if isinstance(one, Repeater) else Delivery(one, around) for one in receivers]
+        earlier = {one.name: one for one in before._turns if isinstance(one, Delivery)} if before else {}
+        for one in self._turns:
+            if isinstance(one, Delivery) and one.name in earlier:
+                one.take_over(earlier[one.name])
         self._awake = [threading.Event() for _ in self._turns]
         self._is_leaving = False
 

@@ -281,6 +281,22 @@ def test_what_waits_for_the_commit_is_not_sent_twice() -> None:
     assert len(scene.receiver.notices) == 1
 
 
+def test_new_settings_repeat_nothing_that_waits_for_the_commit() -> None:
+    store, first, second = MemoryStore(is_holding=True), Recording(), Recording()
+    around = Surroundings(source=store, put=store.put)
+    store.add(*messages(incident(), Transition.OPENED, 1, [SETTINGS], AT))
+    before = Outbox([first], around)
+    with Running(before):
+        eventually(lambda: store.held)
+    after = Outbox([second], around, before)
+    store.add(*messages(closed(incident()), Transition.RESOLVED, 2, [SETTINGS], AT))
+    with Running(after):
+        after.wake()
+        eventually(lambda: second.notices)
+    assert (first.keys(), second.keys()) == ([("7K3F.1",)], [("7K3F.2",)])
+    assert second.notices[0].thread == "thread of 7K3F"
+
+
 def silence(**changes: object) -> Silence:
     values = {
         "match": {Field.TARGET: "127.0.0.1:*"},
