@@ -336,7 +336,7 @@ class Daemon:
             self._checker.start()
         if (new.receivers, new.silences, new.heartbeat) != (old.receivers, old.silences, old.heartbeat):
             self._deliveries.stop(STOP_S)
-            self._deliveries = self._new_deliveries()
+            self._deliveries = self._new_deliveries(self._deliveries)
             self._own.receivers = self._deliveries.names
             self._deliveries.start()
         if new.gateways != old.gateways:
@@ -424,7 +424,7 @@ class Daemon:
             is_probing=self._options.is_checking,
         )
 
-    def _new_deliveries(self) -> Deliveries:
+    def _new_deliveries(self, before: Deliveries | None = None) -> Deliveries:
         return Deliveries(
             self.settings,
             self.store,
@@ -433,6 +433,7 @@ class Daemon:
             self._remark,
             self.progress,
             self._now,
+            before,
         )
 
     def _restored(self) -> State:
