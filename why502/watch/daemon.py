@@ -137,11 +137,11 @@ class Daemon:
         self._host: Host = self._machine.host()
         first = self._look(FIRST)
         self._recorder = Recorder(state=self._restored(), address=self._address, bundle=lambda _: self._bundle)
-        self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put)
         self._checker = self._new_checker(first)
         self._gateways = Gateways(
             self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
         )
+        self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put, reread=self._gateways.look_again)
         self._sampler = Sampler(self._host, first, self._sampled, is_probing=self._options.is_checking)
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()

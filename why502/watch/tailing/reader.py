@@ -153,8 +153,8 @@ class Reader:
     claims: Claims
     checkpoint: Checkpoint | None = None
     since: float | None = None
-    has_caught_up: bool = False
     reread: Callable[[], None] | None = None  # reads the configuration of the gateways again
+    has_caught_up: bool = False
     _source: Follower | JournalFollower | None = None
     _projection: Projection | None = None
     _last_line_at: float = 0.0

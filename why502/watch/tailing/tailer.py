@@ -78,7 +78,8 @@ class Tailer:
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow what the configuration names now; what it no longer names is followed until nobody writes to it."""
-        self._since = max(self._times.started_at, self._times.wall() - UNSEEN_S)
+        watched_s = UNSEEN_S if self._times.began_at is None else self._times.monotonic() - self._times.began_at
+        self._since = self._times.wall() - min(watched_s, UNSEEN_S)
         self._take(snapshot)
         if self._is_started:
             self._begin()
