@@ -105,22 +105,31 @@ def _usual_symptoms(observed: Observed, fresh: set[int]) -> dict[tuple[str, str]
 def _grown(
     before: Signal | None, key: SignalKey, found: Added, locations: Iterable[str], now: datetime, monotonic_s: float
 ) -> Signal:
-    minute, count = int(monotonic_s // 60), found.failed[key]
-    minutes = dict(before.minutes) if before else {}
-    minutes = {at: each for at, each in minutes.items() if at > minute - HOUR_MINUTES}
-    minutes[minute] = minutes.get(minute, 0) + count
+    count = found.failed[key]
+    minutes, hurt_minutes = (before.minutes, before.hurt_minutes) if before else ((), ())
     if before is None or monotonic_s - before.last_s > QUIET_S:
         before = Signal(began_s=monotonic_s, began_at=now, last_s=monotonic_s)
     return replace(
         before,
         last_s=monotonic_s,
-        minutes=tuple(minutes.items()),
+        minutes=_counted(minutes, count, monotonic_s),
+        hurt_minutes=_counted(hurt_minutes, found.hurt[key], monotonic_s),
         failures=before.failures + count,
         hurt=before.hurt + found.hurt[key],
         symptoms=dict(Counter(before.symptoms) + found.symptoms[key]),
         locations=tuple(dict.fromkeys((*before.locations, *locations)))[:MOST_LOCATIONS],
         is_targetless=key.subject in locations,
     )
+
+
+def _counted(minutes: tuple[tuple[int, int], ...], count: int, monotonic_s: float) -> tuple[tuple[int, int], ...]:
+    """Return failures by monotonic minute with these of now, the last hour's."""
+    if not count:
+        return minutes
+    minute = int(monotonic_s // 60)
+    counts = {at: each for at, each in minutes if at > minute - HOUR_MINUTES}
+    counts[minute] = counts.get(minute, 0) + count
+    return tuple(counts.items())
 
 
 def bounded(signals: dict[SignalKey, Signal]) -> dict[SignalKey, Signal]:
@@ -132,9 +141,9 @@ def bounded(signals: dict[SignalKey, Signal]) -> dict[SignalKey, Signal]:
 
 
 def is_burst(signal: Signal, monotonic_s: float) -> bool:
-    """Return whether this minute has a burst of failures, by the rule of `why502 logs`."""
+    """Return whether clients got a burst of failures in this minute, by the rule of `why502 logs`."""
     minute = int(monotonic_s // 60)
-    counts = dict(signal.minutes)
+    counts = dict(signal.hurt_minutes)
     before = [count for at, count in counts.items() if at < minute]
     span = minute - min(counts, default=minute) + 1
     usual = median([*before, *[0] * (span - 1 - len(before))]) if span > 1 else 0.0
