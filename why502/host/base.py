@@ -56,6 +56,7 @@ class Sandbox(Value, frozen=True, kw_only=True):
     enters_network: bool = False
     directories: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    environment: dict[str, str] = {}  # beside PATH and LC_ALL
     contents: dict[str, str] = {}
 
 

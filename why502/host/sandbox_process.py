@@ -2,8 +2,8 @@
 
 `LocalHost.try_out` runs this as root, as a script that imports only the standard library. Its argument is JSON: `program`
 (descriptor of the program, already checked by the caller), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`,
-`network` (which of them), `directories` and `files` that the program may write to or create, and the `contents` of files that it
-sees changed.
+`network` (which of them), `directories` and `files` that the program may write to or create, `environment`, and the `contents` of
+files that it sees changed.
 
 In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so the program cannot
 change any file its configuration names. Directories get an overlay (tmpfs) that ends with the namespace. They are opened
@@ -55,7 +55,7 @@ def main(order: dict[str, Any]) -> NoReturn:
         os.write(2, f"sandbox: {error}\n".encode())
         os._exit(NO_ROOM)
     os.chdir("/")
-    os.execve(order["program"], order["argv"], {"PATH": _PATH, "LC_ALL": "C"})  # noqa: S606 - no shell is wanted
+    os.execve(order["program"], order["argv"], {**order["environment"], "PATH": _PATH, "LC_ALL": "C"})  # noqa: S606 - no shell is wanted
 
 
 def _enter(order: dict[str, Any]) -> None:
