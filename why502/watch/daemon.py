@@ -28,12 +28,13 @@ from why502.session.looking import Machine, Scope, find_gateways, look
 from why502.watch import settings as settings_file
 from why502.watch import systemd, topology
 from why502.watch.checks.checker import Checker
+from why502.watch.concern import is_known
 from why502.watch.configuration import configured, logs, running, served
 from why502.watch.delivery import Deliveries
 from why502.watch.diagnoser import Diagnosed, Diagnoser, Examined
 from why502.watch.gateways import FIRST, SOURCES, Gateways
 from why502.watch.inbox import Inbox
-from why502.watch.ledger import changes_in, is_known
+from why502.watch.ledger import changes_in
 from why502.watch.limits.sampler import Sampler
 from why502.watch.live_view import Recent, View
 from why502.watch.metrics.collector import Collector, exposition

@@ -38,6 +38,7 @@ from why502.watch.state.triggers import (
     attempts_added,
     bounded,
     fallen,
+    fresh_minutes,
     streaks,
     triggered,
     uneven,
@@ -183,7 +184,7 @@ def _observe(turn: Turn, observed: Observed) -> None:
     state.streaks = dict(
         sorted(streaks(state.streaks, found, turn.monotonic_s).items(), key=lambda each: each[1])[-MOST_SIGNALS:]
     )
-    state.attempts = attempts_added(state.attempts, observed.attempts, turn.monotonic_s)
+    state.attempts = attempts_added(state.attempts, observed.attempts, fresh_minutes(state, observed, turn.now), turn.monotonic_s)
     for place in (*found.requests, *found.served):
         state.traffic[place if place in state.traffic or len(state.traffic) < MOST_SIGNALS else (place[0], OTHER)] = (
             turn.monotonic_s

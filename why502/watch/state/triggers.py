@@ -45,14 +45,17 @@ def is_now(minute: int, state: State, now: datetime) -> bool:
     return 60 * (minute + WINDOW_MINUTES) >= now.timestamp() - leap_s
 
 
+def fresh_minutes(state: State, observed: Observed, now: datetime) -> set[int]:
+    """Return the minutes of a log's counts that are of now, as opposed to history."""
+    if observed.is_history:
+        return set()
+    counts = (*observed.failures, *observed.requests, *observed.attempts, *observed.recovered)
+    return {minute for minute in {at for at, _ in counts} if minute >= observed.live_since and is_now(minute, state, now)}
+
+
 def added(state: State, observed: Observed, now: datetime, monotonic_s: float) -> Added:
     """Return the signals with the failures of a log in them."""
-    every = {minute for counts in (observed.failures, observed.requests, observed.attempts) for minute, _ in counts}
-    fresh = {
-        minute
-        for minute in every | {minute for minute, _ in observed.recovered}
-        if not observed.is_history and is_now(minute, state, now)
-    }
+    fresh = fresh_minutes(state, observed, now)
     found = Added({}, Counter(), Counter(), {}, Counter(), Counter(), Counter())
     locations: dict[SignalKey, dict[str, None]] = {}
     for (minute, failure), count in observed.failures.items():
@@ -199,12 +202,15 @@ def fallen(health: Health, before: Signal | None, now: datetime, monotonic_s: fl
 def attempts_added(
     before: Mapping[tuple[str, str], tuple[tuple[int, int, int], ...]],
     observed: Mapping[tuple[int, AttemptKey], int],
+    fresh: set[int],
     monotonic_s: float,
 ) -> dict[tuple[str, str], tuple[tuple[int, int, int], ...]]:
     """Return the attempts of each target by monotonic minute: (minute, tried, failed), those of the last ten minutes."""
     minute = int(monotonic_s // 60)
     kept = {target: rows for target, rows in before.items() if rows[-1][0] > minute - UNEVEN_MINUTES}
-    for (_, attempt), count in observed.items():
+    for (at_minute, attempt), count in observed.items():
+        if at_minute not in fresh:
+            continue
         target = attempt.proxy, subject_of(attempt.target)
         if target not in kept and len(kept) >= MOST_SIGNALS:
             target = attempt.proxy, OTHER
