@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from metric_views import BOUNDS_S, NOW, Times, empty, incident, member
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from why502.model.errors import Why502Error
 from why502.watch.metrics import textfile
 from why502.watch.metrics.publishing import Publisher
 from why502.watch.metrics.settings import MetricsSettings
@@ -36,8 +38,8 @@ def view() -> Any:
 
 @contextmanager
 def publishing(notes: Queue[str], **settings: object) -> Iterator[None]:
-    publisher = Publisher(MetricsSettings(listen="", **settings), view, tuple, notes.put)  # type: ignore[arg-type]
-    publisher.start()
+    publisher = Publisher(view, tuple, notes.put)
+    publisher.configure(MetricsSettings(listen="", **settings))  # type: ignore[arg-type]
     try:
         yield
     finally:
@@ -144,3 +146,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="No space"):
         textfile.write(path, b"new 1\n")
     assert path.read_bytes() == b"old 1\n" and os.listdir(tmp_path) == ["why502.prom"]
+
+
+def test_new_settings_take_over_without_a_gap(tmp_path: Path) -> None:
+    """A bad address leaves everything as it was."""
+    first, second = (f"unix:{tmp_path}/{name}.sock" for name in ("first", "second"))
+    publisher = Publisher(view, tuple, Queue[str]().put)
+    try:
+        publisher.configure(MetricsSettings(listen=first))
+        with pytest.raises(Why502Error):
+            publisher.configure(MetricsSettings(listen="unix:/proc/none.sock", textfile=f"{tmp_path}/why502.prom"))
+        assert os.listdir(tmp_path) == ["first.sock"]
+        publisher.configure(MetricsSettings(listen=second))
+        assert os.listdir(tmp_path) == ["second.sock"]
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(second.removeprefix("unix:"))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert b"\nprocess_cpu_seconds_total " in client.makefile("rb").read()
+    finally:
+        publisher.stop()
+    assert os.listdir(tmp_path) == []
