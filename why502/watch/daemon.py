@@ -216,7 +216,7 @@ class Daemon:
         """Return whether everything was read, checked, diagnosed and sent."""
         state = self._recorder.state
         is_looking = any(tracked.look_until_s is not None for tracked in state.open) or state.looking.ids or state.looking.wanted
-        is_checked = all(member.last is not None and member.last.at >= since for member in self._checker.members)
+        is_checked = self._checker.is_settled(since)
         return self._tailer.is_caught_up and is_checked and not is_looking and not self.store.totals().pending
 
     # the main thread
@@ -244,6 +244,7 @@ class Daemon:
         match event:
             case Observed():
                 self._recent.add(event, now_s)
+                self._checker.count(event.attempts)
                 self._lag_s[event.log] = event.lag_s
                 if event.note:
                     self._note(f"{event.log}: {event.note}")
@@ -414,6 +415,7 @@ class Daemon:
             self.settings.checks,
             self._inbox.put,
             members=self.store.members() if members is None else members,
+            tell=self._inbox.put,
             is_probing=self._options.is_checking,
         )
 
