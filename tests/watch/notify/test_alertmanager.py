@@ -211,6 +211,22 @@ def test_after_a_restart_alertmanager_has_every_open_alert_and_every_recent_end_
 
 
 @real
+@pytest.mark.parametrize("minutes", [-600, -10, 10])
+def test_a_clock_that_is_wrong_hides_no_incident_and_ends_each(running: Running, hook: Server, minutes: int) -> None:
+    store, wrong = MemoryStore(), timedelta(minutes=minutes)
+    around = Surroundings(source=store, put=store.put, now=lambda: datetime.now(UTC) + wrong)
+    (turns,) = (Repetition(one, around) for one in make(Settings(name="am", urls=(running.url,))))
+    one = incident(opened_at=around.now(), diagnosed=(Diagnosed(at=around.now(), occasion=Occasion.OPENED, finding=finding()),))
+    store.incidents[one.id] = one
+    turns.turn()
+    hook.wait_for(len)
+    store.incidents[one.id] = closed(one, 0)
+    turns.turn()
+    hook.wait_for(lambda all_: len(all_) == 2)
+    assert states(hook.received, "7K3F") == [[("wrong-port", "firing")], [("wrong-port", "resolved")]]
+
+
+@real
 def test_each_of_several_alertmanagers_is_told_even_if_the_first_hangs(tmp_path: Path, running: Running) -> None:
     with serving() as stuck:
         stuck.answers = [stuck.hang]

@@ -96,7 +96,7 @@ def close_what_ended(turn: Turn) -> None:
 
 def _is_of_ours(tracked: Tracked) -> bool:
     """Return whether it is about an objective or a log, which are judged each minute."""
-    return all(key.family in (Family.BUDGET, Family.LOG) for key in tracked.signals)
+    return all(key.family in (Family.BUDGET, Family.LOG, Family.GATEWAY) for key in tracked.signals)
 
 
 def _consider(turn: Turn, tracked: Tracked) -> None:

@@ -20,6 +20,7 @@ class Family(StrEnum):
     CLIENT = "client"
     UNEVEN = "uneven"  # one member fails far more often than the others
     BUDGET = "budget"  # an objective
+    GATEWAY = "gateway"  # a gateway that does not run
     LOG = "log"  # a log that cannot be read, or is silent
 
 

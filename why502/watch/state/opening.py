@@ -21,7 +21,9 @@ LOUD_RETURNS = 3  # in an hour: it flaps
 HOUR_S = 3600.0
 MOST_OPEN = 200
 MOST_NAMED = 256  # targets, locations
-APART = frozenset({Family.INTENDED, Family.CLIENT, Family.BUDGET, Family.LOG})  # families that join no other incident
+APART = frozenset(
+    {Family.INTENDED, Family.CLIENT, Family.BUDGET, Family.LOG, Family.GATEWAY}
+)  # families that join no other incident
 HELD_DAYS = 14
 _RANK = {Severity.NONE: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 
@@ -47,7 +49,7 @@ def _home(turn: Turn, key: SignalKey) -> Tracked | None:
     own = [each for each in every if key in each.signals]
     if own or not (every or state.tracked):
         return own[0] if own else None
-    if key.family not in (Family.INTENDED, Family.BUDGET, Family.LOG):
+    if key.family not in (Family.INTENDED, Family.BUDGET, Family.LOG, Family.GATEWAY):
         signal = state.signals[key]
         for each in every:
             is_apart = all(one.family in APART for one in each.signals)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from why502.model.logs import Symptom
 from why502.watch.model import MemberStatus, Observed, Severity
 from why502.watch.state.closing import closed
 from why502.watch.state.families import Family
 from why502.watch.state.opening import announced, opened, raised
+from why502.watch.state.severity import is_stopped_on_purpose
 from why502.watch.state.turn import Turn
 from why502.watch.state.values import LogState, Signal, SignalKey
 
+STOPPED_S = 10.0
 UNREADABLE_S = 120.0
 SILENT_S, SILENT_WITHOUT_REASON_S = 240.0, 600.0
 REGULAR_MINUTES = 30
@@ -49,6 +52,24 @@ def each_minute(turn: Turn) -> None:
             _end(turn, silent, "it has new lines")
 
 
+def gateways(turn: Turn) -> None:
+    """Open an incident for each gateway that has not run for some seconds, unless somebody stopped it; close it when it runs."""
+    for proxy, (since_s, why) in turn.state.missed.items():
+        units = turn.state.gateway_units.get(proxy, ())
+        if turn.monotonic_s - since_s >= STOPPED_S and not is_stopped_on_purpose(units, turn.state):
+            alert(
+                turn, _gateway(proxy), Symptom.PROXY_STOPPED.value, f"{proxy} does not run: {why}", Severity.PAGE, is_looking=True
+            )
+    for tracked in turn.state.open:
+        keys = [key for key in tracked.signals if key == _gateway(key.proxy)]
+        if keys and tracked.signals == set(keys) and not any(key.proxy in turn.state.missed for key in keys):
+            closed(turn, tracked, f"{keys[0].proxy} runs again")
+
+
+def _gateway(proxy: str) -> SignalKey:
+    return SignalKey(proxy, f"gateway {proxy}", Family.GATEWAY)
+
+
 def _silence(turn: Turn, path: str, log: LogState) -> str:
     """Return a sentence about a log that had lines all the time, and has none now though its targets are up; else ""."""
     if log.last_line_s is None or log.reason or len(log.minutes) < REGULAR_MINUTES // 2:
@@ -71,17 +92,27 @@ def _full_disk(turn: Turn, path: str) -> str:
     return mount if mount and turn.state.disks[mount].ratio >= FULL else ""
 
 
-def alert(turn: Turn, key: SignalKey, symptom: str, message: str, severity: Severity, *, caused_by: str = "") -> None:
+def alert(
+    turn: Turn,
+    key: SignalKey,
+    symptom: str,
+    message: str,
+    severity: Severity,
+    *,
+    caused_by: str | None = None,
+    is_looking: bool = False,
+) -> None:
     """Open an incident that no request opens, or note how it goes on."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
     before = turn.state.signals.get(key)
     signal = before or Signal(began_s=turn.monotonic_s, began_at=turn.now, last_s=turn.monotonic_s)
     turn.state.signals[key] = replace(signal, last_s=turn.monotonic_s, symptoms={symptom: 1}, is_targetless=True)
     if tracked is None:
-        tracked = opened(turn, [key], is_looking=False)
-        tracked = turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by)
-        announced(turn, turn.step(tracked, message))
-    elif caused_by != tracked.incident.caused_by:
+        tracked = opened(turn, [key], is_looking=is_looking)
+        tracked = turn.step(turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by or ""), message)
+        if not is_looking:
+            announced(turn, tracked)
+    elif caused_by is not None and caused_by != tracked.incident.caused_by:
         announced(turn, turn.change(tracked, caused_by=caused_by))
     elif severity is not tracked.incident.severity:
         raised(turn, turn.step(tracked, message), severity)

@@ -335,6 +335,11 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
     )
     state.scopes = {subject_of(target): scope for target, scope in event.scopes.items()}
     state.aliases = event.aliases
+    gone = {proxy: "it ran before" for proxy in (*state.running, *state.missed) if proxy not in event.running}
+    missed = {**gone, **event.missed}
+    state.missed = {proxy: (state.missed.get(proxy, (turn.monotonic_s, ""))[0], why) for proxy, why in missed.items()}
+    state.running = event.running
+    state.gateway_units = event.gateway_units
     known = {
         (each.proxy, name)
         for each in state.served
@@ -348,6 +353,7 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
 def _tick(turn: Turn) -> None:
     state = turn.state
     _fall(turn)
+    self_watch.gateways(turn)
     minute = int(turn.monotonic_s // 60)
     if minute != int(turn.before.monotonic_s // 60):
         _each_minute(turn, minute)

@@ -70,13 +70,17 @@ class Served(Value, frozen=True, kw_only=True):
 class TargetsChanged(Value, frozen=True, kw_only=True):
     """What the gateways are configured to use now. `scopes`: by target. `logs`: by path, the proxy that writes it.
 
-    `aliases`: addresses of each target that is a name.
+    `aliases`: addresses of each target that is a name. `running`: the gateways that run. `missed`: those that should run and do
+    not, and why.
     """
 
     served: tuple[Served, ...] = ()
     scopes: Mapping[str, Scope] = {}
     logs: Mapping[str, str] = {}
     aliases: Mapping[str, tuple[str, ...]] = {}
+    running: frozenset[str] = frozenset()
+    missed: Mapping[str, str] = {}
+    gateway_units: Mapping[str, tuple[str, ...]] = {}
 
 
 class DiagnosisReady(Value, frozen=True, kw_only=True):
@@ -239,6 +243,9 @@ class State:
     looking: Looking = field(default_factory=Looking)
     budgets: dict[str, Budget] = field(default_factory=dict)
     logs: dict[str, LogState] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
+    missed: dict[str, tuple[float, str]] = field(default_factory=dict)  # gateways that do not run: since when, why
+    gateway_units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disks: dict[str, Limit] = field(default_factory=dict)
     traffic: dict[tuple[str, str], float] = field(default_factory=dict)  # when a target or location was last asked for
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
