@@ -95,6 +95,30 @@ def install(env: Env, timer: bool, directory: Path, settings_path: str | None) -
     return 0
 
 
+@watch.command("test-notify")
+@click.argument("receiver", required=False)
+@_SETTINGS
+@only_format("text")
+@loudness
+@click.pass_obj
+def test_notify(env: Env, receiver: str | None, settings_path: str | None) -> int:
+    """Send a test message to a receiver, or to all of them. Exit status 1 if one does not take it.
+
+    \b
+    Example: why502 watch test-notify
+    Example: why502 watch test-notify pager
+    """
+    from why502.host.local import LocalHost
+    from why502.watch import settings
+    from why502.watch.notify.settings import receivers
+    from why502.watch.notify.trial import chosen, try_receivers
+
+    found = settings.read(settings_path)
+    trials = try_receivers(chosen(receivers(found.receivers), receiver), LocalHost().name, env.now())
+    env.write("".join(f"{trial.receiver}: {trial.reason or 'sent'}\n" for trial in trials))
+    return int(any(trial.reason for trial in trials))
+
+
 @watch.command("check-config")
 @click.option("--example", is_flag=True, help="Print the annotated example of a settings file, with every default.")
 @_SETTINGS
