@@ -146,6 +146,7 @@ class Daemon:
         self._deliveries = self._new_deliveries()
         self._diagnoser = Diagnoser(self._examine, self._unexamined, self._inbox.put, self.progress)
         self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
+        self._own.repeated = lambda: self._deliveries.repeated
         self._collector = Collector(
             lambda: metrics_view(self.store, self._own, self._checker.members, self._now), self._monotonic
         )
