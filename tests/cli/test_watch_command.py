@@ -65,8 +65,8 @@ def test_receivers_are_tried(tmp_path):
         assert done.out.splitlines()[0] == "good: took the message"
         assert done.out.splitlines()[1].startswith("bad: ")
         assert good.received[0].json["is_test"] is True
-        assert ask("watch", "test-notify", "--settings", str(path), "--receiver", "good").status == 0
-    unknown = ask("watch", "test-notify", "--settings", str(path), "--receiver", "other")
+        assert ask("watch", "test-notify", "--settings", str(path), "good").status == 0
+    unknown = ask("watch", "test-notify", "--settings", str(path), "other")
     assert unknown.status == 2
     assert "good, bad" in unknown.err
 

@@ -146,6 +146,7 @@ class Daemon:
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
         self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
+        self._own.repeated = lambda: self._deliveries.repeated
         self._publisher = Publisher(self._stock, self.progress.late, lambda text: self._inbox.put(Note(text)), self._monotonic)
         self._configure(first)
         self._tailer.start()

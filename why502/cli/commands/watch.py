@@ -122,18 +122,19 @@ def check_config(env: Env, example: bool, settings_path: str | None) -> int:
 
 
 @watch.command("test-notify")
-@click.option("--receiver", metavar="NAME", help="Only this receiver.")
+@click.argument("receiver", required=False)
 @_SETTINGS
 @only_format("text")
 @loudness
 @click.pass_obj
 def test_notify(env: Env, receiver: str | None, settings_path: str | None) -> int:
-    """Send an example of a message to the receivers, marked as a test.
+    """Send an example of a message to RECEIVER, or to all, marked as a test.
 
     Exit status: 0 all took it, 1 one did not, 2 there is none or the settings are not valid.
 
     \b
-    Example: why502 watch test-notify --receiver pager
+    Example: why502 watch test-notify
+    Example: why502 watch test-notify pager
     """
     from why502.cli.env import Exit
     from why502.render.words import safe
