@@ -159,6 +159,18 @@ class Follower:
         else:
             self._resume(checkpoint)
 
+    def is_quiet(self) -> bool:
+        """Return whether nothing happened since the last step: it costs three calls, and a step ten times as much."""
+        if len(self._files) != 1 or not self._state or self._missing:
+            return False
+        file = self._files[0]
+        try:
+            status = os.fstat(file.stream.fileno())
+            is_read = status.st_size == file.place.offset and (status.st_size, status.st_mtime_ns) == file.changed
+            return is_read and self._look_around() == self._state
+        except OSError:
+            return False
+
     def step(self) -> Step:
         """Read what was added, at most some megabytes. Nothing is raised for a log that cannot be read."""
         added = Counts(is_exact=self.ask.is_exact)
@@ -290,7 +302,7 @@ class Follower:
         state: list[object] = []
         for place in (self.path, *self._places):
             try:
-                status = Path(place).stat()
+                status = os.stat(place)  # noqa: PTH116 - it is called all the time
             except OSError:
                 return ()
             state.append((status.st_dev, status.st_ino))

@@ -192,10 +192,13 @@ class Reader:
     def turn(self) -> bool:
         """Read what was added, and put it. Return whether there is more to read at once."""
         self._apply()
+        began_at = self.times.monotonic()
+        if isinstance(self._source, Follower) and not self._reason and self._source.is_quiet():
+            self._rest(began_at)
+            return False
         if not self.log.unit and not self.claims.take(self.log.name, self.log.path):
             return False
         source = self._source or self._open()
-        began_at = self.times.monotonic()
         source.ask = structs.replace(source.ask, near=int(self.times.wall()))
         step = source.step()
         observed = self._observed(source, step)
@@ -213,6 +216,13 @@ class Reader:
             else:
                 self.group.release()
         return step.is_behind
+
+    def _rest(self, began_at: float) -> None:
+        """Do what is due although nothing was added."""
+        if self.log.is_error_log:
+            self.group.looked(self.log.name, began_at)
+        else:
+            self.group.release()
 
     def pause_s(self) -> float:
         """Return how long to wait before the next turn."""
