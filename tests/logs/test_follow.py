@@ -429,6 +429,8 @@ def test_much_that_came_is_read_turn_by_turn(watcher: Watcher, monkeypatch: pyte
 class Followed(RuleBasedStateMachine):
     """A log that is written, rotated and truncated at random, and a follower that is stopped at random."""
 
+    operations = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory()
@@ -610,6 +612,7 @@ class Followed(RuleBasedStateMachine):
 
     @invariant()
     def nothing_counts_twice(self) -> None:
+        type(self).operations += 1
         if hasattr(self, "watcher"):
             assert not [name for name, count in self.watcher.total.items() if count > 1]
 
@@ -625,4 +628,12 @@ class Followed(RuleBasedStateMachine):
 
 OPERATIONS = int(os.environ.get("WHY502_TAIL_OPERATIONS", "2400"))  # `make bench-tail` asks for more
 Followed.TestCase.settings = settings(max_examples=OPERATIONS // 40, stateful_step_count=40, deadline=None)
-TestFollowed = Followed.TestCase
+
+
+class TestFollowed(Followed.TestCase):  # type: ignore[misc, valid-type]
+    """The machine above, and how often it did something."""
+
+    def runTest(self) -> None:
+        super().runTest()
+        assert Followed.operations >= OPERATIONS // 4  # an example may end early
+        print(Followed.operations, "operations")

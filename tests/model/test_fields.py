@@ -16,13 +16,11 @@ from why502.model.snapshot import Snapshot
 # Fields passed from one collector to another, or used only by a command beside the diagnosis, with their use.
 NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Answer", "if_conditions"): "names the switch files whose presence is looked at",
-    ("ConfigFile", "owner_uid"): "with whose rights what a file names is looked at",
     ("Listener", "inode"): "joins a socket to the processes that hold it",
     ("Listener", "file_inode"): "joins a unix socket to the path it is bound to",
     ("LogTarget", "format_name"): "`why502 logs` says from which log_format it knows a format",
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
-    ("Peer", "label"): "joins a server of the configuration to the state that HAProxy or Varnish reports",
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
     ("Process", "cwd"): "what relative paths of its command mean",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,9 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot
+from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot, stamp
 
+from why502.gateways.apache import piped
 from why502.logs.follow import Follower
+from why502.model.config import LogKind, LogPlace, LogTarget
+from why502.model.snapshot import Proxy
 from why502.watch.tailing import Tailer
 from why502.watch.tailing import reader as reading
 from why502.watch.tailing.reader import Reader
@@ -358,6 +363,50 @@ def test_t12_names_with_times(tmp_path: Path) -> None:
     assert {Path(name).name for name in watched.tailer._readers} == {"access.2026-11-21.log", "error.log"}
     watched.write("access.2026-11-20.log", access("/api/late"))
     assert watched.turns(2).lines == 5
+
+
+ROTATELOGS = shutil.which("rotatelogs") or "/usr/bin/rotatelogs"
+
+
+@pytest.mark.real
+def test_t12_files_that_rotatelogs_writes(tmp_path: Path) -> None:
+    command = f"|{ROTATELOGS} {tmp_path}/access.%Y%m%d-%H%M%S.log 1"
+    target = LogTarget(kind=LogKind.ACCESS, path=piped.files(command), goes_to=LogPlace.VARIABLE)
+    sums = Sums()
+    tailer = Tailer(snapshot(Proxy(kind="apache", pid=1, logs=(target,))), {}, None, sums.put)
+    with subprocess.Popen(shlex.split(command[1:]), stdin=subprocess.PIPE) as child:
+        assert child.stdin
+        for number in range(30):
+            line = f'10.0.0.1 - - [{stamp(time.time())}] "GET /r{number}x HTTP/1.1" 200 157\n'
+            child.stdin.write(line.encode())
+            child.stdin.flush()
+            if number % 10 == 9:
+                files = len(list(tmp_path.iterdir()))
+                until(
+                    lambda files=files: (
+                        tailer.turn(),
+                        child.stdin.write(b"#\n"),
+                        child.stdin.flush(),
+                        len(list(tmp_path.iterdir())) > files,
+                    )[-1]
+                )  # type: ignore[union-attr]
+    until(lambda: (tailer.turn(), sums.requests.total() == 30)[1])
+    assert len(list(tmp_path.iterdir())) >= 3
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("|/usr/bin/rotatelogs -l /var/log/a.%Y.log 86400", "/var/log/a.%Y.log"),
+        ("||/usr/bin/rotatelogs -p /bin/x -f /var/log/a.log 5M", "/var/log/a.log.%s"),
+        ("|/usr/bin/rotatelogs -n 3 /var/log/a.log 5M", "/var/log/a.log"),
+        ("|/usr/sbin/cronolog -S /var/log/now /var/log/%Y/%m/a.log", "/var/log/%Y/%m/a.log"),
+        ("|/usr/bin/logger -t apache", ""),
+        ("|'", ""),
+    ],
+)
+def test_t12_the_names_that_piped_logs_have(command: str, files: str) -> None:
+    assert piped.files(command) == files
 
 
 def test_t11_what_is_not_in_the_log_is_a_gap(tmp_path: Path) -> None:
