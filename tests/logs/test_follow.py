@@ -417,6 +417,27 @@ def test_a_checkpoint_is_small_and_holds_nothing_of_the_log(tmp_path: Path, watc
     assert b"GET" not in watcher.stored
 
 
+def test_a_log_that_the_server_compresses_is_read_as_it_grows(tmp_path: Path, watch: Callable[[Path], Watcher]) -> None:
+    path = tmp_path / "access.log"
+    path.touch()
+    watcher = watch(path)
+    for number in range(6):
+        member = gzip.compress(lines(3 * number, 3).encode())
+        with path.open("ab") as stream:  # the server is seen in the middle of a member
+            stream.write(member[:30])
+        watcher.look()
+        with path.open("ab") as stream:
+            stream.write(member[30:])
+        watcher.look()
+        if number % 2:
+            watcher.store()
+            watcher.kill()
+        if number == 3:
+            path.rename(tmp_path / "access.log.1")
+            path.touch()
+    all_of(watcher, 18)
+
+
 def test_much_that_came_is_read_turn_by_turn(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "TURN_BYTES", 4000)
     write(watcher.path, lines(0, 500))

@@ -24,7 +24,7 @@ import pytest
 from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot, stamp
 
 from why502.gateways.apache import piped
-from why502.logs.follow import Follower
+from why502.logs.follow import Follower, Step
 from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.snapshot import Proxy
 from why502.watch.tailing import Tailer
@@ -421,6 +421,26 @@ def test_t11_what_is_not_in_the_log_is_a_gap(tmp_path: Path) -> None:
     assert "it goes to syslog by" in told
     log = tailer._readers[str(tmp_path / "access.log")].log
     assert log.flush_s == 300
+
+
+def test_a_mistake_of_ours_with_one_log_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("access.log", "error.log"):
+        (tmp_path / name).touch()
+    real, mistakes = Follower.step, [ZeroDivisionError("division by zero")]
+    sums = Sums()
+    tailer = Tailer(snapshot(proxy(tmp_path)), {}, None, sums.put, wait=lambda _: (time.sleep(0.01), tailer._stop.is_set())[1])
+
+    def step(self: Follower) -> Step:
+        if self.path.endswith("access.log") and mistakes:
+            raise mistakes.pop()
+        return real(self)
+
+    monkeypatch.setattr(Follower, "step", step)
+    tailer.start()
+    until(lambda: any("why502 has a bug: ZeroDivisionError" in one.reason for one in sums.all))
+    with (tmp_path / "access.log").open("a") as stream:
+        stream.write(access("/api/a"))
+    until(lambda: sums.lines == 1)
 
 
 def test_the_rate_of_looking(watched: Watched) -> None:

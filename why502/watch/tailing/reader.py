@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -161,6 +162,7 @@ class Reader:
     _newest_at: int | None = None
     _kept: Checkpoint | None = None  # the one that was put last
     _next: tuple[Log, Places] | None = None
+    _failures: int = 0  # of ours
     _fitness: Fitness = field(default_factory=Fitness)
     _left_at: float | None = None  # when the configuration stopped naming it
 
@@ -224,8 +226,21 @@ class Reader:
         else:
             self.group.release()
 
+    def fail(self, error: Exception) -> None:
+        """Put that a mistake of ours keeps the log from being read; it is opened again at its last checkpoint."""
+        if not self._failures:
+            traceback.print_exception(error)
+        self._failures += 1
+        self.checkpoint = self.kept
+        self.close()
+        self._source = None
+        reason = f"{self.log.path}: why502 has a bug: {type(error).__name__}: {error}"
+        self.put(Observed(log=self.log.name, proxy=self.group.proxy, reason=reason))
+
     def pause_s(self) -> float:
         """Return how long to wait before the next turn."""
+        if self._failures and self._source is None:
+            return min(2.0**self._failures, AGAIN_S)
         return POLL_S if self.times.monotonic() - self._last_line_at < SILENCE_S else SLOW_POLL_S
 
     def close(self) -> None:
