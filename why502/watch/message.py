@@ -86,7 +86,7 @@ def _title(notice: Notice) -> str:
     states = {Transition.OPENED: incident.severity.value.upper()}
     state = "TEST" if notice.is_test else states.get(notice.transition, notice.transition.value.upper())
     if not _is_of_requests(incident):
-        return f"{state} {incident.host}: {_lead(incident)}"
+        return f"{state} {incident.host}: {lead(incident)}"
     statuses = "/".join(str(status) for status in incident.finding.statuses[:3] if status) if incident.finding else ""
     fails = f"{statuses} from {place(incident)}" if statuses else f"{place(incident)} fails"
     return f"{state} {incident.host}: {fails}, {incident.cause or 'cause not established'}"
