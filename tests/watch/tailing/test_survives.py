@@ -409,6 +409,19 @@ def test_t12_the_names_that_piped_logs_have(command: str, files: str) -> None:
     assert piped.files(command) == files
 
 
+def test_t11_of_two_logs_with_the_same_requests_one_is_counted(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, CONFIG.replace("access_log", "access_log {directory}/second.log; access_log", 1))
+    watched.turns(1)
+    watched.write("second.log", '10.0.0.1 - - [21/Nov/2026:00:00:00 +0000] "GET /api/a HTTP/1.1" 200 157 "-" "curl/8"\n')
+    watched.write("access.log", access("/api/a"))
+    assert watched.turns(2).requests == {("shop.example/api/", "2xx"): 1}
+    config = CONFIG.replace(
+        "access_log", "access_log {directory}/b.log combined if=$b; access_log {directory}/c.log combined if=$c; #", 1
+    )
+    logs = proxy(tmp_path, config.replace("#", "\n#", 1)).logs
+    assert [log.repeats for log in logs if log.kind is LogKind.ACCESS] == [False, False]
+
+
 def test_t11_what_is_not_in_the_log_is_a_gap(tmp_path: Path) -> None:
     config = CONFIG.replace("access.log timed", "access.log timed if=$loggable buffer=64k flush=5m").replace(
         "location / {{",
