@@ -35,9 +35,9 @@ from why502.watch.gateways import FIRST, SOURCES, Gateways
 from why502.watch.inbox import Inbox
 from why502.watch.limits.sampler import Sampler
 from why502.watch.live_view import Recent, View
-from why502.watch.metrics.collector import Collector, exposition
-from why502.watch.metrics.server import Server
-from why502.watch.metrics.settings import address
+from why502.watch.metrics.publishing import Publisher
+from why502.watch.metrics.settings import MetricsSettings
+from why502.watch.metrics.view import MetricsView
 from why502.watch.model import Incident, Limit, Member, Message, Observed, Transition
 from why502.watch.options import Options
 from why502.watch.progress import Progress
@@ -111,7 +111,6 @@ class Daemon:
         self._committed_s = 0.0
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
-        self._server: Server | None = None
         self._asked_s = 0.0  # when the latest diagnosis was asked for
         self._bundle: bytes | None = None  # of the latest diagnosis
 
@@ -146,10 +145,8 @@ class Daemon:
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
-        self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
-        self._collector = Collector(
-            lambda: metrics_view(self.store, self._own, self._checker.members, self._now), self._monotonic
-        )
+        self._own = Own(host=self._host.name, snapshot=first, committed_at=self._now(), receivers=self._deliveries.names)
+        self._publisher = Publisher(self._stock, self.progress.late, self._say, self._monotonic)
         self._configure(first)
         self._tailer.start()
         self._checker.start()
@@ -160,7 +157,7 @@ class Daemon:
         self._gateways.look_again()  # with the names, which may take seconds
         self._diagnoser.start()
         self._deliveries.start()
-        self._serve()
+        self._publisher.configure(self._metrics(self.settings))
         self._committed_s = self._monotonic()
         systemd.notify(systemd.READY, systemd.status(self._status))
 
@@ -195,6 +192,7 @@ class Daemon:
         while (entry := self._inbox.take(0.0)) is not None:
             self._take(entry)
         self._commit()
+        self._publisher.stop(STOP_S)
         self.store.close()
 
     def once(self) -> bool:
@@ -210,6 +208,7 @@ class Daemon:
 
         try:
             self.run(is_done)
+            self._publisher.publish()
             return bool(self._recorder.state.open)
         finally:
             self.stop()
@@ -276,6 +275,7 @@ class Daemon:
         self._step(Tick())
         self.store.commit(self._recorder.batch(now))
         self._committed_s = self._monotonic()
+        self._own.committed_at = now
         self._deliveries.wake()
 
     def _feed(self) -> None:
@@ -326,8 +326,7 @@ class Daemon:
     def _take_settings(self, new: Settings) -> None:
         """Put new settings in force. Raises Why502Error before anything was changed."""
         old = self.settings
-        if new.metrics.listen != old.metrics.listen and self._options.listen is None:
-            self._serve(new.metrics.listen)
+        self._publisher.configure(self._metrics(new))
         self.settings = new
         self._recorder.state = replace(self._recorder.state, objectives=new.objectives, labels=new.labels)
         if new.checks != old.checks:
@@ -347,18 +346,17 @@ class Daemon:
         if new.store != old.store and self._options.store is None:
             self._note("the store stays where it is until the next start")
 
-    def _serve(self, listen: str | None = None) -> None:
-        """Serve the metrics at an address, instead of where they were served before. Raises Why502Error."""
-        where = self._options.listen if self._options.listen is not None else listen or self.settings.metrics.listen
-        new = Server(address(where), self._exposed, self.progress.late) if where else None
-        if self._server is not None:
-            self._server.stop()
-        self._server = new
-        if new is not None:
-            new.start()
+    def _metrics(self, settings: Settings) -> MetricsSettings:
+        """Return where the metrics go: the address of the command line takes precedence."""
+        given = self._options.listen
+        return settings.metrics if given is None else msgspec.structs.replace(settings.metrics, listen=given)
 
-    def _exposed(self, is_openmetrics: bool) -> bytes:
-        return exposition(self._collector, is_openmetrics=is_openmetrics)
+    def _stock(self) -> MetricsView:
+        return metrics_view(self.store, self._own, self._checker.members)
+
+    def _say(self, message: str) -> None:
+        """Have the main thread note something."""
+        self._inbox.put(Note(message))
 
     def view(self) -> View:
         """Return what the live view shows now."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,10 +19,11 @@ CHANGES = timedelta(days=7)
 
 @dataclass(slots=True, kw_only=True)
 class Own:
-    """What the daemon knows and the store does not."""
+    """What the daemon knows and the store does not. `committed_at`: time of the last commit, an old one of a hung daemon."""
 
     host: str
     snapshot: Snapshot
+    committed_at: datetime
     receivers: tuple[str, ...] = ()
     checks_failed: Counter[AttemptKey] = field(default_factory=Counter)
     diagnoses: int = 0
@@ -36,9 +36,9 @@ class Own:
             self.checks_failed[AttemptKey(member.proxy, str(member.peer), member.last.symptom.value)] += 1
 
 
-def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Callable[[], datetime]) -> MetricsView:
+def metrics_view(store: Store, own: Own, members: tuple[Member, ...]) -> MetricsView:
     """Return everything that the metrics are made of. Raises Why502Error where the store cannot be read."""
-    at, totals, snapshot = now(), store.totals(), own.snapshot
+    at, totals, snapshot = own.committed_at, store.totals(), own.snapshot
     owners = logs(snapshot)
     pending = dict.fromkeys(own.receivers, 0) | Counter(receiver for receiver, _ in totals.pending)
     kinds = {proxy.root + log.path: LogKind(log.kind.value) for proxy in running(snapshot) for log in proxy.logs if log.path}
