@@ -109,6 +109,7 @@ class Daemon:
         self.is_reload_successful = True
         self._status = ""
         self._committed_s = 0.0
+        self._committed_at = now()
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
         self._asked_s = 0.0  # when the latest diagnosis was asked for
@@ -145,8 +146,9 @@ class Daemon:
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
-        self._own = Own(host=self._host.name, snapshot=first, committed_at=self._now(), receivers=self._deliveries.names)
-        self._publisher = Publisher(self._stock, self.progress.late, self._say, self._monotonic)
+        self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
+        self._own.repeated = lambda: self._deliveries.repeated
+        self._publisher = Publisher(self._stock, self.progress.late, lambda text: self._inbox.put(Note(text)), self._monotonic)
         self._configure(first)
         self._tailer.start()
         self._checker.start()
@@ -189,10 +191,10 @@ class Daemon:
         for part in (self._gateways, self._checker, self._sampler, self._changes, self._tailer, self._diagnoser):
             part.stop(STOP_S)
         self._deliveries.stop(STOP_S)
+        self._publisher.stop()
         while (entry := self._inbox.take(0.0)) is not None:
             self._take(entry)
         self._commit()
-        self._publisher.stop(STOP_S)
         self.store.close()
 
     def once(self) -> bool:
@@ -217,7 +219,7 @@ class Daemon:
         """Return whether everything was read, checked, diagnosed and sent."""
         state = self._recorder.state
         is_looking = any(tracked.look_until_s is not None for tracked in state.open) or state.looking.ids or state.looking.wanted
-        is_checked = all(member.last is not None and member.last.at >= since for member in self._checker.members)
+        is_checked = self._checker.is_settled(since)
         return self._tailer.is_caught_up and is_checked and not is_looking and not self.store.totals().pending
 
     # the main thread
@@ -245,6 +247,7 @@ class Daemon:
         match event:
             case Observed():
                 self._recent.add(event, now_s)
+                self._checker.count(event.attempts)
                 self._lag_s[event.log] = event.lag_s
                 if event.note:
                     self._note(f"{event.log}: {event.note}")
@@ -274,8 +277,7 @@ class Daemon:
         now = self._now()
         self._step(Tick())
         self.store.commit(self._recorder.batch(now))
-        self._committed_s = self._monotonic()
-        self._own.committed_at = now
+        self._committed_s, self._committed_at = self._monotonic(), now
         self._deliveries.wake()
 
     def _feed(self) -> None:
@@ -347,16 +349,13 @@ class Daemon:
             self._note("the store stays where it is until the next start")
 
     def _metrics(self, settings: Settings) -> MetricsSettings:
-        """Return where the metrics go: the address of the command line takes precedence."""
-        given = self._options.listen
-        return settings.metrics if given is None else msgspec.structs.replace(settings.metrics, listen=given)
+        """Return where the metrics go; the command line goes before the settings."""
+        listen = settings.metrics.listen if self._options.listen is None else self._options.listen
+        return msgspec.structs.replace(settings.metrics, listen=listen)
 
     def _stock(self) -> MetricsView:
-        return metrics_view(self.store, self._own, self._checker.members)
-
-    def _say(self, message: str) -> None:
-        """Have the main thread note something."""
-        self._inbox.put(Note(message))
+        """Return what the metrics are made of, as of the last commit: its time tells a daemon that hangs."""
+        return metrics_view(self.store, self._own, self._checker.members, lambda: self._committed_at)
 
     def view(self) -> View:
         """Return what the live view shows now."""
@@ -419,6 +418,7 @@ class Daemon:
             self.settings.checks,
             self._inbox.put,
             members=self.store.members() if members is None else members,
+            tell=self._inbox.put,
             is_probing=self._options.is_checking,
         )
 

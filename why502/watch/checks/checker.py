@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -14,12 +14,13 @@ from why502.collectors.base import Ask
 from why502.host.base import Host
 from why502.model.snapshot import Snapshot
 from why502.watch.checks.members import Planned, has_names, planned, refreshed
+from why502.watch.checks.rates import Rates
 from why502.watch.checks.results import check, not_asked
 from why502.watch.checks.rounds import AT_ONCE, Rounds
 from why502.watch.checks.settings import Checks
 from why502.watch.checks.sight import Sight
-from why502.watch.checks.verdict import restored
-from why502.watch.model import Blindness, CheckResult, Member
+from why502.watch.checks.verdict import is_doubtful, restored
+from why502.watch.model import AttemptKey, Blindness, CheckResult, Member
 
 Put = Callable[[Member], None]
 NAMES_S = 30.0
@@ -38,6 +39,10 @@ def one_round(host: Host, checks: Iterable[Planned]) -> tuple[CheckResult, ...]:
     """Return the result of each check, in their order."""
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check") as pool:
         return tuple(pool.map(lambda one: asked(host, one), checks))
+
+
+def _minute() -> int:
+    return int(time.time() // 60)
 
 
 class Checker:
@@ -66,7 +71,8 @@ class Checker:
         self._sight.update(snapshot)
         self._is_blind = False
         self._changed = threading.Condition()
-        self._rounds = Rounds(settings, chance)
+        self._rates = Rates()
+        self._rounds = Rounds(settings, chance, self._rate)
         now = datetime.now(UTC)
         kept = [restored(member, now, settings.interval_s) for member in members]
         self._known = snapshot
@@ -101,6 +107,15 @@ class Checker:
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+
+    def count(self, attempts: Mapping[tuple[int, AttemptKey], int]) -> None:
+        """Take over how many requests the members get, by minute, as the logs tell: idle ones are checked less often."""
+        with self._changed:
+            self._rates.add(attempts, _minute())
+
+    def is_settled(self, since: datetime) -> bool:
+        """Return whether each member was checked since then, and none is in doubt."""
+        return all(one.last is not None and one.last.at >= since and not is_doubtful(one) for one in self.members)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -137,6 +152,10 @@ class Checker:
         if next_s is None or self._running >= AT_ONCE:
             return IDLE_S
         return min(IDLE_S, max(0.0, next_s - time.monotonic()))
+
+    def _rate(self, one: Planned) -> float | None:
+        found = self._rates.of(one.key.proxy, one.key.peer, _minute())
+        return one.requests_s if found is None else found
 
     def _tell_blindness(self, reason: str) -> None:
         """Tell when the network begins to fail, and when it works again."""
