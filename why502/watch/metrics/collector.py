@@ -69,8 +69,8 @@ class Collector(AnyCollector):
 
     def collect(self) -> Iterable[Metric]:
         """Return all families, with the values of now."""
-        view = self._view()
-        with self._lock:
+        with self._lock:  # also around the view: an older one must not come second
+            view = self._view()
             return [*self._traffic(view), *(self._family(family, view) for family in FAMILIES), self._overflow()]
 
     def _family(self, family: Family, view: MetricsView) -> Metric:
