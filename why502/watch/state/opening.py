@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from why502.watch.model import Incident, Occasion, Severity, Transition
-from why502.watch.state.families import Family
+from why502.watch.state.families import OWN, Family
 from why502.watch.state.grouping import OWN_NETWORK, is_covered, unlike_check
 from why502.watch.state.identity import incident_id
 from why502.watch.state.severity import severity_of
@@ -21,9 +21,7 @@ LOUD_RETURNS = 3  # in an hour: it flaps
 HOUR_S = 3600.0
 MOST_OPEN = 200
 MOST_NAMED = 256  # targets, locations
-APART = frozenset(
-    {Family.INTENDED, Family.CLIENT, Family.BUDGET, Family.LOG, Family.GATEWAY}
-)  # families that join no other incident
+APART = OWN | {Family.INTENDED, Family.CLIENT}  # families that join no other incident
 HELD_DAYS = 14
 _RANK = {Severity.NONE: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 
@@ -58,7 +56,7 @@ def _home(turn: Turn, key: SignalKey) -> Tracked | None:
     own = [each for each in every if key in each.signals]
     if own or not (every or state.tracked):
         return own[0] if own else None
-    if key.family not in (Family.INTENDED, Family.BUDGET, Family.LOG, Family.GATEWAY):
+    if key.family not in OWN | {Family.INTENDED}:
         signal = state.signals[key]
         for each in every:
             is_apart = all(one.family in APART for one in each.signals)
@@ -138,6 +136,8 @@ def _opening(tracked: Tracked, signal: Signal) -> str:
     where = tracked.incident.target or tracked.incident.location
     if signal.is_check and not signal.failures:
         return f"the check of {where} fell: {what}"
+    if not signal.failures:
+        return f"{where}: {what}"
     hurt = f"{signal.hurt} requests failed" if signal.hurt else f"{signal.failures} attempts failed and were retried"
     return f"{hurt} at {where}: {what}"
 

@@ -44,12 +44,12 @@ def each_minute(turn: Turn) -> None:
         if log.unreadable_since_s is not None and turn.monotonic_s - log.unreadable_since_s >= UNREADABLE_S:
             alert(turn, unreadable, "log-unreadable", f"{path} cannot be read: {log.reason}", Severity.TICKET)
         elif log.unreadable_since_s is None:
-            _end(turn, unreadable, "it can be read again")
+            end(turn, unreadable, "it can be read again")
         silent = SignalKey(log.proxy, f"silent log {path}", Family.LOG)
         if message := _silence(turn, path, log):
             alert(turn, silent, "log-silent", message, Severity.PAGE if "full" in message else Severity.TICKET)
         elif log.last_line_s is not None and turn.monotonic_s - log.last_line_s < 60:
-            _end(turn, silent, "it has new lines")
+            end(turn, silent, "it has new lines")
 
 
 def gateways(turn: Turn) -> None:
@@ -118,7 +118,8 @@ def alert(
         raised(turn, turn.step(tracked, message), severity)
 
 
-def _end(turn: Turn, key: SignalKey, reason: str) -> None:
+def end(turn: Turn, key: SignalKey, reason: str) -> None:
+    """Close the incident that an alert opened, if there is one."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
     if tracked is not None:
         closed(turn, tracked, reason)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from why502.watch import concern
 from why502.watch.model import (
+    Blindness,
     Change,
     Incident,
     Limit,
@@ -22,10 +23,10 @@ from why502.watch.model import (
     Occasion,
     TargetKey,
 )
-from why502.watch.state import diagnosed, self_watch
+from why502.watch.state import diagnosed, resources, self_watch
 from why502.watch.state.burn import Budget, Objective, burning
 from why502.watch.state.closing import KEEP_S, close_what_ended, closed
-from why502.watch.state.families import UNHURT, Family, family_of
+from why502.watch.state.families import OWN, UNHURT, Family, family_of
 from why502.watch.state.identity import subject_of
 from why502.watch.state.opening import LOOK_S, announced, joined, open_for, raised
 from why502.watch.state.severity import is_planned, is_sustained, severity_of
@@ -79,6 +80,9 @@ def step(state: State, event: Event, now: datetime, monotonic_s: float) -> tuple
         case Limit():
             if event.kind is LimitKind.DISK:
                 turn.state.disks[event.subject] = event
+            resources.limit(turn, event)
+        case Blindness():
+            resources.blindness(turn, event)
         case TargetsChanged():
             _configure(turn, event)
         case DiagnosisReady():
@@ -396,6 +400,7 @@ def _each_minute(turn: Turn, minute: int) -> None:
     open_for(turn, bad)
     _alert_budgets(turn, minute)
     self_watch.each_minute(turn)
+    resources.each_minute(turn)
 
 
 def _is_known(state: State, key: SignalKey) -> bool:
@@ -423,6 +428,6 @@ def burning_is_over(turn: Turn, objective: Objective, minute: int) -> bool:
 
 def _explains_budget(tracked: Tracked, objective: Objective) -> bool:
     incident = tracked.incident
-    if all(key.family in (Family.BUDGET, Family.LOG) for key in tracked.signals) or incident.caused_by or not incident.failures:
+    if all(key.family in OWN - {Family.GATEWAY} for key in tracked.signals) or incident.caused_by or not incident.failures:
         return False
     return objective.proxy in ("", incident.proxy) and (not objective.location or objective.location in incident.locations)

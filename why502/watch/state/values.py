@@ -11,6 +11,7 @@ from why502.model.base import Value
 from why502.model.finding import Diagnosis
 from why502.watch.concern import Scope
 from why502.watch.model import (
+    Blindness,
     Change,
     Incident,
     Limit,
@@ -108,7 +109,7 @@ class Tick(Value, frozen=True, kw_only=True):
     """Time went on. Once a second."""
 
 
-Event = Observed | Member | Change | Limit | DiagnosisReady | TargetsChanged | Tick
+Event = Observed | Member | Blindness | Change | Limit | DiagnosisReady | TargetsChanged | Tick
 
 
 # actions
