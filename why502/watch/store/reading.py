@@ -55,9 +55,9 @@ class IncidentTotals:
 class Totals:
     """Everything counted since the store was made (`born_at`). No number ever goes back.
 
-    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent", "failed"). `pending`: receiver and
-    key of each message that waits. `incidents`: by cause and fault domain, those that closed. `targets`, `locations`: what the
-    configuration names, with the time (seconds) since when it no longer does.
+    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent", "failed"), as far as they were
+    written. `pending`: receiver and key of each message that waits. `incidents`: by cause and fault domain, those that closed.
+    `targets`, `locations`: what the configuration names, with the time (seconds) since when it no longer does.
     """
 
     born_at: datetime

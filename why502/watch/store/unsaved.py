@@ -102,6 +102,7 @@ class Unsaved:
     def _observe(self, observed: Observed, series: Series) -> None:
         log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy, at=self.at))
         log.add(observed, self.at)
+        self.overflow += observed.overflow
         self._count(Counted.REQUESTS, observed.requests, series)
         self._count(Counted.FAILURES, observed.failures, series)
         self._count(Counted.ATTEMPTS, observed.attempts, series)
