@@ -4,6 +4,7 @@
 # make attack              what a hostile user, bundle or file could have root do
 # make kill                kills each mutating call of fix and mitigate, or takes its power: half an hour
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
+# make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
@@ -13,7 +14,7 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check attack kill accuracy lab-vm stacks docs format lock clean
+.PHONY: demo test check attack kill bench-tail accuracy lab-vm stacks docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -39,6 +40,11 @@ kill:
 	rm -f build/kill.jsonl; mkdir -p build
 	WHY502_KILL_EVERY=1 WHY502_KILL_RESULTS=$(CURDIR)/build/kill.jsonl $(PYTHON) -m pytest -n $(WORKERS) tests/fix/test_kill.py
 	scripts/kill-report build/kill.jsonl
+
+bench-tail:
+	@scripts/setup --tests
+	WHY502_TAIL_OPERATIONS=40000 $(PYTHON) -m pytest -s tests/logs/test_follow.py -k Followed
+	$(PYTHON) bench/watch_tailing.py
 
 accuracy:
 	@scripts/setup --tests
