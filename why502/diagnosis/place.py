@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import signal
 from collections import Counter
 from dataclasses import dataclass
@@ -36,9 +37,19 @@ _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
     " exim4 master postfix dovecot mysqld mariadbd postgres redis-server memcached mongod beam.smp epmd prometheus node_exporter"
     " prometheus-node alertmanager containerd dockerd docker-proxy nginx haproxy apache2 httpd varnishd envoy caddy traefik"
-    " snmpd zabbix_agentd"
+    " snmpd zabbix_agentd why502"
     " vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
 )
+
+
+def _is_infrastructure(process: Process) -> bool:
+    """Return whether a program is never the application behind a proxy, such as `why502 watch` with its own /metrics."""
+    words = process.argv[1:3]
+    return (
+        process.name.split(":")[0] in _INFRASTRUCTURE
+        or words == ("-m", "why502")
+        or posixpath.basename("".join(words[:1])) == "why502"
+    )
 
 
 class VantageKind(StrEnum):
@@ -344,7 +355,7 @@ class Place:
             process = self.process_of(listener)
             if id(listener) not in reachable or listener.target.is_unix != is_unix:
                 continue
-            if own & set(listener.pids) or (process and process.name.split(":")[0] in _INFRASTRUCTURE):
+            if own & set(listener.pids) or (process and _is_infrastructure(process)):
                 continue
             if listener.target.is_unix and not _looks_like_application(listener.target.path):
                 continue
