@@ -37,19 +37,16 @@ _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
     " exim4 master postfix dovecot mysqld mariadbd postgres redis-server memcached mongod beam.smp epmd prometheus node_exporter"
     " prometheus-node alertmanager containerd dockerd docker-proxy nginx haproxy apache2 httpd varnishd envoy caddy traefik"
-    " snmpd zabbix_agentd why502"
+    " snmpd zabbix_agentd"
     " vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
 )
+_METRICS = ("exporter", "prometheu")  # parts of process names, which the kernel cuts to 15 characters
 
 
-def _is_infrastructure(process: Process) -> bool:
-    """Return whether a program is never the application behind a proxy, such as `why502 watch` with its own /metrics."""
-    words = process.argv[1:3]
-    return (
-        process.name.split(":")[0] in _INFRASTRUCTURE
-        or words == ("-m", "why502")
-        or posixpath.basename("".join(words[:1])) == "why502"
-    )
+def _is_no_application(process: Process) -> bool:
+    """Return whether a process is infrastructure, a metrics exporter, or this program itself (`why502 watch` serves metrics)."""
+    is_ours = any(posixpath.basename(word) == "why502" for word in process.argv[:4])
+    return is_ours or process.name.split(":")[0] in _INFRASTRUCTURE or any(word in process.name for word in _METRICS)
 
 
 class VantageKind(StrEnum):
@@ -355,7 +352,7 @@ class Place:
             process = self.process_of(listener)
             if id(listener) not in reachable or listener.target.is_unix != is_unix:
                 continue
-            if own & set(listener.pids) or (process and _is_infrastructure(process)):
+            if own & set(listener.pids) or (process and _is_no_application(process)):
                 continue
             if listener.target.is_unix and not _looks_like_application(listener.target.path):
                 continue

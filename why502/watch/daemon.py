@@ -35,9 +35,9 @@ from why502.watch.gateways import FIRST, SOURCES, Gateways
 from why502.watch.inbox import Inbox
 from why502.watch.limits.sampler import Sampler
 from why502.watch.live_view import Recent, View
-from why502.watch.metrics.collector import Collector, exposition
-from why502.watch.metrics.server import Server
-from why502.watch.metrics.settings import address
+from why502.watch.metrics.publishing import Publisher
+from why502.watch.metrics.settings import MetricsSettings
+from why502.watch.metrics.view import MetricsView
 from why502.watch.model import Incident, Limit, Member, Message, Observed, Transition
 from why502.watch.options import Options
 from why502.watch.progress import Progress
@@ -112,7 +112,6 @@ class Daemon:
         self._committed_s = 0.0
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
-        self._server: Server | None = None
         self._asked_s = 0.0  # when the latest diagnosis was asked for
         self._bundle: bytes | None = None  # of the latest diagnosis
 
@@ -154,9 +153,8 @@ class Daemon:
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
         self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
-        self._collector = Collector(
-            lambda: metrics_view(self.store, self._own, self._checker.members, self._now), self._monotonic
-        )
+        self._own.repeated = lambda: self._deliveries.repeated
+        self._publisher = Publisher(self._stock, self.progress.late, lambda text: self._inbox.put(Note(text)), self._monotonic)
         self._configure(first)
         self._tailer.start()
         self._checker.start()
@@ -167,7 +165,7 @@ class Daemon:
         self._gateways.look_again()  # with the names, which may take seconds
         self._diagnoser.start()
         self._deliveries.start()
-        self._serve()
+        self._publisher.configure(self._metrics(self.settings))
         self._committed_s = self._monotonic()
         systemd.notify(systemd.READY, systemd.status(self._status))
 
@@ -199,6 +197,7 @@ class Daemon:
         for part in (self._gateways, self._checker, self._sampler, self._changes, self._tailer, self._diagnoser):
             part.stop(STOP_S)
         self._deliveries.stop(STOP_S)
+        self._publisher.stop()
         while (entry := self._inbox.take(0.0)) is not None:
             self._take(entry)
         self._commit()
@@ -334,8 +333,7 @@ class Daemon:
     def _take_settings(self, new: Settings) -> None:
         """Put new settings in force. Raises Why502Error before anything was changed."""
         old = self.settings
-        if new.metrics.listen != old.metrics.listen and self._options.listen is None:
-            self._serve(new.metrics.listen)
+        self._publisher.configure(self._metrics(new))
         self.settings = new
         self._recorder.state = replace(self._recorder.state, objectives=new.objectives, labels=new.labels)
         if new.checks != old.checks:
@@ -355,18 +353,14 @@ class Daemon:
         if new.store != old.store and self._options.store is None:
             self._note("the store stays where it is until the next start")
 
-    def _serve(self, listen: str | None = None) -> None:
-        """Serve the metrics at an address, instead of where they were served before. Raises Why502Error."""
-        where = self._options.listen if self._options.listen is not None else listen or self.settings.metrics.listen
-        new = Server(address(where), self._exposed, self.progress.late) if where else None
-        if self._server is not None:
-            self._server.stop()
-        self._server = new
-        if new is not None:
-            new.start()
+    def _metrics(self, settings: Settings) -> MetricsSettings:
+        """Return where the metrics go; the command line goes before the settings."""
+        listen = settings.metrics.listen if self._options.listen is None else self._options.listen
+        return msgspec.structs.replace(settings.metrics, listen=listen)
 
-    def _exposed(self, is_openmetrics: bool) -> bytes:
-        return exposition(self._collector, is_openmetrics=is_openmetrics)
+    def _stock(self) -> MetricsView:
+        """Return what the metrics are made of."""
+        return metrics_view(self.store, self._own, self._checker.members, self._now)
 
     def view(self) -> View:
         """Return what the live view shows now."""

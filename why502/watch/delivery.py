@@ -74,8 +74,15 @@ class Deliveries:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the receivers that messages are kept for."""
-        return tuple(one.name for one in self._settings.receivers if one.takes_messages)
+        """Return the names of the receivers."""
+        kept = (one.name for one in self._settings.receivers if one.takes_messages)
+        return (*kept, *self._outbox.repeating)
+
+    @property
+    def repeated(self) -> dict[tuple[str, str], int]:
+        """Return how often each receiver without messages was sent the state, by its name and the outcome."""
+        names = set(self._outbox.repeating)
+        return {key: count for key, count in dict(self.around.outcomes).items() if key[0] in names}
 
     def start(self) -> None:
         """Begin."""

@@ -86,7 +86,7 @@ def _title(notice: Notice) -> str:
     states = {Transition.OPENED: incident.severity.value.upper()}
     state = "TEST" if notice.is_test else states.get(notice.transition, notice.transition.value.upper())
     if not _is_of_requests(incident):
-        return f"{state} {incident.host}: {_lead(incident)}"
+        return f"{state} {incident.host}: {lead(incident)}"
     statuses = "/".join(str(status) for status in incident.finding.statuses[:3] if status) if incident.finding else ""
     fails = f"{statuses} from {place(incident)}" if statuses else f"{place(incident)} fails"
     return f"{state} {incident.host}: {fails}, {incident.cause or 'cause not established'}"
@@ -121,7 +121,7 @@ def _paragraphs(notice: Notice) -> Iterator[str]:
         yield "This is a test message of why502 watch. Nothing has failed. A real message looks like this:"
     yield from _news(notice)
     if notice.transition is not Transition.RESOLVED:
-        yield _lead(incident)
+        yield lead(incident)
     yield _counts(incident)
     if _is_of_requests(incident):
         yield _cause(incident)
@@ -140,11 +140,11 @@ def _news(notice: Notice) -> Iterator[str]:
     incident = notice.incident
     match notice.transition:
         case Transition.RESOLVED:
-            took = _duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
+            took = duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
             yield f"Resolved at {clock(incident.closed_at)}, after {took}: {incident.closing or 'requests succeed again'}."
             if notice.is_first:
                 yield "This message was delayed: it could not be delivered before the failure ended."
-            yield f"It was: {_lead(incident)}"
+            yield f"It was: {lead(incident)}"
         case Transition.REOPENED:
             times = f" It came back {_many(incident.times_reopened, 'time')} so far." if incident.times_reopened > 1 else ""
             yield f"The failure is back.{times}"
@@ -162,7 +162,7 @@ def _changed_cause(diagnosed: tuple[Diagnosed, ...]) -> str:
     return f"The cause is now established: {found[-1]}." if len(found) == 1 and len(diagnosed) > 1 else ""
 
 
-def _lead(incident: Incident) -> str:
+def lead(incident: Incident) -> str:
     """Return what clients get and why, in one sentence."""
     finding = incident.finding
     if finding:
@@ -301,7 +301,7 @@ def _changes(incident: Incident) -> Iterator[Part]:
 
 def _change(change: Change, incident: Incident) -> str:
     began = incident.first_failure_at or incident.opened_at
-    before = f", {_duration(began - change.at)} before the first failure" if change.at <= began else ""
+    before = f", {duration(began - change.at)} before the first failure" if change.at <= began else ""
     detail = f": {change.detail}" if change.detail else ""
     return harmless(f"{clock(change.at)}{before}: {change.subject}, {_CHANGED[change.kind]}{detail}")
 
@@ -320,7 +320,8 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _duration(span: timedelta) -> str:
+def duration(span: timedelta) -> str:
+    """Return a duration in words, in the largest unit of which it has at least two."""
     seconds = max(0, round(span.total_seconds()))
     if seconds < 120:
         return _many(seconds, "second")

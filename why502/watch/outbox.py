@@ -318,6 +318,11 @@ class Outbox:
         self._awake = [threading.Event() for _ in self._turns]
         self._is_leaving = False
 
+    @property
+    def repeating(self) -> tuple[str, ...]:
+        """Return the names of those that are sent the state again and again."""
+        return tuple(one.name for one in self._turns if isinstance(one, Repetition))
+
     def wake(self) -> None:
         """Have every receiver look now: messages or incidents were committed."""
         for event in self._awake:

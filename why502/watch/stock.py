@@ -25,6 +25,7 @@ class Own:
     host: str
     snapshot: Snapshot
     receivers: tuple[str, ...] = ()
+    repeated: Callable[[], dict[tuple[str, str], int]] = dict  # what became of the states that receivers were sent
     checks_failed: Counter[AttemptKey] = field(default_factory=Counter)
     diagnoses: int = 0
     diagnoses_s: float = 0.0
@@ -78,7 +79,7 @@ def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Calla
             for log, total in totals.logs.items()
             if log in owners
         ],
-        notifications=totals.deliveries,
+        notifications=totals.deliveries | own.repeated(),
         pending=pending,
         store_errors=totals.store_errors,
         gaps=len(snapshot.gaps),

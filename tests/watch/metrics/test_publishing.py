@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from why502.model.errors import Why502Error
 from why502.watch.metrics import textfile
+from why502.watch.metrics.collector import Collector, exposition
 from why502.watch.metrics.publishing import Publisher
 from why502.watch.metrics.settings import MetricsSettings
 from why502.watch.model import RequestKey, TargetKey
@@ -166,3 +170,35 @@ def test_new_settings_take_over_without_a_gap(tmp_path: Path) -> None:
     finally:
         publisher.stop()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.real
+def test_node_exporter_serves_the_file(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    textfile.write(tmp_path / "why502.prom", exposition(Collector(view)))
+    arguments = [
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--collector.textfile.directory={tmp_path}",
+        "--collector.disable-defaults",
+        "--collector.textfile",
+    ]
+    with subprocess.Popen(["prometheus-node-exporter", *arguments], stderr=subprocess.DEVNULL) as process:
+        try:
+            text = _wait_for(f"http://127.0.0.1:{port}/metrics")
+        finally:
+            process.terminate()
+    found = {family.name: family.samples for family in parse(text)}
+    assert found["node_textfile_scrape_error"][0].value == 0
+    assert [sample.value for sample in found["why502_requests"] if sample.labels["code"] == "502"] == [7]
+
+
+def _wait_for(url: str) -> str:
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(url)

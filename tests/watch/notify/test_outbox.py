@@ -516,3 +516,19 @@ def test_a_remark_about_why502_itself_is_in_every_message() -> None:
     scene.happens(incident(), Transition.OPENED, 1)
     scene.turn()
     assert scene.receiver.notices[0].remark == "The logs are read 95 s late."
+
+
+def test_what_became_of_the_states_that_alertmanagers_were_sent_is_counted() -> None:
+    with serving() as good:
+        urls = (good.url, "http://127.0.0.1:9")
+        settings = (AlertmanagerSettings(name="am", urls=urls), Settings(name="hook", url=good.url))
+        store = MemoryStore()
+        store.add(*messages(incident(), Transition.OPENED, 1, settings, AT))
+        around = Surroundings(source=store, put=store.put)
+        outbox = Outbox(receivers(settings), around)
+        with Running(outbox):
+            eventually(lambda: len(around.outcomes) == 3)
+    names = [f"am at {url.removeprefix('http://')}" for url in urls]
+    assert outbox.repeating == tuple(names)
+    assert around.outcomes[names[0], "sent"] >= 1
+    assert around.outcomes[names[1], "failed"] >= 1

@@ -8,6 +8,7 @@ from why502.diagnosis.causes import CAUSES
 from why502.model.finding import Finding, Layer
 from why502.watch.model import Change, ChangeKind, MemberStatus, Severity
 from why502.watch.state.families import UNHURT, Family
+from why502.watch.state.triggers import is_burst
 from why502.watch.state.values import SignalKey, State
 
 HOUR_S = 3600.0
@@ -25,7 +26,7 @@ def severity_of(keys: Iterable[SignalKey], state: State, finding: Finding | None
     if not felt:  # the clients left, and the reason is not theirs
         is_faulty = finding is not None and any(key.family is Family.CLIENT for key in signals)
         return Severity.TICKET if is_faulty else Severity.NONE
-    if all(key.family is Family.UNEVEN for key in felt):
+    if any(key.family is Family.UNEVEN for key in felt) and not any(is_burst(signals[key], state.monotonic_s) for key in felt):
         return Severity.TICKET
     if any(signals[key].hurt or key.family is Family.GATEWAY for key in felt):
         return Severity.PAGE

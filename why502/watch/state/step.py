@@ -39,6 +39,7 @@ from why502.watch.state.triggers import (
     attempts_added,
     bounded,
     fallen,
+    fresh_minutes,
     streaks,
     triggered,
     uneven,
@@ -149,11 +150,12 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
                 is_check=not incident.failures,
                 is_targetless=not incident.targets,
             )
-        if not incident.diagnosed:
+        if not incident.diagnosed and families != {Family.INTENDED}:
             state.looking = replace(state.looking, wanted={**state.looking.wanted, incident.id: Occasion.OPENED})
     return Tracked(
         incident=incident,
         signals=frozenset(keys),
+        loud=frozenset(keys),
         first_s=state.monotonic_s,
         last_s=state.monotonic_s,
         look_until_s=None if incident.messages or closed_s is not None else state.monotonic_s + LOOK_S,
@@ -186,27 +188,29 @@ def _observe(turn: Turn, observed: Observed) -> None:
     state.streaks = dict(
         sorted(streaks(state.streaks, found, turn.monotonic_s).items(), key=lambda each: each[1])[-MOST_SIGNALS:]
     )
-    state.attempts = attempts_added(state.attempts, observed.attempts, turn.monotonic_s)
+    state.attempts = attempts_added(state.attempts, observed.attempts, fresh_minutes(state, observed, turn.now), turn.monotonic_s)
     for place in (*found.requests, *found.served):
         state.traffic[place if place in state.traffic or len(state.traffic) < MOST_SIGNALS else (place[0], OTHER)] = (
             turn.monotonic_s
         )
     _spend(turn, found)
+    taken = {key for tracked in state.open for key in tracked.signals}
     for tracked in state.open:
-        _follow(turn, tracked, found)
+        _follow(turn, tracked, found, taken)
     felt = [key for key in triggered(state, found, turn.monotonic_s) if key in state.signals and state.signals[key].hurt]
     hidden = [key for key in found.signals if key in state.signals and is_sustained(key, state)]
     open_for(turn, [*felt, *hidden])
 
 
-def _follow(turn: Turn, tracked: Tracked, found: Added) -> None:
-    """Count for an open incident what failed again, and what succeeded since."""
+def _follow(turn: Turn, tracked: Tracked, found: Added, taken: set[SignalKey]) -> None:
+    """Count for an open incident what failed again, and what succeeded since. `taken`: the signals of all incidents."""
     keys = {key for key in found.failed if key in tracked.signals and key in turn.state.signals}
     near = {
         key
         for key in found.failed
         if key in turn.state.signals and key.family is not Family.INTENDED and key.subject in tracked.incident.targets
-    } - tracked.signals
+    } - taken
+    taken |= near
     incident = tracked.incident
     names = (*incident.targets, *incident.locations)
     proxies = {key.proxy for key in tracked.signals} | {incident.proxy}
@@ -220,7 +224,7 @@ def _follow(turn: Turn, tracked: Tracked, found: Added) -> None:
     if requests:
         tracked = turn.change(tracked, requests=tracked.incident.requests + requests)
     if near:
-        joined(turn, tracked, near)
+        joined(turn, tracked, near, is_loud=False)
         if tracked.look_until_s is None and {key.family for key in near} - {key.family for key in tracked.mix} - UNHURT:
             turn.want(incident.id, Occasion.CHANGED)
 
@@ -241,7 +245,7 @@ def _failed_again(turn: Turn, tracked: Tracked, found: Added, keys: set[SignalKe
         locations=tuple(places)[:256],
         last_failure_at=turn.now,
     )
-    severity = severity_of(tracked.signals, turn.state, incident.finding)
+    severity = severity_of(tracked.loud, turn.state, incident.finding)
     is_worse = severity.value == "page" and incident.severity.value != "page"
     return raised(turn, tracked, severity) if is_worse else tracked
 

@@ -48,6 +48,7 @@ class Signal:
     began_at: datetime
     last_s: float
     minutes: tuple[tuple[int, int], ...] = ()
+    hurt_minutes: tuple[tuple[int, int], ...] = ()
     failures: int = 0
     hurt: int = 0
     symptoms: Mapping[str, int] = field(default_factory=dict)
@@ -158,12 +159,14 @@ Action = Diagnose | Save | Notify | KeepBundle | Note
 class Tracked:
     """An incident that is open, or was until shortly ago. Times are monotonic seconds; None: since before our own start.
 
+    `signals`: all that belong to it; `loud`: those of them that were enough to open one.
     `look_until_s`: no message before, unless the cause is known. `served`: by subject, requests that succeeded since the last
     failure. `resource`: what its cause concerns. `mix`: targets and families when it was diagnosed last.
     """
 
     incident: Incident
     signals: frozenset[SignalKey] = frozenset()
+    loud: frozenset[SignalKey] = frozenset()
     opened_s: float | None = None
     first_s: float | None = None
     last_s: float | None = None
