@@ -259,7 +259,7 @@ FAMILIES = (
         "why502_limit_ratio",
         Kind.GAUGE,
         ("limit", "subject"),
-        f"Used part of a limit, 0 to 1: {', '.join(LimitKind)}.",
+        f"Used part of a limit, 0 to 1: {', '.join(kind for kind in LimitKind if kind is not LimitKind.CERTIFICATE)}.",
         40,
         lambda view: (((limit.kind.value, limit.subject), limit.ratio) for limit in view.limits),
     ),
