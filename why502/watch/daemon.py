@@ -50,6 +50,7 @@ from why502.watch.store import Store
 from why502.watch.tailing import Tailer
 
 COMMIT_S = 1.0
+FORECAST = timedelta(days=1)  # the samples of limits that forecasts go on from after a restart
 WAKE_S = 0.25  # signals are heeded this soon
 WINDOW = timedelta(minutes=15)  # what is older when a log is first seen is not read
 STOP_S = 2.0  # for each part to end; all of them together end within 10 s
@@ -142,7 +143,13 @@ class Daemon:
             self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
         )
         self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put, reread=self._gateways.look_again)
-        self._sampler = Sampler(self._host, first, self._sampled, is_probing=self._options.is_checking)
+        self._sampler = Sampler(
+            self._host,
+            first,
+            self._sampled,
+            is_probing=self._options.is_checking,
+            history=self.store.limit_history(self._now() - FORECAST),
+        )
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
