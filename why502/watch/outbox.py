@@ -84,7 +84,8 @@ class Surroundings:
     """What deliveries have in common.
 
     `is_silenced`: whether an incident is not to be sent at a time. `remark`: what every message must say about why502 itself.
-    `beat`: is told the name of a thread that makes progress, and within how many seconds it will do so again.
+    `beat`: is told the name of a thread that makes progress, and within how many seconds it will do so again. `outcomes`: counts
+    by receiver and outcome: sent, failed, refused, silenced.
     """
 
     source: Source
@@ -95,9 +96,7 @@ class Surroundings:
     beat: Callable[[str, float], None] = lambda *_: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic_s: Callable[[], float] = time.monotonic
-    outcomes: Counter[tuple[str, str]] = field(
-        default_factory=Counter
-    )  # by receiver and outcome: sent, failed, refused, silenced
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Backoff:

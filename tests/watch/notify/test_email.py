@@ -150,6 +150,7 @@ def test_the_same_message_sent_again_has_the_same_id() -> None:
     assert first["Message-ID"] == second["Message-ID"]
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # the whole connection is TLS
 @pytest.mark.parametrize("is_tls", [False, True], ids=["STARTTLS", "TLS"])
 def test_the_connection_is_encrypted_before_the_password_is_sent(pem: Path, password: Path, is_tls: bool) -> None:
     security = {"security": "tls" if is_tls else "starttls", "ca_file": str(pem)}
