@@ -71,7 +71,7 @@ def text(notice: Notice) -> Text:
         *_evidence(incident),
         *([] if is_over else _fix(incident)),
         *_changes(incident),
-        *_history(incident),
+        *_history(notice),
         *([] if is_over else _commands(incident)),
     ]
     return Text(
@@ -274,9 +274,9 @@ def tested(proposal: Proposal) -> str:
         return ""
     if proposal.is_valid is None:
         return "This change was not tested."
-    test = f" ({proposal.test})" if proposal.test else ""
     if proposal.is_valid:
-        return f"The gateway's own test accepts a copy with this change{test}."
+        return "The gateway's own test accepts a copy with this change."
+    test = f" ({proposal.test})" if proposal.test else ""
     return f"Do not apply it as it is: the gateway's own test rejects a copy with this change{test}."
 
 
@@ -313,9 +313,10 @@ def _changes(incident: Incident) -> Iterator[Part]:
         yield Part("Changed before", _few([_change(one, incident) for one in newest_first], _CHANGES))
 
 
-def _history(incident: Incident) -> Iterator[Part]:
-    """Yield the newest steps, if there is more than the opening."""
-    if len(incident.timeline) > 1 and _is_of_requests(incident):
+def _history(notice: Notice) -> Iterator[Part]:
+    """Yield the newest steps; in the first message they are what it says anyhow, unless the failure was here before."""
+    incident = notice.incident
+    if (not notice.is_first or incident.earlier) and len(incident.timeline) > 1 and _is_of_requests(incident):
         steps = [harmless(f"{clock(step.at)}: {step.message}") for step in incident.timeline[-_STEPS:]]
         yield Part("History", tuple(steps))
 
@@ -323,8 +324,7 @@ def _history(incident: Incident) -> Iterator[Part]:
 def _change(change: Change, incident: Incident) -> str:
     began = incident.first_failure_at or incident.opened_at
     before = f", {_duration(began - change.at)} before the first failure" if change.at <= began else ""
-    detail = f": {change.detail}" if change.detail else ""
-    return harmless(f"{clock(change.at)}{before}: {change.subject}, {_CHANGED[change.kind]}{detail}")
+    return harmless(f"{clock(change.at)}{before}: {change.subject}, {change.detail or _CHANGED[change.kind]}")
 
 
 def _few(lines: list[str], most: int) -> tuple[str, ...]:

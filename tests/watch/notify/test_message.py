@@ -39,7 +39,7 @@ Evidence:
 
 Fix:
 - let the proxy connect to port 3000
-- The gateway's own test accepts a copy with this change (nginx -t).
+- The gateway's own test accepts a copy with this change.
 
 --- /etc/nginx/nginx.conf
 +++ /etc/nginx/nginx.conf
@@ -89,9 +89,10 @@ def test_evidence_against_the_cause_is_told_as_such() -> None:
 
 def test_the_newest_steps_are_told() -> None:
     steps = tuple(Step(at=AT + timedelta(minutes=n), message=f"step {n}") for n in range(6))
-    parts = {part.heading: part.lines for part in text(notice(incident(timeline=steps))).parts}
+    parts = {part.heading: part.lines for part in text(notice(incident(timeline=steps), is_first=False)).parts}
     assert parts["History"] == tuple(f"2026-11-23 03:{12 + n}:30Z: step {n}" for n in range(2, 6))
-    assert "History" not in {part.heading for part in text(notice(incident(timeline=steps[:1]))).parts}
+    assert "History" not in {part.heading for part in text(notice(incident(timeline=steps))).parts}
+    assert "History" in {part.heading for part in text(notice(incident(timeline=steps, earlier="2B1A"))).parts}
 
 
 def test_a_cause_that_changed_comes_first() -> None:
