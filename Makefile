@@ -10,8 +10,6 @@
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
-# Real servers and their scenes mostly wait: twice as many at a time keep two cores busy.
-REAL_WORKERS ?= 4
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -31,7 +29,7 @@ check:
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(REAL_WORKERS) -m "real or machine or thorough" --reruns 2 -rR
+	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine or thorough" --reruns 2 -rR
 
 attack:
 	$(PYTHON) -m pytest tests/attack

@@ -88,7 +88,7 @@ def _title(notice: Notice) -> str:
     states = {Transition.OPENED: incident.severity.value.upper()}
     state = "TEST" if notice.is_test else states.get(notice.transition, notice.transition.value.upper())
     if not _is_of_requests(incident):
-        return f"{state} {incident.host}: {_lead(incident)}"
+        return f"{state} {incident.host}: {lead(incident)}"
     statuses = "/".join(str(status) for status in incident.finding.statuses[:3] if status) if incident.finding else ""
     failing = f"check of {incident.target}" if _is_of_check(incident) else place(incident)
     fails = f"{statuses} from {place(incident)}" if statuses else f"{failing} fails"
@@ -124,7 +124,7 @@ def _paragraphs(notice: Notice) -> Iterator[str]:
         yield "This is a test message of why502 watch. Nothing has failed. A real message looks like this:"
     yield from _news(notice)
     if notice.transition is not Transition.RESOLVED:
-        yield _lead(incident)
+        yield lead(incident)
     yield _counts(incident)
     if _is_of_requests(incident):
         yield _cause(incident)
@@ -143,13 +143,13 @@ def _news(notice: Notice) -> Iterator[str]:
     incident = notice.incident
     match notice.transition:
         case Transition.RESOLVED:
-            took = _duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
+            took = duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
             yield f"Resolved at {clock(incident.closed_at)}, after {took}: {incident.closing or 'requests succeed again'}."
             if notice.is_first:
                 yield "This is the first message about it: it ended before one could be delivered."
             elif Transition.REOPENED in notice.transitions:
                 yield "It had come back since the last message."
-            yield f"It was: {_lead(incident)}"
+            yield f"It was: {lead(incident)}"
         case Transition.REOPENED:
             times = f" It came back {_many(incident.times_reopened, 'time')} so far." if incident.times_reopened > 1 else ""
             yield f"The failure is back.{times}"
@@ -167,7 +167,7 @@ def _changed_cause(diagnosed: tuple[Diagnosed, ...]) -> str:
     return f"The cause is now established: {found[-1]}." if len(found) == 1 and len(diagnosed) > 1 else ""
 
 
-def _lead(incident: Incident) -> str:
+def lead(incident: Incident) -> str:
     """Return what clients get and why, in one sentence."""
     finding = incident.finding
     if finding:
@@ -323,7 +323,7 @@ def _history(notice: Notice) -> Iterator[Part]:
 
 def _change(change: Change, incident: Incident) -> str:
     began = incident.first_failure_at or incident.opened_at
-    before = f", {_duration(began - change.at)} before the first failure" if change.at <= began else ""
+    before = f", {duration(began - change.at)} before the first failure" if change.at <= began else ""
     return harmless(f"{clock(change.at)}{before}: {change.subject}, {change.detail or _CHANGED[change.kind]}")
 
 
@@ -341,7 +341,8 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _duration(span: timedelta) -> str:
+def duration(span: timedelta) -> str:
+    """Return a duration in words, in the largest unit of which it has at least two."""
     seconds = max(0, round(span.total_seconds()))
     if seconds < 120:
         return _many(seconds, "second")
