@@ -83,6 +83,7 @@ def incident(**changes: Any) -> Incident:
         "locations": ("shop.example/",),
         "failures": 312,
         "requests": 1480,
+        "messages": 1,
         "diagnosed": (diagnosed(finding()),),
         "proposal": Proposal(
             summary="let the proxy connect to port 3000",
