@@ -1,0 +1,83 @@
+"""Kinds of files that can be generated, one package each, found by their directory: `nginx/kind.py` and its like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from why502 import registry
+from why502.generate.document import Document
+from why502.generate.options import Given, Option
+from why502.generate.wishes import Around
+from why502.host.base import Host
+from why502.model.errors import HostError
+from why502.model.patterns import lazy
+
+_NAME_SERVER = lazy(r"^[ \t]*nameserver[ \t]+([0-9a-fA-F.:]+)[ \t]*$", re.MULTILINE)
+_MOST_SERVERS = 3  # MAXNS, resolv.conf(5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What an emitter made. `product`: what it is for ("nginx 1.22.1"); `notes`: what the user should know or still do.
+
+    `pinned`: options that were derived from this machine, so that the command gives the same result on another one.
+    """
+
+    documents: tuple[Document, ...]
+    product: str = ""
+    notes: tuple[str, ...] = ()
+    pinned: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind. `home`: the product's own directory, which --apply writes to. `test`: the product's test of a whole file, with
+    `{}` for its path; () where it can only be tested in place.
+    """
+
+    name: str
+    help: str
+    example: str
+    options: tuple[Option, ...]
+    emit: Callable[[Given, Host], Made]
+    home: str = ""
+    test: tuple[str, ...] = ()
+    order: int = 9  # in which `all` writes them
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return every kind by its name."""
+    found = [module.KIND for module in registry.parts("why502.generate", "kind")]
+    return {kind.name: kind for kind in sorted(found, key=lambda kind: (kind.order, kind.name))}
+
+
+def around(host: Host) -> Around:
+    """Return what this machine says about itself."""
+    return Around(exists=lambda path: exists(host, path), resolvers=_resolvers(host), has_ipv6=exists(host, "/proc/net/if_inet6"))
+
+
+def exists(host: Host, path: str) -> bool:
+    """Return whether a path exists, as far as we may look."""
+    try:
+        host.stat(path)
+    except HostError:
+        return False
+    return True
+
+
+def read(host: Host, path: str) -> str:
+    """Return the text of a file; "" if it cannot be read."""
+    try:
+        return host.read(path, limit_bytes=1 << 20).decode("utf-8", "replace")
+    except HostError:
+        return ""
+
+
+def _resolvers(host: Host) -> tuple[str, ...]:
+    """Return the machine's name servers (resolv.conf(5)) in nginx's notation: in a container, those of its network."""
+    found = _NAME_SERVER.findall(read(host, "/etc/resolv.conf"))[:_MOST_SERVERS]
+    return tuple(f"[{one}]" if ":" in one else one for one in found)

@@ -1,0 +1,114 @@
+"""`why502 generate nginx`: a site for this version of nginx."""
+
+from __future__ import annotations
+
+import posixpath
+
+from why502.gateways.nginx.build import Build, build_option, read_build
+from why502.gateways.nginx.config.defaults import NEWEST
+from why502.generate import wishes
+from why502.generate.kind import Kind, Made, around, exists, read
+from why502.generate.nginx.emit import Places, documents
+from why502.generate.nginx.lines import dialect
+from why502.generate.options import Given, Option
+from why502.generate.site import Site, TlsMode
+from why502.host.base import Host
+from why502.model.errors import HostError
+from why502.session import linting
+
+_PROGRAMS = ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx", "/usr/bin/nginx")
+_HASH_BYTES = 46  # the longest server name that fits into the usual bucket of 64 bytes (src/core/ngx_hash.c)
+OWN = (
+    Option(name="--nginx-version", metavar="VERSION", help="The version to write for, or `newest`. Default: the installed one."),
+    Option(name="--no-comments", help="Leave out the reasons."),
+    Option(name="--whole", help="Write a whole nginx.conf, as for a container, instead of one site."),
+    Option(name="--connections", metavar="N", help="With --whole: connections of one worker. Default: 4096."),
+    Option(name="--cache-dir", metavar="DIR", help="The parent of the cache's directory."),
+    Option(name="--log-dir", metavar="DIR", help="The directory of the logs."),
+)
+
+
+def emit(given: Given, host: Host) -> Made:
+    """Return the site's files. Raises Why502Error."""
+    version = linting.version(host, given.get("--nginx-version") or None) or NEWEST
+    language = dialect(version, has_comments=not given.has("--no-comments"))
+    made = wishes.site(given, around(host))
+    build = _build(host)
+    places = _places(given, build)
+    found = documents(made, language, places, whole=_whole(given, host, build) if given.has("--whole") else None)
+    return Made(
+        documents=found, product=f"nginx {version}", notes=tuple(_notes(made, host, given)), pinned=_pinned(made, version, given)
+    )
+
+
+def _build(host: Host) -> Build:
+    for program in _PROGRAMS:
+        try:
+            return read_build(host, program)
+        except HostError:
+            continue
+    return Build()
+
+
+def _places(given: Given, build: Build) -> Places:
+    logs = posixpath.dirname(build_option(build.options, "http-log-path")) or "/var/log/nginx"
+    temporary = posixpath.dirname(build_option(build.options, "http-proxy-temp-path")) or "/var/cache/nginx"
+    return Places(
+        logs=wishes.options.path("--log-dir", given.get("--log-dir", logs)),
+        caches=wishes.options.path("--cache-dir", given.get("--cache-dir", temporary)),
+    )
+
+
+def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
+    """Return the settings of a whole nginx.conf: the worker's user, the pid file, the number of connections."""
+    user = build_option(build.options, "user") or ("www-data" if "www-data:" in read(host, "/etc/passwd") else "nginx")
+    connections = wishes.options.number("--connections", given.get("--connections", "4096"), 512, 1_000_000)
+    return {
+        "user": user,
+        "pid": build_option(build.options, "pid-path") or "/run/nginx.pid",
+        "home": posixpath.dirname(build_option(build.options, "conf-path")) or "/etc/nginx",
+        "connections": str(connections),
+    }
+
+
+def _notes(made: Site, host: Host, given: Given) -> list[str]:
+    notes = []
+    if not made.domains:
+        notes.append("without --domain the site answers for every name that no other site has")
+    if made.tls.mode is TlsMode.AUTO and not made.tls.is_ready:
+        notes.append(
+            f"the certificate {made.tls.certificate} does not exist yet: the site answers on port {made.port}, and the HTTPS part is not "
+            "enabled. Get the certificate, then run the same command again"
+        )
+    if not given.has("--app-idle") and made.group.idle_s:
+        notes.append("the application's idle time was not measured: give --app-idle, or use --from-process")
+    if made.limits.rate and not made.limits.rate.is_dry_run:
+        notes.append("the limit is enforced: --limit-dry-run only logs what it would reject")
+    if made.group.peers and len(made.group.peers) == 1 and made.group.health.path:
+        notes.append("nginx has no active checks: --health is not used")
+    if long := [name for name in made.domains if len(name.removeprefix("*.")) > _HASH_BYTES and not given.has("--whole")]:
+        notes.append(f"{long[0]} needs `server_names_hash_bucket_size 128;` in the http block of nginx.conf")
+    if made.stale_s and exists(host, "/etc/nginx"):
+        notes.append("answers without a cookie and without Cache-Control are shared between clients for one second")
+    return notes
+
+
+def _pinned(made: Site, version: str, given: Given) -> tuple[tuple[str, str], ...]:
+    """Return what this machine decided, as options that state it."""
+    found = [] if given.has("--nginx-version") and given.get("--nginx-version") != "newest" else [("--nginx-version", version)]
+    if not made.has_ipv6 and not given.has("--no-ipv6"):
+        found.append(("--no-ipv6", ""))
+    if made.names and not given.has("--resolver"):
+        found += [("--resolver", one) for one in made.resolvers]
+    return tuple(found)
+
+
+KIND = Kind(
+    name="nginx",
+    help="A site for nginx, for the version that is installed.",
+    example="why502 generate nginx --app 127.0.0.1:3000 --domain shop.example",
+    options=(*wishes.OPTIONS, *OWN),
+    emit=emit,
+    home="/etc/nginx",
+    order=5,
+)
