@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib
 import os
-import pkgutil
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,30 +12,24 @@ from typing import Any, NoReturn
 import click
 
 from why502.cli import commands, time_limit
+from why502.cli.directory_group import DirectoryGroup
 from why502.cli.env import Env, Exit
 from why502.model.errors import HostError, Why502Error
 from why502.version import __version__
 
 
-class Commands(click.Group):
+class Commands(DirectoryGroup):
     """The directory cli/commands as a group of commands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names of the command modules."""
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
-
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name, imported now; None if there is none."""
-        name = cmd_name.replace("-", "_")
-        if cmd_name not in self.list_commands(ctx):
-            if cmd_name == "lab":
-                raise Why502Error("the lab is not installed", 'Install it with: pip install "why502[lab]"')
-            return None
-        command = getattr(importlib.import_module(f"{commands.__name__}.{name}"), name, None)
-        return command if isinstance(command, click.Command) else None
+        """Return the command of that name, imported now; None if there is none. Raises Why502Error if it is not installed."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name == "lab":
+            raise Why502Error("the lab is not installed", 'Install it with: pip install "why502[lab]"')
+        return command
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(cls=Commands, package=commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="why502", message="%(prog)s %(version)s")
 def cli() -> None:
     """Why does my reverse proxy return 502 (or 503, 504, 499)?
