@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from why502 import registry
 from why502.generate.document import Document
 from why502.generate.options import Given, Option
+from why502.generate.site import Site
 from why502.generate.wishes import Around
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
+from why502.model.target import Target
 
 _NAME_SERVER = lazy(r"^[ \t]*nameserver[ \t]+([0-9a-fA-F.:]+)[ \t]*$", re.MULTILINE)
 _MOST_SERVERS = 3  # MAXNS, resolv.conf(5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """Where the new site can be asked, and the servers behind it."""
+
+    target: Target
+    host: str
+    answer_s: float
+    apps: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +42,13 @@ class Made:
     product: str = ""
     notes: tuple[str, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
+    entrance: Entrance | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind. `home`: the product's own directory, which --apply writes to. `test`: the product's test of a whole file, with
-    `{}` for its path; () where it can only be tested in place.
+    `{}` for its path; () where it can only be tested in place. `conflicts`: sentences about what a directory already has.
     """
 
     name: str
@@ -46,6 +59,7 @@ class Kind:
     home: str = ""
     test: tuple[str, ...] = ()
     order: int = 9  # in which `all` writes them
+    conflicts: Callable[[Host, str, Sequence[Document]], tuple[str, ...]] | None = None
 
 
 @cache
@@ -53,6 +67,13 @@ def kinds() -> dict[str, Kind]:
     """Return every kind by its name."""
     found = [module.KIND for module in registry.parts("why502.generate", "kind")]
     return {kind.name: kind for kind in sorted(found, key=lambda kind: (kind.order, kind.name))}
+
+
+def entrance(site: Site) -> Entrance:
+    """Return where a site can be asked: its plain port, under its first name."""
+    host = site.domains[0].replace("*", "www") if site.domains else "localhost"
+    apps = tuple(peer.target for peer in site.group.peers)
+    return Entrance(target=Target(host="127.0.0.1", port=site.port), host=host, answer_s=site.times.read_s + 5.0, apps=apps)
 
 
 def around(host: Host) -> Around:

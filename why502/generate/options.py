@@ -57,7 +57,9 @@ class Given:
 
     def words(self) -> tuple[str, ...]:
         """Return the options as words of a command line."""
-        return tuple(word for name, values in self.values.items() for value in values for word in ((name, value) if value else (name,)))
+        return tuple(
+            word for name, values in self.values.items() for value in values for word in ((name, value) if value else (name,))
+        )
 
     def only(self, names: Iterable[str], kind: str) -> None:
         """Raise Why502Error for an option that this kind cannot turn into anything."""
@@ -91,7 +93,9 @@ def _punycode(value: str) -> str:
 def path(option: str, value: str) -> str:
     """Return an absolute path, or a path of a URL, of plain characters. Raises Why502Error."""
     if not _PATH.fullmatch(value) or "/../" in f"{value}/":
-        raise refuse(option, value, "is not a plain absolute path", "Use letters, digits and . _ ~ @ % + , : = - and begin with /.")
+        raise refuse(
+            option, value, "is not a plain absolute path", "Use letters, digits and . _ ~ @ % + , : = - and begin with /."
+        )
     return value
 
 
@@ -117,7 +121,9 @@ def address(option: str, value: str) -> Target:
     if target.host == "localhost":  # may be two addresses, of which the application listens on one: rule localhost-target
         return Target(host="127.0.0.1", port=target.port)
     if target.is_wildcard:
-        raise refuse(option, value, "is an address for listening, not for connecting", "Write 127.0.0.1 or the machine's address.")
+        raise refuse(
+            option, value, "is an address for listening, not for connecting", "Write 127.0.0.1 or the machine's address."
+        )
     try:
         ip = ipaddress.ip_address(target.host)
     except ValueError:
@@ -154,7 +160,7 @@ def number(option: str, value: str, low: int, high: int) -> int:
 
 
 def resolver(option: str, value: str) -> str:
-    """Return the address of a name server, with a port if given: `10.0.0.2`, `[fd00::2]`, `127.0.0.1:5353`. Raises Why502Error."""
+    """Return the address of a name server: `10.0.0.2`, `[fd00::2]`, `127.0.0.1:5353`. Raises Why502Error."""
     bare, port = value, ""
     if found := re.fullmatch(r"(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\]):(\d{1,5})", value):
         bare, port = found[1], found[2]

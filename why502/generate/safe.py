@@ -25,6 +25,9 @@ class Safe(str):
     __slots__ = ()
 
 
+NOTHING = Safe("")
+
+
 class UnsafeError(ValueError):
     """A value has no form in this format. The options are checked before, so this is a defect of an emitter."""
 

@@ -1,4 +1,4 @@
-"""The options of a site, and the site that they describe: checked, with the defaults, and with the source of what was measured."""
+"""The options of a site, and the site that they describe: checked, with the defaults, and with the source of each value."""
 
 from __future__ import annotations
 
@@ -32,22 +32,53 @@ _NODE_IDLE_S = 5  # server.keepAliveTimeout of Node.js, the shortest of the comm
 _MANY = 4  # from so many servers on, two random ones are compared instead of all
 
 OPTIONS = (
-    Option(name="--app", metavar="ADDRESS", is_many=True, help="Where the application listens: 127.0.0.1:3000, app.internal:3000 or unix:/run/app.sock. Add =WEIGHT for a share."),
+    Option(
+        name="--app",
+        metavar="ADDRESS",
+        is_many=True,
+        help="Where the application listens: 127.0.0.1:3000, app.internal:3000 or unix:/run/app.sock. Add =WEIGHT for a share.",
+    ),
     Option(name="--backup", metavar="ADDRESS", is_many=True, help="A server that is used only while all others fail."),
-    Option(name="--domain", metavar="NAME", is_many=True, help="A host name of the site. Without one, it answers for every name."),
+    Option(
+        name="--domain", metavar="NAME", is_many=True, help="A host name of the site. Without one, it answers for every name."
+    ),
     Option(name="--default-server", help="Also answer requests for unknown host names."),
-    Option(name="--tls", metavar="auto|off|CERT,KEY", help="auto: certificates of an ACME client, used as soon as they exist. Default: auto with a domain, otherwise off."),
-    Option(name="--protocol", metavar="NAME", choices=tuple(Speech), help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: http."),
+    Option(
+        name="--tls",
+        metavar="auto|off|CERT,KEY",
+        help="auto: certificates of an ACME client, used as soon as they exist. Default: auto with a domain, otherwise off.",
+    ),
+    Option(
+        name="--protocol",
+        metavar="NAME",
+        choices=tuple(Speech),
+        help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: http.",
+    ),
     Option(name="--root", metavar="DIR", help="The directory of the scripts, for fastcgi."),
     Option(name="--app-name", metavar="NAME", help="The name in the certificate of the application, for https."),
     Option(name="--app-ca", metavar="FILE", help=f"The issuers to trust for the application's certificate. Default: {ISSUERS}."),
-    Option(name="--method", metavar="NAME", choices=tuple(Method), help="How requests are spread: round-robin, least-conn, ip-hash or random. Default: by the number of servers."),
+    Option(
+        name="--method",
+        metavar="NAME",
+        choices=tuple(Method),
+        help="How requests are spread: round-robin, least-conn, ip-hash or random. Default: by the number of servers.",
+    ),
     Option(name="--max-fails", metavar="N", help="Failures after which a server is left out for a while. Default: 3."),
     Option(name="--fail-timeout", metavar="TIME", help="How long it is left out. Default: 10s."),
-    Option(name="--health", metavar="PATH", help="What to ask a server to learn whether it is healthy, for products with active checks."),
-    Option(name="--app-idle", metavar="TIME|off", help="When the application closes an idle connection; off: do not keep connections. Default: 5s, that of Node.js."),
+    Option(
+        name="--health",
+        metavar="PATH",
+        help="What to ask a server to learn whether it is healthy, for products with active checks.",
+    ),
+    Option(
+        name="--app-idle",
+        metavar="TIME|off",
+        help="When the application closes an idle connection; off: do not keep connections. Default: 5s, that of Node.js.",
+    ),
     Option(name="--connect-timeout", metavar="TIME", help="Default: 3s."),
-    Option(name="--read-timeout", metavar="TIME", help="How long to wait for an answer. Default: 30s, or what the application needs."),
+    Option(
+        name="--read-timeout", metavar="TIME", help="How long to wait for an answer. Default: 30s, or what the application needs."
+    ),
     Option(name="--app-timeout", metavar="TIME", help="The application's own limit for a request: the proxy waits 5 s longer."),
     Option(name="--websocket", metavar="PATH", is_many=True, help="A path for WebSockets."),
     Option(name="--stream", metavar="PATH", is_many=True, help="A path for server-sent events: unbuffered, with long timeouts."),
@@ -55,16 +86,24 @@ OPTIONS = (
     Option(name="--response-header", metavar="SIZE", help="The application's largest response header, if it is above 4k."),
     Option(name="--limit", metavar="RATE", help="Requests of one client, like 20r/s or 90r/m; the rest get 429."),
     Option(name="--limit-dry-run", help="Only log what --limit would reject. Try it first."),
-    Option(name="--cache-stale", metavar="TIME", help="Serve the last good answer for so long while the application fails. Requests with a cookie are never cached."),
+    Option(
+        name="--cache-stale",
+        metavar="TIME",
+        help="Serve the last good answer for so long while the application fails. Requests with a cookie are never cached.",
+    ),
     Option(name="--no-error-pages", help="Keep the product's own pages for 502, 503 and 504."),
-    Option(name="--resolver", metavar="ADDRESS", is_many=True, help="The name server for an application given by name. Default: that of /etc/resolv.conf."),
+    Option(
+        name="--resolver",
+        metavar="ADDRESS",
+        is_many=True,
+        help="The name server for an application given by name. Default: that of /etc/resolv.conf.",
+    ),
     Option(name="--name", metavar="NAME", help="The name of the group, of its zones and logs. Default: from the domain."),
     Option(name="--port", metavar="PORT", help="Default: 80."),
     Option(name="--tls-port", metavar="PORT", help="Default: 443."),
     Option(name="--acme-root", metavar="DIR", help=f"The directory of ACME challenges. Default: {ACME_ROOT}."),
     Option(name="--no-ipv6", help="Listen on IPv4 only."),
-)  # fmt: skip
-NAMES = tuple(option.name for option in OPTIONS)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +157,8 @@ def _agrees(made: Site, given: Given) -> None:
         raise Why502Error("--root has a meaning for --protocol fastcgi only", "Drop it.")
     if made.speech not in (Speech.HTTP, Speech.HTTPS) and (made.websockets or made.streams):
         raise Why502Error(
-            f"--websocket and --stream need HTTP, and the application speaks {made.speech}", "Drop them, or add an HTTP application."
+            f"--websocket and --stream need HTTP, and the application speaks {made.speech}",
+            "Drop them, or add an HTTP application.",
         )
     if made.speech is Speech.GRPC and made.tls.mode is TlsMode.AUTO:
         raise Why502Error(
@@ -134,9 +174,7 @@ def _agrees(made: Site, given: Given) -> None:
     if given.has("--limit-dry-run") and not given.has("--limit"):
         raise Why502Error("--limit-dry-run needs --limit", "Add the rate: --limit 20r/s")
     if made.names and not made.resolvers:
-        raise Why502Error(
-            f"--app {made.names[0].target} is a name, and no name server is known", "Give one: --resolver 10.0.0.2"
-        )
+        raise Why502Error(f"--app {made.names[0].target} is a name, and no name server is known", "Give one: --resolver 10.0.0.2")
     if made.port == made.tls_port and made.tls.mode is not TlsMode.OFF:
         raise Why502Error("--port and --tls-port are the same", "Give two different ports.")
 
@@ -257,10 +295,10 @@ def _tls(given: Given, domains: tuple[str, ...], around: Around) -> Tls:
         return Tls(mode=TlsMode.AUTO, certificate=certificate, key=key, is_ready=is_ready)
     certificate, found, key = wanted.partition(",")
     if not found:
-        raise refuse("--tls", wanted, "is not auto, off, or two files", "Write it like --tls /etc/ssl/shop.pem,/etc/ssl/shop.key.")
-    return Tls(
-        mode=TlsMode.FILES, certificate=options.path("--tls", certificate), key=options.path("--tls", key), is_ready=True
-    )
+        raise refuse(
+            "--tls", wanted, "is not auto, off, or two files", "Write it like --tls /etc/ssl/shop.pem,/etc/ssl/shop.key."
+        )
+    return Tls(mode=TlsMode.FILES, certificate=options.path("--tls", certificate), key=options.path("--tls", key), is_ready=True)
 
 
 def _trust(given: Given, speech: Speech, group: Group) -> Trust:

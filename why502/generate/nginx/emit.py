@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from why502.generate.document import Document
 from why502.generate.nginx.lines import Block, Dialect, Line
-from why502.generate.safe import Safe, fill, nginx, quoted
+from why502.generate.safe import Safe, comment, fill, nginx, quoted
 from why502.generate.site import Method, Peer, Site, Speech, TlsMode
 from why502.model.errors import Why502Error
 
@@ -48,7 +48,8 @@ _TEXTS = {
     504: ("timeout", "The application took too long to answer. Please try again later."),
 }
 _PLACES = ("sites-available", "http.d", "conf.d")
-_CACHED_FAILURES = ("error", "timeout", "updating", "http_500", "http_502", "http_503", "http_504")
+_CACHED_FAILURES = ("error", "timeout", "updating", "http_500", "http_503")
+_HTTP_FAILURES = ("http_502", "http_504")  # FastCGI and uwsgi have no words for these
 _DEFAULT_READ_S = 60
 _PAGE = 4096
 
@@ -77,7 +78,11 @@ def documents(site: Site, language: Dialect, places: Places, whole: dict[str, st
     if site.tls.mode is TlsMode.OFF:
         return (first,)
     second = Document(
-        name=f"{site.file_name}.https.conf", body=emitter.secure(), places=_PLACES, link="sites-enabled", is_active=site.tls.is_ready
+        name=f"{site.file_name}.https.conf",
+        body=emitter.secure(),
+        places=_PLACES,
+        link="sites-enabled",
+        is_active=site.tls.is_ready,
     )
     return first, second
 
@@ -142,7 +147,7 @@ class _Emitter:
         words = [_word_of(peer)]
         if peer.weight > 1:
             words.append(Safe(f"weight={peer.weight}"))
-        reason = ""
+        reason, accepted = "", ""
         if not self.is_single:
             health = self.site.group.health
             if health.max_fails != 1:
@@ -151,12 +156,13 @@ class _Emitter:
             if health.fail_timeout_s != 10:
                 words.append(Safe(f"fail_timeout={health.fail_timeout_s}s"))
         elif not peer.target.is_loopback:
-            reason = "why502: ignore single-server -- one server was given; add a second with --app, or a --backup"
+            accepted = "why502: ignore single-server -- one server was given; add a second with --app, or a --backup"
         if self.is_resolved and peer.is_named:
             words.append(Safe("resolve"))
         if peer.is_backup:
             words.append(Safe("backup"))
-        yield from self.line("server", *words, reason=reason if has_reason else "")
+        for made in self.line("server", *words, reason=reason if has_reason else ""):
+            yield Line(made.text, comment(accepted)) if accepted else made  # the linter reads it: it stays without comments
 
     def _resolver(self) -> Iterator[Line]:
         words = [Safe(one) for one in self.site.resolvers]
@@ -170,11 +176,11 @@ class _Emitter:
             yield from self.line("limit_req_zone", *words, reason="10m is room for 160,000 clients")
         if site.stale_s:
             # An entry that nobody asks for is dropped after `inactive`, so that is how long it can be served.
-            words = (
+            stored = (
                 nginx(f"{self.places.caches}/{site.name}"), Safe("levels=1:2"), Safe(f"keys_zone={site.name}_cache:10m"),
                 Safe("max_size=1g"), Safe(f"inactive={site.stale_s}s"), Safe("use_temp_path=off"),
             )  # fmt: skip
-            yield from self.line(f"{self.family}_cache_path", *words, reason="answers to serve while the application fails")
+            yield from self.line(f"{self.family}_cache_path", *stored, reason="answers to serve while the application fails")
 
     def _log_format(self) -> tuple[Line, ...]:
         fields = [(name, value) for name, value in _LOGGED if name != "limit_req_status" or self.site.limits.rate]
@@ -214,8 +220,12 @@ class _Emitter:
         head += self.line("ssl_certificate", tls.certificate)
         head += self.line("ssl_certificate_key", tls.key)
         if not self.language.since(1, 27, 3):
-            head += self.line("ssl_protocols", Safe("TLSv1.2 TLSv1.3"), reason="the default still has versions that nobody should use")
-        head += self.line("ssl_session_cache", Safe(f"shared:{site.name}_tls:10m"), reason="a returning client skips the handshake")
+            head += self.line(
+                "ssl_protocols", Safe("TLSv1.2 TLSv1.3"), reason="the default still has versions that nobody should use"
+            )
+        head += self.line(
+            "ssl_session_cache", Safe(f"shared:{site.name}_tls:10m"), reason="a returning client skips the handshake"
+        )
         head += [*self._logs(), *self._common()]
         return fill("nginx/server.conf.j2", head=tuple(head), locations=tuple(self._locations()))
 
@@ -236,7 +246,9 @@ class _Emitter:
     def _logs(self) -> Iterator[Line]:
         base = f"{self.places.logs}/{self.site.file_name}"
         yield from self.line("access_log", f"{base}.access.log", Safe(f"{self.site.name}_json"))
-        yield from self.line("error_log", f"{base}.error.log", Safe("warn"), reason="why an attempt failed; warn adds answers buffered on disk")
+        yield from self.line(
+            "error_log", f"{base}.error.log", Safe("warn"), reason="why an attempt failed; warn adds answers buffered on disk"
+        )
 
     def _challenges(self) -> Iterator[Block]:
         if self.site.tls.mode is TlsMode.AUTO:
@@ -256,7 +268,9 @@ class _Emitter:
             yield from self.line("root", site.root)
             yield from self.line("index", Safe("index.php"))
         if limits.max_body_bytes:
-            yield from self.line("client_max_body_size", _size(limits.max_body_bytes), reason="the application must accept as much")
+            yield from self.line(
+                "client_max_body_size", _size(limits.max_body_bytes), reason="the application must accept as much"
+            )
         if rate := limits.rate:
             yield from self.line(
                 "limit_req", Safe(f"zone={site.name}_limit"), Safe(f"burst={rate.burst}"), Safe("nodelay"),
@@ -325,7 +339,9 @@ class _Emitter:
             target = Safe(f"{self.scheme}{variable}")
         yield from self.line(f"{self.family}_pass", target)
         if site.speech is Speech.HTTPS:
-            yield from self.line("proxy_ssl_server_name", Safe("on"), reason="the application chooses its certificate by this name")
+            yield from self.line(
+                "proxy_ssl_server_name", Safe("on"), reason="the application chooses its certificate by this name"
+            )
             yield from self.line("proxy_ssl_name", site.trust.name)
             yield from self.line("proxy_ssl_verify", Safe("on"))
             yield from self.line("proxy_ssl_trusted_certificate", site.trust.issuers)
@@ -364,10 +380,15 @@ class _Emitter:
             return
         yield from self.line(f"{family}_cache", f"{site.name}_cache")
         yield from self.line(
-            f"{family}_cache_key", Safe("$scheme$host$request_uri"), reason="the default key is the same for all host names of the site"
+            f"{family}_cache_key",
+            Safe("$scheme$host$request_uri"),
+            reason="the default key is the same for all host names of the site",
         )
-        yield from self.line(f"{family}_cache_valid", 200, Safe("1s"), reason="where the application does not say how long itself")
-        yield from self.line(f"{family}_cache_use_stale", *map(Safe, _CACHED_FAILURES))
+        yield from self.line(
+            f"{family}_cache_valid", 200, Safe("1s"), reason="where the application does not say how long itself"
+        )
+        failures = (*_CACHED_FAILURES, *(_HTTP_FAILURES if family == "proxy" else ()))
+        yield from self.line(f"{family}_cache_use_stale", *map(Safe, failures))
         yield from self.line(f"{family}_cache_background_update", Safe("on"))
         yield from self.line(f"{family}_cache_lock", Safe("on"), reason="one request fills the cache, the others wait for it")
         personal = Safe("$http_cookie"), Safe("$http_authorization")

@@ -6,12 +6,13 @@ import posixpath
 
 from why502.gateways.nginx.build import Build, build_option, read_build
 from why502.gateways.nginx.config.defaults import NEWEST
-from why502.generate import wishes
-from why502.generate.kind import Kind, Made, around, exists, read
+from why502.generate import options, wishes
+from why502.generate.kind import Kind, Made, around, entrance, exists, read
+from why502.generate.nginx.conflicts import conflicts
 from why502.generate.nginx.emit import Places, documents
 from why502.generate.nginx.lines import dialect
 from why502.generate.options import Given, Option
-from why502.generate.site import Site, TlsMode
+from why502.generate.site import Site, Speech, TlsMode
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.session import linting
@@ -37,7 +38,11 @@ def emit(given: Given, host: Host) -> Made:
     places = _places(given, build)
     found = documents(made, language, places, whole=_whole(given, host, build) if given.has("--whole") else None)
     return Made(
-        documents=found, product=f"nginx {version}", notes=tuple(_notes(made, host, given)), pinned=_pinned(made, version, given)
+        documents=found,
+        product=f"nginx {version}",
+        notes=tuple(_notes(made, host, given)),
+        pinned=_pinned(made, version, given),
+        entrance=None if made.speech is Speech.GRPC else entrance(made),
     )
 
 
@@ -54,15 +59,15 @@ def _places(given: Given, build: Build) -> Places:
     logs = posixpath.dirname(build_option(build.options, "http-log-path")) or "/var/log/nginx"
     temporary = posixpath.dirname(build_option(build.options, "http-proxy-temp-path")) or "/var/cache/nginx"
     return Places(
-        logs=wishes.options.path("--log-dir", given.get("--log-dir", logs)),
-        caches=wishes.options.path("--cache-dir", given.get("--cache-dir", temporary)),
+        logs=options.path("--log-dir", given.get("--log-dir", logs)),
+        caches=options.path("--cache-dir", given.get("--cache-dir", temporary)),
     )
 
 
 def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
     """Return the settings of a whole nginx.conf: the worker's user, the pid file, the number of connections."""
     user = build_option(build.options, "user") or ("www-data" if "www-data:" in read(host, "/etc/passwd") else "nginx")
-    connections = wishes.options.number("--connections", given.get("--connections", "4096"), 512, 1_000_000)
+    connections = options.number("--connections", given.get("--connections", "4096"), 512, 1_000_000)
     return {
         "user": user,
         "pid": build_option(build.options, "pid-path") or "/run/nginx.pid",
@@ -77,8 +82,8 @@ def _notes(made: Site, host: Host, given: Given) -> list[str]:
         notes.append("without --domain the site answers for every name that no other site has")
     if made.tls.mode is TlsMode.AUTO and not made.tls.is_ready:
         notes.append(
-            f"the certificate {made.tls.certificate} does not exist yet: the site answers on port {made.port}, and the HTTPS part is not "
-            "enabled. Get the certificate, then run the same command again"
+            f"the certificate {made.tls.certificate} does not exist yet: the site answers on port {made.port}, and HTTPS is"
+            " not enabled. Get the certificate, then run the same command again"
         )
     if not given.has("--app-idle") and made.group.idle_s:
         notes.append("the application's idle time was not measured: give --app-idle, or use --from-process")
@@ -111,4 +116,5 @@ KIND = Kind(
     emit=emit,
     home="/etc/nginx",
     order=5,
+    conflicts=conflicts,
 )

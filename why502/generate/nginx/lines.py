@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from why502.gateways.nginx.config.defaults import NEWEST, Version
 from why502.gateways.nginx.directives import table
-from why502.generate.safe import Safe, comment, nginx
+from why502.generate.safe import NOTHING, Safe, comment, nginx
 from why502.model.errors import Why502Error
 
 OLDEST = (1, 18, 0)  # the oldest that distributions still support, and the oldest that the emitter is tested for
@@ -18,7 +18,7 @@ class Line:
     """One directive with the reason for it; "" where the directive says all."""
 
     text: Safe
-    reason: Safe = Safe("")
+    reason: Safe = NOTHING
 
     @property
     def ended(self) -> Safe:
@@ -32,7 +32,7 @@ class Block:
 
     head: Safe
     lines: tuple[Line, ...]
-    reason: Safe = Safe("")
+    reason: Safe = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
