@@ -183,19 +183,7 @@ class _Emitter:
             yield from self.line(f"{self.family}_cache_path", *stored, reason="answers to serve while the application fails")
 
     def _log_format(self) -> tuple[Line, ...]:
-        fields = [(name, value) for name, value in _LOGGED if name != "limit_req_status" or self.site.limits.rate]
-        shown = ",".join(f'"{name}":"{value}"' for name, value in fields)
-        rows, row = [], ""
-        for part in shown.split(","):
-            if len(row) + len(part) > 100:
-                rows.append(row)
-                row = ""
-            row += f"{part},"
-        rows.append(row.rstrip(","))
-        rows[0], rows[-1] = "{" + rows[0], rows[-1] + "}"
-        text = f"log_format {self.site.name}_json escape=json" + "".join(f"\n    '{one}'" for one in rows)
-        reason = "shows which server answered, how and how fast, for each attempt: `why502 logs` reads it"
-        return (Line(Safe(text), self.language.remark(reason)),)
+        return tuple(json_format(self.language, f"{self.site.name}_json", has_limit=self.site.limits.rate is not None))
 
     # --- servers
 
@@ -453,3 +441,16 @@ def _size(size_bytes: int) -> Safe:
         if size_bytes % scale == 0:
             return Safe(f"{size_bytes // scale}{letter}")
     return Safe(str(size_bytes))
+
+
+def json_format(language: Dialect, name: str, *, has_limit: bool = False) -> Iterator[Line]:
+    """Yield a log format of JSON that shows each attempt."""
+    shown = [f'"{field}":"{value}"' for field, value in _LOGGED if field != "limit_req_status" or has_limit]
+    rows: list[str] = [""]
+    for number, part in enumerate(shown):
+        if len(rows[-1]) + len(part) > 100:
+            rows.append("")
+        rows[-1] += part if number == len(shown) - 1 else f"{part},"
+    text = "{" + "'\n    '".join(rows) + "}"
+    reason = "shows which server answered, how and how fast, for each attempt: `why502 logs` reads it"
+    yield language.own(f"log_format {nginx(name)} escape=json\n    '{text}'", reason)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import posixpath
 
-from why502.gateways.nginx.build import Build, build_option, read_build
+from why502.gateways.nginx.build import Build, build_option
 from why502.gateways.nginx.config.defaults import NEWEST
 from why502.generate import options, wishes
 from why502.generate.kind import Kind, Made, around, entrance, exists, read
+from why502.generate.nginx import installed
 from why502.generate.nginx.conflicts import conflicts
 from why502.generate.nginx.emit import Places, documents
 from why502.generate.nginx.lines import dialect
 from why502.generate.options import Given, Option
 from why502.generate.site import Site, Speech, TlsMode
 from why502.host.base import Host
-from why502.model.errors import HostError
 from why502.session import linting
 
-_PROGRAMS = ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx", "/usr/bin/nginx")
 _HASH_BYTES = 46  # the longest server name that fits into the usual bucket of 64 bytes (src/core/ngx_hash.c)
 OWN = (
     Option(name="--nginx-version", metavar="VERSION", help="The version to write for, or `newest`. Default: the installed one."),
@@ -34,7 +33,7 @@ def emit(given: Given, host: Host) -> Made:
     version = linting.version(host, given.get("--nginx-version") or None) or NEWEST
     language = dialect(version, has_comments=not given.has("--no-comments"))
     made = wishes.site(given, around(host))
-    build = _build(host)
+    build = installed.build(host)
     places = _places(given, build)
     found = documents(made, language, places, whole=_whole(given, host, build) if given.has("--whole") else None)
     return Made(
@@ -44,15 +43,6 @@ def emit(given: Given, host: Host) -> Made:
         pinned=_pinned(made, version, given),
         entrance=None if made.speech is Speech.GRPC else entrance(made),
     )
-
-
-def _build(host: Host) -> Build:
-    for program in _PROGRAMS:
-        try:
-            return read_build(host, program)
-        except HostError:
-            continue
-    return Build()
 
 
 def _places(given: Given, build: Build) -> Places:

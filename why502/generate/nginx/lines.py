@@ -65,6 +65,10 @@ class Dialect:
             text = " ".join((name, *(word if isinstance(word, Safe) else nginx(word) for word in words)))
             yield Line(Safe(text), self.remark(reason))
 
+    def own(self, text: str, reason: str = "") -> Line:
+        """Return a directive that the emitter wrote itself."""
+        return Line(Safe(text), self.remark(reason))
+
     def remark(self, reason: str) -> Safe:
         """Return a reason as a comment."""
         return comment(reason) if self.has_comments else Safe("")
