@@ -23,7 +23,7 @@ def rows(columns: Mapping[str, Sequence[str]], fits: Callable[[Row], bool], seed
     while left:
         pair = min(left)
         best: tuple[int, Row] | None = None
-        for _ in range(tries * 4):
+        for _ in range(tries):
             row = {name: chance.choice(columns[name]) for name in names} | dict(pair)
             if fits(row):
                 gain = len(covered(row, left))

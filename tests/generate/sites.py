@@ -15,6 +15,7 @@ from why502.generate.work import Generated, generate
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 
+HOST = LocalHost()
 AT = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 COLUMNS = {
     "apps": (
@@ -58,7 +59,7 @@ def given(kind: str, words: list[str]) -> Given:
 
 def make(kind: str, line: str) -> Generated:
     """Return what a command line makes on this machine."""
-    return generate(kinds()[kind], given(kind, shlex.split(line)), LocalHost(), AT)
+    return generate(kinds()[kind], given(kind, shlex.split(line)), HOST, AT)
 
 
 def line_of(row: dict[str, str], certificate: Path | None = None) -> str:
@@ -74,8 +75,10 @@ def fits(kind: str, row: dict[str, str]) -> bool:
         return False
     words = given(kind, shlex.split(line_of(row)))
     try:
-        made = site(words, Around(resolvers=("127.0.0.53",)))
-        if kind == "nginx":
+        if kind != "nginx":
+            kinds()[kind].emit(words, HOST)
+        else:
+            made = site(words, Around(resolvers=("127.0.0.53",)))
             documents(
                 made, dialect(words.get("--nginx-version", "1.22.1")), Places(logs="/var/log/nginx", caches="/var/cache/nginx")
             )

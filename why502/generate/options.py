@@ -70,7 +70,7 @@ class Given:
 
 def refuse(option: str, value: str, why: str, hint: str) -> Why502Error:
     """Return the error for a value of an option."""
-    return Why502Error(f"{option} {value!r} {why}", hint)
+    return Why502Error(f"{option} {str(value)!r} {why}", hint)  # an enum is shown as its text
 
 
 def domain(option: str, value: str) -> str:

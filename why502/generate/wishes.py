@@ -106,6 +106,11 @@ OPTIONS = (
 )
 
 
+def only(*names: str) -> tuple[Option, ...]:
+    """Return the options of a site that a product can turn into something."""
+    return tuple(option for option in OPTIONS if option.name in names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
     """What the machine says: whether a file exists, its name servers, and whether it has IPv6."""
