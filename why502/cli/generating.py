@@ -23,8 +23,25 @@ def command(name: str) -> click.Command:
     """Return the command of a kind."""
     kind = kinds()[name]
 
-    def call(env: Env, output: str | None, is_applied: bool, check: bool, yes: bool, state: str | None, **values: Any) -> int:
-        return _run(env, kind, _given(kind, values), output=output, is_applied=is_applied, check=check, yes=yes, state=state)
+    def call(
+        env: Env,
+        /,
+        output: str | None,
+        is_applied: bool,
+        check: bool,
+        yes: bool,
+        state: str | None,
+        from_process: str | None = None,
+        waits: bool = False,
+        from_config: str | None = None,
+        **values: Any,
+    ) -> int:
+        given = _given(kind, values)
+        if from_config is not None:
+            given = _of_config(env, kind, given, from_config)
+        if from_process is not None:
+            given = _of_process(env, kind, given, from_process, waits=waits)
+        return _run(env, kind, given, output=output, is_applied=is_applied, check=check, yes=yes, state=state)
 
     made: Any = click.pass_obj(call)
     made = only_format("text")(loudness(made))
@@ -36,6 +53,14 @@ def command(name: str) -> click.Command:
     made = click.option(
         "--apply", "is_applied", is_flag=True, help="Write, test, reload and check by requests; roll back if anything fails."
     )(made)
+    if _takes_process(kind):
+        help_ = "With --from-process: wait until the application closes an idle connection, up to 75 s."
+        made = click.option("--measure", "waits", is_flag=True, help=help_)(made)
+        help_ = "Measure a running application instead of asking: a pid, :PORT, a unit or a container."
+        made = click.option("--from-process", metavar="WHAT", help=help_)(made)
+    if kind.present:
+        help_ = "Take the options from this file, and say what changes."
+        made = click.option("--from-config", metavar="FILE", help=help_)(made)
     made = click.option("-o", "--output", metavar="DIR", help="Write the files into this directory, in the layout found there.")(
         made
     )
@@ -43,6 +68,37 @@ def command(name: str) -> click.Command:
         made = _option(option)(made)
     text = f"{kind.help}\n\n\b\nExample: {kind.example}"
     return click.command(name=name, help=text)(made)
+
+
+def _takes_process(kind: Kind) -> bool:
+    return any(option.name in ("--app", "--exec") for option in kind.options)
+
+
+def _of_process(env: Env, kind: Kind, given: Given, what: str, *, waits: bool) -> Given:
+    """Return the options with those measured on a running application; each is told with its source."""
+    from why502.generate.measure import measure
+    from why502.redaction import in_place
+    from why502.render.words import safe
+
+    names = [option.name for option in kind.options]
+    found = given.with_measured(measure(env.host(), what, env.now(), waits=waits), names)
+    for name, source in found.sources.items():
+        shown = in_place(shlex.join((name, *found.all(name))))
+        env.stderr.write(f"why502: {safe(shown)}: {safe(in_place(source))}\n")
+    return found
+
+
+def _of_config(env: Env, kind: Kind, given: Given, path: str) -> Given:
+    """Return the options with those of an existing file; what changes is told."""
+    from pathlib import Path
+
+    from why502.render.words import safe
+
+    assert kind.present is not None
+    found, changes = kind.present(env.host(), str(Path(path).absolute()), given)
+    for sentence in changes:
+        env.stderr.write(f"why502: {safe(sentence)}\n")
+    return found
 
 
 def _option(option: Option) -> Any:

@@ -49,6 +49,7 @@ class Made:
 class Kind:
     """One kind. `home`: the product's own directory, which --apply writes to. `test`: the product's test of a whole file, with
     `{}` for its path; () where it can only be tested in place. `conflicts`: sentences about what a directory already has.
+    `present`: an existing file as options, and what changes.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Kind:
     home: str = ""
     test: tuple[str, ...] = ()
     order: int = 9  # in which `all` writes them
+    present: Callable[[Host, str, Given], tuple[Given, tuple[str, ...]]] | None = None
     conflicts: Callable[[Host, str, Sequence[Document]], tuple[str, ...]] | None = None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from why502.model.errors import Why502Error
@@ -39,9 +39,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The options of one call: values by the option's name, in the order of the command line. A switch has one empty value."""
+    """The options of one call: values by the option's name, in the order of the command line. A switch has one empty value.
+
+    `sources`: for the options that were measured and not given, where the value comes from.
+    """
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def all(self, name: str) -> tuple[str, ...]:
         """Return the values of an option; () if it is not given."""
@@ -60,6 +64,16 @@ class Given:
         return tuple(
             word for name, values in self.values.items() for value in values for word in ((name, value) if value else (name,))
         )
+
+    def source(self, name: str) -> str:
+        """Return where the value of an option comes from; "" if the user gave it."""
+        return self.sources.get(name, "")
+
+    def with_measured(self, found: Mapping[str, tuple[tuple[str, ...], str]], names: Collection[str]) -> Given:
+        """Return these options with the measured ones of these names added: values and source by name. What was given stays."""
+        new = {name: both for name, both in found.items() if name in names and name not in self.values}
+        values = {**self.values, **{name: values for name, (values, _) in new.items()}}
+        return Given(values, {**self.sources, **{name: source for name, (_, source) in new.items()}})
 
     def only(self, names: Iterable[str], kind: str) -> None:
         """Raise Why502Error for an option that this kind cannot turn into anything."""

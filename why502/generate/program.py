@@ -14,6 +14,7 @@ from why502.model.target import Target
 
 _USER = lazy(r"[a-z_][a-z0-9_-]{0,30}\$?", re.ASCII)
 _PAIR = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,60}=[^\x00-\x1f\x7f]{0,500}")
+_FILE = lazy(r"[\w./][\w./-]{0,60}", re.ASCII)
 DRAIN_S = 30  # the proxy's usual read timeout: requests in progress end by then
 _MARGIN_S = 5
 
@@ -52,7 +53,7 @@ def program(given: Given) -> Program:
     if not given.has("--exec"):
         raise Why502Error("--exec is missing", "Give the command that starts the application: --exec '/usr/bin/node /srv/app.js'")
     words = command("--exec", given.get("--exec"))
-    name = given.get("--name") or re.sub(r"[^a-z0-9]+", "-", words[-1].rpartition("/")[2].lower()).strip("-") or "app"
+    name = given.get("--name") or _name(words)
     drain_s = options.seconds("--read-timeout", given.get("--read-timeout", f"{DRAIN_S}s"), 1, 86400)
     return Program(
         name=options.name("--name", name),
@@ -65,6 +66,13 @@ def program(given: Given) -> Program:
         memory_bytes=options.size("--memory", given.get("--memory"), 1 << 20, 1 << 50) if given.has("--memory") else 0,
         stop_s=drain_s + _MARGIN_S,
     )
+
+
+def _name(words: tuple[str, ...]) -> str:
+    """Return a name for a command: that of its script, else of its program."""
+    files = [word.rpartition("/")[2].partition(".")[0] for word in (*words[1:], words[0]) if _FILE.fullmatch(word)]
+    plain = (re.sub(r"[^a-z0-9]+", "-", one.lower()).strip("-") for one in files)
+    return next((one for one in plain if one[:1].isalpha()), "app")
 
 
 def command(option: str, value: str) -> tuple[str, ...]:

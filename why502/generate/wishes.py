@@ -128,6 +128,8 @@ def site(given: Given, around: Around) -> Site:
     reasons = {"idle": idle_reason} if idle_reason else {}
     times, read_reason = _times(given)
     reasons |= {"read": read_reason} if read_reason else {}
+    for field, option in (("app", "--app"), ("header", "--response-header"), ("speech", "--protocol"), ("body", "--max-body")):
+        reasons |= {field: given.source(option)} if given.source(option) else {}
     made = Site(
         name=_name(given, domains, group),
         group=group,
@@ -250,6 +252,8 @@ def _idle(given: Given, speech: Speech) -> tuple[int, str]:
     if asked == "off":
         return 0, ""
     idle = options.seconds("--app-idle", asked, 2, 7200) if asked else _NODE_IDLE_S
+    if source := given.source("--app-idle"):
+        return idle - 1, f"{source}; the proxy must close first"
     if asked:
         return idle - 1, f"the application closes idle connections after {idle} s; the proxy must close first"
     return idle - 1, f"not measured: the shortest common idle time is {idle} s (Node.js); the proxy must close first"
@@ -265,9 +269,10 @@ def _times(given: Given) -> tuple[Times, str]:
                 f"--read-timeout {read}s is not longer than --app-timeout {own}s",
                 "The proxy must wait longer than the application, or the client gets 504 for an answer that arrives.",
             )
-        return Times(connect_s=connect, read_s=read), "as given"
+        return Times(connect_s=connect, read_s=read), given.source("--read-timeout") or "as given"
     if own + 5 > 30:
-        return Times(connect_s=connect, read_s=own + 5), f"the application's own limit is {own} s; it must end first"
+        source = given.source("--app-timeout") or f"the application's own limit is {own} s"
+        return Times(connect_s=connect, read_s=own + 5), f"{source}; it must end first"
     return Times(connect_s=connect), ""
 
 

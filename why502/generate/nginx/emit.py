@@ -161,6 +161,7 @@ class _Emitter:
             words.append(Safe("resolve"))
         if peer.is_backup:
             words.append(Safe("backup"))
+        reason = "; ".join(filter(None, (self.site.reasons.get("app", ""), reason)))
         for made in self.line("server", *words, reason=reason if has_reason else ""):
             yield Line(made.text, comment(accepted)) if accepted else made  # the linter reads it: it stays without comments
 
@@ -294,7 +295,7 @@ class _Emitter:
         if site.limits.header_bytes > _PAGE:
             buffer = -(-site.limits.header_bytes // _PAGE) * _PAGE
             part = max(_PAGE, -(-buffer // 4 // _PAGE) * _PAGE)
-            reason = f"the application's response header has up to {site.limits.header_bytes} bytes"
+            reason = site.reasons.get("header") or f"the application's response header has up to {site.limits.header_bytes} bytes"
             yield from self.line(f"{family}_buffer_size", _size(buffer), reason=reason)
             yield from self.line(f"{family}_buffers", 8, _size(part))
             yield from self.line(f"{family}_busy_buffers_size", _size(max(buffer, 2 * part)))

@@ -12,6 +12,7 @@ from why502.generate.nginx import installed
 from why502.generate.nginx.conflicts import conflicts
 from why502.generate.nginx.emit import Places, documents
 from why502.generate.nginx.lines import dialect
+from why502.generate.nginx.present import present
 from why502.generate.options import Given, Option
 from why502.generate.site import Site, Speech, TlsMode
 from why502.host.base import Host
@@ -107,4 +108,5 @@ KIND = Kind(
     home="/etc/nginx",
     order=5,
     conflicts=conflicts,
+    present=present,
 )
