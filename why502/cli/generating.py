@@ -27,10 +27,10 @@ def command(name: str) -> click.Command:
         env: Env,
         /,
         output: str | None,
-        is_applied: bool,
         check: bool,
-        yes: bool,
-        state: str | None,
+        is_applied: bool = False,
+        yes: bool = False,
+        state: str | None = None,
         from_process: str | None = None,
         waits: bool = False,
         from_config: str | None = None,
@@ -45,14 +45,15 @@ def command(name: str) -> click.Command:
 
     made: Any = click.pass_obj(call)
     made = only_format("text")(loudness(made))
-    made = click.option("--state", metavar="DIR", help="With --apply: directory of the backups and the journal.")(made)
-    made = click.option("-y", "--yes", is_flag=True, help="With --apply: skip the confirmation.")(made)
     made = click.option("--check", is_flag=True, help="Compare with what is there; exit status 1 if it differs. Writes nothing.")(
         made
     )
-    made = click.option(
-        "--apply", "is_applied", is_flag=True, help="Write, test, reload and check by requests; roll back if anything fails."
-    )(made)
+    if kind.is_applicable:
+        made = click.option("--state", metavar="DIR", help="With --apply: directory of the backups and the journal.")(made)
+        made = click.option("-y", "--yes", is_flag=True, help="With --apply: skip the confirmation.")(made)
+        made = click.option(
+            "--apply", "is_applied", is_flag=True, help="Write, test, reload and check by requests; roll back if anything fails."
+        )(made)
     if _takes_process(kind):
         help_ = "With --from-process: wait until the application closes an idle connection, up to 75 s."
         made = click.option("--measure", "waits", is_flag=True, help=help_)(made)

@@ -22,6 +22,7 @@ class Document:
     """One file. `places`: directories below the product's own, the first that exists is used. `link`: where a link enables it.
 
     `marks`: what begins and ends a comment; without them the file has no head. `is_active` False: written, but not enabled.
+    `home`: the product's own directory, where one call writes for several products; `product`: what this file is for, then.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Document:
     marks: tuple[str, str] = HASH
     is_active: bool = True
     mode: int = 0o644
+    home: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def text(document: Document, origin: Origin) -> str:
     if document.marks == NONE:
         return document.body
     begin, end = document.marks
-    product = f" for {origin.product}" if origin.product else ""
+    what = document.product or origin.product
+    product = f" for {what}" if what else ""
     repeated = shlex.join(origin.command)
     if end:
         repeated = repeated.replace("--", "- -")  # "--" ends a comment of HTML early

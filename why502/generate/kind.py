@@ -36,6 +36,7 @@ class Made:
     """What an emitter made. `product`: what it is for ("nginx 1.22.1"); `notes`: what the user should know or still do.
 
     `pinned`: options that were derived from this machine, so that the command gives the same result on another one.
+    `home`: the product's own directory, where it depends on the version.
     """
 
     documents: tuple[Document, ...]
@@ -43,13 +44,15 @@ class Made:
     notes: tuple[str, ...] = ()
     pinned: tuple[tuple[str, str], ...] = ()
     entrance: Entrance | None = None
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """One kind. `home`: the product's own directory, which --apply writes to. `test`: the product's test of a whole file, with
-    `{}` for its path; () where it can only be tested in place. `conflicts`: sentences about what a directory already has.
-    `present`: an existing file as options, and what changes.
+    """One kind. `home`: the product's own directory, which --apply writes to.
+
+    `present`: an existing file as options, and what changes. `conflicts`: sentences about what a directory already has.
+    `is_applicable`: --apply can write, test, reload and ask.
     """
 
     name: str
@@ -58,7 +61,7 @@ class Kind:
     options: tuple[Option, ...]
     emit: Callable[[Given, Host], Made]
     home: str = ""
-    test: tuple[str, ...] = ()
+    is_applicable: bool = False
     order: int = 9  # in which `all` writes them
     present: Callable[[Host, str, Given], tuple[Given, tuple[str, ...]]] | None = None
     conflicts: Callable[[Host, str, Sequence[Document]], tuple[str, ...]] | None = None

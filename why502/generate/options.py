@@ -19,7 +19,7 @@ _DOMAIN = lazy(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL}){{0,20}}", re.ASCII)
 _PATH = lazy(r"/[A-Za-z0-9._~@%+,:=/-]{0,500}", re.ASCII)
 _NAME = lazy(r"[a-z][a-z0-9_-]{0,62}", re.ASCII)
 _TIME = lazy(r"([0-9]{1,6})(ms|s|m|h|d)?")
-_SIZE = lazy(r"([0-9]{1,6})([kmg]?)", re.IGNORECASE)
+_SIZE = lazy(r"([0-9]{1,16})([kmg]?)", re.IGNORECASE)
 _VERSION = lazy(r"[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}")
 _TIMES = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

@@ -64,7 +64,11 @@ def place(generated: Generated, directory: str) -> tuple[Placed, ...]:
 
 def _placed(file: File, directory: str) -> Placed:
     document = file.document
+    if document.home:
+        directory = str(Path(directory, document.home.lstrip("/")))
     inside = next((one for one in document.places if Path(directory, one).is_dir()), "")
+    if document.home and document.places and not inside:  # a new tree: what the product reads in every layout
+        inside = "conf.d" if "conf.d" in document.places else document.places[0]
     has_links = bool(document.link) and inside == document.places[0] and Path(directory, document.link).is_dir()
     name = document.name if document.is_active or has_links else document.name + DISABLED
     path = str(Path(directory, inside, name))
@@ -111,6 +115,8 @@ def write(placed: tuple[Placed, ...]) -> Iterator[str]:
     require_ours(placed)
     wanted = [one for one in placed if one.state is not State.SAME]
     for one in wanted:
+        if one.file.document.home:
+            Path(one.path).parent.mkdir(parents=True, exist_ok=True)
         output.may_write(one.path)
     for one in placed:
         if one.state is State.SAME:

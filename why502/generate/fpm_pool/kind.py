@@ -57,15 +57,15 @@ def emit(given: Given, host: Host) -> Made:
     rows.append(row("pm.status_path = /status"))
     if given.has("--max-body"):
         size = options.size("--max-body", given.get("--max-body"), 1 << 10, 1 << 40)
-        rows.append(row(f"php_admin_value[upload_max_filesize] = {size}"))
-        rows.append(row(f"php_admin_value[post_max_size] = {size + (1 << 20)}", "the form around the file needs room, too"))
+        rows.append(row(f"php_admin_value[upload_max_filesize] = {size}", "as much as the proxy accepts"))
+        rows.append(row(f"php_admin_value[post_max_size] = {size}"))
     body = fill("sections.j2", sections=(Section(Safe(f"[{name}]"), tuple(rows)),), mark=Safe("; "))
     notes = () if given.has("--child") else ("the memory of a child was not measured: give --child, or use --from-process",)
     document = Document(name=f"{name}.conf", body=body, marks=("; ", ""), places=("pool.d", "php-fpm.d"))
     pinned = [] if given.has("--memory") else [("--memory", str(memory))]
     pinned += [] if given.has("--processors") else [("--processors", str(processors))]
     pinned += [] if given.has("--php") else [("--php", php)]
-    return Made(documents=(document,), product=f"PHP-FPM {php}", notes=notes, pinned=tuple(pinned))
+    return Made(documents=(document,), product=f"PHP-FPM {php}", notes=notes, pinned=tuple(pinned), home=f"/etc/php/{php}/fpm")
 
 
 def _owner(given: Given, name: str) -> list[Row]:
@@ -103,7 +103,7 @@ def _limits(read_s: int) -> list[Row]:
             f"php_admin_value[max_execution_time] = {read_s - 5}",
             f"PHP gives up before the proxy does ({read_s} s): it can say why",
         ),
-        row(f"request_terminate_timeout = {read_s + 5}s", "ends a child that hangs outside of PHP, after the proxy gave up"),
+        row(f"request_terminate_timeout = {read_s}s", "ends a child that hangs outside of PHP: nobody waits for it any longer"),
         row(f"request_slowlog_timeout = {max(1, read_s // 3)}s", "shows where a request is slow, before it fails"),
         row("slowlog = /var/log/php-fpm-$pool.slow.log"),
         row("catch_workers_output = yes"),

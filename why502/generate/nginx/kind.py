@@ -106,6 +106,7 @@ KIND = Kind(
     options=(*wishes.OPTIONS, *OWN),
     emit=emit,
     home="/etc/nginx",
+    is_applicable=True,
     order=5,
     conflicts=conflicts,
     present=present,
