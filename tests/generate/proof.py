@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -27,6 +28,7 @@ import dns.rrset
 
 from why502.cli.env import Env
 from why502.cli.main import run
+from why502.lab.isolation import program
 
 HERE = Path(__file__).parent
 SITE = "shop.example"
@@ -324,6 +326,72 @@ def stale() -> Seen:
     return {"first": first, "then": get()[0], "with_cookie": get(Cookie="user=1")[0]}
 
 
+def other(kind: str) -> Seen:
+    """The same promises for another proxy: one of two killed, a hanging server, all killed."""
+    app(3000)
+    app(3001)
+    place = Path("/run/other")
+    place.mkdir()
+    apps = ("--app", "127.0.0.1:3000", "--app", "127.0.0.1:3001")
+    more = {"traefik": ("--health", "/"), "haproxy": (), "caddy": ("--log-dir", str(place)), "apache": ("--log-dir", str(place))}
+    sh("nginx", "-s", "stop")
+    why502("generate", kind, "--domain", SITE, "--tls", "off", *apps, "--read-timeout", "3s", *more[kind], "-o", str(place))
+    with (
+        (place / "said").open("w") as said,
+        subprocess.Popen(start_of(kind, place), stdout=said, stderr=said, cwd=place) as proxy,
+    ):
+        try:
+            until(lambda: answers() == 200)
+            load = Load()
+            load.until(200)
+            kill(3000)
+            load.until(600)
+            statuses = load.stop()
+            status, _, _, seconds = get("/hang", "POST", body=b"x")
+            arrived = sum(log_of(port).read_text().count("POST /hang") for port in (3000, 3001))
+            kill(3001)
+            gone = get()
+            return {
+                "statuses": statuses, "hang": status, "hang_s": seconds, "arrived": arrived, "all_killed": gone[0],
+                "all_killed_s": gone[3],
+            }  # fmt: skip
+        except AssertionError as error:
+            raise AssertionError((place / "said").read_text()[-2000:]) from error
+        finally:
+            proxy.terminate()
+
+
+def answers() -> int:
+    try:
+        return get()[0]
+    except OSError:
+        return 0
+
+
+def start_of(kind: str, place: Path) -> list[str]:
+    """Return the command that starts a proxy with the generated file, in the foreground."""
+    if kind == "haproxy":
+        Path("/run/haproxy").mkdir()
+        return ["haproxy", "-db", "-f", str(place / "haproxy.cfg")]
+    if kind == "caddy":
+        os.environ.update(HOME=str(place), XDG_DATA_HOME=str(place), XDG_CONFIG_HOME=str(place))
+        return [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(place / "Caddyfile")]
+    if kind == "traefik":
+        return [program("traefik"), "--entryPoints.web.address=:80", f"--providers.file.filename={place / SITE}.yaml"]
+    modules = "/usr/lib/apache2/modules"
+    names = (
+        "mpm_event", "authz_core", "authz_host", "proxy", "proxy_http", "slotmem_shm", "proxy_balancer", "lbmethod_byrequests",
+        "headers", "unique_id", "alias",
+    )  # fmt: skip
+    loaded = "".join(f"LoadModule {name}_module {modules}/mod_{name}.so\n" for name in names)
+    site = place / f"{SITE}.conf"
+    main = place / "apache.conf"
+    main.write_text(
+        f"ServerName localhost\nListen 80\nUser www-data\nDefaultRuntimeDir {place}\nPidFile {place}/pid\nErrorLog {place}/log\n{loaded}Include {site}\n"
+    )
+    return ["apache2", "-X", "-d", str(place), "-f", str(main)]
+
+
 def rolled_back() -> Seen:
     """A site whose application answers 500 is taken out again: every file is as before."""
     app(3000)
@@ -351,6 +419,8 @@ CASES: dict[str, Callable[[], Seen]] = {
         certificate, stale, rolled_back,
     )
 }  # fmt: skip
+
+CASES |= {kind: partial(other, kind) for kind in ("haproxy", "apache", "caddy", "traefik")}
 
 
 def main() -> None:

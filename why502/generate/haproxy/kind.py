@@ -111,7 +111,7 @@ def _defaults(made: Site) -> Iterator[Row]:
     yield row("timeout http-keep-alive 15s")
     yield row(f"timeout tunnel {times.long_read_s}s", "WebSockets may be silent for so long")
     if len(made.group.peers) > 1:
-        yield row("retries 2", "only connections are tried again by default: a POST is not sent twice")
+        yield row("retries 2")
         yield row("option redispatch 1", "each retry goes to another server")
     if made.has_error_pages:
         for status, text in ((502, "unavailable"), (503, "unavailable"), (504, "timeout")):
@@ -177,6 +177,8 @@ def _backend(made: Site) -> Iterator[Row]:
     group = made.group
     if len(group.peers) > 1:
         yield row(f"balance {_BALANCE[group.method]}")
+        yield row("retry-on conn-failure empty-response", "a server that dies with a request in hand: another one gets it")
+        yield row("http-request disable-l7-retry unless METH_GET", "a POST is not sent twice")
     if not group.idle_s:
         yield row("option http-server-close", "--app-idle off: no connection is kept")
     if group.health.path:

@@ -39,7 +39,9 @@ _OWN = (
     Option(name="--tls-entry-point", metavar="NAME", help="The entry point of HTTPS. Default: websecure."),
     Option(name="--resolver-name", metavar="NAME", help="The certificates' resolver, for --tls auto. Default: letsencrypt."),
 )
+_ATTEMPTS = 4  # the pauses between them double: together almost a second, for a restart
 _REASONS = {
+    "retry": "a request that reached no server is sent again; one that did, a POST above all, is not",
     "healthCheck": "Traefik takes a server for up until a check says otherwise",
     "forwardingTimeouts": "without them Traefik waits 30 s for a connection, and for ever for an answer",
     "idleConnTimeout": "the proxy must close an idle connection before the application does",
@@ -60,8 +62,6 @@ def emit(given: Given, host: Host) -> Made:
     if len(made.group.mains) < len(made.group.peers) and not made.group.health.path:
         raise Why502Error("--backup needs --health: Traefik learns only from checks that a server is down", "Add --health /up.")
     notes = [] if made.group.health.path else ["without --health Traefik never learns that a server is down"]
-    if len(made.group.peers) > 1:
-        notes.append("no retries are written: Traefik would send a POST twice")
     tree: dict[str, Any] = {"http": _http(made, given)}
     if made.tls.mode is TlsMode.FILES:
         tree["tls"] = {"certificates": [{"certFile": made.tls.certificate, "keyFile": made.tls.key}]}
@@ -102,7 +102,7 @@ def _rule(made: Site) -> str:
 
 
 def _middlewares(made: Site) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {f"{made.name}_retry": {"retry": {"attempts": _ATTEMPTS, "initialInterval": "100ms"}}}
     if rate := made.limits.rate:
         period = {"period": "1m"} if rate.unit == "m" else {}
         found[f"{made.name}_limit"] = {"rateLimit": {"average": rate.count, **period, "burst": rate.burst}}
