@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -326,6 +327,29 @@ def stale() -> Seen:
     return {"first": first, "then": get()[0], "with_cookie": get(Cookie="user=1")[0]}
 
 
+def cache_disk_full() -> Seen:
+    """The disk of the cache is full: what do clients get?"""
+    app(3000)
+    cache = Path("/var/lib/nginx/full")
+    cache.mkdir()
+    sh("mount", "-t", "tmpfs", "-o", "size=256k,mode=777", "none", str(cache))
+    generate("--app", "127.0.0.1:3000", "--cache-stale", "10m", "--cache-dir", str(cache))
+    with suppress(OSError), (cache / "filler").open("wb", buffering=0) as filler:
+        while filler.write(b"x" * 4096):
+            pass
+
+    def status_of(path: str, **headers: str) -> str:
+        try:
+            return str(get(path, **headers)[0])
+        except (http.client.HTTPException, ConnectionError):
+            return "cut"
+
+    stored = Counter(status_of(f"/page{number}") for number in range(20))
+    personal = Counter(status_of(f"/page{number}", Cookie="user=1") for number in range(20))
+    (cache / "filler").unlink()
+    return {"stored": stored, "with_cookie": personal, "afterwards": get("/page")[0]}
+
+
 def other(kind: str) -> Seen:
     """The same promises for another proxy: one of two killed, a hanging server, all killed."""
     app(3000)
@@ -416,7 +440,7 @@ CASES: dict[str, Callable[[], Seen]] = {
     case.__name__: case
     for case in (
         one_of_two_killed, all_killed, hang, rolling_restart, idle_close, address_changed, websocket, large_header, rate_limit,
-        certificate, stale, rolled_back,
+        certificate, stale, cache_disk_full, rolled_back,
     )
 }  # fmt: skip
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -104,6 +107,38 @@ def test_nothing_listens() -> None:
     with pytest.raises(Why502Error) as refused:
         measure(LocalHost(), ":1", now())
     assert refused.value.message.startswith("--from-process ':1' listens nowhere")
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pool of another user needs root")
+def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
+    program = next(Path("/usr/sbin").glob("php-fpm8*"))
+    os.chmod(tmp_path, 0o755)
+    socket = tmp_path / "pool.sock"
+    (tmp_path / "fpm.conf").write_text(
+        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\ngroup = www-data\nlisten = {socket}\npm = static\npm.max_children = 2\n"
+    )
+    with subprocess.Popen([program, "-F", "-n", "-y", tmp_path / "fpm.conf"]) as master:
+        try:
+            end = time.monotonic() + 10
+            while "ready to handle" not in (log := tmp_path / "log").read_text() if (tmp_path / "log").exists() else True:
+                assert time.monotonic() < end, log
+                time.sleep(0.05)
+            found = measure(LocalHost(), str(master.pid), now())
+            made = ask(
+                "generate", "fpm-pool", "--from-process", str(master.pid), "--memory", "1g", "--processors", "64", "--php", "8.2"
+            )
+        finally:
+            master.terminate()
+    assert found["--protocol"][0] == ("fastcgi",)
+    assert found["--socket"][0] == (str(socket),)
+    assert found["--user"][0] == ("www-data",)
+    (size,), source = found["--child"]
+    assert 1 << 20 < int(size) < 100 << 20
+    assert source.startswith("the largest of 2 children now")
+    assert made.status == 0, made.err
+    most = int(re.search(r"pm.max_children = (\d+)", made.out)[1])  # type: ignore[index]
+    assert most == min(320, (1 << 30) // int(size))
 
 
 OLD = """

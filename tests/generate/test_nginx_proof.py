@@ -105,6 +105,12 @@ def test_a_stale_answer_is_served_while_the_application_is_down_but_never_to_a_u
     assert seen("stale") == {"first": 200, "then": 200, "with_cookie": 503}
 
 
+def test_a_full_disk_below_the_cache_leaves_what_is_not_stored_alone() -> None:
+    found = seen("cache_disk_full")  # what would be stored is cut: a limit of nginx that docs/generate.md names
+    assert found["with_cookie"] == {"200": 20}
+    assert found["afterwards"] == 200
+
+
 def test_a_site_that_fails_although_the_application_accepts_connections_is_rolled_back() -> None:
     found = seen("rolled_back")
     assert found["same"], found["said"]

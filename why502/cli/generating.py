@@ -72,7 +72,7 @@ def command(name: str) -> click.Command:
 
 
 def _takes_process(kind: Kind) -> bool:
-    return any(option.name in ("--app", "--exec") for option in kind.options)
+    return any(option.name in ("--app", "--exec", "--child") for option in kind.options)
 
 
 def _of_process(env: Env, kind: Kind, given: Given, what: str, *, waits: bool) -> Given:

@@ -53,6 +53,8 @@ _SPEECHES = {"http": "http", "tls": "https", "fastcgi": "fastcgi", "uwsgi": "uws
 _KEEP_ALIVE = lazy(rb"\r\nkeep-alive:[^\r\n]*?\btimeout=(\d{1,5})", re.IGNORECASE)
 _LENGTH = lazy(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 _FILE = lazy(r"[\w./][\w./-]{0,200}", re.ASCII)
+_PSS = lazy(rb"^Pss:\s+(\d{1,15}) kB", re.MULTILINE)
+_RSS = lazy(rb"^VmRSS:\s+(\d{1,15}) kB", re.MULTILINE)
 _PRIVILEGED = 1024
 _PATIENCE_S = 75.0  # after which the exact idle time no longer matters
 _ANSWER_S = 5.0
@@ -169,7 +171,7 @@ def measure(host: Host, what: str, now: datetime, *, waits: bool = False) -> Mea
         found["--protocol"] = ((speech,), f"what {who} answered")
     if speech == "http":
         found |= _over_http(host, target, who, waits=waits)
-    found |= _memory(host, candidate)
+    found |= _pool(host, snapshot, candidate) if speech == "fastcgi" else _memory(host, candidate)
     found |= _program(candidate)
     found |= _from_logs(host, snapshot, target)
     return found
@@ -259,6 +261,36 @@ def _memory(host: Host, candidate: Candidate) -> Measured:
     if not group.memory_limit:
         return {}
     return {"--memory": ((str(group.memory_limit),), f"the limit of the cgroup of {candidate.words}")}
+
+
+def _pool(host: Host, snapshot: Snapshot, candidate: Candidate) -> Measured:
+    """Return what a PHP-FPM pool needs: the memory of its largest child, its user, and its share of the cgroup's limit."""
+    found: Measured = {}
+    master = candidate.process
+    children = [process for process in snapshot.processes or () if master and process.ppid == master.pid]
+    sizes = {process.pid: size for process in children if (size := _resident(host, process.pid))}
+    if sizes:
+        pid, size = max(sizes.items(), key=lambda pair: pair[1])
+        found["--child"] = ((str(size),), f"the largest of {len(sizes)} children now, pid {pid}; measure under load")
+        owner = next(process.user for process in children if process.pid == pid)
+        found["--user"] = ((owner,), f"the user of pid {pid}")
+    if limit := _memory(host, candidate).get("--memory"):
+        found["--memory"] = ((str(int(limit[0][0]) * 6 // 10),), f"60 % of {limit[1]}")
+    if candidate.listener.target.is_unix:
+        found["--socket"] = ((candidate.listener.target.path,), f"the listener of {candidate.words}")
+    return found
+
+
+def _resident(host: Host, pid: int) -> int:
+    """Return the memory of a process in bytes: with its share of shared pages (proc_pid_smaps(5)), else all of it; or 0."""
+    for path, pattern in ((f"/proc/{pid}/smaps_rollup", _PSS), (f"/proc/{pid}/status", _RSS)):
+        try:
+            match = pattern.search(host.read(path, limit_bytes=1 << 16))
+        except HostError:
+            continue
+        if match:
+            return int(match[1]) << 10
+    return 0
 
 
 def _program(candidate: Candidate) -> Measured:

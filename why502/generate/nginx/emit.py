@@ -180,6 +180,7 @@ class _Emitter:
             stored = (
                 nginx(f"{self.places.caches}/{site.name}"), Safe("levels=1:2"), Safe(f"keys_zone={site.name}_cache:10m"),
                 Safe("max_size=1g"), Safe(f"inactive={site.stale_s}s"), Safe("use_temp_path=off"),
+                *([Safe("min_free=100m")] if self.language.since(1, 19, 1) else ()),
             )  # fmt: skip
             yield from self.line(f"{self.family}_cache_path", *stored, reason="answers to serve while the application fails")
 

@@ -7,7 +7,7 @@ import posixpath
 from why502.gateways.nginx.build import Build, build_option
 from why502.gateways.nginx.config.defaults import NEWEST
 from why502.generate import options, wishes
-from why502.generate.kind import Kind, Made, around, entrance, exists, read
+from why502.generate.kind import Kind, Made, around, entrance, read
 from why502.generate.nginx import installed
 from why502.generate.nginx.conflicts import conflicts
 from why502.generate.nginx.emit import Places, documents
@@ -31,7 +31,8 @@ OWN = (
 
 def emit(given: Given, host: Host) -> Made:
     """Return the site's files. Raises Why502Error."""
-    version = linting.version(host, given.get("--nginx-version") or None) or NEWEST
+    found_version = linting.version(host, given.get("--nginx-version") or None)
+    version = found_version or NEWEST
     language = dialect(version, has_comments=not given.has("--no-comments"))
     made = wishes.site(given, around(host))
     build = installed.build(host)
@@ -40,7 +41,7 @@ def emit(given: Given, host: Host) -> Made:
     return Made(
         documents=found,
         product=f"nginx {version}",
-        notes=tuple(_notes(made, host, given)),
+        notes=tuple(_notes(made, given, is_installed=bool(found_version))),
         pinned=_pinned(made, version, given),
         entrance=None if made.speech is Speech.GRPC else entrance(made),
     )
@@ -67,7 +68,7 @@ def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
     }
 
 
-def _notes(made: Site, host: Host, given: Given) -> list[str]:
+def _notes(made: Site, given: Given, *, is_installed: bool) -> list[str]:
     notes = []
     if not made.domains:
         notes.append("without --domain the site answers for every name that no other site has")
@@ -84,8 +85,13 @@ def _notes(made: Site, host: Host, given: Given) -> list[str]:
         notes.append("nginx has no active checks: --health is not used")
     if long := [name for name in made.domains if len(name.removeprefix("*.")) > _HASH_BYTES and not given.has("--whole")]:
         notes.append(f"{long[0]} needs `server_names_hash_bucket_size 128;` in the http block of nginx.conf")
-    if made.stale_s and exists(host, "/etc/nginx"):
+    if made.stale_s:
         notes.append("answers without a cookie and without Cache-Control are shared between clients for one second")
+        notes.append(
+            "nginx cuts answers that it cannot store: give the cache a file system that nothing else fills (--cache-dir)"
+        )
+    if not given.has("--nginx-version") and not is_installed:
+        notes.append(f"no nginx was found here: this is for {NEWEST}, the newest that is known; --nginx-version names another")
     return notes
 
 
