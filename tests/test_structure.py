@@ -101,7 +101,7 @@ def test_private_names_are_used_only_in_their_own_module() -> None:
 
 
 # The readers of logs make one of these for each line, or find their counts by one: a tuple is made and hashed in C.
-HOT = ("why502.logs.", ".logs.error_fields", "why502.watch.model.")
+HOT = ("why502.logs.", ".logs.error_fields", "why502.watch.model.", "why502.watch.state.values.")
 
 # A msgspec.Struct for another reason: a configuration does not cross JSON, but a large one has a million of these, created in
 # C.
@@ -117,6 +117,7 @@ STRUCTS = {
     "why502.gateways.nginx.logs.messages",  # lines of JSON
     "why502.linter.baseline",  # a file of ours, which others may read
     "why502.render.contract",  # output of `--format json`
+    "why502.watch.notify.slack.receiver",  # answers of Slack
 }
 
 

@@ -15,8 +15,8 @@ from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 from why502.collectors import config_test, proxies
 from why502.collectors.base import Ask
 from why502.host.local import LocalHost
-from why502.model.config import Position, Server
-from why502.model.snapshot import ConfigFile, ConfigProblem, Gap, Proxy, Snapshot
+from why502.model.config import Server
+from why502.model.snapshot import ConfigFile, Gap, Proxy, Snapshot
 
 
 def now() -> Snapshot:
@@ -184,21 +184,6 @@ def test_a_users_program_runs_as_that_user(open_directory: Path) -> None:
         ]
     finally:
         nginx.stop()
-
-
-def test_both_forms_of_its_output() -> None:
-    output = (
-        'nginx: [warn] conflicting server name "x" on 0.0.0.0:80, ignored\n'
-        'nginx: [emerg] host not found in upstream "app" in /etc/nginx/conf.d/a b.conf:7\n'
-        '2026/11/21 00:43:15 [emerg] 53#53: host not found in upstream "app" in /etc/nginx/conf.d/a b.conf:7\n'
-        'nginx: [emerg] open() "/run/nginx.pid" failed (13: Permission denied)\n'
-        "nginx: configuration file /etc/nginx/nginx.conf test failed\n"
-    )
-    at = Position(file="/etc/nginx/conf.d/a b.conf", line=7)
-    assert config_test.parse_test(output) == (
-        ConfigProblem(message='host not found in upstream "app"', at=at, source="nginx -t"),
-        ConfigProblem(message='open() "/run/nginx.pid" failed (13: Permission denied)', source="nginx -t"),
-    )
 
 
 @pytest.mark.parametrize(("count", "is_changed", "is_left_out"), [(5001, False, True), (5001, True, False), (20, False, False)])

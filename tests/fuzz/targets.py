@@ -14,14 +14,17 @@ from why502 import bundle
 from why502.backends.php_fpm import config as php_fpm
 from why502.backends.php_fpm import status as php_fpm_status
 from why502.cli import window as window_option
-from why502.collectors import addresses, backend, config_test, kernel, kernel_log, names, pressure
+from why502.collectors import addresses, backend, kernel, kernel_log, names, pressure
 from why502.explanation import explain
 from why502.gateways import detect
 from why502.gateways.apache import config as apache
+from why502.gateways.apache import testing as apache_testing
 from why502.gateways.apache.logs import log_format as apache_log_format
 from why502.gateways.haproxy import config as haproxy
+from why502.gateways.haproxy import testing as haproxy_testing
 from why502.gateways.nginx import build as nginx_build
 from why502.gateways.nginx import command_line as nginx_command
+from why502.gateways.nginx import testing as nginx_testing
 from why502.gateways.nginx.config import units
 from why502.gateways.nginx.config.load import load as load_nginx
 from why502.gateways.nginx.config.load import load_dump
@@ -306,7 +309,7 @@ def parsers() -> tuple[Parser, ...]:
             lambda data: names.parse_hosts(data, "a"), names.parse_name_servers, nginx_build.parse_build,
         ), (_SYSTEM,)),
         Parser("commands", _of_text(
-            addresses.parse_ip, addresses.parse_fib_trie, addresses.parse_if_inet6, config_test.parse_test,
+            addresses.parse_ip, addresses.parse_fib_trie, addresses.parse_if_inet6, nginx_testing.problems, haproxy_testing.problems, apache_testing.problems,
             lambda text: nginx_command.parse_title(tuple(text.split("\0"))), names.parse_ahosts, base.words,
         ), (_SYSTEM, b'[{"addr_info":[{"local":"10.0.0.1"}]}]')),
         Parser("bundle", _bundle, bundles),

@@ -27,8 +27,12 @@ def place() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-def tried(script: str, *directories: Path, files: tuple[Path, ...] = ()) -> tuple[int, str, str]:
-    sandbox = Sandbox(program="/bin/sh", directories=tuple(map(str, directories)), files=tuple(map(str, files)))
+def tried(
+    script: str, *directories: Path, files: tuple[Path, ...] = (), contents: dict[str, str] | None = None
+) -> tuple[int, str, str]:
+    sandbox = Sandbox(
+        program="/bin/sh", directories=tuple(map(str, directories)), files=tuple(map(str, files)), contents=contents or {}
+    )
     done = LocalHost().try_out(sandbox, "sh", "-c", script)
     return done.status, done.stdout, done.stderr
 
@@ -43,6 +47,24 @@ def test_its_writes_vanish_and_everything_else_is_read_only(place: Path) -> None
     assert (place / "logs/error.log").read_text() == "long" * 1000
     assert not (place / "logs/new").exists()
     assert "why502" not in Path("/proc/self/mounts").read_text()
+
+
+def test_a_file_has_another_content_only_inside(place: Path) -> None:
+    (place / "etc/below").mkdir(parents=True)
+    file, link = place / "etc/below/app.conf", place / "etc/link.conf"
+    file.write_text("old")
+    link.symlink_to("below/app.conf")
+    status, out, _ = tried(f"cat {file} {link}", place / "etc", contents={str(file): "n\xe9w", str(link): "linked"})
+    assert (status, out) == (0, "n\ufffdwlinked")
+    assert (file.read_text(), link.is_symlink()) == ("old", True)
+
+
+def test_a_content_outside_of_the_overlays_is_refused(place: Path) -> None:
+    file = place / "app.conf"
+    file.write_text("old")
+    with pytest.raises(HostError, match="overlay"):
+        tried("true", contents={str(file): "new"})
+    assert file.read_text() == "old"
 
 
 def test_a_link_of_a_user_gets_no_overlay(place: Path) -> None:

@@ -443,6 +443,7 @@ class Followed(RuleBasedStateMachine):
         )
         self.packed_steps = 0
         self.written_at = 0.0
+        self.is_left = False  # the server was silent for so long that nobody waits for its next line there
         self.begun: set[str] = set()  # the line that is not ended
         self.half = ""  # the rest of a line that was begun
 
@@ -466,7 +467,8 @@ class Followed(RuleBasedStateMachine):
         self.writer.write(text)
         self.writer.flush()
         quiet_s, self.written_at = self.watcher.clock.now - self.written_at, self.watcher.clock.now
-        if not os.fstat(self.writer.fileno()).st_nlink or quiet_s > follow.LONGEST_LINGER_S - 10:
+        self.is_left |= quiet_s > follow.LONGEST_LINGER_S - 10
+        if not os.fstat(self.writer.fileno()).st_nlink or self.is_left:
             self.gone |= set(re.findall(r"/(r\d+x) ", text)) | self.begun
 
     @precondition(lambda self: not self.half)
@@ -514,7 +516,7 @@ class Followed(RuleBasedStateMachine):
         self.shift()
         if is_kept_open:
             self.write(count=15)  # fewer: see test_a_compressed_file_that_is_shorter_than_the_known_head
-            self.writer, self.written_at = self.path.open("a"), self.watcher.clock.now
+            self.writer, self.written_at, self.is_left = self.path.open("a"), self.watcher.clock.now, False
         rename(self.path)
 
     @precondition(lambda self: not self.half and self.writer)
@@ -568,6 +570,33 @@ class Followed(RuleBasedStateMachine):
             else:
                 getattr(self, name)()
 
+    def give_up(self) -> None:
+        """Give up the lines of the log that are not stored yet: nobody but the follower can have them now."""
+        held = set(re.findall(r"/(r\d+x) ", self.path.read_text()))
+        self.gone |= held - set(self.watcher.stored_total)
+
+    @precondition(lambda self: not self.half and not self.writer and not self.packing)
+    @rule()
+    def delete_and_create(self) -> None:
+        """Put another file in its place, which may get the same inode."""
+        self.give_up()
+        deleted(self.path)
+
+    @precondition(lambda self: not self.half and not self.writer and not self.packing)
+    @rule(count=st.integers(0, 30))
+    def truncate(self, count: int) -> None:
+        """Empty it, and fill it again, perhaps beyond its old size."""
+        self.give_up()
+        os.truncate(self.path, 0)
+        write(self.path, lines(self.number, count))
+        self.number += count
+
+    @rule()
+    def age(self) -> None:
+        """Let the directory and the log be old, so that a look is a quick one."""
+        for path in (self.path, self.path.parent):
+            os.utime(path, (1.0, 1.0 + self.watcher.clock.now))
+
     @precondition(lambda self: not self.half and not self.packing)
     @rule()
     def compress(self) -> None:
@@ -594,5 +623,6 @@ class Followed(RuleBasedStateMachine):
         assert wanted - self.gone <= set(self.watcher.total) <= wanted
 
 
-Followed.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+OPERATIONS = int(os.environ.get("WHY502_TAIL_OPERATIONS", "2400"))  # `make bench-tail` asks for more
+Followed.TestCase.settings = settings(max_examples=OPERATIONS // 40, stateful_step_count=40, deadline=None)
 TestFollowed = Followed.TestCase

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
-import termios
 import time
-import tty
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from why502.cli.env import Env, Exit
+from why502.cli.keys import keys
 from why502.logs.follow import Follower
 from why502.logs.live import Live, asked, current
 from why502.logs.scan.plan import by_path
@@ -81,7 +77,7 @@ def _show(env: Env, live: Live, interval_s: float, top: int) -> None:
     from rich.live import Live as Display
 
     begun = shown = time.monotonic()
-    with _keys(env.stdin) as pressed, Display(console=Console(file=env.stdout), screen=True, auto_refresh=False) as display:
+    with keys(env.stdin) as pressed, Display(console=Console(file=env.stdout), screen=True, auto_refresh=False) as display:
         while True:
             is_behind = live.step(time.time())
             if (now := time.monotonic()) - shown >= interval_s or shown == begun:
@@ -89,27 +85,3 @@ def _show(env: Env, live: Live, interval_s: float, top: int) -> None:
                 shown = now
             if pressed(0.0 if is_behind else POLL_S) == "q":
                 return
-
-
-@contextlib.contextmanager
-def _keys(stream: TextIO) -> Iterator[Callable[[float], str]]:
-    """Yield a function that waits for a key for at most this many seconds and returns it. The terminal is restored afterwards."""
-    if not stream.isatty():
-
-        def waited(seconds: float) -> str:
-            time.sleep(seconds)
-            return ""
-
-        yield waited
-        return
-    number = stream.fileno()
-    before = termios.tcgetattr(number)
-
-    def pressed(seconds: float) -> str:
-        return os.read(number, 1).decode("ascii", "replace") if select.select([number], [], [], seconds)[0] else ""
-
-    try:
-        tty.setcbreak(number)
-        yield pressed
-    finally:
-        termios.tcsetattr(number, termios.TCSADRAIN, before)

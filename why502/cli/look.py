@@ -31,6 +31,7 @@ def look(
     bundles: tuple[str, ...] = (),
     probes: bool = True,
     offline: bool = False,
+    sources: frozenset[str] = frozenset(),
 ) -> tuple[Snapshot, ...]:
     """Return the snapshots that the options select: of other machines and bundles, or of this machine. Raises Why502Error."""
     now = env.now()
@@ -62,6 +63,7 @@ def look(
         bundles=given,
         is_probing=probes,
         is_offline=offline,
+        sources=sources,
     )
     return looking.look(scope, env.machine())
 

@@ -34,9 +34,20 @@ OTHERS_S = 5.0  # seconds per source spent waiting for processes with other user
 _Answers = Answers[Found[Any]]  # each replaces the earlier ones
 
 
-def collect(host: Host, taken_at: datetime, since: datetime | None, until: datetime | None, ask: Ask) -> Snapshot:
-    """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap."""
+def collect(
+    host: Host,
+    taken_at: datetime,
+    since: datetime | None,
+    until: datetime | None,
+    ask: Ask,
+    only: frozenset[str] = frozenset(),
+) -> Snapshot:
+    """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap.
+
+    `only`: the sources to read, all if it is empty. The sections of the others are unknown.
+    """
     found, gaps = sources()
+    found = {name: source for name, source in found.items() if not only or name in only}
     known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets, gaps=gaps)
     with process_table.shared(host):
         for stage in stages(found):

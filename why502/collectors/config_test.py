@@ -1,55 +1,40 @@
-"""The proxy's own test of its configuration on disk: `nginx -t` with the running binary, without side effects.
+"""The proxy's own test of its configuration on disk, such as `nginx -t`, with the running binary and without side effects.
 
-`nginx -t` writes: it creates missing log files, pid file and directories, and gives temporary directories to the workers' user
-(ngx_init_cycle, ngx_create_paths), which could repair or hide the fault we look for. So root's nginx is tested in a sandbox
-where everything is read-only; overlays take its writes and are discarded (`Host.try_out`). Another user's nginx runs with that
-user's rights, and only if all these files exist already. One side effect remains: if nginx is stopped, the test binds its free
+A test may write, which could repair or hide the fault we look for. So root's proxy is tested in a sandbox where everything is
+read-only; overlays take its writes and are discarded (`Host.try_out`). Another user's proxy is tested with that user's rights,
+and only if all that the test would create exists already. One side effect remains: if nginx is stopped, its test binds its free
 ports for a millisecond.
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 
 from why502.collectors.base import Ask, Found
-from why502.gateways.nginx.build import build_option
-from why502.gateways.nginx.effective import option
-from why502.gateways.nginx.writes import written_directories, written_files
-from why502.gateways.running import by_kind
+from why502.gateways.running import Texts, by_kind, decoded
+from why502.gateways.testing import Tester, tester
 from why502.host.base import Host, Sandbox
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable, parse_status
-from why502.machine.suppliers import ROOT, supplier_of
-from why502.model.config import LogPlace, Position
+from why502.machine.suppliers import ROOT, Rights, supplier_of
 from why502.model.errors import HostError, Missing
 from why502.model.file_kind import FileKind
-from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
 
 SECTION = "proxies"
-NEEDS = ("socket_names",)  # a stopped nginx listens for a moment while it is tested: not while we list the listeners
+NEEDS = ("socket_names",)  # a stopped proxy listens for a moment while it is tested: not while we list the listeners
 LIMIT_S = 8.0
 
 _TIME_S = 4.0
 _TIME_OF_USER_S = 1.5  # for all proxies of one user other than root: if they hang, the others are still tested
 SERVERS = 5_000  # for an unchanged configuration; with more servers nginx's own test takes longer than our total time
-_SINCE_E = (1, 19, 5)  # first version with option -e
-# "nginx: [emerg] …" on a terminal, "2026/11/21 00:43:15 [emerg] 5300#5300: …" if the error log is stderr
-_MESSAGE = lazy(
-    r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
-)
-_IN = lazy(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
-_LINES = 1000  # maximum lines of the test's output, and maximum characters per line
+MOST_CHANGED_BYTES = 40_000  # it is passed to the sandbox in an argument: at most 128 KiB (execve(2))
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
-# Directives that make the test run code from other files or modules (lua-nginx-module, ngx_http_perl_module).
-_RUNS_CODE = lazy(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
-_MODULE = lazy(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
@@ -76,7 +61,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
 
 
 def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
-    if proxy.kind != "nginx":
+    product = tester(proxy.kind)
+    if product is None:
         test = by_kind()[proxy.kind].TEST.format(proxy.config) if proxy.kind in by_kind() else ""
         raise HostError("its own test is not run", f"run `{test}` yourself" if test else "")
     if not proxy.exe or not proxy.files:
@@ -84,22 +70,26 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     if proxy.pid and len(proxy.servers) > SERVERS and _is_as_loaded(proxy):
         raise HostError(
             f"it has {len(proxy.servers)} servers and has not changed since it was loaded: its test was skipped",
-            "run `nginx -t` yourself",
+            _yourself(product),
         )
+    if proxy.owner_uid == ROOT:
+        _check_suppliers(proxy, product)
+    texts = _texts(host, proxy)
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
+    argv = product.arguments(proxy, ProcessTable(host).process(proxy.pid) if proxy.pid else None)
     if own[0] == ROOT and proxy.owner_uid == ROOT:
-        done = host.try_out(_sandbox(host, proxy), proxy.exe, "-t", *_options(proxy), timeout_s=timeout_s)
+        done = host.try_out(_sandbox(host, proxy, product, texts), proxy.exe, *argv, timeout_s=timeout_s)
     else:
         acting = host.acting_as(proxy.owner_uid)
-        _may_run_plainly(acting, proxy, own[0], user[0])
+        _may_run_plainly(acting, proxy, product, texts, own[0], user[0])
         program = f"/proc/{proxy.pid}/exe" if proxy.pid else proxy.exe
-        done = acting.run(program, "-t", *_options(proxy), timeout_s=timeout_s)
-    problems = parse_test(done.stderr)
+        done = acting.run(program, *argv, timeout_s=timeout_s)
+    problems = product.problems(done.stderr)
     if done.status == 0:
         return msgspec.structs.replace(proxy, test=ConfigTest.OK)
     if not problems:
-        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}", "run `nginx -t` yourself")
+        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}", _yourself(product))
     if user[0] != 0 and any(text in problem.message for problem in problems for text in _PERMISSION):
         raise HostError(f"its test as user {user[0]} reports: {problems[0].message}", "run as root")
     known = {(problem.message, str(problem.at)) for problem in problems}
@@ -107,53 +97,89 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     return msgspec.structs.replace(proxy, test=ConfigTest.FAILED, problems=(*problems, *others))
 
 
+def _yourself(product: Tester, where: str = "yourself") -> str:
+    return f"run `{product.COMMAND}` {where}"
+
+
+def try_change(host: Host, proxy: Proxy, contents: Mapping[str, bytes], timeout_s: float = _TIME_S) -> tuple[ConfigProblem, ...]:
+    """Return the errors that the proxy's own test finds if these files had these contents; () if it passes.
+
+    Nothing is written: the files are changed only in the sandbox. Raises HostError if that cannot be tested.
+    """
+    product = tester(proxy.kind)
+    if product is None or not proxy.exe or not proxy.files:
+        raise HostError(f"the test of {proxy.kind} is not run on a copy")
+    if _identity(host, "self")[0] != ROOT or proxy.owner_uid != ROOT:
+        raise HostError("only root can test a changed copy", "run as root")
+    if sum(map(len, contents.values())) > MOST_CHANGED_BYTES:
+        raise HostError("the changed files are too large to be tested on a copy")
+    _check_suppliers(proxy, product)
+    sandbox = _sandbox(host, proxy, product, [*_texts(host, proxy), *((path, decoded(text)) for path, text in contents.items())])
+    directories = dict.fromkeys((*sandbox.directories, *(posixpath.dirname(path) for path in contents)))
+    changed = msgspec.structs.replace(
+        sandbox,
+        directories=tuple(sorted(directories, key=lambda directory: (len(directory), directory))),
+        contents={path: content.decode("latin-1") for path, content in contents.items()},
+    )
+    argv = product.arguments(proxy, ProcessTable(host).process(proxy.pid) if proxy.pid else None)
+    done = host.try_out(changed, proxy.exe, *argv, timeout_s=timeout_s)
+    problems = product.problems(done.stderr)
+    if done.status and not problems:
+        raise HostError(f"its test exited with status {done.status}: {done.stderr.strip()[:200]}")
+    return problems if done.status else ()
+
+
 def _is_as_loaded(proxy: Proxy) -> bool:
     """Return whether the files are older than the running configuration, so that a test would show nothing new."""
     return proxy.loaded_at is not None and proxy.changed_at is not None and proxy.changed_at < proxy.loaded_at
 
 
-def parse_test(output: str) -> tuple[ConfigProblem, ...]:
-    """Return the errors that `nginx -t` printed. Warnings, and lines of modules in other formats, are not errors."""
-    problems = []
-    for line in output[: _LINES * _LINES].splitlines()[:_LINES]:
-        if match := _MESSAGE.match(line[: 4 * _LINES]):
-            message, found, rest = match["says"].rpartition(" in /")
-            place = _IN.fullmatch(f" in /{rest}") if found else None
-            at = Position(file=place["file"], line=int(place["line"])) if place else None
-            problems.append(ConfigProblem(message=message if at else match["says"], at=at, source="nginx -t"))
-    return tuple(dict.fromkeys(problems))
-
-
-def _sandbox(host: Host, proxy: Proxy) -> Sandbox:
-    """Return the sandbox for testing root's nginx. Raises HostError if the test would run more than root's own configuration.
+def _sandbox(host: Host, proxy: Proxy, product: Tester, texts: Texts) -> Sandbox:
+    """Return the sandbox for testing root's proxy. Raises HostError if the test would run more than root's own configuration.
 
     Paths named in root's configuration count as root's. If others can change a file, its content is theirs, and code in it
     would run as root.
     """
-    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
-        raise HostError(
-            f"{theirs.path} can be changed by users other than root, so it is not tested as root", "run `nginx -t` yourself"
-        )
-    if code := next((match for file in proxy.files if (match := _RUNS_CODE.search(file.text))), None):
-        raise HostError(f"its test would run the code of {code[1]}", "run `nginx -t` yourself")
+    if code := product.code(texts):
+        raise HostError(f"its test would run the code of {code}", _yourself(product))
     seen = host.inside(proxy.root) if proxy.root else host
-    for file in proxy.files:
-        for match in _MODULE.finditer(file.text):
-            path = posixpath.join(proxy.prefix, match[1])
-            if supplier_of(seen, path) != ROOT and not _is_missing(seen, path):  # the test itself reports missing files
-                raise HostError(f"the module {path} could be changed by users other than root", "run `nginx -t` yourself")
+    for path in product.modules(proxy, texts):
+        if supplier_of(seen, path) != ROOT and not _is_missing(seen, path):  # the test itself reports missing files
+            raise HostError(f"the module {path} could be changed by users other than root", _yourself(product))
     if proxy.pid and proxy.root and not _is_our_root(host, proxy.pid, proxy.root, proxy.owner_uid):
         raise HostError(
-            "it runs in a container: no program from another root file system is run from here", "run `nginx -t` in the container"
+            "it runs in a container: no program from another root file system is run from here",
+            _yourself(product, "in the container"),
         )
     return Sandbox(
         program=proxy.exe,
         pid=proxy.pid or 0,
         enters_mounts=bool(proxy.root),
         enters_network=bool(proxy.network),
-        directories=tuple(_directories(proxy)),
-        files=_logs(proxy),
+        directories=tuple(product.directories(proxy)),
+        files=tuple(product.files(proxy)),
+        environment=_environment(host, proxy, product.variables(texts)),
     )
+
+
+def _check_suppliers(proxy: Proxy, product: Tester) -> None:
+    """Raise HostError if root's configuration has files that others can change."""
+    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
+        raise HostError(f"{theirs.path} can be changed by users other than root, so it is not tested as root", _yourself(product))
+
+
+def _texts(host: Host, proxy: Proxy) -> Texts:
+    """Return path and text of each file of the configuration. Raises HostError if one cannot be read."""
+    seen = Rights(host, proxy.owner_uid, proxy.root).own
+    return [(file.path, file.text or decoded(seen.read(file.path))) for file in proxy.files]
+
+
+def _environment(host: Host, proxy: Proxy, names: frozenset[str]) -> dict[str, str]:
+    """Return the variables that the configuration reads, from the environment of the running process. Raises HostError."""
+    if not names or not proxy.pid:
+        return {}
+    words = host.read(f"/proc/{proxy.pid}/environ").decode("utf-8", "surrogateescape").split("\0")
+    return {name: value for name, _, value in (word.partition("=") for word in words) if name in names}
 
 
 def _is_missing(seen: Host, path: str) -> bool:
@@ -175,24 +201,26 @@ def _is_our_root(host: Host, pid: int, root: str, uid: int) -> bool:
     return ours is not None and its is not None and (ours.device, ours.inode) == (its.device, its.inode)
 
 
-def _may_run_plainly(host: Host, proxy: Proxy, own: int, user: int) -> None:
+def _may_run_plainly(host: Host, proxy: Proxy, product: Tester, texts: Texts, own: int, user: int) -> None:
     """Raise HostError unless the test runs as the proxy's own user, in our own root, and would write nothing."""
     if not proxy.pid and proxy.owner_uid not in (ROOT, own):
         raise HostError(
-            f"its configuration belongs to user {proxy.owner_uid}, and no process runs it", "run `nginx -t` as its user"
+            f"its configuration belongs to user {proxy.owner_uid}, and no process runs it", _yourself(product, "as its user")
         )
     if proxy.root or proxy.network or own not in (ROOT, user) or (not proxy.pid and proxy.prefix.startswith("/usr")):
         raise HostError("only its own user or root can test it", "run as root")
-    if path := _written(host, proxy):
-        raise HostError(f"its test would write to {path}", "run `nginx -t` yourself")
+    if product.variables(texts):
+        raise HostError("its configuration reads variables of its environment", _yourself(product))
+    if path := _written(host, proxy, product):
+        raise HostError(f"its test would write to {path}", _yourself(product))
 
 
-def _written(host: Host, proxy: Proxy) -> str:
+def _written(host: Host, proxy: Proxy, product: Tester) -> str:
     """Return a path that a test would create, or whose owner it would change; "" if none. Raises HostError."""
     if proxy.root or proxy.network:
         return "another namespace"
     workers = {worker.uid for worker in proxy.workers if worker.uid != 0}
-    for path in (*written_files(proxy), *written_directories(proxy)):
+    for path in product.made(proxy):
         try:
             stat = host.stat(path)
         except Missing:
@@ -200,35 +228,6 @@ def _written(host: Host, proxy: Proxy) -> str:
         if stat.kind is FileKind.DIRECTORY and stat.uid not in workers:
             return path
     return ""
-
-
-def _options(proxy: Proxy) -> Iterator[str]:
-    """Yield its command-line options with absolute paths, and without an error log of its own."""
-    if option(proxy, "-c"):
-        yield from ("-c", proxy.config)
-    if option(proxy, "-p"):
-        yield from ("-p", proxy.prefix + "/")
-    if directives := option(proxy, "-g"):
-        yield from ("-g", directives)
-    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", proxy.version)
-    if numbers and tuple(int(number) for number in numbers.groups()) >= _SINCE_E:
-        yield from ("-e", "stderr")
-
-
-def _directories(proxy: Proxy) -> Iterator[str]:
-    """Yield the directories that a test writes to, outer ones first."""
-    paths = {*written_files(proxy), *written_directories(proxy, all_built_in=True)}
-    paths.add(posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log"))
-    directories = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
-    yield from sorted(directories, key=lambda directory: (len(directory), directory))
-
-
-def _logs(proxy: Proxy) -> tuple[str, ...]:
-    """Return the log files that a test opens: those of the configuration, and the built-in one."""
-    built_in = posixpath.join(proxy.prefix, build_option(proxy.build, "error-log-path") or "logs/error.log")
-    return tuple(
-        dict.fromkeys((*(log.path for log in proxy.logs if log.goes_to is LogPlace.FILE and log.path.startswith("/")), built_in))
-    )
 
 
 def _identity(host: Host, pid: str) -> tuple[int, int]:

@@ -44,7 +44,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
 
     before, began, blocked = _overflows(host, directories), backend.ticks(host, known), backend.blocked(host, known)
     until = time.monotonic() + _LOOK_S
-    values: dict[str, object] = _limits(host, away) | _conntrack(host, directory, away)
+    values: dict[str, object] = {**limits_of(host, away), **conntrack_of(host, directory, away)}
     values["security_modules"] = security_modules(host)
     tables = _tables(host, directories, gaps)
     if tables:
@@ -208,7 +208,11 @@ def _overflows(host: Host, directories: list[str]) -> int | None:
     return overflows
 
 
-def _limits(host: Host, away: int | None) -> dict[str, object]:
+def limits_of(host: Host, away: int | None) -> dict[str, int | None]:
+    """Return the range of local ports, and the machine's open files and their limit, by the fields of `Kernel`.
+
+    `away`: a process in the network namespace, None for ours.
+    """
     ports = _numbers(_setting(host, "/proc/sys/net/ipv4/ip_local_port_range", away))
     files = parse_file_nr(_setting(host, "/proc/sys/fs/file-nr", None))
     return {
@@ -219,7 +223,7 @@ def _limits(host: Host, away: int | None) -> dict[str, object]:
     }
 
 
-def _conntrack(host: Host, directory: str, away: int | None) -> dict[str, object]:
+def conntrack_of(host: Host, directory: str, away: int | None) -> dict[str, int | None]:
     """Return size and limit of the connection tracking table; all None without the kernel module."""
     count = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_count", away))
     most = _numbers(_setting(host, "/proc/sys/net/netfilter/nf_conntrack_max", away))

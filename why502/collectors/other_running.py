@@ -7,20 +7,23 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
 import msgspec
 
+from why502.gateways.behaviour import behaviour
 from why502.gateways.running import by_kind, by_process
 from why502.gateways.switch_files import in_force
 from why502.host.base import Host
 from why502.machine import suppliers
 from why502.machine.attempt import attempt
-from why502.machine.process_table import ProcessTable
+from why502.machine.process_table import CLOCKS_S, ProcessTable
 from why502.machine.suppliers import Allowance, Rights
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy
+from why502.model.times import of_epoch
 
 MOST = 16
 MOST_OF_USER = 4  # per user other than root
@@ -82,11 +85,14 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
-    """Return some worker processes of a master: they connect to the backends, under another user than the master's."""
+    """Return some worker processes of a master, the newest among them: they connect to the backends, under another user than
+    the master's.
+    """
     stats = table.stats()
     names = {stats[master].name, *by_process()[stats[master].name].WORKERS}
     children = sorted(pid for pid, stat in stats.items() if stat.ppid == master and stat.name in names and stat.state != "Z")
-    found = (attempt(partial(table.process, pid)) for pid in children[:WORKERS])
+    newest = sorted(children, key=lambda pid: stats[pid].started_s)[-1:]
+    found = (attempt(partial(table.process, pid)) for pid in dict.fromkeys((*children[:WORKERS], *newest)))
     return tuple(worker for worker in found if worker is not None)
 
 
@@ -95,6 +101,11 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
     mains = _files(process, name)
     texts = list(gateway.texts(rights, process, mains))
     read = [gateway.load(text, path) for path, text in texts]
+    files = tuple(
+        msgspec.structs.replace(file, owner_uid=rights.supplier(file.path), modified_at=_modified_at(rights.own, file.path))
+        for each in read
+        for file in each.files
+    )
     return Proxy(
         kind=gateway.KIND,
         pid=process.pid,
@@ -105,13 +116,30 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         unit=process.unit if not rights.owner_uid or process.cgroup.startswith(_SYSTEM) else "",
         user=workers[0].user if workers else process.user,
         workers=workers,
-        files=tuple(msgspec.structs.replace(file, owner_uid=rights.supplier(file.path)) for each in read for file in each.files),
+        files=files,
+        changed_at=max((file.modified_at for file in files if file.modified_at), default=None),
+        loaded_at=_loaded_at(gateway.KIND, process, workers),
         owner_uid=rights.owner_uid,
         routes=(*(route for each in read for route in each.routes), *gateway.lost_routes(rights, texts)),
         upstreams=tuple(group for each in read for group in each.upstreams),
         answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         logs=tuple(gateway.logs(rights.own, process, texts, read)),
     )
+
+
+def _modified_at(host: Host, path: str) -> datetime | None:
+    stat = attempt(partial(host.stat, path))
+    return None if stat is None else of_epoch(stat.modified_s)
+
+
+def _loaded_at(kind: str, process: Process, workers: tuple[Process, ...]) -> datetime | None:
+    """Return the start of the newest worker, later by the possible difference of the clocks: no configuration was loaded after
+    that. None if the product starts no workers to load one.
+    """
+    if not behaviour(kind).starts_workers_to_load:
+        return None
+    started_at = max((worker.started_at for worker in workers if worker.started_at), default=process.started_at)
+    return started_at + timedelta(seconds=CLOCKS_S) if started_at else None
 
 
 def _files(process: Process, name: str) -> list[str]:

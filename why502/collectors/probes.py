@@ -75,7 +75,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     begun = time.monotonic()
     named, refused = _named(ask.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
-    found, missed = _run(host, [*named, *(job.request for job in jobs if not _is_own(job, known)), *entrances], begun)
+    found, missed = _run(host, [*named, *(job.request for job in jobs if not is_own(job, known)), *entrances], begun)
     failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
     later = [job for job in jobs if (job.request.target, job.request.route_at) in failing]
     more, still = _run(host, [x for x in _entrances(later, known) if x not in entrances][:ENTRANCES], begun)
@@ -106,7 +106,7 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
     every: dict[tuple[object, ...], Job] = {}
     gaps: dict[str, str] = {}
     targets: dict[Target, None] = {}
-    for job in sorted(_jobs(known, gaps, targets), key=lambda job: -job.failures):
+    for job in sorted(possible(known, gaps, targets), key=lambda job: -job.failures):
         request = job.request
         every.setdefault((request.address or request.target, request.protocol, request.host, request.tls), job)
     counts: Counter[Target] = Counter()
@@ -123,8 +123,14 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
     return kept, [Gap(source=SECTION, reason=reason, hint=hint) for reason, hint in gaps.items()]
 
 
-def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> Iterator[Job]:
-    """Yield the possible jobs; of healthy targets no more than are probed. `every` collects all of them."""
+def possible(
+    known: Snapshot, gaps: dict[str, str], every: dict[Target, None], *, most: int = TARGETS, repeats: bool = True
+) -> Iterator[Job]:
+    """Yield the possible jobs; of healthy targets no more than `most`. `every` collects all of them, `gaps` reasons and hints.
+
+    `repeats`: requests that failed according to the logs may be repeated (see `plan`).
+    """
+    considered = max(most, CONSIDERED)
     planned: dict[Target, Counter[object]] = {}
     tallies = _Tallies(known)
     for proxy in known.proxies or ():
@@ -133,15 +139,15 @@ def _jobs(known: Snapshot, gaps: dict[str, str], every: dict[Target, None]) -> I
         ends = {id(peers): _targets(peers, known) for peers in peer_sets(proxy.routes)}
         every.update(dict.fromkeys(target for targets in ends.values() for target in targets))
         near = {  # failing targets first, then as many others as are probed
-            peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:TARGETS])))[:CONSIDERED]
+            peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:most])))[:considered]
             for peers, targets in ends.items()
         }
         suppliers = {file.path: file.owner_uid for file in proxy.files if file.owner_uid}
         for route in proxy.routes:
             shape = (route.server_at, route.directive, route.protocol, route.host_header, route.http_version, route.proxy_host)
             for target in near[id(route.peers)]:
-                failures = sorted(tallies.failures(route, target), key=lambda tally: -tally.count)
-                is_known = target in planned or len(planned) < TARGETS
+                failures = sorted(tallies.failures(route, target), key=lambda tally: -tally.count) if repeats else []
+                is_known = target in planned or len(planned) < most
                 if not failures and not (is_known and planned.get(target, _NONE)[shape] < ALIKE):
                     continue
                 planned.setdefault(target, Counter())[shape] += 1
@@ -214,7 +220,7 @@ def _tallies(known: Snapshot) -> tuple[Tally, ...]:
     return known.logs.tallies if known.logs else ()
 
 
-def _is_own(job: Job, known: Snapshot) -> bool:
+def is_own(job: Job, known: Snapshot) -> bool:
     """Return whether the target is a listener of the same proxy that proxies to it."""
     target = job.request.target
     is_here = target.is_loopback or target.host in (known.addresses or ())
@@ -249,6 +255,14 @@ def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request]
     return requests, gaps
 
 
+def check_rights(request: Request, found: Probe) -> None:
+    """Raise Denied if a refusal only shows what the supplier of the configuration may do, not what the proxy's workers may."""
+    if request.owner_uid and found.symptom is Symptom.CONNECT_DENIED:
+        raise Denied(
+            f"user {request.owner_uid}, who can change the configuration that names it, has no permission to connect to it"
+        )
+
+
 def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe], list[Gap]]:
     """Return the probes, in the requests' order, and gaps for those that were not possible."""
 
@@ -257,13 +271,7 @@ def _run(host: Host, requests: list[Request], begun: float) -> tuple[list[Probe]
             return Gap(source=SECTION, reason=f"{request.target} was not probed: the probe time budget was used up")
         try:
             found = probe(host.acting_as(request.owner_uid), request)
-            if (
-                request.owner_uid and found.symptom is Symptom.CONNECT_DENIED
-            ):  # this does not show what the proxy's workers may do
-                raise Denied(
-                    f"user {request.owner_uid}, who can change the configuration that names it, has no permission to "
-                    "connect to it"
-                )
+            check_rights(request, found)
             return found
         except HostError as error:
             return Gap(source=SECTION, reason=f"{request.target} could not be probed: {error.reason}", hint=error.hint)

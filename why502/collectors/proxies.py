@@ -23,7 +23,7 @@ from why502.host.base import Stat as FileStat
 from why502.host.trust import NOBODY
 from why502.machine import suppliers
 from why502.machine.attempt import attempt, each
-from why502.machine.process_table import ProcessTable, Stat
+from why502.machine.process_table import CLOCKS_S, ProcessTable, Stat
 from why502.machine.suppliers import Allowance, Rights
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
@@ -35,7 +35,6 @@ PROXIES = 64
 PROXIES_OF_USER = 4  # per user other than root: 70 masters that call themselves nginx must not hide the real one
 GENERATIONS = 64
 WORKERS = 64  # maximum workers examined per master
-CLOCKS_S = 0.05  # ticks of 0.01 s, the boot time, and the coarse clock of file timestamps
 
 _DIRECTORIES = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
 _WORKER = "worker process"

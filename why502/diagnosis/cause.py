@@ -48,6 +48,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `is_disproved_by_404`: a plan for it has not helped if the backend then does not find the script.
     `lingers_s`: how long failures may continue after the fix, in seconds.
     `foresee`: the rules that find this cause in a configuration before it happens.
+    `is_intended`: somebody configured the proxy to answer so; it wakes nobody.
     `is_of_answers`: it concerns the application's own answers, so it is ongoing as long as clients get its errors.
     `headline`: one sentence about a {target} behind the {proxy}; the best of the evidence is added to it.
     `tell`: the complete finding in one sentence of its own that names the difference (ports, sizes, users); "" if it has none.
@@ -58,6 +59,7 @@ class Cause(Value, frozen=True, kw_only=True):
     layer: Layer
     message: str
     headline: str = ""
+    is_intended: bool = False
     is_of_answers: bool = False
     symptoms: Mapping[Symptom, float] = {}
     explains: frozenset[str] = frozenset()

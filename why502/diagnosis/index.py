@@ -13,16 +13,13 @@ import msgspec
 
 from why502 import registry
 from why502.config.configuration import RouteFinder
-from why502.gateways.nginx.config.match import Matcher, of_proxy
+from why502.gateways.behaviour import behaviour, programs
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 T = TypeVar("T")
-GATEWAYS = frozenset(
-    {"haproxy", "apache2", "httpd", "caddy", "envoy", "traefik", "varnishd", "lighttpd", "angie", "openresty", "h2o", "pound"}
-)
 _FAILED_STARTS = frozenset({Symptom.PROXY_START_FAILED, Symptom.LISTEN_FAILED, Symptom.CONFIG_INVALID})
 UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
 FEW = 3
@@ -30,30 +27,6 @@ MOST_REFUSED = 100  # refused paths that are listed one by one
 PASSED = frozenset({"502", "503", "504"})  # a gateway sends these for its backends
 FAILED = PASSED | {"499"}
 _BAD_GATEWAY = "502"
-_UNPLACED = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})  # all that an access line can show
-OF_CADDY = frozenset(  # symptoms in Caddy's lines that concern a backend
-    {
-        Symptom.GATEWAY_STATUS,
-        Symptom.UPSTREAM_STATUS,
-        Symptom.CONNECT_REFUSED,
-        Symptom.CONNECT_TIMED_OUT,
-        Symptom.READ_TIMED_OUT,
-        Symptom.CLOSED_BEFORE_HEADER,
-        Symptom.RESET_BEFORE_HEADER,
-        Symptom.CLOSED_IN_BODY,
-        Symptom.RESET_IN_BODY,
-        Symptom.HEADER_INVALID,
-        Symptom.CLIENT_CLOSED,
-    }
-)
-OF_APACHE = OF_CADDY | {
-    Symptom.SEND_FAILED,
-    Symptom.BODY_TIMED_OUT,
-    Symptom.OTHER_PROTOCOL,
-    Symptom.APPLICATION_ERROR,
-    Symptom.MODULE_MISSING,
-    Symptom.SCRIPT_NOT_FOUND,
-}
 
 
 def serving(snapshot: Snapshot) -> str:
@@ -68,14 +41,15 @@ def serving(snapshot: Snapshot) -> str:
         return ""
     if any(tally.proxy in {proxy.kind for proxy in proxies} and tally.symptom in _FAILED_STARTS for tally in tallies):
         return ""
+    others = programs().difference(*(behaviour(proxy.kind).programs for proxy in proxies))
     ports = {80, 443} | {listen.port for proxy in proxies for listen in proxy.listens}
     names = {process.pid: process.name.split(":")[0] for process in snapshot.processes or ()}
     for listener in snapshot.listeners or ():
-        pid = next((pid for pid in listener.pids if names.get(pid) in GATEWAYS), None)
+        pid = next((pid for pid in listener.pids if names.get(pid) in others), None)
         if pid is not None and listener.target.port in ports and not listener.target.is_unix:
             return f"{names[pid]} (pid {pid}) listens on {listener.target}"
     kinds = sorted({tally.proxy for tally in tallies if tally.proxy})
-    return f"the logs are those of {', '.join(kinds)}" if kinds and "nginx" not in kinds else ""
+    return f"the logs are those of {', '.join(kinds)}" if kinds and not {proxy.kind for proxy in proxies} & {*kinds} else ""
 
 
 def is_missed(proxy: Proxy, snapshot: Snapshot) -> bool:
@@ -320,8 +294,8 @@ def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
 
 
 def passes_upgrade(route: Route) -> bool:
-    """Return whether a route forwards the client's Upgrade header; every gateway except nginx does so by default."""
-    return route.proxy != "nginx" or any(name.lower() == "upgrade" and value for name, value in route.headers)
+    """Return whether a route forwards the client's Upgrade header; most gateways do so by default."""
+    return behaviour(route.proxy).forwards_upgrade or any(name.lower() == "upgrade" and value for name, value in route.headers)
 
 
 MOST_WAYS = 200  # routes of one path on servers that the log does not name; more are not compared
@@ -353,6 +327,10 @@ class Ways:
             for name in (server,) if server else names:
                 if route := find(path, name, is_passed):
                     yield route
+
+    def of_unnamed(self, path: str) -> Iterator[Route]:
+        """Yield the routes of a request whose server has no name, one for each gateway at most."""
+        return (route for _, find in self._finders if (route := find(path, "", True)))
 
     @cached_property
     def by_protocol(self) -> dict[str, frozenset[Target | None]]:
@@ -402,15 +380,15 @@ def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, .
 
 
 def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:
-    """Return a tally with the one address that its requests lead to, else with the one httpd balancer."""
+    """Return a tally with the one address that its requests lead to, else with the one balancer."""
     target = _place(tally, ways, others)
-    is_of_balancer = target is None and ways.kind == "apache" and tally.symptom is Symptom.GATEWAY_STATUS
+    is_of_balancer = target is None and behaviour(ways.kind).has_balancers and tally.symptom is Symptom.GATEWAY_STATUS
     return msgspec.structs.replace(tally, target=target, group=_balancer(tally, ways) if is_of_balancer else tally.group)
 
 
 def _balancer(tally: Tally, ways: Ways) -> str:
-    """Return the one httpd balancer that the requests of a tally lead to; "" if there are several,
-    or httpd may send that status itself.
+    """Return the one balancer that the requests of a tally lead to; "" if there are several,
+    or the gateway may send that status itself.
     """
     if tally.status in ways.own or not tally.requests:
         return ""
@@ -425,9 +403,8 @@ def _is_unplaced(tally: Tally, ways: Ways) -> bool:
     """Return whether a tally is about requests to a backend that its log does not name."""
     if tally.target is not None or tally.group:
         return False
-    if ways.kind == "nginx":
-        return tally.symptom in _UNPLACED and tally.status not in (None, *ways.own)
-    return tally.symptom in (OF_CADDY if ways.kind == "caddy" else OF_APACHE)
+    stated = behaviour(ways.kind)
+    return tally.symptom in stated.unplaced and (stated.places_own_statuses or tally.status not in (None, *ways.own))
 
 
 def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None:
@@ -444,7 +421,7 @@ def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None
         routes = spoken or routes
         peers = {end for route in {id(route.peers): route for route in routes}.values() for end in ways.ends(route)}
         found |= peers if peers and all(route.peers for route in routes) else {None}
-    if not tally.requests and ways.kind != "nginx":
+    if not tally.requests and behaviour(ways.kind).is_placed_by_protocol:
         found |= ways.by_protocol.get(tally.protocol) or {end for ends in ways.by_protocol.values() for end in ends}
     if len(found) > 1 and None not in found:
         found = _said_by(tally, others) & found or found
@@ -711,19 +688,19 @@ class Joins:
         return found
 
     @cached_property
-    def _matchers(self) -> tuple[Matcher, ...]:
-        return tuple(of_proxy(proxy) for proxy in self.here.proxies or () if proxy.kind == "nginx")
-
-    @cached_property
-    def _others(self) -> tuple[Ways, ...]:
-        return tuple(ways for kind, ways in ways_of(self.here.proxies or ()).items() if kind != "nginx" and ways.proxies)
+    def _ways(self) -> tuple[Ways, ...]:
+        return tuple(ways for ways in ways_of(self.here.proxies or ()).values() if ways.proxies)
 
     def taken(self, request: str, server: str) -> tuple[Route, ...]:
         """Return the routes of a request ("GET /path") to a server with that first name: one for each proxy that has one."""
         path = request.partition(" ")[2]
-        found = (matcher.find("", path, server=server or None) for matcher in self._matchers if path)
-        others = [route for ways in self._others if path for route in ways.of(path, server, is_passed=True)]
-        return (*(route for route in found if route is not None), *others)
+        found = (
+            ways.of_unnamed(path)
+            if not server and behaviour(ways.kind).logs_name_server
+            else ways.of(path, server, is_passed=True)
+            for ways in (self._ways if path else ())
+        )
+        return tuple(chain.from_iterable(found))
 
     @cached_property
     def routes_by_name(self) -> dict[int, list[Route]]:

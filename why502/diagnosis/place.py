@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from why502.diagnosis.index import GATEWAYS, Doors, Joins, accepts, addresses, merged, takes
+from why502.diagnosis.index import Doors, Joins, accepts, addresses, merged, takes
+from why502.gateways.behaviour import behaviour, programs
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
 from why502.model.logs import Symptom, Tally, TargetTraffic
@@ -354,7 +355,7 @@ class Place:
     def inner_gateway(self) -> Process | None:
         """The process of a further gateway that listens on the target: its answers depend on the backend behind it."""
         found = (self.process_of(listener) for listener in self.listeners or ())
-        return next((process for process in found if process and process.name.split(":")[0] in GATEWAYS | {"nginx"}), None)
+        return next((process for process in found if process and process.name.split(":")[0] in programs()), None)
 
     @cached_property
     def behind_inner(self) -> frozenset[Target]:
@@ -369,7 +370,12 @@ class Place:
                 continue
             for route in proxy.routes:
                 ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
-                if proxy.kind != "nginx" or not ports or str(self.target.port) in ports or self.target.is_unix:
+                if (
+                    not behaviour(proxy.kind).routes_have_listens
+                    or not ports
+                    or str(self.target.port) in ports
+                    or self.target.is_unix
+                ):
                     found.update(target for peer in route.peers for target in addresses(peer, self.here))
         return frozenset(found - {self.target})
 

@@ -85,8 +85,12 @@ def requests(
         request = of_url(url, running)
         found[_key(request)] = Wanted(request, concerns=True)
     every = [route for x in running for route in _reachable(x, snapshot)]
+    answered = {
+        (answer.server, answer.location, answer.status) for x in running for answer in x.answers if not answer.if_conditions
+    }
     for route in sorted(every, key=lambda route: bool(places) and route.at not in places)[:ROUTES]:
-        limits = tuple(dict.fromkeys(route.limit_status(name) for name in LIMITS if route.setting(name)))
+        limited = dict.fromkeys(route.limit_status(name) for name in LIMITS if route.setting(name))
+        limits = tuple(status for status in limited if (route.server, route.location, status) not in answered)
         times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 and not limits else 1
         for request in _of(route, snapshot):
             known = found.get(_key(request))

@@ -46,7 +46,8 @@ class Sandbox(Value, frozen=True, kw_only=True):
     """The setup for running a program without side effects. `program`: its path, or that of a running process if `pid` is not
     0.
 
-    `directories` and `files` are those it may create or write to. They are overlays, discarded afterwards.
+    `directories` and `files` are those it may create or write to. They are overlays, discarded afterwards. `contents`: files in
+    those directories that have another content for it (bytes as latin-1 text).
     """
 
     program: str = ""
@@ -55,6 +56,8 @@ class Sandbox(Value, frozen=True, kw_only=True):
     enters_network: bool = False
     directories: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    environment: dict[str, str] = {}  # beside PATH and LC_ALL
+    contents: dict[str, str] = {}
 
 
 @dataclass(slots=True)

@@ -84,6 +84,8 @@ class LocalHost(DescriptorHost):
                 "network": sandbox.enters_network,
                 "directories": sandbox.directories,
                 "files": sandbox.files,
+                "environment": sandbox.environment,
+                "contents": sandbox.contents,
             }
             words = (sys.executable, "-I", "-S", _SANDBOX, json.dumps(order))
             done = self._run(words, timeout_s, descriptor)

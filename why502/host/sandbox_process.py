@@ -2,7 +2,8 @@
 
 `LocalHost.try_out` runs this as root, as a script that imports only the standard library. Its argument is JSON: `program`
 (descriptor of the program, already checked by the caller), `argv`, `pid` (whose namespaces are entered; 0: none), `mounts`,
-`network` (which of them), `directories` and `files` that the program may write to or create.
+`network` (which of them), `directories` and `files` that the program may write to or create, `environment`, and the `contents` of
+files that it sees changed.
 
 In a mount namespace of its own (mount_namespaces(7)) everything becomes read-only (mount_setattr(2)), so the program cannot
 change any file its configuration names. Directories get an overlay (tmpfs) that ends with the namespace. They are opened
@@ -48,11 +49,13 @@ def main(order: dict[str, Any]) -> NoReturn:
         held = [(_directory(path), path) for path in order["directories"]]
         _read_only()
         _overlay([(number, path) for number, path in held if number >= 0], order["files"])
+        for path, content in order["contents"].items():
+            _replace(path, content.encode("latin-1"))
     except (OSError, ValueError, KeyError) as error:
         os.write(2, f"sandbox: {error}\n".encode())
         os._exit(NO_ROOM)
     os.chdir("/")
-    os.execve(order["program"], order["argv"], {"PATH": _PATH, "LC_ALL": "C"})  # noqa: S606 - no shell is wanted
+    os.execve(order["program"], order["argv"], {**order["environment"], "PATH": _PATH, "LC_ALL": "C"})  # noqa: S606 - no shell is wanted
 
 
 def _enter(order: dict[str, Any]) -> None:
@@ -154,6 +157,17 @@ def _stand_in(file: str, path: str, directory: int, up: str) -> None:
             os.close(os.open(f"{up}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             os.chown(f"{up}/{name}", found.st_uid, found.st_gid)
             os.chmod(f"{up}/{name}", stat.S_IMODE(found.st_mode))
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Give a file another content. Raises OSError outside of the overlays: everything else is read-only."""
+    found = os.stat(path)
+    os.unlink(path)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(number, "wb") as file:
+        file.write(content)
+        os.fchown(number, found.st_uid, found.st_gid)
+        os.fchmod(number, stat.S_IMODE(found.st_mode))
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:

@@ -22,14 +22,14 @@ import click
 
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
-from why502.lab.stage import LabError, Stage, remove
+from why502.lab.stage import FAILED, LabError, Stage, remove
+from why502.lab.watched import record, watching
 
 CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/etc/default", "/run")
 ACL = "system.posix_acl_access"
 DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application, repaired or not
 UNNAMED = "is fixed only when named explicitly"
 UNASKED = "sending 0 requests"  # the fix had none that it could repeat
-FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})
 
 
 def build(fault: Fault, stage: Stage) -> str | None:
@@ -92,6 +92,13 @@ def repaired(stage: Stage, cause: str) -> dict[str, Any]:
     return found
 
 
+def under_watch(fault: Fault, stage: Stage) -> dict[str, Any]:
+    """Return what `why502 watch` tells of the scene, which is made while it runs."""
+    with watching(stage, where(stage)) as found:
+        target = build(fault, stage)
+        return {"target": target, "statuses": sorted(stage.statuses), **record(stage, found, is_healthy=fault.is_healthy)}
+
+
 def digests(stage: Stage) -> dict[str, str]:
     """Return of every configuration file, and of every socket and its directory, what it is: mode, owner,
     and the digest of its content. Bytecode caches are left out: an application writes them when it is first imported.
@@ -142,6 +149,7 @@ def main() -> int:
     parser.add_argument("--isolated", action="store_true")
     parser.add_argument("--show-only", action="store_true")
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--watch", action="store_true", help="report what `why502 watch` tells of it")
     parser.add_argument("--fix", action="store_true", help="report the repair, too")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--machine", action="store_true")
@@ -158,6 +166,9 @@ def main() -> int:
     stage = Stage(directory or Path("/"), is_isolated=told.isolated, is_machine=told.machine, group=told.group)
     try:
         stage.open()
+        if told.watch:
+            click.echo(json.dumps(under_watch(fault, stage)))
+            return 0
         target = build(fault, stage)
         if told.report:
             report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}

@@ -33,6 +33,7 @@ OWN_DIRECTORIES = (
 )  # empty ones of the scene's own lie over these
 DISK = Path("/var/tmp")
 PATIENCE_S = 10.0
+FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})  # statuses that clients see when a request fails; see `traffic.request`
 
 
 class LabError(Why502Error):
@@ -66,6 +67,7 @@ class Stage:
         self.others: list[Nginx] = []
         self.statuses: set[int] = set()
         self.rounds: list[Round] = []
+        self.failed_at_s: float | None = None  # when a client first saw a failure, in seconds since the epoch
         self.processes: list[subprocess.Popen[bytes]] = []
         self._ports: dict[int, int] = {}
         self._closing = Event()
@@ -266,12 +268,18 @@ class Stage:
         """Send the same requests again, and return their statuses."""
         return traffic.spread(lambda: self._send(done.path, done.options), done.times, done.at_once)
 
+    def ask_again(self, done: Round) -> int:
+        """Send one of these requests again, and return its status."""
+        return self._send(done.path, done.options)
+
     def _send(self, path: str, options: dict[str, object]) -> int:
         others = dict(options)
         port = others.pop("port", 80)
         assert isinstance(port, int)
         status = traffic.request(("127.0.0.1", self.port(port)), path, **others)  # type: ignore[arg-type]
         self.statuses.add(status)
+        if status in FAILED and self.failed_at_s is None:
+            self.failed_at_s = time.time()
         return status
 
     def keep_sending(self, path: str = "/", *, clients: int = 4, **options: object) -> None:

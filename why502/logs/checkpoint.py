@@ -24,9 +24,13 @@ class Place(Value, frozen=True, kw_only=True):
 
 
 class Checkpoint(Value, frozen=True, kw_only=True):
-    """Where to go on. `files`: those that may still grow, oldest first. `known`: contents of rotated files that are done with."""
+    """Where to go on. `files`: those that may still grow, oldest first. `known`: contents of rotated files that are done with.
+
+    `cursor`: of a journal, the last entry that was counted.
+    """
 
     path: str
     files: tuple[Place, ...] = ()
     known: tuple[Head, ...] = ()
+    cursor: str = ""
     lost_bytes: int = 0  # that were seen to be there, and could not be read any more

@@ -15,16 +15,18 @@ Files are looked at when asked: nothing waits for events of the file system, whi
 from __future__ import annotations
 
 import contextlib
+import copy
+import errno
 import hashlib
 import io
 import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from msgspec import structs
 
@@ -42,14 +44,32 @@ from why502.logs.stitching import Lines
 from why502.logs.window import LINE_BYTES, PROBE_BYTES, READ_ERRORS
 from why502.logs.wrappers import PARTIAL
 from why502.model.errors import HostError
+from why502.model.logs import LogRecord
 
 TURN_BYTES = 4 << 20  # read of a log at a time
 MARKER_BYTES = 64
 HEAD_BYTES = 1000
 LINGER_S = 5.0  # a file that was replaced is left when nothing came for so long and nobody has it open for writing,
 LONGEST_LINGER_S = 60.0  # or for so long
+FRESH_S = 2.0  # a directory may change twice within one tick of its time, which is a second on some file systems
 LEAST_FAST_BYTES = 1 << 18  # less is read in Python: making a compiled reader takes longer
 MOST_SIBLINGS = 50
+
+
+class Sink(Protocol):
+    """Takes the requests of an access log one by one, or many at once where the compiled reader counted them."""
+
+    def begin(self, form: Form) -> None:
+        """Learn how the lines of the requests that follow are read."""
+        ...
+
+    def request(self, record: LogRecord, at: int, line: str) -> None:
+        """Take a request that ended in that second."""
+        ...
+
+    def requests(self, counts: Counts, lines: bytes) -> bool:
+        """Take the requests that the compiled reader counted in these lines. False: they must be given one by one."""
+        ...
 
 
 @dataclass(slots=True)
@@ -77,7 +97,10 @@ class _File:
     carried: Carried = field(default_factory=Carried)
     form: Form | None = None
     form_of_bytes: int = 0  # how much of it told the form
+    form_since: int = 0  # what comes before this place has another form
     size_bytes: int = 0  # when it was looked at last
+    changed: tuple[int, int] = (-1, -1)  # its size, and when it was written to, when its content was known to be the same
+    is_short: bool = False  # it was shorter than what was counted of it when it was looked at last
     blocks: Iterator[bytes] | None = None  # of a compressed one, what is not read yet
     ahead: bytes = b""
     tail: bytes = b""  # and the last that was
@@ -93,7 +116,8 @@ class Follower:
 
     Without a checkpoint it begins at the end of the log, or (`since`, seconds since the epoch) a little before that time in it.
 
-    `ask` is what is wanted of each line; `clock` tells seconds that only go forward.
+    `oldest`: with a checkpoint, lines before that time (seconds since the epoch) are left out. `directories`: further ones that may
+    have rotated files (`olddir`). `ask` is what is wanted of each line; `clock` tells seconds that only go forward.
     """
 
     def __init__(
@@ -104,12 +128,18 @@ class Follower:
         ask: Ask | None = None,
         form: Form | None = None,
         since: float | None = None,
+        oldest: float | None = None,
+        directories: Sequence[str] = (),
         linger_s: float = LINGER_S,
         clock: Callable[[], float] = time.monotonic,
+        sink: Sink | None = None,
     ) -> None:
         self.path = path
+        self.sink = sink
         self.ask = ask or Ask()
         self.form = form
+        self.oldest = oldest
+        self.directories = directories
         self.linger_s = linger_s
         self.clock = clock
         self.lost_bytes = checkpoint.lost_bytes if checkpoint else 0
@@ -118,6 +148,10 @@ class Follower:
         self._missing: list[Place] = []  # of a checkpoint, until it is known what became of them
         self._known: list[Head] = list(checkpoint.known) if checkpoint else []
         self._heads: dict[tuple[int, int, int], bytes] = {}
+        self._places: tuple[str, ...] = ()  # the directories of the log and of its rotated files
+        self._state: tuple[object, ...] = ()  # of these, when they were looked into last
+        self.rotations = 0
+        self.skipped_bytes = 0  # what was older than `oldest`
         if checkpoint is None:
             self._begin(since)
         else:
@@ -131,6 +165,8 @@ class Follower:
             self._look()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
+            if error.errno == errno.ESTALE:
+                self._reopen()
         left_bytes = TURN_BYTES
         for file in list(self._files):
             try:
@@ -145,6 +181,12 @@ class Follower:
         """Return where the next one is to go on."""
         files = (*self._missing, *(file.place for file in self._files))
         return Checkpoint(path=self.path, files=files, known=tuple(self._known), lost_bytes=self.lost_bytes)
+
+    def reform(self, form: Form | None) -> None:
+        """Read the lines that come from now on as another configuration says."""
+        self.form = form
+        for file in self._files:
+            file.form, file.form_since = None, file.place.offset
 
     def close(self) -> None:
         """Close all files."""
@@ -188,31 +230,82 @@ class Follower:
                 self._missing.append(place)
             else:
                 file.place = _moved(file.place, place.offset, place.marker, place.head)
+                self._skip_old(file)
+
+    def _skip_old(self, file: _File) -> None:
+        """Go on where the lines begin that are young enough."""
+        if self.oldest is None or file.is_compressed:
+            return
+        size_bytes = os.fstat(file.stream.fileno()).st_size
+        first = self._first_since(file, size_bytes, self.oldest)
+        if first > file.place.offset:
+            self.skipped_bytes += first - file.place.offset
+            self._move(file, first)
 
     # what happened to the files
 
     def _look(self) -> None:
         """Notice files that were replaced, truncated, copied. Raises OSError where the log itself cannot be looked at."""
         truncated = [file for file in self._files if not file.is_compressed and self._is_new_content(file)]
+        if any(file.is_short for file in self._files):
+            return
+        state = self._look_around()
+        is_quiet = bool(state) and state == self._state and not truncated and not self._missing
+        self._state = state
+        if is_quiet:
+            return
         self._take_rotated(truncated)
+        self.rotations += len(truncated)
         try:
             status = Path(self.path).stat()
         except FileNotFoundError:
             return  # not created again yet
         identity = status.st_dev, status.st_ino
         if all(file.identity != identity for file in self._files):
+            self._state = ()
             self._add(self.path, len(self._files))
+            self._state = state
+            self.rotations += len(self._files) > 1
         for file in self._files:
             if file.identity != identity and not file.is_replaced:
                 file.is_replaced, file.quiet_since = True, self.clock()
         self._note()
 
+    def _look_around(self) -> tuple[object, ...]:
+        """Return the state of the log's path and directories; nothing while they may change unnoticed, or cannot be seen."""
+        if not self._places:
+            return ()
+        state: list[object] = []
+        for place in (self.path, *self._places):
+            try:
+                status = Path(place).stat()
+            except OSError:
+                return ()
+            state.append((status.st_dev, status.st_ino))
+            if place != self.path:
+                state.append(status.st_mtime_ns)
+                if time.time() - status.st_mtime < FRESH_S:
+                    return ()
+        return tuple(state)
+
     def _is_new_content(self, file: _File) -> bool:
-        """Return whether what was counted of a file is no longer in it."""
+        """Return whether what was counted of a file is no longer in it.
+
+        A file server may tell an old size once: a file that seems truncated is looked at twice.
+        """
         place = file.place
-        size_bytes = os.fstat(file.stream.fileno()).st_size
+        status = os.fstat(file.stream.fileno())
+        if (status.st_size, status.st_mtime_ns) == file.changed:
+            return False
+        size_bytes = status.st_size
+        if size_bytes < place.offset and not file.is_short:
+            file.is_short = True
+            return False
         is_new = size_bytes < place.offset or _marker(file.stream, place.offset) != place.marker
+        file.is_short = False
         file.size_bytes = max(file.size_bytes, place.offset) if is_new else size_bytes
+        if not is_new and time.time() - status.st_mtime >= FRESH_S:
+            file.changed = (status.st_size, status.st_mtime_ns)
         return is_new
 
     def _take_rotated(self, truncated: list[_File]) -> None:
@@ -240,7 +333,14 @@ class Follower:
                 self.lost_bytes += file.size_bytes - file.place.offset
             file.place = _moved(file.place, 0, "", None)
             file.size_bytes = os.fstat(file.stream.fileno()).st_size
-            file.carried, file.form, file.form_of_bytes = Carried(), None, 0
+            file.carried, file.form, file.form_of_bytes, file.form_since = Carried(), None, 0, 0
+
+    def _reopen(self) -> None:
+        """Open the files again, whose handles a file server no longer knows: stale, stale_handle in nfs(5)."""
+        places = [file.place for file in self._files]
+        self.close()
+        self._resume(Checkpoint(path=self.path, files=(*self._missing, *places), known=tuple(self._known)))
+        self._state = ()
 
     def _unread(self, gone: list[Place]) -> list[str]:
         """Return the rotated files whose content is neither known nor that of an open file, oldest first."""
@@ -251,19 +351,25 @@ class Follower:
             begin = b"" if (status.st_dev, status.st_ino) in opened else self._head_of(name, status)
             if not begin or any(_is_begin(begin, head) for head in self._known):
                 continue
+            if self.oldest is not None and status.st_mtime < self.oldest:
+                self.skipped_bytes += status.st_size
+                self._known.append(Head(len(begin), hashed(begin)))
+                continue
             is_alike = any(_are_alike(begin, one) for one in begins)  # a copy that is being made, or an open file by another name
-            if not is_alike or any(_holds(name, place) for place in gone):
+            if not is_alike or any(_holds(name, place) or _ends_before(name, place) for place in gone):
                 found.append(name)
         return found
 
     def _siblings(self) -> dict[str, os.stat_result]:
         """Return the rotated files of the log, also of what its path links to, oldest first."""
         found: dict[str, os.stat_result] = {}
-        for path in dict.fromkeys((self.path, os.path.realpath(self.path))):
-            log = Path(path)
+        paths = dict.fromkeys(Path(path) for path in (self.path, os.path.realpath(self.path)))
+        places = dict.fromkeys((log.name, str(directory)) for log in paths for directory in (log.parent, *self.directories))
+        self._places = tuple(dict.fromkeys(directory for _, directory in places))
+        for base, directory in places:
             with contextlib.suppress(OSError):
-                for name in rotated_names(log.name, (one.name for one in log.parent.iterdir())):
-                    full = log.with_name(name)
+                for name in rotated_names(base, (one.name for one in Path(directory).iterdir())):
+                    full = Path(directory, name)
                     with contextlib.suppress(OSError):
                         if stat.S_ISREG((status := full.stat()).st_mode):
                             found[str(full)] = status
@@ -298,9 +404,11 @@ class Follower:
         """Open a file, to be read from its begin, at a place among the others. Raises OSError, HostError."""
         if not stat.S_ISREG(Path(name).stat().st_mode):
             raise OSError("is not a regular file")
-        stream = open(name, "rb", buffering=0)  # noqa: SIM115 - it stays open
+        stream = open(name, "rb", buffering=0, opener=_opener)  # noqa: SIM115 - it stays open
         try:
             status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError("is not a regular file")
             is_compressed = window.is_compressed(stream)
             begin = window.head(stream, HEAD_BYTES)
         except BaseException:
@@ -380,18 +488,53 @@ class Follower:
         if file.form is None or (file.form_of_bytes < PROBE_BYTES and size > 2 * file.form_of_bytes):
             sample = lines[:PROBE_BYTES]
             if file.place.offset and not file.is_compressed:
-                sample = os.pread(file.stream.fileno(), PROBE_BYTES, 0)
+                sample = os.pread(file.stream.fileno(), PROBE_BYTES, file.form_since)
             file.form, file.form_of_bytes = find(sample[: sample.rfind(b"\n") + 1] or sample, self.form), size
         return file.form
 
     def _count(self, file: _File, data: bytes, begin: int, added: Counts) -> None:
         place = file.place
         self.index += 1
-        ask = self.ask if len(data) >= LEAST_FAST_BYTES else _in_python(self.ask)
-        session = Session(ask)
         part = Part(path=place.name, form=self._form(file, b""), index=self.index, start=place.offset, end=begin + len(data))
-        session.take(cast(BinaryIO, _Piece(data, begin)), part, origin=Origin(place.name), carried=file.carried)
+        piece = _Piece(data, begin)
+        if self.sink is not None and not part.form.is_error_log:
+            self.sink.begin(part.form)
+            self._give(file, part, piece, added, self.sink)
+            return
+        session = Session(self.ask if len(data) >= LEAST_FAST_BYTES else _in_python(self.ask))
+        session.take(cast(BinaryIO, piece), part, origin=Origin(place.name), carried=file.carried)
         added.merge(session.total())
+
+    def _give(self, file: _File, part: Part, piece: _Piece, added: Counts, sink: Sink) -> None:
+        """Count a part of an access log, and give its requests to the sink: in bulk if it takes them, else one by one."""
+        end = piece.end if part.end is None else part.end
+        if self.ask.is_fast and end - part.start >= LEAST_FAST_BYTES:
+            if self._give_many(file, part, piece, added, sink):
+                return
+            middle = piece.after_line((part.start + end) // 2)
+            if part.start < middle < end:
+                self._give(file, structs.replace(part, end=middle), piece, added, sink)
+                self._give(file, structs.replace(part, start=middle), piece, added, sink)
+                return
+        session = Session(_in_python(self.ask), each=sink.request)
+        session.take(cast(BinaryIO, piece), part, origin=Origin(part.path), carried=file.carried)
+        added.merge(session.total())
+
+    def _give_many(self, file: _File, part: Part, piece: _Piece, added: Counts, sink: Sink) -> bool:
+        """Count a part with the compiled reader; nothing is counted if the sink does not take the result."""
+        single: list[tuple[LogRecord, int, str]] = []
+        carried = copy.deepcopy(file.carried)
+        session = Session(self.ask, each=lambda *request: single.append(request))
+        session.take(cast(BinaryIO, piece), part, origin=Origin(part.path), carried=carried)
+        read, compiled = session.apart()
+        if not sink.requests(compiled, piece.between(part.start, part.end)):
+            return False
+        for request in single:
+            sink.request(*request)
+        file.carried = carried
+        added.merge(read)
+        added.merge(compiled)
+        return True
 
     def _move(self, file: _File, offset: int, marker: str | None = None) -> None:
         place = file.place
@@ -425,6 +568,19 @@ class _Piece(io.RawIOBase):
     def __init__(self, data: bytes, begin: int) -> None:
         super().__init__()
         self._data, self._begin, self._at = data, begin, begin
+
+    @property
+    def end(self) -> int:
+        """Return where the bytes end."""
+        return self._begin + len(self._data)
+
+    def between(self, start: int, end: int | None) -> bytes:
+        """Return the bytes between two places."""
+        return self._data[start - self._begin : None if end is None else end - self._begin]
+
+    def after_line(self, at: int) -> int:
+        """Return where the line at a place ends; the begin if there is no end of a line."""
+        return self._begin + self._data.find(b"\n", at - self._begin) + 1
 
     def readable(self) -> bool:
         return True
@@ -460,6 +616,11 @@ def is_written(device: int, inode: int) -> bool:
                         if int(flags, 8) & os.O_ACCMODE:
                             return True
     return False
+
+
+def _opener(path: str, flags: int) -> int:
+    """Open a file that may have become a pipe since it was looked at: that must not wait for a writer."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def hashed(data: bytes) -> str:

@@ -22,6 +22,7 @@ TITLE_BYTES = 4096  # maximum per process
 TITLE_WORDS = 256
 ARGV_WORDS = 1024  # maximum per process: a user may choose a command line of any number of short words, and each costs 60 bytes
 TICKS_A_SECOND = 100  # USER_HZ, the same on every architecture in use (time(7))
+CLOCKS_S = 0.05  # how far start times and file times differ: ticks of 0.01 s, the boot time, and the coarse clock of files
 
 _CONTAINER = lazy(r"[0-9a-f]{64}")
 _NAMED_CONTAINER = lazy(r"/(?:lxc\.payload\.|lxc/|machine\.slice/machine-|systemd-nspawn@)([^/]+?)(?:\.scope|\.service)?(?:/|$)")

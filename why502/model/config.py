@@ -77,6 +77,7 @@ class Peer(Value, frozen=True, kw_only=True):
     fail_timeout_s: float = 10.0
     max_conns: int = 0
     resolves: bool = False
+    protocol: str = ""  # if it differs from the route's
 
 
 class Upstream(Value, frozen=True, kw_only=True):
@@ -193,7 +194,10 @@ class Answer(Value, frozen=True, kw_only=True):
 
 
 class LogTarget(Value, frozen=True, kw_only=True):
-    """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`)."""
+    """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`).
+
+    `flush_s`: how long lines may wait in a buffer of the proxy. `condition`: only requests that meet it are logged (`if=`).
+    """
 
     kind: LogKind
     path: str = ""
@@ -202,5 +206,13 @@ class LogTarget(Value, frozen=True, kw_only=True):
     format_name: str = ""
     format: str = ""  # the log_format text of an access log
     escape: Escape = Escape.DEFAULT
+    flush_s: float = 0.0
+    condition: str = ""
     server: str = ""
     at: Position | None = None
+
+
+def sends_proxy_header(route: Route) -> bool | None:
+    """Return whether a route's setting says that the PROXY header is sent first; None if its servers differ."""
+    setting = route.setting(SENDS_PROXY)
+    return False if setting is None else True if setting.args[:1] != ("",) else None

@@ -194,6 +194,9 @@ def _finish(line: Line, records: Records, head: Head, request: Request) -> str:
     except HostError as error:
         message = "the connection broke before the end of the answer"
         raise Failed(Symptom.RESET_IN_BODY, message, errno=number(error), status=head.status) from error
+    if not request.is_wanted(records.stream().stdout[head.size_bytes :]):
+        message = f"the body does not contain {shown(request.wanted.encode())}"
+        raise Failed(Symptom.HEALTH_CHECK_FAILED, message, status=head.status)
     return ""
 
 

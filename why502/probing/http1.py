@@ -122,6 +122,9 @@ def _body(line: Line, head: Head, body: bytes, request: Request) -> str:
         of = "the last chunk" if chunked else f"the announced {expected} bytes"
         message = f"the connection was closed after {len(body)} bytes of the body, before {of}"
         raise Failed(Symptom.CLOSED_IN_BODY, message, status=head.status, header_bytes=head.size_bytes)
+    if not request.is_wanted(body):
+        message = f"the first {len(body)} bytes of the body do not contain {shown(request.wanted.encode())}"
+        raise Failed(Symptom.HEALTH_CHECK_FAILED, message, status=head.status, header_bytes=head.size_bytes)
     return ""
 
 

@@ -7,8 +7,11 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from why502.diagnosis.index import FAILED
-from why502.model.config import SENDS_PROXY, Route
+from why502.gateways.behaviour import behaviour
+from why502.model.config import SENDS_PROXY, Peer, Route
 from why502.model.logs import Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy, Snapshot
@@ -23,7 +26,6 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 # Set by us, or copied from the client's request, which a probe does not have.
 OWN_FIELDS = ("host", "user-agent", "accept", "content-length", "transfer-encoding", "expect", "te")
 SAFE = ("GET", "HEAD")
-PASS_HOST = ("haproxy", "varnish")  # the backend gets the client's Host, which their configuration need not mention
 CUT = 200  # maximum characters of a request kept by redaction
 BROKEN_OFF = (
     Symptom.CLOSED_BEFORE_HEADER,
@@ -36,7 +38,6 @@ BROKEN_OFF = (
 )
 LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CLIENT_CLOSED)
 EMPTY = ("query_string", "args", "is_args", "content_type", "content_length")
-STRICT_SINCE = (1, 23)  # nginx: since then "upstream sent duplicate header line" and the like are refused
 
 
 def plan(
@@ -47,15 +48,20 @@ def plan(
     harmful: Container[str] = frozenset(),
     *,
     only_upgrades: bool = False,
+    given: str = "",
 ) -> Request:
     """Return the request for one target. `failures` are those of this route, the most frequent first; for `harmful` see
     `asked`.
 
-    `only_upgrades`: see the function of that name; then no request is sent.
+    `only_upgrades`: see the function of that name; then no request is sent. `given`: a path that the user wants to be asked.
     """
+    stated = behaviour(proxy.kind)
+    if protocol := _own_protocol(route.peers, target):
+        route = msgspec.structs.replace(route, protocol=protocol)
     values = variables(route, target)
     tls = _tls(route, values) if route.protocol in ("https", "grpcs") else None
     choice = Choice("GET", "", repeats=False) if only_upgrades else asked(route, failures, harmful)
+    choice = Choice("GET", given, repeats=True) if given else choice
     method, path, repeats = choice.method, choice.path, choice.repeats
     params = _params(route, values, method, path)
     return Request(
@@ -63,7 +69,7 @@ def plan(
         address=Target(path=proxy.root + target.path) if target.is_unix and proxy.root else None,
         protocol=route.protocol,
         method=method,
-        path=mapped(route, path or "/"),
+        path=given or mapped(route, path or "/"),
         host=host_of(route, values),
         headers=_headers(route, values),
         params=params,
@@ -78,10 +84,19 @@ def plan(
         is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
         route_read_s=route.read_limit_s,
         buffer_bytes=route.buffer_size_bytes,
-        knows_host=proxy.kind not in PASS_HOST or bool(route.server_names) or any(map(_answered_so, failures)),
-        is_strict=proxy.kind == "nginx" and version(proxy.version) >= STRICT_SINCE,
+        knows_host=not stated.passes_host or bool(route.server_names) or any(map(_answered_so, failures)),
+        is_strict=stated.strict_since is not None and version(proxy.version) >= stated.strict_since,
         route_at=route.at,
     )
+
+
+def _own_protocol(peers: tuple[Peer, ...], target: Target) -> str:
+    """Return the protocol of the peer that an address is, or may be by its name; "" if it is the route's."""
+    for peer in peers:
+        own = peer.target if peer.protocol else None
+        if own is not None and (own == target or (not own.is_address and own.port == target.port)):
+            return peer.protocol
+    return ""
 
 
 def _preamble(route: Route) -> str:
@@ -340,11 +355,11 @@ def _tls(route: Route, values: dict[str, str]) -> Tls:
     trusted = word("trusted_certificate")
     written = route.sni_name or word("name") or "$proxy_host"
     name = _host(filled(written, values) or values["host"])
-    # For proxies other than nginx, only a name in the configuration is known to be verified.
-    verified = name if route.proxy == "nginx" else _host(word("verified_name") or route.sni_name)
+    stated = behaviour(route.proxy)
+    verified = name if stated.verifies_default_name else _host(word("verified_name") or route.sni_name)
     return Tls(
         sni=sni_of(name) if route.sends_sni else "",
-        verifies=route.verifies_tls and (bool(trusted) or route.proxy == "nginx"),
+        verifies=route.verifies_tls and (bool(trusted) or stated.verifies_without_trusted),
         name=verified,
         trusted=trusted,
         certificate=word("certificate"),

@@ -6,6 +6,7 @@ import errno
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -22,6 +23,7 @@ from why502.probing.request import PROXY_HEADERS, SECOND_LOOK_S, Answer, Request
 from why502.probing.speech import identify
 from why502.probing.tls import TlsLine, context, secure
 from why502.probing.verification import cure
+from why502.probing.x509 import validity
 
 ASK: dict[str, Callable[[Line, Request], Answer]] = {
     "http": http1.ask,
@@ -63,7 +65,7 @@ SPEAKS_PROXY = "proxy"  # it accepts only connections that begin with a PROXY he
 
 def probe(host: Host, request: Request) -> Probe:
     """Return the result of one attempt. Raises HostError if the attempt was not possible. Takes at most about 8 s."""
-    found = _attempt(host, request)
+    found = _attempt(host, request).probe
     if request.through_proxy or request.only_connects or request.protocol not in ("http", "https") or found.speaks:
         return found
     if request.preamble and (found.symptom in SUSPECT or found.status == BAD_REQUEST):
@@ -80,18 +82,38 @@ def probe(host: Host, request: Request) -> Probe:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An attempt with what a diagnosis does not read: seconds until it was connected and until TLS was set up, and the first
+    and last moment at which the peer's certificate is valid.
+    """
+
+    probe: Probe
+    connected_s: float | None = None
+    secured_s: float | None = None
+    valid: tuple[datetime, datetime] | None = None
+
+
+def attempt(host: Host, request: Request) -> Measured:
+    """Return one attempt, without the further requests that name another protocol or a setting that would help.
+
+    For requests that are sent again and again. Raises HostError if the attempt was not possible.
+    """
+    return _attempt(host, request, is_last=True)
+
+
 def _status(host: Host, request: Request) -> int | None:
     """Return the status of HEAD /, except 400; None if there is no valid answer."""
     short = {"connect_s": HEADER_LOOK_S, "answer_s": HEADER_LOOK_S}
     try:
-        found = _attempt(host, msgspec.structs.replace(request, method="HEAD", path="/", greets=False, **short), is_last=True)
+        found = attempt(host, msgspec.structs.replace(request, method="HEAD", path="/", greets=False, **short)).probe
     except HostError:
         return None
     return found.status if found.symptom is None and found.status != BAD_REQUEST else None
 
 
-def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
-    """Return the result of one attempt, and whether the peer seems to use another protocol (unless `is_last`). Raises
+def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Measured:
+    """Return one attempt, and whether the peer seems to use another protocol (unless `is_last`). Raises
     HostError.
     """
     if request.script and not _is_file(host, request.script):  # it is elsewhere, or nginx rewrote the path: do not guess
@@ -100,14 +122,16 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
     line: Line | None = None
     failed: Failed | None = None
     answer = Answer()
-    secured = None
+    connected, secured, certificate = None, None, b""
     try:
         line = connect(host, request)
-        _check_time(Symptom.CONNECT_TIMED_OUT, time.monotonic() - began, request)
+        connected = time.monotonic() - began
+        _check_time(Symptom.CONNECT_TIMED_OUT, connected, request)
         if request.preamble:
             line.send(request.preamble.encode("ascii", "replace"))
         if request.tls:
             line = secure(host, line, request)
+            certificate = line.certificate
             secured = time.monotonic() - began
             _check_time(Symptom.TLS_TIMED_OUT, secured, request)
         asked_at = time.monotonic()
@@ -128,7 +152,7 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
         how = f"answered {answer.status}" if answer.status else "answered a greeting"
         message = f"{how}, like a server that speaks {speaks}, not {request.protocol}"
         failed = Failed(Symptom.OTHER_PROTOCOL, message, status=answer.status, header_bytes=answer.header_bytes)
-    return Probe(
+    result = Probe(
         target=request.target,
         protocol=request.protocol,
         through_proxy=request.through_proxy,
@@ -142,7 +166,7 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
         detail=(failed.detail if failed else answer.detail).removeprefix(f"{request.target}: "),
         header_bytes=failed.header_bytes if failed else answer.header_bytes,
         certificate=failed.certificate if failed else "",
-        verifies_with=cure(host, request) if failed and failed.symptom is Symptom.TLS_UNVERIFIED else (),
+        verifies_with=cure(host, request) if failed and failed.symptom is Symptom.TLS_UNVERIFIED and not is_last else (),
         first_bytes=shown(seen)[1:-1],
         speaks=speaks,
         first_byte_s=first_at - began if first_at else None,
@@ -150,6 +174,7 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Probe:
         at=at,
         route_at=request.route_at,
     )
+    return Measured(result, connected, secured, validity(certificate))
 
 
 def second_look(host: Host, request: Request, *, is_silent: bool) -> str:

@@ -63,6 +63,7 @@ class Request(Value, frozen=True, kw_only=True):
     greets: bool = False  # it may be greeted in other protocols, because it never answered anything in this one
     spared: str = ""  # the visitors' request that is not repeated for that reason
     is_in_route: bool = True  # the path belongs to the route, so visitors get the same 503
+    wanted: str = ""  # text that the start of the body must contain
     through_proxy: bool = False
     url: str = ""
     route_at: Position | None = None
@@ -73,6 +74,10 @@ class Request(Value, frozen=True, kw_only=True):
         """Return the message for no answer within our limit, which is shorter than the route's."""
         route = "" if self.through_proxy else f"; the route waits {self.route_read_s:g} s"
         return f"no answer within {self.answer_s:g} s, the probe limit{route}"
+
+    def is_wanted(self, body: bytes) -> bool:
+        """Return whether the start of a body contains what the user wants there."""
+        return self.wanted.encode() in body
 
 
 class Answer(Value, frozen=True, kw_only=True):

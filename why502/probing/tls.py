@@ -49,6 +49,11 @@ class TlsLine(Line):
             else:
                 return self._flush()
 
+    @property
+    def certificate(self) -> bytes:
+        """Return the peer's certificate (DER), whether or not it was verified; b"" if there is none."""
+        return self.tls.getpeercert(binary_form=True) or b""
+
     def send(self, data: bytes) -> None:
         """Send plain text."""
         try:

@@ -56,6 +56,7 @@ class Scope:
     bundles: tuple[Snapshot, ...] = ()
     is_probing: bool = True
     is_offline: bool = False
+    sources: frozenset[str] = frozenset()  # of this machine, those to read (why502.collectors); all if it is empty
 
 
 def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
@@ -74,6 +75,21 @@ def look(scope: Scope, machine: Machine) -> tuple[Snapshot, ...]:
     return snapshots
 
 
+def find_gateways(scope: Scope, machine: Machine) -> Snapshot:
+    """Return the gateways of this machine as far as `scope.sources` tell; there may be none. Nothing is sent.
+
+    From here on, no output shows the secrets in it. Raises Why502Error.
+    """
+    from why502.collectors import collect
+    from why502.redaction import know
+    from why502.redaction.snapshots import secrets_in
+
+    ask = _ask(scope)
+    found = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask, scope.sources)
+    know(secrets_in(found))
+    return LiveSnapshot.of(found)
+
+
 def _elsewhere(scope: Scope) -> tuple[Snapshot, ...]:
     """Return the snapshots of other machines; paths in the scope are theirs. Raises Why502Error."""
     from why502.session.elsewhere import look_elsewhere, window
@@ -87,10 +103,22 @@ def _elsewhere(scope: Scope) -> tuple[Snapshot, ...]:
 def _here(scope: Scope, machine: Machine) -> Snapshot:
     """Return the snapshot of this machine. Raises Why502Error if there is no proxy on it and nothing else was asked for."""
     from why502.collectors import collect
-    from why502.collectors.base import Ask
 
     gc.disable()  # a large configuration is a million objects without cycles, which the collector would scan again and again
-    ask = Ask(
+    ask = _ask(scope)
+    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask, scope.sources)
+    if scope.is_offline:
+        snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
+    if not snapshot.proxies and not scope.logs and not scope.targets:
+        raise _no_proxy(snapshot)
+    return snapshot if scope.is_offline else LiveSnapshot.of(snapshot)
+
+
+def _ask(scope: Scope) -> Ask:
+    """Return what the collectors are asked for."""
+    from why502.collectors.base import Ask
+
+    return Ask(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.configs),
         logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.logs),
         urls=scope.urls,
@@ -98,12 +126,6 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
         probes=scope.is_probing and not scope.is_offline,
         offline=scope.is_offline,
     )
-    snapshot = collect(_host(machine, ask), scope.now, scope.begin, scope.end, ask)
-    if scope.is_offline:
-        snapshot = msgspec.structs.replace(snapshot, gaps=_asked_for(snapshot.gaps))
-    if not snapshot.proxies and not scope.logs and not scope.targets:
-        raise _no_proxy(snapshot)
-    return snapshot if scope.is_offline else LiveSnapshot.of(snapshot)
 
 
 def _no_proxy(snapshot: Snapshot) -> Why502Error:

@@ -52,13 +52,30 @@ class TargetKey(NamedTuple):
     target: str
 
 
+class LocationKey(NamedTuple):
+    """One location of one proxy, as in RequestKey."""
+
+    proxy: str
+    location: str
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Configured:
+    """What the configuration in force names. Its counters are shown from 0 on, and end an hour after it no longer names them."""
+
+    targets: frozenset[TargetKey] = frozenset()
+    locations: frozenset[LocationKey] = frozenset()
+
+
 @dataclass(slots=True, kw_only=True)
 class Observed:
     """What one log added since it was read last. Every count is by (minute, key).
 
     `failures` are requests whose client got a failure; `recovered` are attempts whose failure a retry kept from the client.
-    `durations`: numbers of a histogram's buckets (why502.logs.scan.histogram). `reason`: why the log cannot be read now.
-    `is_history`: lines from before the start, which open no incident.
+    `checks`: requests of why502 and of load balancers that check the health of a server; they are counted nowhere else.
+    `durations`: numbers of a histogram's buckets (why502.logs.scan.histogram). `overflow`: counts under "other" because
+    there were too many keys. `reason`: why the log cannot be read now. `note`: something that a person must know about the log.
+    Minutes before `live_since` are history and open no incident; `is_history`: there are no others.
     """
 
     log: str
@@ -69,13 +86,19 @@ class Observed:
     attempts: Counter[tuple[int, AttemptKey]] = field(default_factory=Counter)
     recovered: Counter[tuple[int, TargetKey]] = field(default_factory=Counter)
     durations: dict[tuple[int, TargetKey], Counter[int]] = field(default_factory=dict)
+    checks: Counter[int] = field(default_factory=Counter)
+    overflow: int = 0
     lines: int = 0
     unparsed: int = 0
     lost_bytes: int = 0
+    lost_lines: int = 0  # that a journal suppressed
     lag_bytes: int = 0
+    lag_s: float = 0.0
     rotations: int = 0
     newest_at: datetime | None = None
     reason: str = ""
+    note: str = ""
+    live_since: int = 0
     is_history: bool = False
 
 
@@ -146,6 +169,8 @@ class Change(Value, frozen=True, kw_only=True):
     paths: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
+    targets: tuple[str, ...] = ()  # where it is known that only the routes to these changed
+    is_planned: bool = False  # somebody ordered it: a stop, not a crash
 
 
 class LimitKind(StrEnum):
@@ -160,17 +185,24 @@ class LimitKind(StrEnum):
     LISTEN_QUEUE = "listen_queue"
     DISK = "disk"
     SHARED_MEMORY = "shm"
+    CERTIFICATE = "certificate"  # used: seconds of its validity that are over; limit: all of them
 
 
 class Limit(Value, frozen=True, kw_only=True):
-    """How much of a limit is used. `exhausted_at`: the forecast, where there is one."""
+    """How much of a limit is used. `exhausted_at`: the forecast, where there is one; `severity`: whom that should wake.
+
+    `since`: when what is measured began, such as the start of the process: what was measured before says nothing about it.
+    """
 
     kind: LimitKind
-    subject: str  # whose: a unit, a target, a file system
+    subject: str  # whose: a unit, a target, a file system, "front shop.example" or "upstream 10.0.0.5:443" of a certificate
     at: datetime
     used: float
     limit: float
+    since: datetime | None = None
     exhausted_at: datetime | None = None
+    severity: Severity | None = None
+    reason: str = ""  # why the forecast says so
 
     @property
     def ratio(self) -> float:
@@ -263,6 +295,9 @@ class Incident(Value, frozen=True, kw_only=True):
     times_reopened: int = 0
     timeline: tuple[Step, ...] = ()
     labels: dict[str, str] = {}
+    messages: int = 0  # transitions that were announced so far
+    unlike_check: str = ""  # what differs between the check, which passes, and users' requests, which fail
+    is_fixed: bool = False  # a change that concerns it came right before its end
 
     @property
     def is_open(self) -> bool:
@@ -286,13 +321,18 @@ class Incident(Value, frozen=True, kw_only=True):
 
 
 class Message(Value, frozen=True, kw_only=True):
-    """One transition of an incident on its way to one receiver. `key` is the same each time it is sent."""
+    """One transition of an incident on its way to one receiver. `key` is the same each time it is sent.
+
+    `sent_at`: when it was settled. With an `error` it was not taken: it was silenced, or refused for good. `is_quiet`: a note
+    that wakes nobody.
+    """
 
     key: str  # incident id and number of the transition
     receiver: str
     transition: Transition
     incident: Incident
     made_at: datetime
+    is_quiet: bool = False
     tries: int = 0
     next_try_at: datetime | None = None
     sent_at: datetime | None = None
@@ -304,7 +344,7 @@ class Message(Value, frozen=True, kw_only=True):
 class Batch:
     """What is committed in one transaction: either all of it is kept, or nothing.
 
-    `bundles`: by incident id, the redacted bundle of its first seconds.
+    `bundles`: by incident id, the redacted bundle of its first seconds. `configured`: None if it did not change.
     """
 
     at: datetime
@@ -315,3 +355,4 @@ class Batch:
     incidents: list[Incident] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
+    configured: Configured | None = None

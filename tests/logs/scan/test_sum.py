@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.logs.scan.summing import reported
+from why502.logs.chance import is_worse
 from why502.logs.scan import bursts
 from why502.logs.scan.minutes import Minutes
-from why502.logs.scan.targets import is_worse
 
 HEAD = '10.0.0.9 - - [20/Nov/2026:10:{minute:02d}:00 +0000] "GET /{path} HTTP/1.1" {status} 1 "-" "-"'
 

@@ -136,6 +136,7 @@ Istio has outlier detection.
         Cause(
             id="denied-by-rule",
             layer=Layer.PROXY,
+            is_intended=True,
             message="an access rule or web application firewall of the proxy rejected the request",
             symptoms={Symptom.DENIED_BY_RULE: 5.0},
         ),

@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from why502.config.configuration import Configuration
 from why502.gateways.haproxy.rules import Lookup, denials, lookups
 from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
@@ -78,8 +80,10 @@ def load(text: str, file: str) -> Configuration:
             if not peers:
                 continue
             settings = {**defaults, **_settings(section)}
-            upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
             given = _given(section, inherited)
+            if settings.get("mode", ("tcp",)) != ("tcp",):
+                peers = _with_protocols(peers, given)
+            upstreams.append(Upstream(name=section.name, peers=peers, method=" ".join(settings.get("balance", ("roundrobin",)))))
             routes.append(
                 _route(section, peers, settings, fronts.get(section.name, _NO_FRONT), buffer_bytes, given, base, limits)
             )
@@ -156,6 +160,17 @@ def _peer(line: Line) -> Peer | None:
         is_backup="backup" in options,
         is_down="disabled" in options,
         resolves="resolvers" in options,
+    )
+
+
+def _with_protocols(peers: tuple[Peer, ...], given: list[dict[str, str]]) -> tuple[Peer, ...]:
+    """Return the peers, with a protocol of their own where they differ from the first, which is the route's."""
+    protocols = ["https" if "ssl" in each else "http" for each in given]
+    if len(set(protocols)) < 2:
+        return peers
+    return tuple(
+        peer if protocol == protocols[0] else msgspec.structs.replace(peer, protocol=protocol)
+        for peer, protocol in zip(peers, protocols, strict=True)
     )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from why502.logs.chance import burst_limit
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.report import Burst
 
 GAP = 2  # quiet minutes allowed within a burst
-LEAST = 5  # minimum number of failures in a minute
 MOST = 20
 _SHARE = 0.3  # share of the burst's failures that a value needs in order to be named
 _TIMES = 1.8  # and the factor by which it must exceed its share outside
@@ -44,10 +43,10 @@ def find(facets: Facets) -> tuple[Burst, ...]:
     known = set(facets.requests) | set(failures)
     span = max(known) - min(known) + 1
     usual = _usual(failures, span, 0.5)
-    found = _runs(failures, _limit(usual or _mean(failures, span), span))
+    found = _runs(failures, burst_limit(usual or _mean(failures, span), span))
     if not found:  # it may last for most of the time range
         usual = _usual(failures, span, _CALM)
-        found = [run for run in _runs(failures, _limit(usual, span)) if _stands_out(failures, span, run)]
+        found = [run for run in _runs(failures, burst_limit(usual, span)) if _stands_out(failures, span, run)]
     found.sort(key=lambda run: -sum(failures.get(minute, 0) for minute in range(run[0], run[1] + 1)))
     inside = {minute for first, last in found for minute in range(first, last + 1)}
     shares = {facet: _shares(values, found) for facet, values in facets.by.items()}
@@ -71,21 +70,6 @@ def _mean(failures: Mapping[int, int], span: int) -> float:
     """Return the mean of the nine tenths of the minutes with the fewest failures: the usual level if most minutes have none."""
     most = int(span * 0.9)
     return sum(sorted(failures.values())[: max(most - (span - len(failures)), 0)]) / max(most, 1)
-
-
-def _limit(usual: float, span: int) -> float:
-    """Return the number of failures in a minute that exceeds chance, three times the usual level, and LEAST.
-
-    Chance: over this many minutes the Poisson distribution with the usual mean reaches it once in ten such logs.
-    """
-    if usual > 100:
-        return max(usual + 6 * math.sqrt(usual), 3 * usual)
-    limit, exact, tail = 0, math.exp(-usual), 1.0
-    while tail * span > 0.1:
-        tail -= exact
-        limit += 1
-        exact *= usual / limit
-    return max(limit, 3 * usual, LEAST)
 
 
 def _runs(failures: Mapping[int, int], limit: float) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from why502.logs.lines import Window, place
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts, Order
 from why502.logs.scan.line_format import Form, Parse
-from why502.logs.scan.reading import Carried, Reader, named
+from why502.logs.scan.reading import Carried, Each, Reader, named
 from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
 from why502.logs.scan.told import is_request, said, shown
@@ -30,10 +30,14 @@ _FITTING = 0.3  # share of a sample that the compiled reader must accept
 
 
 class Session:
-    """Reads parts one after the other into one sum. Each thread has its own session; `absorb` adds up their sums."""
+    """Reads parts one after the other into one sum. Each thread has its own session; `absorb` adds up their sums.
 
-    def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None) -> None:
+    `each` is called with every request that Python reads; those that the compiled reader counts are in `apart`.
+    """
+
+    def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None, each: Each | None = None) -> None:
         self.ask = ask
+        self.each = each
         self.zone = zone or zone_of(ask.localtime)
         self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=ask.is_exact)
@@ -83,6 +87,11 @@ class Session:
         for form in tuple(self._compiled):
             self._flush(form, most)
         return self.counts
+
+    def apart(self) -> tuple[Counts, Counts]:
+        """Return what Python counted, and what the compiled readers counted. The session must not be used afterwards."""
+        mine, self.counts = self.counts, Counts(is_exact=self.ask.is_exact)
+        return mine, self.total()
 
     def absorb(self, other: Session) -> None:
         """Add the sum of another session."""
@@ -156,7 +165,7 @@ def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader
                     is_exact=ask.is_exact,
                     is_careful=bool(ask.most_held) and form.name == NGINX_ACCESS,
                     leaves_errors=bool(ask.most_held),
-                    has_paths=ask.is_summary,
+                    has_paths=ask.is_summary or ask.has_paths,
                     most=most,
                 )
     return None

@@ -10,11 +10,15 @@ HEAD_BYTES = 1 << 20
 
 
 class Piped(io.RawIOBase):
-    """A pipe that can be rewound as long as no more than HEAD_BYTES were read."""
+    """A pipe that can be rewound as long as no more than HEAD_BYTES were read.
 
-    def __init__(self, stream: BinaryIO) -> None:
+    `is_shared`: the pipe stays open when this is closed, because it is read again from its start.
+    """
+
+    def __init__(self, stream: BinaryIO, *, is_shared: bool = False) -> None:
         super().__init__()
         self._stream = stream
+        self._is_shared = is_shared
         self._head = b""
         self._at = 0
         self._is_past = False
@@ -48,4 +52,8 @@ class Piped(io.RawIOBase):
         return offset
 
     def close(self) -> None:
-        """Leave the pipe open, because it is read again from its start."""
+        """Close the pipe, unless it is shared."""
+        if not self._is_shared:
+            if not self.closed:
+                self._stream.close()
+            super().close()

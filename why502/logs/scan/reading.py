@@ -39,6 +39,9 @@ _ZEROS = bytes(512)  # the start of a file that was truncated while a program ke
 _AFTER_BYTES = 8 * LINE_BYTES  # searched after a part for the end of its last message
 
 
+Each = Callable[[LogRecord, int, str], None]  # a request, the second in which it ended, its line
+
+
 class Session(Protocol):
     """The parts of a session that a reader uses."""
 
@@ -46,6 +49,7 @@ class Session(Protocol):
     counts: Counts
     zone: tzinfo
     suspects: Suspects
+    each: Each | None
 
     def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
         """Return the compiled reader of such lines, if any; `sample` returns some of them."""
@@ -304,6 +308,8 @@ class Reader:
             if has_note or is_suspect:
                 is_doubtful = self._hold(record, at, text, start, is_suspect=is_suspect)
         self.counts.add(record, at, is_doubtful=is_doubtful)
+        if self.session.each is not None:
+            self.session.each(record, at, text)
         if self.asked is not None:
             self.counts.asked.add(self.asked(record, text), is_failure(record.status))
         if self.ask.is_summary and record.status is not None:

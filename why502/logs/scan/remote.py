@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import glob
 import importlib
 import io
@@ -72,7 +74,15 @@ def renew() -> None:
         fsspec = importlib.import_module("fsspec")
         for kind in {*_used, *fsspec.registry.values()}:  # including nested ones, as in zip://…::http://…
             kind.clear_instance_cache()
-        importlib.import_module("fsspec.asyn").reset_after_fork()
+        asyn = importlib.import_module("fsspec.asyn")
+        loop, thread = asyn.loop[0], asyn.iothread[0]
+        asyn.reset_after_fork()
+        gc.collect()  # file systems close their connections when they are collected, while their loop runs
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()  # after all that was asked of it before
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
     _used.clear()
 
 

@@ -46,7 +46,7 @@ def open_(path: str) -> BinaryIO:
 
 @lru_cache(1)
 def _piped() -> Piped:
-    return Piped(sys.stdin.buffer)
+    return Piped(sys.stdin.buffer, is_shared=True)
 
 
 def _order(source: Source) -> tuple[str, int, float, str]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from why502.logs.chance import is_worse
 from why502.logs.scan.breakdown import Seen
 from why502.logs.scan.counts import CONNECT, HEADER, RESPONSE, Counts
 from why502.logs.scan.report import TargetRow
 from why502.logs.scan.times import times
-
-_BAD_TIMES = 3.0  # factor by which the failure share must exceed that of the peers
-_BAD_LEAST = 10
-_BAD_SIGMAS = 4.0
 
 
 class Known(NamedTuple):
@@ -58,15 +54,3 @@ def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[Ta
                 )
             )
     return tuple(sorted(rows, key=lambda row: (-row.failures, -row.attempts, row.target)))
-
-
-def is_worse(failed: int, tried: int, others_failed: int, others: int) -> bool:
-    """Return whether one target fails far more often than its peers.
-
-    Shares are compared, not counts, so weights and canaries do not matter.
-    """
-    if not tried or not others or failed < _BAD_LEAST:
-        return False
-    mine, theirs, both = failed / tried, others_failed / others, (failed + others_failed) / (tried + others)
-    spread = math.sqrt(both * (1 - both) * (1 / tried + 1 / others))
-    return mine >= _BAD_TIMES * theirs and (mine - theirs) >= _BAD_SIGMAS * spread

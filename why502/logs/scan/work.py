@@ -30,6 +30,7 @@ class Ask(Value, frozen=True, kw_only=True):
     is_fast: bool = True  # use the compiled reader if it loads
     most_held: int = 0  # maximum number of access lines held for the error lines of their requests
     is_summary: bool = False  # for a diagnosis: responses by path, and samples of the held lines
+    has_paths: bool = False  # the compiled reader counts responses by path
 
     @property
     def is_of_fields(self) -> bool:

@@ -126,6 +126,7 @@ def shadowed_by_return(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="maintenance-response",
     layer=Layer.PROXY,
+    is_intended=True,
     message="the proxy is configured to return this status (return 503, a maintenance switch, every server marked down)",
     symptoms={Symptom.OWN_STATUS: LIKELY, Symptom.GATEWAY_STATUS: WEAK},
     explains=frozenset({"all-upstreams-down"}),

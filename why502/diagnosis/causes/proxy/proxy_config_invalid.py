@@ -46,7 +46,8 @@ def examine(case: Case) -> Iterator[Evidence]:
                 PROOF,
             )
             if problem:
-                yield supports(f"the configuration on disk is rejected: {problem.message}", str(problem.at or "nginx -t"), PROOF)
+                where = str(problem.at or problem.source)
+                yield supports(f"the configuration on disk is rejected: {problem.message}", where, PROOF)
         return
     for proxy in case.proxies:
         if proxy.test is ConfigTest.FAILED and (proxy.is_running or case.offline):
@@ -54,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             message = problem.message if problem else "it fails its own test"
             yield supports(
                 f"the configuration on disk is rejected: {message}",
-                str(problem.at) if problem and problem.at else "nginx -t",
+                str(problem.at or problem.source) if problem else proxy.config,
                 2 * PROOF,
             )
             return

@@ -110,6 +110,7 @@ def without_burst(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="rate-limited",
     layer=Layer.PROXY,
+    is_intended=True,
     message="the proxy itself rejected the request by limit_req, limit_conn or similar",
     symptoms={Symptom.RATE_LIMITED: PROOF},
     examine=examine,

@@ -9,7 +9,7 @@ route = Matcher(configuration.routes, configuration.servers).find("example.com",
 
 from why502.config.tree import text
 from why502.gateways.nginx.config.load import load, load_dump
-from why502.gateways.nginx.config.match import Matcher, finder, route_for
+from why502.gateways.nginx.config.match import Matcher, finder, placer, route_for
 from why502.gateways.nginx.config.parse import parse, quote
 
-__all__ = ["Matcher", "finder", "load", "load_dump", "parse", "quote", "route_for", "text"]
+__all__ = ["Matcher", "finder", "load", "load_dump", "parse", "placer", "quote", "route_for", "text"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from why502.gateways.nginx.config import variables
+from why502.gateways.nginx.config import units, variables
 from why502.gateways.nginx.config.defaults import COMBINED, Build
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
@@ -17,6 +17,7 @@ _STREAMS = {
     ),
     "/dev/null": LogPlace.OFF,
 }
+_UNFLUSHED_S = 600.0  # a buffer without `flush=` is written when it is full: nobody knows when
 _ESCAPES = {f"escape={escape}": escape for escape in Escape}
 
 
@@ -109,6 +110,8 @@ class Logs:
             format_name=name,
             format=text,
             escape=escape,
+            flush_s=_flush_s(setting.args),
+            condition=next((arg.removeprefix("if=") for arg in setting.args[2:] if arg.startswith("if=")), ""),
             server=server,
             at=setting.at,
         )
@@ -119,3 +122,11 @@ class Logs:
             return LogPlace.SYSLOG, ""
         path = self.build.path(where)
         return (_STREAMS[path], "") if path in _STREAMS else (LogPlace.FILE, path)
+
+
+def _flush_s(args: tuple[str, ...]) -> float:
+    """Return how long a line may stay in the buffer of an access log, in seconds; 0 for a log without one."""
+    options = dict(arg.split("=", 1) for arg in args[2:] if "=" in arg)
+    if "flush" in options:
+        return units.time(options["flush"]) or 0.0
+    return _UNFLUSHED_S if "buffer" in options or any(arg.partition("=")[0] == "gzip" for arg in args[2:]) else 0.0

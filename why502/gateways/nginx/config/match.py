@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -133,6 +133,20 @@ class Matcher:
                 self._cache.clear()
             self._cache[key] = self._first(self._candidates(host, port, server), path_of(uri))
         return self._cache[key]
+
+    def place(self, host: str, uri: str, server: str | None = None) -> tuple[str, str] | None:
+        """Return the server and the location that take a request, whether or not they lead to a backend; None if unknown.
+
+        Both as written: the server's first name, and the location, which is "" for the server itself. See `find`.
+        """
+        found = next(iter(self._candidates(host, None, server)), None)
+        if found is None:
+            return None
+        try:
+            place = _locate(found.places, path_of(uri))[1]
+        except _Undecidable:
+            return None
+        return _first_name(found), place.location.path[-1] if place else ""
 
     def _first(self, hosts: Iterable[_Host], path: str) -> Route | None:
         for found in hosts:
@@ -375,3 +389,9 @@ def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:
     matcher = of_proxy(proxy)
     names = dict.fromkeys(server.names[0] if server.names else "" for server in proxy.servers)
     return tuple(names), lambda path, server, _: matcher.find(server, path, server=server)
+
+
+def placer(proxy: Proxy) -> Callable[[str, str], tuple[str, str] | None]:
+    """Return the function that finds the server and the location of a path on a server: see `Matcher.place`."""
+    matcher = of_proxy(proxy)
+    return lambda path, server: matcher.place(server, path, server)

@@ -1,0 +1,78 @@
+"""Gateways are followed: a real nginx that starts, reloads, gets another configuration, and stops."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from why502.cli.env import Env
+from why502.host.local import LocalHost
+from why502.lab.stage import Stage
+from why502.session.looking import Scope, find_gateways
+from why502.watch.gateways import SOURCES, Gateways, Signs, is_gateway
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("nginx", True), ("openresty", True), ("haproxy", True), ("caddy", True), ("apache2", True), ("bash", False), ("", False)],
+)
+def test_names_of_gateways(name, answer):
+    assert is_gateway(name) is answer
+
+
+@pytest.mark.real
+def test_follows_reloads_and_stops(tmp_path):
+    tmp_path.chmod(0o755)
+    stage = Stage(tmp_path, is_isolated=False)
+    seen = []
+
+    def look():
+        now = datetime.now(UTC)
+        scope = Scope(now=now, begin=now - timedelta(minutes=1), end=now, configs=(stage.nginx.config,), sources=SOURCES)
+        return find_gateways(scope, Env().machine())
+
+    def targets():
+        return (
+            [str(peer.target) for proxy in seen[-1].proxies for group in proxy.upstreams for peer in group.peers] if seen else []
+        )
+
+    following = Gateways(LocalHost(), look, seen.append, time.monotonic, every_s=0.05)
+    upstream = "upstream app {{ server 127.0.0.1:{}; }}"
+    try:
+        stage.nginx.start("proxy_pass http://app;", http=upstream.format(3001))
+        following.start(look())
+        stage.nginx.rewrite("proxy_pass http://app;", http=upstream.format(3002))
+        stage.nginx.reload()
+        stage.until(lambda: targets() == ["127.0.0.1:3002"], "the new target is seen", patience_s=20)
+        workers = stage.nginx.workers()
+        stage.until(
+            lambda: [worker.pid for proxy in seen[-1].proxies for worker in proxy.workers] == workers,
+            "its workers",
+            patience_s=20,
+        )
+        stage.nginx.stop()
+        stage.until(lambda: not any(proxy.pid for proxy in seen[-1].proxies), "it is seen to be gone", patience_s=20)
+        stage.nginx.start("proxy_pass http://app;", http=upstream.format(3003))
+        stage.until(lambda: targets() == ["127.0.0.1:3003"], "it is seen again", patience_s=20)
+    finally:
+        following.stop(5)
+        stage.close()
+
+
+@pytest.mark.real
+def test_signs_stay_the_same_while_nothing_happens(tmp_path):
+    tmp_path.chmod(0o755)
+    stage = Stage(tmp_path, is_isolated=False)
+    try:
+        stage.nginx.start("return 200;")
+        now = datetime.now(UTC)
+        found = find_gateways(
+            Scope(now=now, begin=now, end=now, configs=(stage.nginx.config,), sources=SOURCES), Env().machine()
+        ).proxies
+        signs = Signs(LocalHost())
+        assert signs.of(found) == signs.of(found)
+        before = signs.of(found)
+        stage.nginx.reload()
+        assert signs.of(found) != before
+    finally:
+        stage.close()

@@ -1,0 +1,58 @@
+"""`why502 check`: one round of the checks that `why502 watch` makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from why502.cli.output_options import loudness
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+# What the checks need: the proxies, what their names mean, what listens, and the logs, for requests that may have done harm.
+_SOURCES = frozenset({"addresses", "proxies", "listeners", "socket_names", "names", "logs"})
+
+
+@click.command()
+@click.option("--target", "targets", multiple=True, metavar="TARGET", help="Only this address, server name or group.")
+@click.option("--proxy", "proxies", multiple=True, metavar="NAME", help="Only members of this proxy: nginx, haproxy, apache…")
+@click.option("--config", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
+@click.option("--format", "format_", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True)
+@loudness
+@click.pass_obj
+def check(env: Env, targets: tuple[str, ...], proxies: tuple[str, ...], configs: tuple[str, ...], format_: str) -> int:
+    """Check every member of every upstream once.
+
+    Each member gets the request that its proxy would send, from this machine: same protocol, Host, headers, TLS settings and
+    limits. No visitor's request is repeated, and no service is started by it. CODE is the result in HAProxy's words.
+
+    Exit status: 0 all pass, 1 a member fails, 2 it could not run or no member could be checked.
+
+    \b
+    Example: why502 check
+    Example: why502 check --target 127.0.0.1:3000 --format json
+    """
+    from why502.cli.env import Exit
+    from why502.cli.look import look
+    from why502.watch.checks.checker import one_round
+    from why502.watch.checks.members import planned
+    from why502.watch.checks.report import as_json, as_lines, as_table, report_of
+    from why502.watch.checks.selection import selected
+    from why502.watch.checks.settings import Checks
+    from why502.watch.checks.verdict import verdict_of
+    from why502.watch.model import MemberStatus
+
+    (snapshot,) = look(env, configs=configs, sources=_SOURCES)
+    members = selected(planned(snapshot, Checks()), targets, proxies)
+    results = one_round(env.host(), members)
+    report = report_of(results, snapshot.gaps, snapshot.taken_at)
+    if format_ == "text":
+        env.write(as_table(report, is_quiet=env.is_quiet))
+    else:
+        env.write((as_json if format_ == "json" else as_lines)(report))
+    verdicts = {verdict_of(result) for result in results}
+    if MemberStatus.DOWN in verdicts:
+        return Exit.PROBLEM
+    return Exit.HEALTHY if MemberStatus.UP in verdicts else Exit.CANNOT

@@ -1,0 +1,33 @@
+"""`why502 generate alertmanager`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from why502.cli.generated_files import output_directory
+from why502.cli.output_options import loudness, only_format
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+
+@click.command()
+@only_format("yaml")
+@output_directory
+@loudness
+@click.pass_obj
+def alertmanager(env: Env, output: str | None) -> int:
+    """Write inhibit rules and a routing example for Alertmanager.
+
+    The inhibit rules keep one root cause to one page: they mute its effects, and alerts of Prometheus about an incident that
+    `why502 watch` has reported itself.
+
+    \b
+    Example: why502 generate alertmanager | amtool check-config /dev/stdin
+    """
+    from why502.cli.generated_files import deliver
+    from why502.generate.observability.inhibition import alertmanager as config
+
+    return deliver(env, {"why502.alertmanager.yml": config()}, output)

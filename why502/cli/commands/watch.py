@@ -1,0 +1,121 @@
+"""`why502 watch`: runs on, counts failures, diagnoses incidents, and tells whoever is to be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from why502.cli.output_options import loudness, only_format
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+_SETTINGS = click.option("--settings", "settings_path", metavar="FILE", help="Settings file  [default: /etc/why502/watch.toml]")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--once", is_flag=True, help="Read what is new, check every member once, send what is due, and end: for a timer.")
+@click.option("--gate", metavar="TIME", help="Watch --target for this long, and end with 0 (good), 1 (bad) or 2 (cannot tell).")
+@click.option("--target", metavar="ADDRESS", help="The member that --gate judges, as configured: 10.0.0.7:8080.")
+@_SETTINGS
+@click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file of a gateway.")
+@click.option("--log", "logs", multiple=True, metavar="PATH", help="A log to follow, as well as those of the gateways.")
+@click.option("--store", metavar="FILE", help="Where everything is kept  [default: /var/lib/why502-watch/watch.db]")
+@click.option("--no-probe", is_flag=True, help="Send no check to any target.")
+@click.option("--listen", metavar="ADDRESS", help="Address of /metrics  [default: 127.0.0.1:9502]; '' for none.")
+@click.option("--format", "format_", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
+@loudness
+@click.pass_context
+def watch(
+    context: click.Context,
+    once: bool,
+    gate: str | None,
+    target: str | None,
+    settings_path: str | None,
+    configs: tuple[str, ...],
+    logs: tuple[str, ...],
+    store: str | None,
+    no_probe: bool,
+    listen: str | None,
+    format_: str,
+) -> None:
+    """Watch the gateways of this machine: count every failure, diagnose each incident, and send alerts with the fix.
+
+    Runs until it is stopped, with a live view on a terminal. It needs no settings: it finds the gateways, their logs and targets.
+
+    \b
+    Example: why502 watch
+    Example: why502 watch --gate 5m --target 10.0.0.7:8080 && ./deploy-the-rest
+    Example: why502 watch install
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from why502.cli.watching import run, run_gate, run_once
+    from why502.watch.options import Options
+
+    env: Env = context.obj
+    options = Options(settings=settings_path, configs=configs, logs=logs, store=store, is_checking=not no_probe, listen=listen)
+    if (gate is None) != (target is None):
+        raise click.UsageError("--gate and --target belong together")
+    if gate is not None and once:
+        raise click.UsageError("--gate and --once cannot be combined")
+    if gate is not None and target is not None:
+        context.exit(run_gate(env, options, gate, target))
+    context.exit(run_once(env, options, format_) if once else run(env, options, format_))
+
+
+@watch.command("install")
+@click.option("--timer", is_flag=True, help="A timer that runs `why502 watch --once` each minute, instead of a daemon.")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("/etc/systemd/system"),
+    show_default=True,
+    help="Where the units are written.",
+)
+@_SETTINGS
+@only_format("text")
+@loudness
+@click.pass_obj
+def install(env: Env, timer: bool, directory: Path, settings_path: str | None) -> int:
+    """Write the systemd unit, and say how to start it.
+
+    \b
+    Example: why502 watch install
+    Example: why502 watch install --timer
+    """
+    from why502.watch import settings, units
+
+    settings.read(settings_path)
+    done = units.install(directory, is_timer=timer, settings=settings_path)
+    env.write("".join(f"wrote {path}\n" for path in done.paths))
+    env.write("Start it with:\n" + "".join(f"  {command}\n" for command in done.commands))
+    return 0
+
+
+@watch.command("check-config")
+@click.option("--example", is_flag=True, help="Print the annotated example of a settings file, with every default.")
+@_SETTINGS
+@only_format("text")
+@loudness
+@click.pass_obj
+def check_config(env: Env, example: bool, settings_path: str | None) -> int:
+    """Check the settings, without starting anything.
+
+    \b
+    Example: why502 watch check-config
+    Example: why502 watch check-config --example > watch.toml
+    """
+    from why502.watch import settings
+
+    if example:
+        env.write(settings.example())
+        return 0
+    if settings_path is None and not settings.PATH.exists():
+        env.write(f"{settings.PATH} does not exist; every setting has its default\n")
+        return 0
+    found = settings.read(settings_path)
+    env.write(f"{settings_path or settings.PATH}: valid; {settings.summary(found)}\n")
+    return 0

@@ -1,0 +1,61 @@
+"""What every `why502 generate` of a finished file shares: print it, or write it into a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from why502.model.errors import Why502Error
+
+if TYPE_CHECKING:
+    from why502.cli.env import Env
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SIGN = b"why502 generate"  # in the first lines of every file that we write
+_HEAD = 4096
+
+
+def objective_option(command: F) -> F:
+    """Add --objective."""
+    help_ = "Share of requests that should succeed in 30 days, in per cent."
+    return click.option("--objective", metavar="PERCENT", default="99.9", show_default=True, help=help_)(command)
+
+
+def output_directory(command: F) -> F:
+    """Add -o DIR."""
+    option = click.option("-o", "--output", metavar="DIR", help="Write into this directory instead of standard output.")
+    return option(command)
+
+
+def deliver(env: Env, files: Mapping[str, str], directory: str | None) -> int:
+    """Print files, or write them into a directory. A file that why502 did not write is not replaced. Raises Why502Error."""
+    from why502.host import output
+    from why502.render.words import safe
+
+    if directory is None:
+        env.write("".join(files.values()))
+        return 0
+    if not Path(directory).is_dir():
+        raise Why502Error(f"-o {directory}: no such directory", "Create it, or give the directory of the product.")
+    paths = {str(Path(directory, name)): text for name, text in files.items()}
+    for path in paths:
+        _require_ours(path)
+    for path, text in paths.items():
+        output.write(path, text.encode(), mode=output.usual_mode(path))
+        env.stderr.write("" if env.is_quiet else f"why502: wrote {safe(path)}\n")
+    return 0
+
+
+def _require_ours(path: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            is_ours = _SIGN in file.read(_HEAD)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions.") from error
+    if not is_ours:
+        raise Why502Error(f"{path} exists and was not written by why502", "Move it away, or give another directory.")

@@ -1,0 +1,19 @@
+"""How Apache httpd behaves where gateways differ. Source: its messages, of which many name no backend (mod_proxy, mod_cgid)."""
+
+from why502.gateways.behaviour import OF_MESSAGES, Behaviour
+from why502.model.logs import Symptom
+
+BEHAVIOUR = Behaviour(
+    programs=frozenset({"apache2", "httpd"}),
+    starts_workers_to_load=True,
+    has_balancers=True,
+    unplaced=OF_MESSAGES
+    | {
+        Symptom.SEND_FAILED,
+        Symptom.BODY_TIMED_OUT,
+        Symptom.OTHER_PROTOCOL,
+        Symptom.APPLICATION_ERROR,
+        Symptom.MODULE_MISSING,
+        Symptom.SCRIPT_NOT_FOUND,
+    },
+)

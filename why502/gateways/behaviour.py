@@ -1,0 +1,76 @@
+"""How gateways behave where they differ. Each product states it in `gateways/<product>/behaviour.py`, as `BEHAVIOUR`.
+
+The reasoning packages ask for an attribute; they compare no product's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from why502 import registry
+from why502.model.config import Route
+from why502.model.logs import Symptom
+from why502.model.snapshot import Process, Proxy
+from why502.model.target import Target
+
+PACKAGE = "why502.gateways"
+# Programs that serve as gateways and whose configuration we do not read.
+UNREAD_PROGRAMS = frozenset({"angie", "h2o", "lighttpd", "openresty", "pound"})
+# What an access line can show of a request to a backend that it does not name.
+OF_ACCESS_LINES = frozenset({Symptom.GATEWAY_STATUS, Symptom.CLIENT_CLOSED})
+# And what a gateway's own messages say of a backend.
+OF_MESSAGES = OF_ACCESS_LINES | frozenset(
+    {
+        Symptom.UPSTREAM_STATUS,
+        Symptom.CONNECT_REFUSED,
+        Symptom.CONNECT_TIMED_OUT,
+        Symptom.READ_TIMED_OUT,
+        Symptom.CLOSED_BEFORE_HEADER,
+        Symptom.RESET_BEFORE_HEADER,
+        Symptom.CLOSED_IN_BODY,
+        Symptom.RESET_IN_BODY,
+        Symptom.HEADER_INVALID,
+    }
+)
+
+Listen = tuple[str, Route | None]  # an address that a gateway listens on, as written, and the route that has it
+Demand = tuple[bool, str]  # whether a PROXY header is required, and the setting that says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What one product does. The defaults are what is assumed of a gateway that states nothing."""
+
+    programs: frozenset[str] = frozenset()  # names of its processes
+    passes_host: bool = False  # the backend gets the client's Host, which the configuration need not mention
+    forwards_upgrade: bool = True  # the client's Upgrade header, without being told to
+    verifies_default_name: bool = False  # a server's certificate is verified for the proxied name where none is configured
+    verifies_without_trusted: bool = False  # where it is to verify certificates, it does so without trusted ones, and refuses all
+    strict_since: tuple[int, ...] | None = None  # the version that began to refuse duplicate and malformed response headers
+    routes_have_listens: bool = False  # each route has all addresses that it is reached at
+    logs_name_server: bool = False  # a line without a server is of the default one
+    starts_workers_to_load: bool = False  # each load of the configuration starts new workers
+    has_balancers: bool = False  # a status without a target may be that of a balancer
+    unplaced: frozenset[Symptom] = OF_ACCESS_LINES  # symptoms in its lines that concern a backend which the line may not name,
+    places_own_statuses: bool = True  # also with a status that the gateway may send itself
+    is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
+    sends_preface: Callable[[Route], bool | None] | None = None
+    wants_preface: Callable[[Proxy, Target, Sequence[Listen], Sequence[Process]], Demand | None] | None = None
+
+
+_UNSTATED = Behaviour()
+
+
+@cache
+def behaviour(kind: str) -> Behaviour:
+    """Return the behaviour of a kind of gateway; the defaults for one that states nothing or is unknown."""
+    module = registry.part(PACKAGE, kind, "behaviour")
+    return _UNSTATED if module is None else module.BEHAVIOUR
+
+
+@cache
+def programs() -> frozenset[str]:
+    """Return the names of all programs that serve as gateways."""
+    return UNREAD_PROGRAMS.union(*(module.BEHAVIOUR.programs for module in registry.parts(PACKAGE, "behaviour")))

@@ -1,0 +1,5 @@
+"""How Envoy behaves where gateways differ."""
+
+from why502.gateways.behaviour import Behaviour
+
+BEHAVIOUR = Behaviour(programs=frozenset({"envoy"}))

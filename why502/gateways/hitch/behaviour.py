@@ -1,0 +1,6 @@
+"""How hitch behaves where gateways differ. Source: hitch.conf(5), `write-proxy-v1`, `write-proxy-v2`."""
+
+from why502.gateways.behaviour import Behaviour
+from why502.model.config import sends_proxy_header
+
+BEHAVIOUR = Behaviour(sends_preface=sends_proxy_header)

@@ -1,0 +1,53 @@
+"""A product's own test of its configuration files. Each product states how it is run in `gateways/<product>/testing.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, cast
+
+from why502 import registry
+from why502.gateways.running import Texts
+from why502.model.snapshot import ConfigProblem, Process, Proxy
+
+
+class Tester(Protocol):
+    """How the configuration of one product is tested by its own program. `texts`: path and text of each of its files."""
+
+    COMMAND: str  # as a person would run it; {} is the main file
+
+    def arguments(self, proxy: Proxy, process: Process | None) -> tuple[str, ...]:
+        """Return the arguments of its program. `process`: the main process, if it runs."""
+        ...
+
+    def code(self, texts: Texts) -> str:
+        """Return the name of a directive whose code the test would run; "" if there is none."""
+        ...
+
+    def modules(self, proxy: Proxy, texts: Texts) -> Iterable[str]:
+        """Return the absolute paths of the modules that the test would load."""
+        ...
+
+    def variables(self, texts: Texts) -> frozenset[str]:
+        """Return the names of the environment variables that its configuration reads."""
+        ...
+
+    def directories(self, proxy: Proxy) -> Iterable[str]:
+        """Return the directories that a test writes to, outer ones first."""
+        ...
+
+    def files(self, proxy: Proxy) -> Iterable[str]:
+        """Return the files that a test opens for writing."""
+        ...
+
+    def made(self, proxy: Proxy) -> Iterable[str]:
+        """Return the files and directories that a test creates where they are missing, or gives to the workers' user."""
+        ...
+
+    def problems(self, output: str) -> tuple[ConfigProblem, ...]:
+        """Return the errors that the test printed; warnings are none."""
+        ...
+
+
+def tester(kind: str) -> Tester | None:
+    """Return how a kind of gateway is tested; None for one whose test may do more than read."""
+    return cast("Tester | None", registry.part("why502.gateways", kind, "testing"))

@@ -1,0 +1,1 @@
+"""What monitors the metrics of `why502 watch`: rules and alerts, inhibition and routing for Alertmanager, Grafana dashboards."""

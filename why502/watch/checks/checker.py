@@ -1,0 +1,121 @@
+"""Checker: runs the checks in their rhythm, at most 8 at once, and reports each member after each result."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from why502.host.base import Host
+from why502.model.snapshot import Snapshot
+from why502.watch.checks.members import Planned, planned
+from why502.watch.checks.results import check, not_asked
+from why502.watch.checks.rounds import AT_ONCE, Rounds
+from why502.watch.checks.settings import Checks
+from why502.watch.checks.verdict import restored
+from why502.watch.model import CheckResult, Member
+
+Put = Callable[[Member], None]
+IDLE_S = 5.0  # longest wait without a look at the time: the clock may have been stopped by a suspend
+
+
+def asked(host: Host, one: Planned, ask: Callable[[Host, Planned], CheckResult] = check) -> CheckResult:
+    """Return the result of one check; an error of our own is a result that says so, never one about the member."""
+    try:
+        return ask(host, one)
+    except Exception as error:
+        return not_asked(one, datetime.now(UTC), f"internal error: {type(error).__name__}: {error}")
+
+
+def one_round(host: Host, checks: Iterable[Planned]) -> tuple[CheckResult, ...]:
+    """Return the result of each check, in their order."""
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check") as pool:
+        return tuple(pool.map(lambda one: asked(host, one), checks))
+
+
+class Checker:
+    """Checks every member of a snapshot's proxies until it is stopped. `put` is called from its threads.
+
+    `members`: as they were before a restart. `ask` makes one check; a test may replace it.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        snapshot: Snapshot,
+        settings: Checks,
+        put: Put,
+        *,
+        members: Iterable[Member] = (),
+        is_probing: bool = True,
+        ask: Callable[[Host, Planned], CheckResult] = check,
+        chance: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311 - it only spreads the checks
+    ) -> None:
+        self._host, self._settings, self._put, self._is_probing, self._ask = host, settings, put, is_probing, ask
+        self._changed = threading.Condition()
+        self._rounds = Rounds(settings, chance)
+        now = datetime.now(UTC)
+        kept = [restored(member, now, settings.interval_s) for member in members]
+        self._rounds.update(planned(snapshot, settings, is_probing=is_probing), time.monotonic(), kept)
+        self._running = 0
+        self._is_stopped = False
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check")
+        self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
+
+    def start(self) -> None:
+        """Start."""
+        self._thread.start()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Check what another snapshot names; members that stay keep their status."""
+        checks = planned(snapshot, self._settings, is_probing=self._is_probing)
+        with self._changed:
+            self._rounds.update(checks, time.monotonic())
+            self._changed.notify_all()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Stop; a check that runs ends by its own limit and is not reported."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Return all members with their status."""
+        with self._changed:
+            return self._rounds.members
+
+    def _run(self) -> None:
+        with self._changed:
+            while not self._is_stopped:
+                taken = self._rounds.take(time.monotonic()) if self._running < AT_ONCE else None
+                if taken is None:
+                    self._changed.wait(self._wait_s())
+                    continue
+                self._running += 1
+                self._pool.submit(self._check, taken)
+
+    def _wait_s(self) -> float:
+        """Return how long nothing is to be done, unless a check ends."""
+        next_s = self._rounds.next_s()
+        if next_s is None or self._running >= AT_ONCE:
+            return IDLE_S
+        return min(IDLE_S, max(0.0, next_s - time.monotonic()))
+
+    def _check(self, one: Planned) -> None:
+        try:
+            result = asked(self._host, one, self._ask)
+            with self._changed:
+                member = None if self._is_stopped else self._rounds.finish(one.key, result, time.monotonic())
+            if member is not None:
+                self._put(member)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()

@@ -1,0 +1,1 @@
+"""Alertmanager, from 0.22 on, by version 2 of its API."""

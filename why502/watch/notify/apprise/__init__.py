@@ -1,0 +1,1 @@
+"""Every other service, through the library Apprise (the extra `notify`)."""

@@ -1,0 +1,1 @@
+"""E-mail by SMTP: one thread for each incident."""

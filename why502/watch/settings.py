@@ -1,0 +1,83 @@
+"""The settings of `why502 watch`: /etc/why502/watch.toml. Every setting has a default, so the file may be missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from why502.model.base import Value
+from why502.watch.checks.settings import Checks
+from why502.watch.metrics.settings import MetricsSettings
+from why502.watch.notify.heartbeat import HeartbeatSettings
+from why502.watch.notify.settings import AnyReceiver
+from why502.watch.notify.silence import Silence
+from why502.watch.state.burn import Objective
+from why502.watch.toml_file import load
+
+PATH = Path("/etc/why502/watch.toml")
+EXAMPLE = Path(__file__).with_name("watch.toml")
+
+Label = Annotated[str, Meta(max_length=200)]
+LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
+
+
+class GatewaySettings(Value, frozen=True, kw_only=True):
+    """Where the gateways and their logs are. Empty: they are found, as `why502 diagnose` finds them."""
+
+    configs: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+    every_s: Annotated[float, Meta(ge=0.1, le=300)] = 5.0  # how often changes of the gateways are looked for
+
+
+class StoreSettings(Value, frozen=True, kw_only=True):
+    """Where everything is kept."""
+
+    path: str = "/var/lib/why502-watch/watch.db"
+
+
+class Settings(Value, frozen=True, kw_only=True):
+    """All of them."""
+
+    gateways: GatewaySettings = GatewaySettings()
+    store: StoreSettings = StoreSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    checks: Checks = Checks()
+    labels: dict[LabelName, Label] = {}
+    objectives: tuple[Objective, ...] = ()
+    receivers: tuple[AnyReceiver, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    heartbeat: HeartbeatSettings | None = None
+
+    def __post_init__(self) -> None:
+        for kind, names in (("receivers", self.receivers), ("objectives", self.objectives)):
+            known = [one.name for one in names]
+            if repeated := sorted({name for name in known if known.count(name) > 1}):
+                raise ValueError(f"two {kind} have the name {repeated[0]}")
+
+
+def read(path: str | None) -> Settings:
+    """Return the settings in a file; None: in the usual place, where it may be missing. Raises Why502Error."""
+    if path is None and not PATH.exists():
+        return Settings()
+    settings = load(Path(path) if path else PATH, Settings)
+    settings.metrics.check()
+    for objective in settings.objectives:
+        objective.check()
+    return settings
+
+
+def example() -> str:
+    """Return the annotated example."""
+    return EXAMPLE.read_text(encoding="utf-8")
+
+
+def summary(settings: Settings) -> str:
+    """Return in one line what is set."""
+    counts = (
+        (len(settings.receivers), "receiver"),
+        (len(settings.objectives), "objective"),
+        (len(settings.silences), "silence"),
+    )
+    return ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)

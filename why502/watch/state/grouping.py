@@ -1,0 +1,246 @@
+"""One root, one incident: divides failing signals by the causes of a diagnosis, and says which cause explains which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from why502.diagnosis.causes import CAUSES
+from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
+from why502.watch.model import MemberStatus
+from why502.watch.state.identity import subject_of
+from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
+
+MOST_APART = 5  # more targets that begin to fail together with one cause have one root, though it is not known
+MACHINE = "this machine"
+OWN_NETWORK = "this machine's network"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A cause and what it concerns: a target, or what several targets share; "" for the whole proxy."""
+
+    cause: str
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Signals with one root. `finding` None: no cause is established."""
+
+    root: Root
+    finding: Finding | None
+    signals: tuple[SignalKey, ...]
+
+
+def divided(signals: Mapping[SignalKey, Signal], ready: DiagnosisReady, served: Sequence[Served]) -> tuple[Part, ...]:
+    """Return the signals by their root, the part of the leading finding first, then those without a cause by family."""
+    findings = asserted(ready.diagnosis)
+    if ready.own_network and len(_machines(signals)) > 1:
+        finding = next(iter(findings), None)
+        return (Part(Root(OWN_NETWORK, OWN_NETWORK), finding, tuple(signals)),)
+    chosen = {key: _finding(key, signal, findings, ready, served) for key, signal in signals.items()}
+    roots = _merged([finding for finding in findings if finding in chosen.values()], ready)
+    parts: dict[Root, list[SignalKey]] = {}
+    left: list[SignalKey] = []
+    for key, finding in chosen.items():
+        if finding is None:
+            left.append(key)
+        else:
+            parts.setdefault(roots[_root(finding, ready)], []).append(key)
+    for keys in _unexplained(left, signals, served):
+        home = next((part for part in parts.values() if _is_same_place(keys, part, signals, served)), None)
+        if home is not None:
+            home += keys
+        else:
+            parts[Root("", f"{keys[0].proxy} {keys[0].family.value} {keys[0].subject}")] = list(keys)
+    leading = {root: next((one for one in findings if _root(one, ready) == root), None) for root in parts}
+    order = {id(finding): number for number, finding in enumerate(findings)}
+    found = [Part(root, leading[root], tuple(keys)) for root, keys in parts.items()]
+    return tuple(sorted(found, key=lambda part: order.get(id(part.finding), len(order))))
+
+
+def asserted(diagnosis: Diagnosis | None) -> tuple[Finding, ...]:
+    """Return the findings of a diagnosis that it stands by, the best first."""
+    return tuple(finding for finding in (diagnosis.findings if diagnosis else ()) if finding.confidence >= ASSERTED)
+
+
+def explains(cause: str, other: str) -> bool:
+    """Return whether one cause makes another one only its effect, or ranks above it where both hold."""
+    return cause in CAUSES and (other in CAUSES[cause].explains or other in CAUSES[cause].outranks)
+
+
+def is_root_of(root: Root, other: Root, of: Finding | None) -> bool:
+    """Return whether failures with one root are failures of another one, or its effect on the same resource.
+
+    `of`: the finding of the first. One that concerns the whole machine or proxy explains what its targets suffer.
+    """
+    if root == other:
+        return True
+    is_wide = of is not None and (of.target is None or of.layer is Layer.PLATFORM)
+    return explains(root.cause, other.cause) and (root.resource == other.resource or is_wide)
+
+
+def _root(finding: Finding, ready: DiagnosisReady) -> Root:
+    target = str(finding.target) if finding.target else ""
+    if finding.layer is Layer.PLATFORM and target not in ready.roots:
+        return Root(finding.cause, MACHINE)
+    if not target:
+        place = finding.place
+        return Root(finding.cause, finding.group or (f"{place.server}{place.location}" if place else ""))
+    return Root(finding.cause, ready.roots.get(target, target))
+
+
+def _merged(findings: Sequence[Finding], ready: DiagnosisReady) -> dict[Root, Root]:
+    """Return for each root the one that stands for it: the one that explains it, or the common one of very many."""
+    roots = {_root(finding, ready): finding for finding in reversed(findings)}
+    ranked = list(dict.fromkeys(_root(finding, ready) for finding in findings))
+    above = {root: root for root in ranked}
+    for root in ranked:
+        above[root] = next(
+            (other for other in ranked if other != root and is_root_of(other, root, roots[other]) and above[other] != root), root
+        )
+    for root in ranked:  # the effect of an effect
+        above[root] = above[above[root]]
+    for cause in {root.cause for root in ranked}:
+        same = [root for root in ranked if root.cause == cause and above[root] == root]
+        if len(same) > MOST_APART:
+            for root in ranked:
+                if above[root] in same:
+                    above[root] = same[0]
+    return above
+
+
+def _finding(
+    key: SignalKey, signal: Signal, findings: Sequence[Finding], ready: DiagnosisReady, served: Sequence[Served]
+) -> Finding | None:
+    """Return the finding about a signal: about its own target, else about its group or place, else about the proxy."""
+    near = [(_nearness(key, signal, finding, ready, served), finding) for finding in findings]
+    fitting = [(distance, finding) for distance, finding in near if distance is not None]
+    return min(fitting, key=lambda each: each[0], default=(0, None))[1]
+
+
+def _nearness(
+    key: SignalKey, signal: Signal, finding: Finding, ready: DiagnosisReady, served: Sequence[Served]
+) -> tuple[int, bool] | None:
+    """Return how far a finding is from a signal, smaller is nearer; None if it does not concern it."""
+    own = {symptom.value for symptom in CAUSES[finding.cause].symptoms} if finding.cause in CAUSES else set()
+    is_foreign = bool(signal.symptoms) and not own & set(signal.symptoms)
+    targets = targets_of(key, signal, served)
+    names = {key.subject, *ready.aliases.get(key.subject, ())}
+    if finding.target is not None:
+        if str(finding.target) in names:
+            return 0, is_foreign
+        behind = {name for target in targets for name in (target, *ready.aliases.get(target, ()))}
+        return (1, is_foreign) if key.subject not in targets and str(finding.target) in behind else None
+    if finding.group:
+        is_in = any(
+            finding.group == each.group and (key.subject in each.targets or key.subject == each.location) for each in served
+        )
+        return (2, is_foreign) if is_in or key.subject == finding.group else None
+    if finding.place is not None and (finding.place.server or finding.place.location):
+        place = f"{finding.place.server}{finding.place.location}"
+        return (
+            (3, is_foreign)
+            if place in (key.subject, *signal.locations)
+            else None
+            if signal.locations and is_foreign
+            else (4, is_foreign)
+        )
+    return None if is_foreign and finding.layer is not Layer.PLATFORM else (5, is_foreign)
+
+
+def targets_of(key: SignalKey, signal: Signal, served: Iterable[Served]) -> frozenset[str]:
+    """Return the targets that a signal concerns: its own, or those of its locations or of its group."""
+    if not signal.is_targetless and not any(each.group == key.subject for each in served):
+        return frozenset({key.subject})
+    names = {key.subject, *signal.locations}
+    return frozenset(
+        target
+        for each in served
+        if each.proxy == key.proxy and (each.location in names or each.group == key.subject)
+        for target in each.targets
+    )
+
+
+def _unexplained(
+    left: Sequence[SignalKey], signals: Mapping[SignalKey, Signal], served: Sequence[Served]
+) -> list[list[SignalKey]]:
+    """Return signals without a cause that belong together: of the same place, or of the same family at the same proxy."""
+    parts: list[list[SignalKey]] = []
+    for key in left:
+        near = [
+            part
+            for part in parts
+            if any((one.proxy, one.family) == (key.proxy, key.family) for one in part)
+            or _is_same_place([key], part, signals, served)
+        ]
+        joined = [key, *(one for part in near for one in part)]
+        parts = [part for part in parts if part not in near]
+        parts.append(joined)
+    return [sorted(part, key=lambda key: (-signals[key].hurt, -signals[key].failures, key)) for part in parts]
+
+
+def _is_same_place(
+    keys: Iterable[SignalKey], others: Iterable[SignalKey], signals: Mapping[SignalKey, Signal], served: Sequence[Served]
+) -> bool:
+    """Return whether signals concern the same targets, or the same locations where one of them names no target."""
+    others = tuple(others)
+    for key in keys:
+        mine = targets_of(key, signals[key], served)
+        for other in others:
+            if key.proxy == other.proxy and (mine & targets_of(other, signals[other], served)):
+                return True
+            is_vague = signals[key].is_targetless or signals[other].is_targetless
+            shared = {key.subject, *signals[key].locations} & {other.subject, *signals[other].locations}
+            if key.proxy == other.proxy and is_vague and shared:
+                return True
+    return False
+
+
+def is_covered(
+    key: SignalKey, signal: Signal, targets: Iterable[str], locations: Iterable[str], served: Sequence[Served]
+) -> bool:
+    """Return whether a signal is one more sign of an incident with these targets and locations."""
+    known = {subject_of(target) for target in targets}
+    mine = targets_of(key, signal, served)
+    if known and mine:
+        return mine <= known
+    return bool({key.subject, *signal.locations} & set(locations)) if signal.is_targetless or not known else key.subject in known
+
+
+def _machines(signals: Iterable[SignalKey]) -> set[str]:
+    """Return the other machines that the signals are about."""
+    hosts = {key.subject.rpartition(":")[0] or key.subject for key in signals}
+    return {host for host in hosts if not host.startswith(("127.", "unix:", "localhost", "[::1]", "unix"))}
+
+
+def unlike_check(key: SignalKey, signal: Signal, state: State) -> str:
+    """Return what differs between the check, which passes, and the users' requests, which fail; "" if that is not so."""
+    if state.status(key.proxy, key.subject) is not MemberStatus.UP or not signal.hurt or signal.is_check:
+        return ""
+    names = state.aliases.get(key.subject, ())
+    down = [name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN]
+    if down:
+        return f"the check of {', '.join(down)} fails, and that of the other addresses of {key.subject} passes"
+    symptom = max(signal.symptoms, key=lambda each: signal.symptoms[each], default="")
+    reason = _DIFFERENCES.get(symptom, "")
+    return f"the check of {key.subject} passes, and users' requests fail" + (f": {reason}" if reason else "")
+
+
+_DIFFERENCES = {
+    "header-too-big": "their responses have larger headers than the check's",
+    "request-header-too-big": "their requests have larger headers than the check's",
+    "wrong-host": "they ask for another Host than the check",
+    "closed-before-header": "they reuse idle connections, and the check opens a new one",
+    "reset-before-header": "they reuse idle connections, and the check opens a new one",
+    "read-timed-out": "they ask for something that takes longer than what the check asks for",
+    "body-timed-out": "they read a body, and the check reads only the header",
+    "closed-in-body": "they read a body, and the check reads only the header",
+    "reset-in-body": "they read a body, and the check reads only the header",
+    "body-invalid": "they read a body, and the check reads only the header",
+    "send-timed-out": "they send a body, and the check sends none",
+    "send-failed": "they send a body, and the check sends none",
+    "upstream-status": "they ask for other paths or methods than the check",
+    "application-error": "they ask for other paths or methods than the check",
+}

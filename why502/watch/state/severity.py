@@ -1,0 +1,80 @@
+"""Whom an incident wakes: by how many users are hurt after all retries, and by whether somebody wanted it so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from why502.diagnosis.causes import CAUSES
+from why502.model.finding import Finding, Layer
+from why502.watch.model import ChangeKind, MemberStatus, Severity
+from why502.watch.state.families import UNHURT, Family
+from why502.watch.state.values import SignalKey, State
+
+HOUR_S = 3600.0
+RESTART_S = 120.0  # how long a service that somebody restarts may stay away
+RECOVERED_SHARE = 0.01
+SUSTAINED_MINUTES, OF_MINUTES = 10, 15  # retries that help all the time hide a fault that should be mended
+
+
+def severity_of(keys: Iterable[SignalKey], state: State, finding: Finding | None) -> Severity:
+    """Return whom these signals wake, with the cause that is established."""
+    signals = {key: state.signals[key] for key in keys if key in state.signals}
+    if finding is not None and (finding.layer is Layer.CLIENT or _is_intended(finding)):
+        return Severity.NONE
+    felt = [key for key in signals if key.family not in UNHURT]
+    if not felt:  # the clients left, and the reason is not theirs
+        is_faulty = finding is not None and any(key.family is Family.CLIENT for key in signals)
+        return Severity.TICKET if is_faulty else Severity.NONE
+    if all(key.family is Family.UNEVEN for key in felt):
+        return Severity.TICKET
+    if any(signals[key].hurt for key in felt):
+        return Severity.PAGE
+    fallen = [key for key in felt if signals[key].is_check]
+    return Severity.PAGE if any(_is_last(key, state) and _had_traffic(key, state) for key in fallen) else Severity.TICKET
+
+
+def _is_intended(finding: Finding) -> bool:
+    return finding.cause in CAUSES and CAUSES[finding.cause].is_intended
+
+
+def _is_last(key: SignalKey, state: State) -> bool:
+    """Return whether no other member of a group that a target serves is left."""
+    for each in state.served:
+        if each.proxy == key.proxy and key.subject in each.targets:
+            others = [target for target in each.targets if target != key.subject]
+            if all(state.status(each.proxy, target) is MemberStatus.DOWN for target in others):
+                return True
+    return False
+
+
+def _had_traffic(key: SignalKey, state: State) -> bool:
+    """Return whether users asked for the target, or for a location that it serves, in the last hour."""
+    names = {key.subject, *(each.location for each in state.served if each.proxy == key.proxy and key.subject in each.targets)}
+    return any(state.monotonic_s - state.traffic.get((key.proxy, name), -2 * HOUR_S) <= HOUR_S for name in names)
+
+
+def is_planned(key: SignalKey, state: State) -> bool:
+    """Return whether somebody stopped what serves a target, or restarts it now."""
+    scope = state.scopes.get(key.subject)
+    if scope is None or state.now is None:
+        return False
+    own = [
+        change
+        for change in state.changes
+        if change.kind in (ChangeKind.UNIT, ChangeKind.IMAGE) and {*change.units} & {*scope.units}
+    ]
+    last = max(own, key=lambda change: change.at, default=None)
+    if last is None or not last.is_planned:
+        return False
+    is_stop = last.detail.startswith("stopped")
+    return is_stop or (state.now - last.at).total_seconds() <= RESTART_S
+
+
+def is_sustained(key: SignalKey, state: State) -> bool:
+    """Return whether retries alone have kept failures from the clients in most of the last minutes, of many attempts."""
+    signal, minute = state.signals[key], int(state.monotonic_s // 60)
+    if signal.hurt or sum(at > minute - OF_MINUTES for at, _ in signal.minutes) < SUSTAINED_MINUTES:
+        return False
+    rows = state.attempts.get((key.proxy, key.subject), ())
+    tried = sum(row[1] for row in rows)
+    return bool(tried) and sum(row[2] for row in rows) > RECOVERED_SHARE * tried

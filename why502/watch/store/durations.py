@@ -1,0 +1,73 @@
+"""Durations: histograms of response times, as they are added up and kept."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+
+import msgspec
+
+from why502.logs.scan.histogram import middle
+
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_FINER = 8  # buckets of the readers' histogram that are kept as one: 8 for each doubling instead of 64
+_packed = msgspec.msgpack.Encoder()
+_buckets = msgspec.msgpack.Decoder(dict[int, int])
+
+
+@dataclass(slots=True)
+class Durations:
+    """All response times of one peer. `counts`: up to each of BOUNDS_S, not cumulative, and one more for longer times."""
+
+    counts: list[int]
+    sum_s: float = 0.0
+
+    @classmethod
+    def none(cls) -> Durations:
+        """Return the histogram of no time."""
+        return cls([0] * (len(BOUNDS_S) + 1))
+
+    @classmethod
+    def of(cls, buckets: Counter[int]) -> Durations:
+        """Return the histogram of times in buckets of `why502.logs.scan.histogram`."""
+        found = cls.none()
+        for number, count in buckets.items():
+            duration_s = middle(number) / 1_000_000
+            found.counts[bisect_left(BOUNDS_S, duration_s)] += count
+            found.sum_s += duration_s * count
+        return found
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Durations:
+        """Return what `encoded` wrote."""
+        return msgspec.msgpack.decode(data, type=cls)
+
+    def encoded(self) -> bytes:
+        """Return the histogram as it is kept."""
+        return msgspec.msgpack.encode(self)
+
+    def add(self, other: Durations) -> None:
+        """Add the times of another histogram."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum_s += other.sum_s
+
+
+def pack(buckets: Counter[int]) -> bytes:
+    """Return a histogram as it is kept by minute, hour and day: a quarter of the size, times at most 6 % off."""
+    coarse: Counter[int] = Counter()
+    for number, count in buckets.items():
+        coarse[number // _FINER] += count
+    return _packed.encode(coarse)
+
+
+def merge_packed(first: bytes, second: bytes) -> bytes:
+    """Return the sum of two packed histograms."""
+    total = Counter(_buckets.decode(first))
+    total.update(_buckets.decode(second))
+    return _packed.encode(total)
+
+
+def unpack(data: bytes) -> Counter[int]:
+    """Return a packed histogram in buckets of `why502.logs.scan.histogram`, each counted in the middle of what was packed."""
+    return Counter({number * _FINER + _FINER // 2: count for number, count in _buckets.decode(data).items()})

@@ -1,0 +1,165 @@
+"""Follows all logs of the gateways on this machine, also through reloads of their configuration."""
+
+from __future__ import annotations
+
+import fnmatch
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from why502.logs.checkpoint import Checkpoint
+from why502.model.snapshot import Gap, Snapshot
+from why502.watch.tailing.found import Family, Log, find
+from why502.watch.tailing.places import Places
+from why502.watch.tailing.reader import CATCH_UP_S, HISTORY_S, Claims, Group, Put, Reader, Times
+
+STOP_S = 5.0
+UNSEEN_S = 60.0  # so long a new gateway may run before it is found
+RESCAN_S = 5.0  # how often new files of logs with variables in their names are looked for
+
+
+class Wait(Protocol):
+    """How a thread waits: for so many seconds, or until it is to end, which is then returned as true."""
+
+    def __call__(self, timeout_s: float, /) -> bool:
+        """Wait."""
+        ...
+
+
+class Tailer:
+    """Follows the logs that a snapshot names, from their checkpoints on; without one, from `since` (seconds since the epoch).
+
+    `put` is called from several threads with what each log added. The checkpoint in it says how far its log is counted: whoever
+    keeps the counts keeps it with them.
+    """
+
+    def __init__(
+        self,
+        found: Snapshot,
+        checkpoints: Mapping[str, Checkpoint],
+        since: float | None,
+        put: Put,
+        *,
+        times: Times | None = None,
+        wait: Wait | None = None,
+    ) -> None:
+        self.gaps: tuple[Gap, ...] = ()
+        self._times = times or Times()
+        self._times.started_at = self._times.started_at or self._times.wall()
+        self._checkpoints = checkpoints
+        self._since = self._times.started_at - HISTORY_S if since is None else since
+        self._put = put
+        self._stop = threading.Event()
+        self._wait = wait or self._stop.wait
+        self._groups: dict[str, Group] = {}
+        self._readers: dict[str, Reader] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._claims = Claims()
+        self._is_started = False
+        self._families: tuple[Family, ...] = ()
+        self._snapshot = found
+        self._lock = threading.Lock()
+        self._finder: threading.Thread | None = None
+        self._take(found)
+
+    def start(self) -> None:
+        """Begin to follow: one thread for each log, and one that looks for new files."""
+        self._is_started = True
+        self._begin()
+        if self._finder is None:
+            self._finder = threading.Thread(target=self._find, name="log finder", daemon=True)
+            self._finder.start()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Follow what the configuration names now; what it no longer names is followed until nobody writes to it."""
+        self._since = max(self._times.started_at, self._times.wall() - UNSEEN_S)
+        self._take(snapshot)
+        if self._is_started:
+            self._begin()
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Return whether every log was read up to its end at least once."""
+        return all(reader.has_caught_up for reader in list(self._readers.values()))
+
+    def turn(self) -> bool:
+        """Read every log once in this thread, error logs last; return whether there is more to read. For use without `start`."""
+        self._rescan()
+        readers = sorted(self._readers.values(), key=lambda reader: reader.log.is_error_log)
+        is_behind = [reader.turn() for reader in readers]
+        return any(is_behind)
+
+    def stop(self, timeout_s: float = STOP_S) -> None:
+        """End all threads, put what was read, and close the logs. A log whose mount hangs is left to itself."""
+        self._stop.set()
+        until = self._times.monotonic() + timeout_s
+        for thread in self._threads.values():
+            thread.join(max(until - self._times.monotonic(), 0.0))
+        for group in self._groups.values():
+            group.release(is_over=True)
+        for name, reader in self._readers.items():
+            if name not in self._threads or not self._threads[name].is_alive():
+                reader.close()
+
+    def _take(self, snapshot: Snapshot) -> None:
+        found = find(snapshot)
+        with self._lock:
+            self.gaps, self._families, self._snapshot = found.gaps, found.families, snapshot
+            for log in found.logs:
+                self._add(log, self._since)
+            for name in self._readers.keys() - {log.name for log in found.logs}:
+                family = next((one for one in found.families if fnmatch.fnmatchcase(name, one.pattern)), None)
+                if family is None:
+                    self._readers[name].leave()
+                else:
+                    self._add(replace(family.log, name=name, path=name), self._since)
+
+    def _add(self, log: Log, since: float) -> None:
+        """Follow a log, or go on following it with what the configuration says of it now."""
+        name = log.proxy.kind
+        group = self._groups.setdefault(name, Group(name, self._put, self._times))
+        group.flush_s = max(group.flush_s, log.flush_s)
+        places = Places(log.proxy, self._snapshot.names or (), log.servers)
+        if log.name in self._readers:
+            self._readers[log.name].change(log, places)
+            return
+        group.has_access |= not log.is_error_log
+        if log.is_error_log:
+            group.expect(log.name)
+        checkpoint = self._checkpoints.get(log.name)
+        self._readers[log.name] = Reader(log, group, places, self._put, self._times, self._claims, checkpoint, since)
+
+    def _rescan(self) -> None:
+        """Follow the new files of logs with variables in their names."""
+        for family in self._families:
+            is_known = any(fnmatch.fnmatchcase(name, family.pattern) for name in self._checkpoints)
+            since = self._times.wall() - CATCH_UP_S if is_known else self._since
+            found = family.members(since)  # not under the lock: the directory may hang
+            with self._lock:
+                for log in found:
+                    if log.name not in self._readers:
+                        self._add(log, since)
+
+    def _begin(self) -> None:
+        """Start the threads of logs that have none."""
+        with self._lock:
+            for name in [name for name in self._readers if name not in self._threads]:
+                thread = threading.Thread(target=self._run, args=(self._readers[name],), name=f"log {name}", daemon=True)
+                self._threads[name] = thread
+                thread.start()
+
+    def _find(self) -> None:
+        while not self._stop.is_set():
+            if self._families:
+                self._rescan()
+                self._begin()
+            if self._wait(RESCAN_S):
+                return
+
+    def _run(self, reader: Reader) -> None:
+        while not self._stop.is_set() and not reader.is_over:
+            if not reader.turn() and self._wait(reader.pause_s()):
+                return
+        if reader.is_over:
+            reader.close()

@@ -1,0 +1,153 @@
+"""The systemd units of `why502 watch`, and writing them."""
+
+from __future__ import annotations
+
+import grp
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from why502.model.errors import Why502Error
+
+DIRECTORY = Path("/etc/systemd/system")
+SERVICE, ONCE, TIMER = "why502-watch.service", "why502-watch-once.service", "why502-watch-once.timer"
+GROUPS = ("adm", "systemd-journal")  # who may read /var/log and the journal on Debian and most other distributions
+
+# A user of its own that exists only while it runs (systemd.exec(5), DynamicUser=). Its capabilities let it read logs, and which
+# process has them open; it can change nothing but its own state directory. Exit status 2 is bad input (settings, a second
+# daemon): a restart would not change it.
+_SANDBOX = """\
+DynamicUser=yes
+User=why502
+SupplementaryGroups={groups}
+AmbientCapabilities=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
+StateDirectory=why502-watch
+StateDirectoryMode=0750
+UMask=0027
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+PrivateTmp=no
+NoNewPrivileges=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+MemoryMax=256M
+Nice=10
+"""
+
+_SERVICE = """\
+# Written by `why502 watch install`.
+[Unit]
+Description=why502: watch the reverse proxies of this machine
+Documentation=man:why502(1)
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={command} watch{options}
+ExecReload=/bin/kill -HUP $MAINPID
+WatchdogSec=60
+Restart=always
+RestartSec=5
+RestartPreventExitStatus=2
+TimeoutStopSec=20
+{sandbox}
+[Install]
+WantedBy=multi-user.target
+"""
+
+_ONCE = """\
+# Written by `why502 watch install --timer`.
+[Unit]
+Description=why502: look once at the reverse proxies of this machine
+Documentation=man:why502(1)
+After=network.target
+Conflicts=why502-watch.service
+
+[Service]
+Type=oneshot
+ExecStart={command} watch --once{options}
+TimeoutStartSec=300
+{sandbox}"""
+
+_TIMER = """\
+# Written by `why502 watch install --timer`.
+[Unit]
+Description=why502: look at the reverse proxies of this machine each minute
+
+[Timer]
+OnCalendar=minutely
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The files that were written, and the commands that put them to use."""
+
+    paths: tuple[Path, ...]
+    commands: tuple[str, ...]
+
+
+def texts(*, is_timer: bool, settings: str | None, program: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Return the text of each unit by its file name. `settings`: the path of a settings file, None for the usual one."""
+    command = " ".join(_quoted(word) for word in program or own_command())
+    options = f" --settings {_quoted(settings)}" if settings else ""
+    sandbox = _SANDBOX.format(groups=" ".join(name for name in GROUPS if _exists(name)))
+    if not is_timer:
+        return {SERVICE: _SERVICE.format(command=command, options=options, sandbox=sandbox)}
+    return {ONCE: _ONCE.format(command=command, options=options, sandbox=sandbox), TIMER: _TIMER}
+
+
+def install(directory: Path, *, is_timer: bool, settings: str | None) -> Installed:
+    """Write the units into a directory. Raises Why502Error."""
+    found = texts(is_timer=is_timer, settings=settings)
+    paths = []
+    for name, text in found.items():
+        path = directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o644)
+        except OSError as error:
+            raise Why502Error(
+                f"{path}: {(error.strerror or str(error)).lower()}",
+                "Run it as root on a machine with systemd, or give --directory.",
+            ) from error
+        paths.append(path)
+    started = TIMER if is_timer else SERVICE
+    return Installed(tuple(paths), ("systemctl daemon-reload", f"systemctl enable --now {started}"))
+
+
+def own_command() -> tuple[str, ...]:
+    """Return the command that starts this program again."""
+    script = Path(sys.argv[0])
+    if script.name == "why502" and script.is_absolute() and script.exists():
+        return (str(script),)
+    if Path(sys.executable).with_name("why502").exists():
+        return (str(Path(sys.executable).with_name("why502")),)
+    found = shutil.which("why502")
+    return (found,) if found else (sys.executable, "-m", "why502")
+
+
+def _exists(group: str) -> bool:
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return False
+    return True
+
+
+def _quoted(word: str) -> str:
+    """Return a word of ExecStart= (systemd.service(5), COMMAND LINES)."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return escaped if escaped == word and not any(character.isspace() for character in word) else f'"{escaped}"'
