@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from why502.diagnosis.case import Case
 from why502.diagnosis.causes.proxy.wrong_port import candidates, examine, remedies
 from why502.model.config import Peer, Position, Route
@@ -69,6 +71,21 @@ def test_its_own_service_comes_first_wherever_it_listens() -> None:
 
 def test_php_fpm_is_no_candidate_for_http_and_nothing_else_where_fastcgi_is_spoken_to_it() -> None:
     assert order((at(9000), "php-fpm8.2"), (at(8091), "node")) == [at(8091)]
+
+
+def test_what_watches_the_applications_is_none() -> None:
+    assert order((at(9113), "nginx-prometheu"), (at(9100), "node_exporter"), (at(9114), "nginx_exporter")) == []
+    seen = case((at(9502), "python3"), (at(9503), "python"), (at(9600), "python"))
+    commands = (
+        ("/usr/bin/python3", "/usr/local/bin/why502", "watch"),
+        ("python", "-m", "why502", "watch"),
+        ("python", "/srv/why502-shop/app.py"),
+    )
+    processes = tuple(
+        msgspec.structs.replace(process, argv=argv) for process, argv in zip(seen.here.processes or (), commands, strict=True)
+    )
+    found = candidates(Case(here=msgspec.structs.replace(seen.here, processes=processes), target=WANTED))
+    assert [one.target for one in found] == [at(9600)]
 
 
 def test_another_family_is_proposed_by_its_own_address() -> None:

@@ -15,10 +15,11 @@ from why502.model.snapshot import Snapshot
 
 # Fields passed from one collector to another, or used only by a command beside the diagnosis, with their use.
 NOT_FOR_REASONING: dict[field_reads.Read, str] = {
-    ("Answer", "if_conditions"): "names the switch files whose presence is looked at",
     ("ConfigFile", "owner_uid"): "with whose rights what a file names is looked at",
     ("Listener", "inode"): "joins a socket to the processes that hold it",
     ("Listener", "file_inode"): "joins a unix socket to the path it is bound to",
+    ("LogTarget", "condition"): "`why502 watch` says that the counts of a log are partial",
+    ("LogTarget", "flush_s"): "how long `why502 watch` waits for lines that are written late",
     ("LogTarget", "format_name"): "`why502 logs` says from which log_format it knows a format",
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
@@ -94,7 +95,9 @@ def _reads(tree: ast.Module) -> set[field_reads.Read]:
 @cache
 def read_elsewhere() -> frozenset[field_reads.Read]:
     """Return every field read outside the readers, except by the lab and by modules that mask or store."""
-    found = (_reads(tree) for path, tree in _trees().items() if (COLLECTORS | {"cli", "session"}) & {*path.parts, path.stem})
+    found = (
+        _reads(tree) for path, tree in _trees().items() if (COLLECTORS | {"cli", "session", "watch"}) & {*path.parts, path.stem}
+    )
     return frozenset(_with_own(set().union(*found)))
 
 

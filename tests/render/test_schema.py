@@ -39,7 +39,7 @@ def printed(name: str) -> Any:
     return json.loads(answer.out)
 
 
-@pytest.mark.parametrize("name", ["diagnosis", "explanation", "bundle"])
+@pytest.mark.parametrize("name", ["diagnosis", "explanation", "bundle", "incident", "incidents"])
 def test_each_schema_is_valid(name: str) -> None:
     schema = printed(name)
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -168,7 +168,7 @@ def _text(plan: Plan) -> str:
 
     lines = [safe(plan.message)] if plan.mitigation else [safe(plan.message), "", f"Plan: {safe(plan.remedy)}"]
     for edit in plan.edits:
-        shown = diff_lines(edit) or [f"{safe(edit.file)}:{edit.line} (not in the bundle): {safe(in_place(edit.after))}"]
+        shown = diff_lines(edit.diff) or [f"{safe(edit.file)}:{edit.line} (not in the bundle): {safe(in_place(edit.after))}"]
         lines += ["", *(f"  {line}" for line in shown), f"  risk: {risk(edit)}"]
     for run in plan.runs:
         lines += ["", f"  $ {safe(shlex.join(run.argv))}", f"  risk: {safe(risk(run))}"]

@@ -34,10 +34,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkPath, .
         return Found(None)
     own = set(known.addresses or ())
     hosts = dict.fromkeys(t.host for t in wanted(known) if t.is_address and not t.is_loopback and t.host not in own)
-    return Found(tuple(_look(host, address) for address in list(hosts)[:ADDRESSES]))
+    return Found(tuple(look(host, address) for address in list(hosts)[:ADDRESSES]))
 
 
-def _look(host: Host, address: str) -> NetworkPath:
+def look(host: Host, address: str) -> NetworkPath:
+    """Return the path to one address. Raises HostError if ip(8) is missing."""
     answer = host.run("ip", "-j", "route", "get", address, timeout_s=1.0)
     if answer.status != 0:
         return NetworkPath(address=address, route=refusal(answer.stderr))

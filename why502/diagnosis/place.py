@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import signal
 from collections import Counter
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ _INFRASTRUCTURE = frozenset(
     " snmpd zabbix_agentd"
     " vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
 )
+_METRICS = ("exporter", "prometheu")  # parts of process names, which the kernel cuts to 15 characters
+
+
+def _is_no_application(process: Process) -> bool:
+    """Return whether a process is infrastructure, a metrics exporter, or this program itself (`why502 watch` serves metrics)."""
+    is_ours = any(posixpath.basename(word) == "why502" for word in process.argv[:4])
+    return is_ours or process.name.split(":")[0] in _INFRASTRUCTURE or any(word in process.name for word in _METRICS)
 
 
 class VantageKind(StrEnum):
@@ -344,7 +352,7 @@ class Place:
             process = self.process_of(listener)
             if id(listener) not in reachable or listener.target.is_unix != is_unix:
                 continue
-            if own & set(listener.pids) or (process and process.name.split(":")[0] in _INFRASTRUCTURE):
+            if own & set(listener.pids) or (process and _is_no_application(process)):
                 continue
             if listener.target.is_unix and not _looks_like_application(listener.target.path):
                 continue

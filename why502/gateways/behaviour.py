@@ -49,6 +49,7 @@ class Behaviour:
     verifies_default_name: bool = False  # a server's certificate is verified for the proxied name where none is configured
     verifies_without_trusted: bool = False  # where it is to verify certificates, it does so without trusted ones, and refuses all
     strict_since: tuple[int, ...] | None = None  # the version that began to refuse duplicate and malformed response headers
+    keeps_addresses: bool = False  # a name is resolved once, when the configuration is loaded, unless it says otherwise
     routes_have_listens: bool = False  # each route has all addresses that it is reached at
     logs_name_server: bool = False  # a line without a server is of the default one
     starts_workers_to_load: bool = False  # each load of the configuration starts new workers

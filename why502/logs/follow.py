@@ -54,6 +54,8 @@ LONGEST_LINGER_S = 60.0  # or for so long
 FRESH_S = 2.0  # a directory may change twice within one tick of its time, which is a second on some file systems
 LEAST_FAST_BYTES = 1 << 18  # less is read in Python: making a compiled reader takes longer
 MOST_SIBLINGS = 50
+_ZEROS = 512
+MOST_PARTS = 1000  # of a file with holes
 
 
 class Sink(Protocol):
@@ -214,7 +216,17 @@ class Follower:
             record = parse(line.decode("utf-8", "surrogateescape"))
             return None if record is None or record.at is None else when.seconds(record.at)
 
-        return window.seek(file.stream, size_bytes, since, time_of)
+        low = 0
+        for start in _filled(file.stream, size_bytes)[1:]:
+            first = window.first_time(os.pread(file.stream.fileno(), PROBE_BYTES, start), time_of)
+            if first is None or first >= since - window.SLACK_S:
+                break
+            low = start
+        found = window.seek(file.stream, size_bytes, since, time_of, low)
+        if found or size_bytes <= PROBE_BYTES:
+            return found
+        is_timed = window.first_time(os.pread(file.stream.fileno(), PROBE_BYTES, 0), time_of) is not None
+        return 0 if is_timed else _end_of_lines(file.stream, size_bytes)
 
     def _resume(self, checkpoint: Checkpoint) -> None:
         """Find the files of a checkpoint again: by their numbers, else by their content."""
@@ -426,6 +438,13 @@ class Follower:
             return 0
         place = file.place
         lines = data[place.offset - begin :]
+        if (
+            not file.is_compressed
+            and not any(lines[:_ZEROS])
+            and (next_ := _past_hole(file.stream, place.offset)) > place.offset + LINE_BYTES
+        ):
+            self._move(file, next_)  # the hole that a writer leaves who does not append: there is nothing to read
+            return 0
         end = self._whole(file, lines)
         if not end:
             if len(lines) < TURN_BYTES or most_bytes < TURN_BYTES:
@@ -649,6 +668,25 @@ def _end_of_lines(stream: BinaryIO, size_bytes: int) -> int:
             return begin + found + 1
         size_bytes = begin
     return 0
+
+
+def _filled(stream: BinaryIO, size_bytes: int) -> list[int]:
+    """Return where the parts of a file begin that are not holes, at most MOST_PARTS: lseek(2)."""
+    found: list[int] = []
+    at = 0
+    with contextlib.suppress(OSError):  # ENXIO: nothing follows
+        while at < size_bytes and len(found) < MOST_PARTS:
+            found.append(os.lseek(stream.fileno(), at, os.SEEK_DATA))
+            at = os.lseek(stream.fileno(), found[-1], os.SEEK_HOLE)
+    return found
+
+
+def _past_hole(stream: BinaryIO, offset: int) -> int:
+    """Return where the next bytes are that are not in a hole; the same place if there are none, or it cannot be told."""
+    try:
+        return os.lseek(stream.fileno(), offset, os.SEEK_DATA)
+    except OSError:
+        return offset
 
 
 def _is_deleted(file: _File) -> bool:

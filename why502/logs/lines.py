@@ -23,15 +23,16 @@ _NUMBERS = lazy(r"\b0x[0-9a-fA-F]+|\b[0-9a-fA-F]{16,}\b|\d{5,}")
 
 
 class Window(NamedTuple):
-    """The time window in seconds since the epoch, and the zone for lines without one."""
+    """The time window in seconds since the epoch, and the zone for lines without one. `near`: see `zone.aware`."""
 
     since: float
     until: float
     zone: tzinfo = UTC
+    near: float = 0.0
 
     def seconds(self, at: datetime) -> float:
         """Return a record's time in seconds since the epoch."""
-        return aware(at, self.zone, self.since, self.until).timestamp()
+        return aware(at, self.zone, self.since, self.until, self.near).timestamp()
 
     def holds(self, at: float) -> bool:
         """Return whether a time is inside the window."""

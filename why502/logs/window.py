@@ -100,9 +100,9 @@ def begin(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> i
         raise HostError(_why(error)) from error
 
 
-def seek(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> int:
-    """Return the offset of the latest line found by bisection whose time is before the window (less SLACK_S); otherwise 0."""
-    low, high = 0, size_bytes
+def seek(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf, low: int = 0) -> int:
+    """Return the offset of the latest line found by bisection whose time is before the window (less SLACK_S); otherwise `low`."""
+    high = size_bytes
     while high - low > PROBE_BYTES:
         middle = (low + high) // 2
         found = _first_timed(stream, middle, time_of)

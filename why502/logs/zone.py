@@ -35,12 +35,17 @@ def zone(machine: Files, files: Files, pid: int | None = None) -> tzinfo | None:
         return None
 
 
-def aware(at: datetime, local: tzinfo, since: float, until: float) -> datetime:
-    """Return a time in UTC. In the hour that the end of summer time repeats, the reading inside the window is chosen."""
+def aware(at: datetime, local: tzinfo, since: float, until: float, near: float = 0.0) -> datetime:
+    """Return a time in UTC. In the hour that the end of summer time repeats, the reading inside the window is chosen.
+
+    `near`: when the line arrived, in seconds since the epoch, if that is known: then the reading nearest to it is chosen.
+    """
     if at.tzinfo is not None:
         return at.astimezone(UTC)
     first = at.replace(tzinfo=local).astimezone(UTC)
     second = at.replace(tzinfo=local, fold=1).astimezone(UTC)
+    if first != second and near:
+        return min(first, second, key=lambda one: abs(one.timestamp() - near))
     if first != second and not since <= first.timestamp() <= until and since <= second.timestamp() <= until:
         return second
     return first

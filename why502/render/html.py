@@ -98,6 +98,6 @@ def _lines(steps: tuple[Edit | Run, ...]) -> Iterator[str]:
     """Yield the lines of a remedy's diffs and commands."""
     for step in steps:
         if isinstance(step, Edit):
-            yield from (line or " " for line in diff_lines(step))
+            yield from (line or " " for line in diff_lines(step.diff))
         else:
             yield "$ " + safe(shlex.join(step.argv))

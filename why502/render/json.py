@@ -29,11 +29,11 @@ def document(diagnosis: model.Diagnosis) -> contract.Diagnosis:
     return contract.Diagnosis(
         schema="why502.diagnosis/1",
         why502=__version__,
-        taken_at=_second(diagnosis.taken_at),
+        taken_at=second(diagnosis.taken_at),
         window=contract.Window(since=_time(diagnosis.since), until=_time(diagnosis.until)),
         verdict=diagnosis.verdict,
         hosts=[printable(host) for host in diagnosis.hosts],
-        findings=[_finding(finding) for finding in diagnosis.findings],
+        findings=[finding_object(finding) for finding in diagnosis.findings],
         checks=[
             contract.Check(id=printable(c.id), title=printable(c.title), status=c.status, detail=printable(c.detail))
             for c in diagnosis.checks
@@ -50,15 +50,17 @@ def document(diagnosis: model.Diagnosis) -> contract.Diagnosis:
     )
 
 
-def _second(at: datetime) -> datetime:
+def second(at: datetime) -> datetime:
+    """Return a time in UTC, to the second."""
     return at.astimezone(UTC).replace(microsecond=0)
 
 
 def _time(at: datetime | None) -> datetime | None:
-    return _second(at) if at else None
+    return second(at) if at else None
 
 
-def _finding(finding: model.Finding) -> contract.Finding:
+def finding_object(finding: model.Finding) -> contract.Finding:
+    """Return one finding as an object of the contract."""
     place = finding.place
     return contract.Finding(
         cause=printable(finding.cause),

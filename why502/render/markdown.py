@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from why502.model.finding import Diagnosis, Finding
 from why502.model.patterns import lazy
@@ -30,12 +30,12 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
     return "\n".join(_lines(diagnosis)) + "\n"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text escaped so that no part of it is read as Markdown or HTML."""
     return _SPECIAL.sub(r"\\\1", safe(text))
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return text as inline code, even if it contains backticks (CommonMark 6.1)."""
     text = safe(text)
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
@@ -44,10 +44,10 @@ def _code(text: str) -> str:
 
 def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     first, *others = headlines(diagnosis)
-    yield f"# {diagnosis.verdict.value.upper()}: {_plain(first)}"
+    yield f"# {diagnosis.verdict.value.upper()}: {plain(first)}"
     for also in others:
         yield ""
-        yield f"Also: {_plain(also)}"
+        yield f"Also: {plain(also)}"
     yield ""
     yield (
         f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} "
@@ -55,7 +55,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     )
     for finding in asserted(diagnosis):
         yield ""
-        yield from _finding(finding)
+        yield from finding_lines(finding)
     if light := considered(diagnosis):
         yield ""
         yield "Also considered: " + ", ".join(f"{finding.cause} ({finding.confidence:.0%})" for finding in light) + "."
@@ -63,27 +63,33 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield "| check | result | detail |"
     yield "| --- | --- | --- |"
     for check in diagnosis.checks:
-        yield f"| {_plain(check.title)} | {check.status.value} | {_plain(check.detail)} |"
+        yield f"| {plain(check.title)} | {check.status.value} | {plain(check.detail)} |"
     for gap in diagnosis.gaps:
         yield ""
-        yield f"Not checked: {_plain(gap.source)}: {_plain(gap.reason)}" + (f" ({_plain(gap.hint)})" if gap.hint else "")
+        yield f"Not checked: {plain(gap.source)}: {plain(gap.reason)}" + (f" ({plain(gap.hint)})" if gap.hint else "")
 
 
-def _finding(finding: Finding) -> Iterator[str]:
-    target = f" on {_code(str(finding.target))}" if finding.target else ""
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """Yield one finding as a section: cause, confidence, fault domain, place, evidence and fix."""
+    target = f" on {code(str(finding.target))}" if finding.target else ""
     yield f"## {finding.cause}{target}, {finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
     yield ""
-    yield f"- {_plain(how_often(finding))}"
+    yield f"- {plain(how_often(finding))}"
     if place := where(finding):
-        yield f"- {_plain(place)}"
+        yield f"- {plain(place)}"
     for item in finding.evidence:
-        yield f"- {item.weight:+.1f} {_plain(item.message)}" + (f" ({_code(item.source)})" if item.source else "")
+        yield f"- {item.weight:+.1f} {plain(item.message)}" + (f" ({code(item.source)})" if item.source else "")
     for remedy in finding.remedies:
         yield ""
-        yield f"Fix: {_plain(remedy.message)}"
+        yield f"Fix: {plain(remedy.message)}"
         for step in remedy.steps:
-            yield ""
-            yield "```diff" if isinstance(step, Edit) else "```sh"
-            text = diff_lines(step) if isinstance(step, Edit) else [safe(shlex.join(step.argv))]
-            yield from (line.replace("```", "'''") for line in text)
-            yield "```"
+            if isinstance(step, Edit):
+                yield from fenced("diff", diff_lines(step.diff))
+            else:
+                yield from fenced("sh", [safe(shlex.join(step.argv))])
+
+
+def fenced(language: str, lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines, which are safe already, as a block of code; nothing if there are none."""
+    if shown := [line.replace("```", "'''") for line in lines]:
+        yield from ("", f"```{language}", *shown, "```")

@@ -48,52 +48,53 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
 def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     verdict = diagnosis.verdict.value
     first, *others = headlines(diagnosis)
-    yield from _wrapped(f"{verdict.upper()}: ", first, terminal, "  ", color=verdict)
+    yield from wrapped(f"{verdict.upper()}: ", first, terminal, "  ", color=verdict)
     found = asserted(diagnosis)
     shown = found if terminal.is_verbose else found[:_FINDINGS]
     for also in others if terminal.is_verbose else others[: _FINDINGS - 1]:
-        yield from _wrapped("   ALSO: ", also, terminal, "  ", color=verdict)
+        yield from wrapped("   ALSO: ", also, terminal, "  ", color=verdict)
     if more := len(found) - len(shown):
-        yield from _wrapped(
+        yield from wrapped(
             "   ALSO: ", f"{more} more {'findings' if more > 1 else 'finding'}, with --verbose", terminal, "  ", color=verdict
         )
     if terminal.is_quiet:
         return
     for number, finding in enumerate(shown, start=1):
         yield ""
-        yield from _finding(number, finding, terminal)
+        yield from finding_lines(number, finding, terminal)
     if light := considered(diagnosis):
         yield ""
         yield paint("Also considered", "bold", terminal)
         for finding in light if terminal.is_verbose else light[:_CONSIDERED]:
-            yield from _wrapped("  ", _dismissed(finding), terminal, "    ")
+            yield from wrapped("  ", _dismissed(finding), terminal, "    ")
     yield ""
     yield paint("Checked", "bold", terminal)
     for check in diagnosis.checks:
         detail = f": {check.detail}" if check.detail else ""
-        yield from _wrapped(f"  {_SIGNS[check.status]} ", f"{check.title}{detail}", terminal, "       ", color=check.status.value)
+        yield from wrapped(f"  {_SIGNS[check.status]} ", f"{check.title}{detail}", terminal, "       ", color=check.status.value)
     if diagnosis.gaps:
         yield ""
         yield paint("Not checked", "bold", terminal)
         for gap in diagnosis.gaps:
-            yield from _wrapped("  ", f"{gap.source}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""), terminal, "    ")
+            yield from wrapped("  ", f"{gap.source}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""), terminal, "    ")
     yield ""
     window = f"{clock(diagnosis.since)} to {clock(diagnosis.until)}" if diagnosis.since else "all times"
     counts = f"{window}, {diagnosis.requests} requests, {diagnosis.failures} failures"
-    yield from _wrapped("Window: ", counts, terminal, "  ", color="dim")
+    yield from wrapped("Window: ", counts, terminal, "  ", color="dim")
 
 
-def _finding(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
+def finding_lines(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
+    """Yield the lines of one finding: cause, confidence, fault domain, place, evidence and fix."""
     target = f" on {finding.target}" if finding.target else ""
     confidence = f"{finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
-    yield from _wrapped(f"{number}. {finding.cause}", f"{target}, {confidence}", terminal, "   ", color="bold")
-    yield from _wrapped("   ", how_often(finding), terminal, "   ")
+    yield from wrapped(f"{number}. {finding.cause}", f"{target}, {confidence}", terminal, "   ", color="bold")
+    yield from wrapped("   ", how_often(finding), terminal, "   ")
     if place := where(finding):
-        yield from _wrapped("   ", place, terminal, "   ")
+        yield from wrapped("   ", place, terminal, "   ")
     yield "   Evidence, by weight"
     shown = finding.evidence if terminal.is_verbose else finding.evidence[:_EVIDENCE]
     for item in shown:
-        yield from _wrapped(f"   {item.weight:+5.1f}  ", item.message, terminal, "          ", after=item.source)
+        yield from wrapped(f"   {item.weight:+5.1f}  ", item.message, terminal, "          ", after=item.source)
     if more := len(finding.evidence) - len(shown):
         yield f"          and {more} more, with --verbose"
     for remedy in finding.remedies:
@@ -108,10 +109,10 @@ def _dismissed(finding: Finding) -> str:
 
 
 def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
-    yield from _wrapped("   Fix: ", remedy.message, terminal, "        ")
+    yield from wrapped("   Fix: ", remedy.message, terminal, "        ")
     for step in remedy.steps:
         if isinstance(step, Edit):
-            for line in diff_lines(step):
+            for line in diff_lines(step.diff):
                 yield "     " + paint(line, line[:1], terminal)
         else:
             yield "     $ " + safe(shlex.join(step.argv))
@@ -123,7 +124,7 @@ def paint(text: str, color: str, terminal: Terminal) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if terminal.is_colored and code and text else text
 
 
-def _wrapped(first: str, text: str, terminal: Terminal, rest: str, *, color: str = "", after: str = "") -> Iterator[str]:
+def wrapped(first: str, text: str, terminal: Terminal, rest: str, *, color: str = "", after: str = "") -> Iterator[str]:
     """Yield text, made safe and wrapped to the terminal's width; long words (paths) stay whole.
 
     `first` begins the first line, in `color`; `rest` all others. `after` follows in brackets, dimmed: the source.

@@ -8,7 +8,6 @@ from datetime import datetime
 from why502.model.base import Value
 from why502.model.finding import ASSERTED, SERVED, Diagnosis, Finding, Layer
 from why502.model.patterns import lazy
-from why502.model.remedy import Edit
 from why502.redaction import in_place, redact
 
 # C0 and C1 controls, DEL, and characters that change direction or hide text (Unicode bidi, zero-width, line separators).
@@ -45,9 +44,9 @@ def printable(text: str) -> str:
     return redact(text).encode("utf-8", "backslashreplace").decode()
 
 
-def diff_lines(edit: Edit) -> list[str]:
+def diff_lines(diff: str) -> list[str]:
     """Return the lines of a change's diff, safe; secrets around the change are masked."""
-    return [safe(line) for line in in_place(edit.diff).splitlines()]
+    return [safe(line) for line in in_place(diff).splitlines()]
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -85,4 +85,9 @@ def words(change: Change) -> str:
 
 def is_known(change: Change, known: Iterable[Change]) -> bool:
     """Return whether a change is in the ledger already, perhaps with another clock's time."""
-    return any((each.kind, each.subject) == (change.kind, change.subject) and abs(each.at - change.at) <= SAME for each in known)
+    return any(_what(each) == _what(change) and abs(each.at - change.at) <= SAME for each in known)
+
+
+def _what(change: Change) -> tuple[ChangeKind, str, str]:
+    """Return what changed, and how: the first word of the detail is the same from every source."""
+    return change.kind, change.subject, change.detail.partition(" ")[0].rstrip(":")

@@ -19,33 +19,32 @@ from typing import Protocol
 
 import msgspec
 
-from why502.bundle import save
-from why502.diagnosis.engine import diagnose
 from why502.host.base import Host
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, Snapshot
-from why502.session.looking import Machine, Scope, find_gateways, look
+from why502.session.looking import Machine, Scope, find_gateways
 from why502.watch import settings as settings_file
 from why502.watch import systemd, topology
+from why502.watch.changes import ChangeRecorder
 from why502.watch.checks.checker import Checker
 from why502.watch.configuration import configured, logs, running, served
 from why502.watch.delivery import Deliveries
-from why502.watch.diagnoser import Diagnosed, Diagnoser, Examined
+from why502.watch.diagnosing import Answer, Diagnoser
+from why502.watch.diagnosis_process import Order
 from why502.watch.gateways import FIRST, SOURCES, Gateways
 from why502.watch.inbox import Inbox
-from why502.watch.ledger import changes_in, is_known
 from why502.watch.limits.sampler import Sampler
 from why502.watch.live_view import Recent, View
-from why502.watch.metrics.collector import Collector, exposition
-from why502.watch.metrics.server import Server
-from why502.watch.metrics.settings import address
+from why502.watch.metrics.publishing import Publisher
+from why502.watch.metrics.settings import MetricsSettings
+from why502.watch.metrics.view import MetricsView
 from why502.watch.model import Incident, Limit, Member, Message, Observed, Transition
 from why502.watch.options import Options
 from why502.watch.progress import Progress
 from why502.watch.recorder import Recorder, Todo
 from why502.watch.settings import Settings
 from why502.watch.state.step import restored
-from why502.watch.state.values import Diagnose, DiagnosisReady, Event, Notify, State, Tick
+from why502.watch.state.values import Event, Notify, State, Tick
 from why502.watch.stock import Own, metrics_view
 from why502.watch.store import Store
 from why502.watch.tailing import Tailer
@@ -57,6 +56,7 @@ STOP_S = 2.0  # for each part to end; all of them together end within 10 s
 REMEMBERED = timedelta(days=14)  # so long a closed incident is recognised when it comes back
 MOST_REMEMBERED = 2000
 LATE_S = 60.0  # a log that is read later than this is mentioned in every message
+RECENT_CHANGES = timedelta(hours=1)
 MOST_NOTES = 50
 ONCE_S = 50.0  # a run of --once ends within a minute
 
@@ -85,7 +85,7 @@ class Found:
     snapshot: Snapshot
 
 
-Entry = Event | Message | Note | Found | Diagnosed
+Entry = Event | Message | Note | Found | Answer
 
 
 class Daemon:
@@ -111,8 +111,7 @@ class Daemon:
         self._committed_s = 0.0
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
-        self._server: Server | None = None
-        self._compared: Snapshot | None = None  # what changes are found by
+        self._asked_s = 0.0  # when the latest diagnosis was asked for
         self._bundle: bytes | None = None  # of the latest diagnosis
 
     @property
@@ -137,27 +136,29 @@ class Daemon:
         self._host: Host = self._machine.host()
         first = self._look(FIRST)
         self._recorder = Recorder(state=self._restored(), address=self._address, bundle=lambda _: self._bundle)
-        self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put)
         self._checker = self._new_checker(first)
         self._gateways = Gateways(
             self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
         )
+        self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put, reread=self._gateways.look_again)
         self._sampler = Sampler(self._host, first, self._sampled, is_probing=self._options.is_checking)
         self._deliveries = self._new_deliveries()
-        self._diagnoser = Diagnoser(self._examine, self._unexamined, self._inbox.put, self.progress)
+        self._diagnoser = self._new_diagnoser()
+        self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
         self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
-        self._collector = Collector(
-            lambda: metrics_view(self.store, self._own, self._checker.members, self._now), self._monotonic
-        )
+        self._own.repeated = lambda: self._deliveries.repeated
+        self._publisher = Publisher(self._stock, self.progress.late, lambda text: self._inbox.put(Note(text)), self._monotonic)
         self._configure(first)
         self._tailer.start()
         self._checker.start()
         self._sampler.start()
+        self._changes.update(first)
+        self._changes.start()
         self._gateways.start(first)
         self._gateways.look_again()  # with the names, which may take seconds
         self._diagnoser.start()
         self._deliveries.start()
-        self._serve()
+        self._publisher.configure(self._metrics(self.settings))
         self._committed_s = self._monotonic()
         systemd.notify(systemd.READY, systemd.status(self._status))
 
@@ -186,9 +187,10 @@ class Daemon:
         systemd.notify(systemd.STOPPING)
         self._ending.set()
         self._inbox.open()
-        for part in (self._gateways, self._checker, self._sampler, self._tailer, self._diagnoser):
+        for part in (self._gateways, self._checker, self._sampler, self._changes, self._tailer, self._diagnoser):
             part.stop(STOP_S)
         self._deliveries.stop(STOP_S)
+        self._publisher.stop()
         while (entry := self._inbox.take(0.0)) is not None:
             self._take(entry)
         self._commit()
@@ -215,7 +217,7 @@ class Daemon:
         """Return whether everything was read, checked, diagnosed and sent."""
         state = self._recorder.state
         is_looking = any(tracked.look_until_s is not None for tracked in state.open) or state.looking.ids or state.looking.wanted
-        is_checked = all(member.last is not None and member.last.at >= since for member in self._checker.members)
+        is_checked = self._checker.is_settled(since)
         return self._tailer.is_caught_up and is_checked and not is_looking and not self.store.totals().pending
 
     # the main thread
@@ -228,13 +230,12 @@ class Daemon:
                 self._note(entry.message)
             case Found():
                 self._configure(entry.snapshot)
-            case Diagnosed():
+            case Answer():
                 self._own.diagnoses += 1
-                self._own.diagnoses_s += entry.took_s
-                self._bundle = entry.examined.bundle
-                if entry.examined.snapshot is not None:
-                    self._record_changes(entry.examined.snapshot, self._compared)
-                self._step(entry.examined.ready)
+                self._own.diagnoses_s += self._monotonic() - self._asked_s
+                self._bundle = entry.bundle or None
+                self._changes.add(entry.changes)
+                self._step(entry.ready)
             case _:
                 self._watch(entry, self._monotonic())
                 self._step(entry)
@@ -244,6 +245,7 @@ class Daemon:
         match event:
             case Observed():
                 self._recent.add(event, now_s)
+                self._checker.count(event.attempts)
                 self._lag_s[event.log] = event.lag_s
                 if event.note:
                     self._note(f"{event.log}: {event.note}")
@@ -265,6 +267,7 @@ class Daemon:
         for note in todo.notes:
             self._note(note)
         for asked in todo.diagnose:
+            self._asked_s = self._monotonic()
             self._diagnoser.ask(asked)
 
     def _commit(self) -> None:
@@ -300,20 +303,12 @@ class Daemon:
         before, self._own.snapshot = self._status, snapshot
         self._recorder.configure(configured(snapshot))
         self._step(msgspec.structs.replace(topology.configured(snapshot), served=served(snapshot), logs=logs(snapshot)))
-        self._record_changes(snapshot, self._compared)
-        self._compared = snapshot
         found = running(snapshot)
         self._status = ", ".join(f"{proxy.kind} {proxy.version} ({proxy.config})" for proxy in found) or "no gateway runs yet"
         if self._status != before:
             self._note(f"watching {self._status}" if found else f"{self._status}: waiting for one to start")
         for gap in self._tailer.gaps:
             self._note(f"{gap.source}: {gap.reason}; {gap.hint}")
-
-    def _record_changes(self, snapshot: Snapshot, before: Snapshot | None) -> None:
-        """Note what a snapshot tells of recent changes."""
-        for change in changes_in(snapshot, before):
-            if not is_known(change, self._recorder.state.changes):
-                self._step(change)
 
     def _reload(self) -> None:
         """Take the settings of the file, if it is valid; otherwise keep those in force, and say so."""
@@ -331,8 +326,7 @@ class Daemon:
     def _take_settings(self, new: Settings) -> None:
         """Put new settings in force. Raises Why502Error before anything was changed."""
         old = self.settings
-        if new.metrics.listen != old.metrics.listen and self._options.listen is None:
-            self._serve(new.metrics.listen)
+        self._publisher.configure(self._metrics(new))
         self.settings = new
         self._recorder.state = replace(self._recorder.state, objectives=new.objectives, labels=new.labels)
         if new.checks != old.checks:
@@ -341,26 +335,25 @@ class Daemon:
             self._checker.start()
         if (new.receivers, new.silences, new.heartbeat) != (old.receivers, old.silences, old.heartbeat):
             self._deliveries.stop(STOP_S)
-            self._deliveries = self._new_deliveries()
+            self._deliveries = self._new_deliveries(self._deliveries)
             self._own.receivers = self._deliveries.names
             self._deliveries.start()
         if new.gateways != old.gateways:
+            self._diagnoser.stop(STOP_S)
+            self._diagnoser = self._new_diagnoser()
+            self._diagnoser.start()
             self._gateways.look_again()
         if new.store != old.store and self._options.store is None:
             self._note("the store stays where it is until the next start")
 
-    def _serve(self, listen: str | None = None) -> None:
-        """Serve the metrics at an address, instead of where they were served before. Raises Why502Error."""
-        where = self._options.listen if self._options.listen is not None else listen or self.settings.metrics.listen
-        new = Server(address(where), self._exposed, self.progress.late) if where else None
-        if self._server is not None:
-            self._server.stop()
-        self._server = new
-        if new is not None:
-            new.start()
+    def _metrics(self, settings: Settings) -> MetricsSettings:
+        """Return where the metrics go; the command line goes before the settings."""
+        listen = settings.metrics.listen if self._options.listen is None else self._options.listen
+        return msgspec.structs.replace(settings.metrics, listen=listen)
 
-    def _exposed(self, is_openmetrics: bool) -> bytes:
-        return exposition(self._collector, is_openmetrics=is_openmetrics)
+    def _stock(self) -> MetricsView:
+        """Return what the metrics are made of."""
+        return metrics_view(self.store, self._own, self._checker.members, self._now)
 
     def view(self) -> View:
         """Return what the live view shows now."""
@@ -382,46 +375,39 @@ class Daemon:
         self._tailer.update(snapshot)
         self._checker.update(snapshot)
         self._sampler.update(snapshot)
+        self._changes.update(snapshot)
         self._inbox.put(Found(snapshot))
 
     def _look(self, sources: frozenset[str]) -> Snapshot:
         """Return the gateways of this machine now."""
-        return find_gateways(self._scope(sources), self._machine)
-
-    def _scope(self, sources: frozenset[str], *, is_probing: bool = False) -> Scope:
         now = self._now()
-        return Scope(
+        scope = Scope(
             now=now,
             begin=now - WINDOW,
             end=now,
-            configs=self._options.configs or self.settings.gateways.configs,
-            logs=self._options.logs or self.settings.gateways.logs,
-            is_probing=is_probing,
+            configs=self._configs,
+            logs=self._logs,
+            is_probing=False,
             sources=sources,
         )
+        return find_gateways(scope, self._machine)
 
-    def _examine(self, asked: Diagnose) -> Examined:
-        """Diagnose the machine. Raises Why502Error."""
-        scope = self._scope(frozenset(), is_probing=self._options.is_checking)
-        (snapshot,) = look(scope, self._machine)
-        diagnosis = diagnose(snapshot)
-        ready = DiagnosisReady(
-            ids=asked.ids,
-            occasion=asked.occasion,
-            at=self._now(),
-            diagnosis=diagnosis,
-            aliases=topology.aliases(snapshot),
-            roots=topology.roots(snapshot, diagnosis),
-            own_network=topology.own_network(snapshot),
-            scopes=topology.scopes(snapshot),
+    def _new_diagnoser(self) -> Diagnoser:
+        order = Order(
+            window_s=WINDOW.total_seconds(), configs=self._configs, logs=self._logs, is_probing=self._options.is_checking
         )
-        return Examined(ready, snapshot, save(snapshot))
-
-    def _unexamined(self, asked: Diagnose, reason: str) -> DiagnosisReady:
-        return DiagnosisReady(ids=asked.ids, occasion=asked.occasion, at=self._now(), reason=reason)
+        return Diagnoser(self._inbox.put, self._now, order)
 
     def _sampled(self, found: Limit | Gap) -> None:
         self._inbox.put(Note(f"{found.source}: {found.reason}") if isinstance(found, Gap) else found)
+
+    @property
+    def _configs(self) -> tuple[str, ...]:
+        return self._options.configs or self.settings.gateways.configs
+
+    @property
+    def _logs(self) -> tuple[str, ...]:
+        return self._options.logs or self.settings.gateways.logs
 
     def _new_checker(self, snapshot: Snapshot, members: Iterable[Member] | None = None) -> Checker:
         return Checker(
@@ -430,10 +416,11 @@ class Daemon:
             self.settings.checks,
             self._inbox.put,
             members=self.store.members() if members is None else members,
+            tell=self._inbox.put,
             is_probing=self._options.is_checking,
         )
 
-    def _new_deliveries(self) -> Deliveries:
+    def _new_deliveries(self, before: Deliveries | None = None) -> Deliveries:
         return Deliveries(
             self.settings,
             self.store,
@@ -442,6 +429,7 @@ class Daemon:
             self._remark,
             self.progress,
             self._now,
+            before,
         )
 
     def _restored(self) -> State:

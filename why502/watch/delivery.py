@@ -40,7 +40,7 @@ class StoreSource:
 
 
 class Deliveries:
-    """Delivers to the receivers of some settings until it is stopped."""
+    """Delivers to the receivers of some settings until it is stopped. `before`: the one that it replaces, already stopped."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Deliveries:
         remark: Callable[[], str],
         progress: Progress,
         now: Callable[[], datetime],
+        before: Deliveries | None = None,
     ) -> None:
         self._settings = settings
         self._progress = progress
@@ -65,7 +66,7 @@ class Deliveries:
             beat=self._beat,
             now=now,
         )
-        self._outbox = Outbox(receivers(settings.receivers), self.around)
+        self._outbox: Outbox = Outbox(receivers(settings.receivers), self.around, before._outbox if before else None)
         self._threads = [threading.Thread(target=self._outbox.run, args=(self._stop,), name="outbox", daemon=True)]
         if settings.heartbeat is not None:
             ping = Heartbeat(settings.heartbeat, progress.late, note)
@@ -73,8 +74,15 @@ class Deliveries:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the receivers that messages are kept for."""
-        return tuple(one.name for one in self._settings.receivers if one.takes_messages)
+        """Return the names of the receivers."""
+        kept = (one.name for one in self._settings.receivers if one.takes_messages)
+        return (*kept, *self._outbox.repeating)
+
+    @property
+    def repeated(self) -> dict[tuple[str, str], int]:
+        """Return how often each receiver without messages was sent the state, by its name and the outcome."""
+        names = set(self._outbox.repeating)
+        return {key: count for key, count in dict(self.around.outcomes).items() if key[0] in names}
 
     def start(self) -> None:
         """Begin."""
@@ -103,4 +111,4 @@ class Deliveries:
 
     def address(self, told: Notify, at: datetime) -> list[Message]:
         """Return the messages about a transition, one for each receiver that asks for it."""
-        return list(messages(told.incident, told.transition, told.number, self._settings.receivers, at))
+        return list(messages(told.incident, told.transition, told.number, self._settings.receivers, at, told.is_quiet))

@@ -63,14 +63,14 @@ def _reload(proxy: Proxy, old: Proxy | None, at: datetime, *, edited: tuple[str,
 
 
 def _changed_line(before: str | None, after: str) -> str:
-    """Return the place of the first line that differs: "line 18"; "created" for a new file, "" where it is not known."""
+    """Return where a file changed first: "changed in line 18"; "changed" if its earlier text is not known."""
     if before is None:
         return "changed"
     old, new = before.splitlines(), after.splitlines()
     number = next(
         (number for number, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new))
     )
-    return f"line {number + 1} changed"
+    return f"changed in line {number + 1}"
 
 
 def _of_services(snapshot: Snapshot) -> Iterator[Change]:

@@ -31,6 +31,7 @@ _DIFF_LINES = 40
 _DIFF = 64 << 10  # characters that are looked at
 GAVE_UP = 499  # nginx's status for a client that closed the connection first
 BAD_REQUEST = 400  # the first status of an error
+_SYMPTOMS = frozenset(symptom.value for symptom in Symptom)
 _MENTION = lazy(r"<(?=[!@#])|@(?=(?:channel|here|everyone|all)\b)")
 
 
@@ -84,6 +85,8 @@ def _title(notice: Notice) -> str:
     incident = notice.incident
     states = {Transition.OPENED: incident.severity.value.upper()}
     state = "TEST" if notice.is_test else states.get(notice.transition, notice.transition.value.upper())
+    if not _is_of_requests(incident):
+        return f"{state} {incident.host}: {lead(incident)}"
     statuses = "/".join(str(status) for status in incident.finding.statuses[:3] if status) if incident.finding else ""
     fails = f"{statuses} from {place(incident)}" if statuses else f"{place(incident)} fails"
     return f"{state} {incident.host}: {fails}, {incident.cause or 'cause not established'}"
@@ -118,9 +121,12 @@ def _paragraphs(notice: Notice) -> Iterator[str]:
         yield "This is a test message of why502 watch. Nothing has failed. A real message looks like this:"
     yield from _news(notice)
     if notice.transition is not Transition.RESOLVED:
-        yield _lead(incident)
+        yield lead(incident)
     yield _counts(incident)
-    yield _cause(incident)
+    if _is_of_requests(incident):
+        yield _cause(incident)
+    if incident.unlike_check:
+        yield f"The check passes, but requests fail: {_ended(incident.unlike_check)}"
     if len(incident.locations) > 1:
         yield f"Affected: {_listed(incident.locations)}."
     if incident.earlier and notice.is_first:
@@ -134,11 +140,11 @@ def _news(notice: Notice) -> Iterator[str]:
     incident = notice.incident
     match notice.transition:
         case Transition.RESOLVED:
-            took = _duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
+            took = duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
             yield f"Resolved at {clock(incident.closed_at)}, after {took}: {incident.closing or 'requests succeed again'}."
             if notice.is_first:
                 yield "This message was delayed: it could not be delivered before the failure ended."
-            yield f"It was: {_lead(incident)}"
+            yield f"It was: {lead(incident)}"
         case Transition.REOPENED:
             times = f" It came back {_many(incident.times_reopened, 'time')} so far." if incident.times_reopened > 1 else ""
             yield f"The failure is back.{times}"
@@ -156,15 +162,34 @@ def _changed_cause(diagnosed: tuple[Diagnosed, ...]) -> str:
     return f"The cause is now established: {found[-1]}." if len(found) == 1 and len(diagnosed) > 1 else ""
 
 
-def _lead(incident: Incident) -> str:
+def lead(incident: Incident) -> str:
     """Return what clients get and why, in one sentence."""
     finding = incident.finding
     if finding:
         gets = f"Clients of {place(incident)} {_get(finding)}" if finding.statuses else f"Requests to {place(incident)} fail"
         return f"{gets}: {_ended(finding.message)}"
+    if not _is_of_requests(incident):
+        return _observation(incident)
     reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "")
+    seen = _symptom(incident.symptom)
+    if not incident.failures and not incident.recovered and incident.target:
+        return f"The check of {incident.target} fails: {seen}. No request has failed because of it yet."
+    if not incident.failures and incident.recovered:
+        return f"Attempts to reach {incident.target or place(incident)} fail, and retries recover them: {seen}."
     unknown = f"The cause is not established{f': {reason}' if reason else ' yet'}."
-    return f"Requests to {place(incident)} fail: {_symptom(incident.symptom)}. {unknown}"
+    return f"Requests to {place(incident)} fail: {seen}. {unknown}"
+
+
+def _is_of_requests(incident: Incident) -> bool:
+    """Return whether requests or checks failed; else it is about a log or an objective, and no target is called down."""
+    return bool(incident.failures or incident.recovered or incident.finding) or incident.symptom in _SYMPTOMS
+
+
+def _observation(incident: Incident) -> str:
+    """Return what was seen last, before the end if it ended."""
+    until = incident.closed_at
+    seen = [step.message for step in incident.timeline if until is None or step.at < until]
+    return _ended(seen[-1]) if seen else _ended(_symptom(incident.symptom))
 
 
 def _ended(sentence: str) -> str:
@@ -179,14 +204,19 @@ def _symptom(symptom: str) -> str:
 
 
 def _counts(incident: Incident) -> str:
-    asked = f" of {incident.requests}" if incident.requests else ""
     since = incident.first_failure_at or incident.opened_at
-    last = f", the last one at {clock(incident.last_failure_at)}" if incident.last_failure_at else ""
-    text = f"{incident.failures}{asked} requests failed since {clock(since)}{last}."
+    text = f"Since {clock(since)}. "
+    if incident.failures:
+        failed = (
+            f"{incident.failures} of {_many(incident.requests, 'request')}"
+            if incident.requests
+            else _many(incident.failures, "request")
+        )
+        last = f", the last one at {clock(incident.last_failure_at)}" if incident.last_failure_at else ""
+        text = f"{failed} failed since {clock(since)}{last}. "
     if incident.recovered:
-        text += f" A retry recovered {incident.recovered} more."
-    about = f"Host {incident.host}, {incident.proxy}" + (f", target {incident.target}" if incident.target else "")
-    return f"{text} {about}."
+        text += f"A retry recovered {incident.recovered} {'more' if incident.failures else 'failed attempts'}. "
+    return f"{text}Host {incident.host}, {incident.proxy}" + (f", target {incident.target}." if incident.target else ".")
 
 
 def _cause(incident: Incident) -> str:
@@ -271,7 +301,7 @@ def _changes(incident: Incident) -> Iterator[Part]:
 
 def _change(change: Change, incident: Incident) -> str:
     began = incident.first_failure_at or incident.opened_at
-    before = f", {_duration(began - change.at)} before the first failure" if change.at <= began else ""
+    before = f", {duration(began - change.at)} before the first failure" if change.at <= began else ""
     detail = f": {change.detail}" if change.detail else ""
     return harmless(f"{clock(change.at)}{before}: {change.subject}, {_CHANGED[change.kind]}{detail}")
 
@@ -290,7 +320,8 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _duration(span: timedelta) -> str:
+def duration(span: timedelta) -> str:
+    """Return a duration in words, in the largest unit of which it has at least two."""
     seconds = max(0, round(span.total_seconds()))
     if seconds < 120:
         return _many(seconds, "second")

@@ -127,6 +127,13 @@ class CheckResult(Value, frozen=True, kw_only=True):
     is_unknown: bool = False  # it could not be made; `reason` says why
 
 
+class Blindness(Value, frozen=True, kw_only=True):
+    """Since when the checks of other machines say nothing, because this machine's own network fails. `reason` "": it works."""
+
+    at: datetime
+    reason: str = ""
+
+
 class MemberStatus(StrEnum):
     """What the checks say of a peer. UNKNOWN is neither up nor down, and pages nobody."""
 

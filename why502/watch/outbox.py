@@ -159,6 +159,10 @@ class Delivery:
         self._told: dict[str, Message] = {}  # the newest message that was taken, by incident, the latest last
         self._free_s = 0.0  # when the next message may be sent
 
+    def take_over(self, before: Delivery) -> None:
+        """Know what an earlier delivery to the same receiver sent: the store may not have committed it yet."""
+        self._settled, self._told = set(before._settled), dict(before._told)
+
     def turn(self) -> float:
         """Send one message, if one is due. Return the seconds until the next turn."""
         if (left_s := max(self._backoff.left_s(), self._free_s - self._around.monotonic_s())) > 0:
@@ -173,11 +177,11 @@ class Delivery:
         return max(SPACING_S, self._backoff.left_s())
 
     def _waiting(self) -> dict[str, list[Message]]:
-        """Return the messages that are to be sent, by incident, oldest first."""
+        """Return the messages that are to be sent, by incident, in the order of their transitions."""
         found = self._around.source.pending(self.name, EVERYTHING)
         self._settled &= {message.key for message in found}
         groups: dict[str, list[Message]] = {}
-        for message in sorted(found, key=lambda one: one.made_at):
+        for message in sorted(found, key=lambda one: (len(one.key), one.key)):  # not by time: the clock may have been set back
             if message.key not in self._settled:
                 groups.setdefault(message.incident.id, []).append(message)
         self._tried = Counter({incident: count for incident, count in self._tried.items() if incident in groups})
@@ -302,13 +306,22 @@ class Repetition:
 
 
 class Outbox:
-    """All receivers, each in its thread."""
+    """All receivers, each in its thread. `before`: the one that this one replaces, already stopped."""
 
-    def __init__(self, receivers: Sequence[Receiver | Repeater], around: Surroundings) -> None:
+    def __init__(self, receivers: Sequence[Receiver | Repeater], around: Surroundings, before: Outbox | None = None) -> None:
         self._around = around
         self._turns = [Repetition(one, around) if isinstance(one, Repeater) else Delivery(one, around) for one in receivers]
+        earlier = {one.name: one for one in before._turns if isinstance(one, Delivery)} if before else {}
+        for one in self._turns:
+            if isinstance(one, Delivery) and one.name in earlier:
+                one.take_over(earlier[one.name])
         self._awake = [threading.Event() for _ in self._turns]
         self._is_leaving = False
+
+    @property
+    def repeating(self) -> tuple[str, ...]:
+        """Return the names of those that are sent the state again and again."""
+        return tuple(one.name for one in self._turns if isinstance(one, Repetition))
 
     def wake(self) -> None:
         """Have every receiver look now: messages or incidents were committed."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from why502.model.snapshot import Snapshot
 from why502.watch.configuration import logs, routes, running
 from why502.watch.metrics.view import Certificate, EndedIncidents, LogKind, LogTotal, MetricsView, Role
-from why502.watch.model import AttemptKey, Member
+from why502.watch.model import AttemptKey, Limit, LimitKind, Member
 from why502.watch.store import BOUNDS_S, Store
 
 RECENT = timedelta(days=30)
@@ -25,6 +25,7 @@ class Own:
     host: str
     snapshot: Snapshot
     receivers: tuple[str, ...] = ()
+    repeated: Callable[[], dict[tuple[str, str], int]] = dict  # what became of the states that receivers were sent
     checks_failed: Counter[AttemptKey] = field(default_factory=Counter)
     diagnoses: int = 0
     diagnoses_s: float = 0.0
@@ -38,7 +39,7 @@ class Own:
 
 def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Callable[[], datetime]) -> MetricsView:
     """Return everything that the metrics are made of. Raises Why502Error where the store cannot be read."""
-    at, totals, snapshot = now(), store.totals(), own.snapshot
+    at, totals, snapshot, limits = now(), store.totals(), own.snapshot, store.limits()
     owners = logs(snapshot)
     pending = dict.fromkeys(own.receivers, 0) | Counter(receiver for receiver, _ in totals.pending)
     kinds = {proxy.root + log.path: LogKind(log.kind.value) for proxy in running(snapshot) for log in proxy.logs if log.path}
@@ -60,12 +61,8 @@ def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Calla
             EndedIncidents(cause=cause, fault_domain=domain, count=ended.count, seconds=ended.seconds)
             for (cause, domain), ended in totals.incidents.items()
         ],
-        limits=store.limits(),
-        certificates=[
-            Certificate(role=Role.UPSTREAM, name=str(member.peer), ends_at=member.last.certificate_ends_at)
-            for member in members
-            if member.last is not None and member.last.certificate_ends_at is not None
-        ],
+        limits=[limit for limit in limits if limit.kind is not LimitKind.CERTIFICATE],
+        certificates=_certificates(limits, members),
         changes=store.changes(since=at - CHANGES),
         in_force=_in_force(snapshot),
         logs=[
@@ -82,7 +79,7 @@ def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Calla
             for log, total in totals.logs.items()
             if log in owners
         ],
-        notifications=totals.deliveries,
+        notifications=totals.deliveries | own.repeated(),
         pending=pending,
         store_errors=totals.store_errors,
         gaps=len(snapshot.gaps),
@@ -90,6 +87,19 @@ def metrics_view(store: Store, own: Own, members: tuple[Member, ...], now: Calla
         diagnoses_s=own.diagnoses_s,
         is_reload_successful=own.is_reload_successful,
     )
+
+
+def _certificates(limits: Iterable[Limit], members: Iterable[Member]) -> list[Certificate]:
+    """Return the certificates by role and name: those of the proxies' listeners, and those that the members showed last."""
+    found: dict[tuple[str, str], datetime] = {}
+    for limit in limits:
+        role, _, name = limit.subject.partition(" ")
+        if limit.kind is LimitKind.CERTIFICATE and limit.exhausted_at is not None:
+            found[role, name] = limit.exhausted_at
+    for member in members:
+        if member.last is not None and member.last.certificate_ends_at is not None:
+            found[Role.UPSTREAM, str(member.peer)] = member.last.certificate_ends_at
+    return [Certificate(role=Role(role), name=name, ends_at=ends_at) for (role, name), ends_at in found.items()]
 
 
 def _in_force(snapshot: Snapshot) -> dict[str, bool]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import Joins, addresses
+from why502.diagnosis.index import Joins, addresses, is_missed
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Diagnosis, Layer
 from why502.model.snapshot import Dependency, Lookup, Process, Proxy, Service, Snapshot
@@ -31,7 +31,24 @@ def configured(snapshot: Snapshot) -> TargetsChanged:
         scopes=scopes(snapshot),
         logs={log.path: proxy.kind for proxy in snapshot.proxies or () for log in proxy.logs if log.path},
         aliases=aliases(snapshot),
+        running=frozenset(proxy.kind for proxy in snapshot.proxies or () if proxy.is_running),
+        missed={proxy.kind: _why_stopped(proxy) for proxy in snapshot.proxies or () if _is_missed(proxy, snapshot)},
+        gateway_units={
+            proxy.kind: (proxy.unit or f"{proxy.kind}.service",)
+            for proxy in snapshot.proxies or ()
+            if proxy.unit or proxy.unit_state
+        },
     )
+
+
+def _is_missed(proxy: Proxy, snapshot: Snapshot) -> bool:
+    """Return whether a gateway should run and does not, while no other gateway of its kind runs."""
+    runs = any(other.is_running for other in snapshot.proxies or () if other.kind == proxy.kind)
+    return not runs and not proxy.is_running and (proxy.unit_state == "failed" or is_missed(proxy, snapshot))
+
+
+def _why_stopped(proxy: Proxy) -> str:
+    return proxy.why_stopped or f"its unit is {proxy.unit_state}"
 
 
 def served(snapshot: Snapshot) -> Iterator[Served]:

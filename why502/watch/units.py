@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import grp
 import shutil
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import why502
 from why502.model.errors import Why502Error
 
 DIRECTORY = Path("/etc/systemd/system")
 SERVICE, ONCE, TIMER = "why502-watch.service", "why502-watch-once.service", "why502-watch-once.timer"
 GROUPS = ("adm", "systemd-journal")  # who may read /var/log and the journal on Debian and most other distributions
 
-# A user of its own that exists only while it runs (systemd.exec(5), DynamicUser=). Its capabilities let it read logs, and which
-# process has them open; it can change nothing but its own state directory. Exit status 2 is bad input (settings, a second
-# daemon): a restart would not change it.
-_SANDBOX = """\
+# A user of its own that exists only while it runs (systemd.exec(5), DynamicUser=).
+_OWN_USER = """\
 DynamicUser=yes
 User=why502
 SupplementaryGroups={groups}
 AmbientCapabilities=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
+"""
+
+# The capabilities let it read logs, and which process has them open; it can change nothing but its own state directory. Exit
+# status 2 is bad input (settings, a second daemon): a restart would not change it.
+_SANDBOX = """\
+{user}CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SYS_PTRACE
 StateDirectory=why502-watch
 StateDirectoryMode=0750
 UMask=0027
@@ -44,7 +49,6 @@ _SERVICE = """\
 # Written by `why502 watch install`.
 [Unit]
 Description=why502: watch the reverse proxies of this machine
-Documentation=man:why502(1)
 After=network.target
 StartLimitIntervalSec=0
 
@@ -67,7 +71,6 @@ _ONCE = """\
 # Written by `why502 watch install --timer`.
 [Unit]
 Description=why502: look once at the reverse proxies of this machine
-Documentation=man:why502(1)
 After=network.target
 Conflicts=why502-watch.service
 
@@ -103,7 +106,8 @@ def texts(*, is_timer: bool, settings: str | None, program: tuple[str, ...] | No
     """Return the text of each unit by its file name. `settings`: the path of a settings file, None for the usual one."""
     command = " ".join(_quoted(word) for word in program or own_command())
     options = f" --settings {_quoted(settings)}" if settings else ""
-    sandbox = _SANDBOX.format(groups=" ".join(name for name in GROUPS if _exists(name)))
+    user = _OWN_USER.format(groups=" ".join(name for name in GROUPS if _exists(name))) if others_can_run() else ""
+    sandbox = _SANDBOX.format(user=user)
     if not is_timer:
         return {SERVICE: _SERVICE.format(command=command, options=options, sandbox=sandbox)}
     return {ONCE: _ONCE.format(command=command, options=options, sandbox=sandbox), TIMER: _TIMER}
@@ -137,6 +141,15 @@ def own_command() -> tuple[str, ...]:
         return (str(Path(sys.executable).with_name("why502")),)
     found = shutil.which("why502")
     return (found,) if found else (sys.executable, "-m", "why502")
+
+
+def others_can_run() -> bool:
+    """Return whether another user can run this program: root may have installed it below a home that only root can enter.
+
+    Then the service runs as root, with the same few capabilities.
+    """
+    places = (Path(sys.executable).resolve(), Path(sys.prefix), Path(why502.__file__).resolve())
+    return all(path.stat().st_mode & stat.S_IXOTH for place in places for path in place.parents)
 
 
 def _exists(group: str) -> bool:

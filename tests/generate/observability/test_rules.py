@@ -25,12 +25,13 @@ MEMORY = ON | {"limit": "memory", "subject": "app.service"}
 QUEUE = ON | {"limit": "listen_queue", "subject": "10.0.0.1:80"}
 CERTIFICATE = ON | {"role": "front", "name": "/etc/ssl/shop.pem"}
 PAGER = ON | {"receiver": "pager"}
+HOSTILE = 'x"}) or vector(1) # \\ {{ .Value }} <script>alert(1)</script> <!channel>'
 EXPECTED = Path(__file__).with_name("alerts.yml")
 
 
 def series(name: str, labels: Labels, **more: str) -> str:
     """Return a series in Prometheus's notation."""
-    return name + "{" + ", ".join(f'{key}="{value}"' for key, value in (labels | more).items()) + "}"
+    return name + "{" + ", ".join(f"{key}={json.dumps(value)}" for key, value in (labels | more).items()) + "}"
 
 
 BUILD = {series("why502_build_info", ON, host="web1", version="0.1.0"): "1x6000"}
@@ -59,8 +60,8 @@ def requests(good: str, bad: str, code: str = "502") -> dict[str, str]:
     }
 
 
-def member(number: int, ok: str = "0x6000", refused: str = "0x6000", up: str = "1x6000") -> dict[str, str]:
-    labels = APP | {"target": f"10.0.0.{number}:80"}
+def member(number: int | str, ok: str = "0x6000", refused: str = "0x6000", up: str = "1x6000") -> dict[str, str]:
+    labels = APP | {"target": f"10.0.0.{number}:80" if isinstance(number, int) else number}
     return {
         series("why502_target_info", labels, group="app"): "1x6000",
         series("why502_target_up", labels, group="app"): up,
@@ -164,6 +165,12 @@ CASES: dict[str, list[Case]] = {
         Case("just begun", "6m", member(1, "0+10x60", "0+1x60", DOWN)),
         Case("up again", "10m", member(1, "0+10x60", "0+1x60", "1x5 0x3 1x60")),
         Case("unknown", "20m", member(1, "0+10x60", "0+1x60", "0x3 stale")),
+        Case(
+            "fires for a hostile name",
+            "10m",
+            member(HOSTILE, "0+10x60", "0+1x60", DOWN),
+            APP | HOST | {"group": "app", "target": HOSTILE},
+        ),
     ],
     "Why502LastHealthyTarget": [
         Case("fires", "10m", member(1) | member(2, up=DOWN) | member(3, up=DOWN), GROUP | HOST),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Lookup, Proxy, Resolution, Snapshot
 from why502.model.target import Target
-from why502.watch.checks.members import ACTIVATED, APART, LOOP, NO_PROBE, OFF, Planned, planned
+from why502.watch.checks.members import ACTIVATED, APART, LOOP, NO_PROBE, OFF, Planned, has_names, planned, refreshed
 from why502.watch.checks.settings import Checks, TargetCheck
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -114,3 +116,28 @@ def test_five_hundred_members_are_all_checked():
     found = checks(knows(*groups))
     assert len(found) == 500
     assert all(one.request for one in found)
+
+
+def named(*addresses: str, **fields: object) -> Resolution:
+    return Resolution(name="app.internal", addresses=addresses, **fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fresh", "addresses"),
+    [
+        ("caddy", named("10.0.0.2"), ["10.0.0.2"]),  # it resolves for each connection
+        ("nginx", named("10.0.0.2"), ["10.0.0.1"]),  # it did when it started: the old address is what it uses
+        ("caddy", named(outcome=Lookup.TIMED_OUT), ["10.0.0.1"]),
+        ("caddy", named(outcome=Lookup.NOT_FOUND), ["app.internal"]),
+    ],
+)
+def test_addresses_follow_a_name_as_the_gateway_does(kind, fresh, addresses):
+    known = knows(to(Target(host="app.internal", port=80)), names=(named("10.0.0.1"),), proxy={"kind": kind})
+    assert has_names(known)
+    assert [one.key.peer.host for one in checks(refreshed(known, [fresh]))] == addresses
+
+
+def test_a_name_that_had_no_address_has_one_when_it_is_found():
+    known = knows(to(Target(host="app.internal", port=80)), names=(named(outcome=Lookup.NOT_FOUND),))
+    assert [str(one.key.peer) for one in checks(refreshed(known, [named("10.0.0.2")]))] == ["10.0.0.2:80"]
+    assert [one.symptom for one in checks(refreshed(known, []))] == [None], "not asked is unknown"

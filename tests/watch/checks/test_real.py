@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 from asking import ask
 from nginx_real import free_port, until
@@ -113,6 +114,7 @@ def test_the_command_checks_each_member_as_its_proxy_asks_it(site, start):
         f"127.0.0.1:{site.grpc}": ("pass", "L7OK", None),
         f"unix:{site.directory}/php": ("pass", "L7OK", None),
     }
+    jsonschema.validate(json.loads(answer.out), json.loads(ask("schema", "check").out))
     tls = next(one for one in json.loads(answer.out)["members"] if one["group"] == "tls")
     left = datetime.fromisoformat(tls["certificate_ends_at"]) - datetime.now(UTC)
     assert timedelta(days=8.9) < left < timedelta(days=9.1)

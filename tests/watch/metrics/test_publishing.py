@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
+import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +20,9 @@ from metric_views import BOUNDS_S, NOW, Times, empty, incident, member
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from why502.model.errors import Why502Error
 from why502.watch.metrics import textfile
+from why502.watch.metrics.collector import Collector, exposition
 from why502.watch.metrics.publishing import Publisher
 from why502.watch.metrics.settings import MetricsSettings
 from why502.watch.model import RequestKey, TargetKey
@@ -36,8 +42,8 @@ def view() -> Any:
 
 @contextmanager
 def publishing(notes: Queue[str], **settings: object) -> Iterator[None]:
-    publisher = Publisher(MetricsSettings(listen="", **settings), view, tuple, notes.put)  # type: ignore[arg-type]
-    publisher.start()
+    publisher = Publisher(view, tuple, notes.put)
+    publisher.configure(MetricsSettings(listen="", **settings))  # type: ignore[arg-type]
     try:
         yield
     finally:
@@ -144,3 +150,55 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="No space"):
         textfile.write(path, b"new 1\n")
     assert path.read_bytes() == b"old 1\n" and os.listdir(tmp_path) == ["why502.prom"]
+
+
+def test_new_settings_take_over_without_a_gap(tmp_path: Path) -> None:
+    """A bad address leaves everything as it was."""
+    first, second = (f"unix:{tmp_path}/{name}.sock" for name in ("first", "second"))
+    publisher = Publisher(view, tuple, Queue[str]().put)
+    try:
+        publisher.configure(MetricsSettings(listen=first))
+        with pytest.raises(Why502Error):
+            publisher.configure(MetricsSettings(listen="unix:/proc/none.sock", textfile=f"{tmp_path}/why502.prom"))
+        assert os.listdir(tmp_path) == ["first.sock"]
+        publisher.configure(MetricsSettings(listen=second))
+        assert os.listdir(tmp_path) == ["second.sock"]
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(second.removeprefix("unix:"))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert b"\nprocess_cpu_seconds_total " in client.makefile("rb").read()
+    finally:
+        publisher.stop()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.real
+def test_node_exporter_serves_the_file(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    textfile.write(tmp_path / "why502.prom", exposition(Collector(view)))
+    arguments = [
+        f"--web.listen-address=127.0.0.1:{port}",
+        f"--collector.textfile.directory={tmp_path}",
+        "--collector.disable-defaults",
+        "--collector.textfile",
+    ]
+    with subprocess.Popen(["prometheus-node-exporter", *arguments], stderr=subprocess.DEVNULL) as process:
+        try:
+            text = _wait_for(f"http://127.0.0.1:{port}/metrics")
+        finally:
+            process.terminate()
+    found = {family.name: family.samples for family in parse(text)}
+    assert found["node_textfile_scrape_error"][0].value == 0
+    assert [sample.value for sample in found["why502_requests"] if sample.labels["code"] == "502"] == [7]
+
+
+def _wait_for(url: str) -> str:
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(url)

@@ -19,6 +19,10 @@ from why502.watch.metrics.settings import MetricsSettings, address
 SLOW_S = 0.5
 
 
+def broken(_: bool) -> bytes:
+    raise Why502Error("the store cannot be read", "")
+
+
 @contextmanager
 def serving(where: tuple[str, int] | Path = ("127.0.0.1", 0), stuck: tuple[str, ...] = ()) -> Iterator[Server]:
     """Yield a server on a port of the kernel's choice. A connection of it may last half a second."""
@@ -69,6 +73,13 @@ def test_there_is_nothing_else(path: str) -> None:
 def test_nothing_can_be_changed() -> None:
     with serving() as server:
         assert get(server, "/metrics", "POST")[0] == get(server, "/metrics", "DELETE")[0] == 501
+
+
+def test_an_unreadable_store_is_no_empty_answer() -> None:
+    server = Server(("127.0.0.1", 0), broken, tuple)
+    server.start()
+    assert get(server, "/metrics")[::2] == (503, b"the store cannot be read\n")
+    server.stop()
 
 
 def ended(connection: socket.socket) -> bool:

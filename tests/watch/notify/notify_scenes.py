@@ -188,7 +188,7 @@ Answering = Callable[[http.server.BaseHTTPRequestHandler, Received], None]
 
 def answer(status: int = 200, body: bytes = b"ok", headers: dict[str, str] | None = None) -> Answering:
     def send(handler: http.server.BaseHTTPRequestHandler, _: Received) -> None:
-        handler.send_response(status)
+        handler.send_response_only(status)  # without a date: the tests have a time of their own
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             handler.send_header(name, value)
         handler.end_headers()

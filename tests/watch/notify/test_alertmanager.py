@@ -32,6 +32,7 @@ from notify_scenes import (
     serving,
 )
 
+from why502.generate.observability import inhibition
 from why502.model.finding import Layer
 from why502.watch.model import Diagnosed, Incident, Occasion, Severity
 from why502.watch.notify.alertmanager.receiver import Alertmanager, make
@@ -60,10 +61,10 @@ class Running:
 
 
 @contextmanager
-def alertmanager(directory: Path, hook: Server, port: int = 0) -> Iterator[Running]:
+def alertmanager(directory: Path, config: str, port: int = 0) -> Iterator[Running]:
     """Run an Alertmanager without memory of an earlier one."""
     directory.mkdir()
-    (directory / "am.yml").write_text(CONFIG.format(hook=hook.url))
+    (directory / "am.yml").write_text(config)
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -94,7 +95,7 @@ def hook() -> Iterator[Server]:
 
 @pytest.fixture
 def running(tmp_path: Path, hook: Server) -> Iterator[Running]:
-    with alertmanager(tmp_path / "am", hook) as found:
+    with alertmanager(tmp_path / "am", CONFIG.format(hook=hook.url)) as found:
         yield found
 
 
@@ -194,20 +195,36 @@ def test_after_a_restart_alertmanager_has_every_open_alert_and_every_recent_end_
         now_incident(id="8Q2Z", target="10.0.0.9:80"),
         now_incident(id="9XYZ", target="10.0.0.7:80"),
     )
-    with alertmanager(tmp_path / "before", hook) as before:
+    with alertmanager(tmp_path / "before", CONFIG.format(hook=hook.url)) as before:
         ours = Ours(before.url)
         ours.turn(first, second, over)
         started = {one["labels"]["incident"]: one["startsAt"] for one in before.alerts()}
         port = int(before.url.rpartition(":")[2])
     ours.turn(first, second, closed(over, 60))  # nobody is there
     assert "connection refused" in ours.notes[-1]
-    with alertmanager(tmp_path / "after", hook, port) as after:
+    with alertmanager(tmp_path / "after", CONFIG.format(hook=hook.url), port) as after:
         assert after.alerts() == []
         ours.turn()
         assert {one["labels"]["incident"]: one["startsAt"] for one in after.alerts()} == {
             id: at for id, at in started.items() if id != "9XYZ"
         }
         assert "delivers again" in ours.notes[-1]
+
+
+@real
+@pytest.mark.parametrize("minutes", [-600, -10, 10])
+def test_a_clock_that_is_wrong_hides_no_incident_and_ends_each(running: Running, hook: Server, minutes: int) -> None:
+    store, wrong = MemoryStore(), timedelta(minutes=minutes)
+    around = Surroundings(source=store, put=store.put, now=lambda: datetime.now(UTC) + wrong)
+    (turns,) = (Repetition(one, around) for one in make(Settings(name="am", urls=(running.url,))))
+    one = incident(opened_at=around.now(), diagnosed=(Diagnosed(at=around.now(), occasion=Occasion.OPENED, finding=finding()),))
+    store.incidents[one.id] = one
+    turns.turn()
+    hook.wait_for(len)
+    store.incidents[one.id] = closed(one, 0)
+    turns.turn()
+    hook.wait_for(lambda all_: len(all_) == 2)
+    assert states(hook.received, "7K3F") == [[("wrong-port", "firing")], [("wrong-port", "resolved")]]
 
 
 @real
@@ -222,6 +239,46 @@ def test_each_of_several_alertmanagers_is_told_even_if_the_first_hangs(tmp_path:
         assert slow.turn() == 1.0  # until it is tried again
         quick.turn()
         assert len(running.alerts()) == 1
+
+
+@real
+def test_our_alerts_mute_those_of_the_rules_and_of_their_effects(tmp_path: Path) -> None:
+    """With the configuration that `why502 generate alertmanager` prints."""
+    on_target = {"host": "web1", "proxy": "nginx", "target": "127.0.0.1:3001", "severity": "page"}
+    of_rules = [
+        {"alertname": "Why502Incident", "cause": "wrong-port", **on_target},
+        {"alertname": "Why502TargetDown", **on_target},
+        {"alertname": "Why502BudgetFast", "host": "web1", "proxy": "nginx", "location": "shop.example/", "severity": "page"},
+        {"alertname": "Why502TargetDown", **on_target, "host": "web2"},
+        {"alertname": "Why502NotDelivered", "host": "web1", "severity": "page"},
+    ]
+    with alertmanager(tmp_path / "am", inhibition.alertmanager()) as running:
+        effect = now_incident(id="8Q2Z")
+        effect = msgspec.structs.replace(
+            effect,
+            diagnosed=(
+                Diagnosed(at=effect.opened_at, occasion=Occasion.OPENED, finding=finding("backend-not-running", Layer.UPSTREAM)),
+            ),
+        )
+        Ours(running.url).turn(now_incident(), effect)
+        body = json.dumps([{"labels": labels} for labels in of_rules]).encode()
+        request = urllib.request.Request(f"{running.url}/api/v2/alerts", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=5).close()
+        muted = {
+            (one["labels"]["alertname"], one["labels"]["host"], one["labels"].get("incident", "")): bool(
+                one["status"]["inhibitedBy"]
+            )
+            for one in running.alerts()
+        }
+    assert muted == {
+        ("Why502Incident", "web1", "7K3F"): False,
+        ("Why502Incident", "web1", "8Q2Z"): True,
+        ("Why502Incident", "web1", ""): True,
+        ("Why502TargetDown", "web1", ""): True,
+        ("Why502BudgetFast", "web1", ""): True,
+        ("Why502TargetDown", "web2", ""): False,
+        ("Why502NotDelivered", "web1", ""): False,
+    }
 
 
 @real

@@ -115,6 +115,7 @@ def test_a_secret_is_sent_and_is_in_no_reason(tmp_path: Path, keys: dict[str, st
 def test_the_path_of_the_url_is_in_no_reason() -> None:
     with serving(echo) as server:
         assert SECRET not in failure(f"{server.url}/{SECRET}").reason
+        assert SECRET not in failure(f"{server.url}/?key={SECRET}").reason
 
 
 @pytest.mark.parametrize("content", [b"", b"two\nlines", b"\xff\xfe", b"a" * 70_000])
@@ -227,7 +228,11 @@ def test_a_proxy_of_the_settings_or_of_the_environment_is_used(tmp_path: Path, m
         assert asked[1].startswith(f"CONNECT {secure.url[8:]} HTTP/1.1\r\n".encode())
         monkeypatch.setenv("http_proxy", proxy.replace("//", "//me:pass%20word@"))
         assert post(server.url, b"{}", {}, settings()).status == 200
-        assert len(asked) == 3
+        assert b"\r\nProxy-Authorization: Basic bWU6cGFzcyB3b3Jk\r\n" in asked[2]
+        monkeypatch.setenv("https_proxy", proxy.replace("//", "//me:pass%20word@"))
+        assert post(secure.url, b"{}", {}, settings(ca_file=str(pem))).status == 200
+        assert b"\r\nProxy-Authorization: Basic bWU6cGFzcyB3b3Jk\r\n" in asked.pop()
+        assert "proxy-authorization" not in secure.received[-1].headers
         assert post(server.url, b"{}", {}, settings(proxy="none")).status == 200
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert post(server.url, b"{}", {}, settings()).status == 200

@@ -12,7 +12,7 @@ from notify_scenes import AT, HOSTILE, closed, diagnosed, finding, hostile, inci
 from why502.model.finding import Layer
 from why502.model.remedy import Edit, Remedy, Run
 from why502.watch.message import harmless, page, plain, text
-from why502.watch.model import Change, ChangeKind, Incident, Occasion, Proposal, Severity, Transition
+from why502.watch.model import Change, ChangeKind, Incident, Occasion, Proposal, Severity, Step, Transition
 from why502.watch.notify.base import Notice
 
 
@@ -144,6 +144,41 @@ def test_without_a_proposal_the_finding_has_the_fix_and_its_commands() -> None:
 def test_the_first_sentence_is_what_clients_get_and_why(statuses: tuple[int, ...], expected: str) -> None:
     one = incident(diagnosed=(diagnosed(finding(statuses=statuses, message="it broke")),))
     assert text(notice(one)).paragraphs[0] == expected
+
+
+def test_what_is_wrong_with_a_log_is_never_said_of_a_target() -> None:
+    message = "/var/log/nginx/access.log cannot be read: permission denied"
+    one = incident(
+        symptom="log-unreadable", location="log /var/log/nginx/access.log", locations=(), target="", failures=0, requests=0, diagnosed=(),
+        proposal=None, changes=(), severity=Severity.TICKET, last_failure_at=None, timeline=(Step(at=AT, message="opened"), Step(at=AT, message=message)),
+    )  # fmt: skip
+    words = text(notice(one))
+    assert words.title == f"TICKET web1: {message}."
+    assert words.paragraphs == (f"{message}.", "Since 2026-11-23 03:12:10Z. Host web1, nginx.")
+    over = closed(one)
+    assert over.closed_at
+    over = msgspec.structs.replace(over, timeline=(*one.timeline, Step(at=over.closed_at, message="it can be read again")))
+    assert text(notice(over, is_first=False)).paragraphs[1] == f"It was: {message}."
+
+
+def test_a_check_that_fails_is_no_request_that_failed() -> None:
+    words = text(notice(incident(failures=0, requests=0, diagnosed=(), proposal=None)))
+    assert words.paragraphs[0] == (
+        "The check of 127.0.0.1:3001 fails: connection refused. No request has failed because of it yet."
+    )
+    assert "requests failed" not in words.paragraphs[1]
+
+
+def test_retries_that_help_are_said() -> None:
+    assert "A retry recovered 40 failed attempts." in text(notice(incident(failures=0, recovered=40))).paragraphs[1]
+    words = text(notice(incident(failures=0, recovered=40, diagnosed=())))
+    assert words.paragraphs[0] == "Attempts to reach 127.0.0.1:3001 fail, and retries recover them: connection refused."
+    assert "A retry recovered 40 more." in text(notice(incident(recovered=40))).paragraphs[1]
+
+
+def test_what_differs_between_a_check_that_passes_and_requests_that_fail_is_said() -> None:
+    words = text(notice(incident(unlike_check="the check asks for / and requests ask for /api")))
+    assert "The check passes, but requests fail: the check asks for / and requests ask for /api." in words.paragraphs
 
 
 def test_many_of_everything_are_few() -> None:

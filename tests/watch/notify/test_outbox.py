@@ -202,6 +202,20 @@ def test_a_step_of_the_clock_delays_nothing(step: float) -> None:
     assert not scene.store.pending("ops", AT + timedelta(days=1))
 
 
+def test_the_order_of_transitions_is_that_of_their_numbers_whatever_the_clock_says() -> None:
+    scene = Scene()
+    for number in range(1, 12):
+        is_over = number == 11
+        scene.happens(
+            closed(incident()) if is_over else incident(), Transition.RESOLVED if is_over else Transition.REOPENED, number
+        )
+        scene.clock.at -= timedelta(hours=1)
+    scene.turn()
+    (notice,) = scene.receiver.notices
+    assert notice.keys == tuple(f"7K3F.{number}" for number in range(1, 12))
+    assert notice.transition is Transition.RESOLVED
+
+
 class Killed(BaseException):
     """The daemon ends here, as by SIGKILL."""
 
@@ -265,6 +279,22 @@ def test_what_waits_for_the_commit_is_not_sent_twice() -> None:
         scene.store.put(message)
     scene.turns(30)
     assert len(scene.receiver.notices) == 1
+
+
+def test_new_settings_repeat_nothing_that_waits_for_the_commit() -> None:
+    store, first, second = MemoryStore(is_holding=True), Recording(), Recording()
+    around = Surroundings(source=store, put=store.put)
+    store.add(*messages(incident(), Transition.OPENED, 1, [SETTINGS], AT))
+    before = Outbox([first], around)
+    with Running(before):
+        eventually(lambda: store.held)
+    after = Outbox([second], around, before)
+    store.add(*messages(closed(incident()), Transition.RESOLVED, 2, [SETTINGS], AT))
+    with Running(after):
+        after.wake()
+        eventually(lambda: second.notices)
+    assert (first.keys(), second.keys()) == ([("7K3F.1",)], [("7K3F.2",)])
+    assert second.notices[0].thread == "thread of 7K3F"
 
 
 def silence(**changes: object) -> Silence:
@@ -486,3 +516,19 @@ def test_a_remark_about_why502_itself_is_in_every_message() -> None:
     scene.happens(incident(), Transition.OPENED, 1)
     scene.turn()
     assert scene.receiver.notices[0].remark == "The logs are read 95 s late."
+
+
+def test_what_became_of_the_states_that_alertmanagers_were_sent_is_counted() -> None:
+    with serving() as good:
+        urls = (good.url, "http://127.0.0.1:9")
+        settings = (AlertmanagerSettings(name="am", urls=urls), Settings(name="hook", url=good.url))
+        store = MemoryStore()
+        store.add(*messages(incident(), Transition.OPENED, 1, settings, AT))
+        around = Surroundings(source=store, put=store.put)
+        outbox = Outbox(receivers(settings), around)
+        with Running(outbox):
+            eventually(lambda: len(around.outcomes) == 3)
+    names = [f"am at {url.removeprefix('http://')}" for url in urls]
+    assert outbox.repeating == tuple(names)
+    assert around.outcomes[names[0], "sent"] >= 1
+    assert around.outcomes[names[1], "failed"] >= 1

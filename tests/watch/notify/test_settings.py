@@ -78,6 +78,7 @@ def test_a_url_that_nobody_can_send_to(url: str) -> None:
         ("webhook", {"user": "ops"}, "user and password_file belong together"),
         ("webhook", {"user": "ops", "password_file": "/x", "token_file": "/y"}, "but not both"),
         ("webhook", {"proxy": "socks5://x"}, "proxy must be a URL"),
+        ("webhook", {"proxy": "https://x"}, "proxy must begin with http://"),
         ("webhook", {"token": "Zq8vtopsecret"}, "unknown field `token`"),
         ("alertmanager", {"urls": []}, "urls must have the URL of each"),
         ("alertmanager", {"urls": ["http://x", "http://x"]}, "once"),

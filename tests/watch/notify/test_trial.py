@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from asking import ask
 from notify_scenes import AT, answer, serving
 
 from why502.model.errors import Why502Error
@@ -39,3 +42,27 @@ def test_one_receiver_is_chosen_by_its_name() -> None:
     assert (caught.value.message, caught.value.hint) == ("no receiver has the name three", "Receivers in the settings: one, two.")
     with pytest.raises(Why502Error, match="no receiver is configured"):
         chosen((), None)
+
+
+def test_the_command_says_for_each_receiver_what_came_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "watch.toml"
+    with serving() as good, serving(answer(403, b"who are you?")) as bad:
+        path.write_text(
+            "".join(
+                f'[[receivers]]\nkind = "webhook"\nname = "{name}"\nurl = "{one.url}"\n'
+                for name, one in (("good", good), ("bad", bad))
+            )
+        )
+        answered = ask("watch", "test-notify", "--settings", str(path))
+        place = bad.url.removeprefix("http://")
+        assert (answered.status, answered.out) == (1, f"good: sent\nbad: {place}: answered 403: who are you?\n")
+        assert ask("watch", "test-notify", "--settings", str(path), "good") == (0, "good: sent\n", "")
+        wrong = ask("watch", "test-notify", "--settings", str(path), "nobody")
+        assert (wrong.status, wrong.err) == (
+            2,
+            "why502: no receiver has the name nobody\nReceivers in the settings: good, bad.\n",
+        )
+        path.write_text(path.read_text() + 'proxy = "x"\n')
+        wrong = ask("watch", "test-notify", "--settings", str(path))
+        assert wrong.status == 2
+        assert wrong.err.startswith(f"why502: {path}:5: receivers: proxy must be a URL such as https://alerts.example/path\n")

@@ -11,7 +11,7 @@ from why502.cli.output_options import loudness, only_format
 if TYPE_CHECKING:
     from why502.cli.env import Env
 
-_NAMES = ("diagnosis", "explanation", "bundle")
+_NAMES = ("diagnosis", "explanation", "check", "bundle", "incident", "incidents")
 
 
 @click.command()
@@ -31,11 +31,16 @@ def schema(env: Env, name: str | None) -> int:
 
     from why502.bundle import SCHEMA, Bundle
     from why502.render.contract import DIAGNOSIS, EXPLANATION, Diagnosis, Explanation, schema_of
+    from why502.watch.checks import report
+    from why502.watch.report.contract import INCIDENT, INCIDENTS, Incident, Incidents
 
     all_ = {
         "diagnosis": schema_of(Diagnosis, DIAGNOSIS),
         "explanation": schema_of(Explanation, EXPLANATION),
+        "check": schema_of(report.Report, report.SCHEMA),
         "bundle": schema_of(Bundle, SCHEMA),
+        "incident": schema_of(Incident, INCIDENT),
+        "incidents": schema_of(Incidents, INCIDENTS),
     }
     env.write(msgspec.json.format(msgspec.json.encode(all_[name] if name else all_), indent=2).decode() + "\n")
     return 0

@@ -119,3 +119,30 @@ def check_config(env: Env, example: bool, settings_path: str | None) -> int:
     found = settings.read(settings_path)
     env.write(f"{settings_path or settings.PATH}: valid; {settings.summary(found)}\n")
     return 0
+
+
+@watch.command("test-notify")
+@click.argument("receiver", required=False)
+@_SETTINGS
+@only_format("text")
+@loudness
+@click.pass_obj
+def test_notify(env: Env, receiver: str | None, settings_path: str | None) -> int:
+    """Send an example of a message to RECEIVER, or to all, marked as a test.
+
+    Exit status: 0 all took it, 1 one did not, 2 there is none or the settings are not valid.
+
+    \b
+    Example: why502 watch test-notify
+    Example: why502 watch test-notify pager
+    """
+    from why502.cli.env import Exit
+    from why502.render.words import safe
+    from why502.watch import settings
+    from why502.watch.notify.settings import receivers
+    from why502.watch.notify.trial import chosen, try_receivers
+
+    found = chosen(receivers(settings.read(settings_path).receivers), receiver)
+    trials = try_receivers(found, env.host().name, env.now())
+    env.write("".join(f"{trial.receiver}: {safe(trial.reason) or 'took the message'}\n" for trial in trials))
+    return Exit.PROBLEM if any(trial.reason for trial in trials) else Exit.HEALTHY

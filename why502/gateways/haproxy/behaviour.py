@@ -19,6 +19,7 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"haproxy"}),
     passes_host=True,
+    keeps_addresses=True,
     starts_workers_to_load=True,
     sends_preface=sends_proxy_header,
     wants_preface=_wants,

@@ -38,6 +38,7 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"nginx"}),
+    keeps_addresses=True,
     forwards_upgrade=False,
     verifies_default_name=True,
     verifies_without_trusted=True,

@@ -26,4 +26,10 @@ def _wants(proxy: Proxy, target: Target, _found: Sequence[Listen], processes: Se
     return None
 
 
-BEHAVIOUR = Behaviour(programs=frozenset({"varnishd"}), passes_host=True, sends_preface=sends_proxy_header, wants_preface=_wants)
+BEHAVIOUR = Behaviour(
+    programs=frozenset({"varnishd"}),
+    passes_host=True,
+    keeps_addresses=True,
+    sends_preface=sends_proxy_header,
+    wants_preface=_wants,
+)

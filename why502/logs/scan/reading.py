@@ -90,7 +90,7 @@ class Reader:
         self.parse = parse or part.form.parser()
         self.block = Chunk(b"", 0, None)
         self.counts = session.counts
-        self.window = Window(self.ask.since, self.ask.until, session.zone)
+        self.window = Window(self.ask.since, self.ask.until, session.zone, self.ask.near)
         self.carried = carried or Carried()
         self.at = self.carried.at
         self.first: int | None = None  # number of the first line, if known

@@ -6,16 +6,17 @@ a member the one nearest to "/" is taken, because a check is sent for as long as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from why502.collectors.probes import Job, activated, is_own, possible
 from why502.diagnosis.index import Doors, addresses, takes
+from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer
 from why502.model.logs import Symptom
-from why502.model.snapshot import Listener, Lookup, Proxy, Snapshot
+from why502.model.snapshot import Listener, Lookup, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 from why502.probing.plan import harmful, plan
 from why502.probing.request import Request
@@ -34,6 +35,7 @@ UNRESOLVED = {
     Lookup.FAILED: Symptom.NAME_SERVER_FAILED,
     Lookup.TIMED_OUT: Symptom.NAME_SERVER_FAILED,
 }
+UNANSWERED = (Lookup.FAILED, Lookup.TIMED_OUT)
 _INIT = 1  # the pid of systemd
 
 
@@ -86,6 +88,39 @@ def planned(known: Snapshot, settings: Checks, *, is_probing: bool = True) -> tu
                 held = tuple(door for door in doors.near(address) if takes(door, address) and _INIT in door.pids)
                 found[key] = replace(one, request=_request(job, known, settings, expected), listeners=held)
     return tuple(found.values())
+
+
+def refreshed(known: Snapshot, fresh: Iterable[Resolution]) -> Snapshot:
+    """Return the snapshot with what names resolve to now, as far as its proxies use that.
+
+    A gateway that resolved a name when it loaded its configuration goes on with those addresses; and where name servers do not
+    answer, the last addresses stay.
+    """
+    kept = _kept_names(known)
+    before = {one.name for one in known.names or () if one.addresses}
+    asked = tuple(fresh)
+    stays = {one.name for one in asked if one.name in before and (one.name in kept or one.outcome in UNANSWERED)}
+    stays |= before - {one.name for one in asked}
+    names = (*(one for one in known.names or () if one.name in stays), *(one for one in asked if one.name not in stays))
+    return msgspec.structs.replace(known, names=names)
+
+
+def has_names(known: Snapshot) -> bool:
+    """Return whether a member is known by a name."""
+    return any(peer.target is not None and not peer.target.is_address for _, _, peer in _peers(known))
+
+
+def _kept_names(known: Snapshot) -> set[str]:
+    """Return the names that a gateway resolved once."""
+    return {
+        peer.target.host
+        for proxy in known.proxies or ()
+        if proxy.is_running and behaviour(proxy.kind).keeps_addresses
+        for route in proxy.routes
+        if not route.has_variables
+        for peer in route.peers
+        if peer.target is not None and not peer.target.is_address and not peer.resolves
+    }
 
 
 def _reason(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal
 
-from why502.model.base import Value, encode
+import msgspec
+
+from why502.model.base import encode
 from why502.model.logs import Symptom
 from why502.model.snapshot import Gap
 from why502.model.words import words
@@ -16,16 +19,20 @@ from why502.watch.model import CheckResult, MemberStatus, Phase
 
 SCHEMA = "why502.check/1"
 HEADS = ("PROXY", "GROUP", "MEMBER", "RESULT", "CODE", "STATUS", "CONNECT", "TLS", "FIRST BYTE", "CERTIFICATE ENDS")
-RESULTS = {MemberStatus.UP: "pass", MemberStatus.DOWN: "fail", MemberStatus.UNKNOWN: "unknown"}
+RESULTS: dict[MemberStatus, Literal["pass", "fail", "unknown"]] = {
+    MemberStatus.UP: "pass",
+    MemberStatus.DOWN: "fail",
+    MemberStatus.UNKNOWN: "unknown",
+}
 
 
-class MemberReport(Value, frozen=True, kw_only=True, omit_defaults=False):
+class MemberReport(msgspec.Struct, frozen=True, kw_only=True):
     """The check of one member. `code`: the same in HAProxy's words. Times are seconds."""
 
     proxy: str
     group: str | None
     target: str
-    result: str  # pass, fail, unknown
+    result: Literal["pass", "fail", "unknown"]
     symptom: Symptom | None
     message: str
     code: str
@@ -35,7 +42,7 @@ class MemberReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     at: datetime
 
 
-class GapReport(Value, frozen=True, kw_only=True, omit_defaults=False):
+class GapReport(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be looked at."""
 
     source: str
@@ -43,7 +50,7 @@ class GapReport(Value, frozen=True, kw_only=True, omit_defaults=False):
     hint: str
 
 
-class Report(Value, frozen=True, kw_only=True, omit_defaults=False):
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One round of checks."""
 
     schema: str = SCHEMA

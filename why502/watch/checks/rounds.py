@@ -38,12 +38,22 @@ class _Turn:
     quick: int = 0
 
 
-class Rounds:
-    """The order of all checks. `chance` returns a number from -1 to 1. Times are monotonic seconds."""
+def configured_rate(planned: Planned) -> float | None:
+    """Return a member's requests per second as they were when the checks were planned."""
+    return planned.requests_s
 
-    def __init__(self, settings: Checks, chance: Callable[[], float]) -> None:
+
+class Rounds:
+    """The order of all checks. `chance` returns a number from -1 to 1, `rate` a member's requests per second (None: unknown).
+
+    Times are monotonic seconds.
+    """
+
+    def __init__(
+        self, settings: Checks, chance: Callable[[], float], rate: Callable[[Planned], float | None] = configured_rate
+    ) -> None:
         self.settings = settings
-        self._chance = chance
+        self._chance, self._rate = chance, rate
         self._turns: dict[MemberKey, _Turn] = {}
         self._heap: list[tuple[float, int, MemberKey]] = []
         self._number = 0
@@ -104,7 +114,7 @@ class Rounds:
 
     def _interval_s(self, turn: _Turn) -> float:
         """Return the interval of a member. One that breaks off our own request gets it once a minute: it may die of it."""
-        last, rate = turn.member.last, turn.planned.requests_s
+        last, rate = turn.member.last, self._rate(turn.planned)
         if turn.planned.request is None and turn.planned.symptom is None:
             return LONGEST_S
         if last is not None and last.symptom in BROKEN_OFF and turn.member.status is verdict_of(last):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 
 from why502.host.base import Host
@@ -13,9 +13,11 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Snapshot
 from why502.watch.forecast import Forecasts
 from why502.watch.limits import samplers
-from why502.watch.model import Limit
+from why502.watch.model import Limit, LimitKind
 
 LATE_S = 30.0  # a pass that takes longer is a gap
+SAME_S = 10.0  # a sample that says the same is put again after this time
+FORGOTTEN = timedelta(days=8)
 Put = Callable[[Limit | Gap], None]
 
 
@@ -31,6 +33,7 @@ class Sampler:
         self._lock = threading.Lock()
         self._forecasts = Forecasts()
         self._gaps: dict[str, tuple[Gap, ...]] = {}
+        self._last: dict[tuple[LimitKind, str], Limit] = {}
         self._begun: dict[str, float] = {}
         chosen = {name: module for name, module in samplers().items() if is_probing or not getattr(module, "SENDS", False)}
         self._threads = [
@@ -46,6 +49,9 @@ class Sampler:
     def update(self, snapshot: Snapshot) -> None:
         """Look at what another snapshot names, from the next samples on."""
         self._known = snapshot
+        with self._lock:
+            self._forecasts.forget(snapshot.taken_at - FORGOTTEN)
+            self._last = {}
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Stop; a thread that hangs is left behind."""
@@ -83,12 +89,23 @@ class Sampler:
                 continue
             with self._lock:
                 forecast = self._forecasts.observe(found)
-            self._put(forecast)
+            if self._is_news(forecast):
+                self._put(forecast)
         with self._lock:
             before, self._gaps[name] = self._gaps.get(name, ()), tuple(gaps)
         for gap in gaps:
             if gap not in before:
                 self._put(gap)
+
+    def _is_news(self, limit: Limit) -> bool:
+        """Return whether a sample differs from the last one that was put, or that is some seconds old."""
+        key = (limit.kind, limit.subject)
+        last = self._last.get(key)
+        if last is not None and 0 <= (limit.at - last.at).total_seconds() < SAME_S:
+            if (limit.used, limit.limit, limit.severity) == (last.used, last.limit, last.severity):
+                return False
+        self._last[key] = limit
+        return True
 
 
 def sampled(module: ModuleType, host: Host, known: Snapshot) -> tuple[Limit | Gap, ...]:

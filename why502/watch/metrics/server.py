@@ -123,7 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/metrics":
             is_openmetrics = wants_openmetrics(self.headers.get("Accept", ""))
-            self._answer(200, self._metrics(is_openmetrics), _OPENMETRICS if is_openmetrics else _TEXT)
+            try:
+                body = self._metrics(is_openmetrics)
+            except Why502Error as error:  # the store cannot be read now
+                self._answer(503, f"{safe(error.message)}\n".encode())
+                return
+            self._answer(200, body, _OPENMETRICS if is_openmetrics else _TEXT)
         elif path == "/healthz":
             stuck = self._stuck()
             words = f"not progressing: {', '.join(map(safe, stuck))}" if stuck else "ok"

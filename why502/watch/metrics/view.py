@@ -72,7 +72,7 @@ class Route:
 
 @dataclass(slots=True, kw_only=True)
 class EndedIncidents:
-    """The incidents of one cause that have ended for good. `seconds`: how long they lasted together."""
+    """The incidents of one cause that have closed. `seconds`: how long they lasted together. Neither ever falls."""
 
     cause: str
     fault_domain: str

@@ -18,6 +18,7 @@ from why502.redaction import HIDDEN, redact
 from why502.watch.model import Incident, Severity, Transition
 
 SECRET_BYTES = 64 << 10  # the largest file of a secret that is read
+_LONGEST = 1000  # characters of a value that are matched
 REASON = 300  # characters of an answer that are kept
 _NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -45,7 +46,8 @@ def matches(matchers: Matchers, incident: Incident) -> bool:
 
 def _matches_one(field: Field, wanted: str | tuple[str, ...], incident: Incident) -> bool:
     patterns = (wanted,) if isinstance(wanted, str) else wanted
-    return any(fnmatch.fnmatchcase(value, pattern) for value in values(field, incident) for pattern in patterns)
+    found = [value[:_LONGEST] for value in values(field, incident)]
+    return any(fnmatch.fnmatchcase(value, pattern) for value in found for pattern in patterns)
 
 
 def values(field: Field, incident: Incident) -> tuple[str, ...]:
@@ -107,6 +109,8 @@ def secret(path: str) -> str:
 
     Raises Undelivered, never with content.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
+        raise Undelivered(f"{path} is not a file")
     try:
         with Path(path).open("rb") as file:
             content = file.read(SECRET_BYTES + 1)
@@ -186,10 +190,9 @@ class Undelivered(Exception):
 
 def reason_of(text: str, secrets: Sequence[str] = ()) -> str:
     """Return the start of a receiver's answer in one line, without secrets."""
-    text = " ".join(text[: 4 * REASON].split())
     for value in secrets:
         text = text.replace(value, HIDDEN) if value else text
-    text = redact(text)
+    text = redact(" ".join(text[: 4 * REASON].split()))
     return "".join(one if one.isprintable() else "?" for one in text[:REASON])
 
 

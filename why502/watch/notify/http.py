@@ -53,6 +53,8 @@ class HttpSettings(ReceiverSettings, frozen=True, kw_only=True):
             raise ValueError("set token_file, or user and password_file, but not both")
         if self.proxy and self.proxy != DIRECT:
             check_url("proxy", self.proxy)
+            if not self.proxy.startswith("http://"):
+                raise ValueError("proxy must begin with http://: the connection to it is not encrypted, only that through it")
 
 
 def secret_url(path: str) -> str:
@@ -67,10 +69,11 @@ def secret_url(path: str) -> str:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Answer:
-    """The answer to a request; the body is cut."""
+    """The answer to a request; the body is cut. `sent_at`: by the clock of the server, None if it does not tell."""
 
     status: int
     body: bytes
+    sent_at: datetime | None = None
     retry_after_s: float | None = None
 
 
@@ -93,7 +96,7 @@ def request(method: str, url: str, body: bytes | None, headers: Mapping[str, str
         raise Undelivered(f"{place}: {said(error)}") from error
     if 200 <= answer.status < 300:
         return answer
-    told = reason_of(answer.body.decode("utf-8", "replace"), (*_words(credentials), parts.path[1:]))
+    told = reason_of(answer.body.decode("utf-8", "replace"), (*_words(credentials), parts.path[1:], parts.query))
     raise Undelivered(
         f"{place}: answered {answer.status}{f': {told}' if told else ''}",
         retry_after_s=answer.retry_after_s if answer.status in (429, 503) else None,
@@ -104,29 +107,34 @@ def request(method: str, url: str, body: bytes | None, headers: Mapping[str, str
 def _exchange(
     method: str, parts: SplitResult, body: bytes | None, headers: Mapping[str, str], settings: HttpSettings, deadline_s: float
 ) -> Answer:
-    connection, path = _connection(parts, settings, deadline_s)
+    proxy = _proxy(parts, settings)
+    connection = _connection(parts, proxy, settings, deadline_s)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if proxy and parts.scheme == "http":
+        path, headers = f"http://{parts.netloc}{path}", {**headers, **_proxy_headers(proxy)}
     try:
         connection.request(method, path, body, dict(headers))
         response = connection.getresponse()
         content = response.read(ANSWER_BYTES)
         return Answer(
-            status=response.status, body=content, retry_after_s=pause_s(response.getheader("Retry-After"), datetime.now(UTC))
+            status=response.status,
+            body=content,
+            sent_at=_date(response.getheader("Date")),
+            retry_after_s=pause_s(response.getheader("Retry-After"), datetime.now(UTC)),
         )
     finally:
         connection.close()
 
 
-def _connection(parts: SplitResult, settings: HttpSettings, deadline_s: float) -> tuple[http.client.HTTPConnection, str]:
-    """Return a connection, already made, and the target of the request line."""
+def _connection(
+    parts: SplitResult, proxy: SplitResult | None, settings: HttpSettings, deadline_s: float
+) -> http.client.HTTPConnection:
+    """Return a connection, already made."""
     host, port = str(parts.hostname), _port(parts)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    proxy = _proxy(parts, settings)
     near = (str(proxy.hostname), _port(proxy)) if proxy else (host, port)
     connection = http.client.HTTPConnection(host, port)
     connection.sock = connect(*near, deadline_s)
     try:
-        if proxy and proxy.scheme == "https":
-            connection.sock = tls(deadline_s, settings.ca_file).wrap_socket(connection.sock, server_hostname=near[0])
         if parts.scheme == "https":
             if proxy:
                 _open_tunnel(connection, host, port, _proxy_headers(proxy))
@@ -135,7 +143,7 @@ def _connection(parts: SplitResult, settings: HttpSettings, deadline_s: float) -
     except BaseException:
         connection.close()
         raise
-    return connection, f"http://{parts.netloc}{path}" if proxy and parts.scheme == "http" else path
+    return connection
 
 
 def _port(parts: SplitResult) -> int:
@@ -161,7 +169,9 @@ def _proxy(parts: SplitResult, settings: HttpSettings) -> SplitResult | None:
         return None
     url = getproxies_environment().get(parts.scheme, "")
     found = urlsplit(url if "://" in url else f"http://{url}") if url else None
-    return found if found and found.scheme in ("http", "https") and found.hostname else None
+    if found and found.scheme != "http":
+        raise Undelivered(f"the proxy of the environment is {found.scheme}://, and only http:// is supported")
+    return found if found and found.hostname else None
 
 
 def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
@@ -198,9 +208,14 @@ def pause_s(value: str | None, now: datetime) -> float | None:
         return None
     if value.isascii() and value.isdigit() and len(value) < 10:
         return min(float(value), LONGEST_PAUSE_S)
+    at = _date(value)
+    return min(max((at - now).total_seconds(), 0.0), LONGEST_PAUSE_S) if at else None
+
+
+def _date(value: str | None) -> datetime | None:
+    """Return the time of a Date header (RFC 9110, 5.6.7); None for anything else."""
     try:
-        at = parsedate_to_datetime(value)
+        at = parsedate_to_datetime(value[:100]) if value else None
     except (TypeError, ValueError):
         return None
-    left_s = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(max(left_s, 0.0), LONGEST_PAUSE_S)
+    return at.replace(tzinfo=at.tzinfo or UTC) if at else None

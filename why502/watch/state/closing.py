@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from why502.watch import concern
 from why502.watch.model import MemberStatus, Occasion, Transition
-from why502.watch.state.families import Family
+from why502.watch.state.families import OWN
 from why502.watch.state.severity import is_planned
 from why502.watch.state.turn import Turn
 from why502.watch.state.values import Past, State, Tracked
@@ -95,8 +95,8 @@ def close_what_ended(turn: Turn) -> None:
 
 
 def _is_of_ours(tracked: Tracked) -> bool:
-    """Return whether it is about an objective or a log, which are judged each minute."""
-    return all(key.family in (Family.BUDGET, Family.LOG) for key in tracked.signals)
+    """Return whether it is about what the daemon sees for itself, and closes itself."""
+    return all(key.family in OWN for key in tracked.signals)
 
 
 def _consider(turn: Turn, tracked: Tracked) -> None:

@@ -45,8 +45,9 @@ def _divide(turn: Turn, new: list[Tracked], ready: DiagnosisReady) -> None:
     signals = {key: turn.state.signals[key] for each in new for key in sorted(each.signals) if key in turn.state.signals}
     left = {each.incident.id: each for each in new}
     for part in divided(signals, ready, turn.state.served):
-        home = max(left.values(), key=lambda each: len(each.signals & set(part.signals)), default=None)
-        if home is not None and home.signals & set(part.signals):
+        keys = {turn.state.key(key) for key in part.signals}
+        home = next((each for each in left.values() if each.incident.key in keys), None)
+        if home is not None:
             del left[home.incident.id]
             home = _limited(turn, home, part)
         else:
@@ -58,24 +59,21 @@ def _divide(turn: Turn, new: list[Tracked], ready: DiagnosisReady) -> None:
         if others:
             id_ = others[0].incident.id
             ended = turn.put(replace(each, closed_s=turn.monotonic_s, look_until_s=None, later_at_s=None))
-            turn.change(ended, closed_at=turn.now, caused_by=id_, closing=f"it is part of incident {id_}")
+            ended = turn.change(ended, closed_at=turn.now, caused_by=id_, closing=f"it is part of incident {id_}")
+            if ended.incident.messages:
+                turn.tell(ended, Transition.RESOLVED, is_quiet=True)
 
 
 def _limited(turn: Turn, tracked: Tracked, part: Part) -> Tracked:
     """Return an incident with the signals of one part only."""
-    if tracked.signals == frozenset(part.signals):
-        return tracked
-    incident = tracked.incident
+    loud = [key for key in part.signals if key in tracked.loud] or list(part.signals)
+    if tracked.signals <= frozenset(part.signals):
+        return joined(turn, tracked, part.signals)
     bare = turn.change(
-        turn.put(replace(tracked, signals=frozenset())),
+        turn.put(replace(tracked, signals=frozenset(), loud=frozenset(loud))),
         targets=(), locations=(), symptoms={}, failures=0, recovered=0, unlike_check="",
     )  # fmt: skip
-    first = part.signals[0]
-    if turn.state.key(first) != incident.key and not incident.messages:
-        signal = turn.state.signals[first]
-        own = "" if signal.is_targetless else first.subject
-        bare = turn.change(bare, key=turn.state.key(first), proxy=first.proxy, target=own)
-    return joined(turn, bare, part.signals)
+    return joined(turn, bare, part.signals, is_loud=False)
 
 
 def _settle(turn: Turn, tracked: Tracked, part: Part, ready: DiagnosisReady) -> None:
@@ -85,7 +83,7 @@ def _settle(turn: Turn, tracked: Tracked, part: Part, ready: DiagnosisReady) -> 
     if root is not None:
         _yield(turn, tracked, root.incident.id)
         return
-    severity = severity_of(tracked.signals, turn.state, part.finding)
+    severity = severity_of(tracked.loud, turn.state, part.finding)
     if tracked.incident.messages == 0:
         announced(turn, turn.change(tracked, severity=severity))
     else:
@@ -172,7 +170,7 @@ def _again(turn: Turn, tracked: Tracked, ready: DiagnosisReady) -> None:
         _yield(turn, tracked, explaining.incident.id)
         return
     if not tracked.incident.caused_by:
-        tracked = raised(turn, tracked, severity_of(tracked.signals, turn.state, tracked.incident.finding))
+        tracked = raised(turn, tracked, severity_of(tracked.loud, turn.state, tracked.incident.finding))
         if tracked.incident.cause != before and tracked.incident.messages:
             turn.tell(tracked, Transition.UPDATED, is_quiet=True)
 

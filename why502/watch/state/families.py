@@ -20,7 +20,10 @@ class Family(StrEnum):
     CLIENT = "client"
     UNEVEN = "uneven"  # one member fails far more often than the others
     BUDGET = "budget"  # an objective
+    GATEWAY = "gateway"  # a gateway that does not run
     LOG = "log"  # a log that cannot be read, or is silent
+    LIMIT = "limit"  # a limit that will be reached
+    NETWORK = "network"  # the network of this machine itself
 
 
 _MEMBERS: dict[Family, tuple[Symptom, ...]] = {
@@ -55,6 +58,8 @@ _MEMBERS: dict[Family, tuple[Symptom, ...]] = {
 }
 _OF = {symptom.value: family for family, symptoms in _MEMBERS.items() for symptom in symptoms}
 _IGNORED = frozenset(symptom.value for symptom in NOTICES if symptom.value not in _OF)
+# What no request tells, but the daemon sees for itself.
+OWN = frozenset({Family.BUDGET, Family.LOG, Family.GATEWAY, Family.LIMIT, Family.NETWORK})
 UNHURT = frozenset({Family.INTENDED, Family.CLIENT})  # the gateway, or the client, wanted it so
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
 from why502.watch.model import MemberStatus
+from why502.watch.state.families import Family
 from why502.watch.state.identity import subject_of
 from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
 
 MOST_APART = 5  # more targets that begin to fail together with one cause have one root, though it is not known
+TRACE = 0.2  # of a target's failures: fewer with another cause are no incident of their own
 MACHINE = "this machine"
 OWN_NETWORK = "this machine's network"
 
@@ -40,7 +43,8 @@ def divided(signals: Mapping[SignalKey, Signal], ready: DiagnosisReady, served: 
         finding = next(iter(findings), None)
         return (Part(Root(OWN_NETWORK, OWN_NETWORK), finding, tuple(signals)),)
     chosen = {key: _finding(key, signal, findings, ready, served) for key, signal in signals.items()}
-    roots = _merged([finding for finding in findings if finding in chosen.values()], ready)
+    chosen = _without_traces(chosen, signals)
+    roots = _merged([finding for finding in findings if finding in chosen.values() or _sums(finding)], ready, served)
     parts: dict[Root, list[SignalKey]] = {}
     left: list[SignalKey] = []
     for key, finding in chosen.items():
@@ -91,8 +95,36 @@ def _root(finding: Finding, ready: DiagnosisReady) -> Root:
     return Root(finding.cause, ready.roots.get(target, target))
 
 
-def _merged(findings: Sequence[Finding], ready: DiagnosisReady) -> dict[Root, Root]:
-    """Return for each root the one that stands for it: the one that explains it, or the common one of very many."""
+def _without_traces(
+    chosen: dict[SignalKey, Finding | None], signals: Mapping[SignalKey, Signal]
+) -> dict[SignalKey, Finding | None]:
+    """Return the findings of the signals; few failures of a target have the cause of its many others."""
+    by_target: dict[str, Counter[str]] = {}
+    leading: dict[tuple[str, str], Finding] = {}
+    for key, finding in chosen.items():
+        if finding is not None and finding.target is not None:
+            target = str(finding.target)
+            by_target.setdefault(target, Counter())[finding.cause] += max(signals[key].failures, 1)
+            leading[target, finding.cause] = finding
+    best = {target: counts.most_common(1)[0] for target, counts in by_target.items()}
+    result = dict(chosen)
+    for key, finding in chosen.items():
+        if finding is not None and finding.target is not None:
+            cause, count = best[str(finding.target)]
+            if by_target[str(finding.target)][finding.cause] < TRACE * count:
+                result[key] = leading[str(finding.target), cause]
+    return result
+
+
+def _sums(finding: Finding) -> bool:
+    return bool(finding.group) and finding.cause in CAUSES and CAUSES[finding.cause].sums_members
+
+
+def _merged(findings: Sequence[Finding], ready: DiagnosisReady, served: Sequence[Served]) -> dict[Root, Root]:
+    """Return for each root the one that stands for it: the one that explains it, or the common one of very many.
+
+    A group's finding that the diagnosis ranks above those of its members stands for them.
+    """
     roots = {_root(finding, ready): finding for finding in reversed(findings)}
     ranked = list(dict.fromkeys(_root(finding, ready) for finding in findings))
     above = {root: root for root in ranked}
@@ -100,6 +132,11 @@ def _merged(findings: Sequence[Finding], ready: DiagnosisReady) -> dict[Root, Ro
         above[root] = next(
             (other for other in ranked if other != root and is_root_of(other, root, roots[other]) and above[other] != root), root
         )
+    for group in [finding for finding in findings if _sums(finding)]:
+        members = {target for each in served if each.group == group.group for target in each.targets}
+        for finding in findings[findings.index(group) + 1 :]:
+            if str(finding.target) in members:
+                above[_root(finding, ready)] = _root(group, ready)
     for root in ranked:  # the effect of an effect
         above[root] = above[above[root]]
     for cause in {root.cause for root in ranked}:
@@ -124,6 +161,8 @@ def _nearness(
     key: SignalKey, signal: Signal, finding: Finding, ready: DiagnosisReady, served: Sequence[Served]
 ) -> tuple[int, bool] | None:
     """Return how far a finding is from a signal, smaller is nearer; None if it does not concern it."""
+    if key.family is Family.GATEWAY:  # whatever is wrong with a gateway may have stopped it
+        return (0, False) if finding.layer in (Layer.PROXY, Layer.PLATFORM) else None
     own = {symptom.value for symptom in CAUSES[finding.cause].symptoms} if finding.cause in CAUSES else set()
     is_foreign = bool(signal.symptoms) and not own & set(signal.symptoms)
     targets = targets_of(key, signal, served)
@@ -132,7 +171,9 @@ def _nearness(
         if str(finding.target) in names:
             return 0, is_foreign
         behind = {name for target in targets for name in (target, *ready.aliases.get(target, ()))}
-        return (1, is_foreign) if key.subject not in targets and str(finding.target) in behind else None
+        if key.subject not in targets and str(finding.target) in behind:
+            return 1, is_foreign
+        return (4, is_foreign) if signal.is_targetless and not is_foreign else None
     if finding.group:
         is_in = any(
             finding.group == each.group and (key.subject in each.targets or key.subject == each.location) for each in served

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from why502.watch.model import Incident, Occasion, Severity, Transition
-from why502.watch.state.families import Family
+from why502.watch.state.families import OWN, Family
 from why502.watch.state.grouping import is_covered, unlike_check
 from why502.watch.state.identity import incident_id
 from why502.watch.state.severity import severity_of
@@ -21,7 +21,7 @@ LOUD_RETURNS = 3  # in an hour: it flaps
 HOUR_S = 3600.0
 MOST_OPEN = 200
 MOST_NAMED = 256  # targets, locations
-APART = frozenset({Family.INTENDED, Family.CLIENT, Family.BUDGET, Family.LOG})  # families that join no other incident
+APART = OWN | {Family.INTENDED, Family.CLIENT}  # families that join no other incident
 HELD_DAYS = 14
 _RANK = {Severity.NONE: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 
@@ -34,10 +34,19 @@ def open_for(turn: Turn, keys: Iterable[SignalKey]) -> None:
             opened(turn, [key])
         elif not tracked.incident.is_open:
             _reopened(turn, joined(turn, tracked, [key]))
-        elif key not in tracked.signals:
-            joined(turn, tracked, [key])
-            if tracked.look_until_s is None:
-                turn.want(tracked.incident.id, Occasion.CHANGED)
+        elif key not in tracked.loud:
+            _louder(turn, joined(turn, tracked, [key]), is_new=key not in tracked.signals)
+
+
+def _louder(turn: Turn, tracked: Tracked, *, is_new: bool) -> None:
+    """Tell that an incident became worse, and have it diagnosed if its failures are others now."""
+    if tracked.look_until_s is not None:
+        return
+    severity = severity_of(tracked.loud, turn.state, tracked.incident.finding)
+    if _RANK[severity] > _RANK[tracked.incident.severity]:
+        tracked = raised(turn, tracked, severity)
+    if is_new:
+        turn.want(tracked.incident.id, Occasion.CHANGED)
 
 
 def _home(turn: Turn, key: SignalKey) -> Tracked | None:
@@ -47,7 +56,7 @@ def _home(turn: Turn, key: SignalKey) -> Tracked | None:
     own = [each for each in every if key in each.signals]
     if own or not (every or state.tracked):
         return own[0] if own else None
-    if key.family not in (Family.INTENDED, Family.BUDGET, Family.LOG):
+    if key.family not in OWN | {Family.INTENDED}:
         signal = state.signals[key]
         for each in every:
             is_apart = all(one.family in APART for one in each.signals)
@@ -105,6 +114,7 @@ def opened(turn: Turn, keys: list[SignalKey], *, is_looking: bool = True) -> Tra
         later_at_s=turn.monotonic_s + LATER_S if is_looking else None,
     )
     tracked = joined(turn, turn.put(tracked), keys)
+    tracked = turn.change(tracked, severity=severity_of(tracked.loud, state, None))
     tracked = turn.step(tracked, _opening(tracked, signal))
     if past is not None:
         held = (turn.now - past.closed_at).days < HELD_DAYS and past.is_fixed
@@ -124,13 +134,17 @@ def _opening(tracked: Tracked, signal: Signal) -> str:
     where = tracked.incident.target or tracked.incident.location
     if signal.is_check and not signal.failures:
         return f"the check of {where} fell: {what}"
+    if not signal.failures:
+        return f"{where}: {what}"
     hurt = f"{signal.hurt} requests failed" if signal.hurt else f"{signal.failures} attempts failed and were retried"
     return f"{hurt} at {where}: {what}"
 
 
-def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey]) -> Tracked:
+def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey], *, is_loud: bool = True) -> Tracked:
     """Return the incident with these signals in it, and what they counted before."""
-    state = turn.state
+    state, keys = turn.state, tuple(keys)
+    if is_loud:
+        tracked = turn.put(replace(tracked, loud=tracked.loud | set(keys)))
     new = [key for key in keys if key not in tracked.signals or not tracked.incident.is_open]
     if not new:
         return tracked
@@ -155,7 +169,6 @@ def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey]) -> Tracked:
         first_s=min((state.signals[key].began_s for key in signals if key in state.signals), default=turn.monotonic_s),
         last_s=max([*times, *([tracked.last_s] if tracked.last_s is not None else [])]),
     )
-    severity = severity_of(signals, state, incident.finding)
     tracked = turn.change(
         turn.put(tracked),
         symptoms=symptoms,
@@ -164,7 +177,6 @@ def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey]) -> Tracked:
         targets=tuple(targets)[:MOST_NAMED],
         locations=tuple(locations)[:MOST_NAMED],
         unlike_check=unlike,
-        severity=max(severity, incident.severity, key=_RANK.__getitem__),
         last_failure_at=turn.now,
     )
     return turn.step(tracked, unlike) if unlike != incident.unlike_check else tracked
@@ -179,6 +191,9 @@ def _locations(turn: Turn, key: SignalKey) -> tuple[str, ...]:
 def announced(turn: Turn, tracked: Tracked) -> Tracked:
     """Send the first message of an incident, unless it was sent, or there is a reason for none."""
     tracked = turn.put(replace(tracked, look_until_s=None))
+    severity = severity_of(tracked.loud, turn.state, tracked.incident.finding)
+    if _RANK[severity] > _RANK[tracked.incident.severity]:
+        tracked = turn.change(tracked, severity=severity)
     return turn.tell(tracked, Transition.OPENED) if tracked.incident.messages == 0 else tracked
 
 

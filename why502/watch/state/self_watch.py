@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from why502.model.logs import Symptom
 from why502.watch.model import MemberStatus, Observed, Severity
 from why502.watch.state.closing import closed
 from why502.watch.state.families import Family
 from why502.watch.state.opening import announced, opened, raised
+from why502.watch.state.severity import is_stopped_on_purpose
 from why502.watch.state.turn import Turn
 from why502.watch.state.values import LogState, Signal, SignalKey
 
+STOPPED_S = 10.0
 UNREADABLE_S = 120.0
 SILENT_S, SILENT_WITHOUT_REASON_S = 240.0, 600.0
 REGULAR_MINUTES = 30
@@ -41,12 +44,30 @@ def each_minute(turn: Turn) -> None:
         if log.unreadable_since_s is not None and turn.monotonic_s - log.unreadable_since_s >= UNREADABLE_S:
             alert(turn, unreadable, "log-unreadable", f"{path} cannot be read: {log.reason}", Severity.TICKET)
         elif log.unreadable_since_s is None:
-            _end(turn, unreadable, "it can be read again")
+            end(turn, unreadable, "it can be read again")
         silent = SignalKey(log.proxy, f"silent log {path}", Family.LOG)
         if message := _silence(turn, path, log):
             alert(turn, silent, "log-silent", message, Severity.PAGE if "full" in message else Severity.TICKET)
         elif log.last_line_s is not None and turn.monotonic_s - log.last_line_s < 60:
-            _end(turn, silent, "it has new lines")
+            end(turn, silent, "it has new lines")
+
+
+def gateways(turn: Turn) -> None:
+    """Open an incident for each gateway that has not run for some seconds, unless somebody stopped it; close it when it runs."""
+    for proxy, (since_s, why) in turn.state.missed.items():
+        units = turn.state.gateway_units.get(proxy, ())
+        if turn.monotonic_s - since_s >= STOPPED_S and not is_stopped_on_purpose(units, turn.state):
+            alert(
+                turn, _gateway(proxy), Symptom.PROXY_STOPPED.value, f"{proxy} does not run: {why}", Severity.PAGE, is_looking=True
+            )
+    for tracked in turn.state.open:
+        keys = [key for key in tracked.signals if key == _gateway(key.proxy)]
+        if keys and tracked.signals == set(keys) and not any(key.proxy in turn.state.missed for key in keys):
+            closed(turn, tracked, f"{keys[0].proxy} runs again")
+
+
+def _gateway(proxy: str) -> SignalKey:
+    return SignalKey(proxy, f"gateway {proxy}", Family.GATEWAY)
 
 
 def _silence(turn: Turn, path: str, log: LogState) -> str:
@@ -71,23 +92,34 @@ def _full_disk(turn: Turn, path: str) -> str:
     return mount if mount and turn.state.disks[mount].ratio >= FULL else ""
 
 
-def alert(turn: Turn, key: SignalKey, symptom: str, message: str, severity: Severity, *, caused_by: str = "") -> None:
+def alert(
+    turn: Turn,
+    key: SignalKey,
+    symptom: str,
+    message: str,
+    severity: Severity,
+    *,
+    caused_by: str | None = None,
+    is_looking: bool = False,
+) -> None:
     """Open an incident that no request opens, or note how it goes on."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
     before = turn.state.signals.get(key)
     signal = before or Signal(began_s=turn.monotonic_s, began_at=turn.now, last_s=turn.monotonic_s)
     turn.state.signals[key] = replace(signal, last_s=turn.monotonic_s, symptoms={symptom: 1}, is_targetless=True)
     if tracked is None:
-        tracked = opened(turn, [key], is_looking=False)
-        tracked = turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by)
-        announced(turn, turn.step(tracked, message))
-    elif caused_by != tracked.incident.caused_by:
+        tracked = opened(turn, [key], is_looking=is_looking)
+        tracked = turn.step(turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by or ""), message)
+        if not is_looking:
+            announced(turn, tracked)
+    elif caused_by is not None and caused_by != tracked.incident.caused_by:
         announced(turn, turn.change(tracked, caused_by=caused_by))
     elif severity is not tracked.incident.severity:
         raised(turn, turn.step(tracked, message), severity)
 
 
-def _end(turn: Turn, key: SignalKey, reason: str) -> None:
+def end(turn: Turn, key: SignalKey, reason: str) -> None:
+    """Close the incident that an alert opened, if there is one."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
     if tracked is not None:
         closed(turn, tracked, reason)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import Finding, Layer
-from why502.watch.model import ChangeKind, MemberStatus, Severity
+from why502.watch.model import Change, ChangeKind, MemberStatus, Severity
 from why502.watch.state.families import UNHURT, Family
+from why502.watch.state.triggers import is_burst
 from why502.watch.state.values import SignalKey, State
 
 HOUR_S = 3600.0
@@ -25,9 +26,9 @@ def severity_of(keys: Iterable[SignalKey], state: State, finding: Finding | None
     if not felt:  # the clients left, and the reason is not theirs
         is_faulty = finding is not None and any(key.family is Family.CLIENT for key in signals)
         return Severity.TICKET if is_faulty else Severity.NONE
-    if all(key.family is Family.UNEVEN for key in felt):
+    if any(key.family is Family.UNEVEN for key in felt) and not any(is_burst(signals[key], state.monotonic_s) for key in felt):
         return Severity.TICKET
-    if any(signals[key].hurt for key in felt):
+    if any(signals[key].hurt or key.family is Family.GATEWAY for key in felt):
         return Severity.PAGE
     fallen = [key for key in felt if signals[key].is_check]
     return Severity.PAGE if any(_is_last(key, state) and _had_traffic(key, state) for key in fallen) else Severity.TICKET
@@ -58,16 +59,23 @@ def is_planned(key: SignalKey, state: State) -> bool:
     scope = state.scopes.get(key.subject)
     if scope is None or state.now is None:
         return False
-    own = [
-        change
-        for change in state.changes
-        if change.kind in (ChangeKind.UNIT, ChangeKind.IMAGE) and {*change.units} & {*scope.units}
-    ]
-    last = max(own, key=lambda change: change.at, default=None)
+    last = _last_change(scope.units, state)
     if last is None or not last.is_planned:
         return False
-    is_stop = last.detail.startswith("stopped")
-    return is_stop or (state.now - last.at).total_seconds() <= RESTART_S
+    return last.detail.startswith("stopped") or (state.now - last.at).total_seconds() <= RESTART_S
+
+
+def is_stopped_on_purpose(units: Iterable[str], state: State) -> bool:
+    """Return whether the last thing that happened to these units is that somebody stopped them."""
+    last = _last_change(units, state)
+    return last is not None and last.is_planned and last.detail.startswith("stopped")
+
+
+def _last_change(units: Iterable[str], state: State) -> Change | None:
+    """Return the last start or end of these units."""
+    names = {*units}
+    own = [each for each in state.changes if each.kind in (ChangeKind.UNIT, ChangeKind.IMAGE) and names & {*each.units}]
+    return max(own, key=lambda change: change.at, default=None)
 
 
 def is_sustained(key: SignalKey, state: State) -> bool:

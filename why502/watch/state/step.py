@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from why502.watch import concern
 from why502.watch.model import (
+    Blindness,
     Change,
     Incident,
     Limit,
@@ -22,10 +23,10 @@ from why502.watch.model import (
     Occasion,
     TargetKey,
 )
-from why502.watch.state import diagnosed, self_watch
+from why502.watch.state import diagnosed, resources, self_watch
 from why502.watch.state.burn import Budget, Objective, burning
 from why502.watch.state.closing import KEEP_S, close_what_ended, closed
-from why502.watch.state.families import UNHURT, Family, family_of
+from why502.watch.state.families import OWN, UNHURT, Family, family_of
 from why502.watch.state.identity import subject_of
 from why502.watch.state.opening import LOOK_S, announced, joined, open_for, raised
 from why502.watch.state.severity import is_planned, is_sustained, severity_of
@@ -38,6 +39,7 @@ from why502.watch.state.triggers import (
     attempts_added,
     bounded,
     fallen,
+    fresh_minutes,
     streaks,
     triggered,
     uneven,
@@ -78,6 +80,9 @@ def step(state: State, event: Event, now: datetime, monotonic_s: float) -> tuple
         case Limit():
             if event.kind is LimitKind.DISK:
                 turn.state.disks[event.subject] = event
+            resources.limit(turn, event)
+        case Blindness():
+            resources.blindness(turn, event)
         case TargetsChanged():
             _configure(turn, event)
         case DiagnosisReady():
@@ -145,11 +150,12 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
                 is_check=not incident.failures,
                 is_targetless=not incident.targets,
             )
-        if not incident.diagnosed:
+        if not incident.diagnosed and families != {Family.INTENDED}:
             state.looking = replace(state.looking, wanted={**state.looking.wanted, incident.id: Occasion.OPENED})
     return Tracked(
         incident=incident,
         signals=frozenset(keys),
+        loud=frozenset(keys),
         first_s=state.monotonic_s,
         last_s=state.monotonic_s,
         look_until_s=None if incident.messages or closed_s is not None else state.monotonic_s + LOOK_S,
@@ -182,27 +188,29 @@ def _observe(turn: Turn, observed: Observed) -> None:
     state.streaks = dict(
         sorted(streaks(state.streaks, found, turn.monotonic_s).items(), key=lambda each: each[1])[-MOST_SIGNALS:]
     )
-    state.attempts = attempts_added(state.attempts, observed.attempts, turn.monotonic_s)
+    state.attempts = attempts_added(state.attempts, observed.attempts, fresh_minutes(state, observed, turn.now), turn.monotonic_s)
     for place in (*found.requests, *found.served):
         state.traffic[place if place in state.traffic or len(state.traffic) < MOST_SIGNALS else (place[0], OTHER)] = (
             turn.monotonic_s
         )
     _spend(turn, found)
+    taken = {key for tracked in state.open for key in tracked.signals}
     for tracked in state.open:
-        _follow(turn, tracked, found)
+        _follow(turn, tracked, found, taken)
     felt = [key for key in triggered(state, found, turn.monotonic_s) if key in state.signals and state.signals[key].hurt]
     hidden = [key for key in found.signals if key in state.signals and is_sustained(key, state)]
     open_for(turn, [*felt, *hidden])
 
 
-def _follow(turn: Turn, tracked: Tracked, found: Added) -> None:
-    """Count for an open incident what failed again, and what succeeded since."""
+def _follow(turn: Turn, tracked: Tracked, found: Added, taken: set[SignalKey]) -> None:
+    """Count for an open incident what failed again, and what succeeded since. `taken`: the signals of all incidents."""
     keys = {key for key in found.failed if key in tracked.signals and key in turn.state.signals}
     near = {
         key
         for key in found.failed
         if key in turn.state.signals and key.family is not Family.INTENDED and key.subject in tracked.incident.targets
-    } - tracked.signals
+    } - taken
+    taken |= near
     incident = tracked.incident
     names = (*incident.targets, *incident.locations)
     proxies = {key.proxy for key in tracked.signals} | {incident.proxy}
@@ -216,7 +224,7 @@ def _follow(turn: Turn, tracked: Tracked, found: Added) -> None:
     if requests:
         tracked = turn.change(tracked, requests=tracked.incident.requests + requests)
     if near:
-        joined(turn, tracked, near)
+        joined(turn, tracked, near, is_loud=False)
         if tracked.look_until_s is None and {key.family for key in near} - {key.family for key in tracked.mix} - UNHURT:
             turn.want(incident.id, Occasion.CHANGED)
 
@@ -237,7 +245,7 @@ def _failed_again(turn: Turn, tracked: Tracked, found: Added, keys: set[SignalKe
         locations=tuple(places)[:256],
         last_failure_at=turn.now,
     )
-    severity = severity_of(tracked.signals, turn.state, incident.finding)
+    severity = severity_of(tracked.loud, turn.state, incident.finding)
     is_worse = severity.value == "page" and incident.severity.value != "page"
     return raised(turn, tracked, severity) if is_worse else tracked
 
@@ -335,6 +343,11 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
     )
     state.scopes = {subject_of(target): scope for target, scope in event.scopes.items()}
     state.aliases = event.aliases
+    gone = {proxy: "it ran before" for proxy in (*state.running, *state.missed) if proxy not in event.running}
+    missed = {**gone, **event.missed}
+    state.missed = {proxy: (state.missed.get(proxy, (turn.monotonic_s, ""))[0], why) for proxy, why in missed.items()}
+    state.running = event.running
+    state.gateway_units = event.gateway_units
     known = {
         (each.proxy, name)
         for each in state.served
@@ -348,6 +361,7 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
 def _tick(turn: Turn) -> None:
     state = turn.state
     _fall(turn)
+    self_watch.gateways(turn)
     minute = int(turn.monotonic_s // 60)
     if minute != int(turn.before.monotonic_s // 60):
         _each_minute(turn, minute)
@@ -385,6 +399,7 @@ def _each_minute(turn: Turn, minute: int) -> None:
     open_for(turn, bad)
     _alert_budgets(turn, minute)
     self_watch.each_minute(turn)
+    resources.each_minute(turn)
 
 
 def _is_known(state: State, key: SignalKey) -> bool:
@@ -412,6 +427,6 @@ def burning_is_over(turn: Turn, objective: Objective, minute: int) -> bool:
 
 def _explains_budget(tracked: Tracked, objective: Objective) -> bool:
     incident = tracked.incident
-    if all(key.family in (Family.BUDGET, Family.LOG) for key in tracked.signals) or incident.caused_by or not incident.failures:
+    if all(key.family in OWN - {Family.GATEWAY} for key in tracked.signals) or incident.caused_by or not incident.failures:
         return False
     return objective.proxy in ("", incident.proxy) and (not objective.location or objective.location in incident.locations)

@@ -45,14 +45,17 @@ def is_now(minute: int, state: State, now: datetime) -> bool:
     return 60 * (minute + WINDOW_MINUTES) >= now.timestamp() - leap_s
 
 
+def fresh_minutes(state: State, observed: Observed, now: datetime) -> set[int]:
+    """Return the minutes of a log's counts that are of now, as opposed to history."""
+    if observed.is_history:
+        return set()
+    counts = (*observed.failures, *observed.requests, *observed.attempts, *observed.recovered)
+    return {minute for minute in {at for at, _ in counts} if minute >= observed.live_since and is_now(minute, state, now)}
+
+
 def added(state: State, observed: Observed, now: datetime, monotonic_s: float) -> Added:
     """Return the signals with the failures of a log in them."""
-    every = {minute for counts in (observed.failures, observed.requests, observed.attempts) for minute, _ in counts}
-    fresh = {
-        minute
-        for minute in every | {minute for minute, _ in observed.recovered}
-        if not observed.is_history and is_now(minute, state, now)
-    }
+    fresh = fresh_minutes(state, observed, now)
     found = Added({}, Counter(), Counter(), {}, Counter(), Counter(), Counter())
     locations: dict[SignalKey, dict[str, None]] = {}
     for (minute, failure), count in observed.failures.items():
@@ -105,22 +108,31 @@ def _usual_symptoms(observed: Observed, fresh: set[int]) -> dict[tuple[str, str]
 def _grown(
     before: Signal | None, key: SignalKey, found: Added, locations: Iterable[str], now: datetime, monotonic_s: float
 ) -> Signal:
-    minute, count = int(monotonic_s // 60), found.failed[key]
-    minutes = dict(before.minutes) if before else {}
-    minutes = {at: each for at, each in minutes.items() if at > minute - HOUR_MINUTES}
-    minutes[minute] = minutes.get(minute, 0) + count
+    count = found.failed[key]
+    minutes, hurt_minutes = (before.minutes, before.hurt_minutes) if before else ((), ())
     if before is None or monotonic_s - before.last_s > QUIET_S:
         before = Signal(began_s=monotonic_s, began_at=now, last_s=monotonic_s)
     return replace(
         before,
         last_s=monotonic_s,
-        minutes=tuple(minutes.items()),
+        minutes=_counted(minutes, count, monotonic_s),
+        hurt_minutes=_counted(hurt_minutes, found.hurt[key], monotonic_s),
         failures=before.failures + count,
         hurt=before.hurt + found.hurt[key],
         symptoms=dict(Counter(before.symptoms) + found.symptoms[key]),
         locations=tuple(dict.fromkeys((*before.locations, *locations)))[:MOST_LOCATIONS],
         is_targetless=key.subject in locations,
     )
+
+
+def _counted(minutes: tuple[tuple[int, int], ...], count: int, monotonic_s: float) -> tuple[tuple[int, int], ...]:
+    """Return failures by monotonic minute with these of now, the last hour's."""
+    if not count:
+        return minutes
+    minute = int(monotonic_s // 60)
+    counts = {at: each for at, each in minutes if at > minute - HOUR_MINUTES}
+    counts[minute] = counts.get(minute, 0) + count
+    return tuple(counts.items())
 
 
 def bounded(signals: dict[SignalKey, Signal]) -> dict[SignalKey, Signal]:
@@ -132,9 +144,9 @@ def bounded(signals: dict[SignalKey, Signal]) -> dict[SignalKey, Signal]:
 
 
 def is_burst(signal: Signal, monotonic_s: float) -> bool:
-    """Return whether this minute has a burst of failures, by the rule of `why502 logs`."""
+    """Return whether clients got a burst of failures in this minute, by the rule of `why502 logs`."""
     minute = int(monotonic_s // 60)
-    counts = dict(signal.minutes)
+    counts = dict(signal.hurt_minutes)
     before = [count for at, count in counts.items() if at < minute]
     span = minute - min(counts, default=minute) + 1
     usual = median([*before, *[0] * (span - 1 - len(before))]) if span > 1 else 0.0
@@ -190,12 +202,15 @@ def fallen(health: Health, before: Signal | None, now: datetime, monotonic_s: fl
 def attempts_added(
     before: Mapping[tuple[str, str], tuple[tuple[int, int, int], ...]],
     observed: Mapping[tuple[int, AttemptKey], int],
+    fresh: set[int],
     monotonic_s: float,
 ) -> dict[tuple[str, str], tuple[tuple[int, int, int], ...]]:
     """Return the attempts of each target by monotonic minute: (minute, tried, failed), those of the last ten minutes."""
     minute = int(monotonic_s // 60)
     kept = {target: rows for target, rows in before.items() if rows[-1][0] > minute - UNEVEN_MINUTES}
-    for (_, attempt), count in observed.items():
+    for (at_minute, attempt), count in observed.items():
+        if at_minute not in fresh:
+            continue
         target = attempt.proxy, subject_of(attempt.target)
         if target not in kept and len(kept) >= MOST_SIGNALS:
             target = attempt.proxy, OTHER

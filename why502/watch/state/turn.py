@@ -24,7 +24,19 @@ class Turn:
         """Copy the state. Its values are never changed in place, so its dictionaries are copied and nothing below them."""
         self.before = state
         self.state = copy(state)
-        for name in ("signals", "streaks", "attempts", "health", "tracked", "past", "budgets", "logs", "disks", "traffic"):
+        for name in (
+            "signals",
+            "streaks",
+            "attempts",
+            "health",
+            "tracked",
+            "past",
+            "budgets",
+            "logs",
+            "missed",
+            "disks",
+            "traffic",
+        ):
             setattr(self.state, name, dict(getattr(state, name)))
         self.now, self.monotonic_s = now, monotonic_s
         self.state.now, self.state.monotonic_s = now, monotonic_s

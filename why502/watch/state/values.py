@@ -11,6 +11,7 @@ from why502.model.base import Value
 from why502.model.finding import Diagnosis
 from why502.watch.concern import Scope
 from why502.watch.model import (
+    Blindness,
     Change,
     Incident,
     Limit,
@@ -47,6 +48,7 @@ class Signal:
     began_at: datetime
     last_s: float
     minutes: tuple[tuple[int, int], ...] = ()
+    hurt_minutes: tuple[tuple[int, int], ...] = ()
     failures: int = 0
     hurt: int = 0
     symptoms: Mapping[str, int] = field(default_factory=dict)
@@ -70,13 +72,17 @@ class Served(Value, frozen=True, kw_only=True):
 class TargetsChanged(Value, frozen=True, kw_only=True):
     """What the gateways are configured to use now. `scopes`: by target. `logs`: by path, the proxy that writes it.
 
-    `aliases`: addresses of each target that is a name.
+    `aliases`: addresses of each target that is a name. `running`: the gateways that run. `missed`: those that should run and do
+    not, and why.
     """
 
     served: tuple[Served, ...] = ()
     scopes: Mapping[str, Scope] = {}
     logs: Mapping[str, str] = {}
     aliases: Mapping[str, tuple[str, ...]] = {}
+    running: frozenset[str] = frozenset()
+    missed: Mapping[str, str] = {}
+    gateway_units: Mapping[str, tuple[str, ...]] = {}
 
 
 class DiagnosisReady(Value, frozen=True, kw_only=True):
@@ -103,7 +109,7 @@ class Tick(Value, frozen=True, kw_only=True):
     """Time went on. Once a second."""
 
 
-Event = Observed | Member | Change | Limit | DiagnosisReady | TargetsChanged | Tick
+Event = Observed | Member | Blindness | Change | Limit | DiagnosisReady | TargetsChanged | Tick
 
 
 # actions
@@ -153,12 +159,14 @@ Action = Diagnose | Save | Notify | KeepBundle | Note
 class Tracked:
     """An incident that is open, or was until shortly ago. Times are monotonic seconds; None: since before our own start.
 
+    `signals`: all that belong to it; `loud`: those of them that were enough to open one.
     `look_until_s`: no message before, unless the cause is known. `served`: by subject, requests that succeeded since the last
     failure. `resource`: what its cause concerns. `mix`: targets and families when it was diagnosed last.
     """
 
     incident: Incident
     signals: frozenset[SignalKey] = frozenset()
+    loud: frozenset[SignalKey] = frozenset()
     opened_s: float | None = None
     first_s: float | None = None
     last_s: float | None = None
@@ -239,6 +247,9 @@ class State:
     looking: Looking = field(default_factory=Looking)
     budgets: dict[str, Budget] = field(default_factory=dict)
     logs: dict[str, LogState] = field(default_factory=dict)
+    running: frozenset[str] = frozenset()
+    missed: dict[str, tuple[float, str]] = field(default_factory=dict)  # gateways that do not run: since when, why
+    gateway_units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disks: dict[str, Limit] = field(default_factory=dict)
     traffic: dict[tuple[str, str], float] = field(default_factory=dict)  # when a target or location was last asked for
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -123,7 +123,7 @@ def readable(path: Path) -> sqlite3.Connection:
         _check(database, path)
     except sqlite3.OperationalError as error:
         database.close()
-        if _code(error) != sqlite3.SQLITE_CANTOPEN or path.with_name(path.name + "-wal").exists():
+        if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or path.with_name(path.name + "-wal").exists():
             raise
         database = connect(path, mode="ro&immutable=1")
         _check(database, path)

@@ -214,7 +214,7 @@ def _message(database: sqlite3.Connection, message: Message) -> None:
         0,
         None,
     )
-    is_new = bool(message.sent_at) and sent_at is None
+    is_new = bool(message.sent_at) and sent_at is None and not message.error  # with an error it was settled without being sent
     failed = max(message.tries - tries - is_new, 0)
     database.executemany(
         "INSERT INTO deliveries VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",

@@ -57,8 +57,8 @@ class Family:
     pattern: str  # glob(7)
     log: Log
 
-    def members(self, since: float) -> list[Log]:
-        """Return the logs that were written to since then (seconds since the epoch), the latest if they are too many."""
+    def members(self, since: float) -> list[tuple[float, Log]]:
+        """Return the logs that were written to since then, with that time (seconds since the epoch), the latest last."""
         found = []
         for path in current(glob.glob(self.pattern)):  # noqa: PTH207 - the pattern is absolute
             try:
@@ -67,7 +67,7 @@ class Family:
                 continue
             if modified_s >= since:
                 found.append((modified_s, path))
-        return [replace(self.log, name=path, path=path) for _, path in sorted(found)[-MOST_MEMBERS:]]
+        return [(modified_s, replace(self.log, name=path, path=path)) for modified_s, path in sorted(found)[-MOST_MEMBERS:]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def pattern_of(path: str) -> str:
 
 def _file(proxy: Proxy, kind: LogKind, path: str, targets: Sequence[LogTarget], gaps: list[Gap]) -> Iterator[Log]:
     """Yield the log of a file. In a container's root a link leads to what is there, often to its standard output."""
-    real = streams.inside(proxy.root, path) if proxy.root else path
+    real = streams.inside(proxy.root, path) if proxy.root else streams.linked(path)
     if real in streams.STREAMS:
         yield from _stream(proxy, kind, LogPlace.STDERR, targets, gaps)
     else:

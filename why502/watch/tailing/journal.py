@@ -66,7 +66,7 @@ class JournalFollower:
         self.form = form
         self.lost_lines = 0
         self.rotations = 0
-        self._ask = structs.replace(ask, is_fast=False)
+        self.ask = structs.replace(ask, is_fast=False)
         self._sink = sink
         self._clock = clock
         self._start = start
@@ -182,7 +182,7 @@ class JournalFollower:
         self._index += 1
         if self._sink is not None:
             self._sink.begin(self._form)
-        session = Session(self._ask, each=self._sink.request if self._sink else None)
+        session = Session(self.ask, each=self._sink.request if self._sink else None)
         part = Part(path=self.path, form=self._form, index=self._index, start=0, end=len(lines))
         self._carried.is_of_before = True
         session.take(cast(BinaryIO, io.BytesIO(lines)), part, origin=Origin(self.path), carried=self._carried)

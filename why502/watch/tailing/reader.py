@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import structs
 
 from why502.logs.checkpoint import Checkpoint
 from why502.logs.follow import LINGER_S, LONGEST_LINGER_S, Follower, Step
@@ -16,9 +18,11 @@ from why502.logs.live import MOST_HELD
 from why502.logs.scan.work import Ask
 from why502.watch.model import Observed
 from why502.watch.tailing import logrotate
+from why502.watch.tailing.fitness import Fitness
 from why502.watch.tailing.found import Log
 from why502.watch.tailing.joining import KEPT_S, Joining, failures
 from why502.watch.tailing.journal import JournalFollower
+from why502.watch.tailing.localtime import localtime
 from why502.watch.tailing.permission import unreadable
 from why502.watch.tailing.places import Places
 from why502.watch.tailing.projection import Delta, Projection, Series
@@ -35,16 +39,17 @@ Put = Callable[[Observed], None]
 
 @dataclass(slots=True, kw_only=True)
 class Times:
-    """The clocks: `monotonic` goes only forward, `wall` are seconds since the epoch. `live_since`: what is older is history."""
+    """The clocks: `monotonic` goes only forward, `wall` are seconds since the epoch, which may be set at any time."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    started_at: float = 0.0
+    began_at: float | None = None  # by the first of them
 
     @property
     def live_since(self) -> int:
-        """Return the first minute that is not history."""
-        return int(max(self.started_at, self.wall() - HISTORY_S)) // 60
+        """Return the first minute that is not history: at most 15 minutes ago, and not before the beginning."""
+        since_s = HISTORY_S if self.began_at is None else min(self.monotonic() - self.began_at, HISTORY_S)
+        return int(self.wall() - since_s) // 60
 
 
 @dataclass(slots=True)
@@ -113,7 +118,7 @@ class Claims:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owners: dict[tuple[int, int], str] = {}
-        self._files: dict[str, tuple[int, int]] = {}
+        self._files: dict[str, list[tuple[int, int]]] = {}
 
     def take(self, name: str, path: str) -> bool:
         """Claim the file that a path leads to now; False if another log has it. What does not exist may be claimed by all."""
@@ -125,9 +130,11 @@ class Claims:
         with self._lock:
             if self._owners.setdefault(file, name) != name:
                 return False
-            before, self._files[name] = self._files.get(name, file), file
-            if before != file:
-                self._owners.pop(before, None)
+            if (files := self._files.setdefault(name, [])) and files[-1] == file:
+                return True
+            self._files[name] = [*files[-1:], file]
+            for left in files[:-1]:  # the one before is still claimed: it may have another name, under which nobody shall read it
+                self._owners.pop(left, None)
         return True
 
 
@@ -146,6 +153,7 @@ class Reader:
     claims: Claims
     checkpoint: Checkpoint | None = None
     since: float | None = None
+    reread: Callable[[], None] | None = None  # reads the configuration of the gateways again
     has_caught_up: bool = False
     _source: Follower | JournalFollower | None = None
     _projection: Projection | None = None
@@ -157,7 +165,18 @@ class Reader:
     _newest_at: int | None = None
     _kept: Checkpoint | None = None  # the one that was put last
     _next: tuple[Log, Places] | None = None
+    _fitness: Fitness = field(default_factory=Fitness)
     _left_at: float | None = None  # when the configuration stopped naming it
+
+    @property
+    def silent_s(self) -> float:
+        """Return for how long nothing was added."""
+        return self.times.monotonic() - self._last_line_at if self._source is not None else 0.0
+
+    @property
+    def kept(self) -> Checkpoint | None:
+        """Return how far the log was counted."""
+        return self._kept or self.checkpoint
 
     @property
     def is_over(self) -> bool:
@@ -181,6 +200,7 @@ class Reader:
             return False
         source = self._source or self._open()
         began_at = self.times.monotonic()
+        source.ask = structs.replace(source.ask, near=int(self.times.wall()))
         step = source.step()
         observed = self._observed(source, step)
         self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s)
@@ -211,7 +231,8 @@ class Reader:
     def _open(self) -> Follower | JournalFollower:
         if not self.log.is_error_log:
             self._projection = Projection(self.group.proxy, self.log.name, self.places, self.group.series)
-        ask = Ask(most_held=MOST_HELD, has_paths=not self.log.is_error_log)
+        zone = localtime(self.log.proxy.pid, self.log.proxy.root)
+        ask = Ask(most_held=MOST_HELD, has_paths=not self.log.is_error_log, localtime=zone)
         self._last_line_at = self.times.monotonic()
         self._lost_bytes = self.checkpoint.lost_bytes if self.checkpoint else 0
         if self.log.unit:
@@ -242,6 +263,13 @@ class Reader:
     def _put(self, observed: Observed) -> None:
         if self._is_news(observed):
             self.put(observed)
+
+    def _unfit(self, step: Step) -> str:
+        """Return what must be known of a log whose lines cannot be parsed; first the configuration is read again."""
+        said = self._fitness.add(step.added, self.times.monotonic())
+        if said == "ask" and self.reread is not None:
+            self.reread()
+        return self._fitness.message(self.log.form.log_format if self.log.form else "") if said == "tell" else ""
 
     def _is_news(self, observed: Observed) -> bool:
         """Return whether there is something to put; it is put then."""
@@ -292,7 +320,7 @@ class Reader:
             newest_at=None if added.last is None else datetime.fromtimestamp(added.last, UTC),
             rotations=rotations,
             reason=unreadable(self.log.path, step.reason) if step.reason else "",
-            note="it can be read again" if is_readable else "",
+            note="it can be read again" if is_readable else self._unfit(step),
             live_since=live_since,
             is_history=added.last is not None and added.last // 60 < live_since,
         )

@@ -18,6 +18,15 @@ _PLACES = (
 )
 
 
+def linked(path: str) -> str:
+    """Return the standard stream that a path links to, which is the gateway's and not ours; else the path."""
+    try:
+        target = str(Path(path).readlink())
+    except OSError:
+        return path
+    return target if target in STREAMS else path
+
+
 def redirected(pid: int, descriptor: int) -> str:
     """Return the file that a stream of a process goes to; "" for a pipe, a terminal, a socket."""
     link = Path(f"/proc/{pid}/fd/{descriptor}")

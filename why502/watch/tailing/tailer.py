@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from why502.watch.tailing.reader import CATCH_UP_S, HISTORY_S, Claims, Group, Pu
 
 STOP_S = 5.0
 UNSEEN_S = 60.0  # so long a new gateway may run before it is found
+RETIRED_S = 3600.0
 RESCAN_S = 5.0  # how often new files of logs with variables in their names are looked for
 
 
@@ -31,7 +32,8 @@ class Tailer:
     """Follows the logs that a snapshot names, from their checkpoints on; without one, from `since` (seconds since the epoch).
 
     `put` is called from several threads with what each log added. The checkpoint in it says how far its log is counted: whoever
-    keeps the counts keeps it with them.
+    keeps the counts keeps it with them. `reread` is called when lines no longer have the format of the configuration: it is
+    to read the configuration again, and to call `update`.
     """
 
     def __init__(
@@ -43,12 +45,13 @@ class Tailer:
         *,
         times: Times | None = None,
         wait: Wait | None = None,
+        reread: Callable[[], None] | None = None,
     ) -> None:
         self.gaps: tuple[Gap, ...] = ()
         self._times = times or Times()
-        self._times.started_at = self._times.started_at or self._times.wall()
+        self._times.began_at = self._times.monotonic() if self._times.began_at is None else self._times.began_at
         self._checkpoints = checkpoints
-        self._since = self._times.started_at - HISTORY_S if since is None else since
+        self._since = self._times.wall() - HISTORY_S if since is None else since
         self._put = put
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
@@ -59,6 +62,8 @@ class Tailer:
         self._is_started = False
         self._families: tuple[Family, ...] = ()
         self._snapshot = found
+        self._retired: dict[str, tuple[float, Checkpoint | None]] = {}  # when they were written to last, how far they were read
+        self._reread = reread
         self._lock = threading.Lock()
         self._finder: threading.Thread | None = None
         self._take(found)
@@ -73,7 +78,8 @@ class Tailer:
 
     def update(self, snapshot: Snapshot) -> None:
         """Follow what the configuration names now; what it no longer names is followed until nobody writes to it."""
-        self._since = max(self._times.started_at, self._times.wall() - UNSEEN_S)
+        watched_s = UNSEEN_S if self._times.began_at is None else self._times.monotonic() - self._times.began_at
+        self._since = self._times.wall() - min(watched_s, UNSEEN_S)
         self._take(snapshot)
         if self._is_started:
             self._begin()
@@ -106,6 +112,8 @@ class Tailer:
         found = find(snapshot)
         with self._lock:
             self.gaps, self._families, self._snapshot = found.gaps, found.families, snapshot
+            for name in [name for name, reader in self._readers.items() if reader.is_over]:
+                self._end(name, 0.0)
             for log in found.logs:
                 self._add(log, self._since)
             for name in self._readers.keys() - {log.name for log in found.logs}:
@@ -127,8 +135,9 @@ class Tailer:
         group.has_access |= not log.is_error_log
         if log.is_error_log:
             group.expect(log.name)
-        checkpoint = self._checkpoints.get(log.name)
-        self._readers[log.name] = Reader(log, group, places, self._put, self._times, self._claims, checkpoint, since)
+        checkpoint = self._retired.get(log.name, (0.0, None))[1] or self._checkpoints.get(log.name)
+        made = Reader(log, group, places, self._put, self._times, self._claims, checkpoint, since, self._reread)
+        self._readers[log.name] = made
 
     def _rescan(self) -> None:
         """Follow the new files of logs with variables in their names."""
@@ -137,9 +146,27 @@ class Tailer:
             since = self._times.wall() - CATCH_UP_S if is_known else self._since
             found = family.members(since)  # not under the lock: the directory may hang
             with self._lock:
-                for log in found:
-                    if log.name not in self._readers:
+                for modified_s, log in found:
+                    if log.name not in self._readers and modified_s > self._retired.get(log.name, (0.0, None))[0]:
                         self._add(log, since)
+                for modified_s, log in found[:-1]:
+                    self._retire(log.name, modified_s)
+
+    def _retire(self, name: str, modified_s: float) -> None:
+        """End following a file of a family that is silent for long, and not its newest."""
+        reader = self._readers.get(name)
+        if reader is None or reader.silent_s < RETIRED_S:
+            return
+        reader.leave()
+        if reader.is_over:
+            self._end(name, modified_s)
+
+    def _end(self, name: str, modified_s: float) -> None:
+        """Remember how far a log was read; its thread ends by itself."""
+        reader = self._readers.pop(name)
+        self._retired[name] = (modified_s, reader.kept)
+        if self._threads.pop(name, None) is None:
+            reader.close()
 
     def _begin(self) -> None:
         """Start the threads of logs that have none."""

@@ -23,6 +23,7 @@ from why502.watch.notify.http import post
 
 LASTS = timedelta(minutes=4)  # of an alert that is not sent again
 REPEATED = timedelta(minutes=15)  # how long the end of an alert is sent, as Prometheus does
+TOLERATED = timedelta(seconds=30)  # between the clock of Alertmanager and ours
 MOST = 1000  # alerts in one request
 
 Identity = tuple[tuple[str, str], ...]
@@ -50,6 +51,7 @@ class Alertmanager:
         self.settings = settings
         self.name = settings.name if len(settings.urls) == 1 else f"{settings.name} at {urlsplit(url).netloc}"
         self._url = url.rstrip("/") + "/api/v2/alerts"
+        self._ahead = timedelta()  # how far the clock of Alertmanager is ahead of ours
         self._firing: dict[Identity, Notice] = {}
         self._ended: dict[Identity, tuple[Notice, datetime]] = {}
 
@@ -82,12 +84,23 @@ class Alertmanager:
         return frozenset(self._firing), frozenset(self._ended)
 
     def repeat(self, at: datetime) -> None:
-        """Send what was prepared. Raises Undelivered."""
-        alerts = [_alert(notice, at + LASTS) for notice in self._firing.values()]
-        alerts += [_alert(notice, until) for notice, until in self._ended.values()]
+        """Send what was prepared, a second time if it shows that the clocks differ. Raises Undelivered."""
+        ahead = self._ahead
+        self._post(at)
+        if abs(self._ahead - ahead) > TOLERATED:
+            self._post(at)
+
+    def _post(self, at: datetime) -> None:
+        """Send everything. Its ends are by the clock of Alertmanager: for a clock that is behind, an alert would be over before
+        it arrives, and nobody would be told.
+        """
+        alerts = [_alert(notice, at + LASTS + self._ahead) for notice in self._firing.values()]
+        alerts += [_alert(notice, until + self._ahead) for notice, until in self._ended.values()]
         alerts.sort(key=lambda one: (one.labels["incident"], one.ends_at))  # what ends and what begins go together
         for start in range(0, len(alerts), MOST):
-            post(self._url, encode(alerts[start : start + MOST]), {}, self.settings)
+            answer = post(self._url, encode(alerts[start : start + MOST]), {}, self.settings)
+            ahead = answer.sent_at - at if answer.sent_at else timedelta()
+            self._ahead = ahead if abs(ahead) > TOLERATED else timedelta()
 
     def try_once(self, notice: Notice) -> str:
         """Send one alert that ends by itself after a minute. Return "". Raises Undelivered."""

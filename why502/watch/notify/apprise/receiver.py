@@ -10,7 +10,7 @@ from why502.watch.message import plain, text
 from why502.watch.notify.apprise.settings import Settings
 from why502.watch.notify.base import Notice, Undelivered, reason_of, secret
 
-# Standard input: JSON. Standard output: what Apprise said if it failed. The interpreter is isolated.
+# Standard input: JSON. Standard output: what Apprise said if it failed.
 _PROGRAM = """
 import ctypes, io, json, logging, sys
 ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: ends with the thread that waits for it
@@ -46,7 +46,7 @@ class Apprise:
         given = json.dumps({"url": url, "title": words.title, "body": plain(words)}).encode()
         try:
             done = subprocess.run(
-                [sys.executable, "-I", "-c", _PROGRAM],
+                [sys.executable, "-P", "-c", _PROGRAM],
                 input=given,
                 capture_output=True,
                 timeout=self.settings.timeout_s,
@@ -57,7 +57,8 @@ class Apprise:
         except OSError as error:
             raise Undelivered(f"apprise: {(error.strerror or 'cannot be started').lower()}") from error
         if done.returncode:
-            told = reason_of(done.stdout.decode("utf-8", "replace"), _parts(url))
+            written = done.stdout.decode("utf-8", "replace") or done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            told = reason_of(written, _parts(url))
             raise Undelivered(f"apprise: {told or 'the service did not take it'}")
         return ""
 

@@ -58,7 +58,7 @@ class Slack:
 
     def send(self, notice: Notice) -> str:
         """Send one message. Return the channel and the time stamp of the incident's first message. Raises Undelivered."""
-        message = _message(notice)
+        message = message_of(notice)
         if self.settings.url_file:
             post(secret_url(self.settings.url_file), msgspec.json.encode(message), {}, self.settings)
             return ""
@@ -122,7 +122,8 @@ def _news(notice: Notice) -> str:
     return f"{words.title}\n{words.paragraphs[0]}"
 
 
-def _message(notice: Notice) -> dict[str, Any]:
+def message_of(notice: Notice) -> dict[str, Any]:
+    """Return the text and the blocks of a message."""
     words = text(notice)
     return {"text": escape(words.title), "blocks": list(_blocks(words, notice))[:_BLOCKS]}
 
