@@ -1,6 +1,6 @@
 """The promises of a generated site, seen on the real nginx: proof.py breaks the application, this file says what must be seen.
 
-`make generate-proof` runs the long form: 70 s of silence, 10,000 requests, the default times.
+`make generate-proof` runs everything, in its long form: 70 s of silence, 10,000 requests, the default times.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from why502.lab.isolation import NAMESPACES, can_isolate
 CLIENTS = 4  # of the load
 pytestmark = [pytest.mark.real, pytest.mark.skipif(not can_isolate(), reason="needs root and namespaces of its own")]
 IS_LONG = bool(os.environ.get("PROOF_LONG"))
+# What must wait for its own times: each takes ten seconds or more.
+long = pytest.mark.skipif(not IS_LONG, reason="make generate-proof runs it")
 
 
 def seen(case: str) -> dict[str, Any]:
@@ -67,15 +69,18 @@ def test_a_hanging_server_is_a_504_at_the_promised_second_and_a_post_is_sent_onc
     assert names(found["log"], "backend-too-slow", "127.0.0.1:300")
 
 
+@long
 def test_a_rolling_restart_fails_nothing() -> None:
     assert set(seen("rolling_restart")["statuses"]) == {"200"}
 
 
+@long
 def test_no_request_meets_a_connection_that_the_application_just_closed() -> None:
     found = seen("idle_close")
     assert found["statuses"] == {"200": 10_000 if IS_LONG else 400}
 
 
+@long
 def test_a_new_address_of_the_name_is_followed() -> None:
     found = seen("address_changed")
     assert (found["first"], found["then"]) == ("127.0.0.2:3000", "127.0.0.3:3000")
@@ -105,6 +110,7 @@ def test_a_stale_answer_is_served_while_the_application_is_down_but_never_to_a_u
     assert seen("stale") == {"first": 200, "then": 200, "with_cookie": 503}
 
 
+@long
 def test_a_full_disk_below_the_cache_leaves_what_is_not_stored_alone() -> None:
     found = seen("cache_disk_full")  # what would be stored is cut: a limit of nginx that docs/generate.md names
     assert found["with_cookie"] == {"200": 20}
@@ -117,6 +123,7 @@ def test_a_site_that_fails_although_the_application_accepts_connections_is_rolle
     assert "although the application accepts connections" in found["said"]
 
 
+@long
 @pytest.mark.parametrize("kind", ["haproxy", "caddy", "traefik", "apache"])
 def test_other_proxies_lose_nothing_but_requests_in_flight_and_send_a_post_once(kind: str) -> None:
     found = seen(kind)
