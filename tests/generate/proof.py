@@ -350,6 +350,21 @@ def cache_disk_full() -> Seen:
     return {"stored": stored, "with_cookie": personal, "afterwards": get("/page")[0]}
 
 
+def undone() -> Seen:
+    """`why502 fix --undo` takes an applied site out again; applying the same site twice changes nothing."""
+    app(3000)
+    before = files()
+    generate("--app", "127.0.0.1:3000")
+    applied = get()[0]
+    again = why502("generate", "nginx", "--domain", SITE, "--tls", "off", "--app", "127.0.0.1:3000", "--apply", "--yes")
+    said = why502("fix", "--undo")
+    return {"applied": applied, "again": again, "same": before == files(), "said": said}
+
+
+def files() -> list[str]:
+    return sorted(str(path) for path in Path("/etc/nginx").rglob("*"))
+
+
 def other(kind: str) -> Seen:
     """The same promises for another proxy: one of two killed, a hanging server, all killed."""
     app(3000)
@@ -419,13 +434,13 @@ def start_of(kind: str, place: Path) -> list[str]:
 def rolled_back() -> Seen:
     """A site whose application answers 500 is taken out again: every file is as before."""
     app(3000)
-    before = sorted(str(path) for path in Path("/etc/nginx").rglob("*"))
+    before = files()
     broken = subprocess.Popen([sys.executable, "-c", BROKEN], stdout=subprocess.PIPE, text=True)
     assert broken.stdout
     broken.stdout.readline()
     said = why502("generate", "nginx", "--domain", SITE, "--tls", "off", "--app", "127.0.0.1:3005", "--apply", "--yes")
     broken.kill()
-    return {"same": before == sorted(str(path) for path in Path("/etc/nginx").rglob("*")), "said": said}
+    return {"same": before == files(), "said": said}
 
 
 BROKEN = """
@@ -440,7 +455,7 @@ CASES: dict[str, Callable[[], Seen]] = {
     case.__name__: case
     for case in (
         one_of_two_killed, all_killed, hang, rolling_restart, idle_close, address_changed, websocket, large_header, rate_limit,
-        certificate, stale, cache_disk_full, rolled_back,
+        certificate, stale, cache_disk_full, rolled_back, undone,
     )
 }  # fmt: skip
 

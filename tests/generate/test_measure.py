@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from asking import ask
 
-from why502.generate.measure import measure
+from why502.generate.measure import measure, named, of_snapshot
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
+from why502.model.snapshot import Listener, Process, Snapshot
+from why502.model.target import Target
 
 NODE = (
     "const s = require('http').createServer((q, r) => r.end('hi')); s.listen(0, '127.0.0.1', () => console.log(s.address().port))"
@@ -101,6 +103,50 @@ def test_an_application_that_does_not_answer_is_an_error() -> None:
     with running(sys.executable, "-c", SILENT) as (_, port), pytest.raises(Why502Error) as refused:
         measure(LocalHost(), f":{port}", now())
     assert "does not answer a request" in refused.value.message
+
+
+CONTAINER = "4f1c" * 16
+MACHINE = Snapshot(
+    taken_at=datetime(2026, 11, 23, tzinfo=UTC),
+    since=datetime(2026, 11, 23, tzinfo=UTC),
+    processes=(
+        Process(pid=10, name="gunicorn", unit="shop.service", argv=("/usr/bin/gunicorn", "shop:app")),
+        Process(pid=11, ppid=10, name="gunicorn", unit="shop.service"),
+        Process(pid=20, name="node", container=CONTAINER, argv=("node", "server.js")),
+        Process(pid=30, name="nginx", unit="nginx.service"),
+    ),
+    listeners=(
+        Listener(target=Target(host="0.0.0.0", port=8000), pids=(11,)),
+        Listener(target=Target(host="127.0.0.1", port=3000), pids=(20,)),
+        Listener(target=Target(host="0.0.0.0", port=80), pids=(30,)),
+        Listener(target=Target(host="10.9.0.2", port=5000), pids=(40,), network="4026532000"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "address"),
+    [
+        ("shop", "127.0.0.1:8000"),
+        ("shop.service", "127.0.0.1:8000"),
+        ("10", "127.0.0.1:8000"),  # its worker holds the socket
+        (":3000", "127.0.0.1:3000"),
+        (CONTAINER[:12], "127.0.0.1:3000"),
+    ],
+)
+def test_an_application_is_named_by_pid_port_unit_or_container(what: str, address: str) -> None:
+    assert named(MACHINE, what).address == address
+
+
+@pytest.mark.parametrize("what", ["other", "99", ":5000", "4f1c"])  # another network namespace, and too short an id
+def test_what_listens_nowhere_is_an_error_that_lists_what_does(what: str) -> None:
+    with pytest.raises(Why502Error) as refused:
+        named(MACHINE, what)
+    assert "127.0.0.1:3000 node server.js (pid 20)" in refused.value.hint
+
+
+def test_a_proxy_is_no_candidate() -> None:
+    assert [one.address for one in of_snapshot(MACHINE)] == ["127.0.0.1:3000", "127.0.0.1:8000"]
 
 
 def test_nothing_listens() -> None:

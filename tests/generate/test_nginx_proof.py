@@ -123,6 +123,12 @@ def test_a_site_that_fails_although_the_application_accepts_connections_is_rolle
     assert "although the application accepts connections" in found["said"]
 
 
+def test_an_applied_site_can_be_undone_and_is_not_applied_twice() -> None:
+    found = seen("undone")
+    assert (found["applied"], found["same"]) == (200, True), found["said"]
+    assert "Nothing to do" in found["again"]
+
+
 @long
 @pytest.mark.parametrize("kind", ["haproxy", "caddy", "traefik", "apache"])
 def test_other_proxies_lose_nothing_but_requests_in_flight_and_send_a_post_once(kind: str) -> None:
