@@ -12,6 +12,7 @@ import pytest
 from pairs import rows
 from sites import COLUMNS, fits, line_of, make
 
+from why502.config.tree import text
 from why502.deployment.files import Deployment
 from why502.gateways.nginx.config import load, parse
 from why502.gateways.nginx.config.defaults import NEWEST
@@ -28,20 +29,20 @@ def table(versions: tuple[str, ...]) -> list[dict[str, str]]:
     return rows(columns, partial(fits, "nginx"))
 
 
-def findings(text: str, version: str) -> list[str]:
+def findings(whole: str, version: str) -> list[str]:
     """Return what the linter says about a whole nginx.conf."""
 
     def read(path: str) -> bytes:
         if path != "/etc/nginx/nginx.conf":
             raise Missing("not part of this test")
-        return text.encode()
+        return whole.encode()
 
     def listing(_: str) -> list[str]:
         raise Missing("not part of this test")
 
     found, gaps = lint(Deployment(configuration=load(read, listing, "/etc/nginx/nginx.conf", version=version), version=version))
     assert not gaps
-    left, _ = suppression.split(dict.fromkeys(found), suppression.read({"/etc/nginx/nginx.conf": text}))
+    left, _ = suppression.split(dict.fromkeys(found), suppression.read({"/etc/nginx/nginx.conf": whole}))
     return [f"{risk.at}: {risk.rule} {risk.message}" for risk in left]
 
 
@@ -59,6 +60,7 @@ def test_the_linter_finds_nothing_in_any_pair_of_options() -> None:
         (document,) = make("nginx", f"{line} --whole").made.documents
         tree = parse(document.body.encode(), "/etc/nginx/nginx.conf")
         assert not tree.problems, line
+        assert text(tree) == document.body.encode(), line
         if found := findings(document.body, version):
             problems[line] = found
     assert not problems

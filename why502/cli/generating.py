@@ -136,14 +136,15 @@ def _run(
     state: str | None,
 ) -> int:
     from why502.generate.work import generate
+    from why502.render.words import safe
 
     if is_applied and check:
         raise click.UsageError("--apply and --check cannot be combined")
     host = env.host()
     given = _complete(env, kind, given)
     made = generate(kind, given, host, env.now())
-    for note in made.made.notes:
-        env.stderr.write(f"why502: {note}\n")
+    for note in () if env.is_quiet else made.made.notes:
+        env.stderr.write(f"why502: {safe(note)}\n")
     directory = output or (kind.home if is_applied else None)
     if is_applied:
         return _apply(env, made, str(directory), yes=yes, state=state)
@@ -164,13 +165,13 @@ def _print(env: Env, made: Generated) -> None:
 
 
 def _write(env: Env, made: Generated, directory: str) -> int:
-    from why502.generate.writing import place, require_ours, write
+    from why502.generate.writing import State, place, require_ours, write
     from why502.render.words import safe
 
     placed = place(made, directory)
     _no_conflict(env, made, directory)
     for one in placed:
-        if one.old and one.diff and one.state != "unchanged":
+        if one.old and one.state is not State.SAME:
             env.stderr.write(safe_lines(one.diff))
     require_ours(placed)
     for line in write(placed):
@@ -221,10 +222,11 @@ def _apply(env: Env, made: Generated, directory: str, *, yes: bool, state: str |
 
 
 def safe_lines(text: str) -> str:
-    """Return text for a terminal, line by line."""
+    """Return a diff for a terminal, line by line, without secrets."""
+    from why502.redaction import in_place
     from why502.render.words import safe
 
-    return "".join(f"{safe(line)}\n" for line in text.splitlines())
+    return "".join(f"{safe(line)}\n" for line in in_place(text).splitlines())
 
 
 # --- what is missing
