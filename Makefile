@@ -7,6 +7,8 @@
 # make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
+# make generate-proof      the promises of generated sites in their long form: 70 s of silence, 10,000 requests: five minutes
+# make generate-versions NGINX=CLONE   builds seven versions of nginx, and tests every pair of options with each
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
@@ -14,7 +16,7 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check attack kill bench-tail accuracy lab-vm stacks docs format lock clean
+.PHONY: demo test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions stacks docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -53,6 +55,15 @@ accuracy:
 lab-vm:
 	@scripts/setup --vm
 	$(PYTHON) scripts/lab-vm
+
+generate-proof:
+	@scripts/setup --tests
+	PROOF_LONG=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_proof.py
+
+generate-versions:
+	@scripts/setup --tests
+	scripts/nginx-versions $(NGINX)
+	NGINX_VERSIONS=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_versions.py
 
 stacks:
 	@scripts/setup --tests

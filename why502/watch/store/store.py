@@ -17,7 +17,7 @@ from why502.watch.model import Batch, Change, Incident, Limit, Member, Message, 
 from why502.watch.store import damage, file, reading, retention, writing
 from why502.watch.store.file import Lock
 from why502.watch.store.reading import Totals
-from why502.watch.store.series import QUIET_S, Counted, Key, Ring, Series
+from why502.watch.store.series import QUIET_S, Counted, Key, Part, Ring, Series, part_of
 from why502.watch.store.unsaved import Unsaved
 
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)  # between attempts to write, while the disk or another process is in the way
@@ -247,10 +247,17 @@ class Store:
         """
         with self._reading() as (database, unsaved):
             found = reading.counts(database, counted, since, until, ring)
-            for (minute, key), count in unsaved.counts.get(counted, Counter()).items() if unsaved else ():
-                start = ring.start(minute)
-                if ring.start(since) <= start < until:
-                    found[start, key] = found.get((start, key), 0) + count
+            for start, key, count in unsaved.counted(counted, since, until, ring) if unsaved else ():
+                found[start, key] = found.get((start, key), 0) + count
+            return found
+
+    def sums(self, counted: Counted, part: Part, since: int, until: int, ring: Ring = Ring.MINUTE) -> dict[tuple[int, str], int]:
+        """Return counts as `counts` does, summed by one part of their keys: by symptom, or by target."""
+        with self._reading() as (database, unsaved):
+            found = reading.sums(database, counted, part, since, until, ring)
+            for start, key, count in unsaved.counted(counted, since, until, ring) if unsaved else ():
+                name = part_of(key, part)
+                found[start, name] = found.get((start, name), 0) + count
             return found
 
     def durations(self, since: int, until: int, ring: Ring = Ring.MINUTE) -> dict[tuple[int, TargetKey], Counter[int]]:
@@ -329,6 +336,11 @@ class Store:
                 if (since is None or one.at >= since) and (until is None or one.at < until)
             ]
             return sorted(found, key=lambda one: one.at)
+
+    def limit_history(self, since: datetime) -> list[Limit]:
+        """Return the samples of all limits since a time, one in five minutes, oldest first."""
+        with self._reading() as (database, _):
+            return list(reading.limit_history(database, since))
 
     def limits(self) -> list[Limit]:
         """Return the latest state of each limit."""
