@@ -275,6 +275,8 @@ class Daemon:
         now = self._now()
         self._step(Tick())
         self.store.commit(self._recorder.batch(now))
+        for note in self.store.take_notes():
+            self._note(note)
         self._committed_s = self._monotonic()
         self._deliveries.wake()
 
