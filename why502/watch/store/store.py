@@ -172,6 +172,7 @@ class Store:
         self._retry_at_s = self._monotonic() + _RETRY_S[min(self._failures, len(_RETRY_S)) - 1]
         self._writer.execute("PRAGMA busy_timeout = 100")
         if file.is_full(error):
+            self._pruned_at_s = float("-inf")
             self._prune(self._writer, at)
 
     def _replace(self, error: sqlite3.Error, at: datetime) -> None:
