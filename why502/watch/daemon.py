@@ -51,7 +51,7 @@ from why502.watch.tailing import Tailer
 
 COMMIT_S = 1.0
 FORECAST = timedelta(days=1)  # the samples of limits that forecasts go on from after a restart
-WAKE_S = 0.25  # signals are heeded this soon
+WAKE_S = 0.5  # signals are heeded this soon
 WINDOW = timedelta(minutes=15)  # what is older when a log is first seen is not read
 STOP_S = 2.0  # for each part to end; all of them together end within 10 s
 REMEMBERED = timedelta(days=14)  # so long a closed incident is recognised when it comes back
@@ -283,11 +283,14 @@ class Daemon:
         """Count the second, and write everything since the last commit in one transaction."""
         now = self._now()
         self._step(Tick())
-        self.store.commit(self._recorder.batch(now))
+        is_news = not self._recorder.is_empty
+        if is_news or self.store.behind_since is not None:
+            self.store.commit(self._recorder.batch(now))
         for note in self.store.take_notes():
             self._note(note)
         self._committed_s, self._committed_at = self._monotonic(), now
-        self._deliveries.wake()
+        if is_news:
+            self._deliveries.wake()
 
     def _feed(self) -> None:
         """Tell systemd's watchdog that everything makes progress, if it does; else it restarts the daemon."""
