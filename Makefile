@@ -5,6 +5,7 @@
 # make kill                kills each mutating call of fix and mitigate, or takes its power: half an hour
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
+# make watch-lab           plays every fault of the lab under `why502 watch`, and writes what it told to build/watch-lab.jsonl: an hour
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
 # make generate-proof      the promises of generated sites in their long form: 70 s of silence, 10,000 requests: five minutes
@@ -51,6 +52,12 @@ bench-tail:
 accuracy:
 	@scripts/setup --tests
 	$(PYTHON) scripts/accuracy --jobs $(WORKERS)
+
+watch-lab:
+	@scripts/setup --tests
+	rm -f build/watch-lab.jsonl
+	$(PYTHON) scripts/watch-lab --jobs $(WORKERS) || [ $$? -eq 1 ]
+	$(PYTHON) scripts/watch-lab --report
 
 lab-vm:
 	@scripts/setup --vm

@@ -214,6 +214,18 @@ def test_a_queue_that_is_half_full_three_times_is_told_at_once():
     assert [one.severity for one in told] == [None] * 5 + [Severity.PAGE, None]
 
 
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [(LimitKind.CONNTRACK, Severity.PAGE), (LimitKind.FPM_CHILDREN, Severity.TICKET), (LimitKind.DISK, None)],
+)
+def test_what_follows_the_load_is_told_when_it_is_nearly_full_for_a_minute(kind, severity):
+    """A disk that is calm at 97 % is nobody's emergency."""
+    forecasts = Forecasts()
+    ratios = [0.5, 0.97, 0.97, 0.97, 0.97, 0.97, 0.6, *[0.97] * 6]
+    told = [forecasts.observe(sample(number * 10, ratio, kind=kind)).severity for number, ratio in enumerate(ratios)]
+    assert told == [None] * 12 + [severity]
+
+
 @pytest.mark.parametrize(("days", "severity"), [(1, Severity.PAGE), (10, Severity.TICKET), (20, None), (-1, Severity.PAGE)])
 def test_a_certificate_that_ends(days, severity):
     limit = sample(0, 0.5, kind=LimitKind.CERTIFICATE, exhausted_at=START + timedelta(days=days))

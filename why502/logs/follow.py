@@ -26,6 +26,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -54,6 +55,7 @@ LINGER_S = 5.0  # a file that was replaced is left when nothing came for so long
 LONGEST_LINGER_S = 60.0  # or for so long
 FRESH_S = 2.0  # a directory may change twice within one tick of its time, which is a second on some file systems
 LEAST_FAST_BYTES = 1 << 18  # less is read in Python: making a compiled reader takes longer
+LEAST_GIVEN_BYTES = 1 << 14  # the same for requests that are given to a sink, which costs more
 MOST_SIBLINGS = 50
 _ZEROS = 512
 _GZIP = b"\x1f\x8b"
@@ -550,16 +552,26 @@ class Follower:
         added.merge(session.total())
 
     def _give(self, file: _File, part: Part, piece: _Piece, added: Counts, sink: Sink) -> None:
-        """Count a part of an access log, and give its requests to the sink: in bulk if it takes them, else one by one."""
+        """Count a part of an access log minute by minute: a sink that takes many requests at once must know their minute."""
         end = piece.end if part.end is None else part.end
-        if self.ask.is_fast and end - part.start >= LEAST_FAST_BYTES:
-            if self._give_many(file, part, piece, added, sink):
-                return
-            middle = piece.after_line((part.start + end) // 2)
-            if part.start < middle < end:
-                self._give(file, structs.replace(part, end=middle), piece, added, sink)
-                self._give(file, structs.replace(part, start=middle), piece, added, sink)
-                return
+        while part.start < end:
+            is_long = self.ask.is_fast and end - part.start >= LEAST_GIVEN_BYTES
+            is_whole = part.form.wrapper in PARTIAL  # a message may go on in the next line
+            cut = _minute_end(part.form, piece, part.start, end) if is_long and not is_whole else end
+            self._give_minute(file, structs.replace(part, end=cut), piece, added, sink)
+            part = structs.replace(part, start=cut)
+
+    def _give_minute(self, file: _File, part: Part, piece: _Piece, added: Counts, sink: Sink) -> None:
+        """Count lines of (mostly) one minute, and give their requests to the sink: in bulk if it takes them, else one by one."""
+        end = piece.end if part.end is None else part.end
+        size_bytes = end - part.start
+        if self.ask.is_fast and size_bytes >= LEAST_GIVEN_BYTES and self._give_many(file, part, piece, added, sink):
+            return
+        middle = end if part.form.wrapper in PARTIAL else piece.after_line(part.start + size_bytes // 2)
+        if self.ask.is_fast and size_bytes >= LEAST_FAST_BYTES and part.start < middle < end:
+            self._give_minute(file, structs.replace(part, end=middle), piece, added, sink)
+            self._give_minute(file, structs.replace(part, start=middle), piece, added, sink)
+            return
         session = Session(_in_python(self.ask), each=sink.request)
         session.take(cast(BinaryIO, piece), part, origin=Origin(part.path), carried=file.carried)
         added.merge(session.total())
@@ -622,6 +634,10 @@ class _Piece(io.RawIOBase):
         """Return the bytes between two places."""
         return self._data[start - self._begin : None if end is None else end - self._begin]
 
+    def line_begin(self, at: int) -> int:
+        """Return where the line of a place begins."""
+        return self._begin + self._data.rfind(b"\n", 0, at - self._begin) + 1
+
     def after_line(self, at: int) -> int:
         """Return where the line at a place ends; the begin if there is no end of a line."""
         return self._begin + self._data.find(b"\n", at - self._begin) + 1
@@ -646,6 +662,27 @@ class _Piece(io.RawIOBase):
         view[: len(found)] = found
         self._at += len(found)
         return len(found)
+
+
+def _minute_end(form: Form, piece: _Piece, start: int, end: int) -> int:
+    """Return where the lines of the first line's minute end, if they are in order; the end of all if their times cannot be read."""
+    parse = form.parser()
+
+    def minute(at: int) -> datetime | None:
+        line = piece.between(at, piece.after_line(at)).decode("utf-8", "surrogateescape").rstrip("\r\n")
+        record = parse(line)
+        return None if record is None or record.at is None else record.at.replace(second=0, microsecond=0)
+
+    low, high = start, piece.line_begin(end - 1)  # of the last line
+    first = minute(start)
+    if first is None or high <= low or minute(high) == first:
+        return end
+    while low < (middle := piece.after_line((low + high) // 2)) < high:
+        if minute(middle) == first:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def is_written(device: int, inode: int) -> bool:

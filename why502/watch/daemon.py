@@ -284,6 +284,8 @@ class Daemon:
         now = self._now()
         self._step(Tick())
         self.store.commit(self._recorder.batch(now))
+        for note in self.store.take_notes():
+            self._note(note)
         self._committed_s, self._committed_at = self._monotonic(), now
         self._deliveries.wake()
 

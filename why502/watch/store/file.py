@@ -171,8 +171,10 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Unavailable(f"{path} is locked by another process", "Start again when that (a backup?) has ended.") from error
+        if is_full(error):
+            raise Unavailable(f"{path} cannot be opened: {error}", "Free some space on that disk.") from error
         if is_unable(error):
-            raise Unavailable(f"{path} cannot be opened: {error}", "Look at the disk, and at the permissions there.") from error
+            raise Why502Error(f"{path} cannot be opened: {error}", "Look at the disk, and at the permissions there.") from error
         raise Why502Error(f"{path} is not a store of why502: {error}", "Name another file with --store.") from error
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error

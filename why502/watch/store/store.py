@@ -13,6 +13,7 @@ from pathlib import Path
 
 from why502.logs.checkpoint import Checkpoint
 from why502.model.errors import Why502Error
+from why502.render.words import clock
 from why502.watch.model import Batch, Change, Incident, Limit, Member, Message, TargetKey
 from why502.watch.store import damage, file, reading, retention, writing
 from why502.watch.store.file import Lock
@@ -56,7 +57,7 @@ class Store:
         self.path = path
         self.behind_since: datetime | None = None  # since when nothing could be written
         self.error = ""  # why
-        self.notes: list[str] = []  # what an operator should know; whoever shows them removes them
+        self.notes: list[str] = []  # see take_notes
         self._lock = lock
         self._monotonic = monotonic
         self._guard = threading.RLock()  # of the reader, and of what was not written yet
@@ -139,6 +140,7 @@ class Store:
             self._fail(error, batch.at)
             return
         if self._failures:
+            self.notes.append(f"{self.path} is written again, with everything since {clock(self.behind_since)}")
             self._failures = 0
             self.behind_since, self.error = None, ""
             self._writer.execute(f"PRAGMA busy_timeout = {round(file.PATIENCE_S * 1000)}")
@@ -163,11 +165,14 @@ class Store:
             raise error
         self._errors += 1
         self._failures += 1
-        self.behind_since = self.behind_since or at
         self.error = str(error)
+        if self.behind_since is None:
+            self.behind_since = at
+            self.notes.append(f"{self.path} cannot be written ({error}): counting and alerting go on from memory")
         self._retry_at_s = self._monotonic() + _RETRY_S[min(self._failures, len(_RETRY_S)) - 1]
         self._writer.execute("PRAGMA busy_timeout = 100")
         if file.is_full(error):
+            self._pruned_at_s = float("-inf")
             self._prune(self._writer, at)
 
     def _replace(self, error: sqlite3.Error, at: datetime) -> None:
@@ -179,6 +184,11 @@ class Store:
             note = damage.replace(self.path, error, at.timestamp())
             self._connect()
             self.notes.append(note)
+
+    def take_notes(self) -> list[str]:
+        """Return what an operator should know of the store and was not returned before."""
+        taken, self.notes = self.notes, []
+        return taken
 
     def _bound_memory(self, unsaved: Unsaved) -> None:
         if sum(map(len, unsaved.counts.values())) + len(unsaved.durations) > _MANY_COUNTS:

@@ -21,7 +21,7 @@ from why502.watch.model import Observed
 from why502.watch.tailing import logrotate
 from why502.watch.tailing.fitness import Fitness
 from why502.watch.tailing.found import Log
-from why502.watch.tailing.joining import KEPT_S, Joining, failures
+from why502.watch.tailing.joining import KEPT_S, Joining, cut, failures
 from why502.watch.tailing.journal import JournalFollower
 from why502.watch.tailing.localtime import localtime
 from why502.watch.tailing.permission import unreadable
@@ -210,7 +210,9 @@ class Reader:
         observed = self._observed(source, step)
         self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s)
         if self.log.is_error_log:
-            if not self.group.has_access:
+            if self.group.has_access:
+                observed.failures = cut(self.group.proxy, step.added.errors, self.places, self.group.series)
+            else:
                 observed.failures = failures(self.group.proxy, step.added.said, self.places, self.group.series)
             self._put(observed)
             if not step.is_behind:
