@@ -137,6 +137,13 @@ def test_daily_restarts_are_teeth_too():
     assert warnings(shape, 2 * DAY_S, **starts) == []
 
 
+def test_a_start_that_is_known_to_a_second_is_the_same_start():
+    """The kernel's times count from a boot whose time is estimated anew for each sample."""
+    chance = random.Random(502)
+    starts = {"since": lambda _: START + timedelta(seconds=chance.uniform(-1, 1))}
+    assert warnings(leak(2 * HOUR_S), 3 * HOUR_S, **starts)
+
+
 def test_a_process_that_is_killed_each_time_it_is_full_is_told_each_time():
     shape = saw(0.1, 0.995, 3 * HOUR_S)
     found = [at_s for at_s, told in warnings(shape, 12 * HOUR_S) if told.severity is Severity.PAGE]

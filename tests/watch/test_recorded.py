@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass
 from math import comb
 from pathlib import Path
+
+import pytest
 
 from tests.watch.replayed import Replay, observed, recorded
 from why502.model.logs import Symptom
 from why502.watch.model import Incident, Transition
 from why502.watch.state.values import Notify
 
+PAGE = Path(__file__).parents[2] / "docs" / "incidents.md"
+FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 # Faults of which nobody is told, and why that is right.
 SILENT = {
     "backend-hung-group": "a retry served every request",
@@ -37,7 +42,8 @@ def told(replay: Replay) -> list[Incident]:
     return [action.incident for action in replay.actions if isinstance(action, Notify) and action.transition is Transition.OPENED]
 
 
-def test_the_first_message_names_the_cause_of_every_recorded_fault() -> None:
+def wrong_messages() -> dict[str, dict[str, int]]:
+    """Return the causes of the first messages, by recorded fault, where they are not the right ones, each once."""
     wrong = {}
     for path in recorded():
         replay = Replay(path)
@@ -45,11 +51,19 @@ def test_the_first_message_names_the_cause_of_every_recorded_fault() -> None:
         replay.wait(25)
         causes = Counter(incident.cause for incident in told(replay))
         name = path.name.removesuffix(".why502")
-        is_silent = name in SILENT or path.parent.name in INTENDED
-        expected = set() if is_silent else OTHERWISE.get(name, {path.parent.name})
+        expected = set() if not is_told(path) else OTHERWISE.get(name, {path.parent.name})
         if causes != Counter(expected):
             wrong[name] = dict(causes)
-    assert wrong == {}
+    return wrong
+
+
+def is_told(path: Path) -> bool:
+    """Return whether somebody must be told of a recorded fault."""
+    return path.parent.name not in INTENDED and path.name.removesuffix(".why502") not in SILENT
+
+
+def test_the_first_message_names_the_cause_of_every_recorded_fault() -> None:
+    assert wrong_messages() == {}
 
 
 @dataclass(slots=True)
@@ -142,8 +156,35 @@ def score(count: int) -> Score:
     return result
 
 
+def figures() -> str:
+    """Return the table of docs/incidents.md."""
+    wrong = wrong_messages()
+    names = {path.name.removesuffix(".why502"): is_told(path) for path in recorded()}
+    faults, others = (Counter(name in wrong for name, told in names.items() if told is kind) for kind in (True, False))
+    found = score(200)
+    each = found.mixtures
+    rows = (
+        ("recorded faults whose first message names the cause", f"{faults[False]} of {faults.total()}"),
+        ("healthy, intended or hidden from clients: messages", f"{others[True]} of {others.total()}"),
+        ("mixtures of two to four faults", f"{each}"),
+        ("incidents, of failing signals", f"{found.incidents} of {found.alerts}"),
+        ("precision, recall, F1 of pairs", f"{found.precision:.2f}, {found.recall:.2f}, {found.f1:.2f}"),
+        ("adjusted Rand index", f"{found.ari / each:.3f}"),
+        ("adjusted Rand index of one per alert", f"{found.ari_of_one_per_alert / each:.3f}"),
+    )
+    return "\n".join(["", "| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows), "", ""])
+
+
+@pytest.mark.thorough
+def test_the_published_figures_are_up_to_date(update: bool) -> None:
+    page = PAGE.read_text()
+    assert FIGURES.search(page)
+    if update:
+        PAGE.write_text(FIGURES.sub(lambda _: figures(), page))
+    assert FIGURES.search(PAGE.read_text())[0] == figures(), "run this test with --update"  # type: ignore[index]
+
+
 def test_mixed_faults_are_divided_by_their_roots() -> None:
-    """The figures in docs/watch-accuracy.md are those of 200 mixtures."""
     found = score(40)
     assert found.precision >= 0.8
     assert found.recall >= 0.7

@@ -88,6 +88,6 @@ def is_known(change: Change, known: Iterable[Change]) -> bool:
     return any(_what(each) == _what(change) and abs(each.at - change.at) <= SAME for each in known)
 
 
-def _what(change: Change) -> tuple[ChangeKind, str, str]:
+def _what(change: Change) -> tuple[ChangeKind, str, str, bool]:
     """Return what changed, and how: the first word of the detail is the same from every source."""
-    return change.kind, change.subject, change.detail.partition(" ")[0].rstrip(":")
+    return change.kind, change.subject, change.detail.partition(" ")[0].rstrip(":"), change.is_planned

@@ -31,6 +31,8 @@ BACK_S = 60.0  # a clock that is set back by more begins everything again
 CERTIFICATE = {Severity.PAGE: timedelta(days=2), Severity.TICKET: timedelta(days=14)}
 QUEUE_RATIO, QUEUE_SAMPLES = 0.5, 3  # a queue fills and empties within seconds: no slope, but samples in a row
 
+SAME_START = timedelta(seconds=5)  # the kernel counts from the boot, whose time is known to about a second
+
 Point = tuple[float, float]  # seconds since the epoch, ratio
 _Way = Callable[["_Series", float], "_Found | None"]
 
@@ -118,9 +120,10 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 def _add(series: _Series, point: Point, since: datetime | None) -> None:
     """Add a sample; after a drop, and for what was started again, a new ramp begins."""
     at_s, ratio = point
-    if series.points and since != series.since:
-        _end_tooth(series, [])
-    series.since = since
+    if since is not None:
+        if series.points and series.since is not None and abs(since - series.since) > SAME_START:
+            _end_tooth(series, [])
+        series.since = since
     series.points.append(point)
     peak, floor = max(ratio for _, ratio in series.points), min(ratio for _, ratio in series.points)
     has_dropped = ratio < peak - max(LEAST_DROP, DROP_SHARE * (peak - floor))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from why502.model.finding import Finding
 from why502.watch import concern
 from why502.watch.model import Diagnosed, Occasion, Transition
-from why502.watch.state.grouping import MOST_APART, Part, Root, divided, is_root_of
+from why502.watch.state.grouping import MOST_APART, OWN_NETWORK, Part, Root, divided, is_root_of
 from why502.watch.state.opening import announced, joined, opened, raised
 from why502.watch.state.severity import severity_of
 from why502.watch.state.turn import Turn
@@ -114,6 +114,8 @@ def _noted(turn: Turn, tracked: Tracked, finding: Finding | None, root: Root, re
         changes=changes,
         proposal=ready.proposals.get(name, incident.proposal),
     )
+    if root.resource == OWN_NETWORK:
+        tracked = turn.step(tracked, f"{OWN_NETWORK}: {ready.own_network}")
     if finding and finding.cause != incident.cause:
         tracked = turn.step(tracked, f"cause: {finding.message}")
     elif not finding and not incident.diagnosed:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from why502.watch.model import Incident, Occasion, Severity, Transition
 from why502.watch.state.families import OWN, Family
-from why502.watch.state.grouping import is_covered, unlike_check
+from why502.watch.state.grouping import OWN_NETWORK, is_covered, unlike_check
 from why502.watch.state.identity import incident_id
 from why502.watch.state.severity import severity_of
 from why502.watch.state.turn import Turn
@@ -64,6 +64,8 @@ def _home(turn: Turn, key: SignalKey) -> Tracked | None:
                 return each
     if key.family not in APART:
         for each in every:
+            if each.resource == OWN_NETWORK and state.signals[key].is_check:
+                return each  # the checks say nothing about their targets now
             if each.look_until_s is not None and not all(one.family in APART for one in each.signals):
                 return each
             known = {(one.proxy, one.family) for one in each.signals}

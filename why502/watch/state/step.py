@@ -178,10 +178,11 @@ def _watch_clock(turn: Turn) -> None:
 
 def _observe(turn: Turn, observed: Observed) -> None:
     state = turn.state
-    found = added(state, observed, turn.now, turn.monotonic_s)
     self_watch.read(turn, observed)
-    if observed.is_history:
+    counts = (observed.failures, observed.requests, observed.attempts, observed.recovered)
+    if observed.is_history or not any(counts):
         return
+    found = added(state, observed, turn.now, turn.monotonic_s)
     if any(attempt.outcome == "ok" for _, attempt in observed.attempts):
         state.tells_attempts |= {observed.proxy, *(attempt.proxy for _, attempt in observed.attempts)}
     state.signals = bounded({**state.signals, **found.signals})

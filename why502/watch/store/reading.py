@@ -27,6 +27,8 @@ from why502.watch.store.durations import Durations
 from why502.watch.store.series import QUIET_S, Columns, Counted, Key, Part, Ring, is_named, is_other, key_of
 from why502.watch.store.values import searched, unpack
 
+HISTORY_MINUTES = 5
+
 
 @dataclass(slots=True, kw_only=True)
 class LogTotals:
@@ -283,6 +285,19 @@ def changes(database: sqlite3.Connection, since: datetime | None, until: datetim
 def limits(database: sqlite3.Connection) -> list[Limit]:
     """Return the latest state of each limit."""
     return [unpack(data, Limit) for (data,) in database.execute("SELECT data FROM limits ORDER BY kind, subject")]
+
+
+def limit_history(database: sqlite3.Connection, since: datetime) -> Iterator[Limit]:
+    """Yield the samples of all limits since a time, one in HISTORY_MINUTES, oldest first; none of earlier processes."""
+    latest = {number: unpack(data, Limit) for number, data in database.execute("SELECT id, data FROM limits")}
+    rows = database.execute(
+        "SELECT minute, limit_id, used, size FROM limit_samples WHERE minute >= ? AND minute % ? = 0 ORDER BY minute",
+        (int(since.timestamp()) // 60, HISTORY_MINUTES),
+    )
+    for minute, number, used, size in rows:
+        limit, at = latest.get(number), datetime.fromtimestamp(minute * 60, UTC)
+        if limit is not None and (limit.since is None or limit.since <= at):
+            yield Limit(kind=limit.kind, subject=limit.subject, at=at, used=used, limit=size, since=limit.since)
 
 
 def messages(database: sqlite3.Connection, receiver: str) -> list[Message]:

@@ -347,6 +347,11 @@ class Store:
             ]
             return sorted(found, key=lambda one: one.at)
 
+    def limit_history(self, since: datetime) -> list[Limit]:
+        """Return the samples of all limits since a time, one in five minutes, oldest first."""
+        with self._reading() as (database, _):
+            return list(reading.limit_history(database, since))
+
     def limits(self) -> list[Limit]:
         """Return the latest state of each limit."""
         with self._reading() as (database, unsaved):
