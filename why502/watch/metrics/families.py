@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from why502.model.patterns import lazy
 from why502.version import __version__
 from why502.watch.metrics.series import Labels
 from why502.watch.metrics.view import LogTotal, MetricsView
-from why502.watch.model import ChangeKind, Incident, LimitKind, Member, MemberStatus
+from why502.watch.model import Change, ChangeKind, Incident, LimitKind, Member, MemberStatus
 
 UNKNOWN = "unknown"  # the cause of an incident for which none could be established
-
-
 SENT = "sent"
 FAILED = "failed"
 _LOG = ("log", "kind")
+_PID = lazy(r" \(pid \d{1,10}\)\Z")
 
 
 class Kind(StrEnum):
@@ -156,8 +156,13 @@ def _exhausted_at(view: MetricsView) -> Iterator[tuple[Labels, float]]:
 
 
 def _changed_at(view: MetricsView) -> Rows:
-    newest_first = sorted(view.changes, key=lambda change: change.at, reverse=True)
-    return (((change.kind.value, change.subject), change.at.timestamp()) for change in newest_first)
+    """Return the last change of each subject; processes of one program are one, whatever their numbers."""
+    newest = {(change.kind.value, _PID.sub("", change.subject)): change.at for change in sorted(view.changes, key=_at)}
+    return ((key, at.timestamp()) for key, at in sorted(newest.items(), key=lambda item: item[1], reverse=True))
+
+
+def _at(change: Change) -> datetime:
+    return change.at
 
 
 def _newest_line_at(view: MetricsView) -> Rows:

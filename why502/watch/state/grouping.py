@@ -257,8 +257,14 @@ def _machines(signals: Iterable[SignalKey]) -> set[str]:
 
 
 def unlike_check(key: SignalKey, signal: Signal, state: State) -> str:
-    """Return what differs between the check, which passes, and the users' requests, which fail; "" if that is not so."""
+    """Return what differs between the check, which passes, and the users' requests, which fail; "" if that is not so.
+
+    A check must have passed between two failures: right after a server has died, its last check is still good.
+    """
     if state.status(key.proxy, key.subject) is not MemberStatus.UP or not signal.hurt or signal.is_check:
+        return ""
+    passed_s = state.passed_s(key.proxy, key.subject)
+    if passed_s is None or not signal.began_s < passed_s < signal.last_s:
         return ""
     names = state.aliases.get(key.subject, ())
     down = [name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN]

@@ -27,6 +27,7 @@ from why502.watch.state import diagnosed, resources, self_watch
 from why502.watch.state.burn import Budget, Objective, burning
 from why502.watch.state.closing import KEEP_S, close_what_ended, closed
 from why502.watch.state.families import OWN, UNHURT, Family, family_of
+from why502.watch.state.grouping import unlike_check
 from why502.watch.state.identity import subject_of
 from why502.watch.state.opening import LOOK_S, announced, joined, open_for, raised
 from why502.watch.state.severity import is_planned, is_sustained, severity_of
@@ -222,8 +223,8 @@ def _follow(turn: Turn, tracked: Tracked, found: Added, taken: set[SignalKey]) -
     elif gained:
         counts = {**tracked.served, **{name: tracked.served.get(name, 0) + count for name, count in gained.items()}}
         tracked = turn.put(replace(tracked, served=counts, is_without_traffic=False))
-    if requests:
-        tracked = turn.change(tracked, requests=tracked.incident.requests + requests)
+    if requests:  # those before it opened are known only as far as they failed
+        tracked = turn.change(tracked, requests=max(incident.requests + requests, tracked.incident.failures))
     if near:
         joined(turn, tracked, near, is_loud=False)
         if tracked.look_until_s is None and {key.family for key in near} - {key.family for key in tracked.mix} - UNHURT:
@@ -246,9 +247,21 @@ def _failed_again(turn: Turn, tracked: Tracked, found: Added, keys: set[SignalKe
         locations=tuple(places)[:256],
         last_failure_at=turn.now,
     )
+    tracked = _compare_with_checks(turn, tracked)
     severity = severity_of(tracked.loud, turn.state, incident.finding)
     is_worse = severity.value == "page" and incident.severity.value != "page"
     return raised(turn, tracked, severity) if is_worse else tracked
+
+
+def _compare_with_checks(turn: Turn, tracked: Tracked) -> Tracked:
+    """Return the incident with what differs between the checks, where they pass, and the requests that fail."""
+    signals = turn.state.signals
+    found = (unlike_check(key, signals[key], turn.state) for key in sorted(tracked.signals) if key in signals)
+    unlike = next(filter(None, found), "")
+    if unlike == tracked.incident.unlike_check:
+        return tracked
+    tracked = turn.change(tracked, unlike_check=unlike)
+    return turn.step(tracked, unlike) if unlike else tracked
 
 
 def _spend(turn: Turn, found: Added) -> None:
@@ -283,7 +296,10 @@ def _check(turn: Turn, member: Member) -> None:
     before = turn.state.health.get(key)
     health = _health(member, turn.monotonic_s)
     is_same = before is not None and before.status is health.status
-    turn.state.health[key] = replace(before, symptom=health.symptom, reason=health.reason) if before and is_same else health
+    has_passed = member.last is not None and member.last.symptom is None and not member.last.is_unknown
+    passed_s = turn.monotonic_s if has_passed else before.passed_s if before else None
+    newest = replace(before, symptom=health.symptom, reason=health.reason) if before and is_same else health
+    turn.state.health[key] = replace(newest, passed_s=passed_s)
     if is_same or before is None or health.status is MemberStatus.UNKNOWN:
         return
     for tracked in turn.state.open:
