@@ -27,6 +27,7 @@ from why502.watch.state import diagnosed, resources, self_watch
 from why502.watch.state.burn import Budget, Objective, burning
 from why502.watch.state.closing import KEEP_S, close_what_ended, closed
 from why502.watch.state.families import OWN, UNHURT, Family, family_of
+from why502.watch.state.grouping import unlike_check
 from why502.watch.state.identity import subject_of
 from why502.watch.state.opening import LOOK_S, announced, joined, open_for, raised
 from why502.watch.state.severity import is_planned, is_sustained, severity_of
@@ -246,6 +247,9 @@ def _failed_again(turn: Turn, tracked: Tracked, found: Added, keys: set[SignalKe
         locations=tuple(places)[:256],
         last_failure_at=turn.now,
     )
+    unlike = next((words for key in sorted(keys) if (words := unlike_check(key, turn.state.signals[key], turn.state))), "")
+    if unlike and not incident.unlike_check:
+        tracked = turn.step(turn.change(tracked, unlike_check=unlike), unlike)
     severity = severity_of(tracked.loud, turn.state, incident.finding)
     is_worse = severity.value == "page" and incident.severity.value != "page"
     return raised(turn, tracked, severity) if is_worse else tracked
@@ -274,7 +278,8 @@ def _is_of(objective: Objective, place: tuple[str, str]) -> bool:
 def _health(member: Member, monotonic_s: float) -> Health:
     last = member.last
     symptom = last.symptom.value if last and last.symptom else "health-check-failed"
-    return Health(member.status, monotonic_s, symptom, last.reason if last else "")
+    passes = last is not None and last.symptom is None and not last.is_unknown
+    return Health(member.status, monotonic_s, symptom, last.reason if last else "", monotonic_s if passes else None)
 
 
 def _check(turn: Turn, member: Member) -> None:
@@ -283,7 +288,13 @@ def _check(turn: Turn, member: Member) -> None:
     before = turn.state.health.get(key)
     health = _health(member, turn.monotonic_s)
     is_same = before is not None and before.status is health.status
-    turn.state.health[key] = replace(before, symptom=health.symptom, reason=health.reason) if before and is_same else health
+    if before is not None:
+        health = replace(
+            health,
+            since_s=before.since_s if is_same else health.since_s,
+            passed_s=before.passed_s if health.passed_s is None else health.passed_s,
+        )
+    turn.state.health[key] = health
     if is_same or before is None or health.status is MemberStatus.UNKNOWN:
         return
     for tracked in turn.state.open:

@@ -193,12 +193,13 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the checks say of one target."""
+    """What the checks say of one target. `passed_s`: when one passed last (monotonic)."""
 
     status: MemberStatus
     since_s: float
     symptom: str = ""
     reason: str = ""
+    passed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
