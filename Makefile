@@ -4,8 +4,12 @@
 # make attack              what a hostile user, bundle or file could have root do
 # make kill                kills each mutating call of fix and mitigate, or takes its power: half an hour
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
+# make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
+# make watch-lab           plays every fault of the lab under `why502 watch`, and writes what it told to build/watch-lab.jsonl: an hour
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
+# make generate-proof      the promises of generated sites in their long form: 70 s of silence, 10,000 requests: five minutes
+# make generate-versions NGINX=CLONE   builds seven versions of nginx, and tests every pair of options with each
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
@@ -13,7 +17,7 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check attack kill accuracy lab-vm stacks docs format lock clean
+.PHONY: demo test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions stacks docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -40,13 +44,33 @@ kill:
 	WHY502_KILL_EVERY=1 WHY502_KILL_RESULTS=$(CURDIR)/build/kill.jsonl $(PYTHON) -m pytest -n $(WORKERS) tests/fix/test_kill.py
 	scripts/kill-report build/kill.jsonl
 
+bench-tail:
+	@scripts/setup --tests
+	WHY502_TAIL_OPERATIONS=40000 $(PYTHON) -m pytest -s tests/logs/test_follow.py -k Followed
+	$(PYTHON) bench/watch_tailing.py
+
 accuracy:
 	@scripts/setup --tests
 	$(PYTHON) scripts/accuracy --jobs $(WORKERS)
 
+watch-lab:
+	@scripts/setup --tests
+	rm -f build/watch-lab.jsonl
+	$(PYTHON) scripts/watch-lab --jobs $(WORKERS) || [ $$? -eq 1 ]
+	$(PYTHON) scripts/watch-lab --report
+
 lab-vm:
 	@scripts/setup --vm
 	$(PYTHON) scripts/lab-vm
+
+generate-proof:
+	@scripts/setup --tests
+	PROOF_LONG=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_proof.py
+
+generate-versions:
+	@scripts/setup --tests
+	scripts/nginx-versions $(NGINX)
+	NGINX_VERSIONS=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_versions.py
 
 stacks:
 	@scripts/setup --tests

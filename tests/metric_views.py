@@ -134,6 +134,8 @@ def bad_night(at: datetime, end: datetime) -> MetricsView:
             for kind, subject in (
                 (ChangeKind.RELOAD, "nginx"),
                 (ChangeKind.UNIT, "app.service"),
+                (ChangeKind.UNIT, "python3 (pid 4711)"),
+                (ChangeKind.UNIT, "python3 (pid 4712)"),
                 (ChangeKind.PACKAGE, "openssl"),
                 (ChangeKind.CERTIFICATE, "/etc/ssl/shop.pem"),
             )

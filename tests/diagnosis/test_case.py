@@ -159,6 +159,16 @@ def test_a_pool_of_another_user_does_not_serve_roots_gateway() -> None:
     assert Case(here(php_pools=(theirs, mine)), target=APP).pools == (mine,)
 
 
+@pytest.mark.parametrize(
+    "argv", [("/usr/bin/python3", "/usr/bin/why502", "watch"), ("python3", "-m", "why502", "watch"), ("/opt/why502", "watch")]
+)
+def test_our_own_daemon_is_no_stray(argv: tuple[str, ...]) -> None:
+    """It serves /metrics, and nobody's proxy means that."""
+    own = Listener(target=Target(host="127.0.0.1", port=9502), pids=(30,))
+    processes = (Process(pid=30, name=argv[0].rpartition("/")[2], argv=argv),)
+    assert Case(here(listeners=(own,), processes=processes), target=APP).strays == ()
+
+
 def test_strays_are_applications_that_no_route_names() -> None:
     stray, system = Listener(target=Target(host="127.0.0.1", port=3001), pids=(30,)), Listener(target=AWAY, pids=(40,))
     processes = (Process(pid=30, name="node"), Process(pid=40, name="postgres"), Process(pid=10, name="nginx"))

@@ -137,6 +137,13 @@ def test_daily_restarts_are_teeth_too():
     assert warnings(shape, 2 * DAY_S, **starts) == []
 
 
+def test_a_start_that_is_known_to_a_second_is_the_same_start():
+    """The kernel's times count from a boot whose time is estimated anew for each sample."""
+    chance = random.Random(502)
+    starts = {"since": lambda _: START + timedelta(seconds=chance.uniform(-1, 1))}
+    assert warnings(leak(2 * HOUR_S), 3 * HOUR_S, **starts)
+
+
 def test_a_process_that_is_killed_each_time_it_is_full_is_told_each_time():
     shape = saw(0.1, 0.995, 3 * HOUR_S)
     found = [at_s for at_s, told in warnings(shape, 12 * HOUR_S) if told.severity is Severity.PAGE]
@@ -205,6 +212,18 @@ def test_a_queue_that_is_half_full_three_times_is_told_at_once():
     ratios = [0.1, 0.6, 0.4, 0.6, 0.7, 0.9, 0.2]
     told = [forecasts.observe(sample(number, ratio, kind=LimitKind.LISTEN_QUEUE)) for number, ratio in enumerate(ratios)]
     assert [one.severity for one in told] == [None] * 5 + [Severity.PAGE, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [(LimitKind.CONNTRACK, Severity.PAGE), (LimitKind.FPM_CHILDREN, Severity.TICKET), (LimitKind.DISK, None)],
+)
+def test_what_follows_the_load_is_told_when_it_is_nearly_full_for_a_minute(kind, severity):
+    """A disk that is calm at 97 % is nobody's emergency."""
+    forecasts = Forecasts()
+    ratios = [0.5, 0.97, 0.97, 0.97, 0.97, 0.97, 0.6, *[0.97] * 6]
+    told = [forecasts.observe(sample(number * 10, ratio, kind=kind)).severity for number, ratio in enumerate(ratios)]
+    assert told == [None] * 12 + [severity]
 
 
 @pytest.mark.parametrize(("days", "severity"), [(1, Severity.PAGE), (10, Severity.TICKET), (20, None), (-1, Severity.PAGE)])

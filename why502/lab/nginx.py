@@ -59,6 +59,8 @@ class Surroundings(Protocol):
         """Run a program, and return what it prints."""
         ...
 
+    when_started: Callable[[], None]
+
     def until(self, condition: Callable[[], object], message: str) -> None:
         """Wait until a condition holds."""
         ...
@@ -138,6 +140,7 @@ class Nginx:
         self.rewrite(location, **parts)
         self.stage.sh(self.program, *self.options())
         self.stage.until(self.workers, "nginx has a worker")
+        self.stage.when_started()
 
     def options(self) -> tuple[str, ...]:
         """Return the options that this nginx runs with: none where it uses its built-in paths."""

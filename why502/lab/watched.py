@@ -18,6 +18,7 @@ from why502.lab.stage import FAILED, LabError, Round, Stage
 
 DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application: clients do not repeat them
 START_S = 30.0
+FOLLOWED_S = 10.0  # the daemon knows nginx before the fault begins; where nginx ends at once, it never will
 LONGEST_S = 60.0  # from the first failure to the first message; later is never
 AFTER_S = 15.0  # how long another message is waited for
 QUIET_S = 45.0  # how long a healthy scene is watched
@@ -66,6 +67,7 @@ def watching(stage: Stage, where: tuple[str, ...]) -> Iterator[Watching]:
     reader.start()
     try:
         stage.until(lambda: found.events, "why502 watch starts", patience_s=START_S)
+        stage.when_started = lambda: _wait(FOLLOWED_S, lambda: any("watching" in event["message"] for event in found.events))
         yield found
         if process.poll() is not None:
             raise LabError(f"why502 watch ended with status {process.returncode}", _text(directory / "errors.log"))

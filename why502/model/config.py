@@ -197,6 +197,7 @@ class LogTarget(Value, frozen=True, kw_only=True):
     """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`).
 
     `flush_s`: how long lines may wait in a buffer of the proxy. `condition`: only requests that meet it are logged (`if=`).
+    `repeats`: another log of the same level has all of its requests, and tells more of them, or as much.
     """
 
     kind: LogKind
@@ -208,6 +209,7 @@ class LogTarget(Value, frozen=True, kw_only=True):
     escape: Escape = Escape.DEFAULT
     flush_s: float = 0.0
     condition: str = ""
+    repeats: bool = False
     server: str = ""
     at: Position | None = None
 

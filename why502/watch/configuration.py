@@ -41,6 +41,7 @@ def routes(snapshot: Snapshot) -> tuple[view.Route, ...]:
         view.Route(
             proxy=proxy.kind,
             location=location_of(proxy, route),
+            group=route.upstream or "",
             targets=_of_route(proxy, route),
             timeouts_s={"connect": route.connect_timeout_s, "send": route.send_timeout_s, "read": route.read_timeout_s},
         )

@@ -50,6 +50,7 @@ from why502.watch.store import Store
 from why502.watch.tailing import Tailer
 
 COMMIT_S = 1.0
+FORECAST = timedelta(days=1)  # the samples of limits that forecasts go on from after a restart
 WAKE_S = 0.25  # signals are heeded this soon
 WINDOW = timedelta(minutes=15)  # what is older when a log is first seen is not read
 STOP_S = 2.0  # for each part to end; all of them together end within 10 s
@@ -109,6 +110,7 @@ class Daemon:
         self.is_reload_successful = True
         self._status = ""
         self._committed_s = 0.0
+        self._committed_at = now()
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
         self._asked_s = 0.0  # when the latest diagnosis was asked for
@@ -141,7 +143,13 @@ class Daemon:
             self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
         )
         self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put, reread=self._gateways.look_again)
-        self._sampler = Sampler(self._host, first, self._sampled, is_probing=self._options.is_checking)
+        self._sampler = Sampler(
+            self._host,
+            first,
+            self._sampled,
+            is_probing=self._options.is_checking,
+            history=self.store.limit_history(self._now() - FORECAST),
+        )
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
@@ -209,6 +217,7 @@ class Daemon:
 
         try:
             self.run(is_done)
+            self._publisher.publish()
             return bool(self._recorder.state.open)
         finally:
             self.stop()
@@ -275,7 +284,9 @@ class Daemon:
         now = self._now()
         self._step(Tick())
         self.store.commit(self._recorder.batch(now))
-        self._committed_s = self._monotonic()
+        for note in self.store.take_notes():
+            self._note(note)
+        self._committed_s, self._committed_at = self._monotonic(), now
         self._deliveries.wake()
 
     def _feed(self) -> None:
@@ -352,8 +363,8 @@ class Daemon:
         return msgspec.structs.replace(settings.metrics, listen=listen)
 
     def _stock(self) -> MetricsView:
-        """Return what the metrics are made of."""
-        return metrics_view(self.store, self._own, self._checker.members, self._now)
+        """Return what the metrics are made of, as of the last commit: its time tells a daemon that hangs."""
+        return metrics_view(self.store, self._own, self._checker.members, lambda: self._committed_at)
 
     def view(self) -> View:
         """Return what the live view shows now."""

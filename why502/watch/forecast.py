@@ -30,6 +30,16 @@ MEMORY_S = 8 * 86400.0  # a tooth is remembered for a week and a day
 BACK_S = 60.0  # a clock that is set back by more begins everything again
 CERTIFICATE = {Severity.PAGE: timedelta(days=2), Severity.TICKET: timedelta(days=14)}
 QUEUE_RATIO, QUEUE_SAMPLES = 0.5, 3  # a queue fills and empties within seconds: no slope, but samples in a row
+# What follows the load has no slope to tell it: nearly full in samples in a row, a minute of the usual ones.
+NEARLY_FULL, FULL_SAMPLES = 0.95, 6
+SATURATED = {
+    LimitKind.CONNTRACK: Severity.PAGE,
+    LimitKind.PORTS: Severity.PAGE,
+    LimitKind.WORKER_CONNECTIONS: Severity.PAGE,
+    LimitKind.DESCRIPTORS: Severity.PAGE,
+    LimitKind.FPM_CHILDREN: Severity.TICKET,  # requests wait then, and the queue tells when too many do
+}
+SAME_START = timedelta(seconds=5)  # the kernel counts from the boot, whose time is known to about a second
 
 Point = tuple[float, float]  # seconds since the epoch, ratio
 _Way = Callable[["_Series", float], "_Found | None"]
@@ -64,7 +74,7 @@ class _Series:
     teeth: list[Tooth] = field(default_factory=list)
     agreed: dict[tuple[_Way, Severity], float] = field(default_factory=dict)
     low: int = 0
-    high: int = 0  # samples in a row above QUEUE_RATIO
+    high: int = 0  # samples in a row above QUEUE_RATIO, or from NEARLY_FULL on
 
 
 class Forecasts:
@@ -86,6 +96,10 @@ class Forecasts:
                 return limit
             series = self._series[limit.kind, limit.subject] = _Series()
         _add(series, (at_s, limit.ratio), limit.since)
+        series.high = series.high + 1 if limit.ratio >= NEARLY_FULL else 0
+        if limit.kind in SATURATED and series.high >= FULL_SAMPLES:
+            reason = f"{NEARLY_FULL:.0%} or more used in {series.high} samples in a row"
+            return msgspec.structs.replace(limit, severity=SATURATED[limit.kind], reason=reason)
         return _forecast(series, limit, at_s)
 
     def forget(self, before: datetime) -> None:
@@ -118,9 +132,10 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 def _add(series: _Series, point: Point, since: datetime | None) -> None:
     """Add a sample; after a drop, and for what was started again, a new ramp begins."""
     at_s, ratio = point
-    if series.points and since != series.since:
-        _end_tooth(series, [])
-    series.since = since
+    if since is not None:
+        if series.points and series.since is not None and abs(since - series.since) > SAME_START:
+            _end_tooth(series, [])
+        series.since = since
     series.points.append(point)
     peak, floor = max(ratio for _, ratio in series.points), min(ratio for _, ratio in series.points)
     has_dropped = ratio < peak - max(LEAST_DROP, DROP_SHARE * (peak - floor))

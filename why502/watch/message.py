@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from why502.model.finding import Finding
+from why502.model.finding import Evidence, Finding
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Edit, Run
@@ -26,6 +26,7 @@ _SENTENCE = 500
 _CODE_LINE = 200
 _EVIDENCE = 5
 _CHANGES = 5
+_STEPS = 4
 _PLACES = 8
 _DIFF_LINES = 40
 _DIFF = 64 << 10  # characters that are looked at
@@ -70,6 +71,7 @@ def text(notice: Notice) -> Text:
         *_evidence(incident),
         *([] if is_over else _fix(incident)),
         *_changes(incident),
+        *_history(notice),
         *([] if is_over else _commands(incident)),
     ]
     return Text(
@@ -88,7 +90,8 @@ def _title(notice: Notice) -> str:
     if not _is_of_requests(incident):
         return f"{state} {incident.host}: {lead(incident)}"
     statuses = "/".join(str(status) for status in incident.finding.statuses[:3] if status) if incident.finding else ""
-    fails = f"{statuses} from {place(incident)}" if statuses else f"{place(incident)} fails"
+    failing = f"check of {incident.target}" if _is_of_check(incident) else place(incident)
+    fails = f"{statuses} from {place(incident)}" if statuses else f"{failing} fails"
     return f"{state} {incident.host}: {fails}, {incident.cause or 'cause not established'}"
 
 
@@ -143,7 +146,9 @@ def _news(notice: Notice) -> Iterator[str]:
             took = duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
             yield f"Resolved at {clock(incident.closed_at)}, after {took}: {incident.closing or 'requests succeed again'}."
             if notice.is_first:
-                yield "This message was delayed: it could not be delivered before the failure ended."
+                yield "This is the first message about it: it ended before one could be delivered."
+            elif Transition.REOPENED in notice.transitions:
+                yield "It had come back since the last message."
             yield f"It was: {lead(incident)}"
         case Transition.REOPENED:
             times = f" It came back {_many(incident.times_reopened, 'time')} so far." if incident.times_reopened > 1 else ""
@@ -172,12 +177,17 @@ def lead(incident: Incident) -> str:
         return _observation(incident)
     reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "")
     seen = _symptom(incident.symptom)
-    if not incident.failures and not incident.recovered and incident.target:
+    if _is_of_check(incident):
         return f"The check of {incident.target} fails: {seen}. No request has failed because of it yet."
     if not incident.failures and incident.recovered:
         return f"Attempts to reach {incident.target or place(incident)} fail, and retries recover them: {seen}."
     unknown = f"The cause is not established{f': {reason}' if reason else ' yet'}."
     return f"Requests to {place(incident)} fail: {seen}. {unknown}"
+
+
+def _is_of_check(incident: Incident) -> bool:
+    """Return whether only a check failed so far."""
+    return bool(incident.target) and not incident.failures and not incident.recovered
 
 
 def _is_of_requests(incident: Incident) -> bool:
@@ -236,8 +246,12 @@ def _evidence(incident: Incident) -> Iterator[Part]:
     if finding is None or not finding.evidence:
         return
     strongest = sorted(finding.evidence, key=lambda one: -one.weight)
-    lines = [harmless(one.message) + (f" ({harmless(one.source, _CODE_LINE)})" if one.source else "") for one in strongest]
-    yield Part("Evidence", _few(lines, _EVIDENCE))
+    yield Part("Evidence", _few([_piece(one) for one in strongest], _EVIDENCE))
+
+
+def _piece(one: Evidence) -> str:
+    source = f" ({harmless(one.source, _CODE_LINE)})" if one.source else ""
+    return f"{'against it: ' if one.weight < 0 else ''}{harmless(one.message)}{source}"
 
 
 def _fix(incident: Incident) -> Iterator[Part]:
@@ -260,9 +274,9 @@ def tested(proposal: Proposal) -> str:
         return ""
     if proposal.is_valid is None:
         return "This change was not tested."
-    test = f" ({proposal.test})" if proposal.test else ""
     if proposal.is_valid:
-        return f"The gateway's own test accepts a copy with this change{test}."
+        return "The gateway's own test accepts a copy with this change."
+    test = f" ({proposal.test})" if proposal.test else ""
     return f"Do not apply it as it is: the gateway's own test rejects a copy with this change{test}."
 
 
@@ -299,11 +313,18 @@ def _changes(incident: Incident) -> Iterator[Part]:
         yield Part("Changed before", _few([_change(one, incident) for one in newest_first], _CHANGES))
 
 
+def _history(notice: Notice) -> Iterator[Part]:
+    """Yield the newest steps; in the first message they are what it says anyhow, unless the failure was here before."""
+    incident = notice.incident
+    if (not notice.is_first or incident.earlier) and len(incident.timeline) > 1 and _is_of_requests(incident):
+        steps = [harmless(f"{clock(step.at)}: {step.message}") for step in incident.timeline[-_STEPS:]]
+        yield Part("History", tuple(steps))
+
+
 def _change(change: Change, incident: Incident) -> str:
     began = incident.first_failure_at or incident.opened_at
     before = f", {duration(began - change.at)} before the first failure" if change.at <= began else ""
-    detail = f": {change.detail}" if change.detail else ""
-    return harmless(f"{clock(change.at)}{before}: {change.subject}, {_CHANGED[change.kind]}{detail}")
+    return harmless(f"{clock(change.at)}{before}: {change.subject}, {change.detail or _CHANGED[change.kind]}")
 
 
 def _few(lines: list[str], most: int) -> tuple[str, ...]:

@@ -84,7 +84,8 @@ class Surroundings:
     """What deliveries have in common.
 
     `is_silenced`: whether an incident is not to be sent at a time. `remark`: what every message must say about why502 itself.
-    `beat`: is told the name of a thread that makes progress, and within how many seconds it will do so again.
+    `beat`: is told the name of a thread that makes progress, and within how many seconds it will do so again. `outcomes`: counts
+    by receiver and outcome: sent, failed, refused, silenced.
     """
 
     source: Source
@@ -95,9 +96,7 @@ class Surroundings:
     beat: Callable[[str, float], None] = lambda *_: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic_s: Callable[[], float] = time.monotonic
-    outcomes: Counter[tuple[str, str]] = field(
-        default_factory=Counter
-    )  # by receiver and outcome: sent, failed, refused, silenced
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Backoff:
@@ -276,9 +275,8 @@ class Repetition:
             return left_s
         around = self._around
         now = around.now()
-        wants = self._repeater.settings.wants
         incidents = around.source.current(now - REPEATED)
-        held = {one.id for one in incidents if one.caused_by or not wants(one) or around.is_silenced(one, now)}
+        held = {one.id for one in incidents if self._is_held(one, now)}
         state = self._repeater.prepare([self._notice(one, now) for one in incidents], held, now)
         left_s = self._sent_at_s + REPEAT_S - around.monotonic_s()
         if state == self._sent and left_s > 0:
@@ -291,6 +289,11 @@ class Repetition:
         self._backoff.succeeded()
         self._sent, self._sent_at_s = state, around.monotonic_s()
         return SPACING_S
+
+    def _is_held(self, incident: Incident, at: datetime) -> bool:
+        """Return whether the receiver is not to be told of an incident: nobody is before its cause was looked for."""
+        is_told = bool(incident.messages) and not incident.caused_by and self._repeater.settings.wants(incident)
+        return not is_told or self._around.is_silenced(incident, at)
 
     def _notice(self, incident: Incident, at: datetime) -> Notice:
         return Notice(

@@ -15,7 +15,6 @@ from why502.model.patterns import lazy
 T = TypeVar("T")
 LIMIT_BYTES = 256 << 10
 _SYNTAX = lazy(r"^(.*) \(at line (\d+), column \d+\)$", re.S)  # the messages of tomllib
-_PLACE = lazy(r"^(.*) - at (?:`key` in )?`\$(.*)`$", re.S)  # and those of msgspec
 _STEP = lazy(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _UNKNOWN = lazy(r"^Object contains unknown field `([^`]*)`")
 
@@ -59,10 +58,12 @@ def parse(text: str, kind: type[T], name: str) -> T:
 
 def _placed(message: str) -> tuple[str, list[str | int]]:
     """Return the message of msgspec without the place, and the place as keys and indices."""
-    match = _PLACE.match(message)
-    if not match:
+    said, _, place = message.rpartition(" - at ")
+    place = place.removeprefix("`key` in ")
+    if not said or not place.startswith("`$"):
         return message, []
-    return match[1], [int(step[2]) if step[2] else step[1] for step in _STEP.finditer(match[2]) if step[1] or step[2]]
+    steps = _STEP.finditer(place.removeprefix("`$").removesuffix("`"))
+    return said, [int(step[2]) if step[2] else step[1] for step in steps if step[1] or step[2]]
 
 
 def _said(message: str, steps: list[str | int]) -> str:

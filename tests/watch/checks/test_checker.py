@@ -117,6 +117,19 @@ def test_members_are_as_before_a_restart_and_old_ones_are_unknown(asked):
     assert [one.status for one in checker.members] == [MemberStatus.DOWN, MemberStatus.UNKNOWN]
 
 
+def test_it_is_settled_when_each_member_has_a_result_and_none_is_in_doubt(asked):
+    began = datetime.now(UTC)
+    asked.symptom = Symptom.CONNECT_REFUSED
+    checker = at_once(knows(peer(0), peer(1)), asked)
+    assert not checker.is_settled(began)
+    checker.start()
+    until(lambda: all(one.last for one in checker.members), "each has a result")
+    until(lambda: checker.is_settled(began), "three refusals settle it")
+    checker.stop()
+    assert {one.status for one in checker.members} == {MemberStatus.DOWN}
+    assert min(asked.counts.values()) >= 3
+
+
 def test_without_probes_every_member_is_unknown_and_nothing_is_sent():
     found: list[Member] = []
     checker = Checker(LocalHost(), knows(peer(0)), Checks(interval_s=1.0), found.append, is_probing=False)

@@ -127,6 +127,33 @@ def test_the_command_checks_each_member_as_its_proxy_asks_it(site, start):
     assert "4 pass, 2 fail" in table
 
 
+def test_what_the_settings_expect_is_checked(site, start):
+    config, settings = front(start, site), site.directory / "watch.toml"
+    settings.write_text(
+        f"""[[checks.target]]
+target = "127.0.0.1:{site.ok}"
+path = "/live"
+body = "never said"
+[[checks.target]]
+target = "127.0.0.1:{site.busy}"
+statuses = ["503"]
+[[checks.target]]
+target = "127.0.0.1:{site.dead}"
+off = true
+"""
+    )
+    answer = ask("check", "--config", str(config), "--settings", str(settings), "--target", "app", "--format", "json")
+    assert members(answer.out) == {
+        f"127.0.0.1:{site.ok}": ("fail", "L7RSP", 200),
+        f"127.0.0.1:{site.busy}": ("pass", "L7OKC", 503),
+        f"127.0.0.1:{site.dead}": ("unknown", "UNK", None),
+    }
+    assert '"GET /live HTTP/1.0" 200' in (site.directory / "back.access.log").read_text()
+    settings.write_text("[checks]\nfall = 0\n")
+    answer = ask("check", "--config", str(config), "--settings", str(settings))
+    assert (answer.status, len(answer.err.splitlines())) == (2, 2)
+
+
 def test_the_members_of_haproxy(site, start):
     config = site.directory / "haproxy.cfg"
     config.write_text(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nginx_real import until
+from nginx_real import free_port, until
 
 from why502.collectors import collect
 from why502.collectors.base import Ask
@@ -101,6 +101,39 @@ def test_a_real_leak_is_told_ten_minutes_before_the_kernel_kills_the_process(gro
     assert told
     assert number - told[0][0] >= 5, "ten minutes"
     assert abs((told[0][1].exhausted_at - began) - timedelta(minutes=2 * number)) < timedelta(minutes=20)
+
+
+def test_certificates_as_visitors_and_as_the_proxy_get_them(directory, nginx, start):
+    """Both are read from a handshake: the file on disk may be newer than what is in force."""
+    back = directory / "b"
+    back.mkdir()
+    for name, days in (("front", 9), ("back", 40)):
+        words = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x -days {days}"
+        subprocess.run(
+            [*words.split(), "-keyout", f"{name}.key", "-out", f"{name}.pem"], cwd=directory, check=True, capture_output=True
+        )
+    ports = {name: free_port() for name in ("front", "back")}
+    tls = {name: f"ssl_certificate $F/{name}.pem; ssl_certificate_key $F/{name}.key;" for name in ports}
+    own = f"""user root; daemon off; worker_processes 1; pid {back}/pid; error_log {back}/log; events {{ worker_connections 64; }}
+http {{ access_log {back}/access.log; client_body_temp_path {back}/a; proxy_temp_path {back}/p; fastcgi_temp_path {back}/f;
+uwsgi_temp_path {back}/u; scgi_temp_path {back}/s;
+server {{ listen 127.0.0.1:{ports["back"]} ssl; listen unix:{back}/s.sock; {tls["back"]} return 204; }} }}
+"""
+    (back / "nginx.conf").write_text(own.replace("$F", str(directory)))
+    start("/usr/sbin/nginx", "-c", str(back / "nginx.conf"), "-e", f"{back}/log", sockets=(back / "s.sock",))
+    nginx(
+        f"server {{ listen 127.0.0.1:{ports['front']} ssl; server_name shop.example; {tls['front']}"
+        f"location / {{ proxy_pass https://127.0.0.1:{ports['back']}; }} }} server {{ listen unix:$F/front; return 204; }}",
+        "front",
+    )
+    sources = frozenset({"addresses", "proxies", "listeners", "socket_names", "names"})
+    known = collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(directory / "nginx.conf"),)), sources)
+    found = {one.subject: one for one in sampled(samplers()["certificates"], LocalHost(), known) if isinstance(one, Limit)}
+    assert set(found) == {f"front shop.example:{ports['front']}", f"upstream 127.0.0.1:{ports['back']}"}
+    days = {name.split()[0]: (one.exhausted_at - one.at) / timedelta(days=1) for name, one in found.items()}
+    assert days == {"front": pytest.approx(9, abs=0.1), "upstream": pytest.approx(40, abs=0.1)}
+    assert [Forecasts().observe(one).severity for one in found.values()] == [Severity.TICKET, None]
+    assert not (back / "access.log").read_text(), "no request was sent"
 
 
 SLOW = """

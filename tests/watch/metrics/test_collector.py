@@ -186,6 +186,15 @@ def test_a_flood_of_labels_ends_in_other() -> None:
     assert shown.values("why502_series_overflow_total") == before, "each label set is counted once"
 
 
+def test_what_the_store_has_folded_already_is_counted_from_our_start() -> None:
+    """What is `other` may differ after a restart, and a fall of its total would look like a burst of failures."""
+    key = RequestKey("nginx", "other", "502")
+    shown = Shown(empty(requests={key: 100}))
+    assert shown.values("why502_requests_total") == {("502", "other", "nginx"): 0}
+    shown.view = empty(requests={key: 107})
+    assert shown.values("why502_requests_total") == {("502", "other", "nginx"): 7}
+
+
 def test_no_counter_ever_falls_while_labels_come_and_go() -> None:
     shown = Shown(empty())
     last: dict[tuple[str, ...], float] = {}

@@ -28,6 +28,7 @@ from why502.watch.model import (
     Message,
     Occasion,
     Proposal,
+    Step,
     Transition,
 )
 from why502.watch.notify.base import Notice
@@ -82,6 +83,7 @@ def incident(**changes: Any) -> Incident:
         "locations": ("shop.example/",),
         "failures": 312,
         "requests": 1480,
+        "messages": 1,
         "diagnosed": (diagnosed(finding()),),
         "proposal": Proposal(
             summary="let the proxy connect to port 3000",
@@ -117,6 +119,8 @@ def hostile(text: str) -> Incident:
         labels={"team": text, text: "value"},
         closing=text,
         earlier=text,
+        unlike_check=text,
+        timeline=(Step(at=AT, message=text), Step(at=AT, message=text)),
         diagnosed=(diagnosed(None, reason=text), diagnosed(found, 5)),
         proposal=Proposal(summary=text, diff=f"-{text}\n+{text}", command=text, is_valid=False, test=text),
         changes=(Change(kind=ChangeKind.UNIT, subject=text, at=AT, detail=text),),

@@ -127,7 +127,8 @@ class Ours:
 
 def now_incident(**changes: Any) -> Incident:
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=2)
-    return incident(opened_at=at, diagnosed=(Diagnosed(at=at, occasion=Occasion.OPENED, finding=finding()),), **changes)
+    found = (Diagnosed(at=at, occasion=Occasion.OPENED, finding=finding()),)
+    return incident(**{"opened_at": at, "diagnosed": found, **changes})
 
 
 def states(received: list[Received], id: str) -> list[list[tuple[str, str]]]:
@@ -392,3 +393,23 @@ def test_no_label_has_a_number_that_changes() -> None:
     (first,) = prepared(one).prepare([notice(one)], (), one.opened_at)[0]
     (second,) = prepared(later).prepare([notice(later)], (), one.opened_at)[0]
     assert first == second
+
+
+def test_nobody_is_told_of_an_incident_before_its_cause_was_looked_for() -> None:
+    with serving(answer()) as server:
+        ours = Ours(server.url)
+        looked_for = now_incident(diagnosed=(), messages=0)
+        ours.turn(looked_for)
+        ours.turn(closed(looked_for))
+        assert [received.json for received in server.received if received.json] == []
+        ours.turn(now_incident(id="8Q2Z"))
+        assert [alert["labels"]["cause"] for alert in server.received[-1].json] == ["wrong-port"]
+
+
+def test_an_alert_that_an_earlier_process_sent_with_another_cause_ends() -> None:
+    one = incident(diagnosed=(diagnosed(finding()), diagnosed(finding("backend-crashed", Layer.UPSTREAM), 60)))
+    (sender,) = make(Settings(name="am", urls=("http://127.0.0.1:9",)))
+    firing, ended = sender.prepare([notice(one)], (), one.opened_at + timedelta(minutes=2))
+    assert [dict(labels)["cause"] for labels in (*firing, *ended)] == ["backend-crashed", "wrong-port"]
+    firing, ended = sender.prepare([notice(one)], (), one.opened_at + timedelta(minutes=20))
+    assert [dict(labels)["cause"] for labels in (*firing, *ended)] == ["backend-crashed"]

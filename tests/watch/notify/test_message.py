@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from notify_scenes import AT, HOSTILE, closed, diagnosed, finding, hostile, incident, notice
 
-from why502.model.finding import Layer
+from why502.model.finding import Layer, refutes, supports
 from why502.model.remedy import Edit, Remedy, Run
 from why502.watch.message import harmless, page, plain, text
 from why502.watch.model import Change, ChangeKind, Incident, Occasion, Proposal, Severity, Step, Transition
@@ -39,7 +39,7 @@ Evidence:
 
 Fix:
 - let the proxy connect to port 3000
-- The gateway's own test accepts a copy with this change (nginx -t).
+- The gateway's own test accepts a copy with this change.
 
 --- /etc/nginx/nginx.conf
 +++ /etc/nginx/nginx.conf
@@ -72,7 +72,27 @@ def test_the_end_of_an_incident() -> None:
 
 def test_the_first_message_about_what_is_over_says_that_it_is_late() -> None:
     words = text(notice(closed(incident()), Transition.RESOLVED, is_first=True))
-    assert words.paragraphs[1] == "This message was delayed: it could not be delivered before the failure ended."
+    assert words.paragraphs[1] == "This is the first message about it: it ended before one could be delivered."
+
+
+def test_an_end_tells_that_the_failure_had_come_back_meanwhile() -> None:
+    both = (Transition.REOPENED, Transition.RESOLVED)
+    words = text(notice(closed(incident()), transitions=both, is_first=False))
+    assert words.paragraphs[1] == "It had come back since the last message."
+
+
+def test_evidence_against_the_cause_is_told_as_such() -> None:
+    against = refutes("port 3000 answers", "ss -ltnp")
+    words = text(notice(incident(diagnosed=(diagnosed(finding(evidence=(against, supports("refused")))),))))
+    assert words.parts[0].lines == ("refused", "against it: port 3000 answers (ss -ltnp)")
+
+
+def test_the_newest_steps_are_told() -> None:
+    steps = tuple(Step(at=AT + timedelta(minutes=n), message=f"step {n}") for n in range(6))
+    parts = {part.heading: part.lines for part in text(notice(incident(timeline=steps), is_first=False)).parts}
+    assert parts["History"] == tuple(f"2026-11-23 03:{12 + n}:30Z: step {n}" for n in range(2, 6))
+    assert "History" not in {part.heading for part in text(notice(incident(timeline=steps))).parts}
+    assert "History" in {part.heading for part in text(notice(incident(timeline=steps, earlier="2B1A"))).parts}
 
 
 def test_a_cause_that_changed_comes_first() -> None:
@@ -167,6 +187,7 @@ def test_a_check_that_fails_is_no_request_that_failed() -> None:
         "The check of 127.0.0.1:3001 fails: connection refused. No request has failed because of it yet."
     )
     assert "requests failed" not in words.paragraphs[1]
+    assert words.title == "PAGE web1: check of 127.0.0.1:3001 fails, cause not established"
 
 
 def test_retries_that_help_are_said() -> None:

@@ -54,7 +54,7 @@ def test_the_form_of_our_own(server: Server) -> None:
             "summary": "let the proxy connect to port 3000",
             "diff": "--- /etc/nginx/nginx.conf\n+++ /etc/nginx/nginx.conf\n-  proxy_pass http://127.0.0.1:3001;\n+  proxy_pass http://127.0.0.1:3000;",
             "command": "why502 fix --cause wrong-port", "is_valid": True,
-            "tested": "The gateway's own test accepts a copy with this change (nginx -t).",
+            "tested": "The gateway's own test accepts a copy with this change.",
         },
         "changes": [{"kind": "reload", "subject": "nginx", "at": "2026-11-23T03:11:30Z", "detail": ""}], "caused_by": "",
         "labels": {

@@ -97,7 +97,7 @@ def test_an_incident_is_shown_with_the_sentence_first_then_why_what_changed_when
     for part in (
         "wrong-port on 127.0.0.1:3001, 95% confidence, fault: proxy configuration or limits",
         "resolved after 5 minutes",
-        "41 of 900 requests failed, 3 more recovered by a retry",
+        "41 of 900 requests failed, 3 recovered by a retry",
         "+4.0 connection refused",
         "+proxy_pass http://127.0.0.1:3000;",
         "The gateway's own test accepts a copy with this change",

@@ -142,12 +142,15 @@ def test_a_backup_that_holds_the_store_is_waited_for_and_then_counted_from_memor
     store.commit(Batch(at=NOW, observed=[observed(offset=200)]))
     assert store.behind_since == NOW
     assert store.error == "database is locked"
+    assert store.take_notes() == [f"{path} cannot be written (database is locked): counting and alerting go on from memory"]
     assert store.totals().failures == {FAILURE: 2}
     backup.execute("ROLLBACK")
     backup.close()
     clock.now_s += 60
     store.commit(Batch(at=NOW, observed=[observed(offset=300)]))
     assert store.behind_since is None
+    assert store.take_notes() == [f"{path} is written again, with everything since 2026-11-21 01:00:07Z"]
+    assert store.take_notes() == []
     assert store.totals().failures == {FAILURE: 3}
     close(store, path)
 

@@ -25,7 +25,7 @@ from why502.watch.model import (
     Observed,
     Transition,
 )
-from why502.watch.store import OTHER, Counted, Ring, Store, retention
+from why502.watch.store import OTHER, Counted, Ring, Store, file, retention
 
 DAY = 1440
 
@@ -120,6 +120,23 @@ def test_the_size_is_bounded_by_the_oldest_details(path: Path, monkeypatch: pyte
         assert store.bundle("i59") is not None
         assert store.bundle("i0") is None
         assert store.incident("i0").is_open
+
+
+def test_a_store_that_reached_its_limit_makes_room_and_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within one minute, so that the usual deleting is not due."""
+    monkeypatch.setattr(file, "FULL_BYTES", 2_000_000)
+    monkeypatch.setattr(retention, "ROOMY_BYTES", 1_000_000)
+    clock = iter(range(0, 10**9, 60))
+    with Store.open(path, monotonic=lambda: float(next(clock))) as store:
+        for second in range(40):
+            at = NOW + timedelta(seconds=second)
+            store.commit(Batch(at=at, observed=[observed()], bundles={f"i{second}": os.urandom(300_000)}))
+        store.commit(Batch(at=at))
+        assert store.behind_since is None
+        assert store.totals().failures == {FAILURE: 40}
+        assert store.totals().store_errors > 0
+        assert store.bundle("i39") is not None
+    assert path.stat().st_size <= 2_000_000
 
 
 def test_a_file_that_was_large_becomes_small_again(path: Path) -> None:

@@ -41,7 +41,7 @@ def proxy(directory: Path, config: str = CONFIG, **fields: Any) -> Proxy:
     text = config.format(directory=directory, timed=TIMED)
     found = load(lambda _: text.encode(), lambda _: [], "/etc/nginx/nginx.conf")
     return Proxy(
-        pid=1,
+        pid=fields.pop("pid", 1),
         config="/etc/nginx/nginx.conf",
         files=found.files,
         routes=found.routes,

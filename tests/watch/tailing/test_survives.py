@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,9 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot
+from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot, stamp
 
-from why502.logs.follow import Follower
+from why502.gateways.apache import piped
+from why502.logs.follow import Follower, Step
+from why502.model.config import LogKind, LogPlace, LogTarget
+from why502.model.snapshot import Proxy
 from why502.watch.tailing import Tailer
 from why502.watch.tailing import reader as reading
 from why502.watch.tailing.reader import Reader
@@ -360,6 +365,63 @@ def test_t12_names_with_times(tmp_path: Path) -> None:
     assert watched.turns(2).lines == 5
 
 
+ROTATELOGS = shutil.which("rotatelogs") or "/usr/bin/rotatelogs"
+
+
+@pytest.mark.real
+def test_t12_files_that_rotatelogs_writes(tmp_path: Path) -> None:
+    command = f"|{ROTATELOGS} {tmp_path}/access.%Y%m%d-%H%M%S.log 1"
+    target = LogTarget(kind=LogKind.ACCESS, path=piped.files(command), goes_to=LogPlace.VARIABLE)
+    sums = Sums()
+    tailer = Tailer(snapshot(Proxy(kind="apache", pid=1, logs=(target,))), {}, None, sums.put)
+    with subprocess.Popen(shlex.split(command[1:]), stdin=subprocess.PIPE) as child:
+        assert child.stdin
+        for number in range(30):
+            line = f'10.0.0.1 - - [{stamp(time.time())}] "GET /r{number}x HTTP/1.1" 200 157\n'
+            child.stdin.write(line.encode())
+            child.stdin.flush()
+            if number % 10 == 9:
+                files = len(list(tmp_path.iterdir()))
+                until(
+                    lambda files=files: (
+                        tailer.turn(),
+                        child.stdin.write(b"#\n"),
+                        child.stdin.flush(),
+                        len(list(tmp_path.iterdir())) > files,
+                    )[-1]
+                )  # type: ignore[union-attr]
+    until(lambda: (tailer.turn(), sums.requests.total() == 30)[1])
+    assert len(list(tmp_path.iterdir())) >= 3
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("|/usr/bin/rotatelogs -l /var/log/a.%Y.log 86400", "/var/log/a.%Y.log"),
+        ("||/usr/bin/rotatelogs -p /bin/x -f /var/log/a.log 5M", "/var/log/a.log.%s"),
+        ("|/usr/bin/rotatelogs -n 3 /var/log/a.log 5M", "/var/log/a.log"),
+        ("|/usr/sbin/cronolog -S /var/log/now /var/log/%Y/%m/a.log", "/var/log/%Y/%m/a.log"),
+        ("|/usr/bin/logger -t apache", ""),
+        ("|'", ""),
+    ],
+)
+def test_t12_the_names_that_piped_logs_have(command: str, files: str) -> None:
+    assert piped.files(command) == files
+
+
+def test_t11_of_two_logs_with_the_same_requests_one_is_counted(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, CONFIG.replace("access_log", "access_log {directory}/second.log; access_log", 1))
+    watched.turns(1)
+    watched.write("second.log", '10.0.0.1 - - [21/Nov/2026:00:00:00 +0000] "GET /api/a HTTP/1.1" 200 157 "-" "curl/8"\n')
+    watched.write("access.log", access("/api/a"))
+    assert watched.turns(2).requests == {("shop.example/api/", "2xx"): 1}
+    config = CONFIG.replace(
+        "access_log", "access_log {directory}/b.log combined if=$b; access_log {directory}/c.log combined if=$c; #", 1
+    )
+    logs = proxy(tmp_path, config.replace("#", "\n#", 1)).logs
+    assert [log.repeats for log in logs if log.kind is LogKind.ACCESS] == [False, False]
+
+
 def test_t11_what_is_not_in_the_log_is_a_gap(tmp_path: Path) -> None:
     config = CONFIG.replace("access.log timed", "access.log timed if=$loggable buffer=64k flush=5m").replace(
         "location / {{",
@@ -372,6 +434,26 @@ def test_t11_what_is_not_in_the_log_is_a_gap(tmp_path: Path) -> None:
     assert "it goes to syslog by" in told
     log = tailer._readers[str(tmp_path / "access.log")].log
     assert log.flush_s == 300
+
+
+def test_a_mistake_of_ours_with_one_log_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("access.log", "error.log"):
+        (tmp_path / name).touch()
+    real, mistakes = Follower.step, [ZeroDivisionError("division by zero")]
+    sums = Sums()
+    tailer = Tailer(snapshot(proxy(tmp_path)), {}, None, sums.put, wait=lambda _: (time.sleep(0.01), tailer._stop.is_set())[1])
+
+    def step(self: Follower) -> Step:
+        if self.path.endswith("access.log") and mistakes:
+            raise mistakes.pop()
+        return real(self)
+
+    monkeypatch.setattr(Follower, "step", step)
+    tailer.start()
+    until(lambda: any("why502 has a bug: ZeroDivisionError" in one.reason for one in sums.all))
+    with (tmp_path / "access.log").open("a") as stream:
+        stream.write(access("/api/a"))
+    until(lambda: sums.lines == 1)
 
 
 def test_the_rate_of_looking(watched: Watched) -> None:

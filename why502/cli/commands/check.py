@@ -19,14 +19,25 @@ _SOURCES = frozenset({"addresses", "proxies", "listeners", "socket_names", "name
 @click.option("--target", "targets", multiple=True, metavar="TARGET", help="Only this address, server name or group.")
 @click.option("--proxy", "proxies", multiple=True, metavar="NAME", help="Only members of this proxy: nginx, haproxy, apache…")
 @click.option("--config", "configs", multiple=True, metavar="PATH", help="Main configuration file.")
+@click.option(
+    "--settings", "settings_path", metavar="FILE", help="Settings file with [checks]  [default: /etc/why502/watch.toml]"
+)
 @click.option("--format", "format_", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True)
 @loudness
 @click.pass_obj
-def check(env: Env, targets: tuple[str, ...], proxies: tuple[str, ...], configs: tuple[str, ...], format_: str) -> int:
+def check(
+    env: Env,
+    targets: tuple[str, ...],
+    proxies: tuple[str, ...],
+    configs: tuple[str, ...],
+    settings_path: str | None,
+    format_: str,
+) -> int:
     """Check every member of every upstream once.
 
     Each member gets the request that its proxy would send, from this machine: same protocol, Host, headers, TLS settings and
-    limits. No visitor's request is repeated, and no service is started by it. CODE is the result in HAProxy's words.
+    limits. Paths, statuses and bodies may be set in [checks]. No visitor's request is repeated, and no service is started by
+    it. CODE is the result in HAProxy's words.
 
     Exit status: 0 all pass, 1 a member fails, 2 it could not run or no member could be checked.
 
@@ -40,12 +51,13 @@ def check(env: Env, targets: tuple[str, ...], proxies: tuple[str, ...], configs:
     from why502.watch.checks.members import planned
     from why502.watch.checks.report import as_json, as_lines, as_table, report_of
     from why502.watch.checks.selection import selected
-    from why502.watch.checks.settings import Checks
     from why502.watch.checks.verdict import verdict_of
     from why502.watch.model import MemberStatus
+    from why502.watch.settings import read
 
+    settings = read(settings_path).checks
     (snapshot,) = look(env, configs=configs, sources=_SOURCES)
-    members = selected(planned(snapshot, Checks()), targets, proxies)
+    members = selected(planned(snapshot, settings), targets, proxies)
     results = one_round(env.host(), members)
     report = report_of(results, snapshot.gaps, snapshot.taken_at)
     if format_ == "text":

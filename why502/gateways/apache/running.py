@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 
 from why502.config.configuration import Configuration
+from why502.gateways.apache import piped
 from why502.gateways.apache.config import load
 from why502.gateways.running import Texts, included
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogKind, LogTarget, Route
+from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.patterns import lazy
 from why502.model.snapshot import Process
 
@@ -31,6 +32,7 @@ IS_ALWAYS_PROXY = False  # most serve files
 _INCLUDE = lazy(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _ROOT = lazy(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _LOG = lazy(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\"|([^\s\"|]+))", re.MULTILINE | re.IGNORECASE)
+_PIPED = lazy(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"(\|[^\"]+)\"|'(\|[^']+)')", re.MULTILINE | re.IGNORECASE)
 _LISTEN = lazy(r"^[ \t]*Listen[ \t]+([^\s#]+)", re.MULTILINE | re.IGNORECASE)
 _VARIABLE = lazy(r"\$\{(APACHE_\w+)\}")
 
@@ -58,8 +60,15 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
         for match in _LOG.finditer(text):
             path = _named(match[2] or match[3], process)
             if not path.startswith("syslog") and "$" not in path:
-                kind = LogKind.ERROR if match[1].lower() == "errorlog" else LogKind.ACCESS
-                yield LogTarget(kind=kind, path=posixpath.normpath(posixpath.join(base, path)))
+                yield LogTarget(kind=_kind(match[1]), path=posixpath.normpath(posixpath.join(base, path)))
+        for match in _PIPED.finditer(text):
+            if path := piped.files(_named(match[2] or match[3], process)):
+                goes_to = LogPlace.VARIABLE if "%" in path else LogPlace.FILE
+                yield LogTarget(kind=_kind(match[1]), path=posixpath.normpath(path), goes_to=goes_to)
+
+
+def _kind(directive: str) -> LogKind:
+    return LogKind.ERROR if directive.lower() == "errorlog" else LogKind.ACCESS
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:

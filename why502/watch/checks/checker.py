@@ -17,7 +17,7 @@ from why502.watch.checks.members import Planned, has_names, planned, refreshed
 from why502.watch.checks.rates import Rates
 from why502.watch.checks.results import check, not_asked
 from why502.watch.checks.rounds import AT_ONCE, Rounds
-from why502.watch.checks.settings import Checks
+from why502.watch.checks.settings import LONGEST_S, Checks
 from why502.watch.checks.sight import Sight
 from why502.watch.checks.verdict import is_doubtful, restored
 from why502.watch.model import AttemptKey, Blindness, CheckResult, Member
@@ -74,7 +74,7 @@ class Checker:
         self._rates = Rates()
         self._rounds = Rounds(settings, chance, self._rate)
         now = datetime.now(UTC)
-        kept = [restored(member, now, settings.interval_s) for member in members]
+        kept = [restored(member, now, LONGEST_S) for member in members]  # an idle member has the longest interval
         self._known = snapshot
         self._rounds.update(planned(snapshot, settings, is_probing=is_probing), time.monotonic(), kept)
         self._running = 0

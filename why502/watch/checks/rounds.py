@@ -106,7 +106,7 @@ class Rounds:
         if turn is None:
             return None
         turn.member = after(turn.member, result, self.settings)
-        is_quick = is_doubtful(turn.member) and not result.is_unknown and turn.quick < QUICK_MOST
+        is_quick = is_doubtful(turn.member) and turn.quick < QUICK_MOST
         turn.quick = turn.quick + 1 if is_quick else turn.quick if is_doubtful(turn.member) else 0
         wait_s = self.settings.quick_s if is_quick else self._interval_s(turn)
         self._plan(turn, now_s + wait_s * (1 + SPREAD * self._chance()))

@@ -41,8 +41,8 @@ def after(member: Member, result: CheckResult, settings: Checks) -> Member:
 
 
 def is_doubtful(member: Member) -> bool:
-    """Return whether the last results differ from the status, or say nothing clear yet."""
-    return member.in_a_row > 0
+    """Return whether the last results differ from the status, but too few of them. What cannot be looked at raises no doubt."""
+    return member.in_a_row > 0 and member.last is not None and not member.last.is_unknown
 
 
 def restored(member: Member, now: datetime, interval_s: float) -> Member:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 
@@ -24,14 +24,19 @@ Put = Callable[[Limit | Gap], None]
 class Sampler:
     """Samples the limits of a snapshot's proxies and backends until it is stopped, each with its forecast.
 
-    `put` is called from its threads, for a gap only when it is new. `is_probing`: connections may be opened.
+    `put` is called from its threads, for a gap only when it is new. `is_probing`: connections may be opened. `history`: samples
+    of before a restart, the oldest first, which the forecasts go on from.
     """
 
-    def __init__(self, host: Host, snapshot: Snapshot, put: Put, *, is_probing: bool = True) -> None:
+    def __init__(
+        self, host: Host, snapshot: Snapshot, put: Put, *, is_probing: bool = True, history: Iterable[Limit] = ()
+    ) -> None:
         self._host, self._known, self._put = host, snapshot, put
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._forecasts = Forecasts()
+        for limit in history:
+            self._forecasts.observe(limit)
         self._gaps: dict[str, tuple[Gap, ...]] = {}
         self._last: dict[tuple[LimitKind, str], Limit] = {}
         self._begun: dict[str, float] = {}
@@ -87,8 +92,7 @@ class Sampler:
             if isinstance(found, Gap):
                 gaps.append(found)
                 continue
-            with self._lock:
-                forecast = self._forecasts.observe(found)
+            forecast = self.forecast(found)
             if self._is_news(forecast):
                 self._put(forecast)
         with self._lock:
@@ -96,6 +100,11 @@ class Sampler:
         for gap in gaps:
             if gap not in before:
                 self._put(gap)
+
+    def forecast(self, limit: Limit) -> Limit:
+        """Return a sample with what those before it say of the future."""
+        with self._lock:
+            return self._forecasts.observe(limit)
 
     def _is_news(self, limit: Limit) -> bool:
         """Return whether a sample differs from the last one that was put, or that is some seconds old."""

@@ -38,7 +38,6 @@ from why502.watch.metrics.families import (
     REQUESTS,
     Family,
     Kind,
-    Traffic,
 )
 from why502.watch.metrics.series import Counters, Labels, Room, Values
 from why502.watch.metrics.view import MetricsView
@@ -64,13 +63,13 @@ class Collector(AnyCollector):
         self._clock = clock
         self._lock = Lock()
         self._room = Room(SERIES - sum(family.most for family in FAMILIES))
-        self._counters: dict[Traffic, Counters] = {}
+        self._counters: dict[str, Counters] = {}
         self._dropped: set[tuple[str, Labels]] = set()
 
     def collect(self) -> Iterable[Metric]:
         """Return all families, with the values of now."""
-        view = self._view()
-        with self._lock:
+        with self._lock:  # also around the view: an older one must not come second
+            view = self._view()
             return [*self._traffic(view), *(self._family(family, view) for family in FAMILIES), self._overflow()]
 
     def _family(self, family: Family, view: MetricsView) -> Metric:
@@ -110,17 +109,17 @@ class Collector(AnyCollector):
 
     def _series(
         self,
-        traffic: Traffic,
+        traffic: Family,
         totals: Mapping[Labels, Values],
         configured: _Configured,
         zeros: Collection[Labels],
         width: int = 1,
     ) -> dict[Labels, Values]:
-        if traffic not in self._counters:
+        if traffic.name not in self._counters:
             cost = 1 if width == 1 else width + 1  # of a histogram: each bucket, the sum and the count
-            self._counters[traffic] = Counters(self._room, most=traffic.most, cost=cost, width=width)
+            self._counters[traffic.name] = Counters(self._room, most=traffic.most, cost=cost, width=width)
         is_known = configured.has_location if "location" in traffic.labels else configured.has_target
-        series = self._counters[traffic].update(totals, is_known, zeros, self._clock())
+        series = self._counters[traffic.name].update(totals, is_known, zeros, self._clock())
         return dict(sorted(series.items()))
 
     def _durations(self, view: MetricsView, configured: _Configured) -> Metric:

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from why502.model.patterns import lazy
 from why502.version import __version__
 from why502.watch.metrics.series import Labels
 from why502.watch.metrics.view import LogTotal, MetricsView
-from why502.watch.model import ChangeKind, Incident, LimitKind, Member, MemberStatus
+from why502.watch.model import Change, ChangeKind, Incident, LimitKind, Member, MemberStatus
 
 UNKNOWN = "unknown"  # the cause of an incident for which none could be established
-
-
 SENT = "sent"
 FAILED = "failed"
 _LOG = ("log", "kind")
+_PID = lazy(r" \(pid \d{1,10}\)\Z")
 
 
 class Kind(StrEnum):
@@ -40,7 +40,7 @@ Rows = Iterable[tuple[Labels, float]]
 
 @dataclass(slots=True, frozen=True)
 class Family:
-    """One metric. `most`: its label sets at most. `rows`: its values; of a summary the count and then the sum."""
+    """One metric. `most`: its label sets at most. `rows`: its values, most important first; of a summary count and sum."""
 
     name: str
     kind: Kind
@@ -55,57 +55,52 @@ class Family:
         return self.name + {Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(self.kind, "")
 
 
-@dataclass(slots=True, frozen=True)
-class Traffic:
-    """A metric of the traffic, whose labels are known only when they are seen; the first two are proxy and location or target."""
-
-    name: str
-    kind: Kind
-    labels: tuple[str, ...]
-    help: str
-    most: int
-
-    @property
-    def full_name(self) -> str:
-        """Return the name as rules and charts use it."""
-        return self.name + ("_total" if self.kind is Kind.COUNTER else "")
+def _by_collector(_: MetricsView) -> Rows:
+    """Return nothing: the collector fills this one, since it must remember what it showed."""
+    return ()
 
 
-REQUESTS = Traffic(
+REQUESTS = Family(
     "why502_requests",
     Kind.COUNTER,
     ("proxy", "location", "code"),
     "Requests by their status: 2xx, 3xx, 4xx, 499, 502, 503, 504, 5xx, other.",
     400,
+    _by_collector,
 )
-ATTEMPTS = Traffic(
+ATTEMPTS = Family(
     "why502_attempts",
     Kind.COUNTER,
     ("proxy", "target", "outcome"),
     "Attempts to get an answer from a target, retries included. The outcome is ok or a symptom.",
     300,
+    _by_collector,
 )
-RECOVERED = Traffic(
+RECOVERED = Family(
     "why502_recovered_failures",
     Kind.COUNTER,
     ("proxy", "target"),
     "Failed attempts that a retry kept from the client.",
     60,
+    _by_collector,
 )
-FAILURES = Traffic(
+FAILURES = Family(
     "why502_failures",
     Kind.COUNTER,
     ("proxy", "location", "symptom"),
     "Requests that ended in a failure for the client.",
     250,
+    _by_collector,
 )
-DURATIONS = Traffic(
+DURATIONS = Family(
     "why502_response_duration_seconds",
     Kind.HISTOGRAM,
     ("proxy", "target"),
     "How long targets took to respond. By upstream group instead of target above 30 targets.",
     60,
+    _by_collector,
 )
+# Of the traffic: the labels are known only when they are seen. The first two are proxy and location or target.
 TRAFFIC = (REQUESTS, ATTEMPTS, RECOVERED, FAILURES, DURATIONS)
 
 
@@ -161,8 +156,13 @@ def _exhausted_at(view: MetricsView) -> Iterator[tuple[Labels, float]]:
 
 
 def _changed_at(view: MetricsView) -> Rows:
-    newest_first = sorted(view.changes, key=lambda change: change.at, reverse=True)
-    return (((change.kind.value, change.subject), change.at.timestamp()) for change in newest_first)
+    """Return the last change of each subject; processes of one program are one, whatever their numbers."""
+    newest = {(change.kind.value, _PID.sub("", change.subject)): change.at for change in sorted(view.changes, key=_at)}
+    return ((key, at.timestamp()) for key, at in sorted(newest.items(), key=lambda item: item[1], reverse=True))
+
+
+def _at(change: Change) -> datetime:
+    return change.at
 
 
 def _newest_line_at(view: MetricsView) -> Rows:
@@ -259,7 +259,7 @@ FAMILIES = (
         "why502_limit_ratio",
         Kind.GAUGE,
         ("limit", "subject"),
-        f"Used part of a limit, 0 to 1: {', '.join(LimitKind)}.",
+        f"Used part of a limit, 0 to 1: {', '.join(kind for kind in LimitKind if kind is not LimitKind.CERTIFICATE)}.",
         40,
         lambda view: (((limit.kind.value, limit.subject), limit.ratio) for limit in view.limits),
     ),
@@ -395,5 +395,5 @@ OVERFLOW = Family(
     (),
     "Label sets without a series of their own, because there would be too many. They are counted as other, or left out.",
     1,
-    lambda _: (),
+    _by_collector,
 )

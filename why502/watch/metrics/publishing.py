@@ -40,6 +40,7 @@ class Publisher:
         self._collector = Collector(view, clock)
         self._process = ProcessCollector(registry=None)
         self._failing: set[str] = set()
+        self._lock = threading.Lock()  # of writing and sending
         self._settings = MetricsSettings(listen="")
         self._server: Server | None = None
         self._file: _Repeated | None = None
@@ -72,6 +73,13 @@ class Publisher:
         _end(self._file, timeout_s)
         self._end_sending(is_closed=True, timeout_s=timeout_s)
 
+    def publish(self) -> None:
+        """Write and send the metrics of now, before their time: for a daemon that makes one round and ends."""
+        if self._file:
+            self._write()
+        if self._sending:
+            self._send()
+
     def exposition(self, is_openmetrics: bool) -> bytes:
         """Return the metrics of now, with those of this process."""
         return exposition(self._collector, self._process, is_openmetrics=is_openmetrics)
@@ -89,12 +97,12 @@ class Publisher:
 
     def _write(self) -> None:
         """Write the file, without the metrics of this process: node_exporter has metrics of those names of its own."""
-        with self._noting(f"writing {self._settings.textfile}"):
+        with self._lock, self._noting(f"writing {self._settings.textfile}"):
             textfile.write(Path(self._settings.textfile), exposition(self._collector))
 
     def _send(self) -> None:
         otlp = self._otlp
-        with self._noting(f"sending metrics to {self._settings.otlp}"):
+        with self._lock, self._noting(f"sending metrics to {self._settings.otlp}"):
             view, families = self._view(), [*self._collector.collect(), *self._process.collect()]
             if otlp and not otlp.send(families, view.began_at, view.at):
                 raise ConnectionError("not accepted")

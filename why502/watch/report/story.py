@@ -24,8 +24,8 @@ def state(incident: Incident, now: datetime) -> str:
 def counts(incident: Incident) -> str:
     """Return how many requests failed."""
     asked = f" of {incident.requests}" if incident.requests else ""
-    recovered = f", {incident.recovered} more recovered by a retry" if incident.recovered else ""
-    return f"{incident.failures}{asked} requests failed{recovered}"
+    failed = f"{incident.failures}{asked} requests failed" if incident.failures else "no request failed"
+    return f"{failed}, {incident.recovered} recovered by a retry" if incident.recovered else failed
 
 
 def changes(incident: Incident) -> tuple[Step, ...]:

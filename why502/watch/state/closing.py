@@ -41,9 +41,12 @@ def quiet_s(tracked: Tracked, state: State) -> float:
 
 
 def needed(tracked: Tracked) -> int:
-    """Return how many successes make it unlikely that the fault is still there, by the share of requests that failed."""
+    """Return how many successes make it unlikely that the fault is still there, by the share of requests that failed until the
+    last failure.
+    """
     incident = tracked.incident
-    share = incident.failures / incident.requests if incident.requests else 1.0
+    requests = incident.requests - sum(tracked.served.get(name, 0) for name in incident.locations)
+    share = incident.failures / requests if requests > 0 else 1.0
     if share >= 1 or share <= 0:
         return LEAST_SUCCESSES
     return min(max(math.ceil(math.log(BY_CHANCE) / math.log(1 - share)), LEAST_SUCCESSES), MOST_SUCCESSES)

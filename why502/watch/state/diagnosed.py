@@ -112,7 +112,7 @@ def _noted(turn: Turn, tracked: Tracked, finding: Finding | None, root: Root, re
         diagnosed=(*incident.diagnosed[:1], *incident.diagnosed[1:][-MOST_DIAGNOSED:], made),
         first_failure_at=first,
         changes=changes,
-        proposal=ready.proposals.get(name, incident.proposal),
+        proposal=ready.proposals.get(name) if finding else incident.proposal,
     )
     if root.resource == OWN_NETWORK:
         tracked = turn.step(tracked, f"{OWN_NETWORK}: {ready.own_network}")

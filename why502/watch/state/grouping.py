@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
-from why502.watch.model import MemberStatus, TargetKey
+from why502.watch.model import MemberStatus
 from why502.watch.state.families import Family
 from why502.watch.state.identity import subject_of
 from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
@@ -259,15 +259,14 @@ def _machines(signals: Iterable[SignalKey]) -> set[str]:
 def unlike_check(key: SignalKey, signal: Signal, state: State) -> str:
     """Return what differs between the check, which passes, and the users' requests, which fail; "" if that is not so.
 
-    A check must have passed between two failures: one that passed before the first, or after the last, says nothing.
+    A check must have passed between two failures: right after a server has died, its last check is still good.
     """
     if state.status(key.proxy, key.subject) is not MemberStatus.UP or not signal.hurt or signal.is_check:
         return ""
-    names = state.aliases.get(key.subject, ())
-    known = (state.health.get(TargetKey(key.proxy, name)) for name in (key.subject, *names))
-    passed_s = [health.passed_s for health in known if health is not None and health.passed_s is not None]
-    if not any(signal.began_s < at <= signal.last_s for at in passed_s):
+    passed_s = state.passed_s(key.proxy, key.subject)
+    if passed_s is None or not signal.began_s < passed_s < signal.last_s:
         return ""
+    names = state.aliases.get(key.subject, ())
     down = [name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN]
     if down:
         return f"the check of {', '.join(down)} fails, and that of the other addresses of {key.subject} passes"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from why502.watch.model import Incident, Occasion, Severity, Transition
 from why502.watch.state.families import OWN, Family
-from why502.watch.state.grouping import OWN_NETWORK, is_covered, unlike_check
+from why502.watch.state.grouping import OWN_NETWORK, is_covered
 from why502.watch.state.identity import incident_id
 from why502.watch.state.severity import severity_of
 from why502.watch.state.turn import Turn
@@ -153,7 +153,6 @@ def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey], *, is_loud: 
     incident = tracked.incident
     symptoms, failures, recovered = dict(incident.symptoms), incident.failures, incident.recovered
     targets, locations = dict.fromkeys(incident.targets), dict.fromkeys(incident.locations)
-    unlike = incident.unlike_check
     for key in new:
         signal = state.signals[key]
         failures += signal.hurt
@@ -162,7 +161,6 @@ def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey], *, is_loud: 
             symptoms[symptom] = symptoms.get(symptom, 0) + count
         targets |= dict.fromkeys(() if signal.is_targetless else (key.subject,))
         locations |= dict.fromkeys(signal.locations or _locations(turn, key))
-        unlike = unlike or unlike_check(key, signal, state)
     signals = tracked.signals | set(new)
     times = [state.signals[key].last_s for key in new]
     tracked = replace(
@@ -171,17 +169,16 @@ def joined(turn: Turn, tracked: Tracked, keys: Iterable[SignalKey], *, is_loud: 
         first_s=min((state.signals[key].began_s for key in signals if key in state.signals), default=turn.monotonic_s),
         last_s=max([*times, *([tracked.last_s] if tracked.last_s is not None else [])]),
     )
-    tracked = turn.change(
+    return turn.change(
         turn.put(tracked),
         symptoms=symptoms,
         failures=failures,
+        requests=max(incident.requests, failures),
         recovered=recovered,
         targets=tuple(targets)[:MOST_NAMED],
         locations=tuple(locations)[:MOST_NAMED],
-        unlike_check=unlike,
         last_failure_at=turn.now,
     )
-    return turn.step(tracked, unlike) if unlike != incident.unlike_check else tracked
 
 
 def _locations(turn: Turn, key: SignalKey) -> tuple[str, ...]:

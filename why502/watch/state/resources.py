@@ -59,6 +59,8 @@ def _words(found: Limit) -> str:
     name = f"{NAMES[found.kind]} {found.subject}"
     if found.kind is LimitKind.CERTIFICATE:
         return f"{name} ends on {found.exhausted_at:%Y-%m-%d %H:%M} UTC" if found.exhausted_at else f"{name} ends soon"
+    if found.kind is not LimitKind.LISTEN_QUEUE and not found.exhausted_at:
+        return f"{name} is nearly full: {found.ratio:.0%} of {found.limit:,.0f} used; {found.reason}"
     when = f" about {found.exhausted_at:%H:%M} UTC" if found.exhausted_at else " soon"
     if found.exhausted_at and (found.exhausted_at - found.at).days:
         when = f" on {found.exhausted_at:%Y-%m-%d}"

@@ -236,8 +236,8 @@ def _follow(turn: Turn, tracked: Tracked, found: Added, taken: set[SignalKey]) -
     elif gained:
         counts = {**tracked.served, **{name: tracked.served.get(name, 0) + count for name, count in gained.items()}}
         tracked = turn.put(replace(tracked, served=counts, is_without_traffic=False))
-    if requests:
-        tracked = turn.change(tracked, requests=tracked.incident.requests + requests)
+    if requests:  # those before it opened are known only as far as they failed
+        tracked = turn.change(tracked, requests=max(incident.requests + requests, tracked.incident.failures))
     if near:
         joined(turn, tracked, near, is_loud=False)
         if tracked.look_until_s is None and {key.family for key in near} - {key.family for key in tracked.mix} - UNHURT:
@@ -260,12 +260,21 @@ def _failed_again(turn: Turn, tracked: Tracked, found: Added, keys: set[SignalKe
         locations=tuple(places)[:256],
         last_failure_at=turn.now,
     )
-    unlike = next((words for key in sorted(keys) if (words := unlike_check(key, turn.state.signals[key], turn.state))), "")
-    if unlike and not incident.unlike_check:
-        tracked = turn.step(turn.change(tracked, unlike_check=unlike), unlike)
+    tracked = _compare_with_checks(turn, tracked)
     severity = severity_of(tracked.loud, turn.state, incident.finding)
     is_worse = severity.value == "page" and incident.severity.value != "page"
     return raised(turn, tracked, severity) if is_worse else tracked
+
+
+def _compare_with_checks(turn: Turn, tracked: Tracked) -> Tracked:
+    """Return the incident with what differs between the checks, where they pass, and the requests that fail."""
+    signals = turn.state.signals
+    found = (unlike_check(key, signals[key], turn.state) for key in sorted(tracked.signals) if key in signals)
+    unlike = next(filter(None, found), "")
+    if unlike == tracked.incident.unlike_check:
+        return tracked
+    tracked = turn.change(tracked, unlike_check=unlike)
+    return turn.step(tracked, unlike) if unlike else tracked
 
 
 def _spend(turn: Turn, found: Added) -> None:
@@ -291,8 +300,7 @@ def _is_of(objective: Objective, place: tuple[str, str]) -> bool:
 def _health(member: Member, monotonic_s: float) -> Health:
     last = member.last
     symptom = last.symptom.value if last and last.symptom else "health-check-failed"
-    passes = last is not None and last.symptom is None and not last.is_unknown
-    return Health(member.status, monotonic_s, symptom, last.reason if last else "", monotonic_s if passes else None)
+    return Health(member.status, monotonic_s, symptom, last.reason if last else "")
 
 
 def _check(turn: Turn, member: Member) -> None:
@@ -301,13 +309,10 @@ def _check(turn: Turn, member: Member) -> None:
     before = turn.state.health.get(key)
     health = _health(member, turn.monotonic_s)
     is_same = before is not None and before.status is health.status
-    if before is not None:
-        health = replace(
-            health,
-            since_s=before.since_s if is_same else health.since_s,
-            passed_s=before.passed_s if health.passed_s is None else health.passed_s,
-        )
-    turn.state.health[key] = health
+    has_passed = member.last is not None and member.last.symptom is None and not member.last.is_unknown
+    passed_s = turn.monotonic_s if has_passed else before.passed_s if before else None
+    newest = replace(before, symptom=health.symptom, reason=health.reason) if before and is_same else health
+    turn.state.health[key] = replace(newest, passed_s=passed_s)
     if is_same or before is None or health.status is MemberStatus.UNKNOWN:
         return
     for tracked in turn.state.open:

@@ -199,7 +199,7 @@ class Health:
     since_s: float
     symptom: str = ""
     reason: str = ""
-    passed_s: float | None = None
+    passed_s: float | None = None  # when a check passed last
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +267,12 @@ class State:
         if MemberStatus.UP in found:
             return MemberStatus.UP
         return MemberStatus.DOWN if found == {MemberStatus.DOWN} else MemberStatus.UNKNOWN
+
+    def passed_s(self, proxy: str, target: str) -> float | None:
+        """Return when a check of a target passed last; None if none did."""
+        names = (target, *self.aliases.get(target, ()))
+        found = (health.passed_s for name in names if (health := self.health.get(TargetKey(proxy, name))))
+        return max((passed_s for passed_s in found if passed_s is not None), default=None)
 
     def key(self, signal: SignalKey) -> str:
         """Return the incident key of a signal."""

@@ -6,7 +6,19 @@ transaction: after a crash nothing is missing and nothing is counted twice.
 
 from why502.watch.store.durations import BOUNDS_S, Durations
 from why502.watch.store.reading import IncidentTotals, LogTotals, Totals
-from why502.watch.store.series import OTHER, Counted, Key, Ring
+from why502.watch.store.series import OTHER, Counted, Key, Part, Ring
 from why502.watch.store.store import Store
 
-__all__ = ["BOUNDS_S", "OTHER", "Counted", "Durations", "IncidentTotals", "Key", "LogTotals", "Ring", "Store", "Totals"]
+__all__ = [
+    "BOUNDS_S",
+    "OTHER",
+    "Counted",
+    "Durations",
+    "IncidentTotals",
+    "Key",
+    "LogTotals",
+    "Part",
+    "Ring",
+    "Store",
+    "Totals",
+]

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -104,13 +104,7 @@ def connect(path: Path, *, mode: str = "rwc") -> sqlite3.Connection:
 def opened(path: Path) -> sqlite3.Connection:
     """Return a connection that writes the newest version of the store. Raises Why502Error, sqlite3.Error, OSError."""
     path.touch(0o640)
-    database = connect(path)
-    try:
-        _prepare(database, path)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return _connected(path, "rwc", _prepare)
 
 
 def readable(path: Path) -> sqlite3.Connection:
@@ -118,15 +112,23 @@ def readable(path: Path) -> sqlite3.Connection:
 
     Whoever may not write in its directory can read a store of a stopped `why502 watch` only as a file that nobody changes.
     """
-    database = connect(path, mode="ro")
     try:
-        _check(database, path)
+        return _connected(path, "ro", _check)
     except sqlite3.OperationalError as error:
-        database.close()
-        if _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or path.with_name(path.name + "-wal").exists():
+        is_stopped = not path.with_name(path.name + "-wal").exists()
+        if not is_stopped or _code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             raise
-        database = connect(path, mode="ro&immutable=1")
-        _check(database, path)
+        return _connected(path, "ro&immutable=1", _check)
+
+
+def _connected(path: Path, mode: str, prepare: Callable[[sqlite3.Connection, Path], None]) -> sqlite3.Connection:
+    """Return a connection once it is prepared; it is closed if that fails."""
+    database = connect(path, mode=mode)
+    try:
+        prepare(database, path)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -169,8 +171,10 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Unavailable(f"{path} is locked by another process", "Start again when that (a backup?) has ended.") from error
+        if is_full(error):
+            raise Unavailable(f"{path} cannot be opened: {error}", "Free some space on that disk.") from error
         if is_unable(error):
-            raise Unavailable(f"{path} cannot be opened: {error}", "Look at the disk, and at the permissions there.") from error
+            raise Why502Error(f"{path} cannot be opened: {error}", "Look at the disk, and at the permissions there.") from error
         raise Why502Error(f"{path} is not a store of why502: {error}", "Name another file with --store.") from error
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error

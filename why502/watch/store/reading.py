@@ -24,8 +24,10 @@ from why502.watch.model import (
 )
 from why502.watch.store import durations
 from why502.watch.store.durations import Durations
-from why502.watch.store.series import QUIET_S, Counted, Key, Ring, is_named, is_other, key_of
+from why502.watch.store.series import QUIET_S, Columns, Counted, Key, Part, Ring, is_named, is_other, key_of
 from why502.watch.store.values import searched, unpack
+
+HISTORY_MINUTES = 5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,9 +57,9 @@ class IncidentTotals:
 class Totals:
     """Everything counted since the store was made (`born_at`). No number ever goes back.
 
-    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent", "failed"). `pending`: receiver and
-    key of each message that waits. `incidents`: by cause and fault domain, those that closed. `targets`, `locations`: what the
-    configuration names, with the time (seconds) since when it no longer does.
+    `overflow`: how many counts went into OTHER. `deliveries`: by receiver and outcome ("sent", "failed"), as far as they were
+    written. `pending`: receiver and key of each message that waits. `incidents`: by cause and fault domain, those that closed.
+    `targets`, `locations`: what the configuration names, with the time (seconds) since when it no longer does.
     """
 
     born_at: datetime
@@ -154,12 +156,36 @@ def checkpoints(database: sqlite3.Connection) -> dict[str, Checkpoint]:
 
 def counts(database: sqlite3.Connection, counted: Counted, since: int, until: int, ring: Ring) -> dict[tuple[int, Key], int]:
     """Return counts by the first minute of each interval, and key; from the interval with `since` to before `until` (minutes)."""
-    rows = database.execute(
-        "SELECT start, proxy, location, target, detail, count FROM counts JOIN series ON series = id"
-        " WHERE ring = ? AND start >= ? AND start < ? AND counted = ?",
+    keys = {number: key_of(counted, columns) for number, columns in _columns(database, counted).items()}
+    return {(start, keys[number]): count for start, number, count in _rows(database, counted, since, until, ring)}
+
+
+def sums(
+    database: sqlite3.Connection, counted: Counted, part: Part, since: int, until: int, ring: Ring
+) -> dict[tuple[int, str], int]:
+    """Return counts as `counts` does, summed by one part of their keys."""
+    place = tuple(Part).index(part)
+    names = {number: columns[place] for number, columns in _columns(database, counted).items()}
+    found: dict[tuple[int, str], int] = {}
+    for start, number, count in _rows(database, counted, since, until, ring):
+        name = (start, names[number])
+        found[name] = found.get(name, 0) + count
+    return found
+
+
+def _columns(database: sqlite3.Connection, counted: Counted) -> dict[int, Columns]:
+    """Return the keys of all series of one kind by their numbers, as they are written."""
+    rows = database.execute("SELECT id, proxy, location, target, detail FROM series WHERE counted = ?", (counted,))
+    return {number: (proxy, location, target, detail) for number, proxy, location, target, detail in rows}
+
+
+def _rows(database: sqlite3.Connection, counted: Counted, since: int, until: int, ring: Ring) -> sqlite3.Cursor:
+    """Return start, series and count of a time."""
+    return database.execute(
+        "SELECT start, series, count FROM counts WHERE ring = ? AND start >= ? AND start < ?"
+        " AND series IN (SELECT id FROM series WHERE counted = ?)",
         (ring, ring.start(since), until, counted),
     )
-    return {(start, key_of(counted, (proxy, location, target, detail))): n for start, proxy, location, target, detail, n in rows}
 
 
 def histograms(database: sqlite3.Connection, since: int, until: int, ring: Ring) -> dict[tuple[int, TargetKey], Counter[int]]:
@@ -259,6 +285,19 @@ def changes(database: sqlite3.Connection, since: datetime | None, until: datetim
 def limits(database: sqlite3.Connection) -> list[Limit]:
     """Return the latest state of each limit."""
     return [unpack(data, Limit) for (data,) in database.execute("SELECT data FROM limits ORDER BY kind, subject")]
+
+
+def limit_history(database: sqlite3.Connection, since: datetime) -> Iterator[Limit]:
+    """Yield the samples of all limits since a time, one in HISTORY_MINUTES, oldest first; none of earlier processes."""
+    latest = {number: unpack(data, Limit) for number, data in database.execute("SELECT id, data FROM limits")}
+    rows = database.execute(
+        "SELECT minute, limit_id, used, size FROM limit_samples WHERE minute >= ? AND minute % ? = 0 ORDER BY minute",
+        (int(since.timestamp()) // 60, HISTORY_MINUTES),
+    )
+    for minute, number, used, size in rows:
+        limit, at = latest.get(number), datetime.fromtimestamp(minute * 60, UTC)
+        if limit is not None and (limit.since is None or limit.since <= at):
+            yield Limit(kind=limit.kind, subject=limit.subject, at=at, used=used, limit=size, since=limit.since)
 
 
 def messages(database: sqlite3.Connection, receiver: str) -> list[Message]:

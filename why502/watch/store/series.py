@@ -31,6 +31,15 @@ class Counted(StrEnum):
     DURATIONS = "durations"
 
 
+class Part(StrEnum):
+    """A part of a key, by which counts can be summed. DETAIL: the code, symptom or outcome."""
+
+    PROXY = "proxy"
+    LOCATION = "location"
+    TARGET = "target"
+    DETAIL = "detail"
+
+
 class Ring(IntEnum):
     """The resolution of kept counts, in minutes. `kept` is how many minutes back each of them reaches."""
 
@@ -59,6 +68,11 @@ def columns(key: Key) -> Columns:
             return key.proxy, "", key.target, key.outcome
         case TargetKey():
             return key.proxy, "", key.target, ""
+
+
+def part_of(key: Key, part: Part) -> str:
+    """Return one part of a key, "" if it has none."""
+    return columns(key)[tuple(Part).index(part)]
 
 
 def key_of(counted: Counted, written: Columns) -> Key:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from why502.logs.checkpoint import Checkpoint
 from why502.model.errors import Why502Error
+from why502.render.words import clock
 from why502.watch.model import Batch, Change, Incident, Limit, Member, Message, TargetKey
 from why502.watch.store import damage, file, reading, retention, writing
 from why502.watch.store.file import Lock
 from why502.watch.store.reading import Totals
-from why502.watch.store.series import QUIET_S, Counted, Key, Ring, Series
+from why502.watch.store.series import QUIET_S, Counted, Key, Part, Ring, Series, part_of
 from why502.watch.store.unsaved import Unsaved
 
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)  # between attempts to write, while the disk or another process is in the way
@@ -56,7 +57,7 @@ class Store:
         self.path = path
         self.behind_since: datetime | None = None  # since when nothing could be written
         self.error = ""  # why
-        self.notes: list[str] = []  # what an operator should know; whoever shows them removes them
+        self.notes: list[str] = []  # see take_notes
         self._lock = lock
         self._monotonic = monotonic
         self._guard = threading.RLock()  # of the reader, and of what was not written yet
@@ -139,6 +140,7 @@ class Store:
             self._fail(error, batch.at)
             return
         if self._failures:
+            self.notes.append(f"{self.path} is written again, with everything since {clock(self.behind_since)}")
             self._failures = 0
             self.behind_since, self.error = None, ""
             self._writer.execute(f"PRAGMA busy_timeout = {round(file.PATIENCE_S * 1000)}")
@@ -163,11 +165,14 @@ class Store:
             raise error
         self._errors += 1
         self._failures += 1
-        self.behind_since = self.behind_since or at
         self.error = str(error)
+        if self.behind_since is None:
+            self.behind_since = at
+            self.notes.append(f"{self.path} cannot be written ({error}): counting and alerting go on from memory")
         self._retry_at_s = self._monotonic() + _RETRY_S[min(self._failures, len(_RETRY_S)) - 1]
         self._writer.execute("PRAGMA busy_timeout = 100")
         if file.is_full(error):
+            self._pruned_at_s = float("-inf")
             self._prune(self._writer, at)
 
     def _replace(self, error: sqlite3.Error, at: datetime) -> None:
@@ -179,6 +184,11 @@ class Store:
             note = damage.replace(self.path, error, at.timestamp())
             self._connect()
             self.notes.append(note)
+
+    def take_notes(self) -> list[str]:
+        """Return what an operator should know of the store and was not returned before."""
+        taken, self.notes = self.notes, []
+        return taken
 
     def _bound_memory(self, unsaved: Unsaved) -> None:
         if sum(map(len, unsaved.counts.values())) + len(unsaved.durations) > _MANY_COUNTS:
@@ -247,10 +257,17 @@ class Store:
         """
         with self._reading() as (database, unsaved):
             found = reading.counts(database, counted, since, until, ring)
-            for (minute, key), count in unsaved.counts.get(counted, Counter()).items() if unsaved else ():
-                start = ring.start(minute)
-                if ring.start(since) <= start < until:
-                    found[start, key] = found.get((start, key), 0) + count
+            for start, key, count in unsaved.counted(counted, since, until, ring) if unsaved else ():
+                found[start, key] = found.get((start, key), 0) + count
+            return found
+
+    def sums(self, counted: Counted, part: Part, since: int, until: int, ring: Ring = Ring.MINUTE) -> dict[tuple[int, str], int]:
+        """Return counts as `counts` does, summed by one part of their keys: by symptom, or by target."""
+        with self._reading() as (database, unsaved):
+            found = reading.sums(database, counted, part, since, until, ring)
+            for start, key, count in unsaved.counted(counted, since, until, ring) if unsaved else ():
+                name = part_of(key, part)
+                found[start, name] = found.get((start, name), 0) + count
             return found
 
     def durations(self, since: int, until: int, ring: Ring = Ring.MINUTE) -> dict[tuple[int, TargetKey], Counter[int]]:
@@ -329,6 +346,11 @@ class Store:
                 if (since is None or one.at >= since) and (until is None or one.at < until)
             ]
             return sorted(found, key=lambda one: one.at)
+
+    def limit_history(self, since: datetime) -> list[Limit]:
+        """Return the samples of all limits since a time, one in five minutes, oldest first."""
+        with self._reading() as (database, _):
+            return list(reading.limit_history(database, since))
 
     def limits(self) -> list[Limit]:
         """Return the latest state of each limit."""

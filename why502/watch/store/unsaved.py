@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -102,6 +102,7 @@ class Unsaved:
     def _observe(self, observed: Observed, series: Series) -> None:
         log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy, at=self.at))
         log.add(observed, self.at)
+        self.overflow += observed.overflow
         self._count(Counted.REQUESTS, observed.requests, series)
         self._count(Counted.FAILURES, observed.failures, series)
         self._count(Counted.ATTEMPTS, observed.attempts, series)
@@ -118,6 +119,12 @@ class Unsaved:
             total[minute, kept] += count
             if is_other(kept) and not is_other(key):
                 self.overflow += count
+
+    def counted(self, counted: Counted, since: int, until: int, ring: Ring) -> Iterator[tuple[int, Key, int]]:
+        """Yield the counts of a time: the first minute of the interval, the key, and how many."""
+        for (minute, key), count in self.counts.get(counted, {}).items():
+            if ring.start(since) <= (start := ring.start(minute)) < until:
+                yield start, key, count
 
     def compact(self) -> None:
         """Bound the memory that it takes: keep hours instead of minutes that are older than an hour, days instead of older hours,

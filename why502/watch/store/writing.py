@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections.abc import Iterable
 
 from why502.model.base import encode
 from why502.redaction import redact
@@ -81,47 +81,46 @@ def series_ids(database: sqlite3.Connection, wanted: set[tuple[Counted, Key]]) -
     return found
 
 
+def _intervals(minutes: Iterable[int], at_s: float) -> dict[int, list[tuple[int, int]]]:
+    """Return for each minute the rings that still reach it, each with the start of its interval."""
+    now = int(at_s) // 60
+    return {
+        minute: [(int(ring), ring.start(minute)) for ring in Ring if minute > now - ring.kept]
+        for minute in dict.fromkeys(minutes)
+    }
+
+
 def _counts(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, at_s: float) -> None:
     """Add to the totals, and to the minutes, hours and days that are still kept."""
-    now = int(at_s) // 60
-    totals: Counter[int] = Counter()
-    rows: Counter[tuple[int, int, int]] = Counter()
-    for counted, found in unsaved.counts.items():
-        for (minute, key), count in found.items():
-            number = ids[counted, key]
-            totals[number] += count
-            for ring in Ring:
-                if minute > now - ring.kept:
-                    rows[ring, ring.start(minute), number] += count
+    counts = [(minute, ids[kind, key], count) for kind, found in unsaved.counts.items() for (minute, key), count in found.items()]
+    intervals = _intervals((minute for minute, _, _ in counts), at_s)
     database.executemany(
         f"INSERT INTO counts VALUES (?, ?, ?, ?) {ADD_COUNT}",
-        [(*row, count) for row, count in sorted(rows.items())],
+        [(ring, start, number, count) for minute, number, count in counts for ring, start in intervals[minute]],
     )
     database.executemany(
         "INSERT INTO totals (series, count, grew_at) VALUES (?, ?, ?)"
         " ON CONFLICT DO UPDATE SET count = count + excluded.count, grew_at = excluded.grew_at",
-        [(number, count, at_s) for number, count in sorted(totals.items())],
+        [(number, count, at_s) for _, number, count in counts],
     )
 
 
 def _durations(database: sqlite3.Connection, unsaved: Unsaved, ids: SeriesIds, at_s: float) -> None:
-    now = int(at_s) // 60
     totals: dict[int, Durations] = {}
-    rows: dict[tuple[int, int, int], Counter[int]] = {}
+    packed = []
     for (minute, key), buckets in unsaved.durations.items():
         number = ids[Counted.DURATIONS, key]
         totals.setdefault(number, Durations.none()).add(Durations.of(buckets))
-        for ring in Ring:
-            if minute > now - ring.kept:
-                rows.setdefault((ring, ring.start(minute), number), Counter()).update(buckets)
+        packed.append((minute, number, durations.pack(buckets)))
+    intervals = _intervals((minute for minute, _, _ in packed), at_s)
     database.executemany(
         f"INSERT INTO durations VALUES (?, ?, ?, ?) {ADD_BUCKETS}",
-        [(*row, durations.pack(buckets)) for row, buckets in sorted(rows.items())],
+        [(ring, start, number, buckets) for minute, number, buckets in packed for ring, start in intervals[minute]],
     )
     database.executemany(
         "INSERT INTO totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
         " SET count = count + excluded.count, grew_at = excluded.grew_at, durations = summed(durations, excluded.durations)",
-        [(number, sum(total.counts), at_s, total.encoded()) for number, total in sorted(totals.items())],
+        [(number, sum(total.counts), at_s, total.encoded()) for number, total in totals.items()],
     )
 
 
@@ -214,7 +213,7 @@ def _message(database: sqlite3.Connection, message: Message) -> None:
         0,
         None,
     )
-    is_new = bool(message.sent_at) and sent_at is None and not message.error  # with an error it was settled without being sent
+    is_new = message.sent_at is not None and sent_at is None and not message.error
     failed = max(message.tries - tries - is_new, 0)
     database.executemany(
         "INSERT INTO deliveries VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",

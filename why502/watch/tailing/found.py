@@ -99,6 +99,8 @@ def _of_proxy(proxy: Proxy, gaps: list[Gap]) -> Iterator[Log | Family]:
     for target in proxy.logs:
         by_place.setdefault((target.kind, target.goes_to, target.path), []).append(target)
     for (kind, goes_to, path), targets in by_place.items():
+        if all(target.repeats for target in targets):
+            continue  # its requests are counted in another log
         if stranger := _stranger(proxy, targets):
             reason = f"user {stranger} can change the configuration that names it: root does not read files for other users"
             gaps.append(Gap(source=path or f"{kind} log", reason=reason, hint="let only root write the configuration"))

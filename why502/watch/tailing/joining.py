@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from why502.logs.held import Held
-from why502.logs.join import Errors, Joiner, requests
+from why502.logs.join import IN_BODY, Errors, Joiner, requests
 from why502.logs.join import Waiting as ErrorLine
 from why502.logs.scan.counts import Heard, Said
 from why502.model.logs import Symptom
@@ -88,6 +88,25 @@ def failures(proxy: str, said: Mapping[Said, Heard], places: Places, series: Ser
                 if minute >= 0:
                     found[minute, key] += count
     return found
+
+
+def cut(proxy: str, errors: Errors, places: Places, series: Series) -> Counter[tuple[int, FailureKey]]:
+    """Return the responses that were cut in their body: their access line has the good status that was sent before."""
+    kinds, shown = errors.kinds(), errors.shown()
+    found: Counter[tuple[int, FailureKey]] = Counter()
+    for index, at in enumerate(errors.times):
+        line = kinds[errors.shared[index]]
+        if line.is_failure and line.kind.phase in IN_BODY:
+            location = places.of_path(line.kind.server, _path(shown[errors.texts[index]]))
+            key = FailureKey(proxy, location, places.peer(_name(line)), line.kind.symptom.value)
+            found[int(at) // 60, series.of(key)] += 1
+    return found
+
+
+def _path(request: str) -> str:
+    """Return the path in the text of a request ("GET /x", "/x"), "" if there is none."""
+    path = request.rpartition(" ")[2]
+    return path if path.startswith("/") else ""
 
 
 def _name(line: ErrorLine) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from why502.watch.model import Observed
 from why502.watch.tailing import logrotate
 from why502.watch.tailing.fitness import Fitness
 from why502.watch.tailing.found import Log
-from why502.watch.tailing.joining import KEPT_S, Joining, failures
+from why502.watch.tailing.joining import KEPT_S, Joining, cut, failures
 from why502.watch.tailing.journal import JournalFollower
 from why502.watch.tailing.localtime import localtime
 from why502.watch.tailing.permission import unreadable
@@ -165,6 +166,7 @@ class Reader:
     _newest_at: int | None = None
     _kept: Checkpoint | None = None  # the one that was put last
     _next: tuple[Log, Places] | None = None
+    _failures: int = 0  # of ours
     _fitness: Fitness = field(default_factory=Fitness)
     _left_at: float | None = None  # when the configuration stopped naming it
 
@@ -196,16 +198,21 @@ class Reader:
     def turn(self) -> bool:
         """Read what was added, and put it. Return whether there is more to read at once."""
         self._apply()
+        began_at = self.times.monotonic()
+        if isinstance(self._source, Follower) and not self._reason and self._source.is_quiet():
+            self._rest(began_at)
+            return False
         if not self.log.unit and not self.claims.take(self.log.name, self.log.path):
             return False
         source = self._source or self._open()
-        began_at = self.times.monotonic()
         source.ask = structs.replace(source.ask, near=int(self.times.wall()))
         step = source.step()
         observed = self._observed(source, step)
         self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s)
         if self.log.is_error_log:
-            if not self.group.has_access:
+            if self.group.has_access:
+                observed.failures = cut(self.group.proxy, step.added.errors, self.places, self.group.series)
+            else:
                 observed.failures = failures(self.group.proxy, step.added.said, self.places, self.group.series)
             self._put(observed)
             if not step.is_behind:
@@ -219,8 +226,28 @@ class Reader:
         self.has_caught_up |= not step.is_behind
         return step.is_behind
 
+    def _rest(self, began_at: float) -> None:
+        """Do what is due although nothing was added."""
+        if self.log.is_error_log:
+            self.group.looked(self.log.name, began_at)
+        else:
+            self.group.release()
+
+    def fail(self, error: Exception) -> None:
+        """Put that a mistake of ours keeps the log from being read; it is opened again at its last checkpoint."""
+        if not self._failures:
+            traceback.print_exception(error)
+        self._failures += 1
+        self.checkpoint = self.kept
+        self.close()
+        self._source = None
+        reason = f"{self.log.path}: why502 has a bug: {type(error).__name__}: {error}"
+        self.put(Observed(log=self.log.name, proxy=self.group.proxy, reason=reason))
+
     def pause_s(self) -> float:
         """Return how long to wait before the next turn."""
+        if self._failures and self._source is None:
+            return min(2.0**self._failures, AGAIN_S)
         return POLL_S if self.times.monotonic() - self._last_line_at < SILENCE_S else SLOW_POLL_S
 
     def close(self) -> None:

@@ -186,7 +186,12 @@ class Tailer:
 
     def _run(self, reader: Reader) -> None:
         while not self._stop.is_set() and not reader.is_over:
-            if not reader.turn() and self._wait(reader.pause_s()):
+            try:
+                is_behind = reader.turn()
+            except Exception as error:  # a mistake of ours with one log must not end the others
+                reader.fail(error)
+                is_behind = False
+            if not is_behind and self._wait(reader.pause_s()):
                 return
         if reader.is_over:
             reader.close()

@@ -16,5 +16,6 @@ def generate() -> None:
     Each kind writes to standard output, or into a directory with -o.
 
     \b
+    Example: why502 generate nginx --app 127.0.0.1:3000 --domain shop.example
     Example: why502 generate alerts --objective 99.9
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from why502.gateways.nginx.config import units, variables
 from why502.gateways.nginx.config.defaults import COMBINED, Build
 from why502.gateways.nginx.config.files import Directive
@@ -62,8 +64,8 @@ class Logs:
         access, around = settings.get("access_log", ()), outer.get("access_log", ())
         if not self._is_taken(access, around):
             off = tuple(setting for setting in access if setting.args[:1] == ("off",))
-            for setting in off or access:
-                self._add(self._access(setting, "" if setting in around else server))
+            for target in _told_apart([self._access(setting, "" if setting in around else server) for setting in off or access]):
+                self._add(target)
         if not access and not is_stream and self.build.access_log:
             self._add(LogTarget(kind=LogKind.ACCESS, path=self.build.access_log, format_name="combined", format=COMBINED))
 
@@ -122,6 +124,15 @@ class Logs:
             return LogPlace.SYSLOG, ""
         path = self.build.path(where)
         return (_STREAMS[path], "") if path in _STREAMS else (LogPlace.FILE, path)
+
+
+def _told_apart(targets: list[LogTarget]) -> list[LogTarget]:
+    """Return the access logs of one level: each has every request, unless it has a condition, so all but one are repetitions."""
+    whole = [target for target in targets if not target.condition and target.goes_to is not LogPlace.OFF]
+    if not whole or len(targets) < 2:
+        return targets
+    best = max(whole, key=lambda one: (one.goes_to in (LogPlace.FILE, LogPlace.VARIABLE), "$upstream_status" in one.format))
+    return [target if target is best else replace(target, repeats=True) for target in targets]
 
 
 def _flush_s(args: tuple[str, ...]) -> float:

@@ -157,7 +157,7 @@ def _columns(panel: Panel) -> Iterator[dict[str, Any]]:
         name = f"Value #{chr(ord('A') + number)}" if len(panel.queries) > 1 else "Value"
         properties: list[dict[str, Any]] = [{"id": "displayName", "value": query.title}, {"id": "unit", "value": query.unit}]
         if query.unit == "percentunit":
-            properties += [{"id": "custom.cellOptions", "value": {"type": "gauge"}}, {"id": "max", "value": 1}]
+            properties += [{"id": "custom.displayMode", "value": "gradient-gauge"}, {"id": "max", "value": 1}]
         yield {"matcher": {"id": "byName", "options": name}, "properties": properties}
 
 

@@ -52,6 +52,7 @@ class Alertmanager:
         self.name = settings.name if len(settings.urls) == 1 else f"{settings.name} at {urlsplit(url).netloc}"
         self._url = url.rstrip("/") + "/api/v2/alerts"
         self._ahead = timedelta()  # how far the clock of Alertmanager is ahead of ours
+        self._remembers = False  # what was sent before: not what an earlier process sent
         self._firing: dict[Identity, Notice] = {}
         self._ended: dict[Identity, tuple[Notice, datetime]] = {}
 
@@ -70,11 +71,12 @@ class Alertmanager:
                 firing[_identity(incident)] = notice
             else:
                 ended[_identity(incident)] = notice, incident.closed_at
-            for earlier, until in _earlier(incident):
+            for earlier, until in () if self._remembers else _earlier(incident):
                 ended.setdefault(_identity(earlier), (_of(notice, earlier), until))
         newest = {notice.incident.id: notice for notice in notices}
         for identity, notice in self._firing.items():  # those that have other labels now
             ended.setdefault(identity, (_of(newest.get(notice.incident.id, notice), notice.incident), at))
+        self._remembers = True
         self._firing = firing
         self._ended = {
             identity: one

@@ -1,0 +1,234 @@
+"""--from-process measures real applications, and names the source of each value; --from-config reads a present site."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from asking import ask
+
+from why502.generate.measure import measure, named, of_snapshot
+from why502.host.local import LocalHost
+from why502.model.errors import Why502Error
+from why502.model.snapshot import Listener, Process, Snapshot
+from why502.model.target import Target
+
+NODE = (
+    "const s = require('http').createServer((q, r) => r.end('hi')); s.listen(0, '127.0.0.1', () => console.log(s.address().port))"
+)
+# Answers with a header of 9 kB, and closes an idle connection after two seconds without having said so.
+QUIET = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    client, _ = listener.accept()
+    client.settimeout(2)
+    try:
+        while client.recv(65536):
+            client.sendall(b"HTTP/1.1 200 OK\\r\\nX-Large: " + b"x" * 9000 + b"\\r\\nContent-Length: 2\\r\\n\\r\\nhi")
+    except (TimeoutError, ConnectionError):
+        pass
+    client.close()
+"""
+SILENT = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+kept = [listener.accept() for _ in range(100)]
+"""
+
+
+@contextmanager
+def running(*argv: str) -> Iterator[tuple[int, int]]:
+    """Yield the pid and the port of an application that prints its port."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield process.pid, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.mark.real
+def test_node_says_its_own_idle_time() -> None:
+    with running("node", "-e", NODE) as (pid, port):
+        by_pid = measure(LocalHost(), str(pid), now())
+        by_port = measure(LocalHost(), f":{port}", now())
+    assert by_pid == by_port
+    assert by_pid["--app"][0] == (f"127.0.0.1:{port}",)
+    assert by_pid["--app-idle"] == (("5s",), f"node (pid {pid}) says Keep-Alive: timeout=5")
+    assert "--protocol" not in by_pid
+
+
+@pytest.mark.real
+def test_an_idle_time_that_nobody_says_is_measured_by_waiting() -> None:
+    with running(sys.executable, "-c", QUIET) as (pid, port):
+        quick = measure(LocalHost(), f":{port}", now())
+        slow = measure(LocalHost(), f":{port}", now(), waits=True)
+    assert "--app-idle" not in quick
+    (size,), source = quick["--response-header"]
+    assert 9000 < int(size) < 9100
+    assert f"(pid {pid}) answered GET / with a header of {size} bytes" in source
+    assert slow["--app-idle"][0] == ("2s",)
+    assert "closed an idle connection after 2.0 s" in slow["--app-idle"][1]
+
+
+@pytest.mark.real
+def test_the_measured_values_reach_the_file_with_their_sources() -> None:
+    with running("node", "-e", NODE) as (pid, port):
+        made = ask("generate", "nginx", "--from-process", f":{port}", "--app-idle", "9s")
+        unit = ask("generate", "systemd", "--from-process", str(pid), "--user", "www-data")
+    assert made.status == unit.status == 0
+    assert f"# the listener of node (pid {pid})\n    server 127.0.0.1:{port};" in made.out
+    assert "keepalive_timeout 8s;" in made.out  # what the user says counts
+    assert "--app-idle 9s" in made.out
+    assert unit.out.index("ExecStart=/") and "createServer" in unit.out
+
+
+@pytest.mark.real
+def test_an_application_that_does_not_answer_is_an_error() -> None:
+    with running(sys.executable, "-c", SILENT) as (_, port), pytest.raises(Why502Error) as refused:
+        measure(LocalHost(), f":{port}", now())
+    assert "does not answer a request" in refused.value.message
+
+
+CONTAINER = "4f1c" * 16
+MACHINE = Snapshot(
+    taken_at=datetime(2026, 11, 23, tzinfo=UTC),
+    since=datetime(2026, 11, 23, tzinfo=UTC),
+    processes=(
+        Process(pid=10, name="gunicorn", unit="shop.service", argv=("/usr/bin/gunicorn", "shop:app")),
+        Process(pid=11, ppid=10, name="gunicorn", unit="shop.service"),
+        Process(pid=20, name="node", container=CONTAINER, argv=("node", "server.js")),
+        Process(pid=30, name="nginx", unit="nginx.service"),
+    ),
+    listeners=(
+        Listener(target=Target(host="0.0.0.0", port=8000), pids=(11,)),
+        Listener(target=Target(host="127.0.0.1", port=3000), pids=(20,)),
+        Listener(target=Target(host="0.0.0.0", port=80), pids=(30,)),
+        Listener(target=Target(host="10.9.0.2", port=5000), pids=(40,), network="4026532000"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "address"),
+    [
+        ("shop", "127.0.0.1:8000"),
+        ("shop.service", "127.0.0.1:8000"),
+        ("10", "127.0.0.1:8000"),  # its worker holds the socket
+        (":3000", "127.0.0.1:3000"),
+        (CONTAINER[:12], "127.0.0.1:3000"),
+    ],
+)
+def test_an_application_is_named_by_pid_port_unit_or_container(what: str, address: str) -> None:
+    assert named(MACHINE, what).address == address
+
+
+@pytest.mark.parametrize("what", ["other", "99", ":5000", "4f1c"])  # another network namespace, and too short an id
+def test_what_listens_nowhere_is_an_error_that_lists_what_does(what: str) -> None:
+    with pytest.raises(Why502Error) as refused:
+        named(MACHINE, what)
+    assert "127.0.0.1:3000 node server.js (pid 20)" in refused.value.hint
+
+
+def test_a_proxy_is_no_candidate() -> None:
+    assert [one.address for one in of_snapshot(MACHINE)] == ["127.0.0.1:3000", "127.0.0.1:8000"]
+
+
+def test_nothing_listens() -> None:
+    with pytest.raises(Why502Error) as refused:
+        measure(LocalHost(), ":1", now())
+    assert refused.value.message.startswith("--from-process ':1' listens nowhere")
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pool of another user needs root")
+def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
+    program = next(Path("/usr/sbin").glob("php-fpm8*"))
+    os.chmod(tmp_path, 0o755)
+    socket = tmp_path / "pool.sock"
+    (tmp_path / "fpm.conf").write_text(
+        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\ngroup = www-data\nlisten = {socket}\npm = static\npm.max_children = 2\n"
+    )
+    with subprocess.Popen([program, "-F", "-n", "-y", tmp_path / "fpm.conf"]) as master:
+        try:
+            end = time.monotonic() + 10
+            while "ready to handle" not in (log := tmp_path / "log").read_text() if (tmp_path / "log").exists() else True:
+                assert time.monotonic() < end, log
+                time.sleep(0.05)
+            found = measure(LocalHost(), str(master.pid), now())
+            made = ask(
+                "generate", "fpm-pool", "--from-process", str(master.pid), "--memory", "1g", "--processors", "64", "--php", "8.2"
+            )
+        finally:
+            master.terminate()
+    assert found["--protocol"][0] == ("fastcgi",)
+    assert found["--socket"][0] == (str(socket),)
+    assert found["--user"][0] == ("www-data",)
+    (size,), source = found["--child"]
+    assert 1 << 20 < int(size) < 100 << 20
+    assert source.startswith("the largest of 2 children now")
+    assert made.status == 0, made.err
+    most = int(re.search(r"pm.max_children = (\d+)", made.out)[1])  # type: ignore[index]
+    assert most == min(320, (1 << 30) // int(size))
+
+
+OLD = """
+upstream shop { server 10.0.0.5:3000 weight=2; server 10.0.0.6:3000; server 10.0.0.7:3000 backup; }
+server {
+    listen 80;
+    server_name shop.example www.shop.example;
+    client_max_body_size 20m;
+    proxy_next_upstream error timeout non_idempotent;
+    location / { proxy_pass http://shop; proxy_read_timeout 120s; auth_basic closed; }
+    location /ws/ { proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+    location /events { proxy_pass http://shop; proxy_buffering off; }
+    location /other/ { proxy_pass http://127.0.0.1:9000; }
+}
+"""
+
+
+def test_a_present_site_becomes_options_and_what_changes_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "shop.conf"
+    file.write_text(OLD)
+    made = ask("generate", "nginx", "--from-config", str(file), "--nginx-version", "1.22.1")
+    assert made.status == 0
+    for line in (
+        "server 10.0.0.5:3000 weight=2 max_fails=3;",
+        "server 10.0.0.6:3000 max_fails=3;",
+        "server 10.0.0.7:3000 max_fails=3 backup;",
+        "server_name shop.example www.shop.example;",
+        "client_max_body_size 20m;",
+        "proxy_read_timeout 120s;",
+        "location /ws/ {",
+        "location /events {",
+    ):
+        assert line in made.out
+    assert "a POST is not sent to a second server any more" in made.err
+    assert "NOT CARRIED OVER: location /other/ passes to http://127.0.0.1:9000" in made.err
+    assert "NOT CARRIED OVER: auth_basic" in made.err
+
+
+def test_a_file_of_several_sites_asks_which(tmp_path: Path) -> None:
+    file = tmp_path / "both.conf"
+    file.write_text(
+        "".join(f"server {{ server_name {name}; location / {{ proxy_pass http://127.0.0.1:1; }} }}\n" for name in "ab")
+    )
+    refused = ask("generate", "nginx", "--from-config", str(file))
+    assert (refused.status, "Choose one with --domain: a, b." in refused.err) == (2, True)
+    nothing = ask("generate", "nginx", "--from-config", "/nonexistent")
+    assert nothing.status == 2

@@ -1,0 +1,5 @@
+"""`why502 generate error-page`."""
+
+from why502.cli.generating import command
+
+error_page = command("error-page")

@@ -1,0 +1,5 @@
+"""`why502 generate haproxy`."""
+
+from why502.cli.generating import command
+
+haproxy = command("haproxy")

@@ -1,0 +1,5 @@
+"""`why502 generate supervisor`."""
+
+from why502.cli.generating import command
+
+supervisor = command("supervisor")

@@ -1,0 +1,5 @@
+"""`why502 generate traefik`."""
+
+from why502.cli.generating import command
+
+traefik = command("traefik")

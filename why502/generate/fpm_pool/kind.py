@@ -1,0 +1,162 @@
+"""`why502 generate fpm-pool`: a PHP-FPM pool that fits into the memory, with limits that end in the right order."""
+
+from __future__ import annotations
+
+import re
+
+from why502.generate import options
+from why502.generate.document import Document
+from why502.generate.kind import Kind, Made, read
+from why502.generate.options import Given, Option
+from why502.generate.program import NAME, user
+from why502.generate.remark import Row, Section, row
+from why502.generate.safe import Safe, fill, ini
+from why502.host.base import Host
+from why502.model.errors import HostError, Why502Error
+from why502.model.patterns import lazy
+
+OPTIONS = (
+    NAME,
+    Option(name="--user", metavar="USER", help="The user that runs the scripts. Default: www-data."),
+    Option(
+        name="--proxy-user", metavar="USER", help="The user of the proxy's workers, who must open the socket. Default: www-data."
+    ),
+    Option(name="--socket", metavar="PATH", help="Default: /run/php/NAME.sock."),
+    Option(name="--memory", metavar="SIZE", help="Memory for all children. Default: 60 % of what the machine or its cgroup has."),
+    Option(name="--child", metavar="SIZE", help="Memory of one child, measured under load. Default: 64m."),
+    Option(name="--processors", metavar="N", help="Processors for it. Default: those of the machine."),
+    Option(name="--read-timeout", metavar="TIME", help="How long the proxy waits for an answer. Default: 30s."),
+    Option(name="--max-body", metavar="SIZE", help="The largest upload: the proxy must accept as much."),
+    Option(name="--php", metavar="VERSION", help="Like 8.2. Default: the newest that is installed."),
+)
+_TOTAL = lazy(r"^MemTotal:\s+(\d+) kB", re.MULTILINE)
+_VERSION = lazy(r"\d\.\d{1,2}")
+_SHARE = 0.6  # of the memory: the rest is for the proxy, the database's client, the page cache
+_CHILD_BYTES = 64 << 20
+_PER_CPU = 5  # children for each processor, above the first 25
+_BACKLOG = 1024
+
+
+def emit(given: Given, host: Host) -> Made:
+    """Return the pool. Raises Why502Error."""
+    name = options.name("--name", given.get("--name", "www"))
+    php = given.get("--php") or _installed(host)
+    if not _VERSION.fullmatch(php):
+        raise options.refuse("--php", php, "is not a version of PHP", "Write it like 8.2.")
+    read_s = options.seconds("--read-timeout", given.get("--read-timeout", "30s"), 6, 86400)
+    child = options.size("--child", given.get("--child", "64m"), 1 << 20, 1 << 40)
+    if given.has("--memory"):
+        memory, source = options.size("--memory", given.get("--memory"), 1 << 20, 1 << 50), "as given"
+    else:
+        memory, source = _memory(host)
+    processors = options.number("--processors", given.get("--processors") or str(_processors(host)), 1, 4096)
+    most = _most(memory, child, processors)
+    rows = [*_owner(given, name), *_sizes(most, memory, child, source, is_measured=given.has("--child")), *_limits(read_s)]
+    if tuple(map(int, php.split("."))) >= (8, 0):
+        rows.append(row(f"pm.status_listen = /run/php/{name}.status.sock", "answers even when all children are busy"))
+    rows.append(row("pm.status_path = /status"))
+    if given.has("--max-body"):
+        size = options.size("--max-body", given.get("--max-body"), 1 << 10, 1 << 40)
+        rows.append(row(f"php_admin_value[upload_max_filesize] = {size}", "as much as the proxy accepts"))
+        rows.append(row(f"php_admin_value[post_max_size] = {size}"))
+    body = fill("sections.j2", sections=(Section(Safe(f"[{name}]"), tuple(rows)),), mark=Safe("; "))
+    notes = () if given.has("--child") else ("the memory of a child was not measured: give --child, or use --from-process",)
+    document = Document(name=f"{name}.conf", body=body, marks=("; ", ""), places=("pool.d", "php-fpm.d"))
+    pinned = [] if given.has("--memory") else [("--memory", str(memory))]
+    pinned += [] if given.has("--processors") else [("--processors", str(processors))]
+    pinned += [] if given.has("--php") else [("--php", php)]
+    return Made(documents=(document,), product=f"PHP-FPM {php}", notes=notes, pinned=tuple(pinned), home=f"/etc/php/{php}/fpm")
+
+
+def _owner(given: Given, name: str) -> list[Row]:
+    runs = user("--user", given.get("--user", "www-data"))
+    proxy = user("--proxy-user", given.get("--proxy-user", "www-data"))
+    socket = options.path("--socket", given.get("--socket", f"/run/php/{name}.sock"))
+    return [
+        row(f"user = {ini(runs)}"),
+        row(f"group = {ini(runs)}"),
+        row(f"listen = {ini(socket)}"),
+        row(f"listen.owner = {ini(proxy)}", "the proxy's workers open the socket: nobody else needs to"),
+        row(f"listen.group = {ini(proxy)}"),
+        row("listen.mode = 0660"),
+        row(f"listen.backlog = {_BACKLOG}", "a burst waits here, and not in an error"),
+    ]
+
+
+def _sizes(most: int, memory: int, child: int, source: str, *, is_measured: bool) -> list[Row]:
+    how = "measured" if is_measured else "not measured"
+    low, high = max(1, most // 5), max(1, most // 2)
+    reason = f"{memory >> 20} MiB ({source}) at {child >> 20} MiB for a child ({how})"
+    return [
+        row("pm = dynamic"),
+        row(f"pm.max_children = {most}", reason),
+        row(f"pm.start_servers = {(low + high) // 2}"),
+        row(f"pm.min_spare_servers = {low}"),
+        row(f"pm.max_spare_servers = {high}"),
+        row("pm.max_requests = 1000", "a slow leak ends with the child"),
+    ]
+
+
+def _limits(read_s: int) -> list[Row]:
+    return [
+        row(
+            f"php_admin_value[max_execution_time] = {read_s - 5}",
+            f"PHP gives up before the proxy does ({read_s} s): it can say why",
+        ),
+        row(f"request_terminate_timeout = {read_s}s", "ends a child that hangs outside of PHP: nobody waits for it any longer"),
+        row(f"request_slowlog_timeout = {max(1, read_s // 3)}s", "shows where a request is slow, before it fails"),
+        row("slowlog = /var/log/php-fpm-$pool.slow.log"),
+        row("catch_workers_output = yes"),
+        row("clear_env = yes"),
+    ]
+
+
+def _most(memory: int, child: int, processors: int) -> int:
+    """Return how many children fit: at least 2, and above 25 no more than 5 for each processor."""
+    fitting = memory // child
+    if fitting < 2:
+        raise Why502Error(
+            f"--memory {memory >> 20} MiB has no room for two children of {child >> 20} MiB",
+            "Give more memory, or a smaller --child.",
+        )
+    return min(fitting, max(25, _PER_CPU * processors))
+
+
+def _memory(host: Host) -> tuple[int, str]:
+    """Return 60 % of the memory of this machine or of its cgroup, in bytes, and where that comes from. Raises Why502Error."""
+    found = _TOTAL.search(read(host, "/proc/meminfo"))
+    sizes = [(int(found[1]) << 10, "60 % of the machine's memory")] if found else []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = read(host, path).strip()
+        if text.isdigit():
+            sizes.append((int(text), f"60 % of the limit in {path}"))
+    if not sizes:
+        raise Why502Error("--memory is missing: the machine does not say how much it has", "Give it: --memory 2g")
+    size, source = min(sizes)
+    return int(size * _SHARE) >> 20 << 20, source
+
+
+def _processors(host: Host) -> int:
+    return max(1, read(host, "/proc/cpuinfo").count("\nprocessor") + read(host, "/proc/cpuinfo").startswith("processor"))
+
+
+def _installed(host: Host) -> str:
+    """Return the newest installed version of PHP-FPM, as Debian names it; "8.2" if none is known."""
+    try:
+        names = host.list("/etc/php")
+    except HostError:
+        names = []
+    return max(
+        (name for name in names if _VERSION.fullmatch(name)), key=lambda name: tuple(map(int, name.split("."))), default="8.2"
+    )
+
+
+KIND = Kind(
+    name="fpm-pool",
+    help="A PHP-FPM pool, sized by memory.",
+    example="why502 generate fpm-pool --name shop --memory 2g --child 60m",
+    options=OPTIONS,
+    emit=emit,
+    home="/etc/php",
+    order=2,
+)

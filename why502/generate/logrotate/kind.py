@@ -1,0 +1,62 @@
+"""`why502 generate logrotate`: rotates the logs of a site, and tells the master that is really there to open new ones."""
+
+from __future__ import annotations
+
+from why502.gateways.nginx.build import build_option
+from why502.generate import options
+from why502.generate.document import Document
+from why502.generate.kind import Kind, Made
+from why502.generate.nginx.installed import build
+from why502.generate.options import Given, Option
+from why502.generate.program import NAME, user
+from why502.generate.remark import row
+from why502.generate.safe import bare, fill, ini
+from why502.host.base import Host
+
+OPTIONS = (
+    Option(name="--domain", metavar="NAME", help="The site whose logs are rotated. Default: all of the directory."),
+    NAME,
+    Option(name="--log-dir", metavar="DIR", help="Default: /var/log/nginx."),
+    Option(name="--pid", metavar="FILE", help="The file with the pid of the master. Default: that of the installed nginx."),
+    Option(name="--owner", metavar="USER", help="The owner of new logs. Default: www-data."),
+    Option(name="--keep", metavar="N", help="How many days are kept. Default: 14."),
+)
+
+
+def emit(given: Given, host: Host) -> Made:
+    """Return the file. Raises Why502Error."""
+    directory = options.path("--log-dir", given.get("--log-dir", "/var/log/nginx")).rstrip("/")
+    domain = options.domain("--domain", given.get("--domain")).removeprefix("*.") if given.has("--domain") else ""
+    pid_file = options.path("--pid", given.get("--pid") or build_option(build(host).options, "pid-path") or "/run/nginx.pid")
+    owner = user("--owner", given.get("--owner", "www-data"))
+    keep = options.number("--keep", given.get("--keep", "14"), 1, 3650)
+    rows = (
+        row("daily"),
+        row(f"rotate {keep}"),
+        row("missingok"),
+        row("notifempty"),
+        row("compress"),
+        row("delaycompress", "the newest old one stays readable: workers may still write to it"),
+        row(f"create 0640 {ini(owner)} adm", "a new file at once: requests between rename and reopen are not lost"),
+        row("sharedscripts", "one signal for all files"),
+    )
+    body = fill(
+        "logrotate/site.j2",
+        files=bare(f"{directory}/{domain or '*'}.*log" if domain else f"{directory}/*.log"),
+        rows=rows,
+        pid=bare(pid_file),
+    )
+    name = options.name("--name", given.get("--name") or (f"site-{domain.replace('.', '-')}" if domain else "nginx-sites"))
+    pinned = () if given.has("--pid") else (("--pid", pid_file),)
+    return Made(documents=(Document(name=name, body=body),), product="logrotate", pinned=pinned)
+
+
+KIND = Kind(
+    name="logrotate",
+    help="The rotation of a site's logs.",
+    example="why502 generate logrotate --domain shop.example",
+    options=OPTIONS,
+    emit=emit,
+    home="/etc/logrotate.d",
+    order=6,
+)

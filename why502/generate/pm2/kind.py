@@ -1,0 +1,71 @@
+"""`why502 generate pm2`: an ecosystem file."""
+
+from __future__ import annotations
+
+from why502.generate import options
+from why502.generate.document import SLASHES, Document
+from why502.generate.kind import Kind, Made
+from why502.generate.options import Given, Option
+from why502.generate.program import OPTIONS, Program, program
+from why502.generate.remark import Row, row
+from why502.generate.safe import fill, quoted
+from why502.host.base import Host
+
+_NODES = ("node", "nodejs", "bun")
+_OWN = (
+    *(option for option in OPTIONS if option.name != "--env-file"),
+    Option(
+        name="--instances", metavar="N", help="With Node.js: so many processes share the port, and `pm2 reload` is without a gap."
+    ),
+    Option(name="--ready", help="The application calls process.send('ready') when it listens."),
+)
+
+
+def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is called alike
+    """Return the ecosystem file. Raises Why502Error."""
+    made = program(given)
+    instances = options.number("--instances", given.get("--instances", "1"), 1, 256)
+    body = fill("pm2/ecosystem.cjs.j2", rows=tuple(_rows(made, instances, is_ready=given.has("--ready"))))
+    notes = (
+        () if given.has("--ready") else ("without --ready PM2 takes the process for up as soon as it exists: a reload has a gap",)
+    )
+    return Made(documents=(Document(name="ecosystem.config.cjs", body=body, marks=SLASHES),), product="PM2", notes=notes)
+
+
+def _rows(made: Program, instances: int, *, is_ready: bool) -> list[Row]:
+    is_node = made.words[0].rpartition("/")[2] in _NODES and len(made.words) > 1
+    script, *args = made.words[1:] if is_node else made.words
+    rows = [_pair("name", made.name), _pair("script", script)]
+    if args:
+        rows.append(_pair("args", args))
+    if not is_node:
+        rows.append(_pair("interpreter", "none", "it is a program of its own"))
+    if made.directory:
+        rows.append(_pair("cwd", made.directory))
+    if made.user:
+        rows.append(_pair("uid", made.user))
+    if is_node and instances > 1:
+        rows += [_pair("exec_mode", "cluster"), _pair("instances", instances)]
+    rows.append(_pair("kill_timeout", made.stop_s * 1000, "1.6 s, the default, cuts requests; longer than the proxy waits"))
+    if is_ready:
+        rows += [_pair("wait_ready", True), _pair("listen_timeout", 30_000)]
+    rows.append(_pair("exp_backoff_restart_delay", 100, "a crash loop slows down instead of giving up"))
+    rows.append(_pair("max_restarts", 1000))
+    if made.memory_bytes:
+        rows.append(_pair("max_memory_restart", f"{max(1, made.memory_bytes >> 20)}M"))
+    if made.variables:
+        rows.append(_pair("env", dict(pair.split("=", 1) for pair in made.variables)))
+    return rows
+
+
+def _pair(name: str, value: object, reason: str = "") -> Row:
+    return row(f"{name}: {quoted(value)},", reason)
+
+
+KIND = Kind(
+    name="pm2",
+    help="An ecosystem file for PM2.",
+    example="why502 generate pm2 --exec '/usr/bin/node /srv/shop/server.js' --instances 4 --ready",
+    options=_OWN,
+    emit=emit,
+)

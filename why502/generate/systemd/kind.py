@@ -1,0 +1,119 @@
+"""`why502 generate systemd`: a unit that restarts the application, and gives its requests time to end."""
+
+from __future__ import annotations
+
+import posixpath
+
+from why502.generate import options
+from why502.generate.document import Document
+from why502.generate.kind import Kind, Made
+from why502.generate.options import Given, Option
+from why502.generate.program import OPTIONS, Program, program
+from why502.generate.remark import Row, Section, row
+from why502.generate.safe import Safe, fill, ini
+from why502.host.base import Host
+
+_TYPES = ("exec", "simple", "notify", "forking")
+_NO_FILES = 65536
+
+
+def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is called alike
+    """Return the unit. Raises Why502Error."""
+    made = program(given)
+    type_ = options.choice("--type", given.get("--type", "exec"), _TYPES)
+    sections = (
+        Section(Safe("[Unit]"), tuple(_unit(made))),
+        Section(Safe("[Service]"), tuple(_service(made, type_))),
+        Section(Safe("[Install]"), (row("WantedBy=multi-user.target"),)),
+    )
+    notes = [] if made.user else ["without --user the application runs as root: give it a user of its own"]
+    if not made.memory_bytes:
+        notes.append("without --memory a leak takes the memory of the whole machine: give the most that it may use")
+    body = fill("sections.j2", sections=sections, mark=Safe("# "))
+    return Made(documents=(Document(name=f"{made.name}.service", body=body),), product="systemd", notes=tuple(notes))
+
+
+def _unit(made: Program) -> list[Row]:
+    return [
+        row(f"Description={ini(made.name)}"),
+        row("After=network-online.target"),
+        row("Wants=network-online.target"),
+        row("StartLimitIntervalSec=60", "these two belong here: in [Service] systemd ignores them"),
+        row("StartLimitBurst=10", "a restart each second would end after five with the default"),
+    ]
+
+
+def _service(made: Program, type_: str) -> list[Row]:
+    reason = {
+        "notify": "the start is complete when the application says so (sd_notify)",
+        "exec": "a missing program fails the start, and not later",
+    }
+    rows = [row(f"Type={type_}", reason.get(type_, ""))]
+    rows.append(row(f"ExecStart={' '.join(map(word, made.words))}"))
+    if made.user:
+        rows.append(row(f"User={ini(made.user)}"))
+    if made.directory:
+        rows.append(row(f"WorkingDirectory={_plain(made.directory)}"))
+    rows += [row(f"Environment={word(pair)}") for pair in made.variables]
+    if made.variables_file:
+        rows.append(row(f"EnvironmentFile={_plain(made.variables_file)}"))
+    rows += _socket(made)
+    rows += [
+        row("Restart=on-failure"),
+        row("RestartSec=1", "100 ms, the default, restarts faster than most applications bind their port"),
+        row(f"TimeoutStopSec={made.stop_s}", "longer than the proxy waits for an answer: requests in progress are finished"),
+        row("KillMode=mixed", "the main process ends its workers itself; who is left is killed"),
+        row(f"LimitNOFILE={_NO_FILES}", "each connection is a file"),
+    ]
+    if made.memory_bytes:
+        rows.append(row(f"MemoryMax={made.memory_bytes}", "a leak restarts this service alone"))
+    rows.append(row("NoNewPrivileges=yes"))
+    if not _is_in_tmp(made):
+        rows.append(row("PrivateTmp=yes"))
+    return rows
+
+
+def _socket(made: Program) -> list[Row]:
+    """Return what makes the directory of a socket below /run: it is gone after each boot."""
+    if made.target is None or not made.target.is_unix:
+        return []
+    directory = posixpath.dirname(made.target.path)
+    if not directory.startswith("/run/"):
+        return []
+    return [
+        row(
+            f"RuntimeDirectory={_plain(directory.removeprefix('/run/'))}",
+            "/run is empty after a boot: this directory is made again",
+        ),
+        row("RuntimeDirectoryMode=0755", "the proxy must reach the socket"),
+    ]
+
+
+def _is_in_tmp(made: Program) -> bool:
+    return made.target is not None and made.target.path.startswith(("/tmp/", "/var/tmp/"))
+
+
+def _plain(path: str) -> Safe:
+    """Return a path for a setting that takes one: `%` begins a specifier (systemd.unit(5))."""
+    return ini(path.replace("%", "%%"))
+
+
+def word(text: str) -> Safe:
+    """Return one word of a command (systemd.service(5), command lines): quoted, without specifiers and variables."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    plain = escaped == text and not any(character in text for character in " '\";") and text
+    return ini(text if plain else f'"{escaped}"')
+
+
+KIND = Kind(
+    name="systemd",
+    help="A systemd unit for the application.",
+    example="why502 generate systemd --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m",
+    options=(
+        *OPTIONS,
+        Option(name="--type", metavar="TYPE", choices=_TYPES, help="exec, simple, notify or forking. Default: exec."),
+    ),
+    emit=emit,
+    home="/etc/systemd/system",
+    order=1,
+)
