@@ -134,11 +134,11 @@ def restored(
 
 def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracked:
     """Return an incident of an earlier run. Its signals begin anew; what is quiet is quiet since now."""
-    keys = set()
+    own = _own_signal(state, incident)
     families = {family for symptom in incident.symptoms or {incident.symptom: 1} if (family := family_of(symptom))}
     subjects = incident.targets or incident.locations or (incident.target or incident.location,)
-    for subject in subjects:
-        keys |= {SignalKey(incident.proxy, subject, family) for family in families}
+    keys = {SignalKey(incident.proxy, subject, family) for subject in subjects for family in families}
+    keys = {own} if own is not None and own.family in OWN else keys | ({own} if own is not None else set())
     if incident.is_open:
         for key in keys:
             state.signals[key] = Signal(
@@ -151,7 +151,7 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
                 is_check=not incident.failures,
                 is_targetless=not incident.targets,
             )
-        if not incident.diagnosed and families != {Family.INTENDED}:
+        if not incident.diagnosed and any(key.family not in (*OWN, Family.INTENDED) for key in keys):
             state.looking = replace(state.looking, wanted={**state.looking.wanted, incident.id: Occasion.OPENED})
     return Tracked(
         incident=incident,
@@ -163,6 +163,19 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
         closed_s=closed_s,
         resource=incident.target if incident.cause else "",
         is_kept=bool(incident.diagnosed),
+    )
+
+
+def _own_signal(state: State, incident: Incident) -> SignalKey | None:
+    """Return the signal that identifies an incident: the one whose key it has."""
+    return next(
+        (
+            key
+            for subject in (incident.target, incident.location)
+            for family in Family
+            if state.key(key := SignalKey(incident.proxy, subject, family)) == incident.key
+        ),
+        None,
     )
 
 
