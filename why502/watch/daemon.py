@@ -133,6 +133,7 @@ class Daemon:
 
     def start(self) -> None:
         """Read the settings, open the store and start all parts. Raises Why502Error."""
+        threading.excepthook = self._died
         self.settings = settings_file.read(self._options.settings)
         self.store = Store.open(self._options.store or self.settings.store.path)
         self._host: Host = self._machine.host()
@@ -203,6 +204,7 @@ class Daemon:
             self._take(entry)
         self._commit()
         self.store.close()
+        threading.excepthook = threading.__excepthook__
 
     def once(self) -> bool:
         """Read what is new, check every member, diagnose, send what is due. Return whether an incident is open.
@@ -298,6 +300,13 @@ class Daemon:
             self._note(f"no progress in {', '.join(late)}")
         else:
             systemd.notify(systemd.WATCHDOG, systemd.status(self._status))
+
+    def _died(self, args: threading.ExceptHookArgs) -> None:
+        """Take the end of a thread by an error of our own: it makes no progress any more, so that systemd restarts the daemon."""
+        name = args.thread.name if args.thread else "a thread"
+        if args.exc_value is not None:
+            self._bug(name, args.exc_value)
+        self.progress.beat(name, within_s=0.0)
 
     def _bug(self, where: str, error: BaseException) -> None:
         """Say once that there is an error in this program, and where."""
