@@ -16,7 +16,6 @@ from typing import Any
 
 from why502.lab.stage import FAILED, LabError, Round, Stage
 
-DEADLY = ("/crash", "/exit", "/hog")  # requests that end the application: clients do not repeat them
 START_S = 30.0
 FOLLOWED_S = 10.0  # the daemon knows nginx before the fault begins; where nginx ends at once, it never will
 LONGEST_S = 60.0  # from the first failure to the first message; later is never
@@ -109,8 +108,7 @@ def record(stage: Stage, found: Watching, *, is_healthy: bool) -> dict[str, Any]
 
 def _clients(stage: Stage, stop: threading.Event) -> None:
     """Send the requests of the scene again, those that failed if some did, one after the other and none twice at once."""
-    sent = [done for done in stage.rounds if not done.path.startswith(DEADLY)]
-    rounds = [done for done in sent if FAILED & done.statuses] or sent
+    rounds = [done for done in stage.rounds if FAILED & done.statuses] or stage.rounds
     room = threading.Semaphore(AT_ONCE)
 
     def one(done: Round) -> None:
