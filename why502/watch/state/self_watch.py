@@ -62,7 +62,7 @@ def gateways(turn: Turn) -> None:
             )
     for tracked in turn.state.open:
         keys = [key for key in tracked.signals if key == _gateway(key.proxy)]
-        if keys and tracked.signals == set(keys) and not any(key.proxy in turn.state.missed for key in keys):
+        if keys and tracked.signals == set(keys) and all(key.proxy in turn.state.running for key in keys):
             closed(turn, tracked, f"{keys[0].proxy} runs again")
 
 

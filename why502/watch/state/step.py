@@ -134,11 +134,11 @@ def restored(
 
 def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracked:
     """Return an incident of an earlier run. Its signals begin anew; what is quiet is quiet since now."""
-    keys = set()
+    own = _own_signal(state, incident)
     families = {family for symptom in incident.symptoms or {incident.symptom: 1} if (family := family_of(symptom))}
     subjects = incident.targets or incident.locations or (incident.target or incident.location,)
-    for subject in subjects:
-        keys |= {SignalKey(incident.proxy, subject, family) for family in families}
+    keys = {SignalKey(incident.proxy, subject, family) for subject in subjects for family in families}
+    keys = {own} if own is not None and own.family in OWN else keys | ({own} if own is not None else set())
     if incident.is_open:
         for key in keys:
             state.signals[key] = Signal(
@@ -151,7 +151,7 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
                 is_check=not incident.failures,
                 is_targetless=not incident.targets,
             )
-        if not incident.diagnosed and families != {Family.INTENDED}:
+        if not incident.diagnosed and any(key.family not in (*OWN, Family.INTENDED) for key in keys):
             state.looking = replace(state.looking, wanted={**state.looking.wanted, incident.id: Occasion.OPENED})
     return Tracked(
         incident=incident,
@@ -163,6 +163,19 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
         closed_s=closed_s,
         resource=incident.target if incident.cause else "",
         is_kept=bool(incident.diagnosed),
+    )
+
+
+def _own_signal(state: State, incident: Incident) -> SignalKey | None:
+    """Return the signal that identifies an incident: the one whose key it has."""
+    return next(
+        (
+            key
+            for subject in (incident.target, incident.location)
+            for family in Family
+            if state.key(key := SignalKey(incident.proxy, subject, family)) == incident.key
+        ),
+        None,
     )
 
 
@@ -287,7 +300,8 @@ def _is_of(objective: Objective, place: tuple[str, str]) -> bool:
 def _health(member: Member, monotonic_s: float) -> Health:
     last = member.last
     symptom = last.symptom.value if last and last.symptom else "health-check-failed"
-    return Health(member.status, monotonic_s, symptom, last.reason if last else "")
+    passes = last is not None and last.symptom is None and not last.is_unknown
+    return Health(member.status, monotonic_s, symptom, last.reason if last else "", monotonic_s if passes else None)
 
 
 def _check(turn: Turn, member: Member) -> None:
@@ -296,10 +310,13 @@ def _check(turn: Turn, member: Member) -> None:
     before = turn.state.health.get(key)
     health = _health(member, turn.monotonic_s)
     is_same = before is not None and before.status is health.status
-    has_passed = member.last is not None and member.last.symptom is None and not member.last.is_unknown
-    passed_s = turn.monotonic_s if has_passed else before.passed_s if before else None
-    newest = replace(before, symptom=health.symptom, reason=health.reason) if before and is_same else health
-    turn.state.health[key] = replace(newest, passed_s=passed_s)
+    if before is not None:
+        health = replace(
+            health,
+            since_s=before.since_s if is_same else health.since_s,
+            passed_s=before.passed_s if health.passed_s is None else health.passed_s,
+        )
+    turn.state.health[key] = health
     if is_same or before is None or health.status is MemberStatus.UNKNOWN:
         return
     for tracked in turn.state.open:

@@ -193,7 +193,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the checks say of one target."""
+    """What the checks say of one target. `passed_s`: when one passed last (monotonic)."""
 
     status: MemberStatus
     since_s: float
