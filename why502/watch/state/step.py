@@ -300,8 +300,7 @@ def _is_of(objective: Objective, place: tuple[str, str]) -> bool:
 def _health(member: Member, monotonic_s: float) -> Health:
     last = member.last
     symptom = last.symptom.value if last and last.symptom else "health-check-failed"
-    passes = last is not None and last.symptom is None and not last.is_unknown
-    return Health(member.status, monotonic_s, symptom, last.reason if last else "", monotonic_s if passes else None)
+    return Health(member.status, monotonic_s, symptom, last.reason if last else "")
 
 
 def _check(turn: Turn, member: Member) -> None:
