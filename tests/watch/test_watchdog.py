@@ -1,6 +1,7 @@
 """The watchdog of systemd is fed only while every thread makes progress."""
 
 import socket
+import threading
 import time
 
 import pytest
@@ -60,5 +61,11 @@ def test_a_thread_that_hangs_starves_it(tmp_path, monkeypatch):
             daemon.progress.end("a thread")
             while not fed():
                 assert time.monotonic() < end_s, "it is fed again"
+            dying = threading.Thread(target=lambda: 1 // 0, name="a dying thread")
+            dying.start()
+            dying.join()
+            fed()
+            assert not fed()
+            assert any("internal error in a dying thread" in note and "this is a bug of why502" in note for note in shown.notes)
         finally:
             daemon.stop()

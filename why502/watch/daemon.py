@@ -51,7 +51,7 @@ from why502.watch.tailing import Tailer
 
 COMMIT_S = 1.0
 FORECAST = timedelta(days=1)  # the samples of limits that forecasts go on from after a restart
-WAKE_S = 0.25  # signals are heeded this soon
+WAKE_S = 0.5  # signals are heeded this soon
 WINDOW = timedelta(minutes=15)  # what is older when a log is first seen is not read
 STOP_S = 2.0  # for each part to end; all of them together end within 10 s
 REMEMBERED = timedelta(days=14)  # so long a closed incident is recognised when it comes back
@@ -133,6 +133,7 @@ class Daemon:
 
     def start(self) -> None:
         """Read the settings, open the store and start all parts. Raises Why502Error."""
+        threading.excepthook = self._died
         self.settings = settings_file.read(self._options.settings)
         self.store = Store.open(self._options.store or self.settings.store.path)
         self._host: Host = self._machine.host()
@@ -203,6 +204,7 @@ class Daemon:
             self._take(entry)
         self._commit()
         self.store.close()
+        threading.excepthook = threading.__excepthook__
 
     def once(self) -> bool:
         """Read what is new, check every member, diagnose, send what is due. Return whether an incident is open.
@@ -283,11 +285,14 @@ class Daemon:
         """Count the second, and write everything since the last commit in one transaction."""
         now = self._now()
         self._step(Tick())
-        self.store.commit(self._recorder.batch(now))
+        is_news = not self._recorder.is_empty
+        if is_news or self.store.behind_since is not None:
+            self.store.commit(self._recorder.batch(now))
         for note in self.store.take_notes():
             self._note(note)
         self._committed_s, self._committed_at = self._monotonic(), now
-        self._deliveries.wake()
+        if is_news:
+            self._deliveries.wake()
 
     def _feed(self) -> None:
         """Tell systemd's watchdog that everything makes progress, if it does; else it restarts the daemon."""
@@ -295,6 +300,13 @@ class Daemon:
             self._note(f"no progress in {', '.join(late)}")
         else:
             systemd.notify(systemd.WATCHDOG, systemd.status(self._status))
+
+    def _died(self, args: threading.ExceptHookArgs) -> None:
+        """Take the end of a thread by an error of our own: it makes no progress any more, so that systemd restarts the daemon."""
+        name = args.thread.name if args.thread else "a thread"
+        if args.exc_value is not None:
+            self._bug(name, args.exc_value)
+        self.progress.beat(name, within_s=0.0)
 
     def _bug(self, where: str, error: BaseException) -> None:
         """Say once that there is an error in this program, and where."""

@@ -56,6 +56,12 @@ class Recorder:
         """Keep what the configuration in force names."""
         self._configured = configured
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing is to be kept."""
+        kept = (self._observed, self._members, self._changes, self._limits, self._incidents, self._messages, self._bundles)
+        return not any(kept) and self._configured is None
+
     def batch(self, at: datetime) -> Batch:
         """Return everything since the last call, for one transaction."""
         batch = Batch(
