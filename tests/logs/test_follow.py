@@ -438,6 +438,16 @@ def test_a_log_that_the_server_compresses_is_read_as_it_grows(tmp_path: Path, wa
     all_of(watcher, 18)
 
 
+def test_a_rotated_file_beside_a_log_of_one_byte_is_looked_at_again(watcher: Watcher) -> None:
+    write(watcher.path, lines(0, 1))
+    copytruncate(watcher.path)
+    write(watcher.path, lines(1, 1)[:1])
+    os.utime(watcher.path.parent, (1.0, 1.0))  # nothing in the directory changes from now on
+    watcher.look()
+    write(watcher.path, lines(1, 1)[1:])
+    all_of(watcher, 2)
+
+
 def test_much_that_came_is_read_turn_by_turn(watcher: Watcher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "TURN_BYTES", 4000)
     write(watcher.path, lines(0, 500))

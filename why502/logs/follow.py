@@ -157,6 +157,7 @@ class Follower:
         self._known: list[Head] = list(checkpoint.known) if checkpoint else []
         self._heads: dict[tuple[int, int, int], bytes] = {}
         self._places: tuple[str, ...] = ()  # the directories of the log and of its rotated files
+        self._is_unsure = False  # whether a rotated file may be a copy of the log, or another
         self._state: tuple[object, ...] = ()  # of these, when they were looked into last
         self.rotations = 0
         self.skipped_bytes = 0  # what was older than `oldest`
@@ -288,7 +289,10 @@ class Follower:
         self._state = state
         if is_quiet:
             return
+        self._is_unsure = False
         self._take_rotated(truncated)
+        if self._is_unsure:
+            state = self._state = ()
         self.rotations += len(truncated)
         try:
             status = Path(self.path).stat()
@@ -392,6 +396,8 @@ class Follower:
             is_alike = any(_are_alike(begin, one) for one in begins)  # a copy that is being made, or an open file by another name
             if not is_alike or any(_holds(name, place) or _ends_before(name, place) for place in gone):
                 found.append(name)
+            elif min(len(begin), *(len(one) for one in begins if _are_alike(begin, one))) < HEAD_BYTES:
+                self._is_unsure = True  # so short a begin may turn out to be another one
         return found
 
     def _siblings(self) -> dict[str, os.stat_result]:

@@ -240,7 +240,9 @@ def before_the_commit(scene: Scene) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("kill", "times"), [(before_sending, 1), (before_the_answer_is_kept, 2), (before_the_commit, 2)], ids=str
+    ("kill", "times"),
+    [(before_sending, 1), (before_the_answer_is_kept, 2), (before_the_commit, 2)],
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_killed_daemon_sends_each_transition_at_least_once_with_the_same_key(
     kill: Callable[[Scene], None], times: int, number: int
