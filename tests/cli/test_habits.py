@@ -158,6 +158,24 @@ def test_help_has_an_example(command: tuple[str, ...]) -> None:
     assert re.search(r"^ +Examples?: why502 ", done.stdout, re.MULTILINE)
 
 
+def groups(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the arguments of every command that has further commands."""
+    if isinstance(command, click.Group):
+        yield path
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield from groups(found, (*path, name))
+
+
+@pytest.mark.parametrize("group", list(groups(cli)), ids=" ".join)
+def test_summaries_fit_their_line(group: tuple[str, ...]) -> None:
+    done = run_program(*group, "--help")
+    listed = done.stdout.partition("\nCommands:\n")[2].splitlines()
+    assert listed
+    assert [line for line in listed if line.endswith("...")] == []
+
+
 def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Yield the arguments of every command that does something."""
     if not isinstance(command, click.Group):

@@ -78,7 +78,7 @@ def _said(message: str, steps: list[str | int]) -> str:
 def _hint(message: str, kind: type[Any], steps: list[str | int]) -> str:
     if _UNKNOWN.match(message):
         return f"Settings there: {', '.join(_fields(kind, steps[:-1])) or 'none'}."
-    return "Correct the line; the annotated example shows every setting: why502 watch example."
+    return "Correct the line; the annotated example shows every setting: why502 watch check-config --example."
 
 
 def _fields(kind: Any, steps: list[str | int]) -> list[str]:

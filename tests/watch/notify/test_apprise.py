@@ -12,6 +12,8 @@ from why502.watch.notify.apprise.receiver import Apprise
 from why502.watch.notify.apprise.settings import Settings
 from why502.watch.notify.base import Undelivered
 
+pytestmark = pytest.mark.real
+
 
 def sender(directory: Path, url: str, timeout_s: float = 30.0) -> Apprise:
     path = directory / "url"

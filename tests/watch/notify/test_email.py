@@ -26,6 +26,8 @@ from why502.watch.notify.base import Undelivered
 from why502.watch.notify.email.receiver import Email
 from why502.watch.notify.email.settings import Settings
 
+pytestmark = pytest.mark.real
+
 PASSWORD = "Zq8v-topsecret"
 
 

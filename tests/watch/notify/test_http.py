@@ -19,6 +19,8 @@ from why502.watch.notify import connection
 from why502.watch.notify.base import Undelivered
 from why502.watch.notify.http import HttpSettings, pause_s, post, request
 
+pytestmark = pytest.mark.real
+
 SECRET = "Zq8v-topsecret-Zq8v"
 
 

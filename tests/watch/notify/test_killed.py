@@ -18,6 +18,8 @@ from why502.watch.notify.webhook.settings import Settings
 from why502.watch.outbox import messages
 from why502.watch.store import Store
 
+pytestmark = pytest.mark.real
+
 # Arguments: the store, the receiver's URL, where to be killed, and at which message.
 DAEMON = """
 import os, queue, signal, sys, threading

@@ -117,8 +117,9 @@ class StoreMachine(RuleBasedStateMachine):
             batch.bundles = {f"i{which % 3}": str(self.number).encode()} if which % 4 == 1 else {}
         if which % 5 < 3:
             sent_at = batch.at if which % 5 == 2 else None
-            key = f"m{which % 7}"
-            if sent_at is None or key in self.model.pending:
+            waiting = sorted(self.model.pending)
+            key = f"m{self.number}" if sent_at is None else waiting[which % len(waiting)] if waiting else ""
+            if key:  # a message that was settled is never made again
                 one = incident("i0")
                 batch.messages = [
                     Message(

@@ -22,7 +22,9 @@ _BUNDLE = click.option("--bundle", metavar="FILE", help="Also write the bundle o
 
 @click.group()
 def incidents() -> None:
-    """Show the incidents that `why502 watch` recorded: cause, evidence, what changed before, and the timeline.
+    """Show the incidents that `why502 watch` recorded.
+
+    Each has its cause, the evidence, what changed before, and a timeline.
 
     ID may be the start of an id, if no other begins so.
 
@@ -55,7 +57,9 @@ def list_incidents(
     store_path: str | None,
     format_: str,
 ) -> int:
-    """List incidents, the newest first: when each was opened, how long it lasted, its cause and its fault domain.
+    """List incidents, the newest first.
+
+    Shown are when each was opened, how long it lasted, its cause and its fault domain.
 
     \b
     Example: why502 incidents list --open
@@ -91,7 +95,9 @@ def list_incidents(
 @loudness
 @click.pass_obj
 def show(env: Env, id_: str, bundle: str | None, store_path: str | None, format_: str) -> int:
-    """Show one incident: what failed and why, the evidence, what changed before, the timeline, and what to do.
+    """Show one incident, with its cause and what to do.
+
+    That is what failed and why, the evidence, what changed before, and the timeline.
 
     \b
     Example: why502 incidents show 3f9c
@@ -120,7 +126,9 @@ def show(env: Env, id_: str, bundle: str | None, store_path: str | None, format_
 @loudness
 @click.pass_obj
 def export(env: Env, id_: str, bundle: str | None, store_path: str | None, format_: str) -> int:
-    """Write the draft of a post-mortem: facts, cause with evidence, what changed before, and the timeline.
+    """Write the draft of a post-mortem.
+
+    It has the facts, the cause with its evidence, what changed before, and the timeline.
 
     \b
     Example: why502 incidents export 3f9c > post-mortem.md

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def lsp(env: Env, nginx_version: str | None) -> int:
-    """Check configuration in an editor: a language server over standard input and output.
+    """Check configuration in an editor, as a language server.
 
-    Diagnostics, the page of a rule and its cause on hover, and quick fixes.
+    It speaks over standard input and output: diagnostics, the page of a rule and its cause on hover, and quick fixes.
 
     \b
     Example: why502 lsp --nginx-version 1.24.0

@@ -41,7 +41,9 @@ def watch(
     listen: str | None,
     format_: str,
 ) -> None:
-    """Watch the gateways of this machine: count every failure, diagnose each incident, and send alerts with the fix.
+    """Count failures all the time, diagnose incidents, send alerts.
+
+    Watches the gateways of this machine: every failure is counted, each incident is diagnosed, and alerts carry the fix.
 
     Runs until it is stopped, with a live view on a terminal. It needs no settings: it finds the gateways, their logs and targets.
 
@@ -128,7 +130,7 @@ def check_config(env: Env, example: bool, settings_path: str | None) -> int:
 @loudness
 @click.pass_obj
 def test_notify(env: Env, receiver: str | None, settings_path: str | None) -> int:
-    """Send an example of a message to RECEIVER, or to all, marked as a test.
+    """Send a test message to RECEIVER, or to all.
 
     Exit status: 0 all took it, 1 one did not, 2 there is none or the settings are not valid.
 

@@ -52,7 +52,7 @@ def _text(option: str, given: Given, default: str) -> Safe:
 
 KIND = Kind(
     name="error-page",
-    help="Static error pages for a failing application, in HTML and JSON.",
+    help="Static error pages for a failing application.",
     example="why502 generate error-page --title 'Back soon' -o /var/www/errors",
     options=OPTIONS,
     emit=emit,

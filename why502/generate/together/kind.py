@@ -119,7 +119,7 @@ def _nowhere(_: str) -> list[str]:
 
 KIND = Kind(
     name="all",
-    help="A site for nginx with the unit or pool behind it and the rotation of its logs, checked against each other.",
+    help="A site for nginx, with all that belongs to it.",
     example="why502 generate all --app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' -o ROOT",
     options=OPTIONS,
     emit=emit,

@@ -264,7 +264,7 @@ def unlike_check(key: SignalKey, signal: Signal, state: State) -> str:
     if state.status(key.proxy, key.subject) is not MemberStatus.UP or not signal.hurt or signal.is_check:
         return ""
     passed_s = state.passed_s(key.proxy, key.subject)
-    if passed_s is None or not signal.began_s < passed_s < signal.last_s:
+    if passed_s is None or not signal.began_s < passed_s <= signal.last_s:
         return ""
     names = state.aliases.get(key.subject, ())
     down = [name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN]

@@ -300,7 +300,8 @@ def _is_of(objective: Objective, place: tuple[str, str]) -> bool:
 def _health(member: Member, monotonic_s: float) -> Health:
     last = member.last
     symptom = last.symptom.value if last and last.symptom else "health-check-failed"
-    return Health(member.status, monotonic_s, symptom, last.reason if last else "")
+    passes = last is not None and last.symptom is None and not last.is_unknown
+    return Health(member.status, monotonic_s, symptom, last.reason if last else "", monotonic_s if passes else None)
 
 
 def _check(turn: Turn, member: Member) -> None:
@@ -309,10 +310,13 @@ def _check(turn: Turn, member: Member) -> None:
     before = turn.state.health.get(key)
     health = _health(member, turn.monotonic_s)
     is_same = before is not None and before.status is health.status
-    has_passed = member.last is not None and member.last.symptom is None and not member.last.is_unknown
-    passed_s = turn.monotonic_s if has_passed else before.passed_s if before else None
-    newest = replace(before, symptom=health.symptom, reason=health.reason) if before and is_same else health
-    turn.state.health[key] = replace(newest, passed_s=passed_s)
+    if before is not None:
+        health = replace(
+            health,
+            since_s=before.since_s if is_same else health.since_s,
+            passed_s=before.passed_s if health.passed_s is None else health.passed_s,
+        )
+    turn.state.health[key] = health
     if is_same or before is None or health.status is MemberStatus.UNKNOWN:
         return
     for tracked in turn.state.open:
