@@ -300,7 +300,8 @@ def _is_of(objective: Objective, place: tuple[str, str]) -> bool:
 def _health(member: Member, monotonic_s: float) -> Health:
     last = member.last
     symptom = last.symptom.value if last and last.symptom else "health-check-failed"
-    return Health(member.status, monotonic_s, symptom, last.reason if last else "")
+    passes = last is not None and last.symptom is None and not last.is_unknown
+    return Health(member.status, monotonic_s, symptom, last.reason if last else "", monotonic_s if passes else None)
 
 
 def _check(turn: Turn, member: Member) -> None:
