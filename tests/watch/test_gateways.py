@@ -8,8 +8,9 @@ import pytest
 from why502.cli.env import Env
 from why502.host.local import LocalHost
 from why502.lab.stage import Stage
+from why502.model.snapshot import Snapshot
 from why502.session.looking import Scope, find_gateways
-from why502.watch.gateways import SOURCES, Gateways, Signs, is_gateway
+from why502.watch.gateways import MOST_APART_S, SOURCES, Gateways, Signs, is_gateway
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,26 @@ def test_signs_stay_the_same_while_nothing_happens(tmp_path):
         assert signs.of(found) != before
     finally:
         stage.close()
+
+
+def test_a_slow_look_does_not_put_off_the_next_one():
+    """A service manager that does not answer makes a look take ten seconds."""
+    now, looks = [0.0], []
+
+    def look():
+        now[0] += 10.0
+        looks.append(now[0])
+        return Snapshot(taken_at=datetime.now(UTC), proxies=())
+
+    following = Gateways(LocalHost(), look, lambda _: None, lambda: now[0], every_s=0.01)
+    following.start(Snapshot(taken_at=datetime.now(UTC), proxies=()))
+    try:
+        for count in (1, 2):
+            following.look_again()
+            end = time.monotonic() + 20
+            while len(looks) < count:
+                assert time.monotonic() < end, f"look {count}"
+                time.sleep(0.01)
+            now[0] += MOST_APART_S
+    finally:
+        following.stop(5)

@@ -22,9 +22,8 @@ FIRST = frozenset({"addresses", "proxies", "listeners", "php_fpm", "socket_names
 SOURCES = FIRST | {"names"}  # asks name servers, which may take seconds
 LOOKS_AT_NEW = 3  # a process gets the name of its program only when it executes it
 LONGEST_S = 300.0  # after so long they are looked at without a sign
-LEAST_TIMES = (
-    20  # between two looks, this many times as long as the last one took, so that servers that fork all the time cost little
-)
+LEAST_TIMES = 20  # times as long as the last look took: servers that fork all the time cost little,
+MOST_APART_S = 5.0  # or this long: a look is also slow when a program of the system does not answer
 
 Sign = tuple[object, ...]
 
@@ -114,7 +113,7 @@ class Gateways:
                     self._again.clear()
                     is_due, looked_s = False, self._clock()
                     self._take(self._look())
-                    least_s = LEAST_TIMES * (self._clock() - looked_s)
+                    least_s = min(LEAST_TIMES * (self._clock() - looked_s), MOST_APART_S)
                     new = self._signs.of(self._proxies)
                 sign = new
             except HostError:
