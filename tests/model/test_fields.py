@@ -26,13 +26,10 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
-    ("Process", "cwd"): "what relative paths of its command mean",
     ("Process", "mounts"): "whether paths of a worker mean the files that we see",
     ("Process", "network"): "whether sockets of a gateway are ours",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
-    ("Route", "connect_timeout_s"): "after how long a probe calls a connection too late",
     ("Service", "link"): "how surely a service serves a target: a stopped one that was only guessed is left out",
-    ("Service", "logs"): "are read for events",
     ("Tally", "owner_uid"): "whose words a log tells: those of another user name no target of root's",
     ("Tally", "queried"): "a request whose query was removed is not repeated by a probe",
 }

@@ -130,6 +130,7 @@ def test_predict_linear_fires_at_many_of_these_rhythms():
     assert len(fires) >= 5, fires
 
 
+@pytest.mark.thorough
 def test_daily_restarts_are_teeth_too():
     """The value need not fall: the start of the process says that it is another."""
     shape = saw(0.5, 0.85, DAY_S / 4)
@@ -165,6 +166,7 @@ def test_a_ticket_comes_before_the_page():
     assert found[-1][1].severity is Severity.PAGE
 
 
+@pytest.mark.thorough
 @given(
     st.floats(0.0, 0.6),
     st.floats(0.05, 0.35),

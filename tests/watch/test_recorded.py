@@ -62,6 +62,7 @@ def is_told(path: Path) -> bool:
     return path.parent.name not in INTENDED and path.name.removesuffix(".why502") not in SILENT
 
 
+@pytest.mark.thorough
 def test_the_first_message_names_the_cause_of_every_recorded_fault() -> None:
     assert wrong_messages() == {}
 
@@ -184,6 +185,7 @@ def test_the_published_figures_are_up_to_date(update: bool) -> None:
     assert FIGURES.search(PAGE.read_text())[0] == figures(), "run this test with --update"  # type: ignore[index]
 
 
+@pytest.mark.thorough
 def test_mixed_faults_are_divided_by_their_roots() -> None:
     found = score(40)
     assert found.precision >= 0.8

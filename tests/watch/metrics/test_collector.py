@@ -173,6 +173,7 @@ def flood(many: int) -> MetricsView:
     )
 
 
+@pytest.mark.thorough
 def test_a_flood_of_labels_ends_in_other() -> None:
     shown = Shown(flood(0))
     shown.series()

@@ -378,6 +378,7 @@ class Running:
         assert not self.thread.is_alive()
 
 
+@pytest.mark.thorough
 def test_a_receiver_that_hangs_delays_neither_the_others_nor_the_end() -> None:
     with serving() as stuck, serving() as quick:
         stuck.answers = [stuck.hang]

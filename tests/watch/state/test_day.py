@@ -57,6 +57,7 @@ def test_a_bad_member_among_good_ones_is_one_ticket() -> None:
     assert len(world.told()) == 1
 
 
+@pytest.mark.thorough
 def test_a_month_of_outages_leaves_a_state_of_constant_size() -> None:
     world = World()
     world.configure(("shop/", MEMBERS))

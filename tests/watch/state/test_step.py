@@ -94,6 +94,7 @@ def test_thirty_backends_of_one_dead_database_are_one_incident_that_lists_them()
     assert len(world.told()) == 1
 
 
+@pytest.mark.thorough
 def test_five_thousand_targets_are_one_incident() -> None:
     world = World()
     for number in range(5000):

@@ -91,6 +91,7 @@ def killed_at(path: Path, statement: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.thorough
 def test_a_kill_before_each_statement_of_a_commit_loses_and_doubles_nothing(tmp_path: Path) -> None:
     path = tmp_path / "watch.db"
     statement = before = 0
