@@ -143,7 +143,14 @@ class Daemon:
         self._gateways = Gateways(
             self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
         )
-        self._tailer = Tailer(first, self.store.checkpoints(), None, self._inbox.put, reread=self._gateways.look_again)
+        self._tailer = Tailer(
+            first,
+            self.store.checkpoints(),
+            None,
+            self._inbox.put,
+            reread=self._gateways.look_again,
+            given=[str(Path(path).absolute()) for path in self._logs],
+        )
         self._sampler = Sampler(
             self._host,
             first,

@@ -136,9 +136,10 @@ class Clock:
 class Watched:
     """The logs of one nginx in a directory, followed turn by turn."""
 
-    def __init__(self, directory: Path, config: str = CONFIG) -> None:
+    def __init__(self, directory: Path, config: str = CONFIG, given: tuple[str, ...] = ()) -> None:
         self.directory = directory
         self.config = config
+        self.given = tuple(str(directory / name) for name in given)
         self.clock = Clock()
         self.sums = Sums()
         for name in ("access.log", "error.log"):
@@ -152,6 +153,7 @@ class Watched:
             None,
             self.sums.put,
             times=self.clock.times(),
+            given=self.given,
         )
 
     def write(self, name: str, text: str) -> None:

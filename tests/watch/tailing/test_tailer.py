@@ -97,3 +97,12 @@ def test_without_an_access_log_the_error_log_tells_of_failures(tmp_path: Path) -
     assert any("disabled" in gap.reason for gap in watched.tailer.gaps)
     watched.write("error.log", refused("/a") + refused("/b"))
     assert watched.turns().failures == {("shop.example", "127.0.0.1:3001", "connect-refused"): 2}
+
+
+def test_a_log_that_only_the_user_names_is_followed_too(tmp_path: Path) -> None:
+    (tmp_path / "other.log").touch()
+    watched = Watched(tmp_path, given=("other.log", "access.log"))
+    watched.turns(1)
+    watched.write("other.log", access("/api/a"))
+    watched.write("access.log", access("/api/b"))
+    assert watched.turns().requests == {("shop.example/api/", "2xx"): 2}

@@ -79,8 +79,8 @@ class Found:
     gaps: tuple[Gap, ...] = ()
 
 
-def find(snapshot: Snapshot) -> Found:
-    """Return the logs of the running gateways, each file once."""
+def find(snapshot: Snapshot, given: Sequence[str] = ()) -> Found:
+    """Return the logs of the running gateways, and those given by their paths, each file once."""
     logs: dict[str, Log] = {}
     families: dict[str, Family] = {}
     gaps: list[Gap] = []
@@ -91,7 +91,21 @@ def find(snapshot: Snapshot) -> Found:
                     families.setdefault(found.pattern, found)
                 else:
                     logs.setdefault(found.name, found)
+    for log in _given(snapshot, given, gaps):
+        if all(log.path != one.path for one in logs.values()):
+            logs.setdefault(log.name, log)
     return Found(logs=tuple(logs.values()), families=tuple(families.values()), gaps=tuple(dict.fromkeys(gaps)))
+
+
+def _given(snapshot: Snapshot, paths: Sequence[str], gaps: list[Gap]) -> Iterator[Log]:
+    """Yield the logs that the user named. Their lines are those of the running gateway, whose routes they are counted by."""
+    proxy = next((proxy for proxy in snapshot.proxies or () if proxy.is_running), None)
+    for path in paths:
+        if proxy is None:
+            gaps.append(Gap(source=path, reason="no gateway runs yet whose log it could be", hint="start the gateway"))
+            continue
+        kind = LogKind.ERROR if "error" in os.path.basename(path) else LogKind.ACCESS  # noqa: PTH119 - a path as text
+        yield Log(name=path, path=path, proxy=proxy, kind=kind)
 
 
 def _of_proxy(proxy: Proxy, gaps: list[Gap]) -> Iterator[Log | Family]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -29,7 +29,8 @@ class Wait(Protocol):
 
 
 class Tailer:
-    """Follows the logs that a snapshot names, from their checkpoints on; without one, from `since` (seconds since the epoch).
+    """Follows the logs that a snapshot names, and those `given` by paths, from their checkpoints on; without one, from `since`
+    (seconds since the epoch).
 
     `put` is called from several threads with what each log added. The checkpoint in it says how far its log is counted: whoever
     keeps the counts keeps it with them. `reread` is called when lines no longer have the format of the configuration: it is
@@ -46,7 +47,9 @@ class Tailer:
         times: Times | None = None,
         wait: Wait | None = None,
         reread: Callable[[], None] | None = None,
+        given: Sequence[str] = (),
     ) -> None:
+        self._given = given
         self.gaps: tuple[Gap, ...] = ()
         self._times = times or Times()
         self._times.began_at = self._times.monotonic() if self._times.began_at is None else self._times.began_at
@@ -109,7 +112,7 @@ class Tailer:
                 reader.close()
 
     def _take(self, snapshot: Snapshot) -> None:
-        found = find(snapshot)
+        found = find(snapshot, self._given)
         with self._lock:
             self.gaps, self._families, self._snapshot = found.gaps, found.families, snapshot
             for name in [name for name, reader in self._readers.items() if reader.is_over]:
