@@ -80,6 +80,8 @@ def at_the_end(changes: Iterable[Change], scopes: Iterable[tuple[str, Scope]], l
 def words(change: Change) -> str:
     """Return a change in a few words: "unit app.service started"."""
     kind = {ChangeKind.CONFIG: "file", ChangeKind.RELEASE: "link", ChangeKind.RELOAD: ""}.get(change.kind, change.kind.value)
+    if change.kind is ChangeKind.UNIT and not change.units:
+        kind = "process"  # no service manager knows it
     return " ".join(word for word in (kind, change.subject, change.detail) if word)
 
 

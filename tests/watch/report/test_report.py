@@ -50,7 +50,8 @@ def incident(words: str = "connection refused", *, closed: bool = True) -> Incid
         evidence=(Evidence(message=words, weight=4, source=words), Evidence(message=words, weight=-1)),
         remedies=(Remedy(message=f"let the proxy connect to port 3000, {words}", steps=(edit, Run(argv=("nginx", words)))),),
     )
-    change = Change(kind=ChangeKind.UNIT, subject=f"app.service{words}", at=NOW - timedelta(seconds=40), detail=words)
+    unit = f"app.service{words}"
+    change = Change(kind=ChangeKind.UNIT, subject=unit, at=NOW - timedelta(seconds=40), detail=words, units=(unit,))
     return Incident(
         id="3f9c01d2",
         key="v1:1",

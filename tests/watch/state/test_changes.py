@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from msgspec import structs
+
 from tests.watch.state.simulated import PROXY, World
 from why502.model.logs import Symptom
-from why502.watch.concern import Scope, touched
+from why502.watch.concern import Scope, touched, words
 from why502.watch.model import Change, ChangeKind, MemberStatus
 from why502.watch.state.values import Served, TargetsChanged
 
@@ -196,3 +198,9 @@ def test_a_check_that_fails_too_is_not_said_to_pass() -> None:
     world.check(APP, MemberStatus.DOWN)
     world.fail(APP, Symptom.HEADER_TOO_BIG)
     assert world.open[0].unlike_check == ""
+
+
+def test_a_process_that_no_service_manager_knows_is_called_no_unit() -> None:
+    started = Change(kind=ChangeKind.UNIT, subject="python3", at=World().now, detail="started", pids=(17,))
+    assert words(started) == "process python3 started"
+    assert words(structs.replace(started, subject="app.service", units=("app.service",))) == "unit app.service started"
