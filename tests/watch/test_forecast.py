@@ -68,6 +68,11 @@ def noisy(shape: Shape, amount: float, seed: int = 502) -> Shape:
     return lambda at_s: shape(at_s) + chance.uniform(-amount, amount)
 
 
+def first_quick(names):
+    """Return the names as parameters, of which `make check` takes the first three."""
+    return [pytest.param(name, marks=[pytest.mark.thorough] if number >= 3 else []) for number, name in enumerate(names)]
+
+
 LEAKS = {
     "in 75 minutes": leak(75 * MINUTE_S),
     "in two hours": leak(2 * HOUR_S),
@@ -83,7 +88,7 @@ LEAKS = {
 }
 
 
-@pytest.mark.parametrize("name", LEAKS)
+@pytest.mark.parametrize("name", first_quick(LEAKS))
 def test_a_leak_is_told_ten_minutes_before_it_is_full(name):
     shape = LEAKS[name]
     full_s = next(at_s for at_s in (number * STEP_S for number in range(40_000)) if shape(at_s) >= 1)
@@ -113,7 +118,7 @@ SAWS = {
 }
 
 
-@pytest.mark.parametrize("name", SAWS)
+@pytest.mark.parametrize("name", first_quick(SAWS))
 def test_a_day_of_a_rhythm_alarms_nobody(name):
     assert [(at_s, told.ratio, told.reason) for at_s, told in warnings(SAWS[name], DAY_S)] == []
 
@@ -125,6 +130,7 @@ def test_a_first_tooth_that_nearly_fills_is_told_but_no_second_one():
     assert max(found) < HOUR_S
 
 
+@pytest.mark.thorough
 def test_predict_linear_fires_at_many_of_these_rhythms():
     fires = [name for name, shape in SAWS.items() if predict_linear(shape, DAY_S)]
     assert len(fires) >= 5, fires

@@ -159,7 +159,7 @@ os.setgid(65534); os.setuid(65534)
 watched = Watched.__new__(Watched)
 watched.directory = Path(sys.argv[1])
 from following import CONFIG, Clock, Sums, access
-watched.config, watched.clock, watched.sums = CONFIG, Clock(), Sums()
+watched.config, watched.given, watched.clock, watched.sums = CONFIG, (), Clock(), Sums()
 watched.tailer = watched.made()
 watched.turns(1)
 print(*sorted({one.reason for one in watched.sums.all if one.reason}), sep="\\n", flush=True)
