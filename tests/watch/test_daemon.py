@@ -3,6 +3,7 @@
 import random
 import signal
 import socket
+import sqlite3
 import time
 from collections import Counter
 
@@ -217,3 +218,19 @@ def test_the_gate_stops_a_bad_target_and_passes_a_good_one(stage, place):
     assert unknown.returncode == 2
     assert f"Targets: 127.0.0.1:{good}" in unknown.stderr
     assert not place.store.exists()
+
+
+def test_a_store_that_is_locked_at_the_start_is_waited_for(stage, place):
+    start(stage)
+    place.directory.mkdir()
+    Store.open(place.store).close()
+    backup = sqlite3.connect(place.store, isolation_level=None)
+    backup.execute("PRAGMA locking_mode = EXCLUSIVE")
+    backup.execute("BEGIN EXCLUSIVE")
+    with place.daemon() as daemon:
+        eventually(lambda: "is locked by another process: waiting" in daemon.notes, "it says what it waits for", 30)
+        stage.send_many(3, "/ok")
+        backup.close()
+        eventually(lambda: "watching nginx" in daemon.notes, "it goes on", 30)
+        eventually(lambda: requests(place).get("2xx") == 3, "what happened meanwhile is counted", 30)
+        assert daemon.end() < 10

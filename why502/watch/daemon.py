@@ -47,10 +47,12 @@ from why502.watch.state.step import restored
 from why502.watch.state.values import Event, Notify, State, Tick
 from why502.watch.stock import Own, metrics_view
 from why502.watch.store import Store
+from why502.watch.store.file import Unavailable
 from why502.watch.tailing import Tailer
 
 COMMIT_S = 1.0
 FORECAST = timedelta(days=1)  # the samples of limits that forecasts go on from after a restart
+RETRY_S = 5.0  # until a store that could not be opened is tried again
 WAKE_S = 0.5  # signals are heeded this soon
 WINDOW = timedelta(minutes=15)  # what is older when a log is first seen is not read
 STOP_S = 2.0  # for each part to end; all of them together end within 10 s
@@ -131,11 +133,14 @@ class Daemon:
 
     # start and end
 
-    def start(self) -> None:
-        """Read the settings, open the store and start all parts. Raises Why502Error."""
+    def start(self, *, is_patient: bool = True) -> None:
+        """Read the settings, open the store and start all parts. Raises Why502Error.
+
+        `is_patient`: wait while the store is locked by another process or its disk is full.
+        """
         threading.excepthook = self._died
         self.settings = settings_file.read(self._options.settings)
-        self.store = Store.open(self._options.store or self.settings.store.path)
+        self.store = self._opened(Path(self._options.store or self.settings.store.path), is_patient=is_patient)
         self._host: Host = self._machine.host()
         first = self._look(FIRST)
         self._recorder = Recorder(state=self._restored(), address=self._address, bundle=lambda _: self._bundle)
@@ -219,7 +224,7 @@ class Daemon:
         Raises Why502Error.
         """
         began_at, began_s = self._now(), self._monotonic()
-        self.start()
+        self.start(is_patient=False)
 
         def is_done() -> bool:
             return self._monotonic() - began_s > ONCE_S or self._is_idle(began_at)
@@ -461,6 +466,22 @@ class Daemon:
             self._now,
             before,
         )
+
+    def _opened(self, path: Path, *, is_patient: bool) -> Store:
+        """Return the store. One that cannot be opened now is waited for, while the logs keep what happens. Raises Why502Error."""
+        is_told = False
+        while True:
+            try:
+                return Store.open(path)
+            except Unavailable as error:
+                if not is_patient or self._ending.is_set():
+                    raise
+                if not is_told:
+                    self._note(f"{error.message}: waiting. {error.hint}")
+                is_told = True
+                systemd.notify(systemd.starting(10 * RETRY_S), systemd.status(error.message))
+                if self._ending.wait(RETRY_S):
+                    raise
 
     def _restored(self) -> State:
         """Return the state that the last run left."""

@@ -18,6 +18,11 @@ def reloading() -> str:
     return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
+def starting(timeout_s: float) -> str:
+    """Return the message that the start takes that much longer."""
+    return f"EXTEND_TIMEOUT_USEC={timeout_s * 1e6:.0f}"
+
+
 def status(text: str) -> str:
     """Return the message with one line about the state, as `systemctl status` shows it."""
     return f"STATUS={text}".replace("\n", " ")
