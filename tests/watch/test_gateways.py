@@ -8,7 +8,7 @@ import pytest
 from why502.cli.env import Env
 from why502.host.local import LocalHost
 from why502.lab.stage import Stage
-from why502.model.snapshot import Snapshot
+from why502.model.snapshot import Proxy, Snapshot
 from why502.session.looking import Scope, find_gateways
 from why502.watch.gateways import MOST_APART_S, SOURCES, Gateways, Signs, is_gateway
 
@@ -98,5 +98,34 @@ def test_a_slow_look_does_not_put_off_the_next_one():
                 assert time.monotonic() < end, f"look {count}"
                 time.sleep(0.01)
             now[0] += MOST_APART_S
+    finally:
+        following.stop(5)
+
+
+def test_what_changes_during_a_look_is_looked_at_again():
+    """A reload has old and new workers for a moment; the old ones may end while the gateways are looked at."""
+    workers, looks = [b"11 12"], []
+
+    class Machine:
+        def list(self, path):
+            return []
+
+        def read_all(self, paths, limit_bytes=0):
+            return workers[:1] if paths else []
+
+    def look():
+        looks.append(workers[0])
+        workers[0] = b"12"
+        return Snapshot(taken_at=datetime.now(UTC), proxies=(Proxy(pid=10, build=(looks[-1].decode(),)),))
+
+    following = Gateways(Machine(), look, lambda _: None, time.monotonic, every_s=0.01)
+    following.start(Snapshot(taken_at=datetime.now(UTC), proxies=(Proxy(pid=10),)))
+    following.look_again()
+    try:
+        end = time.monotonic() + 20
+        while len(looks) < 2:
+            assert time.monotonic() < end, "it looks once more"
+            time.sleep(0.01)
+        assert looks == [b"11 12", b"12"]
     finally:
         following.stop(5)

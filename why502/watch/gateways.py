@@ -114,7 +114,8 @@ class Gateways:
                     is_due, looked_s = False, self._clock()
                     self._take(self._look())
                     least_s = min(LEAST_TIMES * (self._clock() - looked_s), MOST_APART_S)
-                    new = self._signs.of(self._proxies)
+                    before, new = new, self._signs.of(self._proxies)
+                    is_due = new != before  # while it looked, or because the gateways are others: it looks once more
                 sign = new
             except HostError:
                 sign = None  # /proc cannot be read: the next round tells
