@@ -106,6 +106,26 @@ OPTIONS = (
 )
 
 
+# What a site of every product can be made of.
+OF_EVERY_PROXY = (
+    "--app",
+    "--backup",
+    "--domain",
+    "--tls",
+    "--protocol",
+    "--app-name",
+    "--app-ca",
+    "--method",
+    "--fail-timeout",
+    "--app-idle",
+    "--connect-timeout",
+    "--read-timeout",
+    "--app-timeout",
+    "--max-body",
+    "--name",
+)
+
+
 def only(*names: str) -> tuple[Option, ...]:
     """Return the options of a site that a product can turn into something."""
     return tuple(option for option in OPTIONS if option.name in names)

@@ -16,28 +16,7 @@ from why502.model.errors import Why502Error
 
 _METHODS = {Method.ROUND_ROBIN: "byrequests", Method.LEAST_CONN: "bybusyness", Method.RANDOM: "bybusyness"}
 _OWN = (
-    *wishes.only(
-        "--app",
-        "--backup",
-        "--domain",
-        "--tls",
-        "--protocol",
-        "--app-ca",
-        "--app-name",
-        "--method",
-        "--fail-timeout",
-        "--app-idle",
-        "--connect-timeout",
-        "--read-timeout",
-        "--app-timeout",
-        "--websocket",
-        "--max-body",
-        "--no-error-pages",
-        "--name",
-        "--port",
-        "--tls-port",
-        "--acme-root",
-    ),
+    *wishes.only(*wishes.OF_EVERY_PROXY, "--websocket", "--no-error-pages", "--port", "--tls-port", "--acme-root"),
     Option(name="--log-dir", metavar="DIR", help="The directory of the logs. Default: /var/log/apache2."),
 )
 _MODULES = "proxy proxy_http proxy_balancer lbmethod_byrequests lbmethod_bybusyness slotmem_shm headers unique_id"

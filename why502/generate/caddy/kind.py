@@ -22,28 +22,7 @@ _POLICIES = {
 }
 _OWN = (
     *wishes.only(
-        "--app",
-        "--backup",
-        "--domain",
-        "--tls",
-        "--protocol",
-        "--root",
-        "--app-name",
-        "--app-ca",
-        "--method",
-        "--max-fails",
-        "--fail-timeout",
-        "--health",
-        "--app-idle",
-        "--connect-timeout",
-        "--read-timeout",
-        "--app-timeout",
-        "--stream",
-        "--max-body",
-        "--no-error-pages",
-        "--name",
-        "--port",
-        "--tls-port",
+        *wishes.OF_EVERY_PROXY, "--root", "--max-fails", "--health", "--stream", "--no-error-pages", "--port", "--tls-port"
     ),
     Option(name="--log-dir", metavar="DIR", help="The directory of the log. Default: /var/log/caddy."),
 )

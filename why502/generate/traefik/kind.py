@@ -15,26 +15,7 @@ from why502.host.base import Host
 from why502.model.errors import Why502Error
 
 _OWN = (
-    *wishes.only(
-        "--app",
-        "--backup",
-        "--domain",
-        "--tls",
-        "--protocol",
-        "--app-name",
-        "--app-ca",
-        "--method",
-        "--health",
-        "--app-idle",
-        "--connect-timeout",
-        "--read-timeout",
-        "--app-timeout",
-        "--max-body",
-        "--limit",
-        "--name",
-        "--fail-timeout",
-        "--max-fails",
-    ),
+    *wishes.only(*wishes.OF_EVERY_PROXY, "--health", "--limit", "--max-fails"),
     Option(name="--entry-point", metavar="NAME", help="The entry point of plain HTTP. Default: web."),
     Option(name="--tls-entry-point", metavar="NAME", help="The entry point of HTTPS. Default: websecure."),
     Option(name="--resolver-name", metavar="NAME", help="The certificates' resolver, for --tls auto. Default: letsencrypt."),
