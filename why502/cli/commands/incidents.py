@@ -11,6 +11,7 @@ from why502.cli.output_options import loudness
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
+    from why502.watch.model import Incident
     from why502.watch.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,11 +106,7 @@ def show(env: Env, id_: str, bundle: str | None, store_path: str | None, format_
     """
     from why502.watch.report import json, text
 
-    with _store(store_path) as store:
-        incident = store.incident(id_)
-        kept = store.bundle(incident.id)
-    if bundle:
-        _write_bundle(bundle, kept, incident.id)
+    incident, kept = _incident(store_path, id_, bundle)
     if format_ == "json":
         env.write(json.render(incident, env.now()))
     else:
@@ -136,11 +133,7 @@ def export(env: Env, id_: str, bundle: str | None, store_path: str | None, forma
     """
     from why502.watch.report import json, markdown
 
-    with _store(store_path) as store:
-        incident = store.incident(id_)
-        kept = store.bundle(incident.id)
-    if bundle:
-        _write_bundle(bundle, kept, incident.id)
+    incident, kept = _incident(store_path, id_, bundle)
     if format_ == "json":
         env.write(json.render(incident, env.now()))
     else:
@@ -154,6 +147,16 @@ def _store(path: str | None) -> Store:
     from why502.watch.store import Store
 
     return Store.open(path or settings.read(None).store.path, read_only=True)
+
+
+def _incident(store_path: str | None, id_: str, bundle: str | None) -> tuple[Incident, bytes | None]:
+    """Return an incident and its bundle, which is also written to the file `bundle` if one is named. Raises Why502Error."""
+    with _store(store_path) as store:
+        incident = store.incident(id_)
+        kept = store.bundle(incident.id)
+    if bundle:
+        _write_bundle(bundle, kept, incident.id)
+    return incident, kept
 
 
 def _write_bundle(path: str, bundle: bytes | None, id_: str) -> None:
