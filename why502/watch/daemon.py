@@ -154,7 +154,7 @@ class Daemon:
             None,
             self._inbox.put,
             reread=self._gateways.look_again,
-            given=[str(Path(path).absolute()) for path in self._logs],
+            given=self._logs,
         )
         self._sampler = Sampler(
             self._host,

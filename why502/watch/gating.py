@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from why502.diagnosis.engine import diagnose
 from why502.model.errors import Why502Error
@@ -43,7 +42,7 @@ def watch_target(
     found = find_gateways(scope, machine)
     _check_name(found, target)
     gate, inbox = Gate(target), Inbox[Observed | Member]()
-    tailer = Tailer(found, {}, begun.timestamp(), inbox.put, given=[str(Path(path).absolute()) for path in options.logs])
+    tailer = Tailer(found, {}, begun.timestamp(), inbox.put, given=options.logs)
     checker = Checker(machine.host(), found, settings.checks, inbox.put, is_probing=options.is_checking)
     tailer.start()
     checker.start()

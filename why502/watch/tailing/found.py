@@ -100,7 +100,7 @@ def find(snapshot: Snapshot, given: Sequence[str] = ()) -> Found:
 def _given(snapshot: Snapshot, paths: Sequence[str], gaps: list[Gap]) -> Iterator[Log]:
     """Yield the logs that the user named. Their lines are those of the running gateway, whose routes they are counted by."""
     proxy = next((proxy for proxy in snapshot.proxies or () if proxy.is_running), None)
-    for path in paths:
+    for path in (str(Path(path).absolute()) for path in paths):
         if proxy is None:
             gaps.append(Gap(source=path, reason="no gateway runs yet whose log it could be", hint="start the gateway"))
             continue
