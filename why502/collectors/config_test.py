@@ -77,7 +77,7 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     texts = _texts(host, proxy)
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
-    argv = product.arguments(proxy, ProcessTable(host).process(proxy.pid) if proxy.pid else None)
+    argv = _arguments(host, proxy, product)
     if own[0] == ROOT and proxy.owner_uid == ROOT:
         done = host.try_out(_sandbox(host, proxy, product, texts), proxy.exe, *argv, timeout_s=timeout_s)
     else:
@@ -121,7 +121,7 @@ def try_change(host: Host, proxy: Proxy, contents: Mapping[str, bytes], timeout_
         directories=tuple(sorted(directories, key=lambda directory: (len(directory), directory))),
         contents={path: content.decode("latin-1") for path, content in contents.items()},
     )
-    argv = product.arguments(proxy, ProcessTable(host).process(proxy.pid) if proxy.pid else None)
+    argv = _arguments(host, proxy, product)
     done = host.try_out(changed, proxy.exe, *argv, timeout_s=timeout_s)
     problems = product.problems(done.stderr)
     if done.status and not problems:
@@ -140,8 +140,8 @@ def _sandbox(host: Host, proxy: Proxy, product: Tester, texts: Texts) -> Sandbox
     Paths named in root's configuration count as root's. If others can change a file, its content is theirs, and code in it
     would run as root.
     """
-    if code := product.code(texts):
-        raise HostError(f"its test would run the code of {code}", _yourself(product))
+    if code := next((match for _, text in texts if (match := product.RUNS_CODE.search(text))), None):
+        raise HostError(f"its test would run the code of {code[1]}", _yourself(product))
     seen = host.inside(proxy.root) if proxy.root else host
     for path in product.modules(proxy, texts):
         if supplier_of(seen, path) != ROOT and not _is_missing(seen, path):  # the test itself reports missing files
@@ -160,6 +160,10 @@ def _sandbox(host: Host, proxy: Proxy, product: Tester, texts: Texts) -> Sandbox
         files=tuple(product.files(proxy)),
         environment=_environment(host, proxy, product.variables(texts)),
     )
+
+
+def _arguments(host: Host, proxy: Proxy, product: Tester) -> tuple[str, ...]:
+    return product.arguments(proxy, ProcessTable(host).process(proxy.pid) if proxy.pid else None)
 
 
 def _check_suppliers(proxy: Proxy, product: Tester) -> None:

@@ -11,10 +11,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
-import msgspec
-
 from why502.gateways.behaviour import behaviour
-from why502.gateways.running import by_kind, by_process
+from why502.gateways.running import by_kind, by_process, changed_at, supplied
 from why502.gateways.switch_files import in_force
 from why502.host.base import Host
 from why502.machine import suppliers
@@ -23,7 +21,6 @@ from why502.machine.process_table import CLOCKS_S, ProcessTable
 from why502.machine.suppliers import Allowance, Rights
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy
-from why502.model.times import of_epoch
 
 MOST = 16
 MOST_OF_USER = 4  # per user other than root
@@ -101,11 +98,7 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
     mains = _files(process, name)
     texts = list(gateway.texts(rights, process, mains))
     read = [gateway.load(text, path) for path, text in texts]
-    files = tuple(
-        msgspec.structs.replace(file, owner_uid=rights.supplier(file.path), modified_at=_modified_at(rights.own, file.path))
-        for each in read
-        for file in each.files
-    )
+    files = supplied(rights, (file for each in read for file in each.files))
     return Proxy(
         kind=gateway.KIND,
         pid=process.pid,
@@ -117,7 +110,7 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         user=workers[0].user if workers else process.user,
         workers=workers,
         files=files,
-        changed_at=max((file.modified_at for file in files if file.modified_at), default=None),
+        changed_at=changed_at(files),
         loaded_at=_loaded_at(gateway.KIND, process, workers),
         owner_uid=rights.owner_uid,
         routes=(*(route for each in read for route in each.routes), *gateway.lost_routes(rights, texts)),
@@ -125,11 +118,6 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         logs=tuple(gateway.logs(rights.own, process, texts, read)),
     )
-
-
-def _modified_at(host: Host, path: str) -> datetime | None:
-    stat = attempt(partial(host.stat, path))
-    return None if stat is None else of_epoch(stat.modified_s)
 
 
 def _loaded_at(kind: str, process: Process, workers: tuple[Process, ...]) -> datetime | None:

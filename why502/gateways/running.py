@@ -6,8 +6,11 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cache, partial
 from typing import Protocol, cast
+
+import msgspec
 
 from why502 import registry
 from why502.config.configuration import Configuration
@@ -15,7 +18,8 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
 from why502.model.config import LogTarget, Route
-from why502.model.snapshot import Process
+from why502.model.snapshot import ConfigFile, Process
+from why502.model.times import of_epoch
 
 MOST_FILES = 256
 _LIMIT_BYTES = 4 << 20
@@ -85,6 +89,24 @@ def by_kind() -> dict[str, Gateway]:
 def by_process() -> dict[str, Gateway]:
     """Return them by the names of their main processes."""
     return {name: gateway for gateway in gateways() for name in gateway.MAIN}
+
+
+def supplied(rights: Rights, files: Iterable[ConfigFile]) -> tuple[ConfigFile, ...]:
+    """Return the files with the user who controls each, and the time of its last change."""
+    return tuple(
+        msgspec.structs.replace(file, owner_uid=rights.supplier(file.path), modified_at=_modified_at(rights.own, file.path))
+        for file in files
+    )
+
+
+def _modified_at(host: Host, path: str) -> datetime | None:
+    stat = attempt(partial(host.stat, path))
+    return None if stat is None else of_epoch(stat.modified_s)
+
+
+def changed_at(files: Iterable[ConfigFile]) -> datetime | None:
+    """Return when a configuration changed last; None if that is not known of any file."""
+    return max((file.modified_at for file in files if file.modified_at), default=None)
 
 
 def decoded(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Protocol, cast
 
@@ -14,13 +15,10 @@ class Tester(Protocol):
     """How the configuration of one product is tested by its own program. `texts`: path and text of each of its files."""
 
     COMMAND: str  # as a person would run it; {} is the main file
+    RUNS_CODE: re.Pattern[str]  # matches a directive whose code the test would run; its first group is the directive
 
     def arguments(self, proxy: Proxy, process: Process | None) -> tuple[str, ...]:
         """Return the arguments of its program. `process`: the main process, if it runs."""
-        ...
-
-    def code(self, texts: Texts) -> str:
-        """Return the name of a directive whose code the test would run; "" if there is none."""
         ...
 
     def modules(self, proxy: Proxy, texts: Texts) -> Iterable[str]:

@@ -17,7 +17,7 @@ from why502.model.snapshot import ConfigProblem, Process, Proxy
 
 COMMAND = "apachectl -t"
 _KEPT = ("-f", "-d", "-D", "-c", "-C")  # options with a value that change what the files mean
-_RUNS_CODE = lazy(
+RUNS_CODE = lazy(
     r"^[ \t]*<?(Perl(?:Require|Module|LoadModule|ConfigRequire)?|LoadFile|SecRuleScript|SecRemoteRules|PythonImport)\b",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -42,11 +42,6 @@ def arguments(proxy: Proxy, process: Process | None) -> tuple[str, ...]:
     if not any(word.startswith("-f") for word in kept) and not process:
         kept += ("-f", proxy.config)
     return ("-t", *kept)
-
-
-def code(texts: Texts) -> str:
-    """Return the name of a directive whose code the test would run; "" if there is none."""
-    return next((match[1] for _, text in texts if (match := _RUNS_CODE.search(text))), "")
 
 
 def modules(proxy: Proxy, texts: Texts) -> Iterator[str]:

@@ -16,7 +16,7 @@ from why502.model.snapshot import ConfigProblem, Process, Proxy
 
 COMMAND = "haproxy -c -f {}"
 _KEPT = ("-C", "-L")  # options with a value that change what the files mean
-_RUNS_CODE = lazy(r"^[ \t]*(lua-load(?:-per-thread)?)\b", re.MULTILINE)
+RUNS_CODE = lazy(r"^[ \t]*(lua-load(?:-per-thread)?)\b", re.MULTILINE)
 _VARIABLE = lazy(r"\$(?:\{(\w{1,100})[^}\n]{0,200}\}|(\w{1,100}))")
 _ALERT = lazy(r"\[ALERT\][ \t]+\(\d{1,10}\) : (?:config : )?(?P<message>[^\n]{1,2000})")
 _PLACE = lazy(r"(?:parsing )?\[(?P<file>/[^\]:\n]{1,500}):(?P<line>\d{1,9})\] : ")
@@ -31,11 +31,6 @@ def arguments(proxy: Proxy, process: Process | None) -> tuple[str, ...]:
     if "-C" not in kept and process and process.cwd:
         kept = ["-C", process.cwd, *kept]  # relative paths in its files start there
     return ("-c", *kept, *(word for file in proxy.files for word in ("-f", posixpath.normpath(file.path))))
-
-
-def code(texts: Texts) -> str:
-    """Return `lua-load` where a file is loaded with it: the test would run it."""
-    return next((match[1] for _, text in texts if (match := _RUNS_CODE.search(text))), "")
 
 
 def modules(proxy: Proxy, texts: Texts) -> tuple[str, ...]:  # noqa: ARG001 - the interface of every product

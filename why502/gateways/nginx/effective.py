@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from functools import partial
-
 import msgspec
 
 from why502.gateways.nginx import config as nginx
+from why502.gateways.running import changed_at, supplied
 from why502.gateways.switch_files import in_force_of_nginx
-from why502.host.base import Host
-from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Proxy
-from why502.model.times import of_epoch
 
 
 def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
@@ -38,14 +33,11 @@ def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:
         gaps.append(Gap(source="proxies", reason=f"configuration of {name}: {error.reason}", hint=error.hint))
         return proxy
     gaps.extend(found.gaps)
-    files = tuple(
-        msgspec.structs.replace(file, modified_at=_modified_at(seen, file.path), owner_uid=rights.supplier(file.path))
-        for file in found.files
-    )
+    files = supplied(rights, found.files)
     return msgspec.structs.replace(
         proxy,
         files=files,
-        changed_at=max((file.modified_at for file in files if file.modified_at), default=None),
+        changed_at=changed_at(files),
         user=found.user,
         listens=found.listens,
         worker_connections=found.worker_connections,
@@ -63,8 +55,3 @@ def option(proxy: Proxy, letter: str) -> str:
     """Return the value of one of its command-line options, "" if it was not given."""
     pairs = zip(proxy.options[::2], proxy.options[1::2], strict=False)
     return next((value for name, value in pairs if name == letter), "")
-
-
-def _modified_at(seen: Host, path: str) -> datetime | None:
-    stat = attempt(partial(seen.stat, path))
-    return of_epoch(stat.modified_s) if stat else None

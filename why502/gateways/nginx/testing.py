@@ -27,18 +27,13 @@ _MESSAGE = lazy(
 _IN = lazy(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
 _LINES = 1000  # maximum lines of the test's output, and maximum characters per line
 # Directives that make the test run code from other files or modules (lua-nginx-module, ngx_http_perl_module).
-_RUNS_CODE = lazy(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
+RUNS_CODE = lazy(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
 _MODULE = lazy(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
 
 
 def arguments(proxy: Proxy, process: Process | None) -> tuple[str, ...]:  # noqa: ARG001 - its options are known
     """Return its command-line options with absolute paths, and without an error log of its own."""
     return ("-t", *_options(proxy))
-
-
-def code(texts: Texts) -> str:
-    """Return the name of a directive whose code the test would run; "" if there is none."""
-    return next((match[1] for _, text in texts if (match := _RUNS_CODE.search(text))), "")
 
 
 def modules(proxy: Proxy, texts: Texts) -> Iterator[str]:
