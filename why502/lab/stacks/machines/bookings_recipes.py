@@ -178,7 +178,7 @@ BOOKINGS_FAULTS = (
     Fault(
         id="bookings-migration-left-open",
         happens="somebody pastes a migration's SQL into psql and leaves for lunch before COMMIT; pages wait for the lock, and gunicorn kills its workers after 30 s",
-        steps="(printf 'begin;\\nalter table rooms_room add column size int;\\n'; sleep 900) | setsid sudo -u postgres psql -q bookings >/dev/null 2>&1 & sleep 1",
+        steps="systemd-run -q --unit=session-3 sudo -u postgres sh -c '(echo \"begin; alter table rooms_room add column size int;\"; sleep 900) | psql -q bookings'; sleep 1",
         expects=causes("backend-dependency-slow"),
         partly=HANGS | causes("backend-dependency-down", "premature-close"),
         targets=GUNICORN_AT | POSTGRES_AT,

@@ -221,6 +221,7 @@ environment 'production'
 directory '/srv/tickets/current'
 workers Integer(ENV.fetch('WEB_CONCURRENCY', 2))
 threads 1, Integer(ENV.fetch('RAILS_MAX_THREADS', 5))
+preload_app!
 """
 TICKETS_UNIT = """[Unit]
 Description=Puma HTTP Server
@@ -390,8 +391,8 @@ TICKETS_FAULTS = (
 TICKETS_CALMS = (
     Calm(
         id="tickets-certificate-renewed",
-        happens="certbot renews and reloads nginx, Puma does a phased restart, scanners speak plain HTTP and old TLS to port 443 and ask for what is not there",
-        steps=f"{SELF_SIGNED.format(name='tickets.example')}; systemctl reload nginx; systemctl kill -s USR1 --kill-who=main tickets; curl -s -o /dev/null http://127.0.0.1:443/ || true; "
+        happens="certbot renews and reloads nginx, Puma is told to restart in place (SIGUSR2), scanners speak plain HTTP and old TLS to port 443 and ask for what is not there",
+        steps=f"{SELF_SIGNED.format(name='tickets.example')}; systemctl reload nginx; systemctl kill -s USR2 --kill-who=main tickets; curl -s -o /dev/null http://127.0.0.1:443/ || true; "
         "(echo | openssl s_client -tls1 -connect 127.0.0.1:443 >/dev/null 2>&1) || true",
         routes=(
             Route(path="/.git/config", host=TICKETS, port=443, tls=True, weight=2),
