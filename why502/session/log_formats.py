@@ -27,6 +27,20 @@ _SERVER_ROOT = lazy(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MU
 _MOST_BYTES = 16 << 20
 
 
+def given(text: str, escape: str) -> Form:
+    """Return the form of the text of a log_format or LogFormat, or of `combined` or `main`. Raises Why502Error."""
+    from why502.gateways.apache.logs.log_format import is_one
+    from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
+
+    text = {"combined": COMBINED, "main": MAIN}.get(text, text)
+    if "$" not in text and not is_one(text):
+        raise Why502Error(
+            f"--log-format {text!r} contains no variable",
+            "Give the text of a log_format of nginx, '$remote_addr [$time_local] …', or of a LogFormat of Apache, '%h %t …'.",
+        )
+    return of_format(text, escape)
+
+
 def near(paths: tuple[str, ...]) -> Told:
     """Return the log settings of this machine's configuration if it names one of the directories; else none."""
     directories = {
