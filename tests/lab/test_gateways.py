@@ -27,7 +27,7 @@ def test_the_first_answer_is_right(name: str) -> None:
 
 def test_every_front_states_what_it_lacks() -> None:
     for product, front in fronts().items():
-        assert front.KIND == product
+        assert product == front.KIND
         assert front.LACKS.keys() <= SCENES.keys()
         assert all(front.LACKS.values()) and front.LOGS
 
