@@ -12,7 +12,7 @@ from typing import TypeVar
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.file_kind import FileKind
-from why502.model.logs import LogSummary, Symptom
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.network import Network
 from why502.model.target import Target
 
@@ -172,6 +172,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
     admin: str = ""  # the address of the admin interface that answered
+    counted: tuple[Tally, ...] = ()  # the failed requests that it counts there
 
     @property
     def is_running(self) -> bool:
