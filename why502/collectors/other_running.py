@@ -12,8 +12,9 @@ from functools import partial
 from itertools import pairwise
 
 from why502.gateways.behaviour import behaviour
-from why502.gateways.running import by_kind, by_process, changed_at, supplied
+from why502.gateways.running import Texts, by_kind, by_process, changed_at, environment_of, supplied, understood
 from why502.gateways.switch_files import in_force
+from why502.gateways.testing import tester
 from why502.host.base import Host
 from why502.machine import suppliers
 from why502.machine.attempt import attempt
@@ -73,7 +74,8 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
     Unreadable files are a gap only for a product that is always a proxy; an Apache may only serve files.
     """
     try:
-        proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), _workers(table, pid), name)
+        rights = Rights(host, uid, table.root(pid), allowance)
+        proxy = _proxy(host.acting_as(uid), rights, table.process(pid), _workers(table, pid), name)
     except HostError as error:
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
@@ -93,11 +95,11 @@ def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
     return tuple(worker for worker in found if worker is not None)
 
 
-def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name: str) -> Proxy:
+def _proxy(acting: Host, rights: Rights, process: Process, workers: tuple[Process, ...], name: str) -> Proxy:
     gateway = by_process()[name]
     mains = _files(process, name)
     texts = list(gateway.texts(rights, process, mains))
-    read = [gateway.load(text, path) for path, text in texts]
+    read = understood(gateway, texts, partial(_environment, acting, rights, process, gateway.KIND, texts))
     files = supplied(rights, (file for each in read for file in each.files))
     return Proxy(
         kind=gateway.KIND,
@@ -118,6 +120,17 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         logs=tuple(gateway.logs(rights.own, process, texts, read)),
     )
+
+
+def _environment(acting: Host, rights: Rights, process: Process, kind: str, texts: Texts) -> dict[str, str] | None:
+    """Return the variables that the files name, from the environment of the process; None if they cannot be read, or if another
+    user could have named them.
+    """
+    product = tester(kind)
+    names = product.variables(texts) if product else frozenset()
+    if names and any(rights.supplier(path) != rights.owner_uid for path, _ in texts):
+        return None
+    return environment_of(acting, process, names) if names else {}
 
 
 def _loaded_at(kind: str, process: Process, workers: tuple[Process, ...]) -> datetime | None:

@@ -78,6 +78,7 @@ class Peer(Value, frozen=True, kw_only=True):
     max_conns: int = 0
     resolves: bool = False
     protocol: str = ""  # if it differs from the route's
+    checked_at: Target | None = None  # where its health checks connect, if that is another address
 
 
 class Upstream(Value, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.network import Network
 from why502.model.target import Target
 
 
@@ -177,6 +178,11 @@ class Proxy(Value, frozen=True, kw_only=True):
     def is_running(self) -> bool:
         """True if there is a master process."""
         return self.pid is not None
+
+    @property
+    def away(self) -> Network | None:
+        """Its network namespace; None if that is ours, or it does not run."""
+        return Network(pid=self.pid, inode=self.network) if self.network and self.pid else None
 
     def supplier(self, at: Position | None) -> int:
         """Return the user who controls the text at a place of its configuration: the owner of the proxy, or for root's proxy
