@@ -41,7 +41,9 @@ def test_scenes_are_found_by_name() -> None:
 
 
 def outcome(name: str, *findings: tuple[str, str | None, float]) -> Outcome:
-    return Outcome(name=f"caddy/json/{name}", statuses=(502,), findings=findings, words={"/x": "a|b"}, texts={}, failures=("`no`",))
+    return Outcome(
+        name=f"caddy/json/{name}", statuses=(502,), findings=findings, words={"/x": "a|b"}, texts={}, failures=("`no`",)
+    )
 
 
 def test_an_outcome_is_right_only_with_its_cause_on_its_target() -> None:

@@ -59,4 +59,3 @@ def _view(host: Host, table: ProcessTable, proxy: Proxy) -> tuple[Proxy, Gap | N
 
 def _named(door: Door) -> str:
     return f"its admin interface on {door.target} ({door.named_by})"
-

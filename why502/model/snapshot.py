@@ -170,6 +170,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     why_stopped: str = ""  # the service manager's reason why it does not run
     owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
+    routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
     admin: str = ""  # the address of the admin interface that answered
     counted: tuple[Tally, ...] = ()  # the failed requests that it counts there

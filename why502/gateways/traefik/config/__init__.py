@@ -9,7 +9,7 @@ from why502.gateways.running import Texts
 from why502.gateways.traefik.config.dynamic import Parts, configured
 from why502.gateways.traefik.config.fields import part, read
 from why502.gateways.traefik.config.match import finder
-from why502.gateways.traefik.config.static import NO_STATIC, understood
+from why502.gateways.traefik.config.static import NO_STATIC, has_other_providers, understood
 from why502.model.snapshot import ConfigFile, ConfigProblem
 
 __all__ = ["Configuration", "finder", "load", "together"]
@@ -36,6 +36,7 @@ def together(texts: Texts, _: Mapping[str, str] | None) -> Configuration:
     return Configuration(
         files=tuple(ConfigFile(path=file) for file, _ in texts if file.startswith("/")),
         routes=routes,
+        routes_elsewhere=has_other_providers(static),
         upstreams=groups,
         logs=tuple(dict.fromkeys(static.logs())) if static.file else (),
         problems=(*problems, *lost),

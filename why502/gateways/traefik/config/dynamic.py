@@ -1,6 +1,7 @@
 """Traefik's dynamic configuration: routers, services and transports, whoever provides them, as routes and groups.
 
-Source: doc.traefik.io/traefik/reference/dynamic-configuration/file, routing/services; github.com/traefik/traefik/v3 pkg/server/service.
+Sources: doc.traefik.io/traefik/reference/dynamic-configuration/file and routing/services; github.com/traefik/traefik/v3
+pkg/server/service.
 """
 
 from __future__ import annotations
