@@ -13,10 +13,13 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from why502.render.plots import swatch
+from why502.model.logs import Symptom
+from why502.model.words import words
+from why502.render.plots import gauge, swatch
 from why502.render.words import FAULT_DOMAINS, clock, safe
 from why502.serve.live import Live
 from why502.serve.navigation import Navigation
+from why502.serve.replay import Replays
 from why502.serve.settings import Settings
 from why502.serve.stock import Stock
 from why502.version import __version__
@@ -33,6 +36,7 @@ class Serving:
     navigation: tuple[Navigation, ...]
     now: Callable[[], datetime]
     live: Live
+    replays: Replays
 
     @property
     def host_name(self) -> str:
@@ -62,6 +66,7 @@ def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
         "version": __version__,
         "fault_domains": FAULT_DOMAINS,
         "swatch": swatch,
+        "gauge": gauge,
     }
     filters = (as_sent, markup, number, milliseconds, clock, time, duration, lines)
     made.filters |= {each.__name__: each for each in filters}
@@ -120,6 +125,14 @@ def number(value: float) -> str:
 def milliseconds(seconds: float) -> str:
     """Return a duration in ms, or in s from one second on."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
+
+
+def symptom_words(symptom: str) -> str:
+    """Return a symptom in words."""
+    try:
+        return words(Symptom(symptom))
+    except ValueError:
+        return symptom.replace("-", " ")
 
 
 def as_sent(text: str) -> Markup:

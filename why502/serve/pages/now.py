@@ -10,13 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from why502.model.logs import Symptom
-from why502.model.words import words
 from why502.render import plots
 from why502.serve.gateway_map import WINDOW_MIN, gateways, traffic
 from why502.serve.live import News
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, page, part, serving
+from why502.serve.rendering import Serving, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.message import duration
 from why502.watch.model import Incident, Severity
@@ -124,14 +122,6 @@ def _hour(store: Store, at: datetime) -> dict[str, Any]:
         "requests": sum(store.ask(requests).values()),
         "plot": plots.bars(series, columns, label=label, axis=(columns[0], columns[HOUR_MIN // 2], columns[-1])),
     }
-
-
-def symptom_words(symptom: str) -> str:
-    """Return a symptom in words."""
-    try:
-        return words(Symptom(symptom))
-    except ValueError:
-        return symptom.replace("-", " ")
 
 
 ROUTES = [Route("/", now), Route("/live/now", live)]
