@@ -34,7 +34,7 @@ from why502.model.snapshot import Gap, Proxy, Snapshot
 from why502.model.target import Target
 
 SECTION = "logs"
-NEEDS = ("proxies",)
+NEEDS = ("admin", "proxies")
 WINDOW = timedelta(minutes=15)
 PATIENCE_S = 20.0
 PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root

@@ -18,7 +18,7 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
 from why502.model.config import LogTarget, Route
-from why502.model.snapshot import ConfigFile, Process
+from why502.model.snapshot import ConfigFile, Process, Proxy
 from why502.model.times import of_epoch
 
 MOST_FILES = 256
@@ -107,6 +107,12 @@ def _modified_at(host: Host, path: str) -> datetime | None:
 def changed_at(files: Iterable[ConfigFile]) -> datetime | None:
     """Return when a configuration changed last; None if that is not known of any file."""
     return max((file.modified_at for file in files if file.modified_at), default=None)
+
+
+def texts_of(host: Host, proxy: Proxy) -> Texts:
+    """Return path and text of each file of a gateway's configuration. Raises HostError if one cannot be read."""
+    rights = Rights(host, proxy.owner_uid, proxy.root)
+    return [(file.path, file.text or decoded(rights.of(file.path).read(file.path))) for file in proxy.files]
 
 
 def decoded(content: bytes) -> str:

@@ -13,6 +13,7 @@ from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogSummary, Symptom
+from why502.model.network import Network
 from why502.model.target import Target
 
 
@@ -108,6 +109,34 @@ class Process(Value, frozen=True, kw_only=True):
         return self.pid == 1 and self.name in ("systemd", "init")
 
 
+class PeerState(StrEnum):
+    """What a proxy itself says about one of its servers."""
+
+    UP = "up"
+    DOWN = "down"  # its checks fail
+    EJECTED = "ejected"  # requests of clients failed there, so it is left out for a while
+    MAINTENANCE = "maintenance"  # somebody took it out
+    DRAINING = "draining"  # it gets no new clients
+    UNCHECKED = "unchecked"  # nothing checks it: most products then call it up
+    UNKNOWN = "unknown"
+
+
+class PeerView(Value, frozen=True, kw_only=True):
+    """One server as the proxy's admin interface describes it. None: the interface does not tell."""
+
+    group: str = ""
+    name: str = ""  # the proxy's own name for it
+    target: Target | None = None
+    state: PeerState = PeerState.UNKNOWN
+    check: str = ""  # the product's own code or words: "L4CON", "failed_active_health_check"
+    reason: str = ""  # why the check fails, in plain words, as far as the interface tells
+    failures: int | None = None  # failed requests or connections that the proxy counts at present
+    active: int | None = None  # requests or connections that it has there now
+    queued: int | None = None  # requests that wait for a connection to it
+    limit: int | None = None  # how many of them it may have at a time
+    source: str = ""  # what said so: "/reverse_proxy/upstreams", "show stat"
+
+
 class Proxy(Value, frozen=True, kw_only=True):
     """One proxy: its master process, or (pid None) a configuration on disk without a running process."""
 
@@ -141,11 +170,18 @@ class Proxy(Value, frozen=True, kw_only=True):
     why_stopped: str = ""  # the service manager's reason why it does not run
     owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
+    peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
+    admin: str = ""  # the address of the admin interface that answered
 
     @property
     def is_running(self) -> bool:
         """True if there is a master process."""
         return self.pid is not None
+
+    @property
+    def away(self) -> Network | None:
+        """Its network namespace; None if that is ours, or it does not run."""
+        return Network(pid=self.pid, inode=self.network) if self.network and self.pid else None
 
     def supplier(self, at: Position | None) -> int:
         """Return the user who controls the text at a place of its configuration: the owner of the proxy, or for root's proxy
