@@ -116,11 +116,12 @@ def _hour(store: Store, at: datetime) -> dict[str, Any]:
     columns = [f"{datetime.fromtimestamp((first + number) * 60, UTC):%H:%M}Z" for number in range(HOUR_MIN)]
     failures = sum(map(sum, sums.values()))
     label = f"Failed requests by minute and symptom, {columns[0]} to {columns[-1]}: {failures}"
+    axis = (columns[0], columns[HOUR_MIN // 2], columns[-1])
     return {
         "symptoms": [(symptom_words(name), sum(counts), place) for place, (name, counts) in enumerate(ordered)],
         "failures": failures,
         "requests": sum(store.ask(requests).values()),
-        "plot": plots.bars(series, columns, label=label, axis=(columns[0], columns[HOUR_MIN // 2], columns[-1])),
+        "plot": plots.bars(series, columns, label=label, axis=axis, has_legend=False),
     }
 
 

@@ -197,9 +197,7 @@ def _day(store: Store, now: datetime, proxy: str, target: str) -> tuple[str, lis
     for (start, key), found in store.durations(starts[0], last + 60, Ring.HOUR).items():
         if key.target == target and proxy in ("", key.proxy):
             buckets[start].update(found)
-    times = [
-        (columns[places[start]], percentiles(found)) for start, found in sorted(buckets.items()) if found and start in places
-    ]
+    times = [(columns[place], percentiles(buckets[start])) for start, place in places.items() if buckets[start]]
     return plot if counts else "", list(reversed(times))
 
 
