@@ -88,9 +88,9 @@ def _operation(operation: Operation, by_kind: dict[str, Any], components: dict[s
 def _parameters(operation: Operation, by_kind: dict[str, Any], components: dict[str, Any]) -> Iterator[dict[str, Any]]:
     schema = components[by_kind[_key(operation.given)]["$ref"].rpartition("/")[2]]
     required = schema.get("required", ())
-    for name, kind in schema.get("properties", {}).items():
+    for name, property_ in schema.get("properties", {}).items():
         is_in_path = name in operation.in_path
-        kind = dict(kind)
+        kind = dict(property_)
         yield {
             "name": name,
             "in": "path" if is_in_path else "query",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,6 +17,7 @@ from why502.render.words import FAULT_DOMAINS, clock, safe
 from why502.serve.navigation import Navigation
 from why502.serve.settings import Settings
 from why502.serve.stock import Stock
+from why502.serve.tools.running import Tools
 from why502.version import __version__
 from why502.watch.message import duration
 
@@ -30,6 +31,7 @@ class Serving:
     environment: jinja2.Environment
     navigation: tuple[Navigation, ...]
     now: Any  # Callable[[], datetime]
+    tools: Tools = field(default_factory=Tools)
 
     @property
     def host_name(self) -> str:
