@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from why502.model.errors import Why502Error
 from why502.model.finding import Diagnosis
-from why502.render.words import asserted, considered, headlines
+from why502.render.words import asserted, considered, diff_lines, headlines, how_often, where
 from why502.serve.navigation import Navigation
 from why502.serve.rendering import page, serving
 from why502.serve.tools.orders import BundleOrder, Diagnosed
@@ -42,9 +44,7 @@ async def diagnose(request: Request) -> Response:
     return _page(request, found=answer.diagnosis, name=contents[0].name)
 
 
-def _page(
-    request: Request, *, found: Diagnosis | None = None, name: str = "", error: Why502Error | None = None
-) -> Response:
+def _page(request: Request, *, found: Diagnosis | None = None, name: str = "", error: Why502Error | None = None) -> Response:
     return page(
         request,
         "diagnose.html",
@@ -56,6 +56,10 @@ def _page(
         headlines=headlines(found) if found else [],
         asserted=asserted(found) if found else (),
         considered=considered(found) if found else (),
+        how_often=how_often,
+        where=where,
+        diff_lines=diff_lines,
+        command=shlex.join,
     )
 
 
