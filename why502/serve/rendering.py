@@ -65,7 +65,7 @@ def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
         "fault_domains": FAULT_DOMAINS,
         "swatch": swatch,
     }
-    filters = (as_sent, markup, number, milliseconds, clock, time, duration, lines)
+    filters = (as_sent, spans, markup, number, milliseconds, clock, time, duration, lines)
     made.filters |= {each.__name__: each for each in filters}
     return made
 
@@ -122,6 +122,14 @@ def number(value: float) -> str:
 def milliseconds(seconds: float) -> str:
     """Return a duration in ms, or in s from one second on."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
+
+
+def spans(text: str) -> Markup:
+    """Return a sentence of ours whose `quoted` parts are shown as code. It may repeat foreign text, so that all is escaped."""
+    parts = safe(text).split("`")
+    if len(parts) % 2 == 0:
+        return Markup(escape("`".join(parts)))  # noqa: S704 - escaped
+    return Markup("").join(Markup("<code>{}</code>" if number % 2 else "{}").format(part) for number, part in enumerate(parts))
 
 
 def as_sent(text: str) -> Markup:

@@ -68,7 +68,7 @@ def _page(
         "lint.html",
         status=422 if error else 200,
         text=text,
-        version=version,
+        nginx_version=version,
         answer=answer,
         error=error,
         tones={Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: ""},
