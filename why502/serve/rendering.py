@@ -142,7 +142,8 @@ def spans(text: str) -> Markup:
     parts = safe(text).split("`")
     if len(parts) % 2 == 0:
         return Markup(escape("`".join(parts)))  # noqa: S704 - escaped
-    return Markup("").join(Markup("<code>{}</code>" if number % 2 else "{}").format(part) for number, part in enumerate(parts))
+    quoted, plain = Markup("<code>{}</code>"), Markup("{}")
+    return Markup("").join((quoted if number % 2 else plain).format(part) for number, part in enumerate(parts))
 
 
 def as_sent(text: str) -> Markup:
