@@ -227,6 +227,7 @@ def _configured(
     for target in proxy.logs:
         place = target.path if target.goes_to in (LogPlace.FILE, LogPlace.VARIABLE) else target.goes_to
         seen.setdefault((target.kind, place), []).append(target)
+    seen = _once(host, proxy, seen)
     for (kind, place), targets in seen.items():
         match targets[0].goes_to:
             case "file":
@@ -246,6 +247,17 @@ def _configured(
                 gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
     streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
     yield from _streams(host, proxy, streams, since, until, gaps)
+
+
+def _once(host: Host, proxy: Proxy, seen: dict[tuple[str, str], list[LogTarget]]) -> dict[tuple[str, str], list[LogTarget]]:
+    """Return the logs without those whose requests are all in a file that can be read: they would count twice."""
+    whole = [target for targets in seen.values() for target in targets if target.kind is LogKind.ACCESS and not target.repeats]
+    for target in whole:
+        if target.goes_to is LogPlace.FILE and attempt(partial(host.stat, proxy.root + target.path)) is None:
+            return seen
+    if not any(target.goes_to is LogPlace.FILE for target in whole):
+        return seen
+    return {key: targets for key, targets in seen.items() if not all(target.repeats for target in targets)}
 
 
 def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
