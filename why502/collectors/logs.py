@@ -280,8 +280,9 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
-    if proxy.kind != "nginx":  # its content decides
-        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner)
+    if proxy.kind != "nginx":  # its content decides, or one of its own formats
+        formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
+        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner, candidates=formats)
     first, servers = targets[0], {target.server for target in targets}
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
     return LogInput(
