@@ -43,7 +43,7 @@ def that_serve(running: list[Proxy]) -> list[Proxy]:
     backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
-    if any(proxy.routes for proxy in leading):
+    if any(proxy.routes or proxy.upstreams for proxy in leading):
         return leading
     serving = [proxy for proxy in running if proxy not in leading and not proxy.network]
     return [*leading, *serving]
@@ -69,7 +69,7 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
-    """Return the proxy run by a main process; None if it has no routes, unless the product may also serve content itself.
+    """Return the proxy run by a main process; None if it has neither routes nor groups, unless the product may serve content.
 
     Unreadable files are a gap only for a product that is always a proxy; an Apache may only serve files.
     """
@@ -80,7 +80,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
-    return proxy if proxy.routes or not by_process()[name].IS_ALWAYS_PROXY else None
+    return proxy if proxy.routes or proxy.upstreams or not by_process()[name].IS_ALWAYS_PROXY else None
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
