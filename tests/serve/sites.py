@@ -53,6 +53,8 @@ def happened(name: str, at: datetime) -> tuple[Incident, bytes]:
         incident,
         id=f"{name[:6].encode().hex()}{incident.id[12:]}",
         opened_at=at,
+        location=_named(incident.location),
+        locations=tuple(map(_named, incident.locations)),
         requests=incident.failures + 800,
         first_failure_at=incident.first_failure_at + by if incident.first_failure_at else None,
         last_failure_at=incident.last_failure_at + by if incident.last_failure_at else None,
@@ -61,6 +63,11 @@ def happened(name: str, at: datetime) -> tuple[Incident, bytes]:
         changes=(change,),
     )
     return moved, save(load(path.read_bytes(), path.name))
+
+
+def _named(location: str) -> str:
+    """Return a location without the number that a replay puts before it."""
+    return location.removeprefix("0:")
 
 
 def site(path: Path, now: datetime, *faults: str, ended: tuple[str, ...] = ()) -> list[Incident]:

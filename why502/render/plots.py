@@ -49,6 +49,7 @@ def bars(
     axis: Sequence[str],
     unit: str = "",
     marks: Sequence[Mark] = (),
+    has_legend: bool = True,
 ) -> str:
     """Return stacked bars. `columns`: what each column is called in its tooltip. `axis`: texts below, spread evenly.
 
@@ -59,13 +60,21 @@ def bars(
     shapes = "".join(_column(number, name, series, top) for number, name in enumerate(columns))
     texts = "".join(f"<span>{escape(safe(text))}</span>" for text in axis)
     width = max(len(columns), 1)
+    legend = _legend(series, marks) if has_legend else ""
     return (
         '<figure class="plot">'
         f'<div class="scale" aria-hidden="true"><span>{_number(top)}{escape(unit)}</span><span>0</span></div>'
         f'<svg viewBox="0 0 {width} {_HEIGHT:g}" preserveAspectRatio="none" role="img" aria-label="{_attribute(label)}">'
         f"{shapes}{''.join(_mark(mark, width) for mark in marks)}</svg>"
-        f'<div class="axis" aria-hidden="true">{texts}</div></figure>'
+        f'<div class="axis" aria-hidden="true">{texts}</div>{legend}</figure>'
     )
+
+
+def _legend(series: Sequence[Series], marks: Sequence[Mark]) -> str:
+    """Return the names of the colours and of the lines."""
+    named = [f"<li>{swatch(place)} {escape(safe(one.name))}</li>" for place, one in enumerate(series)]
+    named += [f"<li><b>│</b> {escape(safe(mark.name))}</li>" for mark in marks]
+    return f'<figcaption><ul class="legend">{"".join(named)}</ul></figcaption>' if named else ""
 
 
 def _mark(mark: Mark, width: int) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 
 from why502.logs.scan.times import Percentiles, percentiles
 from why502.watch.model import AttemptKey, Configured, FailureKey, Member, MemberStatus, RequestKey, TargetKey
+from why502.watch.state.families import UNHURT, family_of
 from why502.watch.store import Counted, Ring, Store, history
 
 WINDOW_MIN = 5
@@ -18,10 +19,13 @@ _ORDER = {MemberStatus.DOWN: 0, MemberStatus.UNKNOWN: 1, MemberStatus.UP: 2}
 
 @dataclass(slots=True, kw_only=True)
 class Traffic:
-    """What was counted in a time. `recovered`: attempts whose failure a retry kept from the client."""
+    """What was counted in a time. `recovered`: attempts whose failure a retry kept from the client. `hurt`: failures that
+    neither the gateway nor the client wanted.
+    """
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)  # by proxy and location
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hurt: Counter[tuple[str, str]] = field(default_factory=Counter)
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by proxy and target
     failed: Counter[tuple[str, str]] = field(default_factory=Counter)
     recovered: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -44,6 +48,7 @@ def traffic(store: Store, now_s: float, minutes: int, ring: Ring = Ring.MINUTE) 
     for key, count in store.ask(partial(history.summed, counted=Counted.FAILURES, since=since, until=until, ring=ring)).items():
         assert isinstance(key, FailureKey)
         found.failures[key.proxy, key.location] += count
+        found.hurt[key.proxy, key.location] += count * (family_of(key.symptom) not in UNHURT)
     for key, count in store.ask(partial(history.summed, counted=Counted.ATTEMPTS, since=since, until=until, ring=ring)).items():
         assert isinstance(key, AttemptKey)
         found.attempts[key.proxy, key.target] += count

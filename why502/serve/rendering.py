@@ -13,10 +13,13 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from why502.render.plots import swatch
+from why502.model.logs import Symptom
+from why502.model.words import words
+from why502.render.plots import gauge, swatch
 from why502.render.words import FAULT_DOMAINS, clock, safe
 from why502.serve.live import Live
 from why502.serve.navigation import Navigation
+from why502.serve.replay import Replays
 from why502.serve.settings import Settings
 from why502.serve.stock import Stock
 from why502.serve.tools.running import Tools
@@ -34,6 +37,7 @@ class Serving:
     navigation: tuple[Navigation, ...]
     now: Callable[[], datetime]
     live: Live
+    replays: Replays
     tools: Tools = field(default_factory=Tools)
 
     @property
@@ -64,6 +68,7 @@ def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
         "version": __version__,
         "fault_domains": FAULT_DOMAINS,
         "swatch": swatch,
+        "gauge": gauge,
     }
     filters = (as_sent, spans, markup, number, milliseconds, clock, time, duration, lines)
     made.filters |= {each.__name__: each for each in filters}
@@ -131,6 +136,14 @@ def spans(text: str) -> Markup:
         return escape("`".join(parts))
     forms = Markup("{}"), Markup("<code>{}</code>")
     return Markup("").join(forms[number % 2].format(part) for number, part in enumerate(parts))
+
+
+def symptom_words(symptom: str) -> str:
+    """Return a symptom in words."""
+    try:
+        return words(Symptom(symptom))
+    except ValueError:
+        return symptom.replace("-", " ")
 
 
 def as_sent(text: str) -> Markup:

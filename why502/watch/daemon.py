@@ -188,7 +188,7 @@ class Daemon:
         self._gateways.look_again()  # with the names, which may take seconds
         self._diagnoser.start()
         self._deliveries.start()
-        self._publisher.configure(self._metrics(self.settings))
+        self._publisher.start(self._metrics(self.settings))
         self._committed_s = self._monotonic()
         systemd.notify(systemd.READY, systemd.status(self._status))
 

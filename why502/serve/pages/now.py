@@ -10,13 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from why502.model.logs import Symptom
-from why502.model.words import words
 from why502.render import plots
 from why502.serve.gateway_map import WINDOW_MIN, gateways, traffic
 from why502.serve.live import News
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, page, part, serving
+from why502.serve.rendering import Serving, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.message import duration
 from why502.watch.model import Incident, Severity
@@ -118,20 +116,13 @@ def _hour(store: Store, at: datetime) -> dict[str, Any]:
     columns = [f"{datetime.fromtimestamp((first + number) * 60, UTC):%H:%M}Z" for number in range(HOUR_MIN)]
     failures = sum(map(sum, sums.values()))
     label = f"Failed requests by minute and symptom, {columns[0]} to {columns[-1]}: {failures}"
+    axis = (columns[0], columns[HOUR_MIN // 2], columns[-1])
     return {
         "symptoms": [(symptom_words(name), sum(counts), place) for place, (name, counts) in enumerate(ordered)],
         "failures": failures,
         "requests": sum(store.ask(requests).values()),
-        "plot": plots.bars(series, columns, label=label, axis=(columns[0], columns[HOUR_MIN // 2], columns[-1])),
+        "plot": plots.bars(series, columns, label=label, axis=axis, has_legend=False),
     }
-
-
-def symptom_words(symptom: str) -> str:
-    """Return a symptom in words."""
-    try:
-        return words(Symptom(symptom))
-    except ValueError:
-        return symptom.replace("-", " ")
 
 
 ROUTES = [Route("/", now), Route("/live/now", live)]
