@@ -23,6 +23,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("LogTarget", "format_name"): "`why502 logs` says from which log_format it knows a format",
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
     ("Peer", "label"): "the name of a server in HAProxy's log, by which `why502 watch` counts its attempts",
+    ("Peer", "checked_at"): "whether a failed check of HAProxy concerns the server's own address",
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
