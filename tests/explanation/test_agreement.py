@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from why502.cli.commands.logs import _means
 from why502.diagnosis.causes import CAUSES, usual, weight
 from why502.diagnosis.engine import diagnose
 from why502.explanation import explain
@@ -22,6 +21,7 @@ from why502.logs.summary import LogInput, summarise
 from why502.model.finding import ASSERTED, FAIR
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
+from why502.session.log_reports import means
 
 DATA = Path(__file__).parents[1] / "data"
 NGINX = json.loads((DATA / "nginx_lines.json").read_text(encoding="utf-8"))
@@ -37,7 +37,7 @@ def explained(line: str) -> str | None:
 
 def reported(path: Path) -> str | None:
     """Return what `logs` names first."""
-    rows = run(Job(paths=(str(path),), ask=Ask()), engine=engine.alone, jobs=1, means=_means).causes
+    rows = run(Job(paths=(str(path),), ask=Ask()), engine=engine.alone, jobs=1, means=means).causes
     return next((row.cause for row in rows if row.cause), None)
 
 

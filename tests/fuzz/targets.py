@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from why502 import bundle
 from why502.backends.php_fpm import config as php_fpm
 from why502.backends.php_fpm import status as php_fpm_status
-from why502.cli import window as window_option
 from why502.collectors import addresses, backend, kernel, kernel_log, names, pressure
 from why502.explanation import explain
 from why502.gateways import detect
@@ -51,6 +50,7 @@ from why502.probing.request import Request
 from why502.redaction import clean, in_place, redact
 from why502.remedies.drop_ins import seconds as systemd_seconds
 from why502.render.explanation_lines import Explainer
+from why502.session import window as window_option
 from why502.supervisors import base, http
 from why502.supervisors.docker import manager as docker
 from why502.supervisors.pm2 import manager as pm2

@@ -120,7 +120,7 @@ def get(
 
 
 class Load:
-    """Clients that send GET requests one after the other until it is stopped; counts the statuses."""
+    """Clients that send GET requests one after the other until it is stopped; counts the statuses. 0: no answer at all."""
 
     def __init__(self, clients: int = 4, path: str = "/") -> None:
         self.seen: Counter[int] = Counter()
@@ -132,7 +132,11 @@ class Load:
 
     def _send(self) -> None:
         while not self.stopped.is_set():
-            self.seen[get(self.path)[0]] += 1
+            try:
+                status = get(self.path)[0]
+            except (OSError, http.client.HTTPException):
+                status = 0
+            self.seen[status] += 1
 
     def until(self, count: int) -> None:
         """Wait until so many more requests have been answered."""
@@ -214,6 +218,28 @@ def rolling_restart() -> Seen:
         app(port)
         until(lambda: "GET" in log_of(port).read_text())  # noqa: B023 - called at once
     return {"statuses": load.stop()}
+
+
+def reloads() -> Seen:
+    """The configuration loaded ten times under load, some requests slow: nothing fails, and every worker is a new one."""
+    app(3000)
+    generate("--app", "127.0.0.1:3000")
+    quick, slow = Load(4), Load(2, "/slow")
+    replaced = 0
+    for _ in range(10):
+        old = workers()
+        sh("nginx", "-s", "reload")
+        until(lambda: not old & workers())  # noqa: B023 - called at once
+        replaced += len(old)
+        quick.until(20)
+    return {"statuses": quick.stop(), "slow": slow.stop(), "replaced": replaced}
+
+
+def workers() -> set[str]:
+    """Return the pids of the workers that take requests."""
+    pids = sh("pgrep", "-f", "nginx: worker process$").split()
+    assert pids
+    return set(pids)
 
 
 def idle_close() -> Seen:
@@ -454,7 +480,7 @@ while True:
 CASES: dict[str, Callable[[], Seen]] = {
     case.__name__: case
     for case in (
-        one_of_two_killed, all_killed, hang, rolling_restart, idle_close, address_changed, websocket, large_header, rate_limit,
+        one_of_two_killed, all_killed, hang, rolling_restart, reloads, idle_close, address_changed, websocket, large_header, rate_limit,
         certificate, stale, cache_disk_full, rolled_back, undone,
     )
 }  # fmt: skip

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,6 +103,27 @@ def test_an_application_that_does_not_answer_is_an_error() -> None:
     with running(sys.executable, "-c", SILENT) as (_, port), pytest.raises(Why502Error) as refused:
         measure(LocalHost(), f":{port}", now())
     assert "does not answer a request" in refused.value.message
+
+
+@pytest.mark.real
+def test_the_read_timeout_comes_from_the_logs_of_the_present_proxy(directory: Path, nginx: Callable[..., None]) -> None:
+    """Of 120 answers the slowest took 14.2 s: three times the 99th percentile is needed."""
+    at = now().strftime("%d/%b/%Y:%H:%M:%S +0000")
+    log = directory / "access.log"
+    with running("node", "-e", NODE) as (_, port):
+        line = f'10.0.0.1 - - [{at}] "GET / HTTP/1.1" 200 5 "-" "x" upstream=127.0.0.1:{port} took='
+        log.write_text(f"{line}0.100\n" * 100 + f"{line}14.200\n" * 20)
+        nginx(
+            """log_format timed '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+            '"$http_user_agent" upstream=$upstream_addr took=$upstream_response_time';
+            server { listen unix:$F/s.sock; access_log $F/access.log timed; location / { proxy_pass http://127.0.0.1:PORT; } }
+            """.replace("PORT", str(port)),
+            "s.sock",
+        )
+        found = measure(LocalHost(), f":{port}", now())
+    values, source = found["--read-timeout"]
+    assert values == ("43s",)
+    assert source == f"p99 of 120 requests in {log} is 14.2 s; three times that"
 
 
 CONTAINER = "4f1c" * 16

@@ -74,6 +74,11 @@ def test_a_rolling_restart_fails_nothing() -> None:
     assert set(seen("rolling_restart")["statuses"]) == {"200"}
 
 
+def test_ten_reloads_under_load_fail_nothing() -> None:
+    found = seen("reloads")
+    assert (set(found["statuses"]), set(found["slow"]), found["replaced"]) == ({"200"}, {"200"}, 20)
+
+
 @long
 def test_no_request_meets_a_connection_that_the_application_just_closed() -> None:
     found = seen("idle_close")

@@ -54,13 +54,16 @@ def test_a_thread_that_hangs_starves_it(tmp_path, monkeypatch):
 
             while not fed():
                 assert time.monotonic() < end_s, "it is fed"
-            daemon.progress.beat("a thread", within_s=-1)
+            daemon.progress.beat("a thread", -1)
             fed()  # what was on its way
             assert not fed()
             assert "no progress in a thread" in shown.notes
             daemon.progress.end("a thread")
             while not fed():
                 assert time.monotonic() < end_s, "it is fed again"
+            daemon.progress.beat("a reader", -1, is_curable=False)
+            assert fed()
+            assert "no progress in a reader" in shown.notes
             dying = threading.Thread(target=lambda: 1 // 0, name="a dying thread")
             dying.start()
             dying.join()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from why502.cli import time_limit
-from why502.cli.window import moment
 from why502.model.errors import Why502Error
 from why502.model.target import Target
 from why502.session import looking
 from why502.session.looking import INPUT, Scope
+from why502.session.window import moment
 
 if TYPE_CHECKING:
     from why502.cli.env import Env

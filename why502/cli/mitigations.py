@@ -60,7 +60,7 @@ def pull(
 
 
 def _end(text: str, now: datetime) -> datetime:
-    from why502.cli.window import span
+    from why502.session.window import span
 
     length = span(text)
     if length is None or not 1 <= length.total_seconds() <= LONGEST_S:

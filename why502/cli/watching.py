@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from why502.cli.env import Env, Exit
 from why502.cli.keys import keys
-from why502.cli.window import span
 from why502.model.errors import Why502Error
+from why502.session.window import span
 from why502.watch.daemon import Daemon
 from why502.watch.live_view import Filter, event_line, note_line, screen
 from why502.watch.model import Incident, Transition

@@ -16,12 +16,12 @@ from functools import partial
 import msgspec
 
 from why502.collectors.base import Ask, Found
-from why502.gateways.running import Texts, by_kind, decoded
+from why502.gateways.running import Texts, by_kind, decoded, texts_of
 from why502.gateways.testing import Tester, tester
 from why502.host.base import Host, Sandbox
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable, parse_status
-from why502.machine.suppliers import ROOT, Rights, supplier_of
+from why502.machine.suppliers import ROOT, supplier_of
 from why502.model.errors import HostError, Missing
 from why502.model.file_kind import FileKind
 from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
@@ -74,7 +74,7 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
         )
     if proxy.owner_uid == ROOT:
         _check_suppliers(proxy, product)
-    texts = _texts(host, proxy)
+    texts = texts_of(host, proxy)
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
     argv = _arguments(host, proxy, product)
@@ -114,7 +114,9 @@ def try_change(host: Host, proxy: Proxy, contents: Mapping[str, bytes], timeout_
     if sum(map(len, contents.values())) > MOST_CHANGED_BYTES:
         raise HostError("the changed files are too large to be tested on a copy")
     _check_suppliers(proxy, product)
-    sandbox = _sandbox(host, proxy, product, [*_texts(host, proxy), *((path, decoded(text)) for path, text in contents.items())])
+    sandbox = _sandbox(
+        host, proxy, product, [*texts_of(host, proxy), *((path, decoded(text)) for path, text in contents.items())]
+    )
     directories = dict.fromkeys((*sandbox.directories, *(posixpath.dirname(path) for path in contents)))
     changed = msgspec.structs.replace(
         sandbox,
@@ -170,12 +172,6 @@ def _check_suppliers(proxy: Proxy, product: Tester) -> None:
     """Raise HostError if root's configuration has files that others can change."""
     if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
         raise HostError(f"{theirs.path} can be changed by users other than root, so it is not tested as root", _yourself(product))
-
-
-def _texts(host: Host, proxy: Proxy) -> Texts:
-    """Return path and text of each file of the configuration. Raises HostError if one cannot be read."""
-    seen = Rights(host, proxy.owner_uid, proxy.root).own
-    return [(file.path, file.text or decoded(seen.read(file.path))) for file in proxy.files]
 
 
 def _environment(host: Host, proxy: Proxy, names: frozenset[str]) -> dict[str, str]:

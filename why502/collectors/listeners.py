@@ -27,7 +27,7 @@ from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 
 SECTION = "listeners"
-NEEDS = ("addresses", "proxies")
+NEEDS = ("addresses", "admin", "proxies")
 LIMIT_S = 4.0
 NETWORKS = 32  # maximum other network namespaces
 LISTENERS = 10_000  # maximum listeners kept

@@ -32,7 +32,7 @@ from why502.model.snapshot import Gap, PhpPool, Snapshot
 from why502.model.target import Target
 
 SECTION = "php_pools"
-NEEDS = ("proxies",)
+NEEDS = ("admin", "proxies")
 LIMIT_S = 2.5
 STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32

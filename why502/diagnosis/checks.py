@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from why502.diagnosis.index import Doors, Joins, peer_sets, routes, serving, takes
+from why502.diagnosis.peers import OUT, contradictions, described, is_full
 from why502.diagnosis.unserved import NOTICEABLE, Reason, Unserved, last_words, unserved
 from why502.gateways.statuses import STATUSES
 from why502.model.config import LogPlace
@@ -54,6 +55,7 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
         _socket_permits(here),
         _backend_answers(here, joins),
         _through_proxy(here),
+        _servers_in_use(here),
         _service_runs(here, joins),
         _machine(here) if not offline else None,
         _limits(here, refused),
@@ -188,7 +190,7 @@ def _backend_listens(here: Snapshot, joins: Joins) -> Check:
     if here.listeners is None:
         return _skip(here, "backend-listens", message, "listeners")
     bad = [f"nothing listens on {target}" for target in joins.unheard]
-    own = set(here.addresses or ())
+    own = {*(here.addresses or ()), *(address for space in here.networks or () for address in space.addresses)}
     doors = Doors(here.listeners)
     known = joins.targets
     good = [
@@ -243,6 +245,25 @@ def _through_proxy(here: Snapshot) -> Check | None:
         "the same probe through the proxy succeeds",
         bad,
         ", ".join(f"{p.url} {p.status}" for p in asked[:4]),
+    )
+
+
+def _servers_in_use(here: Snapshot) -> Check | None:
+    """Return whether the gateways use all their servers, by their own word; None if no admin interface answered."""
+    asked = [proxy for proxy in here.proxies or () if proxy.admin]
+    if not any(proxy.peers for proxy in asked):
+        return None
+    told, bad = list[str](), list[str]()
+    for proxy in asked:
+        for view in proxy.peers:
+            disputed = list(contradictions(proxy, view, here.probes or ()))
+            if (view.state in OUT or is_full(view)) and not disputed:
+                told.append(f"{described(proxy, view)} ({view.source})")
+            bad += disputed
+    where = ", ".join(f"{proxy.kind} at {proxy.admin}: {len(proxy.peers)} servers" for proxy in asked)
+    detail = "; ".join([*bad[:4], *told[:4]])
+    return _check(
+        "servers-in-use", "the proxy uses all its servers", CheckStatus.WARN if detail else CheckStatus.PASS, detail or where
     )
 
 

@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from why502.collectors import collect
 from why502.collectors.base import Ask
 from why502.generate.options import refuse
@@ -315,18 +317,14 @@ def _program(candidate: Candidate) -> Measured:
 
 def _from_logs(host: Host, snapshot: Snapshot, target: Target) -> Measured:
     """Return the read timeout from the slowest answers that the present proxy's logs know of."""
-    paths = tuple(
-        dict.fromkeys(
-            log.path
-            for proxy in snapshot.proxies or ()
-            for log in proxy.logs
-            if log.kind is LogKind.ACCESS and log.path and not proxy.root
-        )
-    )
-    paths = tuple(path for path in paths if 0 < _size(host, path) <= _MOST_LOG_BYTES)[:_LOGS]
+    proxies = [proxy for proxy in snapshot.proxies or () if not proxy.root]
+    named = [log.path for proxy in proxies for log in proxy.logs if log.kind is LogKind.ACCESS and log.path]
+    paths = tuple(path for path in dict.fromkeys(named) if 0 < _size(host, path) <= _MOST_LOG_BYTES)[:_LOGS]
     if not paths:
         return {}
-    job = Job(paths=paths, ask=Asked(), formats=log_formats.near(paths))
+    near = log_formats.near(paths)
+    forms = {path: form for proxy in proxies for path, form in log_formats.of_targets(proxy.logs, proxy.config).items()}
+    job = Job(paths=paths, ask=Asked(), formats=msgspec.structs.replace(near, forms={**near.forms, **forms}))
     try:
         report = run(job, engine=alone, jobs=1, means=lambda _symptom, _cause: Meaning())
     except Why502Error:

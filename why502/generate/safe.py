@@ -59,6 +59,17 @@ def quoted(value: object) -> Safe:
     return Safe(text.replace("</", "<\\/"))
 
 
+def toml(value: str | float | list[str]) -> Safe:
+    """Return a text, number or list of texts as TOML. Raises UnsafeError."""
+    if isinstance(value, list):
+        return Safe(f"[{', '.join(toml(one) for one in value)}]")
+    if isinstance(value, int | float):
+        return Safe(repr(value))
+    if _CONTROL.search(value) or not value.isprintable():
+        raise UnsafeError(f"{value!r} has no form in one line")
+    return Safe('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"')
+
+
 def comment(text: str) -> Safe:
     """Return a text for the rest of one line: without line breaks and control characters."""
     return Safe(_CONTROL.sub(" ", text).strip())

@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 
 from why502.model.base import Value
 from why502.model.file_kind import FileKind
+from why502.model.network import Network
 from why502.model.target import Target
 
 
@@ -157,8 +158,14 @@ class Host(Protocol):
         """
         ...
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
-        """Open a connection. Raises HostError with its `errno` if there is one, Expired after `timeout_s`."""
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> Connection:
+        """Open a connection. Raises HostError with its `errno` if there is one, Expired after `timeout_s`.
+
+        `network_of`: connect inside this network namespace, which does not matter to the path of a unix socket. `datagrams`: over
+        UDP, where each `send` and `receive` is one datagram.
+        """
         ...
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:

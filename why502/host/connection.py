@@ -8,8 +8,10 @@ import socket
 import time
 from typing import Any
 
+from why502.host import network_entry
 from why502.host.bounded import bounded
 from why502.model.errors import Denied, Expired, HostError, Missing
+from why502.model.network import Network
 from why502.model.target import Target
 
 
@@ -21,17 +23,23 @@ class SocketConnection:
         self._target = target
 
     @classmethod
-    def to(cls, target: Target, timeout_s: float, path: str = "") -> SocketConnection:
-        """Return an open connection. `path`: file system path of a unix socket.
+    def to(
+        cls,
+        target: Target,
+        timeout_s: float,
+        path: str = "",
+        *,
+        network_of: Network | None = None,
+        datagrams: bool = False,
+        uid: int = 0,
+    ) -> SocketConnection:
+        """Return an open connection. `path`: file system path of a unix socket. `uid`: whose facts lead into `network_of`.
 
         Raises HostError with its errno, Expired after `timeout_s`.
         """
         until = time.monotonic() + timeout_s
-        family, address = (socket.AF_UNIX, path) if path else address_of(target, timeout_s)
-        try:
-            stream = socket.socket(family, socket.SOCK_STREAM)
-        except OSError as error:
-            raise _failure(error, target) from error
+        family, address = (socket.AF_UNIX, path) if path else address_of(target, timeout_s, network_of)
+        stream = _socket(family, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM, target, network_of, uid)
         try:
             stream.settimeout(max(0.001, until - time.monotonic()))
             stream.connect(address)
@@ -86,8 +94,21 @@ class SocketConnection:
             pass
 
 
-def address_of(target: Target, timeout_s: float) -> tuple[socket.AddressFamily, str | tuple[Any, ...]]:
-    """Return family and address of a target; a name is resolved. Raises HostError, Expired."""
+def _socket(family: int, kind: int, target: Target, network_of: Network | None, uid: int) -> socket.socket:
+    if network_of is not None and family != socket.AF_UNIX:
+        return network_entry.create(network_of, family, kind, uid=uid)
+    try:
+        return socket.socket(family, kind)
+    except OSError as error:
+        raise _failure(error, target) from error
+
+
+def address_of(
+    target: Target, timeout_s: float, network_of: Network | None = None
+) -> tuple[socket.AddressFamily, str | tuple[Any, ...]]:
+    """Return family and address of a target; a name is resolved, except one of another network. Raises HostError, Expired."""
+    if network_of is not None and not target.is_address:
+        raise HostError(f"{target}: a name of another network namespace cannot be resolved from here")
     try:
         return bounded(timeout_s, _address, target)
     except (OSError, ValueError, UnicodeError) as error:

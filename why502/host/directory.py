@@ -16,6 +16,7 @@ from why502.host.files import failure
 from why502.host.many import holders, link_all, read_all
 from why502.host.trust import supplier
 from why502.model.errors import Denied, HostError
+from why502.model.network import Network
 from why502.model.target import Target
 
 T = TypeVar("T")
@@ -45,7 +46,9 @@ class DirectoryHost(DescriptorHost):
         """Raise HostError."""
         self._refuse(f"{argv[0]}: no program runs")
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> Connection:
         """Raise HostError: a directory has no network."""
         self._refuse(f"{target}: no connection is possible")
 
@@ -144,10 +147,12 @@ class PublicHost(DirectoryHost):
     def __init__(self, name: str, root: str = "/", *, patience_s: float = 1.0) -> None:
         super().__init__(root, name, patience_s=patience_s)
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> Connection:
         """Open a connection; to a unix socket only if it is world-writable."""
         if not target.is_unix:
-            return SocketConnection.to(target, timeout_s)
+            return SocketConnection.to(target, timeout_s, network_of=network_of, datagrams=datagrams)
         with self.held(target.path) as descriptor:
             _is_for_all(os.fstat(descriptor), stat.S_IWOTH, target.path)
             return SocketConnection.to(target, timeout_s, f"/proc/self/fd/{descriptor}")

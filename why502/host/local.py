@@ -31,6 +31,7 @@ from why502.host.files import READ_FLAGS, failure
 from why502.host.openat2 import without_links
 from why502.host.trust import only_user, resolve, supplier
 from why502.model.errors import Denied, Expired, HostError, Missing
+from why502.model.network import Network
 from why502.model.patterns import lazy
 from why502.model.target import Target
 
@@ -121,10 +122,12 @@ class LocalHost(DescriptorHost):
             stderr=(stderr or b"").decode("utf-8", "replace"),
         )
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
-        """Open a connection. A host name is resolved first within the same time."""
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> SocketConnection:
+        """Open a connection. A host name is resolved first within the same time; in another network namespace, only addresses."""
         if not target.is_unix:
-            return SocketConnection.to(target, timeout_s)
+            return SocketConnection.to(target, timeout_s, network_of=network_of, datagrams=datagrams)
         # connect(2) gets the descriptor: it cannot be redirected in the meantime, and the path may have any length.
         if below := _BELOW.fullmatch(target.path):
             with DirectoryHost(below[1]).held(below[2]) as descriptor:

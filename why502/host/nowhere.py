@@ -7,6 +7,7 @@ from typing import BinaryIO, NoReturn
 
 from why502.host.base import Connection, Finished, Host, Sandbox, SocketTable, Space, Stat
 from why502.model.errors import HostError
+from why502.model.network import Network
 from why502.model.target import Target
 
 
@@ -60,7 +61,9 @@ class NowhereHost:
         """Raise HostError."""
         self._refuse(path)
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> Connection:
         """Raise HostError."""
         self._refuse(str(target))
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from why502.host.base import Connection, Finished, Host, Sandbox, SocketTable, Space, Stat
 from why502.host.many import link_all, read_all
 from why502.model.errors import HostError
+from why502.model.network import Network
 from why502.model.target import Target
 
 
@@ -57,7 +58,9 @@ class OfflineHost:
         """Raise HostError."""
         raise _refusal(argv[0])
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> Connection:
         """Raise HostError."""
         raise _refusal(str(target))
 

@@ -29,6 +29,7 @@ from why502.host.many import holders, link_all, read_all
 from why502.host.trust import NOBODY
 from why502.host.waiting import waiting
 from why502.model.errors import Denied, Expired, HostError
+from why502.model.network import Network
 from why502.model.target import Target
 
 FAILURES_MOST = 3  # per user: after this many failures of the process (killed or stopped by its user) we stop trying
@@ -118,14 +119,21 @@ class OwnerHost:
         """Raise HostError."""
         raise HostError(f"{argv[0]}: only root can test a program")
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> SocketConnection:
-        """Open a connection. A host name is resolved first within the same time."""
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> SocketConnection:
+        """Open a connection. A host name is resolved first within the same time; in another network namespace, only addresses.
+
+        The user's process cannot enter a namespace, so we do, where the user could.
+        """
+        if network_of is not None and not target.is_unix:
+            return SocketConnection.to(target, timeout_s, network_of=network_of, datagrams=datagrams, uid=self.uid)
         until = time.monotonic() + timeout_s
         if target.is_unix:
             order: dict[str, Any] = {"op": "connect", "path": target.path}
         else:
             family, address = address_of(target, timeout_s)
-            order = {"op": "connect", "family": int(family), "address": list(address)}
+            order = {"op": "connect", "family": int(family), "address": list(address), "datagrams": datagrams}
         descriptor = self._ask(str(target), order)[2]
         return SocketConnection.over(socket.socket(fileno=descriptor), target, timeout_s, until - time.monotonic())
 

@@ -111,7 +111,8 @@ def space(order: dict[str, Any]) -> Answer:
 def connect(order: dict[str, Any]) -> Answer:
     """Answer with a socket that is connected or still connecting; the caller waits for it."""
     path = order.get("path")
-    stream = socket.socket(socket.AF_UNIX if path is not None else order["family"], socket.SOCK_STREAM)
+    kind = socket.SOCK_DGRAM if order.get("datagrams") else socket.SOCK_STREAM
+    stream = socket.socket(socket.AF_UNIX if path is not None else order["family"], kind)
     try:
         stream.setblocking(False)
         result = stream.connect_ex(path if path is not None else tuple(order["address"]))

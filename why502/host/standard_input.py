@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from why502.host.base import Connection, Finished, Host, Sandbox, SocketTable, Space, Stat
 from why502.host.files import as_stat
+from why502.model.network import Network
 from why502.model.target import Target
 
 INPUT = "-"
@@ -67,9 +68,11 @@ class WithInput:
         """Run a program without side effects."""
         return self._behind.try_out(sandbox, *argv, timeout_s=timeout_s)
 
-    def connect(self, target: Target, *, timeout_s: float = 5.0) -> Connection:
+    def connect(
+        self, target: Target, *, timeout_s: float = 5.0, network_of: Network | None = None, datagrams: bool = False
+    ) -> Connection:
         """Open a connection."""
-        return self._behind.connect(target, timeout_s=timeout_s)
+        return self._behind.connect(target, timeout_s=timeout_s, network_of=network_of, datagrams=datagrams)
 
     def read_all(self, paths: Sequence[str], *, limit_bytes: int = 1 << 16) -> tuple[bytes | None, ...]:
         """Return the contents of many small files of the machine; None for one that cannot be read."""

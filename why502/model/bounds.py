@@ -55,6 +55,7 @@ _PROXY_ROWS = {
     "problems": 256,
     "workers": 512,
     "listens": 4096,
+    "peers": 4096,
 }
 PEERS = 16_384  # of all routes and upstreams together
 CONFIG_CHARACTERS = 24 << 20

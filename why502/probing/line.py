@@ -109,7 +109,7 @@ def connect(host: Host, request: Request) -> Line:
     target = request.address or request.target
     deadline = time.monotonic() + request.connect_s
     try:
-        return Line(host.connect(target, timeout_s=request.connect_s), deadline)
+        return Line(host.connect(target, timeout_s=request.connect_s, network_of=request.network_of), deadline)
     except Expired as error:
         message = f"no connection within {request.connect_s:g} s, the probe limit"
         if request.route_connect_s < request.connect_s:

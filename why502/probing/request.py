@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from why502.model.base import Value
 from why502.model.config import Position
+from why502.model.network import Network
 from why502.model.target import Target
 
 # Our own limits. A proxy usually waits 60 s, a person does not; if the proxy waits less, a late answer is the best evidence.
@@ -67,6 +68,7 @@ class Request(Value, frozen=True, kw_only=True):
     through_proxy: bool = False
     url: str = ""
     route_at: Position | None = None
+    network_of: Network | None = None  # the network namespace to connect in; None: ours
     owner_uid: int = 0  # the user, other than root, whose configuration causes this request: it is sent with that user's rights
 
     @property

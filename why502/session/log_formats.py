@@ -6,6 +6,7 @@ import contextlib
 import os
 import posixpath
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from why502.gateways.apache.logs.log_format import of_logs
@@ -14,7 +15,7 @@ from why502.host.base import Host
 from why502.logs.scan.job import Told
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.targets import Known
-from why502.model.config import LogKind
+from why502.model.config import LogKind, LogTarget
 from why502.model.errors import HostError, Why502Error
 from why502.model.patterns import lazy
 from why502.model.target import Target
@@ -24,6 +25,20 @@ APACHE_USUAL = ("/etc/apache2/apache2.conf", "/etc/httpd/conf/httpd.conf", "/etc
 APACHE_DIRECTORIES = ("*-enabled/*.conf", "conf.d/*.conf", "../conf.d/*.conf", "vhosts.d/*.conf")
 _SERVER_ROOT = lazy(r"^[ \t]*ServerRoot[ \t]++\"?([^\"\n]++)\"?+[ \t]*+$", re.MULTILINE | re.IGNORECASE)
 _MOST_BYTES = 16 << 20
+
+
+def given(text: str, escape: str) -> Form:
+    """Return the form of the text of a log_format or LogFormat, or of `combined` or `main`. Raises Why502Error."""
+    from why502.gateways.apache.logs.log_format import is_one
+    from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
+
+    text = {"combined": COMBINED, "main": MAIN}.get(text, text)
+    if "$" not in text and not is_one(text):
+        raise Why502Error(
+            f"--log-format {text!r} contains no variable",
+            "Give the text of a log_format of nginx, '$remote_addr [$time_local] …', or of a LogFormat of Apache, '%h %t …'.",
+        )
+    return of_format(text, escape)
 
 
 def near(paths: tuple[str, ...]) -> Told:
@@ -60,13 +75,6 @@ def read(path: str) -> Told:
         found = load(_read, _list, main, version="", rights=rights.reading)
     except HostError as error:
         raise Why502Error(f"{path}: {error.reason}", error.hint or "Check the path and its permissions.") from error
-    forms = {
-        log.path: Form(
-            name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {path}"
-        )
-        for log in found.logs
-        if log.kind is LogKind.ACCESS and log.path and log.format
-    }
     known: dict[str, Known] = {}
     for route in found.routes:
         for peer in route.peers:
@@ -79,7 +87,18 @@ def read(path: str) -> Told:
                     min(reads),
                     max(reads),
                 )
-    return Told(forms=forms, known=known)
+    return Told(forms=of_targets(found.logs, path), known=known)
+
+
+def of_targets(logs: Iterable[LogTarget], config: str) -> dict[str, Form]:
+    """Return the formats of the access logs that a configuration names, by their paths."""
+    return {
+        log.path: Form(
+            name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {config}"
+        )
+        for log in logs
+        if log.kind is LogKind.ACCESS and log.path and log.format
+    }
 
 
 def _apache(main: str) -> dict[str, Form]:

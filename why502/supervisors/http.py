@@ -1,4 +1,4 @@
-"""HTTP/1.0 over a Host's connection: sufficient for the local sockets of supervisord and container engines."""
+"""HTTP over a Host's connection: sufficient for the local sockets of supervisord, container engines and admin interfaces."""
 
 from __future__ import annotations
 
@@ -15,17 +15,26 @@ _CHUNK = lazy(rb"([0-9A-Fa-f]{1,8})[ \t]{0,8}(?:;[^\r\n]{0,1024})?\r\n")
 
 
 def ask(
-    host: Host, target: Target, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, timeout_s: float
+    host: Host,
+    target: Target,
+    path: str,
+    *,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    host_header: str = "localhost",
+    limit_bytes: int = LIMIT_BYTES,
+    timeout_s: float,
 ) -> bytes:
-    """Return the body of a 200 response to a GET (a POST if there is a body). Raises HostError."""
+    """Return the body of a 200 response to a GET (a POST if there is a body), cut at the limit. Raises HostError."""
     deadline = time.monotonic() + timeout_s
-    head = [f"{'POST' if body else 'GET'} {path} HTTP/1.0", "Host: localhost", f"Content-Length: {len(body)}"]
+    head = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"Host: {host_header}", "Connection: close"]
+    head.append(f"Content-Length: {len(body)}")
     head += [f"{name}: {value}" for name, value in (headers or {}).items()]
     connection = host.connect(target, timeout_s=timeout_s)
     try:
         connection.send("\r\n".join((*head, "", "")).encode() + body)
         answer = bytearray()
-        while len(answer) < LIMIT_BYTES:
+        while len(answer) < limit_bytes:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Expired(f"{target}: no complete response within {timeout_s:g} s")

@@ -22,9 +22,12 @@ from why502.model.times import of_epoch
 from why502.supervisors.systemd import starts
 from why502.watch import concern, ledger
 from why502.watch.model import Change, ChangeKind
+from why502.watch.progress import Beat, unheard
 from why502.watch.topology import is_certificate
 
+NAME = "changes"  # of its thread
 EVERY_S = 10.0
+LATE_S = 120.0  # a look that takes longer hangs
 DPKG_LOG = "/var/log/dpkg.log"
 DPKG_FILES = "/var/lib/dpkg/info"
 MOST_READ = 1 << 20
@@ -230,15 +233,16 @@ class Ledger:
 class ChangeRecorder:
     """The thread that looks for changes. `put` gets each of them once. `known`: those that an earlier run told."""
 
-    def __init__(self, host: Host, put: Callable[[Change], None], known: Iterable[Change] = ()) -> None:
-        """Look at this machine."""
+    def __init__(self, host: Host, put: Callable[[Change], None], known: Iterable[Change] = (), beat: Beat = unheard) -> None:
+        """Look at this machine. `beat` is told that it looks."""
+        self._beat = beat
         self._ledger = Ledger(put, list(known)[-MOST_KNOWN:])
         self._looks = Looks(host)
         self._before: Snapshot | None = None
         self._given: Snapshot | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -261,6 +265,7 @@ class ChangeRecorder:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._beat(NAME, LATE_S, is_curable=False)
             self.look(datetime.now(UTC))
             self._wake.wait(EVERY_S)
             self._wake.clear()

@@ -115,6 +115,7 @@ class Daemon:
         self._committed_at = now()
         self._lag_s: dict[str, float] = {}
         self._bugs: set[str] = set()
+        self._late: tuple[str, ...] = ()  # threads without progress, as last told
         self._asked_s = 0.0  # when the latest diagnosis was asked for
         self._bundle: bytes | None = None  # of the latest diagnosis
 
@@ -146,7 +147,12 @@ class Daemon:
         self._recorder = Recorder(state=self._restored(), address=self._address, bundle=lambda _: self._bundle)
         self._checker = self._new_checker(first)
         self._gateways = Gateways(
-            self._host, lambda: self._look(SOURCES), self._found, self._monotonic, self.settings.gateways.every_s
+            self._host,
+            lambda: self._look(SOURCES),
+            self._found,
+            self._monotonic,
+            self.settings.gateways.every_s,
+            self.progress.beat,
         )
         self._tailer = Tailer(
             first,
@@ -162,10 +168,13 @@ class Daemon:
             self._sampled,
             is_probing=self._options.is_checking,
             history=self.store.limit_history(self._now() - FORECAST),
+            beat=self.progress.beat,
         )
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()
-        self._changes = ChangeRecorder(self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES))
+        self._changes = ChangeRecorder(
+            self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES), self.progress.beat
+        )
         self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
         self._own.repeated = lambda: self._deliveries.repeated
         self._publisher = Publisher(self._stock, self.progress.late, lambda text: self._inbox.put(Note(text)), self._monotonic)
@@ -179,7 +188,7 @@ class Daemon:
         self._gateways.look_again()  # with the names, which may take seconds
         self._diagnoser.start()
         self._deliveries.start()
-        self._publisher.configure(self._metrics(self.settings))
+        self._publisher.start(self._metrics(self.settings))
         self._committed_s = self._monotonic()
         systemd.notify(systemd.READY, systemd.status(self._status))
 
@@ -307,10 +316,12 @@ class Daemon:
             self._deliveries.wake()
 
     def _feed(self) -> None:
-        """Tell systemd's watchdog that everything makes progress, if it does; else it restarts the daemon."""
-        if late := self.progress.late():
+        """Tell systemd's watchdog that everything makes progress, unless there is something that a restart would help."""
+        late = self.progress.late()
+        if late and late != self._late:
             self._note(f"no progress in {', '.join(late)}")
-        else:
+        self._late = late
+        if not self.progress.curable():
             systemd.notify(systemd.WATCHDOG, systemd.status(self._status))
 
     def _died(self, args: threading.ExceptHookArgs) -> None:
@@ -318,7 +329,7 @@ class Daemon:
         name = args.thread.name if args.thread else "a thread"
         if args.exc_value is not None:
             self._bug(name, args.exc_value)
-        self.progress.beat(name, within_s=0.0)
+        self.progress.beat(name, 0.0)
 
     def _bug(self, where: str, error: BaseException) -> None:
         """Say once that there is an error in this program, and where."""
@@ -453,6 +464,7 @@ class Daemon:
             members=self.store.members() if members is None else members,
             tell=self._inbox.put,
             is_probing=self._options.is_checking,
+            beat=self.progress.beat,
         )
 
     def _new_deliveries(self, before: Deliveries | None = None) -> Deliveries:

@@ -11,7 +11,7 @@ from why502.watch.model import Incident, Message
 from why502.watch.notify.heartbeat import Heartbeat
 from why502.watch.notify.settings import receivers
 from why502.watch.outbox import Outbox, Surroundings, messages
-from why502.watch.progress import Progress
+from why502.watch.progress import LONGEST_S, Progress
 from why502.watch.settings import Settings
 from why502.watch.state.values import Notify
 from why502.watch.store import Store
@@ -100,10 +100,10 @@ class Deliveries:
         for name in tuple(self._beaten):
             self._progress.end(name)
 
-    def _beat(self, name: str, within_s: float) -> None:
+    def _beat(self, name: str, /, within_s: float = LONGEST_S, *, is_curable: bool = True) -> None:
         self._beaten.add(name)
         if not self._stop.is_set():
-            self._progress.beat(name, within_s)
+            self._progress.beat(name, within_s, is_curable=is_curable)
 
     def is_silenced(self, incident: Incident, at: datetime) -> bool:
         """Return whether nobody is to be told of an incident now."""

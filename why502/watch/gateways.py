@@ -16,12 +16,15 @@ from why502.gateways.running import by_process
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Proxy, Snapshot
+from why502.watch.progress import Beat, unheard
 
 # What is read of the machine: its gateways, where they connect to, what serves that, and the services. No log is read.
 FIRST = frozenset({"addresses", "proxies", "listeners", "php_fpm", "socket_names", "processes", "services"})
 SOURCES = FIRST | {"names"}  # asks name servers, which may take seconds
 LOOKS_AT_NEW = 3  # a process gets the name of its program only when it executes it
 LONGEST_S = 300.0  # after so long they are looked at without a sign
+NAME = "gateways"  # of its thread
+LATE_S = 120.0  # a look that takes longer hangs
 LEAST_TIMES = 20  # times as long as the last look took: servers that fork all the time cost little,
 MOST_APART_S = 5.0  # or this long: a look is also slow when a program of the system does not answer
 
@@ -67,7 +70,7 @@ def is_gateway(name: str) -> bool:
 class Gateways:
     """The thread that follows them. `look` returns the gateways now; `found` gets each result that differs.
 
-    `clock` returns seconds that only go forward.
+    `clock` returns seconds that only go forward. `beat` is told that it looks.
     """
 
     def __init__(
@@ -77,12 +80,14 @@ class Gateways:
         found: Callable[[Snapshot], None],
         clock: Callable[[], float],
         every_s: float,
+        beat: Beat = unheard,
     ) -> None:
+        self._beat = beat
         self._look, self._found, self._clock, self._every_s = look, found, clock, every_s
         self._signs = Signs(host)
         self._stop = threading.Event()
         self._again = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gateways", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
         self._proxies: tuple[Proxy, ...] = ()
 
     def start(self, snapshot: Snapshot) -> None:
@@ -105,6 +110,7 @@ class Gateways:
         sign: Sign | None = None
         is_due, looked_s, least_s = False, self._clock(), 0.0
         while not self._stop.is_set():
+            self._beat(NAME, LATE_S + self._every_s, is_curable=False)
             try:
                 new = self._signs.of(self._proxies)
                 is_due |= self._signs.started() or (sign is not None and new != sign) or self._again.is_set()

@@ -21,6 +21,7 @@ from why502.model.errors import Why502Error
 from why502.watch.model import Incident, Message, Transition
 from why502.watch.notify.alertmanager.receiver import REPEATED
 from why502.watch.notify.base import Notice, Receiver, ReceiverSettings, Repeater, Undelivered
+from why502.watch.progress import Beat, unheard
 
 SPACING_S = 1.0  # between two messages to one receiver
 IDLE_S = 5.0  # between two looks, if nobody calls wake()
@@ -93,7 +94,7 @@ class Surroundings:
     is_silenced: Callable[[Incident, datetime], bool] = lambda *_: False
     remark: Callable[[], str] = lambda: ""
     note: Callable[[str], None] = lambda _: None
-    beat: Callable[[str, float], None] = lambda *_: None
+    beat: Beat = unheard
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic_s: Callable[[], float] = time.monotonic
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)

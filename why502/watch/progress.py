@@ -1,4 +1,4 @@
-"""Whether each thread still makes progress: only then systemd's watchdog is fed, so that a hang restarts the daemon."""
+"""Whether each thread still makes progress, and whether a restart would help where one does not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 LONGEST_S = 45.0  # without a sign of progress
+
+
+class Beat(Protocol):
+    """Takes the sign of a thread that it makes progress: `Progress.beat`."""
+
+    def __call__(self, name: str, /, within_s: float = LONGEST_S, *, is_curable: bool = True) -> None:
+        """Say so, and within how many seconds it will be said again."""
+
+
+def unheard(name: str, /, within_s: float = LONGEST_S, *, is_curable: bool = True) -> None:
+    """Take a sign of progress that nobody waits for."""
 
 
 @dataclass(slots=True)
@@ -17,12 +29,17 @@ class Progress:
 
     clock: Callable[[], float] = time.monotonic
     _due_s: dict[str, float] = field(default_factory=dict)
+    _incurable: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def beat(self, name: str, within_s: float = LONGEST_S) -> None:
-        """Say that a thread makes progress, and within how many seconds it will say so again."""
+    def beat(self, name: str, /, within_s: float = LONGEST_S, *, is_curable: bool = True) -> None:
+        """Say that a thread makes progress, and within how many seconds it will say so again.
+
+        `is_curable` False: it reads files of others, which may be on a file system that hangs. A restart would hang there too.
+        """
         with self._lock:
             self._due_s[name] = self.clock() + within_s
+            (self._incurable.discard if is_curable else self._incurable.add)(name)
 
     def end(self, name: str) -> None:
         """Expect nothing more of a thread."""
@@ -43,3 +60,7 @@ class Progress:
         with self._lock:
             now = self.clock()
             return tuple(sorted(name for name, due_s in self._due_s.items() if due_s < now))
+
+    def curable(self) -> tuple[str, ...]:
+        """Return those of them that a restart would help: systemd's watchdog is fed only while there are none."""
+        return tuple(name for name in self.late() if name not in self._incurable)

@@ -172,3 +172,27 @@ def test_the_addresses_of_a_name_are_asked_again(asked, monkeypatch):
     until(lambda: asked.counts[Target(host="10.0.0.9", port=80)], "its address is checked")
     checker.stop()
     assert [one.peer.host for one in checker.members] == ["10.0.0.9"]
+
+
+def test_checks_that_all_hang_make_no_progress(asked, monkeypatch):
+    monkeypatch.setattr(running, "IDLE_S", 0.01)
+    beats: list[str] = []
+    waits: list[float] = []
+    wait_s = Checker._wait_s
+
+    def counted(self: Checker) -> float:
+        waits.append(wait_s(self))
+        return waits[-1]
+
+    monkeypatch.setattr(Checker, "_wait_s", counted)
+    checker = at_once(knows(*(peer(number) for number in range(9))), asked, beat=lambda name, *_, **__: beats.append(name))
+    asked.is_open.clear()
+    checker.start()
+    until(lambda: asked.together == AT_ONCE, "eight are running")
+    said, waited = len(beats), len(waits)
+    until(lambda: len(waits) > waited + 5, "it only waits")
+    assert len(beats) <= said + 1
+    asked.is_open.set()
+    until(lambda: len(beats) > said + 1, "it goes on")
+    checker.stop()
+    assert set(beats) == {"checks"}

@@ -22,6 +22,7 @@ from why502.watch.limits import samplers
 from why502.watch.limits.queues import queues
 from why502.watch.limits.sampler import Sampler, sampled
 from why502.watch.model import Limit, LimitKind, Severity
+from why502.watch.progress import Progress
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 A = Target(host="127.0.0.1", port=3000)
@@ -158,11 +159,16 @@ def test_a_kind_that_hangs_hangs_alone_and_is_told(slow, monkeypatch):
         server.bind(("127.0.0.1", 0))
         server.listen(8)
         target = Target(host="127.0.0.1", port=server.getsockname()[1])
-        sampler = Sampler(slow, knows(target), put, is_probing=False)
+        now_s = [0.0]
+        progress = Progress(clock=lambda: now_s[0])
+        sampler = Sampler(slow, knows(target), put, is_probing=False, beat=progress.beat)
         sampler.start()
         with socket.create_connection(server.getsockname(), timeout=5):
             assert again.wait(20), "the queue is sampled again and again"
         until(lambda: "limits: shared_memory" in {gap.source for gap in sampler.gaps}, "the one that hangs is told")
+        now_s[0] += 3600
+        assert "limits shared_memory" in progress.late()
+        assert progress.curable() == ()
         slow.answer.set()
         sampler.stop()
     assert all(not thread.name.startswith("limits") for thread in threading.enumerate())

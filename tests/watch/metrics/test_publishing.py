@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from why502.model.errors import Why502Error
+from why502.watch.metrics import publishing as publishing_module
 from why502.watch.metrics import textfile
 from why502.watch.metrics.collector import Collector, exposition
 from why502.watch.metrics.publishing import Publisher
@@ -170,6 +171,29 @@ def test_new_settings_take_over_without_a_gap(tmp_path: Path) -> None:
     finally:
         publisher.stop()
     assert os.listdir(tmp_path) == []
+
+
+def test_an_address_that_is_taken_at_the_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing_module, "RETRY_S", 0.02)
+    notes: Queue[str] = Queue()
+    publisher = Publisher(view, tuple, notes.put)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            publisher.start(MetricsSettings(listen=f"127.0.0.1:{port}"))
+            said = notes.get(timeout=10)
+            assert said == f"serving metrics: metrics.listen: cannot listen on 127.0.0.1:{port}: address already in use"
+        assert notes.get(timeout=10) == "serving metrics works again"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert b"\nprocess_cpu_seconds_total " in client.makefile("rb").read()
+    finally:
+        publisher.stop()
+
+
+def test_a_bad_address_is_an_error_at_the_start() -> None:
+    with pytest.raises(Why502Error, match="has no port"):
+        Publisher(view, tuple, Queue[str]().put).start(MetricsSettings(listen="127.0.0.1:x"))
 
 
 @pytest.mark.real

@@ -66,7 +66,7 @@ def list_incidents(
     Example: why502 incidents list --open
     Example: why502 incidents list --since 30d --cause keepalive-race --format json
     """
-    from why502.cli.window import moment
+    from why502.session.window import moment
     from why502.watch.report import json, text
 
     now = env.now()

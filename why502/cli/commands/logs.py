@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from why502.model.errors import HostError, Why502Error
+from why502.model.errors import Why502Error
+from why502.session.log_options import BY, ONLY
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
     from why502.logs.scan.work import Ask
 
 FORMATS = ("text", "json", "html", "prometheus")
-BY = ("status", "route", "server", "target", "cause", "client", "minute", "hour", "method", "attempts")
-ONLY = ("all", "failures", "5xx")
 UNFIT = 0.1  # share of unparsed lines above which the exit status is 2
-SURE = 4.0  # least weight of a symptom for a cause to be named
 
 
 @click.command()
@@ -120,8 +118,10 @@ def logs(
     from why502.logs.scan import fields
     from why502.logs.scan.job import Job
     from why502.logs.scan.run import run
+    from why502.session import log_formats, log_reports
 
-    job = Job(paths=paths, ask=_ask(env, asked), given=_given(asked), formats=_formats(asked["config"], paths))
+    given = log_formats.given(asked["log_format"], asked["escape"]) if asked["log_format"] else None
+    job = Job(paths=paths, ask=_ask(env, asked), given=given, formats=_formats(asked["config"], paths))
     if follow:
         return _follow(env, job, interval, format_, {**asked, "sql": sql, "parquet": parquet})
     with _watched(env, job, quiet=quiet):
@@ -130,7 +130,7 @@ def logs(
         if sql is not None:
             return _answer(env, job, sql, format_)
         is_short = quiet and format_ == "text"
-        means, meanwhile = (_means_nothing, _nothing) if is_short else (_means, partial(_load, format_))
+        means, meanwhile = (_means_nothing, _nothing) if is_short else (log_reports.means, partial(_load, format_))
         found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
     for file in found.files:
         if file.reason:
@@ -161,42 +161,16 @@ def _follow(env: Env, job: Job, interval_s: float, format_: str, asked: dict[str
 
 
 def _ask(env: Env, asked: dict[str, Any]) -> Ask:
-    from why502.cli.window import moment
-    from why502.logs.scan import fields
-    from why502.logs.scan.work import Ask
+    from why502.session import log_reports
 
-    now = env.now()
-    since = moment(asked["since"], now, "--since") if asked["since"] else None
-    until = moment(asked["until"], now, "--until") if asked["until"] else None
-    if since and until and since > until:
-        raise Why502Error("--since is later than --until", "Swap the two times.")
-    localtime = b""
-    with contextlib.suppress(HostError):
-        localtime = env.host().read("/etc/localtime", limit_bytes=1 << 18)
-    only = asked["only"].replace("all", "")
-    where = tuple(map(fields.condition, asked["where"]))
-    by = fields.name_of(asked["by"]) if asked["by"] and asked["by"] not in BY else ""
-    ask = Ask(localtime=localtime, only=only, where=where, by=by, is_exact=asked["exact"], is_fast=not asked["pure"])
-    limits = {name: int(at.timestamp()) for name, at in (("since", since), ("until", until)) if at is not None}
-    from msgspec import structs
-
-    return structs.replace(ask, **limits)
-
-
-def _given(asked: dict[str, Any]) -> Any:
-    if not asked["log_format"]:
-        return None
-    from why502.gateways.apache.logs.log_format import is_one
-    from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
-    from why502.logs.scan.line_format import of_format
-
-    text = {"combined": COMBINED, "main": MAIN}.get(asked["log_format"], asked["log_format"])
-    if "$" not in text and not is_one(text):
-        raise Why502Error(
-            f"--log-format {text!r} contains no variable",
-            "Give the text of a log_format of nginx, '$remote_addr [$time_local] …', or of a LogFormat of Apache, '%h %t …'.",
-        )
-    return of_format(text, asked["escape"])
+    question = log_reports.Question(
+        since=asked["since"] or "",
+        until=asked["until"] or "",
+        only=asked["only"],
+        where=asked["where"],
+        by=asked["by"] or "",
+    )
+    return log_reports.ask(question, env.now(), env.host(), is_exact=asked["exact"], is_fast=not asked["pure"])
 
 
 def _formats(config: str | None, paths: tuple[str, ...]) -> Any:
@@ -281,21 +255,6 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
     from why502.logs.scan.cause_rows import Meaning
 
     return Meaning()
-
-
-def _means(symptom: str, cause: str) -> Meaning:
-    """Return the cause of a symptom: from its format's own table, or the cause with the largest weight, if at least SURE."""
-    from why502.diagnosis.causes import CAUSES, usual
-    from why502.logs.scan.cause_rows import Meaning
-    from why502.model.logs import Symptom
-    from why502.render.words import FAULT_DOMAINS
-
-    likely = [name for name, weight in usual(Symptom(symptom)) if weight >= SURE]
-    best = CAUSES.get(cause) or (CAUSES[likely[0]] if likely else None)
-    if best is None:
-        is_bare = symptom == Symptom.GATEWAY_STATUS
-        return Meaning(message="the access log alone does not show the reason; the error log does" if is_bare else "")
-    return Meaning(best.id, best.message, FAULT_DOMAINS[best.layer])
 
 
 def _unfit(env: Env, found: Report) -> None:

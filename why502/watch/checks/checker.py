@@ -21,8 +21,10 @@ from why502.watch.checks.settings import LONGEST_S, Checks
 from why502.watch.checks.sight import Sight
 from why502.watch.checks.verdict import is_doubtful, restored
 from why502.watch.model import AttemptKey, Blindness, CheckResult, Member
+from why502.watch.progress import Beat, unheard
 
 Put = Callable[[Member], None]
+NAME = "checks"  # of its thread
 NAMES_S = 30.0
 IDLE_S = 5.0  # longest wait without a look at the time: the clock may have been stopped by a suspend
 
@@ -49,7 +51,7 @@ class Checker:
     """Checks every member of a snapshot's proxies until it is stopped. `put` is called from its threads.
 
     `members`: as they were before a restart. `tell` is called when this machine's own network begins to fail, and when it works
-    again. `ask` makes one check; a test may replace it, and `sight`.
+    again. `ask` makes one check; a test may replace it, and `sight`. `beat` is told that checks are made.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class Checker:
         ask: Callable[[Host, Planned], CheckResult] = check,
         sight: Sight | None = None,
         chance: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311 - it only spreads the checks
+        beat: Beat = unheard,
     ) -> None:
         self._host, self._settings, self._put, self._is_probing, self._ask = host, settings, put, is_probing, ask
-        self._tell, self._sight = tell, sight or Sight(host)
+        self._tell, self._sight, self._beat = tell, sight or Sight(host), beat
         self._sight.update(snapshot)
         self._is_blind = False
         self._changed = threading.Condition()
@@ -81,7 +84,7 @@ class Checker:
         self._is_stopped = False
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="check")
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
         self._resolver = threading.Thread(target=self._resolve, name="names", daemon=True)
 
     def start(self) -> None:
@@ -139,6 +142,8 @@ class Checker:
     def _run(self) -> None:
         with self._changed:
             while not self._is_stopped:
+                if self._running < AT_ONCE:
+                    self._beat(NAME)
                 taken = self._rounds.take(time.monotonic()) if self._running < AT_ONCE else None
                 if taken is None:
                     self._changed.wait(self._wait_s())

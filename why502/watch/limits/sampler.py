@@ -14,6 +14,7 @@ from why502.model.snapshot import Gap, Snapshot
 from why502.watch.forecast import Forecasts
 from why502.watch.limits import samplers
 from why502.watch.model import Limit, LimitKind
+from why502.watch.progress import Beat, unheard
 
 LATE_S = 30.0  # a pass that takes longer is a gap
 SAME_S = 10.0  # a sample that says the same is put again after this time
@@ -25,12 +26,20 @@ class Sampler:
     """Samples the limits of a snapshot's proxies and backends until it is stopped, each with its forecast.
 
     `put` is called from its threads, for a gap only when it is new. `is_probing`: connections may be opened. `history`: samples
-    of before a restart, the oldest first, which the forecasts go on from.
+    of before a restart, the oldest first, which the forecasts go on from. `beat` is told of each thread that it reads.
     """
 
     def __init__(
-        self, host: Host, snapshot: Snapshot, put: Put, *, is_probing: bool = True, history: Iterable[Limit] = ()
+        self,
+        host: Host,
+        snapshot: Snapshot,
+        put: Put,
+        *,
+        is_probing: bool = True,
+        history: Iterable[Limit] = (),
+        beat: Beat = unheard,
     ) -> None:
+        self._beat = beat
         self._host, self._known, self._put = host, snapshot, put
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -77,6 +86,7 @@ class Sampler:
 
     def _run(self, name: str, module: ModuleType) -> None:
         while not self._stopped.is_set():
+            self._beat(f"limits {name}", LATE_S + module.EVERY_S, is_curable=False)
             with self._lock:
                 self._begun[name] = time.monotonic()
             self._pass(name, module)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 from prometheus_client import ProcessCollector
 
 from why502.model.errors import Why502Error
@@ -18,6 +19,8 @@ from why502.watch.metrics.otlp import Otlp
 from why502.watch.metrics.server import Server
 from why502.watch.metrics.settings import MetricsSettings, address
 from why502.watch.metrics.view import MetricsView
+
+RETRY_S = 10.0  # until an address that is taken is tried again
 
 
 class Publisher:
@@ -43,9 +46,18 @@ class Publisher:
         self._lock = threading.Lock()  # of writing and sending
         self._settings = MetricsSettings(listen="")
         self._server: Server | None = None
+        self._listening: _Repeated | None = None
         self._file: _Repeated | None = None
         self._otlp: Otlp | None = None
         self._sending: _Repeated | None = None
+
+    def start(self, settings: MetricsSettings) -> None:
+        """Put the first settings in force. An address that is taken is tried again and again. Raises Why502Error for bad ones."""
+        settings.check()
+        self.configure(msgspec.structs.replace(settings, listen=""))
+        self._settings = settings
+        if settings.listen and not self._listen():
+            self._listening = _Repeated(self._listen, RETRY_S, "metrics address")
 
     def configure(self, settings: MetricsSettings) -> None:
         """Put settings in force; called again, only what differs is renewed. Raises Why502Error before anything was changed."""
@@ -53,7 +65,7 @@ class Publisher:
         old = self._settings
         otlp = Otlp(settings.otlp, self._view().host) if settings.otlp and settings.otlp != old.otlp else None
         if settings.listen != old.listen:
-            server = Server(address(settings.listen), self.exposition, self._stuck) if settings.listen else None
+            server = self._new_server(settings.listen) if settings.listen else None
             self._end_server()
             self._server = server
             if server:
@@ -84,7 +96,19 @@ class Publisher:
         """Return the metrics of now, with those of this process."""
         return exposition(self._collector, self._process, is_openmetrics=is_openmetrics)
 
+    def _new_server(self, listen: str) -> Server:
+        return Server(address(listen), self.exposition, self._stuck)
+
+    def _listen(self) -> bool:
+        """Begin to serve; return whether there is nothing left to try."""
+        with self._noting("serving metrics"):
+            self._server = self._new_server(self._settings.listen)
+            self._server.start()
+        return self._server is not None
+
     def _end_server(self) -> None:
+        _end(self._listening)
+        self._listening = None
         if self._server:
             self._server.stop()
             self._server = None
@@ -123,9 +147,9 @@ class Publisher:
 
 
 class _Repeated:
-    """Calls `act` every `interval_s` in a thread of that name, at once for the first time."""
+    """Calls `act` every `interval_s` in a thread of that name, at once for the first time, until it returns True."""
 
-    def __init__(self, act: Callable[[], None], interval_s: float, name: str) -> None:
+    def __init__(self, act: Callable[[], bool | None], interval_s: float, name: str) -> None:
         self._act = act
         self._interval_s = interval_s
         self._ended = threading.Event()
@@ -138,8 +162,7 @@ class _Repeated:
 
     def _run(self) -> None:
         while True:
-            self._act()
-            if self._ended.wait(self._interval_s):
+            if self._act() or self._ended.wait(self._interval_s):
                 return
 
 

@@ -1,0 +1,1 @@
+from serving import directory, nginx, start  # noqa: F401 - fixtures

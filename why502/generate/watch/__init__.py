@@ -1,0 +1,1 @@
+"""The settings of `why502 watch`."""

@@ -1,0 +1,144 @@
+"""Serves the application with uvicorn, on one address or Unix socket, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from why502.model.errors import Why502Error
+from why502.serve.app import application
+from why502.serve.settings import Settings
+
+HEAD_S = 10.0  # within which the head of a request must arrive
+HEAD_BYTES = 16 << 10
+CONNECTIONS = 512
+LEAVE_S = 2.0  # for requests that are worked on at the end
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 that closes a connection whose next request does not arrive in time: uvicorn waits for the rest of one forever."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._forget()
+        elif self._head is None:
+            self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def _expect(self) -> None:
+        self._head = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def _forget(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C. `ready` is told the address. Raises Why502Error if it cannot listen."""
+    listener = listen(settings.listen)
+    logging.basicConfig(format="why502: %(message)s", level=logging.WARNING)
+    config = uvicorn.Config(
+        application(settings),
+        http=Protocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        timeout_graceful_shutdown=round(LEAVE_S),
+        reset_contextvars=True,
+    )
+    try:
+        server = _Server(config, lambda: ready(_address(settings, listener)))
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        if isinstance(settings.listen, Path):
+            settings.listen.unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, *args: Any, **options: Any) -> None:
+        """Start, and say so."""
+        await super().startup(*args, **options)
+        self._ready()
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    if settings.url or isinstance(settings.listen, Path):
+        return settings.address
+    host, port = settings.listen[0], listener.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(where: tuple[str, int] | Path) -> socket.socket:
+    """Return a socket that listens. A Unix socket is open to its owner and group. Raises Why502Error."""
+    if isinstance(where, Path):
+        _remove_left_over(where)
+    family = socket.AF_UNIX if isinstance(where, Path) else socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        if isinstance(where, Path):
+            listener.bind(str(where))
+            where.chmod(0o660)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        place = str(where) if isinstance(where, Path) else f"{where[0]}:{where[1]}"
+        raise Why502Error(
+            f"cannot listen on {place}: {(error.strerror or str(error)).lower()}", "Choose another address with --listen."
+        ) from error
+    return listener
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raises Why502Error if it is no socket, or in use."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Why502Error(f"{path} exists and is not a socket", "Choose another path with --listen.")
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        reason = probe.connect_ex(str(path))
+    if reason != errno.ECONNREFUSED:
+        raise Why502Error(f"{path} is in use", "Choose another path with --listen, or stop the other server.")
+    path.unlink()
