@@ -23,9 +23,10 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
-from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
+ENDED = 2  # a worker that is ended may leave requests of its other threads without an answer
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
@@ -39,6 +40,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
+        ended = case.events(Symptom.WORKER_TIMED_OUT)
+        if is_sure and ENDED * sum(event.count for event in ended) >= one.refused:
+            yield refutes("its server ended about as many requests because they took too long", ended[0].source, PROOF)
         if is_sure and case.probe(*GAP):
             yield refutes("it answers nothing at all now", "probe", WEAK)
     elif status := case.errs_since:
