@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, LIKELY, Evidence, Layer, supports
+from why502.diagnosis.glued import glued
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Lookup, Resolution
@@ -34,6 +35,11 @@ from why502.remedies.changes import own_servers, reload, tree_of
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if case.target is not None:
+        return
+    if found := glued(case):
+        yield refutes(
+            f"{found.asked} is no name of the configuration: it is {found.configured} with a path appended", weight=PROOF
+        )
         return
     for name in case.here.names or ():
         if name.outcome in (Lookup.FAILED, Lookup.TIMED_OUT) and name.is_resolver:

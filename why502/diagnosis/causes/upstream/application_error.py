@@ -26,7 +26,8 @@ from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
-ENDED = 2  # a worker that is ended may leave requests of its other threads without an answer
+ENDED = 2  # one line of a log may stand for two requests: those of other threads end too, and windows differ by seconds
+_UNANSWERED = frozenset({Symptom.READ_TIMED_OUT, Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER})
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
@@ -70,8 +71,15 @@ def _answered(case: Case) -> Unserved | None:
 
 
 def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
-    """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, or a failed access check."""
+    """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, a failed access check, or no
+    answer over AJP.
+    """
     logs = case.here.logs
+    if (
+        case.protocol == "ajp"
+        and ENDED * sum(tally.count for tally in case.failures if tally.symptom in _UNANSWERED) >= one.refused
+    ):
+        return True  # Apache answers 500 where it may not repeat the request: a body, or a query (mod_proxy_ajp, is_idempotent)
     return any(
         tally.is_failure
         and tally.symptom not in (*_BY_STATUS, *GAP)  # for a failed connection a gateway sends 502, not 500
