@@ -67,13 +67,17 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
             for proxy in known.proxies or ()
             for log in _configured(host, proxy, since, until, gaps, is_now=until >= known.taken_at)
         ]
-    if not logs:
-        reason = "no log files found in the configuration" if known.proxies else "no proxy was found, so its logs are unknown"
-        return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="give logs with --log")))
     proxies = known.proxies or ()
+    if not logs:
+        reason = "no log files found in the configuration" if proxies else "no proxy was found, so its logs are unknown"
+        gaps.append(Gap(source="logs", reason=reason, hint="give logs with --log"))
+        if not any(proxy.counted for proxy in proxies):
+            return Found(None, tuple(gaps))
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets, proxies)
+    counted = () if ask.logs else tuple(_counted(proxies, summary, since))
+    summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted))
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     ways = ways_of(proxies)
     summary = msgspec.structs.replace(
@@ -81,7 +85,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     )
     summary = settled(summary, known.proxies or ())
     gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
-    read = any(not file.reason for file in summary.files)
+    read = bool(counted) or any(not file.reason for file in summary.files)
     if ask.logs and read and not any(file.lines for file in summary.files if not file.reason):
         others = [gap for file in summary.files if not file.reason and (gap := _of_another_time(host, file.path))]
         gaps += others
@@ -128,6 +132,17 @@ def _of_all_owners(
             found = msgspec.structs.replace(found, tallies=owned)
         total = found if total is None else _with(total, found)
     return total or LogSummary(), tuple(gaps)
+
+
+def _counted(proxies: Iterable[Proxy], summary: LogSummary, since: datetime) -> Iterator[Tally]:
+    """Yield the failures that gateways counted in the window, of those whose logs tell of none: there may be no log, or its
+    lines are still in a buffer.
+    """
+    told = {tally.proxy for tally in summary.tallies if tally.is_failure}
+    for proxy in proxies:
+        if proxy.kind not in told:
+            counted = (tally for tally in proxy.counted if tally.first is not None and tally.first >= since)
+            yield from (msgspec.structs.replace(tally, owner_uid=proxy.owner_uid) for tally in counted)
 
 
 def _only_target(proxies: Iterable[Proxy]) -> Target | None:
@@ -219,6 +234,7 @@ def _configured(
     for target in container_logs.resolved(host, proxy):
         place = target.path if target.goes_to in (LogPlace.FILE, LogPlace.VARIABLE) else target.goes_to
         seen.setdefault((target.kind, place), []).append(target)
+    seen = _once(host, proxy, seen)
     for (kind, place), targets in seen.items():
         match targets[0].goes_to:
             case "file":
@@ -238,6 +254,17 @@ def _configured(
                 gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
     streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
     yield from _streams(host, proxy, streams, since, until, gaps)
+
+
+def _once(host: Host, proxy: Proxy, seen: dict[tuple[str, str], list[LogTarget]]) -> dict[tuple[str, str], list[LogTarget]]:
+    """Return the logs without those whose requests are all in a file that can be read: they would count twice."""
+    whole = [target for targets in seen.values() for target in targets if target.kind is LogKind.ACCESS and not target.repeats]
+    for target in whole:
+        if target.goes_to is LogPlace.FILE and attempt(partial(host.stat, proxy.root + target.path)) is None:
+            return seen
+    if not any(target.goes_to is LogPlace.FILE for target in whole):
+        return seen
+    return {key: targets for key, targets in seen.items() if not all(target.repeats for target in targets)}
 
 
 def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
@@ -260,8 +287,9 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
-    if proxy.kind != "nginx":  # its content decides
-        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner)
+    if proxy.kind != "nginx":  # its content decides, or one of its own formats
+        formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
+        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner, candidates=formats)
     first, servers = targets[0], {target.server for target in targets}
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
     return LogInput(

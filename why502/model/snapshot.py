@@ -12,7 +12,7 @@ from typing import TypeVar
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.file_kind import FileKind
-from why502.model.logs import LogSummary, Symptom
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.network import Network
 from why502.model.target import Target
 
@@ -171,8 +171,10 @@ class Proxy(Value, frozen=True, kw_only=True):
     why_stopped: str = ""  # the service manager's reason why it does not run
     owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
+    routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
     admin: str = ""  # the address of the admin interface that answered
+    counted: tuple[Tally, ...] = ()  # the failed requests that it counts there
 
     @property
     def is_running(self) -> bool:
