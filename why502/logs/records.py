@@ -164,7 +164,7 @@ class RecordLog:
             duration_s=record.duration_s,
             is_final=record.is_final,
             server=clean(record.server or record.host) if record.is_final else "",
-            member=self.members.get(record.group) if record.is_final else None,
+            member=(record.target or self.members.get(record.group)) if record.is_final and not record.level else None,
         )
 
     def _known(self, text: str) -> Line | None:

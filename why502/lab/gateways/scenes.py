@@ -225,6 +225,18 @@ _ALL = (
     Scene(name="reset", message="the application resets the connection", build=does("reset"), causes=("connection-reset",)),
     Scene(name="closed", message="the application closes without an answer", build=does("close"), causes=("premature-close",)),
     Scene(
+        name="closed-left-out",
+        message="the application closes without an answer, and the front leaves it out",
+        build=partial(to_app, options=("--does", "close"), leaves_out=True),
+        causes=("premature-close",),
+    ),
+    Scene(
+        name="hang-left-out",
+        message="the application never answers, and the front leaves it out",
+        build=partial(to_app, options=("--does", "hang"), leaves_out=True),
+        causes=("backend-hung",),
+    ),
+    Scene(
         name="half-header", message="the application closes within the header", build=does("half"), causes=("premature-close",)
     ),
     Scene(

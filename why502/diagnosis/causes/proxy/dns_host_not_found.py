@@ -35,15 +35,14 @@ from why502.model.snapshot import ConfigTest, Lookup
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if case.target is not None:
-        return
-    for proxy in case.proxies:
+    for proxy in case.proxies if case.target is None else ():
         for problem in proxy.problems:
             if proxy.test is ConfigTest.FAILED and "host not found in" in problem.message:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
     for name in case.here.names or ():
-        if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
+        is_its = case.target is None or case.target.host == name.name
+        if is_its and name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
             yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
             return
 
