@@ -49,6 +49,8 @@ class Door:
 class AdminView:
     """What an admin interface said. `routes` and `upstreams` None: those in the files hold.
 
+    `not_in_files`: servers that the running configuration has, and no file names.
+
     `tallies`: the failed requests that it counts, with the time that its counters cover.
     """
 
@@ -56,6 +58,7 @@ class AdminView:
     problems: tuple[ConfigProblem, ...] = ()
     routes: tuple[Route, ...] | None = None
     upstreams: tuple[Upstream, ...] | None = None
+    not_in_files: tuple[Target, ...] = ()
     tallies: tuple[Tally, ...] = ()
     version: str = ""
 
@@ -156,6 +159,7 @@ def with_view(proxy: Proxy, view: AdminView, door: Door) -> Proxy:
         proxy,
         admin=str(door.target),
         peers=view.peers,
+        not_in_files=view.not_in_files,
         counted=view.tallies,
         problems=(*proxy.problems, *view.problems),
         routes=proxy.routes if view.routes is None else view.routes,

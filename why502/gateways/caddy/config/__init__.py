@@ -23,7 +23,7 @@ from why502.model.config import LogKind, LogTarget, Position, Route
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
 
-__all__ = ["Configuration", "admin_of", "finder", "json_tree", "load", "together"]
+__all__ = ["INTERFACE", "Configuration", "admin_of", "finder", "json_tree", "load", "together"]
 
 _TOKEN = lazy(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|#[^\n]*|\n|[{}](?=\s|\Z)|[^\s\"`#]\S*|\S")
 _MOST_TOKENS = 100_000
