@@ -101,6 +101,7 @@ class Asking:
             path,
             host_header=self.door.host_header or ("localhost" if self.door.target.is_unix else str(self.door.target)),
             limit_bytes=ANSWER_BYTES,
+            network_of=self.proxy.away,
             timeout_s=self._left_s(),
         )
         if len(answer) >= ANSWER_BYTES:
@@ -121,7 +122,7 @@ class Asking:
         machine, target = self._where()
         timeout_s = self._left_s()
         until = time.monotonic() + timeout_s
-        connection = machine.connect(target, timeout_s=timeout_s)
+        connection = machine.connect(target, timeout_s=timeout_s, network_of=self.proxy.away)
         answer = bytearray()
         try:
             connection.send(f"{words}\n".encode())
@@ -142,8 +143,6 @@ class Asking:
         local = Target(host=_LOOPBACK.get(target.host, target.host), port=target.port)
         if not local.is_loopback:
             raise Denied(f"{target} is not asked: it is not an address of the loopback interface")
-        if self.proxy.network:
-            raise HostError(f"{target} is in the network namespace of process {self.proxy.pid}")
         return acting, local
 
     def _left_s(self) -> float:
