@@ -45,8 +45,14 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
     for name in case.here.names or ():
         is_its = case.target is None or case.target.host == name.name
-        if is_its and name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
-            yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
+        if not is_its or name.outcome not in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS):
+            continue
+        message = f"{name.name} does not resolve now ({name.detail or name.outcome})"
+        if case.seen(Symptom.NAME_NOT_FOUND):
+            yield supports(message, name.source, WEAK)
+            return
+        if case.failures and all(tally.symptom is Symptom.GATEWAY_STATUS for tally in case.failures):
+            yield supports(f"{message}, and its log gives no other reason", name.source, PROOF)
             return
     lost = _lost_members(case)
     if lost:
