@@ -63,6 +63,12 @@ _HEAD = lazy(_REQUEST)
 _NUMBER, _TOOK = lazy(r" \d{1,18} "), lazy(r" (\d{1,12})ms")
 # Of the texts in Traefik's own responses, by status. "no available server" and "404 page not found" name no server.
 _OWN_SIZES = {500: 21, 502: 11, 504: 15, 499: 21}
+# Which faults gave which status, measured: docs/gateways/traefik.md. The access log has no more than the status.
+_BY_STATUS = {
+    500: "tls-verify-failed invalid-response wrong-protocol response-header-too-big premature-close",
+    502: "backend-not-running premature-close connection-reset wrong-port dns-host-not-found wrong-protocol connect-rejected",
+    504: "backend-too-slow connect-timeout backend-hung proxy-timeout-too-short container-network-mismatch",
+}
 _CHECK = lazy(r"[Hh]ealth ?check failed(?P<why>.{0,2000})", re.DOTALL)
 _CHECK_STATUS = lazy(r"received (?:error|not healthy|non-?\w{0,8}) status code: (\d{3})|status code: (?:got )?(\d{3})")
 _URL = lazy(r"(?:targetURL|backend|URL)=\"?(\w{1,10}://[^\s\"]{1,300})")
@@ -196,7 +202,7 @@ def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: An
     if is_nobody and (status or 0) < 499:  # a middleware answered, without asking a server
         fields["group"] = ""
     if status == 499:
-        row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow")
+        row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow backend-hung")
     elif status == 404 and is_nobody:
         row = code("404", "", Symptom.ROUTE_MISSING, "route-not-found", failure=False)
     elif status == 503 and is_nobody:
@@ -211,10 +217,5 @@ def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: An
     elif status is not None and status >= 500 and own == status:
         row = code(str(status), "", Symptom.UPSTREAM_STATUS, "upstream-error-status")
     elif status is not None and status >= 500:
-        causes = {
-            500: "tls-verify-failed invalid-response wrong-protocol",
-            502: "backend-not-running premature-close connection-reset",
-            504: "backend-too-slow connect-timeout container-network-mismatch",
-        }
-        row = code(str(status), "", Symptom.GATEWAY_STATUS, causes.get(status, "upstream-error-status"))
+        row = code(str(status), "", Symptom.GATEWAY_STATUS, _BY_STATUS.get(status, "upstream-error-status"))
     return said(row, format=NAME, proxy="traefik", program="traefik", is_final=True, status=status, upstream_status=own, **fields)
