@@ -93,7 +93,7 @@ class Imports:
         ]
 
     def resolved(self, segments: list[Segment], depth: int = 0) -> list[Segment]:
-        """Return top-level lines with those that they import: sites may stand in files of their own."""
+        """Return lines with those that they import: sites may stand in files of their own, options in snippets."""
         if depth > _DEEPEST:
             return []
         return [
@@ -266,7 +266,7 @@ def _routes(inner: list[Segment], site: Site, location: str, imports: Imports, d
         rest = segment.words[1:]
         yield from _routes(imports.of(segment), site, location, imports, depth + 1)
         if segment.name in _PASSES:
-            yield _route(segment, site, location)
+            yield _route(segment, imports.resolved(segment.inner), site, location)
         elif segment.name in _AROUND:
             path = _located(rest[0], site) if rest else ""
             yield from _routes(segment.inner, site, path or location, imports, depth + 1)
@@ -277,18 +277,19 @@ def _located(matcher: str, site: Site) -> str:
     return site.paths.get(matcher, matcher if matcher.startswith("/") else "").removesuffix("*")
 
 
-def _route(segment: Segment, site: Site, location: str) -> Route:
+def _route(segment: Segment, inner: list[Segment], site: Site, location: str) -> Route:
+    """Return the route of a directive; `inner` are the lines of its block, with those that they import."""
     rest = list(segment.words[1:])
     if rest and (rest[0].startswith(("/", "@")) or rest[0] == "*") and not rest[0].startswith("/run/"):
         location = _located(rest.pop(0), site) or location
     options: dict[str, tuple[str, ...]] = {}
-    for line in segment.inner:
+    for line in inner:
         if line.name == "to":
             rest += line.words[1:]
         elif not (line.name == "header_up" and line.words[1:2] != ("Host",)):
             options[line.name] = line.words[1:]
-    transport = next((line for line in segment.inner if line.name == "transport"), None)
-    lines = {line.name: line for line in (transport.inner if transport else ())}
+    transport = next((line for line in inner if line.name == "transport"), None)
+    lines = {line.name: line for line in (transport.inner if transport else ())}  # a snippet holds whole transports
     kind = transport.words[1] if transport and len(transport.words) > 1 else ""
     default = "fastcgi" if kind == "fastcgi" else _PASSES[segment.name]
 
