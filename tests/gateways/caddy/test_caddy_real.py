@@ -11,6 +11,7 @@ import pytest
 from gateways.running_fronts import asked, found, free_port, program, serving
 
 from why502.gateways.caddy.testing import problems
+from why502.lab.isolation import can_isolate
 from why502.model.snapshot import PeerState
 from why502.model.target import Target
 
@@ -99,6 +100,32 @@ def test_one_that_is_configured_over_its_socket_only(tmp_path: Path) -> None:
     )
     assert [view.state for view in proxy.peers] in ([PeerState.UNKNOWN], [PeerState.DOWN], [PeerState.UP])
     assert (proxy.admin, gaps) == (f"unix:{path}", [])
+
+
+@pytest.mark.skipif(not can_isolate(), reason="needs root and its own namespaces (unshare)")
+def test_one_in_namespaces_of_its_own_is_asked_there(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    (tmp_path / "Caddyfile").write_text("http://shop.example {\n\treverse_proxy 127.0.0.1:1\n}\n")
+    ready = tmp_path / "ready"
+    script = f"""
+ip link set lo up
+mount --bind {tmp_path}/etc /etc
+mkdir /etc/caddy
+mv {tmp_path}/Caddyfile /etc/caddy
+touch {ready}
+exec {program("caddy")} run --config /etc/caddy/Caddyfile
+"""
+
+    def is_ready() -> bool:
+        return ready.exists() and "serving initial configuration" in (tmp_path / "output.log").read_text()
+
+    with serving(tmp_path, is_ready, "unshare", "--net", "--mount", "sh", "-ec", script) as pid:
+        proxy, gaps = found(pid, "caddy")
+    assert proxy.root == f"/proc/{pid}/root" and proxy.network
+    assert [file.path for file in proxy.files] == ["/etc/caddy/Caddyfile"]
+    assert [(view.name, view.state) for view in proxy.peers] == [("127.0.0.1:1", PeerState.UNCHECKED)]
+    assert (proxy.admin, gaps) == ("localhost:2019", [])
 
 
 def test_an_interface_that_is_switched_off_is_a_gap(tmp_path: Path) -> None:
