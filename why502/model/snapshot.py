@@ -173,6 +173,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
     routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
+    not_in_files: tuple[Target, ...] = ()  # servers that its running configuration has, and no file names
     admin: str = ""  # the address of the admin interface that answered
     counted: tuple[Tally, ...] = ()  # the failed requests that it counts there
 
