@@ -27,7 +27,7 @@ def test_the_first_answer_is_right(name: str) -> None:
 
 def test_every_front_states_what_it_lacks() -> None:
     for product, front in fronts().items():
-        assert front.KIND == product
+        assert product == front.KIND
         assert front.LACKS.keys() <= SCENES.keys()
         assert all(front.LACKS.values()) and front.LOGS
 
@@ -41,7 +41,9 @@ def test_scenes_are_found_by_name() -> None:
 
 
 def outcome(name: str, *findings: tuple[str, str | None, float]) -> Outcome:
-    return Outcome(name=f"caddy/json/{name}", statuses=(502,), findings=findings, words={"/x": "a|b"}, texts={}, failures=("`no`",))
+    return Outcome(
+        name=f"caddy/json/{name}", statuses=(502,), findings=findings, words={"/x": "a|b"}, texts={}, failures=("`no`",)
+    )
 
 
 def test_an_outcome_is_right_only_with_its_cause_on_its_target() -> None:

@@ -66,13 +66,17 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
             for proxy in known.proxies or ()
             for log in _configured(host, proxy, since, until, gaps, is_now=until >= known.taken_at)
         ]
-    if not logs:
-        reason = "no log files found in the configuration" if known.proxies else "no proxy was found, so its logs are unknown"
-        return Found(None, (*gaps, Gap(source="logs", reason=reason, hint="give logs with --log")))
     proxies = known.proxies or ()
+    if not logs:
+        reason = "no log files found in the configuration" if proxies else "no proxy was found, so its logs are unknown"
+        gaps.append(Gap(source="logs", reason=reason, hint="give logs with --log"))
+        if not any(proxy.counted for proxy in proxies):
+            return Found(None, tuple(gaps))
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets, proxies)
+    counted = () if ask.logs else tuple(_counted(proxies, summary, since))
+    summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted))
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     ways = ways_of(proxies)
     summary = msgspec.structs.replace(
@@ -80,7 +84,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     )
     summary = settled(summary, known.proxies or ())
     gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
-    read = any(not file.reason for file in summary.files)
+    read = bool(counted) or any(not file.reason for file in summary.files)
     if ask.logs and read and not any(file.lines for file in summary.files if not file.reason):
         others = [gap for file in summary.files if not file.reason and (gap := _of_another_time(host, file.path))]
         gaps += others
@@ -121,6 +125,17 @@ def _of_all_owners(
             found = msgspec.structs.replace(found, tallies=owned)
         total = found if total is None else _with(total, found)
     return total or LogSummary(), tuple(gaps)
+
+
+def _counted(proxies: Iterable[Proxy], summary: LogSummary, since: datetime) -> Iterator[Tally]:
+    """Yield the failures that gateways counted in the window, of those whose logs tell of none: there may be no log, or its
+    lines are still in a buffer.
+    """
+    told = {tally.proxy for tally in summary.tallies if tally.is_failure}
+    for proxy in proxies:
+        if proxy.kind not in told:
+            counted = (tally for tally in proxy.counted if tally.first is not None and tally.first >= since)
+            yield from (msgspec.structs.replace(tally, owner_uid=proxy.owner_uid) for tally in counted)
 
 
 def _only_target(proxies: Iterable[Proxy]) -> Target | None:

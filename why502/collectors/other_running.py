@@ -43,7 +43,7 @@ def that_serve(running: list[Proxy]) -> list[Proxy]:
     backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
-    if any(proxy.routes or proxy.upstreams for proxy in leading):
+    if any(_leads_somewhere(proxy) for proxy in leading):
         return leading
     serving = [proxy for proxy in running if proxy not in leading and not proxy.network]
     return [*leading, *serving]
@@ -80,7 +80,12 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
-    return proxy if proxy.routes or proxy.upstreams or not by_process()[name].IS_ALWAYS_PROXY else None
+    return proxy if _leads_somewhere(proxy) or not by_process()[name].IS_ALWAYS_PROXY else None
+
+
+def _leads_somewhere(proxy: Proxy) -> bool:
+    """Return whether a gateway has routes, or groups, be they without members."""
+    return bool(proxy.routes or proxy.upstreams or proxy.routes_elsewhere)
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
@@ -105,7 +110,7 @@ def _proxy(acting: Host, rights: Rights, process: Process, workers: tuple[Proces
         kind=gateway.KIND,
         pid=process.pid,
         exe=process.exe,
-        config=mains[0],
+        config=texts[0][0] if texts else mains[0],
         root=process.root,
         network=process.network,
         unit=process.unit if not rights.owner_uid or process.cgroup.startswith(_SYSTEM) else "",
@@ -119,6 +124,8 @@ def _proxy(acting: Host, rights: Rights, process: Process, workers: tuple[Proces
         upstreams=tuple(group for each in read for group in each.upstreams),
         answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         logs=tuple(gateway.logs(rights.own, process, texts, read)),
+        problems=tuple(problem for each in read for problem in each.problems),
+        routes_elsewhere=any(each.routes_elsewhere for each in read),
     )
 
 

@@ -1,7 +1,7 @@
-"""A YAML or JSON text as values with their positions. Any text is accepted: what cannot be read is a problem, never an exception.
+"""A YAML or JSON text as values with their positions. Any text is accepted: an unreadable one is a problem, not an exception.
 
-The text is read as a stream of events, so its nesting uses no stack: a composer of trees overflows on a deeply nested text. Values
-that an alias repeats count each time, so a text whose aliases multiply ends at the limit as well.
+The text is read as a stream of events, so its nesting uses no stack: a composer of trees overflows on a deeply nested text.
+Values that an alias repeats count each time, so a text whose aliases multiply ends at the limit as well.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class _Builder:
                 item = Item(None if is_null else event.value, self._places.of(event.start_mark, event.end_mark))
                 self._keep(event.anchor, item)
             elif isinstance(event, yaml.AliasEvent):
-                item = self._anchors.get(event.anchor, NOTHING)
+                item = self._anchors.get(event.anchor or "", NOTHING)
             elif isinstance(event, yaml.CollectionStartEvent):
                 if len(stack) >= DEEPEST:
                     raise ValueError(f"it is nested more than {DEEPEST} levels deep")

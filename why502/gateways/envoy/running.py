@@ -45,10 +45,14 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
         yield ARGUMENT, written
 
 
+def words(process: Process) -> list[str]:
+    """Return the words of a command line, `--option=value` as two."""
+    return [part for word in process.argv[1:] for part in (word.split("=", 1) if word.startswith("--") else (word,))]
+
+
 def option(process: Process, names: tuple[str, ...]) -> str:
     """Return the value of an option: `-c FILE`, `--config-path=FILE`; "" without it."""
-    words = [part for word in process.argv[1:] for part in (word.split("=", 1) if word.startswith("--") else (word,))]
-    return next((after for word, after in pairwise(words) if word in names), "")
+    return next((after for word, after in pairwise(words(process)) if word in names), "")
 
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:

@@ -1,13 +1,18 @@
-"""The test of Envoy's configuration: `envoy --mode validate`. It binds no port, connects to nothing and writes no file.
+"""The test of Envoy's configuration: `envoy --mode validate`. It binds no port and sends no request to a backend.
+
+It opens the access logs, and asks the name server for the names in clusters of type STRICT_DNS.
 
 Source: docs/root/operations/cli.rst (--mode); source/server/config_validation/server.cc; seen with Envoy 1.40.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 
+from why502.gateways.envoy.running import words
 from why502.gateways.running import Texts
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, Process, Proxy
@@ -24,10 +29,11 @@ _MOST = 1 << 20
 
 def arguments(proxy: Proxy, process: Process | None) -> tuple[str, ...]:
     """Return `--mode validate`, its file, and the options of the running process that change what the file means."""
-    argv = tuple(part for word in (process.argv if process else ()) for part in (word.split("=", 1) if word.startswith("--") else (word,)))
+    argv = words(process) if process else []
     kept = [word for option, value in pairwise(argv) if option in _KEPT for word in (option, value)]
     flags = [word for word in argv if word in _FLAGS]
-    return ("--mode", "validate", *(("-c", proxy.config) if proxy.config else ()), *kept, *flags)
+    is_in_file = any(file.path == proxy.config for file in proxy.files)
+    return ("--mode", "validate", *(("-c", proxy.config) if is_in_file else ()), *kept, *flags)
 
 
 def modules(proxy: Proxy, texts: Texts) -> tuple[str, ...]:  # noqa: ARG001 - the interface of every product
@@ -40,12 +46,17 @@ def variables(texts: Texts) -> frozenset[str]:  # noqa: ARG001 - the interface o
     return frozenset()
 
 
-def directories(proxy: Proxy) -> tuple[str, ...]:  # noqa: ARG001 - the interface of every product
-    """Return none: the test writes nothing."""
-    return ()
+def files(proxy: Proxy) -> Iterator[str]:
+    """Yield the access logs: the test opens them, and makes those that are missing."""
+    yield from dict.fromkeys(log.path for log in proxy.logs if log.path)
 
 
-files = made = directories
+made = files
+
+
+def directories(proxy: Proxy) -> tuple[str, ...]:
+    """Return the directories of its logs."""
+    return tuple(sorted({posixpath.dirname(path) for path in files(proxy)}, key=lambda path: (len(path), path)))
 
 
 def problems(output: str) -> tuple[ConfigProblem, ...]:

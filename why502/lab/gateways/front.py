@@ -29,6 +29,7 @@ class Wiring:
     server_name: str = ""  # the name that they must be for, and that is sent (SNI)
     connect_s: float = 1.0
     answer_s: float = 1.0  # until the response header; 0: no limit
+    leaves_out: bool = False  # a server that fails gets no requests for ten seconds, where the product can do that
     check: str = ""  # path of an active health check, several times a second
 
 

@@ -54,12 +54,10 @@ class Scene:
     targets: tuple[str, ...] = (APP,)
 
 
-def to_app(
-    play: Play, *options: str, path: str = "/", servers: tuple[str, ...] = (APP,), patience_s: float = 8.0, **settings: object
-) -> None:
+def to_app(play: Play, *, options: tuple[str, ...] = (), path: str = "/", patience_s: float = 8.0, **settings: object) -> None:
     """Put the front before one application (options of `backends/server.py`), and send requests."""
     play.stage.backend(3000, *options)
-    play.put(*servers, **settings)
+    play.put(APP, **settings)
     play.send(path, patience_s=patience_s)
 
 
@@ -93,12 +91,12 @@ def over_tls(play: Play, *, name: str = "app.internal", is_expired: bool = False
     ca = authority(play.stage)
     trust = ca if trusted == "lab" else authority(play.stage, trusted)
     options = ("--tls", certificate(play.stage, ca, name, is_expired=is_expired))
-    to_app(play, *options, is_tls=True, trusted=str(trust), server_name="app.internal")
+    to_app(play, options=options, is_tls=True, trusted=str(trust), server_name="app.internal")
 
 
 def http_to_tls(play: Play) -> None:
     """Send plain HTTP to a TLS port."""
-    to_app(play, "--tls", certificate(play.stage, authority(play.stage)))
+    to_app(play, options=("--tls", certificate(play.stage, authority(play.stage))))
 
 
 def wrong_port(play: Play) -> None:
@@ -128,7 +126,7 @@ def check_fails(play: Play) -> None:
 def one_of_two(play: Play) -> None:
     """One of two servers is not running; the front has no check."""
     play.stage.backend(3001)
-    play.put(APP, SECOND)
+    play.put(APP, SECOND, leaves_out=True)
     play.send(times=2 * REQUESTS)
 
 
@@ -150,7 +148,7 @@ def no_route(play: Play) -> None:
 
 def too_big(play: Play) -> None:
     """Answer with a header longer than the front takes."""
-    to_app(play, "--does", "big-header", "--header", str(play.front.HEADER_KIB + 512))
+    to_app(play, options=("--does", "big-header", "--header", str(play.front.HEADER_KIB + 512)))
 
 
 def empty(play: Play) -> None:
@@ -161,7 +159,7 @@ def empty(play: Play) -> None:
 
 def waits_for_ever(play: Play) -> None:
     """Put a front without a limit before an application that never answers: clients leave."""
-    to_app(play, "--does", "hang", answer_s=0, patience_s=0.7)
+    to_app(play, options=("--does", "hang"), answer_s=0, patience_s=0.7)
 
 
 def does(what: str) -> Build:
@@ -172,11 +170,11 @@ def does(what: str) -> Build:
 def to_app_that(play: Play, *, what: str) -> None:
     """Put the front before an application that does this with each request."""
     assert what in server.DOES
-    to_app(play, "--does", what)
+    to_app(play, options=("--does", what))
 
 
-def _app(path: str = "/", **settings: object) -> Build:
-    return partial(to_app, path=path, **settings)  # type: ignore[arg-type]
+def _app(path: str = "/", *, is_tls: bool = False) -> Build:
+    return partial(to_app, path=path, is_tls=is_tls)
 
 
 _ALL = (

@@ -22,7 +22,7 @@ _DYNAMIC = ("cds_config", "ads_config")
 
 def load(text: str, file: str) -> Configuration:
     """Return the configuration in one file. Accepts any text."""
-    return _configuration(read(text, file), (ConfigFile(path=file),))
+    return _configuration(read(text, file), (ConfigFile(path=file, text="" if file.startswith("/") else text),))
 
 
 def of_all(texts: list[tuple[str, str]]) -> Configuration:

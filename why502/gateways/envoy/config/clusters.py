@@ -86,7 +86,9 @@ def _cluster(item: Item, found: Resources) -> Cluster:
         sni=_sni(socket, options["upstream_http_protocol_options"]) if is_tls else "",
         verifies=is_tls and _verifies(socket),
         hostname=hosts.pop() if len(hosts) == 1 else "",
-        settings={**_tls_settings(socket, options), **_sent(sent), **_limits(item)} if is_tls else {**_sent(sent), **_limits(item)},
+        settings={**_tls_settings(socket, options), **_sent(sent), **_limits(item)}
+        if is_tls
+        else {**_sent(sent), **_limits(item)},
     )
 
 
@@ -206,4 +208,3 @@ def _limits(item: Item) -> dict[str, tuple[Setting, ...]]:
         ejection = item["outlier_detection"]
         found["outlier_detection"] = (Setting(args=(ejection["base_ejection_time"].text or "30s",), at=ejection.at),)
     return found
-

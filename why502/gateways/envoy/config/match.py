@@ -1,7 +1,7 @@
 """The Envoy route that a request takes: the virtual host by its domains, then the first route that matches.
 
-Source: api/envoy/config/route/v3/route_components.proto, VirtualHost.domains: an exact name, then the longest `*.suffix`, then the
-longest `prefix.*`, then `*`.
+Source: api/envoy/config/route/v3/route_components.proto, VirtualHost.domains: an exact name, then the longest `*.suffix`, then
+the longest `prefix.*`, then `*`.
 """
 
 from __future__ import annotations

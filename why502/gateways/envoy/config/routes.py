@@ -125,7 +125,9 @@ def location_of(match: Item) -> str:
 
 
 def _conditions(match: Item) -> tuple[str, ...]:
-    return tuple(f"{name} {each['name'].text}".strip() for name in _CONDITIONS for each in match[name] or ((match[name],) if match[name] else ()))
+    """Return what a request must have besides its path."""
+    found = ((name, each) for name in _CONDITIONS for each in (*match[name], *((match[name],) if match[name].members else ())))
+    return tuple(f"{name} {each['name'].text}".strip() for name, each in found)
 
 
 def _routes(

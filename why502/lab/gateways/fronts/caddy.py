@@ -39,6 +39,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
     tls = f"\n\t\t\ttls{trust}{name}" if wiring.is_tls else ""
     limit = f"\n\t\t\tresponse_header_timeout {wiring.answer_s:g}s" if wiring.answer_s else ""
     check = f"\n\t\thealth_uri {wiring.check}\n\t\thealth_interval 200ms\n\t\thealth_timeout 500ms" if wiring.check else ""
+    passive = "\n\t\tfail_duration 10s" if wiring.leaves_out else ""
     text = f"""\
 {{
 	log default {{
@@ -49,8 +50,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
 
 http://{HOST} {{
 	log {output}
-	reverse_proxy {" ".join(wiring.servers)} {{
-		fail_duration 10s{check}
+	reverse_proxy {" ".join(wiring.servers)} {{{passive}{check}
 		transport http {{
 			dial_timeout {wiring.connect_s:g}s{limit}{tls}
 		}}

@@ -6,6 +6,7 @@ Source: doc.traefik.io/traefik/reference (static and dynamic configuration, API)
 from __future__ import annotations
 
 import json
+import os
 import re
 
 from why502.lab.gateways.front import HOST, Wiring, asked
@@ -74,6 +75,8 @@ def start(stage: Stage, wiring: Wiring) -> None:
     config = stage.write(STATIC, json.dumps(static, indent=2))  # JSON is YAML, too
     process = stage.spawn(program("traefik"), f"--configFile={config}", log=OWN)
     stage.until(lambda: "shop@file" in asked(f"{ADMIN}/api/http/routers"), "Traefik has its router", process)
+    for log in stage.path(DIRECTORY).iterdir():
+        os.truncate(log, 0)  # the 404s of our own questions before
 
 
 def words(_: Stage) -> dict[str, str]:
