@@ -68,7 +68,8 @@ class LogInput(Value, frozen=True, kw_only=True):
     pid: int | None = None  # of the master process, for its TZ and open files
     is_rotated: bool = True  # include its rotated siblings
     is_given: bool = False  # named by the user: it may be a fragment, from several programs, without times
-    owner_uid: int = 0  # the user, other than root, whose permissions are used to read it
+    owner_uid: int = 0  # the user, other than root, whose words it holds, and whose permissions are used to read it
+    is_of_engine: bool = False  # written by root's container engine, which decides where: root reads it
     unread_because: str = ""  # reason why there are no lines from it
 
 

@@ -24,7 +24,9 @@ from starlette.types import Receive, Scope, Send
 from why502.model.errors import Why502Error
 from why502.render.words import safe
 from why502.serve import api, entrance, pages
+from why502.serve.live import Live
 from why502.serve.rendering import Serving, environment, page
+from why502.serve.replay import Replays
 from why502.serve.security import BODY_BYTES, Guard, Refused
 from why502.serve.settings import Settings
 from why502.serve.stock import NoStore, Stock
@@ -76,6 +78,8 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         stock=stock,
         environment=environment(navigation),
         navigation=navigation,
+        live=Live(),
+        replays=Replays(),
         now=now or (lambda: datetime.now(UTC)),
     )
     return made

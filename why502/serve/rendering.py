@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,10 +13,16 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from why502.model.logs import Symptom
+from why502.model.words import words
+from why502.render.plots import gauge, swatch
 from why502.render.words import FAULT_DOMAINS, clock, safe
+from why502.serve.live import Live
 from why502.serve.navigation import Navigation
+from why502.serve.replay import Replays
 from why502.serve.settings import Settings
 from why502.serve.stock import Stock
+from why502.serve.tools.running import Tools
 from why502.version import __version__
 from why502.watch.message import duration
 
@@ -29,7 +35,10 @@ class Serving:
     stock: Stock
     environment: jinja2.Environment
     navigation: tuple[Navigation, ...]
-    now: Any  # Callable[[], datetime]
+    now: Callable[[], datetime]
+    live: Live
+    replays: Replays
+    tools: Tools = field(default_factory=Tools)
 
     @property
     def host_name(self) -> str:
@@ -53,8 +62,16 @@ def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
     )
-    made.globals |= {"navigation": tuple(navigation), "address": address, "version": __version__, "fault_domains": FAULT_DOMAINS}
-    made.filters |= {"as_sent": as_sent, "clock": clock, "time": time, "duration": duration, "lines": lines}
+    made.globals |= {
+        "navigation": tuple(navigation),
+        "address": address,
+        "version": __version__,
+        "fault_domains": FAULT_DOMAINS,
+        "swatch": swatch,
+        "gauge": gauge,
+    }
+    filters = (as_sent, spans, markup, number, milliseconds, clock, time, duration, lines)
+    made.filters |= {each.__name__: each for each in filters}
     return made
 
 
@@ -67,6 +84,11 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         {"here": entry.path if entry else "", "host_name": shared.host_name, "has_token": bool(shared.settings.token), **context}
     )
     return HTMLResponse(text, status)
+
+
+def part(shared: Serving, template: str, **context: Any) -> str:
+    """Return a part of a page."""
+    return shared.environment.get_template(template).render(context)
 
 
 def _shown(value: Any) -> Any:
@@ -89,6 +111,39 @@ def time(at: datetime | None) -> Markup:
 def lines(text: str) -> list[str]:
     """Return the lines of a text, each of which a template then shows."""
     return text.splitlines()
+
+
+def markup(text: str) -> Markup:
+    """Return markup of our own, such as a plot: it is escaped already."""
+    return Markup(text)  # noqa: S704 - of render.plots
+
+
+def number(value: float) -> str:
+    """Return a number with thin spaces between thousands; below 10 with one decimal unless it is whole."""
+    whole = value >= 10 or value == int(value)
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}") if whole else f"{value:.1f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a duration in ms, or in s from one second on."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.1f} ms"
+
+
+def symptom_words(symptom: str) -> str:
+    """Return a symptom in words."""
+    try:
+        return words(Symptom(symptom))
+    except ValueError:
+        return symptom.replace("-", " ")
+
+
+def spans(text: str) -> Markup:
+    """Return a sentence of ours whose `quoted` parts are shown as code. It may repeat foreign text, so that all is escaped."""
+    parts = safe(text).split("`")
+    if len(parts) % 2 == 0:
+        return Markup(escape("`".join(parts)))  # noqa: S704 - escaped
+    quoted, plain = Markup("<code>{}</code>"), Markup("{}")
+    return Markup("").join((quoted if number % 2 else plain).format(part) for number, part in enumerate(parts))
 
 
 def as_sent(text: str) -> Markup:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from why502.model.config import Peer, Route
 from why502.model.snapshot import Proxy, Snapshot
 from why502.watch.metrics import view
-from why502.watch.model import Configured, LocationKey, TargetKey
+from why502.watch.model import Configured, LocationKey, PeerKey, RouteKey, TargetKey
 from why502.watch.state.values import Served
 from why502.watch.tailing.places import location_of
+
+MOST_ROUTES = 2000  # that are kept; a page with more of them helps nobody
 
 
 def running(snapshot: Snapshot) -> tuple[Proxy, ...]:
@@ -23,7 +26,24 @@ def configured(snapshot: Snapshot) -> Configured:
     return Configured(
         targets=frozenset(TargetKey(proxy.kind, name) for proxy in found for name in _targets(_peers(proxy))),
         locations=frozenset(LocationKey(proxy.kind, location_of(proxy, route)) for proxy in found for route in proxy.routes),
+        routes=frozenset(islice((key for proxy in found for key in _routes(proxy)), MOST_ROUTES)),
+        peers=frozenset(islice((key for proxy in found for key in _members(proxy)), MOST_ROUTES)),
     )
+
+
+def _routes(proxy: Proxy) -> Iterator[RouteKey]:
+    """Yield the group that serves each location, or the targets that it names itself."""
+    for route in proxy.routes:
+        location = location_of(proxy, route)
+        if any(group.name == route.upstream for group in proxy.upstreams):
+            yield RouteKey(proxy.kind, location, route.upstream or "", "")
+        else:
+            yield from (RouteKey(proxy.kind, location, "", name) for name in _targets(route.peers))
+
+
+def _members(proxy: Proxy) -> Iterator[PeerKey]:
+    for group in proxy.upstreams:
+        yield from (PeerKey(proxy.kind, group.name, name) for name in _targets(group.peers))
 
 
 def served(snapshot: Snapshot) -> tuple[Served, ...]:
@@ -67,6 +87,6 @@ def _peers(proxy: Proxy) -> Iterator[Peer]:
         yield from route.peers
 
 
-def _targets(peers: Iterator[Peer] | list[Peer]) -> dict[str, None]:
+def _targets(peers: Iterable[Peer]) -> dict[str, None]:
     """Return the targets as written in the configuration, in order."""
     return dict.fromkeys(str(peer.target) for peer in peers if peer.target is not None)

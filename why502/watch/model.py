@@ -59,12 +59,31 @@ class LocationKey(NamedTuple):
     location: str
 
 
+class RouteKey(NamedTuple):
+    """A location, and what serves it: a group of targets, or else one target that is not in a group."""
+
+    proxy: str
+    location: str
+    group: str
+    target: str
+
+
+class PeerKey(NamedTuple):
+    """A target of a group."""
+
+    proxy: str
+    group: str
+    target: str
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Configured:
     """What the configuration in force names. Its counters are shown from 0 on, and end an hour after it no longer names them."""
 
     targets: frozenset[TargetKey] = frozenset()
     locations: frozenset[LocationKey] = frozenset()
+    routes: frozenset[RouteKey] = frozenset()
+    peers: frozenset[PeerKey] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)

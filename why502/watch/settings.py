@@ -10,6 +10,7 @@ from msgspec import Meta
 from why502.model.base import Value
 from why502.watch.checks.settings import Checks
 from why502.watch.metrics.settings import MetricsSettings
+from why502.watch.mitigation import Mitigation
 from why502.watch.notify.heartbeat import HeartbeatSettings
 from why502.watch.notify.settings import AnyReceiver
 from why502.watch.notify.silence import Silence
@@ -44,6 +45,7 @@ class Settings(Value, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     metrics: MetricsSettings = MetricsSettings()
     checks: Checks = Checks()
+    mitigation: Mitigation = Mitigation()
     labels: dict[LabelName, Label] = {}
     objectives: tuple[Objective, ...] = ()
     receivers: tuple[AnyReceiver, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.histogram import middle
@@ -18,6 +19,20 @@ def times(counts: Counts, whose: int, name: str) -> Times | None:
         return None
     p50_s, p90_s, p95_s, p99_s, max_s = _percentiles(found, (0.5, 0.9, 0.95, 0.99, 1.0), float if counts.is_exact else middle)
     return Times(count=found.total(), p50_s=p50_s, p90_s=p90_s, p95_s=p95_s, p99_s=p99_s, max_s=max_s)
+
+
+class Percentiles(NamedTuple):
+    """Nearest-rank percentiles, in seconds."""
+
+    p50_s: float
+    p95_s: float
+    p99_s: float
+
+
+def percentiles(buckets: Counter[int]) -> Percentiles:
+    """Return the percentiles of times that were counted in buckets of `histogram`; there is at least one."""
+    p50_s, p95_s, p99_s = _percentiles(buckets, (0.5, 0.95, 0.99), middle)
+    return Percentiles(p50_s, p95_s, p99_s)
 
 
 def _percentiles(times: Counter[int], shares: Iterable[float], value: Callable[[int], float]) -> list[float]:

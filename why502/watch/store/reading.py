@@ -124,7 +124,7 @@ def totals(database: sqlite3.Connection) -> Totals:
     for kind, proxy, name, gone_at in database.execute("SELECT kind, proxy, name, gone_at FROM configured"):
         if kind == "target":
             found.targets[TargetKey(proxy, name)] = gone_at
-        else:
+        elif kind == "location":
             found.locations[LocationKey(proxy, name)] = gone_at
     for row in database.execute(
         "SELECT log, proxy, lines, unparsed, lost_bytes, rotations, lag_bytes, newest_at, reason, at FROM logs"

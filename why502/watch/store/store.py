@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from why502.logs.checkpoint import Checkpoint
 from why502.model.errors import Why502Error
@@ -21,6 +22,7 @@ from why502.watch.store.reading import Totals
 from why502.watch.store.series import QUIET_S, Counted, Key, Part, Ring, Series, part_of
 from why502.watch.store.unsaved import Unsaved
 
+T = TypeVar("T")
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)  # between attempts to write, while the disk or another process is in the way
 _MANY_COUNTS = 50_000  # in memory; above, older minutes are added up
 _PRUNE_S = 60.0
@@ -346,6 +348,11 @@ class Store:
                 if (since is None or one.at >= since) and (until is None or one.at < until)
             ]
             return sorted(found, key=lambda one: one.at)
+
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Return the answer to a question of `why502.watch.store.history`: of what is written, not of what waits for the disk."""
+        with self._reading() as (database, _):
+            return question(database)
 
     def limit_history(self, since: datetime) -> list[Limit]:
         """Return the samples of all limits since a time, one in five minutes, oldest first."""

@@ -233,6 +233,11 @@ def _message(database: sqlite3.Connection, message: Message) -> None:
     )
 
 
+def _names(*names: str) -> str:
+    """Return several names as one text; `json` reads it."""
+    return encode(names).decode()
+
+
 def _configured(database: sqlite3.Connection, configured: Configured, at_s: float) -> None:
     """Save what is configured; what no longer is keeps its counters for QUIET_S."""
     database.execute("UPDATE configured SET gone_at = coalesce(gone_at, ?)", (at_s,))
@@ -241,6 +246,8 @@ def _configured(database: sqlite3.Connection, configured: Configured, at_s: floa
         [
             *(("target", *clean_key(key)) for key in configured.targets),
             *(("location", *clean_key(key)) for key in configured.locations),
+            *(("route", key.proxy, _names(*key[1:])) for key in map(clean_key, configured.routes)),
+            *(("peer", key.proxy, _names(*key[1:])) for key in map(clean_key, configured.peers)),
         ],
     )
     database.execute("DELETE FROM configured WHERE gone_at <= ?", (at_s - QUIET_S,))

@@ -1,0 +1,108 @@
+"""What a page of a browser asks: sums over many incidents, and what the configuration names. For `Store.ask`.
+
+Every function takes a connection, and raises sqlite3.Error.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from why502.model.base import decode
+from why502.watch.model import Configured, PeerKey, RouteKey, TargetKey
+from why502.watch.store.reading import Wanted, at
+from why502.watch.store.series import Columns, Counted, Key, Ring, key_of
+
+_WEEK_S = 7 * 86_400
+_MONDAY_S = 4 * 86_400  # the epoch was a Thursday
+
+
+class By(StrEnum):
+    """What incidents are summed by."""
+
+    CAUSE = "cause"
+    TARGET = "target"
+    WEEK = "week"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Group:
+    """Incidents that have something in common. `name`: the cause, target, or ISO date of a Monday; "" if unknown."""
+
+    name: str
+    count: int
+    open: int
+    seconds: float  # that they were open, each for itself
+
+
+_NAMES = {
+    By.CAUSE: "cause",
+    By.TARGET: "target",
+    By.WEEK: f"date((CAST(opened_at AS INTEGER) - {_MONDAY_S}) / {_WEEK_S} * {_WEEK_S} + {_MONDAY_S}, 'unixepoch')",
+}
+
+
+def groups(database: sqlite3.Connection, by: By, wanted: Wanted, now: datetime) -> list[Group]:
+    """Return incidents summed up, the longest first; weeks in their order. Time outside of what is wanted does not count."""
+    where, values = _where(wanted)
+    end = min(filter(None, (wanted.until, now))).timestamp()
+    begin = wanted.since.timestamp() if wanted.since else 0.0
+    order = "1" if by is By.WEEK else "4 DESC, 2 DESC, 1"
+    rows = database.execute(
+        f"SELECT {_NAMES[by]}, count(*), sum(closed_at IS NULL),"
+        " sum(max(min(coalesce(closed_at, ?), ?) - max(opened_at, ?), 0))"
+        f" FROM incidents WHERE {where} GROUP BY 1 ORDER BY {order}",
+        (end, end, begin, *values),
+    )
+    return [Group(name=name, count=count, open=open_, seconds=seconds) for name, count, open_, seconds in rows]
+
+
+def count(database: sqlite3.Connection, wanted: Wanted) -> int:
+    """Return how many incidents meet all conditions."""
+    where, values = _where(wanted)
+    (found,) = database.execute(f"SELECT count(*) FROM incidents WHERE {where}", values).fetchone()
+    return int(found)
+
+
+def _where(wanted: Wanted) -> tuple[str, tuple[object, ...]]:
+    conditions = list(wanted.conditions())
+    return " AND ".join(condition for condition, _ in conditions) or "1", tuple(value for _, value in conditions)
+
+
+def summed(database: sqlite3.Connection, counted: Counted, since: int, until: int, ring: Ring) -> dict[Key, int]:
+    """Return how often each series grew, from the interval with `since` to before `until` (minutes)."""
+    rows = database.execute(
+        "SELECT proxy, location, target, detail, total FROM (SELECT series, sum(count) AS total FROM counts"
+        " WHERE ring = ? AND start >= ? AND start < ? GROUP BY series) JOIN series ON series = id WHERE counted = ?",
+        (ring, ring.start(since), until, counted),
+    )
+    return {_key(counted, columns): total for *columns, total in rows}
+
+
+def _key(counted: Counted, columns: list[str]) -> Key:
+    named: Columns = (columns[0], columns[1], columns[2], columns[3])
+    return key_of(counted, named)
+
+
+def configured(database: sqlite3.Connection) -> Configured:
+    """Return the targets and routes that the configuration in force names."""
+    targets, routes, peers = set(), set(), set()
+    for kind, proxy, name in database.execute("SELECT kind, proxy, name FROM configured WHERE gone_at IS NULL"):
+        if kind == "target":
+            targets.add(TargetKey(proxy, name))
+        elif kind == "route":
+            routes.add(RouteKey(proxy, *decode(name.encode(), tuple[str, str, str], "the store")))
+        elif kind == "peer":
+            peers.add(PeerKey(proxy, *decode(name.encode(), tuple[str, str], "the store")))
+    return Configured(targets=frozenset(targets), routes=frozenset(routes), peers=frozenset(peers))
+
+
+def newest(database: sqlite3.Connection) -> datetime | None:
+    """Return when something was written last: a line of a log, a check, a limit; None if nothing was."""
+    (found,) = database.execute(
+        "SELECT max(at) FROM (SELECT max(at) AS at FROM logs UNION ALL SELECT max(at) FROM members"
+        " UNION ALL SELECT max(at) FROM limits)"
+    ).fetchone()
+    return at(found) if found is not None else None
