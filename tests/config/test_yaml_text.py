@@ -80,7 +80,9 @@ def test_any_text_is_read(text: str) -> None:
 
 _VALUES = st.recursive(
     st.none() | st.integers(0, 9).map(str) | st.text(alphabet="abé'\" :#-", max_size=8),
-    lambda inner: st.lists(inner, min_size=1, max_size=4) | st.dictionaries(st.text("abc_", min_size=1, max_size=4), inner, min_size=1),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=4) | st.dictionaries(st.text("abc_", min_size=1, max_size=4), inner, min_size=1)
+    ),
     max_leaves=12,
 )
 
