@@ -42,8 +42,11 @@ CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start t
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if not case.seen(*CAUSE.symptoms):
+    if not case.seen(*CAUSE.symptoms) and case.gone is None:
         return
+    if case.gone is not None:
+        message = f"container {case.gone.name} has ended, and its address went with it: connections get no answer"
+        yield supports(message, case.gone.manager, LIKELY)
     for service in case.services:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
@@ -173,7 +176,7 @@ CAUSE = Cause(
     message="the application for the target is not running: there is no process, or its service is stopped",
     headline="no application seems to be running on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
-    explains=frozenset({"unix-socket-missing"}),
+    explains=frozenset({"connect-timeout", "dns-host-not-found", "host-unreachable", "unix-socket-missing"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

@@ -85,7 +85,7 @@ def restart_loop(site: Site, is_broken: bool) -> None:
         site.call("rm", "-f", "shop-api-1")
         again = (*compose("api"), *alias, "--restart", "always")
         site.run("shop-api-1", *command, networks=("shop_default",), options=again)
-        site.until(lambda: restarts(site, "shop-api-1") >= 2, "it was started again")
+        site.until(lambda: restarts(site, "shop-api-1") >= 3, "it was started again")
         site.fails(times=2)
 
 
