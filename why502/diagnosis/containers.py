@@ -6,17 +6,19 @@ A container of a user other than root is believed only about a proxy of that use
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.index import Joins, accepts
 from why502.gateways.behaviour import programs
 from why502.model.container import Attachment, Container
 from why502.model.logs import Symptom
-from why502.model.snapshot import Listener, Process, Proxy
+from why502.model.snapshot import Listener, Process, Proxy, Service
 from why502.model.target import Target
 
 INSPECT = "inspect"
 NO_ANSWER = (Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
+NO_NAME = (Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED)
 NO_CONNECTION = (*NO_ANSWER, Symptom.CONNECT_REFUSED)
 
 
@@ -25,6 +27,14 @@ def trusted(case: Case) -> tuple[Container, ...]:
     uids = {0, case.proxy.owner_uid if case.proxy else 0}
     uids |= {uid for listener in case.listeners or () if (uid := listener.uid) is not None}
     return tuple(one for one in case.here.containers or () if one.owner_uid in uids)
+
+
+def shown(case: Case, service: Service) -> str:
+    """Return a service in words: a container with its compose service, else the manager and the name."""
+    for one in case.here.containers or ():
+        if (one.engine, one.name, one.owner_uid) == (service.manager, service.name, service.owner_uid):
+            return one.shown
+    return f"{service.manager} service {service.name}"
 
 
 def container_of(proxy: Proxy | None, joins: Joins) -> Container | None:
@@ -96,6 +106,32 @@ def meant(case: Case) -> Container | None:
         return found
     published = publisher(case)
     return published[0] if published else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A name that the proxy could not resolve, its target as configured, the proxy's container and the one of that name."""
+
+    target: Target
+    own: Container
+    other: Container
+
+
+def unresolved(case: Case) -> Iterator[Unresolved]:
+    """Yield the containers whose names the proxy's own container could not resolve, in the case of the proxy itself."""
+    if case.target is not None:
+        return
+    names = {tally.detail for tally in case.tallies if tally.symptom in NO_NAME and tally.detail}
+    for proxy in case.proxies:
+        own = container_of(proxy, case.joins)
+        for target in case.joins.names_of_peers if own else ():
+            for other in called(case, target.host) if target.host in names else ():
+                if own is not None and other != own and target in _peers(proxy):
+                    yield Unresolved(target, own, other)
+
+
+def _peers(proxy: Proxy) -> frozenset[Target | None]:
+    return frozenset(peer.target for route in proxy.routes for peer in route.peers)
 
 
 def shared(one: Container, other: Container) -> tuple[Attachment, ...]:

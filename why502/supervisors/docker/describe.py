@@ -183,8 +183,12 @@ def _health(state: dict[str, Any], config: dict[str, Any]) -> HealthCheck | None
         status=status,
         argv=tuple(redact_words([text(word, TEXT_BYTES) for word in words])),
         exit_code=number(last.get("ExitCode")),
-        output=redact(text(last.get("Output"), TEXT_BYTES)),
+        output=redact(text(_line(last.get("Output")), TEXT_BYTES)),
     )
+
+
+def _line(value: object) -> str:
+    return " ".join(value[: TEXT_BYTES * 2].split()) if isinstance(value, str) else ""
 
 
 def _with_compose(container: Container, labels: dict[str, Any]) -> Container:
@@ -197,7 +201,7 @@ def _with_compose(container: Container, labels: dict[str, Any]) -> Container:
         container,
         project=label("project"),
         service=label("service"),
-        depends_on={words[0]: words[1] if len(words) > 1 else "" for words in needs},
+        depends_on={words[0]: words[1] if len(words) > 1 else "" for words in needs if words[0]},
         config_files=tuple(path for path in files.split(",")[:FILES] if path.startswith("/")),
     )
 

@@ -198,12 +198,15 @@ def _was_told(container: Container) -> bool:
 
 def _history(asking: Asking, look: Look) -> dict[str, tuple[ContainerEvent, ...]]:
     """Return the engine's events by the name of the container; without any if they cannot be read."""
-    span = f"since={look.since.timestamp() - STOP_S:.0f}&until={min(look.until.timestamp(), time.time()):.0f}"
-    what = f"/events?{span}&filters={quote(describe.chosen(('container', 'network')))}"
-    answer = attempt(partial(asking.get, what))
-    if answer is None:  # podman before 5 does not know the type network
-        answer = attempt(partial(asking.get, f"/events?{span}&filters={quote(describe.chosen(('container',)))}"))
-    return describe.by_name(describe.events(answer or b""))
+    since, until = look.since.timestamp() - STOP_S, min(look.until.timestamp(), time.time())
+    answer = b""
+    for kinds, end in ((("container", "network"), until), (("container",), until), (("container",), time.time() + 1)):
+        # podman before 5 does not know the type network, and with its file of events tells nothing before the end has come
+        what = f"/events?since={since:.0f}&until={end:.0f}&filters={quote(describe.chosen(kinds))}"
+        answer = attempt(partial(asking.get, what)) or b""
+        if answer or asking.engine.name != "podman":
+            break
+    return describe.by_name(describe.events(answer))
 
 
 def every(host: Host, look: Look) -> Iterator[tuple[int, tuple[Container, ...], tuple[Gap, ...]]]:

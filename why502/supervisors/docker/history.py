@@ -15,11 +15,23 @@ _ACTIONS = {
     "oom": (Symptom.OOM_KILLED, "ran out of memory"),
 }
 STOP_S = 120.0
+NOT_RUN = (125, 126, 127)  # exit codes for a command that the engine could not start (docker-run(1))
 
 
 def of_history(container: Container) -> Iterator[Event]:
     """Yield the starts, stops, ends and kills of a container. An end after a stop order is no failure."""
     told: ContainerEvent | None = None
+    if container.exit_code in NOT_RUN and container.error and (at := container.started_at or container.created_at):
+        message = f"{container.engine} could not start {container.name}: {container.error}"
+        yield Event(
+            at=at,
+            symptom=Symptom.START_FAILED,
+            message=message,
+            source=f"{container.engine} inspect {container.name}",
+            unit=container.name,
+            detail=container.error,
+            code=container.exit_code,
+        )
     for event in container.history:
         name = f"{container.engine} events"
         if event.action in ("die", "died"):

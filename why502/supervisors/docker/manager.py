@@ -73,6 +73,8 @@ def of_container(container: Container) -> Service:
         "Health": container.health.status if container.health else "",
     }
     message = f"{code}: stopped by a command to {container.engine}" if is_order else _exit_text(code, container.error)
+    if not is_order and container.engine == "podman" and killed == signal.SIGKILL:  # it records no orders
+        is_order, message = True, f"{code}: killed by SIGKILL, by a command or for lack of memory"
     return Service(
         manager=container.engine,
         name=container.name,

@@ -25,6 +25,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.containers import Unresolved
 from why502.model.container import Container
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -36,9 +37,11 @@ from why502.model.target import Target, Transport
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     target = case.target
-    if target is None or target.is_unix or not case.network:
+    if target is None:
+        if found := _unknown(case):
+            yield supports(_apart_words(found.own, found.other), _inspect(found.own, found.other), 2 * PROOF)
         return
-    if not case.seen(*containers.NO_CONNECTION, Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED):
+    if target.is_unix or not case.network or not case.seen(*containers.NO_CONNECTION):
         return
     if (listener := _elsewhere(case)) is not None:
         yield supports(_other_loopback(case, listener), "ss -ltnp", PROOF)
@@ -110,11 +113,10 @@ def _mismatch(case: Case) -> tuple[str, str] | None:
         return None
     if not _has_networks(own) or not _has_networks(other):
         return None
-    source = f"{own.engine} inspect {own.name} {other.name}"
+    source = _inspect(own, other)
     common = containers.shared(other, own)
     if not common:
-        message = f"{own.shown} is in {_listed(own)}, {other.shown} is in {_listed(other)}: they share no network"
-        return message, source
+        return _apart_words(own, other), source
     place = next((one for one in other.attachments if target.host in (one.address, one.address_v6)), None)
     if place is not None and place not in common:
         message = (
@@ -123,6 +125,23 @@ def _mismatch(case: Case) -> tuple[str, str] | None:
         )
         return message, source
     return None
+
+
+def _unknown(case: Case) -> Unresolved | None:
+    """Return a name that is unknown to the proxy because its container is only in other networks; None if there is none."""
+    for found in containers.unresolved(case):
+        is_near = any(containers.shared(one, found.own) and one.is_running for one in containers.called(case, found.target.host))
+        if found.other.is_running and not is_near and _has_networks(found.own) and _has_networks(found.other):
+            return found
+    return None
+
+
+def _inspect(own: Container, other: Container) -> str:
+    return f"{own.engine} inspect {own.name} {other.name}"
+
+
+def _apart_words(own: Container, other: Container) -> str:
+    return f"{own.shown} is in {_listed(own)}, {other.shown} is in {_listed(other)}: they share no network"
 
 
 def _has_networks(container: Container) -> bool:
@@ -134,8 +153,16 @@ def _listed(container: Container) -> str:
     return f"network{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
+def aim(case: Case) -> Target | None:
+    """Return the container's name as configured, if it is unknown to the proxy."""
+    found = _unknown(case)
+    return found.target if found else None
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if found := _unknown(case):
+        return f"{found.target.host} is unknown to the proxy: {_apart_words(found.own, found.other)}"
     if (listener := _elsewhere(case)) is not None:
         return _other_loopback(case, listener)
     mismatch = _mismatch(case)
@@ -144,6 +171,8 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the change of the compose file, or the engine's command, that gives them a common network."""
+    if unknown := _unknown(case):
+        yield _join(unknown.own, unknown.other)
     own, other, target = containers.proxy_container(case), containers.meant(case), case.target
     if own is None or target is None:
         return
@@ -222,5 +251,6 @@ CAUSE = Cause(
     examine=examine,
     tell=tell,
     remedies=remedies,
+    aim=aim,
     foresee=(loopback_in_container,),
 )
