@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
+from why502.model.container import Container
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.network import Network
@@ -550,6 +551,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     processes: tuple[Process, ...] | None = None
     socket_paths: tuple[SocketPath, ...] | None = None
     names: tuple[Resolution, ...] | None = None
+    containers: tuple[Container, ...] | None = None
     services: tuple[Service, ...] | None = None
     php_pools: tuple[PhpPool, ...] | None = None
     events: tuple[Event, ...] | None = None
