@@ -84,13 +84,15 @@ def token_in(path: Path) -> str:
     hint = f"It has one line of {LEAST_TOKEN} to {MOST_TOKEN} characters: (umask 077; openssl rand -hex 32 > FILE)."
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise Why502Error(f"{path} is not a file", hint)
             if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
                 raise Why502Error(f"{path} can be read by everybody, or changed by its group", hint)
-            token = file.read(MOST_TOKEN + 2).decode("ascii").strip()
+            token = os.read(descriptor, MOST_TOKEN + 2).decode("ascii").strip()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", hint) from error
     except UnicodeDecodeError as error:
