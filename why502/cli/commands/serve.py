@@ -23,11 +23,14 @@ _NEEDED = ("starlette", "uvicorn", "python_multipart")
     "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the token that opens the pages, mode 0600."
 )
 @click.option("--store", metavar="FILE", help="The store of `why502 watch`  [default: as in /etc/why502/watch.toml]")
-@click.option("--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front: https://why502.example.")
+@click.option(
+    "--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front  [default: as in the settings]"
+)
+@click.option("--settings", "settings_path", metavar="FILE", help="Settings of `why502 watch`  [default: /etc/why502/watch.toml]")
 @only_format("text")
 @loudness
 @click.pass_obj
-def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url: str | None) -> int:
+def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url: str | None, settings_path: str | None) -> int:
     """Show incidents in a browser, and offer the tools there.
 
     Shows what `why502 watch` knows: what is wrong now, each incident with its evidence and fix, the history. Without a store
@@ -48,12 +51,13 @@ def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url
     from why502.serve.service import serve as run
     from why502.watch import settings as watch_settings
 
-    watch = watch_settings.read(None)
+    watch = watch_settings.read(settings_path)
     found = settings.Settings(
         store=Path(store or watch.store.path),
         listen=settings.listening(listen),
         token=settings.token_in(token_file) if token_file else "",
-        url=settings.public_url(url) if url else "",
+        url=settings.public_url(url if url is not None else watch.serve.url),
+        watch_settings=settings_path,
         names=(env.host().name,),
     )
     if not found.is_local and not found.token:
