@@ -7,6 +7,7 @@
 # make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
 # make watch-lab           plays every fault of the lab under `why502 watch`, and writes what it told to build/watch-lab.jsonl: an hour
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
+# make gateways            breaks backends behind real gateways other than nginx, and writes what each of them shows to docs/gateways/: half an hour
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
 # make generate-proof      the promises of generated sites in their long form: 70 s of silence, 10,000 requests: five minutes
 # make generate-versions NGINX=CLONE   builds seven versions of nginx, and tests every pair of options with each
@@ -17,7 +18,7 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions stacks docs format lock clean
+.PHONY: demo test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions gateways stacks docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -71,6 +72,10 @@ generate-versions:
 	@scripts/setup --tests
 	scripts/nginx-versions $(NGINX)
 	NGINX_VERSIONS=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_versions.py
+
+gateways:
+	@scripts/setup --tests
+	$(PYTHON) scripts/gateways --jobs $(WORKERS) --write
 
 stacks:
 	@scripts/setup --tests

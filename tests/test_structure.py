@@ -117,6 +117,8 @@ STRUCTS = {
     "why502.gateways.nginx.logs.messages",  # lines of JSON
     "why502.linter.baseline",  # a file of ours, which others may read
     "why502.render.contract",  # output of `--format json`
+    "why502.render.lint.contract",  # likewise
+    "why502.render.logs.contract",  # likewise
     "why502.watch.checks.report",  # output of `why502 check --format json`
     "why502.watch.report.contract",  # likewise
     "why502.watch.notify.slack.receiver",  # answers of Slack

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from why502.collectors import name_server, names
 from why502.collectors.base import Ask
 from why502.host.base import Finished
+from why502.host.connection import SocketConnection
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route, Setting
 from why502.model.logs import LogSummary, Symptom, Tally
@@ -86,7 +87,7 @@ def silent(question: message.Message) -> None:
 
 def test_a_server_that_resolves_the_name(serve: Callable[[Behaviour], Target]) -> None:
     target = serve(answers(("10.0.0.1", "10.0.0.2"), ("fd00::1",)))
-    found = name_server.ask_server("app.internal", target)
+    found = name_server.ask_server(LocalHost(), "app.internal", target)
     assert (found.name, found.source, found.outcome, found.ttl_s, found.is_resolver) == (
         "app.internal",
         str(target),
@@ -95,7 +96,7 @@ def test_a_server_that_resolves_the_name(serve: Callable[[Behaviour], Target]) -
         True,
     )
     assert sorted(found.addresses) == ["10.0.0.1", "10.0.0.2", "fd00::1"]
-    assert len(name_server.ask_server("app.internal", target, with_v6=False).addresses) == 2
+    assert len(name_server.ask_server(LocalHost(), "app.internal", target, with_v6=False).addresses) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_a_server_that_does_not_resolve_the_name(
     serve: Callable[[Behaviour], Target], monkeypatch: pytest.MonkeyPatch, behaviour: Behaviour, outcome: str, detail: str
 ) -> None:
     monkeypatch.setattr(name_server, "WAIT_S", 0.2)
-    found = name_server.ask_server("app.internal", serve(behaviour))
+    found = name_server.ask_server(LocalHost(), "app.internal", serve(behaviour))
     assert (found.outcome, found.addresses) == (outcome, ())
     assert detail in found.detail
 
@@ -127,14 +128,14 @@ def test_one_lost_answer_does_no_harm(serve: Callable[[Behaviour], Target], monk
             return None
         return answers(("10.0.0.1",))(question)
 
-    assert name_server.ask_server("app", serve(behaviour)).outcome == "ok"
+    assert name_server.ask_server(LocalHost(), "app", serve(behaviour)).outcome == "ok"
 
 
 def test_no_server_there(serve: Callable[[Behaviour], Target]) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = name_server.ask_server("app", Target(host="127.0.0.1", port=port))
+    found = name_server.ask_server(LocalHost(), "app", Target(host="127.0.0.1", port=port))
     assert found.outcome == "failed"
     assert "refused" in found.detail
 
@@ -203,7 +204,7 @@ def test_without_probes_no_name_server_is_asked() -> None:
 def test_the_reason_why_the_system_finds_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"192.0.2.1": "timed-out", "192.0.2.2": "not-found"}
 
-    def ask(name: str, server: Target, **_: object) -> Resolution:
+    def ask(host: object, name: str, server: Target, **_: object) -> Resolution:
         return Resolution(name=name, source=str(server), outcome=said[server.host])
 
     monkeypatch.setattr(names, "ask_server", ask)
@@ -226,8 +227,44 @@ def test_names_inside_a_container(tmp_path: Path) -> None:
     (tmp_path / "etc/hosts").write_text("172.18.0.5 app # compose\n")
     proxy = Proxy(root=str(tmp_path), network="7", routes=(Route(peers=(peer("app"), peer("db"))),))
     found = names.collect(LocalHost(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
-    assert found.value == (Resolution(name="app", source="/etc/hosts", addresses=("172.18.0.5",)),)
-    assert any("db" in gap.reason for gap in found.gaps)
+    assert found.value == (Resolution(name="app", source="/etc/hosts", addresses=("172.18.0.5",), network="7"),)
+    assert found.gaps  # it has no /etc/resolv.conf
+
+
+def test_the_files_of_a_resolver_are_read_as_its_library_does() -> None:
+    search = names.parse_lookup(b"# docker\nnameserver 127.0.0.11\nsearch corp.example lan. -x\noptions edns0 ndots:2\n")
+    assert search == names.Search(("127.0.0.11",), ("corp.example", "lan."), 2)
+    assert search.candidates("app") == ("app.corp.example", "app.lan", "app")
+    assert search.candidates("a.b.c") == ("a.b.c", "a.b.c.corp.example", "a.b.c.lan")
+    assert search.candidates("app.") == ("app.",)
+    assert names.parse_lookup(b"options ndots:0\n").candidates("app") == ("app",)
+    assert names.parse_sources(b"hosts: dns [!UNAVAIL=return] files # why not\n") == ("dns", "files")
+    assert names.parse_sources(b"passwd: files\n") == names.parse_sources(b"") == ("files", "dns")
+
+
+def test_a_container_asks_its_own_name_server(serve: Callable[[Behaviour], Target], tmp_path: Path) -> None:
+    """Its search list is used, and its hosts file, in the order of its nsswitch.conf."""
+    asked: list[str] = []
+
+    def behaviour(question: message.Message) -> message.Message:
+        asked.append(question.question[0].name.to_text())
+        return answers(("10.0.0.7",) if asked[-1] == "app.lan." else (), code=rcode.NOERROR)(question)
+
+    server = serve(behaviour)
+
+    class Container(LocalHost):
+        def connect(self, target: Target, **options: object) -> SocketConnection:
+            assert target == Target(host="127.0.0.11", port=53)
+            return super().connect(server, **options)  # type: ignore[arg-type]
+
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/hosts").write_text("10.0.0.9 app\n")
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.11\nsearch lan\n")
+    (tmp_path / "etc/nsswitch.conf").write_text("hosts: dns files\n")
+    proxy = Proxy(root=str(tmp_path), routes=(Route(peers=(peer("app"),)),))
+    found = names.collect(Container(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
+    assert found.value == (Resolution(name="app", source="127.0.0.11:53", addresses=("10.0.0.7",), ttl_s=30.0),)
+    assert asked == ["app.lan.", "app.lan."]  # A and AAAA
 
 
 @given(st.binary(max_size=200))

@@ -18,6 +18,7 @@ from why502.collectors.base import Ask
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.network import Network
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Resolution, Snapshot
 from why502.model.target import Target
 
@@ -87,11 +88,18 @@ def test_a_log_alone_sends_us_nowhere():
 
 def test_targets_that_are_not_probed():
     assert wanted(knows(to(at(1)), pid=None)) == []
-    jobs, gaps = probes.chosen(knows(to(at(1)), network="4026532000"))
-    assert jobs == []
-    assert "network namespace" in gaps[0].reason
     down = Route(passes="http://app", peers=(Peer(name="x", target=at(1), is_down=True),))
     assert wanted(knows(down)) == []
+
+
+def test_a_target_is_probed_from_the_network_of_its_proxy():
+    """The same address in two of them is two targets."""
+    here, there = knows(to(at(1))), knows(to(at(1)), network="4026532000")
+    both = msgspec.structs.replace(here, proxies=(*here.proxies, *there.proxies))
+    jobs, gaps = probes.chosen(both)
+    assert ([job.request.network_of for job in jobs], gaps) == ([None, Network(pid=there.proxies[0].pid, inode="4026532000")], [])
+    found = probes.collect(LocalHost(), there, Ask())
+    assert found.value == () and "could not be probed: network namespace of process" in found.gaps[0].reason
 
 
 @pytest.mark.parametrize("ask", [Ask(probes=False), Ask(offline=True)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from why502.gateways.haproxy import logs, running
-from why502.gateways.haproxy.config import load, map_lookups, names
+from why502.gateways.haproxy.config import load, map_lookups, names, sections, trees_of
 from why502.gateways.haproxy.rules import missing
 from why502.gateways.tallies import settled
 from why502.host.local import LocalHost
@@ -96,10 +96,12 @@ def test_the_place_of_the_missing_name_is_reported(tmp_path: Path) -> None:
 
 def test_a_map_whose_names_all_exist_loses_nothing() -> None:
     text = "frontend www\n use_backend %[path,map_beg(/etc/paths.map)]\nbackend app\n server a 127.0.0.1:1\n"
-    (lookup,) = map_lookups(text, "haproxy.cfg")
+    found = sections(trees_of([("haproxy.cfg", text)]))
+    (lookup,) = map_lookups(found)
     assert lookup.path == "/etc/paths.map"
-    assert not list(missing(lookup, "/ app\n", names(text)))
-    assert not map_lookups("frontend www\n use_backend %[req.hdr(host),lower]\n use_backend app if TRUE\n", "haproxy.cfg")
+    assert not list(missing(lookup, "/ app\n", names(found)))
+    plain = "frontend www\n use_backend %[req.hdr(host),lower]\n use_backend app if TRUE\n"
+    assert not map_lookups(sections(trees_of([("haproxy.cfg", plain)])))
 
 
 def test_a_map_that_is_not_there_is_passed_over(tmp_path: Path) -> None:

@@ -184,3 +184,47 @@ def test_the_limit_of_the_whole_process_counts() -> None:
 
     assert causes(full) == ["worker-connections-exhausted"]
     assert causes(REPLACE(full, queued=3)) == []
+
+
+def test_a_backend_without_servers_is_empty() -> None:
+    read = haproxy.load("frontend www\n bind :443\n default_backend bare\nbackend bare\n mode http\n", "haproxy.cfg")
+    proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
+    record = lines.parse(ASKED + REFUSED.format(state="SC--").replace("pool/", "bare/"))
+    assert record is not None and record.symptom is Symptom.NO_LIVE_UPSTREAMS
+    tally = Tally(
+        symptom=record.symptom, proxy="haproxy", group=record.group, code=record.code, status=503, count=9, first=AT, last=AT
+    )
+    logs = settled(LogSummary(tallies=(tally,)), (proxy,))
+    found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), logs=logs)).findings[0]
+    assert (found.cause, found.group, found.confidence > 0.8) == ("no-upstream-members", "bare", True)
+    assert "haproxy.cfg:4" in str(found)
+
+
+def test_a_check_of_another_port_says_nothing_about_the_server() -> None:
+    text = CONFIG.replace("8443 check", "8443 check port 9000")
+    read = haproxy.load(text, "haproxy.cfg")
+    proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
+    texts = [down(server, 'Layer4 connection problem, info: "Connection refused"') for server in ("left", "right")]
+    records = [record for text in (*texts, ASKED + REFUSED.format(state="SC--")) if (record := lines.parse(text))]
+    tallies = tuple(
+        Tally(
+            symptom=each.symptom,
+            proxy="haproxy",
+            group=each.group,
+            code=each.code,
+            detail=each.detail,
+            status=each.status,
+            count=9,
+            first=AT,
+            last=AT,
+        )
+        for each in records
+        if each.symptom
+    )
+    probes = tuple(
+        Probe(target=Target(host=host, port=8443), protocol="http", status=200, at=AT) for host in ("10.1.0.4", "10.1.0.5")
+    )
+    here = Snapshot(taken_at=AT, proxies=(proxy,), probes=probes, logs=settled(LogSummary(tallies=tallies), (proxy,)))
+    first = diagnose(here).findings[0]
+    assert (first.cause, first.confidence > 0.9) == ("health-check-misconfigured", True)
+    assert "10.1.0.4:9000" in str(first)

@@ -45,5 +45,21 @@ def test_the_units_are_written_or_the_reason_said(tmp_path):
     done = units.install(tmp_path, is_timer=True, settings=None)
     assert {path.name for path in done.paths} == {units.ONCE, units.TIMER}
     assert done.commands == ("systemctl daemon-reload", f"systemctl enable --now {units.TIMER}")
+    both = units.install(tmp_path, is_timer=False, mitigates=True, settings="/etc/x.toml")
+    assert {path.name for path in both.paths} == {units.SERVICE, units.MITIGATE, units.MITIGATE_TIMER}
+    assert both.commands[1] == f"systemctl enable --now {units.SERVICE} {units.MITIGATE_TIMER}"
+    assert " watch mitigate --settings /etc/x.toml\n" in (tmp_path / units.MITIGATE).read_text()
     with pytest.raises(Why502Error, match="no such file or directory"):
         units.install(tmp_path / "none", is_timer=False, settings=None)
+
+
+@pytest.mark.real
+def test_systemd_finds_nothing_wrong_in_the_units(tmp_path):
+    written = [
+        path
+        for is_timer in (True, False)
+        for path in units.install(tmp_path, is_timer=is_timer, mitigates=True, settings=None).paths
+    ]
+    checked = subprocess.run(["systemd-analyze", "verify", *written], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert [line for line in checked.stderr.splitlines() if "why502" in line] == []

@@ -14,6 +14,7 @@ from why502.gateways.running import texts_of
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable
+from why502.machine.suppliers import Rights
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Proxy, Snapshot
 
@@ -43,7 +44,7 @@ def _view(host: Host, table: ProcessTable, proxy: Proxy) -> tuple[Proxy, Gap | N
     missed: HostError | None = None
     try:
         texts = attempt(partial(texts_of, host, proxy)) or []
-        doors = product.doors(proxy, table.process(proxy.pid), texts, _environment(host, proxy.pid))
+        doors = product.doors(proxy, table.process(proxy.pid), texts, Rights(host, proxy.owner_uid).environment(proxy.pid))
         for door in tuple(doors)[:DOORS]:
             try:
                 return with_view(proxy, product.look(Asking(host, proxy, door), proxy), door), None
@@ -58,10 +59,3 @@ def _view(host: Host, table: ProcessTable, proxy: Proxy) -> tuple[Proxy, Gap | N
 
 def _named(door: Door) -> str:
     return f"its admin interface on {door.target} ({door.named_by})"
-
-
-def _environment(host: Host, pid: int) -> dict[str, str]:
-    """Return the environment that a process was started with; {} if it is not readable."""
-    content = attempt(partial(host.read, f"/proc/{pid}/environ")) or b""
-    words = content.decode("utf-8", "surrogateescape").split("\0")
-    return {name: value for name, found, value in (word.partition("=") for word in words) if found}

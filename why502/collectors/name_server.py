@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-from ipaddress import IPv6Address, ip_address
+import time
 
-from dns import exception, flags, message, name, query, rcode, rdatatype
+from dns import exception, flags, message, name, rcode, rdatatype
 
+from why502.host.base import Connection, Host
+from why502.model.errors import Expired, HostError
+from why502.model.network import Network
 from why502.model.snapshot import Lookup, Resolution
 from why502.model.target import Target
 
@@ -14,19 +16,33 @@ TRIES = 2
 WAIT_S = 1.0  # per try
 
 
-def ask_server(asked: str, server: Target, *, with_v6: bool = True, is_resolver: bool = True) -> Resolution:
-    """Return the server's answer, after at most 2 × WAIT_S. Silence and refusal are valid outcomes."""
+def ask_server(
+    host: Host,
+    asked: str,
+    server: Target,
+    *,
+    with_v6: bool = True,
+    is_resolver: bool = True,
+    network_of: Network | None = None,
+) -> Resolution:
+    """Return the server's answer, after at most 2 × WAIT_S. Silence and refusal are valid outcomes.
+
+    `network_of`: the network namespace to ask from. Raises HostError if nothing could be asked.
+    """
     addresses: list[str] = []
     ttls: list[float] = []
     outcome: Lookup | None = None
     detail = ""
     for kind in (rdatatype.A, rdatatype.AAAA)[: 2 if with_v6 else 1]:
         try:
-            answer = _ask(asked, server, kind)
-        except (OSError, exception.DNSException) as error:
-            is_late = isinstance(error, exception.Timeout)
+            answer = _ask(host, asked, server, kind, network_of)
+        except (HostError, exception.DNSException) as error:
+            if isinstance(error, HostError) and error.errno is None and not isinstance(error, Expired):
+                raise
+            is_late = isinstance(error, Expired)
             outcome = outcome or (Lookup.TIMED_OUT if is_late else Lookup.FAILED)
-            detail = detail or f"{kind.name}: " + (f"no answer within {TRIES * WAIT_S:g} s" if is_late else _reason(error))
+            reason = f"no answer within {TRIES * WAIT_S:g} s" if is_late else _reason(error, server)
+            detail = detail or f"{kind.name}: {reason}"
             break
         code = answer.rcode()
         found = [(str(item.address), float(rrset.ttl)) for rrset in answer.answer if rrset.rdtype == kind for item in rrset]
@@ -44,27 +60,54 @@ def ask_server(asked: str, server: Target, *, with_v6: bool = True, is_resolver:
         outcome=Lookup.OK if addresses else outcome or Lookup.NO_ADDRESS,
         detail=detail,
         is_resolver=is_resolver,
+        network=network_of.inode if network_of else "",
     )
 
 
-def _ask(asked: str, server: Target, kind: rdatatype.RdataType) -> message.Message:
+def _ask(host: Host, asked: str, server: Target, kind: rdatatype.RdataType, network_of: Network | None) -> message.Message:
+    """Return the answer: over UDP, and over TCP if it does not fit. Raises HostError, Expired, dns.exception.DNSException."""
     request = message.make_query(name.from_text(asked), kind)
-    for left in reversed(range(TRIES)):
-        family = socket.AF_INET6 if isinstance(ip_address(server.host), IPv6Address) else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as stream:
-            stream.setblocking(False)
-            stream.connect((server.host, server.port))  # lets ICMP refusals reach us
-            try:
-                answer = query.udp(request, server.host, WAIT_S, server.port, sock=stream, ignore_unexpected=True)
-            except exception.Timeout:
-                if not left:
-                    raise
-                continue
-        if answer.flags & flags.TC:
-            return query.tcp(request, server.host, WAIT_S, server.port)
+    line = host.connect(server, timeout_s=WAIT_S, network_of=network_of, datagrams=True)  # a refusal by ICMP reaches us
+    try:
+        answer = _by_datagrams(line, request)
+    finally:
+        line.close()
+    if not answer.flags & flags.TC:
         return answer
-    raise exception.Timeout
+    line = host.connect(server, timeout_s=WAIT_S, network_of=network_of)
+    try:
+        line.send(request.to_wire(prepend_length=True))
+        until = time.monotonic() + WAIT_S
+        size = int.from_bytes(_exactly(line, 2, until), "big")
+        return message.from_wire(_exactly(line, size, until))
+    finally:
+        line.close()
 
 
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+def _by_datagrams(line: Connection, request: message.Message) -> message.Message:
+    for left in reversed(range(TRIES)):
+        line.send(request.to_wire())
+        until = time.monotonic() + WAIT_S
+        try:
+            while time.monotonic() < until:  # a late answer to an earlier request may come first
+                answer = message.from_wire(line.receive(timeout_s=until - time.monotonic()))
+                if request.is_response(answer):
+                    return answer
+        except Expired:
+            if not left:
+                raise
+    raise Expired("no answer")
+
+
+def _exactly(line: Connection, size: int, until: float) -> bytes:
+    found = b""
+    while len(found) < size:
+        chunk = line.receive(size - len(found), timeout_s=until - time.monotonic())
+        if not chunk:
+            raise exception.FormError
+        found += chunk
+    return found
+
+
+def _reason(error: HostError | exception.DNSException, server: Target) -> str:
+    return error.reason.removeprefix(f"{server}: ") if isinstance(error, HostError) else str(error) or type(error).__name__

@@ -9,7 +9,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from why502.collectors.base import Ask, Found
 from why502.collectors.name_server import ask_server
@@ -32,7 +35,10 @@ AT_ONCE = 16
 _SYSTEM_S = 2.5
 _NAME = lazy(r"(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 _FAILED = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED, Symptom.NO_RESOLVER})
-_HOSTS, _RESOLV = "/etc/hosts", "/etc/resolv.conf"
+_HOSTS, _RESOLV, _NSSWITCH = "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"
+_SOURCES = ("files", "dns")
+_SERVERS, _DOMAINS = 2, 6  # maximum that are asked, and appended
+_SERVER_FAILURES = frozenset({Lookup.FAILED, Lookup.TIMED_OUT})
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ...]]:
@@ -46,7 +52,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ..
             questions.setdefault((name, proxy.root, proxy.network), question)
         for name, server, with_v6 in _at_run_time(proxy, known):
             if ask.probes:
-                questions.setdefault((name, server), partial(_by_resolver, host, proxy, name, server, with_v6))
+                question = partial(_by_resolver, host, proxy, name, server, with_v6)
+                questions.setdefault((name, server, proxy.root, proxy.network), question)
             else:
                 gaps.append(Gap(source="names", reason=f"name server {server} was not queried: --no-probe"))
     if len(questions) > QUESTIONS:
@@ -75,6 +82,45 @@ def parse_hosts(content: bytes, name: str) -> tuple[str, ...]:
         if name.rstrip(".").lower() in (other.lower() for other in names) and _is_address(address):
             found.append(address)
     return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A resolv.conf(5): the servers, the domains to append, and how many dots make a name be asked for as it is first."""
+
+    servers: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    dots: int = 1
+
+    def candidates(self, name: str) -> tuple[str, ...]:
+        """Return the names to ask for, in order."""
+        if name.endswith("."):
+            return (name,)
+        longer = tuple(f"{name}.{domain.strip('.')}" for domain in self.domains if domain.strip("."))
+        return tuple(dict.fromkeys((name, *longer) if name.count(".") >= self.dots else (*longer, name)))
+
+
+def parse_lookup(content: bytes) -> Search:
+    """Return the settings in a resolv.conf(5)."""
+    domains: tuple[str, ...] = ()
+    dots = 1
+    for words in (line.split() for line in content.decode("utf-8", "replace").splitlines()):
+        if words[:1] in (["search"], ["domain"]):
+            domains = tuple(word for word in words[1 : 1 + _DOMAINS] if _NAME.fullmatch(word.strip(".")))
+        for option in words[1:] if words[:1] == ["options"] else ():
+            if option.startswith("ndots:") and option[6:].isdecimal():
+                dots = min(int(option[6:]), 15)  # RES_MAXNDOTS
+    return Search(parse_name_servers(content), domains, dots)
+
+
+def parse_sources(content: bytes) -> tuple[str, ...]:
+    """Return where host names are looked up: "files" and "dns" in their order in an nsswitch.conf(5), by default files first."""
+    for line in content.decode("utf-8", "replace").splitlines():
+        words = line.partition("#")[0].split()
+        if words[:1] == ["hosts:"]:
+            found = tuple(word for word in words[1:] if word in _SOURCES)
+            return found or _SOURCES
+    return _SOURCES
 
 
 def parse_name_servers(content: bytes) -> tuple[str, ...]:
@@ -129,16 +175,13 @@ def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool
 
 
 def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool) -> Resolution:
-    acting = host.acting_as(proxy.owner_uid)
-    seen = acting.inside(proxy.root) if proxy.root else acting
     if proxy.root or proxy.network:
+        acting = host.acting_as(proxy.owner_uid)
+        seen = acting.inside(proxy.root) if proxy.root else acting
+        if proxy.network or attempt(partial(seen.read, _RESOLV)) != attempt(partial(host.read, _RESOLV)):
+            return _inside(acting, seen, proxy, name, ask)
         if addresses := parse_hosts(attempt(partial(seen.read, _HOSTS)) or b"", name):
             return Resolution(name=name, source=_HOSTS, addresses=addresses)
-        if proxy.network or attempt(partial(seen.read, _RESOLV)) != attempt(partial(host.read, _RESOLV)):
-            raise HostError(
-                f"the address of {name} in the container of nginx process {proxy.pid} cannot be determined from here",
-                f"run `getent ahosts {name}` there",
-            )
     done = host.run("getent", "ahosts", name, timeout_s=_SYSTEM_S)
     if addresses := parse_ahosts(done.stdout):
         in_file = parse_hosts(attempt(partial(host.read, _HOSTS)) or b"", name)
@@ -148,16 +191,62 @@ def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool
     return _failure(host, name, ask)
 
 
+def _inside(acting: Host, seen: Host, proxy: Proxy, name: str, ask: Ask) -> Resolution:
+    """Return what a name resolves to in the network namespace and with the files of a proxy, as getaddrinfo(3) would find it.
+
+    No program of the container is run. Raises HostError if the files or the namespace cannot be read.
+    """
+    in_file = parse_hosts(attempt(partial(seen.read, _HOSTS)) or b"", name)
+    by_file = Resolution(name=name, source=_HOSTS, addresses=in_file, network=proxy.network)
+    sources = parse_sources(attempt(partial(seen.read, _NSSWITCH)) or b"")
+    if in_file and sources[:1] == ("files",):
+        return by_file
+    if not ask.probes:
+        if in_file:
+            return by_file
+        raise HostError(f"name servers of process {proxy.pid} were not queried for {name}: --no-probe")
+    lookup = parse_lookup(seen.read(_RESOLV, limit_bytes=1 << 16))
+    found: Resolution | None = None
+    for candidate in lookup.candidates(name):
+        answer = _by_servers(acting, proxy, candidate, lookup.servers)
+        if answer.addresses or answer.outcome in _SERVER_FAILURES:
+            found = answer
+            break
+        found = found or answer
+    if found is None:
+        raise HostError(f"{proxy.root}{_RESOLV} names no name server for {name}")
+    if not found.addresses and in_file:
+        return by_file
+    as_name = f"{found.name}: " if found.name != name and found.detail else ""
+    servers = (Target.parse(found.source) or Target()).host if found.addresses else ""
+    return msgspec.structs.replace(
+        found, name=name, detail=as_name + found.detail, is_resolver=False, servers=(servers,) if servers else ()
+    )
+
+
+def _by_servers(acting: Host, proxy: Proxy, name: str, servers: tuple[str, ...]) -> Resolution:
+    """Return the answer of the first name server that gives one. Raises HostError."""
+    found: Resolution | None = None
+    for server in servers[:_SERVERS]:
+        target = Target(host=server, port=53)
+        found = ask_server(acting, name, target, is_resolver=False, network_of=proxy.away)
+        if found.outcome not in _SERVER_FAILURES:
+            break
+    if found is None:
+        raise HostError(f"process {proxy.pid} has no name server")
+    return found
+
+
 def _own_servers(host: Host, name: str) -> tuple[str, ...]:
     """Return the machine's name servers that resolve a name."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"")[:2]
-    return tuple(x for x in servers if ask_server(name, Target(host=x, port=53), is_resolver=False).outcome is Lookup.OK)
+    return tuple(x for x in servers if ask_server(host, name, Target(host=x, port=53), is_resolver=False).outcome is Lookup.OK)
 
 
 def _failure(host: Host, name: str, ask: Ask) -> Resolution:
     """Return why the system finds no address: getent reports "no such name" and "no answer" alike, its servers do not."""
     servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if ask.probes else ()
-    answers = [ask_server(name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
+    answers = [ask_server(host, name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
     answers.sort(key=lambda answer: answer.outcome in (Lookup.FAILED, Lookup.TIMED_OUT))  # a server that resolves it comes first
     if answers and answers[0].outcome is not Lookup.OK:
         answer = answers[0]
@@ -166,19 +255,24 @@ def _failure(host: Host, name: str, ask: Ask) -> Resolution:
 
 
 def _by_resolver(host: Host, proxy: Proxy, name: str, server: str, with_v6: bool) -> Resolution:
-    if proxy.network:
-        raise HostError(f"name server {server} belongs to the network namespace of nginx process {proxy.pid}")
     target = Target.parse(server)
     if target is None:
         raise HostError(f"{server} is not a name server")
+    acting = host.acting_as(proxy.owner_uid)
     if not _is_address(target.host):
-        addresses = parse_ahosts(host.run("getent", "ahosts", target.host, timeout_s=_SYSTEM_S).stdout)
+        addresses = _by_system(host, proxy, target.host, Ask(), is_missed=False).addresses
         if not addresses:
             return Resolution(
-                name=name, source=server, outcome=Lookup.FAILED, detail=f"{server} has no address", is_resolver=True
+                name=name,
+                source=server,
+                outcome=Lookup.FAILED,
+                detail=f"{server} has no address",
+                is_resolver=True,
+                network=proxy.network,
             )
         target = Target(host=addresses[0], port=target.port)
-    return ask_server(name, Target(host=target.host, port=target.port or 53), with_v6=with_v6)
+    asked = Target(host=target.host, port=target.port or 53)
+    return ask_server(acting, name, asked, with_v6=with_v6, network_of=proxy.away)
 
 
 def _is_address(text: str) -> bool:

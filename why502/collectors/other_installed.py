@@ -14,7 +14,7 @@ from functools import partial
 import msgspec
 
 from why502.gateways.nginx import installed as nginx_installed
-from why502.gateways.running import Installed, installed
+from why502.gateways.running import Installed, installed, understood
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, Rights, supplier_of
@@ -54,7 +54,7 @@ def _stopped(host: Host, gateway: Installed, name: str, config: str) -> Proxy:
     rights = Rights(host, supplier_of(host, config))
     process = Process(pid=0, name=name, argv=(name,))
     texts = list(gateway.texts(rights, process, [config]))
-    read = [gateway.load(text, path) for path, text in texts]
+    read = understood(gateway, texts, lambda: None)
     logs = (log for log in gateway.logs(rights.own, process, texts, read) if log.path)
     return Proxy(
         kind=gateway.KIND,

@@ -12,8 +12,9 @@ from functools import partial
 from itertools import pairwise
 
 from why502.gateways.behaviour import behaviour
-from why502.gateways.running import by_kind, by_process, changed_at, supplied
+from why502.gateways.running import Texts, by_kind, by_process, changed_at, environment_of, supplied, understood
 from why502.gateways.switch_files import in_force
+from why502.gateways.testing import tester
 from why502.host.base import Host
 from why502.machine import suppliers
 from why502.machine.attempt import attempt
@@ -42,10 +43,15 @@ def that_serve(running: list[Proxy]) -> list[Proxy]:
     backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
-    if any(proxy.routes for proxy in leading):
+    if any(_has_backends(proxy) for proxy in leading):
         return leading
     serving = [proxy for proxy in running if proxy not in leading and not proxy.network]
     return [*leading, *serving]
+
+
+def _has_backends(proxy: Proxy) -> bool:
+    """Return whether its configuration names a backend, or says that its routes are elsewhere."""
+    return bool(proxy.routes or proxy.upstreams or proxy.routes_elsewhere)
 
 
 def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
@@ -68,17 +74,18 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
-    """Return the proxy run by a main process; None if it has no routes, unless the product may also serve content itself.
+    """Return the proxy run by a main process; None if it has neither routes nor groups, unless the product may serve content.
 
     Unreadable files are a gap only for a product that is always a proxy; an Apache may only serve files.
     """
     try:
-        proxy = _proxy(Rights(host, uid, table.root(pid), allowance), table.process(pid), _workers(table, pid), name)
+        rights = Rights(host, uid, table.root(pid), allowance)
+        proxy = _proxy(host.acting_as(uid), rights, table.process(pid), _workers(table, pid), name)
     except HostError as error:
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
-    return proxy if proxy.routes or not by_process()[name].IS_ALWAYS_PROXY else None
+    return proxy if _has_backends(proxy) or not by_process()[name].IS_ALWAYS_PROXY else None
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
@@ -93,17 +100,17 @@ def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
     return tuple(worker for worker in found if worker is not None)
 
 
-def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name: str) -> Proxy:
+def _proxy(acting: Host, rights: Rights, process: Process, workers: tuple[Process, ...], name: str) -> Proxy:
     gateway = by_process()[name]
     mains = _files(process, name)
     texts = list(gateway.texts(rights, process, mains))
-    read = [gateway.load(text, path) for path, text in texts]
+    read = understood(gateway, texts, partial(_environment, acting, rights, process, gateway.KIND, texts))
     files = supplied(rights, (file for each in read for file in each.files))
     return Proxy(
         kind=gateway.KIND,
         pid=process.pid,
         exe=process.exe,
-        config=mains[0],
+        config=texts[0][0] if texts else mains[0],
         root=process.root,
         network=process.network,
         unit=process.unit if not rights.owner_uid or process.cgroup.startswith(_SYSTEM) else "",
@@ -117,7 +124,20 @@ def _proxy(rights: Rights, process: Process, workers: tuple[Process, ...], name:
         upstreams=tuple(group for each in read for group in each.upstreams),
         answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         logs=tuple(gateway.logs(rights.own, process, texts, read)),
+        problems=tuple(problem for each in read for problem in each.problems),
+        routes_elsewhere=any(each.routes_elsewhere for each in read),
     )
+
+
+def _environment(acting: Host, rights: Rights, process: Process, kind: str, texts: Texts) -> dict[str, str] | None:
+    """Return the variables that the files name, from the environment of the process; None if they cannot be read, or if another
+    user could have named them.
+    """
+    product = tester(kind)
+    names = product.variables(texts) if product else frozenset()
+    if names and any(rights.supplier(path) != rights.owner_uid for path, _ in texts):
+        return None
+    return environment_of(acting, process, names) if names else {}
 
 
 def _loaded_at(kind: str, process: Process, workers: tuple[Process, ...]) -> datetime | None:

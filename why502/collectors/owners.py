@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+from why502.diagnosis.homes import Homes
 from why502.diagnosis.index import Doors, addresses, peer_sets, takes, targets
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
@@ -34,21 +35,24 @@ def owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
 
     Only sockets that its proxies can reach count: those in their network namespaces, else in ours.
     """
-    parts = (known.proxies, known.listeners, known.addresses, known.names, known.logs, known.asked)
+    parts = (known.proxies, known.listeners, known.addresses, known.networks, known.names, known.logs, known.asked)
     return _once(_owners, known, parts).copy()
 
 
 def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
     doors = Doors(known.listeners or ())
     listening = {target: ones for target in wanted(known) if (ones := doors.near(target))}
+    homes = Homes(known)
     networks: dict[Target, set[str]] = {}
     for proxy in known.proxies or ():
         reached = {target for peers in peer_sets(proxy.routes) for peer in peers for target in addresses(peer, known)}
         for target in reached & listening.keys():
-            networks.setdefault(target, set()).add(proxy.network)
+            if (home := homes.of(target, proxy.network)) is not None:
+                networks.setdefault(target, set()).add(home)
     found: dict[Target, tuple[int, ...]] = {}
     for target, near in listening.items():
-        if not (target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses):
+        is_ours = target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses
+        if not is_ours and target not in networks:
             continue
         ones = [one for one in near if takes(one, target) and (target.is_unix or one.network in networks.get(target, {""}))]
         if ones:

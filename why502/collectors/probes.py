@@ -17,6 +17,7 @@ import msgspec
 
 from why502.collectors.base import Ask, Found
 from why502.collectors.owners import wanted
+from why502.diagnosis.homes import Homes
 from why502.diagnosis.index import Doors, addresses, frozen, peer_sets, takes
 from why502.host.base import Host
 from why502.host.trust import only_user
@@ -31,7 +32,7 @@ from why502.probing.probe import probe
 from why502.probing.request import Request
 
 SECTION = "probes"
-NEEDS = ("dependencies",)  # which are examined before a request of ours keeps a worker busy
+NEEDS = ("dependencies", "networks")  # dependencies are examined before a request of ours keeps a worker busy
 LIMIT_S = 9.0  # a probe takes milliseconds; one of a silent server about 6 s, in parallel with the others
 TARGETS = 64
 REQUESTS_PER_TARGET = 4
@@ -83,10 +84,16 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
 
 
 def activated(known: Snapshot) -> frozenset[Target]:
-    """Return the targets that only systemd listens on, for a stopped service: a connection would start it (systemd.socket(5))."""
+    """Return the targets that only systemd listens on, for a stopped service: a connection would start it (systemd.socket(5)).
+
+    Containers and users may have a systemd of their own.
+    """
+    managers = {INIT, *(process.pid for process in known.processes or () if process.name == "systemd")}
     doors = Doors(known.listeners or ())
     found = {target: [one for one in doors.near(target) if takes(one, target)] for target in wanted(known)}
-    return frozenset(target for target, ones in found.items() if ones and all(one.pids == (INIT,) for one in ones))
+    return frozenset(
+        target for target, ones in found.items() if ones and all(one.pids and managers.issuperset(one.pids) for one in ones)
+    )
 
 
 def _targets_of(jobs: list[Job]) -> frozenset[Target]:
@@ -108,7 +115,8 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
     targets: dict[Target, None] = {}
     for job in sorted(possible(known, gaps, targets), key=lambda job: -job.failures):
         request = job.request
-        every.setdefault((request.address or request.target, request.protocol, request.host, request.tls), job)
+        where = (request.network_of, request.address or request.target)
+        every.setdefault((where, request.protocol, request.host, request.tls), job)
     counts: Counter[Target] = Counter()
     kept: list[Job] = []
     for job in every.values():
@@ -151,18 +159,14 @@ def possible(
                 if not failures and not (is_known and planned.get(target, _NONE)[shape] < ALIKE):
                     continue
                 planned.setdefault(target, Counter())[shape] += 1
-                if proxy.network and not target.is_unix:
-                    reason = (
-                        f"{target} is in the network namespace of process {proxy.pid}, where a probe from here proves nothing"
-                    )
-                    gaps[reason] = ""
-                    continue
                 uid = _supplier(proxy, suppliers, route, target)
                 failures = [tally for tally in failures if tally.owner_uid == uid]
                 is_upgraded = not failures and only_upgrades(known, route)
                 request = plan(proxy, route, target, failures, harmful(known, target), only_upgrades=is_upgraded)
                 greets = request.only_connects and not has_answered(known, target, route)
                 request = msgspec.structs.replace(request, greets=greets, owner_uid=uid, answer_s=PATIENT_S)
+                if not target.is_unix:
+                    request = msgspec.structs.replace(request, network_of=proxy.away)
                 if request.spared:
                     gaps[SPARED.format(request=request.spared, asked=_words(request))] = ALLOW
                 yield Job(request, proxy, route, sum(tally.count for tally in failures), is_upgraded)
@@ -223,7 +227,7 @@ def _tallies(known: Snapshot) -> tuple[Tally, ...]:
 def is_own(job: Job, known: Snapshot) -> bool:
     """Return whether the target is a listener of the same proxy that proxies to it."""
     target = job.request.target
-    is_here = target.is_loopback or target.host in (known.addresses or ())
+    is_here = Homes(known).of(target, job.proxy.network) == job.proxy.network
     return any(
         listen == target or (listen.port == target.port and listen.is_wildcard and is_here) for listen in job.proxy.listens
     )
@@ -234,13 +238,13 @@ def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
     found: dict[tuple[object, ...], Request] = {}
     tallies = _Tallies(known)
     for job in jobs:
-        if job.proxy.network or len(found) >= ENTRANCES or job.is_upgraded:
+        if len(found) >= ENTRANCES or job.is_upgraded:
             continue
         failures = sorted(tallies.failures(job.route, job.request.target), key=lambda tally: -tally.count)
         failures = [tally for tally in failures if tally.owner_uid == job.request.owner_uid]
         if request := of_route(job.route, failures, harmful(known, job.request.target)):
-            request = msgspec.structs.replace(request, owner_uid=job.request.owner_uid)
-            found.setdefault((request.target, request.url), request)
+            request = msgspec.structs.replace(request, owner_uid=job.request.owner_uid, network_of=job.proxy.away)
+            found.setdefault((request.network_of, request.target, request.url), request)
     return list(found.values())
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 
+import msgspec
+
 from why502.collectors.base import Ask, Found
 from why502.host.base import Host
 from why502.machine.attempt import attempt, each
+from why502.machine.containers import container_of
 from why502.machine.process_table import ProcessTable, Stat
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Snapshot
@@ -28,9 +31,15 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
     counts = Counter(stat.ppid for stat in stats.values())
     gaps: list[Gap] = []
 
+    names: dict[str, str] = {}
+
     def look(pid: int) -> tuple[Process, ...]:
         process = attempt(partial(table.process, pid, children=counts[pid]))
-        return (process,) if process is not None else ()
+        if process is None:
+            return ()
+        if (container := process.container) and container not in names:
+            names[container] = container_of(host, table, pid, container, process.cgroup).words
+        return (msgspec.structs.replace(process, container_name=names.get(container, "")),)
 
     def missed(pid: int, reason: str, hint: str) -> None:
         gaps.append(Gap(source=f"process {pid}", reason=reason, hint=hint))

@@ -25,6 +25,7 @@ from why502.machine import suppliers
 from why502.machine.attempt import attempt, each
 from why502.machine.process_table import CLOCKS_S, ProcessTable, Stat
 from why502.machine.suppliers import Allowance, Rights
+from why502.model.config import Peer
 from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Proxy, Snapshot
 
@@ -128,7 +129,27 @@ def _asked_for(
     for config in ask.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or idle(config)
-    return Found(tuple(found), (*gaps, *away))
+    return Found(tuple(map(_in_its_network, found)), (*gaps, *away))
+
+
+def _in_its_network(proxy: Proxy) -> Proxy:
+    """Return the proxy; if it has another network namespace, its peers refer to it: their names and addresses have their own
+    meaning there. Routes that had the same peers still have the same.
+    """
+    if not proxy.network:
+        return proxy
+    made: dict[int, tuple[Peer, ...]] = {}
+
+    def peers(old: tuple[Peer, ...]) -> tuple[Peer, ...]:
+        if id(old) not in made:
+            made[id(old)] = tuple(msgspec.structs.replace(peer, network=proxy.network) for peer in old)
+        return made[id(old)]
+
+    return msgspec.structs.replace(
+        proxy,
+        routes=tuple(msgspec.structs.replace(route, peers=peers(route.peers)) for route in proxy.routes),
+        upstreams=tuple(msgspec.structs.replace(group, peers=peers(group.peers)) for group in proxy.upstreams),
+    )
 
 
 def idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -> Iterator[Proxy]:

@@ -29,6 +29,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[ConfigFile, ...] = ()  # in the order in which the proxy reads them; the main one first
     trees: tuple[Tree, ...] = ()  # one for each of `files`
     routes: tuple[Route, ...] = ()
+    routes_elsewhere: bool = False  # further routes may come from another source than files: Docker, a discovery service
     upstreams: tuple[Upstream, ...] = ()
     servers: tuple[Server, ...] = ()
     answers: tuple[Answer, ...] = ()

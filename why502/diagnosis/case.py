@@ -48,7 +48,9 @@ class Case(Attribution):
 
     @cached_property
     def path(self) -> NetworkPath | None:
-        """The network path from the proxy's machine to the target; None if unknown."""
+        """The network path from the proxy's machine to the target; None if unknown, as it is in another network namespace."""
+        if self.network:
+            return None
         return next((x for x in self.here.paths or () if self.target is not None and x.address == self.target.host), None)
 
     @cached_property

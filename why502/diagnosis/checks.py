@@ -190,7 +190,7 @@ def _backend_listens(here: Snapshot, joins: Joins) -> Check:
     if here.listeners is None:
         return _skip(here, "backend-listens", message, "listeners")
     bad = [f"nothing listens on {target}" for target in joins.unheard]
-    own = set(here.addresses or ())
+    own = {*(here.addresses or ()), *(address for space in here.networks or () for address in space.addresses)}
     doors = Doors(here.listeners)
     known = joins.targets
     good = [

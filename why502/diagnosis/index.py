@@ -13,6 +13,7 @@ import msgspec
 
 from why502 import registry
 from why502.config.configuration import RouteFinder
+from why502.diagnosis.homes import Homes
 from why502.gateways.behaviour import behaviour, programs
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
@@ -192,7 +193,7 @@ def addresses(peer: Peer, snapshot: Snapshot) -> tuple[Target, ...]:
         dict.fromkeys(
             Target(host=address, port=peer.target.port)
             for name in snapshot.names or ()
-            if name.name == peer.target.host
+            if name.name == peer.target.host and name.network == peer.network
             for address in name.addresses
         )
     )
@@ -228,31 +229,39 @@ def unheard(snapshot: Snapshot) -> tuple[Target, ...] | None:
     """
     if snapshot.listeners is None:
         return None
-    answering = answered(snapshot)
-    own = set(snapshot.addresses or ())
+    answering = heard(snapshot)
+    homes = Homes(snapshot)
     doors = Doors(snapshot.listeners)
     spares = idle_spares(snapshot)
     wanted = (
-        (target, proxy.network)
+        (target, home)
         for proxy in snapshot.proxies or ()
         if proxy.is_running
         for peers in peer_sets(proxy.routes)
         for peer in peers
         if not peer.is_down
         for target in addresses(peer, snapshot)
-        if (target.is_loopback or target.host in own) and target not in spares and target not in answering
+        if target not in spares and (proxy.network, target) not in answering
+        if (home := homes.of(target, proxy.network)) is not None
     )
     return tuple(
         target
-        for target, network in dict.fromkeys(wanted)
-        if not any(takes(x, target) for x in doors.near(target) if target.is_unix or x.network == network)
+        for target, home in dict.fromkeys(wanted)
+        if not any(takes(x, target) for x in doors.near(target) if target.is_unix or x.network == home)
     )
 
 
 def answered(snapshot: Snapshot) -> frozenset[Target]:
-    """Return the targets that accepted our connection, or answered it with a failure: they have a listener."""
+    """Return the targets that accepted our connection, or answered it with a failure, in any network namespace."""
+    return frozenset(target for _, target in heard(snapshot))
+
+
+def heard(snapshot: Snapshot) -> frozenset[tuple[str, Target]]:
+    """Return the targets that accepted our connection, or answered it with a failure: they have a listener. Each with the
+    network namespace it was reached from.
+    """
     return frozenset(
-        probe.target
+        (probe.network, probe.target)
         for probe in snapshot.probes or ()
         if not probe.through_proxy
         if probe.symptom is None or probe.status is not None or probe.first_byte_s is not None
@@ -576,6 +585,11 @@ class Joins:
         return cast(T, self._derived[derive])
 
     @cached_property
+    def homes(self) -> Homes:
+        """Where connections end: the network namespaces by their addresses."""
+        return Homes(self.here)
+
+    @cached_property
     def routes(self) -> tuple[Route, ...]:
         """All routes of all proxies."""
         return routes(self.here)
@@ -768,9 +782,9 @@ class Joins:
         return {traffic.target: traffic for traffic in (self.here.logs.targets if self.here.logs else ())}
 
     @cached_property
-    def answering(self) -> frozenset[Target]:
-        """The targets that answered a request of ours."""
-        return answered(self.here)
+    def answering(self) -> frozenset[tuple[str, Target]]:
+        """The targets that answered a request of ours, each with the network namespace it was reached from."""
+        return heard(self.here)
 
     @cached_property
     def probes(self) -> dict[Target, list[Probe]]:
@@ -793,6 +807,10 @@ class Joins:
     @cached_property
     def _by_network(self) -> dict[str, tuple[Listener, ...]]:
         return {}
+
+    def listeners_at(self, port: int) -> tuple[Listener, ...]:
+        """Return the TCP listeners on a port in all network namespaces."""
+        return tuple(one for one in self.here.listeners or () if one.target.port == port and not one.target.is_unix)
 
     def reachable(self, network: str) -> tuple[Listener, ...]:
         """Return the listeners in one network namespace, and every unix socket."""

@@ -18,10 +18,12 @@ from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
     Dependency,
     Listener,
+    NetworkSpace,
     PhpPool,
     Probe,
     Process,
     Proxy,
+    PublishedPort,
     Service,
     Snapshot,
     SocketPath,
@@ -93,10 +95,40 @@ class Place:
 
     @cached_property
     def is_local(self) -> bool:
-        """True if the target is on the proxy's own machine."""
-        if self.target is None or self.target.is_loopback:
-            return True
-        return self.target.host in (self.here.addresses or ())
+        """True if the target is on the proxy's own machine, in any network namespace."""
+        return self.target is None or self.home is not None
+
+    @cached_property
+    def network(self) -> str:
+        """The network namespace that the proxy connects from, as in `Proxy.network`."""
+        return self.proxy.network if self.proxy else ""
+
+    @cached_property
+    def home(self) -> str | None:
+        """The network namespace of this machine in which the target is; None if it is elsewhere, or unknown."""
+        return self.joins.homes.of(self.target, self.network) if self.target is not None else self.network
+
+    @cached_property
+    def is_answering(self) -> bool:
+        """True if the target answered a request of ours, sent from the proxy's network namespace."""
+        return (self.network, self.target) in self.joins.answering
+
+    @cached_property
+    def published(self) -> tuple[NetworkSpace, PublishedPort] | None:
+        """The container that an engine forwards the target to, and the port inside; None if it does not."""
+        if self.target is None or self.target.is_unix or self.home != "":
+            return None
+        spaces = self.joins.homes.spaces.values()
+        return next(((space, one) for space in spaces for one in space.published if accepts(one.outer, self.target)), None)
+
+    def listeners_in(self, network: str) -> tuple[Listener, ...]:
+        """Return the TCP listeners of another network namespace of the proxy's machine."""
+        return tuple(one for one in self.joins.reachable(network) if not one.target.is_unix)
+
+    @cached_property
+    def shares_network(self) -> bool:
+        """True if the target is in the proxy's own network namespace: nothing lies between them."""
+        return self.home == self.network
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:
@@ -233,7 +265,11 @@ class Place:
     @cached_property
     def probes(self) -> tuple[Probe, ...]:
         """Our own direct requests to the target. Without any, a missing listener on this machine shows the result of one."""
-        found = tuple(self.joins.probes.get(self.target, ())) if self.target is not None else ()
+        found = tuple(
+            probe
+            for probe in (self.joins.probes.get(self.target, ()) if self.target is not None else ())
+            if probe.network == self.network or probe.target.is_unix
+        )
         if found or self.target is None or self.offline or not self.routes or self.listeners != ():
             return found
         is_missing = self.socket_path is not None and self.socket_path.kind is FileKind.MISSING
@@ -264,7 +300,7 @@ class Place:
             return None
         near = self._doors.near(self.target) if self._doors else self._reachable
         found = tuple(listener for listener in near if takes(listener, self.target))
-        return found if found or self.target not in self.joins.answering else None
+        return found if found or not self.is_answering else None
 
     @cached_property
     def queued(self) -> int:
@@ -285,7 +321,7 @@ class Place:
 
     @property
     def _network(self) -> str:
-        return self.proxy.network if self.proxy and self.is_local else ""
+        return self.home or ""
 
     @cached_property
     def _reachable(self) -> tuple[Listener, ...]:
@@ -410,7 +446,8 @@ class Place:
         if process is None:
             return "an application"
         user = f", user {process.user or process.uid}" if process.uid else ""
-        return f"{process.name} (pid {process.pid}{user})"
+        inside = f" in container {process.container_name}" if process.container_name else ""
+        return f"{process.name} (pid {process.pid}{user}){inside}"
 
     @cached_property
     def processes(self) -> tuple[Process, ...]:

@@ -19,6 +19,7 @@ from why502.host.base import Host
 from why502.model import foreign_json
 from why502.model.config import Route, Upstream
 from why502.model.errors import Denied, Expired, HostError
+from why502.model.logs import Tally
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, PeerView, Process, Proxy
 from why502.model.target import Target
@@ -46,12 +47,16 @@ class Door:
 
 @dataclass(slots=True, kw_only=True)
 class AdminView:
-    """What an admin interface said. `routes` and `upstreams` None: those in the files hold."""
+    """What an admin interface said. `routes` and `upstreams` None: those in the files hold.
+
+    `tallies`: the failed requests that it counts, with the time that its counters cover.
+    """
 
     peers: tuple[PeerView, ...] = ()
     problems: tuple[ConfigProblem, ...] = ()
     routes: tuple[Route, ...] | None = None
     upstreams: tuple[Upstream, ...] | None = None
+    tallies: tuple[Tally, ...] = ()
     version: str = ""
 
 
@@ -151,6 +156,7 @@ def with_view(proxy: Proxy, view: AdminView, door: Door) -> Proxy:
         proxy,
         admin=str(door.target),
         peers=view.peers,
+        counted=view.tallies,
         problems=(*proxy.problems, *view.problems),
         routes=proxy.routes if view.routes is None else view.routes,
         upstreams=proxy.upstreams if view.upstreams is None else view.upstreams,

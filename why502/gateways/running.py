@@ -91,6 +91,27 @@ def by_process() -> dict[str, Gateway]:
     return {name: gateway for gateway in gateways() for name in gateway.MAIN}
 
 
+def understood(gateway: Gateway, texts: Texts, environment: Callable[[], Mapping[str, str] | None]) -> list[Configuration]:
+    """Return the configuration in the files: in one, where the product reads them as one text (`together`), else one for each.
+
+    environment: returns the variables of the running process, or None if they are unknown.
+    """
+    together = cast("Callable[[Texts, Mapping[str, str] | None], Configuration] | None", getattr(gateway, "together", None))
+    if together is None:
+        return [gateway.load(text, path) for path, text in texts]
+    return [together(texts, environment())]
+
+
+def environment_of(host: Host, process: Process, names: Iterable[str]) -> dict[str, str] | None:
+    """Return those variables of a running process that are set, of these names; None if that cannot be read."""
+    content = attempt(partial(host.read, f"/proc/{process.pid}/environ")) if process.pid else None
+    if content is None:
+        return None
+    wanted = frozenset(names)
+    words = content.decode("utf-8", "surrogateescape").split("\0")
+    return {name: value for name, _, value in (word.partition("=") for word in words) if name in wanted}
+
+
 def supplied(rights: Rights, files: Iterable[ConfigFile]) -> tuple[ConfigFile, ...]:
     """Return the files with the user who controls each, and the time of its last change."""
     return tuple(

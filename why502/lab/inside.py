@@ -22,6 +22,7 @@ import click
 
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
+from why502.lab.gateways.play import behind_a_front
 from why502.lab.stage import FAILED, LabError, Stage, remove
 from why502.lab.watched import record, watching
 
@@ -159,7 +160,7 @@ def main() -> int:
     told = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     adopt()
-    fault = faults()[told.name]
+    fault = faults().get(told.name) or behind_a_front(told.name)
     directory = None if told.isolated else Path(tempfile.mkdtemp(prefix="why502-lab-"))
     if directory:
         directory.chmod(0o755)  # nginx's workers run as another user
@@ -171,7 +172,12 @@ def main() -> int:
             return 0
         target = build(fault, stage)
         if told.report:
-            report: dict[str, Any] = {"target": target, "statuses": sorted(stage.statuses), "logs": stage.logs()[-20000:]}
+            report: dict[str, Any] = {
+                "target": target,
+                "statuses": sorted(stage.statuses),
+                "logs": stage.logs()[-20000:],
+                **stage.told,
+            }
             if told.fix:
                 report["fix"] = repaired(stage, fault.cause)
             elif not told.show_only:

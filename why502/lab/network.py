@@ -7,7 +7,7 @@ from why502.lab.stage import Stage
 HERE, THERE, PORT = "10.11.12.1", "10.11.12.2", 3000
 
 
-def _deny(stage: Stage, rule: str, *inside: str) -> None:
+def deny(stage: Stage, rule: str, *inside: str) -> None:
     """Have the firewall treat incoming connections to the backend so. `inside` is the command that enters its machine."""
     chain = f"type filter hook input priority 0\ntcp dport {PORT} {rule}"
     table = f"table inet lab {{\nchain guard {{\n{chain}\n}}\n}}\n"
@@ -41,7 +41,7 @@ def _connect(stage: Stage, address: str, log: str) -> str:
 def blocked(stage: Stage, *, rule: str, log: str = "upstream") -> str:
     """Put a firewall before an application of this machine; return its target."""
     stage.backend(PORT)
-    _deny(stage, rule)
+    deny(stage, rule)
     return _connect(stage, "127.0.0.1", log)
 
 
@@ -58,7 +58,7 @@ def far(stage: Stage, *, rule: str, log: str = "upstream") -> str:
         stage.sh(*command, "ip", "address", "add", f"{address}/24", "dev", device)
         stage.sh(*command, "ip", "link", "set", device, "up")
     stage.backend(f"{THERE}:{PORT}", wrap=inside)
-    _deny(stage, rule, *inside)
+    deny(stage, rule, *inside)
     return _connect(stage, THERE, log)
 
 

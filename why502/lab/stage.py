@@ -70,6 +70,7 @@ class Stage:
         self.failed_at_s: float | None = None  # when a client first saw a failure, in seconds since the epoch
         self.processes: list[subprocess.Popen[bytes]] = []
         self.when_started: Callable[[], None] = lambda: None  # is called when an nginx of the scene has begun to run
+        self.told: dict[str, object] = {}  # what else is reported of the scene
         self._ports: dict[int, int] = {}
         self._closing = Event()
         self._threads: list[Thread] = []

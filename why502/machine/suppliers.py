@@ -106,6 +106,12 @@ class Rights:
         self._allowance.take(len(content))
         return content
 
+    def environment(self, pid: int) -> dict[str, str]:
+        """Return the environment that the gateway's process was started with; {} if it is not readable."""
+        content = attempt(partial(self._host.acting_as(self.owner_uid).read, f"/proc/{pid}/environ")) or b""
+        words = content.decode("utf-8", "surrogateescape").split("\0")
+        return {name: value for name, found, value in (word.partition("=") for word in words) if found}
+
     def supplier(self, file: str) -> int:
         """Return the user who controls a file's content; the gateway's own user if it is not a file (option -g)."""
         if self.owner_uid != ROOT or not file.startswith("/"):

@@ -78,6 +78,8 @@ class Peer(Value, frozen=True, kw_only=True):
     max_conns: int = 0
     resolves: bool = False
     protocol: str = ""  # if it differs from the route's
+    network: str = ""  # inode of its proxy's network namespace if that is not ours
+    checked_at: Target | None = None  # where its health checks connect, if that is another address
 
 
 class Upstream(Value, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import TypeVar
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.file_kind import FileKind
-from why502.model.logs import LogSummary, Symptom
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.network import Network
 from why502.model.target import Target
 
@@ -87,6 +87,7 @@ class Process(Value, frozen=True, kw_only=True):
     cgroup: str = ""
     unit: str = ""  # systemd unit, from the cgroup
     container: str = ""  # id, from the cgroup
+    container_name: str = ""  # with the first digits of the id: "shop-app (3f9a…)"; as its engine's files name it
     network: str = ""  # "" if its network namespace is ours, else its inode
     mounts: str = ""  # "" if its mount namespace is ours, else its inode
     limits: Limits | None = None
@@ -170,8 +171,10 @@ class Proxy(Value, frozen=True, kw_only=True):
     why_stopped: str = ""  # the service manager's reason why it does not run
     owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
+    routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
     admin: str = ""  # the address of the admin interface that answered
+    counted: tuple[Tally, ...] = ()  # the failed requests that it counts there
 
     @property
     def is_running(self) -> bool:
@@ -180,8 +183,8 @@ class Proxy(Value, frozen=True, kw_only=True):
 
     @property
     def away(self) -> Network | None:
-        """Its network namespace; None if that is ours, or it does not run."""
-        return Network(pid=self.pid, inode=self.network) if self.network and self.pid else None
+        """Its network namespace; None if that is ours."""
+        return Network(pid=self.pid or 0, inode=self.network) if self.network else None
 
     def supplier(self, at: Position | None) -> int:
         """Return the user who controls the text at a place of its configuration: the owner of the proxy, or for root's proxy
@@ -211,6 +214,31 @@ class Listener(Value, frozen=True, kw_only=True):
     file_inode: int | None = None
     is_at_path: bool | None = None  # whether the path of a unix socket leads to it, seen from our or a proxy's mount namespace
     names: tuple[str, ...] = ()
+
+
+class PublishedPort(Value, frozen=True, kw_only=True):
+    """A port that a container engine forwards into a container: from `outer` on this machine to `inner`."""
+
+    outer: Target
+    inner: Target
+    source: str = ""  # what says so
+
+
+class NetworkSpace(Value, frozen=True, kw_only=True):
+    """A network namespace that is not ours: usually that of a container or a pod.
+
+    `name` is the container's, with the first digits of its id, or that of a process in it. `owner_uid`: the user who could choose
+    its addresses; 0 if only root could.
+    """
+
+    inode: str
+    pid: int  # a process in it
+    name: str = ""
+    container: str = ""  # id, from the cgroup
+    addresses: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()  # IPv4 networks that it is directly connected to
+    published: tuple[PublishedPort, ...] = ()
+    owner_uid: int = 0
 
 
 class PathStep(Value, frozen=True, kw_only=True):
@@ -249,6 +277,7 @@ class Resolution(Value, frozen=True, kw_only=True):
     outcome: Lookup = Lookup.OK
     detail: str = ""
     is_resolver: bool = False  # queried through the proxy's own `resolver`
+    network: str = ""  # inode of the network namespace where it was queried, if it is not ours
     servers: tuple[str, ...] = ()  # the machine's own name servers that resolve it, if the proxy could not
 
 
@@ -285,6 +314,7 @@ class Probe(Value, frozen=True, kw_only=True):
     verifies_with: tuple[tuple[str, str], ...] = ()
     at: datetime | None = None
     route_at: Position | None = None
+    network: str = ""  # inode of the network namespace that it was sent from, if it is not ours
 
     @property
     def is_answer(self) -> bool:
@@ -528,6 +558,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] | None = None
     logs: LogSummary | None = None
     addresses: tuple[str, ...] | None = None  # addresses of this machine
+    networks: tuple[NetworkSpace, ...] | None = None  # its other network namespaces
     dependencies: tuple[Dependency, ...] | None = None
     gaps: tuple[Gap, ...] = ()
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Container, Iterable
 from urllib.parse import urlsplit
 
+import msgspec
+
 from why502.model.config import Route
 from why502.model.errors import Why502Error
 from why502.model.logs import Tally
@@ -58,11 +60,12 @@ def of_url(url: str, proxies: Iterable[Proxy]) -> Request:
         raise Why502Error(
             f"{url!r} has no host, or a character that must be percent-encoded", "Write it as http://example.com/path."
         )
-    for proxy in proxies:
+    for proxy in sorted(proxies, key=lambda proxy: proxy.network):  # those in our own network first
         for listen in proxy.listens:
-            if listen.port == port and proxy.is_running and not proxy.network:
+            if listen.port == port and proxy.is_running:
                 address = Target(host=LOCAL.get(listen.host, listen.host), port=port)
-                return _request(address, name, path, is_tls=parts.scheme == "https")
+                request = _request(address, name, path, is_tls=parts.scheme == "https")
+                return msgspec.structs.replace(request, network_of=proxy.away, owner_uid=proxy.owner_uid if proxy.away else 0)
     raise Why502Error(f"no running proxy listens on port {port} of {url}", "")
 
 

@@ -173,6 +173,7 @@ def _attempt(host: Host, request: Request, *, is_last: bool = False) -> Measured
         total_s=ended - began,
         at=at,
         route_at=request.route_at,
+        network=request.network_of.inode if request.network_of else "",
     )
     return Measured(result, connected, secured, validity(certificate))
 

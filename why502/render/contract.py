@@ -1,4 +1,4 @@
-"""The JSON objects why502.diagnosis/1 and why502.explanation/1 as types. Their JSON Schemas are generated from these.
+"""The JSON objects why502.diagnosis/1, why502.explanation/1 and why502.reference/1 as types, from which JSON Schemas are made.
 
 Fields may be added; renaming a field or changing its meaning needs a new schema number. Times are RFC 3339 in UTC, to the
 second.
@@ -16,6 +16,7 @@ from why502.model.finding import CheckStatus, Layer, Verdict
 
 DIAGNOSIS = "why502.diagnosis/1"
 EXPLANATION = "why502.explanation/1"
+REFERENCE = "why502.reference/1"
 
 Confidence = Annotated[float, Meta(ge=0, le=1, description="from 0.5 on an assertion; below, it was considered")]
 Time = Annotated[datetime, Meta(tz=True)]
@@ -161,6 +162,74 @@ class Explanation(msgspec.Struct):
     message: str
     next: list[str]
     remedies: list[Remedy]
+
+
+class CauseEntry(msgspec.Struct):
+    """A cause that `why502 explain` knows."""
+
+    cause: CauseId
+    layer: Layer
+    message: str
+
+
+class StatusEntry(msgspec.Struct):
+    """An HTTP status. `gateway_failure`: it may mean that the request to a backend failed."""
+
+    status: Annotated[str, Meta(pattern="^[0-9]{3}$")]
+    message: str
+    gateway_failure: bool
+
+
+class ProductEntry(msgspec.Struct):
+    """A gateway with the names of its codes."""
+
+    proxy: str
+    message: str
+    codes: list[str]
+
+
+class Reference(msgspec.Struct):
+    """The answer of `why502 explain --format json` without a text: all that it knows."""
+
+    schema: Literal["why502.reference/1"]
+    causes: list[CauseEntry]
+    statuses: list[StatusEntry]
+    products: list[ProductEntry]
+
+
+class CausePage(msgspec.Struct):
+    """All that is known of a cause. `page` is Markdown; `codes`: by gateway, those that usually mean it."""
+
+    cause: CauseId
+    layer: Layer
+    fault_domain: str
+    message: str
+    page: str
+    symptoms: list[str]
+    codes: dict[str, list[str]]
+    next: list[str]
+    remedies: list[Remedy]
+
+
+class Code(msgspec.Struct):
+    """A code of a gateway. `client_gets`: the status that the client receives, as text; null if that varies or is unknown."""
+
+    code: str
+    message: str
+    client_gets: str | None
+    gateway_failure: bool
+    causes: Annotated[list[CauseId], Meta(description="the likeliest first")]
+
+
+class GatewayPage(msgspec.Struct):
+    """All that is known of a gateway's own codes. `about` is Markdown."""
+
+    proxy: str
+    message: str
+    about: str
+    codes: list[Code]
+    next: list[str]
+    references: list[str]
 
 
 def schema_of(kind: type[msgspec.Struct], title: str) -> dict[str, Any]:

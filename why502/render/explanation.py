@@ -40,12 +40,13 @@ def document(explanation: Explanation) -> contract.Explanation:
         },
         message=as_text(explanation.message),
         next=list(explanation.next),
-        remedies=[_remedy(remedy) for remedy in explanation.remedies],
+        remedies=[remedy(one) for one in explanation.remedies],
     )
 
 
-def _remedy(remedy: Remedy) -> contract.Remedy:
-    return contract.Remedy(message=remedy.message, safe=remedy.safe, steps=[])
+def remedy(found: Remedy) -> contract.Remedy:
+    """Return advice as an object of the contract."""
+    return contract.Remedy(message=found.message, safe=found.safe, steps=[])
 
 
 def as_text(text: str) -> str:
@@ -140,18 +141,25 @@ def everything(terminal: Terminal) -> str:
     return page.text()
 
 
+def reference() -> contract.Reference:
+    """Return all causes, statuses and products as the contract's object."""
+    return contract.Reference(
+        schema="why502.reference/1",
+        causes=[contract.CauseEntry(cause=cause.id, layer=cause.layer, message=cause.message) for cause in CAUSES.values()],
+        statuses=[
+            contract.StatusEntry(status=code, message=status.title, gateway_failure=status.is_failure)
+            for code, status in STATUSES.items()
+        ],
+        products=[
+            contract.ProductEntry(proxy=product.name, message=product.title, codes=list(product.codes))
+            for product in products().values()
+        ],
+    )
+
+
 def everything_json(*, is_line: bool = False) -> str:
     """Return the same as one JSON object, on one line if `is_line`."""
-    found = {
-        "schema": "why502.reference/1",
-        "causes": [{"cause": cause.id, "layer": cause.layer, "message": cause.message} for cause in CAUSES.values()],
-        "statuses": [
-            {"status": code, "message": status.title, "gateway_failure": status.is_failure} for code, status in STATUSES.items()
-        ],
-        "products": [
-            {"proxy": product.name, "message": product.title, "codes": list(product.codes)} for product in products().values()
-        ],
-    }
+    found = reference()
     data = msgspec.json.encode(found)
     return (data if is_line else msgspec.json.format(data, indent=2)).decode() + "\n"
 

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from why502.diagnosis.causes import CAUSES, PAGES
+from why502.explanation import candidates
 from why502.gateways.codes import Product, products
 from why502.gateways.statuses import STATUSES
 from why502.model.patterns import lazy
 from why502.model.words import WORDS
+from why502.render import contract
+from why502.render.explanation import remedy
 from why502.render.words import FAULT_DOMAINS
 
 _NAMED = lazy(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`")
@@ -25,9 +28,8 @@ def cause_page(name: str) -> str:
     )
     met = [f"- {WORDS.get(symptom, symptom.value.replace('-', ' '))}" for symptom in cause.symptoms]
     codes = [
-        f"- [{product.title}](../gateways/{product.name}.md): {', '.join(f'`{code}`' for code in found)}"
-        for product in products().values()
-        if (found := [code for code, row in product.codes.items() if name in row.causes[:3]])
+        f"- [{products()[product].title}](../gateways/{product}.md): {', '.join(f'`{code}`' for code in found)}"
+        for product, found in codes_of(name).items()
     ]
     rules = [f"- `{rule.id}` {rule.name}: {rule.message}" for rule in cause.foresee]
     summary, _, rest = body.partition("\n\n")
@@ -93,6 +95,52 @@ def gateway_index() -> str:
         )
         + "\n"
     )
+
+
+def cause_object(name: str) -> contract.CausePage:
+    """Return all that is known of a cause."""
+    cause = CAUSES[name]
+    return contract.CausePage(
+        cause=name,
+        layer=cause.layer,
+        fault_domain=FAULT_DOMAINS[cause.layer],
+        message=cause.message,
+        page=PAGES[name].strip(),
+        symptoms=[symptom.value for symptom in cause.symptoms],
+        codes=codes_of(name),
+        next=list(candidates.next_steps(name)),
+        remedies=[remedy(one) for one in candidates.remedies(name)],
+    )
+
+
+def gateway_object(product: Product) -> contract.GatewayPage:
+    """Return all that is known of a gateway's codes."""
+    return contract.GatewayPage(
+        proxy=product.name,
+        message=product.title,
+        about=product.about,
+        codes=[
+            contract.Code(
+                code=row.code,
+                message=row.message,
+                client_gets=row.status or None,
+                gateway_failure=row.is_gateway_failure,
+                causes=[name for name in row.causes if name in CAUSES],
+            )
+            for row in product.codes.values()
+        ],
+        next=list(product.next),
+        references=list(product.references),
+    )
+
+
+def codes_of(name: str) -> dict[str, list[str]]:
+    """Return the codes that usually mean a cause, by the name of the gateway."""
+    return {
+        product.name: found
+        for product in products().values()
+        if (found := [code for code, row in product.codes.items() if name in row.causes[:3]])
+    }
 
 
 def _causes(names: tuple[str, ...]) -> str:

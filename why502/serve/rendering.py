@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,6 +22,7 @@ from why502.serve.navigation import Navigation
 from why502.serve.replay import Replays
 from why502.serve.settings import Settings
 from why502.serve.stock import Stock
+from why502.serve.tools.running import Tools
 from why502.version import __version__
 from why502.watch.message import duration
 
@@ -37,6 +38,7 @@ class Serving:
     now: Callable[[], datetime]
     live: Live
     replays: Replays
+    tools: Tools = field(default_factory=Tools)
 
     @property
     def host_name(self) -> str:
@@ -68,7 +70,7 @@ def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
         "swatch": swatch,
         "gauge": gauge,
     }
-    filters = (as_sent, markup, number, milliseconds, clock, time, duration, lines)
+    filters = (as_sent, spans, markup, number, milliseconds, clock, time, duration, lines)
     made.filters |= {each.__name__: each for each in filters}
     return made
 
@@ -133,6 +135,15 @@ def symptom_words(symptom: str) -> str:
         return words(Symptom(symptom))
     except ValueError:
         return symptom.replace("-", " ")
+
+
+def spans(text: str) -> Markup:
+    """Return a sentence of ours whose `quoted` parts are shown as code. It may repeat foreign text, so that all is escaped."""
+    parts = safe(text).split("`")
+    if len(parts) % 2 == 0:
+        return Markup(escape("`".join(parts)))  # noqa: S704 - escaped
+    quoted, plain = Markup("<code>{}</code>"), Markup("{}")
+    return Markup("").join((quoted if number % 2 else plain).format(part) for number, part in enumerate(parts))
 
 
 def as_sent(text: str) -> Markup:

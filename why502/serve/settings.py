@@ -24,7 +24,8 @@ class Settings:
 
     `listen`: address and port, or the path of a Unix socket. `token`: "" if whoever reaches the address may look. `url`: where
     browsers reach it, if that is not `listen`: a reverse proxy in front. `names`: other names of this machine that a browser may
-    use. `watch_settings`: the settings of `why502 watch`, None for the usual ones.
+    use. `watch_settings`: the settings of `why502 watch`, None for the usual ones. `logs`: files, directories and patterns that
+    may be read from a page.
     """
 
     store: Path
@@ -33,6 +34,7 @@ class Settings:
     url: str = ""
     names: tuple[str, ...] = ()
     watch_settings: str | None = None
+    logs: tuple[str, ...] = ()
 
     @property
     def is_local(self) -> bool:

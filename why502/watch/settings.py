@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from why502.model.base import Value
 from why502.watch.checks.settings import Checks
 from why502.watch.metrics.settings import MetricsSettings
+from why502.watch.mitigation import Mitigation
 from why502.watch.notify.base import check_url
 from why502.watch.notify.heartbeat import HeartbeatSettings
 from why502.watch.notify.settings import AnyReceiver
@@ -73,6 +74,7 @@ class Settings(Value, frozen=True, kw_only=True):
     metrics: MetricsSettings = MetricsSettings()
     serve: ServeSettings = ServeSettings()
     checks: Checks = Checks()
+    mitigation: Mitigation = Mitigation()
     labels: dict[LabelName, Label] = {}
     objectives: tuple[Objective, ...] = ()
     receivers: tuple[AnyReceiver, ...] = ()

@@ -14,6 +14,7 @@ from why502.model.errors import Why502Error
 
 DIRECTORY = Path("/etc/systemd/system")
 SERVICE, ONCE, TIMER = "why502-watch.service", "why502-watch-once.service", "why502-watch-once.timer"
+MITIGATE, MITIGATE_TIMER = "why502-watch-mitigate.service", "why502-watch-mitigate.timer"
 GROUPS = ("adm", "systemd-journal")  # who may read /var/log and the journal on Debian and most other distributions
 
 # A user of its own that exists only while it runs (systemd.exec(5), DynamicUser=).
@@ -93,6 +94,34 @@ AccuracySec=1s
 WantedBy=timers.target
 """
 
+# It changes the gateway's configuration, so that it runs as root and outside of the daemon, which can change nothing.
+_MITIGATE = """\
+# Written by `why502 watch install --mitigate`.
+[Unit]
+Description=why502: take out a member that keeps failing, for a while
+After=network.target
+
+[Service]
+Type=oneshot
+ExecStart={command} watch mitigate{options}
+TimeoutStartSec=300
+Nice=10
+"""
+
+_MITIGATE_TIMER = """\
+# Written by `why502 watch install --mitigate`.
+[Unit]
+Description=why502: look for members that keep failing
+
+[Timer]
+OnActiveSec=30s
+OnUnitInactiveSec=30s
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:
@@ -102,20 +131,26 @@ class Installed:
     commands: tuple[str, ...]
 
 
-def texts(*, is_timer: bool, settings: str | None, program: tuple[str, ...] | None = None) -> dict[str, str]:
+def texts(
+    *, is_timer: bool, settings: str | None, mitigates: bool = False, program: tuple[str, ...] | None = None
+) -> dict[str, str]:
     """Return the text of each unit by its file name. `settings`: the path of a settings file, None for the usual one."""
     command = " ".join(_quoted(word) for word in program or own_command())
     options = f" --settings {_quoted(settings)}" if settings else ""
     user = _OWN_USER.format(groups=" ".join(name for name in GROUPS if _exists(name))) if others_can_run() else ""
     sandbox = _SANDBOX.format(user=user)
-    if not is_timer:
-        return {SERVICE: _SERVICE.format(command=command, options=options, sandbox=sandbox)}
-    return {ONCE: _ONCE.format(command=command, options=options, sandbox=sandbox), TIMER: _TIMER}
+    if is_timer:
+        found = {ONCE: _ONCE.format(command=command, options=options, sandbox=sandbox), TIMER: _TIMER}
+    else:
+        found = {SERVICE: _SERVICE.format(command=command, options=options, sandbox=sandbox)}
+    if mitigates:
+        found |= {MITIGATE: _MITIGATE.format(command=command, options=options), MITIGATE_TIMER: _MITIGATE_TIMER}
+    return found
 
 
-def install(directory: Path, *, is_timer: bool, settings: str | None) -> Installed:
+def install(directory: Path, *, is_timer: bool, settings: str | None, mitigates: bool = False) -> Installed:
     """Write the units into a directory. Raises Why502Error."""
-    found = texts(is_timer=is_timer, settings=settings)
+    found = texts(is_timer=is_timer, settings=settings, mitigates=mitigates)
     paths = []
     for name, text in found.items():
         path = directory / name
@@ -128,8 +163,8 @@ def install(directory: Path, *, is_timer: bool, settings: str | None) -> Install
                 "Run it as root on a machine with systemd, or give --directory.",
             ) from error
         paths.append(path)
-    started = TIMER if is_timer else SERVICE
-    return Installed(tuple(paths), ("systemctl daemon-reload", f"systemctl enable --now {started}"))
+    started = [TIMER if is_timer else SERVICE, *((MITIGATE_TIMER,) if mitigates else ())]
+    return Installed(tuple(paths), ("systemctl daemon-reload", f"systemctl enable --now {' '.join(started)}"))
 
 
 def own_command() -> tuple[str, ...]:

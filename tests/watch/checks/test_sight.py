@@ -42,7 +42,7 @@ class Machine(LocalHost):
 
 
 def answers(outcome: Lookup):
-    return lambda name, server: Resolution(name=name, source=str(server), outcome=outcome)
+    return lambda host, name, server: Resolution(name=name, source=str(server), outcome=outcome)
 
 
 def judged(host: Machine, *failed: Target, outcome: Lookup = Lookup.OK, **fields: object) -> list[CheckResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +28,19 @@ _NEEDED = ("starlette", "uvicorn", "python_multipart")
     "--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front  [default: as in the settings]"
 )
 @click.option("--settings", "settings_path", metavar="FILE", help="Settings of `why502 watch`  [default: /etc/why502/watch.toml]")
+@click.option("--log", "logs", multiple=True, metavar="PATH", help="A log that pages may read: a file, directory or pattern.")
 @only_format("text")
 @loudness
 @click.pass_obj
-def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url: str | None, settings_path: str | None) -> int:
+def serve(
+    env: Env,
+    listen: str,
+    token_file: Path | None,
+    store: str | None,
+    url: str | None,
+    settings_path: str | None,
+    logs: tuple[str, ...],
+) -> int:
     """Show incidents in a browser, and offer the tools there.
 
     Shows what `why502 watch` knows: what is wrong now, each incident with its evidence and fix, the history. Without a store
@@ -41,16 +51,18 @@ def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url
     \b
     Example: why502 serve
     Example: why502 serve --listen 0.0.0.0:8502 --token-file /etc/why502/token
+    Example: why502 serve --log /var/log/nginx
     Example: why502 serve --listen unix:/run/why502/serve.sock --url https://why502.example
     """
     from why502.cli.env import Exit
 
     if any(find_spec(name) is None for name in _NEEDED):
         raise Why502Error("the web pages are not installed", "Install them: pip install 'why502[web]'")
-    from why502.serve import settings
+    from why502.serve import allowed_logs, settings
     from why502.serve.service import serve as run
     from why502.watch import settings as watch_settings
 
+    allowed_logs.check(logs)
     watch = watch_settings.read(settings_path)
     found = settings.Settings(
         store=Path(store or watch.store.path),
@@ -59,6 +71,7 @@ def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url
         url=settings.public_url(url if url is not None else watch.serve.url),
         watch_settings=settings_path,
         names=(env.host().name,),
+        logs=tuple(map(os.path.abspath, logs)),
     )
     if not found.is_local and not found.token:
         found = settings.with_token(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from why502.cli.output_options import loudness, only_format
+from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
@@ -68,8 +69,39 @@ def watch(
     context.exit(run_once(env, options, format_) if once else run(env, options, format_))
 
 
+@watch.command("mitigate")
+@click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file of a gateway.")
+@click.option("--state", metavar="DIR", help="Directory of the backups and the journal.")
+@click.option("--dry-run", is_flag=True, help="Only say which member would be taken out; needs no setting.")
+@_SETTINGS
+@only_format("text")
+@loudness
+@click.pass_obj
+def mitigate(env: Env, configs: tuple[str, ...], state: str | None, dry_run: bool, settings_path: str | None) -> int:
+    """Take out a member that keeps failing, for a while.
+
+    Off unless `down = true` is in [mitigation] of the settings. Checks every member; one that fails five checks in a row is
+    taken out as by `why502 mitigate down MEMBER --for`, twice as long each time. Never the last that passes its checks, never
+    more than half of a group, one at a time.
+
+    Exit status: 0 done or nothing to do, 2 no member could be checked or it could not run.
+
+    \b
+    Example: why502 watch mitigate --dry-run
+    """
+    from why502.cli.taking_out import take_out
+    from why502.watch import settings
+
+    found = settings.read(settings_path)
+    if not (found.mitigation.down or dry_run):
+        env.write("It is off: set `down = true` in [mitigation] of the settings, or see what it would do with --dry-run.\n")
+        return 0
+    return take_out(env, found, configs=configs, state=state, is_shown=dry_run)
+
+
 @watch.command("install")
 @click.option("--timer", is_flag=True, help="A timer that runs `why502 watch --once` each minute, instead of a daemon.")
+@click.option("--mitigate", is_flag=True, help="Also a timer that runs `why502 watch mitigate` as root.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
@@ -81,7 +113,7 @@ def watch(
 @only_format("text")
 @loudness
 @click.pass_obj
-def install(env: Env, timer: bool, directory: Path, settings_path: str | None) -> int:
+def install(env: Env, timer: bool, mitigate: bool, directory: Path, settings_path: str | None) -> int:
     """Write the systemd unit, and say how to start it.
 
     \b
@@ -90,8 +122,12 @@ def install(env: Env, timer: bool, directory: Path, settings_path: str | None) -
     """
     from why502.watch import settings, units
 
-    settings.read(settings_path)
-    done = units.install(directory, is_timer=timer, settings=settings_path)
+    found = settings.read(settings_path)
+    if mitigate and not found.mitigation.down:
+        raise Why502Error(
+            "--mitigate: the settings do not allow it", f"Set `down = true` in [mitigation] of {settings_path or settings.PATH}."
+        )
+    done = units.install(directory, is_timer=timer, mitigates=mitigate, settings=settings_path)
     env.write("".join(f"wrote {path}\n" for path in done.paths))
     env.write("Start it with:\n" + "".join(f"  {command}\n" for command in done.commands))
     return 0

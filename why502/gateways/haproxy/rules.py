@@ -98,6 +98,16 @@ def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) ->
             yield Lookup(frontend, match[1], match[3], found[1], (found[2] or "").strip(), at)
 
 
+def choices(word: str, known: Iterable[str]) -> Iterator[str]:
+    """Yield the backends that the name in a rule may mean: for an expression, all that its fixed parts fit."""
+    match = _LOOKUP.fullmatch(word)
+    if match is None:
+        yield word
+        return
+    length = len(match[1]) + len(match[3])
+    yield from (name for name in known if len(name) > length and name.startswith(match[1]) and name.endswith(match[3]))
+
+
 def missing(lookup: Lookup, text: str, known: Container[str]) -> Iterator[Route]:
     """Yield a route for each backend named in a map, or as its default, that has no section; HAProxy skips such a rule."""
     names: dict[str, Position] = {}

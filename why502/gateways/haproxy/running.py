@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from why502.config.configuration import Configuration
-from why502.gateways.haproxy.config import load, map_lookups, names
+from why502.gateways.haproxy.config import load, map_lookups, names, sections, together, trees_of
 from why502.gateways.haproxy.rules import missing
 from why502.gateways.running import MOST_FILES, Texts, decoded
 from why502.host.base import Host
@@ -18,7 +18,7 @@ from why502.machine.suppliers import of_process as owner
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.snapshot import Process
 
-__all__ = ["load", "owner"]
+__all__ = ["load", "owner", "together"]
 
 KIND = "haproxy"
 MAIN = {"haproxy": "/etc/haproxy/haproxy.cfg"}
@@ -34,8 +34,8 @@ _LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[str, str]]:
     """Yield each file with its text; a directory means its `*.cfg`, in order of name. Raises HostError."""
     for main in mains:
-        names = attempt(partial(rights.own.list, main))
-        paths = [main] if names is None else [posixpath.join(main, name) for name in names if name.endswith(".cfg")]
+        inside = attempt(partial(rights.own.list, main))
+        paths = [main] if inside is None else [posixpath.join(main, name) for name in sorted(inside) if name.endswith(".cfg")]
         for path in paths[:MOST_FILES]:
             yield path, decoded(rights.read(path))
 
@@ -55,9 +55,9 @@ def listens(texts: Texts, read: list[Configuration]) -> list[str]:
 
 def lost_routes(rights: Rights, texts: Texts) -> Iterator[Route]:
     """Yield the backends that a map chooses and that do not exist."""
-    known = frozenset(name for text in (text for _, text in texts) for name in names(text))
-    for path, text in texts:
-        for lookup in islice(map_lookups(text, path), _MOST_MAPS):
-            content = attempt(partial(rights.reading(path)[0], lookup.path))
-            if content is not None:
-                yield from missing(lookup, decoded(content), known)
+    found = sections(trees_of(texts))
+    known = names(found)
+    for lookup in islice(map_lookups(found), _MOST_MAPS):
+        content = attempt(partial(rights.reading(lookup.at.file)[0], lookup.path))
+        if content is not None:
+            yield from missing(lookup, decoded(content), known)

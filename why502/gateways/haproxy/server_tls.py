@@ -11,9 +11,20 @@ from dataclasses import dataclass, field
 from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import SENDS_PROXY, Position, Setting
 
-# With the number of arguments of each; an unlisted option is treated as a single word.
-_TAKES = {"ca-file": 1, "ca-verify-file": 1, "crt": 1, "sni": 1, "verifyhost": 1, "verify": 1, "alpn": 1, "proto": 1, "source": 1}
-_FLAGS = ("ssl", "no-ssl", "send-proxy", "send-proxy-v2", "no-send-proxy", "no-send-proxy-v2")
+# Options with an argument; an unlisted option is treated as a single word. Source: doc/configuration.txt, 5.2.
+_TAKES = frozenset(
+    (
+        "addr agent-addr agent-inter agent-port agent-send alpn ca-file ca-verify-file ca-sign-file check-alpn check-proto"
+        " check-sni ciphers ciphersuites client-sigalgs cookie crl-file crt curves downinter error-limit fall fastinter id"
+        " inter hash-key init-addr init-state log-bufsize log-proto maxconn maxqueue max-reuse minconn namespace npn observe"
+        " on-error on-marked-down on-marked-up pool-low-conn pool-max-conn pool-purge-delay port proto proxy-v2-options redir"
+        " resolve-net resolve-opts resolve-prefer resolvers rise sigalgs slowstart sni socks4 source ssl-max-ver ssl-min-ver"
+        " tcp-md5sig tcp-ut track usesrc verify verifyhost weight ws"
+    ).split()
+)
+_FLAGS = frozenset("agent-check backup check check-ssl check-send-proxy disabled send-proxy send-proxy-v2 ssl stick".split())
+_OPPOSITES = {"enabled": "disabled", "non-stick": "stick"}
+_OF_TLS = frozenset({"ssl", "ca-file", "ca-verify-file", "crt", "sni", "verifyhost", "verify", "alpn", "proto"})
 _SYSTEM_CA = "@system-ca"
 
 
@@ -52,9 +63,9 @@ def options(words: Iterable[str], inherited: Mapping[str, str]) -> dict[str, str
         if name in _TAKES and rest:
             found[name] = rest.pop(0)
         elif name in _FLAGS:
-            found.pop(name.removeprefix("no-"), None)
-            if not name.startswith("no-"):
-                found[name] = ""
+            found[name] = ""
+        else:
+            found.pop(_OPPOSITES.get(name, name.removeprefix("no-")), None)
     return found
 
 
@@ -81,7 +92,7 @@ def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) ->
 
 
 def _tls_of(given: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in given.items() if name == "ssl" or (name in _TAKES and name != "source")}
+    return {name: value for name, value in given.items() if name in _OF_TLS}
 
 
 def _trusted(given: Mapping[str, str], base: Bases) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from why502.gateways.haproxy.codes import CHECKS
+from why502.gateways.haproxy.logs import meaning_of_check
 from why502.gateways.haproxy.rules import MISSING
-from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Proxy
+from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS
+from why502.model.logs import LogSummary, Sample, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import PeerState, PeerView, Proxy
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 COUNTS_ONCE = False
 _CHECKS = frozenset(short for short, _, _ in CHECKS.values())
@@ -27,7 +30,8 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     """Return the summary with the addresses of members that the log identifies only by name (`backend/server`)."""
     mine = [proxy for proxy in proxies if proxy.kind == "haproxy"]
     known = members_of(mine)
-    named = [_named(tally, known) if tally.proxy == "haproxy" else tally for tally in summary.tallies]
+    elsewhere = _checked_elsewhere(mine)
+    named = [_named(_of_the_check(tally, elsewhere), known) if tally.proxy == "haproxy" else tally for tally in summary.tallies]
     tallies = _named_by_checks(_decided(named, mine))
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 
@@ -41,6 +45,59 @@ def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
+
+
+def _of_views(tallies: Iterable[Tally], views: Iterable[PeerView]) -> Iterator[Tally]:
+    """Yield what HAProxy says at present about the servers of a group without any left, where no line of the log says why."""
+    told = list(tallies)
+    empty = {tally.group.removesuffix(_NO_SERVER) for tally in told if tally.symptom is Symptom.NO_LIVE_UPSTREAMS}
+    explained = {tally.group for tally in told if tally.code in (*_CHECKS, MAINTENANCE)}
+    for view in views:
+        name = f"{view.group}/{view.name}"
+        if view.group not in empty or name in explained:
+            continue
+        words = next((words for words, (code, _, _) in CHECKS.items() if code == view.check), None)
+        status = next((int(part) for part in view.reason.split(", ") if len(part) == 3 and whole_number(part)), None)
+        code, symptom = meaning_of_check(words, view.reason, status)
+        if view.check == NO_ADDRESS:
+            symptom = Symptom.NAME_NOT_FOUND
+        elif view.state is PeerState.MAINTENANCE:
+            symptom = Symptom.PEER_DISABLED
+        elif view.state not in (PeerState.DOWN, PeerState.EJECTED) or code is None:
+            continue
+        symptom = symptom or (code.symptom if code else None)
+        if symptom is not None:
+            yield Tally(
+                symptom=symptom,
+                proxy="haproxy",
+                group=name,
+                target=view.target,
+                code=code.code if code else MAINTENANCE,
+                detail=view.target.host if view.check == NO_ADDRESS and view.target else view.reason,
+                is_notice=view.state is PeerState.MAINTENANCE,
+                samples=(Sample(source=view.source, text=f"{name}: {view.check} {view.reason}".rstrip()),),
+            )
+
+
+def _checked_elsewhere(proxies: Iterable[Proxy]) -> dict[str, Target]:
+    """Return where the checks of servers connect, by name (`backend/server`), if that is not the server's own address."""
+    return {
+        f"{group.name}/{peer.label}": peer.checked_at
+        for proxy in proxies
+        for group in proxy.upstreams
+        for peer in group.peers
+        if peer.checked_at is not None
+    }
+
+
+def _of_the_check(tally: Tally, elsewhere: dict[str, Target]) -> Tally:
+    """Return a failed check of another address than the server's own (`port`, `addr`) as a failure of the check: it says nothing
+    about the server.
+    """
+    if tally.code not in _CHECKS or tally.group not in elsewhere:
+        return tally
+    detail = f"it connects to {elsewhere[tally.group]}: {tally.detail}"
+    return replace(tally, symptom=Symptom.HEALTH_CHECK_STATUS, detail=detail, named="")
 
 
 def _named(tally: Tally, known: dict[str, Target]) -> Tally:
@@ -58,11 +115,15 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
     rate, the limit was exceeded; if they all select clients, the rule refused these.
     """
     groups = {group.name for proxy in proxies for group in proxy.upstreams}
+    empty = {group.name: group.at for proxy in proxies for group in proxy.upstreams if not group.peers}
     groups |= {x.group for x in tallies if x.proxy == "haproxy" and x.symptom is Symptom.NO_LIVE_UPSTREAMS}
     lost = {route.server: route for proxy in proxies for route in proxy.routes if route.directive == MISSING}
     rules = [answer for proxy in proxies for answer in proxy.answers]
 
     def decided(tally: Tally) -> Tally:
+        if tally.symptom is Symptom.NO_LIVE_UPSTREAMS and tally.group in empty:
+            message = f"backend {tally.group} at {empty[tally.group]} has no server"
+            return replace(tally, symptom=Symptom.NO_MEMBERS, detail=message, named="no-upstream-members")
         if tally.symptom is Symptom.ROUTE_MISSING and tally.group in groups:
             return replace(tally, symptom=Symptom.NO_LIVE_UPSTREAMS, named="all-upstreams-down")
         if tally.symptom is Symptom.ROUTE_MISSING and (route := lost.get(tally.group)):

@@ -9,6 +9,7 @@ import posixpath
 import re
 from itertools import pairwise
 
+from why502.gateways.haproxy.config import trees_of, variables_of
 from why502.gateways.running import Texts
 from why502.model.config import Position
 from why502.model.patterns import lazy
@@ -17,7 +18,6 @@ from why502.model.snapshot import ConfigProblem, Process, Proxy
 COMMAND = "haproxy -c -f {}"
 _KEPT = ("-C", "-L")  # options with a value that change what the files mean
 RUNS_CODE = lazy(r"^[ \t]*(lua-load(?:-per-thread)?)\b", re.MULTILINE)
-_VARIABLE = lazy(r"\$(?:\{(\w{1,100})[^}\n]{0,200}\}|(\w{1,100}))")
 _ALERT = lazy(r"\[ALERT\][ \t]+\(\d{1,10}\) : (?:config : )?(?P<message>[^\n]{1,2000})")
 _PLACE = lazy(r"(?:parsing )?\[(?P<file>/[^\]:\n]{1,500}):(?P<line>\d{1,9})\] : ")
 _SUMMARIES = ("Error(s) found in configuration file", "Fatal errors found in configuration")
@@ -40,7 +40,7 @@ def modules(proxy: Proxy, texts: Texts) -> tuple[str, ...]:  # noqa: ARG001 - th
 
 def variables(texts: Texts) -> frozenset[str]:
     """Return the names of the variables in its files, without those that HAProxy sets itself."""
-    found = {match[1] or match[2] for _, text in texts for match in _VARIABLE.finditer(text)}
+    found = {name for tree in trees_of(texts) for name in variables_of(tree)}
     return frozenset(name for name in found if not name.startswith("HAPROXY_"))
 
 

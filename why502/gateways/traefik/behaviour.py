@@ -1,5 +1,9 @@
-"""How Traefik behaves where gateways differ."""
+"""How Traefik behaves where gateways differ. Sources: doc.traefik.io (passHostHeader, serversTransport), its access log."""
 
 from why502.gateways.behaviour import Behaviour
 
-BEHAVIOUR = Behaviour(programs=frozenset({"traefik"}))
+BEHAVIOUR = Behaviour(
+    programs=frozenset({"traefik"}),
+    passes_host=True,
+    verifies_without_trusted=True,
+)

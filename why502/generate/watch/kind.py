@@ -182,7 +182,7 @@ def _files(given: Given) -> tuple[str, ...]:
 
 KIND = Kind(
     name="watch",
-    help="The settings of `why502 watch`: who is told, and what is promised.",
+    help="The settings of `why502 watch`.",
     example="why502 generate watch --alertmanager http://127.0.0.1:9093 --objective 99.9",
     options=OPTIONS,
     emit=emit,

@@ -209,10 +209,12 @@ def no_status_line(client: socket.socket, _: argparse.Namespace) -> None:
     client.sendall(b"<html><body>hello</body></html>\n")
 
 
-def big_header(client: socket.socket, _: argparse.Namespace) -> None:
-    """Answer with a header of 7 KiB."""
+def big_header(client: socket.socket, told: argparse.Namespace) -> None:
+    """Answer with a header of 7 KiB, or as long as told."""
     read_head(client)
-    client.sendall(b"HTTP/1.1 200 OK\r\n" + COOKIES.encode() + b"Content-Length: 3\r\n\r\nok\n")
+    line = COOKIES.partition("\n")[0].encode() + b"\n"
+    lines = line * ((told.header << 10) // len(line)) or COOKIES.encode()
+    client.sendall(b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 3\r\n\r\nok\n")
 
 
 def h2(client: socket.socket, _: argparse.Namespace) -> None:
@@ -326,6 +328,7 @@ def main() -> None:
     )
     parser.add_argument("--join", default="", help="file to write its process id to first: cgroup.procs of a control group")
     parser.add_argument("--file", default="/run/shop/orders", help="for /write")
+    parser.add_argument("--header", type=int, default=0, help="KiB of header that big-header answers with")
     parser.add_argument("--tls", default="", help="PEM file with certificate and key")
     parser.add_argument("--tls-min", default="TLSv1_2")
     parser.add_argument("--sni", default="", help="the only server name that is served")

@@ -6,10 +6,12 @@ import json
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from why502.logs.scan.report import Report, Row, Times
 from why502.redaction import clean, redact
 from why502.redaction.snapshots import without_secrets
-from why502.render.logs import tables
+from why502.render.logs import contract, tables
 from why502.render.words import Terminal
 from why502.version import __version__
 
@@ -131,6 +133,11 @@ def value(report: Report, *, by: str = "", top: int = 10) -> dict[str, Any]:
             for minute in report.minutes
         ],
     }
+
+
+def document(report: Report) -> contract.Logs:
+    """Return the whole report as the contract's object."""
+    return msgspec.convert(without_secrets(value(report)), contract.Logs)
 
 
 def _causes(report: Report) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from why502.watch.checks.settings import Checks, TargetCheck
 MOST = 2000  # members that are checked
 NO_PROBE = "not checked: --no-probe"
 OFF = "its checks are switched off in the settings"
-APART = "it is in the network namespace of the proxy, where a request from here proves nothing"
+APART = "it is in the network namespace of the proxy, which checks do not enter; `why502 diagnose` does"
 ACTIVATED = "systemd listens there for a service that is not running, and a connection would start it"
 LOOP = "it is a listener of the same proxy, and a request to it may loop"
 NO_ROUTE = "no route leads to it"

@@ -43,7 +43,7 @@ WORDS = "this machine's own network fails: {reason}"
 class Sight:
     """Judges results: those of unreachable machines are unknown while this machine's network fails. Times are monotonic."""
 
-    def __init__(self, host: Host, ask: Callable[[str, Target], Resolution] = ask_server) -> None:
+    def __init__(self, host: Host, ask: Callable[[Host, str, Target], Resolution] = ask_server) -> None:
         self._host, self._ask = host, ask
         self._lock = threading.Lock()
         self._own: frozenset[str] = frozenset()
@@ -81,7 +81,7 @@ class Sight:
         return msgspec.structs.replace(result, symptom=None, is_unknown=True, reason=WORDS.format(reason=self.reason))
 
 
-def own_failure(host: Host, machines: Iterable[str], ask: Callable[[str, Target], Resolution]) -> str:
+def own_failure(host: Host, machines: Iterable[str], ask: Callable[[Host, str, Target], Resolution]) -> str:
     """Return why the machine's own network fails: no route to several machines, a silent gateway or name server; "" if not."""
     addresses = [name for name in machines if Target(host=name, port=1).is_address][: 2 * MACHINES]
     try:
@@ -92,7 +92,7 @@ def own_failure(host: Host, machines: Iterable[str], ask: Callable[[str, Target]
     if len(blocked) >= MACHINES and len(blocked) == len(paths):
         return blocked[0].words
     servers = parse_name_servers(attempt(lambda: host.read("/etc/resolv.conf", limit_bytes=1 << 16)) or b"")[:SERVERS]
-    answers = [ask(ASKED, Target(host=server, port=53)) for server in servers]
+    answers = [ask(host, ASKED, Target(host=server, port=53)) for server in servers]
     if answers and all(answer.outcome is Lookup.TIMED_OUT for answer in answers):
         return f"name server {answers[0].source} does not answer"
     return ""

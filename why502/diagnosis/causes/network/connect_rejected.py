@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"a process listens on {target}, yet a connection from this machine is rejected", "probe", PROOF)
     told = case.tally(Symptom.HOST_UNREACHABLE) or probe
     if case.seen(Symptom.HOST_UNREACHABLE):
-        if case.is_local and (told is None or told.errno in (None, NO_ROUTE)):
+        if case.shares_network and (told is None or told.errno in (None, NO_ROUTE)):
             yield supports(
                 f"{target} is an address of this machine, so no route can be missing: a firewall rule rejects the connection",
                 "",
@@ -64,7 +64,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             elif probe.total_s >= AT_ONCE_S:
                 yield refutes(f"the answer took {probe.total_s:.1f} s: nothing answered", "probe", STRONG)
     unreachable = case.tally(Symptom.HOST_UNREACHABLE)
-    if case.seen(Symptom.HOST_UNREACHABLE) and not case.is_local and path is not None:
+    if case.seen(Symptom.HOST_UNREACHABLE) and not case.shares_network and path is not None:
         if path.route == "prohibit":
             yield supports("this machine's own routing table prohibits that address", f"ip route get {target.host}", PROOF)
         elif path.route == "unicast" and path.neighbour in ("REACHABLE", "STALE", "DELAY", "PERMANENT"):
@@ -81,7 +81,13 @@ def examine(case: Case) -> Iterator[Evidence]:
                 yield supports(message, "sysctl net.ipv4.icmp_ratelimit", STRONG)
         elif path.route != "unicast" or is_dead:
             yield refutes(f"the path ends at this machine: {path.words}", f"ip route get {target.host}", PROOF)
-    if unreachable and unreachable.errno == 113 and unreachable.duration_max_s is not None and not case.is_local and not is_dead:
+    if (
+        unreachable
+        and unreachable.errno == 113
+        and unreachable.duration_max_s is not None
+        and not case.shares_network
+        and not is_dead
+    ):
         if unreachable.duration_max_s < AT_ONCE_S:
             yield supports(
                 f"the requests failed within {unreachable.duration_max_s:.2f} s: something answered", "access log", WEAK

@@ -39,7 +39,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the kernel finds no address to connect from", lost.source, WEAK)
     path = case.path
     told = case.tally(*CAUSE.symptoms) is not None or not case.failures  # the proxy may give up before the kernel: a timeout
-    if path is not None and not case.is_local and told and case.seen(*CAUSE.symptoms):
+    if path is not None and not case.shares_network and told and case.seen(*CAUSE.symptoms):
         if path.route in ("unreachable", "none", "blackhole") or path.neighbour in ("FAILED", "INCOMPLETE"):
             where = f"ip route get {case.target.host}" if case.target else ""
             yield supports(path.words, where, STRONG)
@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if probe is not None and probe.errno == 101:
         yield supports("this machine itself has no route to it", "probe", STRONG)
     seen = case.tally(Symptom.HOST_UNREACHABLE) or probe
-    if case.is_local and case.target is not None and seen is not None and seen.errno in (None, NO_ROUTE):
+    if case.shares_network and case.target is not None and seen is not None and seen.errno in (None, NO_ROUTE):
         yield refutes(f"{case.target} is an address of this machine", "", PROOF)
 
 

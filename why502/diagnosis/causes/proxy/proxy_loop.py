@@ -50,7 +50,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for proxy in case.proxies:
         for listen in proxy.listens:
-            if not accepts(listen, target) or not case.is_local:
+            if not accepts(listen, target) or not case.shares_network:
                 continue
             matcher = Matcher(proxy.routes, proxy.servers)
             looping = [route for route in case.routes if route in proxy.routes and _returns(route, target, proxy, matcher)]
@@ -70,7 +70,7 @@ def _comes_back(case: Case, target: Target) -> str:
     "" otherwise.
     """
     proxy = case.proxy
-    if proxy is None or proxy.kind != "haproxy" or not case.is_local or not case.failures:
+    if proxy is None or proxy.kind != "haproxy" or not case.shares_network or not case.failures:
         return ""
     here = [(route, word) for route in proxy.routes for word in route.listens if _binds(word, target)]
     if not here or any(target not in (peer.target for peer in route.peers) for route, _ in here):

@@ -70,7 +70,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif path and path.kind is FileKind.SOCKET and case.tally(Symptom.SOCKET_PATH_MISSING):
         yield supports("the socket exists now: it was missing while the requests failed", f"stat {case.target.path}", WEAK)
     name = case.target.path.rsplit("/", 1)[-1]
-    if case.target in case.joins.answering and not (path and path.kind is FileKind.MISSING):  # our probe has another root
+    if case.is_answering and not (path and path.kind is FileKind.MISSING):  # our probe has another root
         yield refutes("a probe of that path is answered now", "probe", LIKELY)
     elif case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in _meant(case)[:1]:

@@ -145,7 +145,7 @@ def _fails_now(case: Case) -> Probe | None:
     """Return our request through the proxy that got no answer or the proxy's own error; None if one succeeds, or if another
     server of the route may have failed.
     """
-    if len({peer.target for route in case.routes for peer in route.peers}) > 1 and case.target in case.joins.answering:
+    if len({peer.target for route in case.routes for peer in route.peers}) > 1 and case.is_answering:
         return None
     failed = [probe for probe in case.entrances if probe.symptom is not None or str(probe.status) in FAILED]
     return failed[0] if failed and len(failed) == len(case.entrances) else None

@@ -1,0 +1,61 @@
+"""Backends break behind real gateways other than nginx; `make gateways` plays all scenes, here a few of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from why502.lab.gateways import pages
+from why502.lab.gateways.front import fronts
+from why502.lab.gateways.play import Outcome, missing, names, parts, play
+from why502.lab.gateways.scenes import SCENES
+from why502.lab.stage import LabError
+
+QUICK = [f"{product}/{front.LOGS[0]}/{scene}" for product, front in fronts().items() for scene in ("not-running", "wrong-port")]
+
+
+@pytest.mark.real
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", QUICK)
+def test_the_first_answer_is_right(name: str) -> None:
+    if reason := missing(name):
+        pytest.skip(reason)
+    outcome = play(name)
+    assert outcome.is_right, (outcome.findings, outcome.error)
+    assert outcome.wrong == ()
+    assert outcome.failures, outcome.texts
+
+
+def test_every_front_states_what_it_lacks() -> None:
+    for product, front in fronts().items():
+        assert product == front.KIND
+        assert front.LACKS.keys() <= SCENES.keys()
+        assert all(front.LACKS.values()) and front.LOGS
+
+
+def test_scenes_are_found_by_name() -> None:
+    assert list(names(["caddy"], ["healthy"], every_log=False)) == ["caddy/json/healthy"]
+    assert parts("caddy/json/healthy")[2] is SCENES["healthy"]
+    with pytest.raises(LabError, match="unknown scene"):
+        parts("caddy/json/absent")
+    assert {scene.name for scene in SCENES.values()} == set(SCENES)
+
+
+def outcome(name: str, *findings: tuple[str, str | None, float]) -> Outcome:
+    return Outcome(
+        name=f"caddy/json/{name}", statuses=(502,), findings=findings, words={"/x": "a|b"}, texts={}, failures=("`no`",)
+    )
+
+
+def test_an_outcome_is_right_only_with_its_cause_on_its_target() -> None:
+    assert outcome("not-running", ("backend-not-running", "127.0.0.1:3000", 0.9)).is_right
+    assert not outcome("not-running", ("backend-not-running", "127.0.0.1:3001", 0.9)).is_right
+    assert not outcome("not-running", ("backend-not-running", "127.0.0.1:3000", 0.4)).is_right
+    assert not outcome("not-running").is_right
+    assert outcome("healthy").is_right and not outcome("healthy", ("wrong-port", None, 0.6)).is_right
+    sure = outcome("healthy", ("wrong-port", None, 0.9))
+    assert sure.wrong == (("wrong-port", None, 0.9),)
+
+
+def test_a_table_escapes_what_a_log_says() -> None:
+    row = pages.table([outcome("not-running")]).splitlines()[-1]
+    assert row == "| nothing listens on the port | 502 | `'no'` | a\\|b |"

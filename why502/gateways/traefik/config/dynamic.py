@@ -1,0 +1,193 @@
+"""Traefik's dynamic configuration: routers, services and transports, whoever provides them, as routes and groups.
+
+Sources: doc.traefik.io/traefik/reference/dynamic-configuration/file and routing/services; github.com/traefik/traefik/v3
+pkg/server/service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from why502.config.yaml_text import NOTHING, Item
+from why502.gateways.traefik.config.fields import is_true, part, seconds
+from why502.gateways.traefik.config.rules import hosts_and_paths
+from why502.gateways.traefik.config.static import EntryPoint, Static
+from why502.model.config import PROTOCOL, Peer, Position, Route, Setting, Upstream
+from why502.model.snapshot import ConfigProblem
+from why502.model.target import Target
+
+FILE = "file"  # the provider of these names, as in `shop@file`
+_SCHEMES = {"http": ("http", 80), "https": ("https", 443), "h2c": ("http", 80)}
+_DEEPEST = 8  # services that consist of services
+_MOST_ROUTES = 4096
+_SETTINGS = {"rootCAs": "trusted_certificate", "serverName": "verified_name"}
+
+
+@dataclass(slots=True)
+class Parts:
+    """The parts of a dynamic configuration by qualified name, from all texts of one provider or more."""
+
+    routers: dict[str, Item] = field(default_factory=dict)
+    services: dict[str, Item] = field(default_factory=dict)
+    transports: dict[str, Item] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)  # the file of each router and service
+
+    def add(self, tree: Item, file: str, provider: str = FILE) -> None:
+        """Add what a text or an API answer holds below `http`."""
+        for into, name in ((self.routers, "routers"), (self.services, "services"), (self.transports, "serversTransports")):
+            for key, item in part(tree, "http", name).members.items():
+                full = key if "@" in key else f"{key}@{provider}"
+                if full not in into:
+                    into[full] = item
+                    self.places[f"{name} {full}"] = file
+
+
+def configured(parts: Parts, static: Static) -> tuple[tuple[Route, ...], tuple[Upstream, ...], tuple[ConfigProblem, ...]]:
+    """Return the routes, their groups, and the routers that lead nowhere."""
+    made = _Made(parts, static)
+    routes: list[Route] = []
+    problems: list[ConfigProblem] = []
+    for name, router in parts.routers.items():
+        found = list(made.routes(name, router)) if len(routes) < _MOST_ROUTES else []
+        routes += found
+        problems += made.problems(name, router)
+    return tuple(routes), tuple(made.groups.values()), tuple(problems)
+
+
+@dataclass(slots=True)
+class _Made:
+    """Makes routes; the groups that they lead to collect by name."""
+
+    parts: Parts
+    static: Static
+    groups: dict[str, Upstream] = field(default_factory=dict)
+
+    def routes(self, name: str, router: Item) -> Iterator[Route]:
+        """Yield a route for each group of servers that a router leads to, and for each of its paths."""
+        hosts, paths = hosts_and_paths(part(router, "rule").text)
+        points = self._entry_points(router)
+        is_tls = bool(part(router, "tls")) or any(point.is_tls for point in points)
+        at = self._at(f"routers {name}", router)
+        for service, is_backup in self._leaves(self._qualified(part(router, "service").text, name), 0):
+            group, transport = self._group(service, is_backup=is_backup)
+            first = self._servers(service)[:1]
+            scheme = part(first[0], "url").text.partition("://")[0] if first else "http"
+            for path in paths or ("",):
+                yield Route(
+                    proxy="traefik",
+                    server=hosts[0] if hosts else "",
+                    server_names=hosts,
+                    listens=tuple(dict.fromkeys(point.address for point in points)),
+                    listens_tls=is_tls,
+                    location=path,
+                    at=at,
+                    directive="server",
+                    passes=service,
+                    upstream=group.name,
+                    peers=group.peers,
+                    http_version="1.1",
+                    host_header="$host" if is_true(self._balancer(service, "passHostHeader"), default=True) else "$proxy_host",
+                    next_upstream=(),
+                    **_of_transport(scheme, transport, self.static, at),  # type: ignore[arg-type]
+                )
+
+    def problems(self, name: str, router: Item) -> Iterator[ConfigProblem]:
+        """Yield why a router is not in use: its service or an entry point does not exist."""
+        service = self._qualified(part(router, "service").text, name)
+        at = self._at(f"routers {name}", router)
+        is_ours = service.endswith(f"@{FILE}")
+        if is_ours and service not in self.parts.services:
+            yield ConfigProblem(message=f"router {name}: the service {service} does not exist", at=at, source="why502")
+        for item in part(router, "entryPoints"):
+            if self.static.file and item.text.lower() not in (*self.static.entry_points, "traefik"):
+                yield ConfigProblem(message=f"router {name}: the entry point {item.text} does not exist", at=at, source="why502")
+
+    def _entry_points(self, router: Item) -> list[EntryPoint]:
+        named = [item.text.lower() for item in part(router, "entryPoints")]
+        known = self.static.entry_points
+        return [known[name] for name in named if name in known] if named else [one for one in known.values() if one.is_default]
+
+    def _leaves(self, name: str, depth: int, *, is_backup: bool = False) -> Iterator[tuple[str, bool]]:
+        """Yield the services with servers that a service consists of, and whether each is only a fallback."""
+        item = self.parts.services.get(name, NOTHING)
+        if depth > _DEEPEST:
+            return
+        if part(item, "loadBalancer"):
+            yield name, is_backup
+        for member in (*part(item, "weighted", "services"), *part(item, "highestRandomWeight", "services")):
+            yield from self._leaves(self._qualified(part(member, "name").text, name), depth + 1, is_backup=is_backup)
+        if main := part(item, "mirroring", "service").text:
+            yield from self._leaves(self._qualified(main, name), depth + 1, is_backup=is_backup)
+        for kind in ("service", "fallback"):
+            if other := part(item, "failover", kind).text:
+                yield from self._leaves(self._qualified(other, name), depth + 1, is_backup=is_backup or kind == "fallback")
+
+    def _group(self, name: str, *, is_backup: bool) -> tuple[Upstream, Item]:
+        """Return the group of a service's servers, and its transport."""
+        transport = self._balancer(name, "serversTransport").text
+        found = self.parts.transports.get(self._qualified(transport, name), NOTHING) if transport else NOTHING
+        if name not in self.groups:
+            at = self._at(f"services {name}", self.parts.services[name])
+            peers = tuple(
+                Peer(
+                    name=(url := part(server, "url").text or part(server, "address").text),
+                    target=target_of(url),
+                    at=part(server, "url").at or at,
+                    is_backup=is_backup,
+                    resolves=True,  # for each connection
+                    max_fails=0,
+                )
+                for server in self._servers(name)
+            )
+            self.groups[name] = Upstream(name=name, peers=peers, at=at, method=self._balancer(name, "strategy").text or "wrr")
+        return self.groups[name], found
+
+    def _balancer(self, name: str, key: str) -> Item:
+        return part(self.parts.services.get(name, NOTHING), "loadBalancer", key)
+
+    def _servers(self, name: str) -> tuple[Item, ...]:
+        return tuple(self._balancer(name, "servers"))
+
+    def _at(self, key: str, item: Item) -> Position:
+        return item.at or Position(file=self.parts.places.get(key, ""), line=1)
+
+    @staticmethod
+    def _qualified(name: str, beside: str) -> str:
+        """Return a name with its provider: without one it is of the same provider as the name beside it."""
+        return name if "@" in name else f"{name}@{beside.rpartition('@')[2]}"
+
+
+def target_of(url: str) -> Target | None:
+    """Return the address in a server's URL; None if it is none."""
+    scheme, found, rest = url.partition("://")
+    target = Target.parse(rest.partition("/")[0] if found else url)
+    if target is not None and not target.port and not target.path and scheme in _SCHEMES:
+        return Target(host=target.host, port=_SCHEMES[scheme][1])
+    return target
+
+
+def _of_transport(scheme: str, transport: Item, static: Static, at: Position) -> Mapping[str, object]:
+    """Return the fields of a route that its transport decides."""
+    timeouts = part(transport, "forwardingTimeouts")
+    whole = transport if transport else part(static.tree, "serversTransport")
+    found: dict[str, object] = {
+        "protocol": _SCHEMES.get(scheme, ("http", 80))[0],
+        "connect_timeout_s": seconds(part(timeouts, "dialTimeout"), static.connect_s),
+        "send_timeout_s": 0.0,
+        "read_timeout_s": seconds(part(timeouts, "responseHeaderTimeout"), 0.0 if transport else static.answer_s),
+    }
+    settings: dict[str, tuple[Setting, ...]] = {}
+    if scheme == "h2c":
+        settings[PROTOCOL] = (Setting(args=("h2",), at=at),)
+    if scheme == "https":
+        for name, meaning in _SETTINGS.items():
+            value = next(iter(part(whole, name)), part(whole, name))
+            if value.text:
+                settings[f"server_ssl_{meaning}"] = (Setting(args=(value.text,), at=value.at or at),)
+        found |= {
+            "sends_sni": True,
+            "sni_name": part(whole, "serverName").text,
+            "verifies_tls": not is_true(part(whole, "insecureSkipVerify")),
+        }
+    return {**found, "settings": settings}

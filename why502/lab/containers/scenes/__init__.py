@@ -1,0 +1,1 @@
+"""The scenes: each module here has SCENES."""

@@ -1,0 +1,67 @@
+"""Writes what the scenes showed of each gateway into its page: status, log and admin interface for each fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from why502.lab.gateways.play import Outcome, parts
+
+DIRECTORY = Path(__file__).resolve().parents[3] / "docs/gateways"
+BEGIN, END = "<!-- measured: written by `make gateways` -->\n", "<!-- end of measured -->\n"
+_SHOWN = 3  # kinds of log lines of one fault
+_WIDTH = 200
+
+
+def kept(page: Path) -> str:
+    """Return the measured part of a page, with its marks; "" if it has none."""
+    text = page.read_text() if page.exists() else ""
+    _, begins, rest = text.partition(BEGIN)
+    inside, ends, _ = rest.partition(END)
+    return f"{BEGIN}{inside}{END}" if begins and ends else ""
+
+
+def write(outcomes: Iterable[Outcome]) -> None:
+    """Write the table of each product into its page, from the usual form of its log."""
+    by_product: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        front, log, _ = parts(outcome.name)
+        if log == front.LOGS[0] and not outcome.error:
+            by_product.setdefault(front.KIND, []).append(outcome)
+    for product, ones in by_product.items():
+        page = DIRECTORY / f"{product}.md"
+        before = page.read_text()
+        after = f"{BEGIN}{table(ones)}{END}"
+        old = kept(page)
+        page.write_text(before.replace(old, after) if old else f"{before.rstrip()}\n\n{after}")
+
+
+def table(outcomes: Iterable[Outcome]) -> str:
+    """Return the table of one product."""
+    ones = sorted(outcomes, key=lambda each: each.name)
+    places = list(dict.fromkeys(place for each in ones for place in each.words))
+    lines = [
+        "## Measured",
+        "",
+        "Each fault was made behind a real one. `000` means that the client got no status.",
+        "",
+        f"| fault | the client gets | its log | {' | '.join(map(_cell, places))} |",
+        f"| {' | '.join(['---'] * (3 + len(places)))} |",
+    ]
+    for each in ones:
+        statuses = ", ".join(_status(status) for status in each.statuses)
+        told = "<br>".join(f"`{_cell(line)}`" for line in each.failures[:_SHOWN]) or " "
+        words = (_cell(each.words.get(place, "")) or " " for place in places)
+        lines.append(f"| {parts(each.name)[2].message} | {statuses} | {told} | {' | '.join(words)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _status(status: int) -> str:
+    """Return what a client saw; see `lab.traffic.request`."""
+    return {499: "nothing: it left", 9: "no HTTP", 0: "000"}.get(status, str(status))
+
+
+def _cell(text: str) -> str:
+    """Return a text that can stand in a cell of a table, cut."""
+    plain = " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+    return plain if len(plain) <= _WIDTH else f"{plain[: _WIDTH - 1]}…"
