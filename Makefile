@@ -1,4 +1,5 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
+# make demo-web [FAULT=name]   the same under `why502 watch`, in a browser
 # make test                everything, and more examples of what `make check` tries: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make attack              what a hostile user, bundle or file could have root do
@@ -19,11 +20,16 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions gateways stacks containers docs format lock clean
+.PHONY: demo demo-web test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions gateways stacks containers docs format \
+        lock clean
 
 demo:
 	@scripts/setup --servers
 	@$(PYTHON) -m why502 lab run $(FAULT) || [ $$? -eq 1 ]
+
+demo-web:
+	@scripts/setup --servers
+	@$(PYTHON) -m why502 lab web $(FAULT) || [ $$? -eq 130 ]
 
 check:
 	@scripts/setup
