@@ -18,7 +18,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("ConfigFile", "owner_uid"): "with whose rights what a file names is looked at",
     ("Listener", "inode"): "joins a socket to the processes that hold it",
     ("Listener", "file_inode"): "joins a unix socket to the path it is bound to",
-    ("LogTarget", "repeats"): "`why502 watch` counts the requests of one log, where two have the same",
+    ("LogTarget", "repeats"): "the requests of one log are counted, where two have the same",
     ("LogTarget", "flush_s"): "how long `why502 watch` waits for lines that are written late",
     ("LogTarget", "format_name"): "`why502 logs` says from which log_format it knows a format",
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
@@ -37,7 +37,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
 ROOT = Path(why502.__file__).parent
 # Packages and modules that examine the machine, read text, store, mask or orchestrate. Every other one reasons or shows.
 COLLECTORS = frozenset("sources collectors machine gateways config backends supervisors host probing logs".split())
-NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session watch".split())
+NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session watch serve".split())
 # Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
 LENDERS = frozenset("config gateways backends".split())
 

@@ -43,10 +43,15 @@ def that_serve(running: list[Proxy]) -> list[Proxy]:
     backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
-    if any(proxy.routes or proxy.routes_elsewhere for proxy in leading):
+    if any(_has_backends(proxy) for proxy in leading):
         return leading
     serving = [proxy for proxy in running if proxy not in leading and not proxy.network]
     return [*leading, *serving]
+
+
+def _has_backends(proxy: Proxy) -> bool:
+    """Return whether its configuration names a backend, or says that its routes are elsewhere."""
+    return bool(proxy.routes or proxy.upstreams or proxy.routes_elsewhere)
 
 
 def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
@@ -69,7 +74,7 @@ def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
 
 
 def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
-    """Return the proxy run by a main process; None if it has no routes, unless the product may also serve content itself.
+    """Return the proxy run by a main process; None if it has neither routes nor groups, unless the product may serve content.
 
     Unreadable files are a gap only for a product that is always a proxy; an Apache may only serve files.
     """
@@ -80,8 +85,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
-    is_kept = proxy.routes or proxy.routes_elsewhere or not by_process()[name].IS_ALWAYS_PROXY
-    return proxy if is_kept else None
+    return proxy if _has_backends(proxy) or not by_process()[name].IS_ALWAYS_PROXY else None
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:

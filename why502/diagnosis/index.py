@@ -808,6 +808,10 @@ class Joins:
     def _by_network(self) -> dict[str, tuple[Listener, ...]]:
         return {}
 
+    def listeners_at(self, port: int) -> tuple[Listener, ...]:
+        """Return the TCP listeners on a port in all network namespaces."""
+        return tuple(one for one in self.here.listeners or () if one.target.port == port and not one.target.is_unix)
+
     def reachable(self, network: str) -> tuple[Listener, ...]:
         """Return the listeners in one network namespace, and every unix socket."""
         if network not in self._by_network:

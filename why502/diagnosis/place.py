@@ -18,10 +18,12 @@ from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.snapshot import (
     Dependency,
     Listener,
+    NetworkSpace,
     PhpPool,
     Probe,
     Process,
     Proxy,
+    PublishedPort,
     Service,
     Snapshot,
     SocketPath,
@@ -110,6 +112,18 @@ class Place:
     def is_answering(self) -> bool:
         """True if the target answered a request of ours, sent from the proxy's network namespace."""
         return (self.network, self.target) in self.joins.answering
+
+    @cached_property
+    def published(self) -> tuple[NetworkSpace, PublishedPort] | None:
+        """The container that an engine forwards the target to, and the port inside; None if it does not."""
+        if self.target is None or self.target.is_unix or self.home != "":
+            return None
+        spaces = self.joins.homes.spaces.values()
+        return next(((space, one) for space in spaces for one in space.published if accepts(one.outer, self.target)), None)
+
+    def listeners_in(self, network: str) -> tuple[Listener, ...]:
+        """Return the TCP listeners of another network namespace of the proxy's machine."""
+        return tuple(one for one in self.joins.reachable(network) if not one.target.is_unix)
 
     @cached_property
     def shares_network(self) -> bool:

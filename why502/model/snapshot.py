@@ -216,6 +216,14 @@ class Listener(Value, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
 
 
+class PublishedPort(Value, frozen=True, kw_only=True):
+    """A port that a container engine forwards into a container: from `outer` on this machine to `inner`."""
+
+    outer: Target
+    inner: Target
+    source: str = ""  # what says so
+
+
 class NetworkSpace(Value, frozen=True, kw_only=True):
     """A network namespace that is not ours: usually that of a container or a pod.
 
@@ -228,6 +236,8 @@ class NetworkSpace(Value, frozen=True, kw_only=True):
     name: str = ""
     container: str = ""  # id, from the cgroup
     addresses: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()  # IPv4 networks that it is directly connected to
+    published: tuple[PublishedPort, ...] = ()
     owner_uid: int = 0
 
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -113,7 +114,8 @@ def problem(request: Request, status: int, message: str, hint: str = "", title: 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message, hint = _STATUSES.get(error.status_code, (error.detail, ""))
+    is_plain = error.detail == HTTPStatus(error.status_code).phrase
+    message, hint = _STATUSES.get(error.status_code, (error.detail, "")) if is_plain else (error.detail, "")
     response = problem(request, error.status_code, message, hint)
     response.headers.update(error.headers or {})
     return response

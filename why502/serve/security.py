@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -279,7 +280,7 @@ def _sending(scope: Scope, send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
-            if not scope["path"].startswith(OPEN_PATHS):
+            if not scope["path"].startswith(OPEN_PATHS) or message["status"] >= HTTPStatus.BAD_REQUEST:
                 headers["cache-control"] = "no-store"
         try:
             async with asyncio.timeout(BODY_S):

@@ -24,12 +24,23 @@ _NEEDED = ("starlette", "uvicorn", "python_multipart")
     "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the token that opens the pages, mode 0600."
 )
 @click.option("--store", metavar="FILE", help="The store of `why502 watch`  [default: as in /etc/why502/watch.toml]")
-@click.option("--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front: https://why502.example.")
+@click.option(
+    "--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front  [default: as in the settings]"
+)
+@click.option("--settings", "settings_path", metavar="FILE", help="Settings of `why502 watch`  [default: /etc/why502/watch.toml]")
 @click.option("--log", "logs", multiple=True, metavar="PATH", help="A log that pages may read: a file, directory or pattern.")
 @only_format("text")
 @loudness
 @click.pass_obj
-def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url: str | None, logs: tuple[str, ...]) -> int:
+def serve(
+    env: Env,
+    listen: str,
+    token_file: Path | None,
+    store: str | None,
+    url: str | None,
+    settings_path: str | None,
+    logs: tuple[str, ...],
+) -> int:
     """Show incidents in a browser, and offer the tools there.
 
     Shows what `why502 watch` knows: what is wrong now, each incident with its evidence and fix, the history. Without a store
@@ -52,12 +63,13 @@ def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url
     from why502.watch import settings as watch_settings
 
     allowed_logs.check(logs)
-    watch = watch_settings.read(None)
+    watch = watch_settings.read(settings_path)
     found = settings.Settings(
         store=Path(store or watch.store.path),
         listen=settings.listening(listen),
         token=settings.token_in(token_file) if token_file else "",
-        url=settings.public_url(url) if url else "",
+        url=settings.public_url(url if url is not None else watch.serve.url),
+        watch_settings=settings_path,
         names=(env.host().name,),
         logs=tuple(map(os.path.abspath, logs)),
     )

@@ -19,6 +19,7 @@ from why502.gateways.envoy.config import MISSING, admin_address, load
 from why502.gateways.envoy.config.clusters import seconds, target_of
 from why502.gateways.envoy.counters import Group, Stats, grown, tallies
 from why502.gateways.envoy.running import option
+from why502.gateways.envoy.tallies import NO_ANSWER, NO_CONNECTION, OTHER_ANSWER
 from why502.gateways.running import Texts, decoded
 from why502.model.config import Peer, Route
 from why502.model.errors import HostError
@@ -176,8 +177,8 @@ def _state(health: Item, group: str, stats: Stats) -> tuple[PeerState, str, str]
 def _failed_check(health: Item, group: str, stats: Stats) -> str:
     """Return how the health check of a host fails, as far as the counters of its cluster tell."""
     if health["active_hc_timeout"].is_true:
-        return "the check got no answer in time"
+        return NO_ANSWER
     failed, of_network = (stats.get(f"cluster.{group}.health_check.{name}", 0) for name in ("failure", "network_failure"))
     if failed and failed == of_network:
-        return "the connection of the check failed"
-    return "the check got another answer than the expected one" if failed and not of_network else ""
+        return NO_CONNECTION
+    return OTHER_ANSWER if failed and not of_network else ""

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from why502.gateways.codes import Code
 from why502.gateways.haproxy.codes import CHECKS, PRODUCT
+from why502.gateways.haproxy.states import MAINTENANCE
 from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, text_of
 from why502.logs.native.described import Described, Members, Text
 from why502.logs.phrases import share
@@ -320,7 +321,7 @@ def _server(match: re.Match[str], line: str) -> LogRecord:
             is_server = "timeout" in reason[1] or "refused" in reason[1] or "unspecified" in reason[1]
             symptom = Symptom.NAME_SERVER_FAILED if is_server else Symptom.NAME_NOT_FOUND
             causes = "dns-resolver-failure dns-host-not-found" if is_server else "dns-host-not-found dns-resolver-failure"
-        code = Code(code="MAINT", message="", symptom=symptom or Symptom.PEER_DISABLED, causes=tuple(causes.split()))
+        code = Code(code=MAINTENANCE, message="", symptom=symptom or Symptom.PEER_DISABLED, causes=tuple(causes.split()))
         return said(
             code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group, detail=reason[1] if reason else "", is_gateway_failure=reason is not None
         )  # fmt: skip
@@ -343,14 +344,8 @@ def _checked(reason: re.Match[str], group: str, line: str) -> LogRecord:
     """Return the record of a failed health check, which has details that request lines lack."""
     said_so = reason["reason"].strip()
     known = next((name for name in CHECKS if said_so.startswith(name) or name.startswith(said_so)), None)  # cut off by a pager
-    code = PRODUCT.codes[CHECKS[known][0]] if known else None
     info, status = reason["info"] or "", number(reason["status"])
-    symptom = next((found for words, found in _INFOS.items() if words in info), None)
-    if known == "Layer7 invalid response" and _UNEXPECTED.search(info):
-        # It answered, but not with the content that the check expects
-        known, code = "Layer7 wrong status", PRODUCT.codes["L7STS"]
-    if known == "Layer7 wrong status" and status is not None and status >= 500:
-        symptom = Symptom.UPSTREAM_STATUS
+    code, symptom = meaning_of_check(known, info, status)
     return said(
         code,
         symptom,
@@ -362,3 +357,16 @@ def _checked(reason: re.Match[str], group: str, line: str) -> LogRecord:
         detail=", ".join(text for text in (reason["reason"].strip(), reason["status"], info) if text),
         upstream_status=status,
     )
+
+
+def meaning_of_check(words: str | None, info: str, status: int | None) -> tuple[Code | None, Symptom | None]:
+    """Return the code of a failed check, from HAProxy's words for it, and its symptom if that is not the code's own.
+
+    `info`: what HAProxy says of it further. `status`: that of the server's answer.
+    """
+    code = PRODUCT.codes[CHECKS[words][0]] if words else None
+    if words == "Layer7 invalid response" and _UNEXPECTED.search(info):
+        words, code = "Layer7 wrong status", PRODUCT.codes["L7STS"]  # an answer, but not with the content that the check expects
+    if words == "Layer7 wrong status" and status is not None and status >= 500:
+        return code, Symptom.UPSTREAM_STATUS
+    return code, next((found for phrase, found in _INFOS.items() if phrase in info), None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
 from why502.gateways.haproxy.codes import CHECKS
+from why502.gateways.haproxy.logs import meaning_of_check
 from why502.gateways.haproxy.rules import MISSING
-from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Proxy
+from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS
+from why502.model.logs import LogSummary, Sample, Symptom, Tally, TargetTraffic
+from why502.model.snapshot import PeerState, PeerView, Proxy
 from why502.model.target import Target
+from why502.model.times import whole_number
 
 COUNTS_ONCE = False
 _CHECKS = frozenset(short for short, _, _ in CHECKS.values())
@@ -42,6 +45,38 @@ def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
         for peer in group.peers
         if proxy.kind == "haproxy" and peer.label and peer.target is not None
     }
+
+
+def _of_views(tallies: Iterable[Tally], views: Iterable[PeerView]) -> Iterator[Tally]:
+    """Yield what HAProxy says at present about the servers of a group without any left, where no line of the log says why."""
+    told = list(tallies)
+    empty = {tally.group.removesuffix(_NO_SERVER) for tally in told if tally.symptom is Symptom.NO_LIVE_UPSTREAMS}
+    explained = {tally.group for tally in told if tally.code in (*_CHECKS, MAINTENANCE)}
+    for view in views:
+        name = f"{view.group}/{view.name}"
+        if view.group not in empty or name in explained:
+            continue
+        words = next((words for words, (code, _, _) in CHECKS.items() if code == view.check), None)
+        status = next((int(part) for part in view.reason.split(", ") if len(part) == 3 and whole_number(part)), None)
+        code, symptom = meaning_of_check(words, view.reason, status)
+        if view.check == NO_ADDRESS:
+            symptom = Symptom.NAME_NOT_FOUND
+        elif view.state is PeerState.MAINTENANCE:
+            symptom = Symptom.PEER_DISABLED
+        elif view.state not in (PeerState.DOWN, PeerState.EJECTED) or code is None:
+            continue
+        symptom = symptom or (code.symptom if code else None)
+        if symptom is not None:
+            yield Tally(
+                symptom=symptom,
+                proxy="haproxy",
+                group=name,
+                target=view.target,
+                code=code.code if code else MAINTENANCE,
+                detail=view.target.host if view.check == NO_ADDRESS and view.target else view.reason,
+                is_notice=view.state is PeerState.MAINTENANCE,
+                samples=(Sample(source=view.source, text=f"{name}: {view.check} {view.reason}".rstrip()),),
+            )
 
 
 def _checked_elsewhere(proxies: Iterable[Proxy]) -> dict[str, Target]:

@@ -78,13 +78,13 @@ class Form(Value, frozen=True, kw_only=True):
 
     def _inner_parser(self) -> Parse:
         if self.log_format:
-            return _or_any(nginx_access.compile(self.log_format, self.escape).parse)
+            return or_any(nginx_access.compile(self.log_format, self.escape).parse)
         if self.w3c:
-            return _or_any(template.w3c(self.w3c))
+            return or_any(template.w3c(self.w3c))
         module = detect.named(self.name)
         if module is None:
             return detect.parse_line
-        return _or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
+        return or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
 
 
 def of_format(text: str, escape: str = "default", said_by: str = "--log-format") -> Form:
@@ -150,7 +150,7 @@ def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) 
     return Form(name=name) if fitting >= _FITTING else Form()
 
 
-def _or_any(parse: Parse) -> Parse:
+def or_any(parse: Parse) -> Parse:
     """Return a parser for one format that passes all other lines to the general parser.
 
     A log may contain lines of several formats.

@@ -25,20 +25,82 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
-from why502.model.target import Transport
+from why502.model.snapshot import Listener
+from why502.model.target import Target, Transport
+
+_SYMPTOMS = (Symptom.CONNECT_REFUSED, Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    target, proxy = case.target, case.proxy
-    if target is None or proxy is None or not proxy.network or not case.seen(Symptom.CONNECT_REFUSED, Symptom.CONNECT_TIMED_OUT):
+    target = case.target
+    if target is None or target.is_unix or not case.network or not case.seen(*_SYMPTOMS):
         return
-    if target.is_loopback and not target.is_unix and case.listeners == ():
-        elsewhere = [x for x in case.here.listeners or () if x.target.port == target.port and x.network != proxy.network]
-        for listener in elsewhere[:1]:
-            yield supports(
-                f"{listener.target} has a listener in a different network namespace than the proxy's", "ss -ltnp", PROOF
-            )
+    if (listener := _elsewhere(case)) is not None:
+        yield supports(_other_loopback(case, listener), "ss -ltnp", PROOF)
+    if apart := _apart(case):
+        yield supports(apart, "ip route", PROOF)
+
+
+def _elsewhere(case: Case) -> Listener | None:
+    """Return the listener that the proxy probably means by its own loopback address, where nothing listens: in a container beside
+    it, on the host, or in another container.
+
+    Any user may listen in a network namespace of their own, which does not count.
+    """
+    if case.target is None or not case.target.is_loopback or case.listeners != ():
+        return None
+    homes = case.joins.homes
+    own = homes.spaces.get(case.network)
+    owners = {0, own.owner_uid if own else 0}
+    found = [
+        one
+        for one in case.joins.listeners_at(case.target.port)
+        if one.network != case.network and (not one.network or homes.owner(one.network) in owners)
+    ]
+
+    def rank(one: Listener) -> tuple[bool, bool]:
+        space = homes.spaces.get(one.network)
+        is_beside = space is not None and any(
+            homes.is_beside(case.network, Target(host=address, port=1)) for address in space.addresses
+        )
+        return (not is_beside, bool(one.network))
+
+    return min(found, key=rank, default=None)
+
+
+def _other_loopback(case: Case, listener: Listener) -> str:
+    homes = case.joins.homes
+    process = case.process_of(listener)
+    where = "" if process and process.container_name else f" on {homes.name(listener.network)}"
+    own = homes.name(case.network)
+    return (
+        f"in {own}, {case.target and case.target.host} is the container itself, where nothing listens on port "
+        f"{case.target and case.target.port}; {case.name_of(listener)} listens on {listener.target}{where}"
+    )
+
+
+def _apart(case: Case) -> str:
+    """Return a message that the target is a container without a network in common with the proxy's; "" if it has one."""
+    homes = case.joins.homes
+    if not case.home or case.target is None or case.shares_network or homes.is_beside(case.network, case.target) is not False:
+        return ""
+    message = (
+        f"{case.target.host} is an address of {homes.name(case.home)} in a network that {homes.name(case.network)} is not in"
+    )
+    common = [
+        address
+        for address in homes.spaces[case.home].addresses
+        if homes.is_beside(case.network, Target(host=address, port=1)) and not Target(host=address).is_loopback
+    ]
+    return f"{message}; in their common network it is {common[0]}" if common else message
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    if (listener := _elsewhere(case)) is not None:
+        return _other_loopback(case, listener)
+    return _apart(case)
 
 
 @rule(29, "loopback-in-container", Severity.NOTE)
@@ -69,5 +131,6 @@ CAUSE = Cause(
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),
     examine=examine,
+    tell=tell,
     foresee=(loopback_in_container,),
 )

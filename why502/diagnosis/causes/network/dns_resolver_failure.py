@@ -11,6 +11,7 @@ client gets 502, immediately or after resolver_timeout (30 s).
 
 ## Fix
 - Configure a resolver that works, better two of them; on a machine with systemd-resolved use 127.0.0.53.
+- In a container, use the name server of its /etc/resolv.conf. Docker's is 127.0.0.11; podman's is the address of the bridge.
 
 ## References
 - nginx: src/core/ngx_resolver.c, ngx_resolver_strerror
@@ -23,10 +24,10 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, Evidence, Layer, supports
+from why502.model.finding import FAIR, LIKELY, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Lookup
+from why502.model.snapshot import Lookup, Resolution
 from why502.remedies.changes import own_servers, reload, tree_of
 
 
@@ -39,6 +40,17 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"{name.source} does not answer for {name.name} now ({name.detail or name.outcome})", name.source, FAIR
             )
+            yield from _own_server(case, name)
+            return
+
+
+def _own_server(case: Case, failed: Resolution) -> Iterator[Evidence]:
+    """Yield that the name server in the /etc/resolv.conf of the proxy's container does resolve the name."""
+    for other in case.here.names or ():
+        if other.name == failed.name and other.network == failed.network and not other.is_resolver and other.addresses:
+            if other.network and other.servers and other.source != failed.source:
+                message = f"{other.source}, the name server in the container's /etc/resolv.conf, resolves {other.name}"
+                yield supports(message, "/etc/resolv.conf", LIKELY)
             return
 
 

@@ -28,9 +28,12 @@ from why502.deployment.files import Deployment, host_name
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import addresses
+from why502.model.config import Peer
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.snapshot import ConfigTest, Lookup
+from why502.model.target import Target
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -46,12 +49,38 @@ def examine(case: Case) -> Iterator[Evidence]:
         if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
             yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
             return
+    lost = _lost_members(case)
+    if lost:
+        told = ", ".join(dict.fromkeys(peer.name for peer in lost))
+        yield supports(f"the name of no server that is left in the group resolves: {told}", str(lost[0].at or ""), PROOF)
+
+
+def _lost_members(case: Case) -> list[Peer]:
+    """Return the members of the group without any server left, if none of them has an address and none failed otherwise."""
+    group = case.empty_group
+    if group is None:
+        return []
+    unknown = {name.name for name in case.here.names or () if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)}
+    members = [peer for peer in group.peers if not peer.is_down]
+    if not members or not all(peer.target and peer.target.host in unknown for peer in members):
+        return []
+    failed = {tally.target for tally in (case.here.logs.tallies if case.here.logs else ()) if tally.is_failure}
+    return [] if any(address in failed for peer in members for address in (peer.target, *addresses(peer, case.here))) else members
+
+
+def aim(case: Case) -> Target | None:
+    """Return the first member without an address."""
+    lost = _lost_members(case)
+    return lost[0].target if lost else None
 
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
     tally = case.tally(Symptom.NAME_NOT_FOUND)
-    return f"the backend name {tally.detail} does not resolve" if tally and tally.detail else ""
+    if tally and tally.detail:
+        return f"the backend name {tally.detail} does not resolve"
+    lost = aim(case)
+    return f"the backend name {lost.host} does not resolve" if lost else ""
 
 
 _PUBLIC = frozenset(
@@ -110,6 +139,7 @@ CAUSE = Cause(
     explains=frozenset({"all-upstreams-down", "proxy-config-invalid", "proxy-not-running"}),
     examine=examine,
     tell=tell,
+    aim=aim,
     foresee=(
         private_name,
         misspelt_group,

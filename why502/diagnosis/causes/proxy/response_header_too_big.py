@@ -179,6 +179,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
     symptoms={Symptom.HEADER_TOO_BIG: PROOF},
+    explains=frozenset({"invalid-response"}),
     examine=examine,
     tell=tell,
     remedies=remedies,

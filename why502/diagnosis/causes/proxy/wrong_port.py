@@ -13,6 +13,7 @@ The connection is refused immediately (ECONNREFUSED), as if nothing were running
 
 ## Fix
 - Change the port in the proxy's directive to the one on which the application listens, or change the application's port.
+- Between containers, use the port inside of the container, not the one that is published on the host.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
@@ -137,10 +138,20 @@ def examine(case: Case) -> Iterator[Evidence]:
     if stranger_at(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
+    if (inner := _published_as(case)) is not None:
+        message = f"port {case.target.port} is only published on the host; between containers it is port {inner.port}"
+        yield supports(message, "docker port", PROOF)
     if _alike(best, case):
         yield supports(f"port {best.target.port} is one typo away from {case.target.port}", "", WEAK)
     if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
         yield refutes(f"{name} started only after the failures", "", FAIR)
+
+
+def _published_as(case: Case) -> Target | None:
+    """Return the address in the target's container that the engine publishes on the host with the target's port; else None."""
+    space = case.joins.homes.spaces.get(case.home or "")
+    found = (one.inner for one in (space.published if space else ()) if case.target and one.outer.port == case.target.port)
+    return next((inner for inner in found if case.heard_at(inner)), None)
 
 
 def _moved(case: Case) -> tuple[Listener, Service] | None:

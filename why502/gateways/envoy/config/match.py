@@ -19,7 +19,7 @@ class Matcher:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._by_host: dict[str, list[Route]] = {}
         self._domains: dict[str, str] = {}
-        for route in routes:
+        for route in (each for each in routes if not each.location.startswith("@")):
             self._by_host.setdefault(route.server, []).append(route)
             for name in route.server_names or ("*",):
                 self._domains.setdefault(name, route.server)

@@ -1,0 +1,162 @@
+"""HAProxy's runtime socket, and its statistics page: what it says about its servers.
+
+Sources: doc/management.txt, 9.1 (CSV format), 9.3 (`show stat`, `show servers state`, `show info`); doc/configuration.txt, 3.1
+(`stats socket`) and 4.2 (`stats uri`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from why502.gateways.admin import AdminView, Asking, Door
+from why502.gateways.haproxy.codes import CHECKS
+from why502.gateways.haproxy.config import sections, trees_of
+from why502.gateways.haproxy.config.sections import PROXIES, Section
+from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS
+from why502.gateways.running import Texts
+from why502.model.errors import Denied, HostError
+from why502.model.snapshot import PeerState, PeerView, Process, Proxy
+from why502.model.target import Target
+from why502.model.times import whole_number
+
+_MOST_ROWS = 20_000
+_GROUPS = frozenset({"FRONTEND", "BACKEND"})
+_WORDS = {short: long for long, (short, _, _) in CHECKS.items()}
+_STATES = {  # the first word of the column `status`
+    "UP": PeerState.UP,
+    "DOWN": PeerState.DOWN,
+    MAINTENANCE: PeerState.MAINTENANCE,
+    "DRAIN": PeerState.DRAINING,
+    "NOLB": PeerState.DRAINING,  # http-check disable-on-404
+    "no": PeerState.UNCHECKED,  # "no check"
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page(Door):
+    """The statistics page of a proxy section."""
+
+    path: str
+
+
+def doors(_proxy: Proxy, _process: Process, texts: Texts, environment: Mapping[str, str]) -> list[Door]:
+    """Return its runtime sockets, then the statistics pages that need no password. Raises HostError if it has none."""
+    found = sections(trees_of(texts), environment)
+    every: list[Door] = [*_sockets(found), *_pages(found)]
+    if not every:
+        hint = "add `stats socket /run/haproxy/admin.sock mode 600 level operator` to `global`"
+        raise HostError("it has no runtime socket", hint)
+    return every
+
+
+def _sockets(found: list[Section]) -> Iterator[Door]:
+    for section in found:
+        for line in section.lines if section.kind == "global" else ():
+            if line.words[:2] == ("stats", "socket") and len(line.words) > 2 and (target := _target(line.words[2])):
+                yield Door(target=target, named_by=str(line.at))
+
+
+def _pages(found: list[Section]) -> Iterator[Door]:
+    """Yield the pages that need no password. They exist where a section has any `stats` line (doc: `stats enable`)."""
+    for section in found:
+        shown = [line for line in section.lines if line.words[0] == "stats" and section.kind in PROXIES]
+        if not shown or any(line.words[1:2] in (("auth",), ("http-request",)) for line in shown):
+            continue
+        uri = next((line.words[2] for line in shown if line.words[1:2] == ("uri",) and len(line.words) > 2), "/haproxy?stats")
+        for line in section.lines:
+            if line.words[0] == "bind" and len(line.words) > 1 and "ssl" not in line.words and (target := _target(line.words[1])):
+                yield _Page(target=target, named_by=str(shown[0].at), path=f"{uri};csv")
+
+
+def _target(address: str) -> Target | None:
+    if address.startswith(("/", "unix@")):
+        return Target.unix(address.removeprefix("unix@"))
+    host, _, port = address.removeprefix("ipv4@").removeprefix("ipv6@").removeprefix("tcp@").rpartition(":")
+    if "@" in host or "$" in address or (number := whole_number(port, 5)) is None or not 0 < number <= 65535:
+        return None
+    return Target(host=host.strip("[]") or "*", port=number)
+
+
+def look(ask: Asking, _proxy: Proxy) -> AdminView:
+    """Return its view of each server. Raises HostError."""
+    if isinstance(ask.door, _Page):
+        table = ask.get(ask.door.path).decode("utf-8", "replace")
+        return AdminView(peers=tuple(_views(table, {}, "statistics page")))
+    table = _answer(ask, "show stat")
+    return AdminView(
+        peers=tuple(_views(table, addresses(_answer(ask, "show servers state")), "show stat")),
+        version=version(_answer(ask, "show info")),
+    )
+
+
+def _answer(ask: Asking, words: str) -> str:
+    answer = ask.command(words)
+    if answer.startswith("Permission denied"):
+        raise Denied(f"{words!r} is denied", "raise the `level` of its `stats socket` to operator")
+    return answer
+
+
+def version(text: str) -> str:
+    """Return the version in an answer to `show info`; "" if there is none."""
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("Version:")), "")
+
+
+def addresses(text: str) -> dict[tuple[str, str], Target]:
+    """Return the present address of each server in an answer to `show servers state`, by backend and server.
+
+    A server whose name has no address has its name as host.
+    """
+    lines = text.splitlines()
+    names = next((line[2:].split() for line in lines if line.startswith("# be_id")), [])
+    found: dict[tuple[str, str], Target] = {}
+    for line in islice(lines, _MOST_ROWS):
+        row = dict(zip(names, line.split(), strict=False)) if line[:1].isdigit() else {}
+        host, port = row.get("srv_addr", "-"), whole_number(row.get("srv_port", ""), 5)
+        if host in ("-", "0.0.0.0", "::"):
+            host = row.get("srv_fqdn", "-")
+        if host.startswith("/"):
+            found[row["be_name"], row["srv_name"]] = Target.unix(host)
+        elif host != "-" and port and port <= 65535:
+            found[row["be_name"], row["srv_name"]] = Target(host=host, port=port)
+    return found
+
+
+def _views(table: str, known: Mapping[tuple[str, str], Target], source: str) -> Iterator[PeerView]:
+    """Yield the servers in a table of statistics."""
+    text = table.lstrip("# ")
+    if not text.startswith("pxname,svname,"):
+        raise HostError(f"its answer is no table of statistics: {table[:80]!r}")
+    for row in islice(csv.DictReader(text.splitlines()), _MOST_ROWS):
+        group, name = row.get("pxname") or "", row.get("svname") or ""
+        if name and name not in _GROUPS and row.get("type", "2") == "2":
+            yield _view(row, group, name, known.get((group, name)) or Target.parse(row.get("addr") or ""), source)
+
+
+def _view(row: Mapping[str, str | None], group: str, name: str, target: Target | None, source: str) -> PeerView:
+    status = row.get("status") or ""
+    check = (row.get("check_status") or "").removeprefix("* ")  # a check is under way
+    state = _STATES.get(status.partition(" ")[0], PeerState.UNKNOWN)
+    reason = ""
+    if status == f"{MAINTENANCE} ({NO_ADDRESS})":
+        state, check, reason = PeerState.DOWN, NO_ADDRESS, "its name has no address"
+    elif state is not PeerState.UP and row.get("tracked"):
+        reason = f"it follows {row['tracked']}"
+    elif state is PeerState.DOWN:
+        state = PeerState.EJECTED if check == "HANA" else state
+        told = (row.get("check_code") or "", row.get("last_chk") or "")
+        reason = ", ".join(part for part in (row.get("check_desc") or _WORDS.get(check, ""), *told) if part)
+    return PeerView(
+        group=group,
+        name=name,
+        target=target,
+        state=state,
+        check=check if state in (PeerState.DOWN, PeerState.EJECTED) else "",
+        reason=reason,
+        active=whole_number(row.get("scur") or "", 12),
+        queued=whole_number(row.get("qcur") or "", 12),
+        limit=whole_number(row.get("slim") or "", 12) or None,
+        source=source,
+    )

@@ -1,0 +1,129 @@
+"""HAProxy as a front, of Debian's package: its runtime socket, and its log to syslog or standard output.
+
+Source: doc/configuration.txt, 4.2 (`log`, `option httplog`, `log-format`) and 8; doc/management.txt, 9.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import socket
+import sys
+
+from why502.lab.gateways.front import ANSWER_S, HOST, Wiring
+from why502.lab.gateways.front import LOGS as DIRECTORY
+from why502.lab.isolation import program
+from why502.lab.stage import BACKENDS, Stage
+
+KIND = "haproxy"
+LOGS = ("http", "clf", "json", "tcp", "iso", "stdout")
+HEADER_KIB = 16  # tune.bufsize
+LACKS = {"reset": "its log has the same state, SH, for a reset and for a close"}
+CONFIG = "/run/front/haproxy.cfg"  # /etc is the machine's own
+SOCKET = "/run/haproxy-admin.sock"
+LOG = "/var/log/haproxy.log"  # of rsyslog's rule in Debian's package
+_JSON = (
+    r"""'{"time":"%tr","client":"%ci:%cp","frontend":"%ft","backend":"%b","server":"%s","status_code":%ST,"termination_state":"%ts","""
+    r""""time_request":%TR,"time_queue":%Tw,"time_connect":%Tc,"time_response":%Tr,"time_active":%Ta,"bytes_read":%B,"http_method":"%HM","""
+    r""""http_path":"%HP"}'"""
+)
+_FORMS = {
+    "http": "option httplog",
+    "clf": "option httplog clf",
+    "json": f"log-format {_JSON}",
+    "tcp": "option tcplog",
+    "iso": "option httplog",
+    "stdout": "option httplog",
+}
+_LINE = re.compile(r"(?:\] |: )(\S+) (\S+/\S+) (\S+) (-?\d+) (?:\S+ ){3}(\S{4}) ")
+_PARTS = re.compile(r'"(?:backend|server|status_code|termination_state)":"?([^",}]+)')
+
+
+def missing() -> str:
+    """Return what this machine lacks for it, in words."""
+    return "" if program("haproxy") else "needs haproxy"
+
+
+def start(stage: Stage, wiring: Wiring) -> None:
+    """Write its configuration, start it after its syslog daemon, and wait until it serves."""
+    is_syslog = wiring.log not in ("json", "stdout")
+    if is_syslog:
+        form = "iso" if wiring.log == "iso" else "traditional"
+        stage.path(DIRECTORY).mkdir(parents=True, exist_ok=True)
+        daemon = stage.spawn(sys.executable, str(BACKENDS / "syslog.py"), str(stage.path(LOG)), form)
+        stage.until(lambda: stage.path(LOG).exists(), "the syslog daemon listens", daemon)
+        stage.path(f"{DIRECTORY}/haproxy.log").symlink_to(stage.path(LOG))
+    check = f"\n    option httpchk GET {wiring.check}" if wiring.check else ""
+    options = " check inter 200ms fall 1 rise 2" if wiring.check else ""
+    if wiring.is_tls:
+        verified = f"verify required ca-file {wiring.trusted}" if wiring.trusted else "verify none"
+        name = f" sni str({wiring.server_name}) verifyhost {wiring.server_name}" if wiring.server_name else ""
+        options += f" ssl {verified}{name}"
+    servers = "".join(
+        f"\n    server app{number} {server} init-addr last,libc,none{options}" for number, server in enumerate(wiring.servers, 1)
+    )
+    limit = f"\n    timeout server {wiring.answer_s:g}s" if wiring.answer_s else ""
+    text = f"""\
+global
+    log {"127.0.0.1:514" if is_syslog else "stdout format raw"} local0
+    stats socket {stage.path(SOCKET)} mode 600 level operator
+defaults
+    mode http
+    log global
+    {_FORMS[wiring.log]}
+    option abortonclose
+    retries 1
+    timeout client 10s
+    timeout connect {wiring.connect_s:g}s
+    timeout check 500ms{limit}
+frontend web
+    bind :{stage.port(80)}
+    acl shop req.hdr(host) -i {HOST}
+    use_backend app if shop
+backend app{check}{servers}
+"""
+    config = stage.write(CONFIG, text)
+    process = stage.spawn(program("haproxy"), "-db", "-f", config, log=f"{DIRECTORY}/out.log")
+    stage.until(lambda: stage.path(SOCKET).exists() and bool(_asked(stage, "show info")), "HAProxy serves", process)
+
+
+def words(stage: Stage) -> dict[str, str]:
+    """Return what its runtime socket says of the servers."""
+    rows = csv.DictReader(_asked(stage, "show stat").lstrip("# ").splitlines())
+    states = (
+        " ".join(part for part in (row["status"], row["check_status"], row["last_chk"]) if part)
+        for row in rows
+        if row["svname"] not in ("FRONTEND", "BACKEND")
+    )
+    return {"show stat": "; ".join(states)}
+
+
+def _asked(stage: Stage, command: str) -> str:
+    """Return the answer to a command of its runtime socket; "" if there is none."""
+    answer = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_S)
+            connection.connect(str(stage.path(SOCKET)))
+            connection.sendall(f"{command}\n".encode())
+            while part := connection.recv(65536):
+                answer += part
+    except OSError:
+        return ""
+    return answer.decode(errors="replace")
+
+
+def failures(text: str) -> list[str]:
+    """Return what its log has of failed requests, and of servers that went down."""
+    found: dict[str, None] = {}
+    for line in text.splitlines():
+        if line.rstrip().endswith("}") and '"termination_state"' in line:
+            backend, server, status, state = _PARTS.findall(line)
+            if status >= "499" or not state.startswith("--"):
+                found[f"{backend}/{server} … {status} … {state}"] = None
+        elif match := _LINE.search(line):
+            if match[4] >= "499" or not match[5].startswith("--"):
+                found[f"{match[2]} {match[3]} {match[4]} … {match[5]}"] = None
+        elif match := re.search(r"(?:Server|Health check|backend|proxy) .*", line):
+            found[re.sub(r"check duration: \d+ms", "check duration: …", match[0].partition(". ")[0])] = None
+    return list(found)
