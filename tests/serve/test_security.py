@@ -23,7 +23,7 @@ def test_every_answer_has_the_headers_that_keep_a_browser_from_running_what_it_s
         policy = response.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy, path
         assert response.headers["x-content-type-options"] == "nosniff"
-        assert response.headers["referrer-policy"] == "no-referrer"
+        assert response.headers["referrer-policy"] == "same-origin"
         assert "def application" not in response.text
         if "html" in response.headers.get("content-type", ""):
             assert response.headers["cache-control"] == "no-store"

@@ -38,7 +38,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def content(stack: ExitStack, data: bytes, name: str = "a") -> Content:
-    file = stack.enter_context(tempfile.TemporaryFile())
+    file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     file.write(data)
     file.flush()
     return Content(name=name, descriptor=file.fileno())

@@ -15,7 +15,7 @@ from why502.model.errors import Why502Error
 if TYPE_CHECKING:
     from why502.cli.env import Env
 
-_NEEDED = ("starlette", "uvicorn", "python_multipart")
+_NEEDED = ("markdown_it", "python_multipart", "starlette", "uvicorn")
 
 
 @click.command()
