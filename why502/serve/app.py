@@ -26,6 +26,7 @@ from why502.model.errors import Why502Error
 from why502.render.words import safe
 from why502.serve import api, entrance, pages
 from why502.serve.live import Live
+from why502.serve.machine import Machine
 from why502.serve.rendering import Serving, environment, page
 from why502.serve.replay import Replays
 from why502.serve.security import BODY_BYTES, Guard, Refused
@@ -45,7 +46,8 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         sorted((one.NAVIGATION for one in found if hasattr(one, "NAVIGATION")), key=lambda one: (one.order, one.path))
     )
     apis = tuple(_modules(api))
-    stock = Stock(settings.store)
+    stock, clock = Stock(settings.store), now or (lambda: datetime.now(UTC))
+    machine = Machine(settings, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -53,6 +55,7 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         try:
             yield
         finally:
+            machine.close()
             stock.close()
 
     routes: list[BaseRoute] = [
@@ -81,7 +84,8 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         navigation=navigation,
         live=Live(),
         replays=Replays(),
-        now=now or (lambda: datetime.now(UTC)),
+        machine=machine,
+        now=clock,
     )
     return made
 
