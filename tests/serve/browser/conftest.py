@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 from served import recorded
 
-Look = Callable[..., Page]
+from bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -34,24 +34,35 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def look(browser: Browser) -> Iterator[Look]:
-    """Give a function that returns a new page; its options are those of a browser's context.
-
-    Every page is held to what all must keep: no request to another host, no message in the console, no error in a script.
-    """
+def bench(browser: Browser, url: str) -> Iterator[Bench]:
+    """Open pages that are held to what all must keep: no request to another host, no message, no error, no dialog."""
     wrong: list[str] = []
     hosts: set[str] = set()
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith("data:"):
+            hosts.add(urlsplit(request.url).netloc)
+
+    def told(message: ConsoleMessage) -> None:
+        if "the server responded with a status of 4" not in message.text:  # Chromium says so of every page with an error
+            wrong.append(message.text)
+
+    def dialog(shown: Dialog) -> None:
+        wrong.append(f"dialog: {shown.message}")
+        shown.dismiss()
+
     with ExitStack() as stack:
 
-        def opened(**options: Any) -> Page:
-            context = stack.enter_context(browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options}))
+        def opened(options: dict[str, Any]) -> Page:
+            context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+            stack.callback(context.close)
             page = context.new_page()
-            page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or "") if request.url[:5] != "data:" else None)
-            page.on("console", lambda message: wrong.append(message.text))
+            page.on("request", asked)
+            page.on("console", told)
             page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("dialog", lambda dialog: (wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
+            page.on("dialog", dialog)
             return page
 
-        yield opened
+        yield Bench(url, opened)
     assert wrong == []
-    assert hosts == {"127.0.0.1"}
+    assert hosts <= {urlsplit(url).netloc}
