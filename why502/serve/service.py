@@ -16,11 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from why502.model.errors import Why502Error
 from why502.serve.app import application
+from why502.serve.security import HEAD_BYTES
 from why502.serve.settings import Settings
 from why502.watch import listening
 
 HEAD_S = 10.0  # within which the head of a request must arrive
-HEAD_BYTES = 16 << 10
 CONNECTIONS = 512
 LEAVE_S = 2.0  # for requests that are worked on at the end
 
@@ -57,9 +57,12 @@ class Protocol(H11Protocol):
             self._head = None
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C. `ready` is told the address. Raises Why502Error if it cannot listen."""
-    listener = listen(settings.listen)
+def serve(settings: Settings, ready: Callable[[str], None], listener: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C. `ready` is told the address. `listener`: a socket that listens already.
+
+    Raises Why502Error if it cannot listen.
+    """
+    listener = listener or listen(settings.listen)
     logging.basicConfig(format="why502: %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         application(settings),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from why502.cli.output_options import loudness, only_format
-from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
-
-_NEEDED = ("markdown_it", "python_multipart", "starlette", "uvicorn")
 
 
 @click.command()
@@ -55,9 +53,9 @@ def serve(
     Example: why502 serve --listen unix:/run/why502/serve.sock --url https://why502.example
     """
     from why502.cli.env import Exit
+    from why502.cli.web import check_installed
 
-    if any(find_spec(name) is None for name in _NEEDED):
-        raise Why502Error("the web pages are not installed", "Install them: pip install 'why502[web]'")
+    check_installed()
     from why502.serve import allowed_logs, settings
     from why502.serve.service import serve as run
     from why502.watch import settings as watch_settings
@@ -76,5 +74,6 @@ def serve(
     if not found.is_local and not found.token:
         found = settings.with_token(found)
         env.stderr.write(f"Token, shown this once: {found.token}\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.HEALTHY))  # uvicorn ends first, and then signals again
     run(found, lambda address: env.write(f"{address}\n"))
     return Exit.HEALTHY
