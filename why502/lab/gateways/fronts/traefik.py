@@ -22,6 +22,7 @@ STATIC = "/run/front/traefik.yml"
 DYNAMIC = "/run/front/dynamic.yml"
 ADMIN = "127.0.0.1:8080"
 OWN = f"{DIRECTORY}/traefik.log"
+_LEVELS = {"common": "ERROR", "json": "INFO", "debug": "DEBUG"}  # ERROR is the default: failed requests and checks are below it
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PORT = re.compile(r"127\.0\.0\.1:(?:3[2-9]|[4-6]\d)\d{3}->")
 _COMMON = re.compile(r'"[^"]*" (\d{3}) (\d+) "-" "[^"]*" \d+ "([^"]*)" "([^"]*)"')
@@ -68,7 +69,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
         "entryPoints": {"web": {"address": f":{stage.port(80)}"}, "traefik": {"address": ADMIN}},
         "api": {},
         "providers": {"file": {"filename": stage.write(DYNAMIC, json.dumps(dynamic, indent=2))}},
-        "log": {"level": "DEBUG" if wiring.log == "debug" else "INFO", "format": "json" if wiring.log == "json" else "common"},
+        "log": {"level": _LEVELS[wiring.log], "format": "json" if wiring.log == "json" else "common"},
         "accessLog": {"format": "json" if wiring.log == "json" else "common", **files},
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
     }
