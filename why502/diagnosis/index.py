@@ -755,6 +755,12 @@ class Joins:
         return tuple(dict.fromkeys(found))
 
     @cached_property
+    def names_of_peers(self) -> tuple[Target, ...]:
+        """The names of all peers, with their ports (0: unknown), however often they are resolved."""
+        found = (peer.target for peers in peer_sets(self.routes) for peer in peers if peer.target and not peer.target.is_address)
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
     def is_open(self) -> bool:
         """True if a route may lead to an address that the configuration does not contain: through a name or variable."""
         return any(route.has_variables and not route.peers for route in self.routes) or any(

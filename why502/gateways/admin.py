@@ -19,7 +19,7 @@ from why502.host.base import Host
 from why502.model import foreign_json
 from why502.model.config import Route, Upstream
 from why502.model.errors import Denied, Expired, HostError
-from why502.model.logs import Tally
+from why502.model.logs import Tally, TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, PeerView, Process, Proxy
 from why502.model.target import Target
@@ -51,7 +51,8 @@ class AdminView:
 
     `not_in_files`: servers that the running configuration has, and no file names.
 
-    `tallies`: the failed requests that it counts, with the time that its counters cover.
+    `tallies`: the failed requests that it counts, with the time that its counters cover. `unanswered`: the servers that answered
+    no request in that time.
     """
 
     peers: tuple[PeerView, ...] = ()
@@ -60,6 +61,7 @@ class AdminView:
     upstreams: tuple[Upstream, ...] | None = None
     not_in_files: tuple[Target, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    unanswered: tuple[TargetTraffic, ...] = ()
     version: str = ""
 
 
@@ -160,6 +162,7 @@ def with_view(proxy: Proxy, view: AdminView, door: Door) -> Proxy:
         peers=view.peers,
         not_in_files=view.not_in_files,
         counted=view.tallies,
+        unanswered=view.unanswered,
         problems=(*proxy.problems, *view.problems),
         routes=proxy.routes if view.routes is None else view.routes,
         upstreams=proxy.upstreams if view.upstreams is None else view.upstreams,

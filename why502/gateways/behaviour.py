@@ -52,6 +52,9 @@ class Behaviour:
     keeps_addresses: bool = False  # a name is resolved once, when the configuration is loaded, unless it says otherwise
     routes_have_listens: bool = False  # each route has all addresses that it is reached at
     logs_name_server: bool = False  # a line without a server is of the default one
+    tells_failed_checks: bool = False  # its lines or its admin interface tell of each server why its checks fail
+    tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
+    usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise
     starts_workers_to_load: bool = False  # each load of the configuration starts new workers
     has_balancers: bool = False  # a status without a target may be that of a balancer
     unplaced: frozenset[Symptom] = OF_ACCESS_LINES  # symptoms in its lines that concern a backend which the line may not name,
