@@ -46,7 +46,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines = [
         "## Measured",
         "",
-        "Each fault was made behind a real one. `000` means that the client got no status.",
+        "Each fault was made behind a real one. `000` means that the client got no status. The log has the lines of each of its forms.",
         "",
         f"| fault | the client gets | its log | {' | '.join(map(_cell, places))} |",
         f"| {' | '.join(['---'] * (3 + len(places)))} |",

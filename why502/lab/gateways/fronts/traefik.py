@@ -25,6 +25,7 @@ OWN = f"{DIRECTORY}/traefik.log"
 _LEVELS = {"common": "ERROR", "json": "INFO", "debug": "DEBUG"}  # ERROR is the default: failed requests and checks are below it
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PORT = re.compile(r"127\.0\.0\.1:(?:3[2-9]|[4-6]\d)\d{3}->")
+_HEAD = re.compile(r"^\S+ (?:DBG|INF|WRN|ERR) (?:\S+ ?> )?")
 _COMMON = re.compile(r'"[^"]*" (\d{3}) (\d+) "-" "[^"]*" \d+ "([^"]*)" "([^"]*)"')
 
 
@@ -108,7 +109,7 @@ def failures(text: str) -> list[str]:
             if int(match[1]) >= 499 or match[4] == "-":
                 found[f'access: {match[1]} {match[2]} … "{match[3]}" "{match[4]}"'] = None
         elif re.search(r" (?:50\d|499) [A-Z]\w+ .*error=| (?:WRN|ERR) .*(?:[Hh]ealth|service)", line):
-            found[_PORT.sub("127.0.0.1:PORT->", line.partition("> ")[2])] = None
+            found[_PORT.sub("127.0.0.1:PORT->", _HEAD.sub("", line))] = None
     return list(found)
 
 
