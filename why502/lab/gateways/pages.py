@@ -46,7 +46,8 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines = [
         "## Measured",
         "",
-        "Each fault was made behind a real one. `000` means that the client got no status. The log has the lines of each of its forms.",
+        "Each fault was made behind a real one, and its log has the lines of all its forms. `000` means that the client got no"
+        " status.",
         "",
         f"| fault | the client gets | its log | {' | '.join(map(_cell, places))} |",
         f"| {' | '.join(['---'] * (3 + len(places)))} |",
