@@ -46,8 +46,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines = [
         "## Measured",
         "",
-        "Each fault was made behind a real one, and its log has the lines of all its forms. `000` means that the client got no"
-        " status.",
+        "Each fault was made behind a real one. Its log has the lines of all its forms. `000`: the client got no status.",
         "",
         f"| fault | the client gets | its log | {' | '.join(map(_cell, places))} |",
         f"| {' | '.join(['---'] * (3 + len(places)))} |",
