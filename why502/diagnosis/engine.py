@@ -31,6 +31,7 @@ from why502.diagnosis.index import (
     serving,
 )
 from why502.diagnosis.notes import notes
+from why502.diagnosis.peers import OUT, contradictions, described, views_of
 from why502.diagnosis.place import BROKEN, Vantage
 from why502.diagnosis.preface import unmet
 from why502.diagnosis.unserved import refusing, unserved
@@ -320,6 +321,7 @@ def _finding(weighed: _Weighed) -> Finding:
             *_noted(weighed),
             *_run_by(proxy),
             *_managed_by(case),
+            *_called_by_its_gateway(case),
         ),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
@@ -383,6 +385,16 @@ def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
     name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
     message = f"user {name} runs this {proxy.kind}, not root"
     return (Evidence(message=message, weight=0.0, source=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
+
+
+def _called_by_its_gateway(case: Case) -> Iterator[Evidence]:
+    """Yield what its gateway's admin interface says about the target, if that is out of use or contradicts our own probe."""
+    for proxy, view in views_of(case.here, case.target):
+        told = list(contradictions(proxy, view, case.probes))
+        if view.state in OUT and not told:
+            told.append(described(proxy, view))
+        for message in told:
+            yield Evidence(message=message, weight=0.0, source=view.source)
 
 
 def _managed_by(case: Case) -> Iterator[Evidence]:

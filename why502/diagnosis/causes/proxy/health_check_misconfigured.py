@@ -22,13 +22,16 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from why502.diagnosis import containers
+from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.peers import described, views_of
 from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
+from why502.model.snapshot import PeerState
 
 SERVER_ERROR = 500
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
@@ -48,6 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     served = _served_until(case)
     if tally is None:
         yield from _impatient(case, served)
+        yield from _called_down(case)
         return
     message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
     yield supports(f"{message}, and no server of the group was left", tally.source, LIKELY)
@@ -58,6 +62,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"it answers a probe with {answered.status}", "probe", FAIR)
     if served:
         yield supports(served, "access log", FAIR)
+
+
+def _called_down(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence where no log tells why a check fails: the gateway calls the server down, and it answers."""
+    answered = next((probe for probe in case.probes if probe.is_answer and (probe.status or 0) < SERVER_ERROR), None)
+    if answered is None or case.probe(*GAP) or case.failures:
+        return
+    for proxy, view in views_of(case.here, case.target):
+        if view.state is PeerState.DOWN:
+            yield supports(f"{described(proxy, view)}, and no server of the group was left", view.source, LIKELY)
+            yield supports(f"it answers a probe{f' with {answered.status}' if answered.status else ''}", "probe", FAIR)
+            return
 
 
 def _of_container(case: Case) -> tuple[str, Container] | None:
