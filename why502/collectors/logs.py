@@ -15,6 +15,7 @@ import msgspec
 
 from why502.collectors.base import Ask, Found
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
+from why502.gateways.apache.logs.log_format import APACHE, as_nginx, is_one
 from why502.gateways.haproxy.tallies import members_of
 from why502.gateways.tallies import settled
 from why502.gateways.varnish import shared_log as varnish_log
@@ -268,9 +269,17 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
-    if proxy.kind != "nginx":  # its content decides
-        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner)
     first, servers = targets[0], {target.server for target in targets}
+    if proxy.kind != "nginx":  # its content decides
+        return LogInput(
+            path=path,
+            root=proxy.root,
+            candidates=tuple(dict.fromkeys((as_nginx(x.format), APACHE) for x in targets if x.format and is_one(x.format))),
+            server=servers.pop() if len(servers) == 1 else "",
+            proxy=proxy.kind,
+            pid=proxy.pid,
+            owner_uid=owner,
+        )
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
     return LogInput(
         path=path,

@@ -32,13 +32,16 @@ from why502.diagnosis.index import addresses
 from why502.model.config import Peer
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, Lookup
+from why502.model.snapshot import ConfigTest, Lookup, Resolution
 from why502.model.target import Target
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if case.target is not None:
+        own = next((name for name in case.here.names or () if name.name == case.target.host and _is_lost(name)), None)
+        if own is not None and case.seen(Symptom.NAME_NOT_FOUND):
+            yield supports(f"{own.name} does not resolve now ({own.detail or own.outcome})", own.source, WEAK)
         return
     for proxy in case.proxies:
         for problem in proxy.problems:
@@ -46,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
     for name in case.here.names or ():
-        if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
+        if _is_lost(name) and case.seen(Symptom.NAME_NOT_FOUND):
             yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
             return
     lost = _lost_members(case)
@@ -55,12 +58,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"the name of no server that is left in the group resolves: {told}", str(lost[0].at or ""), PROOF)
 
 
+def _is_lost(name: Resolution) -> bool:
+    return name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)
+
+
 def _lost_members(case: Case) -> list[Peer]:
     """Return the members of the group without any server left, if none of them has an address and none failed otherwise."""
     group = case.empty_group
     if group is None:
         return []
-    unknown = {name.name for name in case.here.names or () if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)}
+    unknown = {name.name for name in case.here.names or () if _is_lost(name)}
     members = [peer for peer in group.peers if not peer.is_down]
     if not members or not all(peer.target and peer.target.host in unknown for peer in members):
         return []
