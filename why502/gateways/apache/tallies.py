@@ -55,9 +55,10 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
 def _of_application(tally: Tally, proxies: list[Proxy], summary: LogSummary) -> Tally:
     """Return a status that no message of httpd explains as the backend's own: httpd logs a message for each that it makes itself.
 
-    That holds where its error log was read, has messages of the level `error`, and no rule answers with that status.
+    That holds where its error log was read, no rule answers with that status, and no other gateway could have logged it: the
+    lines of several products look alike.
     """
-    if tally.proxy not in ("apache", None) or tally.symptom is not Symptom.GATEWAY_STATUS or tally.status is None or not proxies:
+    if tally.symptom is not Symptom.GATEWAY_STATUS or tally.status is None or not proxies:
         return tally
     read = {file.path for file in summary.files if not file.reason}
     logs = [log.path for proxy in proxies for log in proxy.logs if log.kind is LogKind.ERROR]
