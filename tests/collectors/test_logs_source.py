@@ -115,6 +115,18 @@ def test_a_log_of_several_servers_and_formats(tmp_path: Path) -> None:
     assert found.value is not None and found.value.tallies[0].server == "" and found.value.requests == 1
 
 
+def test_requests_that_two_logs_have_count_once(tmp_path: Path) -> None:
+    first, second = tmp_path / "whole.log", tmp_path / "short.log"
+    whole = LogTarget(kind=LogKind.ACCESS, path=str(first), format=COMBINED)
+    short = LogTarget(kind=LogKind.ACCESS, path=str(second), format=COMBINED, repeats=True)
+    second.write_text(ACCESS)
+    assert symptoms(collect(whole, short)) == [(Symptom.GATEWAY_STATUS, 502, 1)]  # the other one cannot be read
+    first.write_text(ACCESS)
+    found = collect(whole, short)
+    assert symptoms(found) == [(Symptom.GATEWAY_STATUS, 502, 1)]
+    assert found.value is not None and [file.path for file in found.value.files] == [str(first)]
+
+
 def test_what_is_not_written(tmp_path: Path) -> None:
     (tmp_path / "error.log").write_text("")
     quiet = LogTarget(kind=LogKind.ERROR, path=f"{tmp_path}/error.log", level="crit", at=AT)

@@ -73,6 +73,7 @@ class Container:
     hosts: dict[str, str] = field(default_factory=dict)
     name_server: str = "127.0.0.11"
     published: dict[int, int] = field(default_factory=dict)
+    before: str = ""
     pid: int = 0
 
     @property
@@ -115,6 +116,7 @@ class Container:
         for number, (path, text) in enumerate(files.items()):
             (own / str(number)).write_text(text)
             lines.append(f"mount --bind {own / str(number)} {path}")
+        lines.append(self.before)
         lines.append("ip link set lo up; touch /run/ready; until [ -e /run/go ]; do sleep 0.02; done")
         script = "\n".join(lines) + f"\nexec {shlex.join(self.argv)}"
         group = GROUPS / self.id
@@ -357,6 +359,65 @@ def resolver_of_another_engine(place: Path) -> Iterator[None]:
     with app().run(place), proxy(passes, extra, name_server=BRIDGE).run(place) as front, name_server({"app": "172.30.0.3"}):
         listens(front, 80)
         ask(front.address, count=3)
+        yield
+
+
+@scene
+def no_shared_network(place: Path) -> Iterator[None]:
+    """The proxy uses an address of the application in a network that it is not in; engines drop packets between their bridges."""
+    rules = """
+        add table inet guard
+        add chain inet guard forward { type filter hook forward priority 0; }
+        add rule inet guard forward iifname br0 ip daddr 172.31.0.0/24 drop
+    """
+    passes = "proxy_connect_timeout 1s; proxy_pass http://172.31.0.3:3000;"
+    backend = app()
+    sh("ip", "link", "add", "br1", "type", "bridge")
+    sh("ip", "address", "add", "172.31.0.1/24", "dev", "br1")
+    sh("ip", "link", "set", "br1", "up")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    try:
+        with backend.run(place), proxy(passes).run(place) as front:
+            inside = ("nsenter", f"--net=/proc/{backend.pid}/ns/net")
+            sh("ip", "link", "add", "vethb", "type", "veth", "peer", "name", "eth1", "netns", str(backend.pid))
+            sh("ip", "link", "set", "vethb", "master", "br1", "up")
+            sh(*inside, "ip", "address", "add", "172.31.0.3/24", "dev", "eth1")
+            sh(*inside, "ip", "link", "set", "eth1", "up")
+            listens(backend, 3000)
+            listens(front, 80)
+            ask(front.address, count=3)
+            yield
+    finally:
+        sh("nft", "delete", "table", "inet", "guard")
+        sh("ip", "link", "delete", "br1")
+
+
+@scene
+def published_and_hung(place: Path) -> Iterator[None]:
+    """A look-alike: something listens behind the published port, and closes every connection."""
+    code = "import socket\ns = socket.create_server(('0.0.0.0', 80))\nwhile True: s.accept()[0].close()"
+    backend = Container("shop-app", "172.30.0.3", [sys.executable, "-I", "-c", code], published={8080: 80})
+    with backend.run(place), docker_proxy(8080, backend, 80), host_nginx(place, "http://127.0.0.1:8080"):
+        listens(backend, 80)
+        ask("127.0.0.1")
+        yield
+
+
+@scene
+def linked_logs(place: Path) -> Iterator[None]:
+    """The image's log files are links to the streams of the process, as in the official image of nginx."""
+    front = proxy("http://172.30.0.3:3000")
+    config = front.files["/etc/nginx/nginx.conf"]
+    config = config.replace("/dev/stderr", "/var/log/nginx/error.log").replace("/dev/stdout", "/var/log/nginx/access.log")
+    front.files["/etc/nginx/nginx.conf"] = config
+    front.before = (
+        "mount -t tmpfs t /var/log/nginx; ln -s /dev/stdout /var/log/nginx/access.log; ln -s /dev/stderr /var/log/nginx/error.log"
+    )
+    with app("127.0.0.1").run(place) as backend, front.run(place):
+        listens(backend, 3000)
+        listens(front, 80)
+        ask(front.address)
         yield
 
 

@@ -13,6 +13,7 @@ from functools import partial
 
 import msgspec
 
+from why502.collectors import container_logs
 from why502.collectors.base import Ask, Found
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
 from why502.gateways.apache.logs.log_format import APACHE, as_nginx, is_one
@@ -77,7 +78,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets, proxies)
     counted = () if ask.logs else tuple(_counted(proxies, summary, since))
-    summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted))
+    if counted:
+        tried = (traffic for proxy in proxies for traffic in proxy.unanswered)
+        known_targets = {traffic.target for traffic in summary.targets}
+        targets = (*summary.targets, *(traffic for traffic in tried if traffic.target not in known_targets))
+        summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted), targets=targets)
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     ways = ways_of(proxies)
     summary = msgspec.structs.replace(
@@ -100,19 +105,25 @@ def _of_all_owners(
 
     Lines of different owners are never joined, and a tally says whose it is: anybody can write a log of their own.
     """
-    by_owner: dict[int, list[LogInput]] = {}
+    by_owner: dict[tuple[int, bool], list[LogInput]] = {}
     for log in logs:
-        by_owner.setdefault(log.owner_uid, []).append(log)
+        by_owner.setdefault((log.owner_uid, log.is_of_engine), []).append(log)
     deadline = time.monotonic() + PATIENCE_S
     total: LogSummary | None = None
     gaps: list[Gap] = []
-    for uid in sorted(by_owner):
+    for uid, is_of_engine in sorted(by_owner):
         left_s = max(0.0, deadline - time.monotonic())
         patience_s = left_s if uid == ROOT else min(left_s, PATIENCE_OF_USER_S)
         try:
             members = members_of(proxy for proxy in proxies if proxy.owner_uid == uid)
             found, more = summarise(
-                host.acting_as(uid), by_owner[uid], since, until, patience_s=patience_s, sockets=sockets, members=members
+                host if is_of_engine else host.acting_as(uid),
+                by_owner[uid, is_of_engine],
+                since,
+                until,
+                patience_s=patience_s,
+                sockets=sockets,
+                members=members,
             )
         except OSError as error:  # a file system of this user's failed while it was read: that costs this user's logs
             if uid == ROOT:
@@ -225,9 +236,10 @@ def _configured(
 ) -> Iterator[LogInput]:
     """Yield the logs of one proxy, each file once; what goes elsewhere, or nowhere, becomes a Gap unless it can be found."""
     seen: dict[tuple[str, str], list[LogTarget]] = {}
-    for target in proxy.logs:
+    for target in container_logs.resolved(host, proxy):
         place = target.path if target.goes_to in (LogPlace.FILE, LogPlace.VARIABLE) else target.goes_to
         seen.setdefault((target.kind, place), []).append(target)
+    seen = _once(host, proxy, seen)
     for (kind, place), targets in seen.items():
         match targets[0].goes_to:
             case "file":
@@ -247,6 +259,17 @@ def _configured(
                 gaps.extend(_off(kind, targets, is_only=sum(1 for other, _ in seen if other == kind) == 1))
     streams = [(kind, place) for kind, place in seen if place in ("syslog", "stderr")]
     yield from _streams(host, proxy, streams, since, until, gaps)
+
+
+def _once(host: Host, proxy: Proxy, seen: dict[tuple[str, str], list[LogTarget]]) -> dict[tuple[str, str], list[LogTarget]]:
+    """Return the logs without those whose requests are all in a file that can be read: they would count twice."""
+    whole = [target for targets in seen.values() for target in targets if target.kind is LogKind.ACCESS and not target.repeats]
+    for target in whole:
+        if target.goes_to is LogPlace.FILE and attempt(partial(host.stat, proxy.root + target.path)) is None:
+            return seen
+    if not any(target.goes_to is LogPlace.FILE for target in whole):
+        return seen
+    return {key: targets for key, targets in seen.items() if not all(target.repeats for target in targets)}
 
 
 def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
@@ -270,11 +293,16 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
     first, servers = targets[0], {target.server for target in targets}
-    if proxy.kind != "nginx":  # its content decides
+    if proxy.kind != "nginx":  # its content decides, or one of its own formats
+        own = dict.fromkeys(
+            (as_nginx(target.format), APACHE) if is_one(target.format) else (target.format, target.escape)
+            for target in targets
+            if target.format
+        )
         return LogInput(
             path=path,
             root=proxy.root,
-            candidates=tuple(dict.fromkeys((as_nginx(x.format), APACHE) for x in targets if x.format and is_one(x.format))),
+            candidates=tuple(own),
             server=servers.pop() if len(servers) == 1 else "",
             proxy=proxy.kind,
             pid=proxy.pid,
@@ -355,9 +383,15 @@ def _streams(
             )
         else:
             left.append((kind, place))
+    container = container_logs.container(host, proxy) if left else None
+    if container is not None and container.logs and any(place == "stderr" for _, place in left):
+        yield from container_logs.inputs(proxy, container)
+        left = [(kind, place) for kind, place in left if place != "stderr"]
     if not left:
         return
-    journal = _journal(host, proxy.unit, since, until) if proxy.unit else None
+    match = f"CONTAINER_ID_FULL={container.id}" if container is not None else f"--unit={proxy.unit}"
+    whose = f"container {container.words}" if container is not None else proxy.unit
+    journal = _journal(host, match, since, until) if whose else None
     if isinstance(journal, str) and journal.strip() and proxy.kind == "caddy":
         journal = "".join(_CADDY_LINE.findall(journal))  # beside these it writes its environment, and what it does itself
         if not journal:
@@ -365,7 +399,7 @@ def _streams(
     if isinstance(journal, str) and journal.strip():
         errors, others = "".join(_ERROR_LINE.findall(journal)).encode(), _ERROR_LINE.sub("", journal).encode()
         log = LogInput(
-            path=f"journalctl -u {proxy.unit}",
+            path=f"journalctl {match.replace('--unit=', '-u ')}",
             proxy=proxy.kind,
             pid=proxy.pid,
             candidates=_formats(proxy),
@@ -375,18 +409,20 @@ def _streams(
             yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others)
         return
     for kind, place in left:
-        target = next(target for target in proxy.logs if target.kind == kind and target.goes_to == place)
+        target = next(one for one in container_logs.resolved(host, proxy) if one.kind == kind and one.goes_to == place)
         goes = "syslog" if place == "syslog" else "the standard output of the process" if kind == "access" else "standard error"
         reason = f"it goes to {goes}{_at(target)}"
         if isinstance(journal, HostError):
-            reason += f", and the journal of {proxy.unit} could not be read: {journal.reason}"
-        elif proxy.unit:
-            reason += f", and the journal of {proxy.unit} has no entries from this time"
+            reason += f", and the journal of {whose} could not be read: {journal.reason}"
+        elif whose:
+            reason += f", and the journal of {whose} has no entries from this time"
         gaps.append(
             Gap(
                 source=f"{kind} log",
                 reason=reason,
-                hint="save those lines to a file (docker logs, journalctl) and give it with --log",
+                hint=container_logs.hint(container)
+                if container is not None
+                else "save those lines to a file (docker logs, journalctl) and give it with --log",
             )
         )
 
@@ -402,12 +438,12 @@ def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
         return ""
 
 
-def _journal(host: Host, unit: str, since: datetime, until: datetime) -> str | HostError:
-    """Return the newest lines of a unit as it wrote them, oldest first; see journalctl(1), and `journal.read` for the order."""
+def _journal(host: Host, match: str, since: datetime, until: datetime) -> str | HostError:
+    """Return the newest lines of a unit or container as it wrote them, oldest first (journalctl(1); order: `journal.read`)."""
     window = (f"--since=@{int(since.timestamp())}", f"--until=@{int(until.timestamp()) + 1}")
     try:
         found = host.run(
-            *("journalctl", "--no-pager", "--quiet", "--output=cat", "--reverse", f"--unit={unit}", *window),
+            *("journalctl", "--no-pager", "--quiet", "--output=cat", "--reverse", match, *window),
             f"--lines={JOURNAL_LINES}",
             timeout_s=JOURNAL_S,
         )

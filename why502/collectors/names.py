@@ -218,7 +218,10 @@ def _inside(acting: Host, seen: Host, proxy: Proxy, name: str, ask: Ask) -> Reso
     if not found.addresses and in_file:
         return by_file
     as_name = f"{found.name}: " if found.name != name and found.detail else ""
-    return msgspec.structs.replace(found, name=name, detail=as_name + found.detail, is_resolver=False)
+    servers = (Target.parse(found.source) or Target()).host if found.addresses else ""
+    return msgspec.structs.replace(
+        found, name=name, detail=as_name + found.detail, is_resolver=False, servers=(servers,) if servers else ()
+    )
 
 
 def _by_servers(acting: Host, proxy: Proxy, name: str, servers: tuple[str, ...]) -> Resolution:

@@ -6,11 +6,16 @@ namespace. The addresses are those in /proc/PID/net (proc_pid_net(5)), so no nam
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+from ipaddress import ip_address, ip_network
+
 from why502.collectors.addresses import parse_fib_trie, parse_if_inet6
 from why502.collectors.base import Ask, Found
 from why502.host.base import Host
 from why502.host.trust import NOBODY
-from why502.machine import containers
+from why502.machine import containers, suppliers
+from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable, parse_cgroup, without_crowds
 from why502.model.snapshot import Gap, NetworkSpace, Snapshot
 
@@ -19,6 +24,8 @@ NEEDS = ("proxies",)
 LIMIT_S = 2.5
 NETWORKS = 256
 FILE_BYTES = 1 << 18
+FILES = ("net/fib_trie", "net/if_inet6", "net/route", "cgroup")
+_UP = 1  # RTF_UP
 
 
 def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkSpace, ...]]:
@@ -35,15 +42,24 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkSpace, 
     if len(pids) > NETWORKS:
         gaps.append(Gap(source="networks", reason=f"only {NETWORKS} of {len(pids)} network namespaces were examined"))
     chosen = dict(list(pids.items())[:NETWORKS])
-    paths = [f"/proc/{pid}/{name}" for pid in chosen.values() for name in ("net/fib_trie", "net/if_inet6", "cgroup")]
+    paths = [f"/proc/{pid}/{name}" for pid in chosen.values() for name in FILES]
     contents = iter(host.read_all(paths, limit_bytes=FILE_BYTES))
     found = []
-    for (inode, pid), v4, v6, cgroup in zip(chosen.items(), contents, contents, contents, strict=False):
+    forwards = [
+        one
+        for pid, argv in table.titles(_is_forwarder).items()
+        if (one := containers.forwarded(argv)) is not None and attempt(partial(suppliers.of_process, host, pid)) == suppliers.ROOT
+    ]
+    for (inode, pid), v4, v6, routes, cgroup in zip(chosen.items(), *[contents] * len(FILES), strict=False):
         addresses = (*parse_fib_trie(_text(v4)), *parse_if_inet6(_text(v6)))
         path, _, container = parse_cgroup(_text(cgroup))
         name = f"{stats[pid].name} (pid {pid})" if pid in stats else f"process {pid}"
+        published = [one for one in forwards if one.inner.host in addresses]
         if container:
-            name = containers.container_of(host, table, pid, container, path).words
+            described = containers.container_of(host, table, pid, container, path)
+            name = described.words
+            told = {(one.outer, one.inner) for one in published}
+            published += [one for one in described.published if (one.outer, one.inner) not in told]
         found.append(
             NetworkSpace(
                 inode=inode,
@@ -51,10 +67,31 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkSpace, 
                 name=name,
                 container=container,
                 addresses=tuple(dict.fromkeys(addresses)),
+                subnets=parse_routes(_text(routes)),
+                published=tuple(published),
                 owner_uid=_owner(table, pid, path, container),
             )
         )
     return Found(tuple(found), tuple(gaps))
+
+
+def parse_routes(text: str) -> tuple[str, ...]:
+    """Return the networks without a gateway in a /proc/PID/net/route; its numbers are hexadecimal in the machine's byte order."""
+    found = []
+    for row in (line.split() for line in text.splitlines()[1:]):
+        try:
+            destination, gateway, flags, mask = (int(row[column], 16) for column in (1, 2, 3, 7))
+            packed = [ip_address(number.to_bytes(4, sys.byteorder)) for number in (destination, mask)]
+            network = ip_network(f"{packed[0]}/{packed[1]}")
+        except (IndexError, ValueError, OverflowError):
+            continue
+        if flags & _UP and not gateway and network.prefixlen:
+            found.append(str(network))
+    return tuple(dict.fromkeys(found))
+
+
+def _is_forwarder(name: str) -> bool:
+    return name == "docker-proxy"
 
 
 def _owner(table: ProcessTable, pid: int, cgroup: str, container: str) -> int:

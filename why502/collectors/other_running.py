@@ -43,10 +43,15 @@ def that_serve(running: list[Proxy]) -> list[Proxy]:
     backend.
     """
     leading = [proxy for proxy in running if proxy.routes or proxy.kind not in by_kind() or by_kind()[proxy.kind].IS_ALWAYS_PROXY]
-    if any(_leads_somewhere(proxy) for proxy in leading):
+    if any(_has_backends(proxy) for proxy in leading):
         return leading
     serving = [proxy for proxy in running if proxy not in leading and not proxy.network]
     return [*leading, *serving]
+
+
+def _has_backends(proxy: Proxy) -> bool:
+    """Return whether its configuration names a backend, or says that its routes are elsewhere."""
+    return bool(proxy.routes or proxy.upstreams or proxy.routes_elsewhere)
 
 
 def masters(host: Host, table: ProcessTable) -> Iterator[tuple[int, int, str]]:
@@ -80,12 +85,7 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))
         return None
-    return proxy if _leads_somewhere(proxy) or not by_process()[name].IS_ALWAYS_PROXY else None
-
-
-def _leads_somewhere(proxy: Proxy) -> bool:
-    """Return whether a gateway has routes, or groups, be they without members."""
-    return bool(proxy.routes or proxy.upstreams or proxy.routes_elsewhere)
+    return proxy if _has_backends(proxy) or not by_process()[name].IS_ALWAYS_PROXY else None
 
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 from why502.model.snapshot import NetworkSpace, Snapshot
 from why502.model.target import Target
 
@@ -31,6 +33,21 @@ class Homes:
         owner = space.owner_uid if space else 0
         found = [one for one in self._by_address.get(target.host, ()) if one.owner_uid in (0, owner)]
         return found[0].inode if len(found) == 1 else None
+
+    def owner(self, network: str) -> int | None:
+        """Return the user who could have made a namespace; None if that is unknown."""
+        space = self.spaces.get(network)
+        return space.owner_uid if space is not None else None
+
+    def is_beside(self, network: str, target: Target) -> bool | None:
+        """Return whether a container has a network in common with an address of another; None if that is unknown."""
+        space = self.spaces.get(network)
+        if space is None or not space.subnets or ":" in target.host:
+            return None
+        try:
+            return any(ip_address(target.host) in ip_network(subnet) for subnet in space.subnets)
+        except ValueError:
+            return None
 
     def name(self, network: str) -> str:
         """Return what a namespace is called, as part of a sentence: "container shop-app (3f9a…)", "this host"."""

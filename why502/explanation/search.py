@@ -16,7 +16,7 @@ MOST = 100
 LONGEST = 200  # characters of a query
 
 
-class Entry(Value, frozen=True, kw_only=True):
+class Entry(Value, frozen=True, kw_only=True, omit_defaults=False):
     """One thing that can be looked up. `name`: what to give to `explain`; `proxy`: the product whose code it is, "" otherwise."""
 
     kind: Kind

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
+from why502.logs import detect
 from why502.logs.held import Line as HeldLine
 from why502.logs.held import mark, whole
 from why502.logs.join import Errors
@@ -50,6 +52,7 @@ class Line(NamedTuple):
     connection: int | None
     duration_s: float | None
     is_final: bool = False
+    is_counted: bool = False  # its log has every request, the good ones too: see HAS_ALL_REQUESTS
     server: str = ""  # of a line that reports how a request ended
     member: Target | None = None  # and the address of the backend server that handled it
 
@@ -61,6 +64,12 @@ def configured(target: Target, sockets: Collection[str]) -> Target:
         return target
     longest = max((x for x in sockets if path.startswith(x) and path[len(x) : len(x) + 1] in ("/", "?")), key=len, default="")
     return Target(path=longest) if longest else target
+
+
+@lru_cache(64)
+def _has_all_requests(name: str) -> bool:
+    """Return whether a format has a line for each request (`HAS_ALL_REQUESTS` of its module)."""
+    return bool(getattr(detect.named(name), "HAS_ALL_REQUESTS", False)) if name else False
 
 
 class RecordLog:
@@ -115,6 +124,8 @@ class RecordLog:
                 self.span.unread += 1
                 continue
             self.span.see(at)
+            if line.is_counted:
+                self.tallies.see(line.status)
             if line.is_final and line.status is not None and line.request:
                 self.tallies.paths.add(line.server, line.request, line.status, at, clients=(mark(line.client),))
             if line.is_final and line.status is not None and line.member is not None:
@@ -150,6 +161,7 @@ class RecordLog:
         record = self._records.follow(record)
         if self.is_nginx and self.sockets and record.target is not None and record.target.is_unix:
             record = msgspec.structs.replace(record, target=configured(record.target, self.sockets))
+        is_counted = record.is_final and not record.is_repeat and _has_all_requests(record.format)
         kind, waiting = kind_of(record), waiting_of(record)
         number = None if waiting is None else self.errors.number(waiting)
         return Line(
@@ -164,7 +176,8 @@ class RecordLog:
             duration_s=record.duration_s,
             is_final=record.is_final,
             server=clean(record.server or record.host) if record.is_final else "",
-            member=self.members.get(record.group) if record.is_final else None,
+            is_counted=is_counted,
+            member=(self.members.get(record.group) or (record.target if is_counted else None)) if record.is_final else None,
         )
 
     def _known(self, text: str) -> Line | None:

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import BinaryIO, NamedTuple
 
 import msgspec
 
+from why502 import registry
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import detect, pretty, wrappers
@@ -67,7 +68,8 @@ class LogInput(Value, frozen=True, kw_only=True):
     pid: int | None = None  # of the master process, for its TZ and open files
     is_rotated: bool = True  # include its rotated siblings
     is_given: bool = False  # named by the user: it may be a fragment, from several programs, without times
-    owner_uid: int = 0  # the user, other than root, whose permissions are used to read it
+    owner_uid: int = 0  # the user, other than root, whose words it holds, and whose permissions are used to read it
+    is_of_engine: bool = False  # written by root's container engine, which decides where: root reads it
     unread_because: str = ""  # reason why there are no lines from it
 
 
@@ -209,7 +211,7 @@ class _Run:
             fields[one.path] = Fields.of(one.reader.format) if one.reader.format else counts.fields
             total.merge(counts)
         correlate(total, self.tallies, fields)
-        return self.tallies.value(tuple(self.told), has_access=bool(total.lines))
+        return self.tallies.value(tuple(self.told), has_access=bool(total.lines or self.tallies.requests))
 
     def _access(self, index: int, one: _Opened) -> Counts:
         """Return the counts of an access log in the window."""
@@ -242,7 +244,7 @@ class _Run:
         if counts.failed.is_full:
             cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
         span = Span()
-        span.lines, span.unread = counts.lines, counts.unfit
+        span.lines, span.unread = counts.lines, counts.unparsed
         for at in (counts.first, counts.last):
             if at is not None:
                 span.see(at)
@@ -358,7 +360,11 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
         return _wrapped(lines, known) or _by_format(log.format, log.escape)
     if log.kind == "error" and log.proxy == "nginx":
         return _Reader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
-    if log.candidates and log.kind != "error":
+    product = registry.part("why502.gateways", log.proxy, "log_format")
+    if product is not None:
+        if (own := _of_product(product, log, lines)) is not None:
+            return own
+    elif log.candidates and log.kind != "error":
         readers = [_by_format(*candidate) for candidate in log.candidates]
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
         if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
@@ -387,6 +393,16 @@ def _reader(log: LogInput, sample: bytes) -> _Reader:
     if fields is not None and not is_access:
         return _Reader(name, False, _but_access(_or_columns(parse, template.w3c(fields))), has_comments=True)
     return _Reader(name, is_access, parse if is_access else _but_access(parse))
+
+
+def _of_product(product: ModuleType, log: LogInput, lines: list[str]) -> _Reader | None:
+    """Return the reader of a log in a format that another gateway's configuration gives; None if no line has one of them."""
+    found = [product.compile(*candidate) for candidate in log.candidates]
+    counts = {parse: sum(1 for line in lines if parse(line)) for parse in found if parse is not None}
+    best = max(counts, key=lambda parse: counts[parse], default=None)
+    if best is None or not counts[best]:
+        return None
+    return _Reader(product.NAME, False, _but_access(line_format.or_any(best)))
 
 
 def _wrapped(lines: list[str], known: Form | None = None) -> _Reader | None:

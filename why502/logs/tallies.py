@@ -168,6 +168,12 @@ class Tallies:
         if sample is not None and len(count.samples) < SAMPLES:
             count.samples.append(sample)
 
+    def see(self, status: int | None) -> None:
+        """Count a request, whatever became of it."""
+        self.requests += 1
+        if status is not None:
+            _bump(self.by_status, f"{status:03d}", MOST_STATUSES)
+
     def wants_sample(self, kind: Kind) -> bool:
         """Return whether a sample of this kind would be kept."""
         count = self.kinds.get(kind)

@@ -23,6 +23,9 @@ from why502.machine.process_table import ProcessTable
 from why502.model import foreign_json
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
+from why502.model.snapshot import PublishedPort
+from why502.model.target import Target
+from why502.model.times import whole_number
 
 DOCKER = "/var/lib/docker/containers"
 CONTAINERD = "/run/containerd/io.containerd.runtime.v2.task"
@@ -49,9 +52,7 @@ class Container:
     id: str
     engine: str = ""
     name: str = ""
-    image: str = ""
-    pod: str = ""  # the pod's UID
-    addresses: tuple[str, ...] = ()
+    published: tuple[PublishedPort, ...] = ()
     log_driver: str = ""
     logs: tuple[str, ...] = ()
     owner_uid: int = 0
@@ -67,7 +68,7 @@ def container_of(host: Host, table: ProcessTable, pid: int, identity: str, cgrou
     """Return the container `identity` that a process is in, with everything that files tell about it. Never raises."""
     owner_uid = owner(cgroup)
     acting = host.acting_as(owner_uid)
-    bare = Container(identity, _engine(cgroup, identity), pod=pod(cgroup), owner_uid=owner_uid)
+    bare = Container(identity, _engine(cgroup, identity), _pod(cgroup), owner_uid=owner_uid)
     if not _ID.fullmatch(identity):  # LXC, systemd-nspawn: the cgroup has the name
         return Container(identity, bare.engine, identity, owner_uid=owner_uid)
     for look in (_of_docker, partial(_of_conmon, table=table, pid=pid), _of_containerd):
@@ -85,10 +86,10 @@ def owner(cgroup: str) -> int:
     return int(match[1]) if match else 0
 
 
-def pod(cgroup: str) -> str:
-    """Return the UID of the Kubernetes pod that a cgroup path names; "" if none."""
+def _pod(cgroup: str) -> str:
+    """Return what a container is called if only its cgroup is known: that of a Kubernetes pod names the pod's UID."""
     match = _POD.search(cgroup) if "kubepods" in cgroup else None
-    return match[1].replace("_", "-") if match else ""
+    return f"pod {match[1].replace('_', '-')}" if match else ""
 
 
 def _engine(cgroup: str, identity: str) -> str:
@@ -107,18 +108,45 @@ def _of_docker(host: Host, bare: Container) -> Container | None:
     if found is None:
         return None
     driver = _text(_dict((_json(host, f"{directory}/hostconfig.json") or {}).get("LogConfig")).get("Type")) or "json-file"
-    networks = _dict(_dict(found.get("NetworkSettings")).get("Networks")).values()
     labels = _dict(_dict(found.get("Config")).get("Labels"))
     return Container(
         bare.id,
         "docker",
         _name(_text(found.get("Name")).lstrip("/")) or _of_labels(labels),
-        _text(_dict(found.get("Config")).get("Image"))[:200],
-        bare.pod,
-        tuple(address for one in networks if (address := _text(_dict(one).get("IPAddress")))),
-        driver,
-        _rotated(host, f"{directory}/{bare.id}-json.log") if driver == "json-file" else (),
+        published=tuple(_published(found)),
+        log_driver=driver,
+        logs=_present(host, f"{directory}/{bare.id}-json.log") if driver == "json-file" else (),
     )
+
+
+def _published(found: dict[str, Any]) -> Iterator[PublishedPort]:
+    """Yield the published TCP ports of a running container of Docker, for each of its addresses."""
+    settings = _dict(found.get("NetworkSettings"))
+    networks = _dict(settings.get("Networks")).values()
+    addresses = [address for one in networks if (address := _text(_dict(one).get("IPAddress")))]
+    for name, bindings in _dict(settings.get("Ports")).items():
+        inner, _, protocol = name.partition("/")
+        for binding in bindings if isinstance(bindings, list) and protocol == "tcp" else ():
+            outer = Target.parse(f"{_host(_text(_dict(binding).get('HostIp')))}:{_text(_dict(binding).get('HostPort'))}")
+            if outer and outer.port and (port := whole_number(inner, 5)):
+                for address in addresses:
+                    yield PublishedPort(outer=outer, inner=Target(host=address, port=port), source="docker inspect")
+
+
+def forwarded(argv: tuple[str, ...]) -> PublishedPort | None:
+    """Return the port that a process of docker-proxy(1) forwards, by its arguments; None if it is not one, or not of TCP."""
+    if not argv or posixpath.basename(argv[0]) != "docker-proxy":
+        return None
+    given = {option.lstrip("-"): value for option, value in pairwise(argv[1:]) if option.startswith("-")}
+    outer = Target.parse(f"{_host(given.get('host-ip', ''))}:{given.get('host-port', '')}")
+    inner = Target.parse(f"{_host(given.get('container-ip', ''))}:{given.get('container-port', '')}")
+    if given.get("proto") != "tcp" or outer is None or inner is None or not (outer.port and inner.port):
+        return None
+    return PublishedPort(outer=outer, inner=inner, source="the arguments of docker-proxy")
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address or "0.0.0.0"
 
 
 def _of_conmon(host: Host, bare: Container, *, table: ProcessTable, pid: int) -> Container | None:
@@ -136,12 +164,9 @@ def _of_conmon(host: Host, bare: Container, *, table: ProcessTable, pid: int) ->
         bare.id,
         "cri-o" if bare.engine == "cri-o" else "podman",
         _of_labels(notes) or _name(given.get("-n") or given.get("--name") or ""),
-        _text(notes.get("io.kubernetes.cri-o.ImageName") or notes.get("org.opencontainers.image.ref.name"))[:200],
-        bare.pod,
-        (),
-        next((driver for driver in drivers if driver in ("k8s-file", "json-file", "journald")), next(iter(drivers), "")),
-        tuple(path for log in paths if log.startswith("/") for path in _rotated(host, posixpath.normpath(log))),
-        bare.owner_uid,
+        log_driver=next((driver for driver in drivers if driver in ("k8s-file", "json-file", "journald")), "".join(drivers[:1])),
+        logs=tuple(path for log in paths if log.startswith("/") for path in _present(host, posixpath.normpath(log))),
+        owner_uid=bare.owner_uid,
     )
 
 
@@ -167,9 +192,8 @@ def _of_containerd(host: Host, bare: Container) -> Container | None:
             continue
         notes = _dict(found.get("annotations"))
         name = _of_labels(notes) or _name(_text(notes.get("nerdctl/name")))
-        image = _text(notes.get("io.kubernetes.cri.image-name"))[:200]
         logs = tuple(_of_pod(host, notes))
-        return Container(bare.id, "containerd", name, image, bare.pod, (), "k8s-file" if logs else "", logs, bare.owner_uid)
+        return Container(bare.id, "containerd", name, log_driver="k8s-file" if logs else "", logs=logs, owner_uid=bare.owner_uid)
     return None
 
 
@@ -197,9 +221,9 @@ def _of_pod(host: Host, notes: dict[str, Any]) -> Iterator[str]:
     yield from (f"{directory}/{name}" for name in sorted(names, key=lambda name: int(name[:-4]))[-2:])
 
 
-def _rotated(host: Host, path: str) -> tuple[str, ...]:
-    """Return a log file, after its previous one if there is one (PATH.1)."""
-    return tuple(each for each in (f"{path}.1", path) if attempt(partial(host.stat, each)) is not None)
+def _present(host: Host, path: str) -> tuple[str, ...]:
+    """Return the path if there is such a file. The reader of logs finds rotated ones beside it."""
+    return (path,) if attempt(partial(host.stat, path)) is not None else ()
 
 
 def _json(host: Host, path: str) -> dict[str, Any] | None:

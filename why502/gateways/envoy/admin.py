@@ -19,9 +19,11 @@ from why502.gateways.envoy.config import MISSING, admin_address, load
 from why502.gateways.envoy.config.clusters import seconds, target_of
 from why502.gateways.envoy.counters import Group, Stats, grown, tallies
 from why502.gateways.envoy.running import option
+from why502.gateways.envoy.tallies import NO_ANSWER, NO_CONNECTION, OTHER_ANSWER
 from why502.gateways.running import Texts, decoded
 from why502.model.config import Peer, Route
 from why502.model.errors import HostError
+from why502.model.logs import TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import PeerState, PeerView, Process, Proxy
 
@@ -90,7 +92,22 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         upstreams=running.upstreams if running else None,
         version=match[1] if match else "",
         tallies=tuple(replace(tally, first=began, last=now) for tally in found),
+        unanswered=tuple(_unanswered(shown)) if uptime_s < RECENT_S else (),
     )
+
+
+def _unanswered(shown: Item) -> Iterator[TargetTraffic]:
+    """Yield the hosts that answered no request since Envoy was started."""
+    for item in shown["cluster_statuses"]:
+        for host in item["host_statuses"]:
+            counts = _counts(host)
+            target = target_of(host["address"])
+            if target is not None and counts.get("rq_total") and not counts.get("rq_success"):
+                yield TargetTraffic(target=target, attempts=counts["rq_total"], failures=counts["rq_total"])
+
+
+def _counts(host: Item) -> dict[str, int]:
+    return {each["name"].text: int(each["value"].number or 0) for each in host["stats"]}
 
 
 def _stats(ask: Asking) -> Stats:
@@ -138,7 +155,7 @@ def _peers(item: Item, stats: Stats) -> Iterator[PeerView]:
     limit = thresholds["max_requests"].number
     hosts = list(item["host_statuses"])
     for host in hosts[:_MOST_HOSTS]:
-        counts = {each["name"].text: int(each["value"].number or 0) for each in host["stats"]}
+        counts = _counts(host)
         state, check, reason = _state(host["health_status"], group, stats)
         yield PeerView(
             group=group,
@@ -176,8 +193,8 @@ def _state(health: Item, group: str, stats: Stats) -> tuple[PeerState, str, str]
 def _failed_check(health: Item, group: str, stats: Stats) -> str:
     """Return how the health check of a host fails, as far as the counters of its cluster tell."""
     if health["active_hc_timeout"].is_true:
-        return "the check got no answer in time"
+        return NO_ANSWER
     failed, of_network = (stats.get(f"cluster.{group}.health_check.{name}", 0) for name in ("failure", "network_failure"))
     if failed and failed == of_network:
-        return "the connection of the check failed"
-    return "the check got another answer than the expected one" if failed and not of_network else ""
+        return NO_CONNECTION
+    return OTHER_ANSWER if failed and not of_network else ""

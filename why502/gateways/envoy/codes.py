@@ -86,6 +86,7 @@ DETAILS = (  # prefixes of RESPONSE_CODE_DETAILS that are more specific than the
     code("maintenance_mode", "the cluster is in maintenance mode", Symptom.OWN_STATUS, "maintenance-response"),
     code("direct_response", "Envoy is configured to return this response itself", Symptom.OWN_STATUS, "maintenance-response"),
     code("fault_filter_abort", "a fault was injected on purpose", Symptom.OWN_STATUS, "maintenance-response"),
+    code("response_timeout", "the route's timeout expired", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung proxy-timeout-too-short"),
     code("upstream_response_timeout", "the route's timeout expired", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung proxy-timeout-too-short"),
     code("upstream_per_try_timeout", "the timeout of one attempt expired", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung proxy-timeout-too-short"),
     code("upstream_per_try_idle_timeout", "an attempt was idle for too long", Symptom.READ_TIMED_OUT, "backend-too-slow backend-hung"),

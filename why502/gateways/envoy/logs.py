@@ -48,6 +48,7 @@ MARKS = (
     *(b"HTTP/1", b"HTTP/2", b'"- - -"', b"response_flags", b"response_code", b"upstream connect error", b"TLS_error", b"TLS error"),
     *(b"response_flag", b"responseFlags", b"responseCodeDetails", b"response-code", b"resp_flag", b"no healthy upstream", b" envoy ", b"][http", b"][connection", b"reset reason", b"upstream_reset_before", b"gRPC config"),
 )  # fmt: skip
+HAS_ALL_REQUESTS = True  # its lines are those of an access log
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _FLAG = r"(?:-|[A-Z]{2,6}(?:,[A-Z]{2,6})*)"
 _TEXT = lazy(
@@ -79,11 +80,13 @@ _REASONS = (  # transport failure reasons: with blanks or underscores, in three 
     (lazy(r"CERTIFICATE_REQUIRED|BAD_CERTIFICATE", re.IGNORECASE), Symptom.TLS_CLIENT_CERTIFICATE),
     (lazy(r"TLS.error|SSLV3_ALERT|OPENSSL_internal|not supplied by SDS", re.IGNORECASE), Symptom.TLS_FAILED),
     (lazy(r"connect(?:ion)?.error: ?_?(?:111|.{0,20}refused)|connection.refused", re.IGNORECASE), Symptom.CONNECT_REFUSED),
-    (lazy(r"connect(?:ion)?.error: ?_?(?:113|101)|No route to host|Network is unreachable", re.IGNORECASE), Symptom.HOST_UNREACHABLE),
-    (lazy(r"connect(?:ion)?.error: ?_?104", re.IGNORECASE), Symptom.CONNECT_RESET),
-    (lazy(r"connect(?:ion)?.error: ?_?99\b", re.IGNORECASE), Symptom.NO_LOCAL_PORT),
-    (lazy(r"connect(?:ion)?.error: ?_?2\b", re.IGNORECASE), Symptom.SOCKET_PATH_MISSING),
-    (lazy(r"connect(?:ion)?.error: ?_?13\b", re.IGNORECASE), Symptom.CONNECT_DENIED),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:113|101)\b|No.route.to.host|Network.is.unreachable", re.IGNORECASE), Symptom.HOST_UNREACHABLE),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:104\b|Connection.reset)", re.IGNORECASE), Symptom.CONNECT_RESET),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:99\b|Cannot.assign)", re.IGNORECASE), Symptom.NO_LOCAL_PORT),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:2\b|No.such.file)", re.IGNORECASE), Symptom.SOCKET_PATH_MISSING),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:13\b|1\b|Permission.denied|Operation.not.permitted)", re.IGNORECASE), Symptom.CONNECT_DENIED),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:110\b|Connection.timed.out)", re.IGNORECASE), Symptom.CONNECT_TIMED_OUT),
+    (lazy(r"connect(?:ion)?.error: ?_?(?:11\b|Resource.temporarily)", re.IGNORECASE), Symptom.QUEUE_FULL),
 )  # fmt: skip
 _OWN = lazy(
     r"(?:^|\s)(?:trace|debug|info|warning|warn|error|critical)\s+envoy [\w.-]+|\[\d{4}-\d\d-\d\d [\d:.]+\]\[\d+\]\[(?:trace|debug|info|warning|error|critical)\]"
@@ -152,6 +155,11 @@ def _name(written: str) -> str:
     return _CAMEL.sub(r"_\1", written).lower().replace("-", "_")
 
 
+def _has_service_time(entry: dict[str, Any]) -> bool | None:
+    names = ("upstream_service_time", "x_envoy_upstream_service_time")
+    return bool(text_of(entry, *names)) if any(name in entry for name in names) else None
+
+
 def _text(match: re.Match[str], request: str) -> LogRecord:
     rest, details, transport = match["rest"], "", ""
     if found := _ISTIO.match(rest):
@@ -161,12 +169,12 @@ def _text(match: re.Match[str], request: str) -> LogRecord:
     numbers = _NUMBERS.match(rest) or _FEWER.match(rest)
     fields = numbers.groupdict("") if numbers else {}
     client = (fields.get("dremote") or "").rpartition(":")[0] or fields.get("xff", "").partition(",")[0]
-    return _record(
+    return record_of(
         flags=match["flags"],
         details=details,
         transport=transport,
         status=int(match["code"]),
-        has_service_time=(fields.get("service") or "-") != "-",
+        has_service_time=fields["service"] != "-" if fields.get("service") else None,
         host=fields.get("host", ""),
         duration_ms=number(fields.get("ms")),
         at=iso(match["at"]),
@@ -181,12 +189,12 @@ def _text(match: re.Match[str], request: str) -> LogRecord:
 
 def _json(entry: dict[str, Any]) -> LogRecord:
     request = " ".join(text for name in ("method", "path", "protocol") if (text := text_of(entry, name)))
-    return _record(
+    return record_of(
         flags=text_of(entry, "response_flags") or "-",
         details=text_of(entry, "response_code_details"),
         transport=text_of(entry, "upstream_transport_failure_reason"),
         status=number(entry.get("response_code")) or 0,
-        has_service_time=bool(text_of(entry, "upstream_service_time", "x_envoy_upstream_service_time")),
+        has_service_time=_has_service_time(entry),
         host=text_of(entry, "upstream_host"),
         duration_ms=number(entry.get("duration")),
         at=iso(entry.get("start_time")) or epoch(entry.get("start_time")),
@@ -199,18 +207,22 @@ def _json(entry: dict[str, Any]) -> LogRecord:
     )
 
 
-def _record(
+def record_of(
     *,
     flags: str,
     details: str,
     transport: str,
     status: int,
-    has_service_time: bool,
+    has_service_time: bool | None,
     host: str,
     duration_ms: int | None,
     **fields: Any,
 ) -> LogRecord:
-    row, symptom = _meaning(flags, details, transport, status, has_service_time or host.strip("-") != "")
+    """Return the record of a request. `has_service_time`: whether the backend answered; None if the format does not tell."""
+    host = host.strip("-")
+    row, symptom = _meaning(flags, details, transport, status, bool(has_service_time or host))
+    if row is _OWN_5XX and status == 504 and has_service_time is False and symptom is None:
+        symptom = Symptom.READ_TIMED_OUT  # max_stream_duration ended it, which has no flag
     if row is not None and row.symptom is Symptom.CONNECT_FAILED and symptom is None and (duration_ms or 0) >= _LONG_MS:
         symptom = Symptom.CONNECT_TIMED_OUT  # a refused connection would have failed within milliseconds
     record = said(
@@ -223,7 +235,7 @@ def _record(
         code=flags if flags != "-" else details.strip("-"),
         detail=(transport.strip("-") or details.strip("-"))[:200],
         target=target(host),
-        upstream=host.strip("-"),
+        upstream=host,
         status=status,
         upstream_status=status if symptom is Symptom.UPSTREAM_STATUS else None,
         duration_s=duration_ms / 1000 if duration_ms is not None else None,
@@ -240,6 +252,12 @@ def _record(
 
 _LONG_MS = 3000  # less than Envoy's connect_timeout (5 s) and Istio's (10 s)
 _ONLY_ERRORS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.OWN_STATUS})  # which any other status may have as well
+_AFTER_STATUS = {  # a flag beside a good status: the header had been sent
+    Symptom.CLOSED_BEFORE_HEADER: Symptom.CLOSED_IN_BODY,
+    Symptom.HEADER_INVALID: Symptom.CLOSED_IN_BODY,
+    Symptom.RESET_BEFORE_HEADER: Symptom.RESET_IN_BODY,
+    Symptom.READ_TIMED_OUT: Symptom.BODY_TIMED_OUT,
+}
 _NOTHING = Code(code="FLAGLESS", message="", is_gateway_failure=False)
 _OWN_5XX = Code(
     code="", message="the backend itself sent that status", symptom=Symptom.UPSTREAM_STATUS, causes=("upstream-error-status",)
@@ -250,7 +268,8 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
     """Return the row that decides, and the symptom if another field is more specific than the row."""
     names = flags.split(",")
     rows = [PRODUCT.codes[name] for name in names if name in PRODUCT.codes]
-    reason = next((found for pattern, found in _REASONS if transport and pattern.search(transport)), None)
+    failed = transport.strip("-") or (details if details.startswith("upstream_reset_before") else "")
+    reason = next((found for pattern, found in _REASONS if failed and pattern.search(failed)), None)
     if reason is not None and (not rows or any(name in ("UF", "URX", "UC") for name in names)):
         return rows[0] if rows else _OWN_5XX, reason
     detail = _DETAIL.match(_BLANKS.sub(lambda match: match[0].replace(" ", "_"), details))
@@ -258,7 +277,8 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
     if known is not None and known.symptom is not None and (known.symptom not in _ONLY_ERRORS or status >= 500):
         return known, None
     if rows:
-        return next((row for row in rows if row.code != "URX"), rows[0]), None
+        row = next((row for row in rows if row.code != "URX"), rows[0])
+        return row, _AFTER_STATUS.get(row.symptom) if row.symptom and 100 < status < 400 else None
     if status >= 500:
         return (_OWN_5XX if is_answered else PRODUCT.codes["direct_response"]), None
     return _NOTHING, None
@@ -283,12 +303,12 @@ def _other(line: str) -> LogRecord | None:
         return said(PRODUCT.codes["UH"], **common)
     if (match := _FLAGGED.fullmatch(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         details = match["details"] or ""
-        return _record(
+        return record_of(
             flags=match["flags"],
             details=details,
             transport="",
             status=int(match["code"]),
-            has_service_time=False,
+            has_service_time=None,
             host="",
             duration_ms=None,
         )
@@ -306,12 +326,12 @@ def _keyed(flags: str, line: str) -> LogRecord:
     """Return the record of a `name=value` line, a common custom format of Envoy's fields."""
     values = {name.lower(): quoted or bare for name, quoted, bare in _PAIR.findall(line)}
     named = {part: value for name, value in values.items() for part in _PARTS if part in name}
-    return _record(
+    return record_of(
         flags=flags,
         details=next((value for value in values.values() if _DETAIL.match(value)), ""),
         transport=named.get("transport_failure", ""),
         status=number(next((values[name] for name in ("status", "response_code", "code") if name in values), "")) or 0,
-        has_service_time=named.get("service_time", "-").isdigit(),
+        has_service_time=named["service_time"].isdigit() if "service_time" in named else None,
         host=next((values[name] for name in ("upstream", "upstream_host", "host") if name in values), ""),
         duration_ms=number(named.get("duration") or named.get("total_time") or ""),
         at=iso(line[:32].split(" ")[0].strip("[]")),

@@ -52,7 +52,7 @@ class Form(Value, frozen=True, kw_only=True):
     log_format: str = ""  # the log_format of the lines, if known
     escape: str = "default"
     w3c: tuple[str, ...] = ()  # the fields named by a W3C log
-    said_by: str = "its content"  # the source of this information
+    format_source: str = "its content"  # the source of this information
 
     @property
     def is_error_log(self) -> bool:
@@ -78,21 +78,21 @@ class Form(Value, frozen=True, kw_only=True):
 
     def _inner_parser(self) -> Parse:
         if self.log_format:
-            return _or_any(nginx_access.compile(self.log_format, self.escape).parse)
+            return or_any(nginx_access.compile(self.log_format, self.escape).parse)
         if self.w3c:
-            return _or_any(template.w3c(self.w3c))
+            return or_any(template.w3c(self.w3c))
         module = detect.named(self.name)
         if module is None:
             return detect.parse_line
-        return _or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
+        return or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
 
 
-def of_format(text: str, escape: str = "default", said_by: str = "--log-format") -> Form:
+def of_format(text: str, escape: str = "default", format_source: str = "--log-format") -> Form:
     """Return the form of an nginx `log_format` or an Apache LogFormat."""
     if apache_log_format.is_one(text):
         text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
     LineFormat(text, escape)
-    return Form(name=nginx_access.NAME, log_format=text, escape=escape, said_by=said_by)
+    return Form(name=nginx_access.NAME, log_format=text, escape=escape, format_source=format_source)
 
 
 def find(head: bytes, given: Form | None = None) -> Form:
@@ -150,7 +150,7 @@ def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) 
     return Form(name=name) if fitting >= _FITTING else Form()
 
 
-def _or_any(parse: Parse) -> Parse:
+def or_any(parse: Parse) -> Parse:
     """Return a parser for one format that passes all other lines to the general parser.
 
     A log may contain lines of several formats.

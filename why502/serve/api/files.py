@@ -71,7 +71,7 @@ class LogEntry(Value, frozen=True, kw_only=True):
     id: str
     path: str
     size_bytes: int
-    modified_at: datetime | None = None
+    modified_at: datetime | None
 
 
 async def _lint(request: Request, _: Nothing, given: Configuration) -> Lint:

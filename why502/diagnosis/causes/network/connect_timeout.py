@@ -27,7 +27,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.nginx.config import units
-from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.target import Transport
 
@@ -43,6 +43,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     if case.answers_now is True and case.last_failure is not None:
         yield refutes("the target accepts connections now", "probe", WEAK)
+    if message := _dropped_between(case):
+        yield supports(message, "ss -ltn", STRONG)
     for listener in case.listeners or ():
         if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog:
             yield refutes(
@@ -50,6 +52,26 @@ def examine(case: Case) -> Iterator[Evidence]:
                 "ss -ltn",
                 PROOF,
             )
+
+
+def _dropped_between(case: Case) -> str:
+    """Return a message that a connection between two network namespaces of the machine is dropped on its way; "" if not.
+
+    A listener with room in its queue would have accepted it.
+    """
+    listener = next((one for one in case.listeners or () if (one.queued or 0) <= (one.backlog or 0)), None)
+    if listener is None or case.home is None or case.shares_network or case.probe(Symptom.CONNECT_TIMED_OUT) is None:
+        return ""
+    process = case.process_of(listener)
+    where = "" if process and process.container_name else f" on {case.joins.homes.name(case.home)}"
+    front = case.joins.homes.name(case.network)
+    return f"{case.name_of(listener)} listens on {listener.target}{where}, and no connection from {front} reaches it"
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    message = _dropped_between(case)
+    return f"connections to {case.target} are dropped on their way, as a firewall does: {message}" if message else ""
 
 
 _CONNECT = tuple(f"{module}_connect_timeout" for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc", "memcached"))
@@ -85,5 +107,6 @@ CAUSE = Cause(
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"client-closed-request"}),
     examine=examine,
+    tell=tell,
     foresee=(too_long,),
 )

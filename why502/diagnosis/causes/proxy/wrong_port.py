@@ -13,6 +13,7 @@ The connection is refused immediately (ECONNREFUSED), as if nothing were running
 
 ## Fix
 - Change the port in the proxy's directive to the one on which the application listens, or change the application's port.
+- Between containers, use the port inside of the container, not the one that is published on the host.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
@@ -26,6 +27,7 @@ from datetime import timedelta
 from why502.deployment.applications import ApplicationKind, applications
 from why502.deployment.files import Deployment, same_path
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts
@@ -106,6 +108,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
             yield supports(f"the application reports that it listens on port {tally.target.port}", tally.source, STRONG)
             break
+    if told := _of_container(case):
+        yield supports(told, "inspect", 2 * PROOF)
+        return
     if case.listeners is None or case.listeners or case.same_port:
         return
     if gateway := case.missing_gateway:
@@ -137,10 +142,38 @@ def examine(case: Case) -> Iterator[Evidence]:
     if stranger_at(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
+    if (inner := _published_as(case)) is not None:
+        message = f"port {case.target.port} is only published on the host; between containers it is port {inner.port}"
+        yield supports(message, "docker port", PROOF)
     if _alike(best, case):
         yield supports(f"port {best.target.port} is one typo away from {case.target.port}", "", WEAK)
     if process and process.started_at and case.last_failure and process.started_at > case.last_failure + CLOCK:
         yield refutes(f"{name} started only after the failures", "", FAIR)
+
+
+def _published_as(case: Case) -> Target | None:
+    """Return the address in the target's container that the engine publishes on the host with the target's port; else None."""
+    space = case.joins.homes.spaces.get(case.home or "")
+    found = (one.inner for one in (space.published if space else ()) if case.target and one.outer.port == case.target.port)
+    return next((inner for inner in found if case.heard_at(inner)), None)
+
+
+def _of_container(case: Case) -> str:
+    """Return why the port is not the container's own: another is served there, or this one is the machine's; else ""."""
+    target, container = case.target, containers.meant(case)
+    if target is None or container is None or target.host not in (*container.addresses, *containers.names_of(case)):
+        return ""
+    if not container.listens or containers.serves(container, target.port) or containers.only_loopback(container, target.port):
+        return ""
+    inner = next((port.inner for port in container.published if port.outer == target.port), 0)
+    if inner and containers.serves(container, inner):
+        return (
+            f"{container.shown} listens on port {inner}; {target.port} is the port that {container.engine} publishes on the "
+            "machine, not one of the container"
+        )
+    others = sorted({one.port for one in containers.other_ports(container)})
+    is_only = len(others) == 1 and not container.restarts
+    return f"{container.shown} listens on port {others[0]}, and nothing in it on {target.port}" if is_only else ""
 
 
 def _moved(case: Case) -> tuple[Listener, Service] | None:
@@ -180,6 +213,8 @@ def _alike(listener: Listener, case: Case) -> bool:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if told := _of_container(case):
+        return told
     found = candidates(case)
     product = case.proxy.kind if case.proxy else "the proxy"
     return (
@@ -191,6 +226,12 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: the port on which the application listens."""
+    container = containers.meant(case)
+    if container is not None and _of_container(case):
+        ports = {one.port for one in containers.other_ports(container)}
+        inner = next((port.inner for port in container.published if case.target and port.outer == case.target.port), min(ports))
+        yield Remedy(message=f"let the proxy connect to port {inner} of {container.service or container.name}")
+        return
     for listener in candidates(case)[:1]:
         is_reached = case.target is not None and _reaches(listener.target, case.target)
         host = (

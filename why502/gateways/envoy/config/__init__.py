@@ -17,7 +17,7 @@ from why502.model.target import Target
 
 __all__ = ["MISSING", "absolute", "admin_address", "finder", "load", "of_all", "paths", "routes_between"]
 
-_DYNAMIC = ("cds_config", "ads_config")
+_DYNAMIC = ("lds_config", "cds_config", "ads_config")
 
 
 def load(text: str, file: str) -> Configuration:
@@ -59,4 +59,5 @@ def _configuration(found: Resources, files: tuple[ConfigFile, ...]) -> Configura
         logs=tuple(own),
         listens=tuple(made.listens),
         problems=found.problems,
+        routes_elsewhere=any(dynamic[name] for name in _DYNAMIC),
     )

@@ -19,6 +19,8 @@ from why502.model.target import Target
 ROUTE_S = 15.0  # RouteAction.timeout
 STREAM_IDLE_S = 300.0  # HttpConnectionManager.stream_idle_timeout
 MISSING = "missing cluster"  # `directive` of a route to a cluster that no file defines
+_SERVICES = {"ExtAuthz": "ext_authz", "RateLimit": "ratelimit", "ExternalProcessor": "ext_proc"}
+_ASKED_S = 0.2  # their usual time limit
 _MANAGER, _TCP = "HttpConnectionManager", "TcpProxy"
 _PATHS = {"prefix": "{}", "path_separated_prefix": "{}", "path": "= {}"}
 _CONDITIONS = ("headers", "query_parameters", "runtime_fraction", "grpc", "dynamic_metadata", "filter_state", "cookies")
@@ -73,6 +75,7 @@ def fronts(found: Resources, known: dict[str, Cluster], *, is_whole: bool) -> Fr
                     seconds(config["stream_idle_timeout"], STREAM_IDLE_S),
                 )
                 if kind_of(config) == _MANAGER:
+                    made.routes += _asked(config, front, known)
                     _add_hosts(made, _table(config, found), front, known, is_whole=is_whole)
                 elif kind_of(config) == _TCP:
                     made.routes += _tcp(config, front, known)
@@ -227,6 +230,39 @@ def _host_header(action: Item, cluster: Cluster | None) -> str:
     if literal := action["host_rewrite_literal"].text:
         return literal
     return cluster.hostname if action["auto_host_rewrite"].is_true and cluster and cluster.hostname else "$host"
+
+
+def _asked(config: Item, front: Front, known: dict[str, Cluster]) -> Iterator[Route]:
+    """Yield the routes to the services that are asked about each request: `directive` is the kind of filter."""
+    for part in config["http_filters"]:
+        given = part["typed_config"]
+        kind = _SERVICES.get(kind_of(given), "")
+        services = (given["grpc_service"], given["rate_limit_service"]["grpc_service"])
+        name = next(
+            (each["envoy_grpc"]["cluster_name"] for each in services if each), given["http_service"]["server_uri"]["cluster"]
+        )
+        cluster = known.get(name.text)
+        if not kind or cluster is None:
+            continue
+        limit = given["timeout"] or given["grpc_service"]["timeout"] or given["http_service"]["server_uri"]["timeout"]
+        yield Route(
+            proxy="envoy",
+            listens=front.listens,
+            listens_tls=front.has_tls,
+            location=f"@{kind}",
+            at=name.at,
+            directive=kind,
+            passes=name.text,
+            protocol=cluster.protocol,
+            upstream=name.text,
+            peers=cluster.upstream.peers,
+            http_version="2" if cluster.protocol.startswith("grpc") else "1.1",
+            host_header="$host",
+            settings=cluster.settings,
+            connect_timeout_s=cluster.connect_s,
+            read_timeout_s=seconds(limit, _ASKED_S),
+            buffer_size_bytes=cluster.headers_bytes,
+        )
 
 
 def _tcp(config: Item, front: Front, known: dict[str, Cluster]) -> Iterator[Route]:

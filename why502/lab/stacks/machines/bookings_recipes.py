@@ -210,7 +210,7 @@ BOOKINGS_FAULTS = (
         id="bookings-too-many-clients",
         happens="a data scientist's notebooks hold nearly all of PostgreSQL's connections; Django answers 500 (too many clients already)",
         steps="sudo -u postgres psql -qc 'alter system set max_connections = 20'; systemctl restart postgresql@15-main; "
-        "for n in $(seq 17); do (setsid env PGPASSWORD=correct-horse psql -q -h 127.0.0.1 -U sammy bookings -c 'select pg_sleep(300)' >/dev/null 2>&1 &); done; sleep 1",
+        "for n in $(seq 60); do (setsid env PGPASSWORD=correct-horse psql -q -h 127.0.0.1 -U sammy bookings -c 'select pg_sleep(300)' >/dev/null 2>&1 &); sleep 0.05; done; sleep 1",
         failures=20,
         expects=causes("backend-dependency-down"),
         partly=OWN_ERROR,
@@ -368,7 +368,7 @@ RECIPES_FAULTS = (
     Fault(
         id="recipes-redis-memory-full",
         happens="Redis reaches maxmemory with noeviction: each write is refused (OOM command not allowed), pages answer 500",
-        steps="redis-cli -n 0 debug populate 3000 key 300 >/dev/null; redis-cli config set maxmemory 1mb >/dev/null",
+        steps="redis-cli eval \"for n = 1, 9000 do redis.call('set', 'page:' .. n, string.rep('x', 300)) end\" 0 >/dev/null; redis-cli config set maxmemory 1mb >/dev/null",
         failures=20,
         expects=causes("backend-dependency-down"),
         partly=OWN_ERROR,
