@@ -32,7 +32,7 @@ from why502.diagnosis.index import addresses
 from why502.model.config import Peer
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, Lookup
+from why502.model.snapshot import ConfigTest, Lookup, Resolution
 from why502.model.target import Target
 
 
@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 return
     for name in case.here.names or ():
         is_its = case.target is None or case.target.host == name.name
-        if not is_its or name.outcome not in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS):
+        if not is_its or not _is_lost(name):
             continue
         message = f"{name.name} does not resolve now ({name.detail or name.outcome})"
         if case.seen(Symptom.NAME_NOT_FOUND):
@@ -60,12 +60,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"the name of no server that is left in the group resolves: {told}", str(lost[0].at or ""), PROOF)
 
 
+def _is_lost(name: Resolution) -> bool:
+    return name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)
+
+
 def _lost_members(case: Case) -> list[Peer]:
     """Return the members of the group without any server left, if none of them has an address and none failed otherwise."""
     group = case.empty_group
     if group is None:
         return []
-    unknown = {name.name for name in case.here.names or () if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)}
+    unknown = {name.name for name in case.here.names or () if _is_lost(name)}
     members = [peer for peer in group.peers if not peer.is_down]
     if not members or not all(peer.target and peer.target.host in unknown for peer in members):
         return []
