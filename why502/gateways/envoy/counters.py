@@ -75,10 +75,13 @@ def tallies(stats: Stats, groups: Iterable[Group], source: str, own_status: int 
     own -= sum(_of_listeners(stats, "no_cluster"))
     if own > 0 and own_status:
         text = f"http.*.downstream_rq_5xx: {own} more than those of all clusters"
-        sample = Sample(source=source, text=text)
-        yield Tally(
-            symptom=Symptom.OWN_STATUS, proxy="envoy", status=own_status, code="direct_response", count=own, samples=(sample,)
-        )
+        yield _tally("direct_response", Symptom.OWN_STATUS, own_status, own, Sample(source=source, text=text))
+
+
+def _tally(code: str, symptom: Symptom, status: int, count: int, sample: Sample) -> Tally:
+    """Return a tally of requests that no cluster got."""
+    phase = phase_of(symptom)
+    return Tally(symptom=symptom, proxy="envoy", status=status, phase=phase, code=code, count=count, samples=(sample,))
 
 
 def _of_listeners(stats: Stats, last: str) -> Iterator[int]:
@@ -201,12 +204,4 @@ def _of_front(stats: Stats, source: str) -> Iterator[Tally]:
             continue
         symptom = PRODUCT.codes[code].symptom
         assert symptom is not None
-        yield Tally(
-            symptom=symptom,
-            proxy="envoy",
-            status=_STREAM_CODES[code],
-            phase=phase_of(symptom),
-            code=code,
-            count=count,
-            samples=(Sample(source=source, text=f"{name}: {count}"),),
-        )
+        yield _tally(code, symptom, _STREAM_CODES[code], count, Sample(source=source, text=f"{name}: {count}"))
