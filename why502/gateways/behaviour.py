@@ -59,6 +59,7 @@ class Behaviour:
     has_balancers: bool = False  # a status without a target may be that of a balancer
     unplaced: frozenset[Symptom] = OF_ACCESS_LINES  # symptoms in its lines that concern a backend which the line may not name,
     places_own_statuses: bool = True  # also with a status that the gateway may send itself
+    tells_own_500: bool = False  # its log tells the 500s that it sends itself from those of the application
     is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
     sends_preface: Callable[[Route], bool | None] | None = None
     wants_preface: Callable[[Proxy, Target, Sequence[Listen], Sequence[Process]], Demand | None] | None = None

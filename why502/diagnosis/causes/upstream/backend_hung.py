@@ -82,8 +82,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             if view.state is PeerState.DOWN and view.reason:
                 yield supports(described(proxy, view), view.source, FAIR)
                 break
-        if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
-            yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
+        if case.unanswered >= MANY:
+            yield supports(f"none of {case.unanswered} attempts in the window succeeded", "access log", WEAK)
         if stuck:
             yield supports(f"it still holds {stuck} connections open that the proxy abandoned", "ss -tn state close-wait", FAIR)
 
