@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from why502.diagnosis.index import Doors, Joins, accepts, addresses, merged, takes
+from why502.diagnosis.index import FAILED, Doors, Joins, accepts, addresses, merged, takes
 from why502.gateways.behaviour import behaviour, programs
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
@@ -557,6 +557,18 @@ class Place:
         moments = [path.last_served for path in paths if path.at in places]
         moments += [self.traffic.last_success if self.traffic else None]
         return max((at for at in moments if at is not None), default=None)
+
+    @cached_property
+    def unanswered(self) -> int:
+        """How many requests to it the access logs have, if it answered none of them; 0 if it did, or if that is unknown."""
+        if traffic := self.traffic:
+            return traffic.attempts if traffic.attempts == traffic.failures else 0
+        places = {route.at for route in self.routes if route.at is not None}
+        if not places or any(len(route.peers) != 1 for route in self.routes):
+            return 0
+        paths = [path for path in (self.here.logs.paths if self.here.logs else ()) if path.at in places]
+        counts = Counter(status for path in paths for status in Counter(path.statuses).elements())
+        return counts.total() if all(status in FAILED for status in counts) else 0
 
     @cached_property
     def born(self) -> datetime | None:

@@ -11,7 +11,7 @@ from why502.cli.output_options import loudness, only_format
 if TYPE_CHECKING:
     from why502.cli.env import Env
 
-_NAMES = ("diagnosis", "explanation", "check", "bundle", "incident", "incidents")
+_NAMES = ("diagnosis", "explanation", "reference", "lint", "logs", "check", "bundle", "incident", "incidents")
 
 
 @click.command()
@@ -30,13 +30,18 @@ def schema(env: Env, name: str | None) -> int:
     import msgspec
 
     from why502.bundle import SCHEMA, Bundle
-    from why502.render.contract import DIAGNOSIS, EXPLANATION, Diagnosis, Explanation, schema_of
+    from why502.render.contract import DIAGNOSIS, EXPLANATION, REFERENCE, Diagnosis, Explanation, Reference, schema_of
+    from why502.render.lint.contract import LINT, Lint
+    from why502.render.logs.contract import LOGS, Logs
     from why502.watch.checks import report
     from why502.watch.report.contract import INCIDENT, INCIDENTS, Incident, Incidents
 
     all_ = {
         "diagnosis": schema_of(Diagnosis, DIAGNOSIS),
         "explanation": schema_of(Explanation, EXPLANATION),
+        "reference": schema_of(Reference, REFERENCE),
+        "lint": schema_of(Lint, LINT),
+        "logs": schema_of(Logs, LOGS),
         "check": schema_of(report.Report, report.SCHEMA),
         "bundle": schema_of(Bundle, SCHEMA),
         "incident": schema_of(Incident, INCIDENT),

@@ -29,6 +29,7 @@ WINDOW_MIN = 60
 MOST = 300
 MOST_CHANGES = 50
 DAY_H = 24
+MOST_INCIDENTS = 20
 _LONGEST = 500
 _STATUSES = {MemberStatus.DOWN: 0, MemberStatus.UNKNOWN: 1, MemberStatus.UP: 2}
 LIMITS = {
@@ -156,7 +157,8 @@ def one(request: Request) -> Response:
     with shared.stock.reading() as store:
         every = rows(store.members(), store.ask(history.configured), traffic(store, now.timestamp(), WINDOW_MIN))
         found = [row for row in every if row.target == target and proxy in ("", row.proxy)]
-        incidents = store.incidents(target=target, limit=10) if target else []
+        named = store.incidents(target=target, limit=MOST_INCIDENTS) if target else []
+        incidents = [one for one in named if target in (one.target, *one.targets)]
         if not found and not incidents:
             raise HTTPException(404, "no such target is known; /targets lists all")
         plot, times = _day(store, now, proxy, target)
