@@ -92,6 +92,11 @@ def _of_container(case: Case) -> tuple[str, Container] | None:
             waits = one.project == gateway.project and gateway.depends_on.get(one.service) == "service_healthy"
             if waits and one.health is not None and one.is_running and (why := _is_at_fault(one)):
                 return f"the health check of {one.shown} {why}, so {gateway.shown}, which waits for it, is not started", one
+    kinds = {proxy.kind for proxy in case.proxies if proxy.is_running} if case.seen(Symptom.ROUTE_MISSING) else set()
+    for one in containers.trusted(case):
+        left_out = sorted(kinds & {*one.gateways})
+        if left_out and one.is_running and (why := _is_at_fault(one)):
+            return f"the health check of {one.shown} {why}, so {left_out[0]} leaves out its route", one
     return None
 
 
@@ -100,6 +105,8 @@ def _is_at_fault(container: Container) -> str:
     check = container.health
     if check is None or check.status == "healthy" or not any(not one.is_loopback for one in container.listens or ()):
         return ""
+    if check.status == "starting" and check.exit_code is None:
+        return "has not run yet, although the application listens"
     if check.exit_code in NOT_RUN or _NO_PROGRAM.search(check.output):
         words = f": {check.output.strip()}" if check.output.strip() else ""
         return f"cannot run its own program ({' '.join(check.argv[1:])[:120]}){words[:200]}"
@@ -118,6 +125,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if found is None:
         return
     where = f" in {found[1].config_files[0]}" if found[1].config_files else ""
+    if found[1].health is not None and found[1].health.status == "starting":
+        yield Remedy(message=f"have it run sooner{where}: a shorter `interval`, or `start_interval` with `start_period`")
+        return
     port = next((one.port for one in found[1].listens or () if not one.is_loopback), 0)
     yield Remedy(
         message=f"use a program that the image has{where}: "
@@ -200,7 +210,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
-    explains=frozenset({"all-upstreams-down", "proxy-not-running"}),
+    explains=frozenset({"all-upstreams-down", "proxy-not-running", "route-not-found"}),
     examine=examine,
     tell=tell,
     aim=aim,
