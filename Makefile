@@ -11,6 +11,7 @@
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make gateways            breaks backends behind real gateways other than nginx, and writes what each of them shows to docs/gateways/: half an hour
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
+# make containers          breaks proxies and applications in containers of real Docker and podman engines, with a healthy twin each: half an hour
 # make generate-proof      the promises of generated sites in their long form: 70 s of silence, 10,000 requests: five minutes
 # make generate-versions NGINX=CLONE   builds seven versions of nginx, and tests every pair of options with each
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
@@ -20,7 +21,8 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-web test check attack kill bench-tail accuracy web lab-vm generate-proof generate-versions gateways stacks docs format lock clean
+.PHONY: demo demo-web test check attack kill bench-tail accuracy web lab-vm generate-proof generate-versions gateways stacks containers \
+        docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -86,6 +88,11 @@ generate-versions:
 gateways:
 	@scripts/setup --tests
 	$(PYTHON) scripts/gateways --jobs $(WORKERS) --write
+
+containers:
+	@scripts/setup --tests
+	mkdir -p build
+	$(PYTHON) -m why502.lab.containers.run --rows build/containers.jsonl
 
 stacks:
 	@scripts/setup --tests

@@ -77,7 +77,11 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets, proxies)
     counted = () if ask.logs else tuple(_counted(proxies, summary, since))
-    summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted))
+    if counted:
+        tried = (traffic for proxy in proxies for traffic in proxy.unanswered)
+        known_targets = {traffic.target for traffic in summary.targets}
+        targets = (*summary.targets, *(traffic for traffic in tried if traffic.target not in known_targets))
+        summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted), targets=targets)
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     ways = ways_of(proxies)
     summary = msgspec.structs.replace(

@@ -23,6 +23,7 @@ from why502.gateways.envoy.tallies import NO_ANSWER, NO_CONNECTION, OTHER_ANSWER
 from why502.gateways.running import Texts, decoded
 from why502.model.config import Peer, Route
 from why502.model.errors import HostError
+from why502.model.logs import TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import PeerState, PeerView, Process, Proxy
 
@@ -91,7 +92,22 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         upstreams=running.upstreams if running else None,
         version=match[1] if match else "",
         tallies=tuple(replace(tally, first=began, last=now) for tally in found),
+        unanswered=tuple(_unanswered(shown)) if uptime_s < RECENT_S else (),
     )
+
+
+def _unanswered(shown: Item) -> Iterator[TargetTraffic]:
+    """Yield the hosts that answered no request since Envoy was started."""
+    for item in shown["cluster_statuses"]:
+        for host in item["host_statuses"]:
+            counts = _counts(host)
+            target = target_of(host["address"])
+            if target is not None and counts.get("rq_total") and not counts.get("rq_success"):
+                yield TargetTraffic(target=target, attempts=counts["rq_total"], failures=counts["rq_total"])
+
+
+def _counts(host: Item) -> dict[str, int]:
+    return {each["name"].text: int(each["value"].number or 0) for each in host["stats"]}
 
 
 def _stats(ask: Asking) -> Stats:
@@ -139,7 +155,7 @@ def _peers(item: Item, stats: Stats) -> Iterator[PeerView]:
     limit = thresholds["max_requests"].number
     hosts = list(item["host_statuses"])
     for host in hosts[:_MOST_HOSTS]:
-        counts = {each["name"].text: int(each["value"].number or 0) for each in host["stats"]}
+        counts = _counts(host)
         state, check, reason = _state(host["health_status"], group, stats)
         yield PeerView(
             group=group,

@@ -15,6 +15,8 @@ from why502.model.logs import Sample, Symptom, Tally
 from why502.model.target import Target
 
 Stats = Mapping[str, int]
+_PASSED = (502, 503, 504)
+_FEW, _MANY = 3, 0.1  # 500s, and their share of all requests
 _STREAM_CODES = {"UH": 503, "UF": 503, "UC": 503, "UR": 503, "UO": 503, "UT": 504, "UPE": 502, "NR": 404, "NC": 503}
 
 
@@ -64,8 +66,10 @@ def grown(before: Stats, after: Stats) -> dict[str, int]:
 
 def tallies(stats: Stats, groups: Iterable[Group], source: str) -> Iterator[Tally]:
     """Yield the failures that counters show."""
-    for group in groups:
-        yield from _of_group(_Counter(group, stats, source))
+    counters = [_Counter(group, stats, source) for group in groups]
+    for counter in counters:
+        yield from _of_group(counter)
+    yield from _given_up(counters, stats)
     yield from _of_front(stats, source)
 
 
@@ -77,9 +81,16 @@ def _of_group(counter: _Counter) -> Iterator[Tally]:
     own -= min(own, counter["upstream_rq_retry"])
     errors = counter["upstream_rq_5xx"]
     if errors > own:
-        name = next((f"upstream_rq_{status}" for status in (502, 503, 504, 500) if counter[f"upstream_rq_{status}"]), "")
-        status = int(name[-3:]) if name else 500
-        yield counter.tally("", Symptom.UPSTREAM_STATUS, errors - own, name or "upstream_rq_5xx", status=status)
+        yield from _sent_by_backend(counter, errors - own)
+
+
+def _sent_by_backend(counter: _Counter, count: int) -> Iterator[Tally]:
+    """Yield the error statuses that are none of Envoy's own. Some 500s are normal in any application."""
+    name = next((f"upstream_rq_{status}" for status in _PASSED if counter[f"upstream_rq_{status}"]), "")
+    if name:
+        yield counter.tally("", Symptom.UPSTREAM_STATUS, count, name, status=int(name[-3:]))
+    elif count >= _FEW and count >= _MANY * counter["upstream_rq_completed"]:
+        yield counter.tally("", Symptom.APPLICATION_ERROR, count, "upstream_rq_5xx", status=500)
 
 
 def _without_host(counter: _Counter) -> Iterator[Tally]:
@@ -135,6 +146,32 @@ def _of_requests(counter: _Counter) -> Iterator[Tally]:
         yield counter.tally("UR", Symptom.RESET_BEFORE_HEADER, count, "upstream_rq_rx_reset")
 
 
+def _given_up(counters: Iterable[_Counter], stats: Stats) -> Iterator[Tally]:
+    """Yield the requests that Envoy ended because their client left, or because of a limit of the listener.
+
+    The counters of listeners say which of these it was, and those of clusters where; with several clusters, it is not known.
+    """
+    ended = [(counter, count) for counter in counters if (count := _ended(counter)) > 0]
+    if len(ended) != 1:
+        return
+    counter, count = ended[0]
+    for code, symptom, names in _ENDS:
+        found = sum(value for name, value in stats.items() if name.startswith("http.") and name.rpartition(".")[2] in names)
+        if found:
+            yield counter.tally(code, symptom, min(count, found), "upstream_cx_destroy_local_with_active_rq")
+
+
+def _ended(counter: _Counter) -> int:
+    """Return how many requests Envoy ended for none of the reasons of the cluster itself."""
+    late = counter["upstream_rq_timeout"] + counter["upstream_rq_per_try_timeout"]
+    invalid = min(counter["upstream_cx_protocol_error"], counter["upstream_rq_502"])
+    return counter["upstream_cx_destroy_local_with_active_rq"] - late - invalid
+
+
+_ENDS = (
+    ("DC", Symptom.CLIENT_CLOSED, ("downstream_cx_destroy_remote_active_rq", "downstream_rq_rx_reset")),
+    ("SI", Symptom.READ_TIMED_OUT, ("downstream_rq_idle_timeout", "downstream_rq_max_duration_reached")),
+)
 _OF_FRONT = {"no_route": "NR", "no_cluster": "NC"}
 
 

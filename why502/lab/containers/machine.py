@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -171,10 +170,12 @@ def sh(*argv: str) -> str:
     return done.stdout
 
 
-def play(argv: Sequence[str], timeout_s: float) -> tuple[str, str]:
-    """Run a module of ours with these arguments on such a machine; return its output and error output."""
+def play(argv: Sequence[str], archive: Path, timeout_s: float) -> tuple[str, str]:
+    """Run a module of ours with these arguments on such a machine; return its output and error output.
+
+    `archive` is the image's; it is made where it is not there yet.
+    """
     name = f"why502-containers-{os.getpid()}-{time.monotonic_ns() % 10**9}"
-    archive = Path(tempfile.gettempdir()) / f"why502-containers-{os.getpid()}.tar"
     image.write(archive)
     command = (sys.executable, "-m", __name__, name, str(archive), *argv)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -103,7 +103,7 @@ class Outcome:
     def wrong(self) -> tuple[tuple[str, str | None, float], ...]:
         """The findings that are wrong, and that it is sure of."""
         scene = parts(self.name)[2]
-        return tuple(found for found in self.findings if found[2] >= SURE and found[0] not in scene.causes)
+        return tuple(found for found in self.findings if found[2] >= SURE and found[0] not in (*scene.causes, *scene.also))
 
     def row(self) -> dict[str, Any]:
         """Return the outcome as a line of a record, without the texts of the logs."""

@@ -38,16 +38,21 @@ from why502.model.target import Target
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if case.target is not None:
-        return
-    for proxy in case.proxies:
+    for proxy in case.proxies if case.target is None else ():
         for problem in proxy.problems:
             if proxy.test is ConfigTest.FAILED and "host not found in" in problem.message:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
     for name in case.here.names or ():
-        if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS) and case.seen(Symptom.NAME_NOT_FOUND):
-            yield supports(f"{name.name} does not resolve now ({name.detail or name.outcome})", name.source, WEAK)
+        is_its = case.target is None or case.target.host == name.name
+        if not is_its or name.outcome not in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS):
+            continue
+        message = f"{name.name} does not resolve now ({name.detail or name.outcome})"
+        if case.seen(Symptom.NAME_NOT_FOUND):
+            yield supports(message, name.source, WEAK)
+            return
+        if case.failures and all(tally.symptom is Symptom.GATEWAY_STATUS for tally in case.failures):
+            yield supports(f"{message}, and its log gives no other reason", name.source, PROOF)
             return
     lost = _lost_members(case)
     if lost:

@@ -21,20 +21,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, supports
+from why502.model.container import Container
+from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.remedy import Remedy
 
 SERVER_ERROR = 500
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
+NOT_RUN = (126, 127)  # exit codes of a shell for a program that cannot be executed, or is not there
+_NO_PROGRAM = lazy(r"executable file not found|not found\s*$|No such file or directory")
 _DURATION = lazy(r"check duration: (\d{1,9})ms")
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence: the check's own message, and that the member answers other requests."""
+    if case.target is None and (found := _of_container(case)) is not None:
+        yield supports(found[0], f"{found[1].engine} inspect {found[1].name}", 2 * PROOF)
     tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
     if case.target is None or not case.is_left_out or case.explains_notices:
         return
@@ -51,6 +58,49 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"it answers a probe with {answered.status}", "probe", FAIR)
     if served:
         yield supports(served, "access log", FAIR)
+
+
+def _of_container(case: Case) -> tuple[str, Container] | None:
+    """Return why a container's health check is itself at fault, with the container; None if none is.
+
+    Its program is missing in the image (126, 127), while something listens in the container; and a gateway waits for it.
+    """
+    for gateway in containers.stopped_gateways(case):
+        for one in containers.trusted(case):
+            waits = one.project == gateway.project and gateway.depends_on.get(one.service) == "service_healthy"
+            if waits and one.health is not None and one.is_running and (why := _is_at_fault(one)):
+                return f"the health check of {one.shown} {why}, so {gateway.shown}, which waits for it, is not started", one
+    return None
+
+
+def _is_at_fault(container: Container) -> str:
+    """Return how a container's health check fails by itself although something listens in the container; "" if it does not."""
+    check = container.health
+    if check is None or check.status == "healthy" or not any(not one.is_loopback for one in container.listens or ()):
+        return ""
+    if check.exit_code in NOT_RUN or _NO_PROGRAM.search(check.output):
+        words = f": {check.output.strip()}" if check.output.strip() else ""
+        return f"cannot run its own program ({' '.join(check.argv[1:])[:120]}){words[:200]}"
+    return ""
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    found = _of_container(case) if case.target is None else None
+    return found[0] if found else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the health check that the image can run."""
+    found = _of_container(case) if case.target is None else None
+    if found is None:
+        return
+    where = f" in {found[1].config_files[0]}" if found[1].config_files else ""
+    port = next((one.port for one in found[1].listens or () if not one.is_loopback), 0)
+    yield Remedy(
+        message=f"use a program that the image has{where}: "
+        f'`healthcheck: {{test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:{port}/ || exit 1"]}}`'
+    )
 
 
 def _impatient(case: Case, served: str) -> Iterator[Evidence]:
@@ -89,5 +139,8 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
+    explains=frozenset({"proxy-not-running"}),
     examine=examine,
+    tell=tell,
+    remedies=remedies,
 )

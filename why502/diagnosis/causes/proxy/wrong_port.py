@@ -27,6 +27,7 @@ from datetime import timedelta
 from why502.deployment.applications import ApplicationKind, applications
 from why502.deployment.files import Deployment, same_path
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts
@@ -107,6 +108,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
             yield supports(f"the application reports that it listens on port {tally.target.port}", tally.source, STRONG)
             break
+    if told := _of_container(case):
+        yield supports(told, "inspect", 2 * PROOF)
+        return
     if case.listeners is None or case.listeners or case.same_port:
         return
     if gateway := case.missing_gateway:
@@ -154,6 +158,24 @@ def _published_as(case: Case) -> Target | None:
     return next((inner for inner in found if case.heard_at(inner)), None)
 
 
+def _of_container(case: Case) -> str:
+    """Return why the port is not the container's own: another is served there, or this one is the machine's; else ""."""
+    target, container = case.target, containers.meant(case)
+    if target is None or container is None or target.host not in (*container.addresses, *containers.names_of(case)):
+        return ""
+    if not container.listens or containers.serves(container, target.port) or containers.only_loopback(container, target.port):
+        return ""
+    inner = next((port.inner for port in container.published if port.outer == target.port), 0)
+    if inner and containers.serves(container, inner):
+        return (
+            f"{container.shown} listens on port {inner}; {target.port} is the port that {container.engine} publishes on the "
+            "machine, not one of the container"
+        )
+    others = sorted({one.port for one in containers.other_ports(container)})
+    is_only = len(others) == 1 and not container.restarts
+    return f"{container.shown} listens on port {others[0]}, and nothing in it on {target.port}" if is_only else ""
+
+
 def _moved(case: Case) -> tuple[Listener, Service] | None:
     """Return the listener that replaced the target's service, and that service:
     an instance of the same template that started when it stopped.
@@ -191,6 +213,8 @@ def _alike(listener: Listener, case: Case) -> bool:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if told := _of_container(case):
+        return told
     found = candidates(case)
     product = case.proxy.kind if case.proxy else "the proxy"
     return (
@@ -202,6 +226,12 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: the port on which the application listens."""
+    container = containers.meant(case)
+    if container is not None and _of_container(case):
+        ports = {one.port for one in containers.other_ports(container)}
+        inner = next((port.inner for port in container.published if case.target and port.outer == case.target.port), min(ports))
+        yield Remedy(message=f"let the proxy connect to port {inner} of {container.service or container.name}")
+        return
     for listener in candidates(case)[:1]:
         is_reached = case.target is not None and _reaches(listener.target, case.target)
         host = (

@@ -76,8 +76,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_limit_s, LONG_S)
         message = f"a probe was accepted but got no answer within {patience:.0f} s"
         yield supports(message, "probe", STRONG if is_long else FAIR)
-        if traffic and traffic.attempts == traffic.failures and traffic.attempts >= 3:
-            yield supports(f"none of {traffic.attempts} attempts in the window succeeded", "access log", WEAK)
+        if case.unanswered >= MANY:
+            yield supports(f"none of {case.unanswered} attempts in the window succeeded", "access log", WEAK)
         if stuck:
             yield supports(f"it still holds {stuck} connections open that the proxy abandoned", "ss -tn state close-wait", FAIR)
 

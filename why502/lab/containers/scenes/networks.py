@@ -31,7 +31,7 @@ def no_shared_name(site: Site, is_broken: bool) -> None:
     site.nginx(
         "edge",
         "set $backend api; proxy_pass http://$backend:3000;",
-        server=f"resolver {name_server(site, 'front')} valid=2s;",
+        server=f"resolver {name_server(site, 'front')} valid=2s; resolver_timeout 2s;",
         networks=("front",),
     )
     site.fails() if is_broken else site.serves()
