@@ -70,6 +70,8 @@ UNSEEN = 2.8  # log-odds beyond the prior that remain if a needed collector time
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that cover any target; the others cover only their own machine
+_OF_CONTAINERS = frozenset({"containers", "networks"})  # sections that matter only where there are containers
+_PUBLISHERS = frozenset({"docker-proxy", "rootlessport", "rootlesskit"})  # hold the published ports of containers
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 READY = timedelta(
     seconds=2
@@ -660,8 +662,20 @@ def _late(case: Case) -> set[str]:
 
 def _is_hidden(part: str, case: Case) -> bool:
     """Return whether a section of the snapshot is missing; for `processes`, also if the target's own are unknown."""
-    looked = getattr(case.here if part in _FROM_THE_PROXY else case.host, part, None)
+    machine = case.here if part in _FROM_THE_PROXY else case.host
+    if part in _OF_CONTAINERS and machine is not None and not _has_containers(machine):
+        return False
+    looked = getattr(machine, part, None)
     return looked is None or (part == "processes" and bool(case.listeners) and not case.processes)
+
+
+def _has_containers(machine: Snapshot) -> bool:
+    """Return whether anything that was seen of a machine is in a container or another network, or belongs to an engine."""
+    return (
+        any(process.container or process.network or process.name in _PUBLISHERS for process in machine.processes or ())
+        or any(listener.network for listener in machine.listeners or ())
+        or any(proxy.network for proxy in machine.proxies or ())
+    )
 
 
 def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
