@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from why502.diagnosis import siblings
+from why502.diagnosis.addressed import addressed
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -87,6 +88,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     A pure function: the same snapshots give the same answer.
     """
     here, others = _order(snapshots)
+    here = addressed(here)
     gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
     weighed: list[_Weighed] = []
     index = Joins(here)

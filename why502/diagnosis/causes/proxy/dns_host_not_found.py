@@ -29,6 +29,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.glued import glued
 from why502.diagnosis.index import addresses
 from why502.model.config import Peer
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
@@ -48,6 +49,13 @@ def examine(case: Case) -> Iterator[Evidence]:
             if proxy.test is ConfigTest.FAILED and "host not found in" in problem.message:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
+    if found := glued(case):
+        yield supports(
+            f"the configuration names {found.configured}; a target without its last slash becomes {found.asked}",
+            found.source,
+            PROOF,
+        )
+        return
     for name in case.here.names or ():
         is_its = case.target is None or case.target.host == name.name
         if not is_its or not _is_lost(name):
@@ -90,6 +98,8 @@ def aim(case: Case) -> Target | None:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if found := glued(case):
+        return f"the proxy looks up {found.asked}: the target {found.configured} lacks its last slash, so the path is appended"
     tally = case.tally(Symptom.NAME_NOT_FOUND)
     if tally and tally.detail:
         return f"the backend name {tally.detail} does not resolve"
