@@ -30,7 +30,7 @@ def test_the_example_names_every_setting():
     words = set(re.findall(r"(?m)^(?:#: )?\[*([a-z_.]+)", settings.example()))
     for section in msgspec.structs.fields(Settings):
         assert section.encode_name in {word.split(".")[0] for word in words}
-    for kind in ("gateways", "store", "metrics", "checks"):
+    for kind in ("gateways", "store", "metrics", "serve", "checks"):
         default = getattr(Settings(), kind)
         names = {field.encode_name for field in msgspec.structs.fields(type(default))}
         assert names - {"target"} <= words
@@ -46,6 +46,8 @@ def test_the_example_names_every_setting():
         ('[[receivers]]\nname = "p"\n', "w.toml:1: receivers: the setting kind is missing"),
         ('[labels]\n"a b" = "c"\n', "w.toml:1: labels"),
         ("[gateways]\nevery_s = 0\n", "w.toml:2: gateways.every_s: expected `float` >= 0.1"),
+        ('[serve]\nurl = "why502.example"\n', "w.toml:1: serve: url must be a URL"),
+        ('[serve]\nurl = "https://why502.example/a"\n', "w.toml:1: serve: url must have a host and no path"),
         ("[[silences]]\nmatch = {}\n", "w.toml:1: silences: the setting until is missing"),
     ],
 )
@@ -74,3 +76,18 @@ def test_without_a_file_everything_has_its_default(tmp_path, monkeypatch):
     assert settings.read(None) == Settings()
     with pytest.raises(Why502Error, match="no such file"):
         settings.read(str(tmp_path / "none.toml"))
+
+
+def test_messages_link_to_the_page_of_their_incident_unless_a_receiver_has_a_link_of_its_own(tmp_path):
+    path = tmp_path / "watch.toml"
+    receivers = ("", 'link = "https://wiki.example/{incident}"')
+    text = "".join(
+        f'[[receivers]]\nkind = "webhook"\nname = "r{n}"\nurl = "http://127.0.0.1:1/"\n{link}\n'
+        for n, link in enumerate(receivers)
+    )
+    path.write_text(f'[serve]\nurl = "https://Why502.example:8502/"\n{text}')
+    first, second = settings.read(str(path)).receivers
+    assert first.link == "https://why502.example:8502/incidents/{incident}"
+    assert second.link == "https://wiki.example/{incident}"
+    path.write_text(text)
+    assert settings.read(str(path)).receivers[0].link == ""

@@ -317,6 +317,8 @@ def passes_upgrade(route: Route) -> bool:
     return behaviour(route.proxy).forwards_upgrade or any(name.lower() == "upgrade" and value for name, value in route.headers)
 
 
+OF_GROUPS = frozenset({Symptom.NO_LIVE_UPSTREAMS, Symptom.NO_MEMBERS})
+OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})  # then a target is a name with its port
 MOST_WAYS = 200  # routes of one path on servers that the log does not name; more are not compared
 
 
@@ -399,9 +401,14 @@ def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, .
 
 
 def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:
-    """Return a tally with the one address that its requests lead to, else with the one balancer."""
-    target = _place(tally, ways, others)
-    is_of_balancer = target is None and behaviour(ways.kind).has_balancers and tally.symptom is Symptom.GATEWAY_STATUS
+    """Return a tally with the one address that its requests lead to, else with the one balancer; one about a whole group with
+    that group.
+    """
+    is_of_group = tally.symptom in OF_GROUPS
+    target = None if is_of_group else _place(tally, ways, others)
+    is_of_balancer = is_of_group or (
+        target is None and behaviour(ways.kind).has_balancers and tally.symptom is Symptom.GATEWAY_STATUS
+    )
     return msgspec.structs.replace(tally, target=target, group=_balancer(tally, ways) if is_of_balancer else tally.group)
 
 
@@ -445,7 +452,7 @@ def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None
     if len(found) > 1 and None not in found:
         found = _said_by(tally, others) & found or found
     only = found.pop() if len(found) == 1 else None
-    return only if only and only.is_address else None
+    return only if only and (only.is_address or tally.symptom in OF_NAMES) else None
 
 
 def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:
@@ -755,6 +762,12 @@ class Joins:
             for peer in peers
             if peer.target and not peer.target.is_address and not peer.resolves
         )
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def names_of_peers(self) -> tuple[Target, ...]:
+        """The names of all peers, with their ports (0: unknown), however often they are resolved."""
+        found = (peer.target for peers in peer_sets(self.routes) for peer in peers if peer.target and not peer.target.is_address)
         return tuple(dict.fromkeys(found))
 
     @cached_property

@@ -20,11 +20,12 @@ from typing import Any, NoReturn
 
 import click
 
+from why502.lab.browser import server
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
 from why502.lab.gateways.play import behind_a_front
 from why502.lab.stage import FAILED, LabError, Stage, remove
-from why502.lab.watched import record, watching
+from why502.lab.watched import clients, record, watching
 
 CONFIGURATION = ("/etc/nginx", "/etc/php", "/etc/supervisor", "/etc/systemd/system", "/etc/default", "/run")
 ACL = "system.posix_acl_access"
@@ -100,6 +101,21 @@ def under_watch(fault: Fault, stage: Stage) -> dict[str, Any]:
         return {"target": target, "statuses": sorted(stage.statuses), **record(stage, found, is_healthy=fault.is_healthy)}
 
 
+def shown_in_browser(fault: Fault, stage: Stage, descriptor: int) -> int:
+    """Break the scene under `why502 watch`, and let clients go on while its incidents are served. Return the exit status."""
+    with watching(stage, where(stage)) as found:
+        process = server(descriptor, found.store)
+        try:
+            target = build(fault, stage)
+            seen = ", ".join(str(status) for status in sorted(stage.statuses)) or "none"
+            click.echo(f"Broken: {fault.message}\nTarget: {target or 'none'}; statuses seen by clients: {seen}", err=True)
+            with clients(stage):
+                return process.wait()
+        finally:
+            process.terminate()
+            process.wait()
+
+
 def digests(stage: Stage) -> dict[str, str]:
     """Return of every configuration file, and of every socket and its directory, what it is: mode, owner,
     and the digest of its content. Bytecode caches are left out: an application writes them when it is first imported.
@@ -151,6 +167,7 @@ def main() -> int:
     parser.add_argument("--show-only", action="store_true")
     parser.add_argument("--report", action="store_true")
     parser.add_argument("--watch", action="store_true", help="report what `why502 watch` tells of it")
+    parser.add_argument("--web", type=int, help="break it under `why502 watch`, and serve its pages on this descriptor")
     parser.add_argument("--fix", action="store_true", help="report the repair, too")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--machine", action="store_true")
@@ -170,6 +187,8 @@ def main() -> int:
         if told.watch:
             click.echo(json.dumps(under_watch(fault, stage)))
             return 0
+        if told.web is not None:
+            return shown_in_browser(fault, stage, told.web)
         target = build(fault, stage)
         if told.report:
             report: dict[str, Any] = {

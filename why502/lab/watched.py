@@ -37,6 +37,7 @@ class Watching:
     """The daemon in the scene, and what it said so far."""
 
     process: subprocess.Popen[str]
+    store: Path
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -61,7 +62,7 @@ def watching(stage: Stage, where: tuple[str, ...]) -> Iterator[Watching]:
     argv += ["--settings", str(directory / "watch.toml"), "--store", str(directory / "watch.db")]
     with (directory / "errors.log").open("w") as errors:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
-    found = Watching(process)
+    found = Watching(process, directory / "watch.db")
     reader = threading.Thread(target=found.read, daemon=True)
     reader.start()
     try:
@@ -86,17 +87,12 @@ def record(stage: Stage, found: Watching, *, is_healthy: bool) -> dict[str, Any]
     `after_s`: seconds from the first failure that a client saw (else from the end of the scene's making) to the first message.
     """
     began_s = stage.failed_at_s or time.time()
-    stop = threading.Event()
-    client = threading.Thread(target=_clients, args=(stage, stop), daemon=True)
-    client.start()
-    try:
+    with clients(stage):
         if is_healthy:
             _wait(QUIET_S, lambda: False)
         else:
             _wait(began_s + LONGEST_S - time.time(), lambda: bool(found.messages))
             _wait(AFTER_S if found.messages else 0.0, lambda: False)
-    finally:
-        stop.set()
     messages = [event for event in found.messages if event["event"] in ("opened", "reopened")]
     return {
         "after_s": round(messages[0]["said_s"] - began_s, 1) if messages else None,
@@ -104,6 +100,17 @@ def record(stage: Stage, found: Watching, *, is_healthy: bool) -> dict[str, Any]
         "causes": [event["cause"] for event in messages],
         "events": list(found.events),
     }
+
+
+@contextmanager
+def clients(stage: Stage) -> Iterator[None]:
+    """Have clients send the requests of the scene again and again."""
+    stop = threading.Event()
+    threading.Thread(target=_clients, args=(stage, stop), daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 def _clients(stage: Stage, stop: threading.Event) -> None:

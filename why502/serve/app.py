@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -25,6 +26,7 @@ from why502.model.errors import Why502Error
 from why502.render.words import safe
 from why502.serve import api, entrance, pages
 from why502.serve.live import Live
+from why502.serve.machine import Machine
 from why502.serve.rendering import Serving, environment, page
 from why502.serve.replay import Replays
 from why502.serve.security import BODY_BYTES, Guard, Refused
@@ -44,7 +46,8 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         sorted((one.NAVIGATION for one in found if hasattr(one, "NAVIGATION")), key=lambda one: (one.order, one.path))
     )
     apis = tuple(_modules(api))
-    stock = Stock(settings.store)
+    stock, clock = Stock(settings.store), now or (lambda: datetime.now(UTC))
+    machine = Machine(settings, clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -52,6 +55,7 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         try:
             yield
         finally:
+            machine.close()
             stock.close()
 
     routes: list[BaseRoute] = [
@@ -80,7 +84,8 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
         navigation=navigation,
         live=Live(),
         replays=Replays(),
-        now=now or (lambda: datetime.now(UTC)),
+        machine=machine,
+        now=clock,
     )
     return made
 
@@ -113,7 +118,8 @@ def problem(request: Request, status: int, message: str, hint: str = "", title: 
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message, hint = _STATUSES.get(error.status_code, (error.detail, ""))
+    is_plain = error.detail == HTTPStatus(error.status_code).phrase
+    message, hint = _STATUSES.get(error.status_code, (error.detail, "")) if is_plain else (error.detail, "")
     response = problem(request, error.status_code, message, hint)
     response.headers.update(error.headers or {})
     return response

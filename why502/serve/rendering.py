@@ -18,6 +18,7 @@ from why502.model.words import words
 from why502.render.plots import gauge, swatch
 from why502.render.words import FAULT_DOMAINS, clock, safe
 from why502.serve.live import Live
+from why502.serve.machine import Machine
 from why502.serve.navigation import Navigation
 from why502.serve.replay import Replays
 from why502.serve.settings import Settings
@@ -38,6 +39,7 @@ class Serving:
     now: Callable[[], datetime]
     live: Live
     replays: Replays
+    machine: Machine
     tools: Tools = field(default_factory=Tools)
 
     @property

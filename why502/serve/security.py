@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ from why502.serve.settings import Settings
 
 COOKIE = "why502"
 COOKIE_S = 30 * 86_400
+TARGET_BYTES = 8 << 10  # of the path and query of a request
+HEAD_BYTES = 16 << 10  # of its headers
 BODY_BYTES = 64 << 10  # of a request, unless its page accepts more
 BODY_S = 30.0  # within which a body must arrive, and a part of an answer must be taken
 AT_ONCE = 64  # requests that are worked on; streams are counted apart
@@ -112,6 +115,7 @@ class Guard:
             return
         guarded = _sending(scope, send)
         try:
+            _check_head(scope)
             app = self._admitted(scope)
             limit = self.bodies.get(scope["path"], BODY_BYTES)
             _check_length(Headers(scope=scope), limit)
@@ -236,6 +240,14 @@ def is_host(text: str, names: frozenset[str]) -> bool:
     return True
 
 
+def _check_head(scope: Scope) -> None:
+    """Raises Refused where an address or the headers are too long."""
+    if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_BYTES:
+        raise Refused(414, "this address is too long")
+    if sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"]) > HEAD_BYTES:
+        raise Refused(431, "the headers of the request are too long")
+
+
 def _check_length(headers: Headers, limit: int) -> None:
     """Raises Refused where a client announces too long a body."""
     length = headers.get("content-length", "0")
@@ -279,7 +291,7 @@ def _sending(scope: Scope, send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers[name] = value
-            if not scope["path"].startswith(OPEN_PATHS):
+            if not scope["path"].startswith(OPEN_PATHS) or message["status"] >= HTTPStatus.BAD_REQUEST:
                 headers["cache-control"] = "no-store"
         try:
             async with asyncio.timeout(BODY_S):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
+import os
 import socket
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from why502.model.errors import Why502Error
 from why502.serve.app import application
+from why502.serve.security import HEAD_BYTES
 from why502.serve.settings import Settings
+from why502.watch import listening
 
 HEAD_S = 10.0  # within which the head of a request must arrive
-HEAD_BYTES = 16 << 10
 CONNECTIONS = 512
 LEAVE_S = 2.0  # for requests that are worked on at the end
 
@@ -57,9 +57,12 @@ class Protocol(H11Protocol):
             self._head = None
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C. `ready` is told the address. Raises Why502Error if it cannot listen."""
-    listener = listen(settings.listen)
+def serve(settings: Settings, ready: Callable[[str], None], listener: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C. `ready` is told the address. `listener`: a socket that listens already.
+
+    Raises Why502Error if it cannot listen.
+    """
+    listener = listener or listen(settings.listen)
     logging.basicConfig(format="why502: %(message)s", level=logging.WARNING)
     config = uvicorn.Config(
         application(settings),
@@ -109,36 +112,23 @@ def _address(settings: Settings, listener: socket.socket) -> str:
 def listen(where: tuple[str, int] | Path) -> socket.socket:
     """Return a socket that listens. A Unix socket is open to its owner and group. Raises Why502Error."""
     if isinstance(where, Path):
-        _remove_left_over(where)
-    family = socket.AF_UNIX if isinstance(where, Path) else socket.AF_INET6 if ":" in where[0] else socket.AF_INET
-    listener = socket.socket(family)
+        listening.remove_left_over(where, "--listen", "Choose another path, or stop the other server.")
+    listener = socket.socket(listening.family_of(where))
     try:
         if isinstance(where, Path):
-            listener.bind(str(where))
-            where.chmod(0o660)
+            before = os.umask(0o117)
+            try:
+                listener.bind(str(where))
+            finally:
+                os.umask(before)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(where)
         listener.listen(128)
     except OSError as error:
         listener.close()
-        place = str(where) if isinstance(where, Path) else f"{where[0]}:{where[1]}"
         raise Why502Error(
-            f"cannot listen on {place}: {(error.strerror or str(error)).lower()}", "Choose another address with --listen."
+            f"cannot listen on {listening.words(where)}: {(error.strerror or str(error)).lower()}",
+            "Choose another address with --listen.",
         ) from error
     return listener
-
-
-def _remove_left_over(path: Path) -> None:
-    """Remove a socket that nobody listens on. Raises Why502Error if it is no socket, or in use."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Why502Error(f"{path} exists and is not a socket", "Choose another path with --listen.")
-    except OSError:
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        reason = probe.connect_ex(str(path))
-    if reason != errno.ECONNREFUSED:
-        raise Why502Error(f"{path} is in use", "Choose another path with --listen, or stop the other server.")
-    path.unlink()

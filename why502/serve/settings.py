@@ -8,9 +8,10 @@ import secrets
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from why502.model.errors import Why502Error
+from why502.watch.listening import address
+from why502.watch.settings import ServeSettings
 
 LISTEN = "127.0.0.1:8502"
 LEAST_TOKEN, MOST_TOKEN = 16, 512  # characters
@@ -51,34 +52,15 @@ class Settings:
 
 def listening(text: str) -> tuple[str, int] | Path:
     """Return the address and port to listen on, or the path of a Unix socket. Raises Why502Error."""
-    if text.startswith("unix:"):
-        if text.startswith("unix:/"):
-            return Path(text.removeprefix("unix:"))
-        raise Why502Error(f"--listen: {text!r} is not an absolute path", _LISTEN_HINT)
-    host, _, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise Why502Error(f"--listen: {text!r} has no IP address", _LISTEN_HINT) from None
-    if not (port.isascii() and port.isdecimal() and 0 <= int(port) < 65536):
-        raise Why502Error(f"--listen: {text!r} has no port between 0 and 65535", _LISTEN_HINT)
-    return host, int(port)
+    return address(text, "--listen", _LISTEN_HINT, least_port=0)
 
 
 def public_url(text: str) -> str:
     """Return the URL under which browsers reach it, without a slash at its end. Raises Why502Error."""
-    hint = "Give scheme and host, without a path: https://why502.example."
     try:
-        parts = urlsplit(text)
-        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_valid = False
-    if not is_valid or not text.isascii() or not text.isprintable() or " " in text or parts.username or parts.password:
-        raise Why502Error(f"--url: {text!r} is not an http:// or https:// URL", hint)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise Why502Error(f"--url: {text!r} has more than a host", hint)
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+        return ServeSettings(url=text).origin
+    except ValueError as error:
+        raise Why502Error(f"--{error}", "Give scheme and host, without a path: https://why502.example.") from error
 
 
 def token_in(path: Path) -> str:
@@ -86,13 +68,15 @@ def token_in(path: Path) -> str:
     hint = f"It has one line of {LEAST_TOKEN} to {MOST_TOKEN} characters: (umask 077; openssl rand -hex 32 > FILE)."
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise Why502Error(f"{path} is not a file", hint)
             if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
                 raise Why502Error(f"{path} can be read by everybody, or changed by its group", hint)
-            token = file.read(MOST_TOKEN + 2).decode("ascii").strip()
+            token = os.read(descriptor, MOST_TOKEN + 2).decode("ascii").strip()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", hint) from error
     except UnicodeDecodeError as error:

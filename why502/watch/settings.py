@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from why502.model.base import Value
 from why502.watch.checks.settings import Checks
 from why502.watch.metrics.settings import MetricsSettings
 from why502.watch.mitigation import Mitigation
+from why502.watch.notify.base import check_url
 from why502.watch.notify.heartbeat import HeartbeatSettings
 from why502.watch.notify.settings import AnyReceiver
 from why502.watch.notify.silence import Silence
@@ -38,12 +41,38 @@ class StoreSettings(Value, frozen=True, kw_only=True):
     path: str = "/var/lib/why502-watch/watch.db"
 
 
+class ServeSettings(Value, frozen=True, kw_only=True):
+    """Where `why502 serve` is reached by a browser: https://why502.example. Messages then link to the page of their incident."""
+
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.url:
+            return
+        check_url("url", self.url)
+        parts = urlsplit(self.url)
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError("url must have a host and no path, such as https://why502.example")
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and port, as browsers send them; "" if there is no URL."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}".lower() if self.url else ""
+
+    @property
+    def link(self) -> str:
+        """Return the address of an incident's page, as receivers have it in their settings; "" if there is no URL."""
+        return f"{self.origin}/incidents/{{incident}}" if self.url else ""
+
+
 class Settings(Value, frozen=True, kw_only=True):
     """All of them."""
 
     gateways: GatewaySettings = GatewaySettings()
     store: StoreSettings = StoreSettings()
     metrics: MetricsSettings = MetricsSettings()
+    serve: ServeSettings = ServeSettings()
     checks: Checks = Checks()
     mitigation: Mitigation = Mitigation()
     labels: dict[LabelName, Label] = {}
@@ -67,7 +96,8 @@ def read(path: str | None) -> Settings:
     settings.metrics.check()
     for objective in settings.objectives:
         objective.check()
-    return settings
+    linked = tuple(replace(one, link=one.link or settings.serve.link) for one in settings.receivers)
+    return replace(settings, receivers=linked)
 
 
 def example() -> str:

@@ -4,83 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import jsonschema
 import msgspec
 import pytest
+from hostile_incident import HOSTILE, NOW, incident
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from values import of
 
-from why502.model.finding import Evidence, Finding, Layer
-from why502.model.remedy import Edit, Remedy, Run
-from why502.model.target import Target
 from why502.render.contract import schema_of
 from why502.render.words import Terminal
-from why502.watch.model import Change, ChangeKind, Diagnosed, Incident, Occasion, Proposal, Severity, Step
+from why502.watch.model import Diagnosed, Incident, Occasion
 from why502.watch.report import contract, markdown, text
 from why502.watch.report import json as as_json
 
-NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 STEERS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-DIFF = "--- /etc/nginx/nginx.conf\n+++ /etc/nginx/nginx.conf\n-proxy_pass http://127.0.0.1:3001;\n+proxy_pass http://127.0.0.1:3000;\n"
-HOSTILE = [
-    "\x1b]0;owned\x07\x1b[2J",
-    "a\r\nRESOLVED: b\nc\x0b\x85\u2028d",
-    "\u202egnp.exe\u200b",
-    "\udcff\ud800",
-    "</pre><script>alert(1)</script>",
-    "``` | `x` [a](javascript:alert(1)) **x** | \n# head\n---\n![x](http://a/)",
-]
-
-
-def incident(words: str = "connection refused", *, closed: bool = True) -> Incident:
-    """Return an incident with the words in every text."""
-    edit = Edit(file="/etc/nginx/nginx.conf", line=18, start=0, end=1, before="1", after="0", diff=DIFF)
-    finding = Finding(
-        cause="wrong-port",
-        layer=Layer.PROXY,
-        confidence=0.95,
-        message=f"nginx connects to 127.0.0.1:3001, where nothing listens: {words}",
-        target=Target(host="127.0.0.1", port=3001),
-        statuses=(502,),
-        failures=41,
-        evidence=(Evidence(message=words, weight=4, source=words), Evidence(message=words, weight=-1)),
-        remedies=(Remedy(message=f"let the proxy connect to port 3000, {words}", steps=(edit, Run(argv=("nginx", words)))),),
-    )
-    unit = f"app.service{words}"
-    change = Change(kind=ChangeKind.UNIT, subject=unit, at=NOW - timedelta(seconds=40), detail=words, units=(unit,))
-    return Incident(
-        id="3f9c01d2",
-        key="v1:1",
-        host=f"web1{words}",
-        proxy="nginx",
-        symptom="connection-refused",
-        target=f"127.0.0.1:3001{words}",
-        location=f"shop.example/{words}",
-        locations=(f"shop.example/{words}", "shop.example/api/"),
-        targets=(words,),
-        opened_at=NOW,
-        closed_at=NOW + timedelta(minutes=5) if closed else None,
-        closing=f"requests succeed again: {words}" if closed else "",
-        first_failure_at=NOW - timedelta(seconds=2),
-        last_failure_at=NOW + timedelta(minutes=4),
-        failures=41,
-        requests=900,
-        recovered=3,
-        symptoms={"connection-refused": 41},
-        severity=Severity.PAGE,
-        diagnosed=(Diagnosed(at=NOW, occasion=Occasion.OPENED, finding=finding, reason=words),),
-        proposal=Proposal(
-            summary=f"another port, {words}", diff=DIFF, command=f"systemctl reload nginx {words}", is_valid=True, test=words
-        ),
-        changes=(change,),
-        earlier="11111111",
-        timeline=(Step(at=NOW, message=f"opened: {words}"), Step(at=NOW + timedelta(minutes=5), message=f"closed: {words}")),
-        labels={"team": words},
-    )
 
 
 def shown(one: Incident, width: int = 100) -> str:

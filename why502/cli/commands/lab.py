@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from why502.cli.output_options import loudness
+from why502.cli.output_options import loudness, only_format
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
@@ -93,6 +93,41 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
         except KeyboardInterrupt:
             status = 130
     context.exit(status)
+
+
+@lab.command("web")
+@click.argument("name", default="wrong-port")
+@click.option("--listen", default="127.0.0.1:8502", show_default=True, metavar="ADDRESS", help="Where the pages are.")
+@only_format("text")
+@loudness
+def show_in_browser(name: str, listen: str) -> int:
+    """Inject fault NAME and show it in a browser.
+
+    Runs `why502 watch` beside the fault, and `why502 serve` with what it records, until Ctrl-C. Everything it starts is removed
+    afterwards.
+
+    \b
+    Example: why502 lab web backend-hung
+    """
+    from why502.cli.env import Exit
+    from why502.cli.web import check_installed
+    from why502.lab.faults import faults
+
+    check_installed()
+    from why502.lab.browser import show
+    from why502.serve.settings import listening
+
+    fault = faults().get(name)
+    if fault is None:
+        raise Why502Error(f"unknown fault {name!r}", "`why502 lab list` shows all of them.")
+    if missing := fault.missing():
+        raise Why502Error(f"{name} {missing}", "Install it or run as root, then try again.")
+    signal.signal(signal.SIGTERM, _end)
+    click.echo(f"Breaking a real server: {fault.message}.", err=True)
+    try:
+        return show(fault, listening(listen), lambda message: click.echo(message, err=True))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
 
 
 @lab.command("stacks")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from why502.cli.output_options import loudness, only_format
-from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
     from why502.cli.env import Env
-
-_NEEDED = ("starlette", "uvicorn", "python_multipart")
 
 
 @click.command()
@@ -24,12 +22,23 @@ _NEEDED = ("starlette", "uvicorn", "python_multipart")
     "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="File with the token that opens the pages, mode 0600."
 )
 @click.option("--store", metavar="FILE", help="The store of `why502 watch`  [default: as in /etc/why502/watch.toml]")
-@click.option("--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front: https://why502.example.")
+@click.option(
+    "--url", metavar="URL", help="Where browsers reach it, if a reverse proxy is in front  [default: as in the settings]"
+)
+@click.option("--settings", "settings_path", metavar="FILE", help="Settings of `why502 watch`  [default: /etc/why502/watch.toml]")
 @click.option("--log", "logs", multiple=True, metavar="PATH", help="A log that pages may read: a file, directory or pattern.")
 @only_format("text")
 @loudness
 @click.pass_obj
-def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url: str | None, logs: tuple[str, ...]) -> int:
+def serve(
+    env: Env,
+    listen: str,
+    token_file: Path | None,
+    store: str | None,
+    url: str | None,
+    settings_path: str | None,
+    logs: tuple[str, ...],
+) -> int:
     """Show incidents in a browser, and offer the tools there.
 
     Shows what `why502 watch` knows: what is wrong now, each incident with its evidence and fix, the history. Without a store
@@ -44,25 +53,27 @@ def serve(env: Env, listen: str, token_file: Path | None, store: str | None, url
     Example: why502 serve --listen unix:/run/why502/serve.sock --url https://why502.example
     """
     from why502.cli.env import Exit
+    from why502.cli.web import check_installed
 
-    if any(find_spec(name) is None for name in _NEEDED):
-        raise Why502Error("the web pages are not installed", "Install them: pip install 'why502[web]'")
+    check_installed()
     from why502.serve import allowed_logs, settings
     from why502.serve.service import serve as run
     from why502.watch import settings as watch_settings
 
     allowed_logs.check(logs)
-    watch = watch_settings.read(None)
+    watch = watch_settings.read(settings_path)
     found = settings.Settings(
         store=Path(store or watch.store.path),
         listen=settings.listening(listen),
         token=settings.token_in(token_file) if token_file else "",
-        url=settings.public_url(url) if url else "",
+        url=settings.public_url(url if url is not None else watch.serve.url),
+        watch_settings=settings_path,
         names=(env.host().name,),
         logs=tuple(map(os.path.abspath, logs)),
     )
     if not found.is_local and not found.token:
         found = settings.with_token(found)
         env.stderr.write(f"Token, shown this once: {found.token}\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.HEALTHY))  # uvicorn ends first, and then signals again
     run(found, lambda address: env.write(f"{address}\n"))
     return Exit.HEALTHY

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import socket
-import stat
 import sys
 import threading
 import time
@@ -18,6 +16,7 @@ from typing import Any
 
 from why502.model.errors import Why502Error
 from why502.render.words import safe
+from why502.watch import listening
 
 AT_ONCE = 4  # connections; a scraper has one
 LONGEST_S = 10.0  # of a connection, from accept to its last byte: Prometheus gives up after 10 s too
@@ -50,19 +49,16 @@ class Server(ThreadingMixIn, TCPServer):
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}
         self._path = where if isinstance(where, Path) else None
+        self.address_family = listening.family_of(where)
         if isinstance(where, Path):
-            self.address_family = socket.AF_UNIX
-            _remove_left_over(where)
-        else:
-            self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+            listening.remove_left_over(where, "metrics.listen", "Choose another path in [metrics], or stop the other daemon.")
         try:
             super().__init__(str(where) if isinstance(where, Path) else where, partial(_Handler, metrics, stuck))  # type: ignore[arg-type]
             if isinstance(where, Path):
                 where.chmod(0o660)
         except OSError as error:
-            place = str(where) if isinstance(where, Path) else f"{where[0]}:{where[1]}"
             raise Why502Error(
-                f"metrics.listen: cannot listen on {place}: {(error.strerror or str(error)).lower()}",
+                f"metrics.listen: cannot listen on {listening.words(where)}: {(error.strerror or str(error)).lower()}",
                 'Choose another address in [metrics], or "" for none.',
             ) from error
 
@@ -155,18 +151,3 @@ class _Handler(BaseHTTPRequestHandler):
 def wants_openmetrics(accept: str) -> bool:
     """Return whether a client accepts OpenMetrics (the header Accept). Prometheus asks for it first, curl for anything."""
     return any(part.partition(";")[0].strip().lower() == "application/openmetrics-text" for part in accept.split(","))
-
-
-def _remove_left_over(path: Path) -> None:
-    """Remove a socket that nobody listens on. Raises Why502Error if it is no socket, or in use."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Why502Error(f"metrics.listen: {path} exists and is not a socket", "Choose another path in [metrics].")
-    except OSError:
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1)
-        reason = probe.connect_ex(str(path))
-    if reason != errno.ECONNREFUSED:
-        raise Why502Error(f"metrics.listen: {path} is in use", "Choose another path in [metrics], or stop the other daemon.")
-    path.unlink()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 
 from why502.model.base import Value
 from why502.model.errors import Why502Error
+from why502.watch import listening
 
 LISTEN = "127.0.0.1:9502"
 _HINT = 'Give an address and a port (127.0.0.1:9502, [::1]:9502), a Unix socket (unix:/run/why502/metrics.sock), or "" for none.'
@@ -44,16 +44,4 @@ class MetricsSettings(Value, frozen=True, kw_only=True):
 
 def address(text: str) -> tuple[str, int] | Path:
     """Return the address and port to listen on, or the path of a Unix socket. Raises Why502Error."""
-    if text.startswith("unix:"):
-        if text.startswith("unix:/"):
-            return Path(text.removeprefix("unix:"))
-        raise Why502Error(f"metrics.listen: {text!r} is not an absolute path", _HINT)
-    host, _, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        raise Why502Error(f"metrics.listen: {text!r} has no IP address", _HINT) from None
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise Why502Error(f"metrics.listen: {text!r} has no port between 1 and 65535", _HINT)
-    return host, int(port)
+    return listening.address(text, "metrics.listen", _HINT)

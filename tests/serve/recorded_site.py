@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec import structs
+from starlette.testclient import TestClient
 
 from tests.watch.replayed import BUNDLES, Replay
 from why502.bundle import load, save
@@ -32,6 +34,8 @@ from why502.watch.model import (
 )
 from why502.watch.store import Store
 
+NOW = datetime(2026, 11, 23, 12, 30, 20, tzinfo=UTC)
+Open = Callable[..., TestClient]  # see conftest.py
 OTHERS = ("10.0.0.7:8080", "10.0.0.8:8080")
 
 
