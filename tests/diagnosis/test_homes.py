@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from why502.diagnosis.homes import Homes
 from why502.model.snapshot import NetworkSpace, Snapshot
 from why502.model.target import Target
+from why502.redaction.anonymous import anonymous
 
 OTHER_USER = 61234
 PROXY = NetworkSpace(
@@ -80,3 +81,14 @@ def test_names() -> None:
         "the network namespace of sleep (pid 60)",
         "another network namespace",
     ]
+
+
+def test_pseudonyms_change_no_answer() -> None:
+    """A bundle of `collect --anonymize` leads to the same places."""
+    here = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), addresses=("127.0.0.1", "172.30.0.1"), networks=(PROXY, APP))
+    hidden = anonymous(here)
+    assert hidden.networks is not None and hidden.networks[1].addresses != APP.addresses
+    found = Homes(hidden)
+    for address, new in zip(APP.addresses, hidden.networks[1].addresses, strict=True):
+        assert found.is_beside("1", "2", new) is homes(PROXY, APP).is_beside("1", "2", address)
+        assert found.of(at(new), "1") == homes(PROXY, APP).of(at(address), "1")
