@@ -42,7 +42,6 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
     ("Process", "mounts"): "whether paths of a worker mean the files that we see",
-    ("Process", "network"): "whether sockets of a gateway are ours",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
     ("Proxy", "routes_elsewhere"): "a gateway whose files have no route is kept, because its admin interface may name some",
     ("Service", "link"): "how surely a service serves a target: a stopped one that was only guessed is left out",
