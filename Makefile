@@ -7,9 +7,11 @@
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
 # make watch-lab           plays every fault of the lab under `why502 watch`, and writes what it told to build/watch-lab.jsonl: an hour
+# make web                 every page in a real browser, on four screens, and schemathesis against the API: a quarter of an hour
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make gateways            breaks backends behind real gateways other than nginx, and writes what each of them shows to docs/gateways/: half an hour
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once
+# make containers          breaks proxies and applications in containers of real Docker and podman engines, with a healthy twin each: half an hour
 # make generate-proof      the promises of generated sites in their long form: 70 s of silence, 10,000 requests: five minutes
 # make generate-versions NGINX=CLONE   builds seven versions of nginx, and tests every pair of options with each
 # make docs                rewrites what is made from the program: man page, console blocks, golden answers; read the diff
@@ -19,7 +21,8 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-web test check attack kill bench-tail accuracy lab-vm generate-proof generate-versions gateways stacks docs format lock clean
+.PHONY: demo demo-web test check attack kill bench-tail accuracy web lab-vm generate-proof generate-versions gateways stacks containers \
+        docs format lock clean
 
 demo:
 	@scripts/setup --servers
@@ -65,6 +68,10 @@ watch-lab:
 	$(PYTHON) scripts/watch-lab --jobs $(WORKERS) || [ $$? -eq 1 ]
 	$(PYTHON) scripts/watch-lab --report
 
+web:
+	@scripts/setup --tests
+	WHY502_WEB_LONG=1 $(PYTHON) -m pytest -n 0 --timeout 3600 tests/serve
+
 lab-vm:
 	@scripts/setup --vm
 	$(PYTHON) scripts/lab-vm
@@ -81,6 +88,11 @@ generate-versions:
 gateways:
 	@scripts/setup --tests
 	$(PYTHON) scripts/gateways --jobs $(WORKERS) --write
+
+containers:
+	@scripts/setup --tests
+	mkdir -p build
+	$(PYTHON) -m why502.lab.containers.run --rows build/containers.jsonl
 
 stacks:
 	@scripts/setup --tests

@@ -41,7 +41,7 @@ def test_an_impossible_time_is_none_in_every_reader(tmp_path: Path, text: str) -
     path.write_text(LINE.format(GOOD) + LINE.format(text) + LINE.format(GOOD))
     fast, slow = (count(path, of_format(COMBINED), Ask(is_fast=is_fast)) for is_fast in (True, False))
     assert {**plain(fast), "fields": None} == {**plain(slow), "fields": None}
-    assert (fast.lines, fast.unfit) == (3, 1)
+    assert (fast.lines, fast.unparsed) == (3, 1)
 
 
 @settings(deadline=None, max_examples=500)

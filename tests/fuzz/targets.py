@@ -52,7 +52,9 @@ from why502.remedies.drop_ins import seconds as systemd_seconds
 from why502.render.explanation_lines import Explainer
 from why502.session import window as window_option
 from why502.supervisors import base, http
-from why502.supervisors.docker import manager as docker
+from why502.supervisors.docker import describe as docker
+from why502.supervisors.docker import engine as docker_engine
+from why502.supervisors.docker import manager as docker_manager
 from why502.supervisors.pm2 import manager as pm2
 from why502.supervisors.systemd import journal
 from why502.supervisors.systemd import manager as systemd_units
@@ -236,8 +238,9 @@ def _docker(data: bytes) -> None:
     except ValueError:
         return
     if isinstance(found, dict):
-        docker._service("docker", found)
-        docker._described(docker._dict(found.get("Config")))
+        container = docker.inspected(docker.listed("docker", "/s", 0, found), found)
+        docker_manager.of_container(container)
+        docker.by_name(docker.events(data))
 
 
 def _bundle(data: bytes) -> None:
@@ -296,8 +299,8 @@ def parsers() -> tuple[Parser, ...]:
         Parser("probe-memcached", _probe(memcached.ask), (b"\x08VERSION 1.6\r\n", b"\x08END\r\n")),
         Parser("php-fpm-status", _of_bytes(php_fpm_status.decode, php_fpm_status.parse), (_FASTCGI, b"pool: www\nactive processes: 1\n")),
         Parser("http-answer", _of_bytes(lambda data: http._is_whole(bytearray(data)), http._joined), (_HTTP, b"5\r\nhello\r\n0\r\n\r\n")),
-        Parser("docker-output", _of_bytes(docker.unframed), (_FRAMES,)),
-        Parser("docker-state", _docker, (b'{"Name":"/a","State":{"Status":"exited","ExitCode":137,"StartedAt":"2026-11-20T22:46:40.1Z"},"Config":{"Env":["A=b"],"Cmd":["x"]},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}}}',)),
+        Parser("docker-output", _of_bytes(docker_engine.unframed), (_FRAMES,)),
+        Parser("docker-state", _docker, (b'{"Name":"/a","State":{"Status":"exited","ExitCode":137,"StartedAt":"2026-11-20T22:46:40.1Z"},"Config":{"Env":["A=b"],"Cmd":["x"]},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}},"NetworkSettings":{"Networks":{"n":{"IPAddress":"172.18.0.2","Aliases":["a"]}}}}', b'{"Action":"die","time":1795219209,"Actor":{"ID":"ab","Attributes":{"name":"a","exitCode":"137"}}}')),
         Parser("pm2", _pm2, (b'[{"name":"a","pid":7,"pm2_env":{"status":"online","pm_uptime":1763678800123,"restart_time":3,"args":"a b","env":{"PORT":1}}}]',)),
         Parser("journal", _of_text(journal.parse), (_JOURNAL,)),
         Parser("systemctl-show", _of_text(lambda text: list(systemd_units.parse_show(text)), systemd_units.parse_unit_file), ((DATA / "services/systemd_252_show.txt").read_bytes()[:3000], _UNIT)),

@@ -10,6 +10,7 @@ from lab.look_alikes import LOOK_ALIKES
 
 from why502.bundle import load
 from why502.diagnosis.engine import diagnose
+from why502.lab.containers.scene import scene_list
 from why502.lab.faults import faults
 from why502.lab.stacks.registry import stacks
 from why502.model.finding import ASSERTED, Diagnosis, Verdict
@@ -17,6 +18,9 @@ from why502.model.finding import ASSERTED, Diagnosis, Verdict
 BUNDLES = sorted(path for path in DIRECTORY.rglob("*.why502") if not path.name.endswith(THERE))
 OWN = [path for path in BUNDLES if not path.name.startswith(LOOK_ALIKE)]
 OTHERS = [path for path in BUNDLES if path.name.startswith(LOOK_ALIKE)]
+CONTAINED = {  # `python -m why502.lab.containers.run --bundles`
+    f"{scene.id}-{engine}-{way}" for scene in scene_list().values() for engine in scene.engines for way in ("fault", "healthy")
+}
 SCENES = {scene.id for stack in stacks().values() for scene in stack.scenes}
 STACKED = (
     "backend-dependency-down",
@@ -72,4 +76,4 @@ def test_what_only_a_stack_shows_has_both(cause: str) -> None:
 def test_no_bundle_is_large_or_of_a_fault_that_is_gone() -> None:
     for path in BUNDLES:
         assert path.stat().st_size < 64 << 10, path
-        assert path.stem.removeprefix(LOOK_ALIKE) in (SCENES if path.parent.name in STACKED else faults()), path
+        assert path.stem.removeprefix(LOOK_ALIKE) in (SCENES if path.parent.name in STACKED else {*faults(), *CONTAINED}), path

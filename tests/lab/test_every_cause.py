@@ -21,10 +21,6 @@ LINES = {
     "client-protocol-incompatible": ("464", ""),
     "client-timeout": ("request_overall_timeout", "envoy"),
     "connection-lost": ("recv() failed (113: No route to host) while reading response header from upstream", ""),
-    "container-network-mismatch": (
-        'time="2026-12-16T15:00:25Z" level=debug msg="\'504 Gateway Timeout\' caused by: dial tcp 172.24.0.2:80: i/o timeout"',
-        "",
-    ),
     "function-target-error": ("LambdaAccessDenied", ""),
     "gateway-provider-fault": ("WAFConnectionError", ""),
     "http2-stream-refused": ("upstream_reset_before_response_started{remote_refused_stream_reset", ""),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from why502.lab.gateways import pages
+from why502.lab.gateways import log_alone, pages
 from why502.lab.gateways.front import fronts
 from why502.lab.gateways.play import Outcome, missing, names, parts, play
 from why502.lab.gateways.scenes import SCENES
@@ -54,6 +56,21 @@ def test_an_outcome_is_right_only_with_its_cause_on_its_target() -> None:
     assert outcome("healthy").is_right and not outcome("healthy", ("wrong-port", None, 0.6)).is_right
     sure = outcome("healthy", ("wrong-port", None, 0.9))
     assert sure.wrong == (("wrong-port", None, 0.9),)
+
+
+def test_a_log_alone_is_read_line_by_line() -> None:
+    scene = SCENES["not-running"]
+    line = '127.0.0.1 - - [23/Nov/2026:07:08:19 +0000] "GET / HTTP/1.1" 502 11 "-" "-" 5 "a@file" "http://127.0.0.1:3000" 1ms'
+    reading = log_alone.read([f"{line}\nno line of a log\n"])
+    assert reading.is_first(scene) and reading.has(scene) and reading.wrong(scene) == frozenset()
+    assert reading.has(SCENES["wrong-port"]) and not reading.is_first(SCENES["wrong-port"])
+    assert log_alone.read([]) == log_alone.Reading()
+
+
+def test_a_row_holds_what_a_table_needs() -> None:
+    one = outcome("not-running", ("backend-not-running", "127.0.0.1:3000", 0.9))
+    again = Outcome.of_row(json.loads(json.dumps(one.row())))
+    assert (again, again.is_right) == (one, True)
 
 
 def test_a_table_escapes_what_a_log_says() -> None:

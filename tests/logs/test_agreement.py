@@ -48,7 +48,7 @@ def test_diagnose_and_logs_count_the_same(name: str, wrapper: str, tmp_path: Pat
     told = read(plans(path, given), is_fast=True)[0]
     # A file is told twice where two readers share its lines.
     file = max(each.lines for each in found.files), min(each.unread for each in found.files)
-    differences = [*differ("lines and unparsed", file, (told.lines, told.unfit))]
+    differences = [*differ("lines and unparsed", file, (told.lines, told.unparsed))]
     if found.files[0].format == NGINX_ACCESS:
         differences += differ("requests", found.requests, told.requests)
         differences += differ("statuses", found.by_status, {name: count for name, count in told.by_status.items() if name != "-"})

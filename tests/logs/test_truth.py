@@ -68,7 +68,7 @@ def minute(at: datetime) -> str:
 def differences(found: Report, counts: Counts, truth: Truth) -> Iterator[str]:
     """Yield each total that is not as it was written."""
     form = FORMATS[truth.format]
-    yield from differ("unparsed", found.unfit, 0)
+    yield from differ("unparsed", found.unparsed, 0)
     if form.kind == "access":
         yield from differ("first", found.first, truth.first and truth.first.replace(microsecond=0))
         yield from differ("last", found.last, truth.last and truth.last.replace(microsecond=0))

@@ -138,7 +138,7 @@ def test_every_split_of_a_log_gives_the_same_counts(name: str, tmp_path: Path) -
         for index, (start, end) in enumerate(itertools.pairwise(edges)):
             session.read(Part(path=str(path), form=form, index=index, start=start, end=end))
         counts = session.total()
-        return sum(minutes.total() for minutes in counts.outcomes.values()), counts.lines, counts.unfit
+        return sum(minutes.total() for minutes in counts.outcomes.values()), counts.lines, counts.unparsed
 
     whole = counted(0, len(data))
     assert whole == (6, 9 if name == "cri" else 6, 0)

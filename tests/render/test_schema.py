@@ -5,13 +5,16 @@ and these say what was promised.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from asking import GOLDEN, ask
 
 from why502.render import contract
+from why502.render.logs.contract import Logs
 
 BUNDLES = sorted(GOLDEN.glob("*.why502"))
 # Every field of the contract, by object. Fields may be added, but none of these may be removed.
@@ -39,7 +42,7 @@ def printed(name: str) -> Any:
     return json.loads(answer.out)
 
 
-@pytest.mark.parametrize("name", ["diagnosis", "explanation", "bundle", "incident", "incidents"])
+@pytest.mark.parametrize("name", ["diagnosis", "explanation", "reference", "lint", "logs", "bundle", "incident", "incidents"])
 def test_each_schema_is_valid(name: str) -> None:
     schema = printed(name)
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -108,3 +111,28 @@ def test_an_explanation_as_promised_is_accepted(cause: str) -> None:
     validator.validate(example)
     assert not validator.is_valid(example | {"kind": "poem"})
     assert not validator.is_valid(example | {"cause": "Not An Id"})
+
+
+def test_reports_and_findings_match_their_schemas(tmp_path: Path) -> None:
+    configuration = tmp_path / "nginx.conf"
+    configuration.write_text(
+        "events {}\nhttp { server { location / { proxi_pass http://$host:3000; proxy_pass http://$host; } } }\n"
+    )
+    log = tmp_path / "access.log"
+    line = '10.1.0.1 - - [21/Nov/2026:08:{:02d}:00 +0000] "GET /a/{} HTTP/1.1" {} 157 "-" "curl/8"\n'
+    log.write_text("".join(line.format(at % 60, at % 7, 502 if at % 5 else 200) for at in range(600)) + "unparsed\n")
+    for name, argv in (
+        ("lint", ("lint", str(configuration))),
+        ("logs", ("logs", str(log))),
+        ("reference", ("explain",)),
+    ):
+        found = json.loads(ask(*argv, "--format", "json").out)
+        jsonschema.Draft202012Validator(printed(name), format_checker=jsonschema.FormatChecker()).validate(found)
+        assert set(found) == set(printed(name)["$defs"][name.title()]["properties"])
+
+
+def test_the_types_of_a_log_report_have_all_that_is_written(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text('10.1.0.1 - - [21/Nov/2026:08:00:00 +0000] "GET /a HTTP/1.1" 502 157 "-" "curl/8"\n' * 30)
+    written = json.loads(ask("logs", str(log), "--format", "json").out)
+    assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(written, Logs))) == written

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from why502.model.errors import Why502Error
 
-_NEEDED = ("starlette", "uvicorn", "python_multipart")
+_NEEDED = ("markdown_it", "python_multipart", "starlette", "uvicorn")
 
 
 def check_installed() -> None:

@@ -31,6 +31,7 @@ from why502.logs.zone import aware, zone
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import of_process
 from why502.machine.tail import Tail, tail
+from why502.model.container import Container
 from why502.model.errors import HostError, Missing
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
@@ -38,7 +39,8 @@ from why502.model.snapshot import Event, Gap, PhpPool, Service, Snapshot
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.redaction import redact
-from why502.supervisors.docker import manager as docker
+from why502.supervisors.docker import engine
+from why502.supervisors.docker import history as container_events
 from why502.supervisors.systemd import journal
 from why502.supervisors.systemd import logs as systemd_format
 
@@ -99,6 +101,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:
     if len(gaps) == len(looks):
         return Found(None, (*gaps, *window.gaps))
     return Found(only_loops(joined(found))[-EVENTS:], (*gaps, *window.gaps))
+
+
+def _is_of(service: Service, container: Container) -> bool:
+    return (service.manager, service.name, service.owner_uid) == (container.engine, container.name, container.owner_uid)
 
 
 def _answer(look: Look, answer: SimpleQueue[list[Event] | HostError]) -> None:
@@ -202,8 +208,9 @@ class Window:
                 if event := self._event(record, path, at):
                     of_target = msgspec.structs.replace(event, target=event.target or self._targets.get(path))
                     found.append(_of_pool(_of_service(of_target, owner), self._pools.get(path, ())))
-        for service in self._known.services or ():
-            found += self._of_container(service)
+        for container in self._known.containers or ():
+            if service := next((x for x in self._known.services or () if _is_of(x, container)), None):
+                found += self._of_container(service, container)
         return found
 
     def _managed(self, record: LogRecord) -> Service | None:
@@ -219,11 +226,10 @@ class Window:
                 return service
         return None
 
-    def _of_container(self, service: Service) -> Iterator[Event]:
-        path = next((path for path, name in docker.SOCKETS.items() if name == service.manager), "")
-        if not path:
-            return
-        for at, text in docker.output(self._host, path, service.name, self._since):
+    def _of_container(self, service: Service, container: Container) -> Iterator[Event]:
+        yield from container_events.of_history(container)
+        of = engine.Engine(container.engine, container.socket, container.owner_uid)
+        for at, text in engine.output(self._host, of, container.id, self._since):
             if event := self._event(parse_any(text), f"{service.manager} logs {service.name}", at):
                 yield _of_service(event, service)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from time import monotonic
 from types import ModuleType
@@ -18,12 +18,14 @@ import msgspec
 from why502 import registry
 from why502.collectors import owners
 from why502.collectors.base import Ask, Found
+from why502.diagnosis.index import peer_sets, routes
 from why502.host import waiting
 from why502.host.base import Host
 from why502.logs.detect import parse_any
 from why502.machine import suppliers
 from why502.machine.answers import Answers
 from why502.machine.process_table import ProcessTable
+from why502.model.container import Container
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
 from why502.model.snapshot import Gap, Service, Snapshot
@@ -32,7 +34,7 @@ from why502.redaction import redact
 from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container, merge
 
 SECTION = "services"
-NEEDS = ("processes",)
+NEEDS = ("containers", "processes")
 WINDOW = timedelta(minutes=15)
 MANAGERS = tuple(registry.parts("why502.supervisors", "manager"))
 PATIENCE_S = 4.5  # a machine in trouble answers slowly; an idle one in a tenth of a second
@@ -91,10 +93,12 @@ def look_of(host: Host, known: Snapshot) -> Look:
     until = known.until or known.taken_at
     stats = ProcessTable(host).stats()
     listening = owners.owners(known)
+    containers = known.containers or ()
+    addresses = frozenset(address for container in containers for address in container.addresses)
     here = {  # if its process has ended since, a target has no listener
         target: tuple(pid for pid in listening.get(target, ()) if pid in stats)
         for target in owners.wanted(known)
-        if _is_here(known, target) or target in listening
+        if _is_here(known, target) or target in listening or target.host in addresses or _is_named(containers, target)
     }
     parents = {pid: stat.ppid for pid, stat in stats.items()}
     taken = {pid for pids in listening.values() for pid in pids}
@@ -106,10 +110,31 @@ def look_of(host: Host, known: Snapshot) -> Look:
         parents=parents,
         names={pid: stat.name for pid, stat in stats.items()},
         pools=known.php_pools or (),
+        containers=containers,
+        called=called(known, here),
         networks=frozenset(proxy.network for proxy in known.proxies or () if proxy.is_running) or frozenset({""}),
         since=known.since or until - WINDOW,
         until=until,
     )
+
+
+def _is_named(containers: tuple[Container, ...], target: Target) -> bool:
+    return bool(target.host) and any(container.is_called(target.host) for container in containers)
+
+
+def called(known: Snapshot, targets: Iterable[Target]) -> dict[Target, tuple[str, ...]]:
+    """Return the names by which the gateways' configurations may mean each of these targets: those with its port."""
+    names: dict[int, dict[str, None]] = {}
+    for peers in peer_sets(routes(known)):
+        for peer in peers:
+            if peer.target is not None and not peer.target.is_address:
+                names.setdefault(peer.target.port, {})[peer.target.host] = None
+    own = {peer.target for peers in peer_sets(routes(known)) for peer in peers if peer.target and peer.target.is_address}
+    return {
+        target: (target.host,) if not target.is_address else tuple(names.get(target.port, ())) if target not in own else ()
+        for target in targets
+        if not target.is_unix
+    }
 
 
 def _is_here(known: Snapshot, target: Target) -> bool:

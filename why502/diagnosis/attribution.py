@@ -65,6 +65,8 @@ class Attribution(Place):
             {s.name for s in self.services} | {p.unit for p in self.processes if p.unit} | {p.unit for p in self.pools if p.unit}
         )
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
+        managed = {(s.manager, s.name) for s in self.services}
+        ids = {one.id for one in self.here.containers or () if (one.engine, one.name) in managed}
         if self.pools or self.protocol == "fastcgi":
             names |= {"php-fpm"}
         mine = self.host.events or () if self.target is None else (self._as_backend(event) for event in self.host.events or ())
@@ -77,6 +79,7 @@ class Attribution(Place):
                 (event.target is not None and event.target == self.target)
                 or (event.unit != "" and event.unit in units)
                 or (event.pid is not None and event.pid in pids)
+                or (event.cgroup != "" and any(identity in event.cgroup for identity in ids))
                 or (event.process != "" and any(_same_program(event.process, name) for name in names) and self._fits(event))
             )
         )

@@ -12,6 +12,7 @@ from why502.model.snapshot import (
     Pressure,
     Probe,
     Resolution,
+    Service,
 )
 
 KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: other connections break when the same process ends
@@ -73,6 +74,14 @@ class Case(Attribution):
         return bool(target and ":" in target.host and not target.is_loopback and own) and not any(
             ":" in each for each in own or ()
         )
+
+    @cached_property
+    def gone(self) -> Service | None:
+        """The container that should serve the target and has ended, if connections get no answer, or no host is found; else
+        None.
+        """
+        absent = (Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE, Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED)
+        return self.ended_container if self.seen(*absent) else None
 
     def resolutions(self, name: str) -> tuple[Resolution, ...]:
         """Return the addresses that the proxy now gets for a name."""

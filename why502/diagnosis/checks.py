@@ -123,6 +123,10 @@ def _config_passes(here: Snapshot) -> Check:
 
 
 def _config_is_loaded(here: Snapshot) -> Check | None:
+    """Return whether the running configuration is the one on disk; None if that is not known of any gateway."""
+    if others := [f"{proxy.kind} at {proxy.admin}: {target}" for proxy in here.proxies or () for target in proxy.not_in_files]:
+        detail = f"the running configuration has servers that no file names: {', '.join(others[:4])}"
+        return _check("config-loaded", "the running configuration is the one on disk", CheckStatus.WARN, detail)
     known = [proxy for proxy in here.proxies or () if proxy.is_running and proxy.changed_at and proxy.loaded_at]
     if not known:
         return None

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from why502.diagnosis.index import Doors, Joins, accepts, addresses, merged, takes
+from why502.diagnosis.index import FAILED, Doors, Joins, accepts, addresses, merged, takes
 from why502.gateways.behaviour import behaviour, programs
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
@@ -42,6 +42,7 @@ _INFRASTRUCTURE = frozenset(
     " snmpd zabbix_agentd"
     " vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
 )
+_NOWHERE = "nowhere"  # no network namespace: that of a container that has ended
 _METRICS = ("exporter", "prometheu")  # parts of process names, which the kernel cuts to 15 characters
 
 
@@ -96,7 +97,16 @@ class Place:
     @cached_property
     def is_local(self) -> bool:
         """True if the target is on the proxy's own machine, in any network namespace."""
-        return self.target is None or self.home is not None
+        return self.target is None or self.home is not None or self.ended_container is not None
+
+    @cached_property
+    def ended_container(self) -> Service | None:
+        """The container that should serve the target and has ended, and its address with it; None if it runs, or is unknown."""
+        if self.target is None or self.home is not None:
+            return None
+        engines = {one.engine for one in self.here.containers or ()}
+        ended = (one for one in self.here.services or () if one.is_running is False and one.manager in engines)
+        return next((one for one in ended if self.target in one.targets), None)
 
     @cached_property
     def network(self) -> str:
@@ -298,6 +308,8 @@ class Place:
         """
         if self.target is None or self.host is None or self.host.listeners is None:
             return None
+        if self.ended_container is not None:
+            return ()
         near = self._doors.near(self.target) if self._doors else self._reachable
         found = tuple(listener for listener in near if takes(listener, self.target))
         return found if found or not self.is_answering else None
@@ -321,7 +333,7 @@ class Place:
 
     @property
     def _network(self) -> str:
-        return self.home or ""
+        return self.home or ("" if self.ended_container is None else _NOWHERE)
 
     @cached_property
     def _reachable(self) -> tuple[Listener, ...]:
@@ -545,6 +557,18 @@ class Place:
         moments = [path.last_served for path in paths if path.at in places]
         moments += [self.traffic.last_success if self.traffic else None]
         return max((at for at in moments if at is not None), default=None)
+
+    @cached_property
+    def unanswered(self) -> int:
+        """How many requests to it the access logs have, if it answered none of them; 0 if it did, or if that is unknown."""
+        if traffic := self.traffic:
+            return traffic.attempts if traffic.attempts == traffic.failures else 0
+        places = {route.at for route in self.routes if route.at is not None}
+        if not places or any(len(route.peers) != 1 for route in self.routes):
+            return 0
+        paths = [path for path in (self.here.logs.paths if self.here.logs else ()) if path.at in places]
+        counts = Counter(status for path in paths for status in Counter(path.statuses).elements())
+        return counts.total() if all(status in FAILED for status in counts) else 0
 
     @cached_property
     def born(self) -> datetime | None:

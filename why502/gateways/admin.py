@@ -19,7 +19,7 @@ from why502.host.base import Host
 from why502.model import foreign_json
 from why502.model.config import Route, Upstream
 from why502.model.errors import Denied, Expired, HostError
-from why502.model.logs import Tally
+from why502.model.logs import Tally, TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, PeerView, Process, Proxy
 from why502.model.target import Target
@@ -49,14 +49,19 @@ class Door:
 class AdminView:
     """What an admin interface said. `routes` and `upstreams` None: those in the files hold.
 
-    `tallies`: the failed requests that it counts, with the time that its counters cover.
+    `not_in_files`: servers that the running configuration has, and no file names.
+
+    `tallies`: the failed requests that it counts, with the time that its counters cover. `unanswered`: the servers that answered
+    no request in that time.
     """
 
     peers: tuple[PeerView, ...] = ()
     problems: tuple[ConfigProblem, ...] = ()
     routes: tuple[Route, ...] | None = None
     upstreams: tuple[Upstream, ...] | None = None
+    not_in_files: tuple[Target, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    unanswered: tuple[TargetTraffic, ...] = ()
     version: str = ""
 
 
@@ -98,6 +103,7 @@ class Asking:
             path,
             host_header=self.door.host_header or ("localhost" if self.door.target.is_unix else str(self.door.target)),
             limit_bytes=ANSWER_BYTES,
+            network_of=self.proxy.away,
             timeout_s=self._left_s(),
         )
         if len(answer) >= ANSWER_BYTES:
@@ -118,7 +124,7 @@ class Asking:
         machine, target = self._where()
         timeout_s = self._left_s()
         until = time.monotonic() + timeout_s
-        connection = machine.connect(target, timeout_s=timeout_s)
+        connection = machine.connect(target, timeout_s=timeout_s, network_of=self.proxy.away)
         answer = bytearray()
         try:
             connection.send(f"{words}\n".encode())
@@ -139,8 +145,6 @@ class Asking:
         local = Target(host=_LOOPBACK.get(target.host, target.host), port=target.port)
         if not local.is_loopback:
             raise Denied(f"{target} is not asked: it is not an address of the loopback interface")
-        if self.proxy.network:
-            raise HostError(f"{target} is in the network namespace of process {self.proxy.pid}")
         return acting, local
 
     def _left_s(self) -> float:
@@ -156,7 +160,9 @@ def with_view(proxy: Proxy, view: AdminView, door: Door) -> Proxy:
         proxy,
         admin=str(door.target),
         peers=view.peers,
+        not_in_files=view.not_in_files,
         counted=view.tallies,
+        unanswered=view.unanswered,
         problems=(*proxy.problems, *view.problems),
         routes=proxy.routes if view.routes is None else view.routes,
         upstreams=proxy.upstreams if view.upstreams is None else view.upstreams,

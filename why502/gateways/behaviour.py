@@ -52,10 +52,14 @@ class Behaviour:
     keeps_addresses: bool = False  # a name is resolved once, when the configuration is loaded, unless it says otherwise
     routes_have_listens: bool = False  # each route has all addresses that it is reached at
     logs_name_server: bool = False  # a line without a server is of the default one
+    tells_failed_checks: bool = False  # its lines or its admin interface tell of each server why its checks fail
+    tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
+    usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise
     starts_workers_to_load: bool = False  # each load of the configuration starts new workers
     has_balancers: bool = False  # a status without a target may be that of a balancer
     unplaced: frozenset[Symptom] = OF_ACCESS_LINES  # symptoms in its lines that concern a backend which the line may not name,
     places_own_statuses: bool = True  # also with a status that the gateway may send itself
+    tells_own_500: bool = False  # its log tells the 500s that it sends itself from those of the application
     is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
     sends_preface: Callable[[Route], bool | None] | None = None
     wants_preface: Callable[[Proxy, Target, Sequence[Listen], Sequence[Process]], Demand | None] | None = None

@@ -52,6 +52,7 @@ _TEXTS = tuple(
         (r"server response headers exceeded|too many .{0,20}response headers", Symptom.HEADER_TOO_BIG),
         (r"stream error: stream ID \d+; (?:PROTOCOL_ERROR|HTTP_1_1_REQUIRED)|http2: (?:unexpected|invalid|frame|server sent)|frame_size_error", Symptom.OTHER_PROTOCOL),
         (r"stream error: stream ID \d+; \w+|GOAWAY", Symptom.STREAM_RESET),
+        (r"transport connection broken: unexpected EOF", Symptom.CLOSED_BEFORE_HEADER),
         (r"malformed HTTP (?:response|status code|version)|malformed MIME header|transport connection broken|invalid header field|http2: ", Symptom.HEADER_INVALID),
         (r"timeout awaiting response headers|Client\.Timeout exceeded while awaiting headers", Symptom.READ_TIMED_OUT),
         (r"aborting with incomplete response|reading from backend|unexpected EOF", Symptom.CLOSED_IN_BODY),

@@ -54,7 +54,7 @@ class Live:
         return Interval(
             rates=summed(rates(counts)),
             lines=counts.lines,
-            unfit=counts.unfit,
+            unparsed=counts.unparsed,
             left_bytes=self._left_bytes,
             lost_bytes=sum(follower.lost_bytes for follower in self.followers),
             reasons=self._reasons,

@@ -244,7 +244,7 @@ class _Run:
         if counts.failed.is_full:
             cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
         span = Span()
-        span.lines, span.unread = counts.lines, counts.unfit
+        span.lines, span.unread = counts.lines, counts.unparsed
         for at in (counts.first, counts.last):
             if at is not None:
                 span.see(at)

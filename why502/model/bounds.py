@@ -32,6 +32,7 @@ ROWS = {
     "processes": 8192,
     "socket_paths": 1024,
     "names": 1024,
+    "containers": 1024,
     "services": 2048,
     "php_pools": 512,
     "events": 2048,

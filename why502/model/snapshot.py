@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from why502.model.base import Value
 from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
+from why502.model.container import Container
 from why502.model.file_kind import FileKind
-from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.network import Network
 from why502.model.target import Target
 
@@ -173,8 +174,10 @@ class Proxy(Value, frozen=True, kw_only=True):
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
     routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
+    not_in_files: tuple[Target, ...] = ()  # servers that its running configuration has, and no file names
     admin: str = ""  # the address of the admin interface that answered
     counted: tuple[Tally, ...] = ()  # the failed requests that it counts there
+    unanswered: tuple[TargetTraffic, ...] = ()  # the servers to which it sent requests, and that answered none of them
 
     @property
     def is_running(self) -> bool:
@@ -548,6 +551,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     processes: tuple[Process, ...] | None = None
     socket_paths: tuple[SocketPath, ...] | None = None
     names: tuple[Resolution, ...] | None = None
+    containers: tuple[Container, ...] | None = None
     services: tuple[Service, ...] | None = None
     php_pools: tuple[PhpPool, ...] | None = None
     events: tuple[Event, ...] | None = None

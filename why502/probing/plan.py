@@ -156,7 +156,7 @@ def harmful(known: Snapshot, target: Target) -> frozenset[str]:
     if traffic is not None and traffic.attempts:
         meanwhile = traffic.last_success is not None and (late is None or traffic.last_success >= late)
     else:  # answers of other backends, or of files, may be among these
-        meanwhile = known.logs is None or not known.logs.has_access or _has_success(known)
+        meanwhile = _may_have_answered(known)
     return _may_harm(tallies, others_succeed=meanwhile)
 
 
@@ -194,6 +194,13 @@ def _last_answer(known: Snapshot, target: Target, route: Route | None) -> dateti
     if any(path.at is None and path.last_served is not None for path in logs.paths):  # these may belong to the route, too
         return None
     return max((path.last_served for path in logs.paths if path.at == route.at and path.last_served), default=None)
+
+
+def _may_have_answered(known: Snapshot) -> bool:
+    """Return whether the logs show an answer of any backend, or tell too little: a log of failures alone has none."""
+    if known.logs is None or known.logs.has_access or not known.logs.paths:
+        return known.logs is None or not known.logs.has_access or _has_success(known)
+    return any(status not in FAILED for path in known.logs.paths for status in path.statuses)
 
 
 def _has_success(known: Snapshot) -> bool:

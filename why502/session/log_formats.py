@@ -12,7 +12,7 @@ from pathlib import Path
 from why502.gateways.apache.logs.log_format import of_logs
 from why502.gateways.nginx.logs.access import NAME
 from why502.host.base import Host
-from why502.logs.scan.job import Told
+from why502.logs.scan.job import LogSettings
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.targets import Known
 from why502.model.config import LogKind, LogTarget
@@ -41,7 +41,7 @@ def given(text: str, escape: str) -> Form:
     return of_format(text, escape)
 
 
-def near(paths: tuple[str, ...]) -> Told:
+def near(paths: tuple[str, ...]) -> LogSettings:
     """Return the log settings of this machine's configuration if it names one of the directories; else none."""
     directories = {
         posixpath.dirname(posixpath.abspath(path)) if not Path(path).is_dir() else posixpath.abspath(path) for path in paths
@@ -50,7 +50,7 @@ def near(paths: tuple[str, ...]) -> Told:
         with contextlib.suppress(HostError):
             forms = _apache(main)
             if directories & {posixpath.dirname(path) for path in forms}:
-                return Told(forms=forms)
+                return LogSettings(forms=forms)
     for main in USUAL:
         with contextlib.suppress(OSError, HostError, Why502Error):
             text = _read(main)
@@ -58,10 +58,10 @@ def near(paths: tuple[str, ...]) -> Told:
             text += b"".join(_read(str(path)) for path in included[:200] if path.is_file())
             if any(os.fsencode(directory) in text for directory in directories):
                 return read(main)
-    return Told()
+    return LogSettings()
 
 
-def read(path: str) -> Told:
+def read(path: str) -> LogSettings:
     """Return the log settings of a configuration. Raises Why502Error if it cannot be read."""
     from why502.gateways.detect import kind
     from why502.gateways.nginx.config.load import load
@@ -70,7 +70,7 @@ def read(path: str) -> Told:
     main = str(Path(path).absolute())
     try:
         if kind(_read(main).decode("utf-8", "replace")) == "apache":
-            return Told(forms=_apache(main))
+            return LogSettings(forms=_apache(main))
         rights = Rights(_host(), 0)  # the user named the file, or it is in root's place; its writer controls its includes
         found = load(_read, _list, main, version="", rights=rights.reading)
     except HostError as error:
@@ -87,14 +87,14 @@ def read(path: str) -> Told:
                     min(reads),
                     max(reads),
                 )
-    return Told(forms=of_targets(found.logs, path), known=known)
+    return LogSettings(forms=of_targets(found.logs, path), known=known)
 
 
 def of_targets(logs: Iterable[LogTarget], config: str) -> dict[str, Form]:
     """Return the formats of the access logs that a configuration names, by their paths."""
     return {
         log.path: Form(
-            name=NAME, log_format=log.format, escape=log.escape, said_by=f"{log.format_name or 'log_format'} of {config}"
+            name=NAME, log_format=log.format, escape=log.escape, format_source=f"{log.format_name or 'log_format'} of {config}"
         )
         for log in logs
         if log.kind is LogKind.ACCESS and log.path and log.format
@@ -111,7 +111,9 @@ def _apache(main: str) -> dict[str, Form]:
     forms = {}
     for path, text in logs.items():
         with contextlib.suppress(ValueError, re.error):
-            forms[posixpath.join(root[1] if root else str(directory), path)] = of_format(text, said_by=f"the LogFormat in {main}")
+            forms[posixpath.join(root[1] if root else str(directory), path)] = of_format(
+                text, format_source=f"LogFormat of {main}"
+            )
     return forms
 
 

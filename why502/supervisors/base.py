@@ -17,6 +17,7 @@ import msgspec
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, of_process
+from why502.model.container import Container
 from why502.model.patterns import lazy
 from why502.model.snapshot import Gap, PhpPool, Process, Service
 from why502.model.target import Target
@@ -90,8 +91,15 @@ class Look:
     since: datetime
     until: datetime
     networks: frozenset[str] = frozenset({""})  # the proxies' namespaces, as in Proxy.network
+    containers: tuple[Container, ...] = ()
+    called: Mapping[Target, tuple[str, ...]] = field(default_factory=dict)  # the names by which the gateways know a target
     unrelated: frozenset[int] = frozenset()  # processes that listen on no target, and their ancestors
     gaps: list[Gap] = field(default_factory=list)
+
+    @property
+    def container_addresses(self) -> frozenset[str]:
+        """The addresses of all containers."""
+        return frozenset(address for container in self.containers for address in container.addresses)
 
     def gap(self, source: str, reason: str, hint: str = "") -> None:
         """Record a gap."""
@@ -228,7 +236,7 @@ def _file_names(host: Host, path: str, port: int) -> bool:
 
 def _path_link(host: Host, path: str, what: Described) -> str:
     texts = [*what.argv, *what.environment.values()]
-    if any(re.search(rf"(?:^|[=:\s'\"]){re.escape(path)}(?![\w/.-])", text) for text in texts):
+    if any(re.search(rf"(?:^|[=:\s'\"]|unix://){re.escape(path)}(?![\w/.-])", text) for text in texts):
         return f"its command names {path}"
     name, directory = posixpath.basename(path), posixpath.dirname(path)
     if what.cwd == directory and any(re.search(rf"(?:^|[=:\s/]){re.escape(name)}$", text) for text in texts):

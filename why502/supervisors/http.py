@@ -6,6 +6,7 @@ import time
 
 from why502.host.base import Host
 from why502.model.errors import Expired, HostError
+from why502.model.network import Network
 from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
@@ -23,14 +24,18 @@ def ask(
     headers: dict[str, str] | None = None,
     host_header: str = "localhost",
     limit_bytes: int = LIMIT_BYTES,
+    network_of: Network | None = None,
     timeout_s: float,
 ) -> bytes:
-    """Return the body of a 200 response to a GET (a POST if there is a body), cut at the limit. Raises HostError."""
+    """Return the body of a 200 response to a GET (a POST if there is a body), cut at the limit. Raises HostError.
+
+    `network_of`: the network namespace to ask in; None: ours.
+    """
     deadline = time.monotonic() + timeout_s
     head = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", f"Host: {host_header}", "Connection: close"]
     head.append(f"Content-Length: {len(body)}")
     head += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    connection = host.connect(target, timeout_s=timeout_s)
+    connection = host.connect(target, timeout_s=timeout_s, network_of=network_of)
     try:
         connection.send("\r\n".join((*head, "", "")).encode() + body)
         answer = bytearray()

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from why502.host.local import LocalHost
+from why502.model.container import Attachment, Container
 from why502.model.target import Target
 from why502.supervisors.base import Look
+from why502.supervisors.docker import engine as engines
 from why502.supervisors.docker import manager as docker
 
 WEB, API, HOG, TOLD = "a" * 64, "b" * 64, "c" * 64, "d" * 64
@@ -42,7 +44,10 @@ CONTAINERS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 CONTAINERS[TOLD] = CONTAINERS[HOG] | {"Id": TOLD, "Name": "/told", "State": CONTAINERS[HOG]["State"] | {"OOMKilled": False}}
-EVENTS = [{"Action": "kill", "Actor": {"Attributes": {"signal": "15"}}}, {"Action": "die"}, {"Action": "stop"}]
+EVENTS = [
+    {"Action": action, "Type": "container", "time": 1795219209 - 3 + at, "Actor": {"ID": TOLD, "Attributes": {"name": "told", **more}}}
+    for at, (action, more) in enumerate((("kill", {"signal": "15"}), ("die", {"exitCode": "137"}), ("stop", {})))
+]  # fmt: skip
 OUTPUT = "2026-11-21T00:00:01.9Z Error: Cannot find module 'express'\n2026-11-21T00:00:02.0Z Node.js v20.20.2\n"
 
 
@@ -54,8 +59,7 @@ class Engine(BaseHTTPRequestHandler):
                 [{"Id": key, "State": one["State"]["Status"], "Created": 1} for key, one in CONTAINERS.items()]
             ).encode()
         elif path == "/events":
-            told = EVENTS if TOLD in self.path else [{"Action": "die"}]
-            body = "".join(json.dumps(event) + "\n" for event in told).encode()
+            body = "".join(json.dumps(event) + "\n" for event in EVENTS).encode()
         elif path.endswith("/logs"):
             body = b"".join(struct.pack(">BxxxI", 2, len(line)) + line for line in OUTPUT.encode().splitlines(keepends=True))
         else:
@@ -74,7 +78,8 @@ class Engine(BaseHTTPRequestHandler):
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     path = str(tmp_path / "engine.sock")
-    monkeypatch.setattr(docker, "SOCKETS", {path: "docker"})
+    monkeypatch.setattr(engines, "PLACES", (("docker", path),))
+    monkeypatch.setattr(engines, "OF_USER", ())
     with socketserver.ThreadingUnixStreamServer(path, Engine) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield path
@@ -83,7 +88,18 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def look(*targets: Target, listening: tuple[int, ...] = ()) -> Look:
     now = datetime(2026, 11, 21, tzinfo=UTC)
-    return Look(owners=dict.fromkeys(targets, listening), processes={}, parents={}, names={}, pools=(), since=now, until=now)
+    asked = engines.Look(now, now, lambda container: (container.name,), targets)
+    found = tuple(container for _, each, _ in engines.every(LocalHost(), asked) for container in each)
+    return Look(
+        owners=dict.fromkeys(targets, listening),
+        processes={},
+        parents={},
+        names={},
+        pools=(),
+        containers=found,
+        since=now,
+        until=now,
+    )
 
 
 def test_containers_behind_targets(engine: str) -> None:
@@ -106,13 +122,30 @@ def test_other_targets_are_not_containers(engine: str) -> None:
     assert docker.services(LocalHost(), look(Target(host="127.0.0.1", port=9999))) == ()
 
 
+def test_a_user_cannot_claim_roots_targets_by_name_or_address() -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    place = Attachment(network="n", address="172.30.0.9", names=("api",))
+    target = Target(host="172.30.0.9", port=3000)
+
+    def found(uid: int) -> tuple[Target, ...]:
+        one = Container(engine="podman", id="a" * 64, name="api", owner_uid=uid, state="exited", attachments=(place,))
+        asked = Look(
+            owners={target: ()}, processes={}, parents={}, names={}, pools=(), containers=(one,), called={target: ("api",)},
+            since=now, until=now,
+        )  # fmt: skip
+        return tuple(each for service in docker.services(LocalHost(), asked) for each in service.targets)
+
+    assert (found(0), found(1000)) == ((target,), ())
+
+
 def test_output_has_times(engine: str) -> None:
-    lines = list(docker.output(LocalHost(), engine, API, datetime(2026, 11, 21, tzinfo=UTC)))
+    lines = list(engines.output(LocalHost(), engines.Engine("docker", engine), API, datetime(2026, 11, 21, tzinfo=UTC)))
     assert lines[0] == (datetime(2026, 11, 21, 0, 0, 1, 900000, tzinfo=UTC), "Error: Cannot find module 'express'")
 
 
 def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker, "SOCKETS", {str(tmp_path / "none.sock"): "docker"})
+    monkeypatch.setattr(engines, "PLACES", (("docker", str(tmp_path / "none.sock")),))
+    monkeypatch.setattr(engines, "OF_USER", ())
     asked = look(Target(host="127.0.0.1", port=1))
     assert docker.services(LocalHost(), asked) == ()
     assert asked.gaps == []

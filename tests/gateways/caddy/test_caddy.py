@@ -124,3 +124,132 @@ def test_a_timeout_is_attributed_to_the_only_target() -> None:
 def test_other_text_has_no_routes(tmp_path: Path) -> None:
     assert caddy.load("", str(tmp_path)).routes == ()
     assert caddy.load("a.example {\n respond 503\n}", "x").routes == ()
+
+
+def test_files_and_variables_are_read_as_one_configuration() -> None:
+    main = """\
+{
+	admin unix//run/caddy.sock
+}
+(limits) {
+	transport http {
+		response_header_timeout {$LIMIT:7s}
+		tls_server_name inner.example
+		tls_trust_pool file /etc/ca.pem
+	}
+}
+import sites/*.conf
+api.example {
+	@v1 {
+		path /v1/*
+	}
+	reverse_proxy @v1 https://{$API}:8443 {
+		import limits
+		header_up Host {upstream_hostport}
+		fail_duration 30s
+		max_fails 3
+	}
+}
+"""
+    shop = "http://shop.example {\n\treverse_proxy 127.0.0.1:3001 127.0.0.1:3002\n}\n"
+    texts = [("/etc/caddy/Caddyfile", main), ("/etc/caddy/sites/shop.conf", shop)]
+    found = caddy.together(texts, {"API": "10.0.0.1"})
+    one, api = found.routes
+    assert (one.server_names, one.listens, one.listens_tls, one.upstream) == (
+        ("shop.example",),
+        (":80",),
+        False,
+        "127.0.0.1:3001 127.0.0.1:3002",
+    )
+    assert one.at is not None and one.at.file == "/etc/caddy/sites/shop.conf"
+    assert (api.read_timeout_s, api.sni_name) == (7.0, "inner.example")
+    assert (api.listens, api.listens_tls, api.location, api.host_header) == ((":443",), True, "/v1/", "$proxy_host")
+    assert [(peer.target, peer.max_fails, peer.fail_timeout_s) for peer in api.peers] == [
+        (Target(host="10.0.0.1", port=8443), 3, 30.0)
+    ]
+    assert [group.name for group in found.upstreams] == ["127.0.0.1:3001 127.0.0.1:3002", "https://10.0.0.1:8443"]
+    assert caddy.together(texts, None).routes[1].peers[0].target is None  # what the variable holds is unknown
+    assert caddy.admin_of(main, "/etc/caddy/Caddyfile")[0] == "unix//run/caddy.sock"
+    assert caddy.together([], None).routes_elsewhere
+
+
+def test_the_tls_of_a_transport() -> None:
+    text = """\
+a.example {
+	reverse_proxy 10.0.0.1:8443 10.0.0.2:8443 {
+		transport http {
+			tls
+			tls_server_name inner.example
+			tls_trust_pool file /etc/ca.pem
+		}
+	}
+	reverse_proxy /plain https://app.example {
+		transport http {
+			tls_insecure_skip_verify
+		}
+	}
+}
+"""
+    known, unverified = caddy.load(text, "x").routes
+    assert (known.protocol, known.verifies_tls, known.sni_name) == ("https", True, "inner.example")
+    assert known.settings["reverse_proxy_ssl_trusted_certificate"][0].args == ("/etc/ca.pem",)
+    assert (unverified.verifies_tls, unverified.sni_name, unverified.location) == (False, "app.example", "/plain")
+
+
+def test_the_json_form_has_hosts_paths_and_listeners() -> None:
+    handler = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": "10.0.0.4:82"}],
+        "transport": {"protocol": "http", "tls": {"server_name": "inner", "ca": {"provider": "file", "pem_files": ["/ca.pem"]}}},
+        "headers": {"request": {"set": {"Host": ["{http.reverse_proxy.upstream.hostport}"]}}},
+        "health_checks": {"passive": {"fail_duration": "10s", "max_fails": 2}},
+    }
+    matched = {"match": [{"host": ["a.example"], "path": ["/api/*"]}, {"host": ["b.example"]}], "handle": [handler]}
+    around = {"match": [{"host": ["c.example"]}], "handle": [{"handler": "subroute", "routes": [{"handle": [handler]}]}]}
+    tree = {"admin": {"disabled": True}, "apps": {"http": {"servers": {"s": {"listen": [":443"], "routes": [matched, around]}}}}}
+    text = json.dumps(tree)
+    found = caddy.load(text, "/etc/caddy/caddy.json")
+    assert [(route.server, route.location) for route in found.routes] == [
+        ("a.example", "/api/"),
+        ("b.example", ""),
+        ("c.example", ""),
+    ]
+    first = found.routes[0]
+    assert (first.listens, first.listens_tls, first.protocol, first.host_header) == ((":443",), True, "https", "$proxy_host")
+    assert first.peers[0].max_fails == 2 and first.settings["reverse_proxy_ssl_trusted_certificate"][0].args == ("/ca.pem",)
+    assert caddy.admin_of(text, "x")[0] == "off"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    "apps http servers routes handle handler upstreams dial match host path transport tls listen admin".split()
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=20,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_any_json_has_an_answer(tree: object) -> None:
+    caddy.load(json.dumps({"apps": {"http": {"servers": {"a": tree, "b": {"routes": [tree]}}}}, "admin": tree}), "x")
+    caddy.admin_of(json.dumps({"admin": tree}), "x")
+
+
+def test_a_timeout_without_an_address_has_the_only_target_and_a_group_without_servers_its_name() -> None:
+    found = caddy.load("http://a.example {\n\treverse_proxy 10.0.0.1:1 10.0.0.2:1\n}\n", "x")
+    proxy = Proxy(kind="caddy", pid=1, routes=found.routes, upstreams=found.upstreams)
+    nobody = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="caddy", server="a.example", requests=(("GET /", 1),))
+    (result,) = placed((nobody,), ways_of([proxy]))
+    assert (result.target, result.group) == (None, "10.0.0.1:1 10.0.0.2:1")
+    named = caddy.load("http://a.example {\n\treverse_proxy app.internal:1\n}\n", "x")
+    lost = Tally(symptom=Symptom.NAME_NOT_FOUND, proxy="caddy", server="a.example", requests=(("GET /", 1),))
+    refused = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="caddy", server="a.example", requests=(("GET /", 1),))
+    results = placed((lost, refused), ways_of([Proxy(kind="caddy", pid=1, routes=named.routes)]))
+    assert [each.target for each in results] == [Target(host="app.internal", port=1), None]

@@ -14,7 +14,7 @@ from why502.gateways.haproxy import logs as haproxy
 from why502.gateways.ingress_nginx import logs as ingress_nginx
 from why502.gateways.traefik import logs as traefik
 from why502.logs.scan.line_format import find
-from why502.logs.scan.told import is_request
+from why502.logs.scan.message_key import is_request
 from why502.model.logs import Symptom
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -71,13 +71,13 @@ def test_lines_that_end_as_windows_has_it(tmp_path: Path, ending: str, *, is_doc
     if is_docker:
         text = '{"log":"' + text.replace('"', '\\"') + '\\r\\n","stream":"stdout","time":"2026-03-04T05:06:09Z"}'
     found = read(tmp_path, f"{text}{ending}".encode() * 20)
-    assert (found.requests, found.unfit, [row.name for row in found.routes]) == (20, 0, ["GET /a"])
+    assert (found.requests, found.unparsed, [row.name for row in found.routes]) == (20, 0, ["GET /a"])
 
 
 @pytest.mark.parametrize("size", [512, 5000, 300_000])
 def test_a_log_that_was_emptied_while_it_was_written_to_begins_with_zeros(tmp_path: Path, size: int) -> None:
     found = read(tmp_path, lines(access(1)) * 3 + bytes(size) + lines(access(2)) * 3)
-    assert (found.requests, found.unfit) == (6, 0)
+    assert (found.requests, found.unparsed) == (6, 0)
     assert [row.name for row in found.clients] == ["192.0.2.7"]
 
 
@@ -92,8 +92,8 @@ def test_a_file_that_shrinks_while_it_is_read_is_said_to_be_truncated(tmp_path: 
     form = find(data)
     path.write_bytes(data[: 20 * len(lines(access(1)))])
     session = Session(PURE)
-    read_lines, unfit, reason = session.read(Part(path=str(path), form=form, start=0, end=len(data)))
-    assert (read_lines, unfit, reason) == (20, 0, "it was truncated while being read")
+    read_lines, unparsed, reason = session.read(Part(path=str(path), form=form, start=0, end=len(data)))
+    assert (read_lines, unparsed, reason) == (20, 0, "it was truncated while being read")
     path.write_bytes(data)
     assert Session(PURE).read(Part(path=str(path), form=form, start=0, end=len(data))) == (50, 0, "")
 

@@ -48,7 +48,7 @@ def test_both_lines_of_an_apache_failure_are_one(tmp_path: Path, text: str, symp
     path.write_text(text * 3)
     found = reported(path, ask=PURE)
     assert [(row.symptom, row.count, row.targets) for row in found.causes] == [(symptom, 3, {"10.0.0.11:8080": 3})]
-    assert (found.failures, found.lines, found.unfit) == (3, 6, 0)
+    assert (found.failures, found.lines, found.unparsed) == (3, 6, 0)
 
 
 @pytest.mark.parametrize("order", [("error.log", "access.log"), ("access.log", "error.log")])

@@ -49,7 +49,7 @@ def test_only_lines_that_fulfil_all_conditions_count(
     path = tmp_path / "access.log"
     path.write_text(LINES)
     found = reported(path, ask=asked(*where))
-    assert (found.requests, found.failures, found.lines, found.unfit) == (requests, failures, 120, 0)
+    assert (found.requests, found.failures, found.lines, found.unparsed) == (requests, failures, 120, 0)
     assert found.where == tuple(condition.removeprefix("$") for condition in where)
 
 

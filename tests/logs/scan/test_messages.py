@@ -60,11 +60,11 @@ def test_any_order_gives_the_same_wordings() -> None:
     said = [(f"w{number % 7}", 1_770_000_000 + 61 * number, (number, 0)) for number in range(50)]
     whole = Counts()
     for text, at, order in said:
-        whole.wonder(text, at, order, "a.log", text)
+        whole.add_wording(text, at, order, "a.log", text)
     shuffled = random.Random(1).sample(said, len(said))
     parts = [Counts(), Counts(), Counts()]
     for number, (text, at, order) in enumerate(shuffled):
-        parts[number % 3].wonder(text, at, order, "a.log", text)
+        parts[number % 3].add_wording(text, at, order, "a.log", text)
     total = Counts()
     for part in parts:
         total.merge(part)
@@ -76,6 +76,6 @@ def test_any_order_gives_the_same_wordings() -> None:
 def test_wordings_are_bounded() -> None:
     counts = Counts()
     for number in range(5000):
-        counts.wonder("".join(chr(97 + int(digit)) for digit in str(number)), None, (0, number), "a.log", "x")
+        counts.add_wording("".join(chr(97 + int(digit)) for digit in str(number)), None, (0, number), "a.log", "x")
     assert len(counts.wordings) <= 2001
     assert sum(heard.minutes.total() for heard in counts.wordings.values()) == 5000

@@ -64,7 +64,7 @@ def test_counts_the_same_however_it_is_cut(tmp_path: Path) -> None:
         (content.index(b"\n"), content.index(b"\n") + 1),
     ):
         found = plain(count(path, form, Ask(), cuts))
-        found.pop("unfit_first")  # tells the part
+        found.pop("unparsed_first")  # tells the part
         if whole is not None:
             assert {key: value for key, value in found.items() if value != whole[key]} == {}
         whole = found
@@ -75,7 +75,7 @@ def test_reads_json(tmp_path: Path) -> None:
     path.write_bytes(json_lines(500))
     both(path, JSON_FORMAT, Ask(), "json")
     found = count(path, of_format(JSON_FORMAT, "json"), Ask())
-    assert found.unfit == 0
+    assert found.unparsed == 0
     assert sum(found.servers.total.values()) == 500
 
 
@@ -131,7 +131,7 @@ def test_many_strings_do_not_fit_at_once_and_are_all_counted(tmp_path: Path) -> 
                 f'{number >> 16}.{number >> 8 & 255}.{number & 255}.1 - - [20/Nov/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n'
             )
     found = count(path, of_format(COMBINED), Ask(is_exact=True))
-    assert (found.lines, found.unfit, len(found.clients.total)) == (300_000, 0, 300_000)
+    assert (found.lines, found.unparsed, len(found.clients.total)) == (300_000, 0, 300_000)
 
 
 @pytest.mark.real

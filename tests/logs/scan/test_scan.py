@@ -40,7 +40,7 @@ def told(report: Report) -> str:
 def _without_files(report: Report) -> Report:
     import msgspec
 
-    return msgspec.structs.replace(report, files=(), unfit_first=())
+    return msgspec.structs.replace(report, files=(), unparsed_first=())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_an_entry_of_several_lines_at_the_edge_of_a_part_counts_once(tmp_path: P
         assert {said: heard.minutes.total() for said, heard in found.said.items()} == {
             said: heard.minutes.total() for said, heard in whole.said.items()
         }
-        assert (found.lines, found.unfit) == (whole.lines, 0)
+        assert (found.lines, found.unparsed) == (whole.lines, 0)
 
 
 def test_rotated_sets_are_read_in_the_order_of_time(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_line_at_the_edge_of_a_part_counts_once_where_the_buffer_is_full(tmp_p
     form = of_format(COMBINED)
     for edge in (full - len(text), full - 100, full - 1, full, full + 1, full + 100):
         found = count(path, form, Ask(), (edge,))
-        assert (found.lines, found.unfit) == (number, 0), edge
+        assert (found.lines, found.unparsed) == (number, 0), edge
 
 
 def test_logs_of_apache_are_read_alike_by_the_compiled_reader_and_by_python(tmp_path: Path) -> None:
@@ -236,6 +236,6 @@ def test_logs_of_apache_are_read_alike_by_the_compiled_reader_and_by_python(tmp_
     row = '10.0.0.{n} - - [20/Nov/2026:00:00:{n:02d} +0000] "GET /a\\"{n}\\\\ HTTP/1.1" {status} 1 "-" "say \\"hi\\"" {n}\n'
     path.write_text("".join(row.format(n=n % 60, status=502 if n % 9 == 0 else 200) for n in range(2000)))
     fast, slow = reported(path), reported(path, ask=Ask(is_fast=False))
-    assert (fast.requests, fast.unfit, fast.failures) == (2000, 0, 223)
+    assert (fast.requests, fast.unparsed, fast.failures) == (2000, 0, 223)
     assert fast.files[0].log_format.endswith("$unknown")
     assert told(fast) == told(slow)

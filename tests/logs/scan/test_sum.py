@@ -82,7 +82,7 @@ def test_retries_that_hid_failures_count_apart(tmp_path: Path) -> None:
     rows += [(1, "a", 502, "10.0.0.1:80, 10.0.0.2:80 502, 502 0.001, 0.001 -, - 0.001, 0.001")] * 3
     rows += [(1, "a", 200, "10.0.0.2:80 200 0.001 0.010 0.010")] * 77
     found = reported(write(tmp_path / "access.log", rows))
-    assert (found.requests, found.failures, found.hidden_requests, found.hidden_attempts) == (100, 3, 20, 20)
+    assert (found.requests, found.failures, found.recovered_requests, found.recovered_attempts) == (100, 3, 20, 20)
     bad, other = found.targets
     assert (bad.target, bad.attempts, bad.failures, bad.hidden, bad.is_bad) == ("10.0.0.1:80", 23, 23, 20, True)
     assert (other.attempts, other.failures, other.hidden, other.is_bad) == (100, 3, 0, False)

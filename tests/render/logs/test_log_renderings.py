@@ -25,16 +25,16 @@ CHROMIUM = shutil.which("chromium")
 def report() -> Report:
     """Return a report with hostile text everywhere."""
     return Report(
-        files=(File(path=f"/var/log/{EVIL}", format="nginx access", said_by="its content", lines=1000),),
+        files=(File(path=f"/var/log/{EVIL}", format="nginx access", format_source="its content", lines=1000),),
         first=AT,
         last=AT + timedelta(minutes=59),
         lines=1000,
-        unfit=1,
-        unfit_first=((f"{EVIL}:1", EVIL),),
+        unparsed=1,
+        unparsed_first=((f"{EVIL}:1", EVIL),),
         requests=999,
         failures=60,
-        hidden_requests=3,
-        hidden_attempts=4,
+        recovered_requests=3,
+        recovered_attempts=4,
         by_status={"200": 939, "502": 60},
         minutes=tuple(
             Minute(at=AT + timedelta(minutes=n), requests=16, failures=1, statuses={"502": 1}, symptoms={"read-timed-out": 1})
@@ -57,7 +57,7 @@ def report() -> Report:
                 symptom="read-timed-out",
                 cause="backend-too-slow",
                 message="slow",
-                side="app",
+                fault_domain="app",
                 count=60,
                 targets={EVIL: 60},
                 place=EVIL,

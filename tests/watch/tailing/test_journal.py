@@ -169,7 +169,7 @@ def test_each_line_of_a_real_unit_counts_once_over_restarts(tmp_path: Path) -> N
             steps.append(follower.step())
             total += sum(step.added.lines for step in steps)
             assert total == number
-            assert not any(step.added.unfit for step in steps)
+            assert not any(step.added.unparsed for step in steps)
             if turn != 1:  # after the second turn everything since the first is forgotten, as by a kill
                 checkpoint = follower.checkpoint()
             else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from why502.logs.scan.work import Ask
 
 FORMATS = ("text", "json", "html", "prometheus")
-UNFIT = 0.1  # share of unparsed lines above which the exit status is 2
+UNPARSED = 0.1  # share of unparsed lines above which the exit status is 2
 
 
 @click.command()
@@ -141,8 +141,8 @@ def logs(
         raise Why502Error(f"--by {asked['by']}: no line has this field", fields.hint())
     renderer = importlib.import_module(f"why502.render.logs.{format_}").render
     env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
-    if found.unfit_share > UNFIT:
-        _unfit(env, found)
+    if found.unparsed_share > UNPARSED:
+        _unparsed(env, found)
         return Exit.CANNOT
     if found.is_partial:
         return Exit.INTERRUPTED
@@ -257,10 +257,10 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
     return Meaning()
 
 
-def _unfit(env: Env, found: Report) -> None:
+def _unparsed(env: Env, found: Report) -> None:
     env.stderr.write(
-        f"why502: {found.unfit} of {found.lines} lines ({found.unfit_share:.0%}) match no known format; the first:\n"
-        + "".join(f"  {_safe(place)}: {_safe(text)}\n" for place, text in found.unfit_first)
+        f"why502: {found.unparsed} of {found.lines} lines ({found.unparsed_share:.0%}) match no known format; the first:\n"
+        + "".join(f"  {_safe(place)}: {_safe(text)}\n" for place, text in found.unparsed_first)
         + "Give their format with --log-format, or the configuration with --config.\n"
     )
 

@@ -1,8 +1,30 @@
-"""How Caddy behaves where gateways differ. Source: its messages, which name no backend in all cases (reverseproxy.go)."""
+"""How Caddy behaves where gateways differ.
+
+Source: its messages, which name no backend in all cases (reverseproxy.go), and what Go's errors leave out: of a certificate, a
+name.
+"""
 
 from why502.gateways.behaviour import OF_MESSAGES, Behaviour
+from why502.model.logs import Symptom
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"caddy"}),
-    unplaced=OF_MESSAGES,
+    passes_host=True,
+    unplaced=OF_MESSAGES
+    | {
+        Symptom.TLS_UNVERIFIED,
+        Symptom.TLS_FAILED,
+        Symptom.TLS_NOT_TLS,
+        Symptom.TLS_TIMED_OUT,
+        Symptom.TLS_REQUEST_EXPECTED,
+        Symptom.TLS_CLIENT_CERTIFICATE,
+        Symptom.NO_STATUS_LINE,
+        Symptom.HEADER_TOO_BIG,
+        Symptom.OTHER_PROTOCOL,
+        Symptom.NO_LIVE_UPSTREAMS,
+        Symptom.NAME_NOT_FOUND,
+        Symptom.NAME_SERVER_FAILED,
+        Symptom.SEND_FAILED,
+        Symptom.STREAM_RESET,
+    },
 )

@@ -183,6 +183,9 @@ def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any]) -
     names = {str(name).lower() for name in headers} if isinstance(headers, dict) else set()
     common["bytes_sent"] = number(entry.get("size"))
     common["level"] = ""  # Caddy logs each 5xx at level "error", which only repeats the status
+    if status == 0 and common["message"] == "NOP":  # no route took it: the client got an empty 200
+        row = Code(code="", message="", symptom=Symptom.ROUTE_MISSING, causes=("route-not-found",))
+        return said(row, is_final=True, **common)
     if status in (0, 499):
         return said(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
     if status is not None and status >= 500:

@@ -23,14 +23,16 @@ from why502.gateways.envoy.tallies import NO_ANSWER, NO_CONNECTION, OTHER_ANSWER
 from why502.gateways.running import Texts, decoded
 from why502.model.config import Peer, Route
 from why502.model.errors import HostError
+from why502.model.logs import TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import PeerState, PeerView, Process, Proxy
 
 RECENT_S = 900.0  # younger counters are of the time that is looked at
 BETWEEN_S = 0.8  # between two readings of older ones
-_STATS = "/stats?format=json&usedonly&filter=%5E(cluster%7Chttp)%5C."
+_STATS = "/stats?format=json&usedonly&filter=%5E(cluster%7Chttp)%5C.%7Chttp_local_rate_limit"
 _CLUSTERS = "/clusters?format=json"
 _DUMP = "/config_dump?include_eds"
+_SERVER_ERROR = 500
 _MOST_HOSTS = 512  # of one cluster
 _VERSION = lazy(r"[0-9a-f]{1,64}/(\d{1,9}\.\d{1,9}\.\d{1,9})[^/]{0,40}/")
 _CHECKS = (  # flags of a host, the most important first
@@ -83,7 +85,7 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         counted, began = grown(before, _stats(ask)), now
     names = {group.name: group.peers for group in (running.upstreams if running else proxy.upstreams)}
     groups = [_group(item, names.get(item["name"].text, ())) for item in shown["cluster_statuses"]]
-    found = tallies(counted, groups, f"{ask.door.target}/stats")
+    found = tallies(counted, groups, f"{ask.door.target}/stats", _own_status(proxy))
     return AdminView(
         peers=tuple(view for item in shown["cluster_statuses"] for view in _peers(item, before)),
         problems=running.problems if running else (),
@@ -91,7 +93,28 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         upstreams=running.upstreams if running else None,
         version=match[1] if match else "",
         tallies=tuple(replace(tally, first=began, last=now) for tally in found),
+        unanswered=tuple(_unanswered(shown)) if uptime_s < RECENT_S else (),
     )
+
+
+def _own_status(proxy: Proxy) -> int:
+    """Return the only error status that its configuration answers with; 0 if there is none, or several."""
+    found = {answer.status for answer in proxy.answers if answer.status >= _SERVER_ERROR}
+    return found.pop() if len(found) == 1 else 0
+
+
+def _unanswered(shown: Item) -> Iterator[TargetTraffic]:
+    """Yield the hosts that answered no request since Envoy was started."""
+    for item in shown["cluster_statuses"]:
+        for host in item["host_statuses"]:
+            counts = _counts(host)
+            target = target_of(host["address"])
+            if target is not None and counts.get("rq_total") and not counts.get("rq_success"):
+                yield TargetTraffic(target=target, attempts=counts["rq_total"], failures=counts["rq_total"])
+
+
+def _counts(host: Item) -> dict[str, int]:
+    return {each["name"].text: int(each["value"].number or 0) for each in host["stats"]}
 
 
 def _stats(ask: Asking) -> Stats:
@@ -139,7 +162,7 @@ def _peers(item: Item, stats: Stats) -> Iterator[PeerView]:
     limit = thresholds["max_requests"].number
     hosts = list(item["host_statuses"])
     for host in hosts[:_MOST_HOSTS]:
-        counts = {each["name"].text: int(each["value"].number or 0) for each in host["stats"]}
+        counts = _counts(host)
         state, check, reason = _state(host["health_status"], group, stats)
         yield PeerView(
             group=group,

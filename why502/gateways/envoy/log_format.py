@@ -68,7 +68,7 @@ def _of_text(text: str) -> Parse | None:
     found = list(_OPERATOR.finditer(text))
     fields = [_field(match) for match in found]
     ends = [match.start() for match in found[1:]] + [len(text)]
-    literals = [text[match.end() : end] for match, end in zip(found, ends, strict=True)]
+    literals = [text[match.end() : end] for match, end in zip(found, ends, strict=False)]
     if not {"status", "flags"} & {*fields} or not all(literals[:-1]) or len(found) > _MOST_FIELDS:
         return None
     pattern = re.escape(text[: found[0].start()])

@@ -20,6 +20,7 @@ BEHAVIOUR = Behaviour(
     programs=frozenset({"haproxy"}),
     passes_host=True,
     keeps_addresses=True,
+    tells_failed_checks=True,
     starts_workers_to_load=True,
     sends_preface=sends_proxy_header,
     wants_preface=_wants,

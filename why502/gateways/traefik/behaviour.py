@@ -5,5 +5,5 @@ from why502.gateways.behaviour import Behaviour
 BEHAVIOUR = Behaviour(
     programs=frozenset({"traefik"}),
     passes_host=True,
-    verifies_without_trusted=True,
+    tells_own_500=True,
 )

@@ -46,6 +46,7 @@ _LOGFMT = lazy(
     r"(?:time=\"(?P<at>[^\"]{1,64})\" )?level=(?P<level>\w{1,10}) msg=\"(?P<msg>(?:[^\"\\]|\\.)*)\"?(?P<rest>.*)", re.DOTALL
 )
 _CONSOLE = lazy(r"(?P<at>\d{4}-\d\d-\d\dT\S{6,40}) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC) (?P<msg>.*)", re.DOTALL)
+HAS_ALL_REQUESTS = True  # only lines of its access log tell how a request ended
 _FAILED = lazy(
     r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|(?:\s*\|)?\s+error=)\s*(?P<why>.*)",
     re.DOTALL,
@@ -60,10 +61,19 @@ _COMMON = lazy(
 )
 _HEAD = lazy(_REQUEST)
 _NUMBER, _TOOK = lazy(r" \d{1,18} "), lazy(r" (\d{1,12})ms")
-_OWN_SIZES = {502: 11, 504: 15, 499: 21}  # of the texts in Traefik's own responses
+# Of the texts in Traefik's own responses, by status. "no available server" and "404 page not found" name no server.
+_OWN_SIZES = {500: 21, 502: 11, 504: 15, 499: 21}
+# Which faults gave which status, measured: docs/gateways/traefik.md. The access log has no more than the status.
+_BY_STATUS = {
+    500: "tls-verify-failed invalid-response wrong-protocol response-header-too-big premature-close",
+    502: "backend-not-running premature-close connection-reset wrong-port dns-host-not-found wrong-protocol connect-rejected",
+    504: "backend-too-slow connect-timeout backend-hung proxy-timeout-too-short container-network-mismatch",
+}
+_CHECK = lazy(r"[Hh]ealth ?check failed(?P<why>.{0,2000})", re.DOTALL)
+_CHECK_STATUS = lazy(r"received (?:error|not healthy|non-?\w{0,8}) status code: (\d{3})|status code: (?:got )?(\d{3})")
+_URL = lazy(r"(?:targetURL|backend|URL)=\"?(\w{1,10}://[^\s\"]{1,300})")
 _PHRASES = (
     (lazy(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
-    (lazy(r"Health check failed"), "all-upstreams-down health-check-misconfigured", Symptom.HEALTH_CHECK_FAILED),
     (lazy(r"the service \\?\"(?P<detail>[^\"\\]+)\\?\" does not exist|servers? not found|service not found"), "route-target-missing no-upstream-members", Symptom.ROUTE_TARGET_MISSING),
     (lazy(r"subset not found|no servers? (?:found|available)|endpoints? not found|unable to find the IP address|is missing a port|port is missing"), "no-upstream-members", Symptom.NO_MEMBERS),
     (lazy(r"CircuitBreaker.{0,40}(?:open|tripped)|Blocked by circuit.?breaker"), "circuit-breaker-open", Symptom.CIRCUIT_OPEN),
@@ -88,7 +98,8 @@ def parse(line: str) -> LogRecord | None:
     if is_object:
         entry = members(line)
         text = text_of(entry, "message", "msg")
-        return _own(f"{text} error={text_of(entry, 'error')}", iso(entry.get("time")), text_of(entry, "level")) if text else None
+        text = f"{text} error={text_of(entry, 'error')} targetURL={text_of(entry, 'targetURL')}"
+        return _own(text, iso(entry.get("time")), text_of(entry, "level")) if text_of(entry, "message", "msg") else None
     if match := _LOGFMT.search(line):
         return _own(match["msg"].replace('\\"', '"') + match["rest"], iso(match["at"]), match["level"])
     if match := _CONSOLE.search(line):
@@ -107,11 +118,27 @@ def _own(text: str, at: Any, level: str) -> LogRecord | None:
         if found.symptom is Symptom.CONNECT_TIMED_OUT and found.target and _is_container(found.target.host):
             row = code("", "", found.symptom, "container-network-mismatch connect-timeout wrong-address")
         return said(row, found.symptom, status=status, target=found.target, detail=found.detail, **common)
+    if match := _CHECK.search(text):
+        return _health(match["why"], common)
     for pattern, causes, symptom in _PHRASES:
         if match := pattern.search(text):
             row = Code(code="", message="", symptom=symptom, causes=tuple(causes.split()))
             return said(row, detail=match.groupdict().get("detail") or "", **common)
     return said(None, **common) if "traefik" in text or "aefik" in text else None
+
+
+def _health(why: str, common: dict[str, Any]) -> LogRecord:
+    """Return the record of a failed health check: the status that it got, or what went wrong on the way."""
+    url = _URL.search(why)
+    to = target(url[1]) if url else None
+    if status := _CHECK_STATUS.search(why):
+        row = Code(code="", message="", symptom=Symptom.HEALTH_CHECK_STATUS, causes=("health-check-misconfigured",))
+        return said(row, target=to, detail=status[1], **common)
+    found = understand(why)
+    if found is None:
+        row = Code(code="", message="", symptom=Symptom.HEALTH_CHECK_FAILED, causes=("health-check-misconfigured",))
+        return said(row, target=to, **common)
+    return said(None, found.symptom, target=found.target or to, detail=found.detail, **common)
 
 
 def _is_container(host: str) -> bool:
@@ -129,17 +156,18 @@ def _quoted(line: str) -> dict[str, str] | None:
 
 
 def _common(match: dict[str, str]) -> LogRecord:
-    status, url = number(match["status"]), match["url"]
+    status, url, size = number(match["status"]), match["url"], number(match["size"])
+    is_own = url == "-" or status is None or status < 500 or _OWN_SIZES.get(status) == size
     return _ended(
         status,
-        None,
+        None if is_own else status,
         is_nobody=url == "-",
         at=clf(match["at"]),
         target=target(url),
         client=match["client"],
         group=match["router"] if match["router"] != "-" else "",
         request=match["request"],
-        bytes_sent=number(match["size"]),
+        bytes_sent=size,
         duration_s=int(match["ms"]) / 1000,
     )
 
@@ -174,7 +202,7 @@ def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: An
     if is_nobody and (status or 0) < 499:  # a middleware answered, without asking a server
         fields["group"] = ""
     if status == 499:
-        row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow")
+        row = code("499", "", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow backend-hung")
     elif status == 404 and is_nobody:
         row = code("404", "", Symptom.ROUTE_MISSING, "route-not-found", failure=False)
     elif status == 503 and is_nobody:
@@ -189,9 +217,5 @@ def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: An
     elif status is not None and status >= 500 and own == status:
         row = code(str(status), "", Symptom.UPSTREAM_STATUS, "upstream-error-status")
     elif status is not None and status >= 500:
-        causes = {
-            502: "backend-not-running premature-close connection-reset",
-            504: "connect-timeout backend-too-slow container-network-mismatch",
-        }
-        row = code(str(status), "", Symptom.GATEWAY_STATUS, causes.get(status, "upstream-error-status"))
+        row = code(str(status), "", Symptom.GATEWAY_STATUS, _BY_STATUS.get(status, "upstream-error-status"))
     return said(row, format=NAME, proxy="traefik", program="traefik", is_final=True, status=status, upstream_status=own, **fields)

@@ -97,7 +97,11 @@ def _extensions() -> list[str]:
 
 def _standard_library() -> list[Path]:
     top = _python()
-    return [path for path in sorted(top.rglob("*")) if path.is_file() and not set(path.relative_to(top).parts) & {*LEFT_OUT}]
+    return [path for path in sorted(top.rglob("*")) if path.is_file() and _is_needed(path.relative_to(top))]
+
+
+def _is_needed(path: Path) -> bool:
+    return not set(path.parts) & {*LEFT_OUT} and not path.parts[0].startswith("config-")
 
 
 def write(path: Path) -> None:

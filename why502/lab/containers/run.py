@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ ASSERTED = 0.5
 SURE = 0.8
 
 
-def play(scene: Scene, engine: str, way: str, bundles: Path | None = None) -> dict[str, Any]:
+def play(scene: Scene, engine: str, way: str, archive: Path, bundles: Path | None = None) -> dict[str, Any]:
     """Stage one scene on a machine of its own and return its judged result. `way` is fault or healthy."""
     argv = ["why502.lab.containers.scene", scene.id, engine, way]
     if bundles is not None:
         bundles.mkdir(parents=True, exist_ok=True)
         argv.append(str((bundles / f"{scene.id}-{engine}-{way}.why502").resolve()))
-    out, err = machine.play(argv, SCENE_S)
+    out, err = machine.play(argv, archive, SCENE_S)
     try:
         seen: dict[str, Any] = json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
@@ -72,22 +73,27 @@ def main() -> int:
         if why := machine.missing(engine):
             sys.stderr.write(f"why502: {engine} {why}\n")
             return 2
-    judged = []
-    for scene in scene_list().values():
-        if told.scene and scene.id not in told.scene:
-            continue
-        for engine in told.engine or machine.ENGINES:
-            for way in told.way or ("fault", "healthy") if engine in scene.engines else ():
-                row = play(scene, engine, way, told.bundles)
-                judged.append(row["judged"])
-                sys.stdout.write(f"{line(row)}\n")
-                sys.stdout.flush()
-                if told.rows:
-                    with told.rows.open("a") as rows:
-                        rows.write(f"{json.dumps(row)}\n")
+    with tempfile.TemporaryDirectory(prefix="why502-containers-") as directory:
+        judged = [
+            _told(play(scene, engine, way, Path(directory, "image.tar"), told.bundles), told.rows)
+            for scene in scene_list().values()
+            for engine in told.engine or machine.ENGINES
+            for way in told.way or ("fault", "healthy")
+            if engine in scene.engines and (not told.scene or scene.id in told.scene)
+        ]
     right = judged.count("right")
     sys.stdout.write(f"{right} of {len(judged)} right\n")
     return 0 if right == len(judged) else 1
+
+
+def _told(row: dict[str, Any], rows: Path | None) -> str:
+    """Print a row and write it down; return what it was judged."""
+    sys.stdout.write(f"{line(row)}\n")
+    sys.stdout.flush()
+    if rows:
+        with rows.open("a") as stream:
+            stream.write(f"{json.dumps(row)}\n")
+    return str(row["judged"])
 
 
 if __name__ == "__main__":

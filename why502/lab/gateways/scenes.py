@@ -43,14 +43,15 @@ Build = Callable[[Play], None]
 class Scene:
     """One way to break what is behind a front.
 
-    `causes`: those that are right as the first answer; none for a control, in which nothing is wrong. `targets`: the addresses
-    that it may name; none where there is no target to name.
+    `causes`: those that are right as the first answer; none for a control, in which nothing is wrong. `also`: those that hold as
+    well, as their effect. `targets`: the addresses that it may name; none where there is no target to name.
     """
 
     name: str
     message: str
     build: Build
     causes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     targets: tuple[str, ...] = (APP,)
 
 
@@ -225,6 +226,20 @@ _ALL = (
     Scene(name="reset", message="the application resets the connection", build=does("reset"), causes=("connection-reset",)),
     Scene(name="closed", message="the application closes without an answer", build=does("close"), causes=("premature-close",)),
     Scene(
+        name="closed-left-out",
+        message="the application closes without an answer, and the front leaves it out",
+        build=partial(to_app, options=("--does", "close"), leaves_out=True),
+        causes=("premature-close",),
+        also=("all-upstreams-down",),
+    ),
+    Scene(
+        name="hang-left-out",
+        message="the application never answers, and the front leaves it out",
+        build=partial(to_app, options=("--does", "hang"), leaves_out=True),
+        causes=("backend-hung",),
+        also=("all-upstreams-down",),
+    ),
+    Scene(
         name="half-header", message="the application closes within the header", build=does("half"), causes=("premature-close",)
     ),
     Scene(
@@ -265,6 +280,7 @@ _ALL = (
         name="unhealthy",
         message="nothing listens, and the front's checks have noticed",
         causes=("backend-not-running",),
+        also=("all-upstreams-down",),
         build=partial(to_nothing, check="/"),
     ),
     Scene(
@@ -272,6 +288,7 @@ _ALL = (
         message="the check asks for a path that does not exist",
         build=check_fails,
         causes=("health-check-misconfigured",),
+        also=("all-upstreams-down",),
     ),
     Scene(
         name="all-down",

@@ -24,9 +24,9 @@ from why502.logs.lines import waiting_of
 from why502.logs.native.layout import Layout
 from why502.logs.paths import MOST_STEPS
 from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Order, Ranking, Tried
+from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
-from why502.logs.scan.told import is_request, said, shown
 from why502.logs.verdicts import NOTED, REFUSALS
 from why502.model.logs import LogRecord
 
@@ -246,11 +246,11 @@ class _Export:
             found.span(_signed(since), _signed(until))
             found.outcomes.setdefault(outcome, Minutes()).update(minutes)
             return _Ended(outcome, record)
-        if (told := said(record)) != said(other):
+        if (told := message_key(record)) != message_key(other):
             raise ReaderError("lines that it takes for alike are not")
         if told is not None:
             found.span(_signed(since), _signed(until))
-            found.hear(told, (part, byte), self._place((part, byte)), shown(first)).minutes.update(minutes)
+            found.message(told, (part, byte), self._place((part, byte)), shown(first)).minutes.update(minutes)
         return None
 
     def _record(self, line: str) -> LogRecord:

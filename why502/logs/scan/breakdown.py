@@ -21,9 +21,9 @@ class Seen:
         self.fields = counts.fields
         self.requests: Counter[int] = Counter()  # by minute
         self.by_status: Counter[str] = Counter()
-        self.hidden: Counter[str] = Counter()  # attempts, by target
-        self.hidden_minutes: Counter[int] = Counter()
-        self.hidden_requests = 0
+        self.recovered: Counter[str] = Counter()  # attempts, by target
+        self.recovered_minutes: Counter[int] = Counter()
+        self.recovered_requests = 0
         self.tried: dict[str, Counter[str]] = defaultdict(Counter)  # target -> status
         self.failed: Counter[str] = Counter()  # attempts, by target
         self.symptoms: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # symptom and cause -> target
@@ -81,11 +81,11 @@ class Seen:
                     self.failed[where] += times
                 self.symptoms[key][where] += times
                 if not outcome.failed:
-                    self.hidden[where] += times
+                    self.recovered[where] += times
             if not outcome.failed:
-                minutes.add_to(self.hidden_minutes)
+                minutes.add_to(self.recovered_minutes)
         if told and not outcome.failed:
-            self.hidden_requests += count
+            self.recovered_requests += count
         if outcome.failed:
             self._attempts[len(outcome.tries)][1] += count
             at, symptom = told[-1] if told else (None, "")
@@ -98,13 +98,13 @@ class Seen:
 
     def _listen(self, counts: Counts) -> None:
         """Count error-log lines as the failures because there is no access log."""
-        for said, heard in counts.said.items():
-            if said.is_failure:
-                for minute, count in heard.minutes.items():
+        for key, equal in counts.messages.items():
+            if key.is_failure:
+                for minute, count in equal.minutes.items():
                     if minute >= 0:
-                        self.facets["symptom"][said.symptom].add(minute, count)
-                        if said.target:
-                            self.facets["target"][said.target].add(minute, count)
+                        self.facets["symptom"][key.symptom].add(minute, count)
+                        if key.target:
+                            self.facets["target"][key.target].add(minute, count)
 
 
 def status_name(status: int | None) -> str:

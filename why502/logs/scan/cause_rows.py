@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.join import Joiner, requests
 from why502.logs.scan.breakdown import Seen
-from why502.logs.scan.counts import Counts, Heard, Said, name_of
+from why502.logs.scan.counts import Counts, EqualLines, MessageKey, name_of
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.outcome import reasons as outcome_reasons
@@ -29,7 +29,7 @@ class Meaning(NamedTuple):
 
     cause: str = ""
     message: str = ""
-    side: str = ""
+    fault_domain: str = ""
 
 
 _BARE = Symptom.GATEWAY_STATUS.value
@@ -44,26 +44,29 @@ def reasons(counts: Counts, seen: Seen, means: Means) -> tuple[CauseRow, ...]:
         for (symptom, cause), targets in seen.symptoms.items()
         if (left := targets - told[symptom, cause])
     ]
-    said: dict[tuple[str, str, bool], list[tuple[Said, Heard]]] = defaultdict(list)
-    for one, heard in counts.said.items():
-        said[one.symptom, one.cause, one.is_failure].append((one, heard))
-    rows += [_said(symptom, means(symptom, cause), is_failure, heards) for (symptom, cause, is_failure), heards in said.items()]
+    messages: dict[tuple[str, str, bool], list[tuple[MessageKey, EqualLines]]] = defaultdict(list)
+    for one, equal in counts.messages.items():
+        messages[one.symptom, one.cause, one.is_failure].append((one, equal))
+    rows += [
+        _message_row(symptom, means(symptom, cause), is_failure, every)
+        for (symptom, cause, is_failure), every in messages.items()
+    ]
     return tuple(sorted(rows, key=lambda row: (not row.is_failure, -row.count, row.symptom, row.source)))
 
 
 def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
     """Return the failed attempts of the access logs that error logs report too: symptom and cause -> target -> count."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    said: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)  # minute -> symptom and target
-    for one, heard in counts.said.items():
+    messages: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)  # minute -> symptom and target
+    for one, equal in counts.messages.items():
         if one.is_failure:
-            for minute, count in heard.minutes.items():
-                said[minute][one.symptom, one.target] += count
-    if not said:
+            for minute, count in equal.minutes.items():
+                messages[minute][one.symptom, one.target] += count
+    if not messages:
         return found
-    joined = _joined(counts, found, said)
+    joined = _joined(counts, found, messages)
     asked: list[tuple[int, str, str, str, int]] = []  # minute, target, symptom, cause, count
-    symptoms = {symptom for by in said.values() for symptom, _ in by} | {_BARE}
+    symptoms = {symptom for by in messages.values() for symptom, _ in by} | {_BARE}
     tried: dict[tuple[Outcome, int], list[tuple[str, Minutes]]] = defaultdict(list)
     for (outcome, number, where), one_try in counts.tries.items():
         tried[outcome, number].append((where, one_try.minutes))
@@ -79,17 +82,17 @@ def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
     for minute, target, symptom, cause, count in asked:
         left = count
         for near in (minute, minute - 1):  # a request that failed at the end of a minute is logged in the next one
-            left -= _take(said[near], target, symptom, left) if near in said else 0
+            left -= _take(messages[near], target, symptom, left) if near in messages else 0
         found[symptom, cause][target] += count - left
     return found
 
 
 def _joined(
-    counts: Counts, found: dict[tuple[str, str], Counter[str]], said: dict[int, Counter[tuple[str, str]]]
+    counts: Counts, found: dict[tuple[str, str], Counter[str]], messages: dict[int, Counter[tuple[str, str]]]
 ) -> Counter[tuple[int, str, str, str]]:
     """Join the access and error lines of each request; return the joined failures: minute, target, symptom, cause.
 
-    They are added to `found`, and their error lines are removed from `said`.
+    They are added to `found`, and their error lines are removed from `messages`.
     """
     told: Counter[tuple[int, str, str, str]] = Counter()
     joiner = Joiner(counts.errors.in_order())
@@ -97,7 +100,7 @@ def _joined(
         waiting = [(line, joiner.kinds[joiner.errors.shared[line]]) for line in request.errors]
         fails = [(line, one.kind) for line, one in waiting if one.is_failure]
         for line, kind in fails:
-            said[int(joiner.errors.times[line]) // 60][kind.symptom.value, name_of(kind.target, kind.group)] -= 1
+            messages[int(joiner.errors.times[line]) // 60][kind.symptom.value, name_of(kind.target, kind.group)] -= 1
         ended = request.ended
         outcome, targets = of(LogRecord(format=NGINX_ACCESS, status=ended.status, attempts=ended.attempts))
         met = {name_of(kind.target, kind.group) for _, kind in fails}
@@ -109,24 +112,24 @@ def _joined(
     return told
 
 
-def _take(said: Counter[tuple[str, str]], target: str, symptom: str, count: int) -> int:
+def _take(messages: Counter[tuple[str, str]], target: str, symptom: str, count: int) -> int:
     """Return how many of the failures the error lines of a minute cover, and remove these lines."""
     before = count
-    for key in sorted(said):
+    for key in sorted(messages):
         if count and (key[1] == target or not target) and (key[0] == symptom or symptom == _BARE):
-            taken = min(said[key], count)
-            said[key] -= taken
+            taken = min(messages[key], count)
+            messages[key] -= taken
             count -= taken
     return before - count
 
 
-def _said(symptom: str, meaning: Meaning, is_failure: bool, heards: list[tuple[Said, Heard]]) -> CauseRow:
+def _message_row(symptom: str, meaning: Meaning, is_failure: bool, every: list[tuple[MessageKey, EqualLines]]) -> CauseRow:
     targets, minutes = Counter[str](), Minutes()
-    for one, heard in heards:
-        targets[one.target] += heard.minutes.total()
-        minutes.update(heard.minutes)
+    for one, equal in every:
+        targets[one.target] += equal.minutes.total()
+        minutes.update(equal.minutes)
     timed = [minute for minute, _ in minutes.items() if minute >= 0]
-    first = min((heard for _, heard in heards), key=lambda heard: heard.order)
+    first = min((equal for _, equal in every), key=lambda equal: equal.order)
     row = _row(symptom, meaning, targets, (timed[0], timed[-1]) if timed else None)
     return replace(row, source="error", is_failure=is_failure, place=first.place, text=first.text)
 
@@ -137,7 +140,7 @@ def _row(symptom: str, meaning: Meaning, targets: Counter[str], span: tuple[int,
         symptom=symptom,
         cause=meaning.cause,
         message=meaning.message,
-        side=meaning.side,
+        fault_domain=meaning.fault_domain,
         count=targets.total(),
         targets={target: count for target, count in sorted(targets.items(), key=lambda item: (-item[1], item[0])) if target},
         first=first,

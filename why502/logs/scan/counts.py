@@ -24,8 +24,8 @@ from why502.model.target import Target
 from why502.redaction import clean
 
 MOST_KEYS = 100_000
-MOST_SAID = 2000
-UNFIT = 3
+MOST_MESSAGES = 2000
+UNPARSED = 3
 REST = "(others)"
 NEVER = -(1 << 63)
 Order = tuple[int, int]  # number of the part, byte in the file: the position of a line among all lines
@@ -39,7 +39,7 @@ def name_of(target: Target | None, group: str) -> str:
     return clean(str(target)) if target else clean(group)
 
 
-class Said(NamedTuple):
+class MessageKey(NamedTuple):
     """The key of equivalent lines in an error log (or the log of an application or the kernel)."""
 
     symptom: str
@@ -50,7 +50,7 @@ class Said(NamedTuple):
     is_failure: bool = False
 
 
-class Heard:
+class EqualLines:
     """The times of equivalent lines, and the place of the first."""
 
     __slots__ = ("minutes", "order", "place", "text")
@@ -127,10 +127,10 @@ class Counts:
     def __init__(self, *, is_exact: bool = False) -> None:
         self.is_exact = is_exact
         self.lines = 0
-        self.unfit = 0
+        self.unparsed = 0
         self.is_partial = False  # the user stopped the reading
         self.had_requests = False  # in expired minutes
-        self.unfit_first: list[tuple[Order, str, str]] = []  # place and text
+        self.unparsed_first: list[tuple[Order, str, str]] = []  # place and text
         self.first: int | None = None
         self.last: int | None = None
         self.fields = Fields()
@@ -140,9 +140,9 @@ class Counts:
         self.route_statuses: Counter[tuple[str, int]] = Counter()  # of failures
         self.route_minutes: dict[str, Minutes] = {}  # of the failures
         self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
-        self.said: dict[Said, Heard] = {}
+        self.messages: dict[MessageKey, EqualLines] = {}
         self.asked = Ranking()  # the values of the requested field
-        self.wordings: dict[str, Heard] = {}  # of messages that no rule matches
+        self.wordings: dict[str, EqualLines] = {}  # of messages that no rule matches
         self.errors: Errors = Held()  # error lines of requests
         self.failed: Held[Ended] = Held()  # access lines that may match them
         self.paths = Paths()
@@ -186,32 +186,32 @@ class Counts:
         if server := record.server or record.host:
             self.servers.add(server[:255], failed)
 
-    def say(self, said: Said, at: int | None, order: Order, place: str, text: str) -> None:
+    def add_message(self, key: MessageKey, at: int | None, order: Order, place: str, text: str) -> None:
         """Count one line of another log; `at` None: it has no time."""
         if at is not None:
             self.note(at)
         else:
             self.lines += 1
-        self.hear(said, order, place, text).minutes.add(-1 if at is None else at // 60)
+        self.message(key, order, place, text).minutes.add(-1 if at is None else at // 60)
 
-    def wonder(self, wording: str, at: int | None, order: Order, place: str, text: str) -> None:
+    def add_wording(self, wording: str, at: int | None, order: Order, place: str, text: str) -> None:
         """Record a message that no rule matches; its line is counted already."""
-        self._wonder(wording, order, place, text).minutes.add(-1 if at is None else at // 60)
+        self._wording(wording, order, place, text).minutes.add(-1 if at is None else at // 60)
 
     def skip(self, order: Order, place: str, text: str) -> None:
         """Count a line that could not be parsed."""
         self.lines += 1
-        self.unfit += 1
-        if len(self.unfit_first) < UNFIT:
-            self.unfit_first.append((order, place, text))
+        self.unparsed += 1
+        if len(self.unparsed_first) < UNPARSED:
+            self.unparsed_first.append((order, place, text))
 
     def merge(self, other: Counts) -> None:
         """Add the counts of another part of the logs. The other object must not be used afterwards."""
         self.lines += other.lines
-        self.unfit += other.unfit
+        self.unparsed += other.unparsed
         self.is_partial |= other.is_partial
         self.had_requests |= other.had_requests
-        self.unfit_first = sorted(self.unfit_first + other.unfit_first)[:UNFIT]
+        self.unparsed_first = sorted(self.unparsed_first + other.unparsed_first)[:UNPARSED]
         self.span(other.first, other.last)
         self.fields = self.fields.with_(other.fields)
         _merge(self.outcomes, other.outcomes)
@@ -221,11 +221,11 @@ class Counts:
             mine.merge(its)
         self.route_statuses.update(other.route_statuses)
         _merge(self.times, other.times)
-        for said, heard in other.said.items():
-            self.hear(said, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+        for key, equal in other.messages.items():
+            self.message(key, equal.order, equal.place, equal.text).minutes.update(equal.minutes)
         self.asked.merge(other.asked)
-        for wording, heard in other.wordings.items():
-            self._wonder(wording, heard.order, heard.place, heard.text).minutes.update(heard.minutes)
+        for wording, equal in other.wordings.items():
+            self._wording(wording, equal.order, equal.place, equal.text).minutes.update(equal.minutes)
         self.errors.merge(other.errors)
         self.failed.merge(other.failed)
         self.paths.merge(other.paths)
@@ -242,13 +242,13 @@ class Counts:
         for each in (self.outcomes, self.route_minutes):
             for minutes in each.values():
                 minutes.expire(minute)
-        for heard in (*self.said.values(), *self.wordings.values()):
-            heard.minutes.expire(minute)
+        for equal in (*self.messages.values(), *self.wordings.values()):
+            equal.minutes.expire(minute)
         self.outcomes = {outcome: minutes for outcome, minutes in self.outcomes.items() if len(minutes)}
         self.tries = {key: tried for key, tried in self.tries.items() if key[0] in self.outcomes}
         self.route_minutes = {name: minutes for name, minutes in self.route_minutes.items() if len(minutes)}
-        self.said = {said: heard for said, heard in self.said.items() if len(heard.minutes)}
-        self.wordings = {wording: heard for wording, heard in self.wordings.items() if len(heard.minutes)}
+        self.messages = {key: equal for key, equal in self.messages.items() if len(equal.minutes)}
+        self.wordings = {wording: equal for wording, equal in self.wordings.items() if len(equal.minutes)}
         self.errors, self.failed = self.errors.since(60 * minute), self.failed.since(60 * minute)
 
     def prune(self) -> None:
@@ -288,17 +288,17 @@ class Counts:
             found = self.tries[key] = Tried()
         return found
 
-    def hear(self, said: Said, order: Order, place: str, text: str) -> Heard:
+    def message(self, key: MessageKey, order: Order, place: str, text: str) -> EqualLines:
         """Return the entry of equivalent lines; this line is one of them."""
-        if said not in self.said and len(self.said) >= MOST_SAID:
-            said = said._replace(target="", server="")
-        return _first(self.said.setdefault(said, Heard(order, place, text)), order, place, text)
+        if key not in self.messages and len(self.messages) >= MOST_MESSAGES:
+            key = key._replace(target="", server="")
+        return _first(self.messages.setdefault(key, EqualLines(order, place, text)), order, place, text)
 
-    def _wonder(self, wording: str, order: Order, place: str, text: str) -> Heard:
-        """Return the entry of messages with a wording, at most MOST_SAID of them."""
-        if wording not in self.wordings and len(self.wordings) >= MOST_SAID:
+    def _wording(self, wording: str, order: Order, place: str, text: str) -> EqualLines:
+        """Return the entry of messages with a wording, at most MOST_MESSAGES of them."""
+        if wording not in self.wordings and len(self.wordings) >= MOST_MESSAGES:
             wording = REST
-        return _first(self.wordings.setdefault(wording, Heard(order, place, text)), order, place, text)
+        return _first(self.wordings.setdefault(wording, EqualLines(order, place, text)), order, place, text)
 
     def note(self, at: int) -> None:
         """Count a line, and extend the time range to its second."""
@@ -312,11 +312,11 @@ class Counts:
         times[micros if self.is_exact else bucket(micros)] += 1
 
 
-def _first(heard: Heard, order: Order, place: str, text: str) -> Heard:
+def _first(equal: EqualLines, order: Order, place: str, text: str) -> EqualLines:
     """Keep the place of the earliest of these lines."""
-    if order < heard.order:
-        heard.order, heard.place, heard.text = order, place, text
-    return heard
+    if order < equal.order:
+        equal.order, equal.place, equal.text = order, place, text
+    return equal
 
 
 _Sum = TypeVar("_Sum", Minutes, Counter[int], Tried)

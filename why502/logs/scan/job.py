@@ -14,7 +14,7 @@ from why502.logs.scan.work import Ask
 from why502.model.base import Value
 
 
-class Told(Value, frozen=True, kw_only=True):
+class LogSettings(Value, frozen=True, kw_only=True):
     """Facts from a configuration: `forms` by the path of the log, `known` by target."""
 
     forms: dict[str, Form] = {}
@@ -32,7 +32,7 @@ class Job:
     paths: tuple[str, ...]
     ask: Ask
     given: Form | None = None
-    formats: Told = field(default_factory=Told)
+    formats: LogSettings = field(default_factory=LogSettings)
     told: Callable[[int], None] = _nothing
     is_over: bool = False
     is_reading: bool = False

@@ -52,7 +52,7 @@ class Form(Value, frozen=True, kw_only=True):
     log_format: str = ""  # the log_format of the lines, if known
     escape: str = "default"
     w3c: tuple[str, ...] = ()  # the fields named by a W3C log
-    said_by: str = "its content"  # the source of this information
+    format_source: str = "its content"  # the source of this information
 
     @property
     def is_error_log(self) -> bool:
@@ -87,12 +87,12 @@ class Form(Value, frozen=True, kw_only=True):
         return or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
 
 
-def of_format(text: str, escape: str = "default", said_by: str = "--log-format") -> Form:
+def of_format(text: str, escape: str = "default", format_source: str = "--log-format") -> Form:
     """Return the form of an nginx `log_format` or an Apache LogFormat."""
     if apache_log_format.is_one(text):
         text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
     LineFormat(text, escape)
-    return Form(name=nginx_access.NAME, log_format=text, escape=escape, said_by=said_by)
+    return Form(name=nginx_access.NAME, log_format=text, escape=escape, format_source=format_source)
 
 
 def find(head: bytes, given: Form | None = None) -> Form:

@@ -42,7 +42,7 @@ class Outcome(NamedTuple):
         return status is None or is_failure(status) or is_failure(self.status)
 
     @property
-    def hidden(self) -> int:
+    def recovered(self) -> int:
         """Return the number of attempts that failed although the client got a good response."""
         if self.failed:
             return 0

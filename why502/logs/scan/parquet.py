@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from why502.logs.lines import Window
 from why502.logs.scan import fields
 from why502.logs.scan.engine import cores
+from why502.logs.scan.message_key import is_request
 from why502.logs.scan.outcome import of, reasons
 from why502.logs.scan.pieces import chunks
 from why502.logs.scan.reading import zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
-from why502.logs.scan.told import is_request
 from why502.logs.scan.work import Ask, Part
 from why502.logs.stitching import whole_lines
 from why502.logs.verdicts import Fields

@@ -15,10 +15,10 @@ from why502.logs.lines import Window, place
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts, Order
 from why502.logs.scan.line_format import Form, Parse
+from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.reading import Carried, Each, Reader, named
 from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
-from why502.logs.scan.told import is_request, said, shown
 from why502.logs.scan.work import Ask, Part, Progress
 from why502.logs.window import READ_ERRORS
 from why502.model.errors import HostError
@@ -71,7 +71,7 @@ class Session:
         `carried`: state from the part before.
         """
         self._paths[part.index] = part.path
-        before, unfit, reason = self._lines(), self.counts.unfit, ""
+        before, unparsed, reason = self._lines(), self.counts.unparsed, ""
         try:
             Reader(self, part, progress, origin, parse, carried).read(stream)
         except KeyboardInterrupt:
@@ -80,7 +80,7 @@ class Session:
             reason = error.reason
         except READ_ERRORS as error:
             reason = _why(error)
-        return self._lines() - before, self.counts.unfit - unfit, reason
+        return self._lines() - before, self.counts.unparsed - unparsed, reason
 
     def total(self, most: int = MOST_KEYS) -> Counts:
         """Return the sum. From the compiled readers, only the `most` frequent and failing routes, clients and servers."""
@@ -189,8 +189,8 @@ def _agrees(made: layout.Layout, lines: Sequence[bytes], texts: Sequence[str], w
             at = int(window.seconds(record.at) // 1)
             if is_request(record):
                 slow.add(record, at)
-            elif (found := said(record)) is not None:
-                slow.say(found, at, (0, begin), "", shown(line))
+            elif (found := message_key(record)) is not None:
+                slow.add_message(found, at, (0, begin), "", shown(line))
             else:
                 slow.lines += 1
         begin += len(raw) + 1
@@ -204,5 +204,5 @@ def _comparable(counts: Counts) -> tuple[object, ...]:
     rankings = tuple((dict(one.total), {name: count for name, count in one.failed.items() if count}) for one in counts.rankings())
     tries = {key: (tried.count, tried.minutes) for key, tried in counts.tries.items()}
     times = {key: dict(found) for key, found in counts.times.items()}
-    told = {key: (heard.order, heard.text, heard.minutes) for key, heard in counts.said.items()}
+    told = {key: (equal.order, equal.text, equal.minutes) for key, equal in counts.messages.items()}
     return counts.lines, counts.first, counts.last, counts.outcomes, tries, rankings, times, counts.route_statuses, told

@@ -41,7 +41,7 @@ class Interval:
 
     rates: Rates
     lines: int = 0
-    unfit: int = 0
+    unparsed: int = 0
     left_bytes: int = 0
     lost_bytes: int = 0
     reasons: dict[str, str] = field(default_factory=dict)

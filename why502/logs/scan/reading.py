@@ -17,8 +17,8 @@ from why502.logs.lines import Entry, Window, grouped, place, sample_of, waiting_
 from why502.logs.scan import fields, messages
 from why502.logs.scan.counts import Order
 from why502.logs.scan.line_format import Parse
+from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.pieces import chunks, filled, line_begin
-from why502.logs.scan.told import is_request, said, shown
 from why502.logs.stitching import Lines, Records, stitch
 from why502.logs.verdicts import is_failure
 from why502.logs.window import LINE_BYTES, NUMBERED_BYTES, Chunk, count_lines, head
@@ -282,7 +282,7 @@ class Reader:
             elif not self.ask.only or _is_wanted(record.status, self.ask.only):
                 self._request(record, at, text, start)
             return
-        if (found := said(record)) is None:
+        if (found := message_key(record)) is None:
             self.counts.lines += 1
             if not record.is_repeat and record.proxy is None:  # a line of an application
                 self._unknown(record, text, order, where)
@@ -291,14 +291,14 @@ class Reader:
             number = self.counts.errors.number(waiting)
             if number is not None:
                 self.counts.errors.add(number, line_of(record, at, order_of(*order)))
-        self.counts.say(found, at, order, place(where, start, None), shown(text))
+        self.counts.add_message(found, at, order, place(where, start, None), shown(text))
 
     def _unknown(self, record: LogRecord | None, text: str, order: Order, where: str) -> None:
         """Count a message that no rule matches under its wording, if it looks like an error."""
         if (wording := messages.wording(record, text)) is None:
             return
         at = self.at if record is None or record.at is None else int(self.window.seconds(record.at) // 1)
-        self.counts.wonder(wording, at, order, place(where, order[1], None), shown(text))
+        self.counts.add_wording(wording, at, order, place(where, order[1], None), shown(text))
 
     def _request(self, record: LogRecord, at: int, text: str, start: int) -> None:
         """Count an access line; hold it if an error line may add details about its request."""

@@ -20,16 +20,16 @@ class Times(Value, frozen=True, kw_only=True):
 
 
 class File(Value, frozen=True, kw_only=True):
-    """One file. `format` is a description, `said_by` the source of that information."""
+    """One file. `format` is a description, `format_source` the source of that information."""
 
     path: str
     format: str = ""
     log_format: str = ""
-    said_by: str = ""
+    format_source: str = ""
     size_bytes: int = 0
     read_bytes: int = 0
     lines: int = 0
-    unfit: int = 0
+    unparsed: int = 0
     reason: str = ""  # reason why it was not read, or not to its end
 
 
@@ -49,13 +49,13 @@ class Row(Value, frozen=True, kw_only=True):
 
 
 class TargetRow(Value, frozen=True, kw_only=True):
-    """One target. `attempts` sent to it, `failures` among them, and `hidden`: failures recovered by another attempt."""
+    """One target. `attempts` sent to it, `failures` among them, and `recovered`: failures recovered by another attempt."""
 
     target: str
     group: str = ""
     attempts: int = 0
     failures: int = 0
-    hidden: int = 0
+    recovered: int = 0
     statuses: dict[str, int] = {}
     connect: Times | None = None
     header: Times | None = None
@@ -78,7 +78,7 @@ class CauseRow(Value, frozen=True, kw_only=True):
     symptom: str
     cause: str = ""
     message: str = ""
-    side: str = ""
+    fault_domain: str = ""
     source: str = "access"
     count: int = 0
     is_failure: bool = True
@@ -117,18 +117,18 @@ class Burst(Value, frozen=True, kw_only=True):
 
 
 class Minute(Value, frozen=True, kw_only=True):
-    """One minute, or hour (Report.step_s). `hidden`: attempts recovered by a retry; `statuses`, `symptoms`: of the failures."""
+    """One minute, or hour (Report.step_s). `recovered`: attempts, by a retry; `statuses`, `symptoms`: of the failures."""
 
     at: datetime
     requests: int = 0
     failures: int = 0
-    hidden: int = 0
+    recovered: int = 0
     statuses: dict[str, int] = {}
     symptoms: dict[str, int] = {}
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """The whole report. `failures`: requests whose client got a failure; `hidden_requests`: requests recovered by a retry."""
+    """The whole report. `failures`: requests whose client got a failure; `recovered_requests`: requests recovered by a retry."""
 
     files: tuple[File, ...] = ()
     since: datetime | None = None
@@ -139,12 +139,12 @@ class Report(Value, frozen=True, kw_only=True):
     only: str = ""
     where: tuple[str, ...] = ()  # the conditions that select the lines of this report; none: all lines
     lines: int = 0
-    unfit: int = 0
-    unfit_first: tuple[tuple[str, str], ...] = ()
+    unparsed: int = 0
+    unparsed_first: tuple[tuple[str, str], ...] = ()
     requests: int = 0
     failures: int = 0
-    hidden_requests: int = 0
-    hidden_attempts: int = 0
+    recovered_requests: int = 0
+    recovered_attempts: int = 0
     by_status: dict[str, int] = {}
     by_attempts: dict[str, Row] = {}
     step_s: int = 60  # 3600 for logs of more than 45 days
@@ -168,9 +168,9 @@ class Report(Value, frozen=True, kw_only=True):
         return self.failures / self.requests if self.requests else 0.0
 
     @property
-    def unfit_share(self) -> float:
+    def unparsed_share(self) -> float:
         """Return the share of the lines that could not be parsed."""
-        return self.unfit / self.lines if self.lines else 0.0
+        return self.unparsed / self.lines if self.lines else 0.0
 
 
 class Answer(Value, frozen=True, kw_only=True):

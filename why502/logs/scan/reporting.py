@@ -48,12 +48,12 @@ def report(
         only=only,
         where=where,
         lines=counts.lines,
-        unfit=counts.unfit,
-        unfit_first=tuple((place, text) for _, place, text in counts.unfit_first),
+        unparsed=counts.unparsed,
+        unparsed_first=tuple((place, text) for _, place, text in counts.unparsed_first),
         requests=seen.requests.total(),
         failures=fails.total(),
-        hidden_requests=seen.hidden_requests,
-        hidden_attempts=sum(seen.hidden.values()),
+        recovered_requests=seen.recovered_requests,
+        recovered_attempts=sum(seen.recovered.values()),
         by_status=dict(sorted(seen.by_status.items())),
         by_attempts=seen.attempts(),
         step_s=60 * step,
@@ -84,13 +84,13 @@ def report(
 
 def _over_time(seen: Seen, fails: Mapping[int, int], step: int) -> tuple[Minute, ...]:
     statuses, symptoms = by_step(seen.facets["status"], step), by_step(seen.facets["symptom"], step)
-    requests, failed, hidden = (summed(counts.items(), step) for counts in (seen.requests, fails, seen.hidden_minutes))
+    requests, failed, recovered = (summed(counts.items(), step) for counts in (seen.requests, fails, seen.recovered_minutes))
     return tuple(
         Minute(
             at=datetime.fromtimestamp(60 * minute, UTC),
             requests=requests.get(minute, 0),
             failures=failed.get(minute, 0),
-            hidden=hidden.get(minute, 0),
+            recovered=recovered.get(minute, 0),
             statuses=statuses.get(minute, {}),
             symptoms=symptoms.get(minute, {}),
         )
@@ -117,10 +117,10 @@ def _rows(ranking: Ranking, statuses: Mapping[str, dict[str, int]], counts: Coun
 
 def _wordings(counts: Counts) -> tuple[Wording, ...]:
     rows = []
-    for text, heard in counts.wordings.items():
-        timed = [minute for minute, _ in heard.minutes.items() if minute >= 0]
+    for text, equal in counts.wordings.items():
+        timed = [minute for minute, _ in equal.minutes.items() if minute >= 0]
         first, last = (datetime.fromtimestamp(60 * minute, UTC) for minute in (timed[0], timed[-1])) if timed else (None, None)
-        rows.append(Wording(text=text, count=heard.minutes.total(), first=first, last=last, place=heard.place, sample=heard.text))
+        rows.append(Wording(text=text, count=equal.minutes.total(), first=first, last=last, place=equal.place, sample=equal.text))
     return tuple(sorted(rows, key=lambda row: (-row.count, row.text))[:MOST_WORDINGS])
 
 

@@ -51,7 +51,7 @@ def run(
         path = parts[read.number].path
         seen = by_file.setdefault(path, [0, 0])
         seen[0] += read.lines
-        seen[1] += read.unfit
+        seen[1] += read.unparsed
         if read.reason:
             whys.setdefault(path, read.reason)
     files = tuple(
@@ -59,11 +59,11 @@ def run(
             path=planned.source.path,
             format=words(planned.form),
             log_format=planned.form.log_format,
-            said_by=planned.form.said_by if planned.parts else "",
+            format_source=planned.form.format_source if planned.parts else "",
             size_bytes=planned.source.size_bytes,
             read_bytes=planned.read_bytes,
             lines=by_file.get(planned.source.path, [0, 0])[0],
-            unfit=by_file.get(planned.source.path, [0, 0])[1],
+            unparsed=by_file.get(planned.source.path, [0, 0])[1],
             reason=planned.reason or whys.get(planned.source.path, ""),
         )
         for planned in plans

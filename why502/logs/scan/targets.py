@@ -41,7 +41,7 @@ def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[Ta
                     group=group,
                     attempts=mine,
                     failures=failed,
-                    hidden=seen.hidden[target],
+                    recovered=seen.recovered[target],
                     statuses=dict(sorted(seen.tried[target].items())),
                     connect=times(counts, CONNECT, target),
                     header=times(counts, HEADER, target),

@@ -54,7 +54,7 @@ class Read(NamedTuple):
 
     number: int  # of the part
     lines: int
-    unfit: int
+    unparsed: int
     reason: str
 
 

@@ -70,7 +70,7 @@ def data(report: Report) -> dict[str, Any]:
             {
                 "name": safe(row.target),
                 "failed": round(100 * row.share, 4),
-                "recovered": round(100 * row.hidden / row.attempts, 4) if row.attempts else 0,
+                "recovered": round(100 * row.recovered / row.attempts, 4) if row.attempts else 0,
                 "timeout": row.read_timeout_s,
                 "longest": row.longest_read_timeout_s if row.longest_read_timeout_s != row.read_timeout_s else None,
                 "times": {name[:-2]: getattr(row.response, name) for name in ("p50_s", "p95_s", "p99_s", "max_s")}

@@ -27,7 +27,7 @@ def line(interval: Interval, at: datetime, interval_s: float, top: int) -> str:
         "at": at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "interval_s": round(interval_s, 3),
         "lines": interval.lines,
-        "unparsed": interval.unfit,
+        "unparsed": interval.unparsed,
         "requests": rates.requests,
         "failures": rates.failures,
         "intended": rates.intended,

@@ -22,8 +22,10 @@ def _lines(report: Report, top: int) -> Iterator[str]:
         "requests", "Requests by the status sent to the client.", (({"status": s}, n) for s, n in report.by_status.items())
     )
     yield from _metric("failures", "Requests that failed for the client.", [({}, report.failures)])
-    yield from _metric("hidden_requests", "Requests with failed attempts that a retry recovered.", [({}, report.hidden_requests)])
-    yield from _metric("unparsed_lines", "Lines that match no known format.", [({}, report.unfit)])
+    yield from _metric(
+        "recovered_requests", "Requests with failed attempts that a retry recovered.", [({}, report.recovered_requests)]
+    )
+    yield from _metric("unparsed_lines", "Lines that match no known format.", [({}, report.unparsed)])
     yield from _metric("partial", "1 if reading stopped before the end.", [({}, int(report.is_partial))])
     yield from _metric(
         "target_attempts",

@@ -41,8 +41,8 @@ def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
     if report.where:
         said += f", where {' and '.join(map(safe, report.where))}"
     yield paint(said, color, terminal)
-    if report.hidden_requests:
-        yield f"{report.hidden_requests} more were recovered by a retry after {report.hidden_attempts} failed attempts"
+    if report.recovered_requests:
+        yield f"{report.recovered_requests} more were recovered by a retry after {report.recovered_attempts} failed attempts"
     if report.first and report.last:
         yield (
             f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
@@ -148,7 +148,7 @@ def _targets(rows: Sequence[TargetRow], report: Report, terminal: Terminal) -> I
             *(
                 [str(row.failures)]
                 if report.only
-                else [str(row.attempts), str(row.failures), f"{row.share:.2%}", str(row.hidden)]
+                else [str(row.attempts), str(row.failures), f"{row.share:.2%}", str(row.recovered)]
             ),
             _seconds(row.connect, "p95_s"),
             _seconds(row.header, "p95_s"),
@@ -217,16 +217,16 @@ def _grid(head: list[str], body: list[list[str]], align: str = ">") -> Iterator[
 
 
 def _notes(report: Report, terminal: Terminal) -> Iterator[str]:
-    if report.unfit:
-        yield f"{report.unfit} of {report.lines} lines were unparsed ({report.unfit_share:.2%}); the first:"
-        for place, text in report.unfit_first:
+    if report.unparsed:
+        yield f"{report.unparsed} of {report.lines} lines were unparsed ({report.unparsed_share:.2%}); the first:"
+        for place, text in report.unparsed_first:
             yield f"  {safe(place)}: {safe(text)}"
     if report.only:
         yield "Only the lines of failures were read (--only). Other requests are not counted, and line formats were not checked."
     yield paint(tables.exactness(report), "dim", terminal)
     if terminal.is_verbose:
         for file in report.files:
-            said = f"{file.format}, from {file.said_by}" if file.said_by else file.reason or "no lines in the window"
+            said = f"{file.format}, from {file.format_source}" if file.format_source else file.reason or "no lines in the window"
             yield f"  {safe(file.path)}: {file.lines} lines, {said}"
             if file.log_format:
                 yield f"    {safe(file.log_format)}"

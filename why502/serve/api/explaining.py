@@ -22,7 +22,10 @@ from why502.serve.security import Refused
 MOST_TEXTS = 200
 BODY_BYTES = 256 << 10
 _Text = Annotated[str, Meta(min_length=1, max_length=65536, description="a log line, a status, a code or a cause")]
-_Proxy = Annotated[str, Meta(max_length=40, description="the product that wrote it: nginx, haproxy, envoy…")]
+_Proxy = Annotated[
+    str,
+    Meta(description="the product that wrote it; empty: find out", extra_json_schema={"enum": ["", *sorted(names())]}),
+]
 
 
 class Texts(Value, frozen=True, kw_only=True):
@@ -35,7 +38,7 @@ class Texts(Value, frozen=True, kw_only=True):
 class Text(Value, frozen=True, kw_only=True):
     """One text to explain."""
 
-    text: _Text
+    text: Annotated[str, Meta(min_length=1, max_length=4096, description="as in a POST, which takes longer ones")]
     proxy: _Proxy = ""
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from why502.model.errors import Why502Error
 from why502.model.finding import Diagnosis
-from why502.render.words import asserted, considered, diff_lines, headlines, how_often, where
 from why502.serve.navigation import Navigation
 from why502.serve.rendering import page, serving
+from why502.serve.shown_diagnosis import shown
 from why502.serve.tools.orders import BundleOrder, Diagnosed
 from why502.serve.uploads import FILE_BYTES, form
 
@@ -24,7 +22,6 @@ NAVIGATION = Navigation(
     about="The diagnosis of a file that `why502 collect` wrote on another machine.",
 )
 BODY_BYTES = FILE_BYTES
-_TONES = {"healthy": "good", "problem": "bad", "unknown": "warn"}
 
 
 async def diagnose(request: Request) -> Response:
@@ -49,17 +46,9 @@ def _page(request: Request, *, found: Diagnosis | None = None, name: str = "", e
         request,
         "diagnose.html",
         status=422 if error else 200,
-        found=found,
         name=name,
         error=error,
-        tone=_TONES[found.verdict.value] if found else "",
-        headlines=headlines(found) if found else [],
-        asserted=asserted(found) if found else (),
-        considered=considered(found) if found else (),
-        how_often=how_often,
-        where=where,
-        diff_lines=diff_lines,
-        command=shlex.join,
+        **shown(found),
     )
 
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from why502.model.errors import Why502Error
 from why502.model.finding import Severity
+from why502.render.lint.contract import Risk
 from why502.serve.navigation import Navigation
 from why502.serve.rendering import page, serving
 from why502.serve.tools.orders import Content, Linted, LintOrder
@@ -24,6 +25,7 @@ NAVIGATION = Navigation(
 )
 BODY_BYTES = FILE_BYTES
 _PASTED = "pasted"
+_MOST_UNLISTED = 200
 
 
 async def lint(request: Request) -> Response:
@@ -70,9 +72,16 @@ def _page(
         text=text,
         nginx_version=version,
         answer=answer,
+        rest=_unlisted(answer)[:_MOST_UNLISTED] if answer else [],
         error=error,
         tones={Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: ""},
     )
+
+
+def _unlisted(answer: Linted) -> list[Risk]:
+    """Return the findings that no listing shows."""
+    shown = {number for listing in answer.listings for line in listing.lines for number in line.marks}
+    return [risk for number, risk in enumerate(answer.document.findings) if number not in shown]
 
 
 ROUTES = [Route("/lint", lint, methods=["GET", "POST"])]

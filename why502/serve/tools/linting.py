@@ -26,6 +26,8 @@ def lint(order: LintOrder, files: Mapping[str, bytes]) -> Linted:
     given = linting.read(host, [f"{BASE}/{name}" for name in files], version)
     report, notices = linting.check(given, choose(order.select, order.ignore), version, base=BASE)
     found = document(report)
+    for gap in found.gaps:
+        gap.source = gap.source.removeprefix(f"{BASE}/")
     texts = {printable(report.name(file)): in_place(text) for file, text in given.texts.items()}
     listings = list(_listings(found, texts))
     kept = list(_within(listings))

@@ -11,7 +11,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.logs.scan.engine import cores, threads
-from why502.logs.scan.job import Job, Told
+from why502.logs.scan.job import Job, LogSettings
 from why502.logs.scan.plan import by_path
 from why502.logs.scan.report import Report
 from why502.logs.scan.run import run
@@ -51,14 +51,14 @@ def report(order: LogsOrder, logs: Mapping[str, Log], now: datetime, host: Host,
     return Reported(report=_named(found, logs))
 
 
-def _formats(logs: Mapping[str, Log]) -> Told:
+def _formats(logs: Mapping[str, Log]) -> LogSettings:
     """Return what this machine's configuration says of its own logs."""
     paths = {opened: log.path for opened, log in logs.items() if log.path}
     if not paths:
-        return Told()
+        return LogSettings()
     told = log_formats.near(tuple(paths.values()))
     forms = {opened: form for opened, path in paths.items() if (form := by_path(told.forms, path)) is not None}
-    return Told(forms=forms, known=told.known)
+    return LogSettings(forms=forms, known=told.known)
 
 
 def _named(found: Report, logs: Mapping[str, Log]) -> Report:
@@ -74,5 +74,5 @@ def _named(found: Report, logs: Mapping[str, Log]) -> Report:
         files=tuple(replace(file, path=named(file.path)) for file in found.files),
         causes=tuple(replace(row, place=named(row.place)) for row in found.causes),
         wordings=tuple(replace(row, place=named(row.place)) for row in found.wordings),
-        unfit_first=tuple((named(place), text) for place, text in found.unfit_first),
+        unparsed_first=tuple((named(place), text) for place, text in found.unparsed_first),
     )

@@ -92,22 +92,30 @@ async def _output(work: Work) -> bytes:
     try:
         async with asyncio.timeout(LIMIT_S):
             output = await _talk(process, encode(work))
+            if len(output) > ANSWER_BYTES:
+                raise Refused(422, "the answer is too large for a page", _HINT)
             status = await process.wait()
     except TimeoutError:
         raise Refused(422, "examining it took too long", _HINT) from None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
-    if len(output) > ANSWER_BYTES:
-        raise Refused(422, "the answer is too large for a page", _HINT)
+        await asyncio.shield(_end(process))
     if status == -signal.SIGALRM:
         raise Refused(422, "examining it took too long", _HINT)
     if status:
         _LOG.error("a tool ended with status %d", status)
         raise Refused(422, "examining it took more time or memory than a page may use", _HINT)
     return output
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a process with its session, unless it has ended. What it wrote is read, because asyncio waits for that, too."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.stdout is not None
+        while await process.stdout.read(1 << 20):
+            pass
+        await process.wait()
 
 
 async def _talk(process: asyncio.subprocess.Process, order: bytes) -> bytes:

@@ -27,9 +27,9 @@ class Fitness:
         if not self.lines:
             self.began_at = now
         self.lines += counts.lines
-        self.unparsed += counts.unfit
-        if counts.unfit_first and not self.example:
-            self.example = counts.unfit_first[0][2]
+        self.unparsed += counts.unparsed
+        if counts.unparsed_first and not self.example:
+            self.example = counts.unparsed_first[0][2]
         if now - self.began_at < WINDOW_S or self.lines < LEAST:
             return ""
         is_bad = self.unparsed > SHARE * self.lines

@@ -192,9 +192,11 @@ def _forms(proxy: Proxy, kind: LogKind, targets: Sequence[LogTarget]) -> tuple[F
     if proxy.kind != "nginx":
         return ()
     if kind is LogKind.ERROR:
-        return (Form(name=NGINX_ERROR, said_by="the configuration"),)
+        return (Form(name=NGINX_ERROR, format_source="the configuration"),)
     formats = dict.fromkeys((target.format, str(target.escape)) for target in targets if target.format)
-    return tuple(Form(name=NGINX_ACCESS, log_format=text, escape=escape, said_by="the configuration") for text, escape in formats)
+    return tuple(
+        Form(name=NGINX_ACCESS, log_format=text, escape=escape, format_source="the configuration") for text, escape in formats
+    )
 
 
 def _stranger(proxy: Proxy, targets: Sequence[LogTarget]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from why502.logs.held import Held
 from why502.logs.join import IN_BODY, Errors, Joiner, requests
 from why502.logs.join import Waiting as ErrorLine
-from why502.logs.scan.counts import Heard, Said
+from why502.logs.scan.counts import EqualLines, MessageKey
 from why502.model.logs import Symptom
 from why502.watch.model import AttemptKey, FailureKey, TargetKey
 from why502.watch.tailing.places import Places
@@ -78,13 +78,15 @@ class Joining:
                     delta.recovered[minute, self.series.of(TargetKey(self.proxy, waiting.tried[number]))] += 1
 
 
-def failures(proxy: str, said: Mapping[Said, Heard], places: Places, series: Series) -> Counter[tuple[int, FailureKey]]:
+def failures(
+    proxy: str, said: Mapping[MessageKey, EqualLines], places: Places, series: Series
+) -> Counter[tuple[int, FailureKey]]:
     """Return the failures that an error log tells of, where there is no access log."""
     found: Counter[tuple[int, FailureKey]] = Counter()
-    for one, heard in said.items():
+    for one, equal in said.items():
         if one.is_failure:
-            key = series.of(FailureKey(proxy, one.server, places.peer(one.target), one.symptom), heard.minutes.total())
-            for minute, count in heard.minutes.items():
+            key = series.of(FailureKey(proxy, one.server, places.peer(one.target), one.symptom), equal.minutes.total())
+            for minute, count in equal.minutes.items():
                 if minute >= 0:
                     found[minute, key] += count
     return found

@@ -213,7 +213,7 @@ class Reader:
             if self.group.has_access:
                 observed.failures = cut(self.group.proxy, step.added.errors, self.places, self.group.series)
             else:
-                observed.failures = failures(self.group.proxy, step.added.said, self.places, self.group.series)
+                observed.failures = failures(self.group.proxy, step.added.messages, self.places, self.group.series)
             self._put(observed)
             if not step.is_behind:
                 self.group.looked(self.log.name, began_at)
@@ -291,7 +291,7 @@ class Reader:
         if self._is_news(observed):
             self.put(observed)
 
-    def _unfit(self, step: Step) -> str:
+    def _unparsed(self, step: Step) -> str:
         """Return what must be known of a log whose lines cannot be parsed; first the configuration is read again."""
         said = self._fitness.add(step.added, self.times.monotonic())
         if said == "ask" and self.reread is not None:
@@ -339,7 +339,7 @@ class Reader:
             proxy=self.group.proxy,
             checkpoint=step.checkpoint,
             lines=added.lines,
-            unparsed=added.unfit,
+            unparsed=added.unparsed,
             lost_bytes=lost_bytes,
             lost_lines=lost_lines,
             lag_bytes=step.left_bytes,
@@ -347,7 +347,7 @@ class Reader:
             newest_at=None if added.last is None else datetime.fromtimestamp(added.last, UTC),
             rotations=rotations,
             reason=unreadable(self.log.path, step.reason) if step.reason else "",
-            note="it can be read again" if is_readable else self._unfit(step),
+            note="it can be read again" if is_readable else self._unparsed(step),
             live_since=live_since,
             is_history=added.last is not None and added.last // 60 < live_since,
         )

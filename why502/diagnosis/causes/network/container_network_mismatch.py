@@ -17,28 +17,37 @@ The connection is refused (loopback of the proxy's own container) or times out (
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.containers import Unresolved
+from why502.model.container import Container
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener
 from why502.model.target import Target, Transport
-
-_SYMPTOMS = (Symptom.CONNECT_REFUSED, Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     target = case.target
-    if target is None or target.is_unix or not case.network or not case.seen(*_SYMPTOMS):
+    if target is None:
+        if found := _unknown(case):
+            yield supports(_apart_words(found.own, found.other), _inspect(found.own, found.other), 2 * PROOF)
+        return
+    if target.is_unix or not case.network or not case.seen(*containers.NO_CONNECTION):
         return
     if (listener := _elsewhere(case)) is not None:
         yield supports(_other_loopback(case, listener), "ss -ltnp", PROOF)
-    if apart := _apart(case):
+    if (mismatch := _mismatch(case)) is not None:
+        yield supports(mismatch[0], mismatch[1], 2 * PROOF)
+    elif apart := _apart(case):
         yield supports(apart, "ip route", PROOF)
 
 
@@ -96,11 +105,110 @@ def _apart(case: Case) -> str:
     return f"{message}; in their common network it is {common[0]}" if common else message
 
 
+def _mismatch(case: Case) -> tuple[str, str] | None:
+    """Return why the proxy's container cannot reach the container that it should, and the command that shows it; else None."""
+    own, target = containers.proxy_container(case), case.target
+    other = containers.meant(case)
+    if own is None or other is None or target is None or target.is_loopback or other == own:
+        return None
+    if not _has_networks(own) or not _has_networks(other):
+        return None
+    source = _inspect(own, other)
+    common = containers.shared(other, own)
+    if not common:
+        return _apart_words(own, other), source
+    place = next((one for one in other.attachments if target.host in (one.address, one.address_v6)), None)
+    if place is not None and place not in common:
+        message = (
+            f"{target.host} is the address of {other.shown} in network {place.network}, which {own.shown} is not in; in "
+            f"{common[0].network}, which they share, its address is {common[0].address}"
+        )
+        return message, source
+    return None
+
+
+def _unknown(case: Case) -> Unresolved | None:
+    """Return a name that is unknown to the proxy because its container is only in other networks; None if there is none."""
+    for found in containers.unresolved(case):
+        is_near = any(containers.shared(one, found.own) and one.is_running for one in containers.called(case, found.target.host))
+        if found.other.is_running and not is_near and _has_networks(found.own) and _has_networks(found.other):
+            return found
+    return None
+
+
+def _inspect(own: Container, other: Container) -> str:
+    return f"{own.engine} inspect {own.name} {other.name}"
+
+
+def _apart_words(own: Container, other: Container) -> str:
+    return f"{own.shown} is in {_listed(own)}, {other.shown} is in {_listed(other)}: they share no network"
+
+
+def _has_networks(container: Container) -> bool:
+    return bool(container.attachments) and container.network_mode not in ("host", "none") and container.is_whole
+
+
+def _listed(container: Container) -> str:
+    names = sorted(container.networks)
+    return f"network{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def aim(case: Case) -> Target | None:
+    """Return the container's name as configured, if it is unknown to the proxy."""
+    found = _unknown(case)
+    return found.target if found else None
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if found := _unknown(case):
+        return f"{found.target.host} is unknown to the proxy: {_apart_words(found.own, found.other)}"
     if (listener := _elsewhere(case)) is not None:
         return _other_loopback(case, listener)
-    return _apart(case)
+    mismatch = _mismatch(case)
+    return mismatch[0] if mismatch else _apart(case)
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the change of the compose file, or the engine's command, that gives them a common network."""
+    if unknown := _unknown(case):
+        yield _join(unknown.own, unknown.other)
+    own, other, target = containers.proxy_container(case), containers.meant(case), case.target
+    if own is None or target is None:
+        return
+    if target.is_loopback:
+        found = next((one for one in containers.trusted(case) if one != own and containers.serves(one, target.port)), None)
+        name = next((name for place in (containers.shared(found, own) if found else ()) for name in place.names[::-1]), "")
+        if found is None:
+            gateway = next((place.gateway for place in own.attachments if place.gateway), "")
+            to = f", or {gateway}" if gateway else ""
+            yield Remedy(
+                message=f'name the machine instead of {target.host}: `extra_hosts: ["host.docker.internal:host-gateway"]` for '
+                f"{own.shown} and http://host.docker.internal:{target.port}{to}"
+            )
+        elif name:
+            yield Remedy(message=f"name the container instead of {target.host}: {found.service or found.name}:{target.port}")
+        else:
+            yield _join(own, found)
+    elif other is not None and _mismatch(case) is not None:
+        common = containers.shared(other, own)
+        if common:
+            name = other.service or other.name
+            yield Remedy(message=f"use the name {name} instead of {target.host}, or {common[0].address} in {common[0].network}")
+        else:
+            yield _join(own, other)
+
+
+def _join(own: Container, other: Container) -> Remedy:
+    """Return the remedy that puts a container into a network of the proxy's."""
+    network = min(own.networks)
+    if other.service and other.project:
+        short = network.removeprefix(f"{other.project}_")
+        where = f" in {other.config_files[0]}" if other.config_files else ""
+        return Remedy(
+            message=f"give service {other.service}{where} `networks: [{short}]`, then `{shlex.join(other.command('up', '-d'))}`"
+        )
+    return Remedy(message=f"put them on one network: `{shlex.join((other.engine, 'network', 'connect', network, other.name))}`")
 
 
 @rule(29, "loopback-in-container", Severity.NOTE)
@@ -129,8 +237,20 @@ CAUSE = Cause(
     message="the proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the "
     "container itself)",
     symptoms={Symptom.CONNECT_REFUSED: 0.1},
-    explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-address"}),
+    explains=frozenset(
+        {
+            "backend-not-running",
+            "connect-timeout",
+            "dns-host-not-found",
+            "dns-resolver-failure",
+            "host-unreachable",
+            "stale-dns",
+            "wrong-address",
+        }
+    ),
     examine=examine,
     tell=tell,
+    remedies=remedies,
+    aim=aim,
     foresee=(loopback_in_container,),
 )

@@ -22,18 +22,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from why502.config import edit
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, LIKELY, Evidence, Layer, supports
+from why502.diagnosis.glued import glued
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Lookup, Resolution
 from why502.remedies.changes import own_servers, reload, tree_of
 
+DOCKER = "127.0.0.11"
+SYMPTOMS = (Symptom.NAME_SERVER_FAILED, Symptom.NAME_NOT_FOUND)
+
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if (told := _of_docker(case)) and case.seen(*SYMPTOMS):
+        yield supports(told, "/etc/resolv.conf of the container", 2 * PROOF)
     if case.target is not None:
+        return
+    if found := glued(case):
+        yield refutes(
+            f"{found.asked} is no name of the configuration: it is {found.configured} with a path appended", weight=PROOF
+        )
         return
     for name in case.here.names or ():
         if name.outcome in (Lookup.FAILED, Lookup.TIMED_OUT) and name.is_resolver:
@@ -54,8 +66,30 @@ def _own_server(case: Case, failed: Resolution) -> Iterator[Evidence]:
             return
 
 
+def _of_docker(case: Case) -> str:
+    """Return why the configured name server is none in the proxy's container: it is Docker's, and podman runs it; else ""."""
+    for proxy in (case.proxy,) if case.proxy else case.proxies:
+        own = containers.container_of(proxy, case.joins)
+        servers = {word.partition(":")[0] for route in proxy.routes for word in route.resolver}
+        if own is not None and own.engine == "podman" and DOCKER in servers:
+            gateways = [place.gateway for place in own.attachments if place.gateway]
+            known = f"; podman's is {' or '.join(gateways)}" if gateways else ""
+            return f"`resolver {DOCKER}` is Docker's name server, and {own.shown} runs under podman{known}"
+    return ""
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    return _of_docker(case) if case.seen(*SYMPTOMS) else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Use this machine's own name servers, which resolve the name, instead of those that fail."""
+    """Use the container's own name server, or this machine's, which resolve the name, instead of those that fail."""
+    own = containers.proxy_container(case)
+    if own is not None and _of_docker(case):
+        gateways = " ".join(place.gateway for place in own.attachments if place.gateway)
+        yield Remedy(message=f"write `resolver {gateways} valid=10s;`: the nameserver line of the container's /etc/resolv.conf")
+        return
     servers = own_servers(case)
     for route in case.routes if servers else ():
         setting = route.setting("resolver") if route.has_variables else None
@@ -74,6 +108,8 @@ CAUSE = Cause(
     layer=Layer.NETWORK,
     message="the name server itself did not answer or failed",
     symptoms={Symptom.NAME_SERVER_FAILED: 5.0},
+    explains=frozenset({"dns-host-not-found"}),
     examine=examine,
+    tell=tell,
     remedies=remedies,
 )

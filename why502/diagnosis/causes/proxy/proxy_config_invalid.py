@@ -22,13 +22,19 @@ the next restart will fail.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
+from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigTest
+
+_UNKNOWN_NAME = lazy(r'host not found in upstream "([\w.-]{1,253})')
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -59,11 +65,38 @@ def examine(case: Case) -> Iterator[Evidence]:
                 2 * PROOF,
             )
             return
+    if found := containers.refused_gateway(case):
+        container, line = found
+        yield supports(f"{container.shown} does not start: {line}", f"{container.engine} logs {container.name}", 2 * PROOF)
+        return
     told = case.tally(Symptom.CONFIG_INVALID)
     if told is not None and told.detail.startswith("/"):  # a .htaccess file, which no test reads
         return
     if told is not None and case.proxies and all(proxy.test is ConfigTest.OK for proxy in case.proxies):
         yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
+
+
+def tell(case: Case) -> str:
+    """Return the finding about a gateway's container in one sentence."""
+    found = containers.refused_gateway(case) if case.target is None else None
+    return f"{found[0].shown}, the gateway, does not start ({found[0].state}): {found[1]}" if found else ""
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedies for a name that is unknown when the gateway's container starts."""
+    found = containers.refused_gateway(case) if case.target is None else None
+    if found is None:
+        return
+    container, line = found
+    if (name := _UNKNOWN_NAME.search(line)) is None:
+        return
+    ended = [one for one in containers.trusted(case) if not one.is_running and one != container and one.is_called(name[1])]
+    for one in ended[:1]:
+        yield Remedy(message=f"start {one.shown}, which has the name {name[1]}: `{shlex.join(one.command('start'))}`")
+    yield Remedy(
+        message=f"so that one missing name does not stop all sites, resolve {name[1]} at run time: a variable and a `resolver`, "
+        "or `server NAME resolve` with a `zone`"
+    )
 
 
 CAUSE = Cause(
@@ -82,10 +115,13 @@ CAUSE = Cause(
             "host-unreachable",
             "php-fpm-socket-mismatch",
             "proxy-config-not-loaded",
+            "proxy-not-running",
             "unix-socket-missing",
             "wrong-address",
             "wrong-port",
         }
     ),
     examine=examine,
+    tell=tell,
+    remedies=remedies,
 )

@@ -33,6 +33,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if case.target is None or not case.failures:
         return
+    for proxy in case.proxies:
+        if case.target in proxy.not_in_files:
+            message = f"the running {proxy.kind} is configured for {case.target}, and no file names it"
+            yield supports(message, proxy.admin, FAIR + PROOF)
+            return
     gone = _not_on_disk(case)
     if gone is not None:
         newest = max((file for file in gone.files if file.modified_at), key=lambda file: str(file.modified_at), default=None)

@@ -29,6 +29,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import CLOCK
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -51,7 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, str(route.at or ""), 0.5)
     if not case.seen(Symptom.READ_TIMED_OUT):
         return
-    limit = route.read_limit_s
+    limit, usual_s = route.read_limit_s, behaviour(route.proxy).usual_read_s
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
     if late is not None and late.first_byte_s is not None:
         yield supports(f"a probe was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG)
@@ -64,19 +65,19 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"only {kind} takes longer; other requests to it were answered shortly before", "access log", WEAK)
         elif nothing_answered(case):
             yield refutes("since then no request has been answered in time: the backend is slow in general", "access log", FAIR)
-    elif limit < USUAL_S and (quick := quick_otherwise(case, limit)):
+    elif limit < usual_s and (quick := quick_otherwise(case, limit)):
         # A request that never finished anywhere may never finish: it proves nothing about the limit.
         yield supports(quick, "access log, probe", STRONG if _has_ended(case) else WEAK)
     elif silent := case.probe(Symptom.READ_TIMED_OUT):
         yield refutes(f"a probe did not finish either: {silent.detail}", "probe", WEAK)
-    if limit < USUAL_S and case.tally(Symptom.READ_TIMED_OUT):
+    if limit < usual_s and case.tally(Symptom.READ_TIMED_OUT):
         setting = route.setting(f"{family(route)}_read_timeout")
         block = route.location_at
         is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
         is_special = is_own and any(other.read_limit_s > limit for other in case.routes)
         at = str(setting.at if setting and setting.at else route.at or "")
         message = (
-            f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {USUAL_S:g} s"
+            f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {usual_s:g} s"
         )
         yield supports(message, at, FAIR if is_special else 0.5)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
@@ -132,7 +133,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
     if route is None or (
-        late <= route.read_limit_s and not (route.read_limit_s < USUAL_S and quick_otherwise(case, route.read_limit_s))
+        late <= route.read_limit_s
+        and not (route.read_limit_s < behaviour(route.proxy).usual_read_s and quick_otherwise(case, route.read_limit_s))
     ):
         return
     wanted = f"{math.ceil(2 * late) if late > route.read_limit_s else USUAL_S:g}s"

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, host_name
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
@@ -38,9 +39,12 @@ from why502.remedies.changes import reload
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     target = case.target
-    if target is None or target.is_unix or not case.failures:
+    if target is None or target.is_unix or not target.is_address or not case.failures:
         return
     if target in case.joins.configured:
+        return
+    if told := _made_anew(case):
+        yield supports(told, "inspect", 2 * PROOF)
         return
     for name in case.joins.names_at_start:
         if name.port and name.port != target.port:
@@ -54,6 +58,30 @@ def examine(case: Case) -> Iterator[Evidence]:
                 2 * PROOF,
             )
             return
+
+
+def _made_anew(case: Case) -> str:
+    """Return why a container that the proxy's configuration names has another address now, and whose the old one is; else ""."""
+    target, own = case.target, containers.proxy_container(case)
+    if target is None or own is None:
+        return ""
+    at_start = {name.host for name in case.joins.names_at_start}
+    for name in (name for name in containers.names_of(case) if name in at_start):
+        found = [one for one in containers.called(case, name) if one.is_running and containers.shared(one, own)]
+        if not found or any(target.host in one.addresses for one in found):
+            continue
+        if not any({*look.addresses} & found[0].addresses for look in case.resolutions(name)) and case.resolutions(name):
+            return ""  # it does not resolve to the container now either
+        holder = containers.at(case, target.host)
+        place = containers.shared(found[0], own)[0]
+        whose = f"belongs to {holder.shown} now" if holder else "belongs to no container now"
+        return f"{name} is {found[0].shown} with {place.address}; the proxy still connects to {target.host}, which {whose}"
+    return ""
+
+
+def tell(case: Case) -> str:
+    """Return the finding in one sentence."""
+    return _made_anew(case) if case.target and case.failures and case.target not in case.joins.configured else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -162,6 +190,7 @@ CAUSE = Cause(
         {"backend-not-running", "connect-rejected", "connect-timeout", "host-unreachable", "wrong-address", "wrong-port"}
     ),
     examine=examine,
+    tell=tell,
     remedies=remedies,
     foresee=(
         resolved_once,

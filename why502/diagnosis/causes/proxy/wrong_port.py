@@ -27,6 +27,7 @@ from datetime import timedelta
 from why502.deployment.applications import ApplicationKind, applications
 from why502.deployment.files import Deployment, same_path
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts
@@ -49,7 +50,8 @@ def candidates(case: Case) -> tuple[Listener, ...]:
     """Return the listeners that may be the application, the likeliest first: similar port, same address family,
     then the nearest port.
 
-    A process that already listened while the target still answered is another application.
+    A process that already listened while the target still answered is another application. A port that the kernel assigned is
+    none that a person would configure.
     """
     target = case.target
     if target is None or target.is_unix:
@@ -67,7 +69,8 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         is_near = alike or same or near <= 10
         return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
-    return tuple(sorted((x for x in case.strays if not case.was_beside(x) and _may_speak(x, case)), key=distance))
+    possible = (x for x in case.strays if not case.was_beside(x) and _may_speak(x, case) and not _is_chance(x, case))
+    return tuple(sorted(possible, key=distance))
 
 
 def _is_of_its_service(listener: Listener, case: Case) -> bool:
@@ -107,6 +110,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
             yield supports(f"the application reports that it listens on port {tally.target.port}", tally.source, STRONG)
             break
+    if told := _of_container(case):
+        yield supports(told, "inspect", 2 * PROOF)
+        return
     if case.listeners is None or case.listeners or case.same_port:
         return
     if gateway := case.missing_gateway:
@@ -134,7 +140,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if _is_of_its_service(best, case):
         service = case.service.name if case.service else "its service"
         yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
-    weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
+    weight = (LIKELY if is_known else STRONG) if len(found) == 1 else FAIR
     if stranger_at(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
@@ -152,6 +158,24 @@ def _published_as(case: Case) -> Target | None:
     space = case.joins.homes.spaces.get(case.home or "")
     found = (one.inner for one in (space.published if space else ()) if case.target and one.outer.port == case.target.port)
     return next((inner for inner in found if case.heard_at(inner)), None)
+
+
+def _of_container(case: Case) -> str:
+    """Return why the port is not the container's own: another is served there, or this one is the machine's; else ""."""
+    target, container = case.target, containers.meant(case)
+    if target is None or container is None or target.host not in (*container.addresses, *containers.names_of(case)):
+        return ""
+    if not container.listens or containers.serves(container, target.port) or containers.only_loopback(container, target.port):
+        return ""
+    inner = next((port.inner for port in container.published if port.outer == target.port), 0)
+    if inner and containers.serves(container, inner):
+        return (
+            f"{container.shown} listens on port {inner}; {target.port} is the port that {container.engine} publishes on the "
+            "machine, not one of the container"
+        )
+    others = sorted({one.port for one in containers.other_ports(container)})
+    is_only = len(others) == 1 and not container.restarts
+    return f"{container.shown} listens on port {others[0]}, and nothing in it on {target.port}" if is_only else ""
 
 
 def _moved(case: Case) -> tuple[Listener, Service] | None:
@@ -177,6 +201,8 @@ def _moved(case: Case) -> tuple[Listener, Service] | None:
 
 def _is_chance(listener: Listener, case: Case) -> bool:
     """Return whether the kernel assigned the listener's port, while the proxy's port was configured by a person."""
+    if _alike(listener, case) or _is_of_its_service(listener, case):
+        return False
     kernel = case.host.kernel if case.host else None
     if kernel is None or kernel.ports_first is None or kernel.ports_last is None or case.target is None:
         return False
@@ -191,6 +217,8 @@ def _alike(listener: Listener, case: Case) -> bool:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if told := _of_container(case):
+        return told
     found = candidates(case)
     product = case.proxy.kind if case.proxy else "the proxy"
     return (
@@ -202,6 +230,12 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: the port on which the application listens."""
+    container = containers.meant(case)
+    if container is not None and _of_container(case):
+        ports = {one.port for one in containers.other_ports(container)}
+        inner = next((port.inner for port in container.published if case.target and port.outer == case.target.port), min(ports))
+        yield Remedy(message=f"let the proxy connect to port {inner} of {container.service or container.name}")
+        return
     for listener in candidates(case)[:1]:
         is_reached = case.target is not None and _reaches(listener.target, case.target)
         host = (

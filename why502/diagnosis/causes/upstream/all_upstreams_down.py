@@ -28,6 +28,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import addresses
+from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer, Upstream
 from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -38,7 +39,7 @@ from why502.remedies.changes import reload
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     group = case.empty_group
-    if group is None or any(tally.proxy == "haproxy" for tally in case.tallies):
+    if group is None or any(behaviour(tally.proxy or "").tells_failed_checks for tally in case.tallies):
         return  # its checks show for each server why it is down
     members = {target: peer for peer in group.peers for target in addresses(peer, case.here)}
     failing = {t.target for t in (case.here.logs.tallies if case.here.logs else ()) if t.target in members}

@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{message}: {killed.samples[0].text[:200]}" if killed.samples else message, killed.source, PROOF)
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
     refused = case.tally(Symptom.CONNECT_REFUSED)
-    if broken is None and refused is None and case.target is not None:
+    if broken is None and refused is None and case.gone is None and case.target is not None:
         return
     ends = [event.at for event in case.events(Symptom.PROCESS_STOPPED) if event.at and "timed out. Killing" in event.message]
     events = [
@@ -90,6 +90,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             break
     if (stopped := case.stopped_in_order) and not events and not words:
         yield refutes(f"{stopped.manager} reports that {stopped.name} was stopped cleanly", stopped.manager, PROOF)
+    if broken and case.gone is not None and case.gone.exit_code and not case.gone.oom_killed:
+        message = (
+            f"connections broke, then got no answer: {case.gone.manager} reports that {case.gone.name} {case.gone.exit_message}"
+        )
+        yield supports(message, case.gone.manager, STRONG)
     if broken and refused and refused.last and broken.first and refused.last >= broken.first and case.listeners == ():
         # A service manager logs each death. If it logged none, the process was stopped, or exited without an error.
         is_untold = case.has_systemd and not case.deaths_at_break(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)
@@ -167,7 +172,9 @@ CAUSE = Cause(
     explains=frozenset(
         {
             "backend-not-running",
+            "connect-timeout",
             "connection-reset",
+            "host-unreachable",
             "keepalive-race",
             "premature-close",
             "truncated-response",

@@ -22,15 +22,19 @@ answer 503. A unix socket file that no process holds open any more also refuses 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.containers import Unresolved
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
 from why502.model.snapshot import Service
+from why502.model.target import Target
 from why502.remedies.changes import start
 from why502.remedies.drop_ins import is_masked, revive
 
@@ -42,8 +46,14 @@ CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start t
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if not case.seen(*CAUSE.symptoms):
+    if ended := _ended(case):
+        message = f"{ended.other.shown} has ended ({ended.other.state}), so the name {ended.target.host} is unknown"
+        yield supports(message, f"{ended.other.engine} ps -a", 2 * PROOF)
+    if not case.seen(*CAUSE.symptoms) and case.gone is None:
         return
+    if case.gone is not None:
+        message = f"{containers.shown(case, case.gone)} has ended, and its address went with it: connections get no answer"
+        yield supports(message, case.gone.manager, LIKELY)
     for service in case.services:
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
@@ -90,6 +100,20 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes(f"{name} has listened on {case.target} since {since:%H:%M:%S}, before the failures", "ss -ltnx", STRONG)
 
 
+def _ended(case: Case) -> Unresolved | None:
+    """Return a name that is unknown because its only container has ended; None if there is none."""
+    for found in containers.unresolved(case):
+        if not any(one.is_running for one in containers.called(case, found.target.host)):
+            return found
+    return None
+
+
+def aim(case: Case) -> Target | None:
+    """Return the name, as configured, of a container that has ended."""
+    found = _ended(case)
+    return found.target if found else None
+
+
 def _state(service: Service) -> str:
     """Return the state of a service as text."""
     return f"{service.state or 'stopped'}{'  and masked, so nothing can start it' if is_masked(service) else ''}"
@@ -128,13 +152,13 @@ def _listens_elsewhere(case: Case, service: Service) -> bool:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if ended := _ended(case):
+        return f"{ended.other.shown} is not running ({ended.other.state}), so the proxy cannot resolve {ended.target.host}"
     if starting := begins(case):
         return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
-        return (
-            f"{stopped.manager} service {stopped.name}, which should answer on {case.target}, is not running ({_state(stopped)})"
-        )
+        return f"{containers.shown(case, stopped)}, which should answer on {case.target}, is not running ({_state(stopped)})"
     if case.listeners == () and case.unowned:
         told = ", ".join(str(listener.target) for listener in case.unowned[:4])
         return f"nothing listens on {case.target}; run as root to see whether the application is listening on {told}"
@@ -153,6 +177,8 @@ def tell(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: start the service that owns the target, if it is known."""
+    if ended := _ended(case):
+        yield Remedy(message=f"start it: `{shlex.join(ended.other.command('start'))}`")
     # Starting a missing service manager is the last resort.
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.is_running is False and (unmask := _unmask(service)):
@@ -173,8 +199,11 @@ CAUSE = Cause(
     message="the application for the target is not running: there is no process, or its service is stopped",
     headline="no application seems to be running on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
-    explains=frozenset({"unix-socket-missing"}),
+    explains=frozenset(
+        {"connect-timeout", "dns-host-not-found", "dns-resolver-failure", "host-unreachable", "unix-socket-missing"}
+    ),
     examine=examine,
     tell=tell,
     remedies=remedies,
+    aim=aim,
 )

@@ -39,7 +39,7 @@ GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UP
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    hurt = case.seen(*BROKEN, *GONE)
+    hurt = case.seen(*BROKEN, *GONE) or case.gone is not None
     if not hurt and case.target is not None:
         return
     for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
@@ -91,6 +91,7 @@ CAUSE = Cause(
             "backend-not-running",
             "backend-startup-failure",
             "backend-too-slow",
+            "connect-timeout",
             "connection-lost",
             "connection-reset",
             "host-unreachable",

@@ -36,6 +36,7 @@ from why502.remedies.drop_ins import is_masked
 _EMPTY = "# The unit names this file; the variables it should contain are unknown.\n"
 
 LOOP = 3  # restarts
+NOT_RUN = (125, 126, 127)  # exit codes of an engine that could not start a container's command (docker-run(1))
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 
 
@@ -70,6 +71,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             continue  # it did start; or it exits repeatedly, and no known message gives the reason
         if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.reason:
             yield supports(f"{service.name} could not start: {service.reason[-1]}", service.manager, LIKELY)
+            break
+        if service.is_running is False and service.exit_code in NOT_RUN and service.manager in ("docker", "podman"):
+            yield supports(
+                f"{service.manager} could not start {service.name}: {service.exit_message}", service.manager, 2 * PROOF
+            )
             break
         if service.is_running is False and service.exit_code in range(200, 245) and service.manager == "systemd":
             yield supports(f"systemd could not start {service.name}: {service.exit_message}", service.manager, PROOF)
@@ -194,7 +200,10 @@ CAUSE = Cause(
             "backend-crash-loop",
             "backend-crashed",
             "backend-not-running",
+            "connect-timeout",
             "deploy-termination-race",
+            "dns-host-not-found",
+            "host-unreachable",
             "premature-close",
             "unix-socket-missing",
         }

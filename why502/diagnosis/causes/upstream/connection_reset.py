@@ -20,9 +20,21 @@ bytes, or died. A broken pipe while sending the request means the same, a moment
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, WEAK, Layer
+from why502.gateways.behaviour import behaviour
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence that a connection that the gateway calls closed was reset: it does not tell one from the other."""
+    closed, reset = case.tally(Symptom.CLOSED_BEFORE_HEADER), case.probe(Symptom.RESET_BEFORE_HEADER)
+    if closed is not None and reset is not None and not behaviour(closed.proxy or "").tells_resets:
+        yield supports(f"the connection of a probe was reset; {closed.proxy} calls this closed, too", "probe", LIKELY)
+
 
 CAUSE = Cause(
     id="connection-reset",
@@ -36,4 +48,5 @@ CAUSE = Cause(
         Symptom.SEND_FAILED: LIKELY,
         Symptom.CONNECTION_DIED: WEAK,
     },
+    examine=examine,
 )

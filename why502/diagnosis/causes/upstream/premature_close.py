@@ -25,13 +25,17 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, Evidence, Layer, supports
+from why502.gateways.behaviour import behaviour
+from why502.model.finding import LIKELY, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if case.tally(Symptom.CLOSED_BEFORE_HEADER) and case.answers_now is True:
+    closed = case.tally(Symptom.CLOSED_BEFORE_HEADER)
+    if closed is not None and case.probe(Symptom.RESET_BEFORE_HEADER) and not behaviour(closed.proxy or "").tells_resets:
+        yield refutes("the connection of a probe was reset, not closed", "probe", LIKELY)
+    if closed is not None and case.answers_now is True:
         yield supports("it accepts connections and answers other requests", "probe", 0.5)
 
 

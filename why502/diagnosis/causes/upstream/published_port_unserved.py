@@ -25,11 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import takes
+from why502.model.container import Container
 from why502.model.finding import PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
 from why502.model.snapshot import Listener, NetworkSpace, PublishedPort
 from why502.model.target import Transport
 
@@ -38,14 +41,20 @@ _SHOWN = 3  # other listeners that are named
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if case.published is None or case.here.listeners is None or not case.seen(*CAUSE.symptoms):
+    if not case.seen(*CAUSE.symptoms):
+        return
+    if (known := containers.publisher(case)) is not None and (told := _of_engine(case, *known)):
+        yield supports(told, f"{known[0].engine} port {known[0].name}", 2 * PROOF)
+        return
+    if case.published is None or case.here.listeners is None:
         return
     space, port = case.published
     listeners = case.listeners_in(space.inode)
     if any(takes(listener, port.inner) for listener in listeners):
         yield refutes(f"something listens on {port.inner} in container {space.name}", "ss -ltn", 2 * PROOF)
         return
-    yield supports(_message(case, space, port, listeners), port.source, 2 * PROOF)
+    source = f"{port.source}; nsenter --net=/proc/{space.pid}/ns/net ss -ltn"
+    yield supports(_message(case, space, port, listeners), source, 2 * PROOF)
 
 
 def _message(case: Case, space: NetworkSpace, port: PublishedPort, listeners: tuple[Listener, ...]) -> str:
@@ -57,12 +66,46 @@ def _message(case: Case, space: NetworkSpace, port: PublishedPort, listeners: tu
     return f"{forwarded}, where nothing listens" + (f"; it listens on {others}" if others else "")
 
 
+def _of_engine(case: Case, container: Container, port: int) -> str:
+    """Return the same of a container that its engine describes; "" if something serves the port, or if that is unknown."""
+    if container.listens is None or containers.serves(container, port):
+        return ""
+    publishes = f"{container.engine} publishes port {port} of {container.shown} as {case.target}"
+    if inner := containers.only_loopback(container, port):
+        return f"{publishes}, but the application listens only on {inner} inside, where such connections do not arrive"
+    others = sorted({target.port for target in containers.other_ports(container)})[:_SHOWN]
+    where = f"; it listens on port {', '.join(map(str, others))}" if others else ""
+    return f"{publishes}, but nothing inside listens on port {port}{where}"
+
+
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if (known := containers.publisher(case)) is not None and (told := _of_engine(case, *known)):
+        return told
     if case.published is None:
         return ""
     space, port = case.published
     return _message(case, space, port, case.listeners_in(space.inode))
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the change of the container's ports, or of the application's address."""
+    found = containers.publisher(case)
+    if found is None or case.target is None or not _of_engine(case, *found):
+        return
+    container, port = found
+    if containers.only_loopback(container, port):
+        yield Remedy(message=f"let the application in {container.shown} listen on 0.0.0.0:{port} instead of 127.0.0.1:{port}")
+        return
+    for other in containers.other_ports(container)[:1]:
+        yield Remedy(message=_publish(container, case.target.port, other.port))
+
+
+def _publish(container: Container, outer: int, inner: int) -> str:
+    if container.service:
+        where = f" in {container.config_files[0]}" if container.config_files else ""
+        return f'publish the port it listens on: `ports: ["{outer}:{inner}"]` for service {container.service}{where}'
+    return f"make the container again with `-p {outer}:{inner}`"
 
 
 CAUSE = Cause(
@@ -77,8 +120,10 @@ CAUSE = Cause(
         Symptom.CONNECT_REFUSED: 0.1,
         Symptom.CONNECT_RESET: 0.1,
         Symptom.TLS_FAILED: 0.1,
+        Symptom.CLOSED_IN_BODY: 0.1,
+        Symptom.RESET_IN_BODY: 0.1,
+        Symptom.SEND_FAILED: 0.1,
     },
-    needs=frozenset({"listeners", "networks"}),
     explains=frozenset(
         {
             "backend-crashed",
@@ -96,4 +141,5 @@ CAUSE = Cause(
     ),
     examine=examine,
     tell=tell,
+    remedies=remedies,
 )

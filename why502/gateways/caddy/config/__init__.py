@@ -1,33 +1,35 @@
 """Caddy's configuration: the routes, targets and logs in a Caddyfile or its JSON form.
 
-Sources: caddyserver.com/docs/caddyfile/concepts, directives/reverse_proxy, directives/php_fastcgi, directives/log, and
-caddyserver.com/docs/json. Its defaults: `dial_timeout` 3 s, no limit for the response header.
+Sources: caddyserver.com/docs/caddyfile/concepts, directives/import, directives/reverse_proxy, directives/php_fastcgi,
+directives/log, and caddyserver.com/docs/json.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from why502.config.configuration import Configuration
+from why502.gateways.caddy.config.json_form import admin_in, host_header, logs_in, routes_in
 from why502.gateways.caddy.config.match import finder
-from why502.model.config import LogKind, LogTarget, Peer, Position, Route
+from why502.gateways.caddy.config.routes import Handling, groups_of, route_of
+from why502.gateways.go_durations import seconds_of
+from why502.gateways.running import Texts
+from why502.model.config import LogKind, LogTarget, Position, Route
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigFile
-from why502.model.target import Target
 
-__all__ = ["Configuration", "finder", "load"]
+__all__ = ["INTERFACE", "Configuration", "admin_of", "finder", "json_tree", "load", "together"]
 
 _TOKEN = lazy(r"`[^`]*`|\"(?:[^\"\\]|\\.)*\"|#[^\n]*|\n|[{}](?=\s|\Z)|[^\s\"`#]\S*|\S")
 _MOST_TOKENS = 100_000
 _DEEPEST = 32
 _MOST_IMPORTS = 256
-_DURATION = lazy(r"(\d{1,19}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h|d)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PASSES = {"reverse_proxy": "http", "php_fastcgi": "fastcgi"}
-_SCHEMES = {"http": "http", "https": "https", "h2c": "http", "unix": "http"}
 _AROUND = ("handle", "handle_path", "route", "reverse_proxy", "php_fastcgi")
 _DIRECTIVES = (
     *_AROUND,
@@ -43,7 +45,9 @@ _DIRECTIVES = (
     "tls",
     "handle_errors",
 )
-_DIAL_S = 3.0
+_VARIABLE = lazy(r"\{\$(\w{1,128})(?::([^}\n]{0,500}))?\}")
+_TLS_FILES = {"tls_trust_pool": "trusted_certificate", "tls_trusted_ca_certs": "trusted_certificate"}
+INTERFACE = "its admin interface"  # in the place of a file's path
 
 
 @dataclass(slots=True)
@@ -61,41 +65,101 @@ class Segment:
         return self.words[0] if self.words else ""
 
 
-class Snippets:
-    """The snippets of a file by name. Each import uses up part of a budget: snippets may import each other endlessly."""
+class Imports:
+    """The imports of a configuration by name, and its files. Each import uses up part of a budget: they may import each other
+    endlessly.
+    """
 
-    def __init__(self, segments: list[Segment]) -> None:
-        self._inner = {segment.name[1:-1]: segment.inner for segment in segments if segment.name.startswith("(")}
+    def __init__(self, segments: list[Segment], files: Mapping[str, list[Segment]]) -> None:
+        every = [segment for inner in (segments, *files.values()) for segment in inner]
+        self._inner = {segment.name[1:-1]: segment.inner for segment in every if segment.name.startswith("(")}
+        self._files = files
         self._left = _MOST_IMPORTS
 
     def of(self, segment: Segment) -> list[Segment]:
-        """Return the lines imported by a line; none for any other line, or for a file."""
-        if segment.name != "import" or len(segment.words) < 2 or segment.words[1] not in self._inner or self._left <= 0:
+        """Return the lines imported by a line: those of a snippet, or of files; none for any other line."""
+        if segment.name != "import" or len(segment.words) < 2 or self._left <= 0:
             return []
         self._left -= 1
-        return self._inner[segment.words[1]]
+        name = segment.words[1]
+        if name in self._inner:
+            return self._inner[name]
+        pattern = posixpath.normpath(posixpath.join(posixpath.dirname(segment.at.file), name))
+        return [
+            inner
+            for path, found in self._files.items()
+            if fnmatch.fnmatchcase(path, pattern) and path != segment.at.file
+            for inner in found
+        ]
+
+    def resolved(self, segments: list[Segment], depth: int = 0) -> list[Segment]:
+        """Return lines with those that they import: sites may stand in files of their own, options in snippets."""
+        if depth > _DEEPEST:
+            return []
+        return [
+            inner
+            for segment in segments
+            for inner in (self.resolved(self.of(segment), depth + 1) if segment.name == "import" else [segment])
+        ]
 
 
 def load(text: str, file: str) -> Configuration:
-    """Return the configuration in either of its forms. Accepts any text."""
-    files = (ConfigFile(path=file),)
-    if text.lstrip().startswith("{"):
-        try:
-            tree = json.loads(text)
-        except (ValueError, RecursionError):
-            tree = None
-        if isinstance(tree, dict):
-            return Configuration(files=files, routes=tuple(_of_json(tree, file)), logs=tuple(_logs_of_json(tree)))
-    segments = parse(text, file)
-    snippets = Snippets(segments)
-    routes: list[Route] = []
+    """Return the configuration in one text, in either of its forms. Accepts any text."""
+    return together([(file, text)], None)
+
+
+def together(texts: Texts, environment: Mapping[str, str] | None) -> Configuration:
+    """Return the configuration in all its texts: the first one, and those that it imports.
+
+    environment: the variables of the running process; None if they are unknown. Without any text it is configured over its
+    admin interface.
+    """
+    if not texts:
+        return Configuration(routes_elsewhere=True)
+    files = tuple(ConfigFile(path=file) for file, _ in texts if file.startswith("/") or len(texts) == 1)
+    file, text = texts[0]
+    if (tree := json_tree(text)) is not None:
+        routes = tuple(routes_in(tree, file))
+        return Configuration(files=files, routes=routes, upstreams=groups_of(routes), logs=tuple(logs_in(tree)))
+    trees = {path: parse(_filled(content, environment), path) for path, content in texts}
+    imports = Imports(trees[file], {path: tree for path, tree in trees.items() if path != file})
+    segments = imports.resolved(trees[file])
+    found: list[Route] = []
     logs: list[LogTarget] = []
     for site, inner in _sites(segments):
         hosts = tuple(host for word in site for host in word.split(",") if host)
-        routes += _routes(inner, hosts, "", snippets, 0)
-        logs += _logs(inner, snippets, 0)
-    logs += [log for segment in segments if not segment.words for log in _logs(segment.inner, snippets, 0)]
-    return Configuration(files=files, routes=tuple(routes), logs=tuple(dict.fromkeys(logs)))
+        found += _routes(inner, Site(hosts, _paths(inner)), "", imports, 0)
+        logs += _logs(inner, imports, 0)
+    logs += [log for segment in segments if not segment.words for log in _logs(segment.inner, imports, 0)]
+    routes = tuple(found)
+    return Configuration(files=files, routes=routes, upstreams=groups_of(routes), logs=tuple(dict.fromkeys(logs)))
+
+
+def json_tree(text: str) -> dict[str, Any] | None:
+    """Return the JSON form in a text; None if it is not in that form."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def admin_of(text: str, file: str) -> tuple[str, Position | None]:
+    """Return the address of the admin interface as written, and where: "off" if it is disabled, "" for the default."""
+    if (tree := json_tree(text)) is not None:
+        return admin_in(tree), Position(file=file, line=1)
+    options = next((segment for segment in parse(text, file) if not segment.words and segment.has_block), None)
+    line = next((each for each in options.inner if each.name == "admin"), None) if options else None
+    return (line.words[1] if line and len(line.words) > 1 else "", line.at if line else None)
+
+
+def _filled(text: str, environment: Mapping[str, str] | None) -> str:
+    """Return a Caddyfile with the values of its variables `{$NAME}` and `{$NAME:default}`; without an environment as it is."""
+    if environment is None:
+        return text
+    return _VARIABLE.sub(lambda match: environment.get(match[1]) or match[2] or "", text)
 
 
 def parse(text: str, file: str) -> list[Segment]:
@@ -158,140 +222,126 @@ def _sites(segments: list[Segment]) -> Iterator[tuple[tuple[str, ...], list[Segm
             yield segment.words, segment.inner
 
 
-def _routes(inner: list[Segment], hosts: tuple[str, ...], location: str, snippets: Snippets, depth: int) -> Iterator[Route]:
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The addresses of a site, and the paths of its named matchers."""
+
+    hosts: tuple[str, ...]
+    paths: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def listens(self) -> tuple[str, ...]:
+        """The ports that it listens on. A name without a scheme means HTTPS."""
+        found = (host.rpartition("://")[2].partition("/")[0].rpartition(":") for host in self.hosts)
+        ports = [port if colon and port.isdecimal() else "" for _, colon, port in found]
+        given = zip(self.hosts, ports, strict=True)
+        return tuple(dict.fromkeys(f":{port or ('80' if host.startswith('http://') else '443')}" for host, port in given))
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether its first address is one of HTTPS: no scheme, a name, and not the port of HTTP."""
+        first = self.hosts[0] if self.hosts else ""
+        is_plain = first.startswith(("http://", ":")) or first.endswith(":80")
+        return bool(first) and not is_plain
+
+
+def _paths(inner: list[Segment]) -> dict[str, str]:
+    """Return the path of each named matcher that has one: `@api path /api/*`."""
+    found: dict[str, str] = {}
+    for segment in inner:
+        if not segment.name.startswith("@"):
+            continue
+        lines = [segment.words[1:], *(line.words for line in segment.inner)]
+        path = next((words[1] for words in lines if len(words) > 1 and words[0] == "path"), "")
+        if path.startswith("/"):
+            found[segment.name] = path
+    return found
+
+
+def _routes(inner: list[Segment], site: Site, location: str, imports: Imports, depth: int) -> Iterator[Route]:
     """Yield a route for each directive that proxies requests, with its path."""
     if depth > _DEEPEST:
         return
     for segment in inner:
         rest = segment.words[1:]
-        yield from _routes(snippets.of(segment), hosts, location, snippets, depth + 1)
+        yield from _routes(imports.of(segment), site, location, imports, depth + 1)
         if segment.name in _PASSES:
-            yield _route(segment, hosts, location)
+            yield _route(segment, imports.resolved(segment.inner), site, location)
         elif segment.name in _AROUND:
-            path = rest[0].removesuffix("*") if rest and rest[0].startswith("/") else location
-            yield from _routes(segment.inner, hosts, path, snippets, depth + 1)
+            path = _located(rest[0], site) if rest else ""
+            yield from _routes(segment.inner, site, path or location, imports, depth + 1)
 
 
-def _route(segment: Segment, hosts: tuple[str, ...], location: str) -> Route:
+def _located(matcher: str, site: Site) -> str:
+    """Return the path that a matcher stands for; "" if it is none."""
+    return site.paths.get(matcher, matcher if matcher.startswith("/") else "").removesuffix("*")
+
+
+def _route(segment: Segment, inner: list[Segment], site: Site, location: str) -> Route:
+    """Return the route of a directive; `inner` are the lines of its block, with those that they import."""
     rest = list(segment.words[1:])
     if rest and (rest[0].startswith(("/", "@")) or rest[0] == "*") and not rest[0].startswith("/run/"):
-        matcher = rest.pop(0)
-        location = matcher.removesuffix("*") if matcher.startswith("/") else location
-    for line in segment.inner:
+        location = _located(rest.pop(0), site) or location
+    options: dict[str, tuple[str, ...]] = {}
+    for line in inner:
         if line.name == "to":
             rest += line.words[1:]
-    transport = next((line for line in segment.inner if line.name == "transport"), None)
-    lines = transport.inner if transport else []
-    given = {line.name: line.words[1] for line in lines if len(line.words) > 1}
+        elif not (line.name == "header_up" and line.words[1:2] != ("Host",)):
+            options[line.name] = line.words[1:]
+    transport = next((line for line in inner if line.name == "transport"), None)
+    lines = {line.name: line for line in (transport.inner if transport else ())}  # a snippet holds whole transports
     kind = transport.words[1] if transport and len(transport.words) > 1 else ""
     default = "fastcgi" if kind == "fastcgi" else _PASSES[segment.name]
-    has_tls = any(line.name.startswith("tls") for line in lines)
-    return _made(rest, segment.at, hosts, location, "https" if has_tls else default, segment.name, given)
 
+    def duration(*names: str) -> float:
+        word = next((lines[name].words[1] for name in names if name in lines and len(lines[name].words) > 1), "")
+        return seconds_of(word)
 
-def _made(
-    upstreams: list[str],
-    at: Position,
-    hosts: tuple[str, ...],
-    location: str,
-    protocol: str,
-    directive: str,
-    given: dict[str, str],
-) -> Route:
-    peers = tuple(Peer(name=word, target=_target(word), at=at) for word in upstreams)
-    schemes = {_SCHEMES.get(word.partition("://")[0], protocol) for word in upstreams if "://" in word}
-    return Route(
-        proxy="caddy",
-        server=hosts[0] if hosts else "",
-        server_names=tuple(_name(host) for host in hosts),
-        location=location,
-        at=at,
-        directive=directive,
-        passes=" ".join(upstreams),
-        protocol=schemes.pop() if len(schemes) == 1 and protocol == "http" else protocol,
-        peers=peers,
-        has_variables=any("{" in word for word in upstreams),
-        connect_timeout_s=_seconds(given.get("dial_timeout", "")) or _DIAL_S,
-        send_timeout_s=_seconds(given.get("write_timeout", "")),
-        read_timeout_s=_seconds(given.get("response_header_timeout", given.get("read_timeout", ""))),
+    max_fails = next(iter(options.get("max_fails", ())), "1")
+    return route_of(
+        Handling(
+            upstreams=rest,
+            at=segment.at,
+            hosts=site.hosts,
+            listens=site.listens,
+            listens_tls=site.is_tls,
+            location=location,
+            protocol="https" if any(name.startswith("tls") for name in lines) else default,
+            directive=segment.name,
+            host_header=host_header(options["header_up"][1] if len(options.get("header_up", ())) > 1 else ""),
+            dial_s=duration("dial_timeout"),
+            write_s=duration("write_timeout"),
+            answer_s=duration("response_header_timeout", "read_timeout"),
+            fail_s=seconds_of(next(iter(options.get("fail_duration", ())), "")),
+            max_fails=int(max_fails) if max_fails.isdecimal() and len(max_fails) < 6 else 1,
+            verifies="tls_insecure_skip_verify" not in lines,
+            server_name=next(iter(lines["tls_server_name"].words[1:]), "") if "tls_server_name" in lines else "",
+            tls=_tls_files(lines),
+        )
     )
 
 
-def _name(host: str) -> str:
-    """Return the host name in a site's address, without scheme, port and path; "" for an address without a host."""
-    return host.rpartition("://")[2].partition("/")[0].partition(":")[0]
+def _tls_files(lines: Mapping[str, Segment]) -> dict[str, str]:
+    """Return the files that a transport's TLS uses: the issuers that it trusts, its own certificate and key."""
+    found: dict[str, str] = {}
+    for name, meaning in _TLS_FILES.items():
+        if name in lines:
+            words = [*lines[name].words[1:], *(word for line in lines[name].inner for word in line.words[1:])]
+            found[meaning] = next((word for word in words if "/" in word), "")
+    own = lines["tls_client_auth"].words[1:] if "tls_client_auth" in lines else ()
+    if len(own) == 2:
+        found |= {"certificate": own[0], "certificate_key": own[1]}
+    return found
 
 
-def _target(word: str) -> Target | None:
-    """Return the address of an upstream; None for a placeholder, or a name without port."""
-    if "{" in word:
-        return None
-    if word.startswith("unix/"):
-        return Target.unix(word.removeprefix("unix/").partition("|")[0])
-    scheme, found, rest = word.partition("://")
-    address = (rest if found else word).removeprefix("tcp/").removeprefix("tcp4/").removeprefix("tcp6/")
-    if address.startswith(":"):
-        address = f"localhost{address}"
-    target = Target.parse(address)
-    if target is not None and not target.port and not target.path and found:
-        return Target(host=target.host, port=443 if scheme == "https" else 80)
-    return target if target is not None and (target.port or target.path) else None
-
-
-def _seconds(text: str) -> float:
-    """Return a duration in Go's notation, in seconds; 0.0 if there is none."""
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in _DURATION.findall(text[:64]))
-
-
-def _logs(inner: list[Segment], snippets: Snippets, depth: int) -> Iterator[LogTarget]:
+def _logs(inner: list[Segment], imports: Imports, depth: int) -> Iterator[LogTarget]:
     if depth > _DEEPEST:
         return
     for segment in inner:
-        yield from _logs(snippets.of(segment), snippets, depth + 1)
+        yield from _logs(imports.of(segment), imports, depth + 1)
         if segment.name != "log":
             continue
         for line in segment.inner:
             if line.name == "output" and len(line.words) > 2 and line.words[1] == "file" and line.words[2].startswith("/"):
                 if "{" not in line.words[2]:
                     yield LogTarget(kind=LogKind.ACCESS, path=line.words[2], at=line.at)
-
-
-def _of_json(tree: dict[str, Any], file: str) -> Iterator[Route]:
-    """Yield a route for each handler `reverse_proxy`, anywhere in the tree."""
-    at = Position(file=file, line=1)
-    for handler in _handlers(tree, 0):
-        found = [each.get("dial") for each in handler.get("upstreams") or () if isinstance(each, dict)]
-        upstreams = [word for word in found if isinstance(word, str)]
-        transport = handler.get("transport") if isinstance(handler.get("transport"), dict) else {}
-        assert isinstance(transport, dict)
-        given = {str(name): _duration(value) for name, value in transport.items() if isinstance(value, str | int | float)}
-        protocol = "fastcgi" if transport.get("protocol") == "fastcgi" else "https" if "tls" in transport else "http"
-        yield _made(upstreams, at, (), "", protocol, "reverse_proxy", given)
-
-
-def _duration(value: str | float) -> str:
-    """Return a duration of the JSON form as text: a number there is in nanoseconds."""
-    return value if isinstance(value, str) else f"{int(value)}ns"
-
-
-def _handlers(value: Any, depth: int) -> Iterator[dict[str, Any]]:
-    if depth > 3 * _DEEPEST:
-        return
-    if isinstance(value, dict):
-        if value.get("handler") == "reverse_proxy":
-            yield value
-        for inner in value.values():
-            yield from _handlers(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _handlers(inner, depth + 1)
-
-
-def _logs_of_json(tree: dict[str, Any]) -> Iterator[LogTarget]:
-    logging = tree.get("logging")
-    logs = logging.get("logs") if isinstance(logging, dict) else None
-    for log in logs.values() if isinstance(logs, dict) else ():
-        writer = log.get("writer") if isinstance(log, dict) else None
-        path = writer.get("filename") if isinstance(writer, dict) and writer.get("output") == "file" else None
-        if isinstance(path, str) and path.startswith("/"):
-            yield LogTarget(kind=LogKind.ACCESS, path=path)

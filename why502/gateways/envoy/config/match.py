@@ -10,7 +10,10 @@ from collections.abc import Iterable
 
 from why502.config.configuration import RouteFinder
 from why502.model.config import Route
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
+
+_PLAIN = lazy(r"[\w/@~!&',;:=% -]*")
 
 
 class Matcher:
@@ -58,7 +61,16 @@ def _fits(route: Route, path: str) -> bool:
     """Return whether a route may take a path: one by a regular expression may take any."""
     if route.location.startswith("= "):
         return path == route.location.removeprefix("= ")
-    return route.location.startswith("~") or path.startswith(route.location or "/")
+    if route.location.startswith("~"):
+        return path.startswith(_beginning(route.location.removeprefix("~ ")))
+    return path.startswith(route.location or "/")
+
+
+def _beginning(regex: str) -> str:
+    """Return the text that each match of a regular expression begins with, as far as it is plain."""
+    match = _PLAIN.match(regex)
+    plain = match[0] if match and "|" not in regex else ""
+    return plain[:-1] if regex[len(plain) : len(plain) + 1] in ("*", "?", "{") else plain
 
 
 def finder(proxy: Proxy) -> tuple[tuple[str, ...], RouteFinder]:

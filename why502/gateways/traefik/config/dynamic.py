@@ -6,22 +6,23 @@ pkg/server/service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from why502.config.yaml_text import NOTHING, Item
 from why502.gateways.traefik.config.fields import is_true, part, seconds
 from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.config.static import EntryPoint, Static
+from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import PROTOCOL, Peer, Position, Route, Setting, Upstream
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
+ROUTER = "router"  # setting of a route: the name of its router
 FILE = "file"  # the provider of these names, as in `shop@file`
 _SCHEMES = {"http": ("http", 80), "https": ("https", 443), "h2c": ("http", 80)}
 _DEEPEST = 8  # services that consist of services
 _MOST_ROUTES = 4096
-_SETTINGS = {"rootCAs": "trusted_certificate", "serverName": "verified_name"}
 
 
 @dataclass(slots=True)
@@ -73,6 +74,7 @@ class _Made:
             group, transport = self._group(service, is_backup=is_backup)
             first = self._servers(service)[:1]
             scheme = part(first[0], "url").text.partition("://")[0] if first else "http"
+            fields, settings = _of_transport(scheme, transport, self.static, at, group.peers)
             for path in paths or ("",):
                 yield Route(
                     proxy="traefik",
@@ -89,7 +91,8 @@ class _Made:
                     http_version="1.1",
                     host_header="$host" if is_true(self._balancer(service, "passHostHeader"), default=True) else "$proxy_host",
                     next_upstream=(),
-                    **_of_transport(scheme, transport, self.static, at),  # type: ignore[arg-type]
+                    settings={ROUTER: (Setting(args=(name,), at=at),), **settings},
+                    **fields,  # type: ignore[arg-type]
                 )
 
     def problems(self, name: str, router: Item) -> Iterator[ConfigProblem]:
@@ -167,8 +170,10 @@ def target_of(url: str) -> Target | None:
     return target
 
 
-def _of_transport(scheme: str, transport: Item, static: Static, at: Position) -> Mapping[str, object]:
-    """Return the fields of a route that its transport decides."""
+def _of_transport(
+    scheme: str, transport: Item, static: Static, at: Position, peers: tuple[Peer, ...]
+) -> tuple[dict[str, object], dict[str, tuple[Setting, ...]]]:
+    """Return the fields of a route that its transport decides, and the settings."""
     timeouts = part(transport, "forwardingTimeouts")
     whole = transport if transport else part(static.tree, "serversTransport")
     found: dict[str, object] = {
@@ -177,17 +182,17 @@ def _of_transport(scheme: str, transport: Item, static: Static, at: Position) ->
         "send_timeout_s": 0.0,
         "read_timeout_s": seconds(part(timeouts, "responseHeaderTimeout"), 0.0 if transport else static.answer_s),
     }
+    if scheme != "https":
+        return found, {PROTOCOL: (Setting(args=("h2",), at=at),)} if scheme == "h2c" else {}
+    hosts = {peer.target.host if peer.target and not peer.target.is_address else "" for peer in peers}
+    name = part(whole, "serverName").text or (hosts.pop() if len(hosts) == 1 else "")
+    issuers = part(whole, "rootCAs")
+    trusted = next(iter(issuers), issuers)
+    verifies = not is_true(part(whole, "insecureSkipVerify"))
+    file = trusted.text if trusted.text.startswith("/") else "" if trusted else BUNDLES[0]  # Go trusts what the system trusts
+    given = {"trusted_certificate": (file if verifies else "", trusted.at), "verified_name": (name, None)}
     settings: dict[str, tuple[Setting, ...]] = {}
-    if scheme == "h2c":
-        settings[PROTOCOL] = (Setting(args=("h2",), at=at),)
-    if scheme == "https":
-        for name, meaning in _SETTINGS.items():
-            value = next(iter(part(whole, name)), part(whole, name))
-            if value.text:
-                settings[f"server_ssl_{meaning}"] = (Setting(args=(value.text,), at=value.at or at),)
-        found |= {
-            "sends_sni": True,
-            "sni_name": part(whole, "serverName").text,
-            "verifies_tls": not is_true(part(whole, "insecureSkipVerify")),
-        }
-    return {**found, "settings": settings}
+    for key, (value, where) in given.items():
+        if value:
+            settings[f"server_ssl_{key}"] = (Setting(args=(value,), at=where or at),)
+    return {**found, "sends_sni": True, "sni_name": name, "verifies_tls": verifies}, settings

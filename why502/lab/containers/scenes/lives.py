@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from why502.lab.containers.scene import Scene, Site
+from why502.lab.containers.scenes.networks import name_server
 
 STOPPED = frozenset({"backend-not-running"})
 OOM = frozenset({"backend-oom-killed"})
@@ -57,6 +58,19 @@ def stopped_by_hand(site: Site, is_broken: bool) -> None:
         site.fails()
 
 
+def stopped_name(site: Site, is_broken: bool) -> None:
+    """The same, behind a proxy that resolves the name for each request: it is unknown now."""
+    site.network("shop")
+    site.app("api", networks=("shop",))
+    resolver = f"resolver {name_server(site, 'shop')} valid=1s; resolver_timeout 2s;"
+    site.nginx("edge", "set $backend api; proxy_pass http://$backend:3000;", server=resolver, networks=("shop",))
+    site.serves()
+    if is_broken:
+        site.call("stop", "-t", "0", "api")
+        site.until(lambda: site.ask()[0] != 200, "the name is forgotten")
+        site.fails(times=2)
+
+
 def exited(site: Site, is_broken: bool) -> None:
     """The application ended by itself, with an error."""
     shop(site)
@@ -85,7 +99,7 @@ def restart_loop(site: Site, is_broken: bool) -> None:
         site.call("rm", "-f", "shop-api-1")
         again = (*compose("api"), *alias, "--restart", "always")
         site.run("shop-api-1", *command, networks=("shop_default",), options=again)
-        site.until(lambda: restarts(site, "shop-api-1") >= 2, "it was started again")
+        site.until(lambda: restarts(site, "shop-api-1") >= 3, "it was started again")
         site.fails(times=2)
 
 
@@ -130,12 +144,17 @@ def recreated_unassigned(site: Site, is_broken: bool) -> None:
 
 
 def not_ready(site: Site, is_broken: bool) -> None:
-    """The container was made anew, and takes a few seconds until it listens; the proxy sends to it at once."""
-    shop(site)
+    """The container is started again and takes a few seconds until it listens; the proxy sends to it at once."""
+    site.network("shop_default", "--subnet", "172.29.0.0/24")
+    begins = ("sh", "-c", "sleep 4; exec python3 /app/server.py 0.0.0.0:3000")
+    options = (*compose("api"), "--network-alias", "api", "--ip", "172.29.0.20")
+    site.run("shop-api-1", *begins, networks=("shop_default",), options=options)
+    site.until(lambda: site.listens("shop-api-1"), "it listens")
+    edge = ("-p", "8080:80", *compose("edge", "api:service_started:false"))
+    site.nginx("shop-edge-1", "proxy_pass http://api:3000;", networks=("shop_default",), options=edge)
+    site.serves()
     if is_broken:
-        site.call("rm", "-f", "shop-api-1")
-        command = ("sh", "-c", "sleep 4; exec python3 /app/server.py 0.0.0.0:3000")
-        site.run("shop-api-1", *command, networks=("shop_default",), options=(*compose("api"), "--network-alias", "api"))
+        site.call("restart", "-t", "0", "shop-api-1")
         site.fails()
         site.until(lambda: site.listens("shop-api-1"), "it is ready")
         site.serves()
@@ -175,7 +194,7 @@ def health_check_wrong(site: Site, is_broken: bool) -> None:
 
 def health(site: Site, name: str) -> str:
     """Return the health of a container; podman's checks run when they are asked for (elsewhere a systemd timer asks)."""
-    if site.engine.name == "podman":
+    if site.engine.program == "podman":
         site.call("healthcheck", "run", name, is_checked=False)
     return site.state(name, "Health.Status")
 
@@ -186,10 +205,20 @@ SCENES = (
     Scene(
         "stopped-by-hand", "somebody stopped it; exit code 137", STOPPED, stopped_by_hand, never=frozenset({"backend-crashed"})
     ),
+    Scene("stopped-name", "somebody stopped it; its name is unknown", STOPPED, stopped_name),
     Scene("exited", "it ended by itself with status 3", frozenset({"backend-crashed", "backend-not-running"}), exited),
     Scene("crashed", "it died by SIGSEGV: exit code 139", frozenset({"backend-crashed"}), crashed),
     Scene("restart-loop", "its command ends at once, and it is started again", frozenset({"backend-crash-loop"}), restart_loop),
-    Scene("wrong-command", "its command is not in the image: 127", frozenset({"backend-startup-failure"}), wrong_command),
+    Scene(
+        "wrong-command",
+        "its command is not in the image: 127",
+        frozenset({"backend-startup-failure"}),
+        wrong_command,
+        engines=("docker",),
+    ),
+    Scene(
+        "never-started", "its command is not in the image; podman keeps no reason", STOPPED, wrong_command, engines=("podman",)
+    ),
     Scene("recreated", "it has a new address; another container has the old one", frozenset({"stale-dns"}), recreated),
     Scene("recreated-unassigned", "it has a new address; nobody has the old one", frozenset({"stale-dns"}), recreated_unassigned),
     Scene("not-ready", "it was announced before it served", frozenset({"deploy-termination-race"}), not_ready),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
-from why502.logs.scan.counts import Said, name_of
+from why502.logs.scan.counts import MessageKey, name_of
 from why502.model.logs import LogRecord
 from why502.redaction import clean, redact
 
@@ -14,11 +14,11 @@ def is_request(record: LogRecord) -> bool:
     return record.status is not None and not record.level and bool(is_access)
 
 
-def said(record: LogRecord) -> Said | None:
+def message_key(record: LogRecord) -> MessageKey | None:
     """Return the key for a record that is not a request; None if it has no meaning or repeats an earlier record."""
     if record.symptom is None or record.is_repeat:
         return None
-    return Said(
+    return MessageKey(
         record.symptom.value,
         record.proxy or record.program or record.format,
         name_of(record.target, record.group),

@@ -1,0 +1,191 @@
+"""What the engines' containers mean for a case: the proxy's own, the one that its target means, and what listens there.
+
+A container of a user other than root is believed only about a proxy of that user, and a port that this user's process holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from why502.diagnosis.case import Case
+from why502.diagnosis.index import Joins, accepts
+from why502.gateways.behaviour import programs
+from why502.logs.detect import parse_any
+from why502.model.container import Attachment, Container
+from why502.model.logs import Symptom
+from why502.model.snapshot import Listener, Process, Proxy, Service
+from why502.model.target import Target
+
+INSPECT = "inspect"
+NO_ANSWER = (Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
+REFUSALS = (Symptom.CONFIG_INVALID, Symptom.NAME_NOT_FOUND, Symptom.PROXY_START_FAILED)
+NO_NAME = (Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED)
+NO_CONNECTION = (*NO_ANSWER, Symptom.CONNECT_REFUSED)
+
+
+def trusted(case: Case) -> tuple[Container, ...]:
+    """Return the containers whose engine may be believed about the target."""
+    uids = {0, case.proxy.owner_uid if case.proxy else 0}
+    uids |= {uid for listener in case.listeners or () if (uid := listener.uid) is not None}
+    return tuple(one for one in case.here.containers or () if one.owner_uid in uids)
+
+
+def shown(case: Case, service: Service) -> str:
+    """Return a service in words: a container with its compose service, else the manager and the name."""
+    for one in case.here.containers or ():
+        if (one.engine, one.name, one.owner_uid) == (service.manager, service.name, service.owner_uid):
+            return one.shown
+    return f"{service.manager} service {service.name}"
+
+
+def container_of(proxy: Proxy | None, joins: Joins) -> Container | None:
+    """Return the container that a proxy runs in; None if it runs in none, or if that is unknown."""
+    if proxy is None or proxy.pid is None:
+        return None
+    process = joins.processes.get(proxy.pid)
+    identity = process.container if process else ""
+    for one in joins.here.containers or ():
+        if (proxy.network and one.network == proxy.network) or (identity and one.id.startswith(identity)):
+            return one
+    return None
+
+
+def proxy_container(case: Case) -> Container | None:
+    """Return the container of the case's proxy."""
+    found = container_of(case.proxy, case.joins)
+    return found if found in trusted(case) else None
+
+
+def names_of(case: Case) -> tuple[str, ...]:
+    """Return the names by which the configuration may mean the target: its own, or those with its port."""
+    target = case.target
+    if target is None or target.is_unix:
+        return ()
+    if not target.is_address:
+        return (target.host,)
+    if target in case.joins.configured:
+        return ()
+    return tuple(dict.fromkeys(name.host for name in case.joins.names_of_peers if name.port in (0, target.port)))
+
+
+def called(case: Case, name: str) -> tuple[Container, ...]:
+    """Return the containers of that name: those in a network of the proxy first, running ones before others."""
+    own = proxy_container(case)
+    networks = own.networks if own else frozenset()
+    found = [one for one in trusted(case) if one.is_called(name)]
+    return tuple(sorted(found, key=lambda one: (not one.networks & networks, not one.is_running)))
+
+
+def at(case: Case, host: str) -> Container | None:
+    """Return the running container that has an address."""
+    return next((one for one in trusted(case) if host in one.addresses), None)
+
+
+def publisher(case: Case) -> tuple[Container, int] | None:
+    """Return the running container that publishes the target's port on the machine, and its inner port."""
+    target, proxy = case.target, case.proxy
+    if target is None or target.is_unix or (proxy is not None and proxy.network):
+        return None
+    if not target.is_loopback and target.host not in (case.here.addresses or ()):
+        return None
+    for one in trusted(case):
+        for port in one.published:
+            if port.outer == target.port and port.host in ("", target.host) and one.is_running and one.network:
+                return one, port.inner
+    return None
+
+
+def meant(case: Case) -> Container | None:
+    """Return the container that the configuration means by the target; None if it is none, or if that is unknown."""
+    target = case.target
+    if target is None or target.is_unix:
+        return None
+    for name in names_of(case):
+        if named := called(case, name):
+            return named[0]
+    if found := at(case, target.host):
+        return found
+    published = publisher(case)
+    return published[0] if published else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """A name that the proxy could not resolve, its target as configured, the proxy's container and the one of that name."""
+
+    target: Target
+    own: Container
+    other: Container
+
+
+def unresolved(case: Case) -> Iterator[Unresolved]:
+    """Yield the containers whose names the proxy's own container could not resolve, in the case of the proxy itself."""
+    if case.target is not None:
+        return
+    names = {tally.detail for tally in case.tallies if tally.symptom in NO_NAME and tally.detail}
+    for proxy in case.proxies:
+        own = container_of(proxy, case.joins)
+        for target in case.joins.names_of_peers if own else ():
+            for other in called(case, target.host) if target.host in names else ():
+                if own is not None and other != own and not own.restarts and target in _peers(proxy):
+                    yield Unresolved(target, own, other)
+
+
+def _peers(proxy: Proxy) -> frozenset[Target | None]:
+    return frozenset(peer.target for route in proxy.routes for peer in route.peers)
+
+
+def shared(one: Container, other: Container) -> tuple[Attachment, ...]:
+    """Return the places of a container in the networks that it shares with another."""
+    return tuple(place for place in one.attachments if place.network in other.networks)
+
+
+def serves(container: Container, port: int) -> bool:
+    """Return whether something in a container takes connections from elsewhere to a port."""
+    return any(one.port == port and not one.is_loopback for one in container.listens or ())
+
+
+def only_loopback(container: Container, port: int) -> Target | None:
+    """Return the loopback address on which alone something in a container listens with that port; None otherwise."""
+    if serves(container, port):
+        return None
+    return next((one for one in container.listens or () if one.port == port), None)
+
+
+def other_ports(container: Container) -> tuple[Target, ...]:
+    """Return the addresses that take connections from elsewhere."""
+    return tuple(one for one in container.listens or () if not one.is_loopback)
+
+
+def host_listener(case: Case, port: int) -> tuple[Listener, Process | None] | None:
+    """Return the listener on the machine itself with that port, and its process; None if there is none."""
+    for listener in case.here.listeners or ():
+        if not listener.network and listener.target.port == port and not listener.target.is_unix:
+            return listener, case.process_of(listener)
+    return None
+
+
+def host_takes(case: Case, target: Target) -> bool:
+    """Return whether the machine itself takes connections to an address of its own."""
+    return any(not one.network and accepts(one.target, target, one.only_v6) for one in case.here.listeners or ())
+
+
+def stopped_gateways(case: Case) -> Iterator[Container]:
+    """Yield the containers whose command is a gateway's and that do not run, or are started again and again without listening."""
+    for one in trusted(case):
+        program = one.argv[0].rsplit("/", 1)[-1] if one.argv else ""
+        is_gateway = program in programs() or any(word.rsplit("/", 1)[-1] in programs() for word in one.argv[:3])
+        fails_again = one.is_running and bool(one.restarts) and not one.listens
+        if is_gateway and (fails_again or not one.is_running) and one.state not in ("", "paused"):
+            yield one
+
+
+def refused_gateway(case: Case) -> tuple[Container, str] | None:
+    """Return the gateway's container that does not start because of its configuration, and its last words; None if none."""
+    for container in stopped_gateways(case):
+        for line in reversed(container.last_words):
+            record = parse_any(line)
+            if record is not None and record.symptom in REFUSALS:
+                return container, line
+    return None

@@ -1,0 +1,122 @@
+"""Container: one container as its engine (Docker, podman) describes it, without the values of its environment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from why502.model.base import Value
+from why502.model.target import Target
+
+
+class Attachment(Value, frozen=True, kw_only=True):
+    """A container's place in one of its networks. `names`: those that the engine's name server knows it by in this network.
+
+    The addresses are "" while it does not run.
+    """
+
+    network: str
+    address: str = ""
+    address_v6: str = ""
+    gateway: str = ""
+    names: tuple[str, ...] = ()
+
+
+class Publication(Value, frozen=True, kw_only=True):
+    """A TCP port of the container that the engine publishes on the machine."""
+
+    inner: int
+    outer: int
+    host: str = ""  # the machine's address; "" for all
+
+
+class HealthCheck(Value, frozen=True, kw_only=True):
+    """A container's health check and its last result. `exit_code` and `output` are those of the last run; None if none ended."""
+
+    status: str = ""  # starting, healthy, unhealthy
+    argv: tuple[str, ...] = ()
+    exit_code: int | None = None
+    output: str = ""
+
+
+class ContainerEvent(Value, frozen=True, kw_only=True):
+    """What the engine recorded about a container of this name: start, die, kill, oom, connect, disconnect…
+
+    `code` is the exit status of `die` and the signal of `kill`.
+    """
+
+    at: datetime
+    action: str
+    code: int | None = None
+    network: str = ""
+    id: str = ""  # of the container: one of the same name may have been made anew
+
+
+class Container(Value, frozen=True, kw_only=True):
+    """One container. Fields that only a detailed look shows are empty if `is_whole` is False."""
+
+    engine: str  # docker, podman
+    id: str
+    name: str
+    socket: str = ""  # the engine's unix socket
+    owner_uid: int = 0  # the user whose engine it is
+    image: str = ""
+    state: str = ""  # in the engine's terms: running, exited, created, restarting, paused, dead
+    is_whole: bool = False
+    pid: int | None = None
+    network: str = ""  # inode of its network namespace if it is not ours
+    network_mode: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    exposed: tuple[int, ...] = ()
+    published: tuple[Publication, ...] = ()
+    health: HealthCheck | None = None
+    argv: tuple[str, ...] = ()
+    exit_code: int | None = None  # None while it runs
+    oom_killed: bool = False
+    error: str = ""  # why the engine could not start it
+    restarts: int | None = None
+    restart_policy: str = ""
+    memory_limit_bytes: int | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    stopped_at: datetime | None = None  # None while it runs
+    was_told_to_stop: bool = False  # somebody stopped or killed it by a command
+    project: str = ""  # of compose, with its service and files
+    service: str = ""
+    depends_on: dict[str, str] = {}  # services of its project, each with the condition that compose awaits
+    config_files: tuple[str, ...] = ()
+    listens: tuple[Target, ...] | None = None  # TCP addresses in its network namespace; None: unknown, or the machine's own
+    gateways: tuple[str, ...] = ()  # the kinds of gateways to which its labels give a route: traefik
+    links: dict[str, str] = {}  # by target: why it probably serves it, if it uses the machine's own network
+    history: tuple[ContainerEvent, ...] = ()
+    last_words: tuple[str, ...] = ()  # its last log lines, if it does not run or was restarted
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its program runs now: not while it waits for a restart."""
+        return self.state == "running"
+
+    @property
+    def shown(self) -> str:
+        """The container and its compose service, in words."""
+        return f"container {self.name}" + (f" (compose service {self.service})" if self.service else "")
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """The names of its networks."""
+        return frozenset(one.network for one in self.attachments)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Its addresses in all its networks."""
+        return frozenset(address for one in self.attachments for address in (one.address, one.address_v6) if address)
+
+    def is_called(self, name: str, network: str = "") -> bool:
+        """Return whether the engine's name server knows it by a name, in one network or in any."""
+        return any(name in one.names for one in self.attachments if not network or one.network == network)
+
+    def command(self, verb: str, *options: str) -> tuple[str, ...]:
+        """Return the command that does something with it: of compose for its service, else of the engine for the container."""
+        if self.service and self.project:
+            files = tuple(word for file in self.config_files for word in ("-f", file))
+            return (self.engine, "compose", *files, "-p", self.project, verb, *options, self.service)
+        return (self.engine, verb, *options, self.name)
