@@ -38,6 +38,7 @@ class Part:
     """One part, its worker, and its viewers: each waits for its own event to be set."""
 
     newest: News | None = None
+    event: bytes = b""  # of the newest, made once for all viewers
     viewers: set[asyncio.Event] = field(default_factory=set)
     worker: asyncio.Task[None] | None = None
 
@@ -67,7 +68,7 @@ class Live:
             while True:
                 if part.newest is not None and part.newest is not seen:
                     seen = part.newest
-                    yield seen.event
+                    yield part.event
                 news.clear()
                 try:
                     async with asyncio.timeout(ALIVE_S):
@@ -88,7 +89,7 @@ class Live:
                 begin = time.monotonic()
                 made = await run_sync(make)
                 if made != part.newest:
-                    part.newest = made
+                    part.newest, part.event = made, made.event
                     for viewer in part.viewers:
                         viewer.set()
                 await asyncio.sleep(max(self._every_s, SHARE * (time.monotonic() - begin)))
