@@ -15,9 +15,9 @@ from served import recorded
 from bench import Bench
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium. It ends with its module: until then Playwright's event loop runs in this thread, and no other can."""
     path = shutil.which("chromium")
     assert path, "chromium is missing: apt-get install chromium"
     with sync_playwright() as playwright:
@@ -26,7 +26,7 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with two open and two resolved incidents."""
     with recorded(tmp_path_factory.mktemp("browser")) as found:
