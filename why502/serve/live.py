@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from anyio.to_thread import run_sync
 from starlette.responses import StreamingResponse
 
+from why502.render.words import safe
 from why502.serve.security import Refused
 
 EVERY_S = 2.0
@@ -33,7 +34,7 @@ class News:
     @property
     def event(self) -> bytes:
         """Return it as an event."""
-        return f"data: {json.dumps({'html': self.html, 'status': self.status})}\n\n".encode()
+        return f"data: {json.dumps({'html': self.html, 'status': safe(self.status)})}\n\n".encode()
 
 
 @dataclass(slots=True)
