@@ -41,6 +41,8 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
+    ("Proxy", "counted"): "becomes tallies of the logs, where no log has those requests",
+    ("Proxy", "unanswered"): "becomes the traffic of its targets in the logs",
     ("Process", "mounts"): "whether paths of a worker mean the files that we see",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
     ("Proxy", "routes_elsewhere"): "a gateway whose files have no route is kept, because its admin interface may name some",

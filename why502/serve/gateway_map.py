@@ -62,7 +62,7 @@ def traffic(store: Store, now_s: float, minutes: int, ring: Ring = Ring.MINUTE) 
 
 
 @dataclass(slots=True, kw_only=True)
-class Place:
+class Spot:
     """A member of a route: `name` as it is connected to. Rates are by minute."""
 
     proxy: str
@@ -88,7 +88,7 @@ class Path:
     rate: float = 0.0
     requests: int = 0
     failures: int = 0
-    places: list[Place] = field(default_factory=list)
+    places: list[Spot] = field(default_factory=list)
 
     @property
     def is_bad(self) -> bool:
@@ -115,10 +115,10 @@ class Gateway:
 
 def gateways(configured: Configured, members: Iterable[Member], seen: Traffic) -> list[Gateway]:
     """Return the map: what is configured, and what requests were counted for."""
-    by_group: defaultdict[tuple[str, str], dict[str, Place]] = defaultdict(dict)
+    by_group: defaultdict[tuple[str, str], dict[str, Spot]] = defaultdict(dict)
     for member in members:
         name = str(member.peer)
-        by_group[member.proxy, member.group][name] = Place(
+        by_group[member.proxy, member.group][name] = Spot(
             proxy=member.proxy, name=name, status=member.status, is_checked=member.last is not None and not member.last.is_unknown
         )
     names: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -143,11 +143,11 @@ def _gateway(proxy: str, paths: Mapping[tuple[str, str], Path]) -> Gateway:
     return Gateway(proxy=proxy, rate=sum(path.rate for path in own), failures=sum(path.failures for path in own), paths=own)
 
 
-def _places(proxy: str, wanted: set[str], known: Mapping[str, Place], seen: Traffic, *, is_group: bool) -> list[Place]:
+def _places(proxy: str, wanted: set[str], known: Mapping[str, Spot], seen: Traffic, *, is_group: bool) -> list[Spot]:
     """Return the members of a route: those that are checked, and those that are only configured, such as names."""
     checked = {name: place for name, place in known.items() if is_group or name in wanted}
     missing = {
-        name: Place(proxy=proxy, name=name) for name in wanted - checked.keys() if (proxy, name) in seen.attempts or not checked
+        name: Spot(proxy=proxy, name=name) for name in wanted - checked.keys() if (proxy, name) in seen.attempts or not checked
     }
     found = [*checked.values(), *missing.values()]
     for place in found:
