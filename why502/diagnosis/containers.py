@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from why502.diagnosis.case import Case
 from why502.diagnosis.index import Joins, accepts
 from why502.gateways.behaviour import programs
+from why502.logs.detect import parse_any
 from why502.model.container import Attachment, Container
 from why502.model.logs import Symptom
 from why502.model.snapshot import Listener, Process, Proxy, Service
@@ -18,6 +19,7 @@ from why502.model.target import Target
 
 INSPECT = "inspect"
 NO_ANSWER = (Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
+REFUSALS = (Symptom.CONFIG_INVALID, Symptom.NAME_NOT_FOUND, Symptom.PROXY_START_FAILED)
 NO_NAME = (Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED)
 NO_CONNECTION = (*NO_ANSWER, Symptom.CONNECT_REFUSED)
 
@@ -126,7 +128,7 @@ def unresolved(case: Case) -> Iterator[Unresolved]:
         own = container_of(proxy, case.joins)
         for target in case.joins.names_of_peers if own else ():
             for other in called(case, target.host) if target.host in names else ():
-                if own is not None and other != own and target in _peers(proxy):
+                if own is not None and other != own and not own.restarts and target in _peers(proxy):
                     yield Unresolved(target, own, other)
 
 
@@ -170,9 +172,20 @@ def host_takes(case: Case, target: Target) -> bool:
 
 
 def stopped_gateways(case: Case) -> Iterator[Container]:
-    """Yield the containers whose command is a gateway's and that do not run."""
+    """Yield the containers whose command is a gateway's and that do not run, or are started again and again without listening."""
     for one in trusted(case):
         program = one.argv[0].rsplit("/", 1)[-1] if one.argv else ""
         is_gateway = program in programs() or any(word.rsplit("/", 1)[-1] in programs() for word in one.argv[:3])
-        if is_gateway and not one.is_running and one.state not in ("", "paused"):
+        fails_again = one.is_running and bool(one.restarts) and not one.listens
+        if is_gateway and (fails_again or not one.is_running) and one.state not in ("", "paused"):
             yield one
+
+
+def refused_gateway(case: Case) -> tuple[Container, str] | None:
+    """Return the gateway's container that does not start because of its configuration, and its last words; None if none."""
+    for container in stopped_gateways(case):
+        for line in reversed(container.last_words):
+            record = parse_any(line)
+            if record is not None and record.symptom in REFUSALS:
+                return container, line
+    return None

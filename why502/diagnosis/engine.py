@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from why502.diagnosis import siblings
+from why502.diagnosis.addressed import addressed
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -31,6 +32,7 @@ from why502.diagnosis.index import (
     serving,
 )
 from why502.diagnosis.notes import notes
+from why502.diagnosis.peers import OUT, contradictions, described, views_of
 from why502.diagnosis.place import BROKEN, Vantage
 from why502.diagnosis.preface import unmet
 from why502.diagnosis.unserved import refusing, unserved
@@ -70,6 +72,8 @@ UNSEEN = 2.8  # log-odds beyond the prior that remain if a needed collector time
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that cover any target; the others cover only their own machine
+_OF_CONTAINERS = frozenset({"containers", "networks"})  # sections that matter only where there are containers
+_PUBLISHERS = frozenset({"docker-proxy", "rootlessport", "rootlesskit"})  # hold the published ports of containers
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 READY = timedelta(
     seconds=2
@@ -84,6 +88,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     A pure function: the same snapshots give the same answer.
     """
     here, others = _order(snapshots)
+    here = addressed(here)
     gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
     weighed: list[_Weighed] = []
     index = Joins(here)
@@ -318,6 +323,7 @@ def _finding(weighed: _Weighed) -> Finding:
             *_noted(weighed),
             *_run_by(proxy),
             *_managed_by(case),
+            *_called_by_its_gateway(case),
         ),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
@@ -381,6 +387,16 @@ def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
     name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
     message = f"user {name} runs this {proxy.kind}, not root"
     return (Evidence(message=message, weight=0.0, source=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
+
+
+def _called_by_its_gateway(case: Case) -> Iterator[Evidence]:
+    """Yield what its gateway's admin interface says about the target, if that is out of use or contradicts our own probe."""
+    for proxy, view in views_of(case.here, case.target):
+        told = list(contradictions(proxy, view, case.probes))
+        if view.state in OUT and not told:
+            told.append(described(proxy, view))
+        for message in told:
+            yield Evidence(message=message, weight=0.0, source=view.source)
 
 
 def _managed_by(case: Case) -> Iterator[Evidence]:
@@ -660,8 +676,20 @@ def _late(case: Case) -> set[str]:
 
 def _is_hidden(part: str, case: Case) -> bool:
     """Return whether a section of the snapshot is missing; for `processes`, also if the target's own are unknown."""
-    looked = getattr(case.here if part in _FROM_THE_PROXY else case.host, part, None)
+    machine = case.here if part in _FROM_THE_PROXY else case.host
+    if part in _OF_CONTAINERS and machine is not None and not _has_containers(machine):
+        return False
+    looked = getattr(machine, part, None)
     return looked is None or (part == "processes" and bool(case.listeners) and not case.processes)
+
+
+def _has_containers(machine: Snapshot) -> bool:
+    """Return whether anything that was seen of a machine is in a container or another network, or belongs to an engine."""
+    return (
+        any(process.container or process.network or process.name in _PUBLISHERS for process in machine.processes or ())
+        or any(listener.network for listener in machine.listeners or ())
+        or any(proxy.network for proxy in machine.proxies or ())
+    )
 
 
 def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:

@@ -85,6 +85,7 @@ class Container(Value, frozen=True, kw_only=True):
     depends_on: dict[str, str] = {}  # services of its project, each with the condition that compose awaits
     config_files: tuple[str, ...] = ()
     listens: tuple[Target, ...] | None = None  # TCP addresses in its network namespace; None: unknown, or the machine's own
+    gateways: tuple[str, ...] = ()  # the kinds of gateways to which its labels give a route: traefik
     links: dict[str, str] = {}  # by target: why it probably serves it, if it uses the machine's own network
     history: tuple[ContainerEvent, ...] = ()
     last_words: tuple[str, ...] = ()  # its last log lines, if it does not run or was restarted

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from why502.host.local import LocalHost
+from why502.model.container import Attachment, Container
 from why502.model.target import Target
 from why502.supervisors.base import Look
 from why502.supervisors.docker import engine as engines
@@ -119,6 +120,22 @@ def test_containers_behind_targets(engine: str) -> None:
 
 def test_other_targets_are_not_containers(engine: str) -> None:
     assert docker.services(LocalHost(), look(Target(host="127.0.0.1", port=9999))) == ()
+
+
+def test_a_user_cannot_claim_roots_targets_by_name_or_address() -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    place = Attachment(network="n", address="172.30.0.9", names=("api",))
+    target = Target(host="172.30.0.9", port=3000)
+
+    def found(uid: int) -> tuple[Target, ...]:
+        one = Container(engine="podman", id="a" * 64, name="api", owner_uid=uid, state="exited", attachments=(place,))
+        asked = Look(
+            owners={target: ()}, processes={}, parents={}, names={}, pools=(), containers=(one,), called={target: ("api",)},
+            since=now, until=now,
+        )  # fmt: skip
+        return tuple(each for service in docker.services(LocalHost(), asked) for each in service.targets)
+
+    assert (found(0), found(1000)) == ((target,), ())
 
 
 def test_output_has_times(engine: str) -> None:

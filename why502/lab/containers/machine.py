@@ -33,12 +33,19 @@ EMPTY = (
     "/etc/cni/net.d",
 )
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "blkio", "memory", "devices", "freezer", "pids", "systemd")
-ENGINES = ("docker", "podman")
+ROOTLESS = "rootless"  # podman, run by another user than root
+ENGINES = ("docker", "podman", ROOTLESS)
+USER, GROUP = 5, 60  # of Debian's base-passwd: games; any user without a login would do
 NEEDS = {
     "docker": ("dockerd", "docker", "containerd", "runc", "iptables"),
     "podman": ("podman", "conmon", "runc", "iptables"),
+    ROOTLESS: ("podman", "conmon", "runc", "slirp4netns", "newuidmap", "setpriv"),
 }
-SOCKETS = {"docker": "/run/docker.sock", "podman": "/run/podman/podman.sock"}
+SOCKETS = {
+    "docker": "/run/docker.sock",
+    "podman": "/run/podman/podman.sock",
+    ROOTLESS: f"/run/user/{USER}/podman/podman.sock",
+}
 READY_S = 30.0
 IMAGE = "lab"
 SERVER = str(BACKENDS / "server.py")
@@ -106,6 +113,8 @@ class Engine:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.program = "podman" if name == ROOTLESS else name
+        self.as_user: tuple[str, ...] = ()
         self.socket = SOCKETS[name]
         self.service: subprocess.Popen[bytes] | None = None
 
@@ -115,7 +124,10 @@ class Engine:
         settings.write_text(SETTINGS)
         os.environ |= {"CONTAINERS_CONF": str(settings), "DOCKER_HOST": f"unix://{SOCKETS['docker']}"}
         Path(self.socket).parent.mkdir(parents=True, exist_ok=True)
+        if self.name == ROOTLESS:
+            self.as_user = _user()
         argv: tuple[str, ...] = ("podman", "system", "service", "--time", "0", f"unix://{self.socket}")
+        argv = (*self.as_user, *argv)
         if self.name == "docker":
             argv = ("dockerd", "--exec-opt", "native.cgroupdriver=cgroupfs", "--oom-score-adjust", "0")
             argv += ("--default-ulimit", "nofile=20000:20000", "--default-ulimit", "nproc=20000:20000")
@@ -128,19 +140,23 @@ class Engine:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        if self.name == "podman":
+        if self.program == "podman":
             return os.path.exists(self.socket)
         return subprocess.run(("docker", "version"), capture_output=True, check=False).returncode == 0
 
     def take(self, archive: Path) -> None:
         """Make the image of the scenes from a tar archive."""
-        self.call("import", str(archive), IMAGE)
+        seen = Path("/run/image.tar")
+        seen.touch()
+        sh("mount", "--bind", str(archive), str(seen))  # its directory may be closed to another user
+        seen.chmod(0o644)
+        self.call("import", str(seen), IMAGE)
 
     def call(self, *words: str, is_checked: bool = True, timeout_s: float = 60.0) -> str:
         """Run `docker …` or `podman …` and return its output. Raises LabError with its last words where it fails."""
         try:
             done = subprocess.run(
-                (self.name, *words),
+                (*self.as_user, self.program, *words),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -160,6 +176,28 @@ class Engine:
             self.service.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.service.wait(5.0)
+
+
+def _user() -> tuple[str, ...]:
+    """Give the user what podman needs of one: directories, subordinate ids and the device of its network; return the command
+    that becomes this user.
+    """
+    sh("mount", "--make-rshared", "/")
+    home, runtime = Path("/run/home"), Path(f"/run/user/{USER}")
+    for path in (home, runtime, runtime / "podman"):
+        path.mkdir(parents=True, exist_ok=True)
+        os.chown(path, USER, GROUP)
+    for name in ("subuid", "subgid"):
+        Path("/run", name).write_text(f"{USER}:200000:65536\n")
+        sh("mount", "--bind", f"/run/{name}", f"/etc/{name}")
+    sh("mknod", "-m", "666", "/run/tun", "c", "10", "200")
+    sh("mount", "--bind", "/run/tun", "/dev/net/tun")
+    storage = Path("/run/storage.conf")
+    storage.write_text('[storage]\ndriver = "overlay"\n')
+    os.chmod("/var/tmp", 0o1777)
+    variables = (f"HOME={home}", f"XDG_RUNTIME_DIR={runtime}", f"CONTAINERS_STORAGE_CONF={storage}")
+    become = ("setpriv", f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups", "--inh-caps=-all")
+    return ("env", "-C", "/", *variables, *become)
 
 
 def sh(*argv: str) -> str:

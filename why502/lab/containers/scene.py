@@ -58,7 +58,7 @@ class Scene:
     happens: str
     expects: frozenset[str]
     build: Callable[[Site, bool], None]
-    engines: tuple[str, ...] = machine.ENGINES
+    engines: tuple[str, ...] = ("docker", "podman")
     never: frozenset[str] = frozenset()
     twin: frozenset[str] = frozenset({"healthy"})  # verdict or first cause of the twin
 
@@ -80,7 +80,7 @@ class Site:
 
     def run(self, name: str, *command: str, networks: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> None:
         """Start a container."""
-        if self.engine.name == "podman" and networks:
+        if self.engine.program == "podman" and networks:
             own: tuple[str, ...] = ("--network", ",".join(networks))
             self.call("run", "-d", "--name", name, *own, *options, machine.IMAGE, *command)
             return

@@ -23,6 +23,7 @@ WORDS, NETWORKS, NAMES, PORTS, FILES, DEPENDENCIES = 64, 32, 16, 64, 8, 32  # ma
 EVENTS = 256  # an engine keeps no more (moby, daemon/events, eventsLimit)
 OF_EACH = 32  # maximum events kept of one container
 _COMPOSE = "com.docker.compose."
+_TRAEFIK = "traefik."
 _OLDER = "io.podman.compose."
 _UNPRINTABLE = lazy(r"[^\x20-\x7e\u00a0-\ud7ff\uf900-\ufffd]")
 _ENDED = ("exited", "dead", "restarting", "created", "stopped", "configured")
@@ -195,10 +196,12 @@ def _with_compose(container: Container, labels: dict[str, Any]) -> Container:
     def label(name: str, most: int = NAME_BYTES) -> str:
         return text(labels.get(_COMPOSE + name), most) or text(labels.get(_OLDER + name), most)
 
+    is_routed = any(name.startswith(_TRAEFIK) for name in labels) and labels.get(f"{_TRAEFIK}enable") != "false"
     needs = [part.split(":") for part in label("depends_on", 4096).split(",") if part][:DEPENDENCIES]
     files = label("project.config_files", 4096)
     return msgspec.structs.replace(
         container,
+        gateways=("traefik",) if is_routed else (),
         project=label("project"),
         service=label("service"),
         depends_on={words[0]: words[1] if len(words) > 1 else "" for words in needs if words[0]},

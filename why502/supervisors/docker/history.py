@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 from why502.model.container import Container, ContainerEvent
@@ -15,6 +16,7 @@ _ACTIONS = {
     "oom": (Symptom.OOM_KILLED, "ran out of memory"),
 }
 STOP_S = 120.0
+KILLED = 128 + signal.SIGKILL
 NOT_RUN = (125, 126, 127)  # exit codes for a command that the engine could not start (docker-run(1))
 
 
@@ -36,6 +38,7 @@ def of_history(container: Container) -> Iterator[Event]:
         name = f"{container.engine} events"
         if event.action in ("die", "died"):
             is_order = told is not None and told.id == event.id and (event.at - told.at).total_seconds() <= STOP_S
+            is_order = is_order or (container.engine == "podman" and event.code == KILLED)  # it records no orders
             if not is_order and event.code:
                 yield _ended(container, event, event.code, name)
             continue

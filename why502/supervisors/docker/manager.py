@@ -40,7 +40,10 @@ def _is_in(process: Process, identity: str) -> bool:
 
 
 def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
-    """Yield the targets that a container serves, or would if it ran, and the evidence."""
+    """Yield the targets that a container serves, or would if it ran, and the evidence.
+
+    Of a user's engine only its published ports count: any user can give a container any name and address.
+    """
     published = {port.outer: port.inner for port in container.published}
     is_root = container.owner_uid == 0
     for target, owners in look.owners.items():
@@ -49,6 +52,8 @@ def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
             yield target, LISTENS
         elif target.port in published and not is_of_container(target) and target.host not in look.container_addresses:
             yield target, f"it publishes port {target.port}"
+        elif not is_root:
+            continue
         elif target.host in container.addresses:
             yield target, f"its address is {target.host}"
         elif names and (not container.is_running or target.host == names[0]):

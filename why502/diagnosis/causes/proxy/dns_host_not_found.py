@@ -26,11 +26,13 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, host_name
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.glued import glued
 from why502.diagnosis.index import addresses
 from why502.model.config import Peer
-from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.snapshot import ConfigTest, Lookup, Resolution
 from why502.model.target import Target
@@ -38,11 +40,22 @@ from why502.model.target import Target
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if refused := containers.refused_gateway(case):
+        message = f"{refused[0].shown} does not start because of it: its configuration needs the name at once"
+        yield refutes(message, f"{refused[0].engine} logs {refused[0].name}", PROOF)
+        return
     for proxy in case.proxies if case.target is None else ():
         for problem in proxy.problems:
             if proxy.test is ConfigTest.FAILED and "host not found in" in problem.message:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
+    if found := glued(case):
+        yield supports(
+            f"the configuration names {found.configured}; a target without its last slash becomes {found.asked}",
+            found.source,
+            PROOF,
+        )
+        return
     for name in case.here.names or ():
         is_its = case.target is None or case.target.host == name.name
         if not is_its or not _is_lost(name):
@@ -85,6 +98,8 @@ def aim(case: Case) -> Target | None:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if found := glued(case):
+        return f"the proxy looks up {found.asked}: the target {found.configured} lacks its last slash, so the path is appended"
     tally = case.tally(Symptom.NAME_NOT_FOUND)
     if tally and tally.detail:
         return f"the backend name {tally.detail} does not resolve"

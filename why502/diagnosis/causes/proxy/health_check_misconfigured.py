@@ -22,9 +22,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from why502.diagnosis import containers
+from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import addresses
+from why502.diagnosis.peers import described, views_of
 from why502.model.config import Peer
 from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
@@ -55,6 +57,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     served = _served_until(case)
     if tally is None:
         yield from _impatient(case, served)
+        yield from _called_down(case)
         return
     message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
     yield supports(f"{message}, and no server of the group was left", tally.source, LIKELY)
@@ -67,6 +70,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(served, "access log", FAIR)
 
 
+def _called_down(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence where no log tells why a check fails: the gateway calls the server down, and it answers."""
+    answered = next((probe for probe in case.probes if probe.is_answer and (probe.status or 0) < SERVER_ERROR), None)
+    if answered is None or case.probe(*GAP) or case.failures:
+        return
+    for proxy, view in views_of(case.here, case.target):
+        if view.state is PeerState.DOWN:
+            yield supports(f"{described(proxy, view)}, and no server of the group was left", view.source, LIKELY)
+            yield supports(f"it answers a probe{f' with {answered.status}' if answered.status else ''}", "probe", FAIR)
+            return
+
+
 def _of_container(case: Case) -> tuple[str, Container] | None:
     """Return why a container's health check is itself at fault, with the container; None if none is.
 
@@ -77,6 +92,11 @@ def _of_container(case: Case) -> tuple[str, Container] | None:
             waits = one.project == gateway.project and gateway.depends_on.get(one.service) == "service_healthy"
             if waits and one.health is not None and one.is_running and (why := _is_at_fault(one)):
                 return f"the health check of {one.shown} {why}, so {gateway.shown}, which waits for it, is not started", one
+    kinds = {proxy.kind for proxy in case.proxies if proxy.is_running} if case.seen(Symptom.ROUTE_MISSING) else set()
+    for one in containers.trusted(case):
+        left_out = sorted(kinds & {*one.gateways})
+        if left_out and one.is_running and (why := _is_at_fault(one)):
+            return f"the health check of {one.shown} {why}, so {left_out[0]} leaves out its route", one
     return None
 
 
@@ -85,6 +105,8 @@ def _is_at_fault(container: Container) -> str:
     check = container.health
     if check is None or check.status == "healthy" or not any(not one.is_loopback for one in container.listens or ()):
         return ""
+    if check.status == "starting" and check.exit_code is None:
+        return "has not run yet, although the application listens"
     if check.exit_code in NOT_RUN or _NO_PROGRAM.search(check.output):
         words = f": {check.output.strip()}" if check.output.strip() else ""
         return f"cannot run its own program ({' '.join(check.argv[1:])[:120]}){words[:200]}"
@@ -103,6 +125,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if found is None:
         return
     where = f" in {found[1].config_files[0]}" if found[1].config_files else ""
+    if found[1].health is not None and found[1].health.status == "starting":
+        yield Remedy(message=f"have it run sooner{where}: a shorter `interval`, or `start_interval` with `start_period`")
+        return
     port = next((one.port for one in found[1].listens or () if not one.is_loopback), 0)
     yield Remedy(
         message=f"use a program that the image has{where}: "
@@ -185,7 +210,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
-    explains=frozenset({"all-upstreams-down", "proxy-not-running"}),
+    explains=frozenset({"all-upstreams-down", "proxy-not-running", "route-not-found"}),
     examine=examine,
     tell=tell,
     aim=aim,

@@ -28,15 +28,12 @@ from collections.abc import Iterator
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.logs.detect import parse_any
-from why502.model.container import Container
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import ConfigTest
 
-REFUSALS = (Symptom.CONFIG_INVALID, Symptom.NAME_NOT_FOUND, Symptom.PROXY_START_FAILED)
 _UNKNOWN_NAME = lazy(r'host not found in upstream "([\w.-]{1,253})')
 
 
@@ -68,7 +65,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 2 * PROOF,
             )
             return
-    if found := _refused_in_container(case):
+    if found := containers.refused_gateway(case):
         container, line = found
         yield supports(f"{container.shown} does not start: {line}", f"{container.engine} logs {container.name}", 2 * PROOF)
         return
@@ -79,25 +76,15 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
 
 
-def _refused_in_container(case: Case) -> tuple[Container, str] | None:
-    """Return the gateway's container that does not start because of its configuration, and its last words; None if none."""
-    for container in containers.stopped_gateways(case):
-        for line in reversed(container.last_words):
-            record = parse_any(line)
-            if record is not None and record.symptom in REFUSALS:
-                return container, line
-    return None
-
-
 def tell(case: Case) -> str:
     """Return the finding about a gateway's container in one sentence."""
-    found = _refused_in_container(case) if case.target is None else None
+    found = containers.refused_gateway(case) if case.target is None else None
     return f"{found[0].shown}, the gateway, does not start ({found[0].state}): {found[1]}" if found else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies for a name that is unknown when the gateway's container starts."""
-    found = _refused_in_container(case) if case.target is None else None
+    found = containers.refused_gateway(case) if case.target is None else None
     if found is None:
         return
     container, line = found
@@ -125,7 +112,6 @@ CAUSE = Cause(
         {
             "backend-not-running",
             "connect-timeout",
-            "dns-host-not-found",
             "host-unreachable",
             "php-fpm-socket-mismatch",
             "proxy-config-not-loaded",

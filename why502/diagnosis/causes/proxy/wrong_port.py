@@ -50,7 +50,8 @@ def candidates(case: Case) -> tuple[Listener, ...]:
     """Return the listeners that may be the application, the likeliest first: similar port, same address family,
     then the nearest port.
 
-    A process that already listened while the target still answered is another application.
+    A process that already listened while the target still answered is another application. A port that the kernel assigned is
+    none that a person would configure.
     """
     target = case.target
     if target is None or target.is_unix:
@@ -68,7 +69,8 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         is_near = alike or same or near <= 10
         return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
-    return tuple(sorted((x for x in case.strays if not case.was_beside(x) and _may_speak(x, case)), key=distance))
+    possible = (x for x in case.strays if not case.was_beside(x) and _may_speak(x, case) and not _is_chance(x, case))
+    return tuple(sorted(possible, key=distance))
 
 
 def _is_of_its_service(listener: Listener, case: Case) -> bool:
@@ -138,7 +140,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if _is_of_its_service(best, case):
         service = case.service.name if case.service else "its service"
         yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
-    weight = (LIKELY if is_known else STRONG) if len(found) == 1 and not _is_chance(best, case) else FAIR
+    weight = (LIKELY if is_known else STRONG) if len(found) == 1 else FAIR
     if stranger_at(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
@@ -199,6 +201,8 @@ def _moved(case: Case) -> tuple[Listener, Service] | None:
 
 def _is_chance(listener: Listener, case: Case) -> bool:
     """Return whether the kernel assigned the listener's port, while the proxy's port was configured by a person."""
+    if _alike(listener, case) or _is_of_its_service(listener, case):
+        return False
     kernel = case.host.kernel if case.host else None
     if kernel is None or kernel.ports_first is None or kernel.ports_last is None or case.target is None:
         return False

@@ -194,7 +194,7 @@ def health_check_wrong(site: Site, is_broken: bool) -> None:
 
 def health(site: Site, name: str) -> str:
     """Return the health of a container; podman's checks run when they are asked for (elsewhere a systemd timer asks)."""
-    if site.engine.name == "podman":
+    if site.engine.program == "podman":
         site.call("healthcheck", "run", name, is_checked=False)
     return site.state(name, "Health.Status")
 

@@ -20,7 +20,7 @@ def no_shared_network(site: Site, is_broken: bool) -> None:
 def apart(site: Site) -> None:
     """Make two networks that do not reach each other: podman's do unless they are asked not to."""
     for name in ("front", "back"):
-        site.network(name, *(("--opt", "isolate=true") if site.engine.name == "podman" else ()))
+        site.network(name, *(("--opt", "isolate=true") if site.engine.program == "podman" else ()))
 
 
 def no_shared_name(site: Site, is_broken: bool) -> None:
@@ -39,7 +39,7 @@ def no_shared_name(site: Site, is_broken: bool) -> None:
 
 def name_server(site: Site, network: str) -> str:
     """Return the name server of a network: Docker's is the same everywhere, podman's is the network's gateway."""
-    return "127.0.0.11" if site.engine.name == "docker" else site.gateway(network)
+    return "127.0.0.11" if site.engine.program == "docker" else site.gateway(network)
 
 
 def wrong_of_several(site: Site, is_broken: bool) -> None:

@@ -84,6 +84,7 @@ SCENES = (
         UNSERVED,
         inner_port_wrong,
         never=NO_PROCESS,
+        engines=machine.ENGINES,
     ),
     Scene(
         "published-port-loopback",
@@ -91,6 +92,7 @@ SCENES = (
         UNSERVED,
         inner_loopback,
         never=NO_PROCESS,
+        engines=machine.ENGINES,
     ),
     Scene(
         "published-for-inner-port",
