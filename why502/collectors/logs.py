@@ -16,7 +16,7 @@ import msgspec
 from why502.collectors import container_logs
 from why502.collectors.base import Ask, Found
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
-from why502.gateways.apache.logs.log_format import APACHE, as_nginx, is_one
+from why502.gateways.apache.logs.log_format import APACHE, as_nginx, has_time, is_one
 from why502.gateways.haproxy.tallies import members_of
 from why502.gateways.tallies import settled
 from why502.gateways.varnish import shared_log as varnish_log
@@ -297,7 +297,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
         own = dict.fromkeys(
             (as_nginx(target.format), APACHE) if is_one(target.format) else (target.format, target.escape)
             for target in targets
-            if target.format
+            if target.format and (not is_one(target.format) or has_time(target.format))
         )
         return LogInput(
             path=path,

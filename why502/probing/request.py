@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.network import Network
@@ -74,7 +76,8 @@ class Request(Value, frozen=True, kw_only=True):
     @property
     def silence(self) -> str:
         """Return the message for no answer within our limit, which is shorter than the route's."""
-        route = "" if self.through_proxy else f"; the route waits {self.route_read_s:g} s"
+        waits = "without a limit" if math.isinf(self.route_read_s) else f"{self.route_read_s:g} s"
+        route = "" if self.through_proxy else f"; the route waits {waits}"
         return f"no answer within {self.answer_s:g} s, the probe limit{route}"
 
     def is_wanted(self, body: bytes) -> bool:

@@ -54,7 +54,9 @@ PRODUCT = Product(
         "A failed connection is a 503, a missing or broken response a 502. Only mod_proxy_fcgi (2.4.26 and later) and "
         "tunnels return 504. The log line with the errno and the address does not name the client. The next line of "
         "the same pid and tid names the client but not the reason. Failed certificate verification and failed "
-        "handshakes are a 500. A response without a status line is treated as HTTP/0.9 and delivered with 200."
+        "handshakes are a 500. A response without a status line is treated as HTTP/0.9 and delivered with 200. "
+        "mod_proxy_hcheck logs no failed check at the usual level; `diagnose` asks mod_status for it, which needs "
+        "`ProxyStatus On` and a path that no ProxyPass takes."
     ),
     codes=table(
         code("AH00957", "connecting to the backend failed; the errno before the code gives the reason", Symptom.CONNECT_FAILED, f"{_NOBODY} host-unreachable selinux-denied ephemeral-ports-exhausted", "503"),

@@ -34,7 +34,8 @@ PRODUCT = Product(
         "an administrator. A lower-case letter means a timeout. The second letter shows the phase: R request, Q "
         "queue, C connect, H response header, D data, L last data, T tarpit. HAProxy does not log the errno of a "
         "failed connection; see the messages about the server's health checks. `----` with a 5xx means that the "
-        "server itself sent that status."
+        "server itself sent that status. `diagnose` asks the runtime socket (`stats socket`), or a statistics page "
+        "without a password, why servers are down."
     ),
     codes=table(
         code("SC", "the server refused the connection, or no server was usable (`<NOSRV>`)", Symptom.CONNECT_REFUSED, "backend-not-running wrong-port wrong-address all-upstreams-down connect-rejected host-unreachable tls-verify-failed", "503"),

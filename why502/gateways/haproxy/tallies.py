@@ -31,7 +31,9 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     mine = [proxy for proxy in proxies if proxy.kind == "haproxy"]
     known = members_of(mine)
     elsewhere = _checked_elsewhere(mine)
-    named = [_named(_of_the_check(tally, elsewhere), known) if tally.proxy == "haproxy" else tally for tally in summary.tallies]
+    views = [view for proxy in mine for view in proxy.peers]
+    every = (*summary.tallies, *_of_views(summary.tallies, views))
+    named = [_named(_of_the_check(tally, elsewhere), known) if tally.proxy == "haproxy" else tally for tally in every]
     tallies = _named_by_checks(_decided(named, mine))
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from why502.model.config import Position
 from why502.model.patterns import lazy
 
 MOST = 200_000  # directives that are read, each time that their file is included
+_MOST_TIMES = 64  # that one file is included
 _DEEPEST = 100  # blocks and includes within one another
 _VARIABLE = lazy(r"\$\{([^}\s]{1,200})\}")
 # Compiled into the usual builds; a configuration that loads modules names all others.
@@ -67,7 +69,8 @@ class Reader:
         self.macros: dict[str, Node] = {}
         self.hosts = 0
         self.left = MOST
-        self.read_files: set[str] = set()
+        self.read_files: Counter[str] = Counter()
+        self.open_files: list[str] = []  # those that include the present one
 
     def directives(self) -> Iterator[Directive]:
         """Yield them; of files that nothing includes, too, as a part of a configuration may be all that is known."""
@@ -76,8 +79,12 @@ class Reader:
                 yield from self._file(tree.file, Scope(), 0)
 
     def _file(self, path: str, scope: Scope, depth: int) -> Iterator[Directive]:
-        self.read_files.add(path)
+        if path in self.open_files or self.read_files[path] >= _MOST_TIMES:
+            return
+        self.read_files[path] += 1
+        self.open_files.append(path)
         yield from self._body(self.trees[path].children, scope, {}, depth + 1)
+        self.open_files.pop()
 
     def _body(self, nodes: Iterable[Node], scope: Scope, given: Mapping[str, str], depth: int) -> Iterator[Directive]:
         if depth > _DEEPEST:

@@ -17,6 +17,7 @@ MAX_DEPTH = 50  # blocks within blocks; deeper ones are kept as loose tokens
 MOST_LINES = 200_000
 _MOST_PROBLEMS = 20
 _LINE = lazy(r"(?:[^\n\\]++|\\\r?\n|\\)*+", re.ASCII)  # a logical line, without its line feed
+_BLANKS = " \t\n\r\f\v"  # as isspace() in the C locale: others may be letters
 _SPACE = lazy(r"(?:[^\S\n]|\\\r?\n|\n)++", re.ASCII)
 _WORD = lazy(r"""(?P<quoted>"(?:[^"\\]++|\\[\s\S]?)*+"?|'(?:[^'\\]++|\\[\s\S]?)*+'?)|(?:[^\s\\]++|\\\r?\n|\\)++""", re.ASCII)
 _NAME = lazy(r"[^\s>]++", re.ASCII)
@@ -53,7 +54,7 @@ class _Reader:
                 break
             found = _LINE.match(text, at)
             assert found is not None  # it also matches nothing
-            end = at + len(found[0].rstrip())
+            end = at + len(found[0].rstrip(_BLANKS))
             if text[at] == "#":
                 self.items.append(self.token(Kind.COMMENT, at, end))
             elif text.startswith("</", at):

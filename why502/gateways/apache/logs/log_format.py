@@ -31,6 +31,12 @@ _VARIABLES = {
 }
 _HEADERS = {"referer": "http_referer", "user-agent": "http_user_agent", "host": "host", "x-forwarded-for": "http_x_forwarded_for"}
 _ENVIRONMENT = {"BALANCER_WORKER_NAME": "upstream_addr"}  # mod_proxy_balancer: the member that handled the request
+_TIMES = {  # of strftime(3), as far as `log_format` has a variable of the same form
+    "%Y-%m-%dT%H:%M:%S%z": "$time_iso8601",
+    "%FT%T%z": "$time_iso8601",
+    "%d/%b/%Y:%H:%M:%S %z": "$time_local",
+    "%d/%b/%Y:%T %z": "$time_local",
+}
 _UNITS = {"ms": "request_time_ms", "us": "request_time_us", "s": "request_time", "": "request_time"}
 _FORMAT = lazy(r"^[ \t]*LogFormat[ \t]+\"((?:[^\"\\]|\\.)*)\"[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
 _LOG = lazy(r"^[ \t]*CustomLog[ \t]+\"?([^\"|\s]+)\"?[ \t]+(?:\"((?:[^\"\\]|\\.)*)\"|(\S+))", re.MULTILINE | re.IGNORECASE)
@@ -40,6 +46,11 @@ _KNOWN = {"common": r"%h %l %u %t \"%r\" %>s %b", "combined": r"%h %l %u %t \"%r
 def is_one(text: str) -> bool:
     """Return whether a format is Apache's rather than nginx's."""
     return "$" not in text and len(_DIRECTIVE.findall(text)) > 1
+
+
+def has_time(text: str) -> bool:
+    """Return whether the equivalent `log_format` of a format has the time of the request: lines without it say too little."""
+    return "$time_" in as_nginx(text)
 
 
 def as_nginx(text: str) -> str:
@@ -52,6 +63,8 @@ def as_nginx(text: str) -> str:
             return "%"
         if letter == "t" and not argument:
             return "[$time_local]"
+        if letter == "t" and argument in _TIMES:
+            return _TIMES[argument]
         name = _VARIABLES.get(letter, "")
         if letter == "i":
             name = _HEADERS.get((argument or "").lower(), "")

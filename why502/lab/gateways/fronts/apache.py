@@ -39,6 +39,7 @@ _FORMATS = {
 }
 _SHORT = '\nErrorLogFormat "[%{u}t] [%-m:%l] [pid %P:tid %T] %7F: %E: [client\\\\ %a] %M"'
 _LINE = re.compile(r"(?:\[client [^\]]*\] )?(AH\d{5}: .*|\(\d+\).*)")
+_OF_START = re.compile(r"AH0(?:0489|0094|0558|0493|2282|18\d\d)\b")
 _STATUS = re.compile(r'"[^"]*?" (\d{3}) |\\?"status\\?":(\d{3})')
 
 
@@ -127,6 +128,6 @@ def failures(text: str) -> list[str]:
             code = status[1] or status[2]
             if code >= "499":
                 found[f"access: {code}"] = None
-        elif (match := _LINE.search(line)) and not re.search(r"AH0(?:0489|0094|0558|0493|2282)", line):
+        elif (match := _LINE.search(line)) and not _OF_START.search(line):
             found[re.sub(r"\[(?:client|remote) [^\]]*\] ", "", match[1])] = None
     return list(found)

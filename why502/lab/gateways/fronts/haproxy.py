@@ -36,6 +36,10 @@ _FORMS = {
     "stdout": "option httplog",
 }
 _LINE = re.compile(r"(?:\] |: )(\S+) (\S+/\S+) (\S+) (-?\d+) (?:\S+ ){3}(\S{4}) ")
+_TIMER = re.compile(r"(?<!-)\b\d+\b")  # those that were not reached are -1
+_MESSAGE = re.compile(
+    r"(?:Server|Health check for|backend|'server) .*(?:is (?:DOWN|UP|going)|failed|available|could not resolve).*"
+)
 _PARTS = re.compile(r'"(?:backend|server|status_code|termination_state)":"?([^",}]+)')
 
 
@@ -123,7 +127,8 @@ def failures(text: str) -> list[str]:
                 found[f"{backend}/{server} … {status} … {state}"] = None
         elif match := _LINE.search(line):
             if match[4] >= "499" or not match[5].startswith("--"):
-                found[f"{match[2]} {match[3]} {match[4]} … {match[5]}"] = None
-        elif match := re.search(r"(?:Server|Health check|backend|proxy) .*", line):
+                timers = _TIMER.sub("N", match[3])
+                found[f"{match[2]} {timers} {match[4]} … {match[5]}"] = None
+        elif match := _MESSAGE.search(line):
             found[re.sub(r"check duration: \d+ms", "check duration: …", match[0].partition(". ")[0])] = None
     return list(found)
