@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from why502.diagnosis.checks import check_all
-from why502.diagnosis.peers import contradictions, described, is_full, views_of
+from why502.diagnosis.peers import called_down, contradictions, described, is_full, views_of
 from why502.model.finding import CheckStatus
 from why502.model.logs import Symptom
 from why502.model.snapshot import PeerState, PeerView, Probe, Proxy, Snapshot
@@ -51,6 +51,7 @@ def test_the_checklist_names_what_the_gateway_left_out() -> None:
     def step(*probes: Probe, peer: PeerView = DOWN) -> tuple[CheckStatus, str]:
         here = Snapshot(taken_at=datetime(2026, 11, 1, tzinfo=UTC), proxies=(proxy(peer),), probes=probes)
         assert [view for _, view in views_of(here, TARGET)] == [peer]
+        assert called_down(here) == ((TARGET,) if peer is DOWN else ())
         found = next(each for each in check_all(here) if each.id == "servers-in-use")
         return found.status, found.detail
 

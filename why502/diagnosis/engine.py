@@ -32,7 +32,7 @@ from why502.diagnosis.index import (
     serving,
 )
 from why502.diagnosis.notes import notes
-from why502.diagnosis.peers import OUT, contradictions, described, views_of
+from why502.diagnosis.peers import OUT, called_down, contradictions, described, views_of
 from why502.diagnosis.place import BROKEN, Vantage
 from why502.diagnosis.preface import unmet
 from why502.diagnosis.unserved import refusing, unserved
@@ -214,7 +214,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         one.target for one in unserved(index) if one.target is not None and (one.is_of_application or one.is_of_backend_limit)
     )
     known = (*index.unheard, *frozen(here), *index.refused_upgrades, *answered, *sorted(refusing(index)))
-    return tuple(dict.fromkeys((*logged, *probed, *known, *unmet(index))))
+    return tuple(dict.fromkeys((*logged, *probed, *known, *unmet(index), *called_down(here))))
 
 
 def _vantages(target: Target | None, others: tuple[Snapshot, ...]) -> tuple[Vantage, ...]:

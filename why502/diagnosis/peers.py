@@ -26,6 +26,13 @@ def views_of(here: Snapshot, target: Target | None) -> Iterator[tuple[Proxy, Pee
         yield from ((proxy, view) for view in proxy.peers if target is not None and view.target == target)
 
 
+def called_down(here: Snapshot) -> tuple[Target, ...]:
+    """Return the targets that a gateway calls down or has left out after failures, whether or not a log tells of them."""
+    states = (PeerState.DOWN, PeerState.EJECTED)
+    views = (view for proxy in here.proxies or () for view in proxy.peers)
+    return tuple(view.target for view in views if view.target is not None and view.state in states)
+
+
 def is_full(view: PeerView) -> bool:
     """Return whether a server has as much work as it may have, or requests wait for it."""
     return bool(view.queued) or (view.limit is not None and view.active is not None and 0 < view.limit <= view.active)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from why502.gateways.traefik import admin
 from why502.gateways.traefik import config as traefik
 from why502.gateways.traefik.config import static
+from why502.gateways.traefik.config.dynamic import target_of
 from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.tallies import settled
 from why502.model.config import PROTOCOL, LogKind, LogPlace
+from why502.model.errors import HostError
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import Process, Proxy
 from why502.model.target import Target
 
 STATIC = """\
@@ -138,6 +142,24 @@ def test_without_entry_points_it_listens_on_port_80_and_a_default_one_is_the_onl
     assert static.understood("{}", "x").entry_points["http"].address == ":80"
     text = "entryPoints: {a: {address: ':1', asDefault: true}, b: {address: ':2'}}"
     assert [point.is_default for point in static.understood(text, "x").entry_points.values()] == [True, False]
+
+
+def test_an_api_that_cannot_be_asked_is_a_gap_only_if_routes_come_from_elsewhere() -> None:
+    process = Process(pid=7, argv=("traefik", "--providers.docker", "--api"))
+    with pytest.raises(HostError, match="another provider than files"):
+        list(admin.doors(Proxy(kind="traefik", config=static.ARGUMENTS, routes_elsewhere=True), process, [], {}))
+    assert list(admin.doors(Proxy(kind="traefik", config="/t.yml"), process, [("/t.yml", STATIC)], {})) == []
+    router = (
+        "http: {routers: {api: {rule: 'Host(`t.example`) && PathPrefix(`/api`)', service: api@internal, entryPoints: [web]}}}"
+    )
+    (door,) = admin.doors(Proxy(kind="traefik", config="/t.yml"), process, [("/t.yml", STATIC), ("/d.yml", router)], {})
+    assert (door.target, door.host_header, door.named_by) == (Target(port=80), "t.example", "/d.yml")
+
+
+def test_a_url_may_hold_a_user() -> None:
+    assert target_of("http://user:secret@10.0.0.1:81/base") == Target(host="10.0.0.1", port=81)
+    assert target_of("https://inner.example") == Target(host="inner.example", port=443)
+    assert target_of("h2c://[::1]:9") == Target(host="::1", port=9)
 
 
 def test_a_rule_names_hosts_and_paths() -> None:

@@ -26,12 +26,23 @@ _API = "api@internal"
 
 
 def doors(proxy: Proxy, process: Process, texts: Texts, environment: Mapping[str, str]) -> Iterator[Door]:
-    """Yield where its API may be: on its own entry point if it is insecure, else behind a router of `api@internal`."""
+    """Yield where its API may be: on its own entry point if it is insecure, else behind a router of `api@internal`.
+
+    Raises HostError if it has none that may be asked, although routes come from elsewhere than files.
+    """
     written = {ARGUMENTS: of_arguments(process.argv[1:]), ENVIRONMENT: of_environment(environment)}
     static = understood(written.get(proxy.config) or dict(texts).get(proxy.config, ""), proxy.config)
-    for host, port in static.api_doors():
-        yield Door(target=Target(host=host, port=port), named_by=f"api.insecure in {static.file}")
-    yield from _behind_routers(static, [(file, text) for file, text in texts if file != proxy.config])
+    dynamic = [(file, text) for file, text in texts if file != proxy.config]
+    own = (
+        Door(target=Target(host=host, port=port), named_by=f"api.insecure in {static.file}") for host, port in static.api_doors()
+    )
+    found = [*own, *_behind_routers(static, dynamic)]
+    if not found and proxy.routes_elsewhere:
+        raise HostError(
+            "some of its routes come from another provider than files, and its API is not enabled where it could be asked",
+            "enable `api` on an entry point of the loopback interface, without TLS and without middlewares",
+        )
+    yield from found
 
 
 def _behind_routers(static: Static, texts: Texts) -> Iterator[Door]:

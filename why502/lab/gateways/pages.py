@@ -53,7 +53,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     ]
     for message, same in scenes.items():
         statuses = ", ".join(dict.fromkeys(_status(status) for each in same for status in each.statuses))
-        said = dict.fromkeys(line for each in same for line in each.failures[:_SHOWN])
+        said = dict.fromkeys(line for each in same for line in each.failures[:_SHOWN] if line)
         told = "<br>".join(f"`{_cell(line)}`" for line in list(said)[: 2 * _SHOWN]) or " "
         words = (_cell(same[0].words.get(place, "")) or " " for place in places)
         lines.append(f"| {message} | {statuses} | {told} | {' | '.join(words)} |")

@@ -105,7 +105,7 @@ def target_of(word: str) -> Target | None:
     if word.startswith("unix/"):
         return Target.unix(word.removeprefix("unix/").partition("|")[0])
     scheme, found, rest = word.partition("://")
-    address = (rest if found else word).removeprefix("tcp/").removeprefix("tcp4/").removeprefix("tcp6/")
+    address = (rest.rpartition("@")[2] if found else word).removeprefix("tcp/").removeprefix("tcp4/").removeprefix("tcp6/")
     if address.startswith(":"):
         address = f"localhost{address}"
     target = Target.parse(address)

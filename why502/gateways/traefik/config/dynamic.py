@@ -164,7 +164,7 @@ class _Made:
 def target_of(url: str) -> Target | None:
     """Return the address in a server's URL; None if it is none."""
     scheme, found, rest = url.partition("://")
-    target = Target.parse(rest.partition("/")[0] if found else url)
+    target = Target.parse(rest.partition("/")[0].rpartition("@")[2] if found else url)
     if target is not None and not target.port and not target.path and scheme in _SCHEMES:
         return Target(host=target.host, port=_SCHEMES[scheme][1])
     return target
