@@ -54,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"the proxy keeps up to {route.keepalive} idle connections open for {route.keepalive_timeout_s:g} s",
             str(at or ""),
-            WEAK if behaviour(route.proxy).keeps_connections else FAIR,
+            0.5 if behaviour(route.proxy).keeps_connections and case.unanswered else FAIR,
         )
     if tally.duration_max_s is not None and tally.duration_max_s > QUICK_S:
         yield refutes(
