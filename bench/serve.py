@@ -3,27 +3,29 @@
     python bench/serve.py
 
 The server runs in a process of its own, 50 viewers hold its live parts open while the pages are asked, and a writer commits
-each second as `why502 watch` does, so that the live parts change. Printed are the median and the 95th percentile of 60 requests
-of each page, and its peer: a file of the same server, which does nothing but send it. Exits with 1 where a page takes longer
-than its limit.
+each second as `why502 watch` does, so that the live parts change. Printed are, of 40 requests of each page, the median and the
+95th percentile, and before that the processor time of the server for one, without viewers. The peer is a file of the same
+server, which it only sends: on a busy machine that waits as long. Exits with 1 where a page takes longer than its limit.
 """
 
 from __future__ import annotations
 
 import http.client
+import multiprocessing
 import os
+import selectors
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -48,7 +50,7 @@ from why502.watch.model import (
 from why502.watch.store import Ring, Store
 
 LIMIT_S = 0.1
-VIEWERS, REQUESTS, INCIDENTS, SERIES = 50, 60, 10_000, 100
+VIEWERS, REQUESTS, INCIDENTS, SERIES = 50, 40, 10_000, 100
 NOW = datetime.now(UTC)
 MINUTE = int(NOW.timestamp()) // 60
 PEER = "/static/style.css"
@@ -60,7 +62,7 @@ PAGES = (
     "/history?text=refused+10.0.0.7&page=2",
     "/targets",
     "/targets/one?proxy=nginx&target=10.0.0.7:8080",
-    "/api/1/now",
+    "/api/1/incidents",
 )
 
 
@@ -70,26 +72,50 @@ def main() -> int:
         path = Path(directory, "watch.db")
         filled(path)
         print(f"store: {path.stat().st_size / 1e6:.0f} MB, {INCIDENTS} incidents, {SERIES} routes and targets", flush=True)
-        with served(path) as url, viewers(url) as events, writing(path):
-            slow = [page for page in PAGES if measured(url, page)]
-            print(f"{VIEWERS} viewers got {sum(events)} updates meanwhile")
+        with served(path) as (url, pid):
+            used = {page: used_s(url, page, pid) for page in PAGES}
+            with beside(view, url) as updates, beside(write, path) as commits:
+                slow = [page for page in PAGES if measured(url, page, used[page])]
+                print(f"{VIEWERS} viewers got {updates.value} updates meanwhile, of {commits.value} commits")
         return int(bool(slow))
 
 
-def measured(url: str, page: str) -> bool:
-    """Print how long a page takes; return whether that is too long."""
+def used_s(url: str, page: str, pid: int) -> float:
+    """Return the processor time that a page takes."""
+    ask(url, page, 3)
+    begin = processor_s(pid)
+    ask(url, page, 10)
+    return (processor_s(pid) - begin) / 10
+
+
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used (proc_pid_stat(5): utime, stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ask(url: str, page: str, times: int) -> tuple[list[float], int]:
+    """Return how long each request took, and the size of the page."""
     taken, size = [], 0
     with closing(connection(url)) as client:
-        for _ in range(REQUESTS):
+        for _ in range(times):
             begin = time.perf_counter()
             client.request("GET", page)
             response = client.getresponse()
             size = len(response.read())
             taken.append(time.perf_counter() - begin)
             assert response.status == 200, (page, response.status)
+    return taken, size
+
+
+def measured(url: str, page: str, processor: float) -> bool:
+    """Print how long a page takes; return whether that is too long."""
+    taken, size = ask(url, page, REQUESTS)
     p95_s = statistics.quantiles(taken, n=20)[-1]
     print(
-        f"{page:<50} p50 {1000 * statistics.median(taken):6.1f} ms  p95 {1000 * p95_s:6.1f} ms  {size / 1000:.0f} kB", flush=True
+        f"{page:<46} processor {1000 * processor:5.1f} ms  p50 {1000 * statistics.median(taken):6.1f} ms"
+        f"  p95 {1000 * p95_s:6.1f} ms  {size / 1000:.0f} kB",
+        flush=True,
     )
     return p95_s > LIMIT_S
 
@@ -101,60 +127,54 @@ def connection(url: str) -> http.client.HTTPConnection:
 
 
 @contextmanager
-def served(path: Path) -> Iterator[str]:
-    """Run the server; give its address."""
+def served(path: Path) -> Iterator[tuple[str, int]]:
+    """Run the server; give its address and pid."""
     argv = [sys.executable, "-m", "why502", "serve", "--listen", "127.0.0.1:0", "--settings", os.devnull, "--store", str(path)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process.pid
     finally:
         process.terminate()
         process.wait()
 
 
 @contextmanager
-def viewers(url: str) -> Iterator[list[int]]:
-    """Hold the live parts open in one thread each; give how many updates each got."""
-    events = [0] * VIEWERS
-    with ExitStack() as stack:
-        for number in range(VIEWERS):
-            client = stack.enter_context(closing(connection(url)))
-            client.request("GET", ("/live/now", "/live/targets", "/live/incidents/00000001")[number % 3])
-            response = client.getresponse()
-            assert response.status == 200
-            threading.Thread(target=count, args=(response, events, number), daemon=True).start()
-            stack.callback(client.sock.shutdown, socket.SHUT_RDWR)
-        yield events
-
-
-def count(response: http.client.HTTPResponse, events: list[int], number: int) -> None:
-    """Count the updates of one viewer until its connection ends."""
+def beside(work: Callable[..., None], *given: object) -> Iterator[Any]:
+    """Run something in a process of its own, which counts in the value that is given to it, and end it afterwards."""
+    fork = multiprocessing.get_context("fork")
+    counted = fork.Value("L", 0)
+    process = fork.Process(target=work, args=(*given, counted))
+    process.start()
     try:
-        while line := response.readline():
-            events[number] += line.startswith(b"data: ")
-    except OSError:
-        pass
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Commit each second what a busy site adds."""
-    done = threading.Event()
-
-    def write() -> None:
-        with Store.open(path) as store:
-            while not done.wait(1):
-                now = datetime.now(UTC)
-                store.commit(Batch(at=now, observed=[observed([int(now.timestamp()) // 60])]))
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield
+        yield counted
     finally:
-        done.set()
-        writer.join()
+        process.terminate()
+        process.join()
+
+
+def view(url: str, counted: Any) -> None:
+    """Hold the live parts open, and count their updates."""
+    host = urlsplit(url)
+    with selectors.DefaultSelector() as ready:
+        for number in range(VIEWERS):
+            path = ("/live/now", "/live/targets", "/live/incidents/00000001")[number % 3]
+            client = socket.create_connection((host.hostname, host.port))
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode())
+            ready.register(client, selectors.EVENT_READ)
+        while True:
+            for key, _ in ready.select():
+                counted.value += key.fileobj.recv(1 << 20).count(b"data: {")  # type: ignore[union-attr]
+
+
+def write(path: Path, counted: Any) -> None:
+    """Commit each second what a busy site adds."""
+    with Store.open(path) as store:
+        while True:
+            time.sleep(1)
+            now = datetime.now(UTC)
+            store.commit(Batch(at=now, observed=[observed([int(now.timestamp()) // 60])]))
+            counted.value += 1
 
 
 def observed(minutes: list[int]) -> Observed:

@@ -131,6 +131,24 @@ def test_one_lost_answer_does_no_harm(serve: Callable[[Behaviour], Target], monk
     assert name_server.ask_server(LocalHost(), "app", serve(behaviour)).outcome == "ok"
 
 
+def test_a_server_that_never_ends_is_left(serve: Callable[[Behaviour], Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers another question, and what is no message at all, ends within the time of an honest server."""
+    monkeypatch.setattr(name_server, "WAIT_S", 0.2)
+
+    def behaviour(question: message.Message) -> message.Message:
+        return answers(("10.0.0.1",))(message.make_query("other.example", "A", id=question.id ^ 1))
+
+    found = name_server.ask_server(LocalHost(), "app", serve(behaviour))
+    assert (found.outcome, found.addresses) == ("timed-out", ())
+
+    class Garbage(message.Message):
+        def to_wire(self, *_: object, **__: object) -> bytes:
+            return b"\xff" * 600
+
+    found = name_server.ask_server(LocalHost(), "app", serve(lambda question: Garbage()))
+    assert (found.outcome, found.addresses) == ("failed", ())
+
+
 def test_no_server_there(serve: Callable[[Behaviour], Target]) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))

@@ -72,7 +72,7 @@ def test_a_namespace_of_root_and_one_of_a_user() -> None:
     with space(0) as of_root:
         found = {one.inode: one for one in networks.collect(LocalHost(), Snapshot(taken_at=NOW), Ask()).value or ()}
         one = found[of_root]
-        assert (one.owner_uid, one.subnets, one.container) == (0, ("172.30.0.0/24",), "")
+        assert (one.owner_uid, one.subnets, one.container) == (0, {"172.30.0.3": "172.30.0.0/24"}, "")
         assert {"127.0.0.1", "172.30.0.3"} <= {*one.addresses}
         assert one.name.endswith(f"(pid {one.pid})")
 

@@ -98,6 +98,9 @@ def test_a_target_is_probed_from_the_network_of_its_proxy():
     both = msgspec.structs.replace(here, proxies=(*here.proxies, *there.proxies))
     jobs, gaps = probes.chosen(both)
     assert ([job.request.network_of for job in jobs], gaps) == ([None, Network(pid=there.proxies[0].pid, inode="4026532000")], [])
+    many = [msgspec.structs.replace(there.proxies[0], network=str(number)) for number in range(20)]
+    jobs, _ = probes.chosen(msgspec.structs.replace(here, proxies=tuple(many)))
+    assert len(jobs) == len(many)  # one container's do not crowd out another's
     found = probes.collect(LocalHost(), there, Ask())
     assert found.value == () and "could not be probed: network namespace of process" in found.gaps[0].reason
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from why502.diagnosis.homes import Homes
 from why502.model.snapshot import NetworkSpace, Snapshot
 from why502.model.target import Target
+from why502.redaction.anonymous import anonymous
 
 OTHER_USER = 61234
 PROXY = NetworkSpace(
@@ -15,10 +16,15 @@ PROXY = NetworkSpace(
     name="shop-proxy (aaaa)",
     container="a" * 64,
     addresses=("127.0.0.1", "172.30.0.2"),
-    subnets=("172.30.0.0/24",),
+    subnets={"172.30.0.2": "172.30.0.0/24"},
 )
 APP = NetworkSpace(
-    inode="2", pid=20, name="shop-app (bbbb)", container="b" * 64, addresses=("127.0.0.1", "172.30.0.3", "172.31.0.3")
+    inode="2",
+    pid=20,
+    name="shop-app (bbbb)",
+    container="b" * 64,
+    addresses=("127.0.0.1", "172.30.0.3", "172.31.0.3", "172.32.0.3"),
+    subnets={"172.30.0.3": "172.30.0.0/24", "172.31.0.3": "172.31.0.0/24"},
 )
 
 
@@ -60,11 +66,11 @@ def test_a_user_cannot_claim_the_address_of_a_container() -> None:
 
 def test_networks_in_common() -> None:
     found = homes(PROXY, APP)
-    assert found.is_beside("1", at("172.30.0.3")) is True
-    assert found.is_beside("1", at("172.31.0.3")) is False
-    assert found.is_beside("2", at("172.30.0.2")) is None  # its networks are unknown
-    assert found.is_beside("1", at("fd00::3")) is None
-    assert found.is_beside("9", at("172.30.0.3")) is None
+    assert found.is_beside("1", "2", "172.30.0.3") is True
+    assert found.is_beside("1", "2", "172.31.0.3") is False
+    assert found.is_beside("1", "2", "172.32.0.3") is None  # which network that address belongs to is unknown
+    assert found.is_beside("9", "2", "172.30.0.3") is None
+    assert (found.common("1", "2"), found.common("2", "1"), found.common("1", "9")) == ("172.30.0.3", "172.30.0.2", "")
 
 
 def test_names() -> None:
@@ -75,3 +81,14 @@ def test_names() -> None:
         "the network namespace of sleep (pid 60)",
         "another network namespace",
     ]
+
+
+def test_pseudonyms_change_no_answer() -> None:
+    """A bundle of `collect --anonymize` leads to the same places."""
+    here = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), addresses=("127.0.0.1", "172.30.0.1"), networks=(PROXY, APP))
+    hidden = anonymous(here)
+    assert hidden.networks is not None and hidden.networks[1].addresses != APP.addresses
+    found = Homes(hidden)
+    for address, new in zip(APP.addresses, hidden.networks[1].addresses, strict=True):
+        assert found.is_beside("1", "2", new) is homes(PROXY, APP).is_beside("1", "2", address)
+        assert found.of(at(new), "1") == homes(PROXY, APP).of(at(address), "1")

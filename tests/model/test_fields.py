@@ -42,7 +42,6 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
     ("Process", "mounts"): "whether paths of a worker mean the files that we see",
-    ("Process", "network"): "whether sockets of a gateway are ours",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
     ("Proxy", "counted"): "becomes tallies where no log tells of failures",
     ("Proxy", "unanswered"): "becomes the traffic of targets where no log tells of failures",

@@ -75,6 +75,7 @@ def test_a_search_finds_by_name_first(api: TestClient) -> None:
     assert api.get("/api/1/search", params={"q": "no such words anywhere"}).json() == []
 
 
+@pytest.mark.real  # it starts a process
 def test_lint_answers_as_the_command_does(api: TestClient, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "site.conf"
     path.write_text(CONFIGURATION)
@@ -88,6 +89,7 @@ def test_lint_answers_as_the_command_does(api: TestClient, capsys: pytest.Captur
     assert "upgrade-without-connection" in {one["name"] for one in found["findings"]}
 
 
+@pytest.mark.real  # it starts a process
 def test_files_that_are_sent_together_include_each_other(api: TestClient) -> None:
     main = "events {}\nhttp { include conf.d/*.conf; }\n"
     site = "server { listen 80; location / { proxy_pass http://$host:3000; } }\n"
@@ -96,12 +98,14 @@ def test_files_that_are_sent_together_include_each_other(api: TestClient) -> Non
     assert {one["file"] for one in found["findings"]} == {"conf.d/a.conf"}
 
 
+@pytest.mark.real  # it starts a process
 def test_a_bundle_is_diagnosed_as_the_command_does(api: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     found = api.post("/api/1/diagnose", content=BUNDLE.read_bytes(), headers=FILE)
     assert found.json() == commanded(capsys, "diagnose", "--bundle", str(BUNDLE), "--format", "json")
     assert msgspec.json.decode(found.content, type=Diagnosis).findings[0].cause == "wrong-port"
 
 
+@pytest.mark.real  # it starts a process
 def test_a_log_is_reported_as_the_command_does(api: TestClient, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     log = tmp_path / "error.log"
     expected = commanded(capsys, "logs", str(log), "--format", "json")
@@ -168,11 +172,17 @@ def test_what_is_watched_is_told(opened: Open, recorded: Recorded) -> None:
         ("POST", "/lint", {"json": {"files": []}}, 422),
         ("POST", "/lint", {"json": {"files": [{"name": "../a", "text": ""}]}}, 422),
         ("POST", "/lint", {"json": {"files": [{"name": "/etc/a", "text": ""}]}}, 422),
-        ("POST", "/lint", {"json": {"files": [{"name": "a", "text": "a"}], "nginx_version": "new"}}, 422),
-        ("POST", "/diagnose", {"content": b"not a bundle", "headers": FILE}, 422),
+        pytest.param(
+            "POST",
+            "/lint",
+            {"json": {"files": [{"name": "a", "text": "a"}], "nginx_version": "new"}},
+            422,
+            marks=pytest.mark.real,
+        ),
+        pytest.param("POST", "/diagnose", {"content": b"not a bundle", "headers": FILE}, 422, marks=pytest.mark.real),
         ("POST", "/diagnose", {"content": b"", "headers": FILE}, 422),
         ("POST", "/diagnose", {"content": b"x", "headers": {"content-type": "text/html"}}, 415),
-        ("POST", "/logs?since=never", {"content": b"x", "headers": FILE}, 422),
+        pytest.param("POST", "/logs?since=never", {"content": b"x", "headers": FILE}, 422, marks=pytest.mark.real),
         ("POST", "/diagnose", {"content": b"x", "headers": {**FILE, "content-length": "10000000000"}}, 413),
         ("POST", "/explain", {"content": b"x" * 300_000, "headers": JSON}, 413),
     ],

@@ -17,6 +17,7 @@ from why502.model.errors import Why502Error
 from why502.serve import allowed_logs
 from why502.serve.markdown import html
 from why502.serve.pages import explain
+from why502.serve.tools import linting
 from why502.serve.tools.linting import lint
 from why502.serve.tools.logs import Log, report
 from why502.serve.tools.orders import Content, Linted, LintOrder, LogsOrder, Order, Reported
@@ -97,13 +98,10 @@ def test_a_configuration_is_shown_with_its_findings(opened: Open, monkeypatch: p
 
 def test_findings_that_no_listing_has_are_listed_below(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     done(monkeypatch)
-    one = (
-        "events {}\nhttp { server {\n"
-        + "".join(f"location /{n} {{ proxy_pass http://$host:3000; }}\n" for n in range(1200))
-        + "} }\n"
-    )
-    files = [("files", (f"{number}.conf", one)) for number in range(5)]
-    page = opened().post("/lint", files=files)
+    monkeypatch.setattr(linting, "MOST_LINES", 50)
+    locations = "".join(f"location /{number} {{ proxy_pass http://$host:3000; }}\n" for number in range(30))
+    one = f"events {{}}\nhttp {{ server {{\n{locations}}} }}\n"
+    page = opened().post("/lint", files=[("files", (f"{number}.conf", one)) for number in range(3)])
     assert page.status_code == 200
     assert "Further findings" in page.text
 

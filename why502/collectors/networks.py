@@ -7,8 +7,9 @@ namespace. The addresses are those in /proc/PID/net (proc_pid_net(5)), so no nam
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network
 
 from why502.collectors.addresses import parse_fib_trie, parse_if_inet6
 from why502.collectors.base import Ask, Found
@@ -67,7 +68,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkSpace, 
                 name=name,
                 container=container,
                 addresses=tuple(dict.fromkeys(addresses)),
-                subnets=parse_routes(_text(routes)),
+                subnets=_subnets(addresses, parse_routes(_text(routes))),
                 published=tuple(published),
                 owner_uid=_owner(table, pid, path, container),
             )
@@ -81,13 +82,24 @@ def parse_routes(text: str) -> tuple[str, ...]:
     for row in (line.split() for line in text.splitlines()[1:]):
         try:
             destination, gateway, flags, mask = (int(row[column], 16) for column in (1, 2, 3, 7))
-            packed = [ip_address(number.to_bytes(4, sys.byteorder)) for number in (destination, mask)]
-            network = ip_network(f"{packed[0]}/{packed[1]}")
+            packed = [IPv4Address(number.to_bytes(4, sys.byteorder)) for number in (destination, mask)]
+            network = IPv4Network(f"{packed[0]}/{packed[1]}")
         except (IndexError, ValueError, OverflowError):
             continue
         if flags & _UP and not gateway and network.prefixlen:
             found.append(str(network))
     return tuple(dict.fromkeys(found))
+
+
+def _subnets(addresses: Sequence[str], networks: Sequence[str]) -> dict[str, str]:
+    """Return the smallest of the networks that each IPv4 address is in. They are compared as text, which survives --anonymize."""
+    ranked = sorted(map(IPv4Network, networks), key=lambda network: -network.prefixlen)
+    found = {}
+    for address in addresses:
+        network = next((each for each in ranked if ":" not in address and IPv4Address(address) in each), None)
+        if network is not None:
+            found[address] = str(network)
+    return found
 
 
 def _is_forwarder(name: str) -> bool:

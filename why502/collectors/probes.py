@@ -50,6 +50,7 @@ ALLOW = "give a harmless request with --url"
 
 
 _NONE: Counter[object] = Counter()
+End = tuple[str, Target]  # the network namespace of a proxy, and an address there
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +113,40 @@ def chosen(known: Snapshot) -> tuple[list[Job], list[Gap]]:
     """Return one job for each target, protocol, Host and SNI, failing ones first, within the limits; and the number left out."""
     every: dict[tuple[object, ...], Job] = {}
     gaps: dict[str, str] = {}
-    targets: dict[Target, None] = {}
-    for job in sorted(possible(known, gaps, targets), key=lambda job: -job.failures):
+    ends: dict[End, None] = {}
+    for job in sorted(possible(known, gaps, ends), key=lambda job: -job.failures):
         request = job.request
         where = (request.network_of, request.address or request.target)
         every.setdefault((where, request.protocol, request.host, request.tls), job)
-    counts: Counter[Target] = Counter()
+    counts: Counter[End] = Counter()
     kept: list[Job] = []
     for job in every.values():
-        target = job.request.target
-        if target not in counts and len(counts) >= TARGETS:
+        end = (job.proxy.network, job.request.target)
+        if end not in counts and len(counts) >= TARGETS:
             continue
-        if counts[target] < REQUESTS_PER_TARGET:
-            counts[target] += 1
+        if counts[end] < REQUESTS_PER_TARGET:
+            counts[end] += 1
             kept.append(job)
-    if len(counts) >= TARGETS and (left := targets.keys() - counts.keys()):
+    if len(counts) >= TARGETS and (left := ends.keys() - counts.keys()):
         gaps[f"{len(left)} of {len(left) + len(counts)} targets were not probed: the limit is {TARGETS}"] = ""
     return kept, [Gap(source=SECTION, reason=reason, hint=hint) for reason, hint in gaps.items()]
 
 
 def possible(
-    known: Snapshot, gaps: dict[str, str], every: dict[Target, None], *, most: int = TARGETS, repeats: bool = True
+    known: Snapshot, gaps: dict[str, str], every: dict[End, None], *, most: int = TARGETS, repeats: bool = True
 ) -> Iterator[Job]:
     """Yield the possible jobs; of healthy targets no more than `most`. `every` collects all of them, `gaps` reasons and hints.
 
     `repeats`: requests that failed according to the logs may be repeated (see `plan`).
     """
     considered = max(most, CONSIDERED)
-    planned: dict[Target, Counter[object]] = {}
+    planned: dict[End, Counter[object]] = {}
     tallies = _Tallies(known)
     for proxy in known.proxies or ():
         if not proxy.is_running:
             continue
         ends = {id(peers): _targets(peers, known) for peers in peer_sets(proxy.routes)}
-        every.update(dict.fromkeys(target for targets in ends.values() for target in targets))
+        every.update(dict.fromkeys((proxy.network, target) for targets in ends.values() for target in targets))
         near = {  # failing targets first, then as many others as are probed
             peers: tuple(dict.fromkeys((*(t for t in targets if t in tallies.by_target), *targets[:most])))[:considered]
             for peers, targets in ends.items()
@@ -155,10 +156,11 @@ def possible(
             shape = (route.server_at, route.directive, route.protocol, route.host_header, route.http_version, route.proxy_host)
             for target in near[id(route.peers)]:
                 failures = sorted(tallies.failures(route, target), key=lambda tally: -tally.count) if repeats else []
-                is_known = target in planned or len(planned) < most
-                if not failures and not (is_known and planned.get(target, _NONE)[shape] < ALIKE):
+                end = (proxy.network, target)
+                is_known = end in planned or len(planned) < most
+                if not failures and not (is_known and planned.get(end, _NONE)[shape] < ALIKE):
                     continue
-                planned.setdefault(target, Counter())[shape] += 1
+                planned.setdefault(end, Counter())[shape] += 1
                 uid = _supplier(proxy, suppliers, route, target)
                 failures = [tally for tally in failures if tally.owner_uid == uid]
                 is_upgraded = not failures and only_upgrades(known, route)

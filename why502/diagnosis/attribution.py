@@ -45,6 +45,7 @@ DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # around the second in which the proxy logged the first failure
 RESTART = timedelta(seconds=10)  # the time that a service takes to stop after the order
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
+ID_DIGITS = 64  # of a container: no other part of a cgroup's path looks like one
 CLOCK = timedelta(seconds=2)  # log times are whole seconds; the kernel's times are computed from the time since boot
 
 
@@ -67,6 +68,8 @@ class Attribution(Place):
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
         managed = {(s.manager, s.name) for s in self.services}
         ids = {one.id for one in self.here.containers or () if (one.engine, one.name) in managed}
+        if (space := self.joins.homes.spaces.get(self.home or "")) is not None and len(space.container) == ID_DIGITS:
+            ids.add(space.container)  # the target's own container, even if no engine describes it
         if self.pools or self.protocol == "fastcgi":
             names |= {"php-fpm"}
         mine = self.host.events or () if self.target is None else (self._as_backend(event) for event in self.host.events or ())

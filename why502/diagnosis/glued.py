@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from why502.diagnosis.case import Case
 from why502.model.logs import Symptom
@@ -12,7 +12,8 @@ from why502.model.patterns import lazy
 _LOOKED_UP = lazy(r"DNS lookup failure for: (?P<name>[^\s:/]{1,255}) returned by ")
 
 
-class Glued(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Glued:
     """The name that was looked up, and the configured one that it begins with."""
 
     asked: str

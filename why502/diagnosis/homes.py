@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-
 from why502.model.snapshot import NetworkSpace, Snapshot
 from why502.model.target import Target
 
@@ -39,15 +37,17 @@ class Homes:
         space = self.spaces.get(network)
         return space.owner_uid if space is not None else None
 
-    def is_beside(self, network: str, target: Target) -> bool | None:
-        """Return whether a container has a network in common with an address of another; None if that is unknown."""
-        space = self.spaces.get(network)
-        if space is None or not space.subnets or ":" in target.host:
+    def is_beside(self, network: str, other: str, address: str) -> bool | None:
+        """Return whether a container is directly connected to the network of another one's address; None if that is unknown."""
+        one, two = self.spaces.get(network), self.spaces.get(other)
+        if one is None or two is None or not one.subnets or address not in two.subnets:
             return None
-        try:
-            return any(ip_address(target.host) in ip_network(subnet) for subnet in space.subnets)
-        except ValueError:
-            return None
+        return two.subnets[address] in one.subnets.values()
+
+    def common(self, network: str, other: str) -> str:
+        """Return the address of a container in a network that it has in common with another one; "" if none is known."""
+        space = self.spaces.get(other)
+        return next((each for each in (space.addresses if space else ()) if self.is_beside(network, other, each)), "")
 
     def name(self, network: str) -> str:
         """Return what a namespace is called, as part of a sentence: "container shop-app (3f9a…)", "this host"."""

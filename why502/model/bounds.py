@@ -41,6 +41,7 @@ ROWS = {
     "paths": 512,
     "probes": 2048,
     "addresses": 1024,
+    "networks": 512,
     "gaps": 512,
     "asked": 512,
 }

@@ -239,7 +239,7 @@ class NetworkSpace(Value, frozen=True, kw_only=True):
     name: str = ""
     container: str = ""  # id, from the cgroup
     addresses: tuple[str, ...] = ()
-    subnets: tuple[str, ...] = ()  # IPv4 networks that it is directly connected to
+    subnets: dict[str, str] = {}  # by IPv4 address: the network that it is directly connected to with it
     published: tuple[PublishedPort, ...] = ()
     owner_uid: int = 0
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from anyio.to_thread import run_sync
 from starlette.responses import StreamingResponse
 
+from why502.render.words import safe
 from why502.serve.security import Refused
 
 EVERY_S = 2.0
+FRESH_S = 1.0
 SHARE = 10  # a part that takes long to make is made less often: at most this part of the time
 ALIVE_S = 15.0  # between signs of life, which tell whether a viewer went away
 MOST_PARTS = 32
@@ -30,7 +34,7 @@ class News:
     @property
     def event(self) -> bytes:
         """Return it as an event."""
-        return f"data: {json.dumps({'html': self.html, 'status': self.status})}\n\n".encode()
+        return f"data: {json.dumps({'html': self.html, 'status': safe(self.status)})}\n\n".encode()
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class Part:
     """One part, its worker, and its viewers: each waits for its own event to be set."""
 
     newest: News | None = None
+    event: bytes = b""  # of the newest, made once for all viewers
     viewers: set[asyncio.Event] = field(default_factory=set)
     worker: asyncio.Task[None] | None = None
 
@@ -48,6 +53,17 @@ class Live:
     def __init__(self, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
         self._parts: dict[str, Part] = {}
+        self._fresh: dict[str, tuple[float, News]] = {}
+        self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def fresh(self, key: str, make: Callable[[], News]) -> News:
+        """Return a part that was made less than a second ago: `why502 watch` writes once a second. `key`: one of a few."""
+        with self._making[key]:
+            at_s, news = self._fresh.get(key, (float("-inf"), None))
+            if news is None or time.monotonic() - at_s >= FRESH_S:
+                news = make()
+                self._fresh[key] = time.monotonic(), news
+            return news
 
     def stream(self, key: str, make: Callable[[], News]) -> StreamingResponse:
         """Return a response that goes on for as long as somebody reads it. `make` is called in a thread. Raises Refused."""
@@ -65,10 +81,10 @@ class Live:
         try:
             yield b"retry: 3000\n\n"
             while True:
+                news.clear()  # before the look: what changes while a viewer takes its time is not missed
                 if part.newest is not None and part.newest is not seen:
                     seen = part.newest
-                    yield seen.event
-                news.clear()
+                    yield part.event
                 try:
                     async with asyncio.timeout(ALIVE_S):
                         await news.wait()
@@ -88,7 +104,7 @@ class Live:
                 begin = time.monotonic()
                 made = await run_sync(make)
                 if made != part.newest:
-                    part.newest = made
+                    part.newest, part.event = made, made.event
                     for viewer in part.viewers:
                         viewer.set()
                 await asyncio.sleep(max(self._every_s, SHARE * (time.monotonic() - begin)))

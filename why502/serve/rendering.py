@@ -17,12 +17,12 @@ from why502.model.logs import Symptom
 from why502.model.words import words
 from why502.render.plots import gauge, swatch
 from why502.render.words import FAULT_DOMAINS, clock, safe
-from why502.serve.live import Live
+from why502.serve.live import Live, News
 from why502.serve.machine import Machine
 from why502.serve.navigation import Navigation
 from why502.serve.replay import Replays
 from why502.serve.settings import Settings
-from why502.serve.stock import Stock
+from why502.serve.stock import NoStore, Stock
 from why502.serve.tools.running import Tools
 from why502.version import __version__
 from why502.watch.message import duration
@@ -91,6 +91,11 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 def part(shared: Serving, template: str, **context: Any) -> str:
     """Return a part of a page."""
     return shared.environment.get_template(template).render(context)
+
+
+def gone(shared: Serving, error: NoStore) -> News:
+    """Return the live part of a page whose store cannot be read now."""
+    return News(part(shared, "store_gone.html", message=error.message, hint=error.hint), "The store cannot be read now.")
 
 
 def _shown(value: Any) -> Any:

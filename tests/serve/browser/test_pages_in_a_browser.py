@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from hostile_incident import HOSTILE as HOSTILE_WORDS
 from playwright.sync_api import Page, expect
+from served import serve
+from test_pages import hostile_store
 
 from bench import CONFIGURATION, HOSTILE, LINE, Bench
 
@@ -30,6 +36,7 @@ SCREENS = {
 # Those that `make test` opens in every way; `make web` opens all.
 SHORT = {"now", "incident", "explained", "linted", "cause"}
 VIEWERS = 50
+INERT = "document.querySelectorAll('.evil, main script, main [onerror], main [onload], main [onmouseover]').length"
 
 
 def chosen(bench: Bench) -> list[tuple[str, object]]:
@@ -112,21 +119,37 @@ def test_a_configuration_is_checked_by_keyboard_alone(bench: Bench) -> None:
 
 def test_hostile_text_is_shown_as_text(bench: Bench) -> None:
     page = bench.open({})
-    inert = "document.querySelectorAll('.evil, main script, main [onerror], main [onload], main [onmouseover]').length"
     for text in HOSTILE if IS_LONG else HOSTILE[:1] + HOSTILE[3:4]:
         one_line = " ".join(text.split())
         bench.explain(page, f"{text}\n{LINE.format(1, '/' + one_line)}")
-        assert page.evaluate(inert) == 0
+        assert page.evaluate(INERT) == 0
         assert "\x1b" not in "".join(page.locator("section").all_inner_texts())
         bench.lint(page, CONFIGURATION.replace("shop.example", f"'{one_line}'") + f"# {text}")
         expect(page.get_by_role("status")).to_be_visible(timeout=60_000)
-        assert page.evaluate(inert) == 0
+        assert page.evaluate(INERT) == 0
         bench.report(page, "\n".join([LINE.format(1, f"/{one_line}"), text, text]), name=f"{one_line[:60]}.log")
         expect(page.locator("h1")).to_be_visible(timeout=60_000)
-        assert page.evaluate(inert) == 0
+        assert page.evaluate(INERT) == 0
         assert "\x1b" not in page.content()
         bench.go(page, f"/explain/reference?q={one_line[:100]}")
-        assert page.evaluate(inert) == 0
+        assert page.evaluate(INERT) == 0
+
+
+def test_hostile_words_in_every_field_of_an_incident_are_text(bench: Bench, tmp_path: Path) -> None:
+    words = " ".join((*HOSTILE, *HOSTILE_WORDS)).encode(errors="replace").decode()
+    one = hostile_store(tmp_path / "watch.db", words)
+    page = bench.open({})
+    with serve("--store", str(tmp_path / "watch.db")) as url:
+        for path in ("/", "/history", "/targets", f"/incidents/{one.id}"):
+            page.goto(f"{url}{path}", timeout=60_000)
+            expect(page.locator("h1")).to_have_count(1)
+            assert page.evaluate(INERT) == 0, path
+            assert not set("\x1b\x07\u202e\u200b\u2066") & set(page.locator("main").inner_text()), path
+            assert page.evaluate("document.title").endswith("why502")
+        for path in ("incidents", f"incidents/{one.id}", "routes", "targets", "status"):
+            with urlopen(f"{url}/api/1/{path}", timeout=60) as answer:
+                assert json.load(answer)
+        page.close()  # it listens for news, and the server ends
 
 
 def test_a_bad_file_is_explained_where_it_was_chosen(bench: Bench) -> None:

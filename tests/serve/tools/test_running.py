@@ -56,6 +56,7 @@ def test_a_bundle_is_diagnosed(stack: ExitStack) -> None:
     assert run(BundleOrder(), [content(stack, data)]) == Diagnosed(diagnosis=diagnose(redacted(load(data, "a"))))
 
 
+@pytest.mark.real
 def test_several_logs_are_reported_together(stack: ExitStack) -> None:
     logs = [content(stack, LINE * 40, "error.log"), content(stack, gzip.compress(LINE * 2), "error.log.1.gz")]
     answer = run(LogsOrder(), logs)
@@ -65,6 +66,7 @@ def test_several_logs_are_reported_together(stack: ExitStack) -> None:
     assert "/proc/" not in str(answer)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("order", "data"),
     [
@@ -92,6 +94,7 @@ def test_a_bomb_in_a_log_ends_in_time(stack: ExitStack) -> None:
     assert time.monotonic() - begun < running.LIMIT_S
 
 
+@pytest.mark.real
 def test_a_process_that_hangs_is_ended(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_PROGRAM", "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     monkeypatch.setattr(running, "LIMIT_S", 1.0)
@@ -100,6 +103,7 @@ def test_a_process_that_hangs_is_ended(stack: ExitStack, monkeypatch: pytest.Mon
     assert refused.value.status == 422
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     "program",
     [
@@ -152,6 +156,7 @@ process.main()
 """
 
 
+@pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
 def test_the_process_of_an_upload_has_no_rights(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "_PROGRAM", PROBE)

@@ -74,6 +74,9 @@ def serve(
     if not found.is_local and not found.token:
         found = settings.with_token(found)
         env.stderr.write(f"Token, shown this once: {found.token}\n")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.HEALTHY))  # uvicorn ends first, and then signals again
-    run(found, lambda address: env.write(f"{address}\n"))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.HEALTHY))  # uvicorn ends first, and then signals again
+    try:
+        run(found, lambda address: env.write(f"{address}\n"))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return Exit.HEALTHY

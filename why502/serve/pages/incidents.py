@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from anyio.to_thread import run_sync
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +21,7 @@ from why502.model.remedy import Edit, Run
 from why502.render import plots
 from why502.render.words import diff_lines, how_often, where
 from why502.serve.live import News
-from why502.serve.rendering import Serving, address, page, part, serving, symptom_words
+from why502.serve.rendering import Serving, address, gone, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.message import lead, tested
 from why502.watch.model import FailureKey, Incident
@@ -44,15 +46,17 @@ async def live(request: Request) -> Response:
     """Return the page's live part, again and again."""
     shared = serving(request)
     id_ = request.path_params["id"]
-    _check_id(id_)
-    return shared.live.stream(f"incident {id_}", lambda: _news(shared, id_))
+    await run_sync(_found, shared, id_)
+    return shared.live.stream(f"incident {id_}", partial(_news, shared, id_))
 
 
 def _news(shared: Serving, id_: str) -> News:
     try:
         view = _view(shared, _found(shared, id_))
-    except (NoStore, Why502Error) as error:
-        return News(part(shared, "store_gone.html", message=error.message, hint=error.hint), "The incident cannot be read now.")
+    except NoStore as error:
+        return gone(shared, error)
+    except HTTPException as error:  # it was deleted meanwhile
+        return gone(shared, NoStore(error.detail, "Old incidents are deleted when the store is full.", is_missing=False))
     return News(part(shared, "incident_live.html", **view), view["sentence"])
 
 

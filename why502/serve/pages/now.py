@@ -14,7 +14,7 @@ from why502.render import plots
 from why502.serve.gateway_map import WINDOW_MIN, gateways, traffic
 from why502.serve.live import News
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, page, part, serving, symptom_words
+from why502.serve.rendering import Serving, gone, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.message import duration
 from why502.watch.model import Incident, Severity
@@ -29,20 +29,26 @@ MOST_PATHS, MOST_PLACES, MOST_INCIDENTS = 20, 8, 50
 
 def now(request: Request) -> Response:
     """Return the page."""
-    return page(request, "now.html", **_view(serving(request)))
+    news = serving(request).live.fresh("now", partial(_news, serving(request)))
+    return page(request, "now.html", news=news)
 
 
 async def live(request: Request) -> Response:
     """Return the page's live part, again and again."""
     shared = serving(request)
-    return shared.live.stream("now", lambda: _news(shared))
+    return shared.live.stream("now", partial(_again, shared))
+
+
+def _again(shared: Serving) -> News:
+    try:
+        return shared.live.fresh("now", partial(_news, shared))
+    except NoStore as error:
+        return gone(shared, error)
 
 
 def _news(shared: Serving) -> News:
-    try:
-        view = _view(shared)
-    except NoStore as error:
-        return News(part(shared, "store_gone.html", message=error.message, hint=error.hint), "The store cannot be read now.")
+    """Return the live part. Raises NoStore."""
+    view = _view(shared)
     return News(part(shared, "now_live.html", **view), view["sentence"])
 
 

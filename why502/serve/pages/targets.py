@@ -18,7 +18,7 @@ from why502.render import plots
 from why502.serve.gateway_map import OK, Traffic, traffic
 from why502.serve.live import News
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, page, part, serving, symptom_words
+from why502.serve.rendering import Serving, gone, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.concern import words
 from why502.watch.model import Change, Configured, Limit, LimitKind, Member, MemberStatus, Phase, TargetKey
@@ -88,20 +88,26 @@ def rows(members: list[Member], configured: Configured, seen: Traffic) -> list[R
 
 def show(request: Request) -> Response:
     """Return the page."""
-    return page(request, "targets.html", **_view(serving(request)))
+    news = serving(request).live.fresh("targets", partial(_news, serving(request)))
+    return page(request, "targets.html", news=news)
 
 
 async def live(request: Request) -> Response:
     """Return the page's live part, again and again."""
     shared = serving(request)
-    return shared.live.stream("targets", lambda: _news(shared))
+    return shared.live.stream("targets", partial(_again, shared))
+
+
+def _again(shared: Serving) -> News:
+    try:
+        return shared.live.fresh("targets", partial(_news, shared))
+    except NoStore as error:
+        return gone(shared, error)
 
 
 def _news(shared: Serving) -> News:
-    try:
-        view = _view(shared)
-    except NoStore as error:
-        return News(part(shared, "store_gone.html", message=error.message, hint=error.hint), "The store cannot be read now.")
+    """Return the live part. Raises NoStore."""
+    view = _view(shared)
     return News(part(shared, "targets_live.html", **view), view["sentence"])
 
 

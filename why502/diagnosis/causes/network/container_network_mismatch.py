@@ -69,11 +69,7 @@ def _elsewhere(case: Case) -> Listener | None:
     ]
 
     def rank(one: Listener) -> tuple[bool, bool]:
-        space = homes.spaces.get(one.network)
-        is_beside = space is not None and any(
-            homes.is_beside(case.network, Target(host=address, port=1)) for address in space.addresses
-        )
-        return (not is_beside, bool(one.network))
+        return (not homes.common(case.network, one.network), bool(one.network))
 
     return min(found, key=rank, default=None)
 
@@ -92,17 +88,20 @@ def _other_loopback(case: Case, listener: Listener) -> str:
 def _apart(case: Case) -> str:
     """Return a message that the target is a container without a network in common with the proxy's; "" if it has one."""
     homes = case.joins.homes
-    if not case.home or case.target is None or case.shares_network or homes.is_beside(case.network, case.target) is not False:
+    if (
+        not case.home
+        or case.target is None
+        or case.answers_now
+        or not case.seen(Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
+    ):
+        return ""
+    if homes.is_beside(case.network, case.home, case.target.host) is not False:
         return ""
     message = (
         f"{case.target.host} is an address of {homes.name(case.home)} in a network that {homes.name(case.network)} is not in"
     )
-    common = [
-        address
-        for address in homes.spaces[case.home].addresses
-        if homes.is_beside(case.network, Target(host=address, port=1)) and not Target(host=address).is_loopback
-    ]
-    return f"{message}; in their common network it is {common[0]}" if common else message
+    common = homes.common(case.network, case.home)
+    return f"{message}; in their common network it is {common}" if common else message
 
 
 def _mismatch(case: Case) -> tuple[str, str] | None:

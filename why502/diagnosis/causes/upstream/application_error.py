@@ -43,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if is_sure:
             yield from _last_words(case)
         ended = case.events(Symptom.WORKER_TIMED_OUT)
-        if is_sure and ENDED * sum(event.count for event in ended) >= one.refused:
+        if is_sure and ended and ENDED * sum(event.count for event in ended) >= one.refused:
             yield refutes("its server ended about as many requests because they took too long", ended[0].source, PROOF)
         if is_sure and case.probe(*GAP):
             yield refutes("it answers nothing at all now", "probe", WEAK)
