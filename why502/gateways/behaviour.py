@@ -52,6 +52,7 @@ class Behaviour:
     keeps_addresses: bool = False  # a name is resolved once, when the configuration is loaded, unless it says otherwise
     routes_have_listens: bool = False  # each route has all addresses that it is reached at
     logs_name_server: bool = False  # a line without a server is of the default one
+    keeps_connections: bool = False  # it keeps idle connections to a backend unless it is told otherwise
     tells_failed_checks: bool = False  # its lines or its admin interface tell of each server why its checks fail
     tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
     usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise

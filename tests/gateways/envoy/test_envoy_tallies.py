@@ -86,6 +86,10 @@ def test_without_its_own_word_checks_may_be_why() -> None:
 def test_ejected_hosts() -> None:
     (found,) = after(empty("/x"), proxy(view(PeerState.EJECTED, "too many")))
     assert (found.symptom, found.detail, found.group) == (Symptom.CIRCUIT_OPEN, "too many", "shop")
+    own = Tally(symptom=Symptom.CLOSED_BEFORE_HEADER, proxy="envoy", target=HOST)
+    summary = LogSummary(tallies=(empty("/x"), own))
+    group, _ = settled(summary, (proxy(view(PeerState.EJECTED, "too many")),)).tallies
+    assert group.symptom is Symptom.NO_LIVE_UPSTREAMS  # the host's own failures are told, and are why
 
 
 def test_failed_checks_are_the_members_own_failures() -> None:

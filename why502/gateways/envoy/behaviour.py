@@ -10,6 +10,7 @@ from why502.model.config import sends_proxy_header
 BEHAVIOUR = Behaviour(
     programs=frozenset({"envoy"}),
     passes_host=True,
+    keeps_connections=True,
     tells_failed_checks=True,
     tells_resets=False,
     usual_read_s=15.0,

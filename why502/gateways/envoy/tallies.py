@@ -33,6 +33,7 @@ class _Facts:
     views: dict[str, list[PeerView]] = field(default_factory=dict)
     counted: dict[str, list[Tally]] = field(default_factory=dict)  # by group
     limits_s: dict[Target, float] = field(default_factory=dict)  # connect timeouts
+    failed: frozenset[Target | None] = frozenset()  # hosts whose own failures are told
     asked: dict[str, Route] = field(default_factory=dict)  # services that are asked about requests, by the kind of their filter
 
     @classmethod
@@ -57,6 +58,10 @@ class _Facts:
         """Return whether an admin interface answered for a cluster."""
         return any(proxy.admin and any(each.name == group for each in proxy.upstreams) for proxy in self.proxies)
 
+    def has_failed(self, views: Iterable[PeerView]) -> bool:
+        """Return whether the log tells of a host's own failure, which is why it was ejected."""
+        return any(view.target in self.failed for view in views)
+
     def group_of(self, tally: Tally) -> str:
         """Return the only cluster that the requests of a tally lead to; "" if there are several, or none is known."""
         found = set[str]()
@@ -79,6 +84,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     if not mine:
         return summary
     facts = _Facts.of(mine)
+    facts.failed = frozenset(each.target for each in summary.tallies if each.proxy == "envoy" and each.is_failure and each.target)
     found = [_settled(tally, facts) if tally.proxy == "envoy" else tally for tally in summary.tallies]
     empty = {tally.group: tally for tally in found if tally.proxy == "envoy" and tally.symptom is Symptom.NO_LIVE_UPSTREAMS}
     return replace(summary, tallies=(*found, *_checks(empty, facts.views)))
@@ -106,7 +112,7 @@ def _without_host(tally: Tally, facts: _Facts) -> Tally:
     is_checked = any(
         "health_check" in route.settings or "outlier_detection" in route.settings for route in _to(tally.group, facts)
     )
-    if views and all(view.state is PeerState.EJECTED for view in views):
+    if views and all(view.state is PeerState.EJECTED for view in views) and not facts.has_failed(views):
         reason = next((view.reason for view in views if view.reason), "")
         return _named(tally, Symptom.CIRCUIT_OPEN, reason or "outlier detection ejected every host")
     if views:

@@ -30,6 +30,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -53,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"the proxy keeps up to {route.keepalive} idle connections open for {route.keepalive_timeout_s:g} s",
             str(at or ""),
-            FAIR,
+            0.5 if behaviour(route.proxy).keeps_connections and case.unanswered else FAIR,
         )
     if tally.duration_max_s is not None and tally.duration_max_s > QUICK_S:
         yield refutes(

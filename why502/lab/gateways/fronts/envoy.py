@@ -135,6 +135,14 @@ def _cluster(wiring: Wiring) -> dict[str, Any]:
         after = {"unhealthy_threshold": 2, "healthy_threshold": 1}
         cluster["health_checks"] = [{**often, **after, "http_health_check": {"path": wiring.check}}]
         cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}  # else it uses failing hosts if all fail
+    if wiring.leaves_out:
+        cluster["outlier_detection"] = {
+            "consecutive_5xx": 1,
+            "interval": "0.2s",
+            "base_ejection_time": "10s",
+            "max_ejection_percent": 100,
+        }
+        cluster["common_lb_config"] = {"healthy_panic_threshold": {"value": 0}}
     if wiring.is_tls:
         trust = {"validation_context": _trust(wiring)} if wiring.trusted else {}
         name = {"sni": wiring.server_name} if wiring.server_name else {}
