@@ -31,12 +31,16 @@ def trusted(case: Case) -> tuple[Container, ...]:
     return tuple(one for one in case.here.containers or () if one.owner_uid in uids)
 
 
+def of_service(case: Case, service: Service) -> Container | None:
+    """Return the container that a service is; None if it is none."""
+    named = (service.manager, service.name, service.owner_uid)
+    return next((one for one in case.here.containers or () if (one.engine, one.name, one.owner_uid) == named), None)
+
+
 def shown(case: Case, service: Service) -> str:
     """Return a service in words: a container with its compose service, else the manager and the name."""
-    for one in case.here.containers or ():
-        if (one.engine, one.name, one.owner_uid) == (service.manager, service.name, service.owner_uid):
-            return one.shown
-    return f"{service.manager} service {service.name}"
+    container = of_service(case, service)
+    return container.shown if container else f"{service.manager} service {service.name}"
 
 
 def container_of(proxy: Proxy | None, joins: Joins) -> Container | None:
