@@ -263,7 +263,9 @@ def test_a_container_asks_its_own_name_server(serve: Callable[[Behaviour], Targe
     (tmp_path / "etc/nsswitch.conf").write_text("hosts: dns files\n")
     proxy = Proxy(root=str(tmp_path), routes=(Route(peers=(peer("app"),)),))
     found = names.collect(Container(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
-    assert found.value == (Resolution(name="app", source="127.0.0.11:53", addresses=("10.0.0.7",), ttl_s=30.0),)
+    assert found.value == (
+        Resolution(name="app", source="127.0.0.11:53", addresses=("10.0.0.7",), ttl_s=30.0, servers=("127.0.0.11",)),
+    )
     assert asked == ["app.lan.", "app.lan."]  # A and AAAA
 
 

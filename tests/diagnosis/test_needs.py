@@ -23,6 +23,8 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ("PHP Warning:  mysqli_connect(): (HY000/2002): Connection refused in /srv/index.php on line 3", "MySQL", True),
         ("FATAL:  sorry, too many clients already (psycopg2)", "PostgreSQL", True),
         ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out", "a database", True),
+        ("redis.exceptions.AuthenticationError: Authentication required.", "Redis", True),
+        ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused', "PostgreSQL (127.0.0.1:5432)", True),
         ("psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout", "PostgreSQL", False),
         ("requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.com', port=443): Read timed out.", "api.example.com:443", False),
     ],

@@ -176,3 +176,24 @@ def test_a_service_that_listens_elsewhere_has_finished_starting(is_its: bool) ->
     )
     (found,) = [finding for finding in diagnose(seen).findings if finding.cause == "backend-not-running"]
     assert any("does not listen" in item.message for item in found.evidence) is not is_its
+
+
+@pytest.mark.parametrize(("first_s", "last_s", "is_restart"), [(-60, 2, True), (-60, -30, False), (-200, 2, False)])
+def test_a_restart_after_other_restarts(first_s: float, last_s: float, is_restart: bool) -> None:
+    """Lines of several restarts are one event, and the first of them may be long before the failures."""
+    stops = told(Symptom.PROCESS_STOPPED, -120, f"Stopping {UNIT}...", count=3, last=STOPPED)
+    starts = told(Symptom.PROCESS_STARTED, -118, f"Started {UNIT}.", count=3, last=STARTED)
+    here = restarted(cut(Symptom.CONNECT_REFUSED, first_s=max(first_s, -200), last_s=last_s), events=(stops, starts))
+    assert ("deploy-termination-race" in dict(answers(here))) is is_restart
+
+
+@pytest.mark.parametrize(("ended", "expected"), [(12, "worker-timeout"), (1, "application-error")])
+def test_a_server_answers_for_workers_that_it_ends(ended: int, expected: str) -> None:
+    """gunicorn answers 500 for a request that it aborts."""
+    here = restarted(events=(told(Symptom.WORKER_TIMED_OUT, 1, "WORKER TIMEOUT", count=ended, last=NOW),))
+    assert here.logs is not None and here.proxies is not None
+    own = here.proxies[0].routes[0].at
+    path = PathTraffic(request="GET /report", at=own, statuses={"500": 20}, clients=8, refused_since=20, last_refused=NOW)
+    told_500 = REPLACE(failing(Symptom.UPSTREAM_STATUS, APP, 20), status=500)
+    logs = REPLACE(here.logs, paths=(path,), tallies=(told_500,), requests=20, has_access=True)
+    assert answers(REPLACE(here, logs=logs))[0][0] == expected

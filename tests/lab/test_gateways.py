@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from why502.lab.gateways import log_alone, pages
@@ -63,6 +65,12 @@ def test_a_log_alone_is_read_line_by_line() -> None:
     assert reading.is_first(scene) and reading.has(scene) and reading.wrong(scene) == frozenset()
     assert reading.has(SCENES["wrong-port"]) and not reading.is_first(SCENES["wrong-port"])
     assert log_alone.read([]) == log_alone.Reading()
+
+
+def test_a_row_holds_what_a_table_needs() -> None:
+    one = outcome("not-running", ("backend-not-running", "127.0.0.1:3000", 0.9))
+    again = Outcome.of_row(json.loads(json.dumps(one.row())))
+    assert (again, again.is_right) == (one, True)
 
 
 def test_a_table_escapes_what_a_log_says() -> None:

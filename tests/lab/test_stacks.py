@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from why502.lab.stacks.stack import Calm, Fault, Route
 from why502.lab.stacks.traffic import Traffic
 
 SCENES = {scene.id: (stack, scene) for stack in registry.stacks().values() for scene in stack.scenes}
+ROOT = Path(__file__).parents[2]
 FIRST_RUNS = sorted((Path(__file__).parents[1] / "data/stacks").glob("first-run-*.jsonl"))
 NO_CAUSE = {"healthy", "unknown"}
 PLANNED = {"network-policy-denies"}  # of the vocabulary, without a rule yet
@@ -36,6 +38,11 @@ def test_there_are_enough_and_each_has_one_name() -> None:
     assert sum(len(stack.faults) for stack in stacks) >= 200
     assert sum(len(stack.calms) for stack in stacks) >= 40
     assert len(SCENES) == sum(len(stack.scenes) for stack in stacks)
+
+
+def test_the_image_holds_what_the_program_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert tomllib.loads(image.LISTS.read_text())["python"]["why502"] == project["dependencies"]
 
 
 def test_every_fault_names_causes_that_there_are() -> None:

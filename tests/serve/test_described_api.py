@@ -19,8 +19,8 @@ from served import recorded
 from why502.serve.api.description import described, operations
 
 FILES = ("lint", "diagnoseBundle", "reportSentLog", "reportLog")  # each request starts a process
-is_long = "WHY502_WEB_LONG" in os.environ
-EXAMPLES = 200 if is_long else 15
+IS_LONG = "WHY502_WEB_LONG" in os.environ
+EXAMPLES = 200 if IS_LONG else 15
 
 
 def references(value: Any) -> Iterator[str]:
@@ -63,17 +63,25 @@ def test_a_client_gets_what_is_described(url: str) -> None:
     for found in schemathesis.openapi.from_url(f"{url}/api/1/openapi.json").get_all_operations():
         operation = found.ok()
         name = operation.definition.raw["operationId"]
-        if name in FILES and not is_long:
+        if name in FILES and not IS_LONG:
             continue
 
         modes = operation.as_strategy(GenerationMode.POSITIVE) | operation.as_strategy(GenerationMode.NEGATIVE)
 
-        @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=EXAMPLES // 5 if name in FILES else EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
         @given(case=modes)
         def check(case: schemathesis.Case) -> None:
-            case.call_and_validate(timeout=60, excluded_checks=[positive_data_acceptance])  # `since` is not any text
+            answer = case.call(timeout=60)
+            if answer.status_code != 414:  # it is no sign that a value was accepted, as schemathesis takes it
+                case.validate_response(answer, excluded_checks=[positive_data_acceptance])  # `since` is not any text
 
         check()
         asked.append(name)
     left_out = {operation.name for operation in operations()} - set(asked)
-    assert left_out == {"openapi", *(() if is_long else FILES)}  # schemathesis does not ask where it has the description from
+    assert left_out == {"openapi", *(() if IS_LONG else FILES)}  # schemathesis does not ask where it has the description from

@@ -7,17 +7,19 @@ import os
 from pathlib import Path
 
 import pytest
-from recorded_site import Open
+from recorded_site import NOW, Open
 from starlette.testclient import TestClient
 
 from why502.diagnosis.causes import CAUSES
 from why502.gateways.codes import products
+from why502.host.given import GivenHost
 from why502.model.errors import Why502Error
 from why502.serve import allowed_logs
 from why502.serve.markdown import html
 from why502.serve.pages import explain
 from why502.serve.tools.linting import lint
-from why502.serve.tools.orders import Linted, LintOrder, Order
+from why502.serve.tools.logs import Log, report
+from why502.serve.tools.orders import Content, Linted, LintOrder, LogsOrder, Order, Reported
 from why502.serve.tools.running import Tools
 from why502.serve.uploads import MOST_FIELDS, MOST_FILES, shown_name
 
@@ -112,6 +114,54 @@ def test_files_of_one_name_are_told_apart(opened: Open, monkeypatch: pytest.Monk
     page = opened().post("/lint", files=[("files", ("../../etc/nginx.conf", one)), ("files", ("C:\\nginx.conf", one))]).text
     assert ">nginx.conf <small>" in page
     assert ">2-nginx.conf <small>" in page
+
+
+ACCESS = (
+    '10.1.0.{client} - - [21/Nov/2026:08:{minute:02d}:00 +0000] "GET /a/{number} HTTP/1.1" {status} 157 "-" "curl/8" rt={time} '
+    'urt="{time}" ua="10.0.0.{peer}:3000" us="{status}"\n'
+)
+FORMAT = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" '
+    'rt=$request_time urt="$upstream_response_time" ua="$upstream_addr" us="$upstream_status"'
+)
+
+
+def test_a_report_on_logs_shows_all_that_it_has(opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    access = "".join(
+        ACCESS.format(
+            client=at % 7,
+            minute=at // 40,
+            number=at % 3,
+            peer=at % 4,
+            status=502 if at % 4 == 3 and 20 <= at // 40 < 30 else 200,
+            time=60 if at % 4 == 3 else 0.1,
+        )
+        for at in range(2000)
+    )
+    (tmp_path / "access.log").write_text(f"{access}{EVIL}\n")
+    (tmp_path / "error.log").write_text(f"{LINE}\n2026/11/21 01:17:00 [error] 17#17: *1 a wording that nobody knows {EVIL}\n" * 3)
+
+    async def run(_: Tools, order: Order, contents: list[Content]) -> Reported:
+        assert isinstance(order, LogsOrder)
+        logs = {str(tmp_path / one.name): Log(name=one.name) for one in contents}
+        return report(order, logs, NOW, GivenHost({}), 20)
+
+    monkeypatch.setattr(Tools, "run", run)
+    files = [("files", (name, (tmp_path / name).read_bytes())) for name in ("access.log", "error.log")]
+    page = opened().post("/logs", files=files, data={"log_format": FORMAT})
+    assert page.status_code == 200
+    for shown in (
+        "100 of 2",
+        "Failures over time",
+        "Bursts",
+        "stands out",
+        "backend-not-running",
+        "GET /a/",
+        "10.1.0.",
+        "not understood",
+    ):
+        assert shown in page.text, shown
+    assert "<script>alert" not in page.text
 
 
 @pytest.mark.parametrize(("path", "data"), [("/lint", {"text": " "}), ("/diagnose", {}), ("/logs", {"since": "2h"})])

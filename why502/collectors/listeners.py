@@ -29,7 +29,7 @@ from why502.model.target import Target
 SECTION = "listeners"
 NEEDS = ("addresses", "admin", "proxies")
 LIMIT_S = 4.0
-NETWORKS = 32  # maximum other network namespaces
+NETWORKS = 256  # maximum other network namespaces
 LISTENERS = 10_000  # maximum listeners kept
 REST_S = 1.0  # seconds for finding owners among the many children of one process
 ROOTS = 16  # maximum roots of proxies in other mount namespaces, below which paths are looked up

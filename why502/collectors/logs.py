@@ -16,6 +16,7 @@ import msgspec
 from why502.collectors import container_logs
 from why502.collectors.base import Ask, Found
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
+from why502.gateways.apache.logs.log_format import APACHE, as_nginx, is_one
 from why502.gateways.haproxy.tallies import members_of
 from why502.gateways.tallies import settled
 from why502.gateways.varnish import shared_log as varnish_log
@@ -291,10 +292,22 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
-    if proxy.kind != "nginx":  # its content decides, or one of its own formats
-        formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
-        return LogInput(path=path, root=proxy.root, proxy=proxy.kind, pid=proxy.pid, owner_uid=owner, candidates=formats)
     first, servers = targets[0], {target.server for target in targets}
+    if proxy.kind != "nginx":  # its content decides, or one of its own formats
+        own = dict.fromkeys(
+            (as_nginx(target.format), APACHE) if is_one(target.format) else (target.format, target.escape)
+            for target in targets
+            if target.format
+        )
+        return LogInput(
+            path=path,
+            root=proxy.root,
+            candidates=tuple(own),
+            server=servers.pop() if len(servers) == 1 else "",
+            proxy=proxy.kind,
+            pid=proxy.pid,
+            owner_uid=owner,
+        )
     formats = tuple(dict.fromkeys((target.format, target.escape) for target in targets if target.format))
     return LogInput(
         path=path,

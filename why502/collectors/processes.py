@@ -16,7 +16,7 @@ from why502.model.errors import HostError
 from why502.model.snapshot import Gap, Process, Snapshot
 
 SECTION = "processes"
-NEEDS = ("socket_names",)
+NEEDS = ("networks", "socket_names")
 LIMIT_S = 2.5
 ABOVE = 3  # generations of parents: application, its shell or master, its manager
 CHILDREN = 64  # maximum children of one process that are read; all are counted
@@ -31,7 +31,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
     counts = Counter(stat.ppid for stat in stats.values())
     gaps: list[Gap] = []
 
-    names: dict[str, str] = {}
+    names = {space.container: space.name for space in known.networks or ()}
 
     def look(pid: int) -> tuple[Process, ...]:
         process = attempt(partial(table.process, pid, children=counts[pid]))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from why502.diagnosis import siblings
+from why502.diagnosis.addressed import addressed
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -31,6 +32,7 @@ from why502.diagnosis.index import (
     serving,
 )
 from why502.diagnosis.notes import notes
+from why502.diagnosis.peers import OUT, contradictions, described, views_of
 from why502.diagnosis.place import BROKEN, Vantage
 from why502.diagnosis.preface import unmet
 from why502.diagnosis.unserved import refusing, unserved
@@ -86,6 +88,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     A pure function: the same snapshots give the same answer.
     """
     here, others = _order(snapshots)
+    here = addressed(here)
     gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
     weighed: list[_Weighed] = []
     index = Joins(here)
@@ -320,6 +323,7 @@ def _finding(weighed: _Weighed) -> Finding:
             *_noted(weighed),
             *_run_by(proxy),
             *_managed_by(case),
+            *_called_by_its_gateway(case),
         ),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
@@ -383,6 +387,16 @@ def _run_by(proxy: Proxy | None) -> tuple[Evidence, ...]:
     name = proxy.user if proxy.user and not proxy.user.isdecimal() else str(proxy.owner_uid)
     message = f"user {name} runs this {proxy.kind}, not root"
     return (Evidence(message=message, weight=0.0, source=f"/proc/{proxy.pid}/status" if proxy.pid else proxy.config),)
+
+
+def _called_by_its_gateway(case: Case) -> Iterator[Evidence]:
+    """Yield what its gateway's admin interface says about the target, if that is out of use or contradicts our own probe."""
+    for proxy, view in views_of(case.here, case.target):
+        told = list(contradictions(proxy, view, case.probes))
+        if view.state in OUT and not told:
+            told.append(described(proxy, view))
+        for message in told:
+            yield Evidence(message=message, weight=0.0, source=view.source)
 
 
 def _managed_by(case: Case) -> Iterator[Evidence]:

@@ -13,7 +13,7 @@ class Homes:
 
     def __init__(self, here: Snapshot) -> None:
         self._own = frozenset(here.addresses or ())
-        self.spaces = {space.inode: space for space in here.networks or ()}
+        self.spaces: dict[str, NetworkSpace] = {space.inode: space for space in here.networks or ()}
         self._by_address: dict[str, list[NetworkSpace]] = {}
         for space in self.spaces.values():
             for address in space.addresses:

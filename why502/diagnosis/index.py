@@ -28,6 +28,7 @@ MOST_REFUSED = 100  # refused paths that are listed one by one
 PASSED = frozenset({"502", "503", "504"})  # a gateway sends these for its backends
 FAILED = PASSED | {"499"}
 _BAD_GATEWAY = "502"
+MAINTENANCE = "MAINT"  # HAProxy: by its runtime API, "is going DOWN for maintenance"
 
 
 def serving(snapshot: Snapshot) -> str:
@@ -105,7 +106,8 @@ def is_impatience(snapshot: Snapshot, target: Target | None) -> bool:
 
 
 def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
-    """Return the addresses that are only backup members, or one of several values of a variable, and that no client needs now.
+    """Return the addresses that are only backup members, one of several values of a variable, or taken out of a group with other
+    members by its gateway's administrator, and that no client needs now.
 
     No client's request failed on them. A failure of our own request through the proxy there says nothing about clients,
     because its Host header is made up.
@@ -113,21 +115,29 @@ def idle_spares(snapshot: Snapshot) -> frozenset[Target]:
     every = routes(snapshot)
     possible = {id(route.peers) for route in every if is_choice(route)} if _is_used(snapshot) else set()
     chosen = {id(route.peers) for route in every if id(route.peers) in possible and not is_choice(route)}
-    unheard_of = made_good(snapshot)
-    if not possible and not any(peer.is_backup for peers in peer_sets(every) for peer in peers):
+    unheard_of, away = made_good(snapshot), _taken_out(snapshot)
+    if not possible and not away and not any(peer.is_backup for peers in peer_sets(every) for peer in peers):
         return unheard_of
     needed: set[Target | None] = set(snapshot.asked)
     spare: set[Target] = set()
     for peers in peer_sets(every):
         is_possible = id(peers) in possible - chosen
+        is_served = not away.issuperset(target for peer in peers for target in addresses(peer, snapshot))
         for peer in peers:
             found = addresses(peer, snapshot)
-            if peer.is_backup or is_possible:
+            if peer.is_backup or is_possible or (is_served and found and away.issuperset(found)):
                 spare.update(found)
             elif peer.target is not None:
                 needed.update((peer.target, *found))
     failed = {tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.is_failure}
     return frozenset(spare - needed - failed) | unheard_of
+
+
+def _taken_out(snapshot: Snapshot) -> frozenset[Target]:
+    """Return the servers that an administrator set to maintenance while the gateway ran, according to its log."""
+    tallies = snapshot.logs.tallies if snapshot.logs else ()
+    is_out = (tally for tally in tallies if tally.symptom is Symptom.PEER_DISABLED and tally.code == MAINTENANCE)
+    return frozenset(tally.target for tally in is_out if tally.target is not None)
 
 
 def made_good(snapshot: Snapshot) -> frozenset[Target]:

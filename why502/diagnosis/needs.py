@@ -100,7 +100,7 @@ _DOWN = (
             r"|no such user"
             r"|SASL authentication failed|(?:issue connecting to|access) your database with your username"
             r"|authentication failed\.?$|ACCESS_REFUSED|your password has expired|must (?:SET PASSWORD|reset your password using)"
-            r"|account is locked|is not permitted to log in|invalid username-password pair"
+            r"|account is locked|is not permitted to log in|invalid username-password pair|\bAuthenticationError: "
         ),
     ),
     (

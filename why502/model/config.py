@@ -79,6 +79,7 @@ class Peer(Value, frozen=True, kw_only=True):
     resolves: bool = False
     protocol: str = ""  # if it differs from the route's
     network: str = ""  # inode of its proxy's network namespace if that is not ours
+    check: str = ""  # what its health checks ask for, as far as the configuration names it: "GET /up"
     checked_at: Target | None = None  # where its health checks connect, if that is another address
 
 

@@ -56,10 +56,8 @@ def traffic(store: Store, now_s: float, minutes: int, ring: Ring = Ring.MINUTE) 
     for key, count in store.ask(partial(history.summed, counted=Counted.RECOVERED, since=since, until=until, ring=ring)).items():
         assert isinstance(key, TargetKey)
         found.recovered[key.proxy, key.target] += count
-    buckets: defaultdict[tuple[str, str], Counter[int]] = defaultdict(Counter)
-    for (_, name), part in store.durations(since, until, ring).items():
-        buckets[name.proxy, name.target].update(part)
-    found.times = {name: percentiles(part) for name, part in buckets.items() if part}
+    times = store.ask(partial(history.durations, since=since, until=until, ring=ring))
+    found.times = {(name.proxy, name.target): percentiles(part) for name, part in times.items() if part}
     return found
 
 

@@ -17,6 +17,7 @@ _ALWAYS = {
     405: "This address does not have this method.",
     408: "The request did not arrive in time.",
     413: "The body is too large.",
+    414: "The address is too long.",
     415: "The body has a type that is not accepted.",
     421: "The server is not known by this name.",
     422: "A value is not accepted.",

@@ -60,7 +60,6 @@ class Operation:
     body: Any = None
     takes_file: bool = False
     statuses: frozenset[int] = field(default_factory=frozenset)
-    needs_store: bool = False
 
     @property
     def in_path(self) -> tuple[str, ...]:

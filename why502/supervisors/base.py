@@ -236,7 +236,7 @@ def _file_names(host: Host, path: str, port: int) -> bool:
 
 def _path_link(host: Host, path: str, what: Described) -> str:
     texts = [*what.argv, *what.environment.values()]
-    if any(re.search(rf"(?:^|[=:\s'\"]){re.escape(path)}(?![\w/.-])", text) for text in texts):
+    if any(re.search(rf"(?:^|[=:\s'\"]|unix://){re.escape(path)}(?![\w/.-])", text) for text in texts):
         return f"its command names {path}"
     name, directory = posixpath.basename(path), posixpath.dirname(path)
     if what.cwd == directory and any(re.search(rf"(?:^|[=:\s/]){re.escape(name)}$", text) for text in texts):

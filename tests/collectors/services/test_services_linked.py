@@ -74,6 +74,8 @@ def test_a_file_that_means_something_else(tmp_path: Path, text: str) -> None:
 def test_a_unix_socket() -> None:
     host, target = DirectoryHost("/nonexistent"), Target(path="/run/app/app.sock")
     assert link(host, target, Described(argv=("gunicorn", "--bind", "unix:/run/app/app.sock")))
+    assert link(host, target, Described(argv=("puma", "-b", "unix:///run/app/app.sock")))
+    assert not link(host, target, Described(argv=("proxy", "http://web.example/run/app/app.sock")))
     assert link(host, target, Described(argv=("gunicorn", "--bind", "unix:app.sock"), cwd="/run/app"))
     assert not link(host, target, Described(argv=("gunicorn", "--bind", "unix:app.sock"), cwd="/srv"))
     assert not link(host, target, Described(argv=("gunicorn", "--bind", "unix:/run/app/app.sock2")))

@@ -105,6 +105,27 @@ def test_a_real_daemon(tmp_path: Path, home: dict[str, str]) -> None:
     assert "PATH" not in str(api)  # nothing of its environment is kept
 
 
+@pytest.mark.real
+@pytest.mark.skipif(PM2 is None, reason="needs pm2")
+def test_the_daemon_listens_for_its_cluster(tmp_path: Path, home: dict[str, str]) -> None:
+    """Its workers have no listening socket of their own."""
+    port, other = free_ports(2)
+    (tmp_path / "api.js").write_text(f"require('http').createServer((q, r) => r.end()).listen({port}, '127.0.0.1')")
+    (tmp_path / "idle.js").write_text("setInterval(() => 0, 1000)")
+    for name, count in (("api", "2"), ("idle", "")):
+        argv = [str(PM2), "start", f"{name}.js", "--name", name, *(("-i", count) if count else ())]
+        subprocess.run(argv, env=home, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    host, target = LocalHost(), Target(host="127.0.0.1", port=port)
+    until(lambda: any(service.name == "api" for service in ask(host, target)))
+    assert {service.name: service.targets for service in ask(host, target) if service.manager == "pm2"} == {"api": (target,)}
+    again = [str(PM2), "start", "api.js", "--name", "twin", "-i", "1"]
+    (tmp_path / "api.js").write_text(f"require('http').createServer((q, r) => r.end()).listen({other}, '127.0.0.1')")
+    subprocess.run(again, env=home, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    until(
+        lambda: not any(service.manager == "pm2" and service.targets for service in ask(host, target))
+    )  # either of them may have it
+
+
 @pytest.mark.skipif(os.path.exists("/root/.pm2"), reason="this machine's own pm2 was used before")
 def test_no_daemon_is_started() -> None:
     ask(LocalHost(), Target(host="127.0.0.1", port=free_ports(1)[0]))

@@ -79,6 +79,16 @@ def test_the_backend_s_own_statuses() -> None:
     assert seen(both) == [(Symptom.CONNECT_FAILED, 2, 503), (Symptom.UPSTREAM_STATUS, 3, 503)]
 
 
+def test_its_own_answers() -> None:
+    cluster = {"cluster.shop.upstream_rq_5xx": 2, "cluster.shop.upstream_rq_503": 2}
+    stats = {"http.web.downstream_rq_5xx": 7, "http.admin.downstream_rq_5xx": 9, **cluster}
+    own, rest = sorted(tallies(stats, [ONE], SOURCE, 503), key=lambda tally: tally.symptom)
+    assert (own.symptom, own.count, own.status, own.target) == (Symptom.OWN_STATUS, 5, 503, None)
+    assert (rest.symptom, rest.count) == (Symptom.UPSTREAM_STATUS, 2)
+    assert [tally.symptom for tally in tallies(stats, [ONE], SOURCE)] == [Symptom.UPSTREAM_STATUS]
+    assert seen("", **{"rl.http_local_rate_limit.rate_limited": 3}) == [(Symptom.RATE_LIMITED, 3, 429)]
+
+
 def test_only_one_host_is_named() -> None:
     (tally,) = tallies({"cluster.shop.upstream_cx_connect_fail": 1}, [ONE], SOURCE)
     assert tally.target == HOST and tally.group == "shop"

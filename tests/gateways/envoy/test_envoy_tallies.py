@@ -90,7 +90,7 @@ def test_ejected_hosts() -> None:
 
 def test_failed_checks_are_the_members_own_failures() -> None:
     for reason, symptom in (
-        (NO_ANSWER, Symptom.READ_TIMED_OUT),
+        (NO_ANSWER, Symptom.HEALTH_CHECK_FAILED),
         (NO_CONNECTION, Symptom.CONNECT_FAILED),
         (OTHER_ANSWER, Symptom.HEALTH_CHECK_STATUS),
         ("", Symptom.HEALTH_CHECK_FAILED),

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, Response, sync_playwright
 from served import recorded
 
 from bench import Bench
@@ -47,6 +47,10 @@ def bench(browser: Browser, url: str) -> Iterator[Bench]:
         if "the server responded with a status of 4" not in message.text:  # Chromium says so of every page with an error
             wrong.append(message.text)
 
+    def answered(response: Response) -> None:
+        if response.status >= 500:
+            wrong.append(f"{response.status} {response.url}")
+
     def dialog(shown: Dialog) -> None:
         wrong.append(f"dialog: {shown.message}")
         shown.dismiss()
@@ -61,6 +65,7 @@ def bench(browser: Browser, url: str) -> Iterator[Bench]:
             page.on("console", told)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("dialog", dialog)
+            page.on("response", answered)
             return page
 
         yield Bench(url, opened)

@@ -74,9 +74,9 @@ PHRASES = (
     Phrase("HPE_HEADER_OVERFLOW", r"(?P<detail>HPE_HEADER_OVERFLOW.*)", Symptom.REQUEST_HEADER_TOO_BIG),
     Phrase("EMFILE", r"(?P<detail>EMFILE: too many open files.*)", Symptom.FILES_EXHAUSTED),
     Phrase("ENOSPC", r"(?P<detail>ENOSPC: (?:no space left on device|System limit for).*)", Symptom.DISK_FULL),
-    Phrase(
-        "Error: connect E",
-        r"Error: (?P<detail>connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOENT|ACCES)\b.*)",
+    Phrase(  # programs also log the message without its class
+        "connect E",
+        r"(?:^|[\s:])(?P<detail>connect E(?:CONNREFUSED|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOENT|ACCES) .*)",
         Symptom.APPLICATION_ERROR,
     ),
     Phrase("Error: ", r"Error: (?P<detail>(?:getaddrinfo|read|write|queryA) E[A-Z]{1,255}\b.*)", Symptom.APPLICATION_ERROR),

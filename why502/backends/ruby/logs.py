@@ -19,6 +19,11 @@ _RAISED = (
     r"^(?:[EF], \[[^\]]{10,60}\] {1,3}(?:ERROR|FATAL) -- [^:]{0,64}: )?(?:\[[\w-]{1,64}\] ){0,4}"
     r"(?P<detail>(?!ActionController::RoutingError)[A-Z]\w{0,64}(?:::[A-Z]\w{0,64}){0,6}(?<=Error|ption|onBad) \(.{1,2048})"
 )
+# Sinatra (Sinatra::Base#dump_errors!): time, class, message; the stack follows on lines of its own.
+_DUMPED = (
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - "
+    r"(?P<detail>[A-Z]\w{0,64}(?:::[A-Z]\w{0,64}){0,6}(?<=Error|ption|onBad) - .{1,2048})"
+)
 _STACK = lazy(r"^\s+(?:from )?\S+\.(?:rb|ru):\d+:in [`']")
 PHRASES = (
     Phrase(
@@ -83,6 +88,7 @@ PHRASES = (
         r"(?P<detail>ActiveRecord::(?:ConnectionNotEstablished|ConnectionTimeoutError|NoDatabaseError|PendingMigrationError)\b.*)",
         Symptom.APPLICATION_ERROR,
     ),
+    *(Phrase(f"{kind} - ", _DUMPED, Symptom.APPLICATION_ERROR) for kind in ("Error", "Exception", "ConnectionBad")),
     *(Phrase(f"{kind} (", _RAISED, Symptom.APPLICATION_ERROR) for kind in ("Error", "Exception", "ConnectionBad")),
 )
 MARKS, fits, parse = of_phrases(NAME, PHRASES, _STACK)

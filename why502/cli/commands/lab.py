@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from why502.cli.output_options import loudness
+from why502.cli.output_options import loudness, only_format
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
 @lab.command("web")
 @click.argument("name", default="wrong-port")
 @click.option("--listen", default="127.0.0.1:8502", show_default=True, metavar="ADDRESS", help="Where the pages are.")
+@only_format("text")
 @loudness
 def show_in_browser(name: str, listen: str) -> int:
     """Inject fault NAME and show it in a browser.

@@ -15,14 +15,15 @@ _NAMES = ("diagnosis", "explanation", "reference", "lint", "logs", "check", "bun
 
 
 @click.command()
-@click.argument("name", type=click.Choice(_NAMES), required=False)
+@click.argument("name", type=click.Choice(_NAMES), required=False, metavar="[NAME]")
 @only_format("json")
 @loudness
 @click.pass_obj
 def schema(env: Env, name: str | None) -> int:
     """Print the JSON Schemas of why502's output.
 
-    Prints the schema (draft 2020-12) of NAME, or all of them in one object.
+    Prints the schema (draft 2020-12) of NAME, or all of them in one object. NAME is diagnosis, explanation, reference, lint,
+    logs, check, bundle, incident or incidents.
 
     \b
     Example: why502 schema diagnosis > diagnosis.schema.json

@@ -9,18 +9,20 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from why502.config.configuration import Configuration
 from why502.gateways.apache import piped
-from why502.gateways.apache.config import load
+from why502.gateways.apache.config import load, together
 from why502.gateways.running import Texts, included
 from why502.host.base import Host
 from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_process as owner
-from why502.model.config import LogKind, LogPlace, LogTarget, Route
+from why502.model.config import LogPlace, LogTarget, Route
 from why502.model.patterns import lazy
 from why502.model.snapshot import Process
 
-__all__ = ["load", "owner"]
+__all__ = ["load", "owner", "together"]
 
 KIND = "apache"
 MAIN = {"apache2": "/etc/apache2/apache2.conf", "httpd": "/etc/httpd/conf/httpd.conf"}
@@ -31,8 +33,6 @@ TEST = "apachectl -t -f {}"
 IS_ALWAYS_PROXY = False  # most serve files
 _INCLUDE = lazy(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _ROOT = lazy(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
-_LOG = lazy(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"([^\"|]+)\"|([^\s\"|]+))", re.MULTILINE | re.IGNORECASE)
-_PIPED = lazy(r"^[ \t]*(ErrorLog|CustomLog|TransferLog)[ \t]+(?:\"(\|[^\"]+)\"|'(\|[^']+)')", re.MULTILINE | re.IGNORECASE)
 _LISTEN = lazy(r"^[ \t]*Listen[ \t]+([^\s#]+)", re.MULTILINE | re.IGNORECASE)
 _VARIABLE = lazy(r"\$\{(APACHE_\w+)\}")
 
@@ -54,21 +54,18 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> Iterator[LogTarget]:
     """Yield the logs that its files name."""
     base = posixpath.dirname(texts[0][0])
-    if root := _ROOT.search(texts[0][1]):
-        base = posixpath.join(base, _named(root[1], process))
-    for _, text in texts:
-        for match in _LOG.finditer(text):
-            path = _named(match[2] or match[3], process)
-            if not path.startswith("syslog") and "$" not in path:
-                yield LogTarget(kind=_kind(match[1]), path=posixpath.normpath(posixpath.join(base, path)))
-        for match in _PIPED.finditer(text):
-            if path := piped.files(_named(match[2] or match[3], process)):
+    for target in (target for each in read for target in each.logs):
+        if target.goes_to is not LogPlace.FILE:
+            yield target
+            continue
+        path = _named(target.path, process)
+        if path.startswith("|"):
+            path = piped.files(path)
+            if path:
                 goes_to = LogPlace.VARIABLE if "%" in path else LogPlace.FILE
-                yield LogTarget(kind=_kind(match[1]), path=posixpath.normpath(path), goes_to=goes_to)
-
-
-def _kind(directive: str) -> LogKind:
-    return LogKind.ERROR if directive.lower() == "errorlog" else LogKind.ACCESS
+                yield replace(target, path=posixpath.normpath(path), goes_to=goes_to)
+        elif "$" not in path:
+            yield replace(target, path=posixpath.normpath(posixpath.join(base, path)))
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:

@@ -6,16 +6,21 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.gateways.apache.codes import PRODUCT
+from why502.model.config import LogKind
+from why502.model.logs import LogSummary, PathTraffic, Sample, Symptom, Tally
+from why502.model.patterns import lazy
+from why502.model.snapshot import PeerState, PeerView, Proxy
 
 COUNTS_ONCE = True  # matching needs addresses that other settings provide
 REQUESTS = 8  # maximum per tally
 UNFIT = 9
+MAINTENANCE = "MAINT"  # as in the messages of other gateways: somebody took a member out
+_NAME = lazy(r"(?:DNS lookup failure for: |[Cc]ould not resolve )(\S{1,255})")
 _STATUSES = (Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS)
 
 
-def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:  # noqa: ARG001 - all gateways are called alike
+def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     """Return the summary with each failure of Apache counted once: its error log has no request by which to find the access
     line.
 
@@ -39,7 +44,101 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:  # n
             tallies[place] = replace(failure, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
         for at, taken in again:
             tallies[at] = _without(tallies[at], taken)
-    return replace(summary, tallies=tuple(tally for tally in tallies if tally.count))
+    own = [proxy for proxy in proxies if proxy.kind == "apache"]
+    is_alone = len(own) == len(proxies)  # other gateways write lines of the same form
+    tallies = [_named(_of_application(tally, own if is_alone else [], summary), own) for tally in tallies if tally.count]
+    views = [view for proxy in own for view in proxy.peers]
+    tallies += _of_views(tallies, views)
+    return replace(summary, tallies=tuple(tallies), paths=_without_own(summary.paths, tallies))
+
+
+def _of_application(tally: Tally, proxies: list[Proxy], summary: LogSummary) -> Tally:
+    """Return a status that no message of httpd explains as the backend's own: httpd logs a message for each that it makes itself.
+
+    That holds where its error log was read, no rule answers with that status, and no other gateway could have logged it: the
+    lines of several products look alike.
+    """
+    if tally.symptom is not Symptom.GATEWAY_STATUS or tally.status is None or not proxies:
+        return tally
+    read = {file.path for file in summary.files if not file.reason}
+    logs = [log.path for proxy in proxies for log in proxy.logs if log.kind is LogKind.ERROR]
+    answers = {answer.status for proxy in proxies for answer in proxy.answers}
+    if not logs or not all(path in read for path in logs) or tally.status in answers:
+        return tally
+    ends = {
+        peer.target
+        for proxy in proxies
+        for route in proxy.routes
+        if not tally.server or tally.server in (route.server, *route.server_names)
+        for peer in route.peers
+        if not peer.is_down
+    }
+    target = tally.target or (ends.pop() if len(ends) == 1 else None)
+    if target is None:
+        return tally
+    return replace(tally, symptom=Symptom.UPSTREAM_STATUS, proxy="apache", target=target, named="upstream-error-status")
+
+
+def _named(tally: Tally, proxies: list[Proxy]) -> Tally:
+    """Return a failed look-up with the backend of that name as its target: the message has no port."""
+    if tally.proxy != "apache" or tally.symptom is not Symptom.NAME_NOT_FOUND or tally.target is not None:
+        return tally
+    match = _NAME.search(tally.detail)
+    ends = {
+        peer.target
+        for proxy in proxies
+        for route in proxy.routes
+        for peer in route.peers
+        if match and peer.target is not None and peer.target.host == match[1]
+    }
+    return replace(tally, target=ends.pop(), detail=match[1]) if match and len(ends) == 1 else tally
+
+
+def _of_views(tallies: list[Tally], views: list[PeerView]) -> list[Tally]:
+    """Return what mod_status says of the members of a balancer without any left, where no message says why.
+
+    mod_proxy_hcheck logs nothing about a failed check at the usual level.
+    """
+    empty = {tally.group for tally in tallies if tally.symptom is Symptom.NO_LIVE_UPSTREAMS and tally.proxy == "apache"}
+    failed = {tally.target for tally in tallies if tally.is_failure}
+    told = {PeerState.DOWN: Symptom.HEALTH_CHECK_STATUS, PeerState.MAINTENANCE: Symptom.PEER_DISABLED}
+    return [
+        Tally(
+            symptom=told[view.state],
+            proxy="apache",
+            group=view.group,
+            target=view.target,
+            code=view.check or MAINTENANCE,
+            detail=view.reason,
+            is_notice=view.state is PeerState.MAINTENANCE,
+            samples=(Sample(source=view.source, text=f"{view.name}: {view.check} {view.reason}".rstrip()),),
+        )
+        for view in views
+        if view.state in told and view.group in empty and view.target is not None and view.target not in failed
+    ]
+
+
+def _without_own(paths: tuple[PathTraffic, ...], tallies: list[Tally]) -> tuple[PathTraffic, ...]:
+    """Return the traffic without the 500s that httpd made itself, where it made as many as clients got.
+
+    It answers 500 for failed handshakes and look-ups: see the statuses of `codes`. One request may have several messages.
+    """
+    own = max((tally.count for tally in tallies if tally.proxy == "apache" and "500" in _status_of(tally)), default=0)
+    total = sum(path.statuses.get("500", 0) for path in paths)
+    if not 0 < total <= own:
+        return paths
+    return tuple(
+        replace(path, statuses={status: count for status, count in path.statuses.items() if status != "500"}, refused_since=0)
+        if "500" in path.statuses
+        else path
+        for path in paths
+    )
+
+
+def _status_of(tally: Tally) -> str:
+    """Return the statuses that clients get with a message, as text; "" if it is not known."""
+    found = PRODUCT.codes.get(tally.code)
+    return found.status if found else ""
 
 
 def _without(tally: Tally, taken: int) -> Tally:
@@ -75,5 +174,7 @@ def _fit(failure: Tally, tally: Tally) -> int:
     """Return how well a status fits a failure: 0 is best, UNFIT means it cannot."""
     if failure.status is not None:
         return 0 if failure.status == tally.status else 1
+    if "500" in _status_of(failure) and tally.status == 500:
+        return 0
     usual = (504, 502, 503) if failure.symptom is Symptom.READ_TIMED_OUT else (503, 502)
     return usual.index(tally.status) if tally.status in usual else UNFIT

@@ -29,9 +29,10 @@ from why502.model.snapshot import PeerState, PeerView, Process, Proxy
 
 RECENT_S = 900.0  # younger counters are of the time that is looked at
 BETWEEN_S = 0.8  # between two readings of older ones
-_STATS = "/stats?format=json&usedonly&filter=%5E(cluster%7Chttp)%5C."
+_STATS = "/stats?format=json&usedonly&filter=%5E(cluster%7Chttp)%5C.%7Chttp_local_rate_limit"
 _CLUSTERS = "/clusters?format=json"
 _DUMP = "/config_dump?include_eds"
+_SERVER_ERROR = 500
 _MOST_HOSTS = 512  # of one cluster
 _VERSION = lazy(r"[0-9a-f]{1,64}/(\d{1,9}\.\d{1,9}\.\d{1,9})[^/]{0,40}/")
 _CHECKS = (  # flags of a host, the most important first
@@ -84,7 +85,7 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         counted, began = grown(before, _stats(ask)), now
     names = {group.name: group.peers for group in (running.upstreams if running else proxy.upstreams)}
     groups = [_group(item, names.get(item["name"].text, ())) for item in shown["cluster_statuses"]]
-    found = tallies(counted, groups, f"{ask.door.target}/stats")
+    found = tallies(counted, groups, f"{ask.door.target}/stats", _own_status(proxy))
     return AdminView(
         peers=tuple(view for item in shown["cluster_statuses"] for view in _peers(item, before)),
         problems=running.problems if running else (),
@@ -94,6 +95,12 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         tallies=tuple(replace(tally, first=began, last=now) for tally in found),
         unanswered=tuple(_unanswered(shown)) if uptime_s < RECENT_S else (),
     )
+
+
+def _own_status(proxy: Proxy) -> int:
+    """Return the only error status that its configuration answers with; 0 if there is none, or several."""
+    found = {answer.status for answer in proxy.answers if answer.status >= _SERVER_ERROR}
+    return found.pop() if len(found) == 1 else 0
 
 
 def _unanswered(shown: Item) -> Iterator[TargetTraffic]:

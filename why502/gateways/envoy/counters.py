@@ -17,7 +17,7 @@ from why502.model.target import Target
 Stats = Mapping[str, int]
 _PASSED = (502, 503, 504)
 _FEW, _MANY = 3, 0.1  # 500s, and their share of all requests
-_STREAM_CODES = {"UH": 503, "UF": 503, "UC": 503, "UR": 503, "UO": 503, "UT": 504, "UPE": 502, "NR": 404, "NC": 503}
+_STREAM_CODES = {"UH": 503, "UF": 503, "UC": 503, "UR": 503, "UO": 503, "UT": 504, "UPE": 502, "NR": 404, "NC": 503, "RL": 429}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +64,31 @@ def grown(before: Stats, after: Stats) -> dict[str, int]:
     return {name: value - before.get(name, 0) for name, value in after.items() if value > before.get(name, 0)}
 
 
-def tallies(stats: Stats, groups: Iterable[Group], source: str) -> Iterator[Tally]:
-    """Yield the failures that counters show."""
+def tallies(stats: Stats, groups: Iterable[Group], source: str, own_status: int = 0) -> Iterator[Tally]:
+    """Yield the failures that counters show. `own_status`: the error status that the configuration answers with."""
     counters = [_Counter(group, stats, source) for group in groups]
     for counter in counters:
         yield from _of_group(counter)
     yield from _given_up(counters, stats)
     yield from _of_front(stats, source)
+    own = sum(_of_listeners(stats, "downstream_rq_5xx")) - sum(counter["upstream_rq_5xx"] for counter in counters)
+    own -= sum(_of_listeners(stats, "no_cluster"))
+    if own > 0 and own_status:
+        text = f"http.*.downstream_rq_5xx: {own} more than those of all clusters"
+        yield _tally("direct_response", Symptom.OWN_STATUS, own_status, own, Sample(source=source, text=text))
+
+
+def _tally(code: str, symptom: Symptom, status: int, count: int, sample: Sample) -> Tally:
+    """Return a tally of requests that no cluster got."""
+    phase = phase_of(symptom)
+    return Tally(symptom=symptom, proxy="envoy", status=status, phase=phase, code=code, count=count, samples=(sample,))
+
+
+def _of_listeners(stats: Stats, last: str) -> Iterator[int]:
+    """Yield a counter of each listener, without that of the admin interface."""
+    return (
+        n for name, n in stats.items() if name.startswith("http.") and name.endswith(f".{last}") and not name.startswith(_ADMIN)
+    )
 
 
 def _of_group(counter: _Counter) -> Iterator[Tally]:
@@ -156,7 +174,7 @@ def _given_up(counters: Iterable[_Counter], stats: Stats) -> Iterator[Tally]:
         return
     counter, count = ended[0]
     for code, symptom, names in _ENDS:
-        found = sum(value for name, value in stats.items() if name.startswith("http.") and name.rpartition(".")[2] in names)
+        found = sum(value for name in names for value in _of_listeners(stats, name))
         if found:
             yield counter.tally(code, symptom, min(count, found), "upstream_cx_destroy_local_with_active_rq")
 
@@ -172,7 +190,9 @@ _ENDS = (
     ("DC", Symptom.CLIENT_CLOSED, ("downstream_cx_destroy_remote_active_rq", "downstream_rq_rx_reset")),
     ("SI", Symptom.READ_TIMED_OUT, ("downstream_rq_idle_timeout", "downstream_rq_max_duration_reached")),
 )
-_OF_FRONT = {"no_route": "NR", "no_cluster": "NC"}
+_ADMIN = "http.admin."
+_OF_FRONT = {"no_route": "NR", "no_cluster": "NC", "rate_limited": "RL"}
+_LIMITER = ".http_local_rate_limit"
 
 
 def _of_front(stats: Stats, source: str) -> Iterator[Tally]:
@@ -180,16 +200,8 @@ def _of_front(stats: Stats, source: str) -> Iterator[Tally]:
     for name, count in stats.items():
         prefix, _, last = name.rpartition(".")
         code = _OF_FRONT.get(last)
-        if code is None or not prefix.startswith("http.") or not count:
+        if code is None or not count or not (prefix.endswith(_LIMITER) if code == "RL" else prefix.startswith("http.")):
             continue
         symptom = PRODUCT.codes[code].symptom
         assert symptom is not None
-        yield Tally(
-            symptom=symptom,
-            proxy="envoy",
-            status=_STREAM_CODES[code],
-            phase=phase_of(symptom),
-            code=code,
-            count=count,
-            samples=(Sample(source=source, text=f"{name}: {count}"),),
-        )
+        yield _tally(code, symptom, _STREAM_CODES[code], count, Sample(source=source, text=f"{name}: {count}"))

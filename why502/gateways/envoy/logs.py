@@ -274,6 +274,8 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
         return rows[0] if rows else _OWN_5XX, reason
     detail = _DETAIL.match(_BLANKS.sub(lambda match: match[0].replace(" ", "_"), details))
     known = _BY_DETAIL[detail[0]] if detail else None
+    if known is not None and "DPE" in names and known.code.startswith(("http1.", "http2.")):  # of the request, not of the answer
+        return PRODUCT.codes["DPE"], Symptom.REQUEST_TOO_LARGE if known.code == "http1.headers_too_large" else None
     if known is not None and known.symptom is not None and (known.symptom not in _ONLY_ERRORS or status >= 500):
         return known, None
     if rows:

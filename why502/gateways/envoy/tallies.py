@@ -174,7 +174,6 @@ NO_ANSWER = "the check got no answer in time"
 NO_CONNECTION = "the connection of the check failed"
 OTHER_ANSWER = "the check got another answer than the expected one"
 _BY_REASON = {
-    NO_ANSWER: Symptom.READ_TIMED_OUT,
     NO_CONNECTION: Symptom.CONNECT_FAILED,
     OTHER_ANSWER: Symptom.HEALTH_CHECK_STATUS,
 }

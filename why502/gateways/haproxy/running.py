@@ -28,6 +28,8 @@ UNITS = {"haproxy": "haproxy.service"}
 TEST = "haproxy -c -f {}"
 IS_ALWAYS_PROXY = True
 _MOST_MAPS = 16
+_STREAMS = ((LogKind.ACCESS, frozenset({"stdout", "fd@1"})), (LogKind.ERROR, frozenset({"stderr", "fd@2"})))
+_STREAM_NAMES = frozenset({"global", *(name for _, names in _STREAMS for name in names)})
 _LOGS = ("/var/log/haproxy.log", "/var/log/haproxy/haproxy.log")
 
 
@@ -41,11 +43,19 @@ def texts(rights: Rights, process: Process, mains: list[str]) -> Iterator[tuple[
 
 
 def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) -> tuple[LogTarget, ...]:
-    """Return the log that syslog writes: HAProxy itself writes no file."""
+    """Return its logs: its output streams where `log` names them, and what syslog writes. It writes no file itself."""
+    named = {
+        line.words[1]
+        for section in sections(trees_of(texts))
+        for line in section.lines
+        if line.words[0] == "log" and len(line.words) > 1
+    }
+    streams = tuple(LogTarget(kind=kind, goes_to=LogPlace.STDERR) for kind, names in _STREAMS if named & names)
+    if streams and not named - _STREAM_NAMES:
+        return streams
     found = (path for path in _LOGS if attempt(partial(host.stat, path)) is not None)
-    return tuple(LogTarget(kind=LogKind.ACCESS, path=path) for path in found) or (
-        LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.SYSLOG),
-    )
+    files = tuple(LogTarget(kind=LogKind.ACCESS, path=path) for path in found)
+    return (*streams, *(files or (LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.SYSLOG),)))
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from why502.lab.gateways.play import Outcome, parts
+from why502.lab.gateways.scenes import SCENES
 
 DIRECTORY = Path(__file__).resolve().parents[3] / "docs/gateways"
 BEGIN, END = "<!-- measured: written by `make gateways` -->\n", "<!-- end of measured -->\n"
@@ -22,12 +23,11 @@ def kept(page: Path) -> str:
 
 
 def write(outcomes: Iterable[Outcome]) -> None:
-    """Write the table of each product into its page, from the usual form of its log."""
+    """Write the table of each product into its page."""
     by_product: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        front, log, _ = parts(outcome.name)
-        if log == front.LOGS[0] and not outcome.error:
-            by_product.setdefault(front.KIND, []).append(outcome)
+        if not outcome.error:
+            by_product.setdefault(parts(outcome.name)[0].KIND, []).append(outcome)
     for product, ones in by_product.items():
         page = DIRECTORY / f"{product}.md"
         before = page.read_text()
@@ -37,22 +37,26 @@ def write(outcomes: Iterable[Outcome]) -> None:
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
-    """Return the table of one product."""
-    ones = sorted(outcomes, key=lambda each: each.name)
+    """Return the table of one product: a row for each scene, with the log lines of every form of its log."""
+    ones = sorted(outcomes, key=lambda each: list(SCENES).index(parts(each.name)[2].name))
+    scenes: dict[str, list[Outcome]] = {}
+    for each in ones:
+        scenes.setdefault(parts(each.name)[2].message, []).append(each)
     places = list(dict.fromkeys(place for each in ones for place in each.words))
     lines = [
         "## Measured",
         "",
-        "Each fault was made behind a real one. `000` means that the client got no status.",
+        "Each fault was made behind a real one. Its log has the lines of all its forms. `000`: the client got no status.",
         "",
         f"| fault | the client gets | its log | {' | '.join(map(_cell, places))} |",
         f"| {' | '.join(['---'] * (3 + len(places)))} |",
     ]
-    for each in ones:
-        statuses = ", ".join(_status(status) for status in each.statuses)
-        told = "<br>".join(f"`{_cell(line)}`" for line in each.failures[:_SHOWN]) or " "
-        words = (_cell(each.words.get(place, "")) or " " for place in places)
-        lines.append(f"| {parts(each.name)[2].message} | {statuses} | {told} | {' | '.join(words)} |")
+    for message, same in scenes.items():
+        statuses = ", ".join(dict.fromkeys(_status(status) for each in same for status in each.statuses))
+        said = dict.fromkeys(line for each in same for line in each.failures[:_SHOWN])
+        told = "<br>".join(f"`{_cell(line)}`" for line in list(said)[: 2 * _SHOWN]) or " "
+        words = (_cell(same[0].words.get(place, "")) or " " for place in places)
+        lines.append(f"| {message} | {statuses} | {told} | {' | '.join(words)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -105,6 +105,21 @@ class Outcome:
         scene = parts(self.name)[2]
         return tuple(found for found in self.findings if found[2] >= SURE and found[0] not in (*scene.causes, *scene.also))
 
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Outcome:
+        """Return the outcome that a row records; the texts of its logs are not in it."""
+        return cls(
+            name=row["scene"],
+            statuses=tuple(row["statuses"]),
+            findings=tuple((cause, target, sure) for cause, target, sure in row["findings"]),
+            verdict=row["verdict"],
+            gaps=tuple(row["gaps"]),
+            failures=tuple(row["failures"]),
+            words=row["words"],
+            texts={},
+            error=row["error"],
+        )
+
     def row(self) -> dict[str, Any]:
         """Return the outcome as a line of a record, without the texts of the logs."""
         return {

@@ -38,7 +38,7 @@ class Texts(Value, frozen=True, kw_only=True):
 class Text(Value, frozen=True, kw_only=True):
     """One text to explain."""
 
-    text: _Text
+    text: Annotated[str, Meta(min_length=1, max_length=4096, description="as in a POST, which takes longer ones")]
     proxy: _Proxy = ""
 
 

@@ -52,7 +52,7 @@ class LogOptions(Value, frozen=True, kw_only=True):
     since: _Moment = ""
     until: _Moment = ""
     only: Literal["all", "failures", "5xx"] = "all"
-    log_format: Annotated[str, Meta(max_length=4096, description="as the option of `why502 logs`; empty: detected")] = ""
+    log_format: Annotated[str, Meta(max_length=2048, description="as the option of `why502 logs`; empty: detected")] = ""
 
     def order(self) -> LogsOrder:
         """Return what the tool is asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -20,9 +21,9 @@ from why502.serve.navigation import Navigation
 from why502.serve.rendering import Serving, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.concern import words
-from why502.watch.model import AttemptKey, Change, Configured, Limit, LimitKind, Member, MemberStatus, Phase, TargetKey
+from why502.watch.model import Change, Configured, Limit, LimitKind, Member, MemberStatus, Phase, TargetKey
 from why502.watch.report import story
-from why502.watch.store import Counted, Ring, Store, history
+from why502.watch.store import Ring, Store, history
 
 NAVIGATION = Navigation(title="Targets", path="/targets", order=30, about="Every member of every gateway, its checks and times.")
 WINDOW_MIN = 60
@@ -183,10 +184,10 @@ def _day(store: Store, now: datetime, proxy: str, target: str) -> tuple[str, lis
     last = Ring.HOUR.start(int(now.timestamp()) // 60)
     starts = [last - 60 * (DAY_H - 1 - number) for number in range(DAY_H)]
     places = {start: place for place, start in enumerate(starts)}
+    asked: dict[str, Any] = {"target": target, "since": starts[0], "until": last + 60, "ring": Ring.HOUR}
     counts: dict[str, list[float]] = {}
-    for (start, key), count in store.counts(Counted.ATTEMPTS, starts[0], last + 60, Ring.HOUR).items():
-        assert isinstance(key, AttemptKey)
-        if key.target == target and proxy in ("", key.proxy) and key.outcome != OK and start in places:
+    for start, key, count in store.ask(partial(history.attempts_of, **asked)):
+        if proxy in ("", key.proxy) and key.outcome != OK and start in places:
             counts.setdefault(key.outcome, [0.0] * DAY_H)[places[start]] += count
     columns = [f"{datetime.fromtimestamp(start * 60, UTC):%m-%d %H:%M}Z" for start in starts]
     plot = plots.bars(
@@ -196,8 +197,8 @@ def _day(store: Store, now: datetime, proxy: str, target: str) -> tuple[str, lis
         axis=(columns[0], columns[-1]),
     )
     buckets: defaultdict[int, Counter[int]] = defaultdict(Counter)
-    for (start, key), found in store.durations(starts[0], last + 60, Ring.HOUR).items():
-        if key.target == target and proxy in ("", key.proxy):
+    for start, name, found in store.ask(partial(history.durations_of, **asked)):
+        if proxy in ("", name.proxy):
             buckets[start].update(found)
     times = [(columns[place], percentiles(buckets[start])) for start, place in places.items() if buckets[start]]
     return plot if counts else "", list(reversed(times))

@@ -1,6 +1,6 @@
 """pm2's daemon log and the table of `pm2 list`, 2 to 7 (lib/God.js, lib/God/ActionMethods.js, lib/Worker.js, lib/API/UX).
 
-"exited with code [N] via signal [SIGINT]" is its text for every exit: only the code tells something.
+"via signal [SIGINT]" is its text for an exit without a signal, and "code [0]" for an exit by one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from why502.model.patterns import lazy
 NAME = "pm2"
 _HEAD = lazy(r"PM2 (?:log|error): |\[PM2\]|^(?:PM2|\d+\|[\w.-]+) +\| ")
 _ROW = r"[│|] *\d+ *[│|] *(?P<process>[\w@./-]+) *[│|](?:[^│|]*[│|])+? *"
+_EXIT = r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \["
 PHRASES = (
-    Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[0\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_STOPPED),
-    Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[(?P<code>\d{1,20})\] via signal \[SIG(?:SEGV|ABRT|BUS|KILL|ILL|FPE)\])", Symptom.PROCESS_CRASHED),
-    Phrase("exited with code [", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\].{0,2048}? (?P<detail>exited with code \[(?P<code>\d{1,20})\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_EXITED),
+    Phrase("exited with code [", _EXIT + r"(?P<code>\d{1,20})\] via signal \[SIG(?:SEGV|ABRT|BUS|ILL|FPE|TRAP)\])", Symptom.PROCESS_CRASHED),
+    Phrase("exited with code [", _EXIT + r"0\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_STOPPED),
+    Phrase("exited with code [", _EXIT + r"(?P<code>\d{1,20})\] via signal \[SIGKILL\])", Symptom.PROCESS_CRASHED),
+    Phrase("exited with code [", _EXIT + r"(?P<code>\d{1,20})\] via signal \[SIG\w{1,100}\])", Symptom.PROCESS_EXITED),
     Phrase("too many unstable restarts", r"Script (?P<file>\S{1,255}) (?P<detail>had too many unstable restarts \((?P<code>\d{1,20})\)\. Stopped\. \"errored\")", Symptom.RESTART_LOOP),
     Phrase("exceeds --max-memory-restart", r"(?P<detail>Process \d{1,20} restarted because it exceeds --max-memory-restart value.*)", Symptom.MEMORY_SHORT),
     Phrase("] online", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\](?: with id \[\d{1,20}\])? (?P<detail>online)$", Symptom.PROCESS_STARTED, Phase.STARTUP),

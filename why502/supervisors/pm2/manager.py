@@ -67,7 +67,7 @@ def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
             look.gap(f"pm2 in {home}", error.reason, error.hint or "run as root, or as its user")
             continue
         network = ProcessTable(host).network(pid)
-        services = _services(acting, look, rows, home, is_alive=True, network=network, uid=uid)
+        services = _services(acting, look, rows, home, is_alive=True, network=network, uid=uid, daemon=pid)
         found += _owned(uid, services, unit_of(host, pid))
     for home in _homes(host):
         path = posixpath.join(home, "dump.pm2")
@@ -154,8 +154,18 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
 
 
 def _services(
-    host: Host, look: Look, rows: list[dict[str, Any]], home: str, *, is_alive: bool, network: str = "", uid: int = 0
+    host: Host,
+    look: Look,
+    rows: list[dict[str, Any]],
+    home: str,
+    *,
+    is_alive: bool,
+    network: str = "",
+    uid: int = 0,
+    daemon: int = 0,
 ) -> Iterator[Service]:
+    shared = _shared(look, rows, daemon)
+
     def application(row: dict[str, Any]) -> Iterator[Service]:
         env = row.get("pm2_env")
         if not isinstance(env, dict) or not isinstance(row.get("name"), str):
@@ -164,6 +174,7 @@ def _services(
         pid = number if isinstance(number, int) else 0
         what = _described(env)
         targets = [(target, LISTENS) for target in look.served_by([pid], uid)] if pid and is_alive else []
+        targets += [(target, LISTENS) for target in (shared if _is_in_cluster(env) else ())]
         targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
         if not targets and not (is_alive and env.get("status") in _IN_VAIN):
             return
@@ -177,6 +188,20 @@ def _services(
         yield service
 
     yield from each(rows, application, lambda row, reason, hint: look.gap(f"pm2 application {row.get('name')}", reason, hint))
+
+
+def _shared(look: Look, rows: list[dict[str, Any]], daemon: int) -> tuple[Target, ...]:
+    """Return the targets that the daemon itself listens on, for its applications in cluster mode; () if there are several
+    applications of that kind, as nothing shows which of them has which.
+    """
+    found = (row.get("name") for row in rows if isinstance(env := row.get("pm2_env"), dict) and _is_in_cluster(env))
+    if not daemon or len(set(map(str, found))) != 1:
+        return ()
+    return tuple(target for target, owners in look.owners.items() if daemon in owners)
+
+
+def _is_in_cluster(env: dict[str, Any]) -> bool:
+    return env.get("exec_mode") == "cluster_mode" and env.get("status") == "online"
 
 
 def _described(env: dict[str, Any]) -> Described:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,4 +80,13 @@ def merge_packed(first: bytes, second: bytes) -> bytes:
 
 def unpack(data: bytes) -> Counter[int]:
     """Return a packed histogram in buckets of `why502.logs.scan.histogram`, each counted in the middle of what was packed."""
-    return Counter({number * _FINER + _FINER // 2: count for number, count in _buckets.decode(data).items()})
+    return unpack_sum((data,))
+
+
+def unpack_sum(packed: Iterable[bytes]) -> Counter[int]:
+    """Return the sum of packed histograms, as `unpack` does."""
+    total: dict[int, int] = {}
+    for data in packed:
+        for number, count in _buckets.decode(data).items():
+            total[number] = total.get(number, 0) + count
+    return Counter({number * _FINER + _FINER // 2: count for number, count in total.items()})

@@ -6,12 +6,14 @@ Every function takes a connection, and raises sqlite3.Error.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from why502.model.base import decode
-from why502.watch.model import Configured, PeerKey, RouteKey, TargetKey
+from why502.watch.model import AttemptKey, Configured, PeerKey, RouteKey, TargetKey
+from why502.watch.store.durations import unpack_sum
 from why502.watch.store.reading import Wanted, at
 from why502.watch.store.series import Columns, Counted, Key, Ring, key_of
 
@@ -79,6 +81,47 @@ def summed(database: sqlite3.Connection, counted: Counted, since: int, until: in
         (ring, ring.start(since), until, counted),
     )
     return {_key(counted, columns): total for *columns, total in rows}
+
+
+def durations(database: sqlite3.Connection, since: int, until: int, ring: Ring) -> dict[TargetKey, Counter[int]]:
+    """Return the response times of each target in such a time, in buckets of `why502.logs.scan.histogram`."""
+    packed: dict[int, list[bytes]] = {}
+    rows = database.execute(
+        "SELECT series, buckets FROM durations WHERE ring = ? AND start >= ? AND start < ?", (ring, ring.start(since), until)
+    )
+    for number, data in rows:
+        packed.setdefault(number, []).append(data)
+    names = {
+        number: TargetKey(proxy, target)
+        for number, proxy, target in database.execute(
+            "SELECT id, proxy, target FROM series WHERE counted = ?", (Counted.DURATIONS,)
+        )
+    }
+    return {names[number]: unpack_sum(parts) for number, parts in packed.items()}
+
+
+def attempts_of(
+    database: sqlite3.Connection, target: str, since: int, until: int, ring: Ring
+) -> list[tuple[int, AttemptKey, int]]:
+    """Return the attempts of one target by interval: its first minute, the key, and how many."""
+    rows = database.execute(
+        "SELECT start, proxy, target, detail, count FROM series JOIN counts ON series = id"
+        " WHERE counted = ? AND target = ? AND ring = ? AND start >= ? AND start < ?",
+        (Counted.ATTEMPTS, target, ring, ring.start(since), until),
+    )
+    return [(start, AttemptKey(proxy, name, outcome), number) for start, proxy, name, outcome, number in rows]
+
+
+def durations_of(
+    database: sqlite3.Connection, target: str, since: int, until: int, ring: Ring
+) -> list[tuple[int, TargetKey, Counter[int]]]:
+    """Return the response times of one target by interval, as `durations` does."""
+    rows = database.execute(
+        "SELECT start, proxy, target, buckets FROM series JOIN durations ON series = id"
+        " WHERE counted = ? AND target = ? AND ring = ? AND start >= ? AND start < ?",
+        (Counted.DURATIONS, target, ring, ring.start(since), until),
+    )
+    return [(start, TargetKey(proxy, name), unpack_sum((data,))) for start, proxy, name, data in rows]
 
 
 def _key(counted: Counted, columns: list[str]) -> Key:

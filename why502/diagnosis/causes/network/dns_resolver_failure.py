@@ -25,7 +25,8 @@ from why502.config import edit
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, supports
+from why502.diagnosis.glued import glued
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Lookup, Resolution
@@ -40,6 +41,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (told := _of_docker(case)) and case.seen(*SYMPTOMS):
         yield supports(told, "/etc/resolv.conf of the container", 2 * PROOF)
     if case.target is not None:
+        return
+    if found := glued(case):
+        yield refutes(
+            f"{found.asked} is no name of the configuration: it is {found.configured} with a path appended", weight=PROOF
+        )
         return
     for name in case.here.names or ():
         if name.outcome in (Lookup.FAILED, Lookup.TIMED_OUT) and name.is_resolver:

@@ -29,11 +29,12 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.glued import glued
 from why502.diagnosis.index import addresses
 from why502.model.config import Peer
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, Lookup
+from why502.model.snapshot import ConfigTest, Lookup, Resolution
 from why502.model.target import Target
 
 
@@ -48,9 +49,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             if proxy.test is ConfigTest.FAILED and "host not found in" in problem.message:
                 yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), 2 * PROOF)
                 return
+    if found := glued(case):
+        yield supports(
+            f"the configuration names {found.configured}; a target without its last slash becomes {found.asked}",
+            found.source,
+            PROOF,
+        )
+        return
     for name in case.here.names or ():
         is_its = case.target is None or case.target.host == name.name
-        if not is_its or name.outcome not in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS):
+        if not is_its or not _is_lost(name):
             continue
         message = f"{name.name} does not resolve now ({name.detail or name.outcome})"
         if case.seen(Symptom.NAME_NOT_FOUND):
@@ -65,12 +73,16 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"the name of no server that is left in the group resolves: {told}", str(lost[0].at or ""), PROOF)
 
 
+def _is_lost(name: Resolution) -> bool:
+    return name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)
+
+
 def _lost_members(case: Case) -> list[Peer]:
     """Return the members of the group without any server left, if none of them has an address and none failed otherwise."""
     group = case.empty_group
     if group is None:
         return []
-    unknown = {name.name for name in case.here.names or () if name.outcome in (Lookup.NOT_FOUND, Lookup.NO_ADDRESS)}
+    unknown = {name.name for name in case.here.names or () if _is_lost(name)}
     members = [peer for peer in group.peers if not peer.is_down]
     if not members or not all(peer.target and peer.target.host in unknown for peer in members):
         return []
@@ -86,6 +98,8 @@ def aim(case: Case) -> Target | None:
 
 def tell(case: Case) -> str:
     """Return the finding in one sentence."""
+    if found := glued(case):
+        return f"the proxy looks up {found.asked}: the target {found.configured} lacks its last slash, so the path is appended"
     tally = case.tally(Symptom.NAME_NOT_FOUND)
     if tally and tally.detail:
         return f"the backend name {tally.detail} does not resolve"

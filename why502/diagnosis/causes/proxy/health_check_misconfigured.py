@@ -22,13 +22,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from why502.diagnosis import containers
+from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.index import addresses
+from why502.diagnosis.peers import described, views_of
+from why502.model.config import Peer
 from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
+from why502.model.snapshot import PeerState
+from why502.model.target import Target
 
 SERVER_ERROR = 500
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
@@ -40,14 +46,18 @@ _DURATION = lazy(r"check duration: (\d{1,9})ms")
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence: the check's own message, and that the member answers other requests."""
-    if case.target is None and (found := _of_container(case)) is not None:
-        yield supports(found[0], f"{found[1].engine} inspect {found[1].name}", 2 * PROOF)
+    if case.target is None:
+        if (found := _of_container(case)) is not None:
+            yield supports(found[0], f"{found[1].engine} inspect {found[1].name}", 2 * PROOF)
+        yield from _silent(case)
+        return
     tally = case.tally(Symptom.HEALTH_CHECK_STATUS)
-    if case.target is None or not case.is_left_out or case.explains_notices:
+    if not case.is_left_out or case.explains_notices:
         return
     served = _served_until(case)
     if tally is None:
         yield from _impatient(case, served)
+        yield from _called_down(case)
         return
     message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
     yield supports(f"{message}, and no server of the group was left", tally.source, LIKELY)
@@ -58,6 +68,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"it answers a probe with {answered.status}", "probe", FAIR)
     if served:
         yield supports(served, "access log", FAIR)
+
+
+def _called_down(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence where no log tells why a check fails: the gateway calls the server down, and it answers."""
+    answered = next((probe for probe in case.probes if probe.is_answer and (probe.status or 0) < SERVER_ERROR), None)
+    if answered is None or case.probe(*GAP) or case.failures:
+        return
+    for proxy, view in views_of(case.here, case.target):
+        if view.state is PeerState.DOWN:
+            yield supports(f"{described(proxy, view)}, and no server of the group was left", view.source, LIKELY)
+            yield supports(f"it answers a probe{f' with {answered.status}' if answered.status else ''}", "probe", FAIR)
+            return
 
 
 def _of_container(case: Case) -> tuple[str, Container] | None:
@@ -128,6 +150,45 @@ def _impatient(case: Case, served: str) -> Iterator[Evidence]:
         yield supports(f"it answers a probe after {answered.first_byte_s:.2f} s", "probe", FAIR)
 
 
+def _silent(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence for a check whose failures no log tells: all servers of the empty group are checked, all answer a probe,
+    and no request to them failed.
+    """
+    members = _checked_members(case)
+    if members:
+        told = ", ".join(dict.fromkeys(peer.check for peer in members))
+        message = (
+            f"every server answers a probe, and no request to one failed: only its health check ({told}) can have removed it"
+        )
+        is_said = any(view.state is PeerState.DOWN for proxy in case.proxies for view in proxy.peers)
+        yield supports(message, str(members[0].at or ""), PROOF if is_said else LIKELY)  # or somebody took them out
+
+
+def _checked_members(case: Case) -> list[Peer]:
+    """Return the members of the group without any server left, if they are as in `_silent`; else none."""
+    group = case.empty_group
+    members = [peer for peer in group.peers if not peer.is_down] if group else []
+    found = {peer.name: addresses(peer, case.here) for peer in members}
+    failed = {tally.target for tally in (case.here.logs.tallies if case.here.logs else ()) if tally.is_failure}
+    answers = {
+        probe.target: probe.symptom is None and (probe.status or 0) < SERVER_ERROR
+        for probe in case.here.probes or ()
+        if not probe.through_proxy and probe.is_answer
+    }
+    taken = {view.target for proxy in case.proxies for view in proxy.peers if view.state is PeerState.MAINTENANCE}
+    is_so = (
+        not taken & {target for targets in found.values() for target in targets}
+        and all(peer.check and found[peer.name] for peer in members)
+        and all(answers.get(target, False) and target not in failed for targets in found.values() for target in targets)
+    )
+    return members if is_so else []
+
+
+def aim(case: Case) -> Target | None:
+    """Return the first member that only its check can have removed."""
+    return next((target for peer in _checked_members(case)[:1] for target in addresses(peer, case.here)), None)
+
+
 def _served_until(case: Case) -> str:
     """Return a message that clients got responses until the check removed the last server; "" if none did, or if unknown.
 
@@ -149,8 +210,9 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
-    explains=frozenset({"proxy-not-running", "route-not-found"}),
+    explains=frozenset({"all-upstreams-down", "proxy-not-running", "route-not-found"}),
     examine=examine,
     tell=tell,
+    aim=aim,
     remedies=remedies,
 )

@@ -26,12 +26,11 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import addresses
+from why502.diagnosis.index import MAINTENANCE, addresses
 from why502.model.config import Answer
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 
-MAINTENANCE = "MAINT"  # HAProxy: by its runtime API, "is going DOWN for maintenance"
 CLOCK = timedelta(seconds=2)
 
 

@@ -39,7 +39,7 @@ from why502.remedies.changes import reload
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     target = case.target
-    if target is None or target.is_unix or not case.failures:
+    if target is None or target.is_unix or not target.is_address or not case.failures:
         return
     if target in case.joins.configured:
         return

@@ -24,9 +24,11 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
 from why502.gateways.behaviour import behaviour
-from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom, Tally
 
+ENDED = 2  # one line of a log may stand for two requests: those of other threads end too, and windows differ by seconds
+_UNANSWERED = frozenset({Symptom.READ_TIMED_OUT, Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER})
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
@@ -40,6 +42,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
+        ended = case.events(Symptom.WORKER_TIMED_OUT)
+        if is_sure and ENDED * sum(event.count for event in ended) >= one.refused:
+            yield refutes("its server ended about as many requests because they took too long", ended[0].source, PROOF)
         if is_sure and case.probe(*GAP):
             yield refutes("it answers nothing at all now", "probe", WEAK)
     elif status := case.errs_since:
@@ -67,8 +72,15 @@ def _answered(case: Case) -> Unserved | None:
 
 
 def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
-    """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, or a failed access check."""
+    """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, a failed access check, or no
+    answer over AJP.
+    """
     logs = case.here.logs
+    if (
+        case.protocol == "ajp"
+        and ENDED * sum(tally.count for tally in case.failures if tally.symptom in _UNANSWERED) >= one.refused
+    ):
+        return True  # Apache answers 500 where it may not repeat the request: a body, or a query (mod_proxy_ajp, is_idempotent)
     return any(
         tally.is_failure
         and (_is_own(tally) or tally.symptom not in (*_BY_STATUS, *GAP))  # for a failed connection a gateway sends 502, not 500

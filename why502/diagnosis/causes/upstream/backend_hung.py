@@ -25,9 +25,11 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.peers import described, views_of
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
+from why502.model.snapshot import PeerState
 
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # of HAProxy's checks
 AT_ONCE = 0.05  # of the limit: too fast for a slow backend, or for one with too many requests at once
@@ -76,6 +78,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_limit_s, LONG_S)
         message = f"a probe was accepted but got no answer within {patience:.0f} s"
         yield supports(message, "probe", STRONG if is_long else FAIR)
+        for proxy, view in views_of(case.here, case.target):
+            if view.state is PeerState.DOWN and view.reason:
+                yield supports(described(proxy, view), view.source, FAIR)
+                break
         if case.unanswered >= MANY:
             yield supports(f"none of {case.unanswered} attempts in the window succeeded", "access log", WEAK)
         if stuck:

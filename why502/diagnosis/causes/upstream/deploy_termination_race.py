@@ -109,7 +109,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     events = case.events(Symptom.PROCESS_STOPPED)
     orders = [e for e in events if e.detail.startswith(_ORDERS)]
-    stops = [e for e in events if e.at and e.at - _slack(e, orders) <= first <= e.at + AROUND]
+    stops = [e for e in events if e.at and (e.at - _slack(e, orders) <= first <= e.at + AROUND or _is_repeated(e, first, last))]
     starts = [
         e for e in case.events(Symptom.PROCESS_STARTED) if e.ended_at and e.ended_at - AROUND <= last <= e.ended_at + AROUND
     ]
@@ -227,6 +227,11 @@ def _fails_otherwise(case: Case) -> Tally | None:
     last = max((tally.last for tally in own if tally.last), default=None)
     later = [tally for tally in others if tally.count > 1 and tally.last and last and tally.last > last]
     return max(later, key=lambda tally: (tally.count, tally.symptom.value), default=None)
+
+
+def _is_repeated(stop: Event, first: datetime, last: datetime) -> bool:
+    """Return whether a stop that happened several times did so last while requests failed, soon after the first failure."""
+    return bool(stop.count > 1 and stop.ended_at and first - CLOCK <= stop.ended_at <= min(first + RESTART, last + CLOCK))
 
 
 def _slack(stop: Event, orders: list[Event]) -> timedelta:

@@ -53,7 +53,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if any(takes(listener, port.inner) for listener in listeners):
         yield refutes(f"something listens on {port.inner} in container {space.name}", "ss -ltn", 2 * PROOF)
         return
-    yield supports(_message(case, space, port, listeners), port.source, 2 * PROOF)
+    source = f"{port.source}; nsenter --net=/proc/{space.pid}/ns/net ss -ltn"
+    yield supports(_message(case, space, port, listeners), source, 2 * PROOF)
 
 
 def _message(case: Case, space: NetworkSpace, port: PublishedPort, listeners: tuple[Listener, ...]) -> str:
@@ -123,7 +124,6 @@ CAUSE = Cause(
         Symptom.RESET_IN_BODY: 0.1,
         Symptom.SEND_FAILED: 0.1,
     },
-    needs=frozenset({"listeners", "networks"}),
     explains=frozenset(
         {
             "backend-crashed",

@@ -13,10 +13,12 @@ from functools import lru_cache
 from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import compiled, path_of
 from why502.model.config import Route
+from why502.model.patterns import lazy
 from why502.model.snapshot import Proxy
 
 EXCLUDED = "ProxyPass !"  # in a route's settings: the paths excluded from proxying by earlier lines
 LONGEST = 500  # maximum length of an expression that is tried
+_UPGRADE = lazy(r"%\{HTTP:(?:Upgrade|Connection|Sec-WebSocket-\w{1,20})\}", re.IGNORECASE)
 _BY_EXPRESSION = ("locationmatch", "filesmatch")
 
 
@@ -41,8 +43,8 @@ class Matcher:
         """
         path = path_of(uri)
         routes = self._of(server)
-        if any(route.directive.lower() == "rewriterule" for route in routes):
-            return None  # its expression is not evaluated
+        if any(_may_rewrite(path, route) for route in routes if route.directive.lower() == "rewriterule"):
+            return None  # its other conditions are not evaluated
         inside = [route for route in routes if route.location_path and route.directive.lower() == "proxypass"]
         found = next((route for route in reversed(inside) if _is_under(path, route)), None)
         if found is None:
@@ -56,11 +58,29 @@ class Matcher:
             return named[-1] if named else None
         return scripts[0] if len({id(route.peers) for route in scripts}) == 1 else None
 
+    def may_pass(self, uri: str, server: str) -> bool:
+        """Return whether a request may go to a backend: by a ProxyPass, or by a rule that is not evaluated here."""
+        path, routes = path_of(uri), self._of(server)
+        return self.find(uri, server) is not None or any(
+            route.directive.lower() == "rewriterule" and _may_rewrite(path, route) for route in routes
+        )
+
     def _of(self, server: str) -> list[Route]:
         """Return the routes of a virtual host, and those of all hosts."""
         if server in self._by_server:
             return [*self._by_server[server], *(self._by_server.get("", ()) if server else ())]
         return [route for routes in self._by_server.values() for route in routes if server in route.server_names]
+
+
+def _may_rewrite(path: str, route: Route) -> bool:
+    """Return whether a RewriteRule may take a request: of a directory it sees the path without its first slash.
+
+    One for WebSockets only takes no other request.
+    """
+    if any(_UPGRADE.search(condition) for condition in route.if_conditions):
+        return False
+    expression = _compiled(route.location)
+    return expression is None or any(expression.search(each) for each in (path, path.removeprefix("/")))
 
 
 def _fits(path: str, route: Route) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -130,21 +131,34 @@ def _globals(found: list[Section]) -> _Globals:
 def _servers(section: Section) -> Iterator[tuple[Peer, dict[str, str]]]:
     """Yield the servers of a section with their options, in order: those after a `default-server` line inherit from it."""
     given: dict[str, str] = {}
+    check = _check(section)
     for line in section.inherited():
         if line.words[0] == "default-server":
             given = options(line.words[1:], given)
         elif line.words[0] == "server" and len(line.words) >= 3:
             own = options(line.words[3:], given)
-            yield _peer(line, line.words[1], line.words[2], own), own
+            yield _peer(line, line.words[1], line.words[2], own, check), own
         elif line.words[0] == "server-template" and len(line.words) >= 4:
             own = options(line.words[4:], given)
             match = _TEMPLATE.fullmatch(line.words[2])
             first, last = (int(match[1] or 1), int(match[2])) if match else (1, 1)
             for number in range(first, min(last, first + _MOST_OF_TEMPLATE - 1) + 1):
-                yield _peer(line, f"{line.words[1]}{number}", line.words[3], own), own
+                yield _peer(line, f"{line.words[1]}{number}", line.words[3], own, check), own
 
 
-def _peer(line: Line, name: str, address: str, given: Mapping[str, str]) -> Peer:
+def _check(section: Section) -> str:
+    """Return what the checks of a section ask for: `option httpchk`, or its `http-check send`."""
+    asked = section.settings.get("option httpchk")
+    if asked is None:
+        return "a connection"
+    words = section.words("option httpchk")
+    sent = next((line.words for line in section.settings.get("http-check", ()) if line.words[1:2] == ("send",)), ())
+    options = dict(pairwise(sent))
+    method, uri = (words[0], words[1]) if len(words) > 1 else ("OPTIONS", words[0] if words else "/")
+    return f"{options.get('meth', method)} {options.get('uri', uri)}"
+
+
+def _peer(line: Line, name: str, address: str, given: Mapping[str, str], check: str) -> Peer:
     """Return the member on a `server` line: `server NAME ADDRESS[:PORT] [option…]`."""
     target = _target(address)
     return Peer(
@@ -156,6 +170,7 @@ def _peer(line: Line, name: str, address: str, given: Mapping[str, str]) -> Peer
         is_down="disabled" in given,
         max_conns=whole_number(given.get("maxconn", ""), 9) or 0,
         resolves="resolvers" in given,
+        check=check if "check" in given else "",
         checked_at=_checked_at(target, given),
     )
 

@@ -14,8 +14,13 @@ from why502.lab.stage import Stage
 
 KIND = "apache"
 LOGS = ("combined", "vhost", "json", "common", "short", "stderr")
-HEADER_KIB = 16  # two header lines of 8 KiB: LimitRequestFieldSize holds for responses, too
-LACKS = {"hang-without-limit": "it has no way to wait for ever: ProxyTimeout is 60 s unless set"}
+HEADER_KIB = 0
+LACKS = {
+    "hang-without-limit": "it has no way to wait for ever: ProxyTimeout is 60 s unless set",
+    "header-too-big": "it takes a header of any length; only a line of it has a limit",
+    "no-route": "a request without a route is for a file",
+    "client-left": "its log does not tell that a client left",
+}
 CONFIG = "/run/front/httpd.conf"  # /etc is the machine's own
 ADMIN = "127.0.0.1:8081"
 MODULES = (
@@ -52,7 +57,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
         group, target = "", f"{scheme}://{wiring.servers[0]}/ {options}"
     else:
         members = "".join(f"\n    BalancerMember {scheme}://{server} {options}{check}" for server in wiring.servers)
-        group, target = f"\n  <Proxy balancer://app>{members}\n  </Proxy>", "balancer://app/"
+        group, target = f"<Proxy balancer://app>{members}\n</Proxy>", "balancer://app/"
     tls = "\n  SSLProxyEngine on" if wiring.is_tls else ""
     if wiring.trusted:
         tls += f"\n  SSLProxyVerify require\n  SSLProxyCACertificateFile {wiring.trusted}\n  SSLProxyCheckPeerName on"
@@ -77,6 +82,7 @@ Listen {stage.port(80)}
 Listen {ADMIN}
 ProxyStatus On
 LogLevel warn{_SHORT if wiring.log == "short" else ""}
+{group}
 LogFormat "{_FORMATS[wiring.log]}" own
 ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
 <VirtualHost *:{stage.port(80)}>
@@ -87,7 +93,7 @@ ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
 </VirtualHost>
 <VirtualHost *:{stage.port(80)}>
   ServerName {HOST}
-  CustomLog {"/dev/stdout" if is_stderr else stage.path(f"{DIRECTORY}/access.log")} own{tls}{group}
+  CustomLog {"/dev/stdout" if is_stderr else stage.path(f"{DIRECTORY}/access.log")} own{tls}
   ProxyPass / {target}
 </VirtualHost>
 <VirtualHost {ADMIN}>

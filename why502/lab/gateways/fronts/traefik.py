@@ -22,8 +22,10 @@ STATIC = "/run/front/traefik.yml"
 DYNAMIC = "/run/front/dynamic.yml"
 ADMIN = "127.0.0.1:8080"
 OWN = f"{DIRECTORY}/traefik.log"
+_LEVELS = {"common": "ERROR", "json": "INFO", "debug": "DEBUG"}  # ERROR is the default: failed requests and checks are below it
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PORT = re.compile(r"127\.0\.0\.1:(?:3[2-9]|[4-6]\d)\d{3}->")
+_HEAD = re.compile(r"^\S+ (?:DBG|INF|WRN|ERR) (?:\S+ ?> )?")
 _COMMON = re.compile(r'"[^"]*" (\d{3}) (\d+) "-" "[^"]*" \d+ "([^"]*)" "([^"]*)"')
 
 
@@ -68,7 +70,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
         "entryPoints": {"web": {"address": f":{stage.port(80)}"}, "traefik": {"address": ADMIN}},
         "api": {},
         "providers": {"file": {"filename": stage.write(DYNAMIC, json.dumps(dynamic, indent=2))}},
-        "log": {"level": "DEBUG" if wiring.log == "debug" else "INFO", "format": "json" if wiring.log == "json" else "common"},
+        "log": {"level": _LEVELS[wiring.log], "format": "json" if wiring.log == "json" else "common"},
         "accessLog": {"format": "json" if wiring.log == "json" else "common", **files},
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
     }
@@ -107,7 +109,7 @@ def failures(text: str) -> list[str]:
             if int(match[1]) >= 499 or match[4] == "-":
                 found[f'access: {match[1]} {match[2]} … "{match[3]}" "{match[4]}"'] = None
         elif re.search(r" (?:50\d|499) [A-Z]\w+ .*error=| (?:WRN|ERR) .*(?:[Hh]ealth|service)", line):
-            found[_PORT.sub("127.0.0.1:PORT->", line.partition("> ")[2])] = None
+            found[_PORT.sub("127.0.0.1:PORT->", _HEAD.sub("", line))] = None
     return list(found)
 
 

@@ -1,0 +1,477 @@
+"""From httpd's directives to routes, balancers and answers.
+
+Sources: the documentation of mod_proxy (ProxyPass, ProxyPassMatch, BalancerMember, ProxySet, worker sharing, ProxyTimeout),
+mod_rewrite (flags P and R), mod_alias (Redirect) and core (Timeout, ErrorDocument, SetHandler); modules/proxy/proxy_util.c,
+ap_proxy_get_worker_ex.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from why502.config.configuration import Configuration
+from why502.gateways.apache.config.directives import Directive, Reader, Scope
+from why502.gateways.apache.config.match import EXCLUDED
+from why502.gateways.apache.config.parse import parse
+from why502.model.config import Answer, LogKind, LogPlace, LogTarget, Peer, Position, Route, Setting, Upstream
+from why502.model.patterns import lazy
+from why502.model.snapshot import ConfigFile
+from why502.model.target import Target
+from why502.model.times import whole_number
+
+SHARED = "worker sharing"  # route setting: the URL of the worker that the route shares, and the parameters that it ignores
+_URL = lazy(
+    r"(?:unix:(?P<path>[^|\"]+)\|)?(?P<scheme>\w+)://(?P<host>\[[^\]]+\]|[^/:?\"\s]+)?(?::(?P<port>\d{1,5}))?(?P<uri>/[^\"\s]*)?"
+)
+_PORTS = {
+    "http": 80,
+    "https": 443,
+    "ajp": 8009,
+    "fcgi": 8000,
+    "scgi": 4000,
+    "uwsgi": 3031,
+    "ws": 80,
+    "wss": 443,
+    "h2": 443,
+    "h2c": 80,
+}
+_PROTOCOLS = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "h2": "https", "h2c": "http"}
+_ANSWERS = lazy(r"[\[,]R(?:edirect)?=([45]\d\d)[,\]]", re.IGNORECASE)
+_PROXIES = lazy(r"[\[,](?:P|proxy)[,\]]", re.IGNORECASE)
+_TIMEOUT_S = 60.0
+_LONGEST_PATH = 500
+_LOGS = frozenset({"errorlog", "customlog", "transferlog"})
+_STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/fd/1", "/dev/fd/2"})
+_KEPT = frozenset({"errordocument", "proxyerroroverride"})
+_OF_TLS = frozenset(
+    "sslproxyverify sslproxycacertificatefile sslproxycheckpeername sslproxymachinecertificatefile proxypreservehost".split()
+)
+_LIMITS = frozenset({"maxrequestworkers", "maxclients"})
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker of a server: its URL, its parameters, and where it was defined first."""
+
+    url: str
+    options: dict[str, str]
+    at: Position
+
+
+@dataclass(slots=True)
+class _Balancer:
+    """A balancer of a server: its members with their parameters, in order."""
+
+    at: Position
+    members: list[tuple[Peer, str, dict[str, str]]] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Host:
+    """A server: the main one, or a virtual host."""
+
+    address: str = ""
+    names: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    proxy_timeout_s: float | None = None
+    workers: dict[tuple[str, str], _Worker] = field(default_factory=dict)
+    balancers: dict[str, _Balancer] = field(default_factory=dict)
+    excluded: list[Setting] = field(default_factory=list)
+    kept: dict[str, list[Setting]] = field(default_factory=dict)
+    tls: dict[str, Setting] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its first name, else its addresses."""
+        return self.names[0] if self.names else self.address
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A directive that leads to a backend."""
+
+    directive: Directive
+    path: str
+    url: str
+    worker: _Worker | None
+    ignored: tuple[str, ...]
+    excluded: tuple[Setting, ...]
+    conditions: tuple[str, ...]
+
+
+def load(text: str, file: str) -> Configuration:
+    """Return the configuration in a complete or partial text; variables of the environment are unknown."""
+    return together([(file, text)], None)
+
+
+def together(
+    texts: Iterable[tuple[str, str]], environment: Mapping[str, str] | None, defined: Iterable[str] = ()
+) -> Configuration:
+    """Return the configuration that all files make, the main one first. See `directives.Reader`."""
+    trees = tuple(parse(text.encode("utf-8", "surrogateescape"), path) for path, text in texts)
+    meaning = _Meaning()
+    for directive in Reader(trees, environment, defined).directives():
+        meaning.take(directive)
+    return Configuration(
+        files=tuple(ConfigFile(path=tree.file) for tree in trees),
+        trees=trees,
+        routes=meaning.routes(),
+        upstreams=meaning.upstreams(),
+        answers=tuple(meaning.answers),
+        logs=meaning.log_targets(),
+        worker_connections=meaning.most_requests,
+    )
+
+
+class _Meaning:
+    """What the directives read so far mean."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[int, _Host] = {0: _Host()}
+        self.passes: list[_Pass] = []
+        self.rewrites: list[Answer] = []
+        self.most_requests: int | None = None
+        self.root = ""
+        self.formats: dict[str, str] = {}
+        self._logs: list[Directive] = []
+        self._answers: list[tuple[Directive, Answer]] = []
+        self._conditions: list[str] = []  # those of the next RewriteRule
+
+    def take(self, each: Directive) -> None:
+        """Process one directive."""
+        scope, host = each.scope, self._host(each.scope)
+        match each.name, each.args:
+            case "servername", (name, *_):
+                host.names = (name, *host.names)
+            case "serveralias", names:
+                host.names = (*host.names, *names)
+            case "timeout", (given, *_) if whole_number(given, 8) is not None:
+                host.timeout_s = float(given)
+            case "proxytimeout", (given, *_) if whole_number(given, 8) is not None:
+                host.proxy_timeout_s = float(given)
+            case "proxypass" | "proxypassmatch", args if args:
+                path, *rest = (scope.path, *args) if scope.path and not args[0].startswith("/") and args[0] != "!" else args
+                if scope.path and args[0] == "!":
+                    path, rest = scope.path, ["!"]
+                if rest:
+                    self._pass(each, path, rest[0], _options(rest[1:]))
+            case "balancermember", args if args:
+                self._member(each, host, args)
+            case "proxyset", args if args:
+                self._set(each, host, args)
+            case "rewritecond", args:
+                self._conditions.append(" ".join(args))
+            case "rewriterule", args:
+                self._rewrite(each, args)
+            case "sethandler", (handler, *_) if handler.startswith("proxy:"):
+                self._pass(each, scope.path, handler.removeprefix("proxy:"), {})
+            case "redirect" | "redirectmatch", (status, path, *_) if re.fullmatch(r"5\d\d", status):
+                self._answer(each, int(status), path)
+            case "<proxy", (url, *rest) if "://" in url:
+                self._set(each, host, (url, *rest))
+            case "logformat", (text, nickname, *_):
+                self.formats[nickname] = text
+            case "serverroot", (root, *_):
+                self.root = root
+            case "requestheader", ("set", header, value, *_) if header.lower() == "host":
+                host.tls["host"] = Setting(args=(value,), at=each.at)
+            case name, args if name in _OF_TLS and args:
+                host.tls[name] = Setting(args=args, at=each.at)
+            case name, args if name in _LOGS and args:
+                self._logs.append(each)
+            case name, (given, *_) if name in _LIMITS:
+                self.most_requests = whole_number(given, 8) or self.most_requests
+            case name, args if name in _KEPT:
+                host.kept.setdefault(each.written, []).append(Setting(args=args, at=each.at))
+
+    def _host(self, scope: Scope) -> _Host:
+        return self.hosts.setdefault(scope.host, _Host(address=scope.address))
+
+    def _rewrite(self, each: Directive, args: tuple[str, ...]) -> None:
+        """Process a RewriteRule that answers itself (flag R with an error's status), or that proxies (flag P)."""
+        conditions, self._conditions = tuple(self._conditions), []
+        flags = args[2] if len(args) > 2 else ""
+        if match := _ANSWERS.search(flags):
+            self._answer(each, int(match[1]), each.scope.path, conditions)
+        elif len(args) > 1 and (_PROXIES.search(flags) or args[1].startswith("proxy:")) and "://" in args[1]:
+            self._pass(each, args[0], args[1].removeprefix("proxy:"), {}, conditions)
+
+    def _answer(self, each: Directive, status: int, path: str, conditions: tuple[str, ...] = ()) -> None:
+        found = (*each.scope.conditions, *conditions)
+        self._answers.append((each, Answer(location=path, status=status, at=each.at, if_conditions=found)))
+
+    @property
+    def answers(self) -> list[Answer]:
+        """The rules by which it answers itself, with the names of their hosts."""
+        return [
+            Answer(
+                server=self._host(each.scope).name,
+                location=answer.location,
+                status=answer.status,
+                at=answer.at,
+                if_conditions=answer.if_conditions,
+            )
+            for each, answer in self._answers
+        ]
+
+    def _pass(self, each: Directive, path: str, url: str, options: dict[str, str], conditions: tuple[str, ...] = ()) -> None:
+        host = self._host(each.scope)
+        if url == "!":
+            host.excluded.append(Setting(args=(path,), at=each.at))
+            return
+        worker: _Worker | None = None
+        ignored: tuple[str, ...] = ()
+        if each.name == "sethandler":
+            pass  # its worker is looked for when a request comes: also one that is defined further down counts
+        elif not url.startswith("balancer://") and "$" not in url.partition("://")[2].partition("/")[0]:
+            worker, ignored = _shared(host, url, options, each.at)
+        elif url.startswith("balancer://") and options:
+            host.balancers.setdefault(_balancer(url), _Balancer(each.at)).options.update(options)
+        found = (*each.scope.conditions, *conditions)
+        self.passes.append(_Pass(each, path, url, worker, ignored, tuple(host.excluded), found))
+
+    def _member(self, each: Directive, host: _Host, args: tuple[str, ...]) -> None:
+        inside = each.scope.proxy.startswith("balancer://")
+        group, url, *rest = (each.scope.proxy, *args) if inside else (args if len(args) > 1 else (*args, ""))
+        options = _options(rest)
+        peer, scheme = _peer(url, options, each.at)
+        if peer is not None and group.startswith("balancer://"):
+            host.balancers.setdefault(_balancer(group), _Balancer(each.at)).members.append((peer, scheme, options))
+
+    def _set(self, each: Directive, host: _Host, args: tuple[str, ...]) -> None:
+        """Process ProxySet, whose URL is that of the section around it, or its first argument."""
+        url, *rest = args if "://" in args[0].partition("=")[0] else (each.scope.proxy, *args)
+        options = _options(rest)
+        if url.startswith("balancer://"):
+            host.balancers.setdefault(_balancer(url), _Balancer(each.at)).options.update(options)
+        elif url:
+            worker, _ = _shared(host, url, {}, each.at)
+            worker.options.update(options)
+
+    def log_targets(self) -> tuple[LogTarget, ...]:
+        """Return the logs, with the text of the format of each, and the first name of the virtual host that writes it."""
+        found = []
+        for each in self._logs:
+            place, chosen = each.args[0], each.args[1] if len(each.args) > 1 else ""
+            is_error = each.name == "errorlog"
+            goes_to = LogPlace.FILE
+            if place.startswith("syslog"):
+                goes_to = LogPlace.SYSLOG
+            elif place in _STREAMS:
+                goes_to = LogPlace.STDERR
+            is_file = goes_to is LogPlace.FILE and not place.startswith("|")
+            found.append(
+                LogTarget(
+                    kind=LogKind.ERROR if is_error else LogKind.ACCESS,
+                    path=posixpath.join(self.root, place) if is_file else place if goes_to is LogPlace.FILE else "",
+                    goes_to=goes_to,
+                    format_name=chosen if chosen in self.formats else "",
+                    format="" if is_error else self.formats.get(chosen, chosen if "%" in chosen else ""),
+                    server=self._host(each.scope).name if each.scope.host else "",
+                    at=each.at,
+                )
+            )
+        return tuple(found)
+
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """Return the balancers, those of the main server first."""
+        return tuple(
+            Upstream(
+                name=name,
+                peers=tuple(peer for peer, _, _ in found.members),
+                at=found.at,
+                method=found.options.get("lbmethod", "byrequests"),
+            )
+            for host in self.hosts.values()
+            for name, found in host.balancers.items()
+            if found.members or not self._is_elsewhere(name, host)
+        )
+
+    def _is_elsewhere(self, name: str, host: _Host) -> bool:
+        """Return whether another server than this one has the members of a balancer."""
+        return any(
+            name in other.balancers and other.balancers[name].members for other in self.hosts.values() if other is not host
+        )
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the routes; those to a balancer with its members."""
+        found = (self._route(each) for each in self.passes)
+        return tuple(route for route in found if route is not None)
+
+    def _route(self, each: _Pass) -> Route | None:
+        scope = each.directive.scope
+        host, main = self._host(scope), self.hosts[0]
+        general_s = next(
+            (
+                value
+                for value in (host.proxy_timeout_s, main.proxy_timeout_s, host.timeout_s, main.timeout_s)
+                if value is not None
+            ),
+            _TIMEOUT_S,
+        )
+        settings: dict[str, tuple[Setting, ...]] = {EXCLUDED: each.excluded} if each.excluded else {}
+        for name in main.kept.keys() | host.kept.keys():
+            settings[name] = (*main.kept.get(name, ()), *(host.kept.get(name, ()) if host is not main else ()))
+        upstream, peers, protocol = "", tuple[Peer, ...](), "http"
+        worker = each.worker or _worker_of(host, each.url.rpartition("|")[2]) or _worker_of(main, each.url.rpartition("|")[2])
+        options = worker.options if worker else {}
+        if each.url.startswith("balancer://"):
+            upstream = _balancer(each.url)
+            group = host.balancers.get(upstream)
+            if group is None or not group.members:
+                group = main.balancers.get(upstream, group)
+            members = group.members if group else []
+            peers, options = tuple(peer for peer, _, _ in members), _common([given for _, _, given in members])
+            protocol = members[0][1] if members else "http"
+        else:
+            peer, protocol = _peer(each.url, options, each.directive.at)
+            if peer is None:
+                return None
+            peers = (peer,)
+        if each.worker and each.worker.at != each.directive.at:
+            settings[SHARED] = (Setting(args=(each.worker.url, *each.ignored), at=each.worker.at),)
+        timeout_s = _seconds(options.get("timeout"), general_s)
+        tls = {**main.tls, **host.tls}
+        name = _name_for_tls(tls, peers, host)
+        directive = each.directive.written
+        if protocol in ("https", "wss", "h2"):
+            settings |= {f"{directive}_ssl_{key}": (setting,) for key, setting in _verification(tls, name).items()}
+        return Route(
+            proxy="apache",
+            server=host.name,
+            server_names=host.names,
+            location=each.path,
+            location_path=(scope.section,) if scope.section else (),
+            at=each.directive.at,
+            directive=each.directive.written,
+            passes=each.url,
+            protocol=_PROTOCOLS.get(protocol, protocol),
+            upstream=upstream or None,
+            peers=peers,
+            has_variables="$" in each.url or "%{" in each.url,
+            connect_timeout_s=_seconds(options.get("connectiontimeout"), timeout_s),
+            read_timeout_s=timeout_s,
+            send_timeout_s=timeout_s,
+            settings=settings,
+            sends_sni=bool(name),
+            sni_name=name,
+            verifies_tls=_word(tls, "sslproxyverify", "none").lower() == "require",
+            if_conditions=each.conditions,
+        )
+
+
+def _word(settings: Mapping[str, Setting], name: str, default: str) -> str:
+    found = settings.get(name)
+    return found.args[0] if found else default
+
+
+def _name_for_tls(tls: Mapping[str, Setting], peers: tuple[Peer, ...], host: _Host) -> str:
+    """Return the name that the backend is asked for (SNI) and that its certificate must have: the host of the URL, or the
+    client's where that is kept. "" for an address, as SNI has none.
+    """
+    if _word(tls, "proxypreservehost", "off").lower() == "on":
+        return _word(tls, "host", host.names[0] if host.names else "")
+    name = peers[0].target.host if peers and peers[0].target else ""
+    return name if re.search(r"[A-Za-z]", name) and ":" not in name else ""
+
+
+def _verification(tls: Mapping[str, Setting], name: str) -> dict[str, Setting]:
+    """Return the settings by which a probe verifies as httpd does: see probing.plan."""
+    found = {}
+    if "sslproxycacertificatefile" in tls:
+        found["trusted_certificate"] = tls["sslproxycacertificatefile"]
+    if "sslproxymachinecertificatefile" in tls:
+        found["certificate"] = found["certificate_key"] = tls["sslproxymachinecertificatefile"]
+    if name and _word(tls, "sslproxycheckpeername", "on").lower() == "on":
+        found["verified_name"] = Setting(args=(name,), at=tls["host"].at if "host" in tls else None)
+    return found
+
+
+def _shared(host: _Host, url: str, options: dict[str, str], at: Position) -> tuple[_Worker, tuple[str, ...]]:
+    """Return the worker of a URL, and the parameters that it ignores; its own is made where none before it begins its URL.
+
+    Source: mod_proxy, "Worker Sharing".
+    """
+    if best := _worker_of(host, url):
+        return best, tuple(f"{name}={value}" for name, value in options.items() if best.options.get(name) != value)
+    return host.workers.setdefault(_split(url), _Worker(url, dict(options), at)), ()
+
+
+def _worker_of(host: _Host, url: str) -> _Worker | None:
+    """Return the worker whose URL is the longest that begins a URL; None if there is none."""
+    authority, path = _split(url)
+    lengths = range(min(len(path), _LONGEST_PATH), -1, -1)
+    return next((found for length in lengths if (found := host.workers.get((authority, path[:length])))), None)
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return scheme, host and port of a URL as one text, and its path as far as it has no variable."""
+    scheme, mark, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    return f"{scheme}{mark}{authority}".lower(), path.partition("$")[0][:_LONGEST_PATH]
+
+
+def _balancer(url: str) -> str:
+    return url.removeprefix("balancer://").split("/")[0]
+
+
+def _common(every: list[dict[str, str]]) -> dict[str, str]:
+    """Return the parameters that all members share."""
+    if not every:
+        return {}
+    return {name: value for name, value in every[0].items() if all(each.get(name) == value for each in every)}
+
+
+def member(url: str) -> Target | None:
+    """Return the address in the URL of a worker."""
+    peer, _ = _peer(url, {}, Position(file="", line=0))
+    return peer.target if peer else None
+
+
+def _peer(url: str, options: dict[str, str], at: Position) -> tuple[Peer | None, str]:
+    """Return the member for a URL, and its scheme."""
+    match = _URL.match(url)
+    if match is None:
+        return None, ""
+    scheme = match["scheme"].lower()
+    if match["path"]:
+        target: Target | None = Target(path=match["path"])
+    else:
+        host = (match["host"] or "").strip("[]")
+        port = int(match["port"] or _PORTS.get(scheme, 80))
+        target = Target(host=host, port=port) if host and "$" not in host and "%" not in host and port <= 65535 else None
+    status = options.get("status", "")
+    peer = Peer(
+        name=url,
+        label=options.get("route", ""),
+        target=target,
+        at=at,
+        is_backup="H" in status,
+        is_down="D" in status or "S" in status,
+        max_conns=whole_number(options.get("max", ""), 8) or 0,
+        check=_check(options),
+    )
+    return peer, scheme
+
+
+def _check(options: Mapping[str, str]) -> str:
+    """Return what the checks of a member ask for; "" if it has none. Source: mod_proxy_hcheck."""
+    method = options.get("hcmethod", "NONE").upper()
+    if method == "NONE":
+        return ""
+    return "a connection" if method == "TCP" else f"{method} {options.get('hcuri', '/')}"
+
+
+def _options(words: Iterable[str]) -> dict[str, str]:
+    """Return parameters in `name=value`; of a value in quotes, what it holds."""
+    return {name: value.strip("\"'") for name, mark, value in (word.partition("=") for word in words) if mark}
+
+
+def _seconds(text: str | None, default: float) -> float:
+    """Return a time of mod_proxy: in seconds, or in milliseconds with the suffix `ms`."""
+    match = re.fullmatch(r"(\d{1,9})(ms|s)?", text or "")
+    return default if match is None else int(match[1]) / (1000 if match[2] == "ms" else 1)
