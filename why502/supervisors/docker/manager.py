@@ -46,7 +46,6 @@ def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
     """
     published = {port.outer: port.inner for port in container.published}
     is_root = container.owner_uid == 0
-    is_down = not container.is_running or (bool(container.restarts) and not container.listens)
     for target, owners in look.owners.items():
         names = [name for name in look.called.get(target, ()) if container.is_called(name)]
         if any((process := look.processes.get(pid)) and is_root and _is_in(process, container.id) for pid in owners):
@@ -57,7 +56,7 @@ def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
             continue
         elif target.host in container.addresses:
             yield target, f"its address is {target.host}"
-        elif names and (is_down or target.host == names[0]):
+        elif names and (container.is_down or target.host == names[0]):
             yield target, f"it is called {names[0]}"
         elif not owners and container.network_mode == "host":
             how = f"it exposes port {target.port}" if target.port in container.exposed else container.links.get(str(target), "")

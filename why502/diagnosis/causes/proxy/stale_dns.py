@@ -62,7 +62,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _begins_again(case: Case, name: str) -> bool:
     """Return whether the container of a name is started again and again: it has a new address each time, and never serves."""
-    return any(one.restarts and not one.listens for one in containers.called(case, name))
+    return any(one.is_down and one.restarts for one in containers.called(case, name))
 
 
 def _made_anew(case: Case) -> str:
