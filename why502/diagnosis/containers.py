@@ -31,12 +31,16 @@ def trusted(case: Case) -> tuple[Container, ...]:
     return tuple(one for one in case.here.containers or () if one.owner_uid in uids)
 
 
+def of_service(case: Case, service: Service) -> Container | None:
+    """Return the container that a service is; None if it is none."""
+    named = (service.manager, service.name, service.owner_uid)
+    return next((one for one in case.here.containers or () if (one.engine, one.name, one.owner_uid) == named), None)
+
+
 def shown(case: Case, service: Service) -> str:
     """Return a service in words: a container with its compose service, else the manager and the name."""
-    for one in case.here.containers or ():
-        if (one.engine, one.name, one.owner_uid) == (service.manager, service.name, service.owner_uid):
-            return one.shown
-    return f"{service.manager} service {service.name}"
+    container = of_service(case, service)
+    return container.shown if container else f"{service.manager} service {service.name}"
 
 
 def container_of(proxy: Proxy | None, joins: Joins) -> Container | None:
@@ -52,9 +56,15 @@ def container_of(proxy: Proxy | None, joins: Joins) -> Container | None:
 
 
 def proxy_container(case: Case) -> Container | None:
-    """Return the container of the case's proxy."""
-    found = container_of(case.proxy, case.joins)
+    """Return the container of the case's proxy, or of the only one that names the target: an old address leads to no route."""
+    proxies = (case.proxy,) if case.proxy is not None else tuple(proxy for proxy in case.proxies if _names(proxy, case))
+    found = container_of(proxies[0], case.joins) if len(proxies) == 1 else None
     return found if found in trusted(case) else None
+
+
+def _names(proxy: Proxy, case: Case) -> bool:
+    names, port = names_of(case), case.target.port if case.target else 0
+    return proxy.is_running and any(peer and peer.host in names and peer.port in (0, port) for peer in _peers(proxy))
 
 
 def names_of(case: Case) -> tuple[str, ...]:

@@ -101,11 +101,14 @@ class Place:
 
     @cached_property
     def ended_container(self) -> Service | None:
-        """The container that should serve the target and has ended, and its address with it; None if it runs, or is unknown."""
+        """The container that should serve the target and has ended, and its address with it; None if it runs, or is unknown.
+
+        One that is started again and again has a new address each time.
+        """
         if self.target is None or self.home is not None:
             return None
-        engines = {one.engine for one in self.here.containers or ()}
-        ended = (one for one in self.here.services or () if one.is_running is False and one.manager in engines)
+        down = {(one.engine, one.name, one.owner_uid) for one in self.here.containers or () if one.is_down}
+        ended = (one for one in self.here.services or () if (one.manager, one.name, one.owner_uid) in down)
         return next((one for one in ended if self.target in one.targets), None)
 
     @cached_property

@@ -96,6 +96,11 @@ class Container(Value, frozen=True, kw_only=True):
         return self.state == "running"
 
     @property
+    def is_down(self) -> bool:
+        """Whether it does not run, or is started again and again and nothing in it listens."""
+        return not self.is_running or (bool(self.restarts) and not self.listens)
+
+    @property
     def shown(self) -> str:
         """The container and its compose service, in words."""
         return f"container {self.name}" + (f" (compose service {self.service})" if self.service else "")

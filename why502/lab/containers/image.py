@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import subprocess
 import sysconfig
@@ -37,7 +36,6 @@ LINKS = {
     "var/log/nginx/error.log": "/dev/stderr",
 }
 DIRECTORIES = ("tmp", "run", "proc", "sys", "dev", "root", "var/log/nginx", "var/lib/nginx", "etc/nginx", "srv", "app")
-_LIBRARY = re.compile(r"(/[^\s:]{1,400})(?: \(|$)", re.MULTILINE)
 
 
 def missing() -> str:
@@ -77,7 +75,7 @@ def _files() -> set[str]:
     found = set(programs)
     for path in (*programs, *_extensions()):
         told = subprocess.run(("ldd", path), capture_output=True, text=True, check=False).stdout
-        found.update(_LIBRARY.findall(told))
+        found.update(word for word in told.split() if word.startswith("/") and not word.endswith(":"))
     return {path for path in found if os.path.exists(path)}
 
 

@@ -7,7 +7,6 @@ Usage: scene.py ARCHIVE SCENE ENGINE fault|healthy [BUNDLE]
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -235,7 +234,7 @@ def main() -> int:
     found["clients"] = site.asked
     if kept and Path(BUNDLE).exists():
         shutil.copy(BUNDLE, kept[0])
-    sys.stdout.write(re.sub(r"[\r\n]", " ", json.dumps(found)) + "\n")
+    sys.stdout.write(f"{json.dumps(found)}\n")
     return 0
 
 

@@ -56,7 +56,7 @@ def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
             continue
         elif target.host in container.addresses:
             yield target, f"its address is {target.host}"
-        elif names and (not container.is_running or target.host == names[0]):
+        elif names and (container.is_down or target.host == names[0]):
             yield target, f"it is called {names[0]}"
         elif not owners and container.network_mode == "host":
             how = f"it exposes port {target.port}" if target.port in container.exposed else container.links.get(str(target), "")

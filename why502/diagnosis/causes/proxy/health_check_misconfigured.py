@@ -40,7 +40,7 @@ SERVER_ERROR = 500
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
 NOT_RUN = (126, 127)  # exit codes of a shell for a program that cannot be executed, or is not there
-_NO_PROGRAM = lazy(r"executable file not found|not found\s*$|No such file or directory")
+_NO_PROGRAM = lazy(r"executable file not found|not found\s{0,8}$|No such file or directory")
 _DURATION = lazy(r"check duration: (\d{1,9})ms")
 
 

@@ -115,7 +115,6 @@ CAUSE = Cause(
             "host-unreachable",
             "php-fpm-socket-mismatch",
             "proxy-config-not-loaded",
-            "proxy-not-running",
             "unix-socket-missing",
             "wrong-address",
             "wrong-port",

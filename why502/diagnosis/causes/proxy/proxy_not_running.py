@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts, addresses, peer_sets, serving
@@ -34,6 +35,9 @@ _BIND = lazy(r"(?:bind|listen)\(\) to .{1,200}? failed \(\d{1,3}: [^)]{1,100}\)"
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if refused := containers.refused_gateway(case):
+        message = f"the gateway is {refused[0].shown}, which does not start because of its configuration"
+        yield refutes(message, f"{refused[0].engine} logs {refused[0].name}", 2 * PROOF)
     if case.target is not None:
         return
     running = [proxy for proxy in case.proxies if proxy.is_running]

@@ -47,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(told, "inspect", 2 * PROOF)
         return
     for name in case.joins.names_at_start:
-        if name.port and name.port != target.port:
+        if (name.port and name.port != target.port) or _begins_again(case, name.host):
             continue
         found = [x for x in case.resolutions(name.host) if x.outcome is Lookup.OK and not x.is_resolver]
         known = {address for x in found for address in x.addresses}
@@ -60,6 +60,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
 
 
+def _begins_again(case: Case, name: str) -> bool:
+    """Return whether the container of a name is started again and again: it has a new address each time, and never serves."""
+    return any(one.is_down and one.restarts for one in containers.called(case, name))
+
+
 def _made_anew(case: Case) -> str:
     """Return why a container that the proxy's configuration names has another address now, and whose the old one is; else ""."""
     target, own = case.target, containers.proxy_container(case)
@@ -68,7 +73,7 @@ def _made_anew(case: Case) -> str:
     at_start = {name.host for name in case.joins.names_at_start}
     for name in (name for name in containers.names_of(case) if name in at_start):
         found = [one for one in containers.called(case, name) if one.is_running and containers.shared(one, own)]
-        if not found or any(target.host in one.addresses for one in found):
+        if not found or any(target.host in one.addresses for one in found) or not found[0].listens:
             continue
         if not any({*look.addresses} & found[0].addresses for look in case.resolutions(name)) and case.resolutions(name):
             return ""  # it does not resolve to the container now either

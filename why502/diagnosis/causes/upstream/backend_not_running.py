@@ -187,6 +187,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
             )
         elif service.is_running is False:
             yield from revive(service)
+            container = containers.of_service(case, service)
+            if container is not None and container.project:
+                yield Remedy(message=f"or by its compose project: `{shlex.join(container.command('start'))}`")
             if service.settings.get("UnitFileState") == "disabled":
                 enable = Run(argv=("systemctl", "enable", service.name), undo=("systemctl", "disable", service.name))
                 yield Remedy(message=f"start {service.name}, now and at every boot", steps=(enable, start(service)))

@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -245,13 +246,29 @@ def _slack(stop: Event, orders: list[Event]) -> timedelta:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: twice the stop timeout, for a unit that systemd killed while it was stopping."""
+    """Return the remedy: twice the stop timeout for a unit that systemd killed while it was stopping; for a container a health
+    check that its gateway waits for.
+    """
+    if told := _unawaited(case):
+        yield Remedy(message=told)
     killed = any("timed out. Killing" in event.message for event in case.events(Symptom.PROCESS_STOPPED))
     for service in case.services if killed else ():
         had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
         if had_s and (steps := put(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
             message = f"give {service.name} {2 * had_s:g} s instead of {had_s:g} s to finish its requests when it stops"
             yield Remedy(message=message, steps=steps)
+
+
+def _unawaited(case: Case) -> str:
+    """Return what to write in a compose file so that a container gets requests only when it is ready; "" if it waits already."""
+    own, container = containers.proxy_container(case), containers.meant(case)
+    if own is None or container is None or not container.service:
+        return ""
+    where = f" in {container.config_files[0]}" if container.config_files else ""
+    is_awaited = own.project != container.project or own.depends_on.get(container.service) == "service_healthy"
+    check = f"give service {container.service} a `healthcheck`{where}" if container.health is None else ""
+    wait = f"`depends_on: {{{container.service}: {{condition: service_healthy}}}}` for service {own.service}"
+    return ", and ".join(part for part in (check, "" if is_awaited else f"write {wait}{'' if check else where}") if part)
 
 
 @rule(135, "reload-cuts-requests", Severity.NOTE)

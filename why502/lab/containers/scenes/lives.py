@@ -221,7 +221,9 @@ SCENES = (
     ),
     Scene("recreated", "it has a new address; another container has the old one", frozenset({"stale-dns"}), recreated),
     Scene("recreated-unassigned", "it has a new address; nobody has the old one", frozenset({"stale-dns"}), recreated_unassigned),
-    Scene("not-ready", "it was announced before it served", frozenset({"deploy-termination-race"}), not_ready),
+    Scene(
+        "not-ready", "it was announced before it served", frozenset({"deploy-termination-race"}), not_ready, engines=("docker",)
+    ),
     Scene(
         "name-unknown-at-start",
         "the proxy does not start: a name is unknown",
