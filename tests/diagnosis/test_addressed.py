@@ -8,12 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from why502.diagnosis.addressed import addressed
+from why502.diagnosis.checks import check_all
 from why502.diagnosis.engine import diagnose
 from why502.diagnosis.index import MAINTENANCE
 from why502.gateways.haproxy import config as haproxy
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Listener, Lookup, Probe, Proxy, Resolution, Service, Snapshot
+from why502.model.snapshot import Listener, Lookup, PeerState, PeerView, Probe, Proxy, Resolution, Service, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 23, 7, 15, tzinfo=UTC)
@@ -106,3 +107,12 @@ def test_a_server_that_an_administrator_took_out_is_no_fault(symptom: Symptom, i
     assert here.logs is not None
     also = replace(here.logs.tallies[0], target=FIRST)
     assert causes(replace(here, logs=replace(here.logs, tallies=(*here.logs.tallies, also))))  # no other server is left
+
+
+@pytest.mark.parametrize(("state", "status"), [(PeerState.MAINTENANCE, "pass"), (PeerState.DOWN, "warn")])
+def test_a_gateway_that_calls_a_server_in_maintenance(state: PeerState, status: str) -> None:
+    here = addressed(machine(Symptom.PEER_DISABLED, code=MAINTENANCE, is_notice=True, names=(resolved("127.0.0.1"),)))
+    assert here.proxies is not None
+    view = PeerView(group="apps", name="app2", target=ADDRESS, state=state, source="show stat")
+    asked = replace(here, proxies=(replace(here.proxies[0], admin="/run/haproxy/admin.sock", peers=(view,)),))
+    assert next(check.status for check in check_all(asked) if check.id == "servers-in-use") == status

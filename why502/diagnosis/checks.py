@@ -17,7 +17,7 @@ from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind
 from why502.model.finding import SERVED, Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, Event, Lookup, Proxy, Snapshot
+from why502.model.snapshot import ConfigTest, Event, Lookup, PeerState, Proxy, Snapshot
 from why502.model.words import words
 
 # The proxy's own limits on client requests: reported, but not a failure of the gateway.
@@ -55,7 +55,7 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
         _socket_permits(here),
         _backend_answers(here, joins),
         _through_proxy(here),
-        _servers_in_use(here),
+        _servers_in_use(here, joins),
         _service_runs(here, joins),
         _machine(here) if not offline else None,
         _limits(here, refused),
@@ -252,14 +252,19 @@ def _through_proxy(here: Snapshot) -> Check | None:
     )
 
 
-def _servers_in_use(here: Snapshot) -> Check | None:
-    """Return whether the gateways use all their servers, by their own word; None if no admin interface answered."""
+def _servers_in_use(here: Snapshot, joins: Joins) -> Check | None:
+    """Return whether the gateways use all their servers, by their own word; None if no admin interface answered.
+
+    A server that an administrator took out is no warning while clients do not need it.
+    """
     asked = [proxy for proxy in here.proxies or () if proxy.admin]
     if not any(proxy.peers for proxy in asked):
         return None
-    told, bad = list[str](), list[str]()
+    told, bad, spares = list[str](), list[str](), joins.idle_spares
     for proxy in asked:
         for view in proxy.peers:
+            if view.state is PeerState.MAINTENANCE and view.target in spares:
+                continue
             disputed = list(contradictions(proxy, view, here.probes or ()))
             if (view.state in OUT or is_full(view)) and not disputed:
                 told.append(f"{described(proxy, view)} ({view.source})")
