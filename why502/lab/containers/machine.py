@@ -22,7 +22,6 @@ from why502.lab.stage import BACKENDS, LabError
 
 NAMESPACES = ("--net", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
 EMPTY = (
-    "/run",
     "/var/log",
     "/var/tmp",
     "/var/lib/docker",
@@ -94,10 +93,16 @@ def enter(name: str) -> None:
 def isolate() -> None:
     """Lay empty directories over those that an engine writes to, and show only our own control groups."""
     sh("mount", "--make-rprivate", "/")
+    sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", "/run")
+    for path in ("/etc", "/var/lib"):  # what is written there, directories too, is gone with the namespace
+        layers = Path("/run/layers", path.lstrip("/"))
+        for part in ("up", "work"):
+            (layers / part).mkdir(parents=True)
+        told = f"lowerdir={path},upperdir={layers}/up,workdir={layers}/work"
+        sh("mount", "-t", "overlay", "-o", told, "why502-lab", path)
     for path in EMPTY:
-        if path.startswith("/var") or path == "/run" or os.path.isdir(path) or os.path.isdir(os.path.dirname(path)):
-            Path(path).mkdir(parents=True, exist_ok=True)
-            sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", path)
+        Path(path).mkdir(parents=True, exist_ok=True)
+        sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", path)
     Path("/run/lock").mkdir()
     sh("ip", "link", "set", "lo", "up")
     sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", str(groups.ROOT))
