@@ -129,7 +129,7 @@ class Route(Value, frozen=True, kw_only=True):
     connect_timeout_s: float = 60.0
     send_timeout_s: float = 60.0
     read_timeout_s: float = 60.0
-    buffer_size_bytes: int = 4096
+    buffer_size_bytes: int = 4096  # the largest response header that the gateway takes
     buffers_count: int = 8
     buffer_bytes: int = 4096
     next_upstream: tuple[str, ...] = ("error", "timeout")

@@ -47,7 +47,6 @@ class ContainerEvent(Value, frozen=True, kw_only=True):
     at: datetime
     action: str
     code: int | None = None
-    network: str = ""
     id: str = ""  # of the container: one of the same name may have been made anew
 
 

@@ -21,7 +21,7 @@ COMMAND = "envoy --mode validate -c {}"
 _KEPT = ("--config-yaml", "--service-node", "--service-cluster", "--service-zone")  # what changes the meaning of the files
 _FLAGS = ("--allow-unknown-static-fields", "--allow-unknown-fields", "--reject-unknown-dynamic-fields")
 # Filters that run code of their own when they are loaded
-RUNS_CODE = re.compile(r"(envoy\.extensions\.[\w.]*?(?:lua|wasm|golang|dynamic_modules)[\w.]*)")
+RUNS_CODE = re.compile(r"(envoy\.extensions\.[\w.]{0,200}?(?:lua|wasm|golang|dynamic_modules)[\w.]{0,200})")
 _ERROR = lazy(r"\[(?:error|critical)\]\[[\w.]{1,40}\] \[[^\]\n]{1,200}\] (?P<message>[^\n]{1,2000})")
 _FOLLOWS = lazy(r"error initializing configuration '[^'\n]{0,500}': (?P<message>[^\n]{1,2000})")
 _MOST = 1 << 20

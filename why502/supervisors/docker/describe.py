@@ -235,7 +235,6 @@ def events(answer: bytes) -> Iterator[tuple[str, str, ContainerEvent]]:
                 at=at,
                 action=action,
                 code=int(code) if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) < 4 else None,
-                network=text(attributes.get("name")) if is_network else "",
                 id=identity[:12],
             ),
         )

@@ -22,6 +22,7 @@ from why502.model.snapshot import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
 
+HEADER_BYTES = 1 << 20  # the lines of a response header have no limit together, only each (mod_proxy, ResponseFieldSize)
 SHARED = "worker sharing"  # route setting: the URL of the worker that the route shares, and the parameters that it ignores
 _URL = lazy(
     r"(?:unix:(?P<path>[^|\"]+)\|)?(?P<scheme>\w+)://(?P<host>\[[^\]]+\]|[^/:?\"\s]+)?(?::(?P<port>\d{1,5}))?(?P<uri>/[^\"\s]*)?"
@@ -356,6 +357,7 @@ class _Meaning:
             connect_timeout_s=_seconds(options.get("connectiontimeout"), timeout_s),
             read_timeout_s=timeout_s,
             send_timeout_s=timeout_s,
+            buffer_size_bytes=HEADER_BYTES,
             settings=settings,
             sends_sni=bool(name),
             sni_name=name,

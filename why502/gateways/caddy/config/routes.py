@@ -12,6 +12,7 @@ from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.target import Target
 
+HEADER_BYTES = 10 << 20  # of net/http, MaxResponseHeaderBytes of Transport
 DIAL_S = 3.0
 _SCHEMES = {"http": "http", "https": "https", "h2c": "http", "unix": "http"}
 
@@ -76,6 +77,7 @@ def route_of(handling: Handling) -> Route:
         sni_name=name if is_tls else "",
         verifies_tls=is_tls and handling.verifies,
         connect_timeout_s=handling.dial_s or DIAL_S,
+        buffer_size_bytes=HEADER_BYTES,
         send_timeout_s=handling.write_s,
         read_timeout_s=handling.answer_s,
         next_upstream=(),

@@ -18,6 +18,7 @@ from why502.model.config import PROTOCOL, Peer, Position, Route, Setting, Upstre
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
+HEADER_BYTES = 10 << 20  # of net/http, MaxResponseHeaderBytes of Transport
 ROUTER = "router"  # setting of a route: the name of its router
 FILE = "file"  # the provider of these names, as in `shop@file`
 _SCHEMES = {"http": ("http", 80), "https": ("https", 443), "h2c": ("http", 80)}
@@ -89,6 +90,7 @@ class _Made:
                     upstream=group.name,
                     peers=group.peers,
                     http_version="1.1",
+                    buffer_size_bytes=HEADER_BYTES,
                     host_header="$host" if is_true(self._balancer(service, "passHostHeader"), default=True) else "$proxy_host",
                     next_upstream=(),
                     settings={ROUTER: (Setting(args=(name,), at=at),), **settings},
