@@ -45,8 +45,6 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Proxy", "unanswered"): "becomes the traffic of its targets in the logs",
     ("Process", "mounts"): "whether paths of a worker mean the files that we see",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
-    ("Proxy", "counted"): "becomes tallies where no log tells of failures",
-    ("Proxy", "unanswered"): "becomes the traffic of targets where no log tells of failures",
     ("Proxy", "routes_elsewhere"): "a gateway whose files have no route is kept, because its admin interface may name some",
     ("Service", "link"): "how surely a service serves a target: a stopped one that was only guessed is left out",
     ("Tally", "owner_uid"): "whose words a log tells: those of another user name no target of root's",
