@@ -26,7 +26,7 @@ def plain(counts: Counts) -> dict[str, Any]:
             {key: count for key, count in found[name].failed.items() if count},
             found[name].lost,
         )
-    for name in ("said", "wordings"):
+    for name in ("messages", "wordings"):
         found[name] = {
             said: (heard.order, dict(heard.minutes.items()), heard.place, heard.text) for said, heard in found[name].items()
         }

@@ -123,6 +123,6 @@ def test_of_an_error_log_beside_an_access_log_only_lines_of_failed_requests_are_
     assert session.counts.lines == 50
     counts = session.total()
     assert (counts.lines, len(counts.errors)) == (100, 50)
-    assert {said.symptom: heard.minutes.total() for said, heard in counts.said.items() if said.is_failure} == {
+    assert {said.symptom: heard.minutes.total() for said, heard in counts.messages.items() if said.is_failure} == {
         "connect-refused": 50
     }

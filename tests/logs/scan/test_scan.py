@@ -117,11 +117,11 @@ def test_an_entry_of_several_lines_at_the_edge_of_a_part_counts_once(tmp_path: P
     form = Form(name="nginx_error")
     size = len(entry)
     whole = count(path, form, Ask())
-    assert sum(heard.minutes.total() for heard in whole.said.values()) == 40
+    assert sum(heard.minutes.total() for heard in whole.messages.values()) == 40
     for cuts in ((size * 3,), (size * 3 + 100,), (size * 3 + size // 2, size * 9 - 1), tuple(range(50, size * 40, 333))):
         found = count(path, form, Ask(), cuts)
-        assert {said: heard.minutes.total() for said, heard in found.said.items()} == {
-            said: heard.minutes.total() for said, heard in whole.said.items()
+        assert {said: heard.minutes.total() for said, heard in found.messages.items()} == {
+            said: heard.minutes.total() for said, heard in whole.messages.items()
         }
         assert (found.lines, found.unparsed) == (whole.lines, 0)
 

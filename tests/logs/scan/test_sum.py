@@ -84,8 +84,8 @@ def test_retries_that_hid_failures_count_apart(tmp_path: Path) -> None:
     found = reported(write(tmp_path / "access.log", rows))
     assert (found.requests, found.failures, found.recovered_requests, found.recovered_attempts) == (100, 3, 20, 20)
     bad, other = found.targets
-    assert (bad.target, bad.attempts, bad.failures, bad.hidden, bad.is_bad) == ("10.0.0.1:80", 23, 23, 20, True)
-    assert (other.attempts, other.failures, other.hidden, other.is_bad) == (100, 3, 0, False)
+    assert (bad.target, bad.attempts, bad.failures, bad.recovered, bad.is_bad) == ("10.0.0.1:80", 23, 23, 20, True)
+    assert (other.attempts, other.failures, other.recovered, other.is_bad) == (100, 3, 0, False)
     assert {name: (row.requests, row.failures) for name, row in found.by_attempts.items()} == {"1": (77, 0), "2": (23, 3)}
     assert found.has_upstream_fields
 

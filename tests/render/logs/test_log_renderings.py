@@ -69,7 +69,7 @@ def report() -> Report:
                 target=EVIL,
                 attempts=500,
                 failures=55,
-                hidden=4,
+                recovered=4,
                 response=TIMES,
                 read_timeout_s=60.0,
                 is_bad=True,
