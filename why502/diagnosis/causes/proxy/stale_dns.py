@@ -27,7 +27,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import PROOF, STRONG, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
@@ -44,7 +44,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if target in case.joins.configured:
         return
     if told := _made_anew(case):
-        yield supports(told, "inspect", 2 * PROOF)
+        is_known = any(case.resolutions(name) for name in containers.names_of(case))  # a hosts file may lead elsewhere, for good
+        yield supports(told, "inspect", 2 * PROOF if is_known else STRONG)
         return
     for name in case.joins.names_at_start:
         if (name.port and name.port != target.port) or _begins_again(case, name.host):
