@@ -18,7 +18,7 @@ EVERYTHING = (
     "--webhook /etc/why502/pager-url --slack /etc/why502/token,C0123 --email a@example.org --email b@example.org "
     "--mail-host mail.example.org --mail-from w@example.org --objective 99.9 --objective shop.example/=99.5 "
     "--label site=fra1 --config /etc/nginx/nginx.conf --log /var/log/a.log --metrics unix:/run/why502/m.sock "
-    "--textfile /var/lib/node/why502.prom --heartbeat /etc/why502/beat"
+    "--textfile /var/lib/node/why502.prom --heartbeat /etc/why502/beat --url https://why502.example"
 )
 
 
@@ -43,6 +43,7 @@ def test_the_daemon_reads_what_was_asked_for(tmp_path: Path) -> None:
     )
     assert found.metrics.listen == "unix:/run/why502/m.sock"
     assert found.heartbeat is not None
+    assert found.serve.url == "https://why502.example"
 
 
 def test_without_options_everything_is_the_default_and_the_user_is_told_that_nobody_is() -> None:
@@ -73,6 +74,7 @@ def test_a_value_stays_one_value() -> None:
         ("--label 'site=a\nb'", "--label"),
         ("--label site", "--label"),
         ("--textfile x.prom", "--textfile"),
+        ("--url why502.example", "--url must be"),
     ],
 )
 def test_a_bad_value_is_refused(line: str, words: str) -> None:

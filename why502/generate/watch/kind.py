@@ -36,6 +36,7 @@ OPTIONS = (
     Option(name="--log", metavar="FILE", is_many=True, help="A log to follow, beside those that the gateways name."),
     Option(name="--metrics", metavar="ADDRESS", help="Where /metrics is: 127.0.0.1:9502, unix:/run/why502/metrics.sock, or off."),
     Option(name="--textfile", metavar="FILE", help="A file *.prom for node_exporter's textfile collector."),
+    Option(name="--url", metavar="URL", help="Where browsers reach `why502 serve`: every message links to it."),
     Option(name="--heartbeat", metavar="FILE", help="A file with a URL that is asked for while everything makes progress."),
 )
 
@@ -61,7 +62,15 @@ class Section:
 
 def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is called alike
     """Return the file. Raises Why502Error."""
-    sections = (*_gateways(given), *_metrics(given), *_labels(given), *_objectives(given), *_receivers(given), *_heartbeat(given))
+    sections = (
+        *_gateways(given),
+        *_metrics(given),
+        *_pages(given),
+        *_labels(given),
+        *_objectives(given),
+        *_receivers(given),
+        *_heartbeat(given),
+    )
     body = fill("watch/watch.toml.j2", sections=sections)
     settings = parse(body, Settings, PATH.name)
     settings.metrics.check()
@@ -96,6 +105,13 @@ def _metrics(given: Given) -> Iterator[Section]:
     if values:
         settings = tuple(Setting(Safe(name), toml(value)) for name, value in values.items())
         yield Section(Safe("[metrics]"), settings)
+
+
+def _pages(given: Given) -> Iterator[Section]:
+    if given.has("--url"):
+        yield _section(
+            "[serve]", {"url": _valid(check_url, "--url", given.get("--url"))}, "every message links to its incident there"
+        )
 
 
 def _labels(given: Given) -> Iterator[Section]:
