@@ -350,7 +350,7 @@ def stale() -> Seen:
     first = get()[0]
     kill(3000)
     time.sleep(1.1)  # the answer expires after one second: proxy_cache_valid
-    return {"first": first, "then": get()[0], "with_cookie": get(Cookie="user=1")[0]}
+    return {"first": first, "then": get()[0], "with_cookie": get(Cookie="user=1")[0], "log": causes()}
 
 
 def cache_disk_full() -> Seen:
@@ -373,7 +373,7 @@ def cache_disk_full() -> Seen:
     stored = Counter(status_of(f"/page{number}") for number in range(20))
     personal = Counter(status_of(f"/page{number}", Cookie="user=1") for number in range(20))
     (cache / "filler").unlink()
-    return {"stored": stored, "with_cookie": personal, "afterwards": get("/page")[0]}
+    return {"stored": stored, "with_cookie": personal, "afterwards": get("/page")[0], "log": causes()}
 
 
 def undone() -> Seen:

@@ -104,6 +104,7 @@ def test_a_large_response_header_passes() -> None:
 def test_a_rate_limit_is_seen_as_429_and_as_nothing_else() -> None:
     found = seen("rate_limit")
     assert set(found["statuses"]) == {"200", "429"}
+    assert re.search(r"30 +rate-limited +rate-limited +error log", found["log"])
 
 
 def test_https_begins_when_the_certificate_is_there() -> None:
@@ -112,7 +113,9 @@ def test_https_begins_when_the_certificate_is_there() -> None:
 
 
 def test_a_stale_answer_is_served_while_the_application_is_down_but_never_to_a_user() -> None:
-    assert seen("stale") == {"first": 200, "then": 200, "with_cookie": 503}
+    found = seen("stale")
+    assert (found["first"], found["then"], found["with_cookie"]) == (200, 200, 503)
+    assert names(found["log"], "backend-not-running", "127.0.0.1:3000")
 
 
 @long
@@ -120,6 +123,7 @@ def test_a_full_disk_below_the_cache_leaves_what_is_not_stored_alone() -> None:
     found = seen("cache_disk_full")  # what would be stored is cut: a limit of nginx that docs/generate.md names
     assert found["with_cookie"] == {"200": 20}
     assert found["afterwards"] == 200
+    assert names(found["log"], "disk-full", "127.0.0.1:3000")
 
 
 def test_a_site_that_fails_although_the_application_accepts_connections_is_rolled_back() -> None:
