@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from asking import ask
 
 from why502.generate.measure import measure, named, of_snapshot
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Listener, Process, Snapshot
+from why502.model.snapshot import Listener, NetworkSpace, Process, PublishedPort, Snapshot
 from why502.model.target import Target
 
 NODE = (
@@ -164,6 +165,46 @@ def test_what_listens_nowhere_is_an_error_that_lists_what_does(what: str) -> Non
     with pytest.raises(Why502Error) as refused:
         named(MACHINE, what)
     assert "127.0.0.1:3000 node server.js (pid 20)" in refused.value.hint
+
+
+APART = msgspec.structs.replace(
+    MACHINE,
+    processes=(*MACHINE.processes, Process(pid=50, name="node", container="beef" * 16, network="2"), Process(pid=40, name="ruby")),
+    listeners=(
+        *MACHINE.listeners,
+        Listener(target=Target(host="0.0.0.0", port=3000), pids=(50,), network="2"),
+        Listener(target=Target(host="127.0.0.1", port=9229), pids=(50,), network="2"),
+    ),
+    networks=(
+        NetworkSpace(
+            inode="2", pid=50, name="shop-api-1 (beefbeefbeef)", container="beef" * 16, addresses=("127.0.0.1", "172.18.0.3"),
+            published=(PublishedPort(outer=Target(host="0.0.0.0", port=8080), inner=Target(host="172.18.0.3", port=3000)),),
+        ),
+        NetworkSpace(inode="4026532000", pid=40, name="queue (feedfeedfeed)", container="feed" * 16, addresses=("127.0.0.1", "10.9.0.2")),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "address", "words"),
+    [
+        ("shop-api-1", "127.0.0.1:8080", "node (pid 50) in shop-api-1 (beefbeefbeef), at the port published for it"),
+        ("beef" * 3, "127.0.0.1:8080", "published"),
+        ("50", "127.0.0.1:8080", "published"),
+        ("queue", "10.9.0.2:5000", "at an address of another network, which changes with a container"),
+    ],
+)
+def test_an_application_in_a_network_of_its_own_is_reached_from_here(what: str, address: str, words: str) -> None:
+    found = named(APART, what)
+    assert found.address == address
+    assert words in f"{found.words}, {found.reached}"
+
+
+@pytest.mark.parametrize("what", [":9229", "beef" * 2, "api-1"])
+def test_what_is_not_reached_from_here_is_no_application(what: str) -> None:
+    assert named(APART, "shop").address == "127.0.0.1:8000"  # the unit
+    with pytest.raises(Why502Error):
+        named(APART, what)
 
 
 def test_a_proxy_is_no_candidate() -> None:

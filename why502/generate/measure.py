@@ -27,7 +27,7 @@ from why502.machine import cgroups
 from why502.model.config import LogKind
 from why502.model.errors import Expired, HostError, Why502Error
 from why502.model.patterns import lazy
-from why502.model.snapshot import Listener, Process, Snapshot
+from why502.model.snapshot import Listener, NetworkSpace, Process, Snapshot
 from why502.model.target import Target
 from why502.probing.probe import probe
 from why502.probing.request import Request
@@ -70,12 +70,16 @@ _MOST_LOG_BYTES = 256 << 20  # a larger log takes too long to read for one numbe
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A listener that may be the application: its address as `--app` takes it, and what it is in words."""
+    """A listener that may be the application: its address as `--app` takes it, and what it is in words.
+
+    `reached`: what the address is, where it is not simply that of the listener.
+    """
 
     address: str
     words: str
     listener: Listener
     process: Process | None
+    reached: str = ""
 
 
 def snapshot_of(host: Host, now: datetime) -> Snapshot:
@@ -112,6 +116,33 @@ def _all(snapshot: Snapshot) -> list[Candidate]:
     return list(found.values())
 
 
+def _apart(snapshot: Snapshot) -> list[tuple[NetworkSpace, Candidate]]:
+    """Return the listeners in other network namespaces that can be reached from here, each with its namespace.
+
+    A published port is preferred: a container gets another address when it is made anew.
+    """
+    processes = {process.pid: process for process in snapshot.processes or ()}
+    spaces = {space.inode: space for space in snapshot.networks or ()}
+    found = []
+    for listener in snapshot.listeners or ():
+        space = spaces.get(listener.network)
+        if space is None or listener.target.is_unix or listener.target.is_loopback:
+            continue
+        outer = [one.outer for one in space.published if one.inner.port == listener.target.port]
+        own = next((address for address in space.addresses if not Target(host=address, port=1).is_loopback), "")
+        if outer:
+            address = f"127.0.0.1:{outer[0].port}" if outer[0].is_wildcard else str(outer[0])
+        elif own:
+            address = str(Target(host=own, port=listener.target.port))
+        else:
+            continue
+        process = next((processes[pid] for pid in listener.pids if pid in processes), None)
+        reached = "at the port published for it" if outer else "at an address of another network, which changes with a container"
+        words = f"{_words(process)} in {space.name}" if space.container else _words(process)
+        found.append((space, Candidate(address, words, listener, process, reached)))
+    return found
+
+
 def address_of(listener: Listener) -> str:
     """Return the address to connect to: a listener on every address is reached on the loopback one."""
     target = listener.target
@@ -133,7 +164,7 @@ def named(snapshot: Snapshot, what: str) -> Candidate:
         found = [one for one in every if one.listener.target.port == int(what[1:])]
     elif what.isdigit():
         family = _family(snapshot, int(what))
-        found = [one for one in every if family & set(one.listener.pids)]
+        found = [one for one in (*every, *(one for _, one in _apart(snapshot))) if family & set(one.listener.pids)]
     else:
         unit = what if "." in what else f"{what}.service"
         container = what if len(what) >= 12 else "-"
@@ -143,10 +174,18 @@ def named(snapshot: Snapshot, what: str) -> Candidate:
             if one.process
             and (one.process.unit == unit or (one.process.container and one.process.container.startswith(container)))
         ]
+        found += [one for space, one in _apart(snapshot) if _is_called(space, what)]
     if not found:
         known = ", ".join(f"{one.address} {one.words}" for one in of_snapshot(snapshot)[:5]) or "none was found"
         raise refuse("--from-process", what, "listens nowhere that can be seen from here", f"Applications that listen: {known}.")
     return min(found, key=lambda one: (one.listener.target.is_unix, one.listener.target.port))
+
+
+def _is_called(space: NetworkSpace, what: str) -> bool:
+    """Return whether a container has this name, or an id that begins with at least twelve such digits."""
+    return bool(space.container) and (
+        what == space.name.partition(" (")[0] or (len(what) >= 12 and space.container.startswith(what))
+    )
 
 
 def _family(snapshot: Snapshot, pid: int) -> set[int]:
@@ -167,7 +206,7 @@ def measure(host: Host, what: str, now: datetime, *, waits: bool = False) -> Mea
     if target is None:
         raise Why502Error(f"--from-process {what}: it listens on {candidate.address}, which cannot be reached", "Give --app.")
     who = candidate.words
-    found: Measured = {"--app": ((candidate.address,), f"the listener of {who}")}
+    found: Measured = {"--app": ((candidate.address,), ", ".join(filter(None, (f"the listener of {who}", candidate.reached))))}
     speech = _speech(host, target)
     if speech != "http":
         found["--protocol"] = ((speech,), f"what {who} answered")
