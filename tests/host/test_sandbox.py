@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,3 +109,24 @@ def test_another_users_process_is_not_run(place: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+HIDDEN = """
+import os, subprocess, sys
+sys.path.insert(0, {root!r})
+place = {place!r}
+os.makedirs(f"{{place}}/run/inner")
+subprocess.run(["mount", "-t", "tmpfs", "none", f"{{place}}/run/inner"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "none", f"{{place}}/run"], check=True)
+from why502.host.base import Sandbox
+from why502.host.local import LocalHost
+done = LocalHost().try_out(Sandbox(program="/bin/sh", directories=(f"{{place}}/run",)), "sh", "-c", f"echo x > {{place}}/run/pid && cat {{place}}/run/pid")
+print(done.status, done.stdout, done.stderr, os.listdir(f"{{place}}/run"))
+"""
+
+
+def test_a_mount_that_another_one_hides_is_no_obstacle(place: Path) -> None:
+    """`ip netns` mounts /run/netns; a container or a later mount of /run hides it."""
+    code = HIDDEN.format(root=str(Path(__file__).parents[2]), place=str(place))
+    done = subprocess.run(["unshare", "--mount", sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 x\n  []\n", done.stdout + done.stderr

@@ -20,7 +20,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 NO_ROOM = 97
@@ -73,6 +73,8 @@ def _read_only() -> None:
     if _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, b"/", _AT_RECURSIVE, ctypes.byref(wanted), size) == 0:
         return
     for point, options in _mounts():  # a kernel before 5.12
+        if not os.path.lexists(point):
+            continue  # another mount hides it
         flags = sum(_FLAGS.get(option, 0) for option in options) | _MS_REMOUNT | _MS_BIND | _MS_RDONLY
         _mount("none", point, "", flags)
 
@@ -137,13 +139,20 @@ def _overlay(held: list[tuple[int, str]], files: list[str]) -> None:
         os.chmod(f"{base}/up", stat.S_IMODE(found.st_mode))
         for file in files:
             _stand_in(file, path, number, f"{base}/up")
-        inner = [(os.open(point, os.O_PATH | os.O_CLOEXEC), point) for point in below if point.startswith(f"{real}/")]
+        inner = list(_visible(point for point in below if point.startswith(f"{real}/")))
         layers = f"lowerdir=/proc/self/fd/{number},upperdir={base}/up,workdir={base}/work"
         _mount("why502", f"/proc/self/fd/{number}", "overlay", 0, layers)
         for point, again in inner:
             if os.path.lexists(again):
                 _mount(f"/proc/self/fd/{point}", again, "", _MS_BIND | _MS_REC)
         done.append(real)
+
+
+def _visible(points: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield a descriptor (O_PATH) of each mount point, and its path; none of those that another mount hides."""
+    for point in points:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            yield os.open(point, os.O_PATH | os.O_CLOEXEC), point
 
 
 def _stand_in(file: str, path: str, directory: int, up: str) -> None:
