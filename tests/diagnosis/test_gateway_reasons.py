@@ -207,8 +207,11 @@ def test_a_gateway_that_wants_a_proxy_header_first(bind: str, protocol: str, exp
     assert (diagnose(here).findings[0].cause == "wrong-protocol") == expected
 
 
-@pytest.mark.parametrize(("began_s", "restarts", "expected"), [(-3600, 1, True), (-120, 1, True), (-4, 0, True), (-4, 1, False)])
-def test_a_service_restarted_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("began_s", "restarts", "expected"), [(-3600, 1, True), (-120, 1, True), (-4, 0, True), (-4, 1, False), (-4, None, False)]
+)
+def test_a_service_restarted_a_moment_ago_is_not_behind_a_firewall(began_s: float, restarts: int | None, expected: bool) -> None:
+    """`restarts` None: no manager tells of it."""
     tally = Tally(
         symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=SHOP, count=40, first=AT - timedelta(seconds=300), last=AT
     )
@@ -217,9 +220,9 @@ def test_a_service_restarted_a_moment_ago_is_not_behind_a_firewall(began_s: floa
         SHOP,
         tally,
         probes=(probe,),
-        services=(
-            Service(manager="systemd", name="a.service", state="active", is_running=True, restarts=restarts, targets=(SHOP,)),
-        ),
+        services=(Service(manager="systemd", name="a", state="active", is_running=True, restarts=restarts, targets=(SHOP,)),)
+        if restarts is not None
+        else (),
         processes=(Process(pid=50, name="java", started_at=AT + timedelta(seconds=began_s)),),
         addresses=(),
         listeners=(Listener(target=SHOP, pids=(50,)),),

@@ -111,13 +111,13 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
-    """Return whether the listening process was restarted just now, after the first failure, or ended: it may not have listened
-    during the probe.
+    """Return whether the listening process was started just now, after the first failure, or ended: it may not have listened
+    during the probe. Without a manager that tells of its restarts, it may have been started again and again.
     """
     if case.has_left:
         return True
     ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)
-    if not ends and not any(service.restarts for service in case.services):
+    if case.services and not ends and not any(service.restarts for service in case.services):
         return False
     born, first = case.born, case.first_failure
     asked = probe.at or case.here.taken_at
