@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from typing import Protocol, cast
@@ -44,6 +45,16 @@ class Tester(Protocol):
     def problems(self, output: str) -> tuple[ConfigProblem, ...]:
         """Return the errors that the test printed; warnings are none."""
         ...
+
+
+def logs_in_files(proxy: Proxy) -> tuple[str, ...]:
+    """Return the paths of a gateway's logs, each once."""
+    return tuple(dict.fromkeys(log.path for log in proxy.logs if log.path))
+
+
+def parents(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the directories of files, outer ones first."""
+    return tuple(sorted({posixpath.dirname(path) for path in paths}, key=lambda path: (len(path), path)))
 
 
 def tester(kind: str) -> Tester | None:

@@ -5,12 +5,11 @@ It opens logs, and its storage for certificates. Source: caddyserver.com/docs/co
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 
 from why502.gateways.running import Texts
+from why502.gateways.testing import logs_in_files, parents
 from why502.model import foreign_json
 from why502.model.config import Position
 from why502.model.patterns import lazy
@@ -46,9 +45,9 @@ def variables(texts: Texts) -> frozenset[str]:
     return frozenset((*named, "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")) if named else frozenset()
 
 
-def files(proxy: Proxy) -> Iterator[str]:
-    """Yield the logs: the test opens them, and makes those that are missing."""
-    yield from dict.fromkeys(log.path for log in proxy.logs if log.path)
+def files(proxy: Proxy) -> tuple[str, ...]:
+    """Return the logs: the test opens them, and makes those that are missing."""
+    return logs_in_files(proxy)
 
 
 made = files
@@ -56,7 +55,7 @@ made = files
 
 def directories(proxy: Proxy) -> tuple[str, ...]:
     """Return the directories of its logs."""
-    return tuple(sorted({posixpath.dirname(path) for path in files(proxy)}, key=lambda path: (len(path), path)))
+    return parents(files(proxy))
 
 
 def problems(output: str) -> tuple[ConfigProblem, ...]:

@@ -14,6 +14,7 @@ from why502.gateways.nginx.build import build_option
 from why502.gateways.nginx.effective import option
 from why502.gateways.nginx.writes import written_directories, written_files
 from why502.gateways.running import Texts
+from why502.gateways.testing import parents
 from why502.model.config import LogPlace, Position
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, Process, Proxy
@@ -65,12 +66,11 @@ def problems(output: str) -> tuple[ConfigProblem, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def directories(proxy: Proxy) -> Iterator[str]:
-    """Yield the directories that a test writes to, outer ones first."""
+def directories(proxy: Proxy) -> tuple[str, ...]:
+    """Return the directories that a test writes to, outer ones first."""
     paths = {*written_files(proxy), *written_directories(proxy, all_built_in=True)}
     paths.add(_built_in_log(proxy))
-    found = {posixpath.dirname(posixpath.normpath(path)) for path in paths if path.startswith("/")}
-    yield from sorted(found, key=lambda directory: (len(directory), directory))
+    return parents(posixpath.normpath(path) for path in paths if path.startswith("/"))
 
 
 def files(proxy: Proxy) -> tuple[str, ...]:

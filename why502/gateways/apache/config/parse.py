@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
+from why502.config.token_reader import TokenReader
 from why502.config.tree import Kind, Node, Token, Tree, decode
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem
 
 MAX_DEPTH = 50  # blocks within blocks; deeper ones are kept as loose tokens
 MOST_LINES = 200_000
@@ -30,33 +30,29 @@ def parse(content: bytes, file: str) -> Tree:
     return _Reader(content.decode("latin-1"), file).read()
 
 
-class _Reader:
+class _Reader(TokenReader):
     """Reads one text. The stack holds, for each open block, its head, its words, and the items around it."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.text = text
-        self.file = file
-        self.line = 1
-        self.line_start = 0
+        super().__init__(text, file, _MOST_PROBLEMS)
         self.items: list[Node | Token] = []
         self.stack: list[tuple[tuple[Token, ...], tuple[Token, ...], list[Node | Token]]] = []
-        self.problems: list[ConfigProblem] = []
 
     def read(self) -> Tree:
         at, text = 0, self.text
         while at < len(text):
             if match := _SPACE.match(text, at):
-                self.items.append(self.token(Kind.SPACE, at, match.end()))
+                self.items.append(self.span(Kind.SPACE, at, match.end()))
                 at = match.end()
                 continue
             if self.line > MOST_LINES:
-                self.items.append(self.token(Kind.STRAY, at, len(text)))
+                self.items.append(self.span(Kind.STRAY, at, len(text)))
                 break
             found = _LINE.match(text, at)
             assert found is not None  # it also matches nothing
             end = at + len(found[0].rstrip(_BLANKS))
             if text[at] == "#":
-                self.items.append(self.token(Kind.COMMENT, at, end))
+                self.items.append(self.span(Kind.COMMENT, at, end))
             elif text.startswith("</", at):
                 self.close(at, end)
             elif text[at] == "<":
@@ -76,11 +72,11 @@ class _Reader:
         while at < end:
             match = _SPACE.match(self.text, at, end)
             if match is not None:
-                head.append(self.token(Kind.SPACE, at, match.end()))
+                head.append(self.span(Kind.SPACE, at, match.end()))
             else:
                 match = _WORD.match(self.text, at, end)
                 assert match is not None  # every character begins one of both
-                head.append(self.token(Kind.WORD, at, match.end(), _value(match)))
+                head.append(self.span(Kind.WORD, at, match.end(), _value(match)))
             at = match.end()
         return tuple(head), tuple(token for token in head if token.kind is Kind.WORD)
 
@@ -88,19 +84,19 @@ class _Reader:
         """Open a block; a line that does not end it well, or too deep a one, is a loose token."""
         name = _NAME.match(self.text, at + 1, end)
         if name is None or not self.text[at:end].endswith(">") or name.end() >= end or len(self.stack) >= MAX_DEPTH:
-            token = self.token(Kind.STRAY, at, end)
+            token = self.span(Kind.STRAY, at, end)
             self.items.append(token)
             self.problem(f"{token.raw[:80]} directive missing closing '>'", token)
             return
-        mark = self.token(Kind.MARK, at, at + 1)
-        first = self.token(Kind.WORD, at + 1, name.end(), decode(name[0]))
+        mark = self.span(Kind.MARK, at, at + 1)
+        first = self.span(Kind.WORD, at + 1, name.end(), decode(name[0]))
         rest, words = self.words(name.end(), end - 1)
-        self.stack.append(((mark, first, *rest, self.token(Kind.MARK, end - 1, end)), (first, *words), self.items))
+        self.stack.append(((mark, first, *rest, self.span(Kind.MARK, end - 1, end)), (first, *words), self.items))
         self.items = []
 
     def close(self, at: int, end: int) -> None:
         """Close the innermost block of that name."""
-        token = self.token(Kind.MARK, at, end)
+        token = self.span(Kind.MARK, at, end)
         name = token.raw[2:].rstrip(">").strip().lower()
         if not any(words[0].value.lower() == name for _, words, _ in self.stack):
             self.items.append(Token(Kind.STRAY, token.raw, "", token.file, token.start, token.line, token.column))
@@ -115,18 +111,6 @@ class _Reader:
         head, words, outer = self.stack.pop()
         outer.append(Node(head, words, tuple(self.items), tail))
         self.items = outer
-
-    def token(self, kind: Kind, start: int, end: int, value: str = "") -> Token:
-        raw = self.text[start:end]
-        token = Token(kind, raw, value, self.file, start, self.line, start - self.line_start + 1)
-        if "\n" in raw:
-            self.line += raw.count("\n")
-            self.line_start = start + raw.rindex("\n") + 1
-        return token
-
-    def problem(self, message: str, where: Token) -> None:
-        if len(self.problems) < _MOST_PROBLEMS:
-            self.problems.append(ConfigProblem(message=message, at=where.at, source=self.file))
 
 
 def _value(match: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from why502.config.token_reader import TokenReader
 from why502.config.tree import Kind, Node, Token, Tree
 from why502.gateways.haproxy.config import words
 from why502.model.patterns import lazy
@@ -26,14 +27,11 @@ def parse(content: bytes, file: str) -> Tree:
     return _Reader(content.decode("latin-1"), file).read()
 
 
-class _Reader:
+class _Reader(TokenReader):
     """Reads one text, line by line. What is left beyond MOST_LINES is one stray token."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.text = text
-        self.file = file
-        self.line = 1
-        self.line_start = 0
+        super().__init__(text, file)
         self.top: list[Node | Token] = []
         self.section: tuple[tuple[Token, ...], tuple[Token, ...]] | None = None
         self.items = self.top
@@ -53,7 +51,7 @@ class _Reader:
                 self.add(Kind.STRAY, at, len(text))
                 break
             elif (end := words.ends(text, at)) > at:
-                self.head.append(self.token(Kind.WORD, at, end, words.value(text[at:end])))
+                self.head.append(self.span(Kind.WORD, at, end, words.value(text[at:end])))
                 at = end
                 continue
             else:
@@ -67,15 +65,7 @@ class _Reader:
 
     def add(self, kind: Kind, start: int, end: int) -> None:
         """Add a token that is no word: within a line to its head, else to the block."""
-        (self.head if self.head else self.items).append(self.token(kind, start, end))
-
-    def token(self, kind: Kind, start: int, end: int, value: str = "") -> Token:
-        raw = self.text[start:end]
-        token = Token(kind, raw, value, self.file, start, self.line, start - self.line_start + 1)
-        if "\n" in raw:
-            self.line += raw.count("\n")
-            self.line_start = start + raw.rindex("\n") + 1
-        return token
+        (self.head if self.head else self.items).append(self.span(kind, start, end))
 
     def end_line(self) -> None:
         """Make a directive of the words since the line's begin; trailing space stays outside of it."""

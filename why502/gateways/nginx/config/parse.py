@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 
+from why502.config.token_reader import TokenReader
 from why502.config.tree import Kind, Node, Token, Tree, decode
 from why502.gateways.nginx.config.lua import Lua
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem
 
 MAX_DEPTH = 200  # blocks within blocks; deeper ones are kept as loose tokens
 MAX_PROBLEMS = 50
@@ -55,15 +55,11 @@ def _value(raw: str) -> str:
     return decode(raw)
 
 
-class _Reader:
+class _Reader(TokenReader):
     """Reads one text. The stack holds, for each open block, the head of its directive and the items read so far."""
 
     def __init__(self, text: str, file: str) -> None:
-        self.text = text
-        self.file = file
-        self.line = 1
-        self.line_start = 0
-        self.problems: list[ConfigProblem] = []
+        super().__init__(text, file, MAX_PROBLEMS)
         self.items: list[Node | Token] = []
         self.stack: list[tuple[tuple[Token, ...], tuple[Token, ...], list[Node | Token]]] = []
         self.head: list[Token] = []
@@ -128,18 +124,6 @@ class _Reader:
                 token,
             )
         return token
-
-    def token(self, kind: Kind, raw: str, start: int, value: str = "") -> Token:
-        token = Token(kind, raw, value, self.file, start, self.line, start - self.line_start + 1)
-        if "\n" in raw:
-            self.line += raw.count("\n")
-            self.line_start = start + raw.rindex("\n") + 1
-        return token
-
-    def problem(self, message: str, where: Node | Token | None) -> None:
-        if len(self.problems) < MAX_PROBLEMS:
-            at = where.at if where else None
-            self.problems.append(ConfigProblem(message=message, at=at, source=self.file))
 
     def end(self, mark: Token) -> None:
         """End a directive at its semicolon."""
