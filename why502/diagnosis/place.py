@@ -118,8 +118,17 @@ class Place:
 
     @cached_property
     def home(self) -> str | None:
-        """The network namespace of this machine in which the target is; None if it is elsewhere, or unknown."""
-        return self.joins.homes.of(self.target, self.network) if self.target is not None else self.network
+        """The network namespace of this machine in which the target is; None if it is elsewhere, or unknown.
+
+        A namespace that is no container's may be all of another machine's, as `unshare` and virtual machines make them: where a
+        snapshot was collected inside of it, that one knows it better.
+        """
+        if self.target is None:
+            return self.network
+        found = self.joins.homes.of(self.target, self.network)
+        space = self.joins.homes.spaces.get(found or "")
+        is_collected = bool(self.vantages) and space is not None and not space.container and found != self.network
+        return None if is_collected else found
 
     @cached_property
     def is_answering(self) -> bool:

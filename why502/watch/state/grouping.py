@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
@@ -163,9 +164,10 @@ def _nearness(
     """Return how far a finding is from a signal, smaller is nearer; None if it does not concern it."""
     if key.family is Family.GATEWAY:  # whatever is wrong with a gateway may have stopped it
         return (0, False) if finding.layer in (Layer.PROXY, Layer.PLATFORM) else None
-    own = {symptom.value for symptom in CAUSES[finding.cause].symptoms} if finding.cause in CAUSES else set()
-    is_foreign = bool(signal.symptoms) and not own & set(signal.symptoms)
+    is_foreign = bool(signal.symptoms) and not _symptoms(finding.cause) & set(signal.symptoms)
     targets = targets_of(key, signal, served)
+    is_anywhere = signal.is_targetless and not targets  # its lines name no place at all
+    far = (6, True) if is_anywhere and _symptoms_of_kin(finding.cause) & set(signal.symptoms) else None
     names = {key.subject, *ready.aliases.get(key.subject, ())}
     if finding.target is not None:
         if str(finding.target) in names:
@@ -173,7 +175,7 @@ def _nearness(
         behind = {name for target in targets for name in (target, *ready.aliases.get(target, ()))}
         if key.subject not in targets and str(finding.target) in behind:
             return 1, is_foreign
-        return (4, is_foreign) if signal.is_targetless and not is_foreign else None
+        return (4, is_foreign) if signal.is_targetless and not is_foreign else far
     if finding.group:
         is_in = any(
             finding.group == each.group and (key.subject in each.targets or key.subject == each.location) for each in served
@@ -188,7 +190,18 @@ def _nearness(
             if signal.locations and is_foreign
             else (4, is_foreign)
         )
-    return None if is_foreign and finding.layer is not Layer.PLATFORM else (5, is_foreign)
+    return far if is_foreign and finding.layer is not Layer.PLATFORM else (5, is_foreign)
+
+
+@cache
+def _symptoms(cause: str) -> frozenset[str]:
+    return frozenset(symptom.value for symptom in CAUSES[cause].symptoms) if cause in CAUSES else frozenset()
+
+
+@cache
+def _symptoms_of_kin(cause: str) -> frozenset[str]:
+    """Return the symptoms of the causes that a cause explains, and of those that explain it."""
+    return frozenset(each for name in CAUSES if explains(cause, name) or explains(name, cause) for each in _symptoms(name))
 
 
 def targets_of(key: SignalKey, signal: Signal, served: Iterable[Served]) -> frozenset[str]:
