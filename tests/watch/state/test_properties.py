@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import fields
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.watch.state.simulated import PROXY, World
@@ -76,6 +76,16 @@ def run(steps: list[tuple]) -> World:
 
 
 @given(operations)
+@example(  # a restart between failures that are intended and others that are not
+    [
+        ("fail", TARGETS[2], Symptom.RATE_LIMITED, 5),
+        ("recover", TARGETS[2], 1),
+        ("fail", TARGETS[1], Symptom.CONNECT_REFUSED, 3),
+        ("cause", TARGETS[1], "backend-not-running"),
+        ("restart",),
+        ("fail", TARGETS[1], Symptom.CONNECT_REFUSED, 1),
+    ]
+)
 @settings(max_examples=150, deadline=None)
 def test_any_order_of_events(steps: list[tuple]) -> None:
     world = run(steps)
