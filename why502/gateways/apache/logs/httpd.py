@@ -81,6 +81,8 @@ _TO = lazy(
 )
 _PORT = lazy(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
 _GROUP = lazy(r"balancer://([\w.-]{1,100})")
+_RULE_FIELD = lazy(r"\[(id|msg) \"([^\"]{1,200})\"\]")
+_DENIED = lazy(r"ModSecurity: Access denied with code (5\d\d)")
 _RETURNED = lazy(r" returned by (\S{1,2000})|handler was valid for the URL (/\S{0,2000})")
 _ERRNO_WORDS = {  # 2.2 and truncated lines: the text without the number
     "connection refused": 111,
@@ -161,6 +163,8 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
         (r"mod_wsgi \(pid=\d{1,10}\): (?:Unable to (?:change working directory|set|lookup|create|initiali[sz]e|determine)|(?:Couldn't|Failure to|Failed to) (?:configure|bind|create|set|change))", row("mod_wsgi", "a daemon process of the application cannot be set up", Symptom.START_FAILED, "backend-startup-failure")),
         (r"Exception occurred processing WSGI script", row("mod_wsgi", "the application raised an exception", Symptom.APPLICATION_ERROR, "application-error", failure=False)),
         (r"exec of '[^']{1,300}' failed|couldn't (?:create|spawn) child process", row("cgi", "the script could not be run", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
+        (r"ModSecurity: Access denied with code 5\d\d\b", row("ModSecurity", "a rule of ModSecurity denied the request", Symptom.OWN_STATUS, "denied-by-rule", "")),
+        (r"ModSecurity: Access denied with (?:code|connection close|redirection)", row("ModSecurity", "a rule of ModSecurity denied the request", Symptom.DENIED_BY_RULE, "denied-by-rule", "", failure=False)),
         (r"mod_qos\(\d{3}\): access denied, QS_(?:Loc\w{0,20}Limit|Srv\w{0,20}Conn|Client\w{0,20}|Event\w{0,20}Limit|Cond\w{0,20}Limit)", row("mod_qos", "a limit of mod_qos rejected the request", Symptom.RATE_LIMITED, "rate-limited", "")),
         (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
     )
@@ -254,7 +258,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         message=message.strip(),
         detail=message.strip()[:200]
         if code.code in ("AH01071", "AH02276", "AH02039", "AH00898", "AH01144", "htaccess", "config")
-        else "",
+        else _rule(message),
         target=_target(given),
         group=group[1] if (group := _GROUP.search(message)) else "",
         client=_PORT.sub("", fields["ip"]) if "peer" in fields and not is_of_backend else "",
@@ -262,7 +266,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         referrer=referrer[1] if referrer else "",
         upstream=given,
         protocol=_protocol(message, head.get("module", "")),
-        status=_status(code),
+        status=int(denied[1]) if (denied := _DENIED.search(message[:1000])) else _status(code),
     )
     if is_of_backend and record.target is None:
         record = replace(record, target=Target.parse(fields["ip"]))
@@ -371,6 +375,12 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
 
 def _status(code: Code) -> int | None:
     return int(code.status[:3]) if code.status[:3].isdigit() and code.is_gateway_failure else None
+
+
+def _rule(message: str) -> str:
+    """Return the number of the rule of ModSecurity that a message names, and its text; "" if it names none."""
+    fields = dict(_RULE_FIELD.findall(message[:4000])) if message.startswith("ModSecurity: ") else {}
+    return " ".join(text for text in (fields.get("id") and f"rule {fields['id']}", fields.get("msg")) if text)
 
 
 _SCHEMES = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "hctcp": "tcp"}
