@@ -22,7 +22,11 @@ MATCHED = ("why502/logs/unwrap.py", "why502/probing/speech.py", "why502/gateways
 COMPUTED = 23
 # What breaks servers on purpose reads nothing of strangers.
 ELSEWHERE = ("why502/lab/",)
-_LIST = "import json,sys; sys.path.insert(0, 'tests'); from pumping import compiled_at_import as c; json.dump([[e.pattern if isinstance(e.pattern, str) else e.pattern.decode('latin-1'), isinstance(e.pattern, str), e.flags, e.place, sorted(e.ways)] for e in c()], sys.stdout)"
+_LIST = (
+    "import json,sys; sys.path.insert(0, 'tests'); from pumping import compiled_at_import as c; json.dump([[e.pattern if "
+    "isinstance(e.pattern, str) else e.pattern.decode('latin-1'), isinstance(e.pattern, str), e.flags, e.place, "
+    "sorted(e.ways)] for e in c()], sys.stdout)"
+)
 
 
 @cache

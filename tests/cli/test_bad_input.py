@@ -171,7 +171,10 @@ def test_no_permission(files: Path, option: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces of its own, needs root")
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_no_nginx_at_all(form: str) -> None:
-    hide = "mount -t tmpfs t /etc/nginx; for f in /usr/sbin/nginx /usr/local/sbin/nginx; do [ -e $f ] && mount --bind /dev/null $f; done; "
+    hide = (
+        "mount -t tmpfs t /etc/nginx; for f in /usr/sbin/nginx /usr/local/sbin/nginx; do [ -e $f ] && mount --bind "
+        "/dev/null $f; done; "
+    )
     space = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"]
     if subprocess.run([*space, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no namespaces here")

@@ -118,7 +118,8 @@ def test_an_application_that_answers_with_errors_is_the_cause(tmp_path: Path, an
 def test_responses_of_the_proxy_itself_are_not_application_errors(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
     line = (
-        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 rewrite or internal redirection cycle while internally redirecting to "/index.html",'
+        f"{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 rewrite or internal redirection cycle while internally redirecting "
+        f'to "/index.html",'
         ' client: 10.0.0.1, server: shop.example, request: "GET /x HTTP/1.1", host: "shop.example"\n'
     )
     diagnosis = diagnosed(tmp_path, [("GET /x", 500, 30, 5)], errors=line)
@@ -164,7 +165,8 @@ def test_the_last_error_of_the_application_is_reported(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
     message = "PHP message: PHP Fatal error:  Uncaught Error: Call to undefined function cart() in /srv/cart.php:3"
     line = (
-        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 FastCGI sent in stderr: "{message}" while reading response header from upstream, client: 10.0.0.1,'
+        f'{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 FastCGI sent in stderr: "{message}" while reading response header '
+        f"from upstream, client: 10.0.0.1,"
         ' server: shop.example, request: "GET /x.php HTTP/1.1", upstream: "fastcgi://127.0.0.1:9000", host: "shop.example"\n'
     )
     config = CONFIG.replace("location /static/ { root /srv; }", "location ~ \\.php$ { fastcgi_pass 127.0.0.1:9000; }")

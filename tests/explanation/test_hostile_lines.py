@@ -20,8 +20,14 @@ from why502.render.words import Terminal
 
 REAL: list[str] = [each["line"] for each in json.loads(Path("tests/data/gateway_lines.json").read_text())]
 REAL += [
-    '2026/11/20 22:46:40 [error] 2#2: *2 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: s, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "s"',
-    '2026/11/20 22:46:40 [error] 2#2: *2 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught" while reading response header from upstream, client: 192.0.2.7',
+    (
+        "2026/11/20 22:46:40 [error] 2#2: *2 connect() failed (111: Connection refused) while connecting to upstream, "
+        'client: 192.0.2.7, server: s, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "s"'
+    ),
+    (
+        '2026/11/20 22:46:40 [error] 2#2: *2 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught" while '
+        "reading response header from upstream, client: 192.0.2.7"
+    ),
     "[2026-11-20 22:46:40 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:10)",
     "Nov 20 22:46:40 web kernel: Out of memory: Killed process 7 (node) total-vm:1kB",
     "502",

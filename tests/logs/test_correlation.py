@@ -29,9 +29,9 @@ from why502.model.target import Target
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
-FULL = (
-    COMBINED
-    + ' "$upstream_addr" "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" $request_time'
+FULL = COMBINED + (
+    ' "$upstream_addr" "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" '
+    "$request_time"
 )
 JSON = (
     '{"t":"$time_iso8601","ip":"$remote_addr","r":"$request","s":$status,"ua":"$upstream_addr","us":"$upstream_status",'

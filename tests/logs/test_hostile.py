@@ -16,9 +16,12 @@ HEAD = "2026/11/20 22:46:40 [error] 7#7: *1 "
 PIECES = st.sampled_from(
     [
         HEAD, "connect() failed", " (111: Connection refused)", " while connecting to upstream", ", client: ::1", ", server: _",
-        ', request: "GET / HTTP/1.1"', ', upstream: "http://127.0.0.1:1/"', ', host: "', '"', " in /a:1", "(SSL: error:", "FastCGI sent in stderr: ",
-        "{", '{"log":"', '"}', "\x1b[31m", "\x00", "\udcff", "%s%n", "<b>", "nginx-1 | ", "Nov 20 22:46:40 a b[1]: ", "1.1.1.1 - - ",
-        "[20/Nov/2026:22:46:40 +0000] ", '"GET / HTTP/1.1" ', "502 ", "uaddr=", "1.1.1.1:1, ", " : ", "\\x22", "\\u0000", "9" * 40, "\r", "\n",
+        ', request: "GET / HTTP/1.1"', ', upstream: "http://127.0.0.1:1/"', ', host: "', '"', " in /a:1", "(SSL: error:",
+        "FastCGI sent in stderr: ",
+        "{", '{"log":"', '"}', "\x1b[31m", "\x00", "\udcff", "%s%n", "<b>", "nginx-1 | ", "Nov 20 22:46:40 a b[1]: ",
+        "1.1.1.1 - - ",
+        "[20/Nov/2026:22:46:40 +0000] ", '"GET / HTTP/1.1" ', "502 ", "uaddr=", "1.1.1.1:1, ", " : ", "\\x22", "\\u0000",
+        "9" * 40, "\r", "\n",
     ]
 )  # fmt: skip
 ANY = st.one_of(

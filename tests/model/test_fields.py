@@ -54,7 +54,7 @@ ROOT = Path(why502.__file__).parent
 # Packages and modules that examine the machine, read text, store, mask or orchestrate. Every other one reasons or shows.
 COLLECTORS = frozenset("sources collectors machine gateways config backends supervisors host probing logs".split())
 NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session watch serve".split())
-# Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
+# Functions of these packages read for whoever reasons and calls them: which location takes a request, how large a pool may be.
 LENDERS = frozenset("config gateways backends".split())
 
 

@@ -89,7 +89,10 @@ def test_reads_any_bytes_like_python(tmp_path_factory: pytest.TempPathFactory, n
     both(path, TIMED, Ask())
 
 
-_SWAPPED = "$status [$time_local] $upstream_status $upstream_addr $request_time $upstream_response_time $remote_addr $body_bytes_sent $request"
+_SWAPPED = (
+    "$status [$time_local] $upstream_status $upstream_addr $request_time $upstream_response_time $remote_addr "
+    "$body_bytes_sent $request"
+)
 _APART = "$msec $upstream_addr $upstream_status $request_method $request_uri $status $host $remote_addr"
 
 
@@ -128,7 +131,8 @@ def test_many_strings_do_not_fit_at_once_and_are_all_counted(tmp_path: Path) -> 
     with path.open("w") as file:
         for number in range(300_000):
             file.write(
-                f'{number >> 16}.{number >> 8 & 255}.{number & 255}.1 - - [20/Nov/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n'
+                f'{number >> 16}.{number >> 8 & 255}.{number & 255}.1 - - [20/Nov/2026:00:00:00 +0000] "GET / '
+                f'HTTP/1.1" 200 1 "-" "-"\n'
             )
     found = count(path, of_format(COMBINED), Ask(is_exact=True))
     assert (found.lines, found.unparsed, len(found.clients.total)) == (300_000, 0, 300_000)

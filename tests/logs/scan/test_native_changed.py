@@ -1,4 +1,7 @@
-"""The compiled reader counts what clients may ask for as Python does, in every format; `scripts/fuzz --reader` damages lines anywhere."""
+"""The compiled reader counts whatever clients ask for as Python does, in every format.
+
+`scripts/fuzz --reader` damages lines anywhere.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ from why502.render.words import Terminal
 
 GIVEN = of_format(TIMED)
 ERROR = (
-    "2026/11/20 23:50:{second:02d} [error] 7#7: *{second} connect() failed (111: Connection refused) while connecting to upstream, "
+    "2026/11/20 23:50:{second:02d} [error] 7#7: *{second} connect() failed (111: Connection refused) while connecting "
+    "to upstream, "
     'client: 1.2.3.4, server: x, request: "GET /a HTTP/1.1", upstream: "http://10.0.0.1:80/a", host: "x"\n'
 )
 
@@ -109,7 +110,11 @@ def test_access_and_error_logs_together(tmp_path: Path) -> None:
 
 def test_an_entry_of_several_lines_at_the_edge_of_a_part_counts_once(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
-    entry = '2026/11/20 23:50:00 [error] 7#7: *1 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught x\n#0 a\n#1 b" while reading response header from upstream, client: 1.2.3.4, server: x, request: "GET / HTTP/1.1", upstream: "fastcgi://unix:/run/php.sock:", host: "x"\n'
+    entry = (
+        '2026/11/20 23:50:00 [error] 7#7: *1 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught x\n#0 a\n#1 '
+        'b" while reading response header from upstream, client: 1.2.3.4, server: x, request: "GET / HTTP/1.1", upstream: '
+        '"fastcgi://unix:/run/php.sock:", host: "x"\n'
+    )
     path.write_text(entry * 40)
     from tests.logs.scan.summing import count
     from why502.logs.scan.line_format import Form

@@ -76,7 +76,8 @@ def gone(world: World, *, is_planned: bool) -> None:
     world.put(configured)
     detail = "stopped" if is_planned else "failed: signal"
     world.put(
-        Change(kind=ChangeKind.UNIT, subject="nginx.service", at=world.now, detail=detail, units=("nginx.service",), is_planned=is_planned)
+        Change(kind=ChangeKind.UNIT, subject="nginx.service", at=world.now, detail=detail, units=("nginx.service",),
+        is_planned=is_planned)
     )  # fmt: skip
     world.put(structs.replace(configured, running=frozenset()))
 

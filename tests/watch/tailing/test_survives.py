@@ -283,7 +283,10 @@ def test_w33_a_clock_that_is_set_makes_nothing_history(watched: Watched, step_s:
 def test_w34_the_hour_that_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zone = Path("/usr/share/zoneinfo/Europe/Berlin").read_bytes()
     monkeypatch.setattr(reading, "localtime", lambda *_: zone)
-    config = "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass http://127.0.0.1:3001; }} }} }}"
+    config = (
+        "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass "
+        "http://127.0.0.1:3001; }} }} }}"
+    )
     watched = Watched(tmp_path, config)
     begin = datetime(2026, 10, 25, 0, 10, tzinfo=UTC).timestamp()  # 02:10 in summer time
     watched.clock.wall_now = begin - 60
