@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from asking import TWO_LINES, ask
+from sampled import sampled
 
 CONFIG = "events {}\nhttp { server { listen 80; location / { proxy_pass http://127.0.0.1:3001; } } }\n"
 
@@ -124,6 +125,7 @@ def test_a_configuration_that_does_not_parse_is_reported_with_its_place(files: P
     assert re.search(r"warn the configuration can be read: .*\(\S*bad\.conf:\d+\)", " ".join(answer.out.split()))
 
 
+@pytest.mark.thorough
 def test_a_line_without_end_takes_neither_time_nor_memory(files: Path) -> None:
     with open("long.log", "wb") as log:
         for _ in range(100):
@@ -154,7 +156,7 @@ sys.exit(run(sys.argv[1:]))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, needs root")
-@pytest.mark.parametrize("option", ["--config", "--log", "--bundle"])
+@pytest.mark.parametrize("option", sampled(["--config", "--log", "--bundle"], 3))
 def test_no_permission(files: Path, option: str) -> None:
     files.chmod(0o755)
     (files / "nginx.conf").chmod(0o600)

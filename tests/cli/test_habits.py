@@ -144,6 +144,7 @@ def test_ctrl_c_ends_quietly() -> None:
             process.kill()
 
 
+@pytest.mark.thorough
 def test_bytes_that_are_no_utf8_can_be_written_anywhere() -> None:
     given = ("diagnose", "--offline", "--log", "-", "--since", "2026-11-21T00:00Z")
     log = REFUSED.replace(b"GET /", b"GET /\xff\xc3\xa4")

@@ -170,6 +170,7 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["requests"] == content.count("\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pure", [(), ("--pure",)])
 def test_ctrl_c_gives_a_report_marked_as_partial(pure: tuple[str, ...]) -> None:
     """The reader is interrupted while it waits for more input from a pipe."""

@@ -267,6 +267,7 @@ def test_no_control_character_reaches_the_terminal() -> None:
         assert "$(reboot)" not in "".join(explain(text).next)
 
 
+@pytest.mark.thorough
 def test_a_second_process_changes_nothing() -> None:
     texts = [line.replace("\n", " ") for line in lines()] * 40
     data = "\n".join(texts).encode() + b"\n"

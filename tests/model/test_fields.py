@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import field_reads
+import pytest
 from msgspec import inspect
 
 import why502
@@ -63,6 +64,7 @@ def test_every_field_of_the_snapshot_has_a_reader() -> None:
     assert unread == []
 
 
+@pytest.mark.thorough
 def test_the_exceptions_are_still_needed() -> None:
     """An exception is obsolete if nobody reads the field any more, or if reasoning reads it now."""
     unread = sorted(".".join(each) for each in NOT_FOR_REASONING.keys() - read_elsewhere())

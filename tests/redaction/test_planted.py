@@ -184,6 +184,7 @@ def machine(tmp_path: Path) -> tuple[Path, list[Item]]:
     return tmp_path, [*config, *urls, *words]
 
 
+@pytest.mark.thorough
 def test_no_command_shows_what_is_planted(machine: tuple[Path, list[Item]]) -> None:
     root, items = machine
     assert sum(len(item.secrets) for item in items) >= 250

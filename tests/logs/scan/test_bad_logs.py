@@ -100,6 +100,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_said_to_be_truncated(tmp_path: 
     assert Session(PURE).read(Part(path=str(path), form=form, start=0, end=len(data))) == (50, 0, "")
 
 
+@pytest.mark.thorough
 def test_an_archive_that_expands_without_bound_is_left_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window, "EXPANDED_BYTES", 4 << 20)
     bomb = gzip.compress(lines(access(1)) + bytes(64 << 20), 9)

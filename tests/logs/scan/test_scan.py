@@ -186,6 +186,7 @@ def test_a_damaged_file_is_told_and_the_others_count(tmp_path: Path) -> None:
     assert found.requests > 100  # what could be decompressed counts, too
 
 
+@pytest.mark.thorough
 def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(lines(30_000, odd=False))
@@ -202,6 +203,7 @@ def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
     assert plain(found)["lines"] == sum(minutes.total() for minutes in found.outcomes.values())
 
 
+@pytest.mark.thorough
 def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     content = lines(3000)
