@@ -37,7 +37,7 @@ def without(snapshot: Snapshot, part: str) -> Snapshot:
 
 
 # Every so many parts are taken away of a scene, not the same of each; of the thorough test, all.
-every = pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.thorough)])
+every = pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.thorough)])
 
 
 @every

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from sampled import sampled
 
 from tests.logs.scan.summing import plain, reported
 from tests.logs.scan.written import START, TIMED, lines
@@ -46,7 +47,9 @@ def _without_files(report: Report) -> Report:
 
 @pytest.mark.parametrize(
     ("ending", "compress"),
-    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstandard.ZstdCompressor().compress)],
+    sampled(
+        [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress), (".zst", zstandard.ZstdCompressor().compress)], 4
+    ),
 )
 def test_compressed_logs_tell_the_same(tmp_path: Path, ending: str, compress: object) -> None:
     content = lines(4000)
