@@ -5,12 +5,13 @@ byte.
 from __future__ import annotations
 
 import pytest
+from staged import REPEATED
 
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
 from why502.lab.room import play
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(180)]
 
 REPAIRED = frozenset(
     """
