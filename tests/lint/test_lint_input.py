@@ -12,7 +12,7 @@ from lint_sample import found, given
 
 from why502.gateways.nginx.config import lua
 from why502.gateways.nginx.config.parse import parse
-from why502.linter.templates import is_stored_link, is_template
+from why502.gateways.nginx.config.templates import is_stored_link, is_template
 
 SERVER = "server { listen 80; location / { proxy_pass http://0.0.0.0:3000; } }\n"
 HTTP = "events {}\nhttp {\n%s\n}\n"
