@@ -97,7 +97,7 @@ class Asking:
     def get(self, path: str) -> bytes:
         """Return the body of a 200 response to a GET. A redirect is an error like any other status."""
         if not _PATH.fullmatch(path):
-            raise HostError(f"{self.door.target}: {path[:80]!r} is not asked for")
+            raise HostError(f"{self.door.target}: {path[:80]!r} is not a request that why502 makes")
         answer = http.ask(
             *self._where(),
             path,
@@ -120,7 +120,7 @@ class Asking:
     def command(self, words: str) -> str:
         """Return the answer to one `show` command, which the interface ends by closing the connection."""
         if not _QUESTION.fullmatch(words):
-            raise HostError(f"{self.door.target}: {words[:80]!r} is not asked for")
+            raise HostError(f"{self.door.target}: {words[:80]!r} is not a command that why502 sends")
         machine, target = self._where()
         timeout_s = self._left_s()
         until = time.monotonic() + timeout_s

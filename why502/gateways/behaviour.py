@@ -45,7 +45,7 @@ class Behaviour:
 
     programs: frozenset[str] = frozenset()  # names of its processes
     services: frozenset[str] = frozenset()  # names of units and processes that are it and never an application
-    description: str = ""  # of its unit in distributions, in small letters, where that does not name it
+    description: str = ""  # of its unit in distributions, in lower case, where that does not name it
     passes_host: bool = False  # the backend gets the client's Host, which the configuration need not mention
     forwards_upgrade: bool = True  # the client's Upgrade header, without being told to
     verifies_default_name: bool = False  # a server's certificate is verified for the proxied name where none is configured
@@ -90,7 +90,7 @@ def of_service(name: str) -> str | None:
 
 
 def of_description(text: str) -> str | None:
-    """Return the gateway whose unit is described so, in small letters, in distributions; None if there is none."""
+    """Return the gateway whose unit is described so, in lower case, in distributions; None if there is none."""
     return next((kind for description, kind in _descriptions().items() if text.startswith(description)), None)
 
 

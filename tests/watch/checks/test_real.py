@@ -189,7 +189,7 @@ backend app
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--target", "nobody"), "--target 'nobody' is no member of an upstream here"),
+        (("--target", "nobody"), "--target 'nobody' is not a member of an upstream here"),
         (("--proxy", "haproxy"), "--proxy 'haproxy': no such proxy runs here with a member"),
     ],
 )

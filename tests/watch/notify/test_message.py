@@ -129,7 +129,7 @@ def test_a_failure_that_is_back() -> None:
         (Proposal(summary="x", diff="-a\n+b"), "This change was not tested."),
         (
             Proposal(summary="x", diff="-a\n+b", is_valid=False, test="unknown directive"),
-            "Do not apply it as it is: the gateway's own test rejects a copy with this change (unknown directive).",
+            "Do not apply it unchanged: the gateway's own test rejects a copy with this change (unknown directive).",
         ),
     ],
 )
