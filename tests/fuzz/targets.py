@@ -40,7 +40,7 @@ from why502.logs.phrases import address
 from why502.logs.scan import line_format as form
 from why502.logs.scan import template
 from why502.logs.scan.routes import route
-from why502.machine import cgroups, last_words, proc_net, sockets
+from why502.machine import cgroups, http, last_words, proc_net, sockets
 from why502.model import foreign_json, times
 from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
@@ -51,7 +51,7 @@ from why502.redaction import clean, in_place, redact
 from why502.remedies.drop_ins import seconds as systemd_seconds
 from why502.render.explanation_lines import Explainer
 from why502.session import window as window_option
-from why502.supervisors import base, http
+from why502.supervisors import base
 from why502.supervisors.docker import describe as docker
 from why502.supervisors.docker import engine as docker_engine
 from why502.supervisors.docker import manager as docker_manager

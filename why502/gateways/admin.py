@@ -16,6 +16,7 @@ import msgspec
 from why502 import registry
 from why502.gateways.running import Texts
 from why502.host.base import Host
+from why502.machine import http
 from why502.model import foreign_json
 from why502.model.config import Route, Upstream
 from why502.model.errors import Denied, Expired, HostError
@@ -23,7 +24,6 @@ from why502.model.logs import Tally, TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, PeerView, Process, Proxy
 from why502.model.target import Target
-from why502.supervisors import http
 
 ANSWER_S = 1.0  # for one question
 GATEWAY_S = 2.5  # for all questions to one gateway
