@@ -16,11 +16,13 @@ import msgspec
 
 from why502.collectors import collect
 from why502.collectors.base import Ask
+from why502.gateways.behaviour import programs
 from why502.generate.options import refuse
 from why502.host.base import Connection, Host
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.engine import alone
 from why502.logs.scan.job import Job
+from why502.logs.scan.line_format import of_targets
 from why502.logs.scan.run import run
 from why502.logs.scan.work import Ask as Asked
 from why502.machine import cgroups
@@ -35,7 +37,6 @@ from why502.session import log_formats
 
 Measured = dict[str, tuple[tuple[str, ...], str]]  # by option: its values, and their source
 
-_PROXIES = frozenset({"nginx", "haproxy", "apache2", "httpd", "caddy", "traefik", "envoy", "varnishd", "hitch"})
 _OTHERS = frozenset(
     {
         "sshd",
@@ -97,7 +98,7 @@ def of_snapshot(snapshot: Snapshot) -> list[Candidate]:
     found = [
         candidate
         for candidate in _all(snapshot)
-        if not (candidate.process and candidate.process.name in _PROXIES | _OTHERS)
+        if not (candidate.process and candidate.process.name in programs() | _OTHERS)
         and (candidate.listener.target.path.endswith(".sock") or candidate.listener.target.port >= _PRIVILEGED)
     ]
     return sorted(found, key=lambda one: (one.listener.target.is_unix, one.process is None, one.listener.target.port))
@@ -362,7 +363,7 @@ def _from_logs(host: Host, snapshot: Snapshot, target: Target) -> Measured:
     if not paths:
         return {}
     near = log_formats.near(paths)
-    forms = {path: form for proxy in proxies for path, form in log_formats.of_targets(proxy.logs, proxy.config).items()}
+    forms = {path: form for proxy in proxies for path, form in of_targets(proxy.logs, proxy.config).items()}
     job = Job(paths=paths, ask=Asked(), formats=msgspec.structs.replace(near, forms={**near.forms, **forms}))
     try:
         report = run(job, engine=alone, jobs=1, means=lambda _symptom, _cause: Meaning())

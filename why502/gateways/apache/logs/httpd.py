@@ -145,7 +145,7 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
     for pattern, code in (
         (r"FastCGI: failed to connect to server", row("FastCGI", "mod_fastcgi could not connect", Symptom.CONNECT_FAILED, "backend-not-running unix-socket-missing php-fpm-socket-mismatch", "500")),
         (r"FastCGI: comm with .{0,300} aborted: (?:first read )?idle timeout|mod_fcgid: read data timeout|FastCGI: .{0,200}idle timeout", row("FastCGI", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short backend-hung", "500")),
-        (r"FastCGI: comm with .{0,300}aborted: error parsing headers|malformed header from script", row("FastCGI", "what it sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"FastCGI: comm with .{0,300}aborted: error parsing headers|malformed header from script", row("FastCGI", "what it sent is not a valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
         (r"FastCGI: comm with .{0,300}aborted: read failed", row("FastCGI", "the connection broke off", Symptom.RESET_BEFORE_HEADER, "connection-reset backend-crashed", "500")),
         (r"FastCGI: incomplete headers \(|Premature end of script headers|End of script output before headers|mod_fcgid: error reading data", row("FastCGI", "it ended before a whole response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout", "500")),
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
@@ -157,7 +157,7 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
         (r"[Uu]nable to connect to (?:WSGI daemon process|cgi daemon)", row("mod_wsgi", "the socket of the daemons could not be connected to; the errno gives the reason", Symptom.CONNECT_FAILED, "unix-socket-permission unix-socket-missing backend-not-running listen-backlog-overflow", "503")),
         (r"Timeout when reading response headers from daemon process|Timeout waiting for output from CGI script", row("mod_wsgi", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow workers-exhausted backend-hung", "504")),
         (r"Truncated or oversized response headers received from daemon process", row("mod_wsgi", "the daemon ended before a whole response header, or that is larger than header-buffer-size", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout response-header-too-big", "500")),
-        (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is not a valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
         (r"(?:request time limit exceeded|deadlock timer expired), stopping process", row("mod_wsgi", "a daemon was stopped because a request took longer than request-timeout, or its interpreter hung", Symptom.WORKER_TIMED_OUT, "worker-timeout")),
         (r"Failed to exec Python script file|WSGI script '.{0,300}' (?:cannot be loaded as Python module|does not contain WSGI application)", row("mod_wsgi", "the application's script cannot be loaded", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
         (r"mod_wsgi \(pid=\d{1,10}\): (?:Unable to (?:change working directory|set|lookup|create|initiali[sz]e|determine)|(?:Couldn't|Failure to|Failed to) (?:configure|bind|create|set|change))", row("mod_wsgi", "a daemon process of the application cannot be set up", Symptom.START_FAILED, "backend-startup-failure")),
@@ -341,7 +341,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
         case "AH00952":
             return SOCKET.get(errno or 0, Symptom.PROXY_INTERNAL) if errno else None
         case "AH02454":
-            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with blanks in it is not a valid path
+            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with spaces in it is not a valid path
                 return Symptom.SOCKET_PATH_MISSING
             return CONNECT.get(errno or 0)
         case "AH01102" | "AH10404" | "AH01030" | "AH00992" | "AH00878":
