@@ -46,7 +46,9 @@ class Answers:
     def words(self) -> str:
         """The percentiles in words, with their source."""
         times = self.times
-        return f"p50 is {_short(times.p50_s)} s and p99 {_short(times.p99_s)} s of {times.count} requests in {', '.join(self.paths)}"
+        return (
+            f"p50 is {_short(times.p50_s)} s and p99 {_short(times.p99_s)} s of {times.count} requests in {', '.join(self.paths)}"
+        )
 
 
 def answers(host: Host, snapshot: Snapshot, target: Target) -> Answers | None:
