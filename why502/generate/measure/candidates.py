@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from why502.collectors import collect
 from why502.collectors.base import Ask
 from why502.generate.options import refuse
 from why502.host.base import Host
+from why502.model.container import Container
 from why502.model.patterns import lazy
 from why502.model.snapshot import Listener, NetworkSpace, Process, Snapshot
 from why502.model.target import Target
@@ -83,31 +85,62 @@ def _all(snapshot: Snapshot) -> list[Candidate]:
     return list(found.values())
 
 
-def _apart(snapshot: Snapshot) -> list[tuple[NetworkSpace, Candidate]]:
-    """Return the listeners in other network namespaces that can be reached from here, each with its namespace.
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """A listener in another network namespace, and the container whose network that is: "" for none."""
+
+    candidate: Candidate
+    name: str
+    identity: str
+
+    def is_called(self, what: str) -> bool:
+        """Return whether the container has this name, or an id that begins with at least twelve such digits."""
+        return bool(self.identity) and (what == self.name or (len(what) >= 12 and self.identity.startswith(what)))
+
+
+def _apart(snapshot: Snapshot) -> list[_Inside]:
+    """Return the listeners in other network namespaces that can be reached from here.
 
     A published port is preferred: a container gets another address when it is made anew.
     """
     processes = {process.pid: process for process in snapshot.processes or ()}
     spaces = {space.inode: space for space in snapshot.networks or ()}
+    containers = {container.network: container for container in snapshot.containers or () if container.network}
     found = []
     for listener in snapshot.listeners or ():
-        space = spaces.get(listener.network)
+        space, container = spaces.get(listener.network), containers.get(listener.network)
         if space is None or listener.target.is_unix or listener.target.is_loopback:
             continue
-        outer = [one.outer for one in space.published if one.inner.port == listener.target.port]
-        own = next((address for address in space.addresses if not Target(host=address, port=1).is_loopback), "")
+        name = container.name if container else space.name.partition(" (")[0]
+        identity = container.id if container else space.container
+        outer = next(_published(space, container, listener.target.port), None)
+        own = _own_address(space, container)
         if outer:
-            address = f"127.0.0.1:{outer[0].port}" if outer[0].is_wildcard else str(outer[0])
+            address = f"127.0.0.1:{outer.port}" if outer.is_wildcard else str(outer)
         elif own:
             address = str(Target(host=own, port=listener.target.port))
         else:
             continue
         process = next((processes[pid] for pid in listener.pids if pid in processes), None)
         reached = "at the port published for it" if outer else "at an address of another network, which changes with a container"
-        words = f"{_words(process)} in {space.name}" if space.container else _words(process)
-        found.append((space, Candidate(address, words, listener, process, reached)))
+        words = f"{_words(process)} in {name} ({identity[:12]})" if identity else _words(process)
+        found.append(_Inside(Candidate(address, words, listener, process, reached), name, identity))
     return found
+
+
+def _published(space: NetworkSpace, container: Container | None, port: int) -> Iterator[Target]:
+    """Yield the addresses of this machine that are published for a port of a network, as the engine says or its helpers show."""
+    for publication in container.published if container else ():
+        if publication.inner == port:
+            yield Target(host=publication.host or "0.0.0.0", port=publication.outer)
+    yield from (one.outer for one in space.published if one.inner.port == port)
+
+
+def _own_address(space: NetworkSpace, container: Container | None) -> str:
+    """Return the address that leads into a network from here; "" if there is none, as in the networks of rootless engines."""
+    attached = {one.address for one in container.attachments} if container else set(space.addresses)
+    reachable = (one for one in space.addresses if one in attached and not Target(host=one, port=1).is_loopback)
+    return next(reachable, "")
 
 
 def address_of(listener: Listener) -> str:
@@ -131,7 +164,7 @@ def named(snapshot: Snapshot, what: str) -> Candidate:
         found = [one for one in every if one.listener.target.port == int(what[1:])]
     elif what.isdigit():
         family = _family(snapshot, int(what))
-        found = [one for one in (*every, *(one for _, one in _apart(snapshot))) if family & set(one.listener.pids)]
+        found = [one for one in (*every, *(one.candidate for one in _apart(snapshot))) if family & set(one.listener.pids)]
     else:
         unit = what if "." in what else f"{what}.service"
         container = what if len(what) >= 12 else "-"
@@ -141,18 +174,11 @@ def named(snapshot: Snapshot, what: str) -> Candidate:
             if one.process
             and (one.process.unit == unit or (one.process.container and one.process.container.startswith(container)))
         ]
-        found += [one for space, one in _apart(snapshot) if _is_called(space, what)]
+        found += [one.candidate for one in _apart(snapshot) if one.is_called(what)]
     if not found:
         known = ", ".join(f"{one.address} {one.words}" for one in of_snapshot(snapshot)[:5]) or "none was found"
         raise refuse("--from-process", what, "listens nowhere that can be seen from here", f"Applications that listen: {known}.")
     return min(found, key=lambda one: (one.listener.target.is_unix, one.listener.target.port))
-
-
-def _is_called(space: NetworkSpace, what: str) -> bool:
-    """Return whether a container has this name, or an id that begins with at least twelve such digits."""
-    return bool(space.container) and (
-        what == space.name.partition(" (")[0] or (len(what) >= 12 and space.container.startswith(what))
-    )
 
 
 def _family(snapshot: Snapshot, pid: int) -> set[int]:

@@ -87,7 +87,7 @@ def memory(host: Host, processes: tuple[Process, ...]) -> Memory | None:
 def limits(host: Host, pid: int) -> Group:
     """Return the limits of a process's control group; empty ones if they cannot be read."""
     try:
-        mounts = cgroups.parse_mounts(host.read(f"/proc/{pid}/mountinfo"))
+        mounts = cgroups.parse_mounts(host.read("/proc/self/mountinfo"))
         return cgroups.read(host, cgroups.parse_paths(host.read(f"/proc/{pid}/cgroup")), mounts)
     except HostError:
         return Group()
