@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import sqlite3
@@ -17,6 +19,7 @@ from recorded_site import NOW, Open
 
 from why502.bundle import load
 from why502.model.target import Target
+from why502.serve.pages import history
 from why502.serve.rendering import address
 from why502.watch.model import (
     Batch,
@@ -177,6 +180,26 @@ def test_history_counts_filters_and_searches(opened: Open, recorded: Recorded) -
     assert shown(client, "/history?page=7").text
 
 
+def test_history_is_downloaded_as_csv(opened: Open, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, found = recorded
+    client = opened(path, url="https://why502.example")
+    monkeypatch.setattr(history, "EXPORTED_AT_ONCE", 3)
+    response = client.get("/history.csv")
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"] == 'attachment; filename="incidents-2026-11-23.csv"'
+    rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
+    assert [row["id"] for row in rows] == [one.id for one in sorted(found, key=lambda one: one.opened_at, reverse=True)]
+    first = next(row for row in rows if row["cause"] == "wrong-port")
+    assert first["target"] == "127.0.0.1:3001" and first["resolved (UTC)"] == "" and first["minutes"] == "7.0"
+    assert first["page"] == f"https://why502.example/incidents/{first['id']}" and "where nothing listens" in first["message"]
+    assert {row["cause"] for row in csv.DictReader(io.StringIO(client.get("/history.csv?state=resolved").text))} == {
+        "keepalive-race",
+        "php-fpm-max-children",
+    }
+    assert client.get("/history.csv?since=x").status_code == 400
+    assert "/history.csv?text=refused" in client.get("/history?text=refused").text
+
+
 def test_history_shows_what_is_left_of_an_objective(opened: Open, recorded: Recorded, tmp_path: Path) -> None:
     path, _ = recorded
     client = opened(path)
@@ -247,7 +270,7 @@ def test_hostile_words_in_every_field_are_text(opened: Open, tmp_path: Path, wor
         "/",
         "/history",
         "/targets",
-        str(address("/targets/one", target=words)),
+        str(address("", "/targets/one", target=words)),
         f"/incidents/{one.id}",
         "/incidents/11111111",
     ):
@@ -262,6 +285,8 @@ def test_hostile_words_in_every_field_are_text(opened: Open, tmp_path: Path, wor
         assert all((attrs.get("href") or "/").startswith(("/", "#")) for _, attrs in page.tags)
         assert not any(tag in ("img", "iframe", "object", "style") for tag, _ in page.tags)
     assert client.get(f"/incidents/{one.id}/markdown").status_code == 200
+    for row in csv.reader(io.StringIO(client.get("/history.csv").text, newline="")):
+        assert not any(STEERS.search(cell) or cell.startswith(("=", "+", "-", "@", "\t")) for cell in row), row
 
 
 def test_every_link_on_the_pages_leads_somewhere(opened: Open, recorded: Recorded) -> None:

@@ -16,11 +16,11 @@ from starlette.routing import Route
 from why502.logs.scan.times import Percentiles, percentiles
 from why502.render import plots
 from why502.serve.gateway_map import OK, Traffic, traffic
-from why502.serve.live import News
+from why502.serve.live_page import LivePage
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, gone, page, part, serving, symptom_words
-from why502.serve.stock import NoStore
+from why502.serve.rendering import Serving, number, page, serving, symptom_words
 from why502.watch.concern import words
+from why502.watch.limits.shared_memory import TABLES
 from why502.watch.model import Change, Configured, Limit, LimitKind, Member, MemberStatus, Phase, TargetKey
 from why502.watch.report import story
 from why502.watch.store import Ring, Store, history
@@ -45,6 +45,8 @@ LIMITS = {
     LimitKind.SHARED_MEMORY: ("shared memory", "bytes"),
     LimitKind.CERTIFICATE: ("certificate", "time"),
 }
+
+COUNTED = ("(inodes)", *TABLES)  # subjects whose kind is measured in bytes otherwise
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,31 +88,6 @@ def rows(members: list[Member], configured: Configured, seen: Traffic) -> list[R
     return sorted(found, key=lambda row: row.rank)
 
 
-def show(request: Request) -> Response:
-    """Return the page."""
-    news = serving(request).live.fresh("targets", partial(_news, serving(request)))
-    return page(request, "targets.html", news=news)
-
-
-async def live(request: Request) -> Response:
-    """Return the page's live part, again and again."""
-    shared = serving(request)
-    return shared.live.stream("targets", partial(_again, shared))
-
-
-def _again(shared: Serving) -> News:
-    try:
-        return shared.live.fresh("targets", partial(_news, shared))
-    except NoStore as error:
-        return gone(shared, error)
-
-
-def _news(shared: Serving) -> News:
-    """Return the live part. Raises NoStore."""
-    view = _view(shared)
-    return News(part(shared, "targets_live.html", **view), view["sentence"])
-
-
 def _view(shared: Serving) -> dict[str, Any]:
     """Return what the page shows. Raises NoStore."""
     now = shared.now()
@@ -145,7 +122,7 @@ def _restarts(changes: list[Change]) -> list[tuple[str, int, datetime]]:
 
 def _size(limit: Limit, value: float) -> str:
     """Return a value of a limit with its unit."""
-    unit = LIMITS[limit.kind][1]
+    unit = "" if limit.subject.endswith(COUNTED) else LIMITS[limit.kind][1]
     if unit == "time":
         return f"{value / 86_400:.0f} days"
     if unit == "bytes":
@@ -153,7 +130,7 @@ def _size(limit: Limit, value: float) -> str:
             if value >= factor:
                 return f"{value / factor:.3g} {name}"
         return f"{value:.0f} B"
-    return f"{value:.0f}"
+    return number(value)
 
 
 def one(request: Request) -> Response:
@@ -210,4 +187,4 @@ def _day(store: Store, now: datetime, proxy: str, target: str) -> tuple[str, lis
     return plot if counts else "", list(reversed(times))
 
 
-ROUTES = [Route("/targets", show), Route("/targets/one", one), Route("/live/targets", live)]
+ROUTES = [*LivePage(name="targets", path="/targets", view=_view).routes, Route("/targets/one", one)]
