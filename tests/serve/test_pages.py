@@ -33,6 +33,7 @@ from why502.watch.model import (
     LimitKind,
     Member,
     Observed,
+    OwnerKey,
     PeerKey,
     RequestKey,
     RouteKey,
@@ -53,6 +54,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.rows: list[list[str]] = []
         self.feed(text)
         self.close()
         assert self.open == [], self.open
@@ -61,6 +63,10 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -70,6 +76,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self.rows and self.rows[-1] and data.strip():
+            self.rows[-1][-1] = f"{self.rows[-1][-1]} {data.strip()}".strip()
 
     @property
     def text(self) -> str:
@@ -232,6 +240,59 @@ def test_targets_show_checks_attempts_limits_and_restarts(opened: Open, recorded
         assert "no such target" in shown(client, f"/targets/one{query}", 404).text
 
 
+def test_each_target_has_the_starts_the_memory_and_the_queue_of_what_serves_it(opened: Open, tmp_path: Path) -> None:
+    def limit(kind: LimitKind, subject: str, used: float) -> Limit:
+        return Limit(kind=kind, subject=subject, at=NOW, used=used, limit=100 * used)
+
+    path, container = tmp_path / "watch.db", "0123456789abcdef"
+    with Store.open(path) as store:
+        store.commit(
+            Batch(
+                at=NOW,
+                configured=Configured(
+                    targets=frozenset(TargetKey("nginx", f"10.0.0.{number}:80") for number in (1, 2, 3)),
+                    owners=frozenset(
+                        {
+                            OwnerKey("nginx", "10.0.0.1:80", "shop.service"),
+                            OwnerKey("nginx", "10.0.0.1:80", "pid 17"),
+                            OwnerKey("nginx", "10.0.0.2:80", container),
+                        }
+                    ),
+                ),
+                limits=[
+                    limit(LimitKind.MEMORY, "shop.service", 4e6),
+                    limit(LimitKind.MEMORY, container[:12], 7e6),
+                    limit(LimitKind.MEMORY, "machine", 9e9),
+                    limit(LimitKind.LISTEN_QUEUE, "10.0.0.1:80", 5),
+                    limit(LimitKind.DISK, "/var (inodes)", 5_000),
+                ],
+                changes=[
+                    Change(
+                        kind=ChangeKind.UNIT,
+                        subject=subject,
+                        at=NOW - timedelta(hours=hour),
+                        detail=detail,
+                        units=units,
+                        pids=(17,) * bool(units),
+                    )
+                    for hour, subject, detail, units in (
+                        (3, "shop.service", "started", ("shop.service",)),
+                        (2, "shop.service", "failed: signal 9", ("shop.service",)),
+                        (1, "shop.service", "restarted", ("shop.service",)),
+                        (1, "other.service", "started", ()),
+                    )
+                ],
+            )
+        )
+    client = opened(path)
+    page = shown(client, "/targets")
+    rows = {cells[0].split()[0]: cells[-4:-1] for cells in page.rows if len(cells) > 8}
+    assert rows["10.0.0.1:80"] == ["2 last 2026-11-23 11:30:20Z", "4 MB of 400 MB", "5 of 500"]
+    assert rows["10.0.0.2:80"] == ["", "7 MB of 700 MB", ""] and rows["10.0.0.3:80"] == ["", "", ""]
+    assert "4 MB of 400 MB" in shown(client, "/targets/one?proxy=nginx&target=10.0.0.1:80").text
+    assert ["disk", "/var (inodes)", "5 000", "500 000", ""] in [[" ".join(cell.split()) for cell in row] for row in page.rows]
+
+
 def hostile_store(path: Path, words: str) -> Incident:
     """Fill every field that is shown with the words."""
     one = structs.replace(incident(words, closed=False), opened_at=NOW, first_failure_at=NOW, last_failure_at=NOW)
@@ -254,6 +315,7 @@ def hostile_store(path: Path, words: str) -> Incident:
                     targets=frozenset({TargetKey(words, words)}),
                     routes=frozenset({RouteKey(words, words, words, ""), RouteKey(words, words + "2", "", words)}),
                     peers=frozenset({PeerKey(words, words, words)}),
+                    owners=frozenset({OwnerKey(words, words, words)}),
                 ),
             )
         )

@@ -62,14 +62,13 @@ def by_target(report: Report) -> str:
     found = []
     for row in rows:
         recovered = min(row.recovered, row.failures) / row.attempts
+        lost = row.share - recovered
+        parts = (Box(begin=0, end=lost / top, place=0), Box(begin=lost / top, end=row.share / top, place=1))
         found.append(
             Lane(
                 name=row.target,
                 text=f"{row.target}: {100 * row.share:.2f} % of attempts failed, {100 * recovered:.2f} % recovered by a retry",
-                boxes=(
-                    Box(begin=0, end=(row.share - recovered) / top, place=0),
-                    Box(begin=(row.share - recovered) / top, end=row.share / top, place=1),
-                ),
+                boxes=tuple(part for part in parts if part.end > part.begin),
             )
         )
     return lanes(found, ("failed attempts", "failed, recovered by a retry"), axis=("0", f"{100 * top:g} %"))
