@@ -340,12 +340,18 @@ def test_t15_lines_of_another_format_are_told_after_the_configuration_was_read_a
     for _ in range(10):
         watched.write("access.log", "something else entirely\n" * 3 + access("/api/a") * 7)
         watched.turns(1, 30)
-    notes = [one.note for one in watched.sums.all if one.note]
+    reasons = list(dict.fromkeys(one.misfit for one in watched.sums.all if one.log.endswith("access.log")))
     assert len(asked) == 1
-    assert len(notes) == 1
-    assert "30 % of the lines" in notes[0]
-    assert "something else entirely" in notes[0]
-    assert "$upstream_header_time" in notes[0]
+    assert reasons[:1] == [None]
+    assert len(reasons) == 2
+    assert reasons[1]
+    assert "30 % of its lines" in reasons[1]
+    assert "something else entirely" in reasons[1]
+    assert "$upstream_header_time" in reasons[1]
+    for _ in range(6):
+        watched.write("access.log", access("/api/a") * 7)
+        watched.turns(1, 30)
+    assert watched.sums.all[-1].misfit == ""
 
 
 def test_t12_names_with_times(tmp_path: Path) -> None:

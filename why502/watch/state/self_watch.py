@@ -34,7 +34,7 @@ def read(turn: Turn, observed: Observed) -> None:
         minutes[minute] = minutes.get(minute, 0) + observed.lines
         log = replace(log, minutes=tuple(minutes.items()), last_line_s=turn.monotonic_s)
     since = log.unreadable_since_s if log.unreadable_since_s is not None else turn.monotonic_s
-    logs[observed.log] = replace(log, reason=observed.reason, unreadable_since_s=since if observed.reason else None)
+    logs[observed.log] = replace(log, reason=observed.reason, unreadable_since_s=since if observed.reason else None, misfit=observed.misfit)
 
 
 def each_minute(turn: Turn) -> None:
@@ -45,6 +45,11 @@ def each_minute(turn: Turn) -> None:
             alert(turn, unreadable, "log-unreadable", f"{path} cannot be read: {log.reason}", Severity.TICKET)
         elif log.unreadable_since_s is None:
             end(turn, unreadable, "it can be read again")
+        unparsed = SignalKey(log.proxy, f"format of log {path}", Family.LOG)
+        if log.misfit:
+            alert(turn, unparsed, "log-unparsed", f"{path} has another format: {log.misfit}", Severity.TICKET)
+        elif log.misfit == "":
+            end(turn, unparsed, "its lines can be parsed again")
         silent = SignalKey(log.proxy, f"silent log {path}", Family.LOG)
         if message := _silence(turn, path, log):
             alert(turn, silent, "log-silent", message, Severity.PAGE if "full" in message else Severity.TICKET)

@@ -211,7 +211,7 @@ class LogState:
     last_line_s: float | None = None
     unreadable_since_s: float | None = None
     reason: str = ""
-    is_told: bool = False
+    misfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
