@@ -26,7 +26,7 @@ class Fitness:
     def add(self, counts: Counts, now: float, log_format: str) -> bool:
         """Count some lines; return whether the configuration should be read again, as a window had too many unparsed ones.
 
-        After a second such window, `reason` says what a person must know; it is "" after a window with few, None before the first.
+        After a second such window, `reason` says what a person must know; after a window with few it is "", before any None.
         """
         if not self.lines:
             self.began_at = now
