@@ -296,6 +296,38 @@ def test_w34_the_hour_that_comes_twice(tmp_path: Path, monkeypatch: pytest.Monke
     assert minutes == [int(begin // 60), int((begin + 3600) // 60)]
 
 
+@pytest.mark.parametrize("hours", [-9.5, -1, 2, 5.75])
+def test_w35_an_error_log_in_another_zone_is_joined_after_three_failures(watched: Watched, hours: float) -> None:
+    def fail(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            at = watched.clock.wall_now
+            watched.write("error.log", refused(f"/api/{number}", at=at + hours * 3600))
+            watched.write("access.log", access(f"/api/{number}", 502, at=at, upstream=BAD))
+            watched.turns(2)
+
+    fail(0, 3)
+    watched.sums.failures.clear()
+    fail(3, 40)
+    assert watched.sums.failures == {("shop.example/api/", "127.0.0.1:3001", "connect-refused"): 40}
+    hours = 0  # the proxy was reloaded, and took the machine's zone
+    fail(43, 3)
+    watched.sums.failures.clear()
+    fail(46, 40)
+    assert watched.sums.failures == {("shop.example/api/", "127.0.0.1:3001", "connect-refused"): 40}
+
+
+def test_w35_a_request_that_fails_every_quarter_of_an_hour_moves_no_zone(watched: Watched) -> None:
+    for _ in range(8):
+        watched.write("error.log", refused("/api/cron", at=watched.clock.wall_now))
+        watched.write("access.log", access("/api/cron", 502, at=watched.clock.wall_now, upstream=BAD))
+        watched.turns(2)
+        watched.write("access.log", access("/api/b", 502, at=watched.clock.wall_now, upstream=BAD))
+        watched.write("error.log", refused("/api/c", at=watched.clock.wall_now))
+        watched.turns(2)
+        watched.clock.advance(900 - 12)
+    assert watched.tailer._groups["nginx"].joining.shift_s == 0
+
+
 def test_w36_lines_that_come_late_count_in_their_minute(watched: Watched) -> None:
     watched.write("access.log", access("/api/a", 502, at=NOW + 60, upstream=BAD) + access("/api/a", 502, at=NOW, upstream=BAD))
     sums = watched.turns()

@@ -205,10 +205,11 @@ class Reader:
         if not self.log.unit and not self.claims.take(self.log.name, self.log.path):
             return False
         source = self._source or self._open()
-        source.ask = structs.replace(source.ask, near=int(self.times.wall()))
+        shift_s = self.group.joining.shift_s if self.log.is_error_log else 0
+        source.ask = structs.replace(source.ask, near=int(self.times.wall()), shift_s=shift_s)
         step = source.step()
         observed = self._observed(source, step)
-        self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s)
+        self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s, shift_s)
         if self.log.is_error_log:
             if self.group.has_access:
                 observed.failures = cut(self.group.proxy, step.added.errors, self.places, self.group.series)
