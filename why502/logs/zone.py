@@ -74,10 +74,10 @@ class _Shifted(tzinfo):
         offset = None if at is None else at.replace(tzinfo=self._zone).utcoffset()
         return None if offset is None else offset - self._shift
 
-    def dst(self, at: datetime | None) -> timedelta | None:
+    def dst(self, _: datetime | None) -> timedelta | None:
         return None
 
-    def tzname(self, at: datetime | None) -> str | None:
+    def tzname(self, _: datetime | None) -> str | None:
         return None
 
 

@@ -52,7 +52,7 @@ class Shift:
 
 
 def _quarters(difference_s: float, duration_s: float) -> int:
-    """Return the quarters of an hour in a difference, in seconds; 0 where it is none, or the duration of a request explains it."""
+    """Return a difference in whole quarters of an hour, in seconds; 0 if it is none. A request may have taken a part of it."""
     found = round((difference_s - duration_s / 2) / QUARTER_S) * QUARTER_S
     is_near = -SLACK_S <= difference_s - found <= duration_s + SLACK_S
     return found if is_near and duration_s < QUARTER_S / 2 and abs(found) <= LARGEST_S else 0
