@@ -81,6 +81,52 @@ def test_w12_a_file_with_two_names_is_counted_once(tmp_path: Path, link: Callabl
         watched.write("b.log", "")
 
 
+@pytest.mark.parametrize("head", ["", "/api/a"], ids=["empty", "equal"])
+def test_w13_logs_with_the_same_beginning_are_told_apart(tmp_path: Path, head: str) -> None:
+    config = CONFIG.replace("location / {{", "location /b/ {{ access_log {directory}/b.log timed; }} location / {{")
+    for name in ("access.log", "b.log"):
+        (tmp_path / name).write_text(access(head) * 30 if head else "")
+    watched = Watched(tmp_path, config)
+    watched.turns(1)
+    before = watched.sums.lines
+    watched.write("access.log", access("/api/a"))
+    watched.write("b.log", access("/api/a") * 2)
+    assert watched.turns(1).lines == before + 3
+    for name in ("access.log", "b.log"):
+        (tmp_path / name).rename(tmp_path / f"{name}.1")
+        watched.write(name, access("/api/a"))
+    watched.turns(1)
+    watched.restart()
+    assert watched.turns(3, 10).lines == before + 5
+    assert watched.sums.lost_bytes == 0
+
+
+def test_w6_a_log_that_is_written_anew_with_the_same_bytes_is_not_counted_again(watched: Watched) -> None:
+    watched.write("access.log", access("/api/a") * 5)
+    watched.turns(1)
+    log = watched.directory / "access.log"
+    content = log.read_bytes()
+    log.write_bytes(b"")
+    log.write_bytes(content)
+    watched.write("access.log", access("/api/b"))
+    assert (watched.turns().lines, watched.sums.lost_bytes) == (6, 0)
+
+
+def test_w20_lines_of_any_bytes_are_counted_or_unparsed_and_the_log_goes_on(watched: Watched) -> None:
+    odd = [
+        "x" * 10_000_000, "\udcff\udcfe" * 50, "\x1b[31m\x1b]0;title\x07" * 9, access("/api/" + "%00" * 1400).rstrip("\n"),
+        access("/api/a").rstrip("\n") + "\r",
+    ]  # fmt: skip
+    for line in odd:
+        with (watched.directory / "access.log").open("ab") as stream:
+            stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        watched.write("access.log", access("/api/b"))
+        watched.turns(3)
+    assert watched.sums.requests["shop.example/api/", "2xx"] == len(odd) + 2
+    assert (watched.sums.lines, watched.sums.unparsed) == (2 * len(odd), 3)
+    assert not any("\x1b" in (one.note + one.reason) for one in watched.sums.all)
+
+
 def test_w14_a_size_that_is_told_too_small_once_is_no_truncation(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.write("access.log", access("/api/a") * 3)
     watched.turns(1)
