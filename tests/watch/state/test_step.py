@@ -336,3 +336,15 @@ def test_a_step_of_the_clock_opens_and_closes_nothing(wall_s: float) -> None:
     quiet.wait(1, wall_s=wall_s)
     quiet.wait(60)
     assert not quiet.saved
+
+
+def test_the_cause_is_of_the_reason_that_the_lines_give_not_of_another_one_near_by() -> None:
+    """A name that cannot be resolved has no target; that another address of it is not served is beside the point."""
+    world = World()
+    world.causes = {APP: "wrong-address"}
+    world.wide = ("resolver-missing", "proxy")
+    world.configure(("shop/", (APP,)))
+    world.fail("", Symptom.NO_RESOLVER, count=10)
+    world.wait(20)
+    (incident,) = world.open
+    assert incident.cause == "resolver-missing"

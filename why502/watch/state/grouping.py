@@ -174,7 +174,7 @@ def _nearness(
             return 0, is_foreign
         behind = {name for target in targets for name in (target, *ready.aliases.get(target, ()))}
         if key.subject not in targets and str(finding.target) in behind:
-            return 1, is_foreign
+            return (5 if is_foreign else 1), is_foreign  # the lines name another place, and another reason
         return (4, is_foreign) if signal.is_targetless and not is_foreign else far
     if finding.group:
         is_in = any(
