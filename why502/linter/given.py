@@ -168,7 +168,7 @@ class _Reader:
             return
         else:
             proxy = kind(content.decode("latin-1"))
-            if proxy in ("haproxy", "apache"):
+            if proxy not in (None, "nginx"):
                 if named:
                     self._leave(path, named, f"it is a {proxy} configuration; only nginx configurations are checked")
                 return
