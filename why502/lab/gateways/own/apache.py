@@ -24,7 +24,7 @@ def shared(play: Play) -> None:
 def refused_status(play: Play) -> None:
     """Have a member taken out because of the status that it answers."""
     play.stage.backend(3000, "--status", "500")
-    play.put(APP, own={"group": "ProxySet failonstatus=500", "member": "retry=60"})
+    play.put(APP, own={"group": "ProxySet failonstatus=500 forcerecovery=Off", "member": "retry=60"})
     play.stage.until(lambda: play.send(times=1) == [503], "its status has taken it out")
     play.send()
 
@@ -79,7 +79,8 @@ SCENES = (
         name="worker-shared",
         message="two routes share one worker, and the timeout of the first one holds for both",
         build=shared,
-        causes=("proxy-worker-sharing", "proxy-timeout-too-short", "backend-too-slow"),
+        causes=("proxy-worker-sharing",),
+        also=("proxy-timeout-too-short", "backend-too-slow"),
     ),
     Scene(
         name="failonstatus",
@@ -113,7 +114,7 @@ SCENES = (
     Scene(
         name="redirect-503",
         message="`Redirect 503` answers",
-        build=partial(ruled, rule="Redirect 503 /old", modules="alias"),
+        build=partial(ruled, rule="<Location /old>\n    Redirect 503\n  </Location>", modules="alias"),
         causes=("maintenance-response",),
         targets=(),
     ),
