@@ -77,6 +77,7 @@ _TO = lazy(
     r"|(?:failed to|failed from|error from|connection for|connection to) \(?(?P<ip>[\w.:\[\]-]{1,255}:\d{1,5})"
     r"|Error dispatching request to (?P<fcgi>[\w.\[\]-]{0,255}:\d{0,5})"
     r"|failed to make connection to backend: (?P<backend>[\w.:\[\]-]{1,255})"
+    r"|Forcing worker \((?:https?|ajp|fcgi|uwsgi|scgi|h2c?|wss?)://(?P<member>[\w.:\[\]-]{1,255})"
     r"|connect to WSGI daemon process '[^']{0,255}' on '(?P<wsgi>/[^']{1,500})'"
 )
 _PORT = lazy(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
