@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from why502.logs.coded import target
 from why502.logs.native import roles
+from why502.logs.pairing import Pairing
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
 
@@ -68,6 +69,7 @@ class Described:
     same: Mapping[str, str] = field(default_factory=dict)  # roles whose value equals that of another role
     suffixes: Mapping[str, str] = field(default_factory=dict)  # text that ends a value without being part of it
     after: Mapping[str, str] = field(default_factory=dict)  # a value starts after the last of these bytes
+    pairing: Callable[[LogRecord], Pairing] | None = None  # of lines that may repeat others of their thread (`{thread}`)
     also: tuple[Described, ...] = ()  # descriptions for lines that do not match this one
 
     def program(self, wrapper: Iterable[str] = ()) -> list[str]:
@@ -144,7 +146,7 @@ class Members(Described):
         return [f"member {role} {' '.join(map(hexadecimal, path))}" for path, role in paths]
 
 
-_TEXTS = frozenset({"oneof", "begins", "template"})  # kinds of questions that require texts
+_TEXTS = frozenset({"oneof", "begins", "template", "sentence"})  # kinds of questions that require texts
 
 
 def _question(ask: str) -> str:

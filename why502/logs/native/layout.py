@@ -28,6 +28,7 @@ from why502.logs.native.roles import (
     URI,
     is_of_attempt,
 )
+from why502.logs.pairing import Pairing
 from why502.logs.verdicts import Fields
 from why502.model.logs import LogRecord
 
@@ -60,12 +61,15 @@ class Layout:
     """The reader's `program` (see src/program.rs), and Python's parser for the line that the reader keeps of each outcome.
 
     `where` turns an address from the log into the name of a target, given the record of a line that ended the same way.
+    `pairing`: of lines that may repeat others.
     """
 
     program: tuple[str, ...]
     parse: Callable[[str], LogRecord | None]
     fields: Fields
     where: Callable[[str, LogRecord], str]
+    pairing: Callable[[LogRecord], Pairing] | None = None
+    wrapper: str = ""
 
 
 _WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
@@ -104,7 +108,7 @@ def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
             yield Layout((*wrapper, *program), form.parser(), Fields.of(form.log_format), nginx_target)
         return
     for one in _described(form, sample):
-        yield Layout(tuple(one.program(wrapper)), form.parser(), Fields(), one.where)
+        yield Layout(tuple(one.program(wrapper)), form.parser(), Fields(), one.where, one.pairing, form.wrapper)
 
 
 def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:

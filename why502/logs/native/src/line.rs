@@ -487,6 +487,9 @@ fn read_tails(text: &[u8], role: usize, program: &Program, spans: &mut Spans) ->
         let begin = at + tail.begin.len();
         let stop = find(text, begin, tail.end).min(end);
         let is_quoted = tail.end == b'"';
+        if tail.end == b'\n' && !is_last_of(&text[begin..stop], &tail.begin) {
+            return None;
+        }
         if is_quoted && stop == end {
             return None;
         }
@@ -494,6 +497,11 @@ fn read_tails(text: &[u8], role: usize, program: &Program, spans: &mut Spans) ->
         at = stop + is_quoted as usize;
     }
     if at == end { Some(()) } else { None }
+}
+
+/// Return whether a value that ends a line is told there once, and begins as one.
+fn is_last_of(value: &[u8], begin: &[u8]) -> bool {
+    value.first().map_or(false, u8::is_ascii_graphic) && !value.windows(begin.len()).any(|some| some == begin)
 }
 
 /// Fill the values of a line by its literals. None: it does not fit.

@@ -22,6 +22,7 @@ pub const GROUP: usize = 15; // named where a line has no address
 pub const WAIT: usize = 22; // a time before the attempt, which the time of the response includes; and the following
 pub const OTHER: usize = 24; // another time: the request took as long as lies between the two
 pub const TOOK: usize = 31; // the time between the two
+pub const THREAD: usize = TOOK; // of a line that is no request: the process and thread that wrote it
 pub const FOREIGN: usize = 27; // a member that Python understands and this reader does not
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,6 +105,7 @@ pub enum Question {
     Word(usize),                     // what stands before the first space
     Origin(usize),                   // a URL without its path
     Template(usize, Vec<Vec<u8>>),   // a message without long numbers, quoted paths, and the words behind these texts
+    Sentence(usize, Vec<Vec<u8>>),   // the same where a name in the message decides: only whole words are left out
 }
 
 /// A value behind a message, which may be missing: how it begins, the byte that ends it.
@@ -154,6 +156,7 @@ pub struct Program {
     pub needs_client: bool, // where none is told, Python looks elsewhere
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
+    pub has_pairs: bool,  // some lines repeat another of their thread
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
     pub same_as: Vec<(usize, usize)>, // a role whose value is that of another
     pub suffixes: Vec<(usize, Vec<u8>)>, // what ends a value and does not belong to it
@@ -199,6 +202,7 @@ impl Question {
             "word" => Question::Word(role(1)?),
             "origin" => Question::Origin(role(1)?),
             "template" => Question::Template(role(1)?, texts()?),
+            "sentence" => Question::Sentence(role(1)?, texts()?),
             _ => return None,
         })
     }
@@ -237,6 +241,7 @@ impl Program {
                 "named" => program.has_names = true,
                 "clients" => program.needs_client = true,
                 "entries" => program.is_entry = true,
+                "pairs" => program.has_pairs = true,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
                 "after" => program.after.push((role(1)?, *unhex(words.get(2)?)?.first()?)),

@@ -49,6 +49,10 @@ fn month(name: &[u8]) -> Option<i64> {
     (0..12).find(|at| &names[3 * at..3 * at + 3] == name).map(|at| at as i64 + 1)
 }
 
+fn is_name(day: &[u8]) -> bool {
+    day[0].is_ascii_uppercase() && day[1..].iter().all(u8::is_ascii_lowercase)
+}
+
 /// Return how far a zone is from UTC: `Z`, `+0100`, `+01:00`.
 fn offset(text: &[u8]) -> Option<i64> {
     if text == b"Z" {
@@ -99,7 +103,7 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
         }
         Clock::Apache => {
             let size = text.len();
-            if !(24..=34).contains(&size) || text[3] != b' ' || text[7] != b' ' || text[10] != b' ' || text[size - 5] != b' ' {
+            if !(24..=34).contains(&size) || !is_name(&text[..3]) || text[3] != b' ' || text[7] != b' ' || text[10] != b' ' || text[size - 5] != b' ' {
                 return None;
             }
             if size > 24 {
@@ -148,7 +152,7 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
 pub fn part_of(clock: Clock, text: &[u8]) -> (usize, usize) {
     let begin = match clock {
         Clock::Haproxy => 20,
-        Clock::Iso => 19,
+        Clock::Iso | Clock::Apache => 19,
         Clock::Seconds | Clock::Millis | Clock::Micros | Clock::Nanos => 10,
         _ => return (0, 0),
     };
@@ -160,7 +164,7 @@ pub fn part_of(clock: Clock, text: &[u8]) -> (usize, usize) {
 /// Return the microseconds of a time that Python reads with them, besides its seconds.
 pub fn fraction(clock: Clock, text: &[u8]) -> Option<u64> {
     match clock {
-        Clock::Iso => {
+        Clock::Iso | Clock::Apache => {
             let part = text.get(19..)?.strip_prefix(b".").unwrap_or(b"");
             let found = part.iter().take_while(|byte| byte.is_ascii_digit()).take(6);
             Some((0..6).zip(found.map(|byte| (byte - b'0') as u64).chain(core::iter::repeat(0))).fold(0, |sum, (_, digit)| sum * 10 + digit))
