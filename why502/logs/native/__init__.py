@@ -111,6 +111,7 @@ class Reader:
         self._library = loaded()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
         common = [f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}", *_offsets(zone, until)]
+        common.append(f"today {datetime.now(UTC).date().toordinal() - _EPOCH.toordinal()}")
         common += [f"most {most}"] if most else []
         common += ["exact"] if is_exact else []
         common += ["careful", *(f"leave {status}" for status in sorted(NOTED))] if is_careful else []
@@ -198,7 +199,7 @@ class Reader:
     def _is_such(self, record: LogRecord, pairing: Pairing, *, is_said: bool) -> bool:
         """Return whether Python and the reader agree on the kind of a line; otherwise all lines like it are left to Python.
 
-        So are error lines that wait for other lines, or, if the access log is read too, for the access lines of their requests, and
+        So are error lines that wait for other lines, or for the access lines of their requests if the access log is read too, and
         lines that repeat only one of the same client.
         """
         if record.at is None or is_request(record) == is_said or pairing.after or pairing.is_of_client:

@@ -46,9 +46,10 @@ class Tail:
 class Described:
     """The properties common to all descriptions.
 
-    `clock` is the time format (src/program.rs). `units` maps a role to its unit in nanoseconds (default: seconds). `where` builds
-    a target's name from an address and the record of a line that ended the same way. `asks`, and `asks_of_failures` for failed
-    requests only, hold questions: kind and role (`Question` in src/program.rs) plus any arguments.
+    `clock` is the time format (src/program.rs); "" for lines without a time, which have that of their wrapper. `units` maps a
+    role to its unit in nanoseconds (default: seconds). `where` builds a target's name from an address and the record of a line
+    that ended the same way. `asks`, and `asks_of_failures` for failed requests only, hold questions: kind and role (`Question` in
+    src/program.rs) plus any arguments.
 
     `flags`: `said` (lines are not requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are
     those of its steps), `escaped` (a quote after a backslash does not end a value), `grouped` (a line without an address names a
@@ -72,11 +73,16 @@ class Described:
     pairing: Callable[[LogRecord], Pairing] | None = None  # of lines that may repeat others of their thread (`{thread}`)
     also: tuple[Described, ...] = ()  # descriptions for lines that do not match this one
 
-    def program(self, wrapper: Iterable[str] = ()) -> list[str]:
-        """Return the program for the compiled reader; `wrapper` describes how to remove the wrapper of each line."""
-        found = [*wrapper, *self.common(), *self.values()]
+    def program(self, wrapper: Iterable[str] = (), clock: str = "") -> list[str]:
+        """Return the program for the compiled reader; [] if the lines have no time.
+
+        `wrapper` describes how to remove the wrapper of each line, `clock` is the wrapper's time format, "" if it has none.
+        """
+        used = self.clock or clock
+        found = [*wrapper, f"clock {used}", *([] if self.clock else ["stamped"]), *self.common(), *self.values()] if used else []
         for one in self.also:
-            found += ["next", *one.program(wrapper)]
+            program = one.program(wrapper, clock)
+            found += ["next", *program] if found and program else program
         return found
 
     def values(self) -> list[str]:
@@ -86,7 +92,7 @@ class Described:
     def common(self) -> list[str]:
         """Return the part of the program that does not depend on the position of values."""
         number = roles.BY_NAME
-        found = [f"clock {self.clock}", *self.flags]
+        found = [*self.flags]
         found += [f"unit {number[name]} {unit}" for name, unit in self.units.items()]
         found += [f"strips {hexadecimal(self.strips)}"] if self.strips else []
         for word, values in (("expects", self.expects), ("suffix", self.suffixes), ("after", self.after)):

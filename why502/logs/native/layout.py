@@ -83,6 +83,8 @@ _WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
     "timestamp": ["wrap token"],
     "compose": ["wrap name", f"wrap literal {hexadecimal('| ')}"],
 }
+# The format of the time in a wrapper, which stands in its first word
+_STAMPS = {"cri": "iso", "rfc3164": "short", "syslog-iso": "iso", "rfc5424": "iso", "timestamp": "iso"}
 _W3C = {
     "date": "date",
     "time": "time",
@@ -108,7 +110,8 @@ def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
             yield Layout((*wrapper, *program), form.parser(), Fields.of(form.log_format), nginx_target)
         return
     for one in _described(form, sample):
-        yield Layout(tuple(one.program(wrapper)), form.parser(), Fields(), one.where, one.pairing, form.wrapper)
+        if program := one.program(wrapper, _STAMPS.get(form.wrapper, "")):
+            yield Layout(tuple(program), form.parser(), Fields(), one.where, one.pairing, form.wrapper)
 
 
 def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:

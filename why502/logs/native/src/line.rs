@@ -20,19 +20,29 @@ pub enum Unwrapped {
     Room(usize, usize), // in the room
 }
 
-/// Take the wrappers off. None: it is not wrapped so.
+/// Take the wrappers off; `stamp` is where their time stands. None: it is not wrapped so.
 #[inline(always)]
-pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &mut Vec<u8>) -> Option<Unwrapped> {
+pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &mut Vec<u8>, stamp: &mut Span) -> Option<Unwrapped> {
     let mut at = begin;
+    *stamp = (0, 0);
     for wrapper in &program.wrappers {
         match wrapper {
             Wrapper::Token => {
+                let from = at;
                 at = find(text, at, b' ');
+                if *stamp == (0, 0) {
+                    *stamp = (from as u32, at as u32);
+                }
                 while at < end && text[at] == b' ' {
                     at += 1;
                 }
             }
-            Wrapper::Fixed(size) => at += size,
+            Wrapper::Fixed(size) => {
+                if *stamp == (0, 0) && at + size <= end {
+                    *stamp = (at as u32, (at + size - 1) as u32);
+                }
+                at += size;
+            }
             Wrapper::Literal(literal) => {
                 if !text[at..end].starts_with(literal) {
                     return None;

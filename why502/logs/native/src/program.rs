@@ -31,6 +31,7 @@ pub enum Clock {
     Iso,      // 2000-10-10T13:55:36.123Z, with a zone or in that of the machine
     Haproxy,  // 10/Oct/2000:13:55:36.123
     Nginx,    // 2000/10/10 13:55:36
+    Short,    // Oct 10 13:55:36, in the latest year that is not in the future
     Apache,   // Tue Oct 10 13:55:36.123456 2000
     Seconds,  // since the epoch, with or without a fraction
     Millis,
@@ -132,6 +133,7 @@ pub struct Program {
     pub is_json: bool,
     pub clock: Option<Clock>,
     pub zones: Vec<Zone>,
+    pub today: i64, // days since the epoch
     pub has: [bool; ROLES],
     pub units: [u64; ROLES], // nanoseconds of one unit of a time
     pub since: i64,
@@ -156,6 +158,7 @@ pub struct Program {
     pub needs_client: bool, // where none is told, Python looks elsewhere
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
+    pub is_stamped: bool, // the time is that of the wrapper
     pub has_pairs: bool,  // some lines repeat another of their thread
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
     pub same_as: Vec<(usize, usize)>, // a role whose value is that of another
@@ -242,6 +245,8 @@ impl Program {
                 "clients" => program.needs_client = true,
                 "entries" => program.is_entry = true,
                 "pairs" => program.has_pairs = true,
+                "stamped" => program.is_stamped = true,
+                "today" => program.today = number(1)?,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
                 "after" => program.after.push((role(1)?, *unhex(words.get(2)?)?.first()?)),
@@ -274,6 +279,7 @@ impl Program {
                         "haproxy" => Clock::Haproxy,
                         "nginx" => Clock::Nginx,
                         "apache" => Clock::Apache,
+                        "short" => Clock::Short,
                         "seconds" => Clock::Seconds,
                         "millis" => Clock::Millis,
                         "micros" => Clock::Micros,

@@ -327,10 +327,11 @@ impl Reader {
     #[inline(always)]
     fn parted(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool, which: usize, spans: &mut Spans) -> Option<u8> {
         let program = &self.programs[which];
+        let mut stamp = (0, 0);
         let (source, from, until) = if program.wrappers.is_empty() {
             (READ, begin, end)
         } else {
-            match unwrap(text, begin, end, program, &mut self.room)? {
+            match unwrap(text, begin, end, program, &mut self.room, &mut stamp)? {
                 Unwrapped::Here(from, until) => (READ, from, until),
                 Unwrapped::Room(from, until) => (ROOM, from, until),
             }
@@ -342,6 +343,9 @@ impl Reader {
         } else {
             read_fields(text, from, until, program, spans).is_some()
         };
+        if program.is_stamped {
+            spans[TIME] = stamp;
+        }
         if fits && program.is_changing {
             change(text, spans, program)?;
         }
@@ -434,7 +438,7 @@ impl Reader {
         }
         let time = of(text, spans[TIME]);
         let clock = self.programs[which].clock?;
-        let at = moment(clock, time, &[Zone { since: i64::MIN, until: i64::MAX, offset: 0 }])? * 1_000_000 + fraction(clock, time)? as i64;
+        let at = moment(clock, time, &[Zone { since: i64::MIN, until: i64::MAX, offset: 0 }], 0)? * 1_000_000 + fraction(clock, time)? as i64;
         Some(self.pairs.repeats(thread, at, 0, pairing))
     }
 
@@ -521,9 +525,9 @@ impl Reader {
             both.push(b'T');
             both.extend_from_slice(text);
             both.push(b'Z');
-            return moment(clock, &both, &self.programs[which].zones);
+            return moment(clock, &both, &self.programs[which].zones, 0);
         }
-        let found = moment(clock, text, &self.programs[which].zones)?;
+        let found = moment(clock, text, &self.programs[which].zones, self.programs[which].today)?;
         if text.len() <= 40 {
             self.stamp[..text.len()].copy_from_slice(text);
             self.stamp_length = text.len();
@@ -1019,7 +1023,7 @@ fn between(text: &[u8], spans: &Spans, at: i64, program: &Program) -> Option<u64
     if !is_there(other) {
         return None;
     }
-    let seconds = moment(clock, other, &program.zones)? - at;
+    let seconds = moment(clock, other, &program.zones, 0)? - at;
     let (from, to) = (fraction(clock, one)? as i64, fraction(clock, other)? as i64);
     let took = seconds * 1_000_000 + to - from;
     if program.is_fine && from == 0 && to == 0 {

@@ -77,9 +77,9 @@ fn in_zone(at: i64, zones: &[Zone]) -> Option<i64> {
     zones.iter().find(|zone| zone.since <= at && at < zone.until).map(|zone| at - zone.offset)
 }
 
-/// Return the second since the epoch that a text tells.
+/// Return the second since the epoch that a text tells. `today`: days since the epoch, for times without a year.
 #[inline(never)]
-pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
+pub fn moment(clock: Clock, text: &[u8], zones: &[Zone], today: i64) -> Option<i64> {
     match clock {
         Clock::Common => {
             if text.len() != 26 || text[2] != b'/' || text[6] != b'/' || text[11] != b':' || text[20] != b' ' {
@@ -100,6 +100,15 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
                 return None;
             }
             in_zone(local(digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?, &text[11..19])?, zones)
+        }
+        Clock::Short => {
+            if text.len() != 15 || text[3] != b' ' || text[6] != b' ' {
+                return None;
+            }
+            let (month, day) = (month(&text[..3])?, if text[4] == b' ' { digits(&text[5..6])? } else { digits(&text[4..6])? });
+            let last = 1971 + today / 365; // or a year later
+            let at = (last - 10..=last).rev().filter_map(|year| local(year, month, day, &text[7..])).find(|at| at.div_euclid(86400) <= today + 1)?;
+            in_zone(at, zones)
         }
         Clock::Apache => {
             let size = text.len();
@@ -364,21 +373,24 @@ mod tests {
     #[test]
     fn times_are_read_as_they_are_written() {
         let at = Some(1_772_600_767);
-        assert_eq!(moment(Clock::Common, b"04/Mar/2026:06:06:07 +0100", &[]), at);
-        assert_eq!(moment(Clock::Iso, b"2026-03-04T05:06:07.123456789Z", &[]), at);
-        assert_eq!(moment(Clock::Haproxy, b"04/Mar/2026:05:06:07.123", &UTC), at);
-        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &UTC), at);
-        assert_eq!(moment(Clock::Apache, b"Wed Mar  4 05:06:07.123456 2026", &UTC), at);
-        assert_eq!(moment(Clock::Seconds, b"1772600767.5", &[]), at);
-        assert_eq!(moment(Clock::Nanos, b"1772600767123456789", &[]), at);
-        assert_eq!(moment(Clock::Iso, b"2026-02-30T05:06:07Z", &[]), None);
-        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &[]), None);
+        assert_eq!(moment(Clock::Common, b"04/Mar/2026:06:06:07 +0100", &[], 0), at);
+        assert_eq!(moment(Clock::Iso, b"2026-03-04T05:06:07.123456789Z", &[], 0), at);
+        assert_eq!(moment(Clock::Haproxy, b"04/Mar/2026:05:06:07.123", &UTC, 0), at);
+        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &UTC, 0), at);
+        assert_eq!(moment(Clock::Apache, b"Wed Mar  4 05:06:07.123456 2026", &UTC, 0), at);
+        assert_eq!(moment(Clock::Seconds, b"1772600767.5", &[], 0), at);
+        assert_eq!(moment(Clock::Nanos, b"1772600767123456789", &[], 0), at);
+        assert_eq!(moment(Clock::Short, b"Mar  4 05:06:07", &UTC, 20_515), at); // 2026-03-03
+        assert_eq!(moment(Clock::Short, b"Mar  4 05:06:07", &UTC, 20_515 + 364), at);
+        assert_eq!(moment(Clock::Short, b"Mar  4 05:06:07", &UTC, 20_514), Some(1_772_600_767 - 365 * 86400));
+        assert_eq!(moment(Clock::Iso, b"2026-02-30T05:06:07Z", &[], 0), None);
+        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &[], 0), None);
     }
 
     #[test]
     fn what_python_may_round_up_is_left() {
-        assert_eq!(moment(Clock::Seconds, b"1772600767.9999999", &[]), None);
-        assert_eq!(moment(Clock::Nanos, b"1772600767999999999", &[]), None);
+        assert_eq!(moment(Clock::Seconds, b"1772600767.9999999", &[], 0), None);
+        assert_eq!(moment(Clock::Nanos, b"1772600767999999999", &[], 0), None);
     }
 
     #[test]
