@@ -27,9 +27,11 @@ NAME = "haproxy"
 _HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {#} {_} {_} {key} {_} {_} "
 _MS = dict.fromkeys(("connect", "header", "total", "wait", "wait2"), 10**6)
 _ASKS = ("text key", "sign connect", "round total 5000000 5000000 500000")  # the values that `_meaning` uses
+_TIMERS = tuple(f"integer {name}" for name in _MS)
 _TCP = Text(
     template="{client}:{_} [{time}] {server} {address} {wait2}/{connect}/{total} {#} {key} {_} {_}",
     clock="haproxy", units=_MS, flags=("said",), strips="~", asks=(*_ASKS, "text address", "text server"),
+    checks=("integer wait2", "integer connect", "integer total", "without client []", "around address /", "without server []"),
 )  # fmt: skip
 _HANDSHAKE = Text(
     template="{client}:{#} [{time}] {server}: {message}", clock="haproxy", flags=("said",), asks=("sentence message (",),
@@ -46,7 +48,8 @@ LAYOUTS = (
     *(
         Text(
             template=_HTTP_LINE + rest, clock="haproxy", units=_MS, flags=("bare", "port", "summed"), strips="~",
-            asks=(*_ASKS, "within server address"), also=(_TCP, _HANDSHAKE, *_EVENTS),
+            asks=(*_ASKS, "within server address"),
+            checks=(*_TIMERS, "without client []", "around address /", "without server []", "capital request"), also=(_TCP, _HANDSHAKE, *_EVENTS),
         )
         for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # captured headers are in braces
     ),
@@ -167,6 +170,7 @@ def layouts(sample: Sequence[str]) -> Iterator[Described]:
         yield Members(
             members=found, foreign=tuple(sorted({name for value in _ROLES for name in _NAMES[value]} - found.keys())), clock="haproxy",
             units=_MS, flags=("bare", "summed"), strips="~", asks=(*_ASKS, "text key2", "same key2 server"), where=_named,
+            checks=(*_TIMERS, "without key2 /"),
         )  # fmt: skip
 
 

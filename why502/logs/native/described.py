@@ -9,7 +9,7 @@ why502/logs/scan/part.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from why502.logs.coded import target
@@ -67,6 +67,7 @@ class Described:
     where: Callable[[str, LogRecord], str] = as_it_is
     strips: str = ""  # may end a server's name without being part of it
     expects: Mapping[str, str] = field(default_factory=dict)  # required start of a value, by role
+    checks: Sequence[str] = ()  # what values must be: `without client []`, `around address /`, `integer total`, `capital request`
     same: Mapping[str, str] = field(default_factory=dict)  # roles whose value equals that of another role
     suffixes: Mapping[str, str] = field(default_factory=dict)  # text that ends a value without being part of it
     after: Mapping[str, str] = field(default_factory=dict)  # a value starts after the last of these bytes
@@ -97,6 +98,7 @@ class Described:
         found += [f"strips {hexadecimal(self.strips)}"] if self.strips else []
         for word, values in (("expects", self.expects), ("suffix", self.suffixes), ("after", self.after)):
             found += [f"{word} {number[name]} {hexadecimal(text)}" for name, text in values.items()]
+        found += [_check(one) for one in self.checks]
         found += [f"same {number[name]} {number[other]}" for name, other in self.same.items()]
         for word, asks in (("ask", self.asks), ("ask-failure", self.asks_of_failures)):
             found += [f"{word} {_question(one)}" for one in asks]
@@ -153,6 +155,11 @@ class Members(Described):
 
 
 _TEXTS = frozenset({"oneof", "begins", "template", "sentence"})  # kinds of questions that require texts
+
+
+def _check(check: str) -> str:
+    kind, name, *texts = check.split(" ")
+    return " ".join(("check", str(roles.BY_NAME[name]), kind, *map(hexadecimal, texts)))
 
 
 def _question(ask: str) -> str:

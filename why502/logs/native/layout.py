@@ -107,11 +107,11 @@ def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
     if form.log_format:
         program = _of_members(form.log_format) or _of_fields(form.log_format, form.escape)
         if program is not None:
-            yield Layout((*wrapper, *program), form.parser(), Fields.of(form.log_format), nginx_target)
+            yield Layout((*wrapper, *program), form.strict_parser(), Fields.of(form.log_format), nginx_target)
         return
     for one in _described(form, sample):
         if program := one.program(wrapper, _STAMPS.get(form.wrapper, "")):
-            yield Layout(tuple(program), form.parser(), Fields(), one.where, one.pairing, form.wrapper)
+            yield Layout(tuple(program), form.strict_parser(), Fields(), one.where, one.pairing, form.wrapper)
 
 
 def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:

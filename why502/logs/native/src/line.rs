@@ -347,7 +347,8 @@ pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, st
         return false;
     }
     let line = &text[begin..end];
-    is_printable(line) || (!line.iter().any(|byte| *byte < b' ' && *byte != b'\r') && core::str::from_utf8(line).is_ok())
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    is_printable(line) || (!line.iter().any(|byte| *byte < b' ') && core::str::from_utf8(line).is_ok())
 }
 
 impl Walk<'_> {

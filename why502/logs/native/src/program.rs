@@ -109,6 +109,42 @@ pub enum Question {
     Sentence(usize, Vec<Vec<u8>>),   // the same where a name in the message decides: only whole words are left out
 }
 
+/// What a value must be; lines in which it is not are left to Python.
+pub enum Check {
+    Without(Vec<u8>), // a word without these bytes
+    Around(u8),       // a word with this byte inside
+    Integer,
+    Capital, // it begins with a capital letter, or is no request at all
+}
+
+impl Check {
+    fn parse(words: &[&str]) -> Option<Check> {
+        Some(match *words.first()? {
+            "without" => Check::Without(unhex(words.get(1)?)?),
+            "around" => Check::Around(*unhex(words.get(1)?)?.first()?),
+            "integer" => Check::Integer,
+            "capital" => Check::Capital,
+            _ => return None,
+        })
+    }
+
+    pub fn holds(&self, value: &[u8]) -> bool {
+        let is_word = |value: &[u8]| value.iter().all(u8::is_ascii_graphic);
+        match self {
+            Check::Without(bytes) => is_word(value) && !value.iter().any(|byte| bytes.contains(byte)),
+            Check::Around(byte) => {
+                let place = value.iter().position(|one| one == byte);
+                is_word(value) && place.map_or(false, |at| (1..=200).contains(&at) && (1..=200).contains(&(value.len() - at - 1)))
+            }
+            Check::Integer => {
+                let digits = value.strip_prefix(b"-").unwrap_or(value);
+                (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+            }
+            Check::Capital => value.first().map_or(false, u8::is_ascii_uppercase) || value == b"<BADREQ>",
+        }
+    }
+}
+
 /// A value behind a message, which may be missing: how it begins, the byte that ends it.
 pub struct Tail {
     pub role: usize,
@@ -173,6 +209,7 @@ pub struct Program {
     pub is_summed: bool,  // times of an attempt are told one after the other, and the time of the request in place of the response's
     pub strips: Vec<u8>,  // bytes that do not belong to the end of a server's name
     pub expects: Vec<(usize, Vec<u8>)>, // how a value begins
+    pub checks: Vec<(usize, Check)>,
     pub objects: u64, // roles whose values are objects, of which the members' names count
     pub seed: u64,
     pub most: usize,
@@ -267,6 +304,7 @@ impl Program {
                 "summed" => program.is_summed = true,
                 "strips" => program.strips = unhex(words.get(1)?)?,
                 "expects" => program.expects.push((role(1)?, unhex(words.get(2)?)?)),
+                "check" => program.checks.push((role(1)?, Check::parse(&words[2..])?)),
                 "seed" => program.seed = words.get(1)?.parse().ok()?,
                 "most" => program.most = (number(1)? as usize).max(16),
                 "zone" => program.zones.push(Zone { since: number(1)?, until: number(2)?, offset: number(3)? }),

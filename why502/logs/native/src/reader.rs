@@ -378,6 +378,9 @@ impl Reader {
                 return None;
             }
         }
+        if !program.checks.iter().all(|(role, check)| spans[*role] == (0, 0) || check.holds(of(text, spans[*role]))) {
+            return None;
+        }
         if let Some(last) = of(text, spans[SERVER]).last() {
             spans[SERVER].1 -= program.strips.contains(last) as u32;
         }
