@@ -67,7 +67,7 @@ class Described:
     where: Callable[[str, LogRecord], str] = as_it_is
     strips: str = ""  # may end a server's name without being part of it
     expects: Mapping[str, str] = field(default_factory=dict)  # required start of a value, by role
-    checks: Sequence[str] = ()  # what values must be: `without client []`, `around address /`, `integer total`, `capital request`
+    checks: Sequence[str] = ()  # what values must be: `without client []`, `around address /`, `integer total`…
     same: Mapping[str, str] = field(default_factory=dict)  # roles whose value equals that of another role
     suffixes: Mapping[str, str] = field(default_factory=dict)  # text that ends a value without being part of it
     after: Mapping[str, str] = field(default_factory=dict)  # a value starts after the last of these bytes

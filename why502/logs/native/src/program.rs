@@ -114,6 +114,8 @@ pub enum Check {
     Without(Vec<u8>), // a word without these bytes
     Around(u8),       // a word with this byte inside
     Integer,
+    List, // of numbers
+    Short, // a word of at most 64 bytes
     Capital, // it begins with a capital letter, or is no request at all
 }
 
@@ -123,6 +125,8 @@ impl Check {
             "without" => Check::Without(unhex(words.get(1)?)?),
             "around" => Check::Around(*unhex(words.get(1)?)?.first()?),
             "integer" => Check::Integer,
+            "list" => Check::List,
+            "short" => Check::Short,
             "capital" => Check::Capital,
             _ => return None,
         })
@@ -140,6 +144,8 @@ impl Check {
                 let digits = value.strip_prefix(b"-").unwrap_or(value);
                 (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
             }
+            Check::List => value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b':' | b' ')),
+            Check::Short => is_word(value) && (1..=64).contains(&value.len()),
             Check::Capital => value.first().map_or(false, u8::is_ascii_uppercase) || value == b"<BADREQ>",
         }
     }

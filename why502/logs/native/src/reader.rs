@@ -456,6 +456,7 @@ impl Reader {
             return None;
         }
         let mut total = match spans[TOTAL] {
+            (0, 0) if program.is_json && program.has[TOTAL] => return None,
             (0, 0) => NO_TIME,
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
         };
@@ -1108,7 +1109,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         attempts[0].failed = is_failure(code);
         if is_there(of(text, spans[RESPONSE])) {
             let took = micros(of(text, spans[RESPONSE]), program.units[RESPONSE])?;
-            attempts[0].times[2] = took.filter(|took| *took > 0 || !program.has_nought).unwrap_or(NO_TIME);
+            attempts[0].times[2] = took.filter(|_| !(program.has_nought && is_nought(of(text, spans[RESPONSE])))).unwrap_or(NO_TIME);
         }
         return Some(1);
     }
@@ -1143,10 +1144,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
                         return None;
                     }
                     attempt.address = one;
-                    attempt.class = class_of(value);
-                    if attempt.class == NAMED && !program.has_names {
-                        return None;
-                    }
+                    attempt.class = class_in(value, program)?;
                 }
                 1 => {
                     attempt.answer = one;
@@ -1177,10 +1175,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
         return None;
     }
     attempt.address = spans[ADDRESS];
-    attempt.class = if program.is_bare { class_of_name(address) } else { class_of(address) };
-    if attempt.class == NAMED && !program.has_names {
-        return None;
-    }
+    attempt.class = if program.is_bare { class_of_name(address) } else { class_in(address, program)? };
     attempt.answer = spans[ANSWER];
     attempt.failed = match answer {
         b"" if !program.has[ANSWER] => is_failure(code),
@@ -1193,7 +1188,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
             attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
-    if program.has_nought && attempt.times[2] == 0 {
+    if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
         attempt.times[2] = NO_TIME;
     }
     if program.is_summed {
@@ -1283,6 +1278,38 @@ fn is_address(text: &[u8], span: (u32, u32)) -> bool {
 }
 
 const NAMED: u8 = 6; // class of an address with a name in place of numbers
+
+/// Return whether a time is exactly none.
+fn is_nought(time: &[u8]) -> bool {
+    time.iter().all(|byte| matches!(byte, b'0' | b'.'))
+}
+
+/// Return the class of an address. None: Python is to tell it.
+#[inline(always)]
+fn class_in(address: &[u8], program: &Program) -> Option<u8> {
+    if !program.has_names {
+        return Some(class_of(address)).filter(|class| *class != NAMED);
+    }
+    let address = address.strip_prefix(b"http://").or_else(|| address.strip_prefix(b"https://")).unwrap_or(address);
+    match class_of(address) {
+        NAMED | 2 => Some(NAMED).filter(|_| is_host(address)),
+        class => Some(class),
+    }
+}
+
+/// Return whether an address is the name of a host, with or without a port.
+fn is_host(address: &[u8]) -> bool {
+    let mut parts = address.split(|byte| *byte == b':');
+    let (name, port) = (parts.next().unwrap_or(b""), parts.next().unwrap_or(b"1"));
+    let is_edge = |byte: Option<&u8>| byte.map_or(false, u8::is_ascii_alphanumeric);
+    parts.next().is_none()
+        && name.first().map_or(false, u8::is_ascii_alphabetic)
+        && is_edge(name.last())
+        && name.len() < 254
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        && (1..5).contains(&port.len())
+        && port.iter().all(u8::is_ascii_digit)
+}
 
 /// Return whether an attempt was at an address (1), or only at a group, which is then named (2). 3: neither.
 #[inline(always)]

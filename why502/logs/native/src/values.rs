@@ -2,6 +2,7 @@
 
 use crate::program::{Clock, Zone};
 
+const LAST_YEAR: i64 = 2090; // minutes since the epoch are kept in 26 bits
 pub const LONGEST_MICROS: u64 = (1 << 33) - 1;
 
 #[inline(always)]
@@ -38,7 +39,7 @@ fn local(year: i64, month: i64, day: i64, clock: &[u8]) -> Option<i64> {
     if clock[2] != b':' || clock[5] != b':' || h > 23 || m > 59 || s > 59 {
         return None;
     }
-    if !(1971..=9998).contains(&year) || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
+    if !(1971..=LAST_YEAR).contains(&year) || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
         return None;
     }
     Some(days(year, month, day) * 86400 + h * 3600 + m * 60 + s)
