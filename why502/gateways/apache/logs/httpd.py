@@ -9,10 +9,10 @@ the reason of the first.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,6 +20,8 @@ from why502.gateways.apache.codes import BODY, CONNECT, PRODUCT, READ, SOCKET
 from why502.gateways.codes import Code
 from why502.gateways.codes import code as row
 from why502.logs.coded import LIMIT, iso, said
+from why502.logs.native.described import Tail, Text
+from why502.logs.pairing import Firsts, Pairing
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
@@ -173,6 +175,7 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
 _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
+_NO_HEADER, _ENDED = "AH01067", "AH01075"
 AT_ONCE_S = 0.05
 _HOSTS = lazy(r"wsgi|php\d*(?:_module)?|cgid?|fcgid|perl|lua|")  # modules whose lines may be an application's standard error
 _OWN_ERROR = lazy(
@@ -274,54 +277,50 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     return record
 
 
+def pairing(record: LogRecord) -> Pairing:
+    """Return the part of a record in a pair of lines about one failure.
+
+    mod_proxy_fcgi reports one exchange twice: once that no header came, then immediately how it ended.
+    """
+    begins = record.symptom is not None and record.is_gateway_failure
+    if record.code in _SECOND:
+        return Pairing(begins=begins, within_s=2.0)
+    if record.code == _ENDED:
+        return Pairing(begins=begins, within_s=AT_ONCE_S, after=_NO_HEADER)
+    return Pairing(begins=begins, is_of_client=record.code == _NO_HEADER)
+
+
 def stitcher() -> Callable[[LogRecord], LogRecord]:
     """Return the function that compares the records of one stream: the second line of a failure gets the first line's reason.
 
     Both lines are written by the same thread, and count once. Apache 2.2 logs no process: there, lines that name the same client
     belong to one request.
     """
-    last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each thread
+    firsts = Firsts(pairing)
 
     def stitch(record: LogRecord) -> LogRecord:
-        key = (str(record.pid), record.thread) if record.pid is not None else ("", record.client)
-        if key == ("", ""):
+        first = firsts.repeated(record)
+        if first is None:
             return record
-        first = last.get(key)
-        if first and (_near(first, record) if record.code in _SECOND else _is_same_exchange(first, record)):
-            return replace(
-                record,
-                symptom=first.symptom,
-                causes=first.causes,
-                phase=first.phase,
-                is_repeat=True,
-                errno=record.errno or first.errno,
-                target=first.target or record.target,
-            )
-        if record.symptom is not None and record.is_gateway_failure:
-            last[key] = record
-            last.move_to_end(key)
-            if len(last) > 256:
-                last.popitem(last=False)
-        return record
+        return replace(
+            record,
+            symptom=first.symptom,
+            causes=first.causes,
+            phase=first.phase,
+            is_repeat=True,
+            errno=record.errno or first.errno,
+            target=first.target or record.target,
+        )
 
     return stitch
 
 
-def _near(first: LogRecord, second: LogRecord) -> bool:
-    return (
-        first.code != second.code
-        and first.at is not None
-        and second.at is not None
-        and 0 <= (second.at - first.at).total_seconds() <= 2
-    )
-
-
-def _is_same_exchange(first: LogRecord, second: LogRecord) -> bool:
-    """Return whether mod_proxy_fcgi reports one exchange twice: once that no header came, then immediately how it ended."""
-    pair = (first.code, second.code) == ("AH01067", "AH01075") and first.client == second.client
-    if not pair or first.at is None or second.at is None:
-        return False
-    return 0 <= (second.at - first.at).total_seconds() <= AT_ONCE_S
+# For a client, paths and numbers of processes a message means the same
+_SAME = "sentence message [client |returned by /|: /"
+_STYLE: dict[str, Any] = {"clock": "apache", "flags": ("said",), "asks": ("text key", _SAME), "pairing": pairing}
+LAYOUTS = (
+    Text(template="[{time}] [{key}] [pid {thread}] {message}", tails=(Tail(name="_", begin=", referer: "),), **_STYLE),
+)  # fmt: skip
 
 
 def _errno(fields: dict[str, str], message: str) -> int | None:
@@ -358,6 +357,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
                 return Symptom.CLIENT_CLOSED if errno == 32 else BODY.get(errno or 0, Symptom.CLOSED_IN_BODY)
             return READ.get(errno or 0)
         case "AH00898":
+            message = message.partition(" returned by ")[0]  # what a client asked for may hold any word
             if "DNS lookup failure" in message:
                 return Symptom.NAME_SERVER_FAILED if written.endswith(" 3") else Symptom.NAME_NOT_FOUND
             if "SSL Handshake" in message:
