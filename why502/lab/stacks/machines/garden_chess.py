@@ -229,7 +229,7 @@ async def openings():
 
 @app.get("/ranking")
 def ranking():
-    return rows("select md5(name) as key from players a cross join generate_series(1, 60) order by key limit 3")
+    return rows("select count(distinct md5(name || n::text)) from players cross join generate_series(1, 60) n")
 
 @app.get("/analysis", response_class=PlainTextResponse)
 async def analysis():
@@ -282,7 +282,7 @@ CHESS_FAULTS = (
     Fault(
         id="chess-nginx-started-by-hand",
         happens="an nginx that was started by hand holds port 80 with the configuration of that hour; the instances move to new ports, and `systemctl restart nginx` fails (`Address already in use`), unread",
-        steps="systemctl stop nginx; nginx -g 'pid /run/nginx-by-hand.pid;'; sleep 3; for n in 1 2; do cp /etc/chess/810$n.env /etc/chess/820$n.env; done; systemctl start chess@8201 chess@8202; "
+        steps="systemctl stop nginx; nginx; sleep 3; for n in 1 2; do cp /etc/chess/810$n.env /etc/chess/820$n.env; done; systemctl start chess@8201 chess@8202; "
         "for n in 1 2; do until curl -fs -o /dev/null http://127.0.0.1:820$n/; do sleep 0.2; done; done; sed -i 's/:810/:820/g' /etc/nginx/upstreams/chess.conf; systemctl restart nginx || true; systemctl stop chess@8101 chess@8102",
         expects=causes("proxy-config-not-loaded", "proxy-listen-failed"),
         partly=causes("backend-not-running", "wrong-port", "all-upstreams-down"),
@@ -313,8 +313,8 @@ CHESS_FAULTS = (
     ),
     Fault(
         id="chess-limit-a-little-too-low",
-        happens="limit_req of 2.4 requests a second with a burst of 3 for each visitor: a few requests in a hundred are 503",
-        steps="echo 'limit_req_zone $binary_remote_addr zone=visitors:1m rate=144r/m;' > /etc/nginx/conf.d/limits.conf; sed -i 's/location \\/ {/&\\n        limit_req zone=visitors burst=3 nodelay;/' /etc/nginx/sites-available/chess; systemctl reload nginx",
+        happens="limit_req of 3.3 requests a second with a burst of 1 for each visitor: a few requests in a hundred are 503",
+        steps="echo 'limit_req_zone $binary_remote_addr zone=visitors:1m rate=200r/m;' > /etc/nginx/conf.d/limits.conf; sed -i 's/location \\/ {/&\\n        limit_req zone=visitors burst=1 nodelay;/' /etc/nginx/sites-available/chess; systemctl reload nginx",
         users=20,
         failures=6,
         limit_s=90.0,
@@ -351,7 +351,7 @@ STACKS = (
         about="Flask in gunicorn under supervisord behind nginx with TLS; SQLite, a mail relay, and a proxy for outgoing requests",
         files={
             "/srv/garden/app.py": GARDEN_APP,
-            "/srv/garden/run.sh": "#!/bin/sh\nexec /opt/venv/bin/gunicorn --workers 4 --timeout 60 --bind 127.0.0.1:8000 app:app\n",
+            "/srv/garden/run.sh": "#!/bin/sh\nexec /opt/venv/bin/gunicorn --workers 8 --timeout 60 --bind 127.0.0.1:8000 app:app\n",
             "/etc/supervisor/conf.d/garden.conf": GARDEN_PROGRAM,
             "/opt/relay/relay.py": GARDEN_RELAY,
             "/etc/systemd/system/relay.service": GARDEN_RELAY_UNIT,

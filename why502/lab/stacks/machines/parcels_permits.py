@@ -105,7 +105,7 @@ backend parcels
 \tserver web2 127.0.0.1:8002
 """
 PARCELS_SETUP = """
-useradd --system parcels; mkdir -p /etc/parcels; for n in 1 2; do echo CARRIER_KEY=k-$n > /etc/parcels/800$n.env; done; chown -R parcels: /srv/parcels
+useradd --system --uid $((20000 + RANDOM % 30000)) parcels; mkdir -p /etc/parcels; for n in 1 2; do echo CARRIER_KEY=k-$n > /etc/parcels/800$n.env; done; chown -R parcels: /srv/parcels
 systemctl start mariadb
 mariadb <<SQL
 create database parcels; create user parcels@localhost identified by 'hunter22'; create user parcels@127.0.0.1 identified by 'hunter22';
@@ -190,8 +190,8 @@ PARCELS_FAULTS = (
     Fault(
         id="parcels-too-many-processes",
         happens="a hardening guide's `LimitNPROC` is just enough for gunicorn and its threads; the barcode page starts a process, and fork says `Resource temporarily unavailable`",
-        steps="systemctl stop parcels@8002; mkdir -p /etc/systemd/system/parcels@.service.d; printf '[Service]\\nLimitNPROC=7\\n' > /etc/systemd/system/parcels@.service.d/limit.conf; systemctl daemon-reload; systemctl restart parcels@8001; "
-        "until curl -fs -o /dev/null http://127.0.0.1:8001/prices; do sleep 0.2; done; for n in 1 2 3 4 5 6; do curl -s -o /dev/null 'http://127.0.0.1:8001/label' & done; wait",
+        steps="mkdir -p /etc/systemd/system/parcels@.service.d; printf '[Service]\\nLimitNPROC=12\\n' > /etc/systemd/system/parcels@.service.d/limit.conf; systemctl daemon-reload; "
+        "for n in 1 2; do systemctl restart parcels@800$n; until curl -fs -o /dev/null http://127.0.0.1:800$n/prices; do sleep 0.2; done; sleep 3; for i in 1 2 3 4 5 6; do curl -s -o /dev/null http://127.0.0.1:800$n/label & done; wait; done",
         routes=(Route(path="/barcode", host=PARCELS, weight=8),),
         settle="journalctl -q -u 'parcels@*' | grep -q 'temporarily unavailable'",
         expects=OWN_ERROR,
@@ -328,7 +328,7 @@ PERMITS_FAULTS = (
     Fault(
         id="permits-shared-memory-filled",
         happens="a test left files that fill /dev/shm; PostgreSQL's parallel queries end with `could not resize shared memory segment: No space left on device`",
-        steps="mount -o remount,size=3m /dev/shm; head -c 3000000 /dev/zero > /dev/shm/pytest-of-ci.bin; rm -f /dev/shm/why-not; true",
+        steps="mount -o remount,size=3m /dev/shm; head -c 3000000 /dev/zero > /dev/shm/pytest-of-ci.bin || true",
         routes=(Route(path="/statistics.php", host=PERMITS, weight=5),),
         expects=causes("disk-full"),
         partly=causes("backend-dependency-down") | OWN_ERROR,
