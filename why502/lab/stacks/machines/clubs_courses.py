@@ -51,7 +51,6 @@ CLUBS_FILES = {
     "$base = new mysqli('127.0.0.1', 'clubs', 'hunter22', 'clubs');\nforeach ($base->query('select name from clubs limit 20') as $row) echo '<li>', $row['name'], \"\\n\";\n",
     "/srv/clubs/releases/7/public/rules.php": "<?php echo str_repeat('rules ', 300);\n",
     "/srv/clubs/releases/7/public/photo.php": "<?php if (random_int(1, 30) == 1) posix_kill(getmypid(), 11);\necho str_repeat('photo ', 300);\n",
-    "/srv/clubs/releases/7/public/league.php": "<?php $end = microtime(true) + 30; $n = 0; while (microtime(true) < $end) { $n = crc32((string) $n); } echo $n;\n",
     "/srv/clubs/releases/7/public/film.php": "<?php header('Content-Type: video/mp4'); header('Content-Length: ' . trim(file_get_contents('/srv/clubs/shared/film.size')));\nreadfile('/srv/clubs/shared/film.mp4');\n",
     "/srv/clubs/releases/7/public/poster.php": "<?php ini_set('memory_limit', '-1'); $parts = []; for ($n = 0; $n < 60; $n++) { $parts[] = str_repeat(chr(65 + $n % 26), 8 << 20); usleep(5000); } echo count($parts);\n",
 }
@@ -79,16 +78,6 @@ CLUBS_FAULTS = (
         routes=(Route(path="/film.php", host=CLUBS, weight=5),),
         expects=causes("truncated-response"),
         partly=causes("premature-close", "connection-reset"),
-        targets=PHP_AT,
-    ),
-    Fault(
-        id="clubs-execution-time",
-        happens="max_execution_time = 1 comes with a new php.ini; the league table computes for longer: fatal error, 500",
-        steps="echo 'php_admin_value[max_execution_time] = 1' >> /etc/php/8.2/fpm/pool.d/www.conf; systemctl reload php8.2-fpm",
-        routes=(Route(path="/league.php", host=CLUBS),),
-        failures=8,
-        expects=causes("application-error"),
-        partly=causes("upstream-error-status", "backend-too-slow", "worker-timeout"),
         targets=PHP_AT,
     ),
     Fault(
