@@ -313,8 +313,8 @@ CHESS_FAULTS = (
     ),
     Fault(
         id="chess-limit-a-little-too-low",
-        happens="limit_req of 3.3 requests a second with a burst of 1 for each visitor: a few requests in a hundred are 503",
-        steps="echo 'limit_req_zone $binary_remote_addr zone=visitors:1m rate=200r/m;' > /etc/nginx/conf.d/limits.conf; sed -i 's/location \\/ {/&\\n        limit_req zone=visitors burst=1 nodelay;/' /etc/nginx/sites-available/chess; systemctl reload nginx",
+        happens="limit_req without a burst: two requests of a visitor within a quarter of a second are one too many, and a few requests in a hundred are 503",
+        steps="echo 'limit_req_zone $binary_remote_addr zone=visitors:1m rate=270r/m;' > /etc/nginx/conf.d/limits.conf; sed -i 's/location \\/ {/&\\n        limit_req zone=visitors;/' /etc/nginx/sites-available/chess; systemctl reload nginx",
         users=20,
         failures=6,
         limit_s=90.0,

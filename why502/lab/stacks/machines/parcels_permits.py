@@ -8,7 +8,7 @@ OWN_ERROR = causes("application-error", "upstream-error-status")
 NO_START = causes("backend-startup-failure", "backend-crash-loop")
 
 PARCELS_APP = """\
-import ctypes, os, subprocess, time
+import ctypes, os, time
 import pymysql
 from flask import Flask, request
 app = Flask(__name__)
@@ -40,10 +40,6 @@ def prices():
 def label():
     time.sleep(float(request.args.get("seconds", 0.9)))
     return "label " * 300
-
-@app.get("/barcode")
-def barcode():
-    return subprocess.run(["/bin/echo", "barcode"], capture_output=True, check=True).stdout
 
 @app.get("/route")
 def route():
@@ -185,17 +181,6 @@ PARCELS_FAULTS = (
         limit_s=90.0,
         expects=causes("backend-crashed"),
         partly=causes("premature-close", "connection-reset"),
-        targets=PARCELS_AT,
-    ),
-    Fault(
-        id="parcels-too-many-processes",
-        happens="a hardening guide's `LimitNPROC` is just enough for gunicorn and its threads; the barcode page starts a process, and fork says `Resource temporarily unavailable`",
-        steps="mkdir -p /etc/systemd/system/parcels@.service.d; printf '[Service]\\nLimitNPROC=12\\n' > /etc/systemd/system/parcels@.service.d/limit.conf; systemctl daemon-reload; "
-        "for n in 1 2; do systemctl restart parcels@800$n; until curl -fs -o /dev/null http://127.0.0.1:800$n/prices; do sleep 0.2; done; sleep 3; for i in 1 2 3 4 5 6; do curl -s -o /dev/null http://127.0.0.1:800$n/label & done; wait; done",
-        routes=(Route(path="/barcode", host=PARCELS, weight=8),),
-        settle="journalctl -q -u 'parcels@*' | grep -q 'temporarily unavailable'",
-        expects=OWN_ERROR,
-        partly=causes("workers-exhausted", "backend-crashed", "backend-not-running"),
         targets=PARCELS_AT,
     ),
 )
