@@ -78,7 +78,7 @@ lab-vm:
 
 generate-proof:
 	@scripts/setup --tests
-	PROOF_LONG=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_proof.py
+	PROOF_LONG=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_proof.py tests/generate/test_containers.py
 
 generate-versions:
 	@scripts/setup --tests

@@ -9,6 +9,7 @@ from staged import REPEATED
 
 from why502.lab.gateways import log_alone, pages
 from why502.lab.gateways.front import fronts
+from why502.lab.gateways.own import scenes_of
 from why502.lab.gateways.play import Outcome, missing, names, parts, play
 from why502.lab.gateways.scenes import SCENES
 from why502.lab.stage import LabError
@@ -34,6 +35,7 @@ def test_every_front_states_what_it_lacks() -> None:
         assert product == front.KIND
         assert front.LACKS.keys() <= SCENES.keys()
         assert all(front.LACKS.values()) and front.LOGS
+        assert {scene.name for scene in scenes_of(product).values()} == set(scenes_of(product))
 
 
 def test_scenes_are_found_by_name() -> None:

@@ -235,6 +235,23 @@ def test_a_compressed_file_that_is_shorter_than_the_known_head(watcher: Watcher)
     all_of(watcher, 12)
 
 
+@pytest.mark.parametrize("count", [3, 80], ids=["shorter", "longer"])
+def test_a_new_file_with_the_inode_of_the_old_one_is_read_from_its_begin(watcher: Watcher, count: int) -> None:
+    """A file system may give the number of a deleted file to the next one at once."""
+    write(watcher.path, lines(0, 40))
+    watcher.look()
+    watcher.store()
+    watcher.follower.close()
+    deleted(watcher.path)
+    write(watcher.path, lines(40, count))
+    stored, status = msgspec.json.decode(watcher.stored, type=Checkpoint), watcher.path.stat()
+    first = msgspec.structs.replace(stored.files[0], device=status.st_dev, inode=status.st_ino)
+    watcher.stored = msgspec.json.encode(msgspec.structs.replace(stored, files=(first, *stored.files[1:])))
+    watcher.kill()
+    all_of(watcher, 40 + count)
+    assert watcher.follower.lost_bytes == 0
+
+
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_a_compressed_copy_of_earlier_on_is_not_read_again(watcher: Watcher, is_killed: bool) -> None:
     write(watcher.path, lines(0, 40))

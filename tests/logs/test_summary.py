@@ -274,3 +274,9 @@ def test_a_given_fragment_is_read_behind_its_wrapper(machine: Path) -> None:
     (machine / "log" / "shop.txt").write_text(lines)
     found, _ = look(machine, LogInput(path="/log/shop.txt", is_given=True))
     assert [tally.symptom for tally in found.tallies] == [Symptom.TEMP_DENIED]
+
+
+def test_lines_of_a_common_form_are_those_of_the_product_that_is_configured_to_write_them(machine: Path) -> None:
+    (machine / "log" / "shop").write_text("".join(access(NOW - timedelta(seconds=number), number) for number in range(9, 1, -1)))
+    found = look(machine, LogInput(path="/log/shop", proxy="apache"))[0]
+    assert [(tally.proxy, tally.status, tally.count) for tally in found.tallies] == [("apache", 502, 8)]

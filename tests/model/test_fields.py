@@ -39,6 +39,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
     ("Peer", "label"): "the name of a server in HAProxy's log, by which `why502 watch` counts its attempts",
     ("Peer", "checked_at"): "whether a failed check of HAProxy concerns the server's own address",
+    ("PeerView", "rejected"): "why HAProxy rejected a response: its tally says so",
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",

@@ -583,13 +583,16 @@ class Place:
 
     @cached_property
     def last_answered(self) -> datetime | None:
-        """When the target last answered; None if no answer is known."""
+        """When the target last answered; None if no answer is known.
+
+        Where the log names targets, it alone tells: what a client got may be an error page with a good status.
+        """
+        if self.traffic is not None:
+            return self.traffic.last_success
         places = {route.at for route in self.routes if route.at is not None}
         alone = all(len(route.peers) == 1 for route in self.routes)
         paths = self.here.logs.paths if self.here.logs and alone else ()
-        moments = [path.last_served for path in paths if path.at in places]
-        moments += [self.traffic.last_success if self.traffic else None]
-        return max((at for at in moments if at is not None), default=None)
+        return max((path.last_served for path in paths if path.at in places and path.last_served), default=None)
 
     @cached_property
     def unanswered(self) -> int:

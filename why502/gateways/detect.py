@@ -1,20 +1,24 @@
-"""Detects which gateway a configuration text belongs to, by the lines that each product names in its `marks`."""
+"""Detects which proxy a configuration text belongs to: each product states the lines that only its own has, in `marks.py`."""
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 from why502 import registry
 
-PACKAGE = "why502.gateways"
 _SIZE = 256 << 10
 
 
+@cache
+def _marks() -> dict[str, tuple[re.Pattern[str], ...]]:
+    """Return the patterns of each product, by its `Proxy.kind`."""
+    return {module.__name__.split(".")[-2]: module.MARKS for module in registry.parts("why502.gateways", "marks")}
+
+
 def kind(text: str) -> str | None:
-    """Return the gateway whose lines most of the text matches; None if none matches."""
+    """Return the product that most lines of a configuration belong to, as in `Proxy.kind`; None if no line tells."""
     head = text[:_SIZE].replace("\r\n", "\n")
-    best = max((_count(product, head), product) for product in registry.products(PACKAGE))
-    return best[1] if best[0] else None
-
-
-def _count(product: str, text: str) -> int:
-    marks = registry.part(PACKAGE, product, "marks")
-    return sum(len(mark.findall(text)) for mark in marks.MARKS) if marks is not None else 0
+    found = {name: sum(len(mark.findall(head)) for mark in marks) for name, marks in _marks().items()}
+    best = max(found, key=lambda name: found[name])
+    return best if found[best] else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,21 @@ def test_a_log_that_cannot_be_read_is_a_ticket_after_two_minutes_and_closes_when
     assert incident.severity is Severity.TICKET
     assert "/var/log/nginx/error.log cannot be read: permission denied" in incident.timeline[-1].message
     world.put(Observed(log="/var/log/nginx/error.log", proxy=PROXY))
+    world.wait(60)
+    assert not world.open
+
+
+def test_a_log_of_another_format_is_a_ticket_until_its_lines_can_be_parsed() -> None:
+    world = World()
+    read = Observed(log="/var/log/nginx/access.log", proxy=PROXY, lines=60)
+    for misfit in (None, "30 % of its lines", "40 % of its lines", None):
+        world.put(replace(read, misfit=misfit))
+        world.wait(60)
+    (incident,) = world.open
+    assert incident.severity is Severity.TICKET
+    assert "/var/log/nginx/access.log has another format: 30 % of its lines" in incident.timeline[-1].message
+    assert len(world.told()) == 1
+    world.put(replace(read, misfit=""))
     world.wait(60)
     assert not world.open
 
