@@ -59,6 +59,9 @@ class Behaviour:
     tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
     usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise
     starts_workers_to_load: bool = False  # each load of the configuration starts new workers
+    leaves_clients_queued: bool = False  # beyond its limit of connections, clients wait in the accept queue of its sockets
+    serves_one_each: bool = False  # a worker handles one request at a time
+    logs_own_statuses: bool = False  # its error log has a line for each 502, 503 and 504 that it generates itself
     has_balancers: bool = False  # a status without a target may be that of a balancer
     unplaced: frozenset[Symptom] = OF_ACCESS_LINES  # symptoms in its lines that concern a backend which the line may not name,
     places_own_statuses: bool = True  # also with a status that the gateway may send itself

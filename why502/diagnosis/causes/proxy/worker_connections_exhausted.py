@@ -32,6 +32,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -54,7 +55,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         for proxy in case.proxies:
             if waiting := _waiting(case, proxy):
                 busy = (
-                    ", whose workers handle one request at a time" if proxy.kind == "apache" else ", which does not accept them"
+                    ", whose workers handle one request at a time"
+                    if behaviour(proxy.kind).serves_one_each
+                    else ", which does not accept them"
                 )
                 yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
                 if limits := [found for route in proxy.routes if (found := route.setting("maxconn"))]:
@@ -63,12 +66,13 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the accept queues of a running Apache or HAProxy,
-    if these are more than a short burst leaves, or fill a queue; else 0.
+    """Return how many clients wait in the accept queues of a running gateway that leaves them there, if these are more than
+    a short burst leaves, or fill a queue; else 0.
     """
+    own = behaviour(proxy.kind)
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
-    is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.is_stopped for worker in proxy.workers)
-    if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
+    is_stopped = bool(proxy.workers or own.serves_one_each) and all(worker.is_stopped for worker in proxy.workers)
+    if not own.leaves_clients_queued or not proxy.is_running or is_stopped:
         return 0
     doors = [one for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix and one.queued]
     waiting = sum(one.queued or 0 for one in doors)
@@ -77,20 +81,21 @@ def _waiting(case: Case, proxy: Proxy) -> int:
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence for Apache or HAProxy."""
-    full = next((proxy for proxy in case.proxies if proxy.kind == "haproxy" and _waiting(case, proxy)), None)
+    """Return the finding in one sentence for a gateway that leaves clients in its accept queue."""
+    one_each = [proxy for proxy in case.proxies if behaviour(proxy.kind).serves_one_each]
+    full = next((proxy for proxy in case.proxies if proxy not in one_each and _waiting(case, proxy)), None)
     if full is not None and case.target is None:
-        return f"haproxy has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
-    proxy = next((proxy for proxy in case.proxies if proxy.kind == "apache"), None)
+        return f"{full.kind} has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
+    proxy = next(iter(one_each), None)
     if proxy is None or case.target is not None:
         return ""
     said = next(
-        (tally for tally in case.tallies if tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == "apache"), None
+        (tally for tally in case.tallies if tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == proxy.kind), None
     )
     waiting = _waiting(case, proxy)
     queue = f"{waiting} clients wait to be accepted" if waiting else ""
     words = "its log reports that MaxRequestWorkers was reached" if said else ""
-    return f"all workers of apache are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
+    return f"all workers of {proxy.kind} are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
