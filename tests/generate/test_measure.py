@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -144,6 +145,34 @@ def test_the_measured_values_reach_the_file_with_their_sources() -> None:
     assert "keepalive_timeout 8s;" in made.out  # what the user says counts
     assert "--app-idle 9s" in made.out
     assert unit.out.index("ExecStart=/") and "createServer" in unit.out
+
+
+@pytest.mark.real
+def test_the_repeated_command_finds_no_drift_in_what_was_measured(tmp_path: Path) -> None:
+    """Its reasons name no process, and nothing else differs."""
+    with running("node", "-e", NODE) as (_, port):
+        words = (
+            "generate",
+            "nginx",
+            "--from-process",
+            f":{port}",
+            "--domain",
+            "shop.example",
+            "--tls",
+            "off",
+            "-o",
+            str(tmp_path),
+        )
+        assert ask(*words).status == 0
+    file = tmp_path / "shop.example.conf"
+    head = next(line for line in file.read_text().splitlines() if line.startswith("# Repeat: why502 "))
+    again = (*shlex.split(head.removeprefix("# Repeat: why502 ")), "-o", str(tmp_path))
+    same = ask(*again, "--check")
+    assert (same.status, same.out) == (0, f"{file} is unchanged but for its comments\n")
+    assert ask(*again).status == 0  # writes its own reasons
+    assert ask(*again, "--check").out == f"{file} is unchanged\n"
+    file.write_text(file.read_text().replace("keepalive_timeout 4s", "keepalive_timeout 40s"))
+    assert ask(*again, "--check").status == 1
 
 
 @pytest.mark.real

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sites import make
+from asking import ask
+from sites import AT, given, make
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.deployment.files import Deployment
+from why502.generate.kind import kinds
+from why502.generate.work import generate
+from why502.host.directory import DirectoryHost
 from why502.linter.engine import lint
 from why502.model.errors import Why502Error
 from why502.supervisors.systemd import unit_files
@@ -20,6 +24,7 @@ from why502.supervisors.systemd import unit_files
 UNITS = (
     "--exec '/usr/bin/python3 -m http.server 3000' --user www-data --name shop",
     "--exec '/usr/bin/env node \"/srv/a b/x.js\" --rate=50% $HOME' --user www-data --app unix:/run/shop/app.sock --memory 512m --type notify",
+    "--exec '/usr/bin/env sh' --user games --app unix:/run/shop/app.sock --proxy-user www-data",
     "--exec '/usr/bin/env sh' --app unix:/tmp/app.sock --directory /srv --env 'A=b c' --env-file /etc/shop.env --read-timeout 120s",
 )
 POOLS = (
@@ -90,6 +95,31 @@ def test_compose_waits_for_a_healthy_application() -> None:
     assert proxy["depends_on"] == {"shop": {"condition": "service_healthy"}}
     assert shop["healthcheck"]["test"][-1] == "http://127.0.0.1:3000/up"
     assert (shop["stop_grace_period"], shop["init"], shop["networks"]) == ("35s", True, proxy["networks"])
+
+
+def test_the_socket_of_a_unit_can_be_opened_by_the_proxys_workers() -> None:
+    text = body("systemd", "--exec '/usr/bin/env sh' --user games --app unix:/run/shop/app.sock --proxy-user www-data")
+    for line in ("RuntimeDirectory=shop", "Group=www-data", "SupplementaryGroups=games", "UMask=0007"):
+        assert f"\n{line}\n" in text
+    assert "Group=" not in body(
+        "systemd", "--exec '/usr/bin/env sh' --user www-data --app unix:/run/shop/app.sock --proxy-user www-data"
+    )
+    assert "UMask=" not in body("systemd", "--exec '/usr/bin/env sh' --user games --app 127.0.0.1:3000")
+
+
+@pytest.mark.parametrize("kind", ["systemd", "pm2", "supervisor"])
+def test_a_program_needs_no_address(kind: str) -> None:
+    assert ask("generate", kind, "--exec", "/usr/bin/node /srv/shop/server.js").status == 0
+
+
+def test_rotation_follows_the_main_file_of_nginx(tmp_path: Path) -> None:
+    """The pid file and the user are those of the configuration, not those of the build."""
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    (tmp_path / "etc/nginx/nginx.conf").write_text("user shop;\npid /run/other.pid;\nhttp { include sites-enabled/*; }\n")
+    host = DirectoryHost(str(tmp_path))
+    text = generate(kinds()["logrotate"], given("logrotate", []), host, AT).files[0].text
+    assert 'kill -USR1 "$(cat /run/other.pid)"' in text
+    assert "create 0640 shop adm" in text
 
 
 COMPOSES = (

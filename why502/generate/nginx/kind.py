@@ -7,7 +7,7 @@ import posixpath
 from why502.gateways.nginx.build import Build, build_option
 from why502.gateways.nginx.config.defaults import NEWEST
 from why502.generate import options, wishes
-from why502.generate.kind import Kind, Made, around, entrance, read
+from why502.generate.kind import Kind, Made, around, entrance
 from why502.generate.nginx import installed
 from why502.generate.nginx.conflicts import conflicts
 from why502.generate.nginx.emit import Places, documents
@@ -58,10 +58,9 @@ def _places(given: Given, build: Build) -> Places:
 
 def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
     """Return the settings of a whole nginx.conf: the worker's user, the pid file, the number of connections."""
-    user = build_option(build.options, "user") or ("www-data" if "www-data:" in read(host, "/etc/passwd") else "nginx")
     connections = options.number("--connections", given.get("--connections", "4096"), 512, 1_000_000)
     return {
-        "user": user,
+        "user": installed.user(host),
         "pid": build_option(build.options, "pid-path") or "/run/nginx.pid",
         "home": posixpath.dirname(build_option(build.options, "conf-path")) or "/etc/nginx",
         "connections": str(connections),
