@@ -312,8 +312,14 @@ def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
             made = ask(
                 "generate", "fpm-pool", "--from-process", str(master.pid), "--memory", "1g", "--processors", "64", "--php", "8.2"
             )
+            site = ask("generate", "nginx", "--app", f"unix:{socket}", "--root", "/var/www/shop", "--domain", "shop.example")
+            without_root = ask("generate", "nginx", "--app", f"unix:{socket}", "--domain", "shop.example")
         finally:
             master.terminate()
+    assert "fastcgi_pass shop_example;" in site.out
+    assert "--protocol fastcgi" in site.out
+    assert f"why502: --protocol fastcgi: what unix:{socket} answered" in site.err
+    assert (without_root.status, "--protocol fastcgi needs --root" in without_root.err) == (2, True)
     assert found.options["--protocol"][0] == ("fastcgi",)
     assert found.options["--socket"][0] == (str(socket),)
     assert found.options["--user"][0] == ("www-data",)

@@ -121,6 +121,42 @@ def test_each_value_that_is_not_the_default_has_its_reason() -> None:
     assert "#" not in bare
 
 
+# What the options say, or the block that it is in: who passes where, under which name, what an error page is.
+STATED = frozenset(
+    """server_name listen http2 upstream server location internal types default_type add_header return root index include
+    ssl_certificate_key proxy_ssl_name proxy_ssl_trusted_certificate proxy_pass fastcgi_pass uwsgi_pass grpc_pass set
+    fastcgi_param default ~*application/json '' fastcgi_cache_key""".split()
+)
+MANY = "--app 10.0.0.5:3000 --app 10.0.0.6:3000 --app 10.0.0.7:3000 --app 10.0.0.8:3000 --domain shop.example"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{MANY} --tls auto --websocket /ws/ --stream /events --max-body 50m --response-header 9k --limit 20r/s --cache-stale 10m",
+        f"{MANY} --tls /etc/a.pem,/etc/a.key --method least-conn --protocol https --app-name app.internal --limit 1r/s --limit-dry-run",
+        "--app unix:/run/php.sock --protocol fastcgi --root /var/www --max-body 50m --read-timeout 90s --cache-stale 1m",
+        "--app app.internal:3000 --resolver 127.0.0.53 --app-idle off --method ip-hash",
+        "--app 127.0.0.1:50051 --protocol grpc",
+    ],
+)
+@pytest.mark.parametrize("version", ["1.18.0", "1.22.1", "newest"])
+def test_each_directive_states_an_option_or_has_its_reason_above(line: str, version: str) -> None:
+    for file in make("nginx", f"{line} --nginx-version {version}").files:
+        reasoned = ""  # the directives that the last comment is about
+        for text in map(str.strip, file.document.body.splitlines()):
+            word = text.split(" ")[0].rstrip(";")
+            family = word.rpartition("_")[0] or word
+            if text.startswith("#"):
+                reasoned = "next"
+            elif not text or text == "}" or text.startswith("'"):
+                reasoned = ""
+            elif reasoned == "next" or word.startswith(reasoned or "-"):
+                reasoned = family
+            else:
+                assert word in STATED, text
+
+
 def test_a_default_is_not_written() -> None:
     assert "proxy_read_timeout" not in make("nginx", "--app 3000 --read-timeout 60s").files[0].text
     newest = make("nginx", "--app 3000 --nginx-version newest").files[0].text

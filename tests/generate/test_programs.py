@@ -107,6 +107,36 @@ def test_the_socket_of_a_unit_can_be_opened_by_the_proxys_workers() -> None:
     assert "UMask=" not in body("systemd", "--exec '/usr/bin/env sh' --user games --app 127.0.0.1:3000")
 
 
+FORMATS = """\
+log_format main '$remote_addr "$request" $status it\\'s $upstream_addr';
+log_format object escape=json '{"status":"$status",'
+    '"upstream":"$upstream_addr"}';
+"""
+
+
+def test_the_fields_are_added_to_a_format_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "etc/nginx/conf.d").mkdir(parents=True)
+    (tmp_path / "etc/nginx/nginx.conf").write_text("http { include conf.d/*.conf; }\n")
+    (tmp_path / "etc/nginx/conf.d/log.conf").write_text(FORMATS)
+    host = DirectoryHost(str(tmp_path))
+
+    def made(name: str) -> str:
+        return (
+            generate(kinds()["log-format"], given("log-format", ["--extend", name, "--nginx-version", "1.22.1"]), host, AT)
+            .files[0]
+            .text
+        )
+
+    assert """'$remote_addr "$request" $status it\\'s $upstream_addr host=$host rid=$request_id""" in made("main")
+    assert "ua=" not in made("main")
+    assert '{"status":"$status","upstream":"$upstream_addr","request_id":"$request_id","request_time":' in made("object")
+    assert "log_format why502 escape=json\n" in made("object")
+    assert '"$http_user_agent" host=$host rid=$request_id rt=$request_time ua="$upstream_addr"' in made("combined")
+    with pytest.raises(Why502Error) as refused:
+        made("other")
+    assert refused.value.hint == "There is combined, main, object."
+
+
 @pytest.mark.parametrize("kind", ["systemd", "pm2", "supervisor"])
 def test_a_program_needs_no_address(kind: str) -> None:
     assert ask("generate", kind, "--exec", "/usr/bin/node /srv/shop/server.js").status == 0
@@ -188,7 +218,7 @@ def test_logrotate_accepts_the_file(line: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("line", ["", "--style combined --name full", "--access-log /dev/null"])
+@pytest.mark.parametrize("line", ["", "--style combined --name full", "--access-log /dev/null", "--extend combined"])
 def test_nginx_accepts_the_log_format(line: str, tmp_path: Path) -> None:
     name = "full" if "full" in line else "why502"
     text = body("log-format", line)

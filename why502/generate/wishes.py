@@ -52,7 +52,7 @@ OPTIONS = (
         name="--protocol",
         metavar="NAME",
         choices=tuple(Speech),
-        help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: http.",
+        help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: what it answers here, or http.",
     ),
     Option(name="--root", metavar="DIR", help="The directory of the scripts, for fastcgi."),
     Option(name="--app-name", metavar="NAME", help="The name in the certificate of the application, for https."),
