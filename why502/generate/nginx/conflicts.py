@@ -15,7 +15,7 @@ HOME = "/etc/nginx"
 
 
 def conflicts(host: Host, directory: str, documents: Sequence[Document]) -> tuple[str, ...]:
-    """Return a sentence for each name and port that another file of a directory already serves, or one that its nginx.conf includes."""
+    """Return a sentence for each name and port that another file already serves, of this directory or included from it."""
     own = {document.name for document in documents}
     mine = {pair for document in documents for pair, _ in _pairs(_servers_of(document.body))}
     found = []
@@ -25,9 +25,8 @@ def conflicts(host: Host, directory: str, documents: Sequence[Document]) -> tupl
         for pair, _ in _pairs((server,)):
             if pair in mine:
                 name = pair[0] or "every other name"
-                found.append(
-                    f"{name} on port {pair[1]} is already served by {f'{server.at.file}:{server.at.line}' if server.at else directory}"
-                )
+                where = f"{server.at.file}:{server.at.line}" if server.at else directory
+                found.append(f"{name} on port {pair[1]} is already served by {where}")
     return tuple(dict.fromkeys(found))
 
 
