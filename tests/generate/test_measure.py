@@ -245,7 +245,8 @@ def test_what_listens_nowhere_is_an_error_that_lists_what_does(what: str) -> Non
 
 APART = msgspec.structs.replace(
     MACHINE,
-    processes=(*MACHINE.processes, Process(pid=50, name="node", container="beef" * 16, network="2"), Process(pid=40, name="ruby")),
+    processes=(*MACHINE.processes, Process(pid=50, name="node", container="beef" * 16, network="2"),
+    Process(pid=40, name="ruby")),
     listeners=(
         *MACHINE.listeners,
         Listener(target=Target(host="0.0.0.0", port=3000), pids=(50,), network="2"),
@@ -256,7 +257,8 @@ APART = msgspec.structs.replace(
             inode="2", pid=50, name="shop-api-1 (beefbeefbeef)", container="beef" * 16, addresses=("127.0.0.1", "172.18.0.3"),
             published=(PublishedPort(outer=Target(host="0.0.0.0", port=8080), inner=Target(host="172.18.0.3", port=3000)),),
         ),
-        NetworkSpace(inode="4026532000", pid=40, name="queue (feedfeedfeed)", container="feed" * 16, addresses=("127.0.0.1", "10.9.0.2")),
+        NetworkSpace(inode="4026532000", pid=40, name="queue (feedfeedfeed)", container="feed" * 16,
+        addresses=("127.0.0.1", "10.9.0.2")),
     ),
 )  # fmt: skip
 
@@ -300,7 +302,8 @@ def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o755)
     socket = tmp_path / "pool.sock"
     (tmp_path / "fpm.conf").write_text(
-        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\ngroup = www-data\nlisten = {socket}\npm = static\npm.max_children = 2\n"
+        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\ngroup = www-data\nlisten = {socket}\npm = "
+        f"static\npm.max_children = 2\n"
     )
     with subprocess.Popen([program, "-F", "-n", "-y", tmp_path / "fpm.conf"]) as master:
         try:
@@ -339,7 +342,8 @@ server {
     client_max_body_size 20m;
     proxy_next_upstream error timeout non_idempotent;
     location / { proxy_pass http://shop; proxy_read_timeout 120s; auth_basic closed; }
-    location /ws/ { proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+    location /ws/ { proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection upgrade; }
     location /events { proxy_pass http://shop; proxy_buffering off; }
     location /other/ { proxy_pass http://127.0.0.1:9000; }
 }

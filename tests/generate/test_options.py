@@ -17,11 +17,14 @@ from why502.generate.safe import UnsafeError, fill
 from why502.model.errors import Why502Error
 
 BAD = (
-    ("--domain", "a}b"), ("--domain", "a;b"), ("--domain", "$host"), ("--domain", 'a"b'), ("--domain", "a\nb"), ("--domain", "-a.b"),
+    ("--domain", "a}b"), ("--domain", "a;b"), ("--domain", "$host"), ("--domain", 'a"b'), ("--domain", "a\nb"),
+    ("--domain", "-a.b"),
     ("--domain", "a" * 64 + ".example"), ("--domain", "bücher.example"), ("--app", "localhost"), ("--app", "0.0.0.0:80"),
-    ("--app", "10.0.0.5:99999"), ("--app", "unix:/run/a;b"), ("--app", "a b:80"), ("--app", "10.0.0.5:80=0"), ("--websocket", "/a;b"),
+    ("--app", "10.0.0.5:99999"), ("--app", "unix:/run/a;b"), ("--app", "a b:80"), ("--app", "10.0.0.5:80=0"),
+    ("--websocket", "/a;b"),
     ("--websocket", "ws"), ("--stream", "/a{b"), ("--stream", "/../etc"), ("--tls", "cert.pem"), ("--tls", "/a.pem,/b'.pem"),
-    ("--name", "a;b"), ("--name", "1a"), ("--resolver", "dns.example"), ("--limit", "20"), ("--limit", "0r/s"), ("--max-body", "10x"),
+    ("--name", "a;b"), ("--name", "1a"), ("--resolver", "dns.example"), ("--limit", "20"), ("--limit", "0r/s"),
+    ("--max-body", "10x"),
     ("--read-timeout", "500ms"), ("--read-timeout", "1y"), ("--fail-timeout", "0s"), ("--port", "0"), ("--port", "70000"),
     ("--method", "fair"), ("--protocol", "ftp"), ("--acme-root", "/a b"), ("--log-dir", "/var/$log"), ("--cache-dir", "relative"),
     ("--nginx-version", "1.9"), ("--nginx-version", "9.1.0"), ("--nginx-version", "new"), ("--app-idle", "1s"),
@@ -127,14 +130,16 @@ STATED = frozenset(
     ssl_certificate_key proxy_ssl_name proxy_ssl_trusted_certificate proxy_pass fastcgi_pass uwsgi_pass grpc_pass set
     fastcgi_param default ~*application/json '' fastcgi_cache_key""".split()
 )
-MANY = "--app 10.0.0.5:3000 --app 10.0.0.6:3000 --app 10.0.0.7:3000 --app 10.0.0.8:3000 --domain shop.example"
+FOUR = "--app 10.0.0.5:3000 --app 10.0.0.6:3000 --app 10.0.0.7:3000 --app 10.0.0.8:3000 --domain shop.example"
+MUCH = "--websocket /ws/ --stream /events --max-body 50m --response-header 9k --limit 20r/s --cache-stale 10m"
+OTHERS = "--protocol https --app-name app.internal --method least-conn --limit 1r/s --limit-dry-run"
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        f"{MANY} --tls auto --websocket /ws/ --stream /events --max-body 50m --response-header 9k --limit 20r/s --cache-stale 10m",
-        f"{MANY} --tls /etc/a.pem,/etc/a.key --method least-conn --protocol https --app-name app.internal --limit 1r/s --limit-dry-run",
+        f"{FOUR} --tls auto {MUCH}",
+        f"{FOUR} --tls /etc/a.pem,/etc/a.key {OTHERS}",
         "--app unix:/run/php.sock --protocol fastcgi --root /var/www --max-body 50m --read-timeout 90s --cache-stale 1m",
         "--app app.internal:3000 --resolver 127.0.0.53 --app-idle off --method ip-hash",
         "--app 127.0.0.1:50051 --protocol grpc",

@@ -23,9 +23,15 @@ from why502.supervisors.systemd import unit_files
 
 UNITS = (
     "--exec '/usr/bin/python3 -m http.server 3000' --user www-data --name shop",
-    "--exec '/usr/bin/env node \"/srv/a b/x.js\" --rate=50% $HOME' --user www-data --app unix:/run/shop/app.sock --memory 512m --type notify",
+    (
+        "--exec '/usr/bin/env node \"/srv/a b/x.js\" --rate=50% $HOME' --user www-data --app unix:/run/shop/app.sock "
+        "--memory 512m --type notify"
+    ),
     "--exec '/usr/bin/env sh' --user games --app unix:/run/shop/app.sock --proxy-user www-data",
-    "--exec '/usr/bin/env sh' --app unix:/tmp/app.sock --directory /srv --env 'A=b c' --env-file /etc/shop.env --read-timeout 120s",
+    (
+        "--exec '/usr/bin/env sh' --app unix:/tmp/app.sock --directory /srv --env 'A=b c' --env-file /etc/shop.env "
+        "--read-timeout 120s"
+    ),
 )
 POOLS = (
     "--name shop --memory 2g --child 60m",
@@ -224,7 +230,8 @@ def test_nginx_accepts_the_log_format(line: str, tmp_path: Path) -> None:
     text = body("log-format", line)
     main = tmp_path / "nginx.conf"
     main.write_text(
-        f"pid {tmp_path}/pid;\nerror_log {tmp_path}/log;\nevents {{}}\nhttp {{\n{text}\nserver {{ access_log {tmp_path}/access {name}; }}\n}}\n"
+        f"pid {tmp_path}/pid;\nerror_log {tmp_path}/log;\nevents {{}}\nhttp {{\n{text}\nserver {{ access_log "
+        f"{tmp_path}/access {name}; }}\n}}\n"
     )
     done = subprocess.run(["nginx", "-t", "-q", "-c", str(main)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -16,8 +16,14 @@ from why502.generate.together.checks import Written, contradictions
 from why502.generate.work import generate
 from why502.model.errors import Why502Error
 
-NODE = "--app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m --read-timeout 90s"
-PHP = "--app unix:/run/php/shop.sock --protocol fastcgi --root /var/www/shop --domain shop.example --max-body 50m --memory 2g --read-timeout 90s"
+NODE = (
+    "--app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m "
+    "--read-timeout 90s"
+)
+PHP = (
+    "--app unix:/run/php/shop.sock --protocol fastcgi --root /var/www/shop --domain shop.example --max-body 50m --memory "
+    "2g --read-timeout 90s"
+)
 
 
 def files(line: str) -> dict[str, str]:
@@ -49,8 +55,10 @@ def test_a_socket_that_the_proxy_cannot_open_is_a_contradiction() -> None:
     )
 
 
-GUNICORN = "--app 127.0.0.1:8000 --domain shop.example --tls off --user shop --memory 512m --exec '/usr/bin/gunicorn -b 127.0.0.1:8000 --graceful-timeout 20 shop:app'"
-SOCKET = "--app unix:/run/shop/app.sock --domain shop.example --tls off --user shop --memory 512m --exec '/usr/bin/node /srv/shop/server.js'"
+COMMON = "--domain shop.example --tls off --user shop --memory 512m"
+COMMAND = "/usr/bin/gunicorn -b 127.0.0.1:8000 --graceful-timeout 20 shop:app"
+GUNICORN = f"{COMMON} --app 127.0.0.1:8000 --exec '{COMMAND}'"
+SOCKET = f"{COMMON} --app unix:/run/shop/app.sock --exec '/usr/bin/node /srv/shop/server.js'"
 
 
 def written(line: str) -> Written:
@@ -85,26 +93,61 @@ def broken(files: Written, old: str, new: str) -> Written:
     [
         (GUNICORN, "server 127.0.0.1:8000;", "server 127.0.0.1:8001;", "nothing here listens on 127.0.0.1:8001"),
         (GUNICORN, "-b 127.0.0.1:8000", "-b 127.0.0.1:8002", "listens on 127.0.0.1:8002"),
-        (GUNICORN, "--graceful-timeout 20", "--graceful-timeout 20 --timeout 60", "the proxy waits 30 s, shop-example.service works up to 60 s"),
-        (GUNICORN, "--graceful-timeout 20", "--graceful-timeout 60", "is killed 35 s after a stop, and its command gives requests 60 s"),
+        (
+            GUNICORN,
+            "--graceful-timeout 20",
+            "--graceful-timeout 20 --timeout 60",
+            "the proxy waits 30 s, shop-example.service works up to 60 s",
+        ),
+        (
+            GUNICORN,
+            "--graceful-timeout 20",
+            "--graceful-timeout 60",
+            "is killed 35 s after a stop, and its command gives requests 60 s",
+        ),
         (GUNICORN, "TimeoutStopSec=35", "TimeoutStopSec=20", "is killed 20 s after a stop, and the proxy waits 30 s"),
         (GUNICORN, "proxy_read_timeout 30s;", "proxy_read_timeout 90s;", "is killed 35 s after a stop, and the proxy waits 90 s"),
         (SOCKET, "Group=www-data", "Group=other", "makes unix:/run/shop/app.sock for its own user and group"),
         (SOCKET, "UMask=0007", "UMask=0027", "makes unix:/run/shop/app.sock for its own user and group"),
         (SOCKET, "user www-data;", "user nginx;", "the proxy's workers run as nginx"),
-        (PHP, "listen.owner = www-data\nlisten.group = www-data", "listen.owner = shop\nlisten.group = shop", "is shop:shop 0660"),
+        (
+            PHP,
+            "listen.owner = www-data\nlisten.group = www-data",
+            "listen.owner = shop\nlisten.group = shop",
+            "is shop:shop 0660",
+        ),
         (PHP, "listen.mode = 0660", "listen.mode = 0400", "0400, but the proxy's workers run as www-data"),
         (PHP, "listen = /run/php/shop.sock", "listen = /run/php/php8.2-fpm.sock", "no pool listens on unix:/run/php/shop.sock"),
-        (PHP, "request_terminate_timeout = 90s", "request_terminate_timeout = 100s", "the proxy waits 90 s, pool shop_example works up to 100 s"),
+        (
+            PHP,
+            "request_terminate_timeout = 90s",
+            "request_terminate_timeout = 100s",
+            "the proxy waits 90 s, pool shop_example works up to 100 s",
+        ),
         (PHP, "request_terminate_timeout = 90s", "request_terminate_timeout = 60s", "kills its worker after 60 s"),
-        (PHP, "php_admin_value[max_execution_time] = 85", "php_admin_value[max_execution_time] = 300", "PHP lets a script of pool shop_example run for 300 s"),
+        (
+            PHP,
+            "php_admin_value[max_execution_time] = 85",
+            "php_admin_value[max_execution_time] = 300",
+            "PHP lets a script of pool shop_example run for 300 s",
+        ),
         (PHP, "fastcgi_read_timeout 90s;", "fastcgi_read_timeout 40s;", "the proxy waits 40 s"),
-        (PHP, "client_max_body_size 50m;", "client_max_body_size 60m;", "the proxy accepts bodies of 60m, and upload_max_filesize of pool shop_example is 52428800"),
+        (
+            PHP,
+            "client_max_body_size 50m;",
+            "client_max_body_size 60m;",
+            "the proxy accepts bodies of 60m, and upload_max_filesize of pool shop_example is 52428800",
+        ),
         (PHP, "client_max_body_size 50m;", "client_max_body_size 10m;", "is 52428800"),
-        (PHP, "php_admin_value[post_max_size] = 52428800", "php_admin_value[post_max_size] = 8M", "post_max_size of pool shop_example is 8M"),
+        (
+            PHP,
+            "php_admin_value[post_max_size] = 52428800",
+            "php_admin_value[post_max_size] = 8M",
+            "post_max_size of pool shop_example is 8M",
+        ),
     ],
     ids=lambda value: value.split("\n")[0][:40],
-)  # fmt: skip
+)
 def test_each_contradiction_is_found(line: str, old: str, new: str, said: str) -> None:
     files = written(line)
     assert list(contradictions(files)) == []

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from why502.collectors import collect
 from why502.collectors.base import Ask
+from why502.gateways.behaviour import programs
 from why502.generate.options import refuse
 from why502.host.base import Host
 from why502.model.container import Container
@@ -17,7 +18,6 @@ from why502.model.patterns import lazy
 from why502.model.snapshot import Listener, NetworkSpace, Process, Snapshot
 from why502.model.target import Target
 
-_PROXIES = frozenset({"nginx", "haproxy", "apache2", "httpd", "caddy", "traefik", "envoy", "varnishd", "hitch"})
 _OTHERS = frozenset(
     {
         "sshd",
@@ -66,7 +66,7 @@ def of_snapshot(snapshot: Snapshot) -> list[Candidate]:
     found = [
         candidate
         for candidate in _all(snapshot)
-        if not (candidate.process and candidate.process.name in _PROXIES | _OTHERS)
+        if not (candidate.process and candidate.process.name in programs() | _OTHERS)
         and (candidate.listener.target.path.endswith(".sock") or candidate.listener.target.port >= _PRIVILEGED)
     ]
     return sorted(found, key=lambda one: (one.listener.target.is_unix, one.process is None, one.listener.target.port))

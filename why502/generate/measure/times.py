@@ -10,6 +10,7 @@ from why502.host.base import Host
 from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.engine import alone
 from why502.logs.scan.job import Job
+from why502.logs.scan.line_format import of_targets
 from why502.logs.scan.report import Times
 from why502.logs.scan.run import run
 from why502.logs.scan.work import Ask
@@ -59,7 +60,7 @@ def answers(host: Host, snapshot: Snapshot, target: Target) -> Answers | None:
     if not paths:
         return None
     near = log_formats.near(paths)
-    forms = {path: form for proxy in proxies for path, form in log_formats.of_targets(proxy.logs, proxy.config).items()}
+    forms = {path: form for proxy in proxies for path, form in of_targets(proxy.logs, proxy.config).items()}
     job = Job(paths=paths, ask=Ask(), formats=msgspec.structs.replace(near, forms={**near.forms, **forms}))
     try:
         report = run(job, engine=alone, jobs=1, means=lambda _symptom, _cause: Meaning())
