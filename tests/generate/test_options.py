@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
-from sites import make
+from sites import AT, given, make
 
 from why502.config.tree import nodes
 from why502.gateways.nginx.config import parse
 from why502.generate import options, safe
+from why502.generate.kind import kinds
 from why502.generate.safe import UnsafeError, fill
+from why502.generate.work import generate
+from why502.host.base import Finished
+from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 
 BAD = (
@@ -100,6 +104,43 @@ def test_a_template_takes_only_what_was_quoted() -> None:
 
     with pytest.raises(UnsafeError):
         fill("sections.j2", sections=(Section(title="[raw]", rows=()),), mark=safe.Safe("# "))  # type: ignore[arg-type]
+
+
+def test_weights_follow_the_order_of_the_servers() -> None:
+    by_option = make("nginx", "--app 3000 --app 3001 --weight 3 --weight 1").made.documents
+    assert by_option == make("nginx", "--app 3000=3 --app 3001").made.documents
+    assert "server 127.0.0.1:3000 weight=3 max_fails=3;" in by_option[0].body
+    for line in (
+        "--app 3000 --app 3001 --weight 3",
+        "--app 3000=2 --app 3001 --weight 3 --weight 1",
+        "--app 1 --app 2 --weight 0 --weight 1",
+    ):
+        with pytest.raises(Why502Error) as refused:
+            make("nginx", line)
+        assert refused.value.message.startswith("--weight")
+
+
+class Limited(LocalHost):
+    """This machine, whose nginx.service has that LimitNOFILE."""
+
+    limit = ""
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        if "LimitNOFILE" in argv:
+            return Finished(status=0, stdout=f"{self.limit}\n", stderr="")
+        return super().run(*argv, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("limit", "connections"), [("524288", 4096), ("4096", 1536), ("1024", 512), ("infinity", 4096), ("", 4096)]
+)
+def test_connections_fit_into_the_files_of_the_unit(limit: str, connections: int) -> None:
+    host = Limited()
+    host.limit = limit
+    (file,) = generate(kinds()["nginx"], given("nginx", ["--app", "3000", "--whole"]), host, AT).files
+    assert f"worker_connections {connections};" in file.text
+    assert f"worker_rlimit_nofile {2 * connections + 1024};" in file.text
+    assert (f"LimitNOFILE={limit} of nginx.service has room for no more" in file.text) is (connections < 4096)
 
 
 def test_localhost_and_a_bare_port_are_one_address() -> None:

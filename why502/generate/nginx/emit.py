@@ -433,7 +433,7 @@ class _Emitter:
 
     def main(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines before all blocks."""
-        files = 2 * int(whole["connections"]) + 1024
+        files = files_of(int(whole["connections"]))
         yield from self.line("user", whole["user"])
         yield from self.line("worker_processes", Safe("auto"))
         yield from self.line("worker_rlimit_nofile", files, reason="each proxied request takes two, and files of logs and caches")
@@ -442,7 +442,9 @@ class _Emitter:
 
     def events(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines of `events`."""
-        yield from self.line("worker_connections", whole["connections"], reason="clients and servers share them")
+        yield from self.line(
+            "worker_connections", whole["connections"], reason=whole["source"] or "clients and servers share them"
+        )
 
     def http(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines of `http` before the site."""
@@ -452,6 +454,11 @@ class _Emitter:
         yield from self.line("server_tokens", Safe("off"))
         if any(len(name) > 46 for name in self.site.domains):
             yield from self.line("server_names_hash_bucket_size", 512, reason="room for the longest name")
+
+
+def files_of(connections: int) -> int:
+    """Return how many files a worker with so many connections opens at most: two for each request, and logs and caches."""
+    return 2 * connections + 1024
 
 
 def _body_reason(site: Site) -> str:

@@ -8,6 +8,7 @@ from why502.gateways.nginx.config import load
 from why502.generate.kind import read
 from why502.host.base import Host
 from why502.model.errors import HostError, Missing, Why502Error
+from why502.model.times import whole_number
 
 _PROGRAMS = ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/nginx", "/usr/bin/nginx")
 
@@ -35,6 +36,15 @@ def pid_file(host: Host) -> str:
     named = _words(found, "pid") if found else ()
     own = named[0] if named and named[0].startswith("/") else ""
     return own or build_option(build(host).options, "pid-path") or "/run/nginx.pid"
+
+
+def files_limit(host: Host) -> int | None:
+    """Return how many files nginx's unit lets a process open (LimitNOFILE, systemd.exec(5)); None if it is not known."""
+    try:
+        said = host.run("systemctl", "show", "--property", "LimitNOFILE", "--value", "nginx.service").stdout.strip()
+    except HostError:
+        return None
+    return whole_number(said)
 
 
 def _words(configuration: Configuration, name: str) -> tuple[str, ...]:
