@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from why502.cli.generated_files import safe_lines
 from why502.cli.output_options import loudness, only_format
 from why502.generate.kind import kinds
 from why502.model.errors import Why502Error
@@ -244,14 +245,6 @@ def _apply(env: Env, made: Generated, directory: str, *, yes: bool, state: str |
     entry, plan = done
     ended(env, entry, plan, is_json=False)
     return 0 if entry.phase == "kept" else 1
-
-
-def safe_lines(text: str) -> str:
-    """Return a diff for a terminal, line by line, without secrets."""
-    from why502.redaction import in_place
-    from why502.render.words import safe
-
-    return "".join(f"{safe(line)}\n" for line in in_place(text).splitlines())
 
 
 # --- what is missing
