@@ -212,7 +212,8 @@ def test_history_shows_what_is_left_of_an_objective(opened: Open, recorded: Reco
     path, _ = recorded
     client = opened(path)
     (tmp_path / "watch.toml").write_text(
-        '[[objectives]]\nname = "shop"\nshare = 0.99\nlocation = "shop.example/"\n[[objectives]]\nname = "none"\nshare = 0.99\nlocation = "x/"\n'
+        '[[objectives]]\nname = "shop"\nshare = 0.99\nlocation = "shop.example/"\n[[objectives]]\nname = "none"\nshare'
+        ' = 0.99\nlocation = "x/"\n'
     )
     text = shown(client, "/history").text
     assert re.search(r"shop shop.example/ 99 % [\d\W]+ \d+ \d+ -?\d+ %", text) and "none x/ 99 % 0 0 0 no requests" in text

@@ -124,7 +124,7 @@ class Place:
     def home(self) -> str | None:
         """The network namespace of this machine in which the target is; None if it is elsewhere, or unknown.
 
-        A namespace that is no container's may be all of another machine's, as `unshare` and virtual machines make them: where a
+        A namespace of no container may be all of another machine's, as `unshare` and virtual machines make them: where a
         snapshot was collected inside of it, that one knows it better.
         """
         if self.target is None:
@@ -583,13 +583,16 @@ class Place:
 
     @cached_property
     def last_answered(self) -> datetime | None:
-        """When the target last answered; None if no answer is known."""
+        """When the target last answered; None if no answer is known.
+
+        Where the log names targets, it alone tells: what a client got may be an error page with a good status.
+        """
+        if self.traffic is not None:
+            return self.traffic.last_success
         places = {route.at for route in self.routes if route.at is not None}
         alone = all(len(route.peers) == 1 for route in self.routes)
         paths = self.here.logs.paths if self.here.logs and alone else ()
-        moments = [path.last_served for path in paths if path.at in places]
-        moments += [self.traffic.last_success if self.traffic else None]
-        return max((at for at in moments if at is not None), default=None)
+        return max((path.last_served for path in paths if path.at in places and path.last_served), default=None)
 
     @cached_property
     def unanswered(self) -> int:

@@ -102,7 +102,8 @@ class Observed:
     `failures` are requests whose client got a failure; `recovered` are attempts whose failure a retry kept from the client.
     `checks`: requests of why502 and of load balancers that check the health of a server; they are counted nowhere else.
     `durations`: numbers of a histogram's buckets (why502.logs.scan.histogram). `overflow`: counts under "other" because
-    there were too many keys. `reason`: why the log cannot be read now. `note`: something that a person must know about the log.
+    there were too many keys. `reason`: why the log cannot be read now. `misfit`: why its lines cannot be parsed; None: unknown.
+    `note`: something that a person must know about the log.
     Minutes before `live_since` are history and open no incident; `is_history`: there are no others.
     """
 
@@ -126,6 +127,7 @@ class Observed:
     newest_at: datetime | None = None
     reason: str = ""
     note: str = ""
+    misfit: str | None = None
     live_since: int = 0
     is_history: bool = False
 
