@@ -73,8 +73,9 @@ def test_nothing_is_cut_off_on_paper(bench: Bench) -> None:
         go(page)
         page.emulate_media(media="print")
         wide = page.evaluate(
-            """width => [...document.querySelectorAll('main *')].filter(one => one.checkVisibility()
-                && !one.closest('.unseen') && one.getBoundingClientRect().right > width + 1).map(one => one.outerHTML.slice(0, 120))""",
+            """width => [...document.querySelectorAll('main *')]
+                .filter(one => one.checkVisibility() && !one.closest('.unseen') && one.getBoundingClientRect().right > width + 1)
+                .map(one => one.outerHTML.slice(0, 120))""",
             PAPER,
         )
         assert wide == [], name
