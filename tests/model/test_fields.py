@@ -22,6 +22,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Container", "exposed"): "which target a container in the machine's own network serves",
     ("Container", "history"): "becomes events",
     ("Container", "image"): "becomes a setting of the service",
+    ("Container", "image_id"): "becomes a setting of the service, and changes of the machine are told by it",
     ("Container", "links"): "which target a container in the machine's own network serves",
     ("Container", "memory_limit_bytes"): "becomes a setting of the service",
     ("Container", "oom_killed"): "becomes the service's",
