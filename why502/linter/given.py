@@ -51,6 +51,7 @@ _NGINX = lazy(
     rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
     rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
 )
+_ARROW = lazy(rb"^[ \t]*\w{1,40}[ \t]*=>", re.MULTILINE)  # Logstash
 _COMMENT = lazy(rb"^\s*#.*$", re.MULTILINE)
 
 
@@ -369,6 +370,8 @@ def _pools(entries: tuple[php_fpm.Entry, ...]) -> tuple[PhpPool, ...]:
 
 def _is_nginx(content: bytes) -> bool:
     """Return whether most lines end as in nginx's syntax, for a file that the user did not name."""
+    if _ARROW.search(content):
+        return False
     lines = [line.strip() for line in _COMMENT.sub(b"", content).splitlines()]
     ends = sum(line.endswith((b";", b"{", b"}")) or b"; #" in line or b";#" in line for line in lines if line)
     return _NGINX.search(content) is not None and 2 * ends > sum(bool(line) for line in lines)
