@@ -159,7 +159,7 @@ def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
     """
     for level in deployment.levels:
         for names in _THREE:
-            own = [directive for name in names for directive in level.own(name)] if names[0] in level.by_name else ()
+            own = [directive for name in names for directive in level.own(name)] if names[0] in level.by_name else []
             is_default = len(own) == 3 and all(units.time(" ".join(directive.args)) == 60 for directive in own)
             if is_default and not (level.around and any(name in level.around.settings for name in names)):
                 yield risk(
