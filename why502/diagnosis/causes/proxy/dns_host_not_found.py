@@ -149,7 +149,7 @@ def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
             continue
         for peer in route.peers:
             name = host_name(peer)
-            if not name or "." in name or ":" in peer.name or name == "localhost":
+            if not name or "." in name or ":" in peer.name or name == "localhost" or name in deployment.groups_in_vain:
                 continue
             for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
                 yield risk(f'"{peer.name}" is not an upstream group; there is "{group}"', route.at, f"write {group}")
