@@ -16,6 +16,7 @@ import msgspec
 
 from why502.collectors import collect
 from why502.collectors.base import Ask
+from why502.gateways.behaviour import programs
 from why502.generate.options import refuse
 from why502.host.base import Connection, Host
 from why502.logs.scan.cause_rows import Meaning
@@ -35,7 +36,7 @@ from why502.session import log_formats
 
 Measured = dict[str, tuple[tuple[str, ...], str]]  # by option: its values, and their source
 
-_PROXIES = frozenset({"nginx", "haproxy", "apache2", "httpd", "caddy", "traefik", "envoy", "varnishd", "hitch"})
+
 _OTHERS = frozenset(
     {
         "sshd",
@@ -97,7 +98,7 @@ def of_snapshot(snapshot: Snapshot) -> list[Candidate]:
     found = [
         candidate
         for candidate in _all(snapshot)
-        if not (candidate.process and candidate.process.name in _PROXIES | _OTHERS)
+        if not (candidate.process and candidate.process.name in programs() | _OTHERS)
         and (candidate.listener.target.path.endswith(".sock") or candidate.listener.target.port >= _PRIVILEGED)
     ]
     return sorted(found, key=lambda one: (one.listener.target.is_unix, one.process is None, one.listener.target.port))

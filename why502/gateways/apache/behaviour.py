@@ -7,6 +7,9 @@ BEHAVIOUR = Behaviour(
     programs=frozenset({"apache2", "httpd"}),
     starts_workers_to_load=True,
     has_balancers=True,
+    worker_limit="MaxRequestWorkers",
+    workers_take_one_request=True,
+    logs_own_statuses=True,
     unplaced=OF_MESSAGES
     | {
         Symptom.SEND_FAILED,

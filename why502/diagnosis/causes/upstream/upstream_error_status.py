@@ -26,6 +26,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.model.config import LogKind, LogPlace
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
@@ -84,10 +85,10 @@ def _silent_httpd(case: Case) -> str:
 
     mod_proxy logs each status that it generates itself at level error (AH00957, AH01102, AH01114, AH01167).
     """
-    gateways = [proxy for proxy in case.proxies if proxy.kind == "apache"]
+    gateways = [proxy for proxy in case.proxies if behaviour(proxy.kind).logs_own_statuses]
     failures = case.failures
     if len(gateways) != 1 or any(
-        tally.proxy != "apache" or not tally.group or tally.status not in (502, 503, 504) for tally in failures
+        tally.proxy != gateways[0].kind or not tally.group or tally.status not in (502, 503, 504) for tally in failures
     ):
         return ""
     named = [log.path for log in gateways[0].logs if log.kind is LogKind.ERROR]
