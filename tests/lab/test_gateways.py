@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from staged import REPEATED
 
 from why502.lab.gateways import log_alone, pages
 from why502.lab.gateways.front import fronts
@@ -17,6 +18,7 @@ QUICK = [f"{product}/{front.LOGS[0]}/{scene}" for product, front in fronts().ite
 
 
 @pytest.mark.real
+@REPEATED
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", QUICK)
 def test_the_first_answer_is_right(name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import field_reads
+import pytest
 from msgspec import inspect
 
 import why502
@@ -55,7 +56,7 @@ ROOT = Path(why502.__file__).parent
 # Packages and modules that examine the machine, read text, store, mask or orchestrate. Every other one reasons or shows.
 COLLECTORS = frozenset("sources collectors machine gateways config backends supervisors host probing logs".split())
 NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session watch serve".split())
-# Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
+# Functions of these packages read for whoever reasons and calls them: which location takes a request, how large a pool may be.
 LENDERS = frozenset("config gateways backends".split())
 
 
@@ -64,6 +65,7 @@ def test_every_field_of_the_snapshot_has_a_reader() -> None:
     assert unread == []
 
 
+@pytest.mark.thorough
 def test_the_exceptions_are_still_needed() -> None:
     """An exception is obsolete if nobody reads the field any more, or if reasoning reads it now."""
     unread = sorted(".".join(each) for each in NOT_FOR_REASONING.keys() - read_elsewhere())

@@ -100,7 +100,7 @@ def test_only_questions_are_sent() -> None:
 
 
 def test_an_answer_that_is_no_table_is_refused() -> None:
-    with pytest.raises(HostError, match="no table"):
+    with pytest.raises(HostError, match="not a table"):
         list(admin._views("<html>", {}, "x"))
 
 

@@ -1,4 +1,4 @@
-"""Patterns of lines that only a configuration of Apache httpd has."""
+"""Lines by which a text is recognised as a configuration of Apache httpd."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import re
 
 from why502.model.patterns import lazy
 
+_CASELESS = re.MULTILINE | re.IGNORECASE
 MARKS = (
-    lazy(r"^[ \t]*<(?:VirtualHost|Directory|Location|Proxy|IfModule|Files)(?:Match)?\b[^>\n]*>", re.MULTILINE | re.IGNORECASE),
+    lazy(r"^[ \t]*<(?:VirtualHost|Directory|Location|Proxy|IfModule|Files)(?:Match)?\b[^>\n]*>", _CASELESS),
     lazy(
-        (
-            r"^[ \t]*(?:ProxyPass(?:Match|Reverse)?|ServerName|ServerRoot|DocumentRoot|LoadModule|ErrorLog|CustomLog)"
-            r"[ \t][^\n;]*$"
-        ),
-        re.MULTILINE | re.IGNORECASE,
+        r"^[ \t]*(?:ProxyPass(?:Match|Reverse)?|ServerName|ServerRoot|DocumentRoot|LoadModule|ErrorLog|CustomLog)[ \t][^\n;]*$",
+        _CASELESS,
     ),
 )

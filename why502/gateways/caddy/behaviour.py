@@ -10,6 +10,7 @@ from why502.model.patterns import lazy
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"caddy"}),
+    services=frozenset({"caddy"}),
     passes_host=True,
     refuses_long_requests=True,
     # Beside these it writes its environment, and what it does itself.

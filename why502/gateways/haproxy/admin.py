@@ -187,7 +187,7 @@ def _views(table: str, known: Mapping[tuple[str, str], Target], source: str) -> 
     """Yield the servers in a table of statistics."""
     text = table.lstrip("# ")
     if not text.startswith("pxname,svname,"):
-        raise HostError(f"its answer is no table of statistics: {table[:80]!r}")
+        raise HostError(f"its answer is not a table of statistics: {table[:80]!r}")
     for row in islice(csv.DictReader(text.splitlines()), _MOST_ROWS):
         group, name = row.get("pxname") or "", row.get("svname") or ""
         if name and name not in _GROUPS and row.get("type", "2") == "2":

@@ -1,4 +1,4 @@
-"""Patterns of lines that only a configuration of HAProxy has."""
+"""Lines by which a text is recognised as a configuration of HAProxy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from why502.model.patterns import lazy
 MARKS = (
     lazy(r"^(?:global|defaults|(?:frontend|backend|listen)[ \t]++\S++)(?:[ \t][^\n{;]*+)?$", re.MULTILINE),
     lazy(
-        (
-            r"^[ \t]+(?:bind|balance|default_backend|use_backend|mode[ \t]+(?:http|tcp)|timeout[ \t]+(?:connect|client"
-            r"|server))[ \t]?[^\n;]*$"
-        ),
+        r"^[ \t]+(?:bind|balance|default_backend|use_backend|mode[ \t]+(?:http|tcp)|timeout[ \t]+(?:connect|client"
+        r"|server))[ \t]?[^\n;]*$",
         re.MULTILINE,
     ),
 )

@@ -1,4 +1,4 @@
-"""Patterns of lines that only a configuration of nginx has."""
+"""Lines by which a text is recognised as a configuration of nginx."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from why502.model.patterns import lazy
 
 MARKS = (
     lazy(
-        (
-            r"^[ \t]*(?:http|events|stream|server|upstream[ \t]++[^\s{]++|location[ \t]++[^\n{]++"
-            r"|map[ \t]++\S++[ \t]++\$\w++)\s{0,64}+\{"
-        ),
+        r"^[ \t]*(?:http|events|stream|server|upstream[ \t]++[^\s{]++|location[ \t]++[^\n{]++"
+        r"|map[ \t]++\S++[ \t]++\$\w++)\s{0,64}+\{",
         re.MULTILINE,
     ),
     lazy(
