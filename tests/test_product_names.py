@@ -23,7 +23,6 @@ EXCEPTIONS = {
     "logs/scan/template.py": "log formats that a user gives are nginx's or Apache's",
     "redaction/text.py": "a mark by which lines are found that may hold a cookie",
     "render/reference.py": "words that a sentence of the reference may begin with in lower case",
-    "session/log_formats.py": "log formats of Apache stand in files that are not included by a main file",
     "supervisors/docker/describe.py": "labels of a container that are read by a gateway",
 }
 
