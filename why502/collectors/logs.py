@@ -301,6 +301,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
         return LogInput(
             path=path,
             root=proxy.root,
+            is_mixed=len({target.kind for target in targets}) > 1,
             candidates=tuple(own),
             server=servers.pop() if len(servers) == 1 else "",
             proxy=proxy.kind,
@@ -368,20 +369,24 @@ def _streams(
 ) -> Iterator[LogInput]:
     """Yield the logs sent to syslog or standard error, from their destination: a file, or the journal of the proxy's unit."""
     left = []
+    files: dict[str, list[str]] = {}
     for kind, place in streams:
         path = _redirected(host, proxy, 2 if kind == "error" else 1) if place == "stderr" else ""
         if path:
-            yield LogInput(
-                path=path,
-                root=proxy.root,
-                kind=kind,
-                candidates=_formats(proxy),
-                proxy=proxy.kind,
-                pid=proxy.pid,
-                owner_uid=proxy.owner_uid,
-            )
+            files.setdefault(path, []).append(kind)
         else:
             left.append((kind, place))
+    for path, kinds in files.items():
+        yield LogInput(
+            path=path,
+            root=proxy.root,
+            kind=kinds[0] if len(kinds) == 1 else "",
+            is_mixed=len(kinds) > 1,
+            candidates=_formats(proxy),
+            proxy=proxy.kind,
+            pid=proxy.pid,
+            owner_uid=proxy.owner_uid,
+        )
     container = container_logs.container(host, proxy) if left else None
     if container is not None and container.logs and any(place == "stderr" for _, place in left):
         yield from container_logs.inputs(proxy, container)
