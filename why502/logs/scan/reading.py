@@ -262,7 +262,7 @@ class Reader:
         if record is not None:
             record = self._followed(record, start)
         form = self.part.form
-        if record is None or record.at is None:
+        if record is None or record.at is None or not record.format:
             self._look_back(start)
         self._native.pop(start, None)
         if record is None or (not record.format and (not form.name or form.log_format)):
