@@ -11,7 +11,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.place import BESIDE, Vantage
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
-from why502.model.logs import LogSummary, Phase, Symptom, Tally, TargetTraffic
+from why502.model.logs import LogSummary, PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import CONNECT, Listener, PhpPool, Pressure, Probe, Process, Proxy, Resolution, Snapshot, SocketPath
 from why502.model.target import Target
 
@@ -192,6 +192,17 @@ def test_who_listened_while_the_target_still_answered_is_another_application(bef
         processes=(Process(pid=30, name="node", started_at=served - before),),
     )
     assert Case(one, target=APP).was_beside(stray) is beside
+
+
+@pytest.mark.parametrize(("targets", "answered"), [((), NOW), ((TargetTraffic(target=APP, attempts=9, failures=9),), None)])
+def test_an_error_page_with_a_good_status_is_no_answer_of_the_target(
+    targets: tuple[TargetTraffic, ...], answered: datetime | None
+) -> None:
+    """What clients got tells of the target only where the log does not name it."""
+    place = Position(file="nginx.conf", line=3)
+    paths = (PathTraffic(location="/", at=place, statuses={"200": 9}, last_served=NOW),)
+    one = here(REPLACE(route(APP), at=place), logs=LogSummary(targets=targets, paths=paths, has_access=True))
+    assert Case(one, target=APP).last_answered == answered
 
 
 def test_the_targets_of_a_name() -> None:

@@ -197,3 +197,33 @@ def test_a_server_answers_for_workers_that_it_ends(ended: int, expected: str) ->
     told_500 = REPLACE(failing(Symptom.UPSTREAM_STATUS, APP, 20), status=500)
     logs = REPLACE(here.logs, paths=(path,), tallies=(told_500,), requests=20, has_access=True)
     assert answers(REPLACE(here, logs=logs))[0][0] == expected
+
+
+def test_a_restart_whose_start_failed_is_no_stop() -> None:
+    refused = REPLACE(failing(Symptom.CONNECT_REFUSED, APP, 20), first=STOPPED + timedelta(seconds=3), last=NOW)
+    events = (
+        told(Symptom.PROCESS_STOPPED, 0, f"Stopping {UNIT}..."),
+        told(Symptom.PROCESS_STOPPED, 1, f"Stopped {UNIT}."),
+        told(Symptom.PROCESS_EXITED, 2, f"{UNIT}: Main process exited, code=exited, status=70/SOFTWARE"),
+    )
+
+    def service(started_s: float) -> Service:
+        return Service(
+            manager="systemd",
+            name=UNIT,
+            state="failed",
+            is_running=False,
+            result="exit-code",
+            exit_code=70,
+            started_at=STOPPED + timedelta(seconds=started_s),
+            stopped_at=STOPPED + timedelta(seconds=2),
+            reason=("PHP Fatal error: Failed opening required 'preload.php'",),
+            targets=(APP,),
+        )
+
+    def first(started_s: float) -> str:
+        here = machine(refused, routes=(route(APP, 7),))
+        return diagnose(REPLACE(here, listeners=(), services=(service(started_s),), events=events)).findings[0].cause
+
+    assert first(1.5) == "backend-startup-failure"
+    assert first(-900) == "backend-not-running"

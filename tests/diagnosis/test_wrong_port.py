@@ -93,3 +93,17 @@ def test_another_family_is_proposed_by_its_own_address() -> None:
     edits = [edit for step in remedy.steps if isinstance(step, Edit) for edit in (step,)]
     assert "[::1]:8091" in str(edits)
     assert "127.0.0.1:8091" not in str(edits)
+
+
+def test_another_gateway_that_nothing_leads_to_may_be_the_application() -> None:
+    def seen(*listening: Target) -> list[Target]:
+        here = case(*((target, "varnishd") for target in listening)).here
+        cache = Proxy(kind="varnish", pid=100, workers=tuple(Process(pid=101 + n, name="cache-main") for n in range(2)))
+        return [
+            found.target
+            for found in candidates(Case(here=msgspec.structs.replace(here, proxies=(*here.proxies, cache)), target=WANTED))
+        ]
+
+    assert seen(at(8091, "0.0.0.0"), at(8092)) == [at(8091, "0.0.0.0")]  # the other one is its admin interface
+    assert seen(at(8091)) == [at(8091)]
+    assert seen(at(80, "0.0.0.0"), at(8091)) == []  # it serves the public itself

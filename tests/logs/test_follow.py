@@ -1,4 +1,4 @@
-"""A log that is followed: no line is lost and none counted twice, whatever happens to the files, and wherever the follower is stopped."""
+"""A log that is followed: no line is lost and none counted twice, whatever happens to the files, wherever it is stopped."""
 
 from __future__ import annotations
 
@@ -233,6 +233,23 @@ def test_a_compressed_file_that_is_shorter_than_the_known_head(watcher: Watcher)
     pack(old, lines(0, 2))
     watcher.kill()
     all_of(watcher, 12)
+
+
+@pytest.mark.parametrize("count", [3, 80], ids=["shorter", "longer"])
+def test_a_new_file_with_the_inode_of_the_old_one_is_read_from_its_begin(watcher: Watcher, count: int) -> None:
+    """A file system may give the number of a deleted file to the next one at once."""
+    write(watcher.path, lines(0, 40))
+    watcher.look()
+    watcher.store()
+    watcher.follower.close()
+    deleted(watcher.path)
+    write(watcher.path, lines(40, count))
+    stored, status = msgspec.json.decode(watcher.stored, type=Checkpoint), watcher.path.stat()
+    first = msgspec.structs.replace(stored.files[0], device=status.st_dev, inode=status.st_ino)
+    watcher.stored = msgspec.json.encode(msgspec.structs.replace(stored, files=(first, *stored.files[1:])))
+    watcher.kill()
+    all_of(watcher, 40 + count)
+    assert watcher.follower.lost_bytes == 0
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -590,7 +607,7 @@ class Followed(RuleBasedStateMachine):
     @precondition(lambda self: not self.half and not self.writer and not self.packing)
     @rule(between=st.lists(st.sampled_from(["look", "store", "kill", "write"]), max_size=16))
     def rotate_and_compress(self, between: list[str]) -> None:
-        """Do what logrotate does without a delay, while the server still writes to the old file; anything happens between the steps."""
+        """Do what logrotate does without a delay: the server still writes to the old file, and anything happens between."""
         self.rename(is_kept_open=True)
         steps = [self.compress_one_step] * 3
         for number, name in enumerate(between):

@@ -1,5 +1,7 @@
 """Gateways are followed: a real nginx that starts, reloads, gets another configuration, and stops."""
 
+import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +13,7 @@ from why502.lab.stage import Stage
 from why502.model.snapshot import Proxy, Snapshot
 from why502.session.looking import Scope, find_gateways
 from why502.watch.gateways import MOST_APART_S, SOURCES, Gateways, Signs, is_gateway
+from why502.watch.topology import configured
 
 
 @pytest.mark.parametrize(
@@ -129,3 +132,34 @@ def test_what_changes_during_a_look_is_looked_at_again():
         assert looks == [b"11 12", b"12"]
     finally:
         following.stop(5)
+
+
+@pytest.mark.real
+def test_a_binary_upgrade_is_followed_and_is_no_incident(tmp_path):
+    tmp_path.chmod(0o755)
+    stage = Stage(tmp_path, is_isolated=False)
+    seen = []
+
+    def look():
+        now = datetime.now(UTC)
+        scope = Scope(now=now, begin=now - timedelta(minutes=1), end=now, configs=(stage.nginx.config,), sources=SOURCES)
+        return find_gateways(scope, Env().machine())
+
+    def masters():
+        return {proxy.pid for proxy in seen[-1].proxies if proxy.is_running} if seen else set()
+
+    following = Gateways(LocalHost(), look, seen.append, time.monotonic, every_s=0.05)
+    try:
+        stage.nginx.start("return 200;")
+        old = stage.nginx.pid
+        following.start(look())
+        os.kill(old, signal.SIGUSR2)
+        stage.until(lambda: stage.nginx.pid not in (None, old), "the new binary runs")
+        new = stage.nginx.pid
+        stage.until(lambda: new in masters(), "the new master is seen", patience_s=20)
+        os.kill(old, signal.SIGQUIT)
+        stage.until(lambda: masters() == {new}, "the old master is seen to be gone", patience_s=20)
+        assert all(configured(snapshot).running == {"nginx"} and not configured(snapshot).missed for snapshot in seen)
+    finally:
+        following.stop(5)
+        stage.close()

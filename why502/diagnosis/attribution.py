@@ -130,7 +130,8 @@ class Attribution(Place):
     def told_to_stop(self) -> Event | None:
         """The event which shows that the target's service was ordered to stop and has not been started since; else None.
 
-        None also if the service ended by itself. An error during the stop is not a crash, nor is a kill after the stop timeout.
+        None also if the service ended by itself, or if it was started and ended before it was up. An error during the stop is
+        not a crash, nor is a kill after the stop timeout.
         """
         events = [event for event in self.events(*_LIFE) if event.at and event.ended_at]
         begun = max(
@@ -140,6 +141,8 @@ class Attribution(Place):
         stop = next((event for event in stops if event.ended_at and (begun is None or event.ended_at >= begun)), None)
         if stop is None or stop.ended_at is None or any(service.is_running for service in self.services):
             return None
+        if any(service.started_at and service.started_at > stop.ended_at for service in self.services):
+            return None  # and that start failed
         deaths = [
             event for event in events if event.symptom in _DIED and event.ended_at and event.ended_at >= (begun or event.ended_at)
         ]

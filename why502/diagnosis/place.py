@@ -46,6 +46,10 @@ _NOWHERE = "nowhere"  # no network namespace: that of a container that has ended
 _METRICS = ("exporter", "prometheu")  # parts of process names, which the kernel cuts to 15 characters
 
 
+def _pids(proxy: Proxy) -> frozenset[int]:
+    return frozenset(pid for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid)
+
+
 def _is_no_application(process: Process) -> bool:
     """Return whether a process is infrastructure, a metrics exporter, or this program itself (`why502 watch` serves metrics)."""
     is_ours = any(posixpath.basename(word) == "why502" for word in process.argv[:4])
@@ -120,7 +124,7 @@ class Place:
     def home(self) -> str | None:
         """The network namespace of this machine in which the target is; None if it is elsewhere, or unknown.
 
-        A namespace that is no container's may be all of another machine's, as `unshare` and virtual machines make them: where a
+        A namespace of no container may be all of another machine's, as `unshare` and virtual machines make them: where a
         snapshot was collected inside of it, that one knows it better.
         """
         if self.target is None:
@@ -404,7 +408,8 @@ class Place:
     def _unnamed_of(self, *, is_unix: bool) -> tuple[Listener, ...]:
         if self.target is None or self.host is None:
             return ()
-        own = {pid for proxy in self.proxies for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid}
+        own = {pid for proxy in self.proxies for pid in _pids(proxy)}
+        aside = {id(one) for one in self._aside}
         reachable = {id(listener) for listener in self._reachable}
         unnamed = self.joins.unnamed if self.host is self.here else self._reachable
         found = []
@@ -412,11 +417,27 @@ class Place:
             process = self.process_of(listener)
             if id(listener) not in reachable or listener.target.is_unix != is_unix:
                 continue
-            if own & set(listener.pids) or (process and _is_no_application(process)):
+            is_gateway = bool(own & set(listener.pids)) or (process is not None and _is_no_application(process))
+            if is_gateway and id(listener) not in aside:
                 continue
             if listener.target.is_unix and not _looks_like_application(listener.target.path):
                 continue
             found.append(listener)
+        return tuple(found)
+
+    @cached_property
+    def _aside(self) -> tuple[Listener, ...]:
+        """The listeners of other gateways of this machine that nothing leads to: neither a route of another one, nor a public
+        port. One that stood behind the case's proxy may listen elsewhere now. Where it has wider ones, those on loopback are
+        its admin interface.
+        """
+        unnamed = {id(listener) for listener in self.joins.unnamed}
+        found: list[Listener] = []
+        for proxy in self.proxies:
+            pids = _pids(proxy) if proxy is not self.proxy else frozenset()
+            own = [one for one in self.here.listeners or () if not one.target.is_unix and pids & set(one.pids)]
+            if all(id(one) in unnamed and one.target.port > SYSTEM_PORTS for one in own):
+                found += [one for one in own if not one.target.is_loopback] or own
         return tuple(found)
 
     @cached_property
@@ -562,13 +583,16 @@ class Place:
 
     @cached_property
     def last_answered(self) -> datetime | None:
-        """When the target last answered; None if no answer is known."""
+        """When the target last answered; None if no answer is known.
+
+        Where the log names targets, it alone tells: what a client got may be an error page with a good status.
+        """
+        if self.traffic is not None:
+            return self.traffic.last_success
         places = {route.at for route in self.routes if route.at is not None}
         alone = all(len(route.peers) == 1 for route in self.routes)
         paths = self.here.logs.paths if self.here.logs and alone else ()
-        moments = [path.last_served for path in paths if path.at in places]
-        moments += [self.traffic.last_success if self.traffic else None]
-        return max((at for at in moments if at is not None), default=None)
+        return max((path.last_served for path in paths if path.at in places and path.last_served), default=None)
 
     @cached_property
     def unanswered(self) -> int:

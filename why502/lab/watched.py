@@ -9,12 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from why502.lab.stage import FAILED, LabError, Round, Stage
+from why502.watch.changes import DPKG_FILES, DPKG_LOG
+from why502.watch.model import ChangeKind
+from why502.watch.store import Store
 
 START_S = 30.0
 FOLLOWED_S = 10.0  # the daemon knows nginx before the fault begins; where nginx ends at once, it never will
@@ -23,6 +28,12 @@ AFTER_S = 15.0  # how long another message is waited for
 QUIET_S = 45.0  # how long a healthy scene is watched
 AT_ONCE = 8  # requests that wait for an answer
 EVERY_S = 0.5
+UNRELATED = 20  # packages that are installed right before the fault, and have nothing to do with it
+# What scenes are made of: their packages might touch a target.
+_PARTS = (
+    *("nginx", "haproxy", "apache", "varnish", "php", "python", "lib", "redis"),
+    *("supervisor", "node", "systemd", "docker", "podman"),
+)
 SETTINGS = """\
 [gateways]
 every_s = 1.0
@@ -58,6 +69,8 @@ def watching(stage: Stage, where: tuple[str, ...]) -> Iterator[Watching]:
     directory = stage.path("/run/lab/watch")
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "watch.toml").write_text(SETTINGS)
+    if stage.is_isolated and not stage.is_machine:
+        stage.write(DPKG_LOG, "")
     argv = [sys.executable, "-m", "why502", "watch", "--format", "jsonl", *where]
     argv += ["--settings", str(directory / "watch.toml"), "--store", str(directory / "watch.db")]
     with (directory / "errors.log").open("w") as errors:
@@ -67,7 +80,7 @@ def watching(stage: Stage, where: tuple[str, ...]) -> Iterator[Watching]:
     reader.start()
     try:
         stage.until(lambda: found.events, "why502 watch starts", patience_s=START_S)
-        stage.when_started = lambda: _wait(FOLLOWED_S, lambda: any("watching" in event["message"] for event in found.events))
+        stage.when_started = partial(_when_started, stage, found)
         yield found
         if process.poll() is not None:
             raise LabError(f"why502 watch ended with status {process.returncode}", _text(directory / "errors.log"))
@@ -98,8 +111,29 @@ def record(stage: Stage, found: Watching, *, is_healthy: bool) -> dict[str, Any]
         "after_s": round(messages[0]["said_s"] - began_s, 1) if messages else None,
         "messages": len(messages),
         "causes": [event["cause"] for event in messages],
+        **(changes(found.store, messages[0]["id"]) if messages else {}),
         "events": list(found.events),
     }
+
+
+def _when_started(stage: Stage, found: Watching) -> None:
+    """Wait until the daemon knows the gateway, and change what has nothing to do with it."""
+    _wait(FOLLOWED_S, lambda: any("watching" in event["message"] for event in found.events))
+    if stage.is_isolated and not stage.is_machine:  # else the log is the machine's own
+        at = datetime.now(UTC).astimezone()
+        names = [name for path in sorted(Path(DPKG_FILES).glob("*.list")) if not (name := path.stem).startswith(_PARTS)]
+        lines = [f"{at:%Y-%m-%d %H:%M:%S} upgrade {name.partition(':')[0]}:amd64 1.0-1 1.0-2\n" for name in names[:UNRELATED]]
+        with stage.path(DPKG_LOG).open("a") as log:
+            log.write("".join(lines))
+
+
+def changes(store: Path, id_: str) -> dict[str, Any]:
+    """Return the kind, subject and detail of each change that an incident may have begun with, and how many packages changed."""
+    with closing(Store.open(store, read_only=True)) as opened:
+        incident = opened.incident(id_)
+        packages = sum(one.kind is ChangeKind.PACKAGE for one in opened.changes())
+    named = incident.changes if incident else ()
+    return {"changes": [[one.kind.value, one.subject, one.detail] for one in named], "packages": packages}
 
 
 @contextmanager

@@ -483,7 +483,8 @@ class Follower:
             if len(lines) < TURN_BYTES or most_bytes < TURN_BYTES:
                 return 0
             end = len(lines)  # no line is so long; what follows of it will be left out
-            added.skip((self.index, place.offset), f"{place.name} (byte {place.offset})", "")
+            if data[: place.offset - begin][-1:] in (b"", b"\n"):  # else it began in an earlier turn, and was counted then
+                added.skip((self.index, place.offset), f"{place.name} (byte {place.offset})", "")
         else:
             self._count(file, data[: place.offset - begin + end], begin, added)
         counted = data[: place.offset - begin + end]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from why502.logs.files import Files
@@ -62,3 +62,25 @@ def _read(files: Files, path: str) -> tzinfo | None:
 def moment(at: float) -> datetime | None:
     """Return seconds since the epoch as a time; None for the infinities, which mean "never"."""
     return of_epoch(at)
+
+
+class _Shifted(tzinfo):
+    """A zone whose clocks show the times of another one `shift` later."""
+
+    def __init__(self, zone: tzinfo, shift: timedelta) -> None:
+        self._zone, self._shift = zone, shift
+
+    def utcoffset(self, at: datetime | None) -> timedelta | None:
+        offset = None if at is None else at.replace(tzinfo=self._zone).utcoffset()
+        return None if offset is None else offset - self._shift
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str | None:
+        return None
+
+
+def shifted(zone: tzinfo, shift_s: int) -> tzinfo:
+    """Return a zone in which what its clocks show is so much later in UTC than in this one."""
+    return _Shifted(zone, timedelta(seconds=shift_s))

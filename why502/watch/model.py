@@ -76,6 +76,14 @@ class PeerKey(NamedTuple):
     target: str
 
 
+class OwnerKey(NamedTuple):
+    """What serves a target on this machine: `name` is a unit, a container, or "pid 17" of a process."""
+
+    proxy: str
+    target: str
+    name: str
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Configured:
     """What the configuration in force names. Its counters are shown from 0 on, and end an hour after it no longer names them."""
@@ -84,6 +92,7 @@ class Configured:
     locations: frozenset[LocationKey] = frozenset()
     routes: frozenset[RouteKey] = frozenset()
     peers: frozenset[PeerKey] = frozenset()
+    owners: frozenset[OwnerKey] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +102,8 @@ class Observed:
     `failures` are requests whose client got a failure; `recovered` are attempts whose failure a retry kept from the client.
     `checks`: requests of why502 and of load balancers that check the health of a server; they are counted nowhere else.
     `durations`: numbers of a histogram's buckets (why502.logs.scan.histogram). `overflow`: counts under "other" because
-    there were too many keys. `reason`: why the log cannot be read now. `note`: something that a person must know about the log.
+    there were too many keys. `reason`: why the log cannot be read now. `misfit`: why its lines cannot be parsed; None: unknown.
+    `note`: something that a person must know about the log.
     Minutes before `live_since` are history and open no incident; `is_history`: there are no others.
     """
 
@@ -117,6 +127,7 @@ class Observed:
     newest_at: datetime | None = None
     reason: str = ""
     note: str = ""
+    misfit: str | None = None
     live_since: int = 0
     is_history: bool = False
 

@@ -1,4 +1,4 @@
-"""HAProxy's lines about servers and handshakes are read by the compiled reader, with the time of the wrapper where they have none."""
+"""HAProxy's lines about servers and handshakes are read by the compiled reader; where they have no time, the wrapper's counts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from why502.logs.scan import reading
 from why502.logs.scan.line_format import find
 from why502.logs.scan.work import Ask
 
-REQUEST = '20.0.0.77:4711 [04/Mar/2026:05:06:{second:02d}.123] web~ app/web{number} 0/0/1/5/6 200 17 - - ---- 1/1/0/0/0 0/0 "GET / HTTP/1.1"'
+REQUEST = (
+    "20.0.0.77:4711 [04/Mar/2026:05:06:{second:02d}.123] web~ app/web{number} 0/0/1/5/6 200 17 - - ---- 1/1/0/0/0 0/0 "
+    '"GET / HTTP/1.1"'
+)
 SAID = (
     (
-        'Server app/web{number} is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: {second}ms. '
-        "1 active and 0 backup servers left. {second} sessions active, 0 requeued, 0 remaining in queue."
+        'Server app/web{number} is DOWN, reason: Layer4 connection problem, info: "Connection refused", '
+        "check duration: {second}ms. 1 active and 0 backup servers left. {second} sessions active, 0 requeued, 0 remaining in "
+        "queue."
     ),
     (
         "Server app/web{number} is UP, reason: Layer4 check passed, check duration: 0ms. 2 active and 0 backup servers online. "
@@ -23,7 +27,10 @@ SAID = (
     ),
     "Backup Server app/web{number} is going DOWN for maintenance (DNS timeout status). 1 active and 0 backup servers left.",
     "backend app has no server available!",
-    'Health check for server app/web{number} failed, reason: Layer7 wrong status, code: 503, info: "down", check duration: {second}ms.',
+    (
+        'Health check for server app/web{number} failed, reason: Layer7 wrong status, code: 503, info: "down", '
+        "check duration: {second}ms."
+    ),
     "20.0.0.77:4711 [04/Mar/2026:05:06:{second:02d}.123] web/1: SSL handshake failure (error:0A000076:SSL routines::no suitable)",
 )
 WRAPPERS = ("Mar  4 05:06:{second:02d} lb haproxy[77]: ", "2026-03-04T05:06:{second:02d}.5+00:00 lb haproxy[77]: ")

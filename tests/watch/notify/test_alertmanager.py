@@ -167,6 +167,23 @@ def test_an_incident_is_one_alert_from_its_start_to_its_end(running: Running, ho
 
 
 @real
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_incident_that_came_back_fires_again(running: Running, hook: Server, is_restarted: bool) -> None:
+    one = now_incident()
+    ours = Ours(running.url)
+    ours.turn(one)
+    hook.wait_for(len)
+    ours.turn(closed(one, 90))
+    hook.wait_for(lambda all_: len(all_) == 2)
+    back = msgspec.structs.replace(one, times_reopened=1)
+    (Ours(running.url) if is_restarted else ours).turn(back)
+    hook.wait_for(lambda all_: len(all_) == 3)
+    assert states(hook.received, "7K3F") == [[("wrong-port", status)] for status in ("firing", "resolved", "firing")]
+    (alert,) = running.alerts()
+    assert datetime.fromisoformat(alert["endsAt"]) > datetime.now(UTC) + timedelta(minutes=3)
+
+
+@real
 def test_a_changed_cause_is_one_message_with_the_end_of_the_old_alert(running: Running, hook: Server) -> None:
     one = now_incident()
     ours = Ours(running.url)

@@ -7,10 +7,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from tests.watch.state.simulated import World
+from tests.watch.state.simulated import PROXY, World
+from why502.watch.concern import Scope
 from why502.watch.model import Blindness, Limit, LimitKind, Severity, Transition
 from why502.watch.state.resources import NAMES
-from why502.watch.state.values import Notify
+from why502.watch.state.values import Notify, Served, TargetsChanged
+
+APP = "127.0.0.1:3001"
 
 
 def soon(world: World, severity: Severity | None = Severity.PAGE, **fields: object) -> Limit:
@@ -92,3 +95,47 @@ def test_the_own_network_is_one_incident():
     assert told(world) == [(Transition.OPENED, Severity.PAGE)]
     world.put(Blindness(at=world.now))
     assert told(world)[-1][0] is Transition.RESOLVED
+
+
+@pytest.mark.parametrize("has_cause", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [(LimitKind.LISTEN_QUEUE, APP), (LimitKind.MEMORY, "app.service"), (LimitKind.FPM_CHILDREN, "app.service pool www")],
+)
+def test_a_limit_and_the_failures_that_it_leads_to_are_one_incident(kind: LimitKind, subject: str, has_cause: bool) -> None:
+    world = World()
+    world.causes = {APP: "listen-queue-overflow"} if has_cause else {}
+    world.put(
+        TargetsChanged(
+            served=(Served(proxy=PROXY, location="shop/", targets=(APP,)),), scopes={APP: Scope(units=("app.service",))}
+        )
+    )
+    for _ in range(3):
+        world.put(soon(world, kind=kind, subject=subject))
+        world.wait(10)
+    (before,) = world.open
+    for _ in range(6):
+        world.fail(APP, count=10)
+        world.put(soon(world, kind=kind, subject=subject))
+        world.wait(10)
+    (incident,) = world.open
+    assert (incident.id, incident.key, incident.target, incident.failures) == (before.id, before.key, APP, 60)
+    assert incident.cause == ("listen-queue-overflow" if has_cause else "")
+    assert len(world.saved) == 1
+    assert len(world.told()) == 1
+    world.wait(400)  # neither a forecast nor a request
+    assert world.open
+    for _ in range(10):
+        world.serve(APP, count=100)
+        world.wait(60)
+    assert not world.open
+    assert world.told()[-1][0] is Transition.RESOLVED
+
+
+def test_a_limit_of_something_else_is_another_incident() -> None:
+    world = World()
+    world.configure(("shop/", (APP,)))
+    world.put(soon(world))
+    world.fail(APP)
+    world.wait(20)
+    assert len(world.open) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -71,12 +72,28 @@ def test_a_log_that_cannot_be_read_is_a_ticket_after_two_minutes_and_closes_when
     assert not world.open
 
 
+def test_a_log_of_another_format_is_a_ticket_until_its_lines_can_be_parsed() -> None:
+    world = World()
+    read = Observed(log="/var/log/nginx/access.log", proxy=PROXY, lines=60)
+    for misfit in (None, "30 % of its lines", "40 % of its lines", None):
+        world.put(replace(read, misfit=misfit))
+        world.wait(60)
+    (incident,) = world.open
+    assert incident.severity is Severity.TICKET
+    assert "/var/log/nginx/access.log has another format: 30 % of its lines" in incident.timeline[-1].message
+    assert len(world.told()) == 1
+    world.put(replace(read, misfit=""))
+    world.wait(60)
+    assert not world.open
+
+
 def gone(world: World, *, is_planned: bool) -> None:
     configured = TargetsChanged(running=frozenset({PROXY}), gateway_units={PROXY: ("nginx.service",)})
     world.put(configured)
     detail = "stopped" if is_planned else "failed: signal"
     world.put(
-        Change(kind=ChangeKind.UNIT, subject="nginx.service", at=world.now, detail=detail, units=("nginx.service",), is_planned=is_planned)
+        Change(kind=ChangeKind.UNIT, subject="nginx.service", at=world.now, detail=detail, units=("nginx.service",),
+        is_planned=is_planned)
     )  # fmt: skip
     world.put(structs.replace(configured, running=frozenset()))
 
@@ -132,6 +149,7 @@ def test_this_machines_own_network_is_one_incident() -> None:
     assert any("the gateway 10.0.0.254 on eth0 does not answer" in step.message for step in told[0].timeline)
 
 
+@pytest.mark.thorough
 def test_five_hundred_dead_members_of_twenty_groups_are_one_incident() -> None:
     world = World()
     members = [tuple(f"10.1.{group}.{number}:80" for number in range(25)) for group in range(20)]

@@ -6,7 +6,8 @@ import pytest
 
 from tests.watch.state.simulated import World
 from why502.model.logs import Symptom
-from why502.watch.model import MemberStatus, Severity, Transition
+from why502.watch.model import MemberStatus, Occasion, Severity, Transition
+from why502.watch.state.values import Diagnose
 
 APP = "127.0.0.1:3001"
 
@@ -64,6 +65,23 @@ def test_without_a_diagnosis_the_message_waits_at_most_fifteen_seconds() -> None
     world.wait(1)
     assert [transition for transition, _ in world.told()] == [Transition.OPENED]
     assert world.open[0].cause == ""
+
+
+def test_it_is_diagnosed_at_its_opening_later_and_at_its_end() -> None:
+    world = World()
+    world.causes = {APP: "backend-not-running"}
+    for _ in range(40):
+        world.fail(APP, count=10)
+        world.wait(10)
+    for _ in range(20):
+        world.serve(APP, count=100)
+        world.wait(60)
+    asked = [action.occasion for action in world.actions if isinstance(action, Diagnose)]
+    assert (asked[0], asked[-1]) == (Occasion.OPENED, Occasion.CLOSED)
+    assert Occasion.LATER in asked
+    (incident,) = world.saved.values()
+    assert [one.occasion for one in incident.diagnosed][:1] == [Occasion.OPENED]
+    assert incident.closed_at
 
 
 def test_thirty_routes_of_one_dead_backend_are_one_incident_that_lists_them() -> None:
@@ -318,3 +336,15 @@ def test_a_step_of_the_clock_opens_and_closes_nothing(wall_s: float) -> None:
     quiet.wait(1, wall_s=wall_s)
     quiet.wait(60)
     assert not quiet.saved
+
+
+def test_the_cause_is_of_the_reason_that_the_lines_give_not_of_another_one_near_by() -> None:
+    """A name that cannot be resolved has no target; that another address of it is not served is beside the point."""
+    world = World()
+    world.causes = {APP: "wrong-address"}
+    world.wide = ("resolver-missing", "proxy")
+    world.configure(("shop/", (APP,)))
+    world.fail("", Symptom.NO_RESOLVER, count=10)
+    world.wait(20)
+    (incident,) = world.open
+    assert incident.cause == "resolver-missing"

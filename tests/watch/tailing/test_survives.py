@@ -81,6 +81,52 @@ def test_w12_a_file_with_two_names_is_counted_once(tmp_path: Path, link: Callabl
         watched.write("b.log", "")
 
 
+@pytest.mark.parametrize("head", ["", "/api/a"], ids=["empty", "equal"])
+def test_w13_logs_with_the_same_beginning_are_told_apart(tmp_path: Path, head: str) -> None:
+    config = CONFIG.replace("location / {{", "location /b/ {{ access_log {directory}/b.log timed; }} location / {{")
+    for name in ("access.log", "b.log"):
+        (tmp_path / name).write_text(access(head) * 30 if head else "")
+    watched = Watched(tmp_path, config)
+    watched.turns(1)
+    before = watched.sums.lines
+    watched.write("access.log", access("/api/a"))
+    watched.write("b.log", access("/api/a") * 2)
+    assert watched.turns(1).lines == before + 3
+    for name in ("access.log", "b.log"):
+        (tmp_path / name).rename(tmp_path / f"{name}.1")
+        watched.write(name, access("/api/a"))
+    watched.turns(1)
+    watched.restart()
+    assert watched.turns(3, 10).lines == before + 5
+    assert watched.sums.lost_bytes == 0
+
+
+def test_w6_a_log_that_is_written_anew_with_the_same_bytes_is_not_counted_again(watched: Watched) -> None:
+    watched.write("access.log", access("/api/a") * 5)
+    watched.turns(1)
+    log = watched.directory / "access.log"
+    content = log.read_bytes()
+    log.write_bytes(b"")
+    log.write_bytes(content)
+    watched.write("access.log", access("/api/b"))
+    assert (watched.turns().lines, watched.sums.lost_bytes) == (6, 0)
+
+
+def test_w20_lines_of_any_bytes_are_counted_or_unparsed_and_the_log_goes_on(watched: Watched) -> None:
+    odd = [
+        "x" * 10_000_000, "\udcff\udcfe" * 50, "\x1b[31m\x1b]0;title\x07" * 9, access("/api/" + "%00" * 1400).rstrip("\n"),
+        access("/api/a").rstrip("\n") + "\r",
+    ]  # fmt: skip
+    for line in odd:
+        with (watched.directory / "access.log").open("ab") as stream:
+            stream.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        watched.write("access.log", access("/api/b"))
+        watched.turns(3)
+    assert watched.sums.requests["shop.example/api/", "2xx"] == len(odd) + 2
+    assert (watched.sums.lines, watched.sums.unparsed) == (2 * len(odd), 3)
+    assert not any("\x1b" in (one.note + one.reason) for one in watched.sums.all)
+
+
 def test_w14_a_size_that_is_told_too_small_once_is_no_truncation(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.write("access.log", access("/api/a") * 3)
     watched.turns(1)
@@ -230,6 +276,7 @@ def test_w21_a_large_log_is_ready_at_once(tmp_path: Path) -> None:
     assert 250 <= lines <= 1000
 
 
+@pytest.mark.thorough
 def test_w22_what_was_written_in_three_days_without_us_is_read_in_order_and_bounded(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     watched.write("access.log", access("/api/a", at=NOW))
@@ -262,6 +309,7 @@ def test_w22_what_was_written_in_three_days_without_us_is_read_in_order_and_boun
     assert live == 10  # the lines of now
 
 
+@pytest.mark.thorough
 def test_w24_names_without_end_make_no_series_without_end(watched: Watched) -> None:
     for number in range(5000):
         watched.write("access.log", access(f"/api/{number}", 502, upstream=f"10.1.{number // 250}.{number % 250}:80 502 - - 0.0"))
@@ -283,7 +331,10 @@ def test_w33_a_clock_that_is_set_makes_nothing_history(watched: Watched, step_s:
 def test_w34_the_hour_that_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zone = Path("/usr/share/zoneinfo/Europe/Berlin").read_bytes()
     monkeypatch.setattr(reading, "localtime", lambda *_: zone)
-    config = "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass http://127.0.0.1:3001; }} }} }}"
+    config = (
+        "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass "
+        "http://127.0.0.1:3001; }} }} }}"
+    )
     watched = Watched(tmp_path, config)
     begin = datetime(2026, 10, 25, 0, 10, tzinfo=UTC).timestamp()  # 02:10 in summer time
     watched.clock.wall_now = begin - 60
@@ -294,6 +345,38 @@ def test_w34_the_hour_that_comes_twice(tmp_path: Path, monkeypatch: pytest.Monke
         watched.turns(1)
     minutes = [minute for one in watched.sums.all for minute, _ in one.failures]
     assert minutes == [int(begin // 60), int((begin + 3600) // 60)]
+
+
+@pytest.mark.parametrize("hours", [-9.5, -1, 2, 5.75])
+def test_w35_an_error_log_in_another_zone_is_joined_after_three_failures(watched: Watched, hours: float) -> None:
+    def fail(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            at = watched.clock.wall_now
+            watched.write("error.log", refused(f"/api/{number}", at=at + hours * 3600))
+            watched.write("access.log", access(f"/api/{number}", 502, at=at, upstream=BAD))
+            watched.turns(2)
+
+    fail(0, 3)
+    watched.sums.failures.clear()
+    fail(3, 40)
+    assert watched.sums.failures == {("shop.example/api/", "127.0.0.1:3001", "connect-refused"): 40}
+    hours = 0  # the proxy was reloaded, and took the machine's zone
+    fail(43, 3)
+    watched.sums.failures.clear()
+    fail(46, 40)
+    assert watched.sums.failures == {("shop.example/api/", "127.0.0.1:3001", "connect-refused"): 40}
+
+
+def test_w35_a_request_that_fails_every_quarter_of_an_hour_moves_no_zone(watched: Watched) -> None:
+    for _ in range(8):
+        watched.write("error.log", refused("/api/cron", at=watched.clock.wall_now))
+        watched.write("access.log", access("/api/cron", 502, at=watched.clock.wall_now, upstream=BAD))
+        watched.turns(2)
+        watched.write("access.log", access("/api/b", 502, at=watched.clock.wall_now, upstream=BAD))
+        watched.write("error.log", refused("/api/c", at=watched.clock.wall_now))
+        watched.turns(2)
+        watched.clock.advance(900 - 12)
+    assert watched.tailer._groups["nginx"].joining.shift_s == 0
 
 
 def test_w36_lines_that_come_late_count_in_their_minute(watched: Watched) -> None:
@@ -340,12 +423,18 @@ def test_t15_lines_of_another_format_are_told_after_the_configuration_was_read_a
     for _ in range(10):
         watched.write("access.log", "something else entirely\n" * 3 + access("/api/a") * 7)
         watched.turns(1, 30)
-    notes = [one.note for one in watched.sums.all if one.note]
+    reasons = list(dict.fromkeys(one.misfit for one in watched.sums.all if one.log.endswith("access.log")))
     assert len(asked) == 1
-    assert len(notes) == 1
-    assert "30 % of the lines" in notes[0]
-    assert "something else entirely" in notes[0]
-    assert "$upstream_header_time" in notes[0]
+    assert reasons[:1] == [None]
+    assert len(reasons) == 2
+    assert reasons[1]
+    assert "30 % of its lines" in reasons[1]
+    assert "something else entirely" in reasons[1]
+    assert "$upstream_header_time" in reasons[1]
+    for _ in range(6):
+        watched.write("access.log", access("/api/a") * 7)
+        watched.turns(1, 30)
+    assert watched.sums.all[-1].misfit == ""
 
 
 def test_t12_names_with_times(tmp_path: Path) -> None:

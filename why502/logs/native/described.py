@@ -122,7 +122,7 @@ class Text(Described):
         found, before = [f"begin {hexadecimal(begin)}"], begin
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
-            is_far = role == roles.TIME and self.clock == "nginx"  # this time contains a blank
+            is_far = role == roles.TIME and self.clock == "nginx"  # this time contains a space
             is_word = name == "word" or (name == "_" and literal[:1] == " " and not before.endswith('"'))
             flags = (
                 (roles.IS_NUMBER if name == "#" else roles.IS_WORD if is_word else 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
@@ -12,6 +12,7 @@ from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.logs import detect, stitching, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
+from why502.model.config import LogKind, LogTarget
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
 
@@ -102,6 +103,20 @@ def of_format(text: str, escape: str = "default", format_source: str = "--log-fo
         text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
     LineFormat(text, escape)
     return Form(name=nginx_access.NAME, log_format=text, escape=escape, format_source=format_source)
+
+
+def of_targets(logs: Iterable[LogTarget], config: str) -> dict[str, Form]:
+    """Return the formats of the access logs that a configuration names, by their paths."""
+    return {
+        log.path: Form(
+            name=nginx_access.NAME,
+            log_format=log.format,
+            escape=log.escape,
+            format_source=f"{log.format_name or 'log_format'} of {config}",
+        )
+        for log in logs
+        if log.kind is LogKind.ACCESS and log.path and log.format
+    }
 
 
 def find(head: bytes, given: Form | None = None) -> Form:

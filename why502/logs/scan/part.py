@@ -39,7 +39,7 @@ class Session:
     def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None, each: Each | None = None) -> None:
         self.ask = ask
         self.each = each
-        self.zone = zone or zone_of(ask.localtime)
+        self.zone = zone or zone_of(ask.localtime, ask.shift_s)
         self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=ask.is_exact)
         self._compiled: dict[Form, native.Reader | None] = {}

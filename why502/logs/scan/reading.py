@@ -25,6 +25,7 @@ from why502.logs.stitching import Lines, Records, stitch
 from why502.logs.verdicts import is_failure
 from why502.logs.window import LINE_BYTES, NUMBERED_BYTES, Chunk, count_lines, head
 from why502.logs.wrappers import PARTIAL
+from why502.logs.zone import shifted
 from why502.model.errors import HostError
 from why502.model.logs import AGENT, LogRecord
 from why502.redaction import clean, redact
@@ -396,6 +397,7 @@ def _is_wanted(status: int | None, only: str) -> bool:
 
 
 @lru_cache(4)
-def zone(localtime: bytes) -> tzinfo:
-    """Return the zone of a tzfile(5), UTC for none."""
-    return ZoneInfo.from_file(io.BytesIO(localtime)) if localtime else UTC
+def zone(localtime: bytes, shift_s: int = 0) -> tzinfo:
+    """Return the zone of a tzfile(5), UTC for none; with `shift_s`, one in which the same clock face is so much later."""
+    found = ZoneInfo.from_file(io.BytesIO(localtime)) if localtime else UTC
+    return shifted(found, shift_s) if shift_s else found

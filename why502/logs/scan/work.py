@@ -23,6 +23,7 @@ class Ask(Value, frozen=True, kw_only=True):
     since: int = -(1 << 60)
     until: int = 1 << 60
     localtime: bytes = b""  # the tzfile(5) for times without a zone
+    shift_s: int = 0  # is added to such times: the writer took another zone
     near: int = 0  # when the lines arrived, if that is known: it decides between the two readings of a repeated hour
     only: str = ""
     where: tuple[Condition, ...] = ()

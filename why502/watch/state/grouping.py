@@ -15,7 +15,7 @@ from why502.watch.state.identity import subject_of
 from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
 
 MOST_APART = 5  # more targets that begin to fail together with one cause have one root, though it is not known
-TRACE = 0.2  # of a target's failures: fewer with another cause are no incident of their own
+TRACE = 0.2  # of a target's failures: fewer with another cause do not become an incident of their own
 MACHINE = "this machine"
 OWN_NETWORK = "this machine's network"
 
@@ -174,7 +174,7 @@ def _nearness(
             return 0, is_foreign
         behind = {name for target in targets for name in (target, *ready.aliases.get(target, ()))}
         if key.subject not in targets and str(finding.target) in behind:
-            return 1, is_foreign
+            return (5 if is_foreign else 1), is_foreign  # the lines name another place, and another reason
         return (4, is_foreign) if signal.is_targetless and not is_foreign else far
     if finding.group:
         is_in = any(
@@ -206,6 +206,8 @@ def _symptoms_of_kin(cause: str) -> frozenset[str]:
 
 def targets_of(key: SignalKey, signal: Signal, served: Iterable[Served]) -> frozenset[str]:
     """Return the targets that a signal concerns: its own, or those of its locations or of its group."""
+    if signal.concerns:
+        return frozenset(signal.concerns)
     if not signal.is_targetless and not any(each.group == key.subject for each in served):
         return frozenset({key.subject})
     names = {key.subject, *signal.locations}
@@ -243,7 +245,8 @@ def _is_same_place(
     for key in keys:
         mine = targets_of(key, signals[key], served)
         for other in others:
-            if key.proxy == other.proxy and (mine & targets_of(other, signals[other], served)):
+            is_of_machine = not key.proxy or not other.proxy  # a limit is no proxy's
+            if (key.proxy == other.proxy or is_of_machine) and (mine & targets_of(other, signals[other], served)):
                 return True
             is_vague = signals[key].is_targetless or signals[other].is_targetless
             shared = {key.subject, *signals[key].locations} & {other.subject, *signals[other].locations}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from why502.watch.model import Incident, Occasion, Severity, Transition
 from why502.watch.state.families import OWN, Family
-from why502.watch.state.grouping import OWN_NETWORK, is_covered
+from why502.watch.state.grouping import OWN_NETWORK, is_covered, targets_of
 from why502.watch.state.identity import incident_id
 from why502.watch.state.severity import severity_of
 from why502.watch.state.turn import Turn
@@ -32,10 +32,27 @@ def open_for(turn: Turn, keys: Iterable[SignalKey]) -> None:
         tracked = _home(turn, key)
         if tracked is None:
             opened(turn, [key])
+        elif all(one.family in OWN for one in tracked.signals) and key.family not in OWN:
+            _taken_over(turn, tracked, key)
         elif not tracked.incident.is_open:
             _reopened(turn, joined(turn, tracked, [key]))
         elif key not in tracked.loud:
             _louder(turn, joined(turn, tracked, [key]), is_new=key not in tracked.signals)
+
+
+def _taken_over(turn: Turn, tracked: Tracked, key: SignalKey) -> None:
+    """Let requests that fail lead an incident that a limit opened before them."""
+    signal = turn.state.signals[key]
+    tracked = turn.change(
+        tracked,
+        symptom=_main_symptom(signal),
+        target="" if signal.is_targetless else key.subject,
+        location=key.subject if signal.is_targetless else next(iter(signal.locations), ""),
+        locations=(),
+        symptoms={},
+    )
+    tracked = turn.step(joined(turn, tracked, [key]), _opening(tracked, signal))
+    _louder(turn, tracked, is_new=True)
 
 
 def _louder(turn: Turn, tracked: Tracked, *, is_new: bool) -> None:
@@ -60,6 +77,9 @@ def _home(turn: Turn, key: SignalKey) -> Tracked | None:
         signal = state.signals[key]
         for each in every:
             is_apart = all(one.family in APART for one in each.signals)
+            concerned = {name for one in each.signals if one in state.signals for name in state.signals[one].concerns}
+            if concerned & targets_of(key, signal, state.served):
+                return each
             if not is_apart and is_covered(key, signal, each.incident.targets, each.incident.locations, state.served):
                 return each
     if key.family not in APART:

@@ -32,9 +32,21 @@ def limit(turn: Turn, found: Limit) -> None:
     if found.severity is None:
         return
     key = SignalKey("", f"{NAMES[found.kind]} {found.subject}", Family.LIMIT)
-    if any(found.subject in each.incident.targets for each in turn.state.open):  # its requests fail already
+    targets = _concerned(turn, found)
+    failing = [each for each in turn.state.open if {*targets} & {*each.incident.targets}]
+    if any(key not in each.signals for each in failing):  # its requests fail already
         return
-    alert(turn, key, SYMPTOMS.get(found.kind, SOON), _words(found), found.severity)
+    alert(turn, key, SYMPTOMS.get(found.kind, SOON), _words(found), found.severity, concerns=targets)
+
+
+def _concerned(turn: Turn, found: Limit) -> tuple[str, ...]:
+    """Return the targets that a limit is about: that address itself, or those that the unit serves."""
+    if found.kind is LimitKind.CERTIFICATE:
+        return ()
+    configured = {target for each in turn.state.served for target in each.targets}
+    unit = found.subject.partition(" ")[0]  # "php8.2-fpm.service pool www"
+    served = [target for target, scope in turn.state.scopes.items() if unit in scope.units]
+    return tuple(sorted({*served, *({found.subject} & configured)}))
 
 
 def blindness(turn: Turn, found: Blindness) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from why502.model.logs import Symptom
 from why502.watch.model import MemberStatus, Observed, Severity
 from why502.watch.state.closing import closed
-from why502.watch.state.families import Family
+from why502.watch.state.families import OWN, Family
 from why502.watch.state.opening import announced, opened, raised
 from why502.watch.state.severity import is_stopped_on_purpose
 from why502.watch.state.turn import Turn
@@ -34,7 +34,9 @@ def read(turn: Turn, observed: Observed) -> None:
         minutes[minute] = minutes.get(minute, 0) + observed.lines
         log = replace(log, minutes=tuple(minutes.items()), last_line_s=turn.monotonic_s)
     since = log.unreadable_since_s if log.unreadable_since_s is not None else turn.monotonic_s
-    logs[observed.log] = replace(log, reason=observed.reason, unreadable_since_s=since if observed.reason else None)
+    logs[observed.log] = replace(
+        log, reason=observed.reason, unreadable_since_s=since if observed.reason else None, misfit=observed.misfit
+    )
 
 
 def each_minute(turn: Turn) -> None:
@@ -45,6 +47,11 @@ def each_minute(turn: Turn) -> None:
             alert(turn, unreadable, "log-unreadable", f"{path} cannot be read: {log.reason}", Severity.TICKET)
         elif log.unreadable_since_s is None:
             end(turn, unreadable, "it can be read again")
+        unparsed = SignalKey(log.proxy, f"format of log {path}", Family.LOG)
+        if log.misfit:
+            alert(turn, unparsed, "log-unparsed", f"{path} has another format: {log.misfit}", Severity.TICKET)
+        elif log.misfit == "":
+            end(turn, unparsed, "its lines can be parsed again")
         silent = SignalKey(log.proxy, f"silent log {path}", Family.LOG)
         if message := _silence(turn, path, log):
             alert(turn, silent, "log-silent", message, Severity.PAGE if "full" in message else Severity.TICKET)
@@ -100,13 +107,16 @@ def alert(
     severity: Severity,
     *,
     caused_by: str | None = None,
+    concerns: tuple[str, ...] = (),
     is_looking: bool = False,
 ) -> None:
-    """Open an incident that no request opens, or note how it goes on."""
+    """Open an incident that no request opens, or note how it goes on. `concerns`: the targets that it is about."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
     before = turn.state.signals.get(key)
     signal = before or Signal(began_s=turn.monotonic_s, began_at=turn.now, last_s=turn.monotonic_s)
-    turn.state.signals[key] = replace(signal, last_s=turn.monotonic_s, symptoms={symptom: 1}, is_targetless=True)
+    turn.state.signals[key] = replace(
+        signal, last_s=turn.monotonic_s, symptoms={symptom: 1}, is_targetless=True, concerns=concerns
+    )
     if tracked is None:
         tracked = opened(turn, [key], is_looking=is_looking)
         tracked = turn.step(turn.change(tracked, symptoms={}, severity=severity, caused_by=caused_by or ""), message)
@@ -114,12 +124,14 @@ def alert(
             announced(turn, tracked)
     elif caused_by is not None and caused_by != tracked.incident.caused_by:
         announced(turn, turn.change(tracked, caused_by=caused_by))
-    elif severity is not tracked.incident.severity:
+    elif severity is not tracked.incident.severity and all(one.family in OWN for one in tracked.signals):
         raised(turn, turn.step(tracked, message), severity)
 
 
 def end(turn: Turn, key: SignalKey, reason: str) -> None:
-    """Close the incident that an alert opened, if there is one."""
+    """Close the incident that an alert opened, if there is one. If requests fail since, only they can tell when it ends."""
     tracked = next((each for each in turn.state.open if key in each.signals), None)
-    if tracked is not None:
+    if tracked is not None and any(one.family not in OWN for one in tracked.signals):
+        turn.step(turn.put(replace(tracked, signals=tracked.signals - {key}, loud=tracked.loud - {key})), reason)
+    elif tracked is not None:
         closed(turn, tracked, reason)

@@ -42,6 +42,7 @@ class Signal:
     """The failures of one key. Times are monotonic seconds; `minutes` are (monotonic minute, failures), the last hour's.
 
     `hurt`: requests whose client got a failure, of the failures since `began_s`; the others were recovered by a retry.
+    `concerns`: the targets that a limit is about.
     """
 
     began_s: float
@@ -55,6 +56,7 @@ class Signal:
     locations: tuple[str, ...] = ()
     is_check: bool = False  # a check fell
     is_targetless: bool = False
+    concerns: tuple[str, ...] = ()
 
 
 class Served(Value, frozen=True, kw_only=True):
@@ -211,7 +213,7 @@ class LogState:
     last_line_s: float | None = None
     unreadable_since_s: float | None = None
     reason: str = ""
-    is_told: bool = False
+    misfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from why502.logs.scan.counts import Counts
+from why502.redaction import redact
 
 SHARE = 0.1
 WINDOW_S = 120.0
@@ -20,10 +21,13 @@ class Fitness:
     example: str = ""
     began_at: float = 0.0
     has_asked: bool = False
-    has_told: bool = False
+    reason: str | None = None
 
-    def add(self, counts: Counts, now: float) -> str:
-        """Count some lines; return "ask" or "tell" where a window had too many unparsed ones, the first or the second time."""
+    def add(self, counts: Counts, now: float, log_format: str) -> bool:
+        """Count some lines; return whether the configuration should be read again, as a window had too many unparsed ones.
+
+        After a second such window, `reason` says what a person must know; after a window with few it is "", before any None.
+        """
         if not self.lines:
             self.began_at = now
         self.lines += counts.lines
@@ -31,21 +35,22 @@ class Fitness:
         if counts.unparsed_first and not self.example:
             self.example = counts.unparsed_first[0][2]
         if now - self.began_at < WINDOW_S or self.lines < LEAST:
-            return ""
+            return False
         is_bad = self.unparsed > SHARE * self.lines
-        said = "" if not is_bad or self.has_told else "tell" if self.has_asked else "ask"
-        self.has_asked, self.has_told = is_bad, is_bad and (self.has_told or said == "tell")
-        if said != "tell":
-            self.forget()
-        return said
-
-    def message(self, log_format: str) -> str:
-        """Return what a person must know, and begin a new window."""
-        share = round(100 * self.unparsed / max(self.lines, 1))
-        form = f"the log_format in force is {log_format}" if log_format else "its format is not known from a configuration"
-        said = f"{share} % of the lines of the last {WINDOW_S:.0f} s could not be parsed, the first is: {self.example}; {form}"
+        if not is_bad:
+            self.reason = ""
+        elif self.has_asked and not self.reason:
+            self.reason = self._message(log_format)
+        is_first, self.has_asked = is_bad and not self.has_asked, is_bad
         self.forget()
-        return said
+        return is_first
+
+    def _message(self, log_format: str) -> str:
+        share = round(100 * self.unparsed / self.lines)
+        form = f"the log_format in force is {log_format}" if log_format else "its format is not known from a configuration"
+        return (
+            f"{share} % of its lines could not be parsed for {2 * WINDOW_S:.0f} s; {form}; the first is: {redact(self.example)}"
+        )
 
     def forget(self) -> None:
         """Begin a new window."""

@@ -14,6 +14,7 @@ from why502.model.logs import Symptom
 from why502.watch.model import AttemptKey, FailureKey, TargetKey
 from why502.watch.tailing.places import Places
 from why502.watch.tailing.projection import OK, Delta, Series, Waiting
+from why502.watch.tailing.shift import Shift
 
 MOST_ERRORS = 50_000  # error lines that wait for their access line
 KEPT_S = 60.0  # an error line waits so long, and for as long as the access log is buffered
@@ -27,12 +28,19 @@ class Joining:
         self.series = series
         self._lock = threading.Lock()
         self._errors: Errors = Held()
+        self._shift = Shift()
 
-    def hear(self, errors: Errors, kept_s: float = KEPT_S) -> None:
-        """Add error lines, and drop those that waited too long."""
+    @property
+    def shift_s(self) -> int:
+        """Return what is to be added to the times of error lines."""
+        return self._shift.seconds
+
+    def hear(self, errors: Errors, kept_s: float = KEPT_S, shift_s: int = 0) -> None:
+        """Add error lines, to whose times `shift_s` was added, and drop those that waited too long."""
         if not errors:
             return
         with self._lock:
+            _move(errors, self.shift_s - shift_s)
             self._errors.merge(errors)
             oldest = max(self._errors.times) - kept_s
             found = [index for index, at in enumerate(self._errors.times) if at >= oldest]
@@ -42,12 +50,15 @@ class Joining:
         """Count the requests that wait: as failed, or as recovered where the client got a good response."""
         with self._lock:
             joiner = Joiner(self._errors.in_order())
-            for request in requests(joiner, delta.held):
+            found = list(requests(joiner, delta.held))
+            for request in found:
                 lines = [joiner.kinds[joiner.errors.shared[line]] for line in request.errors]
                 self._count(delta, delta.waiting[request.number], lines, places)
             if any(joiner.taken):
                 self._errors = joiner.errors
                 self._keep([line for line, is_taken in enumerate(joiner.taken) if not is_taken])
+            if found:
+                _move(self._errors, self._shift.hear(found, self._errors, range(len(self._errors))))
         for waiting in delta.unheld:
             self._count(delta, waiting, [], places)
         delta.waiting, delta.held, delta.unheld = [], Held(), []
@@ -76,6 +87,13 @@ class Joining:
             for number in told:
                 if number is not None and number < len(waiting.tried) and waiting.tried[number]:
                     delta.recovered[minute, self.series.of(TargetKey(self.proxy, waiting.tried[number]))] += 1
+
+
+def _move(errors: Errors, seconds: int) -> None:
+    """Change the times of error lines."""
+    if seconds:
+        for index, at in enumerate(errors.times):
+            errors.times[index] = at + seconds
 
 
 def failures(

@@ -205,10 +205,11 @@ class Reader:
         if not self.log.unit and not self.claims.take(self.log.name, self.log.path):
             return False
         source = self._source or self._open()
-        source.ask = structs.replace(source.ask, near=int(self.times.wall()))
+        shift_s = self.group.joining.shift_s if self.log.is_error_log else 0
+        source.ask = structs.replace(source.ask, near=int(self.times.wall()), shift_s=shift_s)
         step = source.step()
         observed = self._observed(source, step)
-        self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s)
+        self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s, shift_s)
         if self.log.is_error_log:
             if self.group.has_access:
                 observed.failures = cut(self.group.proxy, step.added.errors, self.places, self.group.series)
@@ -291,12 +292,12 @@ class Reader:
         if self._is_news(observed):
             self.put(observed)
 
-    def _unparsed(self, step: Step) -> str:
-        """Return what must be known of a log whose lines cannot be parsed; first the configuration is read again."""
-        said = self._fitness.add(step.added, self.times.monotonic())
-        if said == "ask" and self.reread is not None:
+    def _misfit(self, step: Step) -> str | None:
+        """Return why the lines of the log cannot be parsed, as `Observed` has it; the configuration is read again before that."""
+        log_format = self.log.form.log_format if self.log.form else ""
+        if self._fitness.add(step.added, self.times.monotonic(), log_format) and self.reread is not None:
             self.reread()
-        return self._fitness.message(self.log.form.log_format if self.log.form else "") if said == "tell" else ""
+        return self._fitness.reason
 
     def _is_news(self, observed: Observed) -> bool:
         """Return whether there is something to put; it is put then."""
@@ -347,7 +348,8 @@ class Reader:
             newest_at=None if added.last is None else datetime.fromtimestamp(added.last, UTC),
             rotations=rotations,
             reason=unreadable(self.log.path, step.reason) if step.reason else "",
-            note="it can be read again" if is_readable else self._unparsed(step),
+            note="it can be read again" if is_readable else "",
+            misfit=self._misfit(step),
             live_since=live_since,
             is_history=added.last is not None and added.last // 60 < live_since,
         )
