@@ -30,7 +30,7 @@ from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Session
 from why502.logs.scan.work import Ask
 from why502.logs.scan.work import Part as ReadPart
-from why502.logs.stitching import whole_lines
+from why502.logs.split_lines import whole_lines
 from why502.logs.tallies import Tallies
 from why502.logs.unwrap import unwrap
 from why502.logs.verdicts import Fields
