@@ -90,7 +90,7 @@ def _read(host: Host, process: Process, name: str) -> bytes:
     """Return a file of the application's directory, as the application sees it; b"" if it cannot be read."""
     if not process.cwd.startswith("/") or process.cwd == "/":
         return b""
-    is_apart = process.root or process.mounts or process.container
+    is_apart = process.root or process.container
     try:
         path = posixpath.join(process.cwd, name)
         return host.read(f"/proc/{process.pid}/root{path}" if is_apart else path, limit_bytes=_MOST_BYTES)
