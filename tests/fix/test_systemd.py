@@ -15,9 +15,9 @@ def test_a_persistent_timer_ends_it() -> None:
     assert played(Path(__file__).with_name("in_machine.py")) == "both ended\n"
 
 
-@pytest.mark.parametrize("product", ["haproxy", "apache"])
+@pytest.mark.parametrize("product", ["haproxy", "haproxy-without-unit", "apache"])
 def test_another_gateway_is_repaired(product: str) -> None:
-    program = {"haproxy": "haproxy", "apache": "apache2"}[product]
+    program = {"apache": "apache2"}.get(product, "haproxy")
     if not shutil.which(program, path="/usr/sbin:/usr/bin"):
         pytest.skip(f"needs {program}")
     assert played(Path(__file__).with_name("in_machine_gateways.py"), product) == "repaired and undone\n"

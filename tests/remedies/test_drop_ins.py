@@ -30,7 +30,7 @@ def test_a_drop_in_is_checked_before_it_is_read() -> None:
         "/etc/systemd/system/shop.service.d/why502-files.conf",
         "[Service]\nLimitNOFILE=8192\n",
     )
-    assert check == Run(argv=("systemd-analyze", "verify", "/lib/systemd/system/shop.service"))
+    assert check == Run(argv=("systemd-analyze", "verify", "--man=no", "/lib/systemd/system/shop.service"))
     assert read == Run(argv=("systemctl", "daemon-reload"), undo=("systemctl", "daemon-reload"))
     (other, *_) = put(unit(), "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", "RestartSec=1s")
     assert isinstance(other, Edit)

@@ -222,6 +222,20 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         """The names of all upstream groups, in lower case."""
         return frozenset(group.name.lower() for group in self.upstreams)
 
+    @cached_property
+    def groups_in_vain(self) -> frozenset[str]:
+        """The names of groups that nginx does not take for groups: in the wrong block, or with a misspelt `upstream`."""
+        return frozenset(
+            directive.args[0].lower()
+            for level in self.levels
+            for directive in level.directives
+            if directive.children and len(directive.args) == 1 and _has_servers(directive.children)
+        )
+
+
+def _has_servers(block: Sequence[Directive]) -> bool:
+    return any(directive.name == "server" and directive.children is None for directive in block)
+
 
 def _matters(args: tuple[str, ...]) -> bool:
     """Return whether an unreadable file may affect routes."""

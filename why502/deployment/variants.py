@@ -15,8 +15,23 @@ _VARIANT = lazy(
 
 
 def alternatives(one: Position | None, other: Position | None) -> bool:
-    """Return whether two files of one directory have the same name but for words of which only one is meant at a time."""
-    if one is None or other is None or one.file == other.file or posixpath.dirname(one.file) != posixpath.dirname(other.file):
+    """Return whether two files have the same name but for words of which only one is meant at a time.
+
+    Or one is a variant of nginx.conf, and the other one belongs to nginx.conf: both name the directory of the installed nginx.
+    """
+    if one is None or other is None or one.file == other.file:
         return False
-    first, second = (_VARIANT.sub("", re.sub(r"[_.-]", " ", posixpath.basename(at.file))).split() for at in (one, other))
-    return first == second
+    if posixpath.dirname(one.file) != posixpath.dirname(other.file):
+        return any(_is_other_main(main.file, part.file) for main, part in ((one, other), (other, one)))
+    return _plain(one.file) == _plain(other.file)
+
+
+def _plain(file: str) -> list[str]:
+    """Return the words of a file's name without those of a variant."""
+    return _VARIANT.sub("", re.sub(r"[_.-]", " ", posixpath.basename(file))).split()
+
+
+def _is_other_main(main: str, part: str) -> bool:
+    """Return whether `main` stands beside nginx.conf (docker-nginx.conf), and the directory of `part` is that one's."""
+    name = posixpath.basename(main)
+    return name != "nginx.conf" and _plain(main) == ["nginx", "conf"] and part.startswith(f"{posixpath.dirname(main)}/")

@@ -141,6 +141,13 @@ def pinned(argv: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         raise Why502Error(f"{argv[-1]}: {(error.strerror or str(error)).lower()}", "Nothing was changed there.") from error
 
 
+def _catches(pid: int, number: int) -> bool:
+    """Return whether a process has a handler for a signal, or reads it itself (proc_pid_status(5))."""
+    with open(f"/proc/{pid}/status") as status:
+        masks = dict(line.split(":", 1) for line in status if line.startswith("Sig"))
+    return any(int(masks.get(name, "0"), 16) >> (number - 1) & 1 for name in ("SigCgt", "SigBlk", "SigIgn"))
+
+
 def send(argv: tuple[str, ...], since: datetime | None) -> None:
     """Send SIGNAL to the intended process: the one that had this pid at `since`. Raises Why502Error.
 
@@ -159,6 +166,10 @@ def send(argv: tuple[str, ...], since: datetime | None) -> None:
             signal.pidfd_send_signal(handle, number)
         else:
             with trust.process(pid) as checked:
+                if number not in (signal.SIGTERM, signal.SIGKILL) and not _catches(pid, number):
+                    raise Why502Error(
+                        f"process {pid} does not handle SIG{argv[1].removeprefix('-')}, which would end it", "No signal was sent."
+                    )
                 signal.pidfd_send_signal(checked, number)
             if number == signal.SIGTERM and not select.select([handle], [], [], _END_S)[0]:
                 raise Why502Error(f"process {pid} has not ended {_END_S:g} s after SIGTERM", "See what it waits for.")

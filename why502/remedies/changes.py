@@ -70,7 +70,8 @@ def _reload_other(proxy: Proxy) -> tuple[Run, ...]:
         return ()
     load: tuple[str, ...] = ("systemctl", "reload", proxy.unit)
     if not proxy.unit.endswith(".service"):
-        load = ("kill", f"-{control.RELOAD_SIGNAL}", str(proxy.pid)) if control.RELOAD_SIGNAL else ()
+        signal = control.reload_signal(proxy)
+        load = ("kill", f"-{signal}", str(proxy.pid)) if signal else ()
     return (Run(argv=test_of(proxy)), Run(argv=load, undo=load)) if load else ()
 
 

@@ -31,7 +31,7 @@ def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
     again = ("systemctl", "daemon-reload")
     return (
         make_file(path, "\n".join((*head, *lines, ""))),
-        Run(argv=("systemd-analyze", "verify", service.unit_file)),
+        Run(argv=("systemd-analyze", "verify", "--man=no", service.unit_file)),  # a server often has no manual pages
         Run(argv=again, undo=again),
     )
 

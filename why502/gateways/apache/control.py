@@ -4,8 +4,14 @@ Restarting".
 
 from __future__ import annotations
 
+from why502.model.snapshot import Proxy
+
 KIND = "apache"
-RELOAD_SIGNAL = "USR1"  # graceful: children end after their request
+
+
+def reload_signal(proxy: Proxy) -> str:  # noqa: ARG001 - every httpd takes it
+    """Return the signal that loads the configuration; children end after their request."""
+    return "USR1"
 
 
 def test(exe: str, config: str) -> tuple[str, ...]:  # noqa: ARG001 - the program alone lacks the variables that Debian's script sets

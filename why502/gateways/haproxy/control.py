@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from why502.model.snapshot import Proxy
+
 KIND = "haproxy"
-# SIGUSR2 works only with a master, and kills an HAProxy without one; only its service manager knows which it is
-RELOAD_SIGNAL = ""
+
+
+def reload_signal(proxy: Proxy) -> str:
+    """Return the signal that loads the configuration: "" if there is no master (`-W`) with workers of its own, which it would
+    end.
+    """
+    return "USR2" if proxy.workers else ""
 
 
 def test(exe: str, config: str) -> tuple[str, ...]:

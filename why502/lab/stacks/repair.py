@@ -11,6 +11,7 @@ from why502.lab.stage import LabError
 
 FIX_S = 240.0
 ASKED = 4  # times each kind of request afterwards
+_OF_UNITS = "/etc/alternatives/"  # PHP-FPM's unit makes a link there when it starts
 # Everything that a fix may write. What an application writes there itself only counts if the fix names it.
 DIRECTORIES = "/etc /srv /home /usr/local /var/www"
 _LIST = f"""
@@ -46,23 +47,28 @@ def repair(machine: container.Machine, traffic: Traffic, source: str) -> dict[st
     seen["not_restored"] = [
         name
         for name in sorted({*before, *after})
-        if before.get(name) != after.get(name) and (name.startswith("/etc/") or name in _named(seen["files"]))
+        if before.get(name) != after.get(name)
+        and not name.startswith(_OF_UNITS)
+        and (name.startswith("/etc/") or name in _named(seen["files"]))
     ]
     return seen
 
 
 def judge(seen: dict[str, Any]) -> str:
-    """Return repaired, failing (called done, but requests still fail), dirty (not every byte was restored), reverted, or none."""
-    if seen["not_restored"]:
+    """Return repaired, failing (kept, but requests still fail), dirty (not every byte was restored), reverted, or none.
+
+    An undo brings the fault back, so its own requests may fail again (`undo_status` 1).
+    """
+    if seen["not_restored"] or seen.get("undo_status") == 2:
         return "dirty"
     if seen["outcome"] == "kept":
-        return "failing" if seen["still_failing"] else "repaired" if seen["undo_status"] == 0 else "dirty"
+        return "failing" if seen["still_failing"] else "repaired"
     return "reverted" if seen["outcome"] == "reverted" else "none"
 
 
 def line(seen: dict[str, Any]) -> str:
     """Return the result in a few words, for the row of a table."""
-    words = seen["message"] or seen["words"].strip().splitlines()[:1]
+    words = seen["message"] or seen["words"].strip().partition("\n")[0]
     return f"{judge(seen)} ({words})"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.arguments import form
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.directives import PLUS, module_of, nearest, place, table
 from why502.model.config import Position
@@ -64,9 +65,23 @@ def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
     for tree in deployment.configuration.trees:
         for problem in tree.problems:
             first.setdefault(problem.source, problem)
-            yield from (problem,) if first[problem.source] is problem else ()
+            if first[problem.source] is problem and not _follows_from_a_missing_brace(problem, deployment):
+                yield problem
     of_trees = {id(problem) for tree in deployment.configuration.trees for problem in tree.problems}
     yield from (problem for problem in deployment.configuration.problems if id(problem) not in of_trees)
+
+
+def _follows_from_a_missing_brace(problem: ConfigProblem, deployment: Deployment) -> bool:
+    """Return whether a closing brace is one too many because a block above lost its opening one, as in `location ~ \\.php${`."""
+    return problem.message == 'unexpected "}"' and any(
+        directive.children is None
+        and (found := form(directive.name, level.path)) is not None
+        and found.is_block
+        and directive.at.file == problem.source
+        and problem.at is not None
+        and directive.at.start < problem.at.start
+        for level, directive in _all(deployment)
+    )
 
 
 @rule(2, "unknown-directive", Severity.ERROR, _INVALID)

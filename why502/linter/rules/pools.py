@@ -14,9 +14,11 @@ from why502.deployment.files import Deployment, same_path
 from why502.deployment.rule import risk, rule
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.snapshot import PhpPool
 
+_VERSION = lazy(r"(?<=php)\d\.\d|(?<=php-)\d\.\d")
 _MODES = frozenset({"static", "dynamic", "ondemand"})
 
 
@@ -130,7 +132,22 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
             ):
                 seen.add(peer.at)
                 there = ", ".join(sorted(str(target) for target in targets))
-                yield risk(f"no pool listens on {peer.name}; there is {there}", peer.at, "pass to the pool's `listen` address")
+                yield risk(
+                    f"no pool listens on {peer.name}; there is {there}",
+                    peer.at,
+                    "pass to the pool's `listen` address",
+                    severity=None if deployment.is_here or _is_of_known_version(target.path, deployment) else Severity.NOTE,
+                )
+
+
+def _is_of_known_version(path: str, deployment: Deployment) -> bool:
+    """Return whether the version of PHP in a socket's path, if any, is that of a given pool.
+
+    A repository seldom has every version's pools: those that nobody edited are the package's.
+    """
+    version = _VERSION.search(path)
+    known = (f"{pool.file} {pool.target}" for pool in deployment.pools)
+    return version is None or any(version[0] in text for text in known)
 
 
 @rule(35, "pool-socket-not-for-proxy", Severity.WARNING, "unix-socket-permission")

@@ -91,9 +91,19 @@ def _lost_members(case: Case) -> list[Peer]:
 
 
 def aim(case: Case) -> Target | None:
-    """Return the first member without an address."""
-    lost = _lost_members(case)
-    return lost[0].target if lost else None
+    """Return the first member without an address; else the only configured one of the name that a message tells."""
+    if lost := _lost_members(case):
+        return lost[0].target
+    tally = case.tally(Symptom.NAME_NOT_FOUND)
+    told = {tally.detail} if tally else set()
+    problems = [problem for proxy in case.proxies for problem in proxy.problems if "host not found in" in problem.message]
+    peers = {peer.target for proxy in case.proxies for route in proxy.routes for peer in route.peers if peer.target}
+    found = {
+        target
+        for target in peers
+        if target.host and (target.host in told or any(f'"{target.host}' in problem.message for problem in problems))
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def tell(case: Case) -> str:
@@ -149,7 +159,7 @@ def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
             continue
         for peer in route.peers:
             name = host_name(peer)
-            if not name or "." in name or ":" in peer.name or name == "localhost":
+            if not name or "." in name or ":" in peer.name or name == "localhost" or name in deployment.groups_in_vain:
                 continue
             for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
                 yield risk(f'"{peer.name}" is not an upstream group; there is "{group}"', route.at, f"write {group}")

@@ -160,7 +160,8 @@ def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
         for route in deployment.routes
         if not route.has_variables
         for peer in route.peers
-        if peer.target and host_name(peer) and peer.at == route.at
+        if peer.target and (name := host_name(peer)) and peer.at == route.at and name not in deployment.groups_in_vain
+        if deployment.is_whole or "." in name or ":" in peer.name  # otherwise it may be a group that is defined elsewhere
     }
     for route in deployment.routes:
         for peer in route.peers if route.has_variables else ():

@@ -34,11 +34,13 @@ from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.remedy import Remedy
-from why502.remedies.changes import reload_php
+from why502.model.remedy import Edit, Remedy, Run
+from why502.model.snapshot import Service
+from why502.remedies.changes import family, reload, reload_php, set_in_route
 from why502.remedies.drop_ins import put, restart, seconds
 
-MARGIN_S = 5  # the worker must end this much earlier than the proxy gives up
+MARGIN_S = 5  # the worker must end this much earlier than the proxy gives up; an eighth of a short wait, at least 1 s
+USUAL_S = 60  # nobody is to wait longer because of a repair
 _PHP = "request_terminate_timeout"
 _OPTIONS = ("-t", "--timeout", "--harakiri")  # of gunicorn and uWSGI, as separate arguments
 _SIMPLE = lazy(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that a unit file takes literally (systemd.service(5))
@@ -71,8 +73,9 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: raise the limit to just below the proxy's timeout, if the place of the setting is known."""
-    longest_s = int(case.route.read_timeout_s) - MARGIN_S if case.route else 0
+    """Yield the remedies, if the place of the setting is known: raise the limit to just below the proxy's timeout, or both."""
+    wait_s = int(case.route.read_timeout_s) if case.route else 0
+    longest_s = wait_s - min(MARGIN_S, max(1, wait_s // 8))
     if (pool := case.pool) is not None:
         written = pool.written.get(_PHP)
         limit_s = _limit_s(written.args[0] if written and written.args else "")
@@ -85,10 +88,22 @@ def remedies(case: Case) -> Iterator[Remedy]:
         limit_s = _limit_s(service.argv[place + 1]) if place >= 0 else None
         if not limit_s or limit_s >= longest_s or service.manager != "systemd" or not _SIMPLE.fullmatch(" ".join(service.argv)):
             continue
-        command = " ".join((*service.argv[: place + 1], str(longest_s), *service.argv[place + 2 :]))
-        if steps := put(service, "timeout", "ExecStart=", f"ExecStart={command}"):
+        if steps := _limit(service, place, longest_s):
             message = f"let {service.name} work {longest_s} s on a request ({service.argv[place]} {limit_s:g} now)"
             yield Remedy(message=message, steps=(*steps, restart(service)))
+        steps, longer_s = _limit(service, place, 2 * wait_s), 2 * wait_s + MARGIN_S
+        change = set_in_route(case, f"{family(case.route)}_read_timeout", f"{longer_s}s") if case.route else None
+        if steps and change and wait_s < USUAL_S:
+            message = (
+                f"let {service.name} work {2 * wait_s} s on a request, and the proxy wait {longer_s} s for it ({wait_s} s now)"
+            )
+            yield Remedy(message=message, steps=(*steps, restart(service), change, *reload(case.proxy)))
+
+
+def _limit(service: Service, place: int, limit_s: int) -> tuple[Edit | Run, ...]:
+    """Return the steps that give a unit's command another limit. `place`: of its option."""
+    command = " ".join((*service.argv[: place + 1], str(limit_s), *service.argv[place + 2 :]))
+    return put(service, "timeout", "ExecStart=", f"ExecStart={command}")
 
 
 def _limit_s(text: str) -> float | None:

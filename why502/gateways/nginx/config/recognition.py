@@ -21,6 +21,7 @@ _DIRECTIVE = lazy(
     rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
     rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
 )
+_ARROW = lazy(rb"^[ \t]*\w{1,40}[ \t]*=>", re.MULTILINE)  # Logstash
 _COMMENT = lazy(rb"^\s*#.*$", re.MULTILINE)
 
 
@@ -39,6 +40,8 @@ def is_main(content: bytes) -> bool:
 
 def is_configuration(content: bytes) -> bool:
     """Return whether a text has a directive of nginx, and most lines end as in its syntax."""
+    if _ARROW.search(content):
+        return False
     lines = [line.strip() for line in _COMMENT.sub(b"", content).splitlines()]
     ends = sum(line.endswith((b";", b"{", b"}")) or b"; #" in line or b";#" in line for line in lines if line)
     return _DIRECTIVE.search(content) is not None and 2 * ends > sum(bool(line) for line in lines)

@@ -288,7 +288,7 @@ COURSES_FAULTS = (
     ),
     Fault(
         id="courses-address-families",
-        happens="a hardened drop-in allows the unit only AF_UNIX; uWSGI is fine with that, its connection to PostgreSQL over TCP is not (`could not create socket: Address family not supported by protocol`)",
+        happens="a hardened drop-in allows the unit only AF_UNIX; uWSGI is fine with that, its connection to PostgreSQL over TCP is not: an OperationalError without any text",
         steps="mkdir -p /etc/systemd/system/courses@.service.d; printf '[Service]\\nRestrictAddressFamilies=AF_UNIX\\n' > /etc/systemd/system/courses@.service.d/hardening.conf; systemctl daemon-reload; systemctl restart courses@blue",
         failures=15,
         expects=causes("sandbox-network-denied", "backend-dependency-down"),

@@ -292,16 +292,6 @@ PERMITS_FAULTS = (
         targets=FPM_AT,
     ),
     Fault(
-        id="permits-held-back-for-minutes",
-        happens="`retry=300` was set for the status service; it is restarted slowly once (4 s), and Apache refuses to ask it for five minutes although it is back",
-        steps="sed -i 's#ProxyPass /status/ .*#& retry=300#' /etc/apache2/sites-available/permits.conf; systemctl reload apache2; systemctl stop permits-status; sleep 4; systemctl start permits-status; "
-        "until curl -fs -o /dev/null http://127.0.0.1:3000/status/; do sleep 0.2; done; sleep 3",
-        failures=16,
-        expects=causes("circuit-breaker-open", "all-upstreams-down"),
-        partly=causes("backend-not-running", "deploy-termination-race"),
-        targets=STATUS_AT,
-    ),
-    Fault(
         id="permits-open-basedir",
         happens="a hardened pool gets open_basedir = /srv/permits/public; the configuration lies beside it in shared/: fatal error on each page with a database",
         steps=f"echo 'php_admin_value[open_basedir] = /srv/permits/public:/tmp' >> {POOL}; systemctl restart php8.2-fpm",
