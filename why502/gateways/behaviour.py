@@ -68,7 +68,6 @@ class Behaviour:
     is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
     worker_limit: str = ""  # the setting of its limit on clients at a time; the others wait to be accepted
     workers_take_one_request: bool = False  # each of its workers, at a time
-    logs_own_statuses: bool = False  # its error log has a message for each server error that it makes itself
     refuses_long_requests: bool = False  # a status for a request that is too long may be its own
     binds_lead_to_routes: bool = False  # what it accepts at the addresses of a route goes there, whatever was asked for
     journal_line: re.Pattern[str] | None = None  # the lines of its unit's journal that are its log, where it writes others too

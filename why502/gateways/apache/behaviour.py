@@ -10,7 +10,6 @@ BEHAVIOUR = Behaviour(
     has_balancers=True,
     worker_limit="MaxRequestWorkers",
     workers_take_one_request=True,
-    logs_own_statuses=True,
     unplaced=OF_MESSAGES
     | {
         Symptom.SEND_FAILED,
