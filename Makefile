@@ -1,6 +1,6 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
 # make demo-web [FAULT=name]   the same under `why502 watch`, in a browser
-# make test                everything, and more examples of what `make check` tries: unit, properties, golden, real servers; a real scene that fails is staged again, twice at most, and named at the end
+# make test                everything, and more examples of what `make check` tries: unit, properties, golden, real servers; a staged fault that fails is staged once more, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
 # make attack              what a hostile user, bundle or file could have root do
 # make kill                kills each mutating call of fix and mitigate, or takes its power: half an hour
@@ -42,7 +42,7 @@ check:
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine or thorough" --reruns 2 -rR
+	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine or thorough" -rR
 
 attack:
 	$(PYTHON) -m pytest tests/attack
@@ -78,7 +78,7 @@ lab-vm:
 
 generate-proof:
 	@scripts/setup --tests
-	PROOF_LONG=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_proof.py
+	PROOF_LONG=1 $(PYTHON) -m pytest -n 0 -s --timeout 600 tests/generate/test_nginx_proof.py tests/generate/test_containers.py
 
 generate-versions:
 	@scripts/setup --tests

@@ -99,7 +99,8 @@ def figures(seeds: int = 5) -> str:
             "| | spellings | masked (recall) | look-alikes | masked wrongly |",
             "| --- | --- | --- | --- | --- |",
             FIRST_RUN,
-            f"| now, {seeds} random values for each | {len(spellings)} | {masked} ({masked / len(spellings):.1%}) | {len(harmless)}"
+            f"| now, {seeds} random values for each | {len(spellings)} | {masked} ({masked / len(spellings):.1%}) | "
+            f"{len(harmless)}"
             f" | {wrong} ({wrong / len(harmless):.1%}) |".replace("%)", " %)"),
         )
     )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 import pytest
+from sampled import sampled
 
 from why502.bundle import save
 from why502.collectors import owners, probes
@@ -95,7 +96,7 @@ WORK: dict[str, Callable[[Snapshot], object]] = {
 
 
 @pytest.mark.parametrize("size", [100, pytest.param(400, marks=pytest.mark.thorough)])
-@pytest.mark.parametrize("config", [group, hosts])
+@pytest.mark.parametrize("config", sampled([group, hosts], 2))
 @pytest.mark.parametrize("name", list(WORK))
 def test_four_times_as_much_costs_about_four_times_as_much(config: Callable[[int], bytes], name: str, size: int) -> None:
     few, many = snapshot(config(size)), snapshot(config(4 * size))

@@ -78,7 +78,7 @@ def lint(*paths: str, nginx_version: str = "") -> tuple[Risk, ...]:
 
     from why502.host.local import LocalHost
     from why502.linter.engine import RULES
-    from why502.linter.given import gather
+    from why502.linter.inputs import gather
     from why502.linter.repair import risks
 
     given = gather(LocalHost(), [str(Path(path).absolute()) for path in paths], nginx_version)

@@ -39,7 +39,8 @@ def why502(*argv: str, before: tuple[str, ...] = (), **options: object) -> subpr
 def why502_as(uid: int, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run a command line as another user."""
     return subprocess.run(
-        [sys.executable, "-c", _AS, str(uid), *argv], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        [sys.executable, "-c", _AS, str(uid), *argv], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        check=False
     )  # fmt: skip
 
 

@@ -178,7 +178,8 @@ def hostile(secret: Path) -> bytes:
 _WATCHED = """
 import os, sys
 seen = []
-watched = ("open", "os.listdir", "os.scandir", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.kill", "socket.connect", "os.chmod", "os.rename", "os.remove", "os.system")
+watched = ("open", "os.listdir", "os.scandir", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.kill", "socket.connect",
+    "os.chmod", "os.rename", "os.remove", "os.system")
 from why502.cli.main import run
 status = run(["schema"])
 own = tuple({p for p in (*sys.path, sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)) if p})

@@ -47,7 +47,8 @@ class His:
         self.port = free_port()
         temporary = "".join(f"{x}_temp_path {self.home}/{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         self.config.write_text(
-            f"pid {self.home}/nginx.pid; error_log {self.home}/error.log; events {{}} http {{ {temporary} access_log {self.home}/access.log;\n"
+            f"pid {self.home}/nginx.pid; error_log {self.home}/error.log; events {{}} http {{ {temporary} access_log "
+            f"{self.home}/access.log;\n"
             f"server {{ listen 127.0.0.1:{self.port}; location / {{\nproxy_pass http://127.0.0.1:{free_port()};\n}} }} }}\n"
         )
         given(self.config)
@@ -209,7 +210,8 @@ def test_a_forged_journal_restores_nothing(root_shop: Shop, where: str) -> None:
     precious = directory() / "precious"
     precious.write_bytes(root_shop.new)
     evil = msgspec.structs.replace(
-        entry, changes=(msgspec.structs.replace(entry.changes[0], file=str(precious), real=str(precious)),), runs=(Run(argv=("true",)),)
+        entry, changes=(msgspec.structs.replace(entry.changes[0], file=str(precious), real=str(precious)),),
+        runs=(Run(argv=("true",)),)
     )  # fmt: skip
     journal.save(place, evil)
     for path in root_shop.state.glob(f"{entry.id}.0.*"):

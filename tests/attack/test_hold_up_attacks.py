@@ -317,7 +317,8 @@ def test_no_gateway_of_root_is_pointed_at_a_listener_of_another_user(dead: Dead)
     listens = (
         "use IO::Socket::INET; $|=1;"
         f'$s = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1", LocalPort => {near}) or die;'
-        'print "ready\\n"; while ($c = $s->accept) { sysread $c, $b, 4096; print $c "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"; }'
+        'print "ready\\n"; while ($c = $s->accept) { sysread $c, $b, 4096; print $c "HTTP/1.1 200 OK\\r\\nContent-Leng'
+        'th: 0\\r\\n\\r\\n"; }'
     )
     with acting("perl", "-e", listens):
         found = diagnose()

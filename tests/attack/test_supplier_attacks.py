@@ -173,7 +173,10 @@ def test_a_log_that_only_root_may_read_is_not_read_for_a_user() -> None:
     mine, secret = directory(uid=STRANGER), directory()
     hidden = secret / "error.log"
     stamp = time.strftime("%Y/%m/%d %H:%M:%S")
-    line = f'{stamp} [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.9, server: {SECRET}, request: "GET /{SECRET} HTTP/1.1", upstream: "http://127.0.0.1:1/", host: "a"\n'
+    line = (
+        f"{stamp} [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, client: "
+        f'192.0.2.9, server: {SECRET}, request: "GET /{SECRET} HTTP/1.1", upstream: "http://127.0.0.1:1/", host: "a"\n'
+    )
     hidden.write_text(line)
     hidden.chmod(0o600)
     path = config(mine, site("http://127.0.0.1:1", f"error_log {hidden};"))
@@ -185,7 +188,11 @@ def test_no_socket_is_asked_that_the_user_may_not_connect_to() -> None:
     mine, watched = directory(uid=STRANGER), Watcher(directory())
     stamp = time.strftime("%Y/%m/%d %H:%M:%S")
     log = mine / "error.log"
-    request = f'{stamp} [error] 1#1: *1 connect() to unix:{watched.path} failed (111: Connection refused) while connecting to upstream, client: 192.0.2.9, server: a, request: "GET /shutdown HTTP/1.1", upstream: "http://unix:{watched.path}:/shutdown", host: "a"\n'
+    request = (
+        f"{stamp} [error] 1#1: *1 connect() to unix:{watched.path} failed (111: Connection refused) while connecting to "
+        f'upstream, client: 192.0.2.9, server: a, request: "GET /shutdown HTTP/1.1", upstream: '
+        f'"http://unix:{watched.path}:/shutdown", host: "a"\n'
+    )
     log.write_text(request * 9)
     os.chown(log, STRANGER, STRANGER)
     more = f"error_log {log}; proxy_set_header X-Admin yes;"
@@ -203,10 +210,15 @@ def test_no_script_is_run_through_a_pool_that_the_user_may_not_connect_to() -> N
     stamp = time.strftime("%Y/%m/%d %H:%M:%S")
     log = mine / "error.log"
     log.write_text(
-        f'{stamp} [error] 1#1: *1 FastCGI sent in stderr: "Primary script unknown" while reading response header from upstream, client: 192.0.2.9, server: a, request: "GET /evil.php HTTP/1.1", upstream: "fastcgi://unix:{watched.path}:", host: "a"\n'
+        f'{stamp} [error] 1#1: *1 FastCGI sent in stderr: "Primary script unknown" while reading response header from '
+        f'upstream, client: 192.0.2.9, server: a, request: "GET /evil.php HTTP/1.1", upstream: '
+        f'"fastcgi://unix:{watched.path}:", host: "a"\n'
     )
     os.chown(log, STRANGER, STRANGER)
-    text = f"events {{}} http {{ error_log {log}; server {{ listen 127.0.0.1:9; root {mine}; location / {{ fastcgi_pass unix:{watched.path}; fastcgi_param SCRIPT_FILENAME {mine}/evil.php; }} }} }}"
+    text = (
+        f"events {{}} http {{ error_log {log}; server {{ listen 127.0.0.1:9; root {mine}; location / {{ fastcgi_pass unix:"
+        f"{watched.path}; fastcgi_param SCRIPT_FILENAME {mine}/evil.php; }} }} }}"
+    )
     path = config(mine, text)
     pool = config(
         mine, f"[www]\nlisten = {watched.path}\npm = static\npm.max_children = 1\npm.status_path = /evil.php\n", "fpm.conf"
@@ -323,7 +335,10 @@ def root_nginx() -> Iterator[Callable[[], int]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> int:
-        text = f"daemon off; pid {place}/pid; error_log {place}/error.log; events {{}} http {{ access_log off; server {{ listen 127.0.0.1:18099; location / {{ proxy_pass http://127.0.0.1:1; }} }} }}"
+        text = (
+            f"daemon off; pid {place}/pid; error_log {place}/error.log; events {{}} http {{ access_log off; server {{ list"
+            f"en 127.0.0.1:18099; location / {{ proxy_pass http://127.0.0.1:1; }} }} }}"
+        )
         (place / "nginx.conf").write_text(text)
         started.append(subprocess.Popen(["/usr/sbin/nginx", "-c", str(place / "nginx.conf")]))
         until = time.monotonic() + 10

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "logs"))
 from logging_nginx import Nginx, free_port, needs_nginx, nginx, wait
 
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
-FORMAT = (
-    COMBINED
-    + ' "$upstream_addr" "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" $request_time'
+FORMAT = COMBINED + (
+    ' "$upstream_addr" "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" '
+    "$request_time"
 )
 
 

@@ -23,7 +23,8 @@ from why502.cli.main import cli
 WRONG_PORT = str(GOLDEN / "wrong-port.why502")
 HEALTHY = str(GOLDEN / "healthy.why502")
 REFUSED = (
-    b"2026/11/21 01:10:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.1, "
+    b"2026/11/21 01:10:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+    b"client: 192.0.2.1, "
     b'server: a, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "a"\n'
 )
 COMMANDS = cli.list_commands(None)
@@ -143,6 +144,7 @@ def test_ctrl_c_ends_quietly() -> None:
             process.kill()
 
 
+@pytest.mark.thorough
 def test_bytes_that_are_no_utf8_can_be_written_anywhere() -> None:
     given = ("diagnose", "--offline", "--log", "-", "--since", "2026-11-21T00:00Z")
     log = REFUSED.replace(b"GET /", b"GET /\xff\xc3\xa4")

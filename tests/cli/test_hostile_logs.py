@@ -20,10 +20,14 @@ STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 FORMAT = '$remote_addr "$request" $status "$http_referer" "$http_user_agent" "$http_authorization" "$http_cookie" $upstream_addr'
 REQUESTS = (
     (
-        b"GET /a%1b]0;owned%07?token=SECRET&password=SECRET HTTP/1.1\r\nHost: shop.example\r\nAuthorization: Basic U0VDUkVUOlNFQ1JFVA==\r\n"
+        b"GET /a%1b]0;owned%07?token=SECRET&password=SECRET HTTP/1.1\r\nHost: shop.example\r\nAuthorization: Basic "
+        b"U0VDUkVUOlNFQ1JFVA==\r\n"
         b"Cookie: session=SECRET; theme=dark\r\nReferer: https://user:SECRET@other.example/?api_key=SECRET\r\n"
     ),
-    b"GET /b HTTP/1.1\r\nHost: shop.example\r\nReferer: \x1b]0;owned\x07\x1b[2J\x1b[31m\r\nUser-Agent: \x9b31m\xe2\x80\xaegnp\r\n",
+    (
+        b"GET /b HTTP/1.1\r\nHost: shop.example\r\nReferer: \x1b]0;owned\x07\x1b[2J\x1b[31m\r\nUser-Agent: "
+        b"\x9b31m\xe2\x80\xaegnp\r\n"
+    ),
     b"GET /c?access_token=eyJhbGciOi.SECRET.x HTTP/1.1\r\nHost: SHOP.example\r\nAuthorization: Bearer SECRET.1\r\n",
     b"GET /d HTTP/1.1\r\nHost: a\x1b[31mb\r\n",
     b"GET /e\x1b[31m HTTP/1.1\r\nHost: shop.example\r\n",

@@ -25,7 +25,8 @@ http {{
   log_format own 'S=$status T=$time_iso8601 U=$upstream_addr/$upstream_status/$upstream_response_time "$request"';
   access_log {directory}/own.log own;
   upstream app {{ server 10.0.0.1:80; server 10.0.0.2:80; }}
-  server {{ listen 80; location / {{ proxy_pass http://app; proxy_read_timeout 7s; }} location /own {{ proxy_pass http://localhost:9; }} }}
+  server {{ listen 80; location / {{ proxy_pass http://app; proxy_read_timeout 7s; }}
+    location /own {{ proxy_pass http://localhost:9; }} }}
   server {{ listen 81; location / {{ proxy_pass http://localhost:9; proxy_read_timeout 5s; }} }}
 }}
 """
@@ -169,6 +170,7 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
         assert json.loads(done.stdout)["requests"] == content.count("\n")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pure", [(), ("--pure",)])
 def test_ctrl_c_gives_a_report_marked_as_partial(pure: tuple[str, ...]) -> None:
     """The reader is interrupted while it waits for more input from a pipe."""

@@ -29,27 +29,35 @@ PASTES = [
     ),
     (  # an application's own error beside its consequences
         "port-in-use",
-        ["Error: bind EADDRINUSE 0.0.0.0:3000", "    at Server.setupListenHandle (node:net:1463:16)", "[PM2] App [shop:0] exited with code [1] via signal [SIGINT]"],
+        ["Error: bind EADDRINUSE 0.0.0.0:3000", "    at Server.setupListenHandle (node:net:1463:16)",
+        "[PM2] App [shop:0] exited with code [1] via signal [SIGINT]"],
         "port-conflict",
     ),
     (
         "no-ipv6",
         [
-            ("2026/11/20 09:00:01 [crit] 9#9: *2 connect() to [2001:db8::7]:443 failed (99: Cannot assign requested address) while connecting to "
-            'upstream, client: 10.0.0.9, server: shop, request: "GET / HTTP/1.1", upstream: "https://[2001:db8::7]:443/", host: "shop"')
+            ("2026/11/20 09:00:01 [crit] 9#9: *2 connect() to [2001:db8::7]:443 failed (99: Cannot assign requested "
+                    "address) while connecting to "
+            'upstream, client: 10.0.0.9, server: shop, request: "GET / HTTP/1.1", upstream: '
+                    '"https://[2001:db8::7]:443/", host: "shop"')
         ],
         "wrong-address",
     ),
     (
         "no-ports",
         [
-            ("2026/11/20 09:00:01 [crit] 9#9: *2 connect() to 10.0.0.7:80 failed (99: Cannot assign requested address) while connecting to "
+            ("2026/11/20 09:00:01 [crit] 9#9: *2 connect() to 10.0.0.7:80 failed (99: Cannot assign requested address) "
+                    "while connecting to "
             'upstream, client: 10.0.0.9, server: shop, request: "GET / HTTP/1.1", upstream: "http://10.0.0.7:80/", host: "shop"')
         ],
         "ephemeral-ports-exhausted",
     ),
-    ("behind-a-program", ['deploy failed: nginx: [emerg] invalid port in upstream "10.0.0.7:http" in /etc/nginx/conf.d/shop.conf:4'], "proxy-config-invalid"),
-    ("name-server", ["2026/11/20 09:00:01 [alert] 9#9: send() failed (22: Invalid argument) while resolving, resolver: 10.0.0.2:53"], "dns-resolver-failure"),
+    ("behind-a-program",
+    ['deploy failed: nginx: [emerg] invalid port in upstream "10.0.0.7:http" in /etc/nginx/conf.d/shop.conf:4'],
+    "proxy-config-invalid"),
+    ("name-server",
+    ["2026/11/20 09:00:01 [alert] 9#9: send() failed (22: Invalid argument) while resolving, resolver: 10.0.0.2:53"],
+    "dns-resolver-failure"),
     (
         "no-directory",
         ["[Fri Nov 20 09:00:01 2026] [error] (2)No such file or directory: proxy: search for temporary directory failed"],
@@ -63,20 +71,24 @@ PASTES = [
     (  # the cause and its consequence in the same log
         "no-socket",
         [
-            "[Fri Nov 20 09:00:01.000001 2026] [proxy:error] [pid 41:tid 42] (13)Permission denied: AH00952: HTTP: error creating fam 2 socket for target app",
-            "[Fri Nov 20 09:00:01.000002 2026] [proxy:error] [pid 41:tid 42] AH00959: ap_proxy_connect_backend disabling worker for (app) for 60s",
+            ("[Fri Nov 20 09:00:01.000001 2026] [proxy:error] [pid 41:tid 42] (13)Permission denied: AH00952: HTTP: "
+                    "error creating fam 2 socket for target app"),
+            ("[Fri Nov 20 09:00:01.000002 2026] [proxy:error] [pid 41:tid 42] AH00959: ap_proxy_connect_backend "
+                    "disabling worker for (app) for 60s"),
         ],
         ("apparmor-denied", "sandbox-network-denied", "selinux-denied"),
     ),
     (
         "late",
-        ['{"response_flags":"UF,URX","response_code":"0","duration":"10004","upstream_host":"10.0.0.7:7600","upstream_transport_failure_reason":"-"}'],
+        [('{"response_flags":"UF,URX","response_code":"0","duration":"10004","upstream_host":"10.0.0.7:7600","upstream_t'
+                'ransport_failure_reason":"-"}')],
         "connect-timeout",
     ),
     (  # lines of two programs, neither a part of the other
         "two-programs",
         [
-            '2026/11/20 09:00:01 [error] 9#9: *2 upstream prematurely closed connection while reading response header from upstream, upstream: "uwsgi://10.0.0.7:3031"',
+            ('2026/11/20 09:00:01 [error] 9#9: *2 upstream prematurely closed connection while reading response header '
+                    'from upstream, upstream: "uwsgi://10.0.0.7:3031"'),
             "invalid request block size: 5120 (max 4096)...skip",
         ],
         "request-header-too-big",

@@ -56,6 +56,7 @@ def collect(tmp_path: Path) -> list[str]:
     return ["collect", "-q", "--no-probe", "--config", str(tmp_path / "nginx.conf"), "-o"]
 
 
+@pytest.mark.thorough
 def test_a_device_is_written_to_and_not_replaced(collect: list[str], tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -89,7 +89,8 @@ def main(directory: Path) -> None:
     ):
         sshd += ["-o", option]
     (directory / "bin" / "ssh").write_text(
-        f'#!/bin/sh\nexec /usr/bin/ssh -F none -i {directory}/user -o UserKnownHostsFile={directory}/known -o StrictHostKeyChecking=accept-new "$@"\n'
+        f"#!/bin/sh\nexec /usr/bin/ssh -F none -i {directory}/user -o UserKnownHostsFile={directory}/known -o "
+        f'StrictHostKeyChecking=accept-new "$@"\n'
     )
     (directory / "bin" / "ssh").chmod(0o755)
     sh("ip", "link", "add", "bridge", "type", "bridge")

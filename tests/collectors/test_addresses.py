@@ -30,7 +30,10 @@ Local:
         |-- 192.0.2.2
            /32 host LOCAL
 """
-IP = '[{},{"ifname":"lo","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8},{"local":"::1"}]},{"addr_info":[{"local":"10.1.2.3"}]}]'
+IP = (
+    '[{},{"ifname":"lo","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8},{"local":"::1"}]},{"addr_info":[{'
+    '"local":"10.1.2.3"}]}]'
+)
 
 
 def test_parsers() -> None:

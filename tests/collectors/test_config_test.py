@@ -129,7 +129,10 @@ def test_mounts_below_a_written_directory_stay_visible(nginx: Nginx) -> None:
     """As with secrets of a container that are mounted below /run."""
     secrets = nginx.directory / "secrets"
     secrets.mkdir()
-    script = f"mount -t tmpfs none {secrets} && echo 'user www-data;' > {secrets}/part.conf && exec {PROGRAM} -e stderr -c {nginx.config}"
+    script = (
+        f"mount -t tmpfs none {secrets} && echo 'user www-data;' > {secrets}/part.conf && exec {PROGRAM} -e stderr -c "
+        f"{nginx.config}"
+    )
     text = nginx.config.read_text().replace("user www-data;", f"include {secrets}/part.conf;")
     nginx.config.write_text(text)
     subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)

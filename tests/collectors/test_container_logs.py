@@ -19,7 +19,8 @@ from why502.model.snapshot import Proxy, Snapshot
 ID = "3f9a" + "0" * 60
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 ERROR = (
-    "2026/11/23 06:59:30 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 10.0.0.9, "
+    "2026/11/23 06:59:30 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+    "client: 10.0.0.9, "
     'server: shop.example, request: "GET / HTTP/1.1", upstream: "http://172.30.0.3:3000/", host: "shop.example"\n'
 )
 LOGS = (

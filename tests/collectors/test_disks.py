@@ -37,7 +37,8 @@ def test_logs_and_temporary_directories(tmp_path: Path) -> None:
 def test_a_full_and_a_read_only_one_in_another_root(tmp_path: Path) -> None:
     code = "print('up', flush=True); import sys; sys.stdin.read()"
     script = (
-        f"mount -t tmpfs -o size=64k none {tmp_path}; mkdir {tmp_path}/full {tmp_path}/ro; mount -t tmpfs -o ro none {tmp_path}/ro;"
+        f"mount -t tmpfs -o size=64k none {tmp_path}; mkdir {tmp_path}/full {tmp_path}/ro; mount -t tmpfs -o ro none "
+        f"{tmp_path}/ro;"
         f'head -c 1M /dev/zero > {tmp_path}/full/x; exec {sys.executable} -c "{code}"'
     )
     argv = ["unshare", "-m", "sh", "-c", script]

@@ -267,7 +267,10 @@ def test_the_innermost_function_of_a_slow_script_is_reported(machine: Machine, t
 def test_a_deleted_log_is_read_through_its_descriptor_and_reported() -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "app.log"
-        writer = 'import sys; log = open(sys.argv[1], "w", buffering=1); log.write("ModuleNotFoundError: No module named \'stripe\'\\n"); print(flush=True); sys.stdin.read()'
+        writer = (
+            'import sys; log = open(sys.argv[1], "w", buffering=1); log.write("ModuleNotFoundError: No module named '
+            "'stripe'\\n\"); print(flush=True); sys.stdin.read()"
+        )
         argv = [sys.executable, "-c", writer, str(path)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
@@ -289,9 +292,11 @@ def test_a_deleted_log_is_read_through_its_descriptor_and_reported() -> None:
 
 
 WSGI = (
-    "[Sat Nov 21 00:00:00.369266 2026] [wsgi:error] [pid 7:tid 7] [remote 127.0.0.1:1] psycopg2.OperationalError: connection to server at "
+    "[Sat Nov 21 00:00:00.369266 2026] [wsgi:error] [pid 7:tid 7] [remote 127.0.0.1:1] psycopg2.OperationalError: "
+    "connection to server at "
     '"127.0.0.1", port 5432 failed: Connection refused\n'
-    "[Sat Nov 21 00:00:00.469266 2026] [wsgi:alert] [pid 7:tid 7] (2)No such file or directory: mod_wsgi (pid=7): Unable to change working "
+    "[Sat Nov 21 00:00:00.469266 2026] [wsgi:alert] [pid 7:tid 7] (2)No such file or directory: mod_wsgi (pid=7): "
+    "Unable to change working "
     "directory to home directory '/home/shop' for uid=993.\n"
 )
 

@@ -88,7 +88,8 @@ def test_held_and_waiting_connections():
     assert sockets.use(Target(host="::", port=0x9864), rows, []) == sockets.Use(1, 3, 1)
     assert sockets.use(Target(host="::1", port=0x9864), rows, []) == sockets.Use(0, 1, 1)
     path = Target(path="/run/app one.sock")
-    host = Answering(KernelSocket(path, 1, True, queued=1), KernelSocket(path, 2, False, peer_inode=3), KernelSocket(Target(), 3, False, peer_inode=2))  # fmt: skip
+    host = Answering(KernelSocket(path, 1, True, queued=1), KernelSocket(path, 2, False, peer_inode=3),
+    KernelSocket(Target(), 3, False, peer_inode=2))  # fmt: skip
     assert sockets.use(path, rows, sockets.read_unix(host)) == sockets.Use(1, 1, None)
     assert sockets.read_unix_peers(host) == {3: "/run/app one.sock"}
 

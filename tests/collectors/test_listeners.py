@@ -201,7 +201,10 @@ def test_the_name_of_a_socket_cannot_forge_a_listener(kind: type[LocalHost], *, 
 def test_a_path_of_another_mount_namespace_leads_elsewhere() -> None:
     """Whoever may make a user namespace may mount over /run in it, and bind any path there."""
     path = f"/run/w{os.getpid()}.sock"
-    code = f"import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind({path!r}); s.listen(); print('up', flush=True); sys.stdin.read()"
+    code = (
+        f"import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind({path!r}); s.listen(); print('up', flush=True); "
+        f"sys.stdin.read()"
+    )
     process = subprocess.Popen(
         ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh", sys.executable, "-c", code],
         stdin=subprocess.PIPE,
@@ -268,7 +271,10 @@ def test_a_socket_on_an_overlay_is_at_its_path(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_a_relative_path_counts_from_its_owners_directory(tmp_path: Path) -> None:
-    code = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind('rel.sock'); s.listen(); print('up', flush=True); sys.stdin.read()"
+    code = (
+        "import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind('rel.sock'); s.listen(); print('up', flush=True); "
+        "sys.stdin.read()"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout and process.stdout.readline() == b"up\n"

@@ -20,7 +20,8 @@ from why502.model.target import Target
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 ERROR = (
-    "2026/11/21 00:29:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 10.0.0.1, "
+    "2026/11/21 00:29:00 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+    "client: 10.0.0.1, "
     'server: example.com, request: "GET /x HTTP/1.1", upstream: "http://127.0.0.1:3001/x", host: "example.com"\n'
 )
 ACCESS = '10.0.0.1 - - [21/Nov/2026:00:29:00 +0000] "GET /x HTTP/1.1" 502 157 "-" "curl/8"\n'

@@ -54,6 +54,7 @@ def test_options(words: str, expected: Options) -> None:
     assert parse_options(tuple(words.split())) == expected
 
 
+@pytest.mark.thorough
 @given(st.lists(st.text(max_size=6), max_size=8))
 def test_any_words_are_read(words: list[str]) -> None:
     parse_options(tuple(words))

@@ -19,7 +19,10 @@ from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Listener, Proc
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-HAPROXY = "frontend www\n  bind *:8443 ssl crt x.pem\n  bind [::1]:81,/run/x.sock\n  default_backend pool\nbackend pool\n  server one 10.0.0.9:80\n"
+HAPROXY = (
+    "frontend www\n  bind *:8443 ssl crt x.pem\n  bind [::1]:81,/run/x.sock\n  default_backend pool\nbackend pool\n  "
+    "server one 10.0.0.9:80\n"
+)
 APACHE = "Listen 8081\nListen 127.0.0.1:8444 https\nErrorLog logs/error_log\nProxyPass / http://10.0.0.9:3000/\n"
 STOPPED = "LoadState=loaded\nActiveState={active}\nSubState={sub}\nResult={result}\nUnitFileState={state}\n"
 

@@ -95,7 +95,10 @@ def test_haproxy(tmp_path: Path, flags: tuple[str, ...]) -> None:
 def test_apache(open_directory: Path, includes: bool) -> None:
     httpd, port = program("apache2"), free_port()
     (open_directory / "sites").mkdir()
-    site = f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {open_directory}/access.log common\n</VirtualHost>\n"
+    site = (
+        f"<VirtualHost *:{port}>\nProxyPass /app/ http://127.0.0.1:3001/\nCustomLog {open_directory}/access.log common\n</"
+        f"VirtualHost>\n"
+    )
     (open_directory / "sites" / "shop.conf").write_text(site)
     more = "IncludeOptional sites/*.conf" if includes else ""
     (open_directory / "httpd.conf").write_text(APACHE.format(directory=open_directory, modules=MODULES, port=port, more=more))

@@ -21,7 +21,10 @@ from why502.model.snapshot import Listener, Process, Proxy, Snapshot
 from why502.model.target import Target
 
 PSI = b"some avg10=21.87 avg60=4.98 avg300=2.09 total=24479216\nfull avg10=3.33 avg60=4.11 avg300=1.88 total=23319830\n"
-STAT = b"cpu  2395 0 2036 146796 3031 0 147 13552 0 0\ncpu0 1 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0\nprocs_running 2\nprocs_blocked 1\n"
+STAT = (
+    b"cpu  2395 0 2036 146796 3031 0 147 13552 0 0\ncpu0 1 0 0 0 0 0 0 0\ncpu1 1 0 0 0 0 0 0 0\nprocs_running 2\nprocs_blo"
+    b"cked 1\n"
+)
 MEMINFO = (
     b"MemTotal:       24689372 kB\nMemFree:        20000000 kB\nMemAvailable:   23000000 kB\nSwapTotal: 100 kB\nSwapFree: 40 kB\n"
 )

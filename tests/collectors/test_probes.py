@@ -127,6 +127,7 @@ def test_an_own_listener_is_not_asked_directly():
     assert found.value == ()
 
 
+@pytest.mark.thorough
 def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
     """Silent targets beyond the limit are a gap, not a wait."""
     monkeypatch.setattr(probes, "BEGIN_WITHIN_S", 0.2)

@@ -100,7 +100,10 @@ def test_command_lines() -> None:
 
 
 def test_limits() -> None:
-    table = "Limit                     Soft Limit           Hard Limit           Units\nMax open files            1024                 524288               files\n"
+    table = (
+        "Limit                     Soft Limit           Hard Limit           Units\nMax open files            1024        "
+        "         524288               files\n"
+    )
     assert parse_file_limit(table) == 1024
     assert parse_file_limit("Max open files            unlimited            unlimited            files\n") is None
 

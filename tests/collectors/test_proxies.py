@@ -230,7 +230,10 @@ def test_another_mount_namespace(make: Make, open_directory: Path) -> None:
     nginx = make()
     hidden = open_directory / "hidden"
     hidden.mkdir()
-    script = f"mount -t tmpfs none {hidden} && cp {nginx.config} {hidden}/nginx.conf && exec {PROGRAM} -e stderr -c {hidden}/nginx.conf"
+    script = (
+        f"mount -t tmpfs none {hidden} && cp {nginx.config} {hidden}/nginx.conf && exec {PROGRAM} -e stderr -c "
+        f"{hidden}/nginx.conf"
+    )
     subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
     until(nginx.workers, "nginx has workers")
     assert not (hidden / "nginx.conf").exists()
@@ -352,11 +355,17 @@ def test_no_nginx_at_all(open_directory: Path) -> None:
     [
         ("LoadState=not-found\nActiveState=inactive\n", ""),
         (
-            "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1\nInactiveEnterTimestamp=\n",
+            (
+                "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nExecMainCode=1\nExecMainStatus=1"
+                "\nInactiveEnterTimestamp=\n"
+            ),
             "failed (failed), result exit-code, exit status 1",
         ),
         (
-            "LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nExecMainCode=1\nExecMainStatus=0\nInactiveEnterTimestamp=Sat 2026-11-21 00:22:00 UTC\n",
+            (
+                "LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nExecMainCode=1\nExecMainStatus=0\n"
+                "InactiveEnterTimestamp=Sat 2026-11-21 00:22:00 UTC\n"
+            ),
             "inactive (dead), since Sat 2026-11-21 00:22:00 UTC",
         ),
         ("LoadState=masked\nActiveState=inactive\nSubState=dead\n", "inactive (dead), unit is masked"),

@@ -27,7 +27,8 @@ from why502.model.snapshot import PhpPool, Proxy, Snapshot
 from why502.model.target import Target
 
 TIMED_OUT = (
-    "2026/11/21 00:29:00 [error] 7#7: *1 upstream timed out (110: Connection timed out) while reading response header from upstream, "
+    "2026/11/21 00:29:00 [error] 7#7: *1 upstream timed out (110: Connection timed out) while reading response header "
+    "from upstream, "
     'client: 10.0.0.1, server: e, request: "GET {request} HTTP/1.1", upstream: "{upstream}", host: "e"'
 )
 

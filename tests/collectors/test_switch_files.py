@@ -73,7 +73,8 @@ def test_an_answer_of_nginx_counts_unless_its_switch_is_off(tmp_path: Path, cond
         file.touch()
     config = tmp_path / "nginx.conf"
     config.write_text(
-        f"events {{}}\nhttp {{ server {{ listen 8099; if ({condition.format(file=file)}) {{ return 503; }} location / {{ proxy_pass http://127.0.0.1:3000; }} }} }}\n"
+        f"events {{}}\nhttp {{ server {{ listen 8099; if ({condition.format(file=file)}) {{ return 503; }} location / "
+        f"{{ proxy_pass http://127.0.0.1:3000; }} }} }}\n"
     )
     gaps: list[Gap] = []
     found = stopped(LocalHost(), str(config), "", gaps)

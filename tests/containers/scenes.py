@@ -2,7 +2,8 @@
 
 usage: scenes.py DIRECTORY REPOSITORY [SCENE...]; prints one JSON object: the diagnosis of each scene by its name.
 
-"The host" is the network namespace that we are started in, with the bridge `br0` (172.30.0.1). A container is a process in network,
+"The host" is the network namespace that we are started in, with the bridge `br0` (172.30.0.1). A container is a process in
+network,
 mount, process and host name namespaces of its own, with files of its own over those of the machine, and in a cgroup with the name
 that Docker would give it. Its description is where Docker writes it.
 """

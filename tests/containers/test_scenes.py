@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from staged import REPEATED
 
 SCENE = Path(__file__).parent / "scenes.py"
 SPACE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 TOOLS = ("nginx", "ip", "nft", "ss", "nsenter", "/usr/sbin/docker-proxy")
 GROUPS = Path("/sys/fs/cgroup/systemd")
-pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(200)]
 
 # scene: first cause, target, words of its message
 FIRST = {

@@ -78,7 +78,8 @@ def test_a_module_missing_on_one_page_is_not_a_failed_start() -> None:
     ("words", "cause", "names"),
     [
         (
-            'PG::ConnectionBad (connection to server at "127.0.0.1", port 5432 failed: FATAL:  password authentication failed for user "shop")',
+            ('PG::ConnectionBad (connection to server at "127.0.0.1", port 5432 failed: FATAL:  password '
+                    'authentication failed for user "shop")'),
             "backend-dependency-down",
             "PostgreSQL (127.0.0.1:5432), which rejects the login",
         ),
@@ -88,11 +89,15 @@ def test_a_module_missing_on_one_page_is_not_a_failed_start() -> None:
             "Redis, which is out of memory",
         ),
         ("MISCONF Redis is configured to save RDB snapshots, but", "backend-dependency-down", "Redis, which cannot save"),
-        ("redis.exceptions.ReadOnlyError: READONLY You can't write against a read only replica.", "backend-dependency-down", "Redis, which is read-only"),
-        ("redis.exceptions.ReadOnlyError: You can't write against a read only replica.", "backend-dependency-down", "Redis, which is read-only"),
-        ("redis.exceptions.BusyLoadingError: Redis is loading the dataset in memory", "backend-dependency-down", "Redis, which is not ready"),
+        ("redis.exceptions.ReadOnlyError: READONLY You can't write against a read only replica.", "backend-dependency-down",
+        "Redis, which is read-only"),
+        ("redis.exceptions.ReadOnlyError: You can't write against a read only replica.", "backend-dependency-down",
+        "Redis, which is read-only"),
+        ("redis.exceptions.BusyLoadingError: Redis is loading the dataset in memory", "backend-dependency-down",
+        "Redis, which is not ready"),
         ("pika.exceptions.NackError: 0 message(s) NACKed", "backend-dependency-down", "RabbitMQ, which refuses messages"),
-        ("MySQLdb.OperationalError: (1862, 'Your password has expired. To log in you must change it')", "backend-dependency-down", "MySQL, which rejects the login"),
+        ("MySQLdb.OperationalError: (1862, 'Your password has expired. To log in you must change it')",
+        "backend-dependency-down", "MySQL, which rejects the login"),
         (
             "ActiveRecord::ConnectionTimeoutError (could not obtain a connection from the pool within 5.000 seconds)",
             "backend-dependency-slow",
@@ -140,11 +145,14 @@ def test_a_few_words_of_a_database_are_no_reason_where_clients_are_served() -> N
 @pytest.mark.parametrize(
     ("line", "format", "words"),
     [
-        ('[2026-11-22 15:12:10,123] ERROR in app: database: connection to server at "127.0.0.1", port 6432 failed', "application", "database: connection"),
-        ("[2026-11-22 15:08:20] production.ERROR: OOM command not allowed when used memory > 'maxmemory'. {}", "application", "OOM command"),
+        ('[2026-11-22 15:12:10,123] ERROR in app: database: connection to server at "127.0.0.1", port 6432 failed',
+        "application", "database: connection"),
+        ("[2026-11-22 15:08:20] production.ERROR: OOM command not allowed when used memory > 'maxmemory'. {}", "application",
+        "OOM command"),
         ("[2026-11-22T15:08:20.123456+00:00] request.CRITICAL: Uncaught PHP Exception Doctrine", "application", "Uncaught PHP"),
         ("NoMethodError (undefined method `price' for nil:NilClass):", "ruby", "NoMethodError"),
-        ("F, [2026-11-22T15:14:34.123456 #141] FATAL -- : [5b0e-1] PG::ConnectionBad (connection to server", "ruby", "PG::ConnectionBad"),
+        ("F, [2026-11-22T15:14:34.123456 #141] FATAL -- : [5b0e-1] PG::ConnectionBad (connection to server", "ruby",
+        "PG::ConnectionBad"),
         ("ActionView::Template::Error (undefined local variable):", "ruby", "ActionView::Template::Error"),
     ],
 )  # fmt: skip

@@ -35,8 +35,10 @@ def forwarding(symptom: Symptom, detail: str, *, count: int = 20, failed: bool =
 @pytest.mark.parametrize(
     ("symptom", "detail", "cause", "said"),
     [
-        (Symptom.APPLICATION_ERROR, "Failed to connect to remote host: Connection refused", "backend-dependency-down", str(OTHER)),
-        (Symptom.APPLICATION_ERROR, "connect 203.0.113.1:8443: Connection refused (111)", "backend-dependency-down", "203.0.113.1:8443"),
+        (Symptom.APPLICATION_ERROR, "Failed to connect to remote host: Connection refused", "backend-dependency-down",
+        str(OTHER)),
+        (Symptom.APPLICATION_ERROR, "connect 203.0.113.1:8443: Connection refused (111)", "backend-dependency-down",
+        "203.0.113.1:8443"),
         (Symptom.TLS_UNVERIFIED, "certificate has expired", "tls-verify-failed", "certificate has expired"),
         (Symptom.PEER_LIMIT, "Hit connection limit, refusing connection", "upstream-connection-limit", "Hit connection limit"),
     ],
@@ -140,7 +142,10 @@ def test_a_handshake_that_haproxy_logs_like_a_refusal_is_told_by_the_probe() -> 
 
 @pytest.mark.parametrize(("client", "is_failure"), [("127.0.0.1", True), ("203.0.113.9", False)])
 def test_a_header_that_a_program_of_this_machine_does_not_send(client: str, *, is_failure: bool) -> None:
-    line = f'2026/11/22 18:44:56 [error] 202#202: *237 broken header: "x" while reading PROXY protocol, client: {client}, server: 127.0.0.1:8443'
+    line = (
+        f'2026/11/22 18:44:56 [error] 202#202: *237 broken header: "x" while reading PROXY protocol, client: {client}, '
+        f"server: 127.0.0.1:8443"
+    )
     found = error.parse(line)
     assert found is not None
     assert (found.symptom is Symptom.OTHER_PROTOCOL) is is_failure

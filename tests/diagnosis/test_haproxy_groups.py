@@ -69,7 +69,10 @@ def findings(*messages: str, later: str = "", answered: int | None = None) -> tu
 
 def down(server: str, reason: str) -> str:
     """Return HAProxy's log line for a server that a health check marks down."""
-    return f"[WARNING]  (12) : Server pool/{server} is DOWN, reason: {reason}, check duration: 1ms. 0 active and 0 backup servers left."
+    return (
+        f"[WARNING]  (12) : Server pool/{server} is DOWN, reason: {reason}, check duration: 1ms. 0 active and 0 backup "
+        f"servers left."
+    )
 
 
 def test_a_check_that_wants_another_answer_is_the_reason() -> None:

@@ -91,7 +91,10 @@ def cancelled_downloads(day: Day) -> None:
         message = "client prematurely closed connection while sending to client"
         day.error(
             "info",
-            f'*8 {message}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: "http://{APP}/film.mp4", host: "shop.example"',
+            (
+                f'*8 {message}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: '
+                f'"http://{APP}/film.mp4", host: "shop.example"'
+            ),
         )
     for _ in range(12):
         day.answer("GET /film.mp4", 499, took=25, upstream=f"{APP} 200 0.001 0.020 25.000")
@@ -168,21 +171,33 @@ def scanners(day: Day) -> None:
         day.answer(f"GET /static{path}", 404, own=True)
         day.error(
             "error",
-            f'*9 open() "/srv{path}" failed (2: No such file or directory), client: 203.0.113.5, server: shop.example, request: "GET {path} HTTP/1.1", host: "shop.example"',
+            (
+                f'*9 open() "/srv{path}" failed (2: No such file or directory), client: 203.0.113.5, server: shop.example,'
+                f' request: "GET {path} HTTP/1.1", host: "shop.example"'
+            ),
         )
     for _ in range(30):
         day.answer(r"\x16\x03\x01\x00", 400, own=True)
         day.error(
             "error",
-            '*9 access forbidden by rule, client: 203.0.113.5, server: shop.example, request: "GET /.env HTTP/1.1", host: "192.0.2.1"',
+            (
+                '*9 access forbidden by rule, client: 203.0.113.5, server: shop.example, request: "GET /.env HTTP/1.1", '
+                'host: "192.0.2.1"'
+            ),
         )
         day.error(
             "info",
-            '*9 client sent invalid method while reading client request line, client: 203.0.113.5, server: shop.example, request: "\\x16"',
+            (
+                "*9 client sent invalid method while reading client request line, client: 203.0.113.5, server: "
+                'shop.example, request: "\\x16"'
+            ),
         )
         day.error(
             "crit",
-            "*9 SSL_do_handshake() failed (SSL: error:0A00006C:SSL routines::bad key share) while SSL handshaking, client: 203.0.113.5, server: 0.0.0.0:443",
+            (
+                "*9 SSL_do_handshake() failed (SSL: error:0A00006C:SSL routines::bad key share) while SSL handshaking, "
+                "client: 203.0.113.5, server: 0.0.0.0:443"
+            ),
         )
 
 
@@ -210,7 +225,10 @@ def slow_clients(day: Day) -> None:
 def old_error(day: Day) -> None:
     for minutes in (16, 60, 700):
         at = END - timedelta(minutes=minutes)
-        message = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
+        message = (
+            "connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: "
+            'shop.example, request: "GET / HTTP/1.1"'
+        )
         day.error("error", f'*9 {message}, upstream: "http://{APP}/", host: "shop.example"', at)
         day.access.append(
             (
@@ -227,11 +245,17 @@ def buffered(day: Day) -> None:
         )
         day.error(
             "warn",
-            f'*9 {message}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: "http://{APP}/film.mp4", host: "shop.example"',
+            (
+                f'*9 {message}, client: 198.51.100.7, server: shop.example, request: "GET /film.mp4 HTTP/1.1", upstream: '
+                f'"http://{APP}/film.mp4", host: "shop.example"'
+            ),
         )
         day.error(
             "warn",
-            '*9 a client request body is buffered to a temporary file /var/lib/nginx/body/0000000001, client: 198.51.100.7, server: shop.example, request: "POST /up HTTP/1.1"',
+            (
+                "*9 a client request body is buffered to a temporary file /var/lib/nginx/body/0000000001, client: "
+                '198.51.100.7, server: shop.example, request: "POST /up HTTP/1.1"'
+            ),
         )
 
 
@@ -363,7 +387,10 @@ def test_the_same_machine_is_not_well_once_requests_fail(tmp_path: Path) -> None
     together(*ALONE[1:8])(day)
     for _ in range(20):
         at = END - timedelta(seconds=day.chance.uniform(2, 30))
-        message = 'connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: shop.example, request: "GET / HTTP/1.1"'
+        message = (
+            "connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.7, server: "
+            'shop.example, request: "GET / HTTP/1.1"'
+        )
         day.error("error", f'*9 {message}, upstream: "http://{APP}/", host: "shop.example"', at)
     assert day.diagnosed(tmp_path).verdict is Verdict.PROBLEM
 

@@ -13,9 +13,12 @@ LOCAL = Target(host="127.0.0.1", port=5432)
 @pytest.mark.parametrize(
     ("text", "name", "is_down"),
     [
-        ('psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: Connection refused', "PostgreSQL (127.0.0.1:5432)", True),
-        ('PG::ConnectionBad: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: No such file or directory', "PostgreSQL (unix:/run/postgresql/.s.PGSQL.5432)", True),
-        ("redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.", "Redis (localhost:6379)", True),
+        ('psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: Connection refused',
+        "PostgreSQL (127.0.0.1:5432)", True),
+        (('PG::ConnectionBad: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: No such file or '
+                'directory'), "PostgreSQL (unix:/run/postgresql/.s.PGSQL.5432)", True),
+        ("redis.exceptions.ConnectionError: Error 111 connecting to localhost:6379. Connection refused.",
+        "Redis (localhost:6379)", True),
         ("Error: connect ECONNREFUSED 127.0.0.1:3306", "MySQL (127.0.0.1:3306)", True),
         ("dial tcp 10.0.0.9:8080: connect: connection refused", "10.0.0.9:8080", True),
         ("PHP Fatal error:  Uncaught mysqli_sql_exception: No such file or directory in /srv/index.php:3", "MySQL", True),
@@ -24,9 +27,11 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ("FATAL:  sorry, too many clients already (psycopg2)", "PostgreSQL", True),
         ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out", "a database", True),
         ("redis.exceptions.AuthenticationError: Authentication required.", "Redis", True),
-        ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused', "PostgreSQL (127.0.0.1:5432)", True),
+        ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused',
+        "PostgreSQL (127.0.0.1:5432)", True),
         ("psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout", "PostgreSQL", False),
-        ("requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.com', port=443): Read timed out.", "api.example.com:443", False),
+        ("requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.com', port=443): Read timed out.",
+        "api.example.com:443", False),
     ],
 )  # fmt: skip
 def test_words_of_client_libraries(text: str, name: str, is_down: bool) -> None:

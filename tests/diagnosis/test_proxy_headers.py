@@ -80,8 +80,10 @@ def test_hitch_before_varnish(header: str, option: str, is_fault: bool) -> None:
     ("text", "listens", "target", "sent"),
     [
         ('frontend = "[*]:443"\nbackend = "[127.0.0.1]:6086"\n', ("*:443 ssl",), "127.0.0.1:6086", ""),
-        ('frontend = {\n  host = "10.0.0.1"\n  port = "443"\n}\nbackend = "/run/v.sock"\nwrite-proxy-v1 = on', ("10.0.0.1:443 ssl",), "unix:/run/v.sock", "v1"),
-        ('frontend = "[::]:443+/etc/a.pem"\nbackend = "[::1]:80" # here\nproxy-proxy = on\n', ("[::]:443 ssl",), "[::1]:80", "v2"),
+        ('frontend = {\n  host = "10.0.0.1"\n  port = "443"\n}\nbackend = "/run/v.sock"\nwrite-proxy-v1 = on',
+        ("10.0.0.1:443 ssl",), "unix:/run/v.sock", "v1"),
+        ('frontend = "[::]:443+/etc/a.pem"\nbackend = "[::1]:80" # here\nproxy-proxy = on\n', ("[::]:443 ssl",), "[::1]:80",
+        "v2"),
     ],
 )  # fmt: skip
 def test_a_hitch_conf(text: str, listens: tuple[str, ...], target: str, sent: str) -> None:

@@ -172,9 +172,12 @@ HEAD = "[Sun Nov 22 20:18:22.852735 2026] [core:alert] [pid 279:tid 1] [client 2
 @pytest.mark.parametrize(
     ("message", "symptom", "advice"),
     [
-        ("Invalid command 'Header', perhaps misspelled or defined by a module not included in the server configuration", Symptom.MODULE_MISSING, "a2enmod headers"),
-        ("Invalid command 'php_value', perhaps misspelled or defined by a module not included in the server configuration", Symptom.MODULE_MISSING, ".user.ini"),
-        ("Invalid command 'Hedaer', perhaps misspelled or defined by a module not included in the server configuration", Symptom.MODULE_MISSING, "correct the name of Hedaer"),
+        ("Invalid command 'Header', perhaps misspelled or defined by a module not included in the server configuration",
+        Symptom.MODULE_MISSING, "a2enmod headers"),
+        (("Invalid command 'php_value', perhaps misspelled or defined by a module not included in the server "
+                "configuration"), Symptom.MODULE_MISSING, ".user.ini"),
+        ("Invalid command 'Hedaer', perhaps misspelled or defined by a module not included in the server configuration",
+        Symptom.MODULE_MISSING, "correct the name of Hedaer"),
         ("Options not allowed here", Symptom.CONFIG_INVALID, ""),
         ("RewriteRule: cannot compile regular expression '^(*.$'", Symptom.CONFIG_INVALID, ""),
     ],
@@ -195,7 +198,8 @@ def test_htaccess_files(message: str, symptom: Symptom, advice: str) -> None:
 def test_a_scheme_without_a_handler_is_of_the_route_with_that_scheme() -> None:
     line = (
         "[Sun Nov 22 20:18:39.1 2026] [proxy:warn] [pid 2:tid 1] [client 203.0.113.9:4000] AH01144: No protocol handler was valid"
-        " for the URL /stats/ (scheme 'http'). If you are using a DSO version of mod_proxy, make sure the proxy submodules are included"
+        " for the URL /stats/ (scheme 'http'). If you are using a DSO version of mod_proxy, make sure the proxy "
+        "submodules are included"
     )
     record = httpd.parse(line)
     assert record is not None and record.symptom is not None
@@ -223,7 +227,10 @@ def test_a_crash_in_another_container_is_not_a_backend_crash() -> None:
 
 @pytest.mark.parametrize(("error", "expected"), [("context canceled", Verdict.HEALTHY), ("unexpected EOF", Verdict.PROBLEM)])
 def test_downloads_that_users_of_caddy_cancel(error: str, expected: Verdict) -> None:
-    line = f'{{"level":"error","ts":1795381482.6,"logger":"http.handlers.reverse_proxy","msg":"aborting with incomplete response","error":"{error}"}}'
+    line = (
+        f'{{"level":"error","ts":1795381482.6,"logger":"http.handlers.reverse_proxy","msg":"aborting with incomplete respo'
+        f'nse","error":"{error}"}}'
+    )
     record = caddy.parse(line)
     assert record is not None and record.symptom is not None
     tally = Tally(symptom=record.symptom, proxy="caddy", phase=record.phase, count=9, first=AT, last=AT)

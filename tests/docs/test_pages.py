@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from asking import ROOT
 
 from why502.diagnosis.causes import CAUSES, PAGES
+from why502.diagnosis.causes.of_one_symptom import ROWS
 from why502.gateways.codes import products
 from why502.gateways.statuses import STATUSES
 
@@ -60,3 +61,9 @@ def test_no_sentence_appears_on_two_pages() -> None:
                     written[sentence].add(page)
     assert len(written) > 300
     assert {sentence: found for sentence, found in written.items() if len(found) > 1} == {}
+
+
+def test_the_readme_counts_the_causes_that_there_are() -> None:
+    assert len(CAUSES) > 100 and len(CAUSES) - len(ROWS) > 80
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert "It knows more than 100 causes. More than 80 of them weigh evidence for and against; each of the others" in readme

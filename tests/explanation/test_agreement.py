@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sampled import sampled
 
 from why502.diagnosis.causes import CAUSES, usual, weight
 from why502.diagnosis.engine import diagnose
@@ -52,7 +53,7 @@ def diagnosed(path: Path) -> str | None:
 
 
 @pytest.mark.parametrize("origin", ["made", "seen"])
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", sampled(range(4), 4))
 def test_three_commands_name_one_cause(tmp_path: Path, origin: str, part: int) -> None:
     rows = NGINX[origin][part::4]
     wrong, named = [], 0

@@ -23,7 +23,8 @@ from why502.render.words import Terminal
 from why502.session.second_process import Second, can_share
 
 REFUSED = (
-    "2026/11/20 22:46:40 [error] 24569#24569: *2 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, "
+    "2026/11/20 22:46:40 [error] 24569#24569: *2 connect() failed (111: Connection refused) while connecting to "
+    "upstream, client: 192.0.2.7, "
     'server: shop.example.com, request: "GET /a?b=c HTTP/1.1", upstream: "http://127.0.0.1:3001/a?b=c", host: "shop.example.com"'
 )
 GATEWAYS: list[dict[str, Any]] = json.loads(Path("tests/data/gateway_lines.json").read_text())
@@ -266,6 +267,7 @@ def test_no_control_character_reaches_the_terminal() -> None:
         assert "$(reboot)" not in "".join(explain(text).next)
 
 
+@pytest.mark.thorough
 def test_a_second_process_changes_nothing() -> None:
     texts = [line.replace("\n", " ") for line in lines()] * 40
     data = "\n".join(texts).encode() + b"\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sampled import sampled
 from yardstick import loops
 
 from why502.explanation import explain
@@ -20,8 +21,14 @@ from why502.render.words import Terminal
 
 REAL: list[str] = [each["line"] for each in json.loads(Path("tests/data/gateway_lines.json").read_text())]
 REAL += [
-    '2026/11/20 22:46:40 [error] 2#2: *2 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: s, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "s"',
-    '2026/11/20 22:46:40 [error] 2#2: *2 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught" while reading response header from upstream, client: 192.0.2.7',
+    (
+        "2026/11/20 22:46:40 [error] 2#2: *2 connect() failed (111: Connection refused) while connecting to upstream, "
+        'client: 192.0.2.7, server: s, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "s"'
+    ),
+    (
+        '2026/11/20 22:46:40 [error] 2#2: *2 FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught" while '
+        "reading response header from upstream, client: 192.0.2.7"
+    ),
     "[2026-11-20 22:46:40 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:10)",
     "Nov 20 22:46:40 web kernel: Out of memory: Killed process 7 (node) total-vm:1kB",
     "502",
@@ -94,7 +101,7 @@ def test_bytes_of_any_kind(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("length", "most"), [(10_000, 4), pytest.param(40_000, 20, marks=pytest.mark.thorough)])
-@pytest.mark.parametrize("name", [form.NAME for form in formats()])
+@pytest.mark.parametrize("name", sampled([form.NAME for form in formats()], 3))
 def test_no_line_takes_longer_than_its_length(name: str, length: int, most: int) -> None:
     form = next(form for form in formats() if name == form.NAME)
     own = [line for line in REAL if form.parse(line) is not None][:most]

@@ -33,7 +33,8 @@ CAPITALS = re.compile(r"\b(?:TARGET|HOST|PORT|ADDRESS|PATH|SOCKET|NAME|UNIT|PID)
 
 def line(message: str, upstream: str) -> str:
     return (
-        f"2026/11/20 22:46:40 [error] 7#7: *1 {message} while reading response header from upstream, client: 192.0.2.7, server: a, "
+        f"2026/11/20 22:46:40 [error] 7#7: *1 {message} while reading response header from upstream, client: "
+        f"192.0.2.7, server: a, "
         f'request: "GET /x.php?q=1 HTTP/1.1", upstream: "{upstream}", host: "shop.example"'
     )
 

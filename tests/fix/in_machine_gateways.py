@@ -83,7 +83,8 @@ def main() -> None:
         before = path.read_bytes()
         subprocess.run(["systemctl", "stop", "nginx"], check=False, capture_output=True)
         done = subprocess.run(["systemctl", "restart", unit], check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr + subprocess.run(["journalctl", "-n", "30", "--no-pager"], capture_output=True, text=True, check=False).stdout  # fmt: skip
+        assert done.returncode == 0, done.stderr + subprocess.run(["journalctl", "-n", "30", "--no-pager"], capture_output=True,
+        text=True, check=False).stdout  # fmt: skip
         until(lambda: status(port) == 503, f"it fails: {status(port)}")
         answer = fix("--apply", "--yes")
         assert (answer["cause"], answer["outcome"]) == ("wrong-port", "kept"), answer

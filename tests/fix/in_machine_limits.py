@@ -68,7 +68,7 @@ def main() -> None:
         apply("files", f"LimitNOFILE={FILES}", restarts=True)
         raise AssertionError("it was not noticed")
     except Why502Error as error:
-        assert "LimitNOFILE=512 although our drop-in says 8192" in error.message, error.message
+        assert "LimitNOFILE=512 although our drop-in sets 8192" in error.message, error.message
         assert "everything was rolled back" in error.message
     assert [path.name for path in DIRECTORY.iterdir()] == ["zz-local.conf"]
     print(f"limits applied; memory: {'in force' if applied == str(MEMORY) else applied}")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+from serving import answering
 
 from why502.collectors import collect
 from why502.collectors.base import Ask
@@ -66,17 +66,6 @@ server {{
     }}
 }}
 """
-
-
-class _Application(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
 
 
 def free_port() -> int:
@@ -183,15 +172,8 @@ def shop() -> Iterator[Shop]:
 @contextlib.contextmanager
 def application() -> Iterator[int]:
     """Yield the port of a running application."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Application)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with answering(b"ok") as server:
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def status_of(port: int, path: str) -> tuple[int, str, str]:

@@ -5,16 +5,18 @@ byte.
 from __future__ import annotations
 
 import pytest
+from staged import REPEATED
 
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
 from why502.lab.room import play
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(180)]
 
 REPAIRED = frozenset(
     """
-    wrong-port wrong-address wrong-protocol unix-socket-missing unix-socket-permission php-fpm-socket-mismatch php-fpm-max-children
+    wrong-port wrong-address wrong-protocol unix-socket-missing unix-socket-permission php-fpm-socket-mismatch
+    php-fpm-max-children
     response-header-too-big proxy-timeout-too-short tls-handshake-failed keepalive-race resolver-missing stale-dns
     proxy-config-not-loaded proxy-not-running proxy-temp-unwritable worker-connections-exhausted too-many-open-files
     all-upstreams-down ephemeral-ports-exhausted
@@ -34,7 +36,8 @@ HOPEFUL = frozenset(
     backend-crashed-unit backend-crashed-unit-exit backend-crash-loop-limit backend-oom-killed-unit backend-hung-unit
     deploy-termination-race-killed worker-timeout-php-fpm worker-timeout-php-fpm-tcp port-conflict port-conflict-answered
     port-conflict-gunicorn port-conflict-tries-on proxy-config-invalid-directive proxy-config-invalid-buffers
-    tls-verify-failed-name tls-verify-failed-issuer-known tls-verify-failed-default-name dns-resolver-failure-own proxy-loop-application
+    tls-verify-failed-name tls-verify-failed-issuer-known tls-verify-failed-default-name dns-resolver-failure-own
+    proxy-loop-application
     """.split()
 )
 EASED = frozenset({"php-fpm-max-children-queue"})  # its clients need more than one step provides: only some of them are served

@@ -116,10 +116,12 @@ def test_a_server_under_two_names_is_one(group: Group, twin: str) -> None:
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 1, 4, 0, 2)])
 def test_mitigations_on_one_line_are_undone_in_any_order(group: Group, order: tuple[int, ...]) -> None:
-    group.text = group.text.replace(b"location /api/ {\n        proxy_pass http://app;\n        proxy_read_timeout 5s;\n    }", b"location /api/ { proxy_pass http://app; proxy_read_timeout 5s; }")  # fmt: skip
+    group.text = group.text.replace(b"location /api/ {\n        proxy_pass http://app;\n        proxy_read_timeout 5s;\n    }",
+    b"location /api/ { proxy_pass http://app; proxy_read_timeout 5s; }")  # fmt: skip
     group.shop.site.write_bytes(group.text)
     group.shop.apply_reload()
-    pulls = (("answer", "/api/"), ("limit", "/api/", "20"), ("timeout", "/api/", "40"), ("standby", group.second, "--backup"), ("down", group.second))  # fmt: skip
+    pulls = (("answer", "/api/"), ("limit", "/api/", "20"), ("timeout", "/api/", "40"), ("standby", group.second, "--backup"),
+    ("down", group.second))  # fmt: skip
     done = [json.loads(group.pull(*pull, "--format", "json").out) for pull in pulls]
     assert {one["outcome"] for one in done} == {"kept"}
     for number in order:

@@ -67,7 +67,10 @@ def test_several_targets_with_the_same_fault_are_one_transaction(shop: Shop) -> 
         site(
             shop,
             "server { listen 127.0.0.1:PORT; server_name shop.example; location /a/ { proxy_pass https://127.0.0.1:RIGHT; }",
-            f"location /b/ {{ proxy_pass https://127.0.0.1:{second}; }} location /well/ {{ proxy_pass http://127.0.0.1:RIGHT; }} }}",
+            (
+                f"location /b/ {{ proxy_pass https://127.0.0.1:{second}; }} location /well/ {{ proxy_pass http://127.0.0.1"
+                f":RIGHT; }} }}"
+            ),
         )
         assert (shop.status("/a/"), shop.status("/b/")) == (502, 502)
         done = fix(shop, "--apply", "--yes")
@@ -156,7 +159,10 @@ def test_a_plan_whose_program_is_not_there_does_nothing(shop: Shop) -> None:
 def test_another_master_with_the_same_fault_is_reported(shop: Shop) -> None:
     """One transaction changes one proxy. If another proxy is also wrong, the report names it and the next run repairs it."""
     with another_shop() as other:
-        route = "server {{ listen 127.0.0.1:{port}; server_name {name}; location / {{ proxy_pass https://127.0.0.1:{right}; }} location /well/ {{ proxy_pass http://127.0.0.1:{right}; }} }}"
+        route = (
+            "server {{ listen 127.0.0.1:{port}; server_name {name}; location / {{ proxy_pass https://127.0.0.1:{right}; "
+            "}} location /well/ {{ proxy_pass http://127.0.0.1:{right}; }} }}"
+        )
         for one, name in ((shop, "shop.example"), (other, "other.example")):
             site(one, route.format(port=one.port, right=shop.right, name=name))
             assert one.status() == 502

@@ -40,7 +40,7 @@ from why502.logs.phrases import address
 from why502.logs.scan import line_format as form
 from why502.logs.scan import template
 from why502.logs.scan.routes import route
-from why502.machine import cgroups, last_words, proc_net, sockets
+from why502.machine import cgroups, http, last_words, proc_net, sockets
 from why502.model import foreign_json, times
 from why502.model.errors import HostError, Why502Error
 from why502.model.target import Target
@@ -51,7 +51,7 @@ from why502.redaction import clean, in_place, redact
 from why502.remedies.drop_ins import seconds as systemd_seconds
 from why502.render.explanation_lines import Explainer
 from why502.session import window as window_option
-from why502.supervisors import base, http
+from why502.supervisors import base
 from why502.supervisors.docker import describe as docker
 from why502.supervisors.docker import engine as docker_engine
 from why502.supervisors.docker import manager as docker_manager
@@ -75,10 +75,22 @@ _HAPROXY = b"""defaults\n mode http\n timeout connect 5s\nfrontend f\n bind *:80
 _APACHE = b"""Listen 80\n<VirtualHost *:80>\nServerName a\nProxyTimeout 5\n<Proxy balancer://b>\nBalancerMember http://10.0.0.1:80 retry=0
 </Proxy>\nProxyPass /x http://127.0.0.1:8080/ timeout=3 \\\n connectiontimeout=500ms\n<Location /y>\nProxyPass balancer://b\n</Location>
 ProxyPassMatch ^/(.*\\.php)$ "unix:/run/p.sock|fcgi://localhost/var/www/$1"\n</VirtualHost>\nLogFormat "%h %l %u %t \\"%r\\" %>s" c\nCustomLog logs/a c\n"""
-_POOL = b'[global]\nerror_log = /l\n[www]\nuser = ${U}\nlisten = /run/php/$pool.sock\npm = dynamic\npm.max_children = 5\nrequest_terminate_timeout = 30s ; x\nphp_admin_value[memory_limit] = "1M"\n'
-_UNIT = b"[Unit]\nDescription=x\n[Service]\nExecStart=-/usr/bin/gunicorn -b 'a:1' \\\n  --timeout 30 app\nEnvironmentFile=-/e\nTimeoutStopSec=1min 30s\n[Install]\nWantedBy=multi-user.target\n"
-_JSON_LINE = b'{"log":"2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream\\n","stream":"stderr","time":"2026-11-20T22:46:40.123456789Z"}'
-_JOURNAL = b'{"__REALTIME_TIMESTAMP":"1763678800123456","MESSAGE":"x","_PID":"7","_TRANSPORT":"kernel","UNIT":"a.service"}\n{"__REALTIME_TIMESTAMP":"1","MESSAGE":[120,255]}\n'
+_POOL = (
+    b"[global]\nerror_log = /l\n[www]\nuser = ${U}\nlisten = /run/php/$pool.sock\npm = dynamic\npm.max_children = 5\nreque"
+    b'st_terminate_timeout = 30s ; x\nphp_admin_value[memory_limit] = "1M"\n'
+)
+_UNIT = (
+    b"[Unit]\nDescription=x\n[Service]\nExecStart=-/usr/bin/gunicorn -b 'a:1' \\\n  --timeout 30 app\nEnvironmentFile=-/e"
+    b"\nTimeoutStopSec=1min 30s\n[Install]\nWantedBy=multi-user.target\n"
+)
+_JSON_LINE = (
+    b'{"log":"2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to '
+    b'upstream\\n","stream":"stderr","time":"2026-11-20T22:46:40.123456789Z"}'
+)
+_JOURNAL = (
+    b'{"__REALTIME_TIMESTAMP":"1763678800123456","MESSAGE":"x","_PID":"7","_TRANSPORT":"kernel","UNIT":"a.service"}\n{"__R'
+    b'EALTIME_TIMESTAMP":"1","MESSAGE":[120,255]}\n'
+)
 _HTTP = b"HTTP/1.1 200 OK\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 _FASTCGI = (
     fastcgi.record(fastcgi.STDERR, b"Primary script unknown")
@@ -140,8 +152,14 @@ def lines() -> tuple[bytes, ...]:
     for path in sorted((DATA / "applications").iterdir()):
         found += path.read_bytes().split(b"\n")[:40]
     found += [
-        b'2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: _, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "s"',
-        b'192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET /a?b=c HTTP/1.1" 502 157 "-" "curl" 127.0.0.1:1, 127.0.0.1:2 : 502, 504 0.001',
+        (
+            b"2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream,"
+            b' client: 192.0.2.7, server: _, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "s"'
+        ),
+        (
+            b'192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET /a?b=c HTTP/1.1" 502 157 "-" "curl" 127.0.0.1:1, '
+            b"127.0.0.1:2 : 502, 504 0.001"
+        ),
         _JSON_LINE,
     ]
     return tuple(dict.fromkeys(line for line in found if line.strip()))
@@ -265,16 +283,19 @@ def parsers() -> tuple[Parser, ...]:
         *made,
         Parser("log-any", _of_text(log_detect.parse_any), every),
         Parser("log-detect", _of_text(lambda text: log_detect.detect([text])), every),
-        Parser("log-unwrap", _of_text(lambda text: unwrap.unwrap(text, DAY, is_pasted=True), lambda text: list(unwrap.split(text))), (*every, _JSON_LINE, *TIMES)),
+        Parser("log-unwrap", _of_text(lambda text: unwrap.unwrap(text, DAY, is_pasted=True),
+        lambda text: list(unwrap.split(text))), (*every, _JSON_LINE, *TIMES)),
         Parser("log-nginx-error", _error_log, every),
-        Parser("log-format", _log_format, (COMBINED.encode() + b"\n" + every[-2], MAIN.encode() + b"\n" + every[-2], b'{"a":"$status","t":"$msec"}\n{"a":"502","t":"1.2"}')),
+        Parser("log-format", _log_format, (COMBINED.encode() + b"\n" + every[-2], MAIN.encode() + b"\n" + every[-2],
+        b'{"a":"$status","t":"$msec"}\n{"a":"502","t":"1.2"}')),
         Parser("log-scan", _scan, (*every, b"a\tb:c\tstatus:502\n", b"#Fields: date time sc-status\n2026-11-20 22:46:40 502\n")),
         Parser("log-w3c", _w3c, (b"2026-11-20 22:46:40 10.0.0.1 502 12",)),
         Parser("log-pretty", _of_bytes(pretty.is_spread, pretty.joined), (b'{\n  "a": 1\n}\n{\n "b": 2,\n}\n',)),
         Parser("log-routes", _of_text(route), (b"GET /a/12/0123456789abcdef?x HTTP/1.1",)),
         Parser("log-redact", _of_text(redact, clean, in_place), every),
         Parser("log-address", _of_text(address, Target.parse), (b"('::', 80)", b"http://[::1]:80/x", b"unix:/run/x:", b"*:80")),
-        Parser("log-apache-format", _of_text(apache_log_format.is_one, apache_log_format.as_nginx, lambda text: apache_log_format.of_logs([text], {})), (_APACHE,)),
+        Parser("log-apache-format", _of_text(apache_log_format.is_one, apache_log_format.as_nginx,
+        lambda text: apache_log_format.of_logs([text], {})), (_APACHE,)),
         Parser("log-last-words", _of_text(lambda text: last_words.last_words(text.splitlines())), every),
         Parser("explain", _of_text(explain), every),
         Parser("explain-lines", lambda data: list(Explainer().explain([data + b"\n"])), every),
@@ -288,7 +309,8 @@ def parsers() -> tuple[Parser, ...]:
         Parser("php-fpm", lambda data: php_fpm.pools(php_fpm.parse(data, "x")), (_POOL,)),
         Parser("systemd", lambda data: systemd.parse(data, "/etc/systemd/system/x.service").argv, (_UNIT,)),
         Parser("config-kind", _of_text(detect.kind), (_NGINX, _HAPROXY, _APACHE)),
-        Parser("suppression", _of_text(lambda text: suppression.read({"x": text})), (b"a; # why502: ignore wrong-port -- reason\n; why502: ignore-file a, b -- c\n",)),
+        Parser("suppression", _of_text(lambda text: suppression.read({"x": text})),
+        (b"a; # why502: ignore wrong-port -- reason\n; why502: ignore-file a, b -- c\n",)),
         Parser("probe-head", _of_bytes(lambda data: head.parse(data, is_strict=True), speech.identify), (_HTTP,)),
         Parser("probe-http", _probe(http1.ask), http_pieces),
         Parser("probe-http2", _probe(http2.ask), (b"\x08\0\0\x12\x04\0\0\0\0\0",)),
@@ -297,22 +319,33 @@ def parsers() -> tuple[Parser, ...]:
         Parser("probe-uwsgi", _probe(uwsgi.ask), http_pieces),
         Parser("probe-scgi", _probe(scgi.ask), http_pieces),
         Parser("probe-memcached", _probe(memcached.ask), (b"\x08VERSION 1.6\r\n", b"\x08END\r\n")),
-        Parser("php-fpm-status", _of_bytes(php_fpm_status.decode, php_fpm_status.parse), (_FASTCGI, b"pool: www\nactive processes: 1\n")),
-        Parser("http-answer", _of_bytes(lambda data: http._is_whole(bytearray(data)), http._joined), (_HTTP, b"5\r\nhello\r\n0\r\n\r\n")),
+        Parser("php-fpm-status", _of_bytes(php_fpm_status.decode, php_fpm_status.parse),
+        (_FASTCGI, b"pool: www\nactive processes: 1\n")),
+        Parser("http-answer", _of_bytes(lambda data: http._is_whole(bytearray(data)), http._joined),
+        (_HTTP, b"5\r\nhello\r\n0\r\n\r\n")),
         Parser("docker-output", _of_bytes(docker_engine.unframed), (_FRAMES,)),
-        Parser("docker-state", _docker, (b'{"Name":"/a","State":{"Status":"exited","ExitCode":137,"StartedAt":"2026-11-20T22:46:40.1Z"},"Config":{"Env":["A=b"],"Cmd":["x"]},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}},"NetworkSettings":{"Networks":{"n":{"IPAddress":"172.18.0.2","Aliases":["a"]}}}}', b'{"Action":"die","time":1795219209,"Actor":{"ID":"ab","Attributes":{"name":"a","exitCode":"137"}}}')),
-        Parser("pm2", _pm2, (b'[{"name":"a","pid":7,"pm2_env":{"status":"online","pm_uptime":1763678800123,"restart_time":3,"args":"a b","env":{"PORT":1}}}]',)),
+        Parser("docker-state", _docker,
+        ((b'{"Name":"/a","State":{"Status":"exited","ExitCode":137,"StartedAt":"2026-11-20T22:46:40.1Z"},"Config":{"Env"'
+                b':["A=b"],"Cmd":["x"]},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}},"NetworkSettings":{"Netwo'
+                b'rks":{"n":{"IPAddress":"172.18.0.2","Aliases":["a"]}}}}'),
+                b'{"Action":"die","time":1795219209,"Actor":{"ID":"ab","Attributes":{"name":"a","exitCode":"137"}}}')),
+        Parser("pm2", _pm2,
+        ((b'[{"name":"a","pid":7,"pm2_env":{"status":"online","pm_uptime":1763678800123,"restart_time":3,"args":"a b","e'
+                b'nv":{"PORT":1}}}]'),)),
         Parser("journal", _of_text(journal.parse), (_JOURNAL,)),
-        Parser("systemctl-show", _of_text(lambda text: list(systemd_units.parse_show(text)), systemd_units.parse_unit_file), ((DATA / "services/systemd_252_show.txt").read_bytes()[:3000], _UNIT)),
+        Parser("systemctl-show", _of_text(lambda text: list(systemd_units.parse_show(text)), systemd_units.parse_unit_file),
+        ((DATA / "services/systemd_252_show.txt").read_bytes()[:3000], _UNIT)),
         Parser("dmesg", _of_text(kernel_log.parse_iso, lambda text: kernel_log.parse_seconds(text, NOW)), (_SYSTEM,)),
         Parser("proc", _of_bytes(
-            lambda data: list(sockets.parse_tcp(data)), proc_net.parse_tcp, proc_net.parse_unix, pressure.parse_psi, pressure.parse_stat,
+            lambda data: list(sockets.parse_tcp(data)), proc_net.parse_tcp, proc_net.parse_unix, pressure.parse_psi,
+            pressure.parse_stat,
             pressure.parse_meminfo, pressure.parse_diskstats, kernel.parse_netstat, kernel.parse_file_nr, kernel.parse_conntrack,
             cgroups.parse_mounts, cgroups.parse_paths, cgroups.parse_quota, cgroups.parse_table, backend.parse_ticks,
             lambda data: names.parse_hosts(data, "a"), names.parse_name_servers, nginx_build.parse_build,
         ), (_SYSTEM,)),
         Parser("commands", _of_text(
-            addresses.parse_ip, addresses.parse_fib_trie, addresses.parse_if_inet6, nginx_testing.problems, haproxy_testing.problems, apache_testing.problems,
+            addresses.parse_ip, addresses.parse_fib_trie, addresses.parse_if_inet6, nginx_testing.problems,
+            haproxy_testing.problems, apache_testing.problems,
             lambda text: nginx_command.parse_title(tuple(text.split("\0"))), names.parse_ahosts, base.words,
         ), (_SYSTEM, b'[{"addr_info":[{"local":"10.0.0.1"}]}]')),
         Parser("bundle", _bundle, bundles),

@@ -189,7 +189,8 @@ def all_killed() -> Seen:
     while get()[0] != 200:
         time.sleep(0.05)
     return {
-        "status": status, "retry_after": headers.get("retry-after"), "type": headers.get("content-type"), "body": json.loads(body),
+        "status": status, "retry_after": headers.get("retry-after"), "type": headers.get("content-type"),
+        "body": json.loads(body),
         "html": [html[0], html[1].get("content-type")], "seconds": max(seconds, slowest), "recovered_s": time.monotonic() - began,
         "fail_timeout_s": out_s, "log": log,
     }  # fmt: skip
@@ -452,7 +453,8 @@ def start_of(kind: str, place: Path) -> list[str]:
     site = place / f"{SITE}.conf"
     main = place / "apache.conf"
     main.write_text(
-        f"ServerName localhost\nListen 80\nUser www-data\nDefaultRuntimeDir {place}\nPidFile {place}/pid\nErrorLog {place}/log\n{loaded}Include {site}\n"
+        f"ServerName localhost\nListen 80\nUser www-data\nDefaultRuntimeDir {place}\nPidFile {place}/pid\nErrorLog "
+        f"{place}/log\n{loaded}Include {site}\n"
     )
     return ["apache2", "-X", "-d", str(place), "-f", str(main)]
 
@@ -480,7 +482,8 @@ while True:
 CASES: dict[str, Callable[[], Seen]] = {
     case.__name__: case
     for case in (
-        one_of_two_killed, all_killed, hang, rolling_restart, reloads, idle_close, address_changed, websocket, large_header, rate_limit,
+        one_of_two_killed, all_killed, hang, rolling_restart, reloads, idle_close, address_changed, websocket, large_header,
+        rate_limit,
         certificate, stale, cache_disk_full, rolled_back, undone,
     )
 }  # fmt: skip

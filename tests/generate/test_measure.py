@@ -16,7 +16,9 @@ import msgspec
 import pytest
 from asking import ask
 
-from why502.generate.measure import measure, named, of_snapshot
+from why502.generate import options
+from why502.generate.measure.application import measure
+from why502.generate.measure.candidates import named, of_snapshot
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Listener, NetworkSpace, Process, PublishedPort, Snapshot
@@ -59,6 +61,14 @@ def running(*argv: str) -> Iterator[tuple[int, int]]:
             process.kill()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -68,10 +78,45 @@ def test_node_says_its_own_idle_time() -> None:
     with running("node", "-e", NODE) as (pid, port):
         by_pid = measure(LocalHost(), str(pid), now())
         by_port = measure(LocalHost(), f":{port}", now())
-    assert by_pid == by_port
-    assert by_pid["--app"][0] == (f"127.0.0.1:{port}",)
-    assert by_pid["--app-idle"] == (("5s",), f"node (pid {pid}) says Keep-Alive: timeout=5")
-    assert "--protocol" not in by_pid
+    assert by_pid.options == by_port.options
+    assert by_pid.options["--app"][0] == (f"127.0.0.1:{port}",)
+    assert by_pid.options["--app-idle"] == (("5s",), f"node (pid {pid}) says Keep-Alive: timeout=5")
+    assert "--protocol" not in by_pid.options
+
+
+HARAKIRI = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"hi"]
+"""
+
+
+@pytest.mark.real
+def test_the_limit_and_the_memory_of_workers_are_measured(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(HARAKIRI)
+    (tmp_path / "requirements.txt").write_text("gunicorn\nFlask>=2\n")
+    argv = ["uwsgi_python3", "--http-socket", "127.0.0.1:0", "--harakiri", "60", "--processes", "2", "--master", "--die-on-term"]
+    log = tmp_path / "log"
+    with log.open("w") as out, subprocess.Popen([*argv, "--wsgi-file", "app.py"], stderr=out, cwd=tmp_path) as process:
+        try:
+            until(lambda: "spawned uWSGI worker 2" in log.read_text())
+            port = re.search(r"bound to TCP address 127.0.0.1:(\d+)", log.read_text())[1]  # type: ignore[index]
+            found = measure(LocalHost(), f":{port}", now())
+            longer = measure(LocalHost(), f":{port}", now(), limit_s=90)
+            unit = ask("generate", "systemd", "--from-process", f":{port}", "--user", "www-data")
+        finally:
+            process.terminate()
+    facts = "\n".join(found.facts)
+    assert found.options["--read-timeout"] == (("65s",), "the application's own limit is 60 s (its command); it must end first")
+    assert longer.options["--read-timeout"] == (("95s",), "the application's own limit is 90 s (as given); it must end first")
+    assert re.search(r"memory: 3 processes take \d+ MiB, \d+ MiB at their peaks; the largest, pid \d+, takes \d+ MiB", facts)
+    assert f"framework: Flask ({tmp_path}/requirements.txt requires it), run by uwsgi" in facts
+    assert "cgroup: " in facts and "response header: " in facts and "times: " in facts
+    (memory,), source = found.options["--memory"]
+    assert options.size("--memory", memory, 256 << 20, 1 << 40) and "3 processes took at most so far" in source
+    assert unit.status == 0, unit.err
+    assert f"# {source}; a leak restarts this service alone\nMemoryMax=" in unit.out
+    assert "TimeoutStopSec=70" in unit.out  # longer than the proxy waits
 
 
 @pytest.mark.real
@@ -79,12 +124,12 @@ def test_an_idle_time_that_nobody_says_is_measured_by_waiting() -> None:
     with running(sys.executable, "-c", QUIET) as (pid, port):
         quick = measure(LocalHost(), f":{port}", now())
         slow = measure(LocalHost(), f":{port}", now(), waits=True)
-    assert "--app-idle" not in quick
-    (size,), source = quick["--response-header"]
+    assert "--app-idle" not in quick.options
+    (size,), source = quick.options["--response-header"]
     assert 9000 < int(size) < 9100
     assert f"(pid {pid}) answered GET / with a header of {size} bytes" in source
-    assert slow["--app-idle"][0] == ("2s",)
-    assert "closed an idle connection after 2.0 s" in slow["--app-idle"][1]
+    assert slow.options["--app-idle"][0] == ("2s",)
+    assert "closed an idle connection after 2.0 s" in slow.options["--app-idle"][1]
 
 
 @pytest.mark.real
@@ -93,6 +138,8 @@ def test_the_measured_values_reach_the_file_with_their_sources() -> None:
         made = ask("generate", "nginx", "--from-process", f":{port}", "--app-idle", "9s")
         unit = ask("generate", "systemd", "--from-process", str(pid), "--user", "www-data")
     assert made.status == unit.status == 0
+    for fact in ("protocol: HTTP", "framework: ", "response header: ", "memory: ", "cgroup: ", "times: "):
+        assert f"why502: {fact}" in made.err
     assert f"# the listener of node (pid {pid})\n    server 127.0.0.1:{port};" in made.out
     assert "keepalive_timeout 8s;" in made.out  # what the user says counts
     assert "--app-idle 9s" in made.out
@@ -122,9 +169,9 @@ def test_the_read_timeout_comes_from_the_logs_of_the_present_proxy(directory: Pa
             "s.sock",
         )
         found = measure(LocalHost(), f":{port}", now())
-    values, source = found["--read-timeout"]
+    values, source = found.options["--read-timeout"]
     assert values == ("43s",)
-    assert source == f"p99 of 120 requests in {log} is 14.2 s; three times that"
+    assert source == f"three times p99: p50 is 0.1 s and p99 14.2 s of 120 requests in {log}"
 
 
 CONTAINER = "4f1c" * 16
@@ -169,7 +216,8 @@ def test_what_listens_nowhere_is_an_error_that_lists_what_does(what: str) -> Non
 
 APART = msgspec.structs.replace(
     MACHINE,
-    processes=(*MACHINE.processes, Process(pid=50, name="node", container="beef" * 16, network="2"), Process(pid=40, name="ruby")),
+    processes=(*MACHINE.processes, Process(pid=50, name="node", container="beef" * 16, network="2"),
+    Process(pid=40, name="ruby")),
     listeners=(
         *MACHINE.listeners,
         Listener(target=Target(host="0.0.0.0", port=3000), pids=(50,), network="2"),
@@ -180,7 +228,8 @@ APART = msgspec.structs.replace(
             inode="2", pid=50, name="shop-api-1 (beefbeefbeef)", container="beef" * 16, addresses=("127.0.0.1", "172.18.0.3"),
             published=(PublishedPort(outer=Target(host="0.0.0.0", port=8080), inner=Target(host="172.18.0.3", port=3000)),),
         ),
-        NetworkSpace(inode="4026532000", pid=40, name="queue (feedfeedfeed)", container="feed" * 16, addresses=("127.0.0.1", "10.9.0.2")),
+        NetworkSpace(inode="4026532000", pid=40, name="queue (feedfeedfeed)", container="feed" * 16,
+        addresses=("127.0.0.1", "10.9.0.2")),
     ),
 )  # fmt: skip
 
@@ -224,7 +273,8 @@ def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o755)
     socket = tmp_path / "pool.sock"
     (tmp_path / "fpm.conf").write_text(
-        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\ngroup = www-data\nlisten = {socket}\npm = static\npm.max_children = 2\n"
+        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\ngroup = www-data\nlisten = {socket}\npm = "
+        f"static\npm.max_children = 2\n"
     )
     with subprocess.Popen([program, "-F", "-n", "-y", tmp_path / "fpm.conf"]) as master:
         try:
@@ -238,15 +288,15 @@ def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
             )
         finally:
             master.terminate()
-    assert found["--protocol"][0] == ("fastcgi",)
-    assert found["--socket"][0] == (str(socket),)
-    assert found["--user"][0] == ("www-data",)
-    (size,), source = found["--child"]
-    assert 1 << 20 < int(size) < 100 << 20
+    assert found.options["--protocol"][0] == ("fastcgi",)
+    assert found.options["--socket"][0] == (str(socket),)
+    assert found.options["--user"][0] == ("www-data",)
+    (size,), source = found.options["--child"]
+    child = options.size("--child", size, 1 << 20, 100 << 20)
     assert source.startswith("the largest of 2 children now")
     assert made.status == 0, made.err
     most = int(re.search(r"pm.max_children = (\d+)", made.out)[1])  # type: ignore[index]
-    assert most == min(320, (1 << 30) // int(size))
+    assert most == min(320, (1 << 30) // child)
 
 
 OLD = """
@@ -257,7 +307,8 @@ server {
     client_max_body_size 20m;
     proxy_next_upstream error timeout non_idempotent;
     location / { proxy_pass http://shop; proxy_read_timeout 120s; auth_basic closed; }
-    location /ws/ { proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+    location /ws/ { proxy_pass http://shop; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection upgrade; }
     location /events { proxy_pass http://shop; proxy_buffering off; }
     location /other/ { proxy_pass http://127.0.0.1:9000; }
 }

@@ -17,11 +17,14 @@ from why502.generate.safe import UnsafeError, fill
 from why502.model.errors import Why502Error
 
 BAD = (
-    ("--domain", "a}b"), ("--domain", "a;b"), ("--domain", "$host"), ("--domain", 'a"b'), ("--domain", "a\nb"), ("--domain", "-a.b"),
+    ("--domain", "a}b"), ("--domain", "a;b"), ("--domain", "$host"), ("--domain", 'a"b'), ("--domain", "a\nb"),
+    ("--domain", "-a.b"),
     ("--domain", "a" * 64 + ".example"), ("--domain", "bücher.example"), ("--app", "localhost"), ("--app", "0.0.0.0:80"),
-    ("--app", "10.0.0.5:99999"), ("--app", "unix:/run/a;b"), ("--app", "a b:80"), ("--app", "10.0.0.5:80=0"), ("--websocket", "/a;b"),
+    ("--app", "10.0.0.5:99999"), ("--app", "unix:/run/a;b"), ("--app", "a b:80"), ("--app", "10.0.0.5:80=0"),
+    ("--websocket", "/a;b"),
     ("--websocket", "ws"), ("--stream", "/a{b"), ("--stream", "/../etc"), ("--tls", "cert.pem"), ("--tls", "/a.pem,/b'.pem"),
-    ("--name", "a;b"), ("--name", "1a"), ("--resolver", "dns.example"), ("--limit", "20"), ("--limit", "0r/s"), ("--max-body", "10x"),
+    ("--name", "a;b"), ("--name", "1a"), ("--resolver", "dns.example"), ("--limit", "20"), ("--limit", "0r/s"),
+    ("--max-body", "10x"),
     ("--read-timeout", "500ms"), ("--read-timeout", "1y"), ("--fail-timeout", "0s"), ("--port", "0"), ("--port", "70000"),
     ("--method", "fair"), ("--protocol", "ftp"), ("--acme-root", "/a b"), ("--log-dir", "/var/$log"), ("--cache-dir", "relative"),
     ("--nginx-version", "1.9"), ("--nginx-version", "9.1.0"), ("--nginx-version", "new"), ("--app-idle", "1s"),

@@ -19,8 +19,14 @@ from why502.supervisors.systemd import unit_files
 
 UNITS = (
     "--exec '/usr/bin/python3 -m http.server 3000' --user www-data --name shop",
-    "--exec '/usr/bin/env node \"/srv/a b/x.js\" --rate=50% $HOME' --user www-data --app unix:/run/shop/app.sock --memory 512m --type notify",
-    "--exec '/usr/bin/env sh' --app unix:/tmp/app.sock --directory /srv --env 'A=b c' --env-file /etc/shop.env --read-timeout 120s",
+    (
+        "--exec '/usr/bin/env node \"/srv/a b/x.js\" --rate=50% $HOME' --user www-data --app unix:/run/shop/app.sock "
+        "--memory 512m --type notify"
+    ),
+    (
+        "--exec '/usr/bin/env sh' --app unix:/tmp/app.sock --directory /srv --env 'A=b c' --env-file /etc/shop.env "
+        "--read-timeout 120s"
+    ),
 )
 POOLS = (
     "--name shop --memory 2g --child 60m",
@@ -92,6 +98,26 @@ def test_compose_waits_for_a_healthy_application() -> None:
     assert (shop["stop_grace_period"], shop["init"], shop["networks"]) == ("35s", True, proxy["networks"])
 
 
+COMPOSES = (
+    "--image shop:1 --app-port 3000",
+    "--image registry.example:5000/shop@sha256:0a1b --app-port 80 --health /up --probe node --memory 1g",
+    "--name shop-2 --image shop:1 --app-port 3000 --probe curl --boot 5m --read-timeout 120s --proxy nginx:1.28",
+)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("line", COMPOSES)
+def test_compose_accepts_the_file_and_knows_every_key(line: str, tmp_path: Path) -> None:
+    """Its own reader checks the file against the schema of the compose specification, which allows no unknown key."""
+    text = body("compose", line)
+    for content, is_accepted in ((text, True), (text.replace("start_period:", "start_time:"), False)):
+        (tmp_path / "compose.yaml").write_text(content)
+        done = subprocess.run(
+            ["docker-compose", "-f", tmp_path / "compose.yaml", "config", "-q"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode == 0) is is_accepted, done.stderr
+
+
 def test_an_error_page_shows_text_as_text() -> None:
     made = make("error-page", "--title '<script>' --text 'ä & b'")
     pages = {file.document.name: file.text for file in made.files}
@@ -144,7 +170,8 @@ def test_nginx_accepts_the_log_format(line: str, tmp_path: Path) -> None:
     text = body("log-format", line)
     main = tmp_path / "nginx.conf"
     main.write_text(
-        f"pid {tmp_path}/pid;\nerror_log {tmp_path}/log;\nevents {{}}\nhttp {{\n{text}\nserver {{ access_log {tmp_path}/access {name}; }}\n}}\n"
+        f"pid {tmp_path}/pid;\nerror_log {tmp_path}/log;\nevents {{}}\nhttp {{\n{text}\nserver {{ access_log "
+        f"{tmp_path}/access {name}; }}\n}}\n"
     )
     done = subprocess.run(["nginx", "-t", "-q", "-c", str(main)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -79,7 +79,8 @@ def test_apache_accepts_every_pair(tmp_path: Path, certificate: Path) -> None:
         text = make("apache", f"{line} --log-dir {tmp_path}").files[0].text
         file = tmp_path / "apache.conf"
         file.write_text(
-            f"ServerName localhost\nDefaultRuntimeDir {tmp_path}\nPidFile {tmp_path}/pid\nErrorLog {tmp_path}/log\n{loaded}\n{text}"
+            f"ServerName localhost\nDefaultRuntimeDir {tmp_path}\nPidFile {tmp_path}/pid\nErrorLog {tmp_path}/log\n"
+            f"{loaded}\n{text}"
         )
         done = subprocess.run(
             ["apache2", "-t", "-d", str(tmp_path), "-f", str(file)], capture_output=True, text=True, check=False
@@ -112,8 +113,10 @@ def test_traefik_accepts_every_pair(tmp_path: Path, certificate: Path) -> None:
     ports = [free_port() for _ in range(3)]
     argv = [
         program("traefik"), f"--providers.file.directory={files}", "--providers.file.watch=false", "--api.insecure=true",
-        *(f"--entryPoints.{name}.address=127.0.0.1:{port}" for name, port in zip(("traefik", "web", "websecure"), ports, strict=True)),
-        "--certificatesResolvers.letsencrypt.acme.tlsChallenge=true", f"--certificatesResolvers.letsencrypt.acme.storage={tmp_path}/acme",
+        *(f"--entryPoints.{name}.address=127.0.0.1:{port}" for name,
+        port in zip(("traefik", "web", "websecure"), ports, strict=True)),
+        "--certificatesResolvers.letsencrypt.acme.tlsChallenge=true",
+        f"--certificatesResolvers.letsencrypt.acme.storage={tmp_path}/acme",
         "--certificatesResolvers.letsencrypt.acme.caServer=http://127.0.0.1:1/", "--global.checkNewVersion=false",
     ]  # fmt: skip
     with (tmp_path / "log").open("w") as log, subprocess.Popen(argv, stdout=log, stderr=log) as traefik:

@@ -10,8 +10,14 @@ from sites import make
 
 from why502.model.errors import Why502Error
 
-NODE = "--app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m --read-timeout 90s"
-PHP = "--app unix:/run/php/shop.sock --protocol fastcgi --root /var/www/shop --domain shop.example --max-body 50m --memory 2g --read-timeout 90s"
+NODE = (
+    "--app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m "
+    "--read-timeout 90s"
+)
+PHP = (
+    "--app unix:/run/php/shop.sock --protocol fastcgi --root /var/www/shop --domain shop.example --max-body 50m --memory "
+    "2g --read-timeout 90s"
+)
 
 
 def files(line: str) -> dict[str, str]:

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.skipif(
     reason="makes network namespaces",
 )
 
-# Becomes another user in a user and network namespace of that user if it is told to. Sets its loopback up, then answers on one TCP and one UDP port until its standard input is closed.
+# Becomes another user, in a user and network namespace of that user, if it is told to. Sets its loopback up, then answers on
+# one TCP and one UDP port until its standard input is closed.
 INSIDE = """
 import ctypes, fcntl, os, selectors, socket, struct, sys
 if sys.argv[1:]:

@@ -114,6 +114,7 @@ def test_a_user_who_kills_it_is_skipped(host: OwnerHost) -> None:
         host.read("/etc/passwd")
 
 
+@pytest.mark.thorough
 def test_a_user_who_stops_it_does_not_stop_us(host: OwnerHost) -> None:
     assert host.read("/etc/passwd")
     assert host._helper is not None

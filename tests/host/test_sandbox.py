@@ -41,7 +41,10 @@ def tried(
 def test_its_writes_vanish_and_everything_else_is_read_only(place: Path) -> None:
     (place / "logs").mkdir()
     (place / "logs/error.log").write_text("long" * 1000)
-    script = f"echo more >> {place}/logs/error.log && wc -c < {place}/logs/error.log; echo new > {place}/logs/new && cat {place}/logs/new; touch {place}/else /etc/else /root/else"
+    script = (
+        f"echo more >> {place}/logs/error.log && wc -c < {place}/logs/error.log; echo new > {place}/logs/new && cat "
+        f"{place}/logs/new; touch {place}/else /etc/else /root/else"
+    )
     status, out, error = tried(script, place / "logs", files=(place / "logs/error.log",))
     assert (status, out.split()) == (1, ["5", "new"])
     assert error.count("Read-only file system") == 3
@@ -120,7 +123,8 @@ subprocess.run(["mount", "-t", "tmpfs", "none", f"{{place}}/run/inner"], check=T
 subprocess.run(["mount", "-t", "tmpfs", "none", f"{{place}}/run"], check=True)
 from why502.host.base import Sandbox
 from why502.host.local import LocalHost
-done = LocalHost().try_out(Sandbox(program="/bin/sh", directories=(f"{{place}}/run",)), "sh", "-c", f"echo x > {{place}}/run/pid && cat {{place}}/run/pid")
+done = LocalHost().try_out(Sandbox(program="/bin/sh", directories=(f"{{place}}/run",)), "sh", "-c",
+    f"echo x > {{place}}/run/pid && cat {{place}}/run/pid")
 print(done.status, done.stdout, done.stderr, os.listdir(f"{{place}}/run"))
 """
 

@@ -223,7 +223,8 @@ FUSE = """
             if code == 26:
                 body, error = struct.pack("<IIIIHHIII", 7, 31, 0, 0, 0, 0, 4096, 0, 0) + bytes(28), 0
             elif code == 3:
-                body, error = struct.pack("<QII", 60, 0, 0) + struct.pack("<QQQQQQIIIIIIIIII", 1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 2, 0, 0, 0, 0, 0), 0
+                attributes = (1, 0, 0, 0, 0, 0, 0, 0, 0, 0o40755, 2, 0, 0, 0, 0, 0)
+                body, error = struct.pack("<QII", 60, 0, 0) + struct.pack("<QQQQQQIIIIIIIIII", *attributes), 0
             if code not in (2, 42):
                 os.write(fuse, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
     threading.Thread(target=serve, daemon=True).start()

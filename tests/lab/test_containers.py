@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from staged import REPEATED
 
 from why502.diagnosis.causes import CAUSES
 from why502.lab import groups
@@ -14,7 +15,7 @@ from why502.lab.containers import machine, run
 from why502.lab.containers.scene import Scene, scene_list
 from why502.model.container import Container
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(240)]
 CHOSEN = {"docker": "stopped-by-hand", "podman": "no-shared-network"}
 
 

@@ -14,7 +14,8 @@ from why502.diagnosis.causes import CAUSES
 from why502.lab.stacks.registry import stacks
 
 SCENES = {cause for stack in stacks().values() for scene in stack.scenes for cause in getattr(scene, "expects", ())}
-# Of causes without a bundle or a scene: codes and lines, as their products write them, that name the cause by themselves, and the product.
+# Of causes without a bundle or a scene: codes and lines, as their products write them, that name the cause by themselves,
+# and the product.
 LINES = {
     "auth-service-failed": ("AuthInvalidCookie", ""),
     "cdn-setting": ("1014", ""),
@@ -29,7 +30,8 @@ LINES = {
     "proxy-bug": ("IH", "haproxy"),
     "proxy-client-certificate-unusable": (
         (
-            'cannot load certificate "/etc/ssl/c.pem": BIO_new_file() failed (SSL: error:80000002:system library::No such file or directory)'
+            'cannot load certificate "/etc/ssl/c.pem": BIO_new_file() failed (SSL: error:80000002:system library::No '
+            "such file or directory)"
             " while connecting to upstream"
         ),
         "",
@@ -49,7 +51,8 @@ LINES = {
     "route-target-missing": ("NC", ""),
     "shared-memory-exhausted": (
         (
-            '2026/11/21 00:14:55 [error] 812#812: *9 could not allocate node in limit_req zone "a", client: 10.0.0.9, server: shop.example,'
+            '2026/11/21 00:14:55 [error] 812#812: *9 could not allocate node in limit_req zone "a", client: 10.0.0.9, '
+            "server: shop.example,"
             ' request: "GET /a HTTP/1.1", host: "shop.example"'
         ),
         "",

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from lab.bundles import keep
+from staged import REPEATED
 
 from why502.bundle import load
 from why502.diagnosis.engine import diagnose
@@ -18,7 +19,7 @@ from why502.lab.room import play
 from why502.render.json import render
 from why502.render.words import Terminal
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(120)]
 SCENES = [
     pytest.param(fault, id=name, marks=[pytest.mark.machine] if "machine" in fault.needs else [])
     for name, fault in faults().items()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from staged import REPEATED
 
 from why502.lab.gateways import log_alone, pages
 from why502.lab.gateways.front import fronts
+from why502.lab.gateways.own import scenes_of
 from why502.lab.gateways.play import Outcome, missing, names, parts, play
 from why502.lab.gateways.scenes import SCENES
 from why502.lab.stage import LabError
@@ -16,6 +18,7 @@ QUICK = [f"{product}/{front.LOGS[0]}/{scene}" for product, front in fronts().ite
 
 
 @pytest.mark.real
+@REPEATED
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", QUICK)
 def test_the_first_answer_is_right(name: str) -> None:
@@ -32,6 +35,7 @@ def test_every_front_states_what_it_lacks() -> None:
         assert product == front.KIND
         assert front.LACKS.keys() <= SCENES.keys()
         assert all(front.LACKS.values()) and front.LOGS
+        assert {scene.name for scene in scenes_of(product).values()} == set(scenes_of(product))
 
 
 def test_scenes_are_found_by_name() -> None:

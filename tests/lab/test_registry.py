@@ -11,10 +11,10 @@ from why502.lab import faults as directory
 from why502.lab.faults import faults
 
 TOLD_APART = """
-wrong-port wrong-address backend-not-running backend-crashed backend-hung backend-too-slow proxy-timeout-too-short workers-exhausted
-listen-backlog-overflow connection-reset premature-close truncated-response keepalive-race invalid-response response-header-too-big
-wrong-protocol upstream-error-status all-upstreams-down unix-socket-missing unix-socket-permission php-fpm-socket-mismatch
-dns-host-not-found resolver-missing dns-resolver-failure stale-dns tls-handshake-failed tls-verify-failed
+wrong-port wrong-address backend-not-running backend-crashed backend-hung backend-too-slow proxy-timeout-too-short
+workers-exhausted listen-backlog-overflow connection-reset premature-close truncated-response keepalive-race invalid-response
+response-header-too-big wrong-protocol upstream-error-status all-upstreams-down unix-socket-missing unix-socket-permission
+php-fpm-socket-mismatch dns-host-not-found resolver-missing dns-resolver-failure stale-dns tls-handshake-failed tls-verify-failed
 worker-connections-exhausted too-many-open-files ephemeral-ports-exhausted proxy-loop proxy-config-invalid proxy-config-not-loaded
 proxy-not-running proxy-temp-unwritable rate-limited maintenance-response connect-timeout connect-rejected host-unreachable
 client-closed-request healthy

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from staged import REPEATED
 
 from why502.diagnosis import causes
 from why502.lab.stacks import image, registry
@@ -126,6 +127,7 @@ def test_a_user_notices_a_body_that_is_cut(cutter: int) -> None:
 
 @pytest.mark.real
 @pytest.mark.machine
+@REPEATED
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", REPRESENTATIVE)
 def test_the_first_answer_is_right_and_nothing_changes(name: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from why502.host.base import Stat
 from why502.linter.engine import lint
-from why502.linter.given import Given, gather
+from why502.linter.inputs import LintInput, gather
 from why502.model.errors import Missing
 from why502.model.file_kind import FileKind
 from why502.model.finding import Risk
@@ -76,7 +76,7 @@ class Files:
         return 0
 
 
-def given(files: Mapping[str, str | bytes], version: str = "1.22.1", *paths: str) -> Given:
+def given(files: Mapping[str, str | bytes], version: str = "1.22.1", *paths: str) -> LintInput:
     return gather(Files(files), paths or sorted(files), version)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,10 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 LIMIT_S = 60
-TEXT = 'server {\n  listen 80;\n  location / {\n    add_header A "ü𝄞"; proxy_pass http://127.0.0.1:3000; proxy_busy_buffer_size 8k;\n  }\n}\n'
+TEXT = (
+    'server {\n  listen 80;\n  location / {\n    add_header A "ü𝄞"; proxy_pass http://127.0.0.1:3000; '
+    "proxy_busy_buffer_size 8k;\n  }\n}\n"
+)
 
 
 class Editor:

@@ -130,6 +130,9 @@ def test_a_repository_means_its_own_files(tmp_path: Path) -> None:
     [
         ("a.conf", "server { listen {{ port }}; }"), ("a.conf", "server { listen ${PORT}; }"), ("a.conf", "<% if x %>server {}"),
         ("haproxy.cfg", "global\n    daemon\ndefaults\n    mode http\nfrontend f\n    bind :80\n"),
+        ("Caddyfile", "shop.example {\n\treverse_proxy app:3000\n}\n"),
+        ("traefik.yml", "entryPoints:\n  web:\n    address: ':80'\n"),
+        ("envoy.yaml", "static_resources:\n  clusters: []\n"),
     ],
 )  # fmt: skip
 def test_templates_and_other_proxies_are_reported(tmp_path: Path, name: str, text: str) -> None:
@@ -217,7 +220,8 @@ def test_fix_of_pools_and_units(tmp_path: Path) -> None:
 def test_php_fpm_takes_the_repaired_pool(tmp_path: Path) -> None:
     path = tmp_path / "fpm.conf"
     path.write_text(
-        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\nlisten = {tmp_path}/s\npm = dynamic\npm.max_children = 20\n"
+        f"[global]\nerror_log = {tmp_path}/log\n[www]\nuser = www-data\nlisten = {tmp_path}/s\npm = dynamic\npm.max_ch"
+        f"ildren = 20\n"
         "pm.start_servers = 10\npm.min_spare_servers = 1\npm.max_spare_servers = 3\n"
     )
     command = ["php-fpm8.2", "-t", "-y", str(path)]

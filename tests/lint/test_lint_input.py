@@ -12,7 +12,7 @@ from lint_sample import found, given
 
 from why502.gateways.nginx.config import lua
 from why502.gateways.nginx.config.parse import parse
-from why502.linter.templates import is_stored_link, is_template
+from why502.gateways.nginx.config.templates import is_stored_link, is_template
 
 SERVER = "server { listen 80; location / { proxy_pass http://0.0.0.0:3000; } }\n"
 HTTP = "events {}\nhttp {\n%s\n}\n"
@@ -21,8 +21,10 @@ HTTP = "events {}\nhttp {\n%s\n}\n"
 @pytest.mark.parametrize(
     "text",
     [
-        "listen {{ port }};", "{% if tls %}\nlisten 443;\n{% endif %}", "server_name <%= @name %>;", "listen ${PORT};", "root @DOCROOT@;",
-        "alias __FINALPATH__/;", "server_name %%DOMAIN%%;", "server_name <SERVER_NAME>;", "listen PH_PORT;", "ssl_certificate SSL_CERT;",
+        "listen {{ port }};", "{% if tls %}\nlisten 443;\n{% endif %}", "server_name <%= @name %>;", "listen ${PORT};",
+        "root @DOCROOT@;",
+        "alias __FINALPATH__/;", "server_name %%DOMAIN%%;", "server_name <SERVER_NAME>;", "listen PH_PORT;",
+        "ssl_certificate SSL_CERT;",
         "upstream a {\n server app.$INTERNAL_DOMAIN:80;\n}", "server_name $SERVERNAME;", "proxy_read_timeout $TIMEOUT;",
         "proxy_pass http://127.0.0.1:APP_PORT;",
     ],
@@ -41,8 +43,10 @@ def test_a_template_by_its_name(ending: str) -> None:
     [
         "content_by_lua_block { local t = {{1, 2}, {3, 4}} }", "content_by_lua 'local t = {{1}}';", "# {{ not read }}",
         "fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;", "set $BACKEND http://app;\nproxy_pass $BACKEND;",
-        "set $UP app; proxy_pass http://${UP};", "map $host $TARGET { default a; }\nproxy_pass http://${TARGET};", "proxy_pass $BACKEND;",
-        "location ~ ^/(?<NAME_OF>a) { }", 'log_format a "%E4%B8%AD";', "ssl_ciphers ECDHE_X:HIGH;", 'return 200 "<html>";', "env FOO_BAR;",
+        "set $UP app; proxy_pass http://${UP};", "map $host $TARGET { default a; }\nproxy_pass http://${TARGET};",
+        "proxy_pass $BACKEND;",
+        "location ~ ^/(?<NAME_OF>a) { }", 'log_format a "%E4%B8%AD";', "ssl_ciphers ECDHE_X:HIGH;", 'return 200 "<html>";',
+        "env FOO_BAR;",
         "proxy_pass http://my_APP:80;",
     ],
 )  # fmt: skip
@@ -137,7 +141,10 @@ def test_a_fragment_of_stream(text: str) -> None:
 
 
 def test_servers_that_code_chooses_are_dummies() -> None:
-    text = "upstream a { server 0.0.0.1; server 0.0.0.0:1; balancer_by_lua_block { } }\nserver { listen 80; location / { proxy_pass http://a; } }"
+    text = (
+        "upstream a { server 0.0.0.1; server 0.0.0.0:1; balancer_by_lua_block { } }\nserver { listen 80; location / { "
+        "proxy_pass http://a; } }"
+    )
     assert not {"W502-028", "W502-012"} & {risk.rule for risk in found({"/r/a.conf": text}, "")}
 
 
@@ -178,7 +185,10 @@ def test_lua_with_many_unterminated_strings_is_read_in_linear_work(monkeypatch: 
         ("W502-056", "upstream app { server 10.0.0.1; } server { proxy_set_header A 1; location / { proxy_pass http://app; } }"),
         (
             "W502-052",
-            "server { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; location / { proxy_pass http://10.0.0.1; } }",
+            (
+                "server { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; location / { proxy_pass "
+                "http://10.0.0.1; } }"
+            ),
         ),
         ("W502-050", "server { proxy_set_header A 1; location /ws { proxy_pass http://10.0.0.1; } }"),
     ],
@@ -199,8 +209,10 @@ def test_a_hint_does_not_drop_inherited_headers(rule: str, text: str) -> None:
     [
         ("server { listen 80; location / { proxy_pass http://127.0.0.1:80; } }", True),
         ("server { listen 80; location / { proxy_pass http://127.0.0.1:8080; } } server { listen 8080; return 204; }", False),
-        ("server { listen 80; server_name a; location / { proxy_set_header Host b; proxy_pass http://127.0.0.1; } } server { listen 80; server_name b; return 204; }", False),
-        ("server { listen 80 default_server; server_name a; location / { proxy_set_header Host $host; proxy_pass http://127.0.0.1; } }", True),
+        (("server { listen 80; server_name a; location / { proxy_set_header Host b; proxy_pass http://127.0.0.1; } } "
+                "server { listen 80; server_name b; return 204; }"), False),
+        (("server { listen 80 default_server; server_name a; location / { proxy_set_header Host $host; proxy_pass "
+                "http://127.0.0.1; } }"), True),
         ("server { listen 10.0.0.1:80; location / { proxy_pass http://127.0.0.1:80; } }", False),
         ("server { listen 80; location /a/ { proxy_pass http://127.0.0.1/b/; } location /b/ { return 204; } }", False),
     ],
@@ -230,9 +242,8 @@ def test_the_name_of_no_server_is_not_taken() -> None:
 
 def test_several_unheard_targets_tell_nothing_of_one_unit() -> None:
     unit = "[Service]\nExecStart=/srv/venv/bin/gunicorn -b 127.0.0.1:3001 app:app\n"
-    text = (
-        HTTP
-        % "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } location /b { proxy_pass http://127.0.0.1:1200; } }"
+    text = HTTP % (
+        "server { listen 80; location / { proxy_pass http://127.0.0.1:3000; } location /b { proxy_pass http://127.0.0.1:1200; } }"
     )
     assert "W502-030" not in [risk.rule for risk in found({"/r/nginx.conf": text, "/r/app.service": unit}, "")]
 

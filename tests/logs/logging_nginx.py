@@ -24,7 +24,8 @@ MAIN = """
 {user} daemon off; master_process on; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log {level};
 events {{ worker_connections 64; }}
 http {{
-  client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2; fastcgi_temp_path {directory}/t3; uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
+  client_body_temp_path {directory}/t1; proxy_temp_path {directory}/t2; fastcgi_temp_path {directory}/t3;
+  uwsgi_temp_path {directory}/t4; scgi_temp_path {directory}/t5;
   log_format w {escape} '{format}';
   access_log {directory}/access.log w;
   {http}

@@ -29,9 +29,9 @@ from why502.model.target import Target
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
-FULL = (
-    COMBINED
-    + ' "$upstream_addr" "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" $request_time'
+FULL = COMBINED + (
+    ' "$upstream_addr" "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" '
+    "$request_time"
 )
 JSON = (
     '{"t":"$time_iso8601","ip":"$remote_addr","r":"$request","s":$status,"ua":"$upstream_addr","us":"$upstream_status",'
@@ -404,6 +404,7 @@ def told(counts: Counts) -> LogSummary:
     return tallies.value()
 
 
+@pytest.mark.thorough
 @settings(max_examples=200, deadline=None)
 @given(ERRORS, LINES, st.lists(st.integers(1, 8000), max_size=5), st.integers(0, 1000))
 def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], cuts: list[int], order: int) -> None:
@@ -412,6 +413,7 @@ def test_parts_of_a_log_sum_to_the_whole(errors: list[str], lines: list[str], cu
     assert told(counted(error, access, cuts, order)) == told(counted(error, access))
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(ERRORS, LINES, st.lists(st.integers(1, 8000), max_size=5), st.integers(0, 1000), st.integers(-2, 66))
 def test_minutes_that_expire_leave_those_that_follow(

@@ -1,4 +1,4 @@
-"""A log that is followed: no line is lost and none counted twice, whatever happens to the files, and wherever the follower is stopped."""
+"""A log that is followed: no line is lost and none counted twice, whatever happens to the files, wherever it is stopped."""
 
 from __future__ import annotations
 
@@ -607,7 +607,7 @@ class Followed(RuleBasedStateMachine):
     @precondition(lambda self: not self.half and not self.writer and not self.packing)
     @rule(between=st.lists(st.sampled_from(["look", "store", "kill", "write"]), max_size=16))
     def rotate_and_compress(self, between: list[str]) -> None:
-        """Do what logrotate does without a delay, while the server still writes to the old file; anything happens between the steps."""
+        """Do what logrotate does without a delay: the server still writes to the old file, and anything happens between."""
         self.rename(is_kept_open=True)
         steps = [self.compress_one_step] * 3
         for number, name in enumerate(between):

@@ -1,4 +1,4 @@
-"""A real nginx writes, a real logrotate rotates, and each request is counted once, also by a follower that is stopped in between."""
+"""A real nginx writes, a real logrotate rotates, and each request is counted once, also if the follower is stopped between."""
 
 from __future__ import annotations
 

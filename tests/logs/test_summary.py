@@ -183,7 +183,8 @@ def test_entries_of_several_lines(machine: Path) -> None:
         error(NOW)
         .replace(
             "connect() failed (111: Connection refused) while connecting to upstream",
-            'FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught Error: no in /app/x.php:3\nStack trace:\n#0 {main}\n  thrown in /app/x.php on line 3" '
+            'FastCGI sent in stderr: "PHP message: PHP Fatal error:  Uncaught Error: no in /app/x.php:3\nStack '
+            'trace:\n#0 {main}\n  thrown in /app/x.php on line 3" '
             "while reading response header from upstream",
         )
         .replace("http://", "fastcgi://")
@@ -199,7 +200,8 @@ def test_content_decides_what_a_given_file_is(machine: Path) -> None:
     (machine / "log/a").write_text(error(NOW))
     (machine / "log/b").write_bytes(gzip.compress((access(NOW) + access(NOW, 5, 200)).encode()))
     (machine / "log/c").write_text(
-        "[2026-11-20 00:20:00 +0000] [9] [CRITICAL] WORKER TIMEOUT (pid:78)\n[2026-11-21 00:20:00 +0000] [9] [CRITICAL] WORKER TIMEOUT (pid:77)\n"
+        "[2026-11-20 00:20:00 +0000] [9] [CRITICAL] WORKER TIMEOUT (pid:78)\n[2026-11-21 00:20:00 +0000] [9] "
+        "[CRITICAL] WORKER TIMEOUT (pid:77)\n"
     )
     (machine / "log/d").write_text("2026-11-21T00:20:00Z all is well\n2026-11-21T00:20:01Z still well\n")
     found, gaps = look(machine, *(LogInput(path=f"/log/{name}") for name in "abcd"))
@@ -272,3 +274,9 @@ def test_a_given_fragment_is_read_behind_its_wrapper(machine: Path) -> None:
     (machine / "log" / "shop.txt").write_text(lines)
     found, _ = look(machine, LogInput(path="/log/shop.txt", is_given=True))
     assert [tally.symptom for tally in found.tallies] == [Symptom.TEMP_DENIED]
+
+
+def test_lines_of_a_common_form_are_those_of_the_product_that_is_configured_to_write_them(machine: Path) -> None:
+    (machine / "log" / "shop").write_text("".join(access(NOW - timedelta(seconds=number), number) for number in range(9, 1, -1)))
+    found = look(machine, LogInput(path="/log/shop", proxy="apache"))[0]
+    assert [(tally.proxy, tally.status, tally.count) for tally in found.tallies] == [("apache", 502, 8)]

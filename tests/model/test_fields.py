@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import field_reads
+import pytest
 from msgspec import inspect
 
 import why502
@@ -39,6 +40,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",
     ("Peer", "label"): "the name of a server in HAProxy's log, by which `why502 watch` counts its attempts",
     ("Peer", "checked_at"): "whether a failed check of HAProxy concerns the server's own address",
+    ("PeerView", "rejected"): "why HAProxy rejected a response: its tally says so",
     ("PathStep", "passes"): "which step stops the worker: SocketPath.blocked_at and is_reachable",
     ("PhpPool", "network"): "whether the pool's socket can be asked from here",
     ("PhpPool", "slowlog"): "is read for events",
@@ -55,7 +57,7 @@ ROOT = Path(why502.__file__).parent
 # Packages and modules that examine the machine, read text, store, mask or orchestrate. Every other one reasons or shows.
 COLLECTORS = frozenset("sources collectors machine gateways config backends supervisors host probing logs".split())
 NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli session watch serve".split())
-# Of these packages a function reads for whoever reasons, where that calls it: which location takes a request, how large a pool may be.
+# Functions of these packages read for whoever reasons and calls them: which location takes a request, how large a pool may be.
 LENDERS = frozenset("config gateways backends".split())
 
 
@@ -64,6 +66,7 @@ def test_every_field_of_the_snapshot_has_a_reader() -> None:
     assert unread == []
 
 
+@pytest.mark.thorough
 def test_the_exceptions_are_still_needed() -> None:
     """An exception is obsolete if nobody reads the field any more, or if reasoning reads it now."""
     unread = sorted(".".join(each) for each in NOT_FOR_REASONING.keys() - read_elsewhere())

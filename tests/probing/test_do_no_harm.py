@@ -21,7 +21,10 @@ from why502.model.target import Target
 from why502.probing.entrance import of_route
 from why502.probing.plan import Choice, asked, harmful
 
-FORMAT = '$remote_addr - - [$time_local] "$request" $status $body_bytes_sent "-" "-" ua="$upstream_addr" us="$upstream_status" urt="$upstream_response_time"'
+FORMAT = (
+    '$remote_addr - - [$time_local] "$request" $status $body_bytes_sent "-" "-" ua="$upstream_addr" us="$upstream_status" '
+    'urt="$upstream_response_time"'
+)
 # A master that restarts its only worker whenever it dies, and records each start and each request.
 APP = """
 import os, socket, sys, time

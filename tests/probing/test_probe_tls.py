@@ -29,7 +29,8 @@ def certificates(tmp_path_factory) -> Path:
     """A directory with an issuer (ca.pem) and certificates for app.test: good, expired, future, self (self-signed)."""
     directory = tmp_path_factory.mktemp("certificates")
     (directory / "ca.cnf").write_text(
-        "[ca]\ndefault_ca = this\n[this]\ndatabase = index\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\n"
+        "[ca]\ndefault_ca = this\n[this]\ndatabase = index\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\np"
+        "olicy = any\n"
         "copy_extensions = copy\n[any]\ncommonName = supplied\n"
     )
     (directory / "index").write_text("")

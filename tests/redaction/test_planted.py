@@ -167,13 +167,15 @@ def machine(tmp_path: Path) -> tuple[Path, list[Item]]:
         path = item.text if item.text.startswith("/") else f"/x?next={item.text}"
         second = f"{n // 60 % 60:02d}:{n % 60:02d}"
         error.append(
-            f"2026/11/20 10:{second} [error] 7#7: *{n} connect() failed (111: Connection refused) while connecting to upstream, client: 10.0.0.9,"
+            f"2026/11/20 10:{second} [error] 7#7: *{n} connect() failed (111: Connection refused) while connecting to "
+            f"upstream, client: 10.0.0.9,"
             f' server: a, request: "GET {path} HTTP/1.1", upstream: "http://127.0.0.1:3000{path}", host: "a"'
         )
         access.append(f'10.0.0.9 - - [20/Nov/2026:10:{second} +0000] "GET {path} HTTP/1.1" 502 157 "{item.text}" "curl/8"')
     for n, item in enumerate(words):
         error.append(
-            f'2026/11/20 10:30:{n % 60:02d} [error] 7#7: *{n} FastCGI sent in stderr: "{item.text}" while reading response header from upstream,'
+            f'2026/11/20 10:30:{n % 60:02d} [error] 7#7: *{n} FastCGI sent in stderr: "{item.text}" while reading '
+            f"response header from upstream,"
             ' client: 10.0.0.9, server: a, request: "GET / HTTP/1.1", upstream: "fastcgi://127.0.0.1:9000", host: "a"'
         )
         error.append(item.text)
@@ -182,6 +184,7 @@ def machine(tmp_path: Path) -> tuple[Path, list[Item]]:
     return tmp_path, [*config, *urls, *words]
 
 
+@pytest.mark.thorough
 def test_no_command_shows_what_is_planted(machine: tuple[Path, list[Item]]) -> None:
     root, items = machine
     assert sum(len(item.secrets) for item in items) >= 250

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from why502.render.plots import Mark, Series, bars, gauge, swatch
+from why502.render.plots import Box, Lane, Mark, Series, Span, bars, gauge, lanes, swatch
 
 HOSTILE = '</title><script>alert(1)</script>" onload="x\x1b[2J&'
 
@@ -44,6 +44,28 @@ def test_every_word_is_text() -> None:
     }
     assert not any(name.startswith("on") or name == "style" for tag in whole.iter() for name in tag.attrib)
     assert "\x1b" not in plot
+
+
+def test_lanes_lie_within_their_width_and_say_what_they_show() -> None:
+    lane = Lane(
+        name=HOSTILE, text=HOSTILE, boxes=(Box(begin=0.25, end=0.75, place=1), Box(begin=1, end=1, place=0)), ticks=(0.5,)
+    )
+    plot = lanes([lane], (HOSTILE,), axis=("0", HOSTILE), tick=HOSTILE)
+    whole = ElementTree.fromstring(plot)
+    assert [(box.get("x"), box.get("width")) for box in whole.iter("rect")][:3] == [
+        ("25.00", "50.00"),
+        ("100.00", "0.30"),
+        ("49.75", "0.5"),
+    ]
+    assert "\x1b" not in plot and not any(name.startswith("on") for tag in whole.iter() for name in tag.attrib)
+    assert not {tag.tag for tag in whole.iter()} & {"script", "style"}
+
+
+def test_a_part_of_a_plot_is_marked_behind_its_bars() -> None:
+    spans = (Span(name=HOSTILE, begin=0.5, end=2),)
+    whole = ElementTree.fromstring(bars([Series(name="a", counts=(1, 1))], "xy", label="l", axis=(), spans=spans))
+    marked = whole.findall("./svg/g/rect")[0]
+    assert (marked.get("x"), marked.get("width")) == ("0.500", "1.500")
 
 
 def test_a_gauge_is_never_fuller_than_full() -> None:

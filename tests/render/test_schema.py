@@ -20,7 +20,9 @@ BUNDLES = sorted(GOLDEN.glob("*.why502"))
 # Every field of the contract, by object. Fields may be added, but none of these may be removed.
 PROMISED = {
     "Diagnosis": "schema why502 taken_at window verdict findings checks gaps traffic",
-    "Finding": "cause layer confidence target proxy route statuses failures first_seen last_seen ongoing message evidence remedies",
+    "Finding": (
+        "cause layer confidence target proxy route statuses failures first_seen last_seen ongoing message evidence remedies"
+    ),
     "Evidence": "message source weight",
     "Remedy": "message safe steps",
     "Step": "edit run",

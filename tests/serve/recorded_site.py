@@ -14,6 +14,7 @@ from tests.watch.replayed import BUNDLES, Replay
 from why502.bundle import load, save
 from why502.logs.checkpoint import Checkpoint
 from why502.model.target import Target
+from why502.watch import topology
 from why502.watch.configuration import configured
 from why502.watch.model import (
     AttemptKey,
@@ -96,7 +97,7 @@ def site(path: Path, now: datetime, *faults: str, ended: tuple[str, ...] = ()) -
                 at=now,
                 incidents=found,
                 bundles=bundles,
-                configured=configured(snapshot),
+                configured=configured(snapshot, topology.configured(snapshot).scopes),
                 members=_members(found, now),
                 limits=[
                     Limit(kind=LimitKind.MEMORY, subject="shop.service", at=now, used=412e6, limit=512e6),

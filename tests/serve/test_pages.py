@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import sqlite3
@@ -17,6 +19,7 @@ from recorded_site import NOW, Open
 
 from why502.bundle import load
 from why502.model.target import Target
+from why502.serve.pages import history
 from why502.serve.rendering import address
 from why502.watch.model import (
     Batch,
@@ -30,6 +33,7 @@ from why502.watch.model import (
     LimitKind,
     Member,
     Observed,
+    OwnerKey,
     PeerKey,
     RequestKey,
     RouteKey,
@@ -50,6 +54,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.rows: list[list[str]] = []
         self.feed(text)
         self.close()
         assert self.open == [], self.open
@@ -58,6 +63,10 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
@@ -67,6 +76,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self.rows and self.rows[-1] and data.strip():
+            self.rows[-1][-1] = f"{self.rows[-1][-1]} {data.strip()}".strip()
 
     @property
     def text(self) -> str:
@@ -177,11 +188,32 @@ def test_history_counts_filters_and_searches(opened: Open, recorded: Recorded) -
     assert shown(client, "/history?page=7").text
 
 
+def test_history_is_downloaded_as_csv(opened: Open, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, found = recorded
+    client = opened(path, url="https://why502.example")
+    monkeypatch.setattr(history, "EXPORTED_AT_ONCE", 3)
+    response = client.get("/history.csv")
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    assert response.headers["content-disposition"] == 'attachment; filename="incidents-2026-11-23.csv"'
+    rows = list(csv.DictReader(io.StringIO(response.text, newline="")))
+    assert [row["id"] for row in rows] == [one.id for one in sorted(found, key=lambda one: one.opened_at, reverse=True)]
+    first = next(row for row in rows if row["cause"] == "wrong-port")
+    assert first["target"] == "127.0.0.1:3001" and first["resolved (UTC)"] == "" and first["minutes"] == "7.0"
+    assert first["page"] == f"https://why502.example/incidents/{first['id']}" and "where nothing listens" in first["message"]
+    assert {row["cause"] for row in csv.DictReader(io.StringIO(client.get("/history.csv?state=resolved").text))} == {
+        "keepalive-race",
+        "php-fpm-max-children",
+    }
+    assert client.get("/history.csv?since=x").status_code == 400
+    assert "/history.csv?text=refused" in client.get("/history?text=refused").text
+
+
 def test_history_shows_what_is_left_of_an_objective(opened: Open, recorded: Recorded, tmp_path: Path) -> None:
     path, _ = recorded
     client = opened(path)
     (tmp_path / "watch.toml").write_text(
-        '[[objectives]]\nname = "shop"\nshare = 0.99\nlocation = "shop.example/"\n[[objectives]]\nname = "none"\nshare = 0.99\nlocation = "x/"\n'
+        '[[objectives]]\nname = "shop"\nshare = 0.99\nlocation = "shop.example/"\n[[objectives]]\nname = "none"\nshare'
+        ' = 0.99\nlocation = "x/"\n'
     )
     text = shown(client, "/history").text
     assert re.search(r"shop shop.example/ 99 % [\d\W]+ \d+ \d+ -?\d+ %", text) and "none x/ 99 % 0 0 0 no requests" in text
@@ -209,6 +241,59 @@ def test_targets_show_checks_attempts_limits_and_restarts(opened: Open, recorded
         assert "no such target" in shown(client, f"/targets/one{query}", 404).text
 
 
+def test_each_target_has_the_starts_the_memory_and_the_queue_of_what_serves_it(opened: Open, tmp_path: Path) -> None:
+    def limit(kind: LimitKind, subject: str, used: float) -> Limit:
+        return Limit(kind=kind, subject=subject, at=NOW, used=used, limit=100 * used)
+
+    path, container = tmp_path / "watch.db", "0123456789abcdef"
+    with Store.open(path) as store:
+        store.commit(
+            Batch(
+                at=NOW,
+                configured=Configured(
+                    targets=frozenset(TargetKey("nginx", f"10.0.0.{number}:80") for number in (1, 2, 3)),
+                    owners=frozenset(
+                        {
+                            OwnerKey("nginx", "10.0.0.1:80", "shop.service"),
+                            OwnerKey("nginx", "10.0.0.1:80", "pid 17"),
+                            OwnerKey("nginx", "10.0.0.2:80", container),
+                        }
+                    ),
+                ),
+                limits=[
+                    limit(LimitKind.MEMORY, "shop.service", 4e6),
+                    limit(LimitKind.MEMORY, container[:12], 7e6),
+                    limit(LimitKind.MEMORY, "machine", 9e9),
+                    limit(LimitKind.LISTEN_QUEUE, "10.0.0.1:80", 5),
+                    limit(LimitKind.DISK, "/var (inodes)", 5_000),
+                ],
+                changes=[
+                    Change(
+                        kind=ChangeKind.UNIT,
+                        subject=subject,
+                        at=NOW - timedelta(hours=hour),
+                        detail=detail,
+                        units=units,
+                        pids=(17,) * bool(units),
+                    )
+                    for hour, subject, detail, units in (
+                        (3, "shop.service", "started", ("shop.service",)),
+                        (2, "shop.service", "failed: signal 9", ("shop.service",)),
+                        (1, "shop.service", "restarted", ("shop.service",)),
+                        (1, "other.service", "started", ()),
+                    )
+                ],
+            )
+        )
+    client = opened(path)
+    page = shown(client, "/targets")
+    rows = {cells[0].split()[0]: cells[-4:-1] for cells in page.rows if len(cells) > 8}
+    assert rows["10.0.0.1:80"] == ["2 last 2026-11-23 11:30:20Z", "4 MB of 400 MB", "5 of 500"]
+    assert rows["10.0.0.2:80"] == ["", "7 MB of 700 MB", ""] and rows["10.0.0.3:80"] == ["", "", ""]
+    assert "4 MB of 400 MB" in shown(client, "/targets/one?proxy=nginx&target=10.0.0.1:80").text
+    assert ["disk", "/var (inodes)", "5 000", "500 000", ""] in [[" ".join(cell.split()) for cell in row] for row in page.rows]
+
+
 def hostile_store(path: Path, words: str) -> Incident:
     """Fill every field that is shown with the words."""
     one = structs.replace(incident(words, closed=False), opened_at=NOW, first_failure_at=NOW, last_failure_at=NOW)
@@ -231,6 +316,7 @@ def hostile_store(path: Path, words: str) -> Incident:
                     targets=frozenset({TargetKey(words, words)}),
                     routes=frozenset({RouteKey(words, words, words, ""), RouteKey(words, words + "2", "", words)}),
                     peers=frozenset({PeerKey(words, words, words)}),
+                    owners=frozenset({OwnerKey(words, words, words)}),
                 ),
             )
         )
@@ -247,7 +333,7 @@ def test_hostile_words_in_every_field_are_text(opened: Open, tmp_path: Path, wor
         "/",
         "/history",
         "/targets",
-        str(address("/targets/one", target=words)),
+        str(address("", "/targets/one", target=words)),
         f"/incidents/{one.id}",
         "/incidents/11111111",
     ):
@@ -262,6 +348,8 @@ def test_hostile_words_in_every_field_are_text(opened: Open, tmp_path: Path, wor
         assert all((attrs.get("href") or "/").startswith(("/", "#")) for _, attrs in page.tags)
         assert not any(tag in ("img", "iframe", "object", "style") for tag, _ in page.tags)
     assert client.get(f"/incidents/{one.id}/markdown").status_code == 200
+    for row in csv.reader(io.StringIO(client.get("/history.csv").text, newline="")):
+        assert not any(STEERS.search(cell) or cell.startswith(("=", "+", "-", "@", "\t")) for cell in row), row
 
 
 def test_every_link_on_the_pages_leads_somewhere(opened: Open, recorded: Recorded) -> None:

@@ -187,11 +187,14 @@ def test_addresses_to_listen_on() -> None:
 
 def test_urls_of_a_reverse_proxy() -> None:
     assert public_url("https://Why502.Example/") == "https://why502.example" and public_url("http://a:81") == "http://a:81"
+    assert public_url("https://Ops.example/why502/") == "https://ops.example/why502"
     for text in (
         "why502.example",
         "ftp://a",
         "https://",
-        "https://a/b",
+        "https://a/../b",
+        "https://a/b c",
+        "https://a/{b}",
         "https://a?b",
         "https://u:p@a",
         "https://a b",

@@ -52,6 +52,7 @@ def get(url: str, path: str = "/", **headers: str) -> tuple[int, str]:
         return response.status, response.read().decode()
 
 
+@pytest.mark.thorough
 def test_it_serves_streams_and_ends_at_once(tmp_path: Path) -> None:
     site(tmp_path / "watch.db", NOW, "wrong-port")
     with served("--listen", "127.0.0.1:0", "--store", str(tmp_path / "watch.db")) as (url, process):

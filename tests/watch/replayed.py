@@ -1,4 +1,4 @@
-"""A recorded bundle under the daemon's rules: its failures as the logs tell them, its diagnosis as the answer to what is asked."""
+"""A recorded bundle under the daemon's rules: its failures from the logs, its diagnosis as the answer when one is asked for."""
 
 from __future__ import annotations
 

@@ -164,6 +164,7 @@ def test_nothing_is_said_below_the_minimum_fill():
     assert warnings(lambda at_s: min(0.59, at_s / HOUR_S), 6 * HOUR_S) == []
 
 
+@pytest.mark.thorough
 def test_a_ticket_comes_before_the_page():
     found = warnings(leak(3 * DAY_S), 3 * DAY_S + HOUR_S)
     assert found[0][1].severity is Severity.TICKET

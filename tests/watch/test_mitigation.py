@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +10,7 @@ from asking import ask
 from daemons import scene
 from hypothesis import given
 from hypothesis import strategies as st
+from serving import answering
 
 from why502.model.config import Peer, Upstream
 from why502.model.errors import Why502Error
@@ -129,30 +126,11 @@ def test_it_is_off_until_the_settings_say_so(tmp_path: Path) -> None:
         parse("[mitigation]\nlongest_s = 60.0", Settings, "x")
 
 
-@contextmanager
-def serving() -> Iterator[http.server.ThreadingHTTPServer]:
-    class Quiet(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
 @pytest.mark.real
 def test_a_real_member_is_taken_out_and_comes_back(tmp_path: Path) -> None:
     settings, state = tmp_path / "watch.toml", str(tmp_path / "state")
     settings.write_text("[checks]\nquick_s = 1.0\n[mitigation]\ndown = true\nfall = 2\n")
-    with scene(tmp_path) as stage, serving() as first, serving() as second:
+    with scene(tmp_path) as stage, answering() as first, answering() as second:
         dead = stage.port(3000)
         ports = (dead, first.server_port, second.server_port)
         lines = "\n".join(f"server 127.0.0.1:{port};" for port in ports)

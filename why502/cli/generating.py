@@ -77,15 +77,18 @@ def _takes_process(kind: Kind) -> bool:
 
 def _of_process(env: Env, kind: Kind, given: Given, what: str, *, waits: bool) -> Given:
     """Return the options with those measured on a running application; each is told with its source."""
-    from why502.generate.measure import measure
+    from why502.generate import options
+    from why502.generate.measure.application import measure
     from why502.redaction import in_place
     from why502.render.words import safe
 
-    names = [option.name for option in kind.options]
-    found = given.with_measured(measure(env.host(), what, env.now(), waits=waits), names)
-    for name, source in found.sources.items():
-        shown = in_place(shlex.join((name, *found.all(name))))
-        env.stderr.write(f"why502: {safe(shown)}: {safe(in_place(source))}\n")
+    limit = given.get("--app-timeout")
+    limit_s = options.seconds("--app-timeout", limit, 1, options.LONGEST_S) if limit else 0
+    measured = measure(env.host(), what, env.now(), waits=waits, limit_s=limit_s)
+    found = given.with_measured(measured.options, [option.name for option in kind.options])
+    lines = [f"{shlex.join((name, *found.all(name)))}: {source}" for name, source in found.sources.items()]
+    for line in (*lines, *measured.facts):
+        env.stderr.write(f"why502: {safe(in_place(line))}\n")
     return found
 
 
@@ -185,15 +188,14 @@ def _compare(env: Env, made: Generated, directory: str) -> int:
 
     drifted = False
     for one in place(made, directory):
-        if one.state is State.SAME and not one.needs_link:
-            env.write(f"{safe(one.path)} is unchanged\n")
+        if not one.has_drifted:
+            env.write(f"{safe(one.path)} is {one.state}\n")
             continue
         drifted = True
-        what = (
-            "is missing" if one.state is State.NEW else "is not enabled" if one.state is State.SAME else f"differs: {one.state}"
-        )
+        is_changed = one.state not in (State.NEW, State.SAME, State.REMARKED)
+        what = "is missing" if one.state is State.NEW else f"differs: {one.state}" if is_changed else "is not enabled"
         env.write(f"{safe(one.path)} {what}\n")
-        if one.state not in (State.NEW, State.SAME):
+        if is_changed:
             env.write(safe_lines(one.diff))
     return 1 if drifted else 0
 
@@ -234,9 +236,9 @@ def safe_lines(text: str) -> str:
 
 def _complete(env: Env, kind: Kind, given: Given) -> Given:
     """Return the options, with the answers to at most three questions on a terminal. Raises Why502Error without one."""
-    if not any(option.name == "--app" for option in kind.options) or given.has("--app"):
+    if not kind.is_site or given.has("--app"):
         return given
-    from why502.generate.measure import candidates
+    from why502.generate.measure.candidates import candidates
     from why502.generate.options import Given
 
     found = candidates(env.host(), env.now())
@@ -244,13 +246,13 @@ def _complete(env: Env, kind: Kind, given: Given) -> Given:
     if not env.stdin.isatty():
         app = found[0].address if found else "127.0.0.1:3000"
         full = ("why502", "generate", kind.name, "--app", app, *given.words())
-        seen = f" {found[0].words} listens there." if found else ""
-        raise Why502Error("--app is missing, and there is no terminal to ask on", f"Give it: {shlex.join(full)}{seen}")
+        seen = f"{found[0].words} listens on {app}: " if found else "Name the application: "
+        raise Why502Error("--app is missing, and there is no terminal to ask on", f"{seen}{shlex.join(full)}")
     for one in found[:5]:
         env.stderr.write(f"  {one.address}  {one.words}\n")
     ask = click.prompt("Where does the application listen?", default=found[0].address if found else None, err=True)
     values["--app"] = tuple(re.split(r"[,\s]+", ask.strip()))
-    if not given.has("--domain") and any(option.name == "--domain" for option in kind.options):
+    if not given.has("--domain"):
         if domain := click.prompt("For which domain?", default="", show_default=False, err=True).strip():
             values["--domain"] = tuple(re.split(r"[,\s]+", domain))
         if not given.has("--tls"):

@@ -84,11 +84,11 @@ def is_source(module: ModuleType) -> bool:
     if missing:
         raise TypeError(f"{module.__name__} does not state {', '.join(missing)}")
     if module.SECTION not in Snapshot.__struct_fields__:
-        raise TypeError(f"{module.__name__}: SECTION {module.SECTION!r} is no field of the Snapshot")
+        raise TypeError(f"{module.__name__}: SECTION {module.SECTION!r} is not a field of the Snapshot")
     if not isinstance(module.NEEDS, tuple) or not all(isinstance(name, str) for name in module.NEEDS):
-        raise TypeError(f"{module.__name__}: NEEDS is no tuple of names")
+        raise TypeError(f"{module.__name__}: NEEDS is not a tuple of names")
     if not isinstance(module.LIMIT_S, float) or module.LIMIT_S <= 0:
-        raise TypeError(f"{module.__name__}: LIMIT_S is no number of seconds")
+        raise TypeError(f"{module.__name__}: LIMIT_S is not a number of seconds")
     return True
 
 

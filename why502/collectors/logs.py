@@ -32,7 +32,7 @@ from why502.model.errors import HostError
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.snapshot import SERVER_ERROR, Gap, Proxy, Snapshot
 from why502.model.target import Target
 
 SECTION = "logs"
@@ -43,7 +43,6 @@ PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root
 LIMIT_S = PATIENCE_S + 10.0  # the lines read must still be counted
 JOURNAL_LINES = 20_000
 JOURNAL_S = 5.0
-SERVER_ERROR = 500
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = lazy(r"\\\$(?:\\\{\w+\\\}|\w+)|%[A-Za-z]")  # of nginx, and parts of times: strftime(3)

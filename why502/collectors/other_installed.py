@@ -15,6 +15,7 @@ import msgspec
 
 from why502.gateways.nginx import installed as nginx_installed
 from why502.gateways.running import Installed, installed, understood
+from why502.gateways.switch_files import in_force
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, Rights, supplier_of
@@ -39,33 +40,40 @@ def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[
         if nginx_installed.parse_active(shown) in _RUNS or not (state == "failed" or state.startswith("enabled")):
             continue
         try:
-            proxy = _stopped(host, gateway, name, config)
+            proxy = described(host, gateway, config, (name,))
         except HostError as error:
             gaps.append(Gap(source=config, reason=error.reason, hint=error.hint))
             continue
         if proxy.routes:
             reason = f"{service}: {nginx_installed.parse_show(shown)}"
-            found.append(msgspec.structs.replace(proxy, unit=service, unit_state=state, why_stopped=reason))
+            its_output = LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)  # contains the reason for a failed start
+            logs = (*proxy.logs, its_output)
+            found.append(msgspec.structs.replace(proxy, unit=service, unit_state=state, why_stopped=reason, logs=logs))
     return tuple(found)
 
 
-def _stopped(host: Host, gateway: Installed, name: str, config: str) -> Proxy:
-    """Return the gateway described by its files. Raises HostError."""
+def described(host: Host, gateway: Installed, config: str, argv: tuple[str, ...]) -> Proxy:
+    """Return the gateway that a configuration file and its includes describe. Its logs are those that have a path.
+
+    argv: the command line that would start it. Raises HostError if the file cannot be read.
+    """
     rights = Rights(host, supplier_of(host, config))
-    process = Process(pid=0, name=name, argv=(name,))
+    process = Process(pid=0, name=argv[0], argv=argv)
     texts = list(gateway.texts(rights, process, [config]))
     read = understood(gateway, texts, lambda: None)
-    logs = (log for log in gateway.logs(rights.own, process, texts, read) if log.path)
     return Proxy(
         kind=gateway.KIND,
         config=config,
         prefix=posixpath.dirname(config),
         files=tuple(msgspec.structs.replace(file, owner_uid=rights.supplier(file.path)) for each in read for file in each.files),
         owner_uid=rights.owner_uid,
-        routes=tuple(route for each in read for route in each.routes),
+        routes=(*(route for each in read for route in each.routes), *gateway.lost_routes(rights, texts)),
         upstreams=tuple(group for each in read for group in each.upstreams),
+        answers=in_force(rights.own, [answer for each in read for answer in each.answers]),
         listens=tuple(dict.fromkeys(_listens(gateway.listens(texts, read)))),
-        logs=(*logs, LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)),  # contains the reason for a failed start
+        logs=tuple(log for log in gateway.logs(rights.own, process, texts, read) if log.path),
+        problems=tuple(problem for each in read for problem in each.problems),
+        routes_elsewhere=any(each.routes_elsewhere for each in read),
     )
 
 

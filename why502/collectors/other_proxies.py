@@ -1,15 +1,16 @@
 """Configurations given by the user that are not a complete nginx configuration: other gateways, and fragments of nginx.
 
-Only the file is read; their processes are not searched for.
+Only files are read; their processes are not searched for.
 """
 
 from __future__ import annotations
 
 import re
 
+from why502.collectors.other_installed import described
 from why502.gateways import detect
 from why502.gateways.nginx import config as nginx
-from why502.gateways.running import by_kind
+from why502.gateways.running import decoded, installed
 from why502.host.base import Host
 from why502.machine.suppliers import Rights, supplier_of
 from why502.model.errors import HostError
@@ -22,29 +23,21 @@ _MEMBER = lazy(r"^[ \t]*server[ \t]+[\w.:\[\]/-]++[^{}\n]*;", re.MULTILINE)
 
 
 def given(host: Host, config: str, gaps: list[Gap]) -> Proxy | None:
-    """Return the proxy described by the file; None for nginx, or if it cannot be read."""
+    """Return the proxy described by the file and its includes; None for nginx, or if it cannot be read."""
     try:
-        text = host.read(config, limit_bytes=_LIMIT).decode("utf-8", "surrogateescape")
+        kind = detect.kind(decoded(host.read(config, limit_bytes=_LIMIT)))
+        gateway = next((each for each in installed() if kind == each.KIND), None)
+        if gateway is None:
+            return None
+        command = next(iter(gateway.MAIN))
+        proxy = described(host, gateway, config, (command, gateway.OPTIONS[0], config))
     except HostError:
         return None  # nginx's own parser reports the reason
-    kind = detect.kind(text)
-    if kind is None or kind not in by_kind():
-        return None
-    found = by_kind()[kind].load(text, config)
-    if not found.routes:
+    if not proxy.routes:
         gaps.append(
             Gap(source=config, reason=f"it contains no backend of {kind}", hint="give the file that contains its servers")
         )
-    owner_uid = supplier_of(host, config)
-    return Proxy(
-        kind=kind,
-        config=config,
-        files=found.files,
-        routes=found.routes,
-        upstreams=found.upstreams,
-        answers=found.answers,
-        owner_uid=owner_uid,
-    )
+    return proxy
 
 
 def part(host: Host, config: str) -> Proxy | None:

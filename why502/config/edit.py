@@ -202,7 +202,7 @@ def placed(change: Edit, content: bytes) -> Edit:
     found = [match.start() for match in re.finditer(rb"(?<![\w.:-])" + word + rb"(?![\w.:-])", line)]
     if len(found) != 1:
         raise Why502Error(
-            f"{change.file}:{change.line}: {change.before!r} stands there {len(found)} times",
+            f"{change.file}:{change.line}: {change.before!r} occurs {len(found)} times in that line",
             "Run the diagnosis again, or edit it manually.",
         )
     start = sum(map(len, lines[: change.line - 1])) + found[0]

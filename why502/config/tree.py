@@ -67,7 +67,7 @@ class Node(msgspec.Struct, frozen=True):
     @property
     def args(self) -> tuple[str, ...]:
         """The words after the first."""
-        return tuple(word.value for word in self.words[1:])
+        return tuple([word.value for word in self.words[1:]])  # a list is built faster, for each of 100,000 directives
 
     @property
     def start(self) -> int:

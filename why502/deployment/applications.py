@@ -7,12 +7,13 @@ Only documented options of these servers are read; an unknown program has no kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.deployment.files import Deployment, same_path
 from why502.model.base import Value
+from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.supervisors.systemd.unit_files import Unit
@@ -23,6 +24,8 @@ _HOSTS = {"uvicorn": "--host", "daphne": "-b", "flask": "--host", "waitress-serv
 _PORTS = {"uvicorn": "--port", "daphne": "-p", "flask": "--port", "puma": "-p", "waitress-serve": "--port", "granian": "--port"}
 _UWSGI = ("--http", "--http-socket", "--socket", "-s", "--uwsgi-socket")
 _DEFAULT_PORTS = {"uvicorn": 8000, "gunicorn": 8000, "daphne": 8000, "flask": 5000, "puma": 9292, "waitress-serve": 8080}
+_INTERPRETER = lazy(r"(?:python|ruby|perl)[\d.]*")
+_SCRIPTS = frozenset({*_BINDS, *_HOSTS, *_PORTS, "rails", "rackup", "starman"})
 
 
 class ApplicationKind(StrEnum):
@@ -67,12 +70,45 @@ def behind(deployment: Deployment, target: Target | None) -> Iterator[Applicatio
 
 def program(unit: Unit) -> str:
     """Return the application server a unit starts, without version: gunicorn, uvicorn, node, java; "" if none."""
-    words = [word.rsplit("/", 1)[-1] for word in unit.argv]
-    if len(words) > 2 and re.fullmatch(r"python[\d.]*", words[0]) and words[1] == "-m":
+    return server_of(unit.argv)
+
+
+def server_of(argv: Sequence[str]) -> str:
+    """Return the application server that a command starts, without version: gunicorn, uvicorn, node, java; "" if none."""
+    words = [word.rsplit("/", 1)[-1] for word in argv]
+    is_interpreted = len(words) > 1 and _INTERPRETER.fullmatch(words[0])
+    if is_interpreted and len(words) > 2 and words[1] == "-m":
         words = words[2:]
+    elif is_interpreted and words[1] in _SCRIPTS:  # the kernel puts the interpreter of `#!` before a script
+        words = words[1:]
     elif words and words[0] in ("bundle", "poetry", "pipenv", "uv", "npx", "env"):
         words = [word for word in words[1:] if word not in ("exec", "run")] or words
-    return words[0].rstrip("0123456789.") if words else ""
+    name = words[0].rstrip("0123456789.") if words else ""
+    return "uwsgi" if name.startswith(("uwsgi_", "uwsgi-")) else name  # Debian's uwsgi_python3, uwsgi-core
+
+
+def limit_of(argv: Sequence[str]) -> tuple[float | None, bool]:
+    """Return the seconds after which a server kills a worker that is busy with a request, and whether its command names them.
+
+    None: never, or not known.
+    """
+    name = server_of(argv)
+    if name == "gunicorn":
+        workers = next(iter(_options(argv, "-k", "--worker-class")), "sync")
+        given = next((float(value) for value in _options(argv, "-t", "--timeout") if whole_number(value) is not None), None)
+        if workers in ("sync", "gthread"):
+            return (given or None, True) if given is not None else (GUNICORN_TIMEOUT_S, False)
+    elif name == "uwsgi":
+        limit = next((float(value) for value in _options(argv, "--harakiri") if whole_number(value) is not None), None)
+        return limit, limit is not None
+    return None, False
+
+
+def drain_of(argv: Sequence[str]) -> float | None:
+    """Return the seconds that a server gives its requests to end when it is stopped; None if its command does not name them."""
+    name = {"gunicorn": "--graceful-timeout", "uvicorn": "--timeout-graceful-shutdown", "hypercorn": "--graceful-timeout"}
+    values = _options(argv, name.get(server_of(argv), ""))
+    return next((float(value) for value in values if whole_number(value) is not None), None)
 
 
 def _unit(unit: Unit) -> Application:
@@ -80,28 +116,19 @@ def _unit(unit: Unit) -> Application:
     if kind is ApplicationKind.SOCKET:
         found = [php_fpm.listen_target(entry.value) for entry in unit.all("ListenStream", "Socket")]
         return Application(name=unit.name, kind=kind, targets=tuple(target for target in found if target))
-    argv, name = unit.argv, program(unit)
-    timeout_s, is_set = None, False
-    if name == "gunicorn":
-        workers = next(iter(_options(argv, "-k", "--worker-class")), "sync")
-        given = next((float(value) for value in _options(argv, "-t", "--timeout") if whole_number(value) is not None), None)
-        if workers in ("sync", "gthread"):
-            timeout_s, is_set = (given or None, True) if given is not None else (GUNICORN_TIMEOUT_S, False)
-    elif name == "uwsgi":
-        timeout_s = next((float(value) for value in _options(argv, "--harakiri") if whole_number(value) is not None), None)
-        is_set = timeout_s is not None
+    timeout_s, is_set = limit_of(unit.argv)
     entry = unit.get("ExecStart")
     return Application(
         name=unit.name,
         kind=kind,
-        targets=tuple(_targets(name, argv)),
+        targets=tuple(_targets(program(unit), unit.argv)),
         timeout_s=timeout_s,
         is_timeout_set=is_set,
         timeout_at=str(entry.at) if entry else "",
     )
 
 
-def _targets(name: str, argv: tuple[str, ...]) -> Iterator[Target]:
+def _targets(name: str, argv: Sequence[str]) -> Iterator[Target]:
     """Yield the listening addresses in a server's options; its default port if the options contain none."""
     found = []
     for value in _options(argv, *_BINDS.get(name, ()), *(_UWSGI if name == "uwsgi" else ())):
@@ -120,7 +147,7 @@ def _targets(name: str, argv: tuple[str, ...]) -> Iterator[Target]:
     yield from found
 
 
-def _options(argv: tuple[str, ...], *names: str) -> Iterator[str]:
+def _options(argv: Sequence[str], *names: str) -> Iterator[str]:
     """Yield the values of options given as `--name value`, `--name=value`, `-n value` or `-nvalue`."""
     for word, following in zip(argv, (*argv[1:], ""), strict=False):
         for name in filter(None, names):

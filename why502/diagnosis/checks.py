@@ -255,7 +255,7 @@ def _through_proxy(here: Snapshot) -> Check | None:
 def _servers_in_use(here: Snapshot, joins: Joins) -> Check | None:
     """Return whether the gateways use all their servers, by their own word; None if no admin interface answered.
 
-    A server that an administrator took out is no warning while clients do not need it.
+    A server that an administrator took out is not a warning while clients do not need it.
     """
     asked = [proxy for proxy in here.proxies or () if proxy.admin]
     if not any(proxy.peers for proxy in asked):

@@ -57,7 +57,7 @@ from why502.model.finding import (
 from why502.model.logs import NOTICES, LogFile, Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import ConfigTest, Event, Gap, Probe, Proxy, Snapshot
+from why502.model.snapshot import SERVER_ERROR, ConfigTest, Event, Gap, Probe, Proxy, Snapshot
 from why502.model.target import Target
 from why502.model.words import words
 
@@ -67,7 +67,6 @@ CONSIDERED = 0.05  # below this a cause is not even mentioned
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect is attributed to its cause unless its confidence is higher by more than this
 SURE = 0.9  # confidence from which the reason of each server's failure counts as known
-SERVER_ERROR = 500
 UNSEEN = 2.8  # log-odds beyond the prior that remain if a needed collector timed out: just below an assertion
 MENTIONED = 3  # of the causes that cannot be ruled out
 LONG = 120  # characters of evidence in a sentence
@@ -698,7 +697,7 @@ def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
         return False
     groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
     members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
-    alive = {probe.target for probe in here.probes or () if probe.symptom is None and probe.is_answer and not probe.through_proxy}
+    alive = {probe.target for probe in here.probes or () if probe.has_recovered and not probe.through_proxy}
     is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
     least = SURE if is_marked else ASSERTED  # recovered servers that the proxy still marks as down are a separate fault
     hurt: dict[str, set[Target | None]] = {}

@@ -124,7 +124,7 @@ class Place:
     def home(self) -> str | None:
         """The network namespace of this machine in which the target is; None if it is elsewhere, or unknown.
 
-        A namespace that is no container's may be all of another machine's, as `unshare` and virtual machines make them: where a
+        A namespace of no container may be all of another machine's, as `unshare` and virtual machines make them: where a
         snapshot was collected inside of it, that one knows it better.
         """
         if self.target is None:

@@ -36,7 +36,7 @@ def _check(unit: str, name: str, value: str) -> None:
     shown = _show(unit, name)
     if shown != value:
         raise Why502Error(
-            f"{unit} has {name}={shown} although our drop-in says {value}: another file of the unit sets it again",
+            f"{unit} has {name}={shown} although our drop-in sets {value}: another file of the unit sets it again",
             f"See: systemctl cat {unit}",
         )
     running = _of_process(unit, name)

@@ -16,6 +16,7 @@ import msgspec
 from why502 import registry
 from why502.gateways.running import Texts
 from why502.host.base import Host
+from why502.machine import http
 from why502.model import foreign_json
 from why502.model.config import Route, Upstream
 from why502.model.errors import Denied, Expired, HostError
@@ -23,7 +24,6 @@ from why502.model.logs import Tally, TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, PeerView, Process, Proxy
 from why502.model.target import Target
-from why502.supervisors import http
 
 ANSWER_S = 1.0  # for one question
 GATEWAY_S = 2.5  # for all questions to one gateway
@@ -97,7 +97,7 @@ class Asking:
     def get(self, path: str) -> bytes:
         """Return the body of a 200 response to a GET. A redirect is an error like any other status."""
         if not _PATH.fullmatch(path):
-            raise HostError(f"{self.door.target}: {path[:80]!r} is not asked for")
+            raise HostError(f"{self.door.target}: {path[:80]!r} is not a request that why502 makes")
         answer = http.ask(
             *self._where(),
             path,
@@ -120,7 +120,7 @@ class Asking:
     def command(self, words: str) -> str:
         """Return the answer to one `show` command, which the interface ends by closing the connection."""
         if not _QUESTION.fullmatch(words):
-            raise HostError(f"{self.door.target}: {words[:80]!r} is not asked for")
+            raise HostError(f"{self.door.target}: {words[:80]!r} is not a command that why502 sends")
         machine, target = self._where()
         timeout_s = self._left_s()
         until = time.monotonic() + timeout_s

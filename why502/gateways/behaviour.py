@@ -44,6 +44,8 @@ class Behaviour:
     """What one product does. The defaults are what is assumed of a gateway that states nothing."""
 
     programs: frozenset[str] = frozenset()  # names of its processes
+    services: frozenset[str] = frozenset()  # names of units and processes that are it and never an application
+    description: str = ""  # of its unit in distributions, in lower case, where that does not name it
     passes_host: bool = False  # the backend gets the client's Host, which the configuration need not mention
     forwards_upgrade: bool = True  # the client's Upgrade header, without being told to
     verifies_default_name: bool = False  # a server's certificate is verified for the proxied name where none is configured
@@ -80,3 +82,27 @@ def behaviour(kind: str) -> Behaviour:
 def programs() -> frozenset[str]:
     """Return the names of all programs that serve as gateways."""
     return UNREAD_PROGRAMS.union(*(module.BEHAVIOUR.programs for module in registry.parts(PACKAGE, "behaviour")))
+
+
+def of_service(name: str) -> str | None:
+    """Return the gateway with a unit or process of that name; None if there is none."""
+    return _services().get(name)
+
+
+def of_description(text: str) -> str | None:
+    """Return the gateway whose unit is described so, in lower case, in distributions; None if there is none."""
+    return next((kind for description, kind in _descriptions().items() if text.startswith(description)), None)
+
+
+@cache
+def _services() -> dict[str, str]:
+    return {name: kind for kind in _stating() for name in behaviour(kind).services}
+
+
+@cache
+def _descriptions() -> dict[str, str]:
+    return {behaviour(kind).description: kind for kind in _stating() if behaviour(kind).description}
+
+
+def _stating() -> tuple[str, ...]:
+    return tuple(kind for kind in registry.products(PACKAGE) if registry.part(PACKAGE, kind, "behaviour") is not None)

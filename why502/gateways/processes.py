@@ -6,29 +6,13 @@ import re
 
 from msgspec.structs import replace
 
+from why502.gateways.behaviour import of_description, of_service
 from why502.model.logs import LogRecord, Phase, Symptom
 from why502.model.patterns import lazy
 
-# Not httpd: behind another proxy it is often the application.
-_PROGRAMS = {
-    "nginx": "nginx",
-    "openresty": "nginx",
-    "haproxy": "haproxy",
-    "envoy": "envoy",
-    "traefik": "traefik",
-    "caddy": "caddy",
-    "varnishd": "varnish",
-    "varnish": "varnish",
-    "cache-main": "varnish",
-}
-# The units' names in distributions: systemd before 246 gives nothing else about a failed start.
-_DESCRIPTION = lazy(
-    r"Failed to start (?:(?:the|an?|lsb:|starts?|startup script for) )*"
-    r"(?:(?P<name>nginx|openresty|haproxy|envoy|traefik|caddy|varnish)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit"
-    r"|controller|log))"
-    r"|high performance web server and a reverse proxy)",
-    re.IGNORECASE,
-)
+# The unit's description: systemd before 246 gives nothing else about a failed start.
+_FAILED = lazy(r"Failed to start (?:(?:the|an?|lsb:|starts?|startup script for) )*+(?P<rest>.*)", re.IGNORECASE)
+_NAME = lazy(r"(?P<name>\w+)\b(?! ?(?:\w+ )?(?:exporter|agent|amplify|unit|controller|log))", re.IGNORECASE)
 _MEANS = {
     Symptom.PROCESS_CRASHED: (Symptom.PROXY_WORKER_DIED, Phase.PROCESS),
     Symptom.PROCESS_EXITED: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
@@ -43,7 +27,7 @@ def as_gateway(record: LogRecord | None) -> LogRecord | None:
     if record is None:
         return None
     name = record.unit.removesuffix(".service") or record.process.partition(":")[0].strip()
-    product = _PROGRAMS.get(name) or (_described(record.detail) if not name else None)
+    product = of_service(name) or (_described(record.detail) if not name else None)
     if product is None or record.symptom not in _MEANS:
         return record
     symptom, phase = _MEANS[record.symptom]
@@ -51,5 +35,9 @@ def as_gateway(record: LogRecord | None) -> LogRecord | None:
 
 
 def _described(text: str) -> str | None:
-    match = _DESCRIPTION.match(text)
-    return _PROGRAMS[(match["name"] or "nginx").lower()] if match else None
+    failed = _FAILED.match(text)
+    if failed is None:
+        return None
+    rest = failed["rest"].lower()
+    named = _NAME.match(rest)
+    return of_description(rest) or (of_service(named["name"]) if named else None)

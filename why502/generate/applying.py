@@ -32,7 +32,7 @@ def apply(generated: Generated, directory: str, host: Host, work: Work) -> tuple
     """
     placed = place(generated, directory)
     require_ours(placed)
-    if all(one.state is State.SAME and not one.needs_link for one in placed):
+    if not any(one.has_drifted for one in placed):
         return None
     now = work.now()
     snapshot = collect(host, now, now, now, Ask(probes=False))

@@ -72,6 +72,12 @@ def body_of(content: str) -> str | None:
     return None
 
 
+def without_comments(body: str, document: Document) -> list[str]:
+    """Return the lines of a body that are no comments: reasons name processes and logs that change, and mean nothing else."""
+    begin, _ = document.marks
+    return [line for line in body.splitlines() if not (begin and line.lstrip().startswith(begin.strip()))]
+
+
 def is_intact(content: str) -> bool:
     """Return whether a file was written by why502 and has not been changed since."""
     body = body_of(content)

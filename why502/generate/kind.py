@@ -52,7 +52,7 @@ class Kind:
     """One kind. `home`: the product's own directory, which --apply writes to.
 
     `present`: an existing file as options, and what changes. `conflicts`: sentences about what a directory already has.
-    `is_applicable`: --apply can write, test, reload and ask.
+    `is_applicable`: --apply can write, test, reload and ask. `is_site`: it needs to know where the application listens.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Kind:
     emit: Callable[[Given, Host], Made]
     home: str = ""
     is_applicable: bool = False
+    is_site: bool = False
     order: int = 9  # in which `all` writes them
     present: Callable[[Host, str, Given], tuple[Given, tuple[str, ...]]] | None = None
     conflicts: Callable[[Host, str, Sequence[Document]], tuple[str, ...]] | None = None

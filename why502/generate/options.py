@@ -24,6 +24,7 @@ _VERSION = lazy(r"[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}")
 _TIMES = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LONGEST = 253  # characters of a domain (RFC 1035, 2.3.4)
+LONGEST_S = 86400  # of a time limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,14 @@ def size(option: str, value: str, low: int, high: int) -> int:
     if not low <= found <= high:
         raise refuse(option, value, f"is not a size from {low} to {high} bytes", "Write it like 64k, 10m or 1g.")
     return found
+
+
+def written_size(size_bytes: int) -> str:
+    """Return a size as `size` reads it, in the largest unit that needs no fraction: 96m."""
+    for letter, scale in (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)):
+        if size_bytes % scale == 0:
+            return f"{size_bytes // scale}{letter}"
+    return str(size_bytes)
 
 
 def number(option: str, value: str, low: int, high: int) -> int:

@@ -35,7 +35,10 @@ OPTIONS = (
 
 
 class Program(Value, frozen=True, kw_only=True):
-    """A program. `stop_s`: how long it may take to stop; longer than any request that the proxy still waits for."""
+    """A program. `stop_s`: how long it may take to stop; longer than any request that the proxy still waits for.
+
+    `sources`: for an option's name, where its value was measured.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -46,6 +49,11 @@ class Program(Value, frozen=True, kw_only=True):
     variables_file: str = ""
     memory_bytes: int = 0
     stop_s: int = DRAIN_S + _MARGIN_S
+    sources: dict[str, str] = {}
+
+    def reason(self, option: str, usual: str = "") -> str:
+        """Return the reason for the value of an option: where it was measured, then what it is for."""
+        return "; ".join(filter(None, (self.sources.get(option, ""), usual)))
 
 
 def program(given: Given) -> Program:
@@ -65,6 +73,7 @@ def program(given: Given) -> Program:
         variables_file=options.path("--env-file", given.get("--env-file")) if given.has("--env-file") else "",
         memory_bytes=options.size("--memory", given.get("--memory"), 1 << 20, 1 << 50) if given.has("--memory") else 0,
         stop_s=drain_s + _MARGIN_S,
+        sources=dict(given.sources),
     )
 
 

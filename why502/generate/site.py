@@ -66,7 +66,7 @@ class Group(Value, frozen=True, kw_only=True):
 
     @property
     def mains(self) -> tuple[Peer, ...]:
-        """The servers that are no backup."""
+        """The servers that are not backups."""
         return tuple(peer for peer in self.peers if not peer.is_backup)
 
 

@@ -281,9 +281,9 @@ def _idle(given: Given, speech: Speech) -> tuple[int, str]:
 
 def _times(given: Given) -> tuple[Times, str]:
     connect = options.seconds("--connect-timeout", given.get("--connect-timeout", "3s"), 1, 60)
-    own = options.seconds("--app-timeout", given.get("--app-timeout"), 1, 86400) if given.has("--app-timeout") else 0
+    own = options.seconds("--app-timeout", given.get("--app-timeout"), 1, options.LONGEST_S) if given.has("--app-timeout") else 0
     if given.has("--read-timeout"):
-        read = options.seconds("--read-timeout", given.get("--read-timeout"), 1, 86400)
+        read = options.seconds("--read-timeout", given.get("--read-timeout"), 1, options.LONGEST_S)
         if own and read <= own:
             raise Why502Error(
                 f"--read-timeout {read}s is not longer than --app-timeout {own}s",

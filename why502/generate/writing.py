@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from why502.generate.document import Document, body_of, is_intact
+from why502.generate.document import Document, body_of, is_intact, without_comments
 from why502.generate.work import File, Generated
 from why502.host import output
 from why502.model.errors import Why502Error
@@ -18,10 +18,13 @@ DISABLED = ".disabled"  # no include pattern ends with it
 
 
 class State(StrEnum):
-    """How a file relates to the one in place. EDITED: ours, changed by hand. FOREIGN: not written by why502."""
+    """How a file relates to the one in place. REMARKED: ours, with other reasons in its comments. EDITED: ours, changed by hand.
+    FOREIGN: not written by why502.
+    """
 
     NEW = "new"
     SAME = "unchanged"
+    REMARKED = "unchanged but for its comments"
     CHANGED = "changed"
     EDITED = "edited by hand"
     FOREIGN = "not written by why502"
@@ -43,6 +46,11 @@ class Placed:
         """The unified diff from the present text to the new one."""
         new = self.file.text.splitlines(keepends=True)
         return "".join(difflib.unified_diff(self.old.splitlines(keepends=True), new, self.path, self.path))
+
+    @property
+    def has_drifted(self) -> bool:
+        """Whether it does something else than the present file, or is not there or not enabled."""
+        return self.state not in (State.SAME, State.REMARKED) or self.needs_link
 
     @property
     def is_refused(self) -> bool:
@@ -97,7 +105,10 @@ def _state(document: Document, new: str, old: str | None) -> State:
         return State.SAME
     if body is None:
         return State.FOREIGN if old != new else State.SAME
-    return State.CHANGED if is_intact(old) else State.EDITED
+    if not is_intact(old):
+        return State.EDITED
+    is_remarked = without_comments(body, document) == without_comments(document.body, document)
+    return State.REMARKED if is_remarked else State.CHANGED
 
 
 def require_ours(placed: Iterable[Placed]) -> None:

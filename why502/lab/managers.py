@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -59,12 +60,15 @@ def supervised(stage: Stage) -> str:
     return stage.read("/var/log/supervisor/supervisord.log")
 
 
-def pm2(stage: Stage, script: str, *options: str, name: str = "shop") -> None:
-    """Have pm2 run a script of node; its daemon is started with it."""
+def pm2(stage: Stage, script: str, *, restarts: int = 16, name: str = "shop") -> None:
+    """Have pm2 run a script of node; its daemon is started with it. An end within a minute counts as an unstable restart,
+    of which it makes so many: a busy machine may need seconds to start node.
+    """
     os.environ["PM2_HOME"] = os.environ["HOME"] = str(stage.path("/run/pm2"))  # of the scene's own process
     Path(os.environ["HOME"]).mkdir(parents=True, exist_ok=True)
     path = stage.write("/run/shop/app.js", script)
-    stage.sh(program("pm2"), "start", path, "--name", name, *options)
+    application = {"name": name, "script": path, "max_restarts": restarts, "min_uptime": 60_000}
+    stage.sh(program("pm2"), "start", stage.write("/run/shop/shop.config.json", json.dumps({"apps": [application]})))
 
 
 def answers(stage: Stage, port: int = 3000) -> bool:

@@ -32,7 +32,7 @@ OWN_DIRECTORIES = (
     JOURNAL,
 )  # empty ones of the scene's own lie over these
 DISK = Path("/var/tmp")
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 FAILED = frozenset({0, 9, 499, 500, 502, 503, 504})  # statuses that clients see when a request fails; see `traffic.request`
 
 
@@ -241,7 +241,7 @@ class Stage:
         *,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Wait until a condition holds. Raises LabError after ten seconds, or at once where `process` ended before."""
+        """Wait until a condition holds. Raises LabError after `patience_s`, or at once where `process` ended before."""
         end = time.monotonic() + patience_s
         while not condition():
             if process and process.poll() is not None:

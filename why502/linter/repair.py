@@ -14,17 +14,18 @@ from pathlib import Path
 
 from why502.config.edit import apply
 from why502.deployment.rule import Rule
+from why502.gateways.nginx.testing import is_accepted
 from why502.host import trust
 from why502.host.base import Host
 from why502.linter import suppression
 from why502.linter.engine import lint
-from why502.linter.given import Given
+from why502.linter.inputs import LintInput
 from why502.model.errors import HostError, Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.remedy import Edit
 
 
-def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[], Given]) -> Iterator[str]:
+def repair(given: LintInput, chosen: Iterable[Rule], host: Host, again: Callable[[], LintInput]) -> Iterator[str]:
     """Apply the safe repairs, and yield a line for each file: the repair, or why it was not made. `again` reads all files
     again.
     """
@@ -44,7 +45,7 @@ def repair(given: Given, chosen: Iterable[Rule], host: Host, again: Callable[[],
         for configuration in whole
         if configuration.files and not any(_stranger(file.path) for file in configuration.files)
     } - given.dumped
-    tested = {main: _test(host, main) for main in mains} if edits else {}
+    tested = {main: is_accepted(host, main) for main in mains} if edits else {}
     for file, steps in sorted(edits.items()):
         yield _repair_file(file, steps, before, rules, again, host, tested)
 
@@ -54,7 +55,7 @@ def _repair_file(
     steps: list[Edit],
     before: tuple[Risk, ...],
     rules: tuple[Rule, ...],
-    again: Callable[[], Given],
+    again: Callable[[], LintInput],
     host: Host,
     tested: dict[str, bool | None],
 ) -> str:
@@ -68,14 +69,14 @@ def _repair_file(
     after = risks(again(), rules)
     errors = {(risk.rule, risk.message) for risk in after if risk.severity is Severity.ERROR}
     new = errors - {(risk.rule, risk.message) for risk in before}
-    spoilt = [main for main, was_good in tested.items() if was_good and _test(host, main) is False]
+    spoilt = [main for main, was_good in tested.items() if was_good and is_accepted(host, main) is False]
     if new or spoilt:
         _write(file, old)
         return f"{file}: not repaired: nginx would reject the result"
     return f"{file}: repaired in {len(steps)} place{'s' if len(steps) != 1 else ''}"
 
 
-def risks(given: Given, rules: tuple[Rule, ...]) -> tuple[Risk, ...]:
+def risks(given: LintInput, rules: tuple[Rule, ...]) -> tuple[Risk, ...]:
     """Return the findings for the input, without those suppressed by comments."""
     found: dict[Risk, None] = {}
     for deployment in given.deployments:
@@ -96,14 +97,6 @@ def _stranger(file: str) -> str:
         return trust.stranger(file)
     except HostError as error:
         return error.reason
-
-
-def _test(host: Host, main: str) -> bool | None:
-    """Return whether nginx accepts a configuration; None if it cannot be tested."""
-    try:
-        return host.run("nginx", "-t", "-q", "-c", main, timeout_s=20.0).status == 0
-    except HostError:
-        return None
 
 
 def _write(file: str, content: bytes) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from why502.deployment.files import Deployment
 from why502.deployment.rule import Rule
 from why502.host.base import Host
-from why502.linter.given import Given
+from why502.linter.inputs import LintInput
 from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.errors import HostError, Missing, Why502Error
@@ -51,7 +51,7 @@ class Security(Value, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
 
-def check(given: Given, host: Host, version: str) -> Security:
+def check(given: LintInput, host: Host, version: str) -> Security:
     """Return gixy-ng's findings in the configurations. Raises Why502Error if it is not installed."""
     risks: dict[Risk, None] = {}
     rules: dict[str, Rule] = {}
@@ -74,7 +74,7 @@ def check(given: Given, host: Host, version: str) -> Security:
     return Security(risks=tuple(risks), rules=rules, gaps=tuple(gaps))
 
 
-def _files(given: Given) -> Iterator[str]:
+def _files(given: LintInput) -> Iterator[str]:
     """Yield the first file of each configuration; gixy-ng reads included files itself."""
     found = [deployment.configuration.files[0].path for deployment in given.deployments if deployment.configuration.files]
     yield from [file for file in dict.fromkeys(found) if file not in given.dumped and file.startswith("/")][:_MOST]

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs.verdicts import has_failed, is_failure
 from why502.model.logs import Attempt, LogRecord, Sample, Symptom
 from why502.redaction import bare, clean
@@ -189,7 +190,8 @@ def of_access(record: LogRecord, origin: Origin, *, is_own: bool = False, is_sus
     """Return how the request of an access line ended."""
     attempts = tuple(map(_plain, record.attempts))
     is_path = record.request.startswith("/")
-    proxy, server = record.proxy or origin.proxy, clean(record.server) or origin.server
+    is_anyones = record.format == NGINX_ACCESS and origin.proxy  # other products write lines of that form, too
+    proxy, server = origin.proxy if is_anyones else record.proxy or origin.proxy, clean(record.server) or origin.server
     return Ended(origin.path, record.status, attempts, record.symptom, proxy, server, is_own, is_suspect, is_path)
 
 

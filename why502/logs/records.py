@@ -20,8 +20,8 @@ from why502.logs.join import Errors
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of, waiting_of
 from why502.logs.stitching import Records
 from why502.logs.tallies import Kind, Tallies
-from why502.logs.verdicts import is_failure
-from why502.model.logs import LogRecord
+from why502.logs.verdicts import Fields, has_failed, is_failure, meaning
+from why502.model.logs import Attempt, LogRecord
 from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.model.times import of_iso
@@ -52,6 +52,8 @@ class Line(NamedTuple):
     connection: int | None
     duration_s: float | None
     is_final: bool = False
+    recovered: tuple[Kind, ...] = ()  # of failed attempts of a request that ended well
+    attempts: tuple[Attempt, ...] = ()
     is_counted: bool = False  # its log has every request, the good ones too: see HAS_ALL_REQUESTS
     server: str = ""  # of a line that reports how a request ended
     member: Target | None = None  # and the address of the backend server that handled it
@@ -70,6 +72,24 @@ def configured(target: Target, sockets: Collection[str]) -> Target:
 def _has_all_requests(name: str) -> bool:
     """Return whether a format has a line for each request (`HAS_ALL_REQUESTS` of its module)."""
     return bool(getattr(detect.named(name), "HAS_ALL_REQUESTS", False)) if name else False
+
+
+def _recovered(record: LogRecord) -> tuple[Kind, ...]:
+    """Return the kinds of the failed attempts of a request that ended well."""
+    if not record.is_final or record.symptom is not None or is_failure(record.status):
+        return ()
+    failed = (attempt for attempt in record.attempts if has_failed(attempt, record.status))
+    return tuple(
+        Kind(
+            meaning(attempt, record.status, Fields()).symptom,
+            record.proxy,
+            attempt.target,
+            attempt.group or record.group,
+            clean(record.server),
+            record.status,
+        )
+        for attempt in failed
+    )
 
 
 class RecordLog:
@@ -128,18 +148,28 @@ class RecordLog:
                 self.tallies.see(line.status)
             if line.is_final and line.status is not None and line.request:
                 self.tallies.paths.add(line.server, line.request, line.status, at, clients=(mark(line.client),))
-            if line.is_final and line.status is not None and line.member is not None:
-                self._attempt(line.member, line.status, at, has_failed=line.is_failure or line.kind is not None)
+            if line.is_final and line.status is not None:
+                self._attempts(line, line.status, at)
+            for kind in line.recovered:
+                self._count(line, kind, at, entry, path, is_hidden=True)
             if line.kind is not None:
                 self._count(line, line.kind, at, entry, path)
         self._settle(undated, None, path)
 
-    def _attempt(self, member: Target, status: int, at: float, *, has_failed: bool) -> None:
+    def _attempts(self, line: Line, status: int, at: float) -> None:
+        """Count the outcome of a request at the servers that it was sent to."""
+        if line.member is not None:
+            self._attempt(line.member, status, at, has_failed=line.is_failure or line.kind is not None)
+        for attempt in line.attempts:
+            if attempt.target is not None:
+                self._attempt(attempt.target, attempt.status, at, has_failed=has_failed(attempt, status))
+
+    def _attempt(self, member: Target, status: int | None, at: float, *, has_failed: bool) -> None:
         """Count the outcome of a request at the server that handled it."""
         if (traffic := self.tallies.traffic(member)) is None:
             return
-        traffic.add(f"{status:03d}")
-        if is_failure(status):
+        traffic.add("-" if status is None else f"{status:03d}")
+        if is_failure(status) or (status is None and has_failed):
             traffic.fail()
         elif not has_failed:
             traffic.succeed(at)
@@ -177,8 +207,16 @@ class RecordLog:
             is_final=record.is_final,
             server=clean(record.server or record.host) if record.is_final else "",
             is_counted=is_counted,
-            member=(self.members.get(record.group) or (record.target if is_counted else None)) if record.is_final else None,
+            member=self._member(record, is_counted=is_counted),
+            attempts=record.attempts if is_counted else (),
+            recovered=_recovered(record),
         )
+
+    def _member(self, record: LogRecord, *, is_counted: bool) -> Target | None:
+        """Return the server that answered a request, where the line does not list its attempts."""
+        if not record.is_final or (is_counted and record.attempts):
+            return None
+        return self.members.get(record.group) or (record.target if is_counted else None)
 
     def _known(self, text: str) -> Line | None:
         """Return the Line of an equivalent earlier line from another request: an outage repeats the same line many times."""
@@ -212,7 +250,7 @@ class RecordLog:
             line.duration_s,
         )
 
-    def _count(self, line: Line, kind: Kind, at: float | None, entry: Entry, path: str) -> None:
+    def _count(self, line: Line, kind: Kind, at: float | None, entry: Entry, path: str, *, is_hidden: bool = False) -> None:
         shown = bare(line.request)
         number = line.number
         if number is not None and at is not None:
@@ -224,4 +262,4 @@ class RecordLog:
                 return
         kind = kind._replace(status=line.status if line.is_final or not line.client else None)
         sample = sample_of(entry.text, path, entry.start, entry.line) if self.tallies.wants_sample(kind) else None
-        self.tallies.add(kind, at, sample=sample, request=shown, duration_s=line.duration_s)
+        self.tallies.add(kind, at, sample=sample, request=shown, duration_s=line.duration_s, is_hidden=is_hidden)

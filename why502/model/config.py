@@ -194,6 +194,7 @@ class Answer(Value, frozen=True, kw_only=True):
     if_conditions: tuple[str, ...] = ()
     is_limit: bool = False  # its condition is a rate of requests or connections
     is_of_clients: bool = False  # its condition selects clients by address, header, cookie or certificate
+    is_of_responses: bool = False  # it replaces the backend's response
 
 
 class LogTarget(Value, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ class ContainerEvent(Value, frozen=True, kw_only=True):
     at: datetime
     action: str
     code: int | None = None
-    id: str = ""  # of the container: one of the same name may have been made anew
+    id: str = ""  # of the container: one of the same name may have been created again
 
 
 class Container(Value, frozen=True, kw_only=True):

@@ -203,7 +203,7 @@ class LogRecord(Value, frozen=True, kw_only=True):
     """One line (or entry) of any log. `at` is naive if the line has no zone; text is unescaped raw text, cut at 2 KiB."""
 
     format: str = ""  # name of the format module that read it
-    proxy: str | None = None  # product: nginx, apache, haproxy…; None for programs that are no gateway
+    proxy: str | None = None  # product: nginx, apache, haproxy…; None for programs that are not gateways
     program: str = ""  # program that wrote it, if the line names it
     is_gateway_failure: bool = False
     is_final: bool = False  # the line records the end of the whole request, as an access log does
@@ -234,7 +234,7 @@ class LogRecord(Value, frozen=True, kw_only=True):
     status: int | None = None
     upstream_status: int | None = None
     duration_s: float | None = None
-    # of the only attempt, in formats that tell of no other; each from the begin of the connection on, as nginx counts
+    # of the only attempt, in formats that have no others; each from the start of the connection on, as nginx counts
     connect_s: float | None = None
     header_s: float | None = None
     response_s: float | None = None

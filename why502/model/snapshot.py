@@ -136,6 +136,7 @@ class PeerView(Value, frozen=True, kw_only=True):
     active: int | None = None  # requests or connections that it has there now
     queued: int | None = None  # requests that wait for a connection to it
     limit: int | None = None  # how many of them it may have at a time
+    rejected: str | None = None  # what the proxy found wrong with the last answer of it that it could not read; "": it read all
     source: str = ""  # what said so: "/reverse_proxy/upstreams", "show stat"
 
 
@@ -284,6 +285,7 @@ class Resolution(Value, frozen=True, kw_only=True):
     servers: tuple[str, ...] = ()  # the machine's own name servers that resolve it, if the proxy could not
 
 
+SERVER_ERROR = 500  # statuses from here on: the server says that it failed
 CONNECT = "connect"  # value of Probe.request if nothing was sent
 _ASKED = frozenset(
     {"http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"}
@@ -323,6 +325,11 @@ class Probe(Value, frozen=True, kw_only=True):
     def is_answer(self) -> bool:
         """True if the target answered. A connection alone is not an answer if the application could have been sent a request."""
         return self.symptom is None and (self.request != CONNECT or self.protocol not in _ASKED)
+
+    @property
+    def has_recovered(self) -> bool:
+        """True if the target answered, and not with an error of its own: its proxy has no reason to leave it out."""
+        return self.is_answer and (self.status or 0) < SERVER_ERROR
 
 
 class Event(Value, frozen=True, kw_only=True):

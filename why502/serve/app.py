@@ -17,12 +17,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from why502.model.errors import Why502Error
+from why502.render import plots
 from why502.render.words import safe
 from why502.serve import api, entrance, pages
 from why502.serve.live import Live
@@ -59,6 +60,7 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
             stock.close()
 
     routes: list[BaseRoute] = [
+        Route("/static/plots.css", lambda _: FileResponse(plots.STYLESHEET)),
         Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
         *entrance.ROUTES,
         *(route for one in found for route in one.ROUTES),
@@ -80,7 +82,7 @@ def application(settings: Settings, now: Callable[[], datetime] | None = None) -
     made.state.serving = Serving(
         settings=settings,
         stock=stock,
-        environment=environment(navigation),
+        environment=environment(navigation, settings.base),
         navigation=navigation,
         live=Live(),
         replays=Replays(),

@@ -40,13 +40,14 @@ async def enter(request: Request) -> Response:
     inside = _inside(target if isinstance(target, str) else "/")
     if not isinstance(given, str) or not is_token(given.strip(), settings):
         return _form(request, inside, status=403, is_wrong=True)
-    response = RedirectResponse(inside, 303)
+    response = RedirectResponse(f"{settings.base}{inside}", 303)
     response.set_cookie(
         COOKIE,
         cookie_of(settings),
         max_age=COOKIE_S,
         httponly=True,
         samesite="strict",
+        path=settings.base or "/",
         secure=settings.url.startswith("https:"),
     )
     return response

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-BASE = "/explain"
+DIRECTORY = "/explain"
 _NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 # A table that scrolls must be reachable by keyboard.
 _TABLE = '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>\n', "</table></div>\n"
@@ -24,8 +24,8 @@ def _reader() -> MarkdownIt:
     return reader
 
 
-def html(text: str, directory: str) -> Markup:
-    """Return the HTML of a page in `directory`: causes or gateways."""
+def html(text: str, directory: str, base: str = "") -> Markup:
+    """Return the HTML of a page in `directory`: causes or gateways. `base`: the path that addresses begin with."""
     tokens = _reader().parse(text)
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
         if token.type == "heading_open" and after is not None:
@@ -34,7 +34,7 @@ def html(text: str, directory: str) -> Markup:
             token.attrSet("scope", "col")
         for child in token.children or ():
             if child.type == "link_open":
-                _lead(child, directory)
+                _lead(child, f"{base}{DIRECTORY}/{directory}")
     return Markup(_reader().renderer.render(tokens, _reader().options, {}))  # noqa: S704 - its HTML is escaped, its links are checked
 
 
@@ -42,7 +42,7 @@ def _lead(link: Token, directory: str) -> None:
     """Have a link to a page lead to this server's page."""
     target = str(link.attrGet("href") or "")
     if target.endswith(".md"):
-        path = posixpath.normpath(posixpath.join(BASE, directory, target))
+        path = posixpath.normpath(posixpath.join(directory, target))
         link.attrSet("href", path.removesuffix(".md").removesuffix("/README"))
     else:
         link.attrSet("rel", "noreferrer")

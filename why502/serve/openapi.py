@@ -21,7 +21,7 @@ _ALWAYS = {
     415: "The body has a type that is not accepted.",
     421: "The server is not known by this name.",
     422: "A value is not accepted.",
-    503: "Too much is asked at once, or the store cannot be read at the moment.",
+    503: "Too many requests at once, or the store cannot be read at the moment.",
 }
 _SOMETIMES = {404: "There is no such thing.", 429: "Too many files are being examined."}
 _REF = "#/components/schemas/{name}"

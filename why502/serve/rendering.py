@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -42,6 +43,10 @@ class Serving:
     machine: Machine
     tools: Tools = field(default_factory=Tools)
 
+    def address(self, path: str, **query: object) -> Markup:
+        """Return the address of a page, as `rendering.address` does."""
+        return address(self.settings.base, path, **query)
+
     @property
     def host_name(self) -> str:
         """Return the name of this machine."""
@@ -54,8 +59,8 @@ def serving(request: Request) -> Serving:
     return found
 
 
-def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
-    """Return the templates' environment."""
+def environment(navigation: Sequence[Navigation], base: str) -> jinja2.Environment:
+    """Return the templates' environment. `base`: the path below which browsers reach the pages, "" if there is none."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("why502.serve"),
         autoescape=True,
@@ -66,7 +71,7 @@ def environment(navigation: Sequence[Navigation]) -> jinja2.Environment:
     )
     made.globals |= {
         "navigation": tuple(navigation),
-        "address": address,
+        "address": partial(address, base),
         "version": __version__,
         "fault_domains": FAULT_DOMAINS,
         "swatch": swatch,
@@ -103,11 +108,11 @@ def _shown(value: Any) -> Any:
     return value if isinstance(value, Markup | int | float) else safe(str(value))
 
 
-def address(path: str, **query: object) -> Markup:
-    """Return a path of this server with its query, for an attribute. `path` is quoted; empty parts of the query are left out."""
+def address(base: str, path: str, **query: object) -> Markup:
+    """Return a path below `base` with its query, for an attribute. `path` is quoted; empty parts of the query are left out."""
     given = [(name, str(value)) for name, value in query.items() if value not in ("", None)]
     whole = quote(path, safe="/:@") + (f"?{urlencode(given)}" if given else "")
-    return Markup(escape(whole if whole.startswith("/") and not whole.startswith("//") else f"/{whole.lstrip('/')}"))  # noqa: S704
+    return Markup(escape(f"{base}/{whole.lstrip('/')}"))  # noqa: S704 - escaped
 
 
 def time(at: datetime | None) -> Markup:

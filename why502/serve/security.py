@@ -113,6 +113,7 @@ class Guard:
             return
         if scope["type"] != "http":
             return
+        scope = self._below_base(scope)
         guarded = _sending(scope, send)
         try:
             _check_head(scope)
@@ -133,6 +134,17 @@ class Guard:
             if started:
                 raise
             await self.fail(scope, receive, guarded)
+
+    def _below_base(self, scope: Scope) -> Scope:
+        """Return a request without the path of `--url` that a reverse proxy may have left in its address."""
+        base = self.settings.base
+        if not base or not (scope["path"] == base or scope["path"].startswith(f"{base}/")):
+            return scope
+        return {
+            **scope,
+            "path": scope["path"].removeprefix(base) or "/",
+            "raw_path": scope["raw_path"].removeprefix(base.encode()) or b"/",
+        }
 
     async def _counted(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless too many requests are worked on."""
@@ -189,7 +201,7 @@ class Guard:
             raise Refused(403, "the browser did not name the site that this form is from")
 
     def _is_own_origin(self, origin: str, host: str) -> bool:
-        return origin == self.settings.url or origin in (f"http://{host}", f"https://{host}")
+        return origin == self.settings.origin or origin in (f"http://{host}", f"https://{host}")
 
     def is_known(self, headers: Headers) -> bool:
         """Return whether a request has the token: the cookie of a browser, or `Authorization: Bearer`."""

@@ -8,6 +8,7 @@ import secrets
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from why502.model.errors import Why502Error
 from why502.watch.listening import address
@@ -42,6 +43,17 @@ class Settings:
         return isinstance(self.listen, Path) or ipaddress.ip_address(self.listen[0]).is_loopback
 
     @property
+    def origin(self) -> str:
+        """Return scheme, host and port of `url`, as browsers send them; "" if there is none."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}" if self.url else ""
+
+    @property
+    def base(self) -> str:
+        """Return the path of `url`, which all addresses of pages begin with: "/why502"; "" if it has none."""
+        return urlsplit(self.url).path
+
+    @property
     def address(self) -> str:
         """Return the URL to open, or the path of the socket."""
         if self.url or isinstance(self.listen, Path):
@@ -58,9 +70,9 @@ def listening(text: str) -> tuple[str, int] | Path:
 def public_url(text: str) -> str:
     """Return the URL under which browsers reach it, without a slash at its end. Raises Why502Error."""
     try:
-        return ServeSettings(url=text).origin
+        return ServeSettings(url=text).base_url
     except ValueError as error:
-        raise Why502Error(f"--{error}", "Give scheme and host, without a path: https://why502.example.") from error
+        raise Why502Error(f"--{error}", "Give scheme and host, and the path if it has one: https://why502.example.") from error
 
 
 def token_in(path: Path) -> str:

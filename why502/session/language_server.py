@@ -68,7 +68,7 @@ class Checker:
         self.found: dict[str, tuple[Risk, ...]] = {}
 
     def check(self, path: str) -> tuple[Risk, ...]:
-        """Return the findings in an open file; none where it is no configuration."""
+        """Return the findings in an open file; none where it is not configuration."""
         contents = {name: text.encode("utf-8", "surrogateescape") for name, text in self.texts.items()}
         host = cast(Host, _Open(self.host, contents))
         try:

@@ -9,22 +9,22 @@ from pathlib import Path
 import msgspec
 
 from why502.deployment.rule import Rule
-from why502.gateways.nginx.build import parse_build
+from why502.gateways.nginx.build import installed_version
 from why502.host import output
 from why502.host.base import Host
 from why502.linter import baseline as baselines
 from why502.linter import suppression
 from why502.linter.engine import lint
-from why502.linter.given import Given, gather
+from why502.linter.inputs import LintInput, gather
 from why502.linter.report import Report
 from why502.linter.security import Security, merged
-from why502.model.errors import HostError, Why502Error
+from why502.model.errors import Why502Error
 from why502.model.finding import Risk
 from why502.redaction import know
 from why502.redaction.snapshots import worth_knowing
 
 
-def read(host: Host, paths: Iterable[str], version: str, standard_input: bytes | None = None) -> Given:
+def read(host: Host, paths: Iterable[str], version: str, standard_input: bytes | None = None) -> LintInput:
     """Return the content of the files, directories and standard input (`-`); from here on, no output shows the secrets in it.
 
     Raises Why502Error if there is nothing to check.
@@ -38,7 +38,7 @@ def read(host: Host, paths: Iterable[str], version: str, standard_input: bytes |
 
 
 def check(
-    given: Given,
+    given: LintInput,
     chosen: tuple[Rule, ...],
     version: str,
     *,
@@ -96,11 +96,7 @@ def version(host: Host, asked: str | None) -> str:
         if not re.fullmatch(r"\d+(\.\d+){1,2}", asked):
             raise Why502Error(f"--nginx-version {asked!r} is not a version", "Write it like 1.22.1, or newest.")
         return asked if asked.count(".") == 2 else f"{asked}.0"
-    try:
-        said = host.run("nginx", "-v")
-    except HostError:
-        return ""
-    return parse_build((said.stderr + said.stdout).encode()).version
+    return installed_version(host)
 
 
 def _shortened(risk: Risk, base: str) -> Risk:

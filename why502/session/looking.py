@@ -134,7 +134,7 @@ def _no_proxy(snapshot: Snapshot) -> Why502Error:
     return Why502Error(
         f"no proxy found on this machine: {gap.reason}"
         if gap
-        else "nginx is not running, and there is no nginx configuration in the standard locations",
+        else "no proxy found on this machine: none is running, and there is no configuration of one in the standard locations",
         gap.hint if gap and gap.hint else "Give its main configuration with --config PATH, or its logs with --log PATH.",
     )
 

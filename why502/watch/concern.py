@@ -1,6 +1,6 @@
 """Whether a change on the machine concerns a target that fails: only if it touches the target's own process, unit or file.
 
-That both happened at about the same time is no reason.
+That both happened at about the same time is not enough.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from why502.model.config import Peer, Route
 from why502.model.snapshot import Proxy, Snapshot
+from why502.watch.concern import Scope
 from why502.watch.metrics import view
-from why502.watch.model import Configured, LocationKey, PeerKey, RouteKey, TargetKey
+from why502.watch.model import Configured, LocationKey, OwnerKey, PeerKey, RouteKey, TargetKey
 from why502.watch.state.values import Served
 from why502.watch.tailing.places import location_of
 
@@ -20,14 +21,15 @@ def running(snapshot: Snapshot) -> tuple[Proxy, ...]:
     return tuple(proxy for proxy in snapshot.proxies or () if proxy.is_running)
 
 
-def configured(snapshot: Snapshot) -> Configured:
-    """Return the targets and locations."""
+def configured(snapshot: Snapshot, scopes: Mapping[str, Scope] | None = None) -> Configured:
+    """Return the targets and locations. `scopes`: what each target depends on, where it is known."""
     found = running(snapshot)
     return Configured(
         targets=frozenset(TargetKey(proxy.kind, name) for proxy in found for name in _targets(_peers(proxy))),
         locations=frozenset(LocationKey(proxy.kind, location_of(proxy, route)) for proxy in found for route in proxy.routes),
         routes=frozenset(islice((key for proxy in found for key in _routes(proxy)), MOST_ROUTES)),
         peers=frozenset(islice((key for proxy in found for key in _members(proxy)), MOST_ROUTES)),
+        owners=frozenset(islice((key for proxy in found for key in _owners(proxy, scopes or {})), MOST_ROUTES)),
     )
 
 
@@ -44,6 +46,13 @@ def _routes(proxy: Proxy) -> Iterator[RouteKey]:
 def _members(proxy: Proxy) -> Iterator[PeerKey]:
     for group in proxy.upstreams:
         yield from (PeerKey(proxy.kind, group.name, name) for name in _targets(group.peers))
+
+
+def _owners(proxy: Proxy, scopes: Mapping[str, Scope]) -> Iterator[OwnerKey]:
+    for target in _targets(_peers(proxy)):
+        if scope := scopes.get(target):
+            names = (*scope.units, *(f"pid {pid}" for pid in scope.pids))
+            yield from (OwnerKey(proxy.kind, target, name) for name in names)
 
 
 def served(snapshot: Snapshot) -> tuple[Served, ...]:

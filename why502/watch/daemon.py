@@ -347,8 +347,9 @@ class Daemon:
     def _configure(self, snapshot: Snapshot) -> None:
         """Learn what the gateways are now."""
         before, self._own.snapshot = self._status, snapshot
-        self._recorder.configure(configured(snapshot))
-        self._step(msgspec.structs.replace(topology.configured(snapshot), served=served(snapshot), logs=logs(snapshot)))
+        found_now = topology.configured(snapshot)
+        self._recorder.configure(configured(snapshot, found_now.scopes))
+        self._step(msgspec.structs.replace(found_now, served=served(snapshot), logs=logs(snapshot)))
         found = running(snapshot)
         self._status = ", ".join(f"{proxy.kind} {proxy.version} ({proxy.config})" for proxy in found) or "no gateway runs yet"
         if self._status != before:

@@ -98,7 +98,7 @@ class Gate:
             message = (
                 "the access log does not name the target of a request: add $upstream_addr and $upstream_status to log_format"
             )
-            return Judgement(Outcome.UNKNOWN, f"not enough data to tell: {message}")
+            return Judgement(Outcome.UNKNOWN, f"not enough data: {message}")
         return found
 
 
@@ -123,7 +123,7 @@ def judge(target: Attempts, others: Attempts, *, check: str | None = None) -> Ju
         compared = f"; {others.failures} of {others.total} on the other targets" if others.total >= LEAST_ATTEMPTS else ""
         return Judgement(Outcome.BAD, f"{counted}, most with {worst}{compared}", is_final=True)
     if target.total < LEAST_ATTEMPTS:
-        return Judgement(Outcome.UNKNOWN, f"not enough traffic to tell: {counted}, at least {LEAST_ATTEMPTS} attempts are needed")
+        return Judgement(Outcome.UNKNOWN, f"not enough traffic: {counted}, at least {LEAST_ATTEMPTS} attempts are needed")
     return Judgement(Outcome.GOOD, counted)
 
 

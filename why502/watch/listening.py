@@ -43,7 +43,7 @@ def words(where: tuple[str, int] | Path) -> str:
 
 
 def remove_left_over(path: Path, name: str, hint: str) -> None:
-    """Remove a socket that nobody listens on. Raises Why502Error if it is no socket, or in use."""
+    """Remove a socket that nobody listens on. Raises Why502Error if it is not a socket, or in use."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise Why502Error(f"{name}: {path} exists and is not a socket", hint)

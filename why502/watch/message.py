@@ -277,7 +277,7 @@ def tested(proposal: Proposal) -> str:
     if proposal.is_valid:
         return "The gateway's own test accepts a copy with this change."
     test = f" ({proposal.test})" if proposal.test else ""
-    return f"Do not apply it as it is: the gateway's own test rejects a copy with this change{test}."
+    return f"Do not apply it unchanged: the gateway's own test rejects a copy with this change{test}."
 
 
 def _proposal(finding: Finding) -> Proposal | None:

@@ -76,6 +76,14 @@ class PeerKey(NamedTuple):
     target: str
 
 
+class OwnerKey(NamedTuple):
+    """What serves a target on this machine: `name` is a unit, a container, or "pid 17" of a process."""
+
+    proxy: str
+    target: str
+    name: str
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Configured:
     """What the configuration in force names. Its counters are shown from 0 on, and end an hour after it no longer names them."""
@@ -84,6 +92,7 @@ class Configured:
     locations: frozenset[LocationKey] = frozenset()
     routes: frozenset[RouteKey] = frozenset()
     peers: frozenset[PeerKey] = frozenset()
+    owners: frozenset[OwnerKey] = frozenset()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from why502.model.base import Value
+from why502.model.patterns import lazy
 from why502.watch.checks.settings import Checks
 from why502.watch.metrics.settings import MetricsSettings
 from why502.watch.mitigation import Mitigation
@@ -22,6 +23,8 @@ from why502.watch.toml_file import load
 
 PATH = Path("/etc/why502/watch.toml")
 EXAMPLE = Path(__file__).with_name("watch.toml")
+
+_SEGMENT = lazy(r"(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?")  # of a path; empty before its first slash
 
 Label = Annotated[str, Meta(max_length=200)]
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
@@ -42,7 +45,9 @@ class StoreSettings(Value, frozen=True, kw_only=True):
 
 
 class ServeSettings(Value, frozen=True, kw_only=True):
-    """Where `why502 serve` is reached by a browser: https://why502.example. Messages then link to the page of their incident."""
+    """Where `why502 serve` is reached by a browser: https://why502.example, or below a path of a reverse proxy, as in
+    https://ops.example/why502. Messages then link to the page of their incident.
+    """
 
     url: str = ""
 
@@ -51,19 +56,23 @@ class ServeSettings(Value, frozen=True, kw_only=True):
             return
         check_url("url", self.url)
         parts = urlsplit(self.url)
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
-            raise ValueError("url must have a host and no path, such as https://why502.example")
+        is_path = all(_SEGMENT.fullmatch(name) for name in parts.path.split("/"))
+        if not is_path or parts.query or parts.fragment:
+            raise ValueError(
+                "url must have a host, and may have a plain path: https://why502.example, https://ops.example/why502"
+            )
 
     @property
-    def origin(self) -> str:
-        """Return scheme, host and port, as browsers send them; "" if there is no URL."""
+    def base_url(self) -> str:
+        """Return it without a slash at its end, host and scheme in small letters; "" if there is no URL."""
         parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}".lower() if self.url else ""
+        path = "".join(f"/{name}" for name in parts.path.split("/") if name)
+        return f"{parts.scheme}://{parts.netloc}".lower() + path if self.url else ""
 
     @property
     def link(self) -> str:
         """Return the address of an incident's page, as receivers have it in their settings; "" if there is no URL."""
-        return f"{self.origin}/incidents/{{incident}}" if self.url else ""
+        return f"{self.base_url}/incidents/{{incident}}" if self.url else ""
 
 
 class Settings(Value, frozen=True, kw_only=True):

@@ -26,26 +26,34 @@ PUBLISHED = {"3000/tcp": [{"HostIp": "0.0.0.0", "HostPort": "3000"}]}
 CONTAINERS: dict[str, dict[str, Any]] = {
     WEB: {
         "Id": WEB, "Name": "/web", "RestartCount": 0,
-        "State": {"Status": "running", "Running": True, "OOMKilled": False, "Pid": 77, "ExitCode": 0, "Error": "", "StartedAt": "2026-11-21T00:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"},
-        "Config": {"Cmd": ["node", "s.js"], "Env": ["SECRET=x"], "Image": "web:1"}, "HostConfig": {"NetworkMode": "bridge", "RestartPolicy": {"Name": "always"}},
+        "State": {"Status": "running", "Running": True, "OOMKilled": False, "Pid": 77, "ExitCode": 0, "Error": "",
+        "StartedAt": "2026-11-21T00:00:01.5Z", "FinishedAt": "0001-01-01T00:00:00Z"},
+        "Config": {"Cmd": ["node", "s.js"], "Env": ["SECRET=x"], "Image": "web:1"},
+        "HostConfig": {"NetworkMode": "bridge", "RestartPolicy": {"Name": "always"}},
         "NetworkSettings": {"Ports": PUBLISHED, "Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
     },
     API: {
         "Id": API, "Name": "/api", "RestartCount": 4,
-        "State": {"Status": "restarting", "Running": False, "OOMKilled": False, "Pid": 0, "ExitCode": 1, "Error": "", "StartedAt": "2026-11-21T00:00:01Z", "FinishedAt": "2026-11-21T00:00:02Z"},
-        "Config": {"Cmd": ["node", "api.js"]}, "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"4000/tcp": [{"HostIp": "", "HostPort": "4000"}]}},
+        "State": {"Status": "restarting", "Running": False, "OOMKilled": False, "Pid": 0, "ExitCode": 1, "Error": "",
+        "StartedAt": "2026-11-21T00:00:01Z", "FinishedAt": "2026-11-21T00:00:02Z"},
+        "Config": {"Cmd": ["node", "api.js"]}, "HostConfig": {"NetworkMode": "bridge",
+        "PortBindings": {"4000/tcp": [{"HostIp": "", "HostPort": "4000"}]}},
         "NetworkSettings": {"Ports": {}, "Networks": {}},
     },
     HOG: {
         "Id": HOG, "Name": "/hog", "RestartCount": 0,
-        "State": {"Status": "exited", "Running": False, "OOMKilled": True, "Pid": 0, "ExitCode": 137, "Error": "", "StartedAt": "2026-11-21T00:00:01Z", "FinishedAt": "2026-11-21T00:00:09Z"},
-        "Config": {"Cmd": None, "Entrypoint": ["python3", "hog.py"]}, "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5000"}]}, "Memory": 67108864},
+        "State": {"Status": "exited", "Running": False, "OOMKilled": True, "Pid": 0, "ExitCode": 137, "Error": "",
+        "StartedAt": "2026-11-21T00:00:01Z", "FinishedAt": "2026-11-21T00:00:09Z"},
+        "Config": {"Cmd": None, "Entrypoint": ["python3", "hog.py"]},
+        "HostConfig": {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5000"}]},
+        "Memory": 67108864},
         "NetworkSettings": None,
     },
 }  # fmt: skip
 CONTAINERS[TOLD] = CONTAINERS[HOG] | {"Id": TOLD, "Name": "/told", "State": CONTAINERS[HOG]["State"] | {"OOMKilled": False}}
 EVENTS = [
-    {"Action": action, "Type": "container", "time": 1795219209 - 3 + at, "Actor": {"ID": TOLD, "Attributes": {"name": "told", **more}}}
+    {"Action": action, "Type": "container", "time": 1795219209 - 3 + at,
+    "Actor": {"ID": TOLD, "Attributes": {"name": "told", **more}}}
     for at, (action, more) in enumerate((("kill", {"signal": "15"}), ("die", {"exitCode": "137"}), ("stop", {})))
 ]  # fmt: skip
 OUTPUT = "2026-11-21T00:00:01.9Z Error: Cannot find module 'express'\n2026-11-21T00:00:02.0Z Node.js v20.20.2\n"

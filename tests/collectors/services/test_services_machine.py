@@ -40,15 +40,24 @@ OFTEN = "[Unit]\nStartLimitBurst=4\nStartLimitIntervalSec=60\n"
 UNITS = {
     "serves": f"[Service]\nExecStart={PYTHON} /srv/serve.py --port 3101\nPrivateTmp=yes\nMemoryMax=200M\nRestart=always\n",
     "clash": f"{OFTEN}[Service]\nExecStart={PYTHON} /srv/serve.py --port 3101\nRestart=on-failure\nRestartSec=50ms\n",
-    "loop": f"{OFTEN}[Service]\nEnvironment=PORT=3102 SECRET=hidden\nExecStart={PYTHON} -c 'import os; os.environ[\"DATABASE_URL\"]'\nRestart=always\nRestartSec=50ms\n",
+    "loop": (
+        f"{OFTEN}[Service]\nEnvironment=PORT=3102 SECRET=hidden\nExecStart={PYTHON} -c 'import os; "
+        f'os.environ["DATABASE_URL"]\'\nRestart=always\nRestartSec=50ms\n'
+    ),
     "segv": "[Service]\nExecStart=/bin/sh -c 'kill -SEGV $$$$' --port 3103\n",
     "nobin": "[Service]\nExecStart=/opt/none --listen 127.0.0.1:3104\n",
     "nouser": "[Service]\nUser=nosuchuser\nExecStart=/bin/sleep 1 --port=3105\n",
     "nodir": "[Service]\nWorkingDirectory=/nonexistent\nExecStart=/bin/sleep 1 --port=3106\n",
     "noenv": "[Service]\nEnvironmentFile=/etc/nosuch.env\nExecStart=/bin/sleep 1 --port=3107\n",
     "stopped": "[Service]\nExecStart=/bin/sleep 1 --port=3108\n",
-    "silent": f"[Service]\nExecStart={PYTHON} -c 'print(\"Listening on 127.0.0.1:\" + str(3000 + 109), flush=True); raise SystemExit(7)'\n",
-    "chatty": f'[Service]\nExecStart={PYTHON} -c \'print(*range(5000), sep="\\\\n", flush=True); raise KeyError("SECRET_KEY")\' --port 3110\n',
+    "silent": (
+        f'[Service]\nExecStart={PYTHON} -c \'print("Listening on 127.0.0.1:" + str(3000 + 109), flush=True); raise '
+        f"SystemExit(7)'\n"
+    ),
+    "chatty": (
+        f'[Service]\nExecStart={PYTHON} -c \'print(*range(5000), sep="\\\\n", flush=True); raise KeyError("SECRET_KEY")\' '
+        f"--port 3110\n"
+    ),
     "sock": f"[Service]\nRuntimeDirectory=app\nWorkingDirectory=/run/app\nExecStart={PYTHON} -m nosuch --bind unix:app.sock\n",
 }
 

@@ -18,7 +18,10 @@ from why502.model.target import Target
 
 pytestmark = [pytest.mark.machine, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 PYTHON = "/usr/bin/python3"
-SAYS = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(1)); print('Listening on 127.0.0.1:' + str(3000 + 203), flush=True); time.sleep(600)"
+SAYS = (
+    "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(1)); print('Listening on 127.0.0.1:' + str(3000 + "
+    "203), flush=True); time.sleep(600)"
+)
 MOVES = """\
 import socket, time
 port = int(open("/srv/number").read())
@@ -69,7 +72,8 @@ FILES = {
     f"{OWN}/directory.service": "[Service]\nRuntimeDirectory=shop\nExecStart=/bin/sleep 600\n",
     f"{OWN}/act.socket": "[Socket]\nListenStream=/run/act.sock\n",
     f"{OWN}/act.service": "[Service]\nExecStart=/bin/sleep 600\n",
-    f"{OWN}/starting.service": "[Service]\nExecStartPre=/bin/sleep 600\nExecStart=/bin/sleep 600 --port 3206\nTimeoutStartSec=infinity\n",
+    f"{OWN}/starting.service": "[Service]\n"
+    "ExecStartPre=/bin/sleep 600\nExecStart=/bin/sleep 600 --port 3206\nTimeoutStartSec=infinity\n",
     f"{OWN}/linked.service": "[Service]\nExecStart=/bin/sleep 600 --bind unix:/run/real.sock\n",
     f"{OWN}/moved.service": f"[Service]\nExecStart={PYTHON} /srv/moves.py\n",
     f"{OWN}/never.service": "[Service]\nExecStart=/bin/sleep 600 --port 3210\n",

@@ -12,8 +12,11 @@ from why502.gateways.apache.config import finder, load, parse, together
 from why502.gateways.apache.config.directives import defined_by
 from why502.gateways.apache.config.load import SHARED
 from why502.gateways.apache.config.parse import quote
+from why502.gateways.apache.tallies import settled
 from why502.model.config import LogPlace, Route
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.snapshot import Proxy
+from why502.model.target import Target
 
 SHOP = """\
 ServerRoot /etc/httpd
@@ -165,3 +168,24 @@ def test_includes_of_themselves_and_deep_blocks_end() -> None:
     assert together([("/a.conf", "Include /a.conf\nInclude /a.conf\nProxyPass / http://h/\n")], {}).routes
     assert text(parse(b"<Location />\n" * 200, "f")) == b"<Location />\n" * 200
     assert text(parse(b"\x1c\n\xa0", "f")) == b"\x1c\n\xa0"
+
+
+def test_a_timeout_that_another_routes_worker_decides_is_told() -> None:
+    text = "ProxyPass /shop/ http://127.0.0.1:3000/ timeout=1\nProxyPass /sleep/ http://127.0.0.1:3000/sleep/ timeout=30\n"
+    read = load(text, "/a.conf")
+    proxy = Proxy(kind="apache", routes=read.routes, upstreams=read.upstreams)
+    target = Target(host="127.0.0.1", port=3000)
+
+    def told(path: str) -> list[str]:
+        late = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="apache", target=target, requests=((f"GET {path}", 3),))
+        found = settled(LogSummary(tallies=(late,)), (proxy,)).tallies
+        return [tally.detail for tally in found if tally.symptom is Symptom.WORKER_SHARING]
+
+    message = "timeout=30 at /a.conf:2 is ignored: the worker of /a.conf:1 has 1 s, and takes its requests"
+    assert told("/sleep/2") == [message]
+    assert told("/shop/x") == []
+
+
+def test_a_status_without_a_path_answers_for_its_location() -> None:
+    (answer,) = load("<Location /old>\n  Redirect 503\n</Location>\n", "/a.conf").answers
+    assert (answer.location, answer.status) == ("/old", 503)

@@ -1,4 +1,4 @@
-"""Envoy's configuration: a bootstrap in YAML, files of a discovery service, the running configuration, and the route of a request."""
+"""Envoy's configuration: bootstrap in YAML, files of a discovery service, running configuration, and the route of a request."""
 
 from __future__ import annotations
 

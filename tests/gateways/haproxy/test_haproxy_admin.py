@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from why502.gateways.admin import Asking, Door
-from why502.gateways.haproxy import admin
+from why502.gateways.haproxy import admin, config
 from why502.gateways.haproxy.tallies import settled
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
@@ -100,7 +100,7 @@ def test_only_questions_are_sent() -> None:
 
 
 def test_an_answer_that_is_no_table_is_refused() -> None:
-    with pytest.raises(HostError, match="no table"):
+    with pytest.raises(HostError, match="not a table"):
         list(admin._views("<html>", {}, "x"))
 
 
@@ -137,3 +137,97 @@ def test_a_view_says_why_no_server_is_left(view: PeerView, symptom: Symptom | No
     assert [(tally.symptom, tally.target, tally.source) for tally in found] == (
         [(symptom, target, "show stat")] if symptom else []
     )
+
+
+CAPTURED = """\
+Total events captured on [23/Nov/2026:10:40:01.100] : 2
+
+[23/Nov/2026:10:39:58.431] backend app (#4): invalid response
+  frontend web (#2), server app1 (#1), event #0, src 127.0.0.1:42314
+  buffer starts at 0 (including 0 out), 16318 free,
+  len 66, wraps at 16336, error at position 28
+  H1 connection flags 0x80000000, H1 stream flags 0x00004814
+  H1 msg state MSG_HDR_NAME(17), H1 msg flags 0x00001a94
+  H1 chunk len 0 bytes, H1 body len 0 bytes :
+
+  00000  HTTP/1.1 200 OK\\r\\n
+  00017  Set-Cookie: secret=1\\r\\n
+
+[23/Nov/2026:10:39:50.000] frontend web (#2): invalid request
+  backend <NONE> (#-1), server <NONE> (#-1), event #1, src 127.0.0.1:42314
+"""
+
+
+def test_a_captured_response_is_told_without_its_content() -> None:
+    told = "its parser stopped at byte 28 (MSG_HDR_NAME) on 23/Nov/2026:10:39:58.431, local time"
+    assert admin.rejected(CAPTURED) == {("app", "app1"): told}
+    assert admin.rejected("Total events captured on [23/Nov/2026:10:40:01.100] : 0\n") == {}
+
+
+RESOLVERS = """\
+Resolvers section mydns
+ nameserver dns1:
+  sent:        8
+  snd_error:   {lost}
+  valid:       {valid}
+  nx:          0
+  timeout:     {lost}
+"""
+
+
+def test_name_servers_that_answer_nothing_are_told() -> None:
+    silent = admin.unanswered(RESOLVERS.format(valid=0, lost=4))
+    assert silent == "its name has no address: its name servers answered none of 8 questions, and 8 were lost"
+    assert admin.unanswered(RESOLVERS.format(valid=1, lost=4)) == ""
+    assert admin.unanswered(RESOLVERS.format(valid=0, lost=0)) == admin.unanswered("") == ""
+
+
+RULES = """\
+defaults
+  mode http
+frontend web
+  bind :80
+  http-request return status 503 if { path /off }
+  http-request return status 200 if { path /up }
+  default_backend app
+backend app
+  http-response deny if { status 404 }
+  server app1 127.0.0.1:3000
+"""
+
+
+@pytest.mark.parametrize(
+    ("rejected", "symptom", "named"),
+    [
+        ("", Symptom.OWN_STATUS, "denied-by-rule"),
+        ("its parser stopped at byte 28", Symptom.HEADER_INVALID, "invalid-response"),
+        (None, Symptom.GATEWAY_STATUS, ""),
+    ],
+)
+def test_a_refused_response_is_told_from_one_that_could_not_be_read(rejected: str | None, symptom: Symptom, named: str) -> None:
+    read = config.load(RULES, "/h.cfg")
+    assert [(answer.status, answer.is_of_responses) for answer in read.answers] == [(503, False), (502, True)]
+    view = PeerView(group="app", name="app1", rejected=rejected)
+    proxy = Proxy(kind="haproxy", upstreams=read.upstreams, answers=read.answers, peers=(view,))
+    tally = Tally(
+        symptom=Symptom.HEADER_INVALID, proxy="haproxy", group="app/app1", code="PH--", status=502, named="invalid-response"
+    )
+    (found,) = settled(LogSummary(tallies=(tally,)), (proxy,)).tallies
+    assert (found.symptom, found.named) == (symptom, named)
+    assert rejected is None or rejected in found.detail or "/h.cfg:9: if { status 404 }" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "symptoms"),
+    [
+        (PeerState.DRAINING, "", [Symptom.NO_LIVE_UPSTREAMS, Symptom.PEER_DISABLED]),
+        (PeerState.DRAINING, "its agent asks for it", [Symptom.NO_LIVE_UPSTREAMS]),
+    ],
+)
+def test_a_server_in_drain_is_taken_out_by_somebody_or_by_its_check(
+    state: PeerState, reason: str, symptoms: list[Symptom]
+) -> None:
+    view = PeerView(group="app", name="app1", state=state, reason=reason, target=Target(host="127.0.0.1", port=3000))
+    empty = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="haproxy", group="app/<NOSRV>", status=503)
+    found = settled(LogSummary(tallies=(empty,)), (Proxy(kind="haproxy", peers=(view,)),))
+    assert [tally.symptom for tally in found.tallies] == symptoms

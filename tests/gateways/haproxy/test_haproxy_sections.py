@@ -1,4 +1,4 @@
-"""HAProxy's configuration as HAProxy sees it: inheritance, variables, conditional blocks, several files; and its lossless tree."""
+"""Configuration as HAProxy sees it: inheritance, variables, conditional blocks, several files; and its lossless tree."""
 
 from __future__ import annotations
 
@@ -126,12 +126,18 @@ def test_variables_of_the_environment() -> None:
 
 
 def test_secrets_of_the_environment_are_not_read_from_it() -> None:
-    text = 'userlist u\n user a insecure-password "$WORD"\nfrontend f\n http-request deny deny_status 503 unless { req.hdr(x) "$WORD" }\n'
+    text = (
+        'userlist u\n user a insecure-password "$WORD"\nfrontend f\n http-request deny deny_status 503 unless { '
+        'req.hdr(x) "$WORD" }\n'
+    )
     assert "hidden" not in str(together([("/h.cfg", text)], {"WORD": "hidden"}))
 
 
 def test_conditional_blocks() -> None:
-    text = "backend x\n.if {}\n server a 10.0.0.1:1\n.elif {}\n server b 10.0.0.1:2\n.else\n server c 10.0.0.1:3\n.endif\n server d 10.0.0.1:4\n"
+    text = (
+        "backend x\n.if {}\n server a 10.0.0.1:1\n.elif {}\n server b 10.0.0.1:2\n.else\n server c 10.0.0.1:3\n.endif\n "
+        "server d 10.0.0.1:4\n"
+    )
 
     def labels(first: str, second: str = "0") -> str:
         found = together([("/h.cfg", text.format(first, second))], {"SET": "1"})

@@ -160,18 +160,23 @@ def test_logs_are_those_that_nginx_writes(tmp_path: Path) -> None:
 
 
 NAMES = [
-    ["one.example.com"], ["*.example.com"], ["www.example.*"], [".dotted.org"], ["~^r[0-9]+\\.example\\.net$"], ["*.long.example.com", "TWO.example.com"], ["_"],
+    ["one.example.com"], ["*.example.com"], ["www.example.*"], [".dotted.org"], ["~^r[0-9]+\\.example\\.net$"],
+    ["*.long.example.com", "TWO.example.com"], ["_"],
 ]  # fmt: skip
 LOCATIONS = [
-    "/", "= /exact", "/exact", "^~ /images/", "/images/thumbs/", "~ \\.php$", "~* \\.(gif|jpg)$", "/a/", "/a/b", "= /", "~ ^/user/(?<id>\\d+)$", "/sp ace/",
+    "/", "= /exact", "/exact", "^~ /images/", "/images/thumbs/", "~ \\.php$", "~* \\.(gif|jpg)$", "/a/", "/a/b", "= /",
+    "~ ^/user/(?<id>\\d+)$", "/sp ace/",
 ]  # fmt: skip
 URIS = [
-    "/", "/exact", "/exact/", "/exactly", "/images/x.gif", "/images/thumbs/y.gif", "/images/a.php", "/x.php", "/x.PHP", "/y.GIF", "/a", "/a/", "/a/b", "/a/bc",
-    "/a//b", "/a/./b", "/a/../exact", "/user/12", "/user/12a", "/%65xact", "/sp%20ace/x", "/a/b?x=/exact", "/nested/x.php", "/nested/deep/y", "/nested/deep/x.gif",
+    "/", "/exact", "/exact/", "/exactly", "/images/x.gif", "/images/thumbs/y.gif", "/images/a.php", "/x.php", "/x.PHP",
+    "/y.GIF", "/a", "/a/", "/a/b", "/a/bc",
+    "/a//b", "/a/./b", "/a/../exact", "/user/12", "/user/12a", "/%65xact", "/sp%20ace/x", "/a/b?x=/exact", "/nested/x.php",
+    "/nested/deep/y", "/nested/deep/x.gif",
     "/prefix/images/x.gif", "//exact", "/a/..", "/a/b/.", "/user/1%0a",
 ]  # fmt: skip
 HOSTS = [
-    "one.example.com", "ONE.example.com.", "two.example.com", "x.long.example.com", "www.example.org", "www.example.com", "dotted.org", "a.dotted.org",
+    "one.example.com", "ONE.example.com.", "two.example.com", "x.long.example.com", "www.example.org", "www.example.com",
+    "dotted.org", "a.dotted.org",
     "r12.example.net", "rx.example.net", "unknown", "example.com", "one.example.com:8080",
 ]  # fmt: skip
 

@@ -17,7 +17,9 @@ from why502.gateways.nginx.config.files import _pattern
 from why502.model.errors import Denied, HostError, Missing, Why502Error
 
 LAYOUT = {
-    "nginx.conf": "events {}\ninclude top/*.conf;\nhttp { include mime.types; include conf.d/*.conf; include sites/*; include none/*; }\n",
+    "nginx.conf": (
+        "events {}\ninclude top/*.conf;\nhttp { include mime.types; include conf.d/*.conf; include sites/*; include none/*; }\n"
+    ),
     "mime.types": "types { include extra.types; text/html html; }\n",
     "extra.types": "text/plain txt;\n",
     "top/b.conf": "worker_processes 1;\n",
@@ -128,7 +130,8 @@ def test_long_but_legal(text: str, tmp_path: Path) -> None:
 
 
 WORDS = [
-    '"a b"', "'a\"b'", r'"a\"b\\c\td"', r"a\;b\ c\{", "${a}b", "a$b", "a#b", "a}b", 'a"b', "$", "${{{x", "é", '"x"\t', r"\#a", r"\'a'", "${a b", r'"\x"',
+    '"a b"', "'a\"b'", r'"a\"b\\c\td"', r"a\;b\ c\{", "${a}b", "a$b", "a#b", "a}b", 'a"b', "$", "${{{x", "é", '"x"\t', r"\#a",
+    r"\'a'", "${a b", r'"\x"',
     "a$ ", r"a\\", "'${'",
 ]  # fmt: skip
 
@@ -226,7 +229,8 @@ def test_patterns(pattern: str, fits: list[str], others: list[str]) -> None:
 
 
 PIECES = st.sampled_from(
-    ["a", "b c", ";", ";\n", " ", "\t", "\r\n", "\n", "# c\n", "#", '"', "'", '"x y"', "'q'", "\\", '\\"', "$", "${", "${a}", ")", "(", "{", "}", "é", "{2}", "\\;"]
+    ["a", "b c", ";", ";\n", " ", "\t", "\r\n", "\n", "# c\n", "#", '"', "'", '"x y"', "'q'", "\\", '\\"', "$", "${", "${a}",
+    ")", "(", "{", "}", "é", "{2}", "\\;"]
 )  # fmt: skip
 
 

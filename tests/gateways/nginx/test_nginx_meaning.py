@@ -152,7 +152,8 @@ def test_defaults_and_explicit_settings() -> None:
     )
     assert (route.listens, route.server_names, route.setting("proxy_read_timeout")) == (("*:80",), (), None)
     route = only(
-        "proxy_pass https://a; proxy_connect_timeout 500ms; proxy_read_timeout 1m30s; proxy_buffer_size 16k; proxy_buffers 4 32k; "
+        "proxy_pass https://a; proxy_connect_timeout 500ms; proxy_read_timeout 1m30s; proxy_buffer_size 16k; "
+        "proxy_buffers 4 32k; "
         "proxy_busy_buffers_size 64k; proxy_buffering off; proxy_next_upstream http_502 off; proxy_next_upstream_tries 2; "
         "proxy_ssl_server_name on; proxy_ssl_name n; proxy_ssl_verify on; proxy_ssl_certificate c; proxy_set_header host $host; "
         "resolver 10.0.0.1 [::1]:53 valid=3s ipv6=off; limit_req zone=a burst=3; error_page 502 /a; error_page 503 504 =200 /b;"
@@ -233,8 +234,10 @@ def test_location_names(written: str, name: str) -> None:
 
 def test_stream() -> None:
     configuration = meaning(
-        "events {} stream { map $ssl_preread_server_name $n { db g; default 10.0.0.1:9; } upstream g { server a:1; server b:2 backup; } "
-        "proxy_connect_timeout 1s; server { listen 5432; proxy_pass g; proxy_timeout 5s; } server { listen 443; proxy_pass $n; } }"
+        "events {} stream { map $ssl_preread_server_name $n { db g; default 10.0.0.1:9; } upstream g { server a:1; "
+        "server b:2 backup; } "
+        "proxy_connect_timeout 1s; server { listen 5432; proxy_pass g; proxy_timeout 5s; } server { listen 443; "
+        "proxy_pass $n; } }"
     )
     first, second = configuration.routes
     assert (first.protocol, first.upstream, first.connect_timeout_s, first.read_timeout_s) == ("tcp", "g", 1.0, 5.0)
@@ -243,7 +246,8 @@ def test_stream() -> None:
     assert configuration.problems == ()
 
 
-DEBIAN = ("--with-cc-opt=-g -O2", "--prefix=/usr/share/nginx", "--error-log-path=stderr", "--http-log-path=/var/log/nginx/access.log",
+DEBIAN = ("--with-cc-opt=-g -O2", "--prefix=/usr/share/nginx", "--error-log-path=stderr",
+"--http-log-path=/var/log/nginx/access.log",
           "--pid-path=/run/nginx.pid")  # fmt: skip
 
 
@@ -263,8 +267,10 @@ def test_logs_and_process_settings_of_the_build() -> None:
 
 def test_places_of_logs() -> None:
     configuration = meaning(
-        "user web group; worker_rlimit_nofile 100; pid p; events { worker_connections 99; } error_log syslog:server=unix:/dev/log warn; "
-        "http { access_log /dev/stdout; error_log /dev/null; log_format x escape=none 'a'; server { access_log off; access_log a x; "
+        "user web group; worker_rlimit_nofile 100; pid p; events { worker_connections 99; } error_log "
+        "syslog:server=unix:/dev/log warn; "
+        "http { access_log /dev/stdout; error_log /dev/null; log_format x escape=none 'a'; server { access_log off; "
+        "access_log a x; "
         "location /a { access_log syslog:server=10.0.0.1 combined; } location /b { access_log b X; error_log off crit; } } }",
         build_arguments=DEBIAN,
     )
@@ -294,7 +300,8 @@ def test_a_file_that_belongs_into_http_or_a_server() -> None:
 def test_internal_redirects_are_followed() -> None:
     configuration = http(
         "server { server_name a; index index.php; location / { try_files $uri $uri/ /index.php?$args; } "
-        "location ~ \\.php$ { fastcgi_pass unix:/p; } location /app { try_files $uri @app; } location @app { proxy_pass http://b; } "
+        "location ~ \\.php$ { fastcgi_pass unix:/p; } location /app { try_files $uri @app; } location @app { "
+        "proxy_pass http://b; } "
         "location /static { root /x; } location /loop { try_files $uri /loop; } }"
     )
     matcher = Matcher(configuration.routes, configuration.servers)
@@ -308,7 +315,8 @@ def test_the_server_if_the_port_is_known() -> None:
     configuration = http(
         "server { listen 80; server_name a; location / { proxy_pass http://one; } } "
         "server { listen 8080; server_name a; location / { proxy_pass http://two; } } "
-        "server { listen 443 ssl; server_name b; return 404; } server { listen 443 ssl default_server; location / { proxy_pass http://three; } }"
+        "server { listen 443 ssl; server_name b; return 404; } server { listen 443 ssl default_server; location / { "
+        "proxy_pass http://three; } }"
     )
     matcher = Matcher(configuration.routes, configuration.servers)
 
@@ -332,7 +340,8 @@ def test_an_expression_that_could_take_for_ever_is_not_tried() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("30", 30.0), ("1m30s", 90.0), ("500ms", 0.5), ("1h 30m", 5400.0), ("2d", 172800.0), ("1M", 2592000.0), ("1s500ms", 1.5), ("1h30", 3630.0),
+    [("30", 30.0), ("1m30s", 90.0), ("500ms", 0.5), ("1h 30m", 5400.0), ("2d", 172800.0), ("1M", 2592000.0), ("1s500ms", 1.5),
+    ("1h30", 3630.0),
      ("", None), ("s", None), ("1s1m", None), ("1x", None), ("-1", None), ("1m1m", None)],
 )  # fmt: skip
 def test_times(text: str, seconds: float | None) -> None:
@@ -354,16 +363,21 @@ def test_everything_can_be_written_down() -> None:
 
 
 KNOWN = [
-        "server", "location", "if", "limit_except", "upstream", "map", "geo", "split_clients", "set", "return", "rewrite", "listen", "server_name", "try_files",
-        "error_page", "index", "access_log", "error_log", "log_format", "proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "proxy_set_header", "resolver",
-        "proxy_read_timeout", "proxy_buffers", "proxy_next_upstream", "deny", "keepalive", "zone", "user", "pid", "worker_connections", "include", "http", "stream",
+        "server", "location", "if", "limit_except", "upstream", "map", "geo", "split_clients", "set", "return", "rewrite",
+        "listen", "server_name", "try_files",
+        "error_page", "index", "access_log", "error_log", "log_format", "proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass",
+        "proxy_set_header", "resolver",
+        "proxy_read_timeout", "proxy_buffers", "proxy_next_upstream", "deny", "keepalive", "zone", "user", "pid",
+        "worker_connections", "include", "http", "stream",
         "events", "content_by_lua_block", "proxy_ssl_name", "proxy_http_version", "keepalive_timeout", "worker_rlimit_nofile",
 ]  # fmt: skip
 NAMES = st.sampled_from(KNOWN)
 ARGS = st.lists(
     st.sampled_from(
-        ["", "a", "$a", "${a}", "$", "/", "=", "~", "~*", "^~", "@a", "=404", "503", "99999999999999999999", "http://", "http://a", "http://$a", "http://a:b", "unix:",
-         "http://unix:", "[", "[::1", "[::1]:1", "a:99999", "off", "on", "all", "~(", "~^(?<a>x)$", "*.a", ".a", "1x", "80", "80-90", "*", ":", "syslog:", "memory:1m",
+        ["", "a", "$a", "${a}", "$", "/", "=", "~", "~*", "^~", "@a", "=404", "503", "99999999999999999999", "http://",
+        "http://a", "http://$a", "http://a:b", "unix:",
+         "http://unix:", "[", "[::1", "[::1]:1", "a:99999", "off", "on", "all", "~(", "~^(?<a>x)$", "*.a", ".a", "1x", "80",
+         "80-90", "*", ":", "syslog:", "memory:1m",
          "escape=json", "combined", "weight=x", "fail_timeout=", "é", "\\", "²", "٣", "%00", "\x00"]
     ),
     max_size=4,

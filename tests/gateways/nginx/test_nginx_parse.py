@@ -17,7 +17,8 @@ from why502.gateways.nginx.config.parse import MAX_DEPTH
 
 PIECES = st.sampled_from(
     [
-        "server", "location", "{", "}", ";", " ", "\t", "\n", "\r\n", "#", "# c\n", '"', "'", "\\", '\\"', "$", "${", "${a}", "if (", ")",
+        "server", "location", "{", "}", ";", " ", "\t", "\n", "\r\n", "#", "# c\n", '"', "'", "\\", '\\"', "$", "${", "${a}",
+        "if (", ")",
         "content_by_lua_block", "--", "--[[", "]]", "[=[", "é", "\ufeff", "a", "http://x:1/;", "map $a $b {", "~ \\.php$",
     ]
 )  # fmt: skip

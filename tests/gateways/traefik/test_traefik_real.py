@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from gateways.running_fronts import asked, found, free_port, program, serving
+from serving import answering
 
 from why502.model.snapshot import PeerState
 from why502.model.target import Target
@@ -58,41 +55,15 @@ def test_files_and_its_own_view(tmp_path: Path) -> None:
     assert any("does not exist" in problem.message for problem in proxy.problems)
 
 
-@contextmanager
-def provider(content: object) -> Iterator[int]:
-    """Yield the port of a server from which Traefik gets its dynamic configuration: like Docker, it is no file."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @pytest.mark.parametrize("is_of_environment", [False, True], ids=["command-line", "environment"])
 def test_routes_of_another_provider_come_from_its_api(tmp_path: Path, is_of_environment: bool) -> None:
     port, admin = free_port(), free_port()
-    with provider(dynamic()) as source:
+    with answering(json.dumps(dynamic()).encode()) as source:  # like Docker, it is not a file
         given = {
             "entrypoints.web.address": f"127.0.0.1:{port}",
             "entrypoints.traefik.address": f"127.0.0.1:{admin}",
             "api.insecure": "true",
-            "providers.http.endpoint": f"http://127.0.0.1:{source}/",
+            "providers.http.endpoint": f"http://127.0.0.1:{source.server_port}/",
         }
         flags = () if is_of_environment else tuple(f"--{name}={value}" for name, value in given.items())
         named = {f"TRAEFIK_{name.upper().replace('.', '_')}": value for name, value in given.items()} if is_of_environment else {}

@@ -175,3 +175,19 @@ def test_no_line_of_envoy(line: str) -> None:
     form = named("envoy")
     assert form is not None
     assert form.parse(line) is None
+
+
+def test_a_denial_of_modsecurity_is_the_gateways_own_answer_if_its_status_is_a_server_error() -> None:
+    line = (
+        "[Mon Nov 23 10:23:39.123456 2026] [security2:error] [pid 492:tid 504] [client 127.0.0.1:40000] [client 203.0.113.25] "
+        'ModSecurity: Access denied with code {} (phase 2). Pattern match "select" at ARGS:q. [file "/etc/modsecurity/local.conf"] '
+        '[line "3"] [id "10001"] [msg "SQL injection"] [hostname "shop.example"] [uri "/"] [unique_id "aS"]'
+    )
+    found = apache.parse(line.format(503))
+    assert found is not None
+    assert (found.symptom, found.causes, found.status, found.detail, found.is_gateway_failure) == (
+        Symptom.OWN_STATUS, ("denied-by-rule",), 503, "rule 10001 SQL injection", True,
+    )  # fmt: skip
+    found = apache.parse(line.format(403))
+    assert found is not None
+    assert (found.symptom, found.causes, found.is_gateway_failure) == (Symptom.DENIED_BY_RULE, ("denied-by-rule",), False)

@@ -1,4 +1,4 @@
-"""Written logs of every format with lines that were changed at random, read by the compiled reader and by Python: both must count the same."""
+"""Written logs of every format, some lines changed at random, which the compiled reader and Python must count the same."""
 
 from __future__ import annotations
 

@@ -184,8 +184,10 @@ def openssh(directory: Path) -> Iterator[tuple[Relay, Path]]:
     shutil.copy(directory / "user.pub", directory / "authorized")
     port = free_port()
     (directory / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\nPidFile none\nAuthorizedKeysFile {directory}/authorized\n"
-        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\nLogLevel ERROR\n"
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\nPidFile none\nAuthorizedKeysFile "
+        f"{directory}/authorized\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\nLogL"
+        "evel ERROR\n"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
     with _child(

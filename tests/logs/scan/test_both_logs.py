@@ -14,24 +14,29 @@ from why502.logs.scan.work import Ask, Part
 
 PURE = Ask(is_fast=False, is_exact=True)
 APACHE = (
-    "[Wed Mar 04 05:06:07.000101 2026] [proxy:error] [pid 2501:tid 17] (111)Connection refused: AH00957: http: attempt to connect to "
+    "[Wed Mar 04 05:06:07.000101 2026] [proxy:error] [pid 2501:tid 17] (111)Connection refused: AH00957: http: "
+    "attempt to connect to "
     "10.0.0.11:8080 (10.0.0.11:8080) failed\n"
-    "[Wed Mar 04 05:06:07.000149 2026] [proxy_http:error] [pid 2501:tid 17] [client 192.0.2.7:52634] AH01114: HTTP: failed to make "
+    "[Wed Mar 04 05:06:07.000149 2026] [proxy_http:error] [pid 2501:tid 17] [client 192.0.2.7:52634] AH01114: HTTP: "
+    "failed to make "
     "connection to backend: 10.0.0.11\n"
 )
 READ = (
     "[Wed Mar 04 05:06:08.000101 2026] [proxy_http:error] [pid 2501:tid 18] (70007)The timeout specified has expired: "
     "[client 192.0.2.7:52635] AH01102: error reading status line from remote server 10.0.0.11:8080\n"
-    "[Wed Mar 04 05:06:08.000117 2026] [proxy:error] [pid 2501:tid 18] [client 192.0.2.7:52635] AH00898: Error reading from remote "
+    "[Wed Mar 04 05:06:08.000117 2026] [proxy:error] [pid 2501:tid 18] [client 192.0.2.7:52635] AH00898: Error "
+    "reading from remote "
     "server returned by /a\n"
 )
 OLD = (
-    "[Wed Mar 04 05:06:08 2026] [error] [client 192.0.2.7] (70007)The timeout specified has expired: proxy: error reading status line "
+    "[Wed Mar 04 05:06:08 2026] [error] [client 192.0.2.7] (70007)The timeout specified has expired: proxy: error "
+    "reading status line "
     "from remote server 10.0.0.11:8080\n"
     "[Wed Mar 04 05:06:08 2026] [error] [client 192.0.2.7] proxy: Error reading from remote server returned by /a\n"
 )
 NGINX = (
-    "2026/03/04 05:06:07 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 1.2.3.4, "
+    "2026/03/04 05:06:07 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+    "client: 1.2.3.4, "
     'server: x, request: "GET /a HTTP/1.1", upstream: "http://10.0.0.11:8080/a", host: "x"\n'
 )
 ABSENT = (

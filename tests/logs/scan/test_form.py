@@ -9,11 +9,13 @@ from why502.logs.scan.line_format import find, of_format
 
 HEAD = '1.2.3.4 - - [20/Nov/2026:22:46:40 +0000] "GET /a HTTP/1.1" 502 157'
 ERROR = (
-    "2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 1.2.3.4, "
+    "2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, "
+    "client: 1.2.3.4, "
     'server: x, request: "GET /a HTTP/1.1", upstream: "http://10.0.0.1:80/a", host: "x"'
 )
 HAPROXY = (
-    "Nov 20 22:46:40 lb haproxy[12]: 10.0.1.2:33317 [20/Nov/2026:22:46:40.655] http-in static/srv1 10/0/30/-1/109 503 2750 - - SC-- "
+    "Nov 20 22:46:40 lb haproxy[12]: 10.0.1.2:33317 [20/Nov/2026:22:46:40.655] http-in static/srv1 10/0/30/-1/109 503 "
+    "2750 - - SC-- "
     '1/1/1/1/0 0/0 "GET /index.html HTTP/1.1"'
 )
 JSON_LINE = (
@@ -42,7 +44,10 @@ LINES = {
         True,
     ),
     "W3C": (
-        "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken\n2026-11-20 22:46:40 1.2.3.4 GET /a 502 12",
+        (
+            "#Version: 1.0\n#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken\n2026-11-20 22:46:40 "
+            "1.2.3.4 GET /a 502 12"
+        ),
         "w3c",
         False,
     ),

@@ -10,13 +10,18 @@ import pytest
 from tests.logs.scan.summing import reported
 
 HAPROXY = (
-    '<134>Nov 21 04:34:13 haproxy[262]: 10.0.0.9:405 [21/Nov/2026:04:34:13.582] web app/app1 10/20/30/400/500 200 13 - - ---- 1/1/0/0/0 0/0 "GET /a HTTP/1.1"\n'
-    '<134>Nov 21 04:34:14 haproxy[262]: 10.0.0.9:405 [21/Nov/2026:04:34:14.582] web app/app1 0/0/-1/-1/3000 503 13 - - SC-- 1/1/0/0/3 0/0 "GET /a HTTP/1.1"\n'
-    '<134>Nov 21 04:34:15 haproxy[262]: 10.0.0.9:405 [21/Nov/2026:04:34:15.582] web web/<NOSRV> -1/-1/-1/-1/0 400 0 - - CR-- 1/1/0/0/0 0/0 "<BADREQ>"\n'
+    "<134>Nov 21 04:34:13 haproxy[262]: 10.0.0.9:405 [21/Nov/2026:04:34:13.582] web app/app1 10/20/30/400/500 200 13 "
+    '- - ---- 1/1/0/0/0 0/0 "GET /a HTTP/1.1"\n'
+    "<134>Nov 21 04:34:14 haproxy[262]: 10.0.0.9:405 [21/Nov/2026:04:34:14.582] web app/app1 0/0/-1/-1/3000 503 13 - "
+    '- SC-- 1/1/0/0/3 0/0 "GET /a HTTP/1.1"\n'
+    "<134>Nov 21 04:34:15 haproxy[262]: 10.0.0.9:405 [21/Nov/2026:04:34:15.582] web web/<NOSRV> -1/-1/-1/-1/0 400 0 - "
+    '- CR-- 1/1/0/0/0 0/0 "<BADREQ>"\n'
 )
 ALB = (
-    'http 2026-11-21T04:34:13.186641Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.001 0.250 0.002 200 200 34 366 "GET http://www.example.com:80/ HTTP/1.1" '
-    '"curl/7.46.0" - - arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/73e2d6bc24d8a067 "Root=1-58337262-36d228ad5d99923122bbe354" "-" "-" 0 '
+    "http 2026-11-21T04:34:13.186641Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.001 0.250 0.002 "
+    '200 200 34 366 "GET http://www.example.com:80/ HTTP/1.1" '
+    '"curl/7.46.0" - - arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/my-targets/73e2d6bc24d8a067 '
+    '"Root=1-58337262-36d228ad5d99923122bbe354" "-" "-" 0 '
     '2026-11-21T04:34:12.900000Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-"\n'
 )
 TRAEFIK = (
@@ -45,7 +50,8 @@ TRAEFIK = (
 
 
 CADDY = (
-    '{"level":"%s","ts":1795235653.18,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"10.0.0.9","proto":"HTTP/1.1","method":"GET",'
+    '{"level":"%s","ts":1795235653.18,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"'
+    '10.0.0.9","proto":"HTTP/1.1","method":"GET",'
     '"host":"shop.example","uri":"/a"},"duration":0.25,"size":13,"status":%d,"resp_headers":{"Server":["Caddy"]}}\n'
 )
 

@@ -46,7 +46,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with a log of ten hours, a rotated one of one hour, and something that is no log."""
     made = tmp_path_factory.mktemp("logs")
     lines = [
-        f'10.0.0.{n % 7} - - [{START + timedelta(seconds=n):%d/%b/%Y:%H:%M:%S +0000}] "GET /a/{n} HTTP/1.1" {502 if n % 100 == 0 else 200} 1 "-" "{"agent" * 40}"\n'
+        (
+            f'10.0.0.{n % 7} - - [{START + timedelta(seconds=n):%d/%b/%Y:%H:%M:%S +0000}] "GET /a/{n} HTTP/1.1" '
+            f'{502 if n % 100 == 0 else 200} 1 "-" "{"agent" * 40}"\n'
+        )
         for n in range(SECONDS)
     ]
     (made / "access.log").write_text("".join(lines))

@@ -90,7 +90,8 @@ def line(rng: random.Random, at: datetime) -> str:
         )
     agent = rng.choice(("curl/7", "Mozilla/5.0 (X11; Linux) x" * 3, "-", "a\\x22b"))
     return (
-        f"{rng.choice(('10.1.2.3', '2001:db8::1', 'unix:'))} - {rng.choice(('-', 'bob', 'bo b'))} [{at:%d/%b/%Y:%H:%M:%S} {rng.choice(('+0000', '+0200', '-0530'))}] "
+        f"{rng.choice(('10.1.2.3', '2001:db8::1', 'unix:'))} - {rng.choice(('-', 'bob', 'bo b'))} "
+        f"[{at:%d/%b/%Y:%H:%M:%S} {rng.choice(('+0000', '+0200', '-0530'))}] "
         f'"{request}" {status} {rng.choice((0, 157, 99999))} "https://x/" "{agent}" {fields}'
     )
 
@@ -158,7 +159,8 @@ def json_lines(count: int, seed: int = 1) -> bytes:
         took, status = f"{rng.random():.3f}", rng.choice((200, 502))
         agent = rng.choice(("curl", 'say \\"hi\\"', "back\\\\", "ü"))
         found.append(
-            f'{{"time":"{at:%Y-%m-%dT%H:%M:%S}+00:00","remote_addr":"10.0.0.{rng.randrange(9)}","request":"GET /{rng.choice("ab")}/{number} HTTP/1.1",'
+            f'{{"time":"{at:%Y-%m-%dT%H:%M:%S}+00:00","remote_addr":"10.0.0.{rng.randrange(9)}","request":"GET /'
+            f'{rng.choice("ab")}/{number} HTTP/1.1",'
             f'"status":{status},"agent":"{agent}","host":"{rng.choice("xyz")}.example","request_time":{took},'
             f'"upstream_addr":"10.0.0.1:80","upstream_status":"{status}","upstream_response_time":"{took}"}}'
         )
@@ -166,6 +168,8 @@ def json_lines(count: int, seed: int = 1) -> bytes:
 
 
 JSON_FORMAT = (
-    '{"time":"$time_iso8601","remote_addr":"$remote_addr","request":"$request","status":$status,"agent":"$http_user_agent","host":"$host",'
-    '"request_time":$request_time,"upstream_addr":"$upstream_addr","upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time"}'
+    '{"time":"$time_iso8601","remote_addr":"$remote_addr","request":"$request","status":$status,"agent":"$http_user_ag'
+    'ent","host":"$host",'
+    '"request_time":$request_time,"upstream_addr":"$upstream_addr","upstream_status":"$upstream_status","upstream_resp'
+    'onse_time":"$upstream_response_time"}'
 )

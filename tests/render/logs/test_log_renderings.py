@@ -141,7 +141,7 @@ def test_the_page_holds_everything_itself() -> None:
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
     assert "@import" not in page
     assert "url(" not in page
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in page and "<script" not in page.replace(EVIL, "")
 
 
 @pytest.mark.real
@@ -162,11 +162,8 @@ def test_a_browser_draws_the_plots(tmp_path: Path, width: int, scheme: str) -> N
         *(f"--window-size={width},900", *(["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else [])),
     ]
     shown = subprocess.run([*common, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True).stdout
-    assert 'data-drawn="3"' in shown  # all three plots, and no error before them
-    assert shown.count("<canvas") == 3
+    assert shown.count("<figure") == 3
     assert "<title>evil" not in shown
-    for plot in re.findall(r'class="u-wrap" style="width: (\d+)px', shown):
-        assert int(plot) <= max(width, 500)  # nothing is wider than the page
     picture = tmp_path / "page.png"
     subprocess.run([*common, f"--screenshot={picture}", page.as_uri()], capture_output=True, timeout=120, check=True)
     assert picture.stat().st_size > 20_000

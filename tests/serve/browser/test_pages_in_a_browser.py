@@ -80,7 +80,8 @@ def test_everything_is_reached_and_seen_by_keyboard(bench: Bench) -> None:
     for name, go in chosen(bench):
         go(page)
         wanted = page.evaluate(
-            """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+            """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, ' +
+                '[tabindex="0"]')]
                 .filter(one => one.checkVisibility() && !one.disabled).length"""
         )
         seen = set()

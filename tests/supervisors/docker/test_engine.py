@@ -85,6 +85,7 @@ def test_of_many_the_ones_that_matter_are_examined(serve: Callable[[Answer], eng
     assert all(path.startswith(("/containers/", "/events?")) for path in paths)
 
 
+@pytest.mark.thorough
 def test_one_that_hangs_costs_seconds(serve: Callable[[Answer], engine.Engine]) -> None:
     began = time.monotonic()
     found, gaps = asked(serve(lambda path: listed(50) if path == engine.LIST else None))

@@ -117,6 +117,7 @@ def test_members_are_as_before_a_restart_and_old_ones_are_unknown(asked):
     assert [one.status for one in checker.members] == [MemberStatus.DOWN, MemberStatus.UNKNOWN]
 
 
+@pytest.mark.thorough
 def test_it_is_settled_when_each_member_has_a_result_and_none_is_in_doubt(asked):
     began = datetime.now(UTC)
     asked.symptom = Symptom.CONNECT_REFUSED
@@ -149,6 +150,7 @@ class Blind(Sight):
         return result
 
 
+@pytest.mark.thorough
 def test_it_tells_once_when_the_network_fails_and_once_when_it_works(asked):
     told: list[Blindness] = []
     asked.symptom = Symptom.CONNECT_TIMED_OUT

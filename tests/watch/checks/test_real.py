@@ -53,7 +53,9 @@ def site(directory, start) -> Site:
     found = Site(directory, *(free_port() for _ in range(5)))
     (directory / "temp").mkdir()
     subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem -subj /CN=x -days 9".split(),
+        (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -out c.pem -subj /CN=x -days 9"
+        ).split(),
         cwd=directory,
         check=True,
         capture_output=True,
@@ -93,7 +95,8 @@ def front(start, site: Site) -> Path:
         f"upstream app {{ server 127.0.0.1:{site.ok}; server 127.0.0.1:{site.dead}; server 127.0.0.1:{site.busy} backup; }}"
         f"upstream tls {{ server 127.0.0.1:{site.tls}; }} upstream grpc {{ server 127.0.0.1:{site.grpc}; }}"
         f"server {{ listen 127.0.0.1:{free_port()};"
-        "location / { proxy_pass http://app; } location /tls/ { proxy_pass https://tls; } location /grpc/ { grpc_pass grpc://grpc; }"
+        "location / { proxy_pass http://app; } location /tls/ { proxy_pass https://tls; } location /grpc/ { grpc_pass "
+        "grpc://grpc; }"
         f"location ~ php$ {{ fastcgi_pass unix:{site.directory}/php; }} }}",
     )
 
@@ -186,7 +189,7 @@ backend app
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--target", "nobody"), "--target 'nobody' is no member of an upstream here"),
+        (("--target", "nobody"), "--target 'nobody' is not a member of an upstream here"),
         (("--proxy", "haproxy"), "--proxy 'haproxy': no such proxy runs here with a member"),
     ],
 )

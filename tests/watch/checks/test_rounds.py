@@ -168,6 +168,7 @@ def test_members_of_before_a_restart_keep_their_status():
     assert rounds.members[0].status is MemberStatus.DOWN
 
 
+@pytest.mark.thorough
 def test_a_month_of_checks_keeps_no_more_than_at_its_start():
     rounds = rounds_of(5, Checks(interval_s=60.0))
     for _ in simulate(rounds, fine, 30 * 24 * HOUR_S):

@@ -21,7 +21,8 @@ def test_nothing_needs_to_be_set():
 
 def test_what_is_set_for_a_target_concerns_its_address_name_and_group():
     checks = read(
-        'interval_s = 5\n[[target]]\ntarget = "app"\npath = "/live"\n[[target]]\ntarget = "app.internal:80"\nstatuses = ["200-299", "404"]\n'
+        'interval_s = 5\n[[target]]\ntarget = "app"\npath = "/live"\n[[target]]\ntarget = "app.internal:80"\nstatuses '
+        '= ["200-299", "404"]\n'
         '[[target]]\ntarget = "127.0.0.1:3000"\noff = true\n'
     )
     assert checks.interval_s == 5

@@ -144,6 +144,7 @@ def slow() -> Iterator[Slow]:
     host.answer.set()
 
 
+@pytest.mark.thorough
 def test_a_kind_that_hangs_hangs_alone_and_is_told(slow, monkeypatch):
     monkeypatch.setattr(running, "LATE_S", 0.2)
     found: list[Limit | Gap] = []

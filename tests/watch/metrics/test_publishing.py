@@ -96,6 +96,7 @@ def test_opentelemetry() -> None:
     assert notes.empty()
 
 
+@pytest.mark.thorough
 def test_a_receiver_that_refuses_is_noted_once_and_again_when_it_accepts() -> None:
     notes: Queue[str] = Queue()
     with receiver([400, 400]) as (url, got), publishing(notes, otlp=url, interval_s=1.0):

@@ -239,7 +239,8 @@ def test_text_of_strangers_adds_no_header_and_no_markup(text: str) -> None:
         sender(mailbox.port).send(notice(hostile(text), link="https://why502.example/", is_first=False, key=text[:200]))
     for message in mailbox.messages:
         assert set(message) <= {
-            "From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted", "X-Auto-Response-Suppress",
+            "From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted",
+            "X-Auto-Response-Suppress",
             "X-Why502-Key", "MIME-Version", "Content-Type", "X-Peer", "X-MailFrom", "X-RcptTo",
         }  # fmt: skip
         assert message["To"] == "ops@example.org, on-call@example.org"

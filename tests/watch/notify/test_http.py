@@ -1,4 +1,4 @@
-"""Requests to real servers that refuse, hang, drop, drip, redirect and answer nonsense: bounded, and without a secret in the reason."""
+"""Requests to servers that refuse, hang, drop, drip, redirect and answer nonsense: bounded, without a secret in the reason."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (None, None), ("", None), ("0", 0), ("7", 7), ("86400", 3600), ("9" * 20, None), ("-5", None), ("soon", None), ("²", None),
+        (None, None), ("", None), ("0", 0), ("7", 7), ("86400", 3600), ("9" * 20, None), ("-5", None), ("soon", None),
+        ("²", None),
         ("Mon, 23 Nov 2026 03:05:00 GMT", 300), ("Mon, 23 Nov 2026 02:00:00 GMT", 0), ("Mon, 99 Nov 2026 02:00:00 GMT", None),
         ("Mon, 23 Nov 9999 02:00:00 GMT", 3600),
     ],

@@ -129,7 +129,7 @@ def test_a_failure_that_is_back() -> None:
         (Proposal(summary="x", diff="-a\n+b"), "This change was not tested."),
         (
             Proposal(summary="x", diff="-a\n+b", is_valid=False, test="unknown directive"),
-            "Do not apply it as it is: the gateway's own test rejects a copy with this change (unknown directive).",
+            "Do not apply it unchanged: the gateway's own test rejects a copy with this change (unknown directive).",
         ),
     ],
 )
@@ -169,8 +169,10 @@ def test_the_first_sentence_is_what_clients_get_and_why(statuses: tuple[int, ...
 def test_what_is_wrong_with_a_log_is_never_said_of_a_target() -> None:
     message = "/var/log/nginx/access.log cannot be read: permission denied"
     one = incident(
-        symptom="log-unreadable", location="log /var/log/nginx/access.log", locations=(), target="", failures=0, requests=0, diagnosed=(),
-        proposal=None, changes=(), severity=Severity.TICKET, last_failure_at=None, timeline=(Step(at=AT, message="opened"), Step(at=AT, message=message)),
+        symptom="log-unreadable", location="log /var/log/nginx/access.log", locations=(), target="", failures=0, requests=0,
+        diagnosed=(),
+        proposal=None, changes=(), severity=Severity.TICKET, last_failure_at=None,
+        timeline=(Step(at=AT, message="opened"), Step(at=AT, message=message)),
     )  # fmt: skip
     words = text(notice(one))
     assert words.title == f"TICKET web1: {message}."
@@ -236,7 +238,10 @@ def test_text_of_strangers_is_one_line_without_controls_mentions_or_markup(stran
 
 
 def test_secrets_of_requests_are_not_in_a_message() -> None:
-    url = "GET /reset?token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U&password=hunter2hunter2"
+    url = (
+        "GET /reset?token=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U&pas"
+        "sword=hunter2hunter2"
+    )
     one: Incident = hostile(url)
     for state in (one, closed(one)):
         for marked in (plain(text(notice(state))), page(text(notice(state))), text(notice(state)).title):

@@ -57,7 +57,8 @@ def test_a_key_that_is_not_known_is_an_error_with_its_place(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "hook.example", "ftp://hook.example", "http://", "http://[::1", "http://x:99999/", "http://x:0/", "http://x/a b", "http://x/\r\nHost: y", "http://\u00e9.example/", "file:///etc/passwd", "http://user:Zq8vtopsecret@hook.example/"],
+    ["", "hook.example", "ftp://hook.example", "http://", "http://[::1", "http://x:99999/", "http://x:0/", "http://x/a b",
+    "http://x/\r\nHost: y", "http://\u00e9.example/", "file:///etc/passwd", "http://user:Zq8vtopsecret@hook.example/"],
 )  # fmt: skip
 def test_a_url_that_nobody_can_send_to(url: str) -> None:
     for told in (failure("webhook", url=url), failure("alertmanager", urls=[url]), failure("slack", api_url=url)):

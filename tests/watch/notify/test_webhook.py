@@ -38,10 +38,12 @@ def test_the_form_of_our_own(server: Server) -> None:
     text = body.pop("text")
     assert text.startswith("Clients of shop.example/ get 502: nginx connects to 127.0.0.1:3001, where nothing listens")
     assert body == {
-        "schema": 1, "key": "7K3F.1", "keys": ["7K3F.1"], "transition": "opened", "transitions": ["opened"], "is_test": False, "is_quiet": False,
+        "schema": 1, "key": "7K3F.1", "keys": ["7K3F.1"], "transition": "opened", "transitions": ["opened"], "is_test": False,
+        "is_quiet": False,
         "sent_at": "2026-11-23T03:12:30Z", "title": "PAGE web1: 502 from shop.example/, wrong-port",
         "link": "https://why502.example/incidents/7K3F", "incident": "7K3F", "host": "web1", "proxy": "nginx",
-        "target": "127.0.0.1:3001", "location": "shop.example/", "targets": [], "locations": ["shop.example/"], "severity": "page",
+        "target": "127.0.0.1:3001", "location": "shop.example/", "targets": [], "locations": ["shop.example/"],
+        "severity": "page",
         "symptom": "connect-refused", "symptoms": {}, "cause": "wrong-port", "fault_domain": "proxy", "confidence": 0.95,
         "opened_at": "2026-11-23T03:12:30Z", "first_failure_at": "2026-11-23T03:12:10Z",
         "last_failure_at": "2026-11-23T03:12:35Z", "closed_at": None, "closing": "", "failures": 312, "requests": 1480,
@@ -52,7 +54,8 @@ def test_the_form_of_our_own(server: Server) -> None:
         ],
         "fix": {
             "summary": "let the proxy connect to port 3000",
-            "diff": "--- /etc/nginx/nginx.conf\n+++ /etc/nginx/nginx.conf\n-  proxy_pass http://127.0.0.1:3001;\n+  proxy_pass http://127.0.0.1:3000;",
+            "diff": ("--- /etc/nginx/nginx.conf\n+++ /etc/nginx/nginx.conf\n-  proxy_pass http://127.0.0.1:3001;\n+  "
+                    "proxy_pass http://127.0.0.1:3000;"),
             "command": "why502 fix --cause wrong-port", "is_valid": True,
             "tested": "The gateway's own test accepts a copy with this change.",
         },

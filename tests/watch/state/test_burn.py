@@ -34,7 +34,8 @@ def test_an_objective_in_range_is_taken(share: float) -> None:
 
 @pytest.mark.parametrize(
     ("failures_a_minute", "minutes", "severity"),
-    [(15, 60, Severity.PAGE), (14, 60, Severity.PAGE), (7, 6 * 60, Severity.PAGE), (4, 24 * 60, Severity.TICKET), (2, 72 * 60, Severity.TICKET)],
+    [(15, 60, Severity.PAGE), (14, 60, Severity.PAGE), (7, 6 * 60, Severity.PAGE), (4, 24 * 60, Severity.TICKET),
+    (2, 72 * 60, Severity.TICKET)],
 )  # fmt: skip
 def test_each_pair_of_windows_alerts_above_its_factor(failures_a_minute: int, minutes: int, severity: Severity) -> None:
     found = burning(SHOP, budget(*((minute, 1000, failures_a_minute) for minute in range(minutes))), minutes - 1)

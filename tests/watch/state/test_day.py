@@ -34,7 +34,8 @@ def day(world: World, rng: random.Random, *, minutes: int = 24 * 60, every_s: in
                 world.check(member, MemberStatus.UP)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_healthy_day_has_no_incident(seed: int) -> None:
     world = World()
     world.configure(("shop/", MEMBERS))

@@ -92,7 +92,8 @@ def gone(world: World, *, is_planned: bool) -> None:
     world.put(configured)
     detail = "stopped" if is_planned else "failed: signal"
     world.put(
-        Change(kind=ChangeKind.UNIT, subject="nginx.service", at=world.now, detail=detail, units=("nginx.service",), is_planned=is_planned)
+        Change(kind=ChangeKind.UNIT, subject="nginx.service", at=world.now, detail=detail, units=("nginx.service",),
+        is_planned=is_planned)
     )  # fmt: skip
     world.put(structs.replace(configured, running=frozenset()))
 
@@ -148,6 +149,7 @@ def test_this_machines_own_network_is_one_incident() -> None:
     assert any("the gateway 10.0.0.254 on eth0 does not answer" in step.message for step in told[0].timeline)
 
 
+@pytest.mark.thorough
 def test_five_hundred_dead_members_of_twenty_groups_are_one_incident() -> None:
     world = World()
     members = [tuple(f"10.1.{group}.{number}:80" for number in range(25)) for group in range(20)]

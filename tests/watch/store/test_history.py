@@ -10,7 +10,7 @@ from pathlib import Path
 from observing import ATTEMPT, FAILURE, MINUTE, NOW, PEER, REQUEST, incident, observed
 
 from why502.model.finding import Finding, Layer
-from why502.watch.model import Batch, Configured, Diagnosed, Incident, Occasion, PeerKey, RouteKey, TargetKey
+from why502.watch.model import Batch, Configured, Diagnosed, Incident, Occasion, OwnerKey, PeerKey, RouteKey, TargetKey
 from why502.watch.store import Counted, Ring, Store, history
 from why502.watch.store.history import By, Group
 from why502.watch.store.reading import Wanted
@@ -83,11 +83,14 @@ def test_series_are_summed_over_a_time(tmp_path: Path) -> None:
 def test_the_routes_of_the_configuration_in_force_are_kept_without_secrets_until_they_go(tmp_path: Path) -> None:
     route, direct = RouteKey("nginx", 'a"/\n', "shop", ""), RouteKey("nginx", "b/?token=abcdefabcdef12345678", "", "10.0.0.8:80")
     peers = frozenset({PeerKey("nginx", "shop", "10.0.0.7:80"), PeerKey("nginx", "shop", "unix:/run/a b.sock")})
+    owners = frozenset({OwnerKey("nginx", "10.0.0.7:80", "shop.service"), OwnerKey("nginx", "10.0.0.7:80", "pid 17")})
     with Store.open(tmp_path / "watch.db") as store:
-        named = Configured(targets=frozenset({TargetKey("nginx", "10.0.0.7:80")}), routes=frozenset({route, direct}), peers=peers)
+        named = Configured(
+            targets=frozenset({TargetKey("nginx", "10.0.0.7:80")}), routes=frozenset({route, direct}), peers=peers, owners=owners
+        )
         store.commit(Batch(at=NOW, configured=named))
         found = store.ask(history.configured)
-        assert found.peers == peers and found.targets == named.targets and route in found.routes
+        assert found.peers == peers and found.owners == owners and found.targets == named.targets and route in found.routes
         (other,) = found.routes - {route}
         assert other.target == "10.0.0.8:80" and "abcdefabcdef12345678" not in other.location
         assert store.totals().locations == {}, "routes are not counters"

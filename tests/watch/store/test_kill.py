@@ -39,7 +39,7 @@ def offset(store: Store) -> int:
 
 
 def batch(start: int) -> Batch:
-    """Return what the next three lines add: a failure each, an incident that tells their number, and a message for every third."""
+    """Return what the next three lines add: a failure each, an incident with their number, a message for every third."""
     lines = range(start, start + 3)
     failures = Counter({(MINUTE + line // 60, FAILURE): 0 for line in lines})
     requests = Counter({(MINUTE + line // 60, REQUEST): 0 for line in lines})

@@ -139,7 +139,8 @@ def test_an_entry_that_is_no_longer_kept_is_replaced_by_its_time(
 
 
 FILES = {
-    "/etc/systemd/system/web.service": "[Service]\nExecStart=/bin/sh -c 'while read line; do echo \"$line\"; done < /run/in'\nSyslogIdentifier=haproxy\n",
+    "/etc/systemd/system/web.service": "[Service]\n"
+    "ExecStart=/bin/sh -c 'while read line; do echo \"$line\"; done < /run/in'\nSyslogIdentifier=haproxy\n",
     "/etc/systemd/system/basic.target.wants/none": "",
 }
 

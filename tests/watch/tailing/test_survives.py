@@ -276,6 +276,7 @@ def test_w21_a_large_log_is_ready_at_once(tmp_path: Path) -> None:
     assert 250 <= lines <= 1000
 
 
+@pytest.mark.thorough
 def test_w22_what_was_written_in_three_days_without_us_is_read_in_order_and_bounded(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
     watched.write("access.log", access("/api/a", at=NOW))
@@ -308,6 +309,7 @@ def test_w22_what_was_written_in_three_days_without_us_is_read_in_order_and_boun
     assert live == 10  # the lines of now
 
 
+@pytest.mark.thorough
 def test_w24_names_without_end_make_no_series_without_end(watched: Watched) -> None:
     for number in range(5000):
         watched.write("access.log", access(f"/api/{number}", 502, upstream=f"10.1.{number // 250}.{number % 250}:80 502 - - 0.0"))
@@ -329,7 +331,10 @@ def test_w33_a_clock_that_is_set_makes_nothing_history(watched: Watched, step_s:
 def test_w34_the_hour_that_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zone = Path("/usr/share/zoneinfo/Europe/Berlin").read_bytes()
     monkeypatch.setattr(reading, "localtime", lambda *_: zone)
-    config = "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass http://127.0.0.1:3001; }} }} }}"
+    config = (
+        "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass "
+        "http://127.0.0.1:3001; }} }} }}"
+    )
     watched = Watched(tmp_path, config)
     begin = datetime(2026, 10, 25, 0, 10, tzinfo=UTC).timestamp()  # 02:10 in summer time
     watched.clock.wall_now = begin - 60

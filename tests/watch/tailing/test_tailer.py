@@ -91,7 +91,10 @@ def test_lines_from_before_the_start_are_history(tmp_path: Path) -> None:
 
 
 def test_without_an_access_log_the_error_log_tells_of_failures(tmp_path: Path) -> None:
-    config = "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass http://127.0.0.1:3001; }} }} }}"
+    config = (
+        "events {{}} http {{ access_log off; error_log {directory}/error.log; server {{ location / {{ proxy_pass "
+        "http://127.0.0.1:3001; }} }} }}"
+    )
     watched = Watched(tmp_path, config)
     watched.turns(1)
     assert any("disabled" in gap.reason for gap in watched.tailer.gaps)

@@ -8,6 +8,7 @@ applies only to its children: the master listens first, so `listen` is never bel
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from why502.model.base import Value
@@ -28,6 +29,10 @@ _KEPT = lazy(
     r"(?:listen|pm|ping|access|process|security)(?:\.\w+)?|user|group|prefix|chroot|chdir|slowlog|(?:request|rlimit)_\w+"
     r"|(?:catch|decorate)_workers_output|clear_env|php_(?:admin_)?value\[(?:memory_limit|max_execution_time|error_log)\]"
 )
+_OPENS_SECTION = lazy(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
+_OF_POOL = lazy(rb"^[ \t]*pm(?:\.\w+)?[ \t]*=", re.MULTILINE)
+_LISTENS = lazy(rb"^[ \t]*listen[ \t]*=", re.MULTILINE)
+_PLACE = lazy(r"/(?:[^/]*fpm[^/]*|pool\.d)(?:/|$)")
 _TIME = lazy(r"(\d+)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -44,6 +49,13 @@ class Entry(Value, frozen=True, kw_only=True):
     raw: str
     at: Position
     line_end: int
+
+
+def is_pool_file(path: str, content: bytes) -> bool:
+    """Return whether a file belongs to PHP-FPM. Other programs have sections and `listen =`, too."""
+    if not _OPENS_SECTION.search(content):
+        return False
+    return bool(_OF_POOL.search(content) or (_LISTENS.search(content) and _PLACE.search(path)))
 
 
 def parse(content: bytes, file: str, section: str = GLOBAL) -> tuple[Entry, ...]:

@@ -37,7 +37,7 @@ def check(
 
     Each member gets the request that its proxy would send, from this machine: same protocol, Host, headers, TLS settings and
     limits. Paths, statuses and bodies may be set in [checks]. No visitor's request is repeated, and no service is started by
-    it. CODE is the result in HAProxy's words.
+    it. CODE is the name that HAProxy has for the result.
 
     Exit status: 0 all pass, 1 a member fails, 2 it could not run or no member could be checked.
 

@@ -27,7 +27,7 @@ def incidents() -> None:
 
     Each has its cause, the evidence, what changed before, and a timeline.
 
-    ID may be the start of an id, if no other begins so.
+    ID may be shortened to a unique prefix.
 
     \b
     Example: why502 incidents list --since 7d

@@ -142,6 +142,7 @@ def show_in_browser(name: str, listen: str) -> int:
     "--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory."
 )
 @click.option("--format", "format_", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
+@click.option("--fix", "is_repaired", is_flag=True, help="Repair each with `why502 fix`, ask again, and undo it.")
 @click.option("--build", "is_build", is_flag=True, help="Build the image first if it is missing (downloads packages).")
 @loudness
 @click.pass_context
@@ -154,6 +155,7 @@ def run_stacks(
     rows_path: Path | None,
     bundles: Path | None,
     format_: str,
+    is_repaired: bool,
     is_build: bool,
 ) -> None:
     """Break whole machines of real packages, and diagnose each.
@@ -185,7 +187,7 @@ def run_stacks(
     if missing := image.missing():
         raise Why502Error(f"the stacks cannot run here: {missing}", "Run it as root, with --build to build the image.")
     is_right = True
-    for row in run(chosen, jobs, bundles):
+    for row in run(chosen, jobs, bundles, is_repaired=is_repaired):
         is_right &= row["judged"] == "right"
         env.write(f"{as_json(row) if format_ == 'jsonl' else line(row)}\n")
         if rows_path is not None:

@@ -63,7 +63,7 @@ UNPARSED = 0.1  # share of unparsed lines above which the exit status is 2
     "--nginx-conf",
     "config",
     metavar="PATH",
-    help="nginx configuration to take log formats, upstream groups and timeouts from.",
+    help="Configuration of nginx or Apache to take log formats, upstream groups and timeouts from.",
 )
 @click.option("--exact", is_flag=True, help="Exact percentiles and every route and client, no estimates (uses more memory).")
 @click.option("--engine", type=click.Choice(("threads", "single")), default="threads", show_default=True)

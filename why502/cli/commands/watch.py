@@ -17,13 +17,15 @@ _SETTINGS = click.option("--settings", "settings_path", metavar="FILE", help="Se
 
 
 @click.group(invoke_without_command=True)
-@click.option("--once", is_flag=True, help="Read what is new, check every member once, send what is due, and end: for a timer.")
-@click.option("--gate", metavar="TIME", help="Watch --target for this long, and end with 0 (good), 1 (bad) or 2 (cannot tell).")
+@click.option("--once", is_flag=True, help="Read what is new, check every member once, send what is due, and exit: for a timer.")
+@click.option(
+    "--gate", metavar="TIME", help="Watch --target for this long, and exit with 0 (good), 1 (bad) or 2 (not enough data)."
+)
 @click.option("--target", metavar="ADDRESS", help="The member that --gate judges, as configured: 10.0.0.7:8080.")
 @_SETTINGS
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file of a gateway.")
 @click.option("--log", "logs", multiple=True, metavar="PATH", help="A log to follow, as well as those of the gateways.")
-@click.option("--store", metavar="FILE", help="Where everything is kept  [default: /var/lib/why502-watch/watch.db]")
+@click.option("--store", metavar="FILE", help="The database  [default: /var/lib/why502-watch/watch.db]")
 @click.option("--no-probe", is_flag=True, help="Send no check to any target.")
 @click.option("--listen", metavar="ADDRESS", help="Address of /metrics  [default: 127.0.0.1:9502]; '' for none.")
 @click.option("--format", "format_", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
@@ -72,7 +74,7 @@ def watch(
 @watch.command("mitigate")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file of a gateway.")
 @click.option("--state", metavar="DIR", help="Directory of the backups and the journal.")
-@click.option("--dry-run", is_flag=True, help="Only say which member would be taken out; needs no setting.")
+@click.option("--dry-run", is_flag=True, help="Only show which member would be taken out; needs no setting.")
 @_SETTINGS
 @only_format("text")
 @loudness
@@ -101,13 +103,13 @@ def mitigate(env: Env, configs: tuple[str, ...], state: str | None, dry_run: boo
 
 @watch.command("install")
 @click.option("--timer", is_flag=True, help="A timer that runs `why502 watch --once` each minute, instead of a daemon.")
-@click.option("--mitigate", is_flag=True, help="Also a timer that runs `why502 watch mitigate` as root.")
+@click.option("--mitigate", is_flag=True, help="Also install a timer that runs `why502 watch mitigate` as root.")
 @click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("/etc/systemd/system"),
     show_default=True,
-    help="Where the units are written.",
+    help="Directory to write the units to.",
 )
 @_SETTINGS
 @only_format("text")

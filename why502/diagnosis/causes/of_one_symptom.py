@@ -235,6 +235,7 @@ worker starts immediately. The cause is nearly always a third-party module.
             layer=Layer.PROXY,
             message="two routes share one backend definition, and the settings of the first one apply to both",
             symptoms={Symptom.WORKER_SHARING: LIKELY},
+            explains=frozenset({"backend-too-slow", "proxy-timeout-too-short"}),
         ),
         """Two routes share one backend definition, and the settings of the first one apply to both.
 

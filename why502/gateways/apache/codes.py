@@ -109,7 +109,7 @@ PRODUCT = Product(
         code("AH00484", "all workers of httpd itself are busy (event)", Symptom.WORKER_CONNECTIONS, _BUSY),
         code("AH00161", "all workers of httpd itself are busy (prefork)", Symptom.WORKER_CONNECTIONS, _BUSY),
         code("AH00286", "all workers of httpd itself are busy (worker)", Symptom.WORKER_CONNECTIONS, _BUSY),
-        code("AH10159", "nearly all workers of httpd itself are busy", Symptom.WORKER_CONNECTIONS, _BUSY),
+        code("AH10159", "nearly all workers of httpd itself are busy", None, _BUSY, failure=False),
         code("AH00288", "the scoreboard is full", Symptom.WORKER_CONNECTIONS, _BUSY),
         code("AH00485", "the scoreboard is full", Symptom.WORKER_CONNECTIONS, _BUSY),
         code("AH03490", "the scoreboard is full of processes that are exiting", Symptom.WORKER_CONNECTIONS, _BUSY),

@@ -7,16 +7,20 @@ from collections import Counter
 from msgspec.structs import replace
 
 from why502.gateways.apache.codes import PRODUCT
-from why502.model.config import LogKind
+from why502.gateways.apache.config.load import SHARED
+from why502.model.config import LogKind, Position, Route
 from why502.model.logs import LogSummary, PathTraffic, Sample, Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.snapshot import PeerState, PeerView, Proxy
+from why502.model.target import Target
+from why502.model.times import whole_number
 
 COUNTS_ONCE = True  # matching needs addresses that other settings provide
 REQUESTS = 8  # maximum per tally
 UNFIT = 9
 MAINTENANCE = "MAINT"  # as in the messages of other gateways: somebody took a member out
 _NAME = lazy(r"(?:DNS lookup failure for: |[Cc]ould not resolve )(\S{1,255})")
+_LIMITS = {Symptom.READ_TIMED_OUT: "timeout", Symptom.CONNECT_TIMED_OUT: "connectiontimeout"}
 _STATUSES = (Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS)
 
 
@@ -48,7 +52,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     is_alone = len(own) == len(proxies)  # other gateways write lines of the same form
     tallies = [_named(_of_application(tally, own if is_alone else [], summary), own) for tally in tallies if tally.count]
     views = [view for proxy in own for view in proxy.peers]
-    tallies += _of_views(tallies, views)
+    tallies += [*_of_views(tallies, views), *_of_shared_workers(tallies, own)]
     return replace(summary, tallies=tuple(tallies), paths=_without_own(summary.paths, tallies))
 
 
@@ -101,7 +105,11 @@ def _of_views(tallies: list[Tally], views: list[PeerView]) -> list[Tally]:
     """
     empty = {tally.group for tally in tallies if tally.symptom is Symptom.NO_LIVE_UPSTREAMS and tally.proxy == "apache"}
     failed = {tally.target for tally in tallies if tally.is_failure}
-    told = {PeerState.DOWN: Symptom.HEALTH_CHECK_STATUS, PeerState.MAINTENANCE: Symptom.PEER_DISABLED}
+    told = {
+        PeerState.DOWN: Symptom.HEALTH_CHECK_STATUS,
+        PeerState.MAINTENANCE: Symptom.PEER_DISABLED,
+        PeerState.DRAINING: Symptom.PEER_DISABLED,
+    }
     return [
         Tally(
             symptom=told[view.state],
@@ -110,12 +118,53 @@ def _of_views(tallies: list[Tally], views: list[PeerView]) -> list[Tally]:
             target=view.target,
             code=view.check or MAINTENANCE,
             detail=view.reason,
-            is_notice=view.state is PeerState.MAINTENANCE,
+            is_notice=told[view.state] is Symptom.PEER_DISABLED,
             samples=(Sample(source=view.source, text=f"{view.name}: {view.check} {view.reason}".rstrip()),),
         )
         for view in views
         if view.state in told and view.group in empty and view.target is not None and view.target not in failed
     ]
+
+
+def _of_shared_workers(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
+    """Return a notice for each target whose timeouts come from another route's worker than the one that was requested.
+
+    The route sets a longer limit, which httpd ignores because an earlier route made the worker. It logs so only at level info.
+    """
+    late = {tally.target: tally for tally in tallies if tally.proxy == "apache" and tally.symptom in _LIMITS and tally.target}
+    found: dict[tuple[Target, Position | None], Tally] = {}
+    for route in (route for proxy in proxies for route in proxy.routes):
+        shared = route.setting(SHARED)
+        for peer in route.peers if shared else ():
+            tally = late.get(peer.target) if peer.target else None
+            if tally is None or shared is None or peer.target is None or not _asked_below(tally, route):
+                continue
+            name = _LIMITS[tally.symptom]
+            wanted = next((word for word in shared.args[1:] if word.partition("=")[0] == name), "")
+            in_force_s = route.read_timeout_s if name == "timeout" else route.connect_timeout_s
+            wanted_s = whole_number(wanted.partition("=")[2], 7)
+            if wanted_s is not None and wanted_s > in_force_s:
+                message = (
+                    f"{wanted} at {route.at} is ignored: the worker of {shared.at} has {in_force_s:g} s, and takes its requests"
+                )
+                found[peer.target, route.at] = Tally(
+                    symptom=Symptom.WORKER_SHARING,
+                    proxy="apache",
+                    target=peer.target,
+                    detail=message,
+                    named="proxy-worker-sharing",
+                    is_notice=True,
+                    first=tally.first,
+                    last=tally.last,
+                    samples=(Sample(source=str(route.at or ""), text=message),),
+                )
+    return list(found.values())
+
+
+def _asked_below(tally: Tally, route: Route) -> bool:
+    """Return whether every known request of a tally is below the path of a route."""
+    path = route.location.rstrip("/")
+    return all(request.partition(" ")[2].startswith(f"{path}/") for request, _ in tally.requests)
 
 
 def _without_own(paths: tuple[PathTraffic, ...], tallies: list[Tally]) -> tuple[PathTraffic, ...]:
@@ -154,13 +203,18 @@ def _access_lines(tallies: list[Tally], failure: Tally) -> list[int]:
         for at, tally in enumerate(tallies)
         if tally.symptom in _STATUSES
         and tally.status is not None
-        and tally.target in (None, failure.target)
+        and (tally.target in (None, failure.target) or _is_denied(failure, tally))
         and (
             tally.status == failure.status
             or (failure.status is None and _fit(failure, tally) < UNFIT)
             or _is_of_ajp(failure, tally)
         )
     ]
+
+
+def _is_denied(failure: Tally, tally: Tally) -> bool:
+    """Return whether an access line may belong to a request that a rule denied before any backend was asked."""
+    return failure.symptom is Symptom.OWN_STATUS and tally.proxy == failure.proxy
 
 
 def _is_of_ajp(failure: Tally, tally: Tally) -> bool:

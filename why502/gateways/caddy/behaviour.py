@@ -9,6 +9,7 @@ from why502.model.logs import Symptom
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"caddy"}),
+    services=frozenset({"caddy"}),
     passes_host=True,
     unplaced=OF_MESSAGES
     | {

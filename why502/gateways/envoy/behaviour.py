@@ -9,6 +9,7 @@ from why502.model.config import sends_proxy_header
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"envoy"}),
+    services=frozenset({"envoy"}),
     passes_host=True,
     keeps_connections=True,
     tells_failed_checks=True,

@@ -74,7 +74,7 @@ _FEWER = lazy(  # an older format, or a truncated line
     _SIZES + r"(?: \"(?P<xff>[^\"]*)\")?(?: \"[^\"]*\")?(?: \"(?P<id>[^\"]*)\")?"
     r"(?: \"(?P<authority>[^\"]*)\")?(?: \"(?P<host>[^\"]*)\")?" + _PEERS
 )
-_REASONS = (  # transport failure reasons: with blanks or underscores, in three spellings of OpenSSL's text
+_REASONS = (  # transport failure reasons: with spaces or underscores, in three spellings of OpenSSL's text
     (lazy(r"WRONG_VERSION_NUMBER|wrong version number|HTTP_REQUEST|http request", re.IGNORECASE), Symptom.TLS_NOT_TLS),
     (lazy(r"CERTIFICATE_VERIFY_FAILED|CERTIFICATE_EXPIRED|verify cert failed|UNKNOWN_CA|verify SAN", re.IGNORECASE), Symptom.TLS_UNVERIFIED),
     (lazy(r"CERTIFICATE_REQUIRED|BAD_CERTIFICATE", re.IGNORECASE), Symptom.TLS_CLIENT_CERTIFICATE),
@@ -114,7 +114,7 @@ _CAMEL = lazy(r"(?<=[a-z])([A-Z])")
 _KEYED = lazy(r"\b(?:response_?|resp_?)flags?\"?\s?[=:]\s?\"?(?P<flags>[A-Z]{2,6}(?:,[A-Z]{2,6})*)\b", re.IGNORECASE)
 _PAIR = lazy(r"([\w-]{2,60})=(?:\"([^\"]{0,2000})\"|([^\s\",]{1,2000}))")
 _PARTS = ("transport_failure", "service_time", "service-time", "duration", "total_time")
-_BLANKS = lazy(r"\{[a-z ]{3,60}")  # reasons contained blanks up to 1.18
+_WITH_SPACES = lazy(r"\{[a-z ]{3,60}")  # reasons contained spaces up to 1.18
 _FLAGGED = lazy(rf"\s*(?P<code>[1-5]\d\d|0) (?P<flags>{_FLAG}) ?(?P<details>[a-z_]{{3,60}}(?:\{{[^}}\s]{{1,200}}\}}?)?)?\s*")
 _CONNECTION = lazy(r"\[C(\d{1,18})\]")
 _DETAIL = lazy("|".join(re.escape(row.code) for row in DETAILS))
@@ -272,7 +272,7 @@ def _meaning(flags: str, details: str, transport: str, status: int, is_answered:
     reason = next((found for pattern, found in _REASONS if failed and pattern.search(failed)), None)
     if reason is not None and (not rows or any(name in ("UF", "URX", "UC") for name in names)):
         return rows[0] if rows else _OWN_5XX, reason
-    detail = _DETAIL.match(_BLANKS.sub(lambda match: match[0].replace(" ", "_"), details))
+    detail = _DETAIL.match(_WITH_SPACES.sub(lambda match: match[0].replace(" ", "_"), details))
     known = _BY_DETAIL[detail[0]] if detail else None
     if known is not None and "DPE" in names and known.code.startswith(("http1.", "http2.")):  # of the request, not of the answer
         return PRODUCT.codes["DPE"], Symptom.REQUEST_TOO_LARGE if known.code == "http1.headers_too_large" else None
@@ -316,7 +316,7 @@ def _other(line: str) -> LogRecord | None:
         )
     if (match := _KEYED.search(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         return _keyed(match["flags"], line)
-    plain = _BLANKS.sub(lambda match: match[0].replace(" ", "_"), line)
+    plain = _WITH_SPACES.sub(lambda match: match[0].replace(" ", "_"), line)
     if detail := _DETAIL.search(plain) if "upstream_reset_" in line else None:
         return said(_BY_DETAIL[detail[0]], **common)
     if not _OWN.search(line[:200]):

@@ -1,29 +1,44 @@
 """HAProxy's runtime socket, and its statistics page: what it says about its servers.
 
-Sources: doc/management.txt, 9.1 (CSV format), 9.3 (`show stat`, `show servers state`, `show info`); doc/configuration.txt, 3.1
+Sources: doc/management.txt, 9.1 (CSV format), 9.3 (`show stat`, `show servers state`, `show info`, `show errors`,
+`show resolvers`); doc/configuration.txt, 3.1
 (`stats socket`) and 4.2 (`stats uri`).
 """
 
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+
+from msgspec.structs import replace
 
 from why502.gateways.admin import AdminView, Asking, Door
 from why502.gateways.haproxy.codes import CHECKS
 from why502.gateways.haproxy.config import sections, trees_of
 from why502.gateways.haproxy.config.sections import PROXIES, Section
-from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS
+from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS, NO_ANSWER
 from why502.gateways.running import Texts
+from why502.machine.attempt import attempt
 from why502.model.errors import Denied, HostError
+from why502.model.patterns import lazy
 from why502.model.snapshot import PeerState, PeerView, Process, Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 _MOST_ROWS = 20_000
 _GROUPS = frozenset({"FRONTEND", "BACKEND"})
+# In `show errors`: the head of an event about a response, the server below it, and where the parser stopped.
+_EVENT = lazy(
+    r"^\[(\S{8,40})\] backend (\S{1,200}) \(#\d{1,9}\): invalid response\n[^\n]{0,300}?, server (\S{1,200}) \(#\d",
+    re.MULTILINE,
+)
+_STOPPED = lazy(r"error at position (\d{1,9})|H1 msg state (MSG_[A-Z0-9_]{1,40})")
+_LONGEST_EVENT = 2000  # characters of its head; the response itself follows, and is not read
+_COUNTER = lazy(r"^ +(sent|timeout|snd_error|valid|nx|refused|other|any_err|invalid): +(\d{1,18})$", re.MULTILINE)
 _WORDS = {short: long for long, (short, _, _) in CHECKS.items()}
 _STATES = {  # the first word of the column `status`
     "UP": PeerState.UP,
@@ -33,6 +48,7 @@ _STATES = {  # the first word of the column `status`
     "NOLB": PeerState.DRAINING,  # http-check disable-on-404
     "no": PeerState.UNCHECKED,  # "no check"
 }
+_DRAINED_BY = {"NOLB": "its check answers 404 (`disable-on-404`)", "DRAIN (agent)": "its agent asks for it"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +102,53 @@ def look(ask: Asking, _proxy: Proxy) -> AdminView:
         table = ask.get(ask.door.path).decode("utf-8", "replace")
         return AdminView(peers=tuple(_views(table, {}, "statistics page")))
     table = _answer(ask, "show stat")
-    return AdminView(
-        peers=tuple(_views(table, addresses(_answer(ask, "show servers state")), "show stat")),
-        version=version(_answer(ask, "show info")),
-    )
+    known = addresses(_answer(ask, "show servers state"))
+    said = version(_answer(ask, "show info"))
+    captured = attempt(lambda: rejected(_answer(ask, "show errors -1 response")))
+    views = [
+        view if captured is None else replace(view, rejected=captured.get((view.group, view.name), ""))
+        for view in _views(table, known, "show stat")
+    ]
+    if any(view.check == NO_ADDRESS for view in views):
+        silent = attempt(lambda: unanswered(_answer(ask, "show resolvers")))
+        views = [replace(view, check=NO_ANSWER, reason=silent) if view.check == NO_ADDRESS and silent else view for view in views]
+    return AdminView(peers=tuple(views), version=said)
+
+
+def rejected(text: str) -> dict[tuple[str, str], str]:
+    """Return what was wrong with the last response that it could not parse, by backend and server, in an answer to `show errors`.
+
+    Nothing of the response itself is in it.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for match in islice(_EVENT.finditer(text), _MOST_ROWS):
+        head = text[match.end() : match.end() + _LONGEST_EVENT]
+        place = {name: value for name, value in zip(("at", "in"), _first_of_each(head), strict=True) if value}
+        where = f" at byte {place['at']}" if "at" in place else ""
+        state = f" ({place['in']})" if "in" in place else ""
+        found[match[2], match[3]] = f"its parser stopped{where}{state} on {match[1]}, local time"
+    return found
+
+
+def _first_of_each(head: str) -> tuple[str, str]:
+    position, state = "", ""
+    for match in _STOPPED.finditer(head):
+        position, state = position or match[1] or "", state or match[2] or ""
+    return position, state
+
+
+def unanswered(text: str) -> str:
+    """Return in words that no name server answered any question, from an answer to `show resolvers`; "" if one did, or none was
+    asked.
+    """
+    counted: Counter[str] = Counter()
+    for match in islice(_COUNTER.finditer(text), _MOST_ROWS):
+        counted[match[1]] += int(match[2])
+    answers = sum(counted[name] for name in ("valid", "nx", "refused", "other", "any_err", "invalid"))
+    lost = counted["timeout"] + counted["snd_error"]
+    if answers or not lost:
+        return ""
+    return f"its name has no address: its name servers answered none of {counted['sent']} questions, and {lost} were lost"
 
 
 def _answer(ask: Asking, words: str) -> str:
@@ -128,7 +187,7 @@ def _views(table: str, known: Mapping[tuple[str, str], Target], source: str) -> 
     """Yield the servers in a table of statistics."""
     text = table.lstrip("# ")
     if not text.startswith("pxname,svname,"):
-        raise HostError(f"its answer is no table of statistics: {table[:80]!r}")
+        raise HostError(f"its answer is not a table of statistics: {table[:80]!r}")
     for row in islice(csv.DictReader(text.splitlines()), _MOST_ROWS):
         group, name = row.get("pxname") or "", row.get("svname") or ""
         if name and name not in _GROUPS and row.get("type", "2") == "2":
@@ -139,7 +198,7 @@ def _view(row: Mapping[str, str | None], group: str, name: str, target: Target |
     status = row.get("status") or ""
     check = (row.get("check_status") or "").removeprefix("* ")  # a check is under way
     state = _STATES.get(status.partition(" ")[0], PeerState.UNKNOWN)
-    reason = ""
+    reason = _DRAINED_BY.get(status, "")
     if status == f"{MAINTENANCE} ({NO_ADDRESS})":
         state, check, reason = PeerState.DOWN, NO_ADDRESS, "its name has no address"
     elif state is not PeerState.UP and row.get("tracked"):

@@ -18,6 +18,7 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"haproxy"}),
+    services=frozenset({"haproxy"}),
     passes_host=True,
     keeps_addresses=True,
     tells_failed_checks=True,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from why502.gateways.codes import Code
 from why502.gateways.haproxy.codes import CHECKS, PRODUCT
@@ -26,19 +27,35 @@ NAME = "haproxy"
 _HTTP_LINE = "{client} [{time}] {server} {address} {wait}/{wait2}/{connect}/{header}/{total} {status} {#} {_} {_} {key} {_} {_} "
 _MS = dict.fromkeys(("connect", "header", "total", "wait", "wait2"), 10**6)
 _ASKS = ("text key", "sign connect", "round total 5000000 5000000 500000")  # the values that `_meaning` uses
+_TIMERS = tuple(f"integer {name}" for name in _MS)
 _TCP = Text(
     template="{client}:{_} [{time}] {server} {address} {wait2}/{connect}/{total} {#} {key} {_} {_}",
     clock="haproxy", units=_MS, flags=("said",), strips="~", asks=(*_ASKS, "text address", "text server"),
+    checks=("integer wait2", "integer connect", "integer total", "without client []", "around address /", "without server []"),
+)  # fmt: skip
+_HANDSHAKE = Text(
+    template="{client}:{#} [{time}] {server}: {message}", clock="haproxy", flags=("said",), asks=("sentence message (",),
+)  # fmt: skip
+_EVENTS = tuple(
+    Text(
+        template=begin + "{message}", clock="", flags=("said",),
+        # What is left out says how long a check took, and how many requests there were
+        asks=("sentence message duration: |left. |online. |active, |requeued, |requeued on |queue. ",),
+    )
+    for begin in ("Server ", "Backup Server ", "backend ", "proxy ", "Health check for ")
 )  # fmt: skip
 LAYOUTS = (
     *(
         Text(
             template=_HTTP_LINE + rest, clock="haproxy", units=_MS, flags=("bare", "port", "summed"), strips="~",
-            asks=(*_ASKS, "within server address"), also=(_TCP,),
+            asks=(*_ASKS, "within server address"),
+            checks=(*_TIMERS, "without client []", "around address /", "without server []", "capital request"), also=(_TCP, _HANDSHAKE, *_EVENTS),
         )
         for rest in ('"{request}"', '{{_}} "{request}"', '{{_}} {{_}} "{request}"')  # captured headers are in braces
     ),
-    _TCP,
+    replace(_TCP, also=(_HANDSHAKE, *_EVENTS)),
+    replace(_HANDSHAKE, also=_EVENTS),
+    replace(_EVENTS[0], also=_EVENTS[1:]),
 )  # fmt: skip
 MARKS = (
     *(b"-- ", b"/-1", b"<NOSRV>", b" SD ", b" sD ", b" SC ", b" sC ", b" is DOWN", b" is UP", b"Health check for", b"no server available"),
@@ -134,7 +151,7 @@ _MESSAGES = tuple(
         (r"cannot bind socket(?: \((?P<detail>[^)]*)\))?", Symptom.LISTEN_FAILED, "proxy-listen-failed port-conflict proxy-not-running"),
         (r"(?P<detail>unknown keyword '[^']{1,100}'.*)|(?P<more>(?:Fatal errors|Error\(s\)) found in configuration)", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-not-running"),
         (r"\[ALERT\].{0,40}: (?:config : )?(?P<detail>parsing \[[^\]]{1,255}\] : .*)", Symptom.CONFIG_INVALID, "proxy-config-invalid proxy-not-running"),
-        (r"(?<!\S)[^\s/]{1,200}/\S{1,200}: (?:SSL handshake failure|Connection (?:closed|error) during SSL handshake|Received something which does not look like a PROXY protocol header)", None, ""),
+        (r"(?:\[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d(?:\.\d{1,6})?)\] )?(?<!\S)[^\s/]{1,200}/\S{1,200}: (?:SSL handshake failure|Connection (?:closed|error) during SSL handshake|Received something which does not look like a PROXY protocol header)", None, ""),
         (r"\[ALERT\].{0,60}Current worker .{0,60}exited with code (?P<detail>\d{1,3} \((?:Segmentation fault|Aborted|Killed)\))", Symptom.PROXY_WORKER_DIED, "proxy-worker-crashed"),
     )
 )  # fmt: skip
@@ -153,6 +170,7 @@ def layouts(sample: Sequence[str]) -> Iterator[Described]:
         yield Members(
             members=found, foreign=tuple(sorted({name for value in _ROLES for name in _NAMES[value]} - found.keys())), clock="haproxy",
             units=_MS, flags=("bare", "summed"), strips="~", asks=(*_ASKS, "text key2", "same key2 server"), where=_named,
+            checks=(*_TIMERS, "without key2 /"),
         )  # fmt: skip
 
 
@@ -220,12 +238,12 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
         code=found["ts"] or "",
     )
     if symptom is Symptom.CLIENT_BAD_REQUEST:
-        return replace(record, causes=tuple(causes.split()) or record.causes, is_gateway_failure=False)
+        return structs.replace(record, causes=tuple(causes.split()) or record.causes, is_gateway_failure=False)
     if state == "--":
-        return replace(record, symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None)
+        return structs.replace(record, symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None)
     if symptom is None and code is not None and code.symptom is Symptom.OWN_STATUS:
-        return replace(record, symptom=None, causes=(), is_gateway_failure=False)
-    return replace(record, causes=tuple(causes.split())) if causes else record
+        return structs.replace(record, symptom=None, causes=(), is_gateway_failure=False)
+    return structs.replace(record, causes=tuple(causes.split())) if causes else record
 
 
 def _at(text: str) -> datetime | None:
@@ -305,7 +323,7 @@ def _message(line: str) -> LogRecord | None:
                 code="", message="", symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None
             )
             return said(
-                code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=groups.get("b") or "", detail=groups.get("detail") or ""
+                code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=groups.get("b") or "", detail=groups.get("detail") or "", at=_at(groups.get("at") or "")
             )  # fmt: skip
     return None
 

@@ -1,6 +1,7 @@
-"""Decisions by HAProxy's rules: the requests it denies itself, and the backends chosen by a map.
+"""Decisions by HAProxy's rules: the requests and responses it denies itself, and the backends chosen by a map.
 
-Source: doc/configuration.txt, 4.2 (`http-request`, `tcp-request`, `use_backend`) and 7.3 (sample fetches and converters).
+Source: doc/configuration.txt, 4.2 (`http-request`, `http-response`, `tcp-request`,
+`use_backend`) and 7.3 (sample fetches and converters).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _CLIENT = lazy(
     r"\b(?:src(?:_port)?|src_is_local|(?:req\.)?(?:f?hdr|cook)(?:_\w{2,4})?\(|ssl_c_\w{1,20}|ssl_fc_(?:sni|has_crt)|http_auth\w{0,8}|req\.ssl_\w{1,20}"
     r"|url_param|urlp)\b"
 )
-_STATUSES = {"deny": 403, "tarpit": 500, "reject": 0}  # defaults without deny_status; 0: the connection is closed
+# Defaults without deny_status or status; 0: the connection is closed.
+_STATUSES = {"deny": 403, "tarpit": 500, "reject": 0, "return": 200}
+_OF_RESPONSES = {"deny": 502, "return": 200}
 _LOOKUP = lazy(r"([^%\s]{0,200})%\[([^\]]{1,1000})\]([^%\s]{0,200})")
 _MAP = lazy(r",map(?:_[a-z]{2,4}){0,2}\((?:opt@|file@)?(/[^,)\s]{1,1000})(?:,([^)]{0,200}))?\)$")
 _MOST_ENTRIES = 100_000
@@ -49,12 +52,11 @@ def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> 
         if words[0] == "acl" and len(words) > 2:
             named.setdefault(words[1], []).append(" ".join(words[2:]))
     for words, at in found:
-        action = _action(words)
-        if action not in _STATUSES:
+        is_of_responses = words[0] == "http-response"
+        status = _status(words, (_OF_RESPONSES if is_of_responses else _STATUSES).get(_action(words)))
+        if status is None or 200 <= status < 400:
             continue
         condition = _condition(words, named)
-        given = words[words.index("deny_status") + 1 :][:1] if "deny_status" in words else ()
-        status = int(given[0]) if given and re.fullmatch(r"[1-5]\d\d", given[0]) else _STATUSES[action]
         yield Answer(
             server=section,
             status=status,
@@ -62,12 +64,22 @@ def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> 
             if_conditions=(condition,) if condition else (),
             is_limit=_RATE.search(condition) is not None,
             is_of_clients=_picks_clients(words, condition),
+            is_of_responses=is_of_responses,
         )
 
 
+def _status(words: tuple[str, ...], default: int | None) -> int | None:
+    """Return the status of a rule; None if its action does not answer."""
+    if default is None:
+        return None
+    name = "status" if words[1] == "return" else "deny_status"
+    given = words[words.index(name) + 1 :][:1] if name in words else ()
+    return int(given[0]) if given and re.fullmatch(r"[1-5]\d\d", given[0]) else default
+
+
 def _action(words: tuple[str, ...]) -> str:
-    """Return the action of an `http-request` or `tcp-request` rule; "" for other lines."""
-    if words[0] == "http-request" and len(words) > 1:
+    """Return the action of an `http-request`, `http-response` or `tcp-request` rule; "" for other lines."""
+    if words[0] in ("http-request", "http-response") and len(words) > 1:
         return words[1]
     if words[0] == "tcp-request" and len(words) > 2 and words[1] in ("connection", "content", "session"):
         return words[2]

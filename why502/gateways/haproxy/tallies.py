@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from why502.gateways.haproxy.codes import CHECKS
 from why502.gateways.haproxy.logs import meaning_of_check
 from why502.gateways.haproxy.rules import MISSING
-from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS
+from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS, NO_ANSWER
 from why502.model.logs import LogSummary, Sample, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import PeerState, PeerView, Proxy
 from why502.model.target import Target
@@ -21,6 +21,7 @@ _CONNECT_CHECKS = ("L4CON", "SOCKERR")
 _CONNECT_SYMPTOMS = frozenset(
     {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
 )
+_NAMELESS = {NO_ADDRESS: Symptom.NAME_NOT_FOUND, NO_ANSWER: Symptom.NAME_SERVER_FAILED}
 _DENIED = (Symptom.OWN_STATUS, Symptom.DENIED_BY_RULE)
 _FORBIDDEN = 403  # a refusal intended by the rule's author
 _NO_SERVER = "/<NOSRV>"  # in the place of a server's name
@@ -34,7 +35,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     views = [view for proxy in mine for view in proxy.peers]
     every = (*summary.tallies, *_of_views(summary.tallies, views))
     named = [_named(_of_the_check(tally, elsewhere), known) if tally.proxy == "haproxy" else tally for tally in every]
-    tallies = _named_by_checks(_decided(named, mine))
+    tallies = _named_by_checks(_unread(_decided(named, mine), mine))
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 
 
@@ -61,9 +62,10 @@ def _of_views(tallies: Iterable[Tally], views: Iterable[PeerView]) -> Iterator[T
         words = next((words for words, (code, _, _) in CHECKS.items() if code == view.check), None)
         status = next((int(part) for part in view.reason.split(", ") if len(part) == 3 and whole_number(part)), None)
         code, symptom = meaning_of_check(words, view.reason, status)
-        if view.check == NO_ADDRESS:
-            symptom = Symptom.NAME_NOT_FOUND
-        elif view.state is PeerState.MAINTENANCE:
+        is_taken_out = view.state is PeerState.MAINTENANCE or (view.state is PeerState.DRAINING and not view.reason)
+        if view.check in _NAMELESS:
+            symptom = _NAMELESS[view.check]
+        elif is_taken_out:
             symptom = Symptom.PEER_DISABLED
         elif view.state not in (PeerState.DOWN, PeerState.EJECTED) or code is None:
             continue
@@ -76,8 +78,8 @@ def _of_views(tallies: Iterable[Tally], views: Iterable[PeerView]) -> Iterator[T
                 target=view.target,
                 code=code.code if code else MAINTENANCE,
                 detail=view.target.host if view.check == NO_ADDRESS and view.target else view.reason,
-                is_notice=view.state is PeerState.MAINTENANCE,
-                samples=(Sample(source=view.source, text=f"{name}: {view.check} {view.reason}".rstrip()),),
+                is_notice=is_taken_out,
+                samples=(Sample(source=view.source, text=f"{name}: {view.check or view.state} {view.reason}".rstrip()),),
             )
 
 
@@ -142,6 +144,31 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
         return tally
 
     return [decided(tally) if tally.proxy == "haproxy" else tally for tally in tallies]
+
+
+def _unread(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
+    """Return the tallies with the reason why a response was rejected: the log has one state, PH, for a response that could not
+    be read and for one that a rule refused. The runtime socket keeps the last one that could not be read (`show errors`).
+    """
+    told = {f"{view.group}/{view.name}": view for proxy in proxies for view in proxy.peers if view.rejected is not None}
+    groups = {group.name for proxy in proxies for group in proxy.upstreams}
+    rules = [answer for proxy in proxies for answer in proxy.answers if answer.is_of_responses]
+
+    def read(tally: Tally) -> Tally:
+        if tally.proxy != "haproxy" or not tally.code.startswith("PH") or tally.symptom is not Symptom.HEADER_INVALID:
+            return tally
+        view = told.get(tally.group)
+        if view is not None and view.rejected:
+            return replace(tally, detail=tally.detail or view.rejected)
+        rule = next((each for each in rules if each.server == tally.group.partition("/")[0] or each.server not in groups), None)
+        if rule is None:
+            return tally
+        if view is None:
+            return replace(tally, symptom=Symptom.GATEWAY_STATUS, named="")
+        message = f"{rule.at}: if {' '.join(rule.if_conditions) or 'always'}"
+        return replace(tally, symptom=Symptom.OWN_STATUS, target=None, group="", detail=message, named="denied-by-rule")
+
+    return [read(tally) for tally in tallies]
 
 
 def _named_by_checks(tallies: list[Tally]) -> list[Tally]:

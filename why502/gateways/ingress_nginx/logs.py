@@ -19,12 +19,14 @@ from why502.model.patterns import lazy
 NAME = "ingress_nginx"
 LAYOUTS = (
     Text(
-        template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} {total} [{group}] [{_}] {address} {length} {response} {answer} {word}',
+        template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} {total} [{group}] [{_}] {address} {length} {response} {answer} {key}',
         clock="common", flags=("grouped", "hex"), where=address_of,
+        checks=("list length", "short key"),
         # See `_row`
         asks_of_failures=("oneof group |-|upstream-default-backend", "bands response 4900000 5600001", "bands length 1000000"),
     ),
 )  # fmt: skip
+HAS_ALL_REQUESTS = True  # only lines of its access log tell how a request ended
 MARKS = (b"] [] ", b"] [", b'Service "', b"Endpoint", b"balancer.lua", b"controller.go", b"no peer was returned", b"[upstream-")
 _ACCESS = lazy(
     r"(?P<client>\S{1,100}) - (?:\[[^\]]{0,500}\] - )?(?P<user>\S{1,255}) \[(?P<at>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] \"(?P<request>[^\"]*)\" (?P<status>\d{3}) "

@@ -38,6 +38,8 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"nginx"}),
+    services=frozenset({"nginx", "openresty"}),
+    description="high performance web server and a reverse proxy",
     keeps_addresses=True,
     forwards_upgrade=False,
     verifies_default_name=True,

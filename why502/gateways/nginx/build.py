@@ -69,6 +69,15 @@ def parse_build(content: bytes) -> Build:
     )
 
 
+def installed_version(host: Host) -> str:
+    """Return the version of the nginx on the PATH, such as `1.22.1`; "" if there is none."""
+    try:
+        shown = host.run("nginx", "-v")
+    except HostError:
+        return ""
+    return parse_build((shown.stderr + shown.stdout).encode()).version
+
+
 def build_option(options: tuple[str, ...], name: str) -> str:
     """Return the value of `--name=value`, "" if it is not given."""
     start = f"--{name}="

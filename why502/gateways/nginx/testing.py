@@ -15,7 +15,9 @@ from why502.gateways.nginx.effective import option
 from why502.gateways.nginx.writes import written_directories, written_files
 from why502.gateways.running import Texts
 from why502.gateways.testing import parents
+from why502.host.base import Host
 from why502.model.config import LogPlace, Position
+from why502.model.errors import HostError
 from why502.model.patterns import lazy
 from why502.model.snapshot import ConfigProblem, Process, Proxy
 
@@ -26,6 +28,7 @@ _MESSAGE = lazy(
     r"(?:nginx: |[0-9/]{1,20} [0-9:]{1,20} )\[(?:emerg|alert|crit|error)\] (?:[0-9]{1,20}#[0-9]{1,20}: )?(?P<says>[^\n]*)",
 )
 _IN = lazy(r" in (?P<file>/[^\n]*):(?P<line>[0-9]{1,9})")
+_TEST_S = 20.0
 _LINES = 1000  # maximum lines of the test's output, and maximum characters per line
 # Directives that make the test run code from other files or modules (lua-nginx-module, ngx_http_perl_module).
 RUNS_CODE = lazy(r"^[ \t]*(init_by_lua(?:_block|_file)?|perl_require|perl_modules|passenger_root)\b", re.MULTILINE)
@@ -35,6 +38,14 @@ _MODULE = lazy(r"^[ \t]*load_module[ \t]+[\"']?([^\s;\"'{}]+)", re.MULTILINE)
 def arguments(proxy: Proxy, process: Process | None) -> tuple[str, ...]:  # noqa: ARG001 - its options are known
     """Return its command-line options with absolute paths, and without an error log of its own."""
     return ("-t", *_options(proxy))
+
+
+def is_accepted(host: Host, main: str) -> bool | None:
+    """Return whether the nginx on the PATH accepts a main configuration; None if it cannot be tested."""
+    try:
+        return host.run("nginx", "-t", "-q", "-c", main, timeout_s=_TEST_S).status == 0
+    except HostError:
+        return None
 
 
 def modules(proxy: Proxy, texts: Texts) -> Iterator[str]:

@@ -4,6 +4,7 @@ from why502.gateways.behaviour import Behaviour
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"traefik"}),
+    services=frozenset({"traefik"}),
     passes_host=True,
     tells_own_500=True,
 )

@@ -31,7 +31,7 @@ LAYOUTS = (
                 "OriginContentSize": "key", "ServiceAddr": "address", "ServiceURL": "key2", service: "group", "ClientHost": "client",
                 "RequestHost": "server", "Duration": "total", "OriginDuration": "response",
             },
-            clock="iso", units=_NS, flags=("grouped", "nought", "protocol", "named"), asks=("text answer", "oneof key 11|15|21", "has address", "has key2"),
+            clock="iso", units=_NS, flags=("grouped", "nought", "protocol", "named"), asks=("text answer", "oneof key 11|15|21", "has key", "has address", "has key2"),
             where=address_of,
         )
         for time in ("StartUTC", "time")

@@ -28,6 +28,7 @@ def _wants(proxy: Proxy, target: Target, _found: Sequence[Listen], processes: Se
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"varnishd"}),
+    services=frozenset({"varnishd", "varnish", "cache-main"}),
     passes_host=True,
     keeps_addresses=True,
     sends_preface=sends_proxy_header,

@@ -147,6 +147,7 @@ KIND = Kind(
     example="why502 generate apache --app 127.0.0.1:3000 --domain shop.example",
     options=_OWN,
     emit=emit,
+    is_site=True,
     home="/etc/apache2",
     order=5,
 )

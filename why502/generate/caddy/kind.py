@@ -154,6 +154,7 @@ KIND = Kind(
     example="why502 generate caddy --app 127.0.0.1:3000 --domain shop.example",
     options=_OWN,
     emit=emit,
+    is_site=True,
     home="/etc/caddy",
     order=5,
 )

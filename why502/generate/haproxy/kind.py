@@ -203,6 +203,7 @@ KIND = Kind(
     example="why502 generate haproxy --app 10.0.0.5:3000 --app 10.0.0.6:3000 --domain shop.example --health /up",
     options=_OWN,
     emit=emit,
+    is_site=True,
     home="/etc/haproxy",
     order=5,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from why502.generate.document import Document
 from why502.generate.nginx.lines import Block, Dialect, Line
+from why502.generate.options import written_size
 from why502.generate.safe import Safe, comment, fill, nginx, quoted
 from why502.generate.site import Method, Peer, Site, Speech, TlsMode
 from why502.model.errors import Why502Error
@@ -439,10 +440,7 @@ def _word_of(peer: Peer) -> Safe:
 
 
 def _size(size_bytes: int) -> Safe:
-    for letter, scale in (("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)):
-        if size_bytes % scale == 0:
-            return Safe(f"{size_bytes // scale}{letter}")
-    return Safe(str(size_bytes))
+    return Safe(written_size(size_bytes))
 
 
 def json_format(language: Dialect, name: str, *, has_limit: bool = False) -> Iterator[Line]:

@@ -111,6 +111,7 @@ KIND = Kind(
     example="why502 generate nginx --app 127.0.0.1:3000 --domain shop.example",
     options=(*wishes.OPTIONS, *OWN),
     emit=emit,
+    is_site=True,
     home="/etc/nginx",
     is_applicable=True,
     order=5,

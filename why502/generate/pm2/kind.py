@@ -35,24 +35,36 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
 def _rows(made: Program, instances: int, *, is_ready: bool) -> list[Row]:
     is_node = made.words[0].rpartition("/")[2] in _NODES and len(made.words) > 1
     script, *args = made.words[1:] if is_node else made.words
-    rows = [_pair("name", made.name), _pair("script", script)]
+    rows = [_pair("name", made.name), _pair("script", script, made.reason("--exec"))]
     if args:
         rows.append(_pair("args", args))
     if not is_node:
         rows.append(_pair("interpreter", "none", "it is a program of its own"))
     if made.directory:
-        rows.append(_pair("cwd", made.directory))
+        rows.append(_pair("cwd", made.directory, made.reason("--directory")))
     if made.user:
-        rows.append(_pair("uid", made.user))
+        rows.append(_pair("uid", made.user, made.reason("--user", "a break-in gets no more than this user may do")))
     if is_node and instances > 1:
-        rows += [_pair("exec_mode", "cluster"), _pair("instances", instances)]
+        rows += [
+            _pair("exec_mode", "cluster", "the processes share one port, and are reloaded one after the other"),
+            _pair("instances", instances),
+        ]
     rows.append(_pair("kill_timeout", made.stop_s * 1000, "1.6 s, the default, cuts requests; longer than the proxy waits"))
     if is_ready:
-        rows += [_pair("wait_ready", True), _pair("listen_timeout", 30_000)]
+        rows += [
+            _pair("wait_ready", True, "a reload waits for process.send('ready')"),
+            _pair("listen_timeout", 30_000, "how long it waits, in ms; 3 s is the default"),
+        ]
     rows.append(_pair("exp_backoff_restart_delay", 100, "a crash loop slows down instead of giving up"))
-    rows.append(_pair("max_restarts", 1000))
+    rows.append(_pair("max_restarts", 1000, "16, the default, are over within seconds"))
     if made.memory_bytes:
-        rows.append(_pair("max_memory_restart", f"{max(1, made.memory_bytes >> 20)}M"))
+        rows.append(
+            _pair(
+                "max_memory_restart",
+                f"{max(1, made.memory_bytes >> 20)}M",
+                made.reason("--memory", "a leak restarts this one alone"),
+            )
+        )
     if made.variables:
         rows.append(_pair("env", dict(pair.split("=", 1) for pair in made.variables)))
     return rows

@@ -27,28 +27,24 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
 
 
 def _rows(made: Program) -> list[Row]:
-    rows = [row(f"command={_escaped(shlex.join(made.words))}")]
+    rows = [row(f"command={_escaped(shlex.join(made.words))}", made.reason("--exec"))]
     if made.user:
-        rows.append(row(f"user={ini(made.user)}"))
+        rows.append(row(f"user={ini(made.user)}", made.reason("--user", "a break-in gets no more than this user may do")))
     if made.directory:
-        rows.append(row(f"directory={_escaped(made.directory)}"))
+        rows.append(row(f"directory={_escaped(made.directory)}", made.reason("--directory")))
     if made.variables:
         pairs = (pair.split("=", 1) for pair in made.variables)
         rows.append(row("environment=" + ",".join(f"{name}={_quoted(value)}" for name, value in pairs)))
     return [
         *rows,
-        row("autostart=true"),
         row("autorestart=true", "unexpected, the default, does not restart a program that ends with status 0"),
         row("startsecs=3", "a start counts only when it has lasted"),
-        row("startretries=10"),
-        row("stopsignal=TERM"),
+        row("startretries=10", "three, the default, give up before a database is back"),
         row(f"stopwaitsecs={made.stop_s}", "longer than the proxy waits for an answer: requests in progress are finished"),
-        row("stopasgroup=false", "the main process ends its workers itself"),
-        row("killasgroup=true", "who is left is killed with it, so that no worker keeps the port"),
-        row("redirect_stderr=true"),
-        row(f"stdout_logfile=/var/log/supervisor/{made.name}.log"),
-        row("stdout_logfile_maxbytes=50MB"),
-        row("stdout_logfile_backups=5"),
+        row("killasgroup=true", "workers that are left are killed with it, so that none keeps the port"),
+        row("redirect_stderr=true", "one log, in the order in which things happened"),
+        row(f"stdout_logfile=/var/log/supervisor/{made.name}.log", "a fixed name: the default is a new file after each start"),
+        row("stdout_logfile_backups=5", "of 50 MB each; 10 is the default"),
     ]
 
 

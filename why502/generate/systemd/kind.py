@@ -36,7 +36,7 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
 def _unit(made: Program) -> list[Row]:
     return [
         row(f"Description={ini(made.name)}"),
-        row("After=network-online.target"),
+        row("After=network-online.target", "an address that is not there yet cannot be bound"),
         row("Wants=network-online.target"),
         row("StartLimitIntervalSec=60", "these two belong here: in [Service] systemd ignores them"),
         row("StartLimitBurst=10", "a restart each second would end after five with the default"),
@@ -49,27 +49,27 @@ def _service(made: Program, type_: str) -> list[Row]:
         "exec": "a missing program fails the start, and not later",
     }
     rows = [row(f"Type={type_}", reason.get(type_, ""))]
-    rows.append(row(f"ExecStart={' '.join(map(word, made.words))}"))
+    rows.append(row(f"ExecStart={' '.join(map(word, made.words))}", made.reason("--exec")))
     if made.user:
-        rows.append(row(f"User={ini(made.user)}"))
+        rows.append(row(f"User={ini(made.user)}", made.reason("--user", "a break-in gets no more than this user may do")))
     if made.directory:
-        rows.append(row(f"WorkingDirectory={_plain(made.directory)}"))
+        rows.append(row(f"WorkingDirectory={_plain(made.directory)}", made.reason("--directory")))
     rows += [row(f"Environment={word(pair)}") for pair in made.variables]
     if made.variables_file:
         rows.append(row(f"EnvironmentFile={_plain(made.variables_file)}"))
     rows += _socket(made)
     rows += [
-        row("Restart=on-failure"),
+        row("Restart=on-failure", "no, the default, leaves it down after a crash"),
         row("RestartSec=1", "100 ms, the default, restarts faster than most applications bind their port"),
         row(f"TimeoutStopSec={made.stop_s}", "longer than the proxy waits for an answer: requests in progress are finished"),
         row("KillMode=mixed", "the main process ends its workers itself; who is left is killed"),
         row(f"LimitNOFILE={_NO_FILES}", "each connection is a file"),
     ]
     if made.memory_bytes:
-        rows.append(row(f"MemoryMax={made.memory_bytes}", "a leak restarts this service alone"))
-    rows.append(row("NoNewPrivileges=yes"))
+        rows.append(row(f"MemoryMax={made.memory_bytes}", made.reason("--memory", "a leak restarts this service alone")))
+    rows.append(row("NoNewPrivileges=yes", "no program that it starts can become root"))
     if not _is_in_tmp(made):
-        rows.append(row("PrivateTmp=yes"))
+        rows.append(row("PrivateTmp=yes", "its files in /tmp are its own"))
     return rows
 
 

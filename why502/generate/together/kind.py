@@ -123,4 +123,5 @@ KIND = Kind(
     example="why502 generate all --app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' -o ROOT",
     options=OPTIONS,
     emit=emit,
+    is_site=True,
 )

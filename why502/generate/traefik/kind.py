@@ -146,6 +146,7 @@ KIND = Kind(
     example="why502 generate traefik --app 10.0.0.5:3000 --app 10.0.0.6:3000 --domain shop.example --health /up",
     options=_OWN,
     emit=emit,
+    is_site=True,
     home="/etc/traefik",
     order=5,
 )

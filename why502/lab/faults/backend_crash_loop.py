@@ -64,7 +64,7 @@ def supervisord(stage: Stage) -> str:
 def node(stage: Stage) -> str:
     """Break it: an application of pm2 ends every 0.4 s."""
     target = f"127.0.0.1:{stage.port(3000)}"
-    pm2(stage, NODE, "--max-restarts", "1000")
+    pm2(stage, NODE, restarts=1000)
     stage.nginx.start(f"proxy_pass http://{target};")
     while stage.read("/run/pm2/pm2.log").count("exited with code [9]") < 5:
         stage.send()

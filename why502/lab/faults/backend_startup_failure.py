@@ -36,8 +36,8 @@ def systemd(stage: Stage, *, script: str = "", exec_start: str = RUN, settings: 
 def supervisord(stage: Stage, *, command: str = RUN, script: str = NO_MODULE) -> str:
     """Break it: a program of supervisord becomes FATAL."""
     stage.write(APP, script)
-    supervise(stage, command, 'environment=PORT="3000"\nstartretries=1\nstartsecs=1')
-    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL", patience_s=30)
+    supervise(stage, command, 'environment=PORT="3000"\nstartretries=1\nstartsecs=20')
+    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
     return _proxy(stage)
 
 
@@ -45,8 +45,8 @@ def elsewhere(stage: Stage) -> str:
     """Break it: the same on another machine, whose bundle is diagnosed together with the proxy's."""
     target = f"{THERE}:3000"
     stage.write(APP, NO_MODULE)
-    supervise(stage, f"{RUN} --listen {target}", "startretries=1\nstartsecs=1", wrap=two_machines(stage))
-    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL", patience_s=30)
+    supervise(stage, f"{RUN} --listen {target}", "startretries=1\nstartsecs=20", wrap=two_machines(stage))
+    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
     stage.nginx.start(f"proxy_pass http://{target};")
     stage.send_many(6)
     return target
@@ -54,7 +54,7 @@ def elsewhere(stage: Stage) -> str:
 
 def errored(stage: Stage) -> str:
     """Break it: pm2 gives up an application whose module is missing."""
-    pm2(stage, "const pay = require('shop-payments');\npay.listen(3000);\n", "--max-restarts", "2")
+    pm2(stage, "const pay = require('shop-payments');\npay.listen(3000);\n", restarts=2)
     stage.until(lambda: "too many unstable restarts" in stage.read("/run/pm2/pm2.log"), "pm2 gives up")
     return _proxy(stage)
 

@@ -64,7 +64,7 @@ def tries_on(stage: Stage) -> str:
 def node(stage: Stage) -> str:
     """Break it: an application of pm2 cannot bind."""
     stage.backend(f"127.0.0.2:{stage.port(3000)}")
-    pm2(stage, NODE, "--max-restarts", "2")
+    pm2(stage, NODE, restarts=2)
     stage.until(lambda: "too many unstable restarts" in stage.read("/run/pm2/pm2.log"), "pm2 gives up")
     return _proxy(stage)
 

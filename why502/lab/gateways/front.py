@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol, cast
 
@@ -31,6 +31,7 @@ class Wiring:
     answer_s: float = 1.0  # until the response header; 0: no limit
     leaves_out: bool = False  # a server that fails gets no requests for ten seconds, where the product can do that
     check: str = ""  # path of an active health check, several times a second
+    own: Mapping[str, str] = field(default_factory=dict)  # in the product's words, by the place in its configuration
 
 
 class Front(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from why502.lab.gateways.own import scenes_of
 from why502.lab.gateways.play import Outcome, parts
-from why502.lab.gateways.scenes import SCENES
 
 DIRECTORY = Path(__file__).resolve().parents[3] / "docs/gateways"
 BEGIN, END = "<!-- measured: written by `make gateways` -->\n", "<!-- end of measured -->\n"
@@ -38,7 +38,7 @@ def write(outcomes: Iterable[Outcome]) -> None:
 
 def table(outcomes: Iterable[Outcome]) -> str:
     """Return the table of one product: a row for each scene, with the log lines of every form of its log."""
-    ones = sorted(outcomes, key=lambda each: list(SCENES).index(parts(each.name)[2].name))
+    ones = sorted(outcomes, key=lambda each: list(scenes_of(parts(each.name)[0].KIND)).index(parts(each.name)[2].name))
     scenes: dict[str, list[Outcome]] = {}
     for each in ones:
         scenes.setdefault(parts(each.name)[2].message, []).append(each)

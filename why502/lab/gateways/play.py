@@ -10,7 +10,8 @@ from typing import Any
 from why502.lab import room
 from why502.lab.fault import Fault
 from why502.lab.gateways.front import Front, fronts, logged
-from why502.lab.gateways.scenes import SCENES, Play, Scene
+from why502.lab.gateways.own import scenes_of
+from why502.lab.gateways.scenes import Play, Scene
 from why502.lab.isolation import can_isolate, program
 from why502.lab.stage import LabError, Stage
 from why502.model.finding import ASSERTED, Layer
@@ -24,7 +25,7 @@ def names(products: Iterable[str] = (), scenes: Iterable[str] = (), *, every_log
     wanted, named = tuple(scenes), tuple(products)
     for product, front in fronts().items():
         for log in front.LOGS if every_log else front.LOGS[:1]:
-            for scene in SCENES:
+            for scene in scenes_of(product):
                 if (not named or product in named) and (not wanted or scene in wanted) and scene not in front.LACKS:
                     yield f"{product}/{log}/{scene}"
 
@@ -34,9 +35,9 @@ def parts(name: str) -> tuple[Front, str, Scene]:
     product, _, rest = name.partition("/")
     log, _, scene = rest.partition("/")
     front = fronts().get(product)
-    if front is None or log not in front.LOGS or scene not in SCENES:
+    if front is None or log not in front.LOGS or scene not in scenes_of(product):
         raise LabError(f"unknown scene {name!r}", "The name is front/log/scene: caddy/json/refused.")
-    return front, log, SCENES[scene]
+    return front, log, scenes_of(product)[scene]
 
 
 def missing(name: str) -> str:

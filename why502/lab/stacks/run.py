@@ -16,34 +16,47 @@ from pathlib import Path
 from typing import Any
 
 from why502.lab import groups
-from why502.lab.stacks import container
+from why502.lab.stacks import container, repair
 from why502.lab.stacks.stack import Calm, Fault, Stack
 
 SCENE_S = 420.0
+REPAIRED_SCENE_S = 1200.0
 ASSERTED = 0.5
 _numbers = count()
 
 
-def run(scenes: list[tuple[Stack, Fault | Calm]], jobs: int, bundles: Path | None) -> Iterator[dict[str, Any]]:
-    """Yield the judged result of each scene as it ends."""
+def run(
+    scenes: list[tuple[Stack, Fault | Calm]], jobs: int, bundles: Path | None, *, is_repaired: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield the judged result of each scene as it ends. `is_repaired`: `why502 fix` repairs each, too."""
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for done in as_completed([pool.submit(play, stack, scene, bundles) for stack, scene in scenes]):
+        for done in as_completed([pool.submit(play, stack, scene, bundles, is_repaired=is_repaired) for stack, scene in scenes]):
             yield done.result()
 
 
-def play(stack: Stack, scene: Fault | Calm, bundles: Path | None = None) -> dict[str, Any]:
+def play(stack: Stack, scene: Fault | Calm, bundles: Path | None = None, *, is_repaired: bool = False) -> dict[str, Any]:
     """Stage one scene in namespaces of its own, and return its judged result."""
     name = f"why502-stack{os.getpid() % 100000}-{next(_numbers)}"  # its last ten characters name the machine; no hyphen first
     module = "why502.lab.stacks.scene"
-    argv = [*container.NAMESPACES, sys.executable, "-m", module, stack.name, scene.id, name]
-    if bundles is not None:
-        argv.append(str(bundles / f"{scene.id}.why502"))
+    kept = "-" if bundles is None else str(bundles / f"{scene.id}.why502")
+    argv = [
+        *container.NAMESPACES,
+        sys.executable,
+        "-m",
+        module,
+        stack.name,
+        scene.id,
+        name,
+        kept,
+        "fix" if is_repaired else "look",
+    ]
+    limit_s = REPAIRED_SCENE_S if is_repaired else SCENE_S
     since = time.monotonic()
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        out, err = process.communicate(timeout=SCENE_S)
+        out, err = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
-        out, err = "", f"not done within {SCENE_S:g} s"
+        out, err = "", f"not done within {limit_s:g} s"
     finally:
         process.kill()
         process.wait()
@@ -107,4 +120,7 @@ def line(row: dict[str, Any]) -> str:
     first = row["findings"][0] if row["findings"] else None
     answer = f"{first['cause']} {first['confidence']:.2f} on {first['target']}" if first else row["verdict"]
     changed = f"  CHANGED {row['services_changed']}" if row["services_changed"] else ""
-    return f"{row['scene']:<44} {row['judged']:<11} {'|'.join(row['expects'])} ← {answer}  {row['seconds']:.0f} s{changed}"
+    repaired = f"  fix: {repair.line(row['fix'])}" if "fix" in row else ""
+    return (
+        f"{row['scene']:<44} {row['judged']:<11} {'|'.join(row['expects'])} ← {answer}  {row['seconds']:.0f} s{changed}{repaired}"
+    )

@@ -1,7 +1,7 @@
 """One scene: a stack is set up, used, broken (or not), used again, and diagnosed from the inside, as its owner would.
 
 Runs in the namespaces of `container.py`. Prints one JSON object: what was expected, what was answered, and whether the look
-itself changed anything on the machine. Usage: scene.py STACK ID NAME [BUNDLE]
+itself changed anything on the machine. Usage: scene.py STACK ID NAME BUNDLE|- look|fix
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import why502
-from why502.lab.stacks import container, image, registry
+from why502.lab.stacks import container, image, registry, repair
 from why502.lab.stacks.stack import Calm, Fault, Route, Stack
 from why502.lab.stacks.traffic import Traffic
 from why502.lab.stage import LabError
@@ -34,15 +34,19 @@ WORKERS = "ps -eo pid=,ppid=,comm= | grep -Ev ' (ps|grep|bash|sleep|systemd-jour
 
 def main() -> int:
     """Stage one scene and print what came of it."""
-    stack_name, scene_id, name, *kept = sys.argv[1:]
+    stack_name, scene_id, name, kept, task = sys.argv[1:]
     stack = registry.stacks()[stack_name]
     scene = next(each for each in stack.scenes if each.id == scene_id)
-    sys.stdout.write(json.dumps(stage(stack, scene, name, Path(kept[0]) if kept else None)) + "\n")
+    seen = stage(stack, scene, name, None if kept == "-" else Path(kept), is_repaired=task == "fix")
+    sys.stdout.write(json.dumps(seen) + "\n")
     return 0
 
 
-def stage(stack: Stack, scene: Fault | Calm, name: str, kept: Path | None) -> dict[str, Any]:
-    """Return what became of it. A scene that did not show its fault, or was not healthy, has a `broken` that says why."""
+def stage(stack: Stack, scene: Fault | Calm, name: str, kept: Path | None, *, is_repaired: bool = False) -> dict[str, Any]:
+    """Return what became of it, with a `fix` where it is to be repaired, too.
+
+    A scene that did not show its fault, or was not healthy, has a `broken` that says why.
+    """
     checkout = Path(why502.__file__).parent.parent
     with container.boot(image.path() / "root", name, {checkout: SOURCE}) as machine:
         try:
@@ -55,6 +59,8 @@ def stage(stack: Stack, scene: Fault | Calm, name: str, kept: Path | None) -> di
             words = machine.run("journalctl -b -p warning -n 30 --no-pager; tail -n 5 /var/log/nginx/error.log", is_checked=False)
             return {"broken": f"{error}\n{words[-3000:]}"}
         seen |= _diagnose(machine)
+        if is_repaired:
+            seen["fix"] = repair.repair(machine, traffic, SOURCE)
         traffic.stop()
         if kept is not None and (machine.root / BUNDLE.lstrip("/")).exists():
             kept.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 def _problem(args: tuple[str, ...]) -> str:
     words = list(args)
     if not words or not words[0].startswith("(") or not words[-1].endswith(")"):
-        return "the condition of `if` must stand in parentheses"
+        return "the condition of `if` must be in parentheses"
     words[0] = words[0].removeprefix("(")
     words[-1] = words[-1].removesuffix(")")
     words = words[not words[0] :]  # a parenthesis that stood alone; an empty text is a value
@@ -43,7 +43,7 @@ def _problem(args: tuple[str, ...]) -> str:
     if _FILE.fullmatch(words[0]):
         return "" if len(words) == 2 else f'"{words[0]}" takes one path'
     if not words[0].startswith("$") or len(words) == 1:
-        return "" if words[0].startswith("$") else f'"{words[0]}" is no condition'
+        return "" if words[0].startswith("$") else f'"{words[0]}" is not a condition'
     if words[1] not in _OPERATORS:
         return f'`if` does not know "{words[1]}"'
     return "" if len(words) == 3 else f'`if` compares once: "{" ".join(words[3:])[:40]}" is too much'

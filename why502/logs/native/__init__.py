@@ -13,20 +13,23 @@ import platform
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from why502.logs.held import mark
 from why502.logs.join import Suspects
 from why502.logs.lines import waiting_of
 from why502.logs.native.layout import Layout
+from why502.logs.pairing import ALONE, Pairing
 from why502.logs.paths import MOST_STEPS
 from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, ROUTES, SERVERS, Counts, Order, Ranking, Tried
 from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
+from why502.logs.stitching import Lines
 from why502.logs.verdicts import NOTED, REFUSALS
 from why502.model.logs import LogRecord
 
@@ -42,6 +45,9 @@ _DAY_S = 86400
 _AROUND_S = 4 * 3600
 _YEARS_DAYS = 3 * 366
 _FAR_S = 1 << 60
+_ODD = 2  # what `reader_asked` answers of a line of a thread that it does not read
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_LONG_AGO_US = -(1 << 61)
 
 
 class ReaderError(Exception):
@@ -58,19 +64,22 @@ def loaded() -> Any:
         found = ctypes.CDLL(str(path))
     except OSError:
         return None
-    pointer, size, number = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64
+    pointer, size, number, small = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64, ctypes.c_uint32
     for name, result, arguments in (
         ("new", pointer, [ctypes.c_char_p, size]),
         ("free", None, [pointer]),
         ("place", None, [pointer, number, number]),
         ("scan", number, [pointer, pointer, size, size]),
         ("stopped", size, [pointer]),
-        ("asked", ctypes.c_uint32, [pointer]),
-        ("judge", None, [pointer, ctypes.c_uint32]),
+        ("asked", small, [pointer]),
+        ("judge", None, [pointer, small, small, ctypes.c_int64, small, small]),
+        ("pass", None, [pointer]),
+        ("begin", None, [pointer]),
+        ("pair", number, [pointer, ctypes.c_char_p, size, ctypes.c_int64, small, small, ctypes.c_int64, small, small]),
         ("rejected", pointer, [pointer]),
         ("lines", number, [pointer]),
         ("absorb", number, [pointer, pointer]),
-        ("want", number, [pointer, ctypes.c_uint32, ctypes.c_char_p, size]),
+        ("want", number, [pointer, small, ctypes.c_char_p, size]),
         ("suspect", number, [pointer, pointer, size, pointer, size]),
         ("relax", None, [pointer]),
         ("export", number, [pointer, size]),
@@ -102,10 +111,12 @@ class Reader:
         self._library = loaded()
         least = {"failures": 499, "5xx": 500}.get(only, 0)
         common = [f"since {since}", f"until {until}", f"least {least}", f"seed {_SEED}", *_offsets(zone, until)]
+        common.append(f"today {datetime.now(UTC).date().toordinal() - _EPOCH.toordinal()}")
         common += [f"most {most}"] if most else []
         common += ["exact"] if is_exact else []
         common += ["careful", *(f"leave {status}" for status in sorted(NOTED))] if is_careful else []
         common += ["paths", f"step {max(1, (until - since) // MOST_STEPS)}"] if has_paths else []
+        common += ["pairs"] if layout.pairing and not leaves_errors else []
         text = "\n".join(layout.program).split("\nnext\n")
         program = "\nnext\n".join("\n".join((each, *common)) for each in text).encode()
         self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
@@ -114,6 +125,10 @@ class Reader:
         self.layout = layout
         self._is_exact = is_exact
         self._leaves_errors = leaves_errors
+        self._byte = 0  # where the text of the buffer stands
+        self._lines = Lines(layout.wrapper)  # of those left to Python
+        # The bytes of the lines left to Python that repeat an earlier one; None if no line does, or Python reads all that may.
+        self.repeats: set[int] | None = set() if layout.pairing and not leaves_errors else None
         self._memory = bytearray(CAPACITY + (CAPACITY >> 2) + _PAD)
         self.buffer = memoryview(self._memory)[:-_PAD]
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
@@ -128,7 +143,18 @@ class Reader:
 
     def stands(self, part: int, byte: int) -> None:
         """Set the position of the text in the buffer: the number of its part, and the byte."""
+        self._byte = byte
         self._library.reader_place(self._reader, part, byte)
+
+    def begin(self, before: Iterable[bytes]) -> None:
+        """Begin the lines of another log, or of a part of one; `before` are the lines before that part."""
+        self._library.reader_begin(self._reader)
+        if self.repeats is not None:
+            self.repeats.clear()
+            self._lines = Lines(self.layout.wrapper)
+            for raw in before:
+                self._pair(0, raw)
+            self.repeats.clear()
 
     def scan(self, length: int) -> list[tuple[int, int]]:
         """Count the lines in the first bytes of the buffer, which end with a line feed.
@@ -140,8 +166,7 @@ class Reader:
             number = self._checked(self._library.reader_scan(self._reader, self._address, at, length))
             at = self._library.reader_stopped(self._reader)
             if at < length:  # a line of a new kind
-                line = bytes(self.buffer[at : at + _SAMPLE_BYTES]).split(b"\n", 1)[0]
-                self._library.reader_judge(self._reader, self._is_such(line.decode("utf-8", "surrogateescape")))
+                self._stopped(at)
         if not number:
             return []
         places = _array("I", self._library.reader_rejected(self._reader), number)
@@ -158,16 +183,44 @@ class Reader:
         """From now on, count failed requests too."""
         self._library.reader_relax(self._reader)
 
-    def _is_such(self, line: str) -> bool:
+    def _stopped(self, at: int) -> None:
+        """Answer the question about the line at which the scan stopped."""
+        asked = self._library.reader_asked(self._reader)
+        raw = bytes(self.buffer[at : at + _SAMPLE_BYTES]).split(b"\n", 1)[0]
+        if asked == _ODD:
+            self._pair(self._byte + at, raw)
+            self._library.reader_pass(self._reader)
+            return
+        record = self.layout.parse(_text(raw))
+        pairing = ALONE if record is None or self.layout.pairing is None else self.layout.pairing(record)
+        is_such = record is not None and self._is_such(record, pairing, is_said=bool(asked))
+        self._library.reader_judge(self._reader, is_such, *_numbers(record, pairing))
+
+    def _is_such(self, record: LogRecord, pairing: Pairing, *, is_said: bool) -> bool:
         """Return whether Python and the reader agree on the kind of a line; otherwise all lines like it are left to Python.
 
-        So are error lines that wait for the access lines of their requests, if the access log is read too.
+        So are error lines that wait for other lines, or for the access lines of their requests if the access log is read too, and
+        lines that repeat only one of the same client.
         """
-        record = self.layout.parse(line.rstrip("\r"))
-        is_said = bool(self._library.reader_asked(self._reader))
-        if record is None or record.at is None or is_request(record) == is_said:
+        if record.at is None or is_request(record) == is_said or pairing.after or pairing.is_of_client:
             return False
-        return not (is_said and self._leaves_errors and waiting_of(record) is not None)
+        if record.pid is None and not pairing.is_alone:  # it names its thread in a way that only this reader knows
+            return False
+        if is_said and record.proxy is None and message_key(record) is None:  # its wording may count
+            return False
+        return not (is_said and self._leaves_errors and (waiting_of(record) is not None or not pairing.is_alone))
+
+    def _pair(self, start: int, raw: bytes) -> None:
+        """Record whether a line that Python reads, or the message that it ends, repeats an earlier one of its thread."""
+        whole = self._lines.feed(start, raw)
+        record = whole and self.layout.parse(_text(whole[1]))
+        if not whole or not record or record.pid is None or self.layout.pairing is None or self.repeats is None:
+            return
+        thread = f"{record.pid}:tid {record.thread}" if record.thread else f"{record.pid}"
+        at = _LONG_AGO_US if record.at is None else (record.at.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+        raw, numbers = thread.encode("utf-8", "surrogateescape"), _numbers(record, self.layout.pairing(record))
+        if self._checked(self._library.reader_pair(self._reader, raw, len(raw), at, mark(record.client), *numbers)):
+            self.repeats.add(whole[0])
 
     def absorb(self, other: Reader) -> None:
         """Add the counts of another reader of the same layout."""
@@ -196,6 +249,15 @@ class Reader:
         if answer == _FAILED:
             raise ReaderError("it failed")
         return int(answer)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape").rstrip("\r")
+
+
+def _numbers(record: LogRecord | None, pairing: Pairing) -> tuple[bool, int, int, int]:
+    """Return what the reader is told of a pairing: see src/pairs.rs."""
+    return pairing.begins, round(pairing.within_s * 1e6), mark(record.code) if record else 0, mark(pairing.after)
 
 
 class _Ended(NamedTuple):

@@ -9,11 +9,12 @@ why502/logs/scan/part.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from why502.logs.coded import target
 from why502.logs.native import roles
+from why502.logs.pairing import Pairing
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
 
@@ -45,9 +46,10 @@ class Tail:
 class Described:
     """The properties common to all descriptions.
 
-    `clock` is the time format (src/program.rs). `units` maps a role to its unit in nanoseconds (default: seconds). `where` builds
-    a target's name from an address and the record of a line that ended the same way. `asks`, and `asks_of_failures` for failed
-    requests only, hold questions: kind and role (`Question` in src/program.rs) plus any arguments.
+    `clock` is the time format (src/program.rs); "" for lines without a time, which have that of their wrapper. `units` maps a
+    role to its unit in nanoseconds (default: seconds). `where` builds a target's name from an address and the record of a line
+    that ended the same way. `asks`, and `asks_of_failures` for failed requests only, hold questions: kind and role (`Question` in
+    src/program.rs) plus any arguments.
 
     `flags`: `said` (lines are not requests), `port` and `brackets` (clients have them), `summed` (the times of an attempt are
     those of its steps), `escaped` (a quote after a backslash does not end a value), `grouped` (a line without an address names a
@@ -65,16 +67,23 @@ class Described:
     where: Callable[[str, LogRecord], str] = as_it_is
     strips: str = ""  # may end a server's name without being part of it
     expects: Mapping[str, str] = field(default_factory=dict)  # required start of a value, by role
+    checks: Sequence[str] = ()  # what values must be: `without client []`, `around address /`, `integer total`…
     same: Mapping[str, str] = field(default_factory=dict)  # roles whose value equals that of another role
     suffixes: Mapping[str, str] = field(default_factory=dict)  # text that ends a value without being part of it
     after: Mapping[str, str] = field(default_factory=dict)  # a value starts after the last of these bytes
+    pairing: Callable[[LogRecord], Pairing] | None = None  # of lines that may repeat others of their thread (`{thread}`)
     also: tuple[Described, ...] = ()  # descriptions for lines that do not match this one
 
-    def program(self, wrapper: Iterable[str] = ()) -> list[str]:
-        """Return the program for the compiled reader; `wrapper` describes how to remove the wrapper of each line."""
-        found = [*wrapper, *self.common(), *self.values()]
+    def program(self, wrapper: Iterable[str] = (), clock: str = "") -> list[str]:
+        """Return the program for the compiled reader; [] if the lines have no time.
+
+        `wrapper` describes how to remove the wrapper of each line, `clock` is the wrapper's time format, "" if it has none.
+        """
+        used = self.clock or clock
+        found = [*wrapper, f"clock {used}", *([] if self.clock else ["stamped"]), *self.common(), *self.values()] if used else []
         for one in self.also:
-            found += ["next", *one.program(wrapper)]
+            program = one.program(wrapper, clock)
+            found += ["next", *program] if found and program else program
         return found
 
     def values(self) -> list[str]:
@@ -84,11 +93,12 @@ class Described:
     def common(self) -> list[str]:
         """Return the part of the program that does not depend on the position of values."""
         number = roles.BY_NAME
-        found = [f"clock {self.clock}", *self.flags]
+        found = [*self.flags]
         found += [f"unit {number[name]} {unit}" for name, unit in self.units.items()]
         found += [f"strips {hexadecimal(self.strips)}"] if self.strips else []
         for word, values in (("expects", self.expects), ("suffix", self.suffixes), ("after", self.after)):
             found += [f"{word} {number[name]} {hexadecimal(text)}" for name, text in values.items()]
+        found += [_check(one) for one in self.checks]
         found += [f"same {number[name]} {number[other]}" for name, other in self.same.items()]
         for word, asks in (("ask", self.asks), ("ask-failure", self.asks_of_failures)):
             found += [f"{word} {_question(one)}" for one in asks]
@@ -112,7 +122,7 @@ class Text(Described):
         found, before = [f"begin {hexadecimal(begin)}"], begin
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
-            is_far = role == roles.TIME and self.clock == "nginx"  # this time contains a blank
+            is_far = role == roles.TIME and self.clock == "nginx"  # this time contains a space
             is_word = name == "word" or (name == "_" and literal[:1] == " " and not before.endswith('"'))
             flags = (
                 (roles.IS_NUMBER if name == "#" else roles.IS_WORD if is_word else 0)
@@ -144,7 +154,12 @@ class Members(Described):
         return [f"member {role} {' '.join(map(hexadecimal, path))}" for path, role in paths]
 
 
-_TEXTS = frozenset({"oneof", "begins", "template"})  # kinds of questions that require texts
+_TEXTS = frozenset({"oneof", "begins", "template", "sentence"})  # kinds of questions that require texts
+
+
+def _check(check: str) -> str:
+    kind, name, *texts = check.split(" ")
+    return " ".join(("check", str(roles.BY_NAME[name]), kind, *map(hexadecimal, texts)))
 
 
 def _question(ask: str) -> str:

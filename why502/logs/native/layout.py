@@ -28,6 +28,7 @@ from why502.logs.native.roles import (
     URI,
     is_of_attempt,
 )
+from why502.logs.pairing import Pairing
 from why502.logs.verdicts import Fields
 from why502.model.logs import LogRecord
 
@@ -60,12 +61,15 @@ class Layout:
     """The reader's `program` (see src/program.rs), and Python's parser for the line that the reader keeps of each outcome.
 
     `where` turns an address from the log into the name of a target, given the record of a line that ended the same way.
+    `pairing`: of lines that may repeat others.
     """
 
     program: tuple[str, ...]
     parse: Callable[[str], LogRecord | None]
     fields: Fields
     where: Callable[[str, LogRecord], str]
+    pairing: Callable[[LogRecord], Pairing] | None = None
+    wrapper: str = ""
 
 
 _WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
@@ -79,6 +83,8 @@ _WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
     "timestamp": ["wrap token"],
     "compose": ["wrap name", f"wrap literal {hexadecimal('| ')}"],
 }
+# The format of the time in a wrapper, which stands in its first word
+_STAMPS = {"cri": "iso", "rfc3164": "short", "syslog-iso": "iso", "rfc5424": "iso", "timestamp": "iso"}
 _W3C = {
     "date": "date",
     "time": "time",
@@ -101,10 +107,11 @@ def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
     if form.log_format:
         program = _of_members(form.log_format) or _of_fields(form.log_format, form.escape)
         if program is not None:
-            yield Layout((*wrapper, *program), form.parser(), Fields.of(form.log_format), nginx_target)
+            yield Layout((*wrapper, *program), form.strict_parser(), Fields.of(form.log_format), nginx_target)
         return
     for one in _described(form, sample):
-        yield Layout(tuple(one.program(wrapper)), form.parser(), Fields(), one.where)
+        if program := one.program(wrapper, _STAMPS.get(form.wrapper, "")):
+            yield Layout(tuple(program), form.strict_parser(), Fields(), one.where, one.pairing, form.wrapper)
 
 
 def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:

@@ -27,6 +27,7 @@ BY_NAME = {
     "wait2": WAIT + 1,
     "other": OTHER,  # another time: the duration is the difference between the two
     "took": 31,  # the difference between the two
+    "thread": 31,  # of a line that is not a request
     "length": LENGTH,  # of the response of an attempt
     "message": MESSAGE,
     "asker": 28,  # the client, the request and the target in a message

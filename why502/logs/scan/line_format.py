@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import structs
 
@@ -12,6 +12,7 @@ from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.logs import detect, stitching, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
+from why502.model.config import LogKind, LogTarget
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
 
@@ -63,6 +64,11 @@ class Form(Value, frozen=True, kw_only=True):
         """Return the parser of one line (or entry of lines). Its result depends on the line alone."""
         return wrappers.within(self.wrapper, self._inner_parser()) if self.wrapper else self._inner_parser()
 
+    def strict_parser(self) -> Parse:
+        """Return the parser of lines in this format alone, which reads none of another format."""
+        parse = self._only_parser()
+        return wrappers.within(self.wrapper, parse) if self.wrapper else parse
+
     def continues(self) -> Callable[[str], bool] | None:
         """Return a function that detects lines that continue the previous entry; None if every line is an entry."""
         if not self.is_error_log:
@@ -76,15 +82,19 @@ class Form(Value, frozen=True, kw_only=True):
         parse = nginx_access.compile(self.log_format, self.escape).parse if self.log_format else self._inner_parser()
         return _share(wrappers.within(self.wrapper, parse) if self.wrapper else parse, lines) >= _FITTING
 
-    def _inner_parser(self) -> Parse:
+    def _only_parser(self) -> Parse:
         if self.log_format:
-            return or_any(nginx_access.compile(self.log_format, self.escape).parse)
+            return nginx_access.compile(self.log_format, self.escape).parse
         if self.w3c:
-            return or_any(template.w3c(self.w3c))
+            return template.w3c(self.w3c)
         module = detect.named(self.name)
-        if module is None:
-            return detect.parse_line
-        return or_any(module.parse) if self.is_error_log or self.wrapper else _with_time(module.parse)
+        return detect.parse_line if module is None else module.parse
+
+    def _inner_parser(self) -> Parse:
+        parse = self._only_parser()
+        if self.log_format or self.w3c or self.is_error_log or self.wrapper:
+            return or_any(parse)
+        return parse if detect.named(self.name) is None else _with_time(parse)
 
 
 def of_format(text: str, escape: str = "default", format_source: str = "--log-format") -> Form:
@@ -93,6 +103,20 @@ def of_format(text: str, escape: str = "default", format_source: str = "--log-fo
         text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
     LineFormat(text, escape)
     return Form(name=nginx_access.NAME, log_format=text, escape=escape, format_source=format_source)
+
+
+def of_targets(logs: Iterable[LogTarget], config: str) -> dict[str, Form]:
+    """Return the formats of the access logs that a configuration names, by their paths."""
+    return {
+        log.path: Form(
+            name=nginx_access.NAME,
+            log_format=log.format,
+            escape=log.escape,
+            format_source=f"{log.format_name or 'log_format'} of {config}",
+        )
+        for log in logs
+        if log.kind is LogKind.ACCESS and log.path and log.format
+    }
 
 
 def find(head: bytes, given: Form | None = None) -> Form:

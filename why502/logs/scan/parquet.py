@@ -35,7 +35,7 @@ SCHEMA = {
     "client": ("string", "address of the client"),
     "server": ("string", "server name, otherwise the requested Host"),
     "method": ("string", "GET, POST…; null if the request line is invalid"),
-    "path": ("string", "as asked for, with its query; secrets removed"),
+    "path": ("string", "as requested, with its query; secrets removed"),
     "route": ("string", "method and path with * in place of numbers"),
     "status": ("int16", "what the client got"),
     "bytes_sent": ("int64", "bytes"),

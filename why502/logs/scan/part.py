@@ -20,6 +20,7 @@ from why502.logs.scan.reading import Carried, Each, Reader, named
 from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
 from why502.logs.scan.work import Ask, Part, Progress
+from why502.logs.stitching import Records
 from why502.logs.window import READ_ERRORS
 from why502.model.errors import HostError
 
@@ -178,12 +179,13 @@ def _agrees(made: layout.Layout, lines: Sequence[bytes], texts: Sequence[str], w
     text = text[: text.rfind(b"\n") + 1]
     reader.buffer[: len(text)] = text
     left = {begin for begin, _ in reader.scan(len(text))} if text else set()
-    slow, begin = Counts(is_exact=True), 0
+    slow, begin, records = Counts(is_exact=True), 0, Records()
     for raw, line in zip(lines, texts, strict=True):
         if begin >= len(text):
             break
+        record = made.parse(line)
+        record = record and records.follow(record)
         if begin not in left:
-            record = made.parse(line)
             if record is None or record.at is None:
                 return False
             at = int(window.seconds(record.at) // 1)

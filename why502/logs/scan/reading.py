@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from zoneinfo import ZoneInfo
 
+from msgspec import structs
+
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.logs import native
 from why502.logs.held import Origin, is_noted, line_of, mark, of_access, order_of
@@ -93,6 +95,7 @@ class Reader:
         self.counts = session.counts
         self.window = Window(self.ask.since, self.ask.until, session.zone, self.ask.near)
         self.carried = carried or Carried()
+        self._is_followed = carried is not None
         self.at = self.carried.at
         self.first: int | None = None  # number of the first line, if known
         self.lines = Lines(part.form.wrapper)
@@ -103,6 +106,7 @@ class Reader:
         self._earlier: list[bytes] = []  # the lines before the part
         # The line before a line that the compiled reader left, if the reader read it; keyed by the byte of the latter.
         self._native: dict[int, str] = {}
+        self._repeats: set[int] | None = None  # see `native.Reader.repeats`
         self._end = 0  # end of the bytes given to the compiled reader
         # Whether the previous line belongs to an application or error log, whose entries may span several lines.
         self.is_prose = self.carried.is_prose
@@ -117,7 +121,7 @@ class Reader:
         self.lines.begin_after(self._earlier)
         if not form.name:
             self._entries(stream)
-        elif (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
+        elif not self._needs_python() and (fast := self.session.compiled(form, lambda: _sample(stream, self.part))) is not None:
             self._fast(stream, fast)
         elif form.is_error_log:
             self._entries(stream)
@@ -125,6 +129,10 @@ class Reader:
             self._plain(stream)
         self._look_back(self._end)  # up to the last line, from which the next part continues
         self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
+
+    def _needs_python(self) -> bool:
+        """Return whether lines may repeat some of a part that was read before, and whose stream Python holds."""
+        return self._is_followed and not self.ask.most_held and stitch(self.part.form.name) is not None
 
     def _before(self, stream: BinaryIO) -> list[bytes]:
         """Return the last lines before the part, which may be needed to interpret its first ones."""
@@ -140,8 +148,10 @@ class Reader:
         stream.seek(0)
         return data.split(b"\n")[1 if begin else 0 : -1]
 
-    def _followed(self, record: LogRecord) -> LogRecord:
+    def _followed(self, record: LogRecord, start: int) -> LogRecord:
         """Return a record corrected by the ones before it. Records before the part are read only if the format needs them."""
+        if self._repeats is not None and record.pid is not None:  # the compiled reader knows the other lines of its thread
+            return structs.replace(record, is_repeat=True) if start in self._repeats else record
         if self._earlier and not self.part.form.log_format and stitch(record.format) is not None:
             earlier, self._earlier = self._earlier, []
             for raw in earlier:
@@ -184,6 +194,8 @@ class Reader:
             end += len(raw) + 1
 
     def _fast(self, stream: BinaryIO, fast: native.Reader) -> None:
+        fast.begin(self._earlier)
+        self._repeats = fast.repeats
         left = self._left(stream, fast)
         if self.part.form.is_error_log:
             self._grouped(left)
@@ -249,7 +261,7 @@ class Reader:
         order = (self.part.index, start)
         where = self.origin.path
         if record is not None:
-            record = self._followed(record)
+            record = self._followed(record, start)
         form = self.part.form
         if record is None or record.at is None:
             self._look_back(start)

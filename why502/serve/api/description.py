@@ -13,6 +13,7 @@ from starlette.requests import Request
 from why502.serve import api
 from why502.serve.openapi import description
 from why502.serve.operation import Nothing, Operation
+from why502.serve.rendering import serving
 
 BASE = "/api/1"
 
@@ -29,8 +30,9 @@ def described() -> dict[str, Any]:
     return description(operations(), BASE)
 
 
-def _described(_: Request, __: Nothing) -> dict[str, Any]:
-    return described()
+def _described(request: Request, _: Nothing) -> dict[str, Any]:
+    base = serving(request).settings.base
+    return described() | ({"servers": [{"url": base}]} if base else {})
 
 
 OPERATIONS = (

@@ -118,7 +118,7 @@ OPERATIONS = (
     Operation(
         path="/causes/{name}",
         name="cause",
-        summary="All that is known of a cause",
+        summary="Everything known about a cause",
         given=Name,
         answer=contract.CausePage,
         work=_cause,
@@ -127,7 +127,7 @@ OPERATIONS = (
     Operation(
         path="/gateways/{name}",
         name="gateway",
-        summary="All that is known of a gateway's codes",
+        summary="Everything known about a gateway's codes",
         given=Name,
         answer=contract.GatewayPage,
         work=_gateway,

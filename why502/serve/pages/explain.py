@@ -20,7 +20,7 @@ from why502.redaction import redact
 from why502.render.reference import cause_page, gateway_page
 from why502.serve.markdown import html
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import page
+from why502.serve.rendering import page, serving
 from why502.serve.uploads import form
 
 NAVIGATION = Navigation(
@@ -102,7 +102,7 @@ def cause(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in CAUSES:
         raise HTTPException(404)
-    return page(request, "reference_page.html", title=name, text=html(cause_page(name), "causes"))
+    return page(request, "reference_page.html", title=name, text=html(cause_page(name), "causes", serving(request).settings.base))
 
 
 def gateway(request: Request) -> Response:
@@ -111,7 +111,12 @@ def gateway(request: Request) -> Response:
     if name not in products():
         raise HTTPException(404)
     found = products()[name]
-    return page(request, "reference_page.html", title=found.title, text=html(gateway_page(found), "gateways"))
+    return page(
+        request,
+        "reference_page.html",
+        title=found.title,
+        text=html(gateway_page(found), "gateways", serving(request).settings.base),
+    )
 
 
 ROUTES = [

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from why502.model.errors import Why502Error
-from why502.render import plots
+from why502.render import plots, spreadsheet
+from why502.render.words import FAULT_DOMAINS
 from why502.serve.gateway_map import traffic
 from why502.serve.navigation import Navigation
 from why502.serve.objectives import allowance
-from why502.serve.rendering import address, page, serving
+from why502.serve.rendering import Serving, page, serving
 from why502.watch import settings as watch_settings
+from why502.watch.model import Incident
 from why502.watch.report import story
 from why502.watch.store import Ring, Store, history
 from why502.watch.store.history import By, Group
@@ -30,6 +33,25 @@ MOST_PAGE = 10_000
 MOST_GROUPS = 15
 MONTH_DAYS = 30
 _STATES = {"": None, "open": True, "resolved": False}
+MOST_EXPORTED, EXPORTED_AT_ONCE = 100_000, 500
+_COLUMNS = (
+    "id",
+    "opened (UTC)",
+    "resolved (UTC)",
+    "minutes",
+    "severity",
+    "cause",
+    "fault domain",
+    "confidence",
+    "host",
+    "gateway",
+    "target",
+    "location",
+    "failed requests",
+    "requests",
+    "message",
+    "page",
+)
 _LONGEST = 200  # characters of a filter
 
 
@@ -91,16 +113,7 @@ def show(request: Request) -> Response:
     with shared.stock.reading() as store:
         groups = {by: store.ask(partial(history.groups, by=by, wanted=wanted, now=now)) for by in By}
         every = store.ask(partial(history.groups, by=By.CAUSE, wanted=Filter().wanted(), now=now))
-        found = store.incidents(
-            is_open=wanted.is_open,
-            since=wanted.since,
-            until=wanted.until,
-            cause=wanted.cause,
-            target=wanted.target,
-            text=wanted.text,
-            limit=SHOWN,
-            offset=(number - 1) * SHOWN,
-        )
+        found = store.incidents(**asdict(wanted), limit=SHOWN, offset=(number - 1) * SHOWN)
         allowances, reason = _allowances(store, now, shared.settings.watch_settings)
     total = sum(one.count for one in groups[By.CAUSE])
     return page(
@@ -121,16 +134,16 @@ def show(request: Request) -> Response:
         incidents=found,
         headline=story.headline,
         counts=story.counts,
-        link=partial(_link, asked),
+        link=partial(_link, shared, asked),
         number=number,
         first=(number - 1) * SHOWN + 1,
         has_more=number * SHOWN < total,
     )
 
 
-def _link(asked: Filter, **changed: Any) -> str:
-    """Return the address of the same page with another filter, or of another of its pages."""
-    return address("/history", **{name: getattr(asked, name) for name in Filter.__slots__} | changed)
+def _link(shared: Serving, asked: Filter, path: str = "/history", **changed: Any) -> str:
+    """Return the address of the same page with another filter, of another of its pages, or of its export."""
+    return shared.address(path, **{name: getattr(asked, name) for name in Filter.__slots__} | changed)
 
 
 def _plot(weeks: list[Group]) -> str:
@@ -160,4 +173,51 @@ def _allowances(store: Store, now: datetime, path: str | None) -> tuple[list[Any
     return [allowance(one, seen) for one in objectives], ""
 
 
-ROUTES = [Route("/history", show)]
+def export(request: Request) -> Response:
+    """Return all incidents that the filter leaves, as CSV, the newest first."""
+    shared = serving(request)
+    wanted = _filter(request.query_params).wanted()
+    with shared.stock.reading():  # a store that cannot be read is a page, not the end of a file
+        name = f"incidents-{shared.now():%Y-%m-%d}.csv"
+    return StreamingResponse(
+        _lines(shared, wanted, shared.now()),
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _lines(shared: Serving, wanted: Wanted, now: datetime) -> Iterator[str]:
+    """Yield the file in parts. What opens meanwhile is not in it, so that no incident is in it twice."""
+    yield spreadsheet.row(_COLUMNS)
+    wanted = replace(wanted, until=min(filter(None, (wanted.until, now))))
+    for offset in range(0, MOST_EXPORTED, EXPORTED_AT_ONCE):
+        with shared.stock.reading() as store:
+            found = store.incidents(**asdict(wanted), limit=EXPORTED_AT_ONCE, offset=offset)
+        yield "".join(spreadsheet.row(_cells(one, now, shared.settings.url)) for one in found)
+        if len(found) < EXPORTED_AT_ONCE:
+            return
+
+
+def _cells(one: Incident, now: datetime, url: str) -> tuple[str | float | None, ...]:
+    """Return an incident in the order of _COLUMNS."""
+    return (
+        one.id,
+        f"{one.opened_at:%Y-%m-%d %H:%M:%S}",
+        f"{one.closed_at:%Y-%m-%d %H:%M:%S}" if one.closed_at else None,
+        round(((one.closed_at or now) - one.opened_at).total_seconds() / 60, 1),
+        one.severity.value,
+        one.cause,
+        FAULT_DOMAINS[one.fault_domain] if one.cause else None,
+        round(one.finding.confidence, 2) if one.finding else None,
+        one.host,
+        one.proxy,
+        one.target,
+        one.location,
+        one.failures,
+        one.requests,
+        story.headline(one),
+        f"{url}/incidents/{one.id}" if url else None,
+    )
+
+
+ROUTES = [Route("/history", show), Route("/history.csv", export)]

@@ -21,7 +21,7 @@ from why502.model.remedy import Edit, Run
 from why502.render import plots
 from why502.render.words import diff_lines, how_often, where
 from why502.serve.live import News
-from why502.serve.rendering import Serving, address, gone, page, part, serving, symptom_words
+from why502.serve.rendering import Serving, gone, page, part, serving, symptom_words
 from why502.serve.stock import NoStore
 from why502.watch.message import lead, tested
 from why502.watch.model import FailureKey, Incident
@@ -38,7 +38,7 @@ def show(request: Request) -> Response:
     shared = serving(request)
     incident = _incident(shared, request)
     if incident.id != request.path_params["id"]:  # a short form
-        return RedirectResponse(str(address(f"/incidents/{incident.id}")), 307)
+        return RedirectResponse(str(shared.address(f"/incidents/{incident.id}")), 307)
     return page(request, "incident.html", **_view(shared, incident))
 
 

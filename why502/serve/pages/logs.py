@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from contextlib import ExitStack
-from itertools import islice
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,9 +11,8 @@ from starlette.routing import Route
 
 from why502.logs.scan.report import Report
 from why502.model.errors import Why502Error
-from why502.model.times import of_epoch
 from why502.render.logs import tables
-from why502.render.plots import Series, bars
+from why502.render.logs.charts import by_target, by_time, over_time
 from why502.serve import allowed_logs
 from why502.serve.navigation import Navigation
 from why502.serve.rendering import page, serving
@@ -33,8 +30,6 @@ NAVIGATION = Navigation(
 )
 BODY_BYTES = FILE_BYTES
 TOP = 20  # rows of a table
-_COLUMNS = 120  # of the plot over time
-_SYMPTOMS = 5
 _OPTIONS = ("since", "until", "only", "log_format")
 
 
@@ -99,37 +94,9 @@ def _page(
         selections=ONLY,
         error=error,
         report=report,
-        plot=_plot(report) if report else "",
+        plots={draw.__name__: draw(report) for draw in (over_time, by_target, by_time)} if report else {},
         tables=tables,
         top=TOP,
-    )
-
-
-def _plot(report: Report) -> str:
-    """Return the failures over time, by their most common symptoms."""
-    if not any(minute.failures for minute in report.minutes):
-        return ""
-    first, last = (int(minute.at.timestamp()) for minute in (report.minutes[0], report.minutes[-1]))
-    step = report.step_s * -(-((last - first) // report.step_s + 1) // _COLUMNS)
-    columns: list[Counter[str]] = [Counter() for _ in range(first, last + 1, step)]
-    names = {row.symptom: row.cause for row in report.causes if row.cause}
-    for minute in report.minutes:
-        column = columns[(int(minute.at.timestamp()) - first) // step]
-        for symptom, count in minute.symptoms.items():
-            column[names.get(symptom, symptom)] += count
-        column["no known symptom"] += max(minute.failures - sum(minute.symptoms.values()), 0)
-    totals = sum(columns, Counter())
-    shown = [name for name, count in totals.most_common(_SYMPTOMS) if count]
-    series = [Series(name=name, counts=tuple(column[name] for column in columns)) for name in shown]
-    rest = tuple(column.total() - sum(column[name] for name in shown) for column in columns)
-    if any(rest):
-        series.append(Series(name="others", counts=rest))
-    times = [f"{of_epoch(first + number * step):%Y-%m-%d %H:%M}Z" for number in range(len(columns))]
-    return bars(
-        series,
-        times,
-        label=f"Failures over time, from {times[0]} to {times[-1]}; the most common: {', '.join(islice(shown, 3))}",
-        axis=(times[0], times[len(times) // 2], times[-1]) if len(times) > 2 else times,
     )
 
 

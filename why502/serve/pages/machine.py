@@ -27,7 +27,7 @@ async def machine(request: Request) -> Response:
         is_probing = form.get("probes") != "none"
         if not await run_sync(lambda: shared.machine.diagnose(is_probing=is_probing)):
             raise Refused(503, "a diagnosis is being made already", "Its result is on this page within half a minute.")
-        return RedirectResponse("/machine", 303)
+        return RedirectResponse(str(shared.address("/machine")), 303)
     newest = None if reason else shared.machine.newest
     return page(
         request,

@@ -6,16 +6,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
 from why502.render import plots
 from why502.serve.gateway_map import WINDOW_MIN, gateways, traffic
-from why502.serve.live import News
+from why502.serve.live_page import LivePage
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, gone, page, part, serving, symptom_words
-from why502.serve.stock import NoStore
+from why502.serve.rendering import Serving, symptom_words
 from why502.watch.message import duration
 from why502.watch.model import Incident, Severity
 from why502.watch.report import story
@@ -25,31 +20,6 @@ NAVIGATION = Navigation(title="Now", path="/", order=10, about="Is anything wron
 HOUR_MIN = 60
 STALE = timedelta(minutes=2)  # members are checked at least once a minute
 MOST_PATHS, MOST_PLACES, MOST_INCIDENTS = 20, 8, 50
-
-
-def now(request: Request) -> Response:
-    """Return the page."""
-    news = serving(request).live.fresh("now", partial(_news, serving(request)))
-    return page(request, "now.html", news=news)
-
-
-async def live(request: Request) -> Response:
-    """Return the page's live part, again and again."""
-    shared = serving(request)
-    return shared.live.stream("now", partial(_again, shared))
-
-
-def _again(shared: Serving) -> News:
-    try:
-        return shared.live.fresh("now", partial(_news, shared))
-    except NoStore as error:
-        return gone(shared, error)
-
-
-def _news(shared: Serving) -> News:
-    """Return the live part. Raises NoStore."""
-    view = _view(shared)
-    return News(part(shared, "now_live.html", **view), view["sentence"])
 
 
 def _view(shared: Serving) -> dict[str, Any]:
@@ -131,4 +101,4 @@ def _hour(store: Store, at: datetime) -> dict[str, Any]:
     }
 
 
-ROUTES = [Route("/", now), Route("/live/now", live)]
+ROUTES = LivePage(name="now", path="/", view=_view).routes

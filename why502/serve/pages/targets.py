@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,12 +17,12 @@ from starlette.routing import Route
 from why502.logs.scan.times import Percentiles, percentiles
 from why502.render import plots
 from why502.serve.gateway_map import OK, Traffic, traffic
-from why502.serve.live import News
+from why502.serve.live_page import LivePage
 from why502.serve.navigation import Navigation
-from why502.serve.rendering import Serving, gone, page, part, serving, symptom_words
-from why502.serve.stock import NoStore
+from why502.serve.rendering import Serving, number, page, serving, symptom_words
 from why502.watch.concern import words
-from why502.watch.model import Change, Configured, Limit, LimitKind, Member, MemberStatus, Phase, TargetKey
+from why502.watch.limits.shared_memory import TABLES
+from why502.watch.model import Change, Configured, Limit, LimitKind, Member, MemberStatus, OwnerKey, Phase, TargetKey
 from why502.watch.report import story
 from why502.watch.store import Ring, Store, history
 
@@ -32,6 +33,8 @@ MOST_CHANGES = 50
 DAY_H = 24
 MOST_INCIDENTS = 20
 _LONGEST = 500
+_STARTED = ("started", "restarted")
+_CONTAINER = 12  # characters of a container's id, as its memory is named
 _STATUSES = {MemberStatus.DOWN: 0, MemberStatus.UNKNOWN: 1, MemberStatus.UP: 2}
 LIMITS = {
     LimitKind.MEMORY: ("memory", "bytes"),
@@ -45,6 +48,8 @@ LIMITS = {
     LimitKind.SHARED_MEMORY: ("shared memory", "bytes"),
     LimitKind.CERTIFICATE: ("certificate", "time"),
 }
+
+COUNTED = ("(inodes)", *TABLES)  # subjects whose kind is measured in bytes otherwise
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +65,9 @@ class Row:
     failed: int = 0
     recovered: int = 0
     times: Percentiles | None = None
+    starts: tuple[datetime, ...] = ()  # of what serves it, in the last 7 days
+    memory: Limit | None = None  # of its unit or container
+    queue: Limit | None = None  # of connections that it has not accepted yet
 
     @property
     def is_checked(self) -> bool:
@@ -86,37 +94,30 @@ def rows(members: list[Member], configured: Configured, seen: Traffic) -> list[R
     return sorted(found, key=lambda row: row.rank)
 
 
-def show(request: Request) -> Response:
-    """Return the page."""
-    news = serving(request).live.fresh("targets", partial(_news, serving(request)))
-    return page(request, "targets.html", news=news)
-
-
-async def live(request: Request) -> Response:
-    """Return the page's live part, again and again."""
-    shared = serving(request)
-    return shared.live.stream("targets", partial(_again, shared))
-
-
-def _again(shared: Serving) -> News:
-    try:
-        return shared.live.fresh("targets", partial(_news, shared))
-    except NoStore as error:
-        return gone(shared, error)
-
-
-def _news(shared: Serving) -> News:
-    """Return the live part. Raises NoStore."""
-    view = _view(shared)
-    return News(part(shared, "targets_live.html", **view), view["sentence"])
+def own(found: list[Row], owners: Iterable[OwnerKey], limits: Iterable[Limit], changes: Iterable[Change]) -> None:
+    """Give each row what belongs to it alone: the starts, the memory and the queue of what serves it."""
+    names: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for owner in owners:
+        names[owner.proxy, owner.target].append(owner.name)
+    measured = {(limit.kind, limit.subject): limit for limit in limits}
+    starts: defaultdict[str, set[datetime]] = defaultdict(set)
+    for change in changes:
+        if change.detail.startswith(_STARTED):
+            for name in {change.subject, *change.units, *(f"pid {pid}" for pid in change.pids)}:
+                starts[name].add(change.at)
+    for row in found:
+        mine = names[row.proxy, row.target]
+        row.starts = tuple(sorted({at for name in mine for at in starts[name]}))
+        row.queue = measured.get((LimitKind.LISTEN_QUEUE, row.target))
+        memory = (measured.get((LimitKind.MEMORY, short)) for name in mine for short in (name, name[:_CONTAINER]))
+        row.memory = next(filter(None, memory), None)
 
 
 def _view(shared: Serving) -> dict[str, Any]:
     """Return what the page shows. Raises NoStore."""
     now = shared.now()
     with shared.stock.reading() as store:
-        found = rows(store.members(), store.ask(history.configured), traffic(store, now.timestamp(), WINDOW_MIN))
-        limits, changes = store.limits(), store.changes(since=now - timedelta(days=7))
+        found, limits, changes = _rows(store, now)
     states = Counter(row.member.status for row in found if row.member and row.is_checked)
     said = ", ".join(f"{states[status]} {status.value}" for status in _STATUSES if states[status])
     return {
@@ -134,18 +135,27 @@ def _view(shared: Serving) -> dict[str, Any]:
     }
 
 
+def _rows(store: Store, now: datetime) -> tuple[list[Row], list[Limit], list[Change]]:
+    """Return all rows, and the limits and changes of a week that they are made from."""
+    configured = store.ask(history.configured)
+    found = rows(store.members(), configured, traffic(store, now.timestamp(), WINDOW_MIN))
+    limits, changes = store.limits(), store.changes(since=now - timedelta(days=7))
+    own(found, configured.owners, limits, changes)
+    return found, limits, changes
+
+
 def _restarts(changes: list[Change]) -> list[tuple[str, int, datetime]]:
     """Return what started, how often in a week, and when last."""
     starts: defaultdict[str, list[datetime]] = defaultdict(list)
     for one in changes:
-        if one.detail.startswith(("started", "restarted")):
+        if one.detail.startswith(_STARTED):
             starts[one.subject].append(one.at)
     return sorted(((name, len(times), max(times)) for name, times in starts.items()), key=lambda one: (-one[1], one[0]))
 
 
 def _size(limit: Limit, value: float) -> str:
     """Return a value of a limit with its unit."""
-    unit = LIMITS[limit.kind][1]
+    unit = "" if limit.subject.endswith(COUNTED) else LIMITS[limit.kind][1]
     if unit == "time":
         return f"{value / 86_400:.0f} days"
     if unit == "bytes":
@@ -153,7 +163,7 @@ def _size(limit: Limit, value: float) -> str:
             if value >= factor:
                 return f"{value / factor:.3g} {name}"
         return f"{value:.0f} B"
-    return f"{value:.0f}"
+    return number(value)
 
 
 def one(request: Request) -> Response:
@@ -162,8 +172,7 @@ def one(request: Request) -> Response:
     proxy, target = (request.query_params.get(name, "")[:_LONGEST] for name in ("proxy", "target"))
     now = shared.now()
     with shared.stock.reading() as store:
-        every = rows(store.members(), store.ask(history.configured), traffic(store, now.timestamp(), WINDOW_MIN))
-        found = [row for row in every if row.target == target and proxy in ("", row.proxy)]
+        found = [row for row in _rows(store, now)[0] if row.target == target and proxy in ("", row.proxy)]
         named = store.incidents(target=target, limit=MOST_INCIDENTS) if target else []
         incidents = [one for one in named if target in (one.target, *one.targets)]
         if not found and not incidents:
@@ -180,6 +189,7 @@ def one(request: Request) -> Response:
         plot=plot,
         times=times,
         now=now,
+        size=_size,
         headline=story.headline,
         counts=story.counts,
     )
@@ -210,4 +220,4 @@ def _day(store: Store, now: datetime, proxy: str, target: str) -> tuple[str, lis
     return plot if counts else "", list(reversed(times))
 
 
-ROUTES = [Route("/targets", show), Route("/targets/one", one), Route("/live/targets", live)]
+ROUTES = [*LivePage(name="targets", path="/targets", view=_view).routes, Route("/targets/one", one)]

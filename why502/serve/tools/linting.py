@@ -28,6 +28,9 @@ def lint(order: LintOrder, files: Mapping[str, bytes]) -> Linted:
     found = document(report)
     for gap in found.gaps:
         gap.source = gap.source.removeprefix(f"{BASE}/")
+    for step in (step for risk in found.findings for remedy in risk.remedies for step in remedy.steps):
+        if step.edit:
+            step.edit.diff = step.edit.diff.replace(f"--- {BASE}/", "--- ", 1).replace(f"+++ {BASE}/", "+++ ", 1)
     texts = {printable(report.name(file)): in_place(text) for file, text in given.texts.items()}
     listings = list(_listings(found, texts))
     kept = list(_within(listings))

@@ -46,7 +46,7 @@ def number(value: object) -> int | None:
 
 
 def text(value: object, most: int = NAME_BYTES) -> str:
-    """Return a printable text of limited length; "" if the value is no text."""
+    """Return a printable text of limited length; "" if the value is not text."""
     return _UNPRINTABLE.sub("�", value[: most * 2])[:most] if isinstance(value, str) else ""
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from why502.host.base import Host
 from why502.logs import stamps
+from why502.machine import http
 from why502.machine.attempt import attempt
 from why502.machine.last_words import last_words
 from why502.machine.proc_net import parse_tcp
@@ -25,7 +26,6 @@ from why502.model.errors import Denied, Expired, HostError, Missing
 from why502.model.patterns import lazy
 from why502.model.snapshot import Gap
 from why502.model.target import Target
-from why502.supervisors import http
 from why502.supervisors.base import Described, link
 from why502.supervisors.docker import describe
 

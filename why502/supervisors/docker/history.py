@@ -21,7 +21,7 @@ NOT_RUN = (125, 126, 127)  # exit codes for a command that the engine could not 
 
 
 def of_history(container: Container) -> Iterator[Event]:
-    """Yield the starts, stops, ends and kills of a container. An end after a stop order is no failure."""
+    """Yield the starts, stops, ends and kills of a container. An end after a stop order is not a failure."""
     told: ContainerEvent | None = None
     if container.exit_code in NOT_RUN and container.error and (at := container.started_at or container.created_at):
         message = f"{container.engine} could not start {container.name}: {container.error}"

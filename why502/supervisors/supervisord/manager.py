@@ -22,6 +22,7 @@ from why502.host.base import Host
 from why502.logs.detect import parse_any
 from why502.logs.phrases import signal_number
 from why502.logs.zone import aware, zone
+from why502.machine import http
 from why502.machine.attempt import attempt, each
 from why502.machine.last_words import last_words
 from why502.machine.process_table import ProcessTable, unit_of
@@ -32,7 +33,6 @@ from why502.model.logs import Symptom
 from why502.model.snapshot import Service
 from why502.model.target import Target
 from why502.model.times import whole_number
-from why502.supervisors import http
 from why502.supervisors.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, roots_first, words
 from why502.supervisors.supervisord import logs as log_format
 from why502.supervisors.systemd import journal

@@ -1,7 +1,7 @@
 """Messages of systemd (PID 1, systemd-coredump) about units, 219 to 257, and `systemctl status` (core/service.c, core/unit.c,
 exit-status.c).
 
-`code` of "Scheduled restart job" is the counter, which counts since the unit was last started by hand: one such line is no loop.
+`code` of "Scheduled restart job" is the counter, which counts since the unit was last started by hand: one such line is not a loop.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ comments, an empty value clears earlier ones.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 
@@ -13,8 +14,20 @@ from why502.model.base import Value
 from why502.model.config import Position
 from why502.model.patterns import lazy
 
+_KINDS = (".service", ".socket")  # of the units that serve, or listen for, a target
 _SECTION = lazy(r"\[([^\]]+)\]\s*$")
 _ENTRY = lazy(r"([A-Za-z][\w-]*)\s*=\s*(.*)", re.DOTALL)
+
+
+def is_unit_name(name: str) -> bool:
+    """Return whether a file has the name of a service or socket unit."""
+    return name.endswith(_KINDS)
+
+
+def is_unit_file(path: str) -> bool:
+    """Return whether a file is such a unit, or a drop-in of one by its directory."""
+    directory = posixpath.basename(posixpath.dirname(path))
+    return is_unit_name(path) or (path.endswith(".conf") and directory.endswith(tuple(f"{kind}.d" for kind in _KINDS)))
 
 
 class UnitEntry(Value, frozen=True, kw_only=True):

@@ -21,7 +21,9 @@ def selected(members: tuple[Planned, ...], targets: tuple[str, ...], proxies: tu
     for target in targets:
         if not any(_is_named(one, target) for one in found):
             names = dict.fromkeys(str(one.key.peer) for one in found)
-            raise Why502Error(f"--target {target!r} is no member of an upstream here", f"One of: {', '.join(list(names)[:10])}.")
+            raise Why502Error(
+                f"--target {target!r} is not a member of an upstream here", f"One of: {', '.join(list(names)[:10])}."
+            )
     return tuple(one for one in found if not targets or any(_is_named(one, target) for target in targets))
 
 

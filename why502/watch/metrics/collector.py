@@ -67,7 +67,7 @@ class Collector(AnyCollector):
         self._dropped: set[tuple[str, Labels]] = set()
 
     def collect(self) -> Iterable[Metric]:
-        """Return all families, with the values of now."""
+        """Return all families, with their current values."""
         with self._lock:  # also around the view: an older one must not come second
             view = self._view()
             return [*self._traffic(view), *(self._family(family, view) for family in FAMILIES), self._overflow()]

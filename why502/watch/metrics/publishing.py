@@ -86,14 +86,14 @@ class Publisher:
         self._end_sending(is_closed=True, timeout_s=timeout_s)
 
     def publish(self) -> None:
-        """Write and send the metrics of now, before their time: for a daemon that makes one round and ends."""
+        """Write and send the current metrics, before their time: for a daemon that makes one round and ends."""
         if self._file:
             self._write()
         if self._sending:
             self._send()
 
     def exposition(self, is_openmetrics: bool) -> bytes:
-        """Return the metrics of now, with those of this process."""
+        """Return the current metrics, with those of this process."""
         return exposition(self._collector, self._process, is_openmetrics=is_openmetrics)
 
     def _new_server(self, listen: str) -> Server:

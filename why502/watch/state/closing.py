@@ -107,7 +107,7 @@ def _consider(turn: Turn, tracked: Tracked) -> None:
     if quiet < quiet_s(tracked, turn.state):
         return
     if _is_stopped_on_purpose(turn, tracked):
-        closed(turn, tracked, "it was stopped on purpose, and nobody was refused since")
+        closed(turn, tracked, "it was stopped on purpose, and no request was refused since")
         return
     found = proof(tracked, turn.state)
     if found.is_given:

@@ -15,7 +15,7 @@ from why502.watch.state.identity import subject_of
 from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey, State
 
 MOST_APART = 5  # more targets that begin to fail together with one cause have one root, though it is not known
-TRACE = 0.2  # of a target's failures: fewer with another cause are no incident of their own
+TRACE = 0.2  # of a target's failures: fewer with another cause do not become an incident of their own
 MACHINE = "this machine"
 OWN_NETWORK = "this machine's network"
 

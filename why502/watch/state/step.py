@@ -133,7 +133,7 @@ def restored(
 
 
 def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracked:
-    """Return an incident of an earlier run. Its signals begin anew; what is quiet is quiet since now."""
+    """Return an incident of an earlier run. Its signals start again; what is quiet is quiet from now on."""
     own = _own_signal(state, incident)
     names = [symptom for symptom in incident.symptoms or (incident.symptom,) if family_of(symptom)]
     families = {family for symptom in names if (family := family_of(symptom))}

@@ -28,7 +28,7 @@ OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What one `Observed` adds that is of now: by signal (failures, of them hurt), and what succeeded, by subject."""
+    """What one `Observed` adds that is current: by signal (failures, of them hurt), and what succeeded, by subject."""
 
     signals: dict[SignalKey, Signal]
     failed: Counter[SignalKey]
@@ -40,13 +40,13 @@ class Added:
 
 
 def is_now(minute: int, state: State, now: datetime) -> bool:
-    """Return whether a line's minute lies in the window in which failures count as those of now."""
+    """Return whether a line's minute lies in the window in which failures count as current ones."""
     leap_s = abs(state.leap_s) if state.monotonic_s < state.leap_until_s else 0.0
     return 60 * (minute + WINDOW_MINUTES) >= now.timestamp() - leap_s
 
 
 def fresh_minutes(state: State, observed: Observed, now: datetime) -> set[int]:
-    """Return the minutes of a log's counts that are of now, as opposed to history."""
+    """Return the minutes of a log's counts that are current, as opposed to history."""
     if observed.is_history:
         return set()
     counts = (*observed.failures, *observed.requests, *observed.attempts, *observed.recovered)
@@ -126,7 +126,7 @@ def _grown(
 
 
 def _counted(minutes: tuple[tuple[int, int], ...], count: int, monotonic_s: float) -> tuple[tuple[int, int], ...]:
-    """Return failures by monotonic minute with these of now, the last hour's."""
+    """Return failures by monotonic minute with the current ones, the last hour's."""
     if not count:
         return minutes
     minute = int(monotonic_s // 60)

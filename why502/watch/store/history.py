@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from why502.model.base import decode
-from why502.watch.model import AttemptKey, Configured, PeerKey, RouteKey, TargetKey
+from why502.watch.model import AttemptKey, Configured, OwnerKey, PeerKey, RouteKey, TargetKey
 from why502.watch.store.durations import unpack_sum
 from why502.watch.store.reading import Wanted, at
 from why502.watch.store.series import Columns, Counted, Key, Ring, key_of
@@ -131,7 +131,7 @@ def _key(counted: Counted, columns: list[str]) -> Key:
 
 def configured(database: sqlite3.Connection) -> Configured:
     """Return the targets and routes that the configuration in force names."""
-    targets, routes, peers = set(), set(), set()
+    targets, routes, peers, owners = set(), set(), set(), set()
     for kind, proxy, name in database.execute("SELECT kind, proxy, name FROM configured WHERE gone_at IS NULL"):
         if kind == "target":
             targets.add(TargetKey(proxy, name))
@@ -139,7 +139,9 @@ def configured(database: sqlite3.Connection) -> Configured:
             routes.add(RouteKey(proxy, *decode(name.encode(), tuple[str, str, str], "the store")))
         elif kind == "peer":
             peers.add(PeerKey(proxy, *decode(name.encode(), tuple[str, str], "the store")))
-    return Configured(targets=frozenset(targets), routes=frozenset(routes), peers=frozenset(peers))
+        elif kind == "owner":
+            owners.add(OwnerKey(proxy, *decode(name.encode(), tuple[str, str], "the store")))
+    return Configured(targets=frozenset(targets), routes=frozenset(routes), peers=frozenset(peers), owners=frozenset(owners))
 
 
 def newest(database: sqlite3.Connection) -> datetime | None:

@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import TypeVar
 
 from why502.redaction import redact
-from why502.watch.model import AttemptKey, FailureKey, LocationKey, PeerKey, RequestKey, RouteKey, TargetKey
+from why502.watch.model import AttemptKey, FailureKey, LocationKey, OwnerKey, PeerKey, RequestKey, RouteKey, TargetKey
 
 Key = RequestKey | FailureKey | AttemptKey | TargetKey
 K = TypeVar("K", bound=Key)
-Named = TypeVar("Named", RequestKey, FailureKey, AttemptKey, TargetKey, LocationKey, RouteKey, PeerKey)
+Named = TypeVar("Named", RequestKey, FailureKey, AttemptKey, TargetKey, LocationKey, RouteKey, PeerKey, OwnerKey)
 Columns = tuple[str, str, str, str]  # proxy, location, target, detail: the code, symptom or outcome
 
 OTHER = "other"  # location and target of what is counted together once there are too many series

@@ -248,6 +248,7 @@ def _configured(database: sqlite3.Connection, configured: Configured, at_s: floa
             *(("location", *clean_key(key)) for key in configured.locations),
             *(("route", key.proxy, _names(*key[1:])) for key in map(clean_key, configured.routes)),
             *(("peer", key.proxy, _names(*key[1:])) for key in map(clean_key, configured.peers)),
+            *(("owner", key.proxy, _names(*key[1:])) for key in map(clean_key, configured.owners)),
         ],
     )
     database.execute("DELETE FROM configured WHERE gone_at <= ?", (at_s - QUIET_S,))

@@ -44,7 +44,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if found := glued(case):
         yield refutes(
-            f"{found.asked} is no name of the configuration: it is {found.configured} with a path appended", weight=PROOF
+            f"{found.asked} is not a name in the configuration: it is {found.configured} with a path appended", weight=PROOF
         )
         return
     for name in case.here.names or ():

@@ -33,10 +33,9 @@ from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, sup
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import PeerState
+from why502.model.snapshot import SERVER_ERROR, PeerState
 from why502.model.target import Target
 
-SERVER_ERROR = 500
 CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
 NOT_RUN = (126, 127)  # exit codes of a shell for a program that cannot be executed, or is not there
@@ -72,7 +71,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _called_down(case: Case) -> Iterator[Evidence]:
     """Yield the evidence where no log tells why a check fails: the gateway calls the server down, and it answers."""
-    answered = next((probe for probe in case.probes if probe.is_answer and (probe.status or 0) < SERVER_ERROR), None)
+    answered = next((probe for probe in case.probes if probe.has_recovered), None)
     if answered is None or case.probe(*GAP) or case.failures:
         return
     for proxy, view in views_of(case.here, case.target):

@@ -55,19 +55,22 @@ def examine(case: Case) -> Iterator[Evidence]:
     limited = case.tally(Symptom.RATE_LIMITED)
     for proxy in case.proxies:
         for answer in proxy.answers:
-            asked = [t for t in seen if t.status == answer.status and not answer.is_limit and not answer.is_of_clients]
+            is_of_some = answer.is_limit or answer.is_of_clients or answer.is_of_responses
+            asked = [t for t in seen if t.status == answer.status and not is_of_some]
             if asked:
                 where = f"the configuration returns {answer.status} in {answer.location or answer.server}"
                 yield supports(where, str(answer.at or ""), LIKELY)
                 if limited and not any(_is_there(answer, request) for t in asked for request, _ in t.requests):
                     break
                 return
-    if limited:
+    if own.detail and own.named not in ("", CAUSE.id):
+        yield refutes(f"a rule with a condition answered so: {own.detail}", own.source, PROOF)
+    elif limited:
         yield refutes(f"the proxy's limits refused requests, {limited.count} by its error log", limited.source, PROOF)
 
 
 def _switched_off(case: Case) -> Evidence | None:
-    """Return the evidence that every server of the empty group was set to maintenance while the proxy ran; None otherwise."""
+    """Return the evidence that every server of the empty group was set to maintenance or drain while the proxy ran, or None."""
     group = case.empty_group
     if group is None:
         return None
@@ -81,7 +84,7 @@ def _switched_off(case: Case) -> Evidence | None:
         if tally.is_failure and tally.last and begun and tally.last > begun + CLOCK:
             return None  # it was used again after that
     first = min(off.values(), key=lambda tally: tally.source)
-    return supports(f"every server of {group.name} was set to maintenance while the proxy ran", first.source, 2 * PROOF)
+    return supports(f"every server of {group.name} was set to maintenance or drain while the proxy ran", first.source, 2 * PROOF)
 
 
 def _is_there(answer: Answer, request: str) -> bool:

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.cause import Cause
+from why502.model.config import Position
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
 
@@ -68,14 +69,18 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
 
     nginx does not check this when it loads. The first such request fails with 500 (`could not find named location`).
     """
+    locations: dict[Position | None, set[str]] = {}  # by server: one of thousands of locations is looked at once
     for level in deployment.levels:
-        server = next((outer for outer in level.outwards if outer.name == "server"), None)
-        if server is None or not server.is_known or not level.is_known:
-            continue
-        there = {" ".join(directive.args) for directive in server.own("location")}
         for directive in level.own("try_files", "error_page"):
             last = directive.args[-1] if directive.args else ""
-            if last.startswith("@") and last not in there and "$" not in last:
+            if not last.startswith("@") or "$" in last:
+                continue
+            server = next((outer for outer in level.outwards if outer.name == "server"), None)
+            if server is None or not server.is_known or not level.is_known:
+                continue
+            if server.at not in locations:
+                locations[server.at] = {" ".join(found.args) for found in server.own("location")}
+            if last not in locations[server.at]:
                 yield risk(
                     f"{directive.name} redirects to {last}, which this server does not have",
                     directive.at,

@@ -48,6 +48,8 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 _MODULES = ("proxy", "fastcgi", "uwsgi", "scgi")
+_SIZES = tuple(f"{module}_max_temp_file_size" for module in _MODULES)
+_BUFFERING = frozenset(f"{module}_buffering" for module in _MODULES)
 _LEAST = 64 << 20
 
 
@@ -60,7 +62,7 @@ def temp_small(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for level in deployment.levels:
-        for directive in level.own(*(f"{module}_max_temp_file_size" for module in _MODULES)):
+        for directive in level.own(*_SIZES):
             size = units.size(directive.args[0]) if directive.args else None
             if size and size < _LEAST and directive.at not in seen:
                 seen.add(directive.at)
@@ -78,6 +80,8 @@ def unbuffered_settings(deployment: Deployment) -> Iterator[Risk]:
     Without buffering only buffer_size is used; the other settings change nothing.
     """
     for level in deployment.levels:
+        if level.by_name.keys().isdisjoint(_BUFFERING):
+            continue
         for module in _MODULES:
             off = [directive for directive in level.own(f"{module}_buffering") if directive.args == ("off",)]
             idle = level.own(f"{module}_buffers", f"{module}_busy_buffers_size", f"{module}_max_temp_file_size")

@@ -144,7 +144,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     )
 
 
-_THREE = ("connect_timeout", "send_timeout", "read_timeout")
+_THREE = tuple(
+    tuple(f"{module}_{name}_timeout" for name in ("connect", "send", "read"))
+    for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc")
+)
 _MILLISECONDS = frozenset({"5000", "10000", "15000", "20000", "30000", "45000", "60000", "120000", "300000", "600000"})
 
 
@@ -155,13 +158,12 @@ def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
     Such lines look like a fix for timeouts but change nothing.
     """
     for level in deployment.levels:
-        for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc"):
-            names = [f"{module}_{name}" for name in _THREE]
-            own = [directive for name in names for directive in level.own(name)]
+        for names in _THREE:
+            own = [directive for name in names for directive in level.own(name)] if names[0] in level.by_name else []
             is_default = len(own) == 3 and all(units.time(" ".join(directive.args)) == 60 for directive in own)
             if is_default and not (level.around and any(name in level.around.settings for name in names)):
                 yield risk(
-                    f"the three {module} timeouts are 60 s by default",
+                    f"the three {names[0].partition('_')[0]} timeouts are 60 s by default",
                     own[0].at,
                     "remove them, or set what the application needs",
                 )

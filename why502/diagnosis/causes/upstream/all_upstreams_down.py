@@ -48,7 +48,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     else:
         for target in sorted(failing):
             yield supports(f"member {target} failed on its own", "", 0.5)
-    alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.symptom is None and not p.through_proxy]
+    alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.has_recovered and not p.through_proxy]
     if alive:
         yield supports(f"{', '.join(sorted(set(alive)))} answer now", "probe", WEAK)
 

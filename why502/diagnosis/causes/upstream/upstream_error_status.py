@@ -67,12 +67,13 @@ def _since_the_gap(case: Case) -> list[Tally]:
 
 
 def _telling_log(case: Case) -> str:
-    """Return the error log in which nginx would have logged its own reason for the status; "" if it may be in another log."""
+    """Return the error log in which the proxy would have logged its own reason for the status; "" if it may be in another log."""
+    root = case.proxy.root if case.proxy else ""
     logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind is LogKind.ERROR]
     read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
     places: dict[str, list[str]] = {}  # by server: nginx writes the same line to each of its logs
     for log in logs:
-        is_read = log.goes_to is LogPlace.FILE and log.level not in _HIDES and log.path in read
+        is_read = log.goes_to is LogPlace.FILE and log.level not in _HIDES and bool({log.path, root + log.path} & read)
         places.setdefault(log.server, []).extend([log.path] if is_read else [])
     is_whole = bool(places) and all(places.values())
     return next(iter(places.values()))[0] if is_whole else ""

@@ -42,7 +42,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """A directive in force: its name in small letters, its arguments with their variables replaced, and where it stands."""
+    """A directive in force: its name in lower case, its arguments with their variables replaced, and its place."""
 
     name: str
     written: str

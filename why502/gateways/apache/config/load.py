@@ -172,6 +172,8 @@ class _Meaning:
                 self._pass(each, scope.path, handler.removeprefix("proxy:"), {})
             case "redirect" | "redirectmatch", (status, path, *_) if re.fullmatch(r"5\d\d", status):
                 self._answer(each, int(status), path)
+            case "redirect", (status,) if re.fullmatch(r"5\d\d", status):
+                self._answer(each, int(status), scope.path)
             case "<proxy", (url, *rest) if "://" in url:
                 self._set(each, host, (url, *rest))
             case "logformat", (text, nickname, *_):

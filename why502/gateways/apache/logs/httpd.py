@@ -9,10 +9,10 @@ the reason of the first.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,6 +20,8 @@ from why502.gateways.apache.codes import BODY, CONNECT, PRODUCT, READ, SOCKET
 from why502.gateways.codes import Code
 from why502.gateways.codes import code as row
 from why502.logs.coded import LIMIT, iso, said
+from why502.logs.native.described import Tail, Text
+from why502.logs.pairing import Firsts, Pairing
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
@@ -77,10 +79,13 @@ _TO = lazy(
     r"|(?:failed to|failed from|error from|connection for|connection to) \(?(?P<ip>[\w.:\[\]-]{1,255}:\d{1,5})"
     r"|Error dispatching request to (?P<fcgi>[\w.\[\]-]{0,255}:\d{0,5})"
     r"|failed to make connection to backend: (?P<backend>[\w.:\[\]-]{1,255})"
+    r"|Forcing worker \((?:https?|ajp|fcgi|uwsgi|scgi|h2c?|wss?)://(?P<member>[\w.:\[\]-]{1,255})"
     r"|connect to WSGI daemon process '[^']{0,255}' on '(?P<wsgi>/[^']{1,500})'"
 )
 _PORT = lazy(r"(?<=\.\d):\d{1,5}\Z|(?<=\.\d\d):\d{1,5}\Z|(?<=\.\d\d\d):\d{1,5}\Z")  # of an IPv4 address
 _GROUP = lazy(r"balancer://([\w.-]{1,100})")
+_RULE_FIELD = lazy(r"\[(id|msg) \"([^\"]{1,200})\"\]")
+_DENIED = lazy(r"ModSecurity: Access denied with code (5\d\d)")
 _RETURNED = lazy(r" returned by (\S{1,2000})|handler was valid for the URL (/\S{0,2000})")
 _ERRNO_WORDS = {  # 2.2 and truncated lines: the text without the number
     "connection refused": 111,
@@ -143,7 +148,7 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
     for pattern, code in (
         (r"FastCGI: failed to connect to server", row("FastCGI", "mod_fastcgi could not connect", Symptom.CONNECT_FAILED, "backend-not-running unix-socket-missing php-fpm-socket-mismatch", "500")),
         (r"FastCGI: comm with .{0,300} aborted: (?:first read )?idle timeout|mod_fcgid: read data timeout|FastCGI: .{0,200}idle timeout", row("FastCGI", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short backend-hung", "500")),
-        (r"FastCGI: comm with .{0,300}aborted: error parsing headers|malformed header from script", row("FastCGI", "what it sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"FastCGI: comm with .{0,300}aborted: error parsing headers|malformed header from script", row("FastCGI", "what it sent is not a valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
         (r"FastCGI: comm with .{0,300}aborted: read failed", row("FastCGI", "the connection broke off", Symptom.RESET_BEFORE_HEADER, "connection-reset backend-crashed", "500")),
         (r"FastCGI: incomplete headers \(|Premature end of script headers|End of script output before headers|mod_fcgid: error reading data", row("FastCGI", "it ended before a whole response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout", "500")),
         (r"mod_fcgid: can't apply process slot|mod_fcgid: too (?:much|many) .{0,40}process", row("fcgid", "every process that is allowed is busy", Symptom.PEER_LIMIT, "upstream-connection-limit workers-exhausted", "503")),
@@ -155,12 +160,14 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
         (r"[Uu]nable to connect to (?:WSGI daemon process|cgi daemon)", row("mod_wsgi", "the socket of the daemons could not be connected to; the errno gives the reason", Symptom.CONNECT_FAILED, "unix-socket-permission unix-socket-missing backend-not-running listen-backlog-overflow", "503")),
         (r"Timeout when reading response headers from daemon process|Timeout waiting for output from CGI script", row("mod_wsgi", "the application did not answer in time", Symptom.READ_TIMED_OUT, "backend-too-slow workers-exhausted backend-hung", "504")),
         (r"Truncated or oversized response headers received from daemon process", row("mod_wsgi", "the daemon ended before a whole response header, or that is larger than header-buffer-size", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-crashed worker-timeout response-header-too-big", "500")),
-        (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is no valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
+        (r"Malformed header .{0,300} reading script headers from daemon process", row("mod_wsgi", "what the application sent is not a valid header", Symptom.HEADER_INVALID, "invalid-response application-error", "500")),
         (r"(?:request time limit exceeded|deadlock timer expired), stopping process", row("mod_wsgi", "a daemon was stopped because a request took longer than request-timeout, or its interpreter hung", Symptom.WORKER_TIMED_OUT, "worker-timeout")),
         (r"Failed to exec Python script file|WSGI script '.{0,300}' (?:cannot be loaded as Python module|does not contain WSGI application)", row("mod_wsgi", "the application's script cannot be loaded", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
         (r"mod_wsgi \(pid=\d{1,10}\): (?:Unable to (?:change working directory|set|lookup|create|initiali[sz]e|determine)|(?:Couldn't|Failure to|Failed to) (?:configure|bind|create|set|change))", row("mod_wsgi", "a daemon process of the application cannot be set up", Symptom.START_FAILED, "backend-startup-failure")),
         (r"Exception occurred processing WSGI script", row("mod_wsgi", "the application raised an exception", Symptom.APPLICATION_ERROR, "application-error", failure=False)),
         (r"exec of '[^']{1,300}' failed|couldn't (?:create|spawn) child process", row("cgi", "the script could not be run", Symptom.START_FAILED, "backend-startup-failure application-error", "500")),
+        (r"ModSecurity: Access denied with code 5\d\d\b", row("ModSecurity", "a rule of ModSecurity denied the request", Symptom.OWN_STATUS, "denied-by-rule", "")),
+        (r"ModSecurity: Access denied with (?:code|connection close|redirection)", row("ModSecurity", "a rule of ModSecurity denied the request", Symptom.DENIED_BY_RULE, "denied-by-rule", "", failure=False)),
         (r"mod_qos\(\d{3}\): access denied, QS_(?:Loc\w{0,20}Limit|Srv\w{0,20}Conn|Client\w{0,20}|Event\w{0,20}Limit|Cond\w{0,20}Limit)", row("mod_qos", "a limit of mod_qos rejected the request", Symptom.RATE_LIMITED, "rate-limited", "")),
         (r"Can't find '[^']{1,60}' lb method|Can't locate the .{1,60}lbmethod|Invalid command '(?:Proxy|Balancer|SSLProxy|JkMount|H2|ProxyWebsocket)\w*', perhaps misspelled", row("config", "a module that the configuration needs is not loaded", Symptom.MODULE_MISSING, "proxy-module-missing proxy-config-invalid", "500")),
     )
@@ -168,6 +175,7 @@ _NO_CODE = tuple(  # of modules whose messages have no code, or had none in 2.2
 _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
+_NO_HEADER, _ENDED = "AH01067", "AH01075"
 AT_ONCE_S = 0.05
 _HOSTS = lazy(r"wsgi|php\d*(?:_module)?|cgid?|fcgid|perl|lua|")  # modules whose lines may be an application's standard error
 _OWN_ERROR = lazy(
@@ -254,7 +262,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         message=message.strip(),
         detail=message.strip()[:200]
         if code.code in ("AH01071", "AH02276", "AH02039", "AH00898", "AH01144", "htaccess", "config")
-        else "",
+        else _rule(message),
         target=_target(given),
         group=group[1] if (group := _GROUP.search(message)) else "",
         client=_PORT.sub("", fields["ip"]) if "peer" in fields and not is_of_backend else "",
@@ -262,11 +270,24 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
         referrer=referrer[1] if referrer else "",
         upstream=given,
         protocol=_protocol(message, head.get("module", "")),
-        status=_status(code),
+        status=int(denied[1]) if (denied := _DENIED.search(message[:1000])) else _status(code),
     )
     if is_of_backend and record.target is None:
         record = replace(record, target=Target.parse(fields["ip"]))
     return record
+
+
+def pairing(record: LogRecord) -> Pairing:
+    """Return the part of a record in a pair of lines about one failure.
+
+    mod_proxy_fcgi reports one exchange twice: once that no header came, then immediately how it ended.
+    """
+    begins = record.symptom is not None and record.is_gateway_failure
+    if record.code in _SECOND:
+        return Pairing(begins=begins, within_s=2.0)
+    if record.code == _ENDED:
+        return Pairing(begins=begins, within_s=AT_ONCE_S, after=_NO_HEADER)
+    return Pairing(begins=begins, is_of_client=record.code == _NO_HEADER)
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
@@ -275,48 +296,31 @@ def stitcher() -> Callable[[LogRecord], LogRecord]:
     Both lines are written by the same thread, and count once. Apache 2.2 logs no process: there, lines that name the same client
     belong to one request.
     """
-    last: OrderedDict[tuple[str, str], LogRecord] = OrderedDict()  # the last reason of each thread
+    firsts = Firsts(pairing)
 
     def stitch(record: LogRecord) -> LogRecord:
-        key = (str(record.pid), record.thread) if record.pid is not None else ("", record.client)
-        if key == ("", ""):
+        first = firsts.repeated(record)
+        if first is None:
             return record
-        first = last.get(key)
-        if first and (_near(first, record) if record.code in _SECOND else _is_same_exchange(first, record)):
-            return replace(
-                record,
-                symptom=first.symptom,
-                causes=first.causes,
-                phase=first.phase,
-                is_repeat=True,
-                errno=record.errno or first.errno,
-                target=first.target or record.target,
-            )
-        if record.symptom is not None and record.is_gateway_failure:
-            last[key] = record
-            last.move_to_end(key)
-            if len(last) > 256:
-                last.popitem(last=False)
-        return record
+        return replace(
+            record,
+            symptom=first.symptom,
+            causes=first.causes,
+            phase=first.phase,
+            is_repeat=True,
+            errno=record.errno or first.errno,
+            target=first.target or record.target,
+        )
 
     return stitch
 
 
-def _near(first: LogRecord, second: LogRecord) -> bool:
-    return (
-        first.code != second.code
-        and first.at is not None
-        and second.at is not None
-        and 0 <= (second.at - first.at).total_seconds() <= 2
-    )
-
-
-def _is_same_exchange(first: LogRecord, second: LogRecord) -> bool:
-    """Return whether mod_proxy_fcgi reports one exchange twice: once that no header came, then immediately how it ended."""
-    pair = (first.code, second.code) == ("AH01067", "AH01075") and first.client == second.client
-    if not pair or first.at is None or second.at is None:
-        return False
-    return 0 <= (second.at - first.at).total_seconds() <= AT_ONCE_S
+# For a client, paths and numbers of processes a message means the same
+_SAME = "sentence message [client |returned by /|: /"
+_STYLE: dict[str, Any] = {"clock": "apache", "flags": ("said",), "asks": ("text key", _SAME), "pairing": pairing}
+LAYOUTS = (
+    Text(template="[{time}] [{key}] [pid {thread}] {message}", tails=(Tail(name="_", begin=", referer: "),), **_STYLE),
+)  # fmt: skip
 
 
 def _errno(fields: dict[str, str], message: str) -> int | None:
@@ -337,7 +341,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
         case "AH00952":
             return SOCKET.get(errno or 0, Symptom.PROXY_INTERNAL) if errno else None
         case "AH02454":
-            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with blanks in it is not a valid path
+            if errno is None and re.search(r"socket \S+ [^(]", message):  # a path with spaces in it is not a valid path
                 return Symptom.SOCKET_PATH_MISSING
             return CONNECT.get(errno or 0)
         case "AH01102" | "AH10404" | "AH01030" | "AH00992" | "AH00878":
@@ -353,6 +357,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
                 return Symptom.CLIENT_CLOSED if errno == 32 else BODY.get(errno or 0, Symptom.CLOSED_IN_BODY)
             return READ.get(errno or 0)
         case "AH00898":
+            message = message.partition(" returned by ")[0]  # what a client asked for may hold any word
             if "DNS lookup failure" in message:
                 return Symptom.NAME_SERVER_FAILED if written.endswith(" 3") else Symptom.NAME_NOT_FOUND
             if "SSL Handshake" in message:
@@ -371,6 +376,12 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
 
 def _status(code: Code) -> int | None:
     return int(code.status[:3]) if code.status[:3].isdigit() and code.is_gateway_failure else None
+
+
+def _rule(message: str) -> str:
+    """Return the number of the rule of ModSecurity that a message names, and its text; "" if it names none."""
+    fields = dict(_RULE_FIELD.findall(message[:4000])) if message.startswith("ModSecurity: ") else {}
+    return " ".join(text for text in (fields.get("id") and f"rule {fields['id']}", fields.get("msg")) if text)
 
 
 _SCHEMES = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "hctcp": "tcp"}

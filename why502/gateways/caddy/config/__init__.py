@@ -17,7 +17,7 @@ from why502.config.configuration import Configuration
 from why502.gateways.caddy.config.json_form import admin_in, host_header, logs_in, routes_in
 from why502.gateways.caddy.config.match import finder
 from why502.gateways.caddy.config.routes import Handling, groups_of, route_of
-from why502.gateways.go_durations import seconds_of
+from why502.gateways.go_programs import seconds_of
 from why502.gateways.running import Texts
 from why502.model.config import LogKind, LogTarget, Position, Route
 from why502.model.patterns import lazy

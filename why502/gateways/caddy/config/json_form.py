@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from why502.gateways.caddy.config.routes import Handling, route_of
-from why502.gateways.go_durations import seconds_of
+from why502.gateways.go_programs import seconds_of
 from why502.model.config import LogKind, LogTarget, Position, Route
 
 _DEEPEST = 96

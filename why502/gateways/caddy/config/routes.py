@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from why502.gateways.go_programs import HEADER_BYTES
 from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.target import Target
 
-HEADER_BYTES = 10 << 20  # of net/http, MaxResponseHeaderBytes of Transport
 DIAL_S = 3.0
 _SCHEMES = {"http": "http", "https": "https", "h2c": "http", "unix": "http"}
 

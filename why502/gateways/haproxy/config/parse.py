@@ -64,7 +64,7 @@ class _Reader(TokenReader):
         return Tree(file=self.file, items=tuple(self.top))
 
     def add(self, kind: Kind, start: int, end: int) -> None:
-        """Add a token that is no word: within a line to its head, else to the block."""
+        """Add a token that is not a word: within a line to its head, else to the block."""
         (self.head if self.head else self.items).append(self.span(kind, start, end))
 
     def end_line(self) -> None:

@@ -30,9 +30,15 @@ def inner(outer: Settings, directives: Iterable[Directive]) -> Settings:
     for directive in directives:
         if directive.children is None or directive.name.endswith("_by_lua_block"):
             own.setdefault(directive.name, []).append(Setting(args=directive.args, at=directive.at))
-    dropped = _OWN.union(*(group for group in _TOGETHER if not group.isdisjoint(own)))
-    settings = {name: found for name, found in outer.items() if name not in dropped}
-    settings.update((name, tuple(found)) for name, found in own.items())
+    settings = outer.copy()
+    for name in _OWN:
+        settings.pop(name, None)
+    for group in _TOGETHER:
+        if not group.isdisjoint(own):
+            for name in group:
+                settings.pop(name, None)
+    for name, found in own.items():
+        settings[name] = tuple(found)
     return settings
 
 

@@ -21,7 +21,7 @@ LIMIT = 2048  # only this many characters of a message are read
 _ERRNO = lazy(r" ?\((\d{1,3}): ?([A-Za-z][^():]{3,60})\)")
 _ERRNO_CUT = lazy(r" failed \((\d{1,3}): ([A-Z][a-z]+ [a-z ]{2,40})[^()]*\Z")  # the rest is missing, including the parenthesis
 _ERRNO_WORDS = lazy(r" ?\(([A-Za-z][a-z']*(?: [a-z']+){1,7})\)", re.IGNORECASE)  # of a line quoted without its number
-_SPREAD = lazy(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # blanks added by a translator or an editor
+_SPREAD = lazy(r"(?<=\w) (?=\(\))|(?<=\bunix:) (?=/)")  # spaces added by a translator or an editor
 _NO_ERRNO = lazy(r"could not be resolved|verify error:|OCSP response|DNS error")  # other numbers in parentheses
 _SSL = lazy(r" ?\(SSL: ?(.*?)\)?\Z", re.DOTALL)
 _CONF = lazy(r" in ((?:/|[A-Za-z]:[/\\])[^\s:\"]+|command line|[^\s:/\"]+\.conf)(?::(\d{1,9}))?\s*\Z")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from why502.config.yaml_text import NOTHING, Item
+from why502.gateways.go_programs import HEADER_BYTES
 from why502.gateways.traefik.config.fields import is_true, part, seconds
 from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.config.static import EntryPoint, Static
@@ -18,7 +19,6 @@ from why502.model.config import PROTOCOL, Peer, Position, Route, Setting, Upstre
 from why502.model.snapshot import ConfigProblem
 from why502.model.target import Target
 
-HEADER_BYTES = 10 << 20  # of net/http, MaxResponseHeaderBytes of Transport
 ROUTER = "router"  # setting of a route: the name of its router
 FILE = "file"  # the provider of these names, as in `shop@file`
 _SCHEMES = {"http": ("http", 80), "https": ("https", 443), "h2c": ("http", 80)}

@@ -21,6 +21,7 @@ LACKS = {
     "no-route": "a request without a route is for a file",
     "client-left": "its log does not tell that a client left",
 }
+_PLACES = frozenset({"modules", "top", "site", "member", "group"})
 CONFIG = "/run/front/httpd.conf"  # /etc is the machine's own
 ADMIN = "127.0.0.1:8081"
 MODULES = (
@@ -53,19 +54,20 @@ def start(stage: Stage, wiring: Wiring) -> None:
     scheme = "https" if wiring.is_tls else "http"
     check = f" hcmethod=GET hcuri={wiring.check} hcinterval=200ms hcpasses=1 hcfails=1" if wiring.check else ""
     limit = f" timeout={wiring.answer_s:g}" if wiring.answer_s else ""
-    options = f"connectiontimeout={wiring.connect_s:g}{limit} retry=1"
-    if len(wiring.servers) == 1 and not check:
+    own = {place: wiring.own.get(place, "") for place in _PLACES}
+    options = f"connectiontimeout={wiring.connect_s:g}{limit} retry=1 {own['member']}".rstrip()
+    if len(wiring.servers) == 1 and not check and not own["group"]:
         group, target = "", f"{scheme}://{wiring.servers[0]}/ {options}"
     else:
         members = "".join(f"\n    BalancerMember {scheme}://{server} {options}{check}" for server in wiring.servers)
-        group, target = f"<Proxy balancer://app>{members}\n</Proxy>", "balancer://app/"
+        group, target = f"<Proxy balancer://app>{members}\n{own['group']}\n</Proxy>", "balancer://app/"
     tls = "\n  SSLProxyEngine on" if wiring.is_tls else ""
     if wiring.trusted:
         tls += f"\n  SSLProxyVerify require\n  SSLProxyCACertificateFile {wiring.trusted}\n  SSLProxyCheckPeerName on"
         tls += f"\n  RequestHeader set Host {wiring.server_name}\n  ProxyPreserveHost on"
     elif wiring.is_tls:
         tls += "\n  SSLProxyCheckPeerName off"
-    modules = (*MODULES, "headers")
+    modules = (*MODULES, "headers", *own["modules"].split())
     loads = "\n".join(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules if name not in _BUILT_IN
     )
@@ -83,6 +85,7 @@ Listen {stage.port(80)}
 Listen {ADMIN}
 ProxyStatus On
 LogLevel warn{_SHORT if wiring.log == "short" else ""}
+{own["top"]}
 {group}
 LogFormat "{_FORMATS[wiring.log]}" own
 ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
@@ -95,6 +98,7 @@ ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
 <VirtualHost *:{stage.port(80)}>
   ServerName {HOST}
   CustomLog {"/dev/stdout" if is_stderr else stage.path(f"{DIRECTORY}/access.log")} own{tls}
+  {own["site"]}
   ProxyPass / {target}
 </VirtualHost>
 <VirtualHost {ADMIN}>

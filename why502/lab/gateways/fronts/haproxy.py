@@ -19,6 +19,7 @@ KIND = "haproxy"
 LOGS = ("http", "clf", "json", "tcp", "iso", "stdout")
 HEADER_KIB = 16  # tune.bufsize
 LACKS = {"reset": "its log has the same state, SH, for a reset and for a close"}
+_PLACES = frozenset({"global", "defaults", "frontend", "backend", "server"})
 CONFIG = "/run/front/haproxy.cfg"  # /etc is the machine's own
 SOCKET = "/run/haproxy-admin.sock"
 LOG = "/var/log/haproxy.log"  # of rsyslog's rule in Debian's package
@@ -63,6 +64,8 @@ def start(stage: Stage, wiring: Wiring) -> None:
         verified = f"verify required ca-file {wiring.trusted}" if wiring.trusted else "verify none"
         name = f" sni str({wiring.server_name}) verifyhost {wiring.server_name}" if wiring.server_name else ""
         options += f" ssl {verified}{name}"
+    own = {place: "".join(f"\n    {line}" for line in wiring.own.get(place, "").splitlines()) for place in _PLACES}
+    options += " ".join(("", *wiring.own.get("server", "").split()))
     servers = "".join(
         f"\n    server app{number} {server} init-addr last,libc,none{options}" for number, server in enumerate(wiring.servers, 1)
     )
@@ -70,7 +73,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
     text = f"""\
 global
     log {"127.0.0.1:514" if is_syslog else "stdout format raw"} local0
-    stats socket {stage.path(SOCKET)} mode 600 level operator
+    stats socket {stage.path(SOCKET)} mode 600 level admin{own["global"]}
 defaults
     mode http
     log global
@@ -79,21 +82,21 @@ defaults
     retries 1
     timeout client 10s
     timeout connect {wiring.connect_s:g}s
-    timeout check 500ms{limit}
+    timeout check 500ms{limit}{own["defaults"]}
 frontend web
     bind :{stage.port(80)}
-    acl shop req.hdr(host) -i {HOST}
+    acl shop req.hdr(host) -i {HOST}{own["frontend"]}
     use_backend app if shop
-backend app{check}{servers}
+backend app{check}{own["backend"]}{servers}
 """
     config = stage.write(CONFIG, text)
     process = stage.spawn(program("haproxy"), "-db", "-f", config, log=f"{DIRECTORY}/out.log")
-    stage.until(lambda: stage.path(SOCKET).exists() and bool(_asked(stage, "show info")), "HAProxy serves", process)
+    stage.until(lambda: stage.path(SOCKET).exists() and bool(asked(stage, "show info")), "HAProxy serves", process)
 
 
 def words(stage: Stage) -> dict[str, str]:
     """Return what its runtime socket says of the servers."""
-    rows = csv.DictReader(_asked(stage, "show stat").lstrip("# ").splitlines())
+    rows = csv.DictReader(asked(stage, "show stat").lstrip("# ").splitlines())
     states = (
         " ".join(part for part in (row["status"], row["check_status"], row["last_chk"]) if part)
         for row in rows
@@ -102,8 +105,8 @@ def words(stage: Stage) -> dict[str, str]:
     return {"show stat": "; ".join(states)}
 
 
-def _asked(stage: Stage, command: str) -> str:
-    """Return the answer to a command of its runtime socket; "" if there is none."""
+def asked(stage: Stage, command: str) -> str:
+    """Return the answer to a command of its runtime socket; "" if there is none or it says nothing."""
     answer = b""
     try:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -6,12 +6,14 @@
 mod find;
 mod line;
 mod names;
+mod pairs;
 mod program;
 mod questions;
 mod reader;
 mod small;
 mod values;
 
+use pairs::Pairing;
 use reader::Reader;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -75,13 +77,13 @@ pub unsafe extern "C" fn reader_stopped(reader: *mut Reader) -> usize {
     (*reader).stopped
 }
 
-/// Return whether the line that the scan stopped at is taken for one that is no request.
+/// Return whether the line that the scan stopped at is taken for one that is no request (1), or is not read, but written by a thread (2).
 ///
 /// # Safety
 /// `reader` must come from `reader_new`.
 #[no_mangle]
 pub unsafe extern "C" fn reader_asked(reader: *mut Reader) -> u32 {
-    (*reader).is_asked_of_said() as u32
+    if (*reader).is_at_odd_line() { 2 } else { (*reader).is_asked_of_said() as u32 }
 }
 
 /// Say whether Python takes that line for such a one as well.
@@ -89,8 +91,39 @@ pub unsafe extern "C" fn reader_asked(reader: *mut Reader) -> u32 {
 /// # Safety
 /// `reader` must come from `reader_new`.
 #[no_mangle]
-pub unsafe extern "C" fn reader_judge(reader: *mut Reader, is_good: u32) {
-    (*reader).judge(is_good != 0);
+pub unsafe extern "C" fn reader_judge(reader: *mut Reader, is_good: u32, begins: u32, within: i64, code: u32, after: u32) {
+    (*reader).judge(is_good != 0, Pairing { begins: begins != 0, within, code, after });
+}
+
+/// Have the line that the scan stopped at left.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_pass(reader: *mut Reader) {
+    (*reader).pass();
+}
+
+/// Begin another log.
+///
+/// # Safety
+/// `reader` must come from `reader_new`.
+#[no_mangle]
+pub unsafe extern "C" fn reader_begin(reader: *mut Reader) {
+    (*reader).begin();
+}
+
+/// Take note of a line that Python reads; return whether it repeats an earlier one of its thread.
+///
+/// # Safety
+/// `thread` must point to `length` bytes.
+#[no_mangle]
+#[allow(clippy::too_many_arguments)]
+pub unsafe extern "C" fn reader_pair(reader: *mut Reader, thread: *const u8, length: usize, at: i64, client: u32, begins: u32, within: i64, code: u32, after: u32) -> u64 {
+    guarded(|| {
+        let thread = std::slice::from_raw_parts(thread, length);
+        (*reader).pair(thread, at, client, Pairing { begins: begins != 0, within, code, after }) as u64
+    })
 }
 
 /// # Safety

@@ -20,19 +20,29 @@ pub enum Unwrapped {
     Room(usize, usize), // in the room
 }
 
-/// Take the wrappers off. None: it is not wrapped so.
+/// Take the wrappers off; `stamp` is where their time stands. None: it is not wrapped so.
 #[inline(always)]
-pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &mut Vec<u8>) -> Option<Unwrapped> {
+pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &mut Vec<u8>, stamp: &mut Span) -> Option<Unwrapped> {
     let mut at = begin;
+    *stamp = (0, 0);
     for wrapper in &program.wrappers {
         match wrapper {
             Wrapper::Token => {
+                let from = at;
                 at = find(text, at, b' ');
+                if *stamp == (0, 0) {
+                    *stamp = (from as u32, at as u32);
+                }
                 while at < end && text[at] == b' ' {
                     at += 1;
                 }
             }
-            Wrapper::Fixed(size) => at += size,
+            Wrapper::Fixed(size) => {
+                if *stamp == (0, 0) && at + size <= end {
+                    *stamp = (at as u32, (at + size - 1) as u32);
+                }
+                at += size;
+            }
             Wrapper::Literal(literal) => {
                 if !text[at..end].starts_with(literal) {
                     return None;
@@ -337,7 +347,8 @@ pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, st
         return false;
     }
     let line = &text[begin..end];
-    is_printable(line) || (!line.iter().any(|byte| *byte < b' ' && *byte != b'\r') && core::str::from_utf8(line).is_ok())
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    is_printable(line) || (!line.iter().any(|byte| *byte < b' ') && core::str::from_utf8(line).is_ok())
 }
 
 impl Walk<'_> {
@@ -487,6 +498,9 @@ fn read_tails(text: &[u8], role: usize, program: &Program, spans: &mut Spans) ->
         let begin = at + tail.begin.len();
         let stop = find(text, begin, tail.end).min(end);
         let is_quoted = tail.end == b'"';
+        if tail.end == b'\n' && !is_last_of(&text[begin..stop], &tail.begin) {
+            return None;
+        }
         if is_quoted && stop == end {
             return None;
         }
@@ -494,6 +508,11 @@ fn read_tails(text: &[u8], role: usize, program: &Program, spans: &mut Spans) ->
         at = stop + is_quoted as usize;
     }
     if at == end { Some(()) } else { None }
+}
+
+/// Return whether a value that ends a line is told there once, and begins as one.
+fn is_last_of(value: &[u8], begin: &[u8]) -> bool {
+    value.first().map_or(false, u8::is_ascii_graphic) && !value.windows(begin.len()).any(|some| some == begin)
 }
 
 /// Fill the values of a line by its literals. None: it does not fit.

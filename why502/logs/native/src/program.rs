@@ -22,6 +22,7 @@ pub const GROUP: usize = 15; // named where a line has no address
 pub const WAIT: usize = 22; // a time before the attempt, which the time of the response includes; and the following
 pub const OTHER: usize = 24; // another time: the request took as long as lies between the two
 pub const TOOK: usize = 31; // the time between the two
+pub const THREAD: usize = TOOK; // of a line that is no request: the process and thread that wrote it
 pub const FOREIGN: usize = 27; // a member that Python understands and this reader does not
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +31,7 @@ pub enum Clock {
     Iso,      // 2000-10-10T13:55:36.123Z, with a zone or in that of the machine
     Haproxy,  // 10/Oct/2000:13:55:36.123
     Nginx,    // 2000/10/10 13:55:36
+    Short,    // Oct 10 13:55:36, in the latest year that is not in the future
     Apache,   // Tue Oct 10 13:55:36.123456 2000
     Seconds,  // since the epoch, with or without a fraction
     Millis,
@@ -104,6 +106,49 @@ pub enum Question {
     Word(usize),                     // what stands before the first space
     Origin(usize),                   // a URL without its path
     Template(usize, Vec<Vec<u8>>),   // a message without long numbers, quoted paths, and the words behind these texts
+    Sentence(usize, Vec<Vec<u8>>),   // the same where a name in the message decides: only whole words are left out
+}
+
+/// What a value must be; lines in which it is not are left to Python.
+pub enum Check {
+    Without(Vec<u8>), // a word without these bytes
+    Around(u8),       // a word with this byte inside
+    Integer,
+    List, // of numbers
+    Short, // a word of at most 64 bytes
+    Capital, // it begins with a capital letter, or is no request at all
+}
+
+impl Check {
+    fn parse(words: &[&str]) -> Option<Check> {
+        Some(match *words.first()? {
+            "without" => Check::Without(unhex(words.get(1)?)?),
+            "around" => Check::Around(*unhex(words.get(1)?)?.first()?),
+            "integer" => Check::Integer,
+            "list" => Check::List,
+            "short" => Check::Short,
+            "capital" => Check::Capital,
+            _ => return None,
+        })
+    }
+
+    pub fn holds(&self, value: &[u8]) -> bool {
+        let is_word = |value: &[u8]| value.iter().all(u8::is_ascii_graphic);
+        match self {
+            Check::Without(bytes) => is_word(value) && !value.iter().any(|byte| bytes.contains(byte)),
+            Check::Around(byte) => {
+                let place = value.iter().position(|one| one == byte);
+                is_word(value) && place.map_or(false, |at| (1..=200).contains(&at) && (1..=200).contains(&(value.len() - at - 1)))
+            }
+            Check::Integer => {
+                let digits = value.strip_prefix(b"-").unwrap_or(value);
+                (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+            }
+            Check::List => value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b':' | b' ')),
+            Check::Short => is_word(value) && (1..=64).contains(&value.len()),
+            Check::Capital => value.first().map_or(false, u8::is_ascii_uppercase) || value == b"<BADREQ>",
+        }
+    }
 }
 
 /// A value behind a message, which may be missing: how it begins, the byte that ends it.
@@ -130,6 +175,7 @@ pub struct Program {
     pub is_json: bool,
     pub clock: Option<Clock>,
     pub zones: Vec<Zone>,
+    pub today: i64, // days since the epoch
     pub has: [bool; ROLES],
     pub units: [u64; ROLES], // nanoseconds of one unit of a time
     pub since: i64,
@@ -154,6 +200,8 @@ pub struct Program {
     pub needs_client: bool, // where none is told, Python looks elsewhere
     pub has_nought: bool, // a response that took no time at all is none
     pub is_changing: bool,
+    pub is_stamped: bool, // the time is that of the wrapper
+    pub has_pairs: bool,  // some lines repeat another of their thread
     pub is_entry: bool,   // what does not begin as a line of this layout goes on with the line before
     pub same_as: Vec<(usize, usize)>, // a role whose value is that of another
     pub suffixes: Vec<(usize, Vec<u8>)>, // what ends a value and does not belong to it
@@ -167,6 +215,7 @@ pub struct Program {
     pub is_summed: bool,  // times of an attempt are told one after the other, and the time of the request in place of the response's
     pub strips: Vec<u8>,  // bytes that do not belong to the end of a server's name
     pub expects: Vec<(usize, Vec<u8>)>, // how a value begins
+    pub checks: Vec<(usize, Check)>,
     pub objects: u64, // roles whose values are objects, of which the members' names count
     pub seed: u64,
     pub most: usize,
@@ -199,6 +248,7 @@ impl Question {
             "word" => Question::Word(role(1)?),
             "origin" => Question::Origin(role(1)?),
             "template" => Question::Template(role(1)?, texts()?),
+            "sentence" => Question::Sentence(role(1)?, texts()?),
             _ => return None,
         })
     }
@@ -237,6 +287,9 @@ impl Program {
                 "named" => program.has_names = true,
                 "clients" => program.needs_client = true,
                 "entries" => program.is_entry = true,
+                "pairs" => program.has_pairs = true,
+                "stamped" => program.is_stamped = true,
+                "today" => program.today = number(1)?,
                 "same" => program.same_as.push((role(1)?, role(2)?)),
                 "suffix" => program.suffixes.push((role(1)?, unhex(words.get(2)?)?)),
                 "after" => program.after.push((role(1)?, *unhex(words.get(2)?)?.first()?)),
@@ -257,6 +310,7 @@ impl Program {
                 "summed" => program.is_summed = true,
                 "strips" => program.strips = unhex(words.get(1)?)?,
                 "expects" => program.expects.push((role(1)?, unhex(words.get(2)?)?)),
+                "check" => program.checks.push((role(1)?, Check::parse(&words[2..])?)),
                 "seed" => program.seed = words.get(1)?.parse().ok()?,
                 "most" => program.most = (number(1)? as usize).max(16),
                 "zone" => program.zones.push(Zone { since: number(1)?, until: number(2)?, offset: number(3)? }),
@@ -269,6 +323,7 @@ impl Program {
                         "haproxy" => Clock::Haproxy,
                         "nginx" => Clock::Nginx,
                         "apache" => Clock::Apache,
+                        "short" => Clock::Short,
                         "seconds" => Clock::Seconds,
                         "millis" => Clock::Millis,
                         "micros" => Clock::Micros,

@@ -51,6 +51,7 @@ pub fn answer(question: &Question, text: &[u8], spans: &Spans, program: &Program
         Question::Word(role) => key.extend(value(role).iter().take_while(|byte| **byte != b' ')),
         Question::Origin(role) => key.extend_from_slice(origin(value(role))?),
         Question::Template(role, before) => template(value(role), before, key)?,
+        Question::Sentence(role, before) => sentence(value(role), before, key)?,
     }
     Some(())
 }
@@ -109,6 +110,43 @@ fn template(message: &[u8], before: &[Vec<u8>], key: &mut Vec<u8>) -> Option<()>
     Some(())
 }
 
+const LONGEST_SENTENCE: usize = 1000; // Python looks for what decides in so many characters
+const LONGEST_WORD: usize = 100;
+
+/// Append a message without whole words that differ from line to line: long numbers, and words behind these texts. Where such a text
+/// ends with a slash, the word is a path: behind a colon only at the end, and not where it holds what may be taken for a code or URL.
+fn sentence(message: &[u8], before: &[Vec<u8>], key: &mut Vec<u8>) -> Option<()> {
+    if message.len() > LONGEST_MESSAGE || holds(message, 0) {
+        return None;
+    }
+    if message.len() > LONGEST_SENTENCE {
+        key.extend_from_slice(message);
+        return Some(());
+    }
+    let mut at = 0;
+    while at < message.len() {
+        let size = message[at..].iter().take_while(|byte| !matches!(byte, b' ' | b']')).count();
+        let word = &message[at..at + size];
+        let text = before.iter().find(|text| message[..at].ends_with(text.strip_suffix(b"/").unwrap_or(text)));
+        let is_path = text.map_or(false, |text| text.ends_with(b"/"));
+        let is_last = at + size == message.len();
+        let varies = match text {
+            _ if word.iter().all(u8::is_ascii_digit) => size >= LONG_NUMBER && at > 0 && message[at - 1] == b' ',
+            None => false,
+            Some(_) if !word.iter().all(u8::is_ascii_graphic) => false,
+            Some(text) if is_path => word[0] == b'/' && (is_last || text[0] != b':') && !word.windows(2).any(|two| two == b"AH" || two == b"//"),
+            Some(_) => size <= LONGEST_WORD && word.iter().any(u8::is_ascii_digit),
+        };
+        key.extend_from_slice(if !varies { word } else if is_path { b"/#" } else { b"#" });
+        at += size;
+        if at < message.len() {
+            key.push(message[at]);
+            at += 1;
+        }
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +164,27 @@ mod tests {
         assert_eq!(of_message("to 10.0.0.1:80801 of 1234567"), "to 10.0.0.1:80801 of #");
         assert_eq!(of_message("client 10.0.0.1 closed"), "client # closed");
         assert_eq!(of_message("client intended to send 5000000 bytes"), "client intended to send # bytes");
+    }
+
+    #[test]
+    fn a_sentence_keeps_names() {
+        let of_sentence = |message: &str| {
+            let mut key = Vec::new();
+            let before: Vec<Vec<u8>> = ["[client ", "returned by /", ": /"].iter().map(|text| text.as_bytes().to_vec()).collect();
+            sentence(message.as_bytes(), &before, &mut key).unwrap();
+            String::from_utf8(key).unwrap()
+        };
+        for (message, kept) in [
+            ("(70007)The timeout: [client 10.0.0.1:4711] AH01102: x", "(70007)The timeout: [client #] AH01102: x"),
+            ("connect to web-12345:80 (web-12345) failed", "connect to web-12345:80 (web-12345) failed"),
+            ("child pid 12345 exit signal (11)", "child pid # exit signal (11)"),
+            ("from server returned by /a/b", "from server returned by /#"),
+            ("returned by /AH01102", "returned by /AH01102"),
+            ("denied: /srv/x", "denied: /#"),
+            ("odd: /srv/x: no", "odd: /srv/x: no"),
+        ] {
+            assert_eq!(of_sentence(message), kept);
+        }
     }
 
     #[test]

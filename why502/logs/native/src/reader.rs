@@ -3,6 +3,7 @@
 use crate::find::{contains, find, find_feed, holds, is_same, is_word};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
 use crate::names::{Key, Names};
+use crate::pairs::{number, thread_of, Pairing, Pairs};
 use crate::program::*;
 use crate::questions::{answer, is_there};
 use crate::small::{Map, Pool};
@@ -20,6 +21,8 @@ const LONGEST_SERVER: usize = 255;
 const LONGEST_ADDRESS: usize = 512;
 const REFUSED: u32 = 400; // and above: statuses whose times are told by path
 const CLIENTS: usize = 8; // that are told apart by path
+const OF_THREAD: &[u8] = b"[pid ";
+const LONGEST_PAIR: i64 = 4; // seconds
 const AGENT: &[u8] = b"why502-probe"; // our own requests, which are nobody's
 const NO_TIME: u64 = u64::MAX;
 const CONTAINER: usize = 1 << 18; // bytes of unwrapped text of a batch
@@ -31,6 +34,7 @@ struct Shape {
     later: Vec<u8>, // another one, which must mean the same
     is_said: bool,
     judged: u8,
+    pairing: Pairing,
     first: i64,
     last: i64,
     minutes: Map,
@@ -46,7 +50,7 @@ const BAD: u8 = 2;
 
 impl Shape {
     fn new(sample: &[u8], place: (u64, u64), is_said: bool) -> Shape {
-        Shape { sample: sample.to_vec(), place, later: Vec::new(), is_said, judged: UNKNOWN, first: i64::MAX, last: i64::MIN, minutes: Map::default(), minute: i64::MIN, count: 0, total: 0 }
+        Shape { sample: sample.to_vec(), place, later: Vec::new(), is_said, judged: UNKNOWN, pairing: Pairing::default(), first: i64::MAX, last: i64::MIN, minutes: Map::default(), minute: i64::MIN, count: 0, total: 0 }
     }
 }
 
@@ -130,6 +134,9 @@ pub struct Reader {
     pub rejected: Vec<u32>,
     pub stopped: usize,   // where the scan ended
     asked: Option<usize>, // the new shape before which it did
+    pairs: Pairs,
+    is_odd: bool, // it stopped before a line of a thread that it does not read
+    is_passed: bool, // which Python has seen
     pub exported: Vec<u64>,
     pub blob: Vec<u8>,
 }
@@ -176,6 +183,9 @@ impl Reader {
             rejected: Vec::new(),
             stopped: 0,
             asked: None,
+            pairs: Pairs::default(),
+            is_odd: false,
+            is_passed: false,
             exported: Vec::new(),
             blob: Vec::new(),
         })
@@ -200,10 +210,12 @@ impl Reader {
             let (end, may_be_escaped) = find_feed(text, at);
             let is_own = end > at && self.has_own && contains(&text[at..end], AGENT);
             if end > at && (is_own || self.line(text, at, end, may_be_escaped).is_none()) {
-                if self.asked.is_some() {
+                self.is_odd = self.asked.is_none() && self.programs[0].has_pairs && !self.is_passed && self.may_name_thread(&text[at..end]);
+                if self.asked.is_some() || self.is_odd {
                     self.stopped = at;
                     break;
                 }
+                self.is_passed = false;
                 self.reject(at, end);
             }
             at = end + 1;
@@ -271,11 +283,39 @@ impl Reader {
         None
     }
 
+    /// Return whether a line that is not read may be one of a thread, or a part of one that a container's runtime cut.
+    fn may_name_thread(&self, line: &[u8]) -> bool {
+        !self.programs[0].wrappers.is_empty() || contains(line, OF_THREAD)
+    }
+
     /// Take note of what Python says of the line that the scan stopped at.
-    pub fn judge(&mut self, is_good: bool) {
+    pub fn judge(&mut self, is_good: bool, pairing: Pairing) {
         if let Some(number) = self.asked.take() {
             self.all_shapes[number].judged = if is_good { GOOD } else { BAD };
+            self.all_shapes[number].pairing = pairing;
         }
+    }
+
+    /// Take note of a line that Python reads, such as the one that the scan stopped at; return whether it repeats an earlier one.
+    pub fn pair(&mut self, thread: &[u8], at: i64, client: u32, pairing: Pairing) -> bool {
+        self.pairs.repeats(number(thread), at, client, pairing)
+    }
+
+    /// Go on behind the line that the scan stopped at, which Python reads.
+    pub fn pass(&mut self) {
+        self.is_odd = false;
+        self.is_passed = true;
+    }
+
+    /// Begin another log.
+    pub fn begin(&mut self) {
+        self.pairs.clear();
+        self.is_odd = false;
+        self.is_passed = false;
+    }
+
+    pub fn is_at_odd_line(&self) -> bool {
+        self.is_odd
     }
 
     /// Return whether the line that the scan stopped at is read as one that is no request.
@@ -287,10 +327,11 @@ impl Reader {
     #[inline(always)]
     fn parted(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool, which: usize, spans: &mut Spans) -> Option<u8> {
         let program = &self.programs[which];
+        let mut stamp = (0, 0);
         let (source, from, until) = if program.wrappers.is_empty() {
             (READ, begin, end)
         } else {
-            match unwrap(text, begin, end, program, &mut self.room)? {
+            match unwrap(text, begin, end, program, &mut self.room, &mut stamp)? {
                 Unwrapped::Here(from, until) => (READ, from, until),
                 Unwrapped::Room(from, until) => (ROOM, from, until),
             }
@@ -302,6 +343,9 @@ impl Reader {
         } else {
             read_fields(text, from, until, program, spans).is_some()
         };
+        if program.is_stamped {
+            spans[TIME] = stamp;
+        }
         if fits && program.is_changing {
             change(text, spans, program)?;
         }
@@ -325,7 +369,8 @@ impl Reader {
     fn bare(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
         let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
         let program = &self.programs[which];
-        if at < program.since || at > program.until {
+        let is_outside = at < program.since || at > program.until;
+        if is_outside && (!program.has_pairs || at < program.since.saturating_sub(LONGEST_PAIR) || at > program.until.saturating_add(LONGEST_PAIR)) {
             return Some(());
         }
         for (role, begin) in &program.expects {
@@ -333,13 +378,22 @@ impl Reader {
                 return None;
             }
         }
+        if !program.checks.iter().all(|(role, check)| spans[*role] == (0, 0) || check.holds(of(text, spans[*role]))) {
+            return None;
+        }
         if let Some(last) = of(text, spans[SERVER]).last() {
             spans[SERVER].1 -= program.strips.contains(last) as u32;
         }
         if program.is_said {
+            let thread = if program.has_pairs { thread_of(of(text, spans[THREAD]))? } else { 0 };
             let shape = self.shape_of(text, spans, 0, &[], NO_TIME, read, whole, which)?;
-            self.count_shape(shape, at, read, whole);
-            self.lines += 1;
+            let is_repeat = self.programs[which].has_pairs && self.is_repeat(text, spans, shape, thread, which)?;
+            if !is_outside {
+                self.lines += 1;
+                if !is_repeat {
+                    self.count_shape(shape, at, read, whole);
+                }
+            }
             return Some(());
         }
         let code = of(text, spans[STATUS]);
@@ -378,6 +432,19 @@ impl Reader {
         done
     }
 
+    /// Return whether a line repeats an earlier one of its thread.
+    #[inline(never)]
+    fn is_repeat(&mut self, text: &[u8], spans: &Spans, shape: usize, thread: u64, which: usize) -> Option<bool> {
+        let pairing = self.all_shapes[shape].pairing;
+        if !pairing.begins && pairing.within == 0 {
+            return Some(false);
+        }
+        let time = of(text, spans[TIME]);
+        let clock = self.programs[which].clock?;
+        let at = moment(clock, time, &[Zone { since: i64::MIN, until: i64::MAX, offset: 0 }], 0)? * 1_000_000 + fraction(clock, time)? as i64;
+        Some(self.pairs.repeats(thread, at, 0, pairing))
+    }
+
     /// Count a request that ended at a second with a status.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
@@ -389,6 +456,7 @@ impl Reader {
             return None;
         }
         let mut total = match spans[TOTAL] {
+            (0, 0) if program.is_json && program.has[TOTAL] => return None,
             (0, 0) => NO_TIME,
             span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
         };
@@ -461,9 +529,9 @@ impl Reader {
             both.push(b'T');
             both.extend_from_slice(text);
             both.push(b'Z');
-            return moment(clock, &both, &self.programs[which].zones);
+            return moment(clock, &both, &self.programs[which].zones, 0);
         }
-        let found = moment(clock, text, &self.programs[which].zones)?;
+        let found = moment(clock, text, &self.programs[which].zones, self.programs[which].today)?;
         if text.len() <= 40 {
             self.stamp[..text.len()].copy_from_slice(text);
             self.stamp_length = text.len();
@@ -558,7 +626,13 @@ impl Reader {
     #[inline(always)]
     fn count_shape(&mut self, number: usize, at: i64, read: &[u8], whole: (usize, usize)) {
         let minute = at.div_euclid(60);
+        let place = (self.place.0, self.place.1 + whole.0 as u64);
         let shape = &mut self.all_shapes[number];
+        if shape.total == 0 && shape.place != place {
+            shape.place = place; // the lines before it repeated others
+            shape.sample.clear();
+            shape.sample.extend_from_slice(&read[whole.0..whole.1]);
+        }
         shape.first = shape.first.min(at);
         shape.last = shape.last.max(at);
         shape.total += 1;
@@ -730,8 +804,16 @@ impl Reader {
             if number == self.all_shapes.len() {
                 self.all_shapes.push(Shape::new(&shape.sample, shape.place, shape.is_said));
                 self.all_shapes[number].judged = shape.judged;
+                self.all_shapes[number].pairing = shape.pairing;
             }
             numbers.push(number as u16);
+            if shape.total == 0 {
+                continue;
+            }
+            if self.all_shapes[number].total == 0 {
+                self.all_shapes[number].place = shape.place;
+                self.all_shapes[number].sample = shape.sample.clone();
+            }
             let mine = &mut self.all_shapes[number];
             mine.first = mine.first.min(shape.first);
             mine.last = mine.last.max(shape.last);
@@ -945,7 +1027,7 @@ fn between(text: &[u8], spans: &Spans, at: i64, program: &Program) -> Option<u64
     if !is_there(other) {
         return None;
     }
-    let seconds = moment(clock, other, &program.zones)? - at;
+    let seconds = moment(clock, other, &program.zones, 0)? - at;
     let (from, to) = (fraction(clock, one)? as i64, fraction(clock, other)? as i64);
     let took = seconds * 1_000_000 + to - from;
     if program.is_fine && from == 0 && to == 0 {
@@ -1027,7 +1109,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         attempts[0].failed = is_failure(code);
         if is_there(of(text, spans[RESPONSE])) {
             let took = micros(of(text, spans[RESPONSE]), program.units[RESPONSE])?;
-            attempts[0].times[2] = took.filter(|took| *took > 0 || !program.has_nought).unwrap_or(NO_TIME);
+            attempts[0].times[2] = took.filter(|_| !(program.has_nought && is_nought(of(text, spans[RESPONSE])))).unwrap_or(NO_TIME);
         }
         return Some(1);
     }
@@ -1062,10 +1144,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
                         return None;
                     }
                     attempt.address = one;
-                    attempt.class = class_of(value);
-                    if attempt.class == NAMED && !program.has_names {
-                        return None;
-                    }
+                    attempt.class = class_in(value, program)?;
                 }
                 1 => {
                     attempt.answer = one;
@@ -1096,10 +1175,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
         return None;
     }
     attempt.address = spans[ADDRESS];
-    attempt.class = if program.is_bare { class_of_name(address) } else { class_of(address) };
-    if attempt.class == NAMED && !program.has_names {
-        return None;
-    }
+    attempt.class = if program.is_bare { class_of_name(address) } else { class_in(address, program)? };
     attempt.answer = spans[ANSWER];
     attempt.failed = match answer {
         b"" if !program.has[ANSWER] => is_failure(code),
@@ -1112,7 +1188,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
             attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
-    if program.has_nought && attempt.times[2] == 0 {
+    if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
         attempt.times[2] = NO_TIME;
     }
     if program.is_summed {
@@ -1203,6 +1279,38 @@ fn is_address(text: &[u8], span: (u32, u32)) -> bool {
 
 const NAMED: u8 = 6; // class of an address with a name in place of numbers
 
+/// Return whether a time is exactly none.
+fn is_nought(time: &[u8]) -> bool {
+    time.iter().all(|byte| matches!(byte, b'0' | b'.'))
+}
+
+/// Return the class of an address. None: Python is to tell it.
+#[inline(always)]
+fn class_in(address: &[u8], program: &Program) -> Option<u8> {
+    if !program.has_names {
+        return Some(class_of(address)).filter(|class| *class != NAMED);
+    }
+    let address = address.strip_prefix(b"http://").or_else(|| address.strip_prefix(b"https://")).unwrap_or(address);
+    match class_of(address) {
+        NAMED | 2 => Some(NAMED).filter(|_| is_host(address)),
+        class => Some(class),
+    }
+}
+
+/// Return whether an address is the name of a host, with or without a port.
+fn is_host(address: &[u8]) -> bool {
+    let mut parts = address.split(|byte| *byte == b':');
+    let (name, port) = (parts.next().unwrap_or(b""), parts.next().unwrap_or(b"1"));
+    let is_edge = |byte: Option<&u8>| byte.map_or(false, u8::is_ascii_alphanumeric);
+    parts.next().is_none()
+        && name.first().map_or(false, u8::is_ascii_alphabetic)
+        && is_edge(name.last())
+        && name.len() < 254
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        && (1..5).contains(&port.len())
+        && port.iter().all(u8::is_ascii_digit)
+}
+
 /// Return whether an attempt was at an address (1), or only at a group, which is then named (2). 3: neither.
 #[inline(always)]
 fn class_of(address: &[u8]) -> u8 {
@@ -1280,10 +1388,10 @@ mod tests {
         text.extend_from_slice(&[b'\n'; PAD]);
         reader.scan(&text, 0, length);
         assert_eq!((reader.stopped, reader.lines), (0, 0));
-        reader.judge(true);
+        reader.judge(true, Pairing::default());
         reader.scan(&text, 0, length);
         assert_eq!((reader.stopped, reader.lines), (30, 1));
-        reader.judge(false);
+        reader.judge(false, Pairing::default());
         reader.scan(&text, 30, length);
         assert_eq!((reader.stopped, reader.lines), (length, 2));
         assert_eq!(reader.rejected, [30, 60]);

@@ -2,6 +2,7 @@
 
 use crate::program::{Clock, Zone};
 
+const LAST_YEAR: i64 = 2090; // minutes since the epoch are kept in 26 bits
 pub const LONGEST_MICROS: u64 = (1 << 33) - 1;
 
 #[inline(always)]
@@ -38,7 +39,7 @@ fn local(year: i64, month: i64, day: i64, clock: &[u8]) -> Option<i64> {
     if clock[2] != b':' || clock[5] != b':' || h > 23 || m > 59 || s > 59 {
         return None;
     }
-    if !(1971..=9998).contains(&year) || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
+    if !(1971..=LAST_YEAR).contains(&year) || !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) {
         return None;
     }
     Some(days(year, month, day) * 86400 + h * 3600 + m * 60 + s)
@@ -47,6 +48,10 @@ fn local(year: i64, month: i64, day: i64, clock: &[u8]) -> Option<i64> {
 fn month(name: &[u8]) -> Option<i64> {
     let names = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     (0..12).find(|at| &names[3 * at..3 * at + 3] == name).map(|at| at as i64 + 1)
+}
+
+fn is_name(day: &[u8]) -> bool {
+    day[0].is_ascii_uppercase() && day[1..].iter().all(u8::is_ascii_lowercase)
 }
 
 /// Return how far a zone is from UTC: `Z`, `+0100`, `+01:00`.
@@ -73,9 +78,9 @@ fn in_zone(at: i64, zones: &[Zone]) -> Option<i64> {
     zones.iter().find(|zone| zone.since <= at && at < zone.until).map(|zone| at - zone.offset)
 }
 
-/// Return the second since the epoch that a text tells.
+/// Return the second since the epoch that a text tells. `today`: days since the epoch, for times without a year.
 #[inline(never)]
-pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
+pub fn moment(clock: Clock, text: &[u8], zones: &[Zone], today: i64) -> Option<i64> {
     match clock {
         Clock::Common => {
             if text.len() != 26 || text[2] != b'/' || text[6] != b'/' || text[11] != b':' || text[20] != b' ' {
@@ -97,9 +102,18 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
             }
             in_zone(local(digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?, &text[11..19])?, zones)
         }
+        Clock::Short => {
+            if text.len() != 15 || text[3] != b' ' || text[6] != b' ' {
+                return None;
+            }
+            let (month, day) = (month(&text[..3])?, if text[4] == b' ' { digits(&text[5..6])? } else { digits(&text[4..6])? });
+            let last = 1971 + today / 365; // or a year later
+            let at = (last - 10..=last).rev().filter_map(|year| local(year, month, day, &text[7..])).find(|at| at.div_euclid(86400) <= today + 1)?;
+            in_zone(at, zones)
+        }
         Clock::Apache => {
             let size = text.len();
-            if !(24..=34).contains(&size) || text[3] != b' ' || text[7] != b' ' || text[10] != b' ' || text[size - 5] != b' ' {
+            if !(24..=34).contains(&size) || !is_name(&text[..3]) || text[3] != b' ' || text[7] != b' ' || text[10] != b' ' || text[size - 5] != b' ' {
                 return None;
             }
             if size > 24 {
@@ -148,7 +162,7 @@ pub fn moment(clock: Clock, text: &[u8], zones: &[Zone]) -> Option<i64> {
 pub fn part_of(clock: Clock, text: &[u8]) -> (usize, usize) {
     let begin = match clock {
         Clock::Haproxy => 20,
-        Clock::Iso => 19,
+        Clock::Iso | Clock::Apache => 19,
         Clock::Seconds | Clock::Millis | Clock::Micros | Clock::Nanos => 10,
         _ => return (0, 0),
     };
@@ -160,7 +174,7 @@ pub fn part_of(clock: Clock, text: &[u8]) -> (usize, usize) {
 /// Return the microseconds of a time that Python reads with them, besides its seconds.
 pub fn fraction(clock: Clock, text: &[u8]) -> Option<u64> {
     match clock {
-        Clock::Iso => {
+        Clock::Iso | Clock::Apache => {
             let part = text.get(19..)?.strip_prefix(b".").unwrap_or(b"");
             let found = part.iter().take_while(|byte| byte.is_ascii_digit()).take(6);
             Some((0..6).zip(found.map(|byte| (byte - b'0') as u64).chain(core::iter::repeat(0))).fold(0, |sum, (_, digit)| sum * 10 + digit))
@@ -360,21 +374,24 @@ mod tests {
     #[test]
     fn times_are_read_as_they_are_written() {
         let at = Some(1_772_600_767);
-        assert_eq!(moment(Clock::Common, b"04/Mar/2026:06:06:07 +0100", &[]), at);
-        assert_eq!(moment(Clock::Iso, b"2026-03-04T05:06:07.123456789Z", &[]), at);
-        assert_eq!(moment(Clock::Haproxy, b"04/Mar/2026:05:06:07.123", &UTC), at);
-        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &UTC), at);
-        assert_eq!(moment(Clock::Apache, b"Wed Mar  4 05:06:07.123456 2026", &UTC), at);
-        assert_eq!(moment(Clock::Seconds, b"1772600767.5", &[]), at);
-        assert_eq!(moment(Clock::Nanos, b"1772600767123456789", &[]), at);
-        assert_eq!(moment(Clock::Iso, b"2026-02-30T05:06:07Z", &[]), None);
-        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &[]), None);
+        assert_eq!(moment(Clock::Common, b"04/Mar/2026:06:06:07 +0100", &[], 0), at);
+        assert_eq!(moment(Clock::Iso, b"2026-03-04T05:06:07.123456789Z", &[], 0), at);
+        assert_eq!(moment(Clock::Haproxy, b"04/Mar/2026:05:06:07.123", &UTC, 0), at);
+        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &UTC, 0), at);
+        assert_eq!(moment(Clock::Apache, b"Wed Mar  4 05:06:07.123456 2026", &UTC, 0), at);
+        assert_eq!(moment(Clock::Seconds, b"1772600767.5", &[], 0), at);
+        assert_eq!(moment(Clock::Nanos, b"1772600767123456789", &[], 0), at);
+        assert_eq!(moment(Clock::Short, b"Mar  4 05:06:07", &UTC, 20_515), at); // 2026-03-03
+        assert_eq!(moment(Clock::Short, b"Mar  4 05:06:07", &UTC, 20_515 + 364), at);
+        assert_eq!(moment(Clock::Short, b"Mar  4 05:06:07", &UTC, 20_514), Some(1_772_600_767 - 365 * 86400));
+        assert_eq!(moment(Clock::Iso, b"2026-02-30T05:06:07Z", &[], 0), None);
+        assert_eq!(moment(Clock::Nginx, b"2026/03/04 05:06:07", &[], 0), None);
     }
 
     #[test]
     fn what_python_may_round_up_is_left() {
-        assert_eq!(moment(Clock::Seconds, b"1772600767.9999999", &[]), None);
-        assert_eq!(moment(Clock::Nanos, b"1772600767999999999", &[]), None);
+        assert_eq!(moment(Clock::Seconds, b"1772600767.9999999", &[], 0), None);
+        assert_eq!(moment(Clock::Nanos, b"1772600767999999999", &[], 0), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-"""From paths to deployments: finds nginx's main configurations, fragments, PHP-FPM pools and systemd units."""
+"""From paths to deployments: finds main configurations, fragments, PHP-FPM pools and systemd units."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
 from why502.deployment.files import Deployment
 from why502.gateways.detect import kind
-from why502.gateways.nginx.config import load, load_dump
+from why502.gateways.nginx.config import load, load_dump, recognition
 from why502.gateways.nginx.config.defaults import NEWEST
 from why502.gateways.nginx.config.files import Listing, Read, split_dump
+from why502.gateways.nginx.config.templates import is_stored_link, is_template
 from why502.host.base import Host
-from why502.linter.templates import is_stored_link, is_template
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.file_kind import FileKind
@@ -29,33 +29,16 @@ UNKNOWN = (-1, -1)
 LINK = "it is a link that was stored as a file"
 MAX_FILES = 20_000
 MAX_DEPTH = 12
-PREFIXES = (
-    "/etc/nginx", "/usr/local/nginx/conf", "/usr/local/etc/nginx", "/usr/local/openresty/nginx/conf", "/opt/nginx/conf",
-    "/etc/openresty", "/opt/bitnami/nginx/conf",
-)  # fmt: skip
-_UNITS = (".service", ".socket")
-_ENDINGS = (".conf", ".nginx", ".vhost", ".inc", ".template", ".tmpl", ".site", ".http", ".cfg")
-_DIRECTORIES = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
 _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
-_MAIN = lazy(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
-_POOL = lazy(rb"^[ \t]*pm(?:\.\w+)?[ \t]*=", re.MULTILINE)
-_POOL_LISTENS = lazy(rb"^[ \t]*listen[ \t]*=", re.MULTILINE)
-_OF_FPM = lazy(r"/(?:[^/]*fpm[^/]*|pool\.d)(?:/|$)")
 # Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}|^backups?$",
     re.IGNORECASE,
 )
-_SECTION = lazy(rb"^[ \t]*\[[^\]\n]+\]", re.MULTILINE)
-_NGINX = lazy(
-    rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
-    rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
-)
-_COMMENT = lazy(rb"^\s*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class LintInput:
     """The input of the linter. `texts`: every file by name. `shown`: the files whose findings are reported; None means all.
 
     `unchecked`: files named by the user that are not configuration we check.
@@ -70,7 +53,7 @@ class Given:
     unchecked: tuple[str, ...] = ()
 
 
-def gather(host: Host, paths: Iterable[str], version: str = "", standard_input: bytes | None = None) -> Given:
+def gather(host: Host, paths: Iterable[str], version: str = "", standard_input: bytes | None = None) -> LintInput:
     """Return the content of the paths (absolute; `-` is standard input). Raises Why502Error if one cannot be read."""
     reader = _Reader(host, version)
     for path in paths:
@@ -129,7 +112,7 @@ class _Reader:
                         self._walk(path, depth + 1)
                 elif (
                     found.kind is FileKind.FILE
-                    and self._is_candidate(path, name)
+                    and (recognition.is_likely(path) or systemd.is_unit_name(name))
                     and (found.device, found.inode) not in self.seen
                 ):
                     self.seen.add((found.device, found.inode))
@@ -142,39 +125,32 @@ class _Reader:
             except HostError as error:
                 self.gaps.append(Gap(source=path, reason=error.reason, hint=error.hint))
 
-    @staticmethod
-    def _is_candidate(path: str, name: str) -> bool:
-        if name.endswith((*_UNITS, *_ENDINGS)):
-            return True
-        return "." not in name.lstrip(".") and (bool(_DIRECTORIES & set(path.split("/")[:-1])) or "nginx" in name)
-
     def take(self, path: str, content: bytes, *, named: bool) -> None:
         """Classify a file. `named`: given by the user; other files are skipped if they are not configuration."""
-        directory = posixpath.basename(posixpath.dirname(path))
         if b"\0" in content or is_stored_link(content):
             if named:
                 self._leave(path, named, "it is not text" if b"\0" in content else LINK)
             return
-        if path.endswith(_UNITS) or (path.endswith(".conf") and directory.endswith(tuple(f"{unit}.d" for unit in _UNITS))):
+        if systemd.is_unit_file(path):
             self.units.append(systemd.parse(content, path))
         elif split_dump(content):
             self.dumps[path] = content
             return
-        elif _is_pool(path, content):
+        elif php_fpm.is_pool_file(path, content):
             self.entries.extend(php_fpm.parse(content, path))
         elif is_template(path, content):
-            if named or kind(content.decode("latin-1")) == "nginx":
+            if named or kind(content.decode("latin-1")) == recognition.KIND:
                 self._leave(path, named, TEMPLATE, "lint the rendered result")
             return
         else:
             proxy = kind(content.decode("latin-1"))
-            if proxy in ("haproxy", "apache"):
+            if proxy not in (None, recognition.KIND):
                 if named:
-                    self._leave(path, named, f"it is a {proxy} configuration; only nginx configurations are checked")
+                    self._leave(path, named, f"it is a {proxy} configuration; only {recognition.KIND} configurations are checked")
                 return
-            if not named and (proxy is None or not _is_nginx(content)):
+            if not named and (proxy is None or not recognition.is_configuration(content)):
                 return
-            (self.mains if _MAIN.search(content) else self.fragments)[path] = content
+            (self.mains if recognition.is_main(content) else self.fragments)[path] = content
         self.texts[path] = content.decode("utf-8", "replace")
 
     def _leave(self, path: str, named: bool, reason: str, hint: str = "") -> None:
@@ -183,7 +159,7 @@ class _Reader:
         if named:
             self.unchecked.append(path)
 
-    def result(self) -> Given:
+    def result(self) -> LintInput:
         """Return the deployments found in all added files."""
         found: list[tuple[Configuration, bool, bool]] = []
         shown = {unit.file for unit in self.units} | {entry.at.file for entry in self.entries}
@@ -196,7 +172,7 @@ class _Reader:
         read: set[str] = set()
         for path, content in self.mains.items():
             configuration = self._load(path, content)
-            is_here = posixpath.dirname(path) in PREFIXES
+            is_here = posixpath.dirname(path) in recognition.PLACES
             found.append((configuration, True, is_here))
             files = {file.path for file in configuration.files}
             read |= files
@@ -208,7 +184,7 @@ class _Reader:
             main = self._main_of(path)
             if main is not None:
                 read |= {file.path for file in main.files}
-                found.append((main, True, posixpath.dirname(main.files[0].path) in PREFIXES))
+                found.append((main, True, posixpath.dirname(main.files[0].path) in recognition.PLACES))
             else:
                 found.append((self._load(path, content), False, False))
         if not found:
@@ -232,7 +208,7 @@ class _Reader:
                 )
             )
         gaps = tuple(dict.fromkeys(self.gaps))
-        return Given(
+        return LintInput(
             deployments=tuple(deployments),
             texts=self.texts,
             gaps=gaps,
@@ -291,15 +267,18 @@ class _Reader:
     def _where(self, name: str, home: str) -> str:
         """Return the location of a file that a configuration names. Raises Missing.
 
-        A configuration in a directory that nginx reads is resolved literally. In one elsewhere (a repository), names below
-        the usual
-        directories refer to the repository: this machine's files there are not those of the target machine.
+        A configuration in a directory that the gateway reads is resolved literally. In one elsewhere (a repository), names
+        below the usual directories refer to the repository: this machine's files there are not those of the target machine.
         """
         if not home:
             raise Missing("it is outside the given paths")
-        if home in PREFIXES or any(home.startswith(f"{prefix}/") for prefix in PREFIXES) or name.startswith(f"{home}/"):
+        if (
+            home in recognition.PLACES
+            or any(home.startswith(f"{prefix}/") for prefix in recognition.PLACES)
+            or name.startswith(f"{home}/")
+        ):
             return self._beside(name, home)
-        for prefix in PREFIXES:
+        for prefix in recognition.PLACES:
             if name.startswith(f"{prefix}/"):
                 return self._beside(home + name.removeprefix(prefix), home)
         raise Missing("it is outside the given paths")
@@ -320,10 +299,10 @@ class _Reader:
         return name
 
     def _main_of(self, path: str) -> Configuration | None:
-        """Return the configuration that a fragment belongs to: an `nginx.conf` in a directory above that includes it."""
+        """Return the configuration that a fragment belongs to: a main configuration in a directory above that includes it."""
         directory = posixpath.dirname(path)
         for _ in range(3):
-            candidate = posixpath.join(directory, "nginx.conf")
+            candidate = posixpath.join(directory, recognition.MAIN_NAME)
             if candidate != path:
                 if candidate not in self.around:
                     self.around[candidate] = self._around(candidate)
@@ -346,17 +325,10 @@ def _require_configuration(path: str, content: bytes) -> None:
     """Raise HostError if an included file is a template or a link, which nginx will read in another form."""
     if is_stored_link(content):
         raise HostError(LINK)
-    if path.lower().endswith((".txt", ".md")) and not _is_nginx(content):
+    if path.lower().endswith((".txt", ".md")) and not recognition.is_configuration(content):
         raise HostError("it is not configuration")
     if is_template(path, content):
         raise HostError(TEMPLATE, "lint the rendered result")
-
-
-def _is_pool(path: str, content: bytes) -> bool:
-    """Return whether a file belongs to PHP-FPM. Other programs have sections and `listen =`, too."""
-    if not _SECTION.search(content):
-        return False
-    return bool(_POOL.search(content) or (_POOL_LISTENS.search(content) and _OF_FPM.search(path)))
 
 
 def _pools(entries: tuple[php_fpm.Entry, ...]) -> tuple[PhpPool, ...]:
@@ -365,13 +337,6 @@ def _pools(entries: tuple[php_fpm.Entry, ...]) -> tuple[PhpPool, ...]:
     for entry in entries:
         homes.setdefault(posixpath.dirname(entry.at.file), []).append(entry)
     return tuple(pool for found in homes.values() for pool in php_fpm.pools(found))
-
-
-def _is_nginx(content: bytes) -> bool:
-    """Return whether most lines end as in nginx's syntax, for a file that the user did not name."""
-    lines = [line.strip() for line in _COMMENT.sub(b"", content).splitlines()]
-    ends = sum(line.endswith((b";", b"{", b"}")) or b"; #" in line or b";#" in line for line in lines if line)
-    return _NGINX.search(content) is not None and 2 * ends > sum(bool(line) for line in lines)
 
 
 def _main(configuration: Configuration) -> str:

@@ -1,0 +1,1 @@
+"""What a running application says about itself, each value with its source."""
