@@ -94,8 +94,9 @@ def aim(case: Case) -> Target | None:
     """Return the first member without an address; else the only configured one of the name that a message tells."""
     if lost := _lost_members(case):
         return lost[0].target
-    tally = case.tally(Symptom.NAME_NOT_FOUND)
-    told = {tally.detail} if tally else set()
+    told = {tally.detail for tally in case.tallies if tally.symptom is Symptom.NAME_NOT_FOUND}
+    if len(told) > 1:
+        return None
     problems = [problem for proxy in case.proxies for problem in proxy.problems if "host not found in" in problem.message]
     peers = {peer.target for proxy in case.proxies for route in proxy.routes for peer in route.peers if peer.target}
     found = {
