@@ -18,7 +18,8 @@ REQUEST = (
 SAID = (
     (
         'Server app/web{number} is DOWN, reason: Layer4 connection problem, info: "Connection refused", '
-        "check duration: {second}ms. 1 active and 0 backup servers left. {second} sessions active, 0 requeued, 0 remaining in queue."
+        "check duration: {second}ms. 1 active and 0 backup servers left. {second} sessions active, 0 requeued, 0 remaining in "
+        "queue."
     ),
     (
         "Server app/web{number} is UP, reason: Layer4 check passed, check duration: 0ms. 2 active and 0 backup servers online. "

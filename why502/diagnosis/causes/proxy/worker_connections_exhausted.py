@@ -56,7 +56,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             if waiting := _waiting(case, proxy):
                 busy = (
                     ", whose workers handle one request at a time"
-                    if behaviour(proxy.kind).workers_take_one_request
+                    if behaviour(proxy.kind).serves_one_each
                     else ", which does not accept them"
                 )
                 yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
@@ -66,13 +66,13 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the accept queues of a running proxy with a limit on clients,
-    if these are more than a short burst leaves, or fill a queue; else 0.
+    """Return how many clients wait in the accept queues of a running gateway that leaves them there, if these are more than
+    a short burst leaves, or fill a queue; else 0.
     """
+    own = behaviour(proxy.kind)
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
-    limit = behaviour(proxy.kind)
-    is_stopped = bool(proxy.workers or limit.workers_take_one_request) and all(worker.is_stopped for worker in proxy.workers)
-    if not limit.worker_limit or not proxy.is_running or is_stopped:
+    is_stopped = bool(proxy.workers or own.serves_one_each) and all(worker.is_stopped for worker in proxy.workers)
+    if not own.leaves_clients_queued or not proxy.is_running or is_stopped:
         return 0
     doors = [one for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix and one.queued]
     waiting = sum(one.queued or 0 for one in doors)
@@ -81,27 +81,21 @@ def _waiting(case: Case, proxy: Proxy) -> int:
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence for a proxy that counts clients, not connections of its workers."""
-    if case.target is not None:
+    """Return the finding in one sentence for a gateway that leaves clients in its accept queue."""
+    one_each = [proxy for proxy in case.proxies if behaviour(proxy.kind).serves_one_each]
+    full = next((proxy for proxy in case.proxies if proxy not in one_each and _waiting(case, proxy)), None)
+    if full is not None and case.target is None:
+        return f"{full.kind} has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
+    proxy = next(iter(one_each), None)
+    if proxy is None or case.target is not None:
         return ""
-    counting = [proxy for proxy in case.proxies if behaviour(proxy.kind).worker_limit]
-    for proxy in counting:
-        limit = behaviour(proxy.kind)
-        waiting = _waiting(case, proxy)
-        if waiting and not limit.workers_take_one_request:
-            full = f"{proxy.kind} has as many connections as its {limit.worker_limit} allows"
-            return f"{full}: {waiting} clients wait to be accepted"
-    for proxy in counting:
-        limit = behaviour(proxy.kind)
-        if not limit.workers_take_one_request:
-            continue
-        is_said = any(tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == proxy.kind for tally in case.tallies)
-        waiting = _waiting(case, proxy)
-        queue = f"{waiting} clients wait to be accepted" if waiting else ""
-        words = f"its log reports that {limit.worker_limit} was reached" if is_said else ""
-        if queue or words:
-            return f"all workers of {proxy.kind} are busy: {' and '.join(filter(None, (words, queue)))}"
-    return ""
+    said = next(
+        (tally for tally in case.tallies if tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == proxy.kind), None
+    )
+    waiting = _waiting(case, proxy)
+    queue = f"{waiting} clients wait to be accepted" if waiting else ""
+    words = "its log reports that MaxRequestWorkers was reached" if said else ""
+    return f"all workers of {proxy.kind} are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
