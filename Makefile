@@ -7,7 +7,7 @@
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
 # make bench-tail          follows a log through 40,000 random operations, and measures what following costs: three minutes
 # make watch-lab           plays every fault of the lab under `why502 watch`, and writes what it told to build/watch-lab.jsonl: an hour
-# make web                 every page in a real browser, on four screens, and schemathesis against the API: a quarter of an hour
+# make web                 every page in a real browser, on four screens and on paper, and schemathesis against the API: ten minutes
 # make lab-vm              what needs a kernel of its own, in a virtual machine: half a minute a scene
 # make gateways            breaks backends behind real gateways other than nginx, and writes what each of them shows to docs/gateways/: half an hour
 # make stacks              breaks whole stacks of real packages under traffic, and writes what came of it: an hour; builds its image once

@@ -1,11 +1,12 @@
 """The pages of `why502 serve`: how long each takes, for a store of 400 days and 10,000 incidents.
 
-    python bench/serve.py
+    python bench/serve.py [--write]
 
 The server runs in a process of its own, 50 viewers hold its live parts open while the pages are asked, and a writer commits
-each second as `why502 watch` does, so that the live parts change. Printed are, of 40 requests of each page, the median and the
-95th percentile, and before that the processor time of the server for one, without viewers. The peer is a file of the same
-server, which it only sends: on a busy machine that waits as long. Exits with 1 where a page takes longer than its limit.
+each second as `why502 watch` does, so that the live parts change. The table has for each page the processor time of the server
+for one request without viewers, and the median and the 95th percentile of 100 requests with them. The peer is a file of the
+same server, asked in turn with each page: on a busy machine it waits as long. `--write` puts the table into docs/serve.md.
+Exits with 1 where a page takes longer than its limit.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,20 +52,56 @@ from why502.watch.model import (
 from why502.watch.store import Ring, Store
 
 LIMIT_S = 0.1
-VIEWERS, REQUESTS, INCIDENTS, SERIES = 50, 40, 10_000, 100
+VIEWERS, REQUESTS, INCIDENTS, SERIES = 50, 100, 10_000, 100
 NOW = datetime.now(UTC)
 MINUTE = int(NOW.timestamp()) // 60
+DOCUMENT = Path(__file__).parents[1] / "docs/serve.md"
+BEGIN, END = "<!-- figures: bench/serve.py --write -->\n", "<!-- end of figures -->\n"
 PEER = "/static/style.css"
-PAGES = (
-    PEER,
-    "/",
-    "/incidents/00000001",
-    "/history",
-    "/history?text=refused+10.0.0.7&page=2",
-    "/targets",
-    "/targets/one?proxy=nginx&target=10.0.0.7:8080",
-    "/api/1/incidents",
-)
+PAGES = {
+    "Now": "/",
+    "an incident": "/incidents/00000001",
+    "History": "/history",
+    "History, searched": "/history?text=refused+10.0.0.7&page=2",
+    "Targets": "/targets",
+    "one target": "/targets/one?proxy=nginx&target=10.0.0.7:8080",
+    "This machine": "/machine",
+    "Explain": "/explain?text=502",
+    "the reference": "/explain/reference",
+    "a cause": "/explain/causes/wrong-port",
+    "Check a configuration": "/lint",
+    "Diagnose a bundle": "/diagnose",
+    "Logs": "/logs",
+    "incidents as JSON": "/api/1/incidents",
+}
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Measured:
+    """How long a page takes, in seconds, and the peer asked in turn with it."""
+
+    name: str
+    size_bytes: int
+    processor_s: float
+    taken_s: list[float]
+    peer_s: list[float]
+
+    @property
+    def p95_s(self) -> float:
+        """Return what 95 of 100 requests do not exceed."""
+        return p95(self.taken_s)
+
+    @property
+    def row(self) -> str:
+        """Return a row of the table."""
+        figures = (self.processor_s, statistics.median(self.taken_s), self.p95_s, p95(self.peer_s))
+        shown = " | ".join(f"{1000 * seconds:.0f} ms" for seconds in figures)
+        return f"| {self.name} | {self.size_bytes / 1000:.0f} kB | {shown} |"
+
+
+def p95(values: list[float]) -> float:
+    """Return the 95th percentile."""
+    return statistics.quantiles(values, n=20)[-1]
 
 
 def main() -> int:
@@ -71,53 +109,69 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "watch.db")
         filled(path)
-        print(f"store: {path.stat().st_size / 1e6:.0f} MB, {INCIDENTS} incidents, {SERIES} routes and targets", flush=True)
+        megabytes = path.stat().st_size / 1e6
         with served(path) as (url, pid):
-            used = {page: used_s(url, page, pid) for page in PAGES}
+            used = {name: used_s(url, page, pid) for name, page in PAGES.items()}
             with beside(view, url) as updates, beside(write, path) as commits:
-                slow = [page for page in PAGES if measured(url, page, used[page])]
-                print(f"{VIEWERS} viewers got {updates.value} updates meanwhile, of {commits.value} commits")
-        return int(bool(slow))
+                found = [measured(url, name, page, used[name]) for name, page in PAGES.items()]
+            text = table(found, f"{updates.value} updates of {commits.value} commits", megabytes)
+    print(text, end="")
+    if "--write" in sys.argv[1:]:
+        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+        DOCUMENT.write_text(f"{before}{BEGIN}{text}{END}{rest.partition(END)[2]}")
+    return int(any(one.p95_s > LIMIT_S for one in found))
+
+
+def table(found: list[Measured], updates: str, megabytes: float) -> str:
+    """Return the table and what it was measured on."""
+    where = f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
+    lines = [
+        f"A store of {megabytes:.0f} MB; {where}; {VIEWERS} viewers got {updates}.",
+        "",
+        "| page | size | processor time | median | p95 | p95 of a file, in turn |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(one.row for one in found),
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def used_s(url: str, page: str, pid: int) -> float:
-    """Return the processor time that a page takes."""
-    ask(url, page, 3)
-    begin = processor_s(pid)
-    ask(url, page, 10)
-    return (processor_s(pid) - begin) / 10
+    """Return the processor time that a page takes. The requests are apart, so that each makes it anew."""
+    with closing(connection(url)) as client:
+        ask(client, page)
+        total = 0.0
+        for _ in range(5):
+            time.sleep(1.1)  # a live page is made once a second
+            begin = processor_s(pid)
+            ask(client, page)
+            total += processor_s(pid) - begin
+    return total / 5
 
 
 def processor_s(pid: int) -> float:
-    """Return the processor time that a process has used (proc_pid_stat(5): utime, stime)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the processor time that the threads of a process have used (/proc/PID/task/*/schedstat, in ns)."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
-def ask(url: str, page: str, times: int) -> tuple[list[float], int]:
-    """Return how long each request took, and the size of the page."""
-    taken, size = [], 0
+def ask(client: http.client.HTTPConnection, page: str) -> tuple[float, int]:
+    """Return how long a request took, and the size of the answer."""
+    begin = time.perf_counter()
+    client.request("GET", page)
+    response = client.getresponse()
+    size = len(response.read())
+    assert response.status == 200, (page, response.status)
+    return time.perf_counter() - begin, size
+
+
+def measured(url: str, name: str, page: str, processor: float) -> Measured:
+    """Return how long a page takes, and the peer."""
+    taken, peer, size = [], [], 0
     with closing(connection(url)) as client:
-        for _ in range(times):
-            begin = time.perf_counter()
-            client.request("GET", page)
-            response = client.getresponse()
-            size = len(response.read())
-            taken.append(time.perf_counter() - begin)
-            assert response.status == 200, (page, response.status)
-    return taken, size
-
-
-def measured(url: str, page: str, processor: float) -> bool:
-    """Print how long a page takes; return whether that is too long."""
-    taken, size = ask(url, page, REQUESTS)
-    p95_s = statistics.quantiles(taken, n=20)[-1]
-    print(
-        f"{page:<46} processor {1000 * processor:5.1f} ms  p50 {1000 * statistics.median(taken):6.1f} ms"
-        f"  p95 {1000 * p95_s:6.1f} ms  {size / 1000:.0f} kB",
-        flush=True,
-    )
-    return p95_s > LIMIT_S
+        for _ in range(REQUESTS):
+            seconds, size = ask(client, page)
+            taken.append(seconds)
+            peer.append(ask(client, PEER)[0])
+    return Measured(name=name, size_bytes=size, processor_s=processor, taken_s=taken, peer_s=peer)
 
 
 def connection(url: str) -> http.client.HTTPConnection:

@@ -34,6 +34,8 @@ ORDINARY = (
     "ingress-nginx",
     "aws-alb",
     "cloudflare-rfc3339",
+    "nginx-error",
+    "apache-error",
 )
 SHAPES = {  # clients, paths, share of failures, targets, order
     "few": (1_000, 10, 0.001, 8, "time"),
@@ -86,7 +88,7 @@ def main() -> None:
                 jq = f"   jq {best['jq'].wall_s / mine.wall_s:6.1f} ×" if "jq" in best else ""
                 print(
                     f"{name:<22} {shape:<9} {path.stat().st_size / 1e6:6.0f} MB   why502 {mine.wall_s:6.2f} s "
-                    f"({mine.cpu_s:6.2f})   "
+                    f"({mine.cpu_s:6.2f}, {path.stat().st_size / 1e6 / mine.wall_s:5.0f} MB/s)   "
                     f"gawk {its.wall_s:6.2f} s ({its.cpu_s:6.2f})   {ratio:6.2f} ×{jq}",
                     flush=True,
                 )

@@ -98,9 +98,8 @@ def test_lines_of_json_tell_of_each_request_once_through_a_rotation(tmp_path: Pa
     assert reading.total("routes") == {"GET /dead": 60}
     assert reading.total("targets") == {f"127.0.0.1:{dead}": 60}
     reasons = reading.total("symptoms")
-    assert (
-        reasons.total() == 60 and reasons["connect-refused"] >= 50
-    )  # lines before and after the end of an interval are counted separately
+    # The end of an interval may lie between the two lines of one request, which are then counted separately.
+    assert reasons.total() == 60 and reasons["connect-refused"] >= 60 - len(reading.lines)
     assert reading.lines[-1]["lost_bytes"] == 0
 
 

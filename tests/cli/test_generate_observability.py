@@ -65,6 +65,20 @@ def test_bad_input_is_two_lines(words: tuple[str, ...]) -> None:
     assert TWO_LINES.fullmatch(answer.err), answer.err
 
 
+def test_drift_is_shown(tmp_path: Path) -> None:
+    words = ("generate", "alerts", "-o", str(tmp_path))
+    file = tmp_path / "why502.rules.yml"
+    assert ask(*words, "--check").out == f"{file} is missing\n"
+    ask(*words)
+    assert (ask(*words, "--check").status, ask(*words, "--check").out) == (0, f"{file} is unchanged\n")
+    file.write_text(file.read_text().replace("groups:", "groups: # mine", 1))
+    drift = ask(*words, "--check")
+    assert drift.status == 1 and f"{file} differs\n" in drift.out and "-groups: # mine" in drift.out
+    assert "-groups: # mine" in ask(*words).err  # what is replaced is shown
+    assert ask(*words, "--check").status == 0
+    assert ask("generate", "alerts", "--check").status == 2
+
+
 def test_a_file_of_somebody_else_stays(tmp_path: Path) -> None:
     theirs = tmp_path / "why502-now.json"
     theirs.write_text("{}")

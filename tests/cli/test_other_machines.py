@@ -63,7 +63,7 @@ def test_a_machine_that_cannot_be_reached_is_a_gap_beside_others(answers: dict[s
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("away", "Connection refused"), ("not-installed", "not installed there"), ("backend", "nginx is not running")],
+    [("away", "Connection refused"), ("not-installed", "not installed there"), ("backend", "none is running")],
 )
 def test_alone_it_is_an_error(answers: dict[str, Any], name: str, message: str) -> None:
     answer = answers[name]

@@ -188,3 +188,11 @@ def test_who_waits_is_known_by_the_socket_tables_where_the_queue_is_not(queued: 
     here = REPLACE(here, processes=(Process(pid=30, name="app", state="S"),))
     assert Case(here, target=APP).queued == waiting
     assert (weight("workers-exhausted", here, f"{waiting} connections wait to be accepted") > 0) is (waiting > 0)
+
+
+@pytest.mark.parametrize(("limit_s", "speaks"), [(0.2, True), (5.0, False)])
+def test_a_read_timeout_of_less_than_a_second_is_too_short(limit_s: float, speaks: bool) -> None:
+    here = machine(Symptom.READ_TIMED_OUT)
+    (proxy,) = here.proxies or ()
+    here = REPLACE(here, proxies=(REPLACE(proxy, routes=(REPLACE(proxy.routes[0], read_timeout_s=limit_s),)),))
+    assert (weight("proxy-timeout-too-short", here, "0.2 s is shorter than many answers take") > 0) is speaks

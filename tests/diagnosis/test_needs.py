@@ -69,3 +69,25 @@ def test_words_that_name_nothing(text: str) -> None:
 )
 def test_variables_that_name_a_database(environment: dict[str, str], targets: dict[Target, str]) -> None:
     assert named_in(environment) == targets
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "how"),
+    [
+        ("PHP Fatal error:  Uncaught RedisException: BUSY Redis is busy running a script.", "Redis", "is busy"),
+        ("[ErrorReply: NOPERM this user has no permissions to run the 'incr' command]", "Redis", "does not permit"),
+        ("psycopg2.errors.InsufficientPrivilege: permission denied for table orders", "PostgreSQL", "does not permit"),
+        (
+            "psycopg2.errors.ConfigurationLimitExceeded: temporary file size exceeds temp_file_limit (256kB)",
+            "PostgreSQL",
+            "has no room",
+        ),
+        ("mysqli_sql_exception: Incorrect key file for table './shop/visits.MYI'; try to repair it", "MySQL", "has a damaged"),
+    ],
+)
+def test_a_dependency_that_answers_with_a_refusal(text: str, name: str, how: str) -> None:
+    need = need_of(text)
+    assert need is not None
+    assert need.name == name
+    assert need.how.startswith(how)
+    assert need.is_down

@@ -107,3 +107,13 @@ def test_another_gateway_that_nothing_leads_to_may_be_the_application() -> None:
     assert seen(at(8091, "0.0.0.0"), at(8092)) == [at(8091, "0.0.0.0")]  # the other one is its admin interface
     assert seen(at(8091)) == [at(8091)]
     assert seen(at(80, "0.0.0.0"), at(8091)) == []  # it serves the public itself
+
+
+def test_a_port_for_debuggers_is_never_the_application() -> None:
+    assert order((at(9229), "node"), (at(8091), "node")) == [at(8091)]
+    assert order((at(9229), "shop")) == [at(9229)]
+    here = case((at(5005), "java"), (at(8091), "java")).here
+    agent = "-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,address=*:5005"
+    java = [msgspec.structs.replace(each, argv=("java", agent, "-jar", "shop.jar")) for each in here.processes or ()]
+    seen = Case(here=msgspec.structs.replace(here, processes=tuple(java)), target=WANTED)
+    assert [found.target for found in candidates(seen)] == [at(8091)]

@@ -218,7 +218,7 @@ def rolling_restart() -> Seen:
         load.until(10)
         app(port)
         until(lambda: "GET" in log_of(port).read_text())  # noqa: B023 - called at once
-    return {"statuses": load.stop()}
+    return {"statuses": load.stop(), "log": causes()}
 
 
 def reloads() -> Seen:
@@ -286,6 +286,13 @@ def large_header() -> Seen:
     return {"status": status, "bytes": len(headers.get("x-large", ""))}
 
 
+def header_not_foreseen() -> Seen:
+    """A response header of 100 kB at a site that was not told of it: the log says why it fails."""
+    app(3000)
+    generate("--app", "127.0.0.1:3000")
+    return {"status": get("/header/100000")[0], "log": causes()}
+
+
 def rate_limit() -> Seen:
     """More requests than the rate: some get 429, none anything else."""
     app(3000)
@@ -306,7 +313,8 @@ def address_changed() -> Seen:
     where["address"] = "127.0.0.3"
     began = time.monotonic()
     until(lambda: get()[0] == 200)
-    return {"first": first, "then": get()[2].decode(), "seconds": time.monotonic() - began}
+    seconds = time.monotonic() - began
+    return {"first": first, "then": get()[2].decode(), "seconds": seconds, "log": causes()}
 
 
 def name_server(where: dict[str, str]) -> None:
@@ -483,8 +491,7 @@ CASES: dict[str, Callable[[], Seen]] = {
     case.__name__: case
     for case in (
         one_of_two_killed, all_killed, hang, rolling_restart, reloads, idle_close, address_changed, websocket, large_header,
-        rate_limit,
-        certificate, stale, cache_disk_full, rolled_back, undone,
+        header_not_foreseen, rate_limit, certificate, stale, cache_disk_full, rolled_back, undone,
     )
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -147,6 +148,34 @@ def test_the_measured_values_reach_the_file_with_their_sources() -> None:
 
 
 @pytest.mark.real
+def test_the_repeated_command_finds_no_drift_in_what_was_measured(tmp_path: Path) -> None:
+    """Its reasons name no process, and nothing else differs."""
+    with running("node", "-e", NODE) as (_, port):
+        words = (
+            "generate",
+            "nginx",
+            "--from-process",
+            f":{port}",
+            "--domain",
+            "shop.example",
+            "--tls",
+            "off",
+            "-o",
+            str(tmp_path),
+        )
+        assert ask(*words).status == 0
+    file = tmp_path / "shop.example.conf"
+    head = next(line for line in file.read_text().splitlines() if line.startswith("# Repeat: why502 "))
+    again = (*shlex.split(head.removeprefix("# Repeat: why502 ")), "-o", str(tmp_path))
+    same = ask(*again, "--check")
+    assert (same.status, same.out) == (0, f"{file} is unchanged but for its comments\n")
+    assert ask(*again).status == 0  # writes its own reasons
+    assert ask(*again, "--check").out == f"{file} is unchanged\n"
+    file.write_text(file.read_text().replace("keepalive_timeout 4s", "keepalive_timeout 40s"))
+    assert ask(*again, "--check").status == 1
+
+
+@pytest.mark.real
 def test_an_application_that_does_not_answer_is_an_error() -> None:
     with running(sys.executable, "-c", SILENT) as (_, port), pytest.raises(Why502Error) as refused:
         measure(LocalHost(), f":{port}", now())
@@ -286,8 +315,14 @@ def test_a_pool_is_sized_by_its_largest_child(tmp_path: Path) -> None:
             made = ask(
                 "generate", "fpm-pool", "--from-process", str(master.pid), "--memory", "1g", "--processors", "64", "--php", "8.2"
             )
+            site = ask("generate", "nginx", "--app", f"unix:{socket}", "--root", "/var/www/shop", "--domain", "shop.example")
+            without_root = ask("generate", "nginx", "--app", f"unix:{socket}", "--domain", "shop.example")
         finally:
             master.terminate()
+    assert "fastcgi_pass shop_example;" in site.out
+    assert "--protocol fastcgi" in site.out
+    assert f"why502: --protocol fastcgi: what unix:{socket} answered" in site.err
+    assert (without_root.status, "--protocol fastcgi needs --root" in without_root.err) == (2, True)
     assert found.options["--protocol"][0] == ("fastcgi",)
     assert found.options["--socket"][0] == (str(socket),)
     assert found.options["--user"][0] == ("www-data",)

@@ -71,7 +71,10 @@ def test_a_hanging_server_is_a_504_at_the_promised_second_and_a_post_is_sent_onc
 
 @long
 def test_a_rolling_restart_fails_nothing() -> None:
-    assert set(seen("rolling_restart")["statuses"]) == {"200"}
+    found = seen("rolling_restart")
+    assert set(found["statuses"]) == {"200"}
+    for target in ("127.0.0.1:3000", "127.0.0.1:3001"):  # each was away for a while, and another server answered
+        assert any(names(found["log"], cause, target) for cause in ("backend-not-running", "connection-reset", "premature-close"))
 
 
 def test_ten_reloads_under_load_fail_nothing() -> None:
@@ -90,6 +93,7 @@ def test_a_new_address_of_the_name_is_followed() -> None:
     found = seen("address_changed")
     assert (found["first"], found["then"]) == ("127.0.0.2:3000", "127.0.0.3:3000")
     assert found["seconds"] < 12
+    assert names(found["log"], "backend-not-running", "127.0.0.2:3000")  # the address that the name had before
 
 
 def test_a_silent_websocket_stays_open() -> None:
@@ -99,6 +103,12 @@ def test_a_silent_websocket_stays_open() -> None:
 
 def test_a_large_response_header_passes() -> None:
     assert seen("large_header") == {"status": 200, "bytes": 100_000}
+
+
+def test_a_response_header_that_nobody_foresaw_is_named_by_the_log() -> None:
+    found = seen("header_not_foreseen")
+    assert found["status"] == 503
+    assert names(found["log"], "response-header-too-big", "127.0.0.1:3000")
 
 
 def test_a_rate_limit_is_seen_as_429_and_as_nothing_else() -> None:

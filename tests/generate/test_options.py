@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
-from sites import make
+from sites import AT, given, make
 
 from why502.config.tree import nodes
 from why502.gateways.nginx.config import parse
 from why502.generate import options, safe
+from why502.generate.kind import kinds
 from why502.generate.safe import UnsafeError, fill
+from why502.generate.work import generate
+from why502.host.base import Finished
+from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 
 BAD = (
@@ -102,6 +106,43 @@ def test_a_template_takes_only_what_was_quoted() -> None:
         fill("sections.j2", sections=(Section(title="[raw]", rows=()),), mark=safe.Safe("# "))  # type: ignore[arg-type]
 
 
+def test_weights_follow_the_order_of_the_servers() -> None:
+    by_option = make("nginx", "--app 3000 --app 3001 --weight 3 --weight 1").made.documents
+    assert by_option == make("nginx", "--app 3000=3 --app 3001").made.documents
+    assert "server 127.0.0.1:3000 weight=3 max_fails=3;" in by_option[0].body
+    for line in (
+        "--app 3000 --app 3001 --weight 3",
+        "--app 3000=2 --app 3001 --weight 3 --weight 1",
+        "--app 1 --app 2 --weight 0 --weight 1",
+    ):
+        with pytest.raises(Why502Error) as refused:
+            make("nginx", line)
+        assert refused.value.message.startswith("--weight")
+
+
+class Limited(LocalHost):
+    """This machine, whose nginx.service has that LimitNOFILE."""
+
+    limit = ""
+
+    def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
+        if "LimitNOFILE" in argv:
+            return Finished(status=0, stdout=f"{self.limit}\n", stderr="")
+        return super().run(*argv, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("limit", "connections"), [("524288", 4096), ("4096", 1536), ("1024", 512), ("infinity", 4096), ("", 4096)]
+)
+def test_connections_fit_into_the_files_of_the_unit(limit: str, connections: int) -> None:
+    host = Limited()
+    host.limit = limit
+    (file,) = generate(kinds()["nginx"], given("nginx", ["--app", "3000", "--whole"]), host, AT).files
+    assert f"worker_connections {connections};" in file.text
+    assert f"worker_rlimit_nofile {2 * connections + 1024};" in file.text
+    assert (f"LimitNOFILE={limit} of nginx.service has room for no more" in file.text) is (connections < 4096)
+
+
 def test_localhost_and_a_bare_port_are_one_address() -> None:
     text = make("nginx", "--app 3000").files[0].text
     assert "server 127.0.0.1:3000;" in text
@@ -122,6 +163,44 @@ def test_each_value_that_is_not_the_default_has_its_reason() -> None:
     assert "# the application's own limit is 60 s; it must end first\n    proxy_read_timeout 65s;" in text
     bare = make("nginx", "--app 3000 --domain shop.example --no-comments").files[0].document.body
     assert "#" not in bare
+
+
+# What the options say, or the block that it is in: who passes where, under which name, what an error page is.
+STATED = frozenset(
+    """server_name listen http2 upstream server location internal types default_type add_header return root index include
+    ssl_certificate_key proxy_ssl_name proxy_ssl_trusted_certificate proxy_pass fastcgi_pass uwsgi_pass grpc_pass set
+    fastcgi_param default ~*application/json '' fastcgi_cache_key""".split()
+)
+FOUR = "--app 10.0.0.5:3000 --app 10.0.0.6:3000 --app 10.0.0.7:3000 --app 10.0.0.8:3000 --domain shop.example"
+MUCH = "--websocket /ws/ --stream /events --max-body 50m --response-header 9k --limit 20r/s --cache-stale 10m"
+OTHERS = "--protocol https --app-name app.internal --method least-conn --limit 1r/s --limit-dry-run"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{FOUR} --tls auto {MUCH}",
+        f"{FOUR} --tls /etc/a.pem,/etc/a.key {OTHERS}",
+        "--app unix:/run/php.sock --protocol fastcgi --root /var/www --max-body 50m --read-timeout 90s --cache-stale 1m",
+        "--app app.internal:3000 --resolver 127.0.0.53 --app-idle off --method ip-hash",
+        "--app 127.0.0.1:50051 --protocol grpc",
+    ],
+)
+@pytest.mark.parametrize("version", ["1.18.0", "1.22.1", "newest"])
+def test_each_directive_states_an_option_or_has_its_reason_above(line: str, version: str) -> None:
+    for file in make("nginx", f"{line} --nginx-version {version}").files:
+        reasoned = ""  # the directives that the last comment is about
+        for text in map(str.strip, file.document.body.splitlines()):
+            word = text.split(" ")[0].rstrip(";")
+            family = word.rpartition("_")[0] or word
+            if text.startswith("#"):
+                reasoned = "next"
+            elif not text or text == "}" or text.startswith("'"):
+                reasoned = ""
+            elif reasoned == "next" or word.startswith(reasoned or "-"):
+                reasoned = family
+            else:
+                assert word in STATED, text
 
 
 def test_a_default_is_not_written() -> None:

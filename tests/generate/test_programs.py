@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sites import make
+from asking import ask
+from sites import AT, given, make
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.deployment.files import Deployment
+from why502.generate.kind import kinds
+from why502.generate.work import generate
+from why502.host.directory import DirectoryHost
 from why502.linter.engine import lint
 from why502.model.errors import Why502Error
 from why502.supervisors.systemd import unit_files
@@ -23,6 +27,7 @@ UNITS = (
         "--exec '/usr/bin/env node \"/srv/a b/x.js\" --rate=50% $HOME' --user www-data --app unix:/run/shop/app.sock "
         "--memory 512m --type notify"
     ),
+    "--exec '/usr/bin/env sh' --user games --app unix:/run/shop/app.sock --proxy-user www-data",
     (
         "--exec '/usr/bin/env sh' --app unix:/tmp/app.sock --directory /srv --env 'A=b c' --env-file /etc/shop.env "
         "--read-timeout 120s"
@@ -98,6 +103,61 @@ def test_compose_waits_for_a_healthy_application() -> None:
     assert (shop["stop_grace_period"], shop["init"], shop["networks"]) == ("35s", True, proxy["networks"])
 
 
+def test_the_socket_of_a_unit_can_be_opened_by_the_proxys_workers() -> None:
+    text = body("systemd", "--exec '/usr/bin/env sh' --user games --app unix:/run/shop/app.sock --proxy-user www-data")
+    for line in ("RuntimeDirectory=shop", "Group=www-data", "SupplementaryGroups=games", "UMask=0007"):
+        assert f"\n{line}\n" in text
+    assert "Group=" not in body(
+        "systemd", "--exec '/usr/bin/env sh' --user www-data --app unix:/run/shop/app.sock --proxy-user www-data"
+    )
+    assert "UMask=" not in body("systemd", "--exec '/usr/bin/env sh' --user games --app 127.0.0.1:3000")
+
+
+FORMATS = """\
+log_format main '$remote_addr "$request" $status it\\'s $upstream_addr';
+log_format object escape=json '{"status":"$status",'
+    '"upstream":"$upstream_addr"}';
+"""
+
+
+def test_the_fields_are_added_to_a_format_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "etc/nginx/conf.d").mkdir(parents=True)
+    (tmp_path / "etc/nginx/nginx.conf").write_text("http { include conf.d/*.conf; }\n")
+    (tmp_path / "etc/nginx/conf.d/log.conf").write_text(FORMATS)
+    host = DirectoryHost(str(tmp_path))
+
+    def made(name: str) -> str:
+        return (
+            generate(kinds()["log-format"], given("log-format", ["--extend", name, "--nginx-version", "1.22.1"]), host, AT)
+            .files[0]
+            .text
+        )
+
+    assert """'$remote_addr "$request" $status it\\'s $upstream_addr host=$host rid=$request_id""" in made("main")
+    assert "ua=" not in made("main")
+    assert '{"status":"$status","upstream":"$upstream_addr","request_id":"$request_id","request_time":' in made("object")
+    assert "log_format why502 escape=json\n" in made("object")
+    assert '"$http_user_agent" host=$host rid=$request_id rt=$request_time ua="$upstream_addr"' in made("combined")
+    with pytest.raises(Why502Error) as refused:
+        made("other")
+    assert refused.value.hint == "There is combined, main, object."
+
+
+@pytest.mark.parametrize("kind", ["systemd", "pm2", "supervisor"])
+def test_a_program_needs_no_address(kind: str) -> None:
+    assert ask("generate", kind, "--exec", "/usr/bin/node /srv/shop/server.js").status == 0
+
+
+def test_rotation_follows_the_main_file_of_nginx(tmp_path: Path) -> None:
+    """The pid file and the user are those of the configuration, not those of the build."""
+    (tmp_path / "etc/nginx").mkdir(parents=True)
+    (tmp_path / "etc/nginx/nginx.conf").write_text("user shop;\npid /run/other.pid;\nhttp { include sites-enabled/*; }\n")
+    host = DirectoryHost(str(tmp_path))
+    text = generate(kinds()["logrotate"], given("logrotate", []), host, AT).files[0].text
+    assert 'kill -USR1 "$(cat /run/other.pid)"' in text
+    assert "create 0640 shop adm" in text
+
+
 COMPOSES = (
     "--image shop:1 --app-port 3000",
     "--image registry.example:5000/shop@sha256:0a1b --app-port 80 --health /up --probe node --memory 1g",
@@ -164,7 +224,7 @@ def test_logrotate_accepts_the_file(line: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("line", ["", "--style combined --name full", "--access-log /dev/null"])
+@pytest.mark.parametrize("line", ["", "--style combined --name full", "--access-log /dev/null", "--extend combined"])
 def test_nginx_accepts_the_log_format(line: str, tmp_path: Path) -> None:
     name = "full" if "full" in line else "why502"
     text = body("log-format", line)

@@ -81,6 +81,28 @@ def test_a_site_with_the_same_name_and_port_is_shown(etc: Path) -> None:
     assert ask(*SITE, "--port", "8080", "-o", str(etc)).status == 0
 
 
+def test_a_site_that_nginx_conf_includes_from_anywhere_is_shown(etc: Path) -> None:
+    (etc / "apps").mkdir()
+    (etc / "apps" / "old.inc").write_text("server {\n    server_name shop.example;\n}\n")
+    (etc / "conf.d").mkdir()
+    (etc / "conf.d" / "unused.conf").write_text("server { listen 80; server_name shop.example; }\n")
+    (etc / "nginx.conf").write_text("events { }\nhttp { include apps/*.inc; include sites-enabled/*; }\n")
+    refused = ask(*SITE, "-o", str(etc))
+    assert refused.status == 2
+    assert f"shop.example on port 80 is already served by {etc}/apps/old.inc:1: nothing was written" in refused.err
+    (etc / "apps" / "old.inc").unlink()
+    assert ask(*SITE, "-o", str(etc)).status == 0  # conf.d is not read
+    assert ask(*SITE, "--max-body", "2m", "-o", str(etc)).status == 0  # its own site is no conflict
+
+
+def test_a_directory_that_cannot_be_written_to_is_two_lines(tmp_path: Path) -> None:
+    refused = ask(*SITE, "-o", "/proc")
+    assert (refused.status, refused.err.count("\n") >= 2, "/proc/shop.example.conf" in refused.err) == (2, True, True), (
+        refused.err
+    )
+    assert "Traceback" not in refused.err
+
+
 def test_a_missing_directory_and_a_missing_application_are_two_lines() -> None:
     nowhere = ask(*SITE, "-o", "/nonexistent")
     assert (nowhere.status, nowhere.err.count("\n") >= 2) == (2, True)

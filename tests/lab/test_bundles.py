@@ -13,7 +13,7 @@ from why502.diagnosis.engine import diagnose
 from why502.lab.containers.scene import scene_list
 from why502.lab.faults import faults
 from why502.lab.stacks.registry import stacks
-from why502.model.finding import ASSERTED, Diagnosis, Verdict
+from why502.model.finding import ASSERTED, Diagnosis, Layer, Verdict
 
 BUNDLES = sorted(path for path in DIRECTORY.rglob("*.why502") if not path.name.endswith(THERE))
 OWN = [path for path in BUNDLES if not path.name.startswith(LOOK_ALIKE)]
@@ -26,6 +26,20 @@ STACKED = (
     "backend-dependency-down",
     "backend-dependency-slow",
 )  # which need a machine of several services: `why502 lab stacks --bundles`
+# Causes that lie in the proxy itself, in its rules or on its machine: no backend is concerned.
+OF_THE_PROXY = frozenset(
+    {
+        "disk-full",
+        "maintenance-response",
+        "proxy-config-invalid",
+        "proxy-listen-failed",
+        "proxy-not-running",
+        "proxy-temp-unwritable",
+        "rate-limited",
+        "resolver-missing",  # the target is a variable
+        "worker-connections-exhausted",
+    }
+)
 CAUSES = sorted({fault.cause for fault in faults().values() if not fault.is_healthy})
 
 
@@ -49,6 +63,15 @@ def test_its_cause_comes_first(path: Path) -> None:
     assert (first.cause, first.confidence >= ASSERTED) == (path.parent.name, True), [f.cause for f in diagnosis.findings]
     if fault := faults().get(path.stem):
         assert first.layer == fault.layer
+
+
+@pytest.mark.parametrize("path", BUNDLES, ids=name)
+def test_every_finding_names_what_it_is_about(path: Path) -> None:
+    """An address, name:port or group; nothing only where it is about the proxy itself, its rules or its machine."""
+    for finding in told(path).findings:
+        if finding.confidence >= ASSERTED and finding.target is None and not finding.group:
+            assert finding.layer in (Layer.PROXY, Layer.PLATFORM, Layer.CLIENT), finding
+            assert finding.cause in OF_THE_PROXY, finding
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=name)

@@ -280,3 +280,16 @@ def test_lines_of_a_common_form_are_those_of_the_product_that_is_configured_to_w
     (machine / "log" / "shop").write_text("".join(access(NOW - timedelta(seconds=number), number) for number in range(9, 1, -1)))
     found = look(machine, LogInput(path="/log/shop", proxy="apache"))[0]
     assert [(tally.proxy, tally.status, tally.count) for tally in found.tallies] == [("apache", 502, 8)]
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_messages_and_requests_in_one_file_are_both_read(machine: Path, is_mixed: bool) -> None:
+    at = NOW - timedelta(minutes=1)
+    message = (
+        f"[{at:%a %b %d %H:%M:%S.000000 %Y}] [proxy:error] [pid 7:tid 9] AH00957: http: attempt to connect to 127.0.0.1:3000"
+    )
+    text = f"{message} (127.0.0.1:3000) failed\n" * 3 + access(at, status=200) + access(at, status=503)
+    (machine / "log/out.log").write_text(text)
+    found, gaps = look(machine, LogInput(path="/log/out.log", proxy="apache", is_mixed=is_mixed))
+    assert (found.by_status, gaps) == ({"200": 1, "503": 1} if is_mixed else {}, ())
+    assert any(tally.symptom is Symptom.CONNECT_REFUSED or tally.code == "AH00957" for tally in found.tallies)

@@ -14,7 +14,7 @@ import pytest
 from why502.logs.scan.line_format import find
 from why502.logs.scan.part import Session
 from why502.logs.scan.work import Ask, Part
-from why502.logs.stitching import Lines, whole_lines
+from why502.logs.split_lines import Lines, whole_lines
 from why502.logs.window import Chunk
 from why502.logs.wrappers import likely
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -125,6 +125,20 @@ def test_a_reload_touches_the_targets_whose_routes_it_changed(machine: Machine) 
         ("reload", "nginx", "loaded its configuration")
     ]
     assert machine.told[0].targets == (str(APP),)
+
+
+def test_an_image_that_is_another_one_under_the_same_name(machine: Machine) -> None:
+    def container(digest: str, minutes: int) -> Snapshot:
+        settings = {"Image": "shop:latest", "ImageId": f"sha256:{digest * 64}"}
+        service = Service(
+            manager="docker", name="shop", is_running=True, settings=settings, started_at=NOW + timedelta(minutes=minutes)
+        )  # fmt: skip
+        return Snapshot(taken_at=NOW + timedelta(minutes=minutes), services=(service,))
+
+    machine.look(container("a", 0))
+    assert machine.look(container("a", 1)) == [("image", "shop", "started from shop:latest")]
+    new = f"started from shop:latest, image {'b' * 12} instead of {'a' * 12}"
+    assert machine.look(container("b", 2)) == [("image", "shop", new)]
 
 
 def test_each_change_is_told_once(machine: Machine) -> None:

@@ -45,7 +45,10 @@ def _live(job: Job) -> Live:
     paths = current([source.path for source in expand(job.paths)])
     forms = job.formats.forms
     return Live(
-        [Follower(path, ask=asked(job.ask), form=job.given or by_path(forms, os.path.abspath(path))) for path in paths]  # noqa: PTH100
+        [
+            Follower(path, ask=asked(job.ask), form=job.given or by_path(forms, os.path.abspath(path)))  # noqa: PTH100 - a path as text
+            for path in paths
+        ]
     )
 
 

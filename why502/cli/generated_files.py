@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,28 +26,61 @@ def objective_option(command: F) -> F:
 
 
 def output_directory(command: F) -> F:
-    """Add -o DIR."""
+    """Add -o DIR and --check."""
+    help_ = "Compare with what is in the directory; exit status 1 if it differs. Writes nothing."
+    command = click.option("--check", is_flag=True, help=help_)(command)
     option = click.option("-o", "--output", metavar="DIR", help="Write into this directory instead of standard output.")
     return option(command)
 
 
-def deliver(env: Env, files: Mapping[str, str], directory: str | None) -> int:
-    """Print files, or write them into a directory. A file that why502 did not write is not replaced. Raises Why502Error."""
+def deliver(env: Env, files: Mapping[str, str], directory: str | None, *, check: bool) -> int:
+    """Print files, write them into a directory, or compare them with it: then return 1 if one differs. Raises Why502Error.
+
+    A file that why502 did not write is not replaced. What is replaced is shown as a difference.
+    """
     from why502.host import output
     from why502.render.words import safe
 
+    if directory is None and check:
+        raise click.UsageError("--check needs -o DIR: the directory to compare with")
     if directory is None:
         env.write("".join(files.values()))
         return 0
     if not Path(directory).is_dir():
         raise Why502Error(f"-o {directory}: no such directory", "Create it, or give the directory of the product.")
     paths = {str(Path(directory, name)): text for name, text in files.items()}
+    changes = {path: _change(path, text) for path, text in paths.items()}
+    if check:
+        for path, change in changes.items():
+            env.write(f"{safe(path)} {'is unchanged' if change == '' else 'is missing' if change is None else 'differs'}\n")
+            env.write(safe_lines(change or ""))
+        return 1 if any(change != "" for change in changes.values()) else 0
     for path in paths:
         _require_ours(path)
     for path, text in paths.items():
+        env.stderr.write(safe_lines(changes[path] or ""))
         output.write(path, text.encode(), mode=output.usual_mode(path))
         env.stderr.write("" if env.is_quiet else f"why502: wrote {safe(path)}\n")
     return 0
+
+
+def _change(path: str, text: str) -> str | None:
+    """Return the difference from the present file to a text: "" for none; None if there is no file. Raises Why502Error."""
+    try:
+        old = Path(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions.") from error
+    return "".join(difflib.unified_diff(old.splitlines(keepends=True), text.splitlines(keepends=True), path, path))
+
+
+def safe_lines(text: str) -> str:
+    """Return a difference for a terminal, line by line, without secrets."""
+    from why502.redaction import in_place
+    from why502.render.words import safe
+
+    return "".join(f"{safe(line)}\n" for line in in_place(text).splitlines())
 
 
 def _require_ours(path: str) -> None:

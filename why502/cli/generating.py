@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from why502.cli.generated_files import safe_lines
 from why502.cli.output_options import loudness, only_format
 from why502.generate.kind import kinds
 from why502.model.errors import Why502Error
@@ -105,6 +106,29 @@ def _of_config(env: Env, kind: Kind, given: Given, path: str) -> Given:
     return found
 
 
+def _with_protocol(env: Env, kind: Kind, given: Given) -> Given:
+    """Return the options with the protocol that the application answers in; as they are if it is given, or nobody answers."""
+    from why502.generate import options
+    from why502.generate.measure.conversation import speech
+
+    if not kind.is_site or given.has("--protocol"):
+        return given
+    target = options.address("--app", given.all("--app")[0].partition("=")[0])
+    if not (target.is_unix or target.is_loopback):  # others may be far away, and slow to say no
+        return given
+    try:
+        protocol = speech(env.host(), target)
+    except Why502Error:
+        return given
+    if protocol == "http":
+        return given
+    found = given.with_measured(
+        {"--protocol": ((protocol,), f"what {target} answered")}, [option.name for option in kind.options]
+    )
+    env.stderr.write(f"why502: --protocol {protocol}: what {target} answered\n")
+    return found
+
+
 def _option(option: Option) -> Any:
     if not option.metavar:
         return click.option(option.name, is_flag=True, help=option.help)
@@ -144,7 +168,7 @@ def _run(
     if is_applied and check:
         raise click.UsageError("--apply and --check cannot be combined")
     host = env.host()
-    given = _complete(env, kind, given)
+    given = _with_protocol(env, kind, _complete(env, kind, given))
     made = generate(kind, given, host, env.now())
     for note in () if env.is_quiet else made.made.notes:
         env.stderr.write(f"why502: {safe(note)}\n")
@@ -221,14 +245,6 @@ def _apply(env: Env, made: Generated, directory: str, *, yes: bool, state: str |
     entry, plan = done
     ended(env, entry, plan, is_json=False)
     return 0 if entry.phase == "kept" else 1
-
-
-def safe_lines(text: str) -> str:
-    """Return a diff for a terminal, line by line, without secrets."""
-    from why502.redaction import in_place
-    from why502.render.words import safe
-
-    return "".join(f"{safe(line)}\n" for line in in_place(text).splitlines())
 
 
 # --- what is missing

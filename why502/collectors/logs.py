@@ -17,6 +17,7 @@ from why502.collectors import container_logs
 from why502.collectors.base import Ask, Found
 from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
 from why502.gateways.apache.logs.log_format import APACHE, as_nginx, has_time, is_one
+from why502.gateways.behaviour import behaviour
 from why502.gateways.haproxy.tallies import members_of
 from why502.gateways.tallies import settled
 from why502.gateways.varnish import shared_log as varnish_log
@@ -46,7 +47,6 @@ JOURNAL_S = 5.0
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = lazy(r"\\\$(?:\\\{\w+\\\}|\w+)|%[A-Za-z]")  # of nginx, and parts of times: strftime(3)
-_CADDY_LINE = lazy(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?")
 _HIDES_ERRORS = ("crit", "alert", "emerg")
 _ERROR_LINE = lazy(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
 
@@ -301,6 +301,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
         return LogInput(
             path=path,
             root=proxy.root,
+            is_mixed=len({target.kind for target in targets}) > 1,
             candidates=tuple(own),
             server=servers.pop() if len(servers) == 1 else "",
             proxy=proxy.kind,
@@ -368,20 +369,24 @@ def _streams(
 ) -> Iterator[LogInput]:
     """Yield the logs sent to syslog or standard error, from their destination: a file, or the journal of the proxy's unit."""
     left = []
+    files: dict[str, list[str]] = {}
     for kind, place in streams:
         path = _redirected(host, proxy, 2 if kind == "error" else 1) if place == "stderr" else ""
         if path:
-            yield LogInput(
-                path=path,
-                root=proxy.root,
-                kind=kind,
-                candidates=_formats(proxy),
-                proxy=proxy.kind,
-                pid=proxy.pid,
-                owner_uid=proxy.owner_uid,
-            )
+            files.setdefault(path, []).append(kind)
         else:
             left.append((kind, place))
+    for path, kinds in files.items():
+        yield LogInput(
+            path=path,
+            root=proxy.root,
+            kind=kinds[0] if len(kinds) == 1 else "",
+            is_mixed=len(kinds) > 1,
+            candidates=_formats(proxy),
+            proxy=proxy.kind,
+            pid=proxy.pid,
+            owner_uid=proxy.owner_uid,
+        )
     container = container_logs.container(host, proxy) if left else None
     if container is not None and container.logs and any(place == "stderr" for _, place in left):
         yield from container_logs.inputs(proxy, container)
@@ -391,8 +396,9 @@ def _streams(
     match = f"CONTAINER_ID_FULL={container.id}" if container is not None else f"--unit={proxy.unit}"
     whose = f"container {container.words}" if container is not None else proxy.unit
     journal = _journal(host, match, since, until) if whose else None
-    if isinstance(journal, str) and journal.strip() and proxy.kind == "caddy":
-        journal = "".join(_CADDY_LINE.findall(journal))  # beside these it writes its environment, and what it does itself
+    own_line = behaviour(proxy.kind).journal_line
+    if isinstance(journal, str) and journal.strip() and own_line is not None:
+        journal = "".join(own_line.findall(journal))
         if not journal:
             return
     if isinstance(journal, str) and journal.strip():

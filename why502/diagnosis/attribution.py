@@ -114,7 +114,7 @@ class Attribution(Place):
             return False
         if event.at is None or event.symptom not in DEATHS:
             return True
-        if event.symptom is Symptom.OOM_KILLED and any(map(_died_otherwise, self.services)):
+        if event.symptom is Symptom.OOM_KILLED and (any(map(_died_otherwise, self.services)) or self._have_children_crashed):
             return False
         if self.stopped_in_order is not None:  # its manager saw it end without a signal
             return False
@@ -125,6 +125,14 @@ class Attribution(Place):
         if first is None and self.target is None:  # for programs of this machine or of a container on it; no client was affected
             return False
         return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
+
+    @cached_property
+    def _have_children_crashed(self) -> bool:
+        """True if PHP-FPM reports how its children died, and none was killed: the kernel's log is that of all containers."""
+        units = {service.name for service in self.services} | {pool.unit for pool in self.pools if pool.unit}
+        events = (self.host.events if self.host else None) or ()
+        told = {event.code for event in events if event.symptom is Symptom.PHP_CHILD_DIED and event.unit in units}
+        return bool(told - {None}) and signal.SIGKILL not in told
 
     @cached_property
     def told_to_stop(self) -> Event | None:

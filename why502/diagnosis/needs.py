@@ -116,6 +116,31 @@ _DOWN = (
         lazy(r"\bMISCONF\b|(?i:stop-writes-on-bgsave-error|could not (?:extend|write) file \"\S{1,255}\": no space left)"),
     ),
     (
+        "does not permit the command",
+        lazy(
+            r"(?i)permission denied for (?:table|relation|schema|sequence|database|view|function)\b"
+            r"|(?:select|insert|update|delete|execute|create) command denied to user"
+        ),
+    ),
+    (
+        "has no room for its temporary data",
+        lazy(
+            r"(?i)temporary file size exceeds temp_file_limit|could not resize shared memory segment"
+            r"|could not write to file \"\S{0,200}pgsql_tmp"
+        ),
+    ),
+    (
+        "has a damaged table or index",
+        lazy(
+            r"(?i)incorrect key file for table|is marked as crashed|incorrect information in file:"
+            r"|doesn't exist in engine|invalid page in block \d|could not read block \d"
+        ),
+    ),
+    (
+        "is out of reach: the application may not use sockets of that family",
+        lazy(r"(?i)address family not supported by protocol"),
+    ),
+    (
         "is read-only",
         lazy(r"(?i)\bREADONLY You can|in a read-only transaction|server is running with the --(?:super-)?read-only option"),
     ),
@@ -129,6 +154,8 @@ _UNPLACED = (  # client libraries and forwarders that name no address
     ),
     (FORWARDED, "is not there", lazy(r"^Failed to connect to remote host: No such file")),
     (FORWARDED, "does not resolve", lazy(r"^Failed to (?:resolve|get) (?:remote )?host")),
+    ("Redis", "is busy with a script and answers nobody", lazy(r"\b(?:Redis|Valkey) is busy running a script")),
+    ("Redis", "does not permit the command", lazy(r"\bNOPERM\b")),
     ("Redis", "is out of memory and refuses to write", lazy(r"\bOOM command not allowed when used memory")),
     ("Redis", "cannot save its data and refuses to write", lazy(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
     # redis-py and others leave out the code before the message.

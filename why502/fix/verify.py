@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from why502.diagnosis.index import addresses
+from why502.gateways.behaviour import behaviour
 from why502.host.base import Host
 from why502.model.base import Value
 from why502.model.config import Position, Route
@@ -112,7 +113,7 @@ def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
     sockets = [x.target for x in snapshot.listeners or () if pids & set(x.pids) and not x.target.is_unix]
     listens = tuple(str(target) for target in sorted(sockets, key=lambda target: target.port != HTTP))
     for route in proxy.routes:
-        if route.listens or proxy.kind == "nginx":
+        if route.listens or behaviour(proxy.kind).routes_have_listens:
             yield route
         elif listens:
             yield msgspec.structs.replace(route, listens=listens)

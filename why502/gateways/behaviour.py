@@ -5,6 +5,7 @@ The reasoning packages ask for an attribute; they compare no product's name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -59,11 +60,17 @@ class Behaviour:
     tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
     usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise
     starts_workers_to_load: bool = False  # each load of the configuration starts new workers
+    logs_own_statuses: bool = False  # its error log has a line for each 502, 503 and 504 that it generates itself
     has_balancers: bool = False  # a status without a target may be that of a balancer
     unplaced: frozenset[Symptom] = OF_ACCESS_LINES  # symptoms in its lines that concern a backend which the line may not name,
     places_own_statuses: bool = True  # also with a status that the gateway may send itself
     tells_own_500: bool = False  # its log tells the 500s that it sends itself from those of the application
     is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
+    worker_limit: str = ""  # the setting of its limit on clients at a time; the others wait to be accepted
+    workers_take_one_request: bool = False  # each of its workers, at a time
+    refuses_long_requests: bool = False  # a status for a request that is too long may be its own
+    binds_lead_to_routes: bool = False  # what it accepts at the addresses of a route goes there, whatever was asked for
+    journal_line: re.Pattern[str] | None = None  # the lines of its unit's journal that are its log, where it writes others too
     sends_preface: Callable[[Route], bool | None] | None = None
     wants_preface: Callable[[Proxy, Target, Sequence[Listen], Sequence[Process]], Demand | None] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from why502.generate import options
@@ -40,6 +40,12 @@ OPTIONS = (
     ),
     Option(name="--backup", metavar="ADDRESS", is_many=True, help="A server that is used only while all others fail."),
     Option(
+        name="--weight",
+        metavar="N",
+        is_many=True,
+        help="The share of each --app, in their order: --weight 2 --weight 1. The same as ADDRESS=2.",
+    ),
+    Option(
         name="--domain", metavar="NAME", is_many=True, help="A host name of the site. Without one, it answers for every name."
     ),
     Option(name="--default-server", help="Also answer requests for unknown host names."),
@@ -52,7 +58,7 @@ OPTIONS = (
         name="--protocol",
         metavar="NAME",
         choices=tuple(Speech),
-        help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: http.",
+        help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: what it answers here, or http.",
     ),
     Option(name="--root", metavar="DIR", help="The directory of the scripts, for fastcgi."),
     Option(name="--app-name", metavar="NAME", help="The name in the certificate of the application, for https."),
@@ -110,6 +116,7 @@ OPTIONS = (
 OF_EVERY_PROXY = (
     "--app",
     "--backup",
+    "--weight",
     "--domain",
     "--tls",
     "--protocol",
@@ -230,8 +237,21 @@ def _peer(option: str, value: str) -> Peer:
     )
 
 
+def _addresses(given: Given) -> Iterator[tuple[str, str]]:
+    """Yield each server with its option, and its weight behind it. Raises Why502Error."""
+    weights, apps = given.all("--weight"), given.all("--app")
+    if weights and len(weights) != len(apps):
+        raise Why502Error(f"--weight is given {len(weights)} times for {len(apps)} servers", "Give it once for each --app.")
+    for number, value in enumerate(apps):
+        if weights and "=" in value:
+            raise Why502Error(f"--weight and --app {value} both give a weight", "Drop one of them.")
+        weight = options.number("--weight", weights[number], 1, 1000) if weights else 0
+        yield "--app", f"{value}={weight}" if weight else value
+    yield from (("--backup", value) for value in given.all("--backup"))
+
+
 def _group(given: Given, speech: Speech) -> tuple[Group, str]:
-    peers = tuple(_peer(option, value) for option in ("--app", "--backup") for value in given.all(option))
+    peers = tuple(_peer(option, value) for option, value in _addresses(given))
     if not given.all("--app"):
         raise Why502Error("--app is missing", "Name the address of the application: --app 127.0.0.1:3000")
     seen = [str(peer.target) for peer in peers]

@@ -103,7 +103,8 @@ def _possible(line: str) -> list[Format]:
 # format.
 _BEGIN = 10
 _SHAPES = str.maketrans(dict.fromkeys(string.digits, "0") | dict.fromkeys(string.ascii_letters, "a"))
-_BY_SHAPE = MappingProxyType({"0000/00/00": nginx_error.NAME, "[aaa aaa 0": "apache"})
+_SHAPE_OF_NGINX = "0000/00/00"
+_BY_SHAPE = MappingProxyType({"[aaa aaa 0": "apache"})
 
 
 def parse_any(line: str, *, is_pasted: bool = False) -> LogRecord | None:
@@ -131,8 +132,11 @@ def parse_any(line: str, *, is_pasted: bool = False) -> LogRecord | None:
 
 
 def _by_shape(line: str) -> Format | None:
-    name = _BY_SHAPE.get(line[:_BEGIN].translate(_SHAPES))
-    return cast(Format, nginx_error) if name == nginx_error.NAME else named(name) if name else None
+    shape = line[:_BEGIN].translate(_SHAPES)
+    if shape == _SHAPE_OF_NGINX:
+        return cast(Format, nginx_error)
+    name = _BY_SHAPE.get(shape)
+    return named(name) if name else None
 
 
 def _plain(line: str) -> LogRecord | None:

@@ -42,7 +42,7 @@ from why502.logs.scan.line_format import Form, find
 from why502.logs.scan.part import Session
 from why502.logs.scan.reading import Carried, zone
 from why502.logs.scan.work import Ask, Part
-from why502.logs.stitching import Lines
+from why502.logs.split_lines import Lines
 from why502.logs.window import LINE_BYTES, PROBE_BYTES, READ_ERRORS
 from why502.logs.wrappers import PARTIAL
 from why502.model.errors import HostError

@@ -30,7 +30,7 @@ from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Session
 from why502.logs.scan.work import Ask
 from why502.logs.scan.work import Part as ReadPart
-from why502.logs.stitching import whole_lines
+from why502.logs.split_lines import whole_lines
 from why502.logs.tallies import Tallies
 from why502.logs.unwrap import unwrap
 from why502.logs.verdicts import Fields
@@ -66,6 +66,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     server: str = ""  # the only server that logs there
     proxy: str = "nginx"
     pid: int | None = None  # of the master process, for its TZ and open files
+    is_mixed: bool = False  # the configuration sends requests and messages there
     is_rotated: bool = True  # include its rotated siblings
     is_given: bool = False  # named by the user: it may be a fragment, from several programs, without times
     owner_uid: int = 0  # the user, other than root, whose words it holds, and whose permissions are used to read it
@@ -177,7 +178,7 @@ class _Run:
                 yield from self.open(msgspec.structs.replace(log, content=content))
                 continue
             opened.append(one)
-            if (log.is_given or one.reader.wrapper) and (other := _beside(one.reader, _lines(head(one.stream)))):
+            if (log.is_given or log.is_mixed or one.reader.wrapper) and (other := _beside(one.reader, _lines(head(one.stream)))):
                 opened.append(one._replace(reader=other, stream=part.files.open(part.opens)))
             if not found and self._begins_before(one):
                 break

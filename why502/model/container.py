@@ -59,6 +59,7 @@ class Container(Value, frozen=True, kw_only=True):
     socket: str = ""  # the engine's unix socket
     owner_uid: int = 0  # the user whose engine it is
     image: str = ""
+    image_id: str = ""  # its digest
     state: str = ""  # in the engine's terms: running, exited, created, restarting, paused, dead
     is_whole: bool = False
     pid: int | None = None

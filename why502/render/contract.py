@@ -198,7 +198,7 @@ class Reference(msgspec.Struct):
 
 
 class CausePage(msgspec.Struct):
-    """All that is known of a cause. `page` is Markdown; `codes`: by gateway, those that usually mean it."""
+    """Everything known about a cause. `page` is Markdown; `codes`: by gateway, those that usually mean it."""
 
     cause: CauseId
     layer: Layer
@@ -222,7 +222,7 @@ class Code(msgspec.Struct):
 
 
 class GatewayPage(msgspec.Struct):
-    """All that is known of a gateway's own codes. `about` is Markdown."""
+    """Everything known about a gateway's own codes. `about` is Markdown."""
 
     proxy: str
     message: str

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from why502.logs.scan.times import Percentiles, percentiles
 from why502.watch.model import AttemptKey, Configured, FailureKey, Member, MemberStatus, RequestKey, TargetKey
@@ -14,6 +15,7 @@ from why502.watch.store import Counted, Ring, Store, history
 
 WINDOW_MIN = 5
 OK = "ok"
+_COUNTED = (Counted.REQUESTS, Counted.FAILURES, Counted.ATTEMPTS, Counted.RECOVERED)
 _ORDER = {MemberStatus.DOWN: 0, MemberStatus.UNKNOWN: 1, MemberStatus.UP: 2}
 
 
@@ -37,26 +39,27 @@ class Traffic:
         return 60 * count / self.seconds
 
 
-def traffic(store: Store, now_s: float, minutes: int, ring: Ring = Ring.MINUTE) -> Traffic:
-    """Return what was counted in the last minutes, the current one included."""
+def traffic(store: Store, now_s: float, minutes: int, ring: Ring = Ring.MINUTE, target: str = "") -> Traffic:
+    """Return what was counted in the last minutes, the current one included. `target`: only what was counted for one."""
     now = int(now_s) // 60
-    since, until = ring.start(now - minutes + 1), now + 1
-    found = Traffic(seconds=max(now_s - since * 60, 1.0))
-    for key, count in store.ask(partial(history.summed, counted=Counted.REQUESTS, since=since, until=until, ring=ring)).items():
+    window: dict[str, Any] = {"since": ring.start(now - minutes + 1), "until": now + 1, "ring": ring, "target": target}
+    found = Traffic(seconds=max(now_s - window["since"] * 60, 1.0))
+    counts = store.ask(partial(history.summed, counted=_COUNTED, **window))
+    for key, count in counts[Counted.REQUESTS].items():
         assert isinstance(key, RequestKey)
         found.requests[key.proxy, key.location] += count
-    for key, count in store.ask(partial(history.summed, counted=Counted.FAILURES, since=since, until=until, ring=ring)).items():
+    for key, count in counts[Counted.FAILURES].items():
         assert isinstance(key, FailureKey)
         found.failures[key.proxy, key.location] += count
         found.hurt[key.proxy, key.location] += count * (family_of(key.symptom) not in UNHURT)
-    for key, count in store.ask(partial(history.summed, counted=Counted.ATTEMPTS, since=since, until=until, ring=ring)).items():
+    for key, count in counts[Counted.ATTEMPTS].items():
         assert isinstance(key, AttemptKey)
         found.attempts[key.proxy, key.target] += count
         found.failed[key.proxy, key.target] += count * (key.outcome != OK)
-    for key, count in store.ask(partial(history.summed, counted=Counted.RECOVERED, since=since, until=until, ring=ring)).items():
+    for key, count in counts[Counted.RECOVERED].items():
         assert isinstance(key, TargetKey)
         found.recovered[key.proxy, key.target] += count
-    times = store.ask(partial(history.durations, since=since, until=until, ring=ring))
+    times = store.ask(partial(history.durations, **window))
     found.times = {(name.proxy, name.target): percentiles(part) for name, part in times.items() if part}
     return found
 

@@ -19,7 +19,7 @@ WINDOW = timedelta(minutes=30)
 def changes_in(snapshot: Snapshot, before: Snapshot | None = None) -> tuple[Change, ...]:
     """Return the changes of the last half hour, the oldest first. `before`: an earlier snapshot of the same machine."""
     since = snapshot.taken_at - WINDOW
-    found = [*_of_gateways(snapshot, before), *_of_services(snapshot), *_of_processes(snapshot)]
+    found = [*_of_gateways(snapshot, before), *_of_services(snapshot, before), *_of_processes(snapshot)]
     return tuple(sorted((change for change in found if change.at >= since), key=lambda change: (change.at, change.subject)))
 
 
@@ -73,13 +73,17 @@ def _changed_line(before: str | None, after: str) -> str:
     return f"changed in line {number + 1}"
 
 
-def _of_services(snapshot: Snapshot) -> Iterator[Change]:
+def _of_services(snapshot: Snapshot, before: Snapshot | None) -> Iterator[Change]:
+    images = {service.name: service.settings.get("ImageId", "") for service in (before.services if before else None) or ()}
     for service in snapshot.services or ():
         kind = ChangeKind.IMAGE if service.manager in ("docker", "podman") else ChangeKind.UNIT
         units = tuple(name for name in (service.name, service.manager_unit) if name)
         image = service.settings.get("Image", "")
         if service.is_running and service.started_at is not None:
             detail = f"started{f' from {image}' if image else ''}"
+            old, new = images.get(service.name, ""), service.settings.get("ImageId", "")
+            if old and new and old != new:  # the same name may have got another image
+                detail += f", image {_short(new)} instead of {_short(old)}"
             yield Change(
                 kind=kind, subject=service.name, at=service.started_at, detail=detail,
                 units=units[:1], pids=(service.main_pid or 0,), is_planned=not service.restarts,
@@ -88,6 +92,10 @@ def _of_services(snapshot: Snapshot) -> Iterator[Change]:
             yield Change(
                 kind=kind, subject=service.name, at=at, detail=_end(service), units=units[:1], is_planned=not has_failed(service),
             )  # fmt: skip
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
 
 
 def has_failed(service: Service) -> bool:

@@ -39,7 +39,7 @@ class GatewaySettings(Value, frozen=True, kw_only=True):
 
 
 class StoreSettings(Value, frozen=True, kw_only=True):
-    """Where everything is kept."""
+    """The database of incidents and counts."""
 
     path: str = "/var/lib/why502-watch/watch.db"
 

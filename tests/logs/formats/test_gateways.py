@@ -191,3 +191,25 @@ def test_a_denial_of_modsecurity_is_the_gateways_own_answer_if_its_status_is_a_s
     found = apache.parse(line.format(403))
     assert found is not None
     assert (found.symptom, found.causes, found.is_gateway_failure) == (Symptom.DENIED_BY_RULE, ("denied-by-rule",), False)
+
+
+def test_a_header_that_apache_refuses_is_one_failure_with_the_line_that_its_handler_adds() -> None:
+    head = "[Mon Nov 23 11:08:23.652610 2026] [{}:error] [pid 314:tid 314] {}"
+    stitch = apache.stitcher()
+    first = apache.parse(
+        head.format(
+            "core",
+            "[client 10.0.0.1:43291] AH02429: Response header name 'X-File Name' contains invalid characters, aborting request",
+        )
+    )
+    second = apache.parse(
+        head.format(
+            "proxy_fcgi",
+            "(-102)Unknown error -102: [client 10.0.0.1:43291] AH01075: Error dispatching request to : (passing brigade to output filters)",
+        )
+    )
+    assert first is not None
+    assert second is not None
+    assert (first.symptom, first.is_repeat) == (Symptom.HEADER_INVALID, False)
+    found = [stitch(first), stitch(second)]
+    assert [(one.symptom, one.is_repeat) for one in found] == [(Symptom.HEADER_INVALID, False), (Symptom.HEADER_INVALID, True)]

@@ -6,6 +6,7 @@ What can be read counts; what cannot is said.
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,10 @@ HAPROXY = (
 
 def access(second: int) -> str:
     return f'192.0.2.7 - - [04/Mar/2026:05:06:{second:02d} +0000] "GET /a HTTP/1.1" 502 157 "-" "curl/8.5.0"'
+
+
+def local(clock: str, offset: str) -> str:
+    return f'192.0.2.7 - - [04/Mar/2026:{clock} {offset}] "GET /a HTTP/1.1" 502 157 "-" "curl/8.5.0"'
 
 
 def lines(*texts: str) -> bytes:
@@ -123,3 +128,27 @@ def test_links_that_lead_nowhere_are_refused(tmp_path: Path) -> None:
     for path in loops(tmp_path):
         with pytest.raises(Why502Error, match="too many levels of symbolic links"):
             reported(path, ask=PURE)
+
+
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_a_change_of_the_time_zone_within_a_file_moves_no_request(tmp_path: Path, is_fast: bool) -> None:
+    """Each line's own offset counts, in either order, so that the change repeats or skips no minute."""
+    texts = [local(f"05:06:{second:02d}", "+0000") for second in range(40)]
+    texts += [local(f"07:06:{second:02d}", "+0200") for second in range(40)]
+    texts += [local(f"21:06:{second:02d}", "-0800").replace("04/Mar", "03/Mar") for second in range(40)]
+    for data in (lines(*texts), lines(*reversed(texts))):
+        found = read(tmp_path, data, ask=Ask(is_fast=is_fast, is_exact=True))
+        assert (found.requests, [(one.at.isoformat(), one.requests) for one in found.minutes]) == (
+            120,
+            [("2026-03-04T05:06:00+00:00", 120)],
+        )
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "access.log")
+    with pytest.raises(Why502Error, match="not a regular file"):
+        reported(tmp_path / "access.log", ask=PURE)
+    (tmp_path / "good.log").write_bytes(lines(access(1)))
+    (tmp_path / "loop.log").symlink_to("loop.log")
+    found = reported(tmp_path, ask=PURE)
+    assert found.requests == 1

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from playwright.sync_api import Page
@@ -49,6 +50,12 @@ class Bench:
         with urlopen(f"{self.url}/api/1/incidents?open=true", timeout=60) as answer:
             return str(json.load(answer)["incidents"][0]["id"])
 
+    def target(self) -> dict[str, str]:
+        """Return what names the first target in an address."""
+        with urlopen(f"{self.url}/api/1/targets", timeout=60) as answer:
+            found = json.load(answer)[0]
+        return {"proxy": found["proxy"], "target": found["target"]}
+
     def views(self) -> Iterator[tuple[str, Callable[[Page], None]]]:
         """Yield the name of each page, and what brings a browser there."""
         one = f"/incidents/{self.incident()}"
@@ -57,6 +64,7 @@ class Bench:
             ("incident", one),
             ("history", "/history"),
             ("targets", "/targets"),
+            ("target", f"/targets/one?{urlencode(self.target())}"),
             ("machine", "/machine"),
             ("explain", "/explain"),
             ("status", "/explain?text=502"),

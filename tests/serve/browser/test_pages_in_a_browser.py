@@ -34,8 +34,9 @@ SCREENS = {
     ),
 }
 # Those that `make test` opens in every way; `make web` opens all.
-SHORT = {"now", "incident", "explained", "linted", "cause"}
+SHORT = {"now", "incident", "targets", "explained", "linted", "cause"}
 VIEWERS = 50
+PAPER = 703
 INERT = "document.querySelectorAll('.evil, main script, main [onerror], main [onload], main [onmouseover]').length"
 
 
@@ -63,6 +64,24 @@ def test_pages_fit_the_screen_and_everybody_can_use_them(bench: Bench, screen: s
         titles[name] = page.title()
         assert page.locator("main").inner_text().strip(), name
     assert all(title.endswith("why502") for title in titles.values()), titles
+
+
+def test_nothing_is_cut_off_on_paper(bench: Bench) -> None:
+    """A4 with margins of 12 mm is 703 CSS pixels wide: what is wider is not printed."""
+    page = bench.open({"viewport": {"width": PAPER, "height": 1000}})
+    for name, go in chosen(bench):
+        go(page)
+        page.emulate_media(media="print")
+        wide = page.evaluate(
+            """width => [...document.querySelectorAll('main *')]
+                .filter(one => one.checkVisibility() && !one.closest('.unseen') && one.getBoundingClientRect().right > width + 1)
+                .map(one => one.outerHTML.slice(0, 120))""",
+            PAPER,
+        )
+        assert wide == [], name
+        assert not page.locator("nav, form").filter(visible=True).count(), name
+        assert page.pdf(format="A4").startswith(b"%PDF"), name
+        page.emulate_media(media="screen")
 
 
 def test_pages_say_the_same_without_javascript(bench: Bench) -> None:

@@ -61,14 +61,19 @@ def test_series_are_summed_over_a_time(tmp_path: Path) -> None:
             (Counted.RECOVERED, PEER),
         ):
 
-            def ask(since: int, ring: Ring, counted: Counted = counted) -> object:
-                return store.ask(partial(history.summed, counted=counted, since=since, until=MINUTE + 1, ring=ring))
+            def ask(since: int, ring: Ring, target: str = "", counted: Counted = counted) -> object:
+                summed = partial(history.summed, counted=(counted,), since=since, until=MINUTE + 1, ring=ring, target=target)
+                return store.ask(summed)[counted]
 
             assert ask(MINUTE - 1, Ring.MINUTE) == {key: 7} and ask(MINUTE, Ring.MINUTE) == {key: 3}
             assert ask(MINUTE - 120, Ring.HOUR) == {key: 12}
+            of_target = {key: 7} if counted is not Counted.REQUESTS else {}
+            assert ask(MINUTE - 1, Ring.MINUTE, PEER.target) == of_target and ask(MINUTE - 1, Ring.MINUTE, "nowhere") == {}
         asked = {"since": MINUTE - 1, "until": MINUTE + 1, "ring": Ring.MINUTE}
         times = store.ask(partial(history.durations, **asked))  # type: ignore[arg-type]
         assert times.keys() == {PEER} and times[PEER].total() == 7
+        assert store.ask(partial(history.durations, **asked, target=PEER.target)) == times  # type: ignore[arg-type]
+        assert store.ask(partial(history.durations, **asked, target="nowhere")) == {}  # type: ignore[arg-type]
         every = Counter[int]()
         for each in store.durations(MINUTE - 1, MINUTE + 1).values():
             every.update(each)

@@ -48,6 +48,8 @@ PHRASES = (
     *ENVIRONMENT,
     Phrase("Error: ", r"^(?P<detail>(?:[a-zA-Z_]\w{0,100}\.)*[A-Z]\w{0,100}Error: .+)", Symptom.APPLICATION_ERROR),
     Phrase("Exception: ", r"^(?P<detail>(?:[a-z_]\w{0,100}\.)*[A-Z]?\w{0,100}Exception: .+)", Symptom.APPLICATION_ERROR),
+    Phrase(".errors.", r"^(?P<detail>(?:[a-z_]\w{0,100}\.){1,8}errors\.[A-Z]\w{0,100}: .+)", Symptom.APPLICATION_ERROR),  # psycopg, elasticsearch
+    Phrase("Error", r"^(?P<detail>(?:[a-z_]\w{0,100}\.){1,8}[A-Z]\w{0,100}Error)\s{0,64}$", Symptom.APPLICATION_ERROR),
     Phrase("Error", r"^(?P<detail>(?:AssertionError|RecursionError|TimeoutError|NotImplementedError|ConnectionRefusedError))\s{0,64}$", Symptom.APPLICATION_ERROR),
 )  # fmt: skip
 MARKS, fits, parse = of_phrases(NAME, PHRASES, _SHAPE, is_shared=True)

@@ -91,7 +91,7 @@ PHRASES = (
     ),
     Phrase(
         "=> generated ",
-        r"(?P<request>[A-Z]{3,8} \S{1,255}) => (?P<detail>generated \d{1,20} bytes in \d{1,20} msecs \(HTTP/[\d.]{1,255} (?P<status>5\d\d)\))",
+        r"(?P<request>[A-Z]{3,8} \S{1,255}) => generated \d{1,20} bytes in \d{1,20} msecs \((?P<detail>HTTP/[\d.]{1,255} (?P<status>5\d\d))\)",
         Symptom.APPLICATION_ERROR,
     ),
     Phrase("Starting uWSGI ", r"\*\*\* (?P<detail>Starting uWSGI \S+)", Symptom.PROCESS_STARTED, _START),

@@ -6,7 +6,10 @@ from why502.model.logs import Symptom
 BEHAVIOUR = Behaviour(
     programs=frozenset({"apache2", "httpd"}),
     starts_workers_to_load=True,
+    logs_own_statuses=True,  # at level error: AH00957, AH01102, AH01114, AH01167
     has_balancers=True,
+    worker_limit="MaxRequestWorkers",
+    workers_take_one_request=True,
     unplaced=OF_MESSAGES
     | {
         Symptom.SEND_FAILED,

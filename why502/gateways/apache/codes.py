@@ -80,6 +80,8 @@ PRODUCT = Product(
         code("AH00898", "the reason as shown to the client", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-too-slow", "502, 500 for names (2.4.59) and TLS"),
         code("AH01104", "the backend failed, and the client's kept-alive connection is closed without a response so that the client retries", Symptom.CLOSED_BEFORE_HEADER, "keepalive-race premature-close"),
         code("AH01110", "the response body was truncated", Symptom.CLOSED_IN_BODY, "truncated-response backend-too-slow invalid-response backend-crashed", "200, cut short"),
+        code("AH02429", "the name of a response header has characters that are not allowed", Symptom.HEADER_INVALID, "invalid-response", "500"),
+        code("AH02430", "the value of a response header has characters that are not allowed", Symptom.HEADER_INVALID, "invalid-response", "500"),
         code("AH01106", "a response header is malformed, too long or truncated", Symptom.HEADER_INVALID, "invalid-response response-header-too-big premature-close", "502"),
         code("AH10124", "a response header line exceeds responsefieldsize", Symptom.HEADER_TOO_BIG, "response-header-too-big", "502"),
         code("AH10404", "the connection ended within the response header", Symptom.CLOSED_BEFORE_HEADER, "premature-close backend-too-slow", "502"),

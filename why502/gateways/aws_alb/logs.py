@@ -19,9 +19,10 @@ from why502.model.patterns import lazy
 NAME = "aws_alb"
 LAYOUTS = tuple(
     Text(
-        template='{key} {time} {_} {client} {address} {key2} {response} {_} {status} {answer} {#} {#} "{request}" "{_}" {_} {_} {group} "{_}" "{server}" "{_}" '
+        template='{key} {time} {_} {client} {address} {key2} {response} {wait} {status} {answer} {#} {#} "{request}" "{_}" {_} {_} {group} "{_}" "{server}" "{_}" '
         '{_} {other} "{key3}" "{_}" "{key4}"' + rest,
         clock="iso", flags=("grouped", "port", "url", "escaped"), after={"group": ":"}, same={"header": "response"}, where=address_of,
+        checks=("duration key2", "duration response", "duration wait"),
         # The values that `_row` uses
         asks=("text key", "sign key2", "sign response", "bands took 9500000 11500001", "text key3", "text key4"),
     )

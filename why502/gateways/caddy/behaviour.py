@@ -6,11 +6,15 @@ name.
 
 from why502.gateways.behaviour import OF_MESSAGES, Behaviour
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"caddy"}),
     services=frozenset({"caddy"}),
     passes_host=True,
+    refuses_long_requests=True,
+    # Beside these it writes its environment, and what it does itself.
+    journal_line=lazy(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?"),
     unplaced=OF_MESSAGES
     | {
         Symptom.TLS_UNVERIFIED,

@@ -57,7 +57,7 @@ _EJECTIONS = {
 }
 
 
-def doors(proxy: Proxy, process: Process, texts: Texts, environment: Mapping[str, str]) -> Iterable[Door]:  # noqa: ARG001
+def doors(proxy: Proxy, process: Process, texts: Texts, environment: Mapping[str, str]) -> Iterable[Door]:  # noqa: ARG001 - as of all
     """Return the address in its files. Raises HostError if they have none."""
     target = admin_address(texts)
     if target is None:

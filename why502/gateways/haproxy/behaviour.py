@@ -23,6 +23,8 @@ BEHAVIOUR = Behaviour(
     keeps_addresses=True,
     tells_failed_checks=True,
     starts_workers_to_load=True,
+    worker_limit="maxconn",
+    binds_lead_to_routes=True,
     sends_preface=sends_proxy_header,
     wants_preface=_wants,
 )

@@ -3,4 +3,4 @@
 from why502.gateways.behaviour import Behaviour
 from why502.model.config import sends_proxy_header
 
-BEHAVIOUR = Behaviour(sends_preface=sends_proxy_header)
+BEHAVIOUR = Behaviour(programs=frozenset({"hitch"}), sends_preface=sends_proxy_header)

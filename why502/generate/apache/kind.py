@@ -87,7 +87,7 @@ def _names(made: Site, logs: str) -> Iterator[Row]:
         yield row(f"ServerAlias {' '.join(aliases)}")
     base = f"{logs}/{made.file_name}"
     yield row(f"ErrorLog {bare(f'{base}.error.log')}")
-    yield row(f"CustomLog {bare(f'{base}.access.log')} {made.name}")
+    yield row(f"CustomLog {bare(f'{base}.access.log')} {made.name}", "in the format above")
 
 
 def _plain(made: Site, logs: str, *, has_tls: bool) -> Iterator[Row | Branch]:
@@ -98,7 +98,7 @@ def _plain(made: Site, logs: str, *, has_tls: bool) -> Iterator[Row | Branch]:
             f'Alias "/.well-known/acme-challenge/" "{bare(home)}"', "for the certificate: certbot, acme.sh or lego write here"
         )
         yield block(f'<Directory "{bare(home)}">', (row("Require all granted"),), "</Directory>")
-        yield row('ProxyPass "/.well-known/acme-challenge/" "!"')
+        yield row('ProxyPass "/.well-known/acme-challenge/" "!"', "the application does not get these")
     if has_tls:
         port = "" if made.tls_port == 443 else f":{made.tls_port}"
         first = made.domains[0].replace("*", "www")
@@ -113,32 +113,36 @@ def _plain(made: Site, logs: str, *, has_tls: bool) -> Iterator[Row | Branch]:
 def _secure(made: Site, logs: str) -> Iterator[Row | Branch]:
     yield from _names(made, logs)
     yield row("SSLEngine on")
-    yield row(f"SSLCertificateFile {bare(made.tls.certificate)}")
+    yield row(f"SSLCertificateFile {bare(made.tls.certificate)}", "with the chain: some clients know only its root")
     yield row(f"SSLCertificateKeyFile {bare(made.tls.key)}")
-    yield row("SSLProtocol -all +TLSv1.2 +TLSv1.3")
+    yield row("SSLProtocol -all +TLSv1.2 +TLSv1.3", "older versions are not safe any more")
     yield from _proxied(made)
 
 
 def _proxied(made: Site) -> Iterator[Row | Branch]:
     yield row("ProxyPreserveHost On", "the application sees the name that the client asked for")
-    yield row('RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}"')
-    yield row('RequestHeader set X-Request-ID "%{UNIQUE_ID}e"')
+    yield row('RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}"', "without it the application writes links to http:")
+    yield row('RequestHeader set X-Request-ID "%{UNIQUE_ID}e"', "the application can log the id that these logs have")
     if made.speech is Speech.HTTPS:
         yield row("SSLProxyEngine on")
-        yield row("SSLProxyVerify require")
+        yield row("SSLProxyVerify require", "none, the default, trusts whoever answers")
         yield row(f"SSLProxyCACertificateFile {bare(made.trust.issuers)}")
     if made.limits.max_body_bytes:
         yield row(f"LimitRequestBody {made.limits.max_body_bytes}", "the application must accept as much")
     for path in made.websockets:
-        yield row(f'ProxyPass "{bare(path)}" "balancer://{made.name}-websocket{bare(path)}"')
+        yield row(f'ProxyPass "{bare(path)}" "balancer://{made.name}-websocket{bare(path)}"', "WebSocket: idle for long")
     yield row(f'ProxyPass "/" "balancer://{made.name}/"')
     yield row(f'ProxyPassReverse "/" "balancer://{made.name}/"')
     if made.has_error_pages:
-        yield row('ErrorDocument 502 "The application is not available at the moment. Please try again in a few seconds."')
+        yield row(
+            'ErrorDocument 502 "The application is not available at the moment. Please try again in a few seconds."',
+            "Apache's own pages say nothing that a client can use",
+        )
         yield row('ErrorDocument 503 "The application is not available at the moment. Please try again in a few seconds."')
         yield row('ErrorDocument 504 "The application took too long to answer. Please try again later."')
         after = made.group.health.fail_timeout_s
-        yield row(f"Header always set Retry-After {after} \"expr=%{{REQUEST_STATUS}} in {{ '502', '503' }}\"")
+        only = "expr=%{REQUEST_STATUS} in { '502', '503' }"
+        yield row(f'Header always set Retry-After {after} "{only}"', "clients and crawlers come back then")
 
 
 KIND = Kind(

@@ -7,6 +7,7 @@ import re
 from why502.generate import options
 from why502.generate.document import Document
 from why502.generate.kind import Kind, Made, read
+from why502.generate.nginx import installed
 from why502.generate.options import Given, Option
 from why502.generate.program import NAME, user
 from why502.generate.remark import Row, Section, row
@@ -19,7 +20,9 @@ OPTIONS = (
     NAME,
     Option(name="--user", metavar="USER", help="The user that runs the scripts. Default: www-data."),
     Option(
-        name="--proxy-user", metavar="USER", help="The user of the proxy's workers, who must open the socket. Default: www-data."
+        name="--proxy-user",
+        metavar="USER",
+        help="The user of the proxy's workers, who must open the socket. Default: that of the installed nginx.",
     ),
     Option(name="--socket", metavar="PATH", help="Default: /run/php/NAME.sock."),
     Option(name="--memory", metavar="SIZE", help="Memory for all children. Default: 60 % of what the machine or its cgroup has."),
@@ -46,15 +49,17 @@ def emit(given: Given, host: Host) -> Made:
     read_s = options.seconds("--read-timeout", given.get("--read-timeout", "30s"), 6, 86400)
     child = options.size("--child", given.get("--child", "64m"), 1 << 20, 1 << 40)
     if given.has("--memory"):
-        memory, source = options.size("--memory", given.get("--memory"), 1 << 20, 1 << 50), "as given"
+        memory = options.size("--memory", given.get("--memory"), 1 << 20, 1 << 50)
+        source = given.source("--memory") or "as given"
     else:
         memory, source = _memory(host)
     processors = options.number("--processors", given.get("--processors") or str(_processors(host)), 1, 4096)
     most = _most(memory, child, processors)
-    rows = [*_owner(given, name), *_sizes(most, memory, child, source, is_measured=given.has("--child")), *_limits(read_s)]
+    proxy = user("--proxy-user", given.get("--proxy-user") or installed.user(host))
+    rows = [*_owner(given, name, proxy), *_sizes(most, memory, child, source, _how(given)), *_limits(read_s)]
     if tuple(map(int, php.split("."))) >= (8, 0):
         rows.append(row(f"pm.status_listen = /run/php/{name}.status.sock", "answers even when all children are busy"))
-    rows.append(row("pm.status_path = /status"))
+    rows.append(row("pm.status_path = /status", "how many children are busy, and how many requests wait"))
     if given.has("--max-body"):
         size = options.size("--max-body", given.get("--max-body"), 1 << 10, 1 << 40)
         rows.append(row(f"php_admin_value[upload_max_filesize] = {size}", "as much as the proxy accepts"))
@@ -65,17 +70,17 @@ def emit(given: Given, host: Host) -> Made:
     pinned = [] if given.has("--memory") else [("--memory", str(memory))]
     pinned += [] if given.has("--processors") else [("--processors", str(processors))]
     pinned += [] if given.has("--php") else [("--php", php)]
+    pinned += [] if given.has("--proxy-user") else [("--proxy-user", proxy)]
     return Made(documents=(document,), product=f"PHP-FPM {php}", notes=notes, pinned=tuple(pinned), home=f"/etc/php/{php}/fpm")
 
 
-def _owner(given: Given, name: str) -> list[Row]:
+def _owner(given: Given, name: str, proxy: str) -> list[Row]:
     runs = user("--user", given.get("--user", "www-data"))
-    proxy = user("--proxy-user", given.get("--proxy-user", "www-data"))
     socket = options.path("--socket", given.get("--socket", f"/run/php/{name}.sock"))
     return [
-        row(f"user = {ini(runs)}"),
+        row(f"user = {ini(runs)}", given.source("--user") or "the scripts may do what this user may, and no more"),
         row(f"group = {ini(runs)}"),
-        row(f"listen = {ini(socket)}"),
+        row(f"listen = {ini(socket)}", given.source("--socket")),
         row(f"listen.owner = {ini(proxy)}", "the proxy's workers open the socket: nobody else needs to"),
         row(f"listen.group = {ini(proxy)}"),
         row("listen.mode = 0660"),
@@ -83,14 +88,18 @@ def _owner(given: Given, name: str) -> list[Row]:
     ]
 
 
-def _sizes(most: int, memory: int, child: int, source: str, *, is_measured: bool) -> list[Row]:
-    how = "measured" if is_measured else "not measured"
+def _how(given: Given) -> str:
+    """Return how the memory of a child is known."""
+    return given.source("--child") or ("as given" if given.has("--child") else "not measured")
+
+
+def _sizes(most: int, memory: int, child: int, source: str, how: str) -> list[Row]:
     low, high = max(1, most // 5), max(1, most // 2)
     reason = f"{memory >> 20} MiB ({source}) at {child >> 20} MiB for a child ({how})"
     return [
-        row("pm = dynamic"),
+        row("pm = dynamic", "children come and go with the load"),
         row(f"pm.max_children = {most}", reason),
-        row(f"pm.start_servers = {(low + high) // 2}"),
+        row(f"pm.start_servers = {(low + high) // 2}", "these four must fit each other, or PHP-FPM does not start"),
         row(f"pm.min_spare_servers = {low}"),
         row(f"pm.max_spare_servers = {high}"),
         row("pm.max_requests = 1000", "a slow leak ends with the child"),
@@ -105,9 +114,8 @@ def _limits(read_s: int) -> list[Row]:
         ),
         row(f"request_terminate_timeout = {read_s}s", "ends a child that hangs outside of PHP: nobody waits for it any longer"),
         row(f"request_slowlog_timeout = {max(1, read_s // 3)}s", "shows where a request is slow, before it fails"),
-        row("slowlog = /var/log/php-fpm-$pool.slow.log"),
-        row("catch_workers_output = yes"),
-        row("clear_env = yes"),
+        row("slowlog = /var/log/php-fpm-$pool.slow.log", "where that is written; there is no default"),
+        row("catch_workers_output = yes", "what a script writes to stderr reaches the log"),
     ]
 
 

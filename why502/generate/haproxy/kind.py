@@ -70,10 +70,10 @@ def _certificate(made: Site, host: Host) -> str:
 
 
 def _global(made: Site) -> Iterator[Row]:
-    yield row("log /dev/log local0")
-    yield row("user haproxy")
+    yield row("log /dev/log local0", "rsyslog and journald read it; without it nothing is logged")
+    yield row("user haproxy", "root only binds the ports")
     yield row("group haproxy")
-    yield row("maxconn 4096")
+    yield row("maxconn 4096", "each proxied request takes two files; more wait, and do not fail")
     yield row("stats socket /run/haproxy/admin.sock mode 660 level admin", "`why502` asks here which servers are up")
     needed = made.limits.header_bytes + _REWRITE
     if needed > _BUFFER:
@@ -86,24 +86,26 @@ def _defaults(made: Site) -> Iterator[Row]:
     yield row("mode http")
     yield row("log global")
     yield row("option httplog", "shows which server answered, and in which phase a request ended: `why502 logs` reads it")
-    yield row("option dontlognull")
+    yield row("option dontlognull", "connections without a request are probes of load balancers")
     yield row(f"timeout connect {times.connect_s}s", "a server that is up accepts a connection at once")
-    yield row("timeout client 30s")
+    yield row("timeout client 30s", "these have no default: HAProxy would wait for ever")
     yield row(
         f"timeout server {times.read_s}s", made.reasons.get("read") or "a hanging application occupies the connection no longer"
     )
-    yield row("timeout queue 5s")
+    yield row("timeout queue 5s", "who waits longer for a free server gets 503")
     yield row("timeout http-request 10s", "a client that sends its header slowly is ended")
-    yield row("timeout http-keep-alive 15s")
+    yield row("timeout http-keep-alive 15s", "an idle client gives its connection to others")
     yield row(f"timeout tunnel {times.long_read_s}s", "WebSockets may be silent for so long")
     if len(made.group.peers) > 1:
-        yield row("retries 2")
+        yield row("retries 2", "a connection that is not accepted is tried again")
         yield row("option redispatch 1", "each retry goes to another server")
     if made.has_error_pages:
         for status, text in ((502, "unavailable"), (503, "unavailable"), (504, "timeout")):
             after = f" hdr Retry-After {made.group.health.fail_timeout_s}" if status != 504 else ""
             body = f'{{"error":\\ "{text}",\\ "status":\\ {status}}}'.replace('"', '\\"')
-            yield row(f"http-error status {status} content-type application/json string {body}{after} hdr Cache-Control no-store")
+            reason = "a client tries again after Retry-After; no cache keeps a failure" if status == 502 else ""
+            line = f"http-error status {status} content-type application/json string {body}{after} hdr Cache-Control no-store"
+            yield row(line, reason)
 
 
 def _resolvers(made: Site) -> Iterator[Branch]:
@@ -119,15 +121,18 @@ def _frontend(made: Site, certificate: str) -> Iterator[Row]:
     if certificate:
         yield from _bind(made, made.tls_port, f" ssl crt {bare(certificate)} alpn h2,http/1.1")
         yield row("http-request redirect scheme https code 308 unless { ssl_fc }", "308 keeps the method of a POST")
-    yield row("option forwardfor")
+    yield row("option forwardfor", "without these the application sees the proxy, and not the client")
     yield row("http-request set-header X-Forwarded-Proto https if { ssl_fc }")
     yield row("http-request set-header X-Forwarded-Proto http unless { ssl_fc }")
     yield row("http-request set-header X-Request-ID %[uuid()] unless { req.hdr(X-Request-ID) -m found }")
     if made.limits.max_body_bytes:
-        yield row(f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {made.limits.max_body_bytes} }}")
+        yield row(
+            f"http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt {made.limits.max_body_bytes} }}",
+            "the application must accept as much",
+        )
     if rate := made.limits.rate:
         period = "1s" if rate.unit == "s" else "60s"
-        yield row(f"stick-table type ipv6 size 100k expire 60s store http_req_rate({period})")
+        yield row(f"stick-table type ipv6 size 100k expire 60s store http_req_rate({period})", "the requests of each client")
         yield row("http-request track-sc0 src")
         most = rate.count + rate.burst
         yield row(
@@ -162,13 +167,13 @@ def _bind(made: Site, port: int, more: str) -> Iterator[Row]:
 def _backend(made: Site) -> Iterator[Row]:
     group = made.group
     if len(group.peers) > 1:
-        yield row(f"balance {_BALANCE[group.method]}")
+        yield row(f"balance {_BALANCE[group.method]}", "as asked for, or by the number of servers")
         yield row("retry-on conn-failure empty-response", "a server that dies with a request in hand: another one gets it")
         yield row("http-request disable-l7-retry unless METH_GET", "a POST is not sent twice")
     if not group.idle_s:
         yield row("option http-server-close", "--app-idle off: no connection is kept")
     if group.health.path:
-        yield row("option httpchk")
+        yield row("option httpchk", "a port that accepts connections may belong to a process that answers nothing")
         host = f" hdr Host {made.domains[0].replace('*', 'www')}" if made.domains else ""
         yield row(f"http-check send meth GET uri {bare(group.health.path)}{host}")
     yield row(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from why502.gateways.nginx.build import build_option
 from why502.generate import options
 from why502.generate.document import Document
 from why502.generate.kind import Kind, Made
-from why502.generate.nginx.installed import build
+from why502.generate.nginx import installed
 from why502.generate.options import Given, Option
 from why502.generate.program import NAME, user
 from why502.generate.remark import row
@@ -18,7 +17,7 @@ OPTIONS = (
     NAME,
     Option(name="--log-dir", metavar="DIR", help="Default: /var/log/nginx."),
     Option(name="--pid", metavar="FILE", help="The file with the pid of the master. Default: that of the installed nginx."),
-    Option(name="--owner", metavar="USER", help="The owner of new logs. Default: www-data."),
+    Option(name="--owner", metavar="USER", help="The owner of new logs. Default: the user of nginx's workers."),
     Option(name="--keep", metavar="N", help="How many days are kept. Default: 14."),
 )
 
@@ -27,18 +26,18 @@ def emit(given: Given, host: Host) -> Made:
     """Return the file. Raises Why502Error."""
     directory = options.path("--log-dir", given.get("--log-dir", "/var/log/nginx")).rstrip("/")
     domain = options.domain("--domain", given.get("--domain")).removeprefix("*.") if given.has("--domain") else ""
-    pid_file = options.path("--pid", given.get("--pid") or build_option(build(host).options, "pid-path") or "/run/nginx.pid")
-    owner = user("--owner", given.get("--owner", "www-data"))
+    pid_file = options.path("--pid", given.get("--pid") or installed.pid_file(host))
+    owner = user("--owner", given.get("--owner") or installed.user(host))
     keep = options.number("--keep", given.get("--keep", "14"), 1, 3650)
     rows = (
-        row("daily"),
-        row(f"rotate {keep}"),
-        row("missingok"),
-        row("notifempty"),
-        row("compress"),
+        row("daily", "at most a day of logs in one file"),
+        row(f"rotate {keep}", "files are kept; none, the default, would delete each at once"),
+        row("missingok", "a site without requests has no log"),
+        row("notifempty", "an empty log is not rotated"),
+        row("compress", "old logs take a tenth of the space"),
         row("delaycompress", "the newest old one stays readable: workers may still write to it"),
         row(f"create 0640 {ini(owner)} adm", "a new file at once: requests between rename and reopen are not lost"),
-        row("sharedscripts", "one signal for all files"),
+        row("sharedscripts", "one signal for all files, to the master that is really there"),
     )
     body = fill(
         "logrotate/site.j2",
@@ -47,7 +46,8 @@ def emit(given: Given, host: Host) -> Made:
         pid=bare(pid_file),
     )
     name = options.name("--name", given.get("--name") or (f"site-{domain.replace('.', '-')}" if domain else "nginx-sites"))
-    pinned = () if given.has("--pid") else (("--pid", pid_file),)
+    found = (("--pid", pid_file), ("--owner", owner))
+    pinned = tuple(pair for pair in found if not given.has(pair[0]))
     return Made(documents=(Document(name=name, body=body),), product="logrotate", pinned=pinned)
 
 

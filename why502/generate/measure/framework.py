@@ -33,7 +33,7 @@ _PYTHON_NAMES = {
     "django": "Django", "flask": "Flask", "fastapi": "FastAPI", "starlette": "Starlette", "aiohttp": "aiohttp", "sanic": "Sanic",
     "tornado": "Tornado", "falcon": "Falcon", "bottle": "Bottle", "pyramid": "Pyramid", "litestar": "Litestar", "quart": "Quart",
 }  # fmt: skip
-_REQUIREMENT = lazy(rb"(?mi)^[ \t]*[\"']?([a-z0-9-]{3,20})[ \t]*(?:\[[\w, -]{0,80}\])?[ \t]*(?:[=<>!~;,\"']|$)")
+_REQUIREMENT = lazy(rb"(?mi)^[ \t]*+[\"']?([a-z0-9-]{3,20})(?=[\s\[=<>!~;,\"']|$)")
 _HEADER = lazy(rb"\r\n(x-powered-by|server):[ \t]*([\w.-]{1,30})", re.IGNORECASE)
 _ANSWERS = {
     "express": "Express", "next.js": "Next.js", "nuxt": "Nuxt", "php": "PHP", "servlet": "a Java servlet", "asp.net": "ASP.NET",
@@ -90,7 +90,7 @@ def _read(host: Host, process: Process, name: str) -> bytes:
     """Return a file of the application's directory, as the application sees it; b"" if it cannot be read."""
     if not process.cwd.startswith("/") or process.cwd == "/":
         return b""
-    is_apart = process.root or process.mounts or process.container
+    is_apart = process.root or process.container
     try:
         path = posixpath.join(process.cwd, name)
         return host.read(f"/proc/{process.pid}/root{path}" if is_apart else path, limit_bytes=_MOST_BYTES)

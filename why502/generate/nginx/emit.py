@@ -26,6 +26,12 @@ _METHODS = {
     Method.IP_HASH: (Safe("ip_hash"),),
     Method.RANDOM: (Safe("random"), Safe("two"), Safe("least_conn")),
 }
+_METHOD_REASONS = {
+    Method.ROUND_ROBIN: "",
+    Method.LEAST_CONN: "a slow server gets fewer requests",
+    Method.IP_HASH: "a client stays with its server, for sessions that one server alone knows",
+    Method.RANDOM: "the less busy of two: each worker counts for itself, and all would choose the same one",
+}
 _LOGGED = (
     ("time", "$time_iso8601"),
     ("request_id", "$request_id"),
@@ -43,6 +49,9 @@ _LOGGED = (
     ("upstream_cache_status", "$upstream_cache_status"),
     ("limit_req_status", "$limit_req_status"),  # since 1.17.6
     ("http_user_agent", "$http_user_agent"),
+)
+UPSTREAM_FIELDS = tuple(
+    (field, variable) for field, variable in _LOGGED if field in ("request_id", "request_time") or field.startswith("upstream_")
 )
 _TEXTS = {
     503: ("unavailable", "The application is not available at the moment. Please try again in a few seconds."),
@@ -131,7 +140,7 @@ class _Emitter:
         yield from self.line("zone", site.name, Safe("64k"), reason=self._zone_reason())
         if _METHODS[group.method]:
             name, *words = _METHODS[group.method]
-            yield from self.line(name, *words)
+            yield from self.line(name, *words, reason=_METHOD_REASONS[group.method])
         for number, peer in enumerate(group.peers):
             yield from self._server(peer, has_reason=number == 0)
         if self.is_resolved:
@@ -142,7 +151,9 @@ class _Emitter:
             yield from self.line("keepalive_timeout", Safe(f"{group.idle_s}s"), reason=site.reasons.get("idle", ""))
 
     def _zone_reason(self) -> str:
-        return "" if self.is_single else "one memory of failures for all workers"
+        if self.is_single:
+            return "`why502 mitigate` needs a group; with one server nginx never leaves it out (max_fails)"
+        return "one memory of failures for all workers"
 
     def _server(self, peer: Peer, *, has_reason: bool) -> Iterator[Line]:
         words = [_word_of(peer)]
@@ -208,7 +219,7 @@ class _Emitter:
         """Return the server for HTTPS."""
         site, tls = self.site, self.site.tls
         head = [*self._listen(site.tls_port, is_tls=True), *self._names()]
-        head += self.line("ssl_certificate", tls.certificate)
+        head += self.line("ssl_certificate", tls.certificate, reason="with the chain: some clients know only its root")
         head += self.line("ssl_certificate_key", tls.key)
         if not self.language.since(1, 27, 3):
             head += self.line(
@@ -236,7 +247,9 @@ class _Emitter:
 
     def _logs(self) -> Iterator[Line]:
         base = f"{self.places.logs}/{self.site.file_name}"
-        yield from self.line("access_log", f"{base}.access.log", Safe(f"{self.site.name}_json"))
+        yield from self.line(
+            "access_log", f"{base}.access.log", Safe(f"{self.site.name}_json"), reason="a log of its own, in the format above"
+        )
         yield from self.line(
             "error_log", f"{base}.error.log", Safe("warn"), reason="why an attempt failed; warn adds answers buffered on disk"
         )
@@ -259,9 +272,7 @@ class _Emitter:
             yield from self.line("root", site.root)
             yield from self.line("index", Safe("index.php"))
         if limits.max_body_bytes:
-            yield from self.line(
-                "client_max_body_size", _size(limits.max_body_bytes), reason="the application must accept as much"
-            )
+            yield from self.line("client_max_body_size", _size(limits.max_body_bytes), reason=_body_reason(site))
         if rate := limits.rate:
             yield from self.line(
                 "limit_req", Safe(f"zone={site.name}_limit"), Safe(f"burst={rate.burst}"), Safe("nodelay"),
@@ -278,7 +289,9 @@ class _Emitter:
                 "error_page", 502, 503, Safe("=503"), Safe(f"{page}/503.${site.name}_error"),
                 reason="a client tries again after 503 and Retry-After; the log keeps the server's own status",
             )  # fmt: skip
-            yield from self.line("error_page", 504, Safe(f"{page}/504.${site.name}_error"))
+            yield from self.line(
+                "error_page", 504, Safe(f"{page}/504.${site.name}_error"), reason="no Retry-After: a slow request stays slow"
+            )
         yield from self._attempts()
 
     def _attempts(self) -> Iterator[Line]:
@@ -293,7 +306,8 @@ class _Emitter:
         if not self.is_single:
             reason = "one other server is tried; POST is not sent twice"
             yield from self.line(f"{family}_next_upstream_tries", 2, reason=reason)
-            yield from self.line(f"{family}_next_upstream_timeout", Safe(f"{times.tries_s}s"))
+            reason = "who has waited for so long is told, instead of waiting for another server"
+            yield from self.line(f"{family}_next_upstream_timeout", Safe(f"{times.tries_s}s"), reason=reason)
         if site.limits.header_bytes > _PAGE:
             buffer = -(-site.limits.header_bytes // _PAGE) * _PAGE
             part = max(_PAGE, -(-buffer // 4 // _PAGE) * _PAGE)
@@ -328,13 +342,14 @@ class _Emitter:
             reason = f"nginx {self.language.text} looks a name up again only in a variable; the path of the request is kept"
             yield from self.line("set", Safe(variable), _word_of(site.names[0]), reason=reason)
             target = Safe(f"{self.scheme}{variable}")
-        yield from self.line(f"{self.family}_pass", target)
+        source = site.reasons.get("speech", "")
+        yield from self.line(f"{self.family}_pass", target, reason=source and f"{source}: {site.speech}")
         if site.speech is Speech.HTTPS:
             yield from self.line(
                 "proxy_ssl_server_name", Safe("on"), reason="the application chooses its certificate by this name"
             )
             yield from self.line("proxy_ssl_name", site.trust.name)
-            yield from self.line("proxy_ssl_verify", Safe("on"))
+            yield from self.line("proxy_ssl_verify", Safe("on"), reason="off, the default, trusts whoever answers")
             yield from self.line("proxy_ssl_trusted_certificate", site.trust.issuers)
 
     def _headers(self, *, is_upgrade: bool = False) -> Iterator[Line]:
@@ -348,28 +363,29 @@ class _Emitter:
             yield from self.line("proxy_http_version", Safe("1.1"), reason=reason)
         name = f"{self.family}_set_header"
         if is_upgrade:
-            yield from self.line(name, Safe("Upgrade"), Safe("$http_upgrade"))
+            yield from self.line(name, Safe("Upgrade"), Safe("$http_upgrade"), reason="nginx passes these two on only if told to")
             yield from self.line(name, Safe("Connection"), Safe(f"${site.name}_connection"))
         elif self.family == "proxy" and site.group.idle_s and not self.language.since(1, 29, 7):
             yield from self.line(name, Safe("Connection"), Safe('""'), reason="keeps the connection to the application open")
         elif self.family == "proxy" and not site.group.idle_s:
             yield from self.line(name, Safe("Connection"), Safe("close"), reason="--app-idle off: no connection is kept")
+        reason = "without these the application sees the proxy, and not the client"
         for header, value in (
             ("Host", "$host"), ("X-Real-IP", "$remote_addr"), ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
             ("X-Forwarded-Proto", "$scheme"), ("X-Request-ID", "$request_id"),
         ):  # fmt: skip
-            yield from self.line(name, Safe(header), Safe(value))
+            yield from self.line(name, Safe(header), Safe(value), reason=reason if header == "Host" else "")
 
     def _long(self) -> Iterator[Line]:
         limit = Safe(f"{self.site.times.long_read_s}s")
-        yield from self.line("proxy_read_timeout", limit)
-        yield from self.line("proxy_send_timeout", limit)
+        yield from self.line("proxy_read_timeout", limit, reason="it is silent for long, and that is no failure")
+        yield from self.line("proxy_send_timeout", limit, reason="and so is its client")
 
     def _cache(self) -> Iterator[Line]:
         site, family = self.site, self.family
         if not site.stale_s:
             return
-        yield from self.line(f"{family}_cache", f"{site.name}_cache")
+        yield from self.line(f"{family}_cache", f"{site.name}_cache", reason="the last good answer, for a failing application")
         yield from self.line(
             f"{family}_cache_key",
             Safe("$scheme$host$request_uri"),
@@ -379,15 +395,16 @@ class _Emitter:
             f"{family}_cache_valid", 200, Safe("1s"), reason="where the application does not say how long itself"
         )
         failures = (*_CACHED_FAILURES, *(_HTTP_FAILURES if family == "proxy" else ()))
-        yield from self.line(f"{family}_cache_use_stale", *map(Safe, failures))
-        yield from self.line(f"{family}_cache_background_update", Safe("on"))
+        yield from self.line(f"{family}_cache_use_stale", *map(Safe, failures), reason="off, the default, shows each failure")
+        yield from self.line(f"{family}_cache_background_update", Safe("on"), reason="nobody waits while an answer is renewed")
         yield from self.line(f"{family}_cache_lock", Safe("on"), reason="one request fills the cache, the others wait for it")
         personal = Safe("$http_cookie"), Safe("$http_authorization")
         yield from self.line(f"{family}_cache_bypass", *personal, reason="what belongs to one user is never given to another")
-        yield from self.line(f"{family}_no_cache", *personal)
+        yield from self.line(f"{family}_no_cache", *personal, reason="and is not stored either")
 
     def _scripts(self) -> Iterator[Block]:
-        front = self.line("try_files", Safe("$uri"), Safe("$uri/"), Safe("/index.php$is_args$args"))
+        reason = "a file if there is one, else the application"
+        front = self.line("try_files", Safe("$uri"), Safe("$uri/"), Safe("/index.php$is_args$args"), reason=reason)
         yield Block(Safe("location /"), tuple(front))
         lines = [*self.line("try_files", Safe("$uri"), Safe("=404"), reason="a path of an upload is never run as a script")]
         lines += self.line("include", Safe("fastcgi_params"))
@@ -408,13 +425,15 @@ class _Emitter:
                     after = self.site.group.health.fail_timeout_s
                     lines += self.line("add_header", Safe("Retry-After"), after, Safe("always"))
                 lines += self.line("return", status, Safe(f"'{body}'"))
-                yield Block(Safe(f"location = /{self.site.name}-error/{status}.{kind}"), tuple(lines))
+                what = "while no server answers; no cache keeps it" if status == 503 else "for a request that took too long"
+                remark = self.language.remark(f"what clients get {what}, as {'JSON' if kind == 'json' else 'HTML'}")
+                yield Block(Safe(f"location = /{self.site.name}-error/{status}.{kind}"), tuple(lines), remark)
 
     # --- a whole nginx.conf
 
     def main(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines before all blocks."""
-        files = 2 * int(whole["connections"]) + 1024
+        files = files_of(int(whole["connections"]))
         yield from self.line("user", whole["user"])
         yield from self.line("worker_processes", Safe("auto"))
         yield from self.line("worker_rlimit_nofile", files, reason="each proxied request takes two, and files of logs and caches")
@@ -423,7 +442,9 @@ class _Emitter:
 
     def events(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines of `events`."""
-        yield from self.line("worker_connections", whole["connections"], reason="clients and servers share them")
+        yield from self.line(
+            "worker_connections", whole["connections"], reason=whole["source"] or "clients and servers share them"
+        )
 
     def http(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines of `http` before the site."""
@@ -433,6 +454,17 @@ class _Emitter:
         yield from self.line("server_tokens", Safe("off"))
         if any(len(name) > 46 for name in self.site.domains):
             yield from self.line("server_names_hash_bucket_size", 512, reason="room for the longest name")
+
+
+def files_of(connections: int) -> int:
+    """Return how many files a worker with so many connections opens at most: two for each request, and logs and caches."""
+    return 2 * connections + 1024
+
+
+def _body_reason(site: Site) -> str:
+    if site.speech is Speech.FASTCGI:
+        return "PHP must accept as much: upload_max_filesize and post_max_size"
+    return site.reasons.get("body", "") or "the application must accept as much"
 
 
 def _word_of(peer: Peer) -> Safe:

@@ -7,10 +7,10 @@ import posixpath
 from why502.gateways.nginx.build import Build, build_option
 from why502.gateways.nginx.config.defaults import NEWEST
 from why502.generate import options, wishes
-from why502.generate.kind import Kind, Made, around, entrance, read
+from why502.generate.kind import Kind, Made, around, entrance
 from why502.generate.nginx import installed
 from why502.generate.nginx.conflicts import conflicts
-from why502.generate.nginx.emit import Places, documents
+from why502.generate.nginx.emit import Places, documents, files_of
 from why502.generate.nginx.lines import dialect
 from why502.generate.nginx.present import present
 from why502.generate.options import Given, Option
@@ -18,12 +18,18 @@ from why502.generate.site import Site, Speech, TlsMode
 from why502.host.base import Host
 from why502.session import linting
 
+_USUAL_CONNECTIONS = 4096
+_LEAST_CONNECTIONS = 512
 _HASH_BYTES = 46  # the longest server name that fits into the usual bucket of 64 bytes (src/core/ngx_hash.c)
 OWN = (
     Option(name="--nginx-version", metavar="VERSION", help="The version to write for, or `newest`. Default: the installed one."),
     Option(name="--no-comments", help="Leave out the reasons."),
     Option(name="--whole", help="Write a whole nginx.conf, as for a container, instead of one site."),
-    Option(name="--connections", metavar="N", help="With --whole: connections of one worker. Default: 4096."),
+    Option(
+        name="--connections",
+        metavar="N",
+        help="With --whole: connections of one worker. Default: 4096, or what nginx's unit has files for.",
+    ),
     Option(name="--cache-dir", metavar="DIR", help="The parent of the cache's directory."),
     Option(name="--log-dir", metavar="DIR", help="The directory of the logs."),
 )
@@ -58,13 +64,18 @@ def _places(given: Given, build: Build) -> Places:
 
 def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
     """Return the settings of a whole nginx.conf: the worker's user, the pid file, the number of connections."""
-    user = build_option(build.options, "user") or ("www-data" if "www-data:" in read(host, "/etc/passwd") else "nginx")
-    connections = options.number("--connections", given.get("--connections", "4096"), 512, 1_000_000)
+    connections, source = _USUAL_CONNECTIONS, ""
+    if given.has("--connections"):
+        connections = options.number("--connections", given.get("--connections"), _LEAST_CONNECTIONS, 1_000_000)
+    elif (limit := installed.files_limit(host)) and files_of(connections) > limit:
+        connections = max(_LEAST_CONNECTIONS, (limit - files_of(0)) // 2)
+        source = f"LimitNOFILE={limit} of nginx.service has room for no more"
     return {
-        "user": user,
+        "user": installed.user(host),
         "pid": build_option(build.options, "pid-path") or "/run/nginx.pid",
         "home": posixpath.dirname(build_option(build.options, "conf-path")) or "/etc/nginx",
         "connections": str(connections),
+        "source": source,
     }
 
 

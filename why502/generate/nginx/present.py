@@ -111,7 +111,7 @@ def _address(peer: Peer) -> str:
 def _weights(configuration: Configuration, group: str) -> dict[str, str]:
     """Return `=2` for each server of a group with that weight."""
     found = {}
-    for block in _blocks(configuration.directives):
+    for block in blocks(configuration.directives):
         if block.name == "upstream" and block.args == (group,):
             for server in block.children or ():
                 weight = next((word.removeprefix("weight") for word in server.args[1:] if word.startswith("weight=")), "")
@@ -120,7 +120,7 @@ def _weights(configuration: Configuration, group: str) -> dict[str, str]:
     return found
 
 
-def _blocks(directives: Iterable[Directive]) -> Iterable[Directive]:
+def blocks(directives: Iterable[Directive]) -> Iterable[Directive]:
     """Yield every directive, inner ones too; the keys of tables are none."""
     stack = list(directives)
     while stack:
@@ -167,7 +167,7 @@ def _changes(configuration: Configuration, routes: list[Route], main: Route) -> 
     for route in routes:
         if {peer.name for peer in route.peers} != targets:
             yield f"NOT CARRIED OVER: location {route.location} passes to {route.passes}: it needs a site of its own"
-    left = sorted({directive.name for directive in _blocks(configuration.directives) if directive.name not in _DONE})
+    left = sorted({directive.name for directive in blocks(configuration.directives) if directive.name not in _DONE})
     if left:
         more = f", and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         yield f"NOT CARRIED OVER: {', '.join(left[:_SHOWN])}{more}"

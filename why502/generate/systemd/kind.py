@@ -6,31 +6,41 @@ import posixpath
 
 from why502.generate import options
 from why502.generate.document import Document
-from why502.generate.kind import Kind, Made
+from why502.generate.kind import Kind, Made, read
+from why502.generate.nginx import installed
 from why502.generate.options import Given, Option
-from why502.generate.program import OPTIONS, Program, program
+from why502.generate.program import OPTIONS, Program, program, user
 from why502.generate.remark import Row, Section, row
 from why502.generate.safe import Safe, fill, ini
 from why502.host.base import Host
+from why502.model.errors import Why502Error
 
 _TYPES = ("exec", "simple", "notify", "forking")
 _NO_FILES = 65536
 
 
-def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is called alike
+def emit(given: Given, host: Host) -> Made:
     """Return the unit. Raises Why502Error."""
     made = program(given)
+    proxy = ""
+    if made.target and made.target.is_unix:
+        proxy = user("--proxy-user", given.get("--proxy-user") or installed.user(host))
+    elif given.has("--proxy-user"):
+        raise Why502Error("--proxy-user has a meaning for a socket only", "Drop it, or give --app unix:/run/…")
     type_ = options.choice("--type", given.get("--type", "exec"), _TYPES)
     sections = (
         Section(Safe("[Unit]"), tuple(_unit(made))),
-        Section(Safe("[Service]"), tuple(_service(made, type_))),
+        Section(Safe("[Service]"), tuple(_service(made, type_, proxy, read(host, "/etc/group")))),
         Section(Safe("[Install]"), (row("WantedBy=multi-user.target"),)),
     )
     notes = [] if made.user else ["without --user the application runs as root: give it a user of its own"]
     if not made.memory_bytes:
         notes.append("without --memory a leak takes the memory of the whole machine: give the most that it may use")
     body = fill("sections.j2", sections=sections, mark=Safe("# "))
-    return Made(documents=(Document(name=f"{made.name}.service", body=body),), product="systemd", notes=tuple(notes))
+    pinned = (("--proxy-user", proxy),) if proxy and not given.has("--proxy-user") else ()
+    return Made(
+        documents=(Document(name=f"{made.name}.service", body=body),), product="systemd", notes=tuple(notes), pinned=pinned
+    )
 
 
 def _unit(made: Program) -> list[Row]:
@@ -43,7 +53,7 @@ def _unit(made: Program) -> list[Row]:
     ]
 
 
-def _service(made: Program, type_: str) -> list[Row]:
+def _service(made: Program, type_: str, proxy: str, groups: str) -> list[Row]:
     reason = {
         "notify": "the start is complete when the application says so (sd_notify)",
         "exec": "a missing program fails the start, and not later",
@@ -58,6 +68,7 @@ def _service(made: Program, type_: str) -> list[Row]:
     if made.variables_file:
         rows.append(row(f"EnvironmentFile={_plain(made.variables_file)}"))
     rows += _socket(made)
+    rows += _for_proxy(made, proxy, groups)
     rows += [
         row("Restart=on-failure", "no, the default, leaves it down after a crash"),
         row("RestartSec=1", "100 ms, the default, restarts faster than most applications bind their port"),
@@ -85,7 +96,21 @@ def _socket(made: Program) -> list[Row]:
             f"RuntimeDirectory={_plain(directory.removeprefix('/run/'))}",
             "/run is empty after a boot: this directory is made again",
         ),
-        row("RuntimeDirectoryMode=0755", "the proxy must reach the socket"),
+    ]
+
+
+def _for_proxy(made: Program, proxy: str, groups: str) -> list[Row]:
+    """Return what lets the proxy's workers open the socket: it belongs to their group, and the group may write to it.
+
+    `groups`: the text of group(5). A group named like the user is its first one on most machines, and is kept.
+    """
+    if not proxy or made.user == proxy:
+        return []
+    own = [row(f"SupplementaryGroups={ini(made.user)}", "the group that Group= replaces")]
+    return [
+        row(f"Group={ini(proxy)}", "the socket belongs to the group of the proxy's workers, who must open it"),
+        *(own if made.user and f"\n{made.user}:" in f"\n{groups}" else []),
+        row("UMask=0007", "0022, the default, lets the group read the socket, but not connect to it"),
     ]
 
 
@@ -111,6 +136,11 @@ KIND = Kind(
     example="why502 generate systemd --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m",
     options=(
         *OPTIONS,
+        Option(
+            name="--proxy-user",
+            metavar="USER",
+            help="The user of the proxy's workers, who must open the socket. Default: that of the installed nginx.",
+        ),
         Option(name="--type", metavar="TYPE", choices=_TYPES, help="exec, simple, notify or forking. Default: exec."),
     ),
     emit=emit,

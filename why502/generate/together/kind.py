@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from why502.backends.php_fpm import config as php_fpm
-from why502.deployment.files import Deployment
-from why502.gateways.nginx.config import load
 from why502.generate import program, wishes
 from why502.generate.fpm_pool import kind as pools
 from why502.generate.kind import Kind, Made, around
@@ -16,11 +12,9 @@ from why502.generate.nginx import kind as sites
 from why502.generate.options import Given, Option
 from why502.generate.site import Site, Speech
 from why502.generate.systemd import kind as units
+from why502.generate.together.checks import Written, contradictions
 from why502.host.base import Host
-from why502.linter.engine import lint
-from why502.model.errors import Missing, Why502Error
-from why502.model.finding import Severity
-from why502.supervisors.systemd import unit_files
+from why502.model.errors import Why502Error
 
 _NGINX = tuple(option for option in sites.KIND.options if option.name not in ("--whole", "--connections"))
 _PROGRAM = tuple(option for option in program.OPTIONS if option.name not in ("--name", "--app", "--read-timeout"))
@@ -45,9 +39,9 @@ def emit(given: Given, host: Host) -> Made:
         for kind, part in parts
         for document in part.documents
     )
-    contradictions = tuple(_contradictions(made, parts, given, host))
-    if contradictions:
-        raise Why502Error(f"the files contradict each other: {contradictions[0]}", "Change one of the options that it names.")
+    found = tuple(contradictions(_written(parts, given, host)))
+    if found:
+        raise Why502Error(f"the files contradict each other: {found[0]}", "Change one of the options that it names.")
     pinned = dict.fromkeys(pair for _, part in parts for pair in part.pinned if pair[0] in {option.name for option in OPTIONS})
     return Made(
         documents=documents,
@@ -75,46 +69,16 @@ def _pool(made: Site) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _contradictions(made: Site, parts: list[tuple[Kind, Made]], given: Given, host: Host) -> Iterator[str]:
-    """Yield what the linter finds when it sees all files together: ports, sockets and their owners, timeouts, uploads.
-
-    Then what it has no rule for: a unit that is killed while the proxy still waits for it.
-    """
+def _written(parts: list[tuple[Kind, Made]], given: Given, host: Host) -> Written:
+    """Return what is written, each as its own product reads it: the site within a whole nginx.conf."""
     whole = sites.KIND.emit(_of(given, sites.KIND, {"--whole": ("",)}), host)
-    version = whole.product.rpartition(" ")[2]
     texts = [(kind, document) for kind, part in parts for document in part.documents]
-    found_units = tuple(
-        unit_files.parse(one.body.encode(), f"{kind.home}/{one.name}") for kind, one in texts if kind is units.KIND
+    return Written(
+        site=whole.documents[0].body,
+        version=whole.product.rpartition(" ")[2],
+        units={f"{kind.home}/{one.name}": one.body for kind, one in texts if kind is units.KIND},
+        pools={f"/{one.name}": one.body for kind, one in texts if kind is pools.KIND},
     )
-    entries = tuple(
-        entry for kind, one in texts if kind is pools.KIND for entry in php_fpm.parse(one.body.encode(), f"/{one.name}")
-    )
-    deployment = Deployment(
-        configuration=load(_only(whole.documents[0].body), _nowhere, "/etc/nginx/nginx.conf", version=version),
-        version=version,
-        pools=php_fpm.pools(entries),
-        pool_entries=entries,
-        units=found_units,
-    )
-    risks, _ = lint(deployment)
-    yield from (f"{risk.message} ({risk.rule})" for risk in risks if risk.severity is not Severity.NOTE)
-    for unit in found_units:
-        stops = next((entry.value for entry in unit.entries if entry.name == "TimeoutStopSec"), "")
-        if stops.isdigit() and int(stops) <= made.times.read_s:
-            yield f"{unit.file} is killed after {stops} s, and the proxy waits {made.times.read_s} s"
-
-
-def _only(text: str) -> Callable[[str], bytes]:
-    def read(path: str) -> bytes:
-        if path != "/etc/nginx/nginx.conf":
-            raise Missing("it is not generated")
-        return text.encode()
-
-    return read
-
-
-def _nowhere(_: str) -> list[str]:
-    raise Missing("it is not generated")
 
 
 KIND = Kind(

@@ -24,6 +24,8 @@ _ATTEMPTS = 4  # the pauses between them double: together almost a second, for a
 _REASONS = {
     "retry": "a request that reached no server is sent again; one that did, a POST above all, is not",
     "healthCheck": "Traefik takes a server for up until a check says otherwise",
+    "passHostHeader": "the application sees the name that the client asked for",
+    "strategy": "the less busy of two servers gets the request",
     "forwardingTimeouts": "without them Traefik waits 30 s for a connection, and for ever for an answer",
     "idleConnTimeout": "the proxy must close an idle connection before the application does",
     "rateLimit": "requests above it get 429",

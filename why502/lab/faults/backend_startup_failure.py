@@ -37,7 +37,7 @@ def supervisord(stage: Stage, *, command: str = RUN, script: str = NO_MODULE) ->
     """Break it: a program of supervisord becomes FATAL."""
     stage.write(APP, script)
     supervise(stage, command, 'environment=PORT="3000"\nstartretries=1\nstartsecs=20')
-    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
+    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL", patience_s=30)
     return _proxy(stage)
 
 
@@ -46,7 +46,7 @@ def elsewhere(stage: Stage) -> str:
     target = f"{THERE}:3000"
     stage.write(APP, NO_MODULE)
     supervise(stage, f"{RUN} --listen {target}", "startretries=1\nstartsecs=20", wrap=two_machines(stage))
-    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL")
+    stage.until(lambda: "entered FATAL state" in supervised(stage), "the program is FATAL", patience_s=30)
     stage.nginx.start(f"proxy_pass http://{target};")
     stage.send_many(6)
     return target

@@ -1,4 +1,4 @@
-"""A directive that may stand once in a block, and stands there twice."""
+"""A directive that may occur once in a block, and occurs twice."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from why502.logs.scan.counts import CLIENTS, CONNECT, HEADER, RESPONSE, ROUTE, R
 from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
-from why502.logs.stitching import Lines
+from why502.logs.split_lines import Lines
 from why502.logs.verdicts import NOTED, REFUSALS
 from why502.model.logs import LogRecord
 

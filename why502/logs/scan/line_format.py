@@ -9,7 +9,7 @@ from msgspec import structs
 from why502.gateways.apache.logs import log_format as apache_log_format
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.log_format import LineFormat
-from why502.logs import detect, stitching, wrappers
+from why502.logs import detect, split_lines, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.config import LogKind, LogTarget
@@ -128,7 +128,7 @@ def find(head: bytes, given: Form | None = None) -> Form:
         return given
     if (fields := template.w3c_fields(lines)) is not None:
         return Form(name="w3c", w3c=fields)
-    likely = {name: wrappers.removed(name, stitching.joined(name, lines)) for name in wrappers.likely(lines)}
+    likely = {name: wrappers.removed(name, split_lines.joined(name, lines)) for name in wrappers.likely(lines)}
     inner = {name: _of_content(texts, given, is_timed=False) for name, texts in likely.items()}
     for name, form in inner.items():  # lines with a time of their own
         if form.name and form.fits(likely[name]):

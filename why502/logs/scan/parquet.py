@@ -20,7 +20,7 @@ from why502.logs.scan.reading import zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
 from why502.logs.scan.work import Ask, Part
-from why502.logs.stitching import whole_lines
+from why502.logs.split_lines import whole_lines
 from why502.logs.verdicts import Fields
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord

@@ -21,7 +21,8 @@ from why502.logs.scan.counts import Order
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.pieces import chunks, filled, line_begin
-from why502.logs.stitching import Lines, Records, stitch
+from why502.logs.split_lines import Lines
+from why502.logs.stitching import Records, stitch
 from why502.logs.verdicts import is_failure
 from why502.logs.window import LINE_BYTES, NUMBERED_BYTES, Chunk, count_lines, head
 from why502.logs.wrappers import PARTIAL
@@ -263,7 +264,7 @@ class Reader:
         if record is not None:
             record = self._followed(record, start)
         form = self.part.form
-        if record is None or record.at is None:
+        if record is None or record.at is None or not record.format:
             self._look_back(start)
         self._native.pop(start, None)
         if record is None or (not record.format and (not form.name or form.log_format)):

@@ -40,7 +40,7 @@ class Wanted(Value, frozen=True, kw_only=True):
 
 
 class Id(Value, frozen=True, kw_only=True):
-    """An incident, or the beginning of its id if no other begins so."""
+    """An incident, by its id or a unique prefix of it."""
 
     id: Annotated[str, Meta(max_length=64)]
 

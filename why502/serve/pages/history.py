@@ -112,7 +112,9 @@ def show(request: Request) -> Response:
     wanted = asked.wanted()
     with shared.stock.reading() as store:
         groups = {by: store.ask(partial(history.groups, by=by, wanted=wanted, now=now)) for by in By}
-        every = store.ask(partial(history.groups, by=By.CAUSE, wanted=Filter().wanted(), now=now))
+        every = groups[By.CAUSE]
+        if asked != Filter():
+            every = store.ask(partial(history.groups, by=By.CAUSE, wanted=Filter().wanted(), now=now))
         found = store.incidents(**asdict(wanted), limit=SHOWN, offset=(number - 1) * SHOWN)
         allowances, reason = _allowances(store, now, shared.settings.watch_settings)
     total = sum(one.count for one in groups[By.CAUSE])

@@ -86,7 +86,7 @@ def _hour(store: Store, at: datetime) -> dict[str, Any]:
     for (start, symptom), count in store.sums(Counted.FAILURES, Part.DETAIL, first, minute + 1).items():
         if 0 <= start - first < HOUR_MIN:
             sums.setdefault(symptom, [0] * HOUR_MIN)[start - first] += count
-    requests = partial(history.summed, counted=Counted.REQUESTS, since=first, until=minute + 1, ring=Ring.MINUTE)
+    asked = partial(history.summed, counted=(Counted.REQUESTS,), since=first, until=minute + 1, ring=Ring.MINUTE)
     ordered = sorted(sums.items(), key=lambda one: (-sum(one[1]), one[0]))
     series = [plots.Series(name=symptom_words(name), counts=tuple(counts)) for name, counts in ordered]
     columns = [f"{datetime.fromtimestamp((first + number) * 60, UTC):%H:%M}Z" for number in range(HOUR_MIN)]
@@ -96,7 +96,7 @@ def _hour(store: Store, at: datetime) -> dict[str, Any]:
     return {
         "symptoms": [(symptom_words(name), sum(counts), place) for place, (name, counts) in enumerate(ordered)],
         "failures": failures,
-        "requests": sum(store.ask(requests).values()),
+        "requests": sum(store.ask(asked)[Counted.REQUESTS].values()),
         "plot": plots.bars(series, columns, label=label, axis=axis, has_legend=False),
     }
 

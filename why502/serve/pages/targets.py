@@ -135,10 +135,10 @@ def _view(shared: Serving) -> dict[str, Any]:
     }
 
 
-def _rows(store: Store, now: datetime) -> tuple[list[Row], list[Limit], list[Change]]:
-    """Return all rows, and the limits and changes of a week that they are made from."""
+def _rows(store: Store, now: datetime, target: str = "") -> tuple[list[Row], list[Limit], list[Change]]:
+    """Return all rows, and the limits and changes of a week that they are made from. `target`: the one whose counts matter."""
     configured = store.ask(history.configured)
-    found = rows(store.members(), configured, traffic(store, now.timestamp(), WINDOW_MIN))
+    found = rows(store.members(), configured, traffic(store, now.timestamp(), WINDOW_MIN, target=target))
     limits, changes = store.limits(), store.changes(since=now - timedelta(days=7))
     own(found, configured.owners, limits, changes)
     return found, limits, changes
@@ -172,7 +172,7 @@ def one(request: Request) -> Response:
     proxy, target = (request.query_params.get(name, "")[:_LONGEST] for name in ("proxy", "target"))
     now = shared.now()
     with shared.stock.reading() as store:
-        found = [row for row in _rows(store, now)[0] if row.target == target and proxy in ("", row.proxy)]
+        found = [row for row in _rows(store, now, target)[0] if row.target == target and proxy in ("", row.proxy)]
         named = store.incidents(target=target, limit=MOST_INCIDENTS) if target else []
         incidents = [one for one in named if target in (one.target, *one.targets)]
         if not found and not incidents:

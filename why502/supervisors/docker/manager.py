@@ -74,6 +74,7 @@ def of_container(container: Container) -> Service:
         "Restart": container.restart_policy or "no",
         "Network": container.network_mode,
         "Image": container.image,
+        "ImageId": container.image_id,
         "MemoryMax": str(container.memory_limit_bytes or ""),
         "Health": container.health.status if container.health else "",
     }

@@ -27,7 +27,7 @@ RESULTS: dict[MemberStatus, Literal["pass", "fail", "unknown"]] = {
 
 
 class MemberReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The check of one member. `code`: the same in HAProxy's words. Times are seconds."""
+    """The check of one member. `code`: HAProxy's name for the result. Times are seconds."""
 
     proxy: str
     group: str | None

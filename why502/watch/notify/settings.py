@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     AnyReceiver = ReceiverSettings
 else:
     # A tagged union: `kind` tells which one it is.
-    AnyReceiver = Union[tuple(part(PACKAGE, kind, "settings").Settings for kind in products(PACKAGE))]  # noqa: UP007
+    AnyReceiver = Union[tuple(part(PACKAGE, kind, "settings").Settings for kind in products(PACKAGE))]  # noqa: UP007 - made from a tuple
 
 
 def receivers(settings: tuple[AnyReceiver, ...]) -> tuple[Receiver | Repeater, ...]:

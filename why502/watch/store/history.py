@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,6 +19,7 @@ from why502.watch.store.reading import Wanted, at
 from why502.watch.store.series import Columns, Counted, Key, Ring, key_of
 
 _WEEK_S = 7 * 86_400
+_OF_TARGET = " AND series IN (SELECT id FROM series WHERE target = ?)"
 _MONDAY_S = 4 * 86_400  # the epoch was a Thursday
 
 
@@ -73,27 +75,40 @@ def _where(wanted: Wanted) -> tuple[str, tuple[object, ...]]:
     return " AND ".join(condition for condition, _ in conditions) or "1", tuple(value for _, value in conditions)
 
 
-def summed(database: sqlite3.Connection, counted: Counted, since: int, until: int, ring: Ring) -> dict[Key, int]:
-    """Return how often each series grew, from the interval with `since` to before `until` (minutes)."""
+def summed(
+    database: sqlite3.Connection, counted: Collection[Counted], since: int, until: int, ring: Ring, target: str = ""
+) -> dict[Counted, dict[Key, int]]:
+    """Return how often each series grew, from the interval with `since` to before `until` (minutes), by what it counts.
+
+    One look at the counts answers for all kinds. `target`: only those of one.
+    """
     rows = database.execute(
-        "SELECT proxy, location, target, detail, total FROM (SELECT series, sum(count) AS total FROM counts"
-        " WHERE ring = ? AND start >= ? AND start < ? GROUP BY series) JOIN series ON series = id WHERE counted = ?",
-        (ring, ring.start(since), until, counted),
+        "SELECT counted, proxy, location, target, detail, total FROM (SELECT series, sum(count) AS total FROM counts"
+        f" WHERE ring = ? AND start >= ? AND start < ?{_OF_TARGET if target else ''} GROUP BY series) JOIN series ON series = id",
+        (ring, ring.start(since), until, *([target] if target else ())),
     )
-    return {_key(counted, columns): total for *columns, total in rows}
+    found: dict[Counted, dict[Key, int]] = {kind: {} for kind in counted}
+    for name, *columns, total in rows:
+        if name in found:
+            kind = Counted(name)
+            found[kind][_key(kind, columns)] = total
+    return found
 
 
-def durations(database: sqlite3.Connection, since: int, until: int, ring: Ring) -> dict[TargetKey, Counter[int]]:
-    """Return the response times of each target in such a time, in buckets of `why502.logs.scan.histogram`."""
+def durations(
+    database: sqlite3.Connection, since: int, until: int, ring: Ring, target: str = ""
+) -> dict[TargetKey, Counter[int]]:
+    """Return the response times of each target in such a time, or of one, in buckets of `why502.logs.scan.histogram`."""
     packed: dict[int, list[bytes]] = {}
     rows = database.execute(
-        "SELECT series, buckets FROM durations WHERE ring = ? AND start >= ? AND start < ?", (ring, ring.start(since), until)
+        f"SELECT series, buckets FROM durations WHERE ring = ? AND start >= ? AND start < ?{_OF_TARGET if target else ''}",
+        (ring, ring.start(since), until, *([target] if target else ())),
     )
     for number, data in rows:
         packed.setdefault(number, []).append(data)
     names = {
-        number: TargetKey(proxy, target)
-        for number, proxy, target in database.execute(
+        number: TargetKey(proxy, name)
+        for number, proxy, name in database.execute(
             "SELECT id, proxy, target FROM series WHERE counted = ?", (Counted.DURATIONS,)
         )
     }

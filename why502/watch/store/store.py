@@ -310,7 +310,7 @@ class Store:
             return found[offset : offset + limit]
 
     def incident(self, id_: str) -> Incident:
-        """Return the incident with an id, or with the only id that begins so. Raises Why502Error if there is none, or several."""
+        """Return the incident with an id, or with a unique prefix of it. Raises Why502Error if there is none, or several."""
         with self._reading() as (database, unsaved):
             new = unsaved.incidents if unsaved else {}
             ids = (

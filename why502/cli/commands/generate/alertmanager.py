@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @output_directory
 @loudness
 @click.pass_obj
-def alertmanager(env: Env, output: str | None) -> int:
+def alertmanager(env: Env, output: str | None, check: bool) -> int:
     """Write inhibit rules and a routing example for Alertmanager.
 
     The inhibit rules keep one root cause to one page: they mute its effects, and alerts of Prometheus about an incident that
@@ -30,4 +30,4 @@ def alertmanager(env: Env, output: str | None) -> int:
     from why502.cli.generated_files import deliver
     from why502.generate.observability.inhibition import alertmanager as config
 
-    return deliver(env, {"why502.alertmanager.yml": config()}, output)
+    return deliver(env, {"why502.alertmanager.yml": config()}, output, check=check)

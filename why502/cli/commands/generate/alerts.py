@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @output_directory
 @loudness
 @click.pass_obj
-def alerts(env: Env, objective: str, format_: str, output: str | None) -> int:
+def alerts(env: Env, objective: str, format_: str, output: str | None, check: bool) -> int:
     """Write recording rules and alerts for Prometheus.
 
     They read the metrics of `why502 watch`, and run on Prometheus 2.42 or newer.
@@ -38,4 +38,4 @@ def alerts(env: Env, objective: str, format_: str, output: str | None) -> int:
     from why502.generate.observability.rules import manifest, objective_of, rules
 
     text = rules(objective_of(objective))
-    return deliver(env, {"why502.rules.yml": manifest(text) if format_ == "kubernetes" else text}, output)
+    return deliver(env, {"why502.rules.yml": manifest(text) if format_ == "kubernetes" else text}, output, check=check)

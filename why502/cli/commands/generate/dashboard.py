@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @output_directory
 @loudness
 @click.pass_obj
-def dashboard(env: Env, name: str | None, objective: str, output: str | None) -> int:
+def dashboard(env: Env, name: str | None, objective: str, output: str | None, check: bool) -> int:
     """Write dashboards for Grafana 9 or newer.
 
     NAME is one of `now` (one screen for an incident), `member` (one target) and `watcher` (why502 watch itself).
@@ -40,4 +40,4 @@ def dashboard(env: Env, name: str | None, objective: str, output: str | None) ->
         raise Why502Error("NAME is missing", f"Give one of {', '.join(made)}, or a directory with -o for all of them.")
     if name is not None and name not in made:
         raise Why502Error(f"there is no dashboard {name!r}", f"Give one of {', '.join(made)}.")
-    return deliver(env, {f"why502-{key}.json": text for key, text in made.items() if name in (None, key)}, output)
+    return deliver(env, {f"why502-{key}.json": text for key, text in made.items() if name in (None, key)}, output, check=check)

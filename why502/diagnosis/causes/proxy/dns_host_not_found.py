@@ -91,9 +91,20 @@ def _lost_members(case: Case) -> list[Peer]:
 
 
 def aim(case: Case) -> Target | None:
-    """Return the first member without an address."""
-    lost = _lost_members(case)
-    return lost[0].target if lost else None
+    """Return the first member without an address; else the only configured one of the name that a message tells."""
+    if lost := _lost_members(case):
+        return lost[0].target
+    told = {tally.detail for tally in case.tallies if tally.symptom is Symptom.NAME_NOT_FOUND}
+    if len(told) > 1:
+        return None
+    problems = [problem for proxy in case.proxies for problem in proxy.problems if "host not found in" in problem.message]
+    peers = {peer.target for proxy in case.proxies for route in proxy.routes for peer in route.peers if peer.target}
+    found = {
+        target
+        for target in peers
+        if target.host and (target.host in told or any(f'"{target.host}' in problem.message for problem in problems))
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def tell(case: Case) -> str:

@@ -27,6 +27,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.index import accepts
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config.match import Matcher
 from why502.model.config import Route
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
@@ -66,11 +67,11 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _comes_back(case: Case, target: Target) -> str:
-    """Return a message that HAProxy itself binds the target and passes everything it accepts there to the target again;
+    """Return a message that the proxy itself binds the target and passes everything it accepts there to the target again;
     "" otherwise.
     """
     proxy = case.proxy
-    if proxy is None or proxy.kind != "haproxy" or not case.shares_network or not case.failures:
+    if proxy is None or not behaviour(proxy.kind).binds_lead_to_routes or not case.shares_network or not case.failures:
         return ""
     here = [(route, word) for route in proxy.routes for word in route.listens if _binds(word, target)]
     if not here or any(target not in (peer.target for peer in route.peers) for route, _ in here):

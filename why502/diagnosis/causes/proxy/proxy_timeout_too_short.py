@@ -31,7 +31,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
-from why502.model.finding import FAIR, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.remedies.changes import family, reload, set_in_route
@@ -39,6 +39,7 @@ from why502.remedies.changes import family, reload, set_in_route
 MUCH = 4.0  # times the limit: longer than any wait that a too short limit explains
 ENOUGH = 3  # failures; with fewer, "none succeeded" means nothing
 QUICK = 0.2  # of the limit
+LEAST_S = 1.0  # nobody sets a shorter limit for a whole application on purpose
 USUAL_S = 60.0  # the default of every nginx module
 
 
@@ -80,6 +81,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {usual_s:g} s"
         )
         yield supports(message, at, FAIR if is_special else 0.5)
+    if 0 < limit < LEAST_S and case.tally(Symptom.READ_TIMED_OUT):
+        message = f"{limit:g} s is shorter than many answers take, and no usual limit: a unit may be missing in the configuration"
+        yield supports(message, str(route.at or ""), LIKELY)
     for tally in case.words(Symptom.PROCESS_FINISHED)[:1]:
         yield supports("the application's own log shows such requests completed later", tally.source, STRONG)
     for event in case.events(Symptom.PROCESS_FINISHED)[:1]:

@@ -58,7 +58,7 @@ def _daemons_lived(case: Case, hosted: Tally) -> str:
 
     The daemons have names of their own if WSGIDaemonProcess has a display-name.
     """
-    workers = [worker for proxy in case.proxies if proxy.kind == "apache" for worker in proxy.workers]
+    workers = [worker for proxy in case.proxies for worker in proxy.workers]
     daemons = [worker for worker in workers if worker.argv and worker.argv[0].startswith("(wsgi:")]
     first = hosted.first
     if first is None or not daemons or case.tally(Symptom.PROXY_WORKER_DIED):

@@ -32,6 +32,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -54,7 +55,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         for proxy in case.proxies:
             if waiting := _waiting(case, proxy):
                 busy = (
-                    ", whose workers handle one request at a time" if proxy.kind == "apache" else ", which does not accept them"
+                    ", whose workers handle one request at a time"
+                    if behaviour(proxy.kind).workers_take_one_request
+                    else ", which does not accept them"
                 )
                 yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
                 if limits := [found for route in proxy.routes if (found := route.setting("maxconn"))]:
@@ -63,12 +66,13 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _waiting(case: Case, proxy: Proxy) -> int:
-    """Return how many clients wait in the accept queues of a running Apache or HAProxy,
+    """Return how many clients wait in the accept queues of a running proxy with a limit on clients,
     if these are more than a short burst leaves, or fill a queue; else 0.
     """
     pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
-    is_stopped = bool(proxy.workers or proxy.kind == "apache") and all(worker.is_stopped for worker in proxy.workers)
-    if proxy.kind not in ("apache", "haproxy") or not proxy.is_running or is_stopped:
+    limit = behaviour(proxy.kind)
+    is_stopped = bool(proxy.workers or limit.workers_take_one_request) and all(worker.is_stopped for worker in proxy.workers)
+    if not limit.worker_limit or not proxy.is_running or is_stopped:
         return 0
     doors = [one for one in case.here.listeners or () if pids & set(one.pids) and not one.target.is_unix and one.queued]
     waiting = sum(one.queued or 0 for one in doors)
@@ -77,20 +81,27 @@ def _waiting(case: Case, proxy: Proxy) -> int:
 
 
 def tell(case: Case) -> str:
-    """Return the finding in one sentence for Apache or HAProxy."""
-    full = next((proxy for proxy in case.proxies if proxy.kind == "haproxy" and _waiting(case, proxy)), None)
-    if full is not None and case.target is None:
-        return f"haproxy has as many connections as its maxconn allows: {_waiting(case, full)} clients wait to be accepted"
-    proxy = next((proxy for proxy in case.proxies if proxy.kind == "apache"), None)
-    if proxy is None or case.target is not None:
+    """Return the finding in one sentence for a proxy that counts clients, not connections of its workers."""
+    if case.target is not None:
         return ""
-    said = next(
-        (tally for tally in case.tallies if tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == "apache"), None
-    )
-    waiting = _waiting(case, proxy)
-    queue = f"{waiting} clients wait to be accepted" if waiting else ""
-    words = "its log reports that MaxRequestWorkers was reached" if said else ""
-    return f"all workers of apache are busy: {' and '.join(filter(None, (words, queue)))}" if queue or words else ""
+    counting = [proxy for proxy in case.proxies if behaviour(proxy.kind).worker_limit]
+    for proxy in counting:
+        limit = behaviour(proxy.kind)
+        waiting = _waiting(case, proxy)
+        if waiting and not limit.workers_take_one_request:
+            full = f"{proxy.kind} has as many connections as its {limit.worker_limit} allows"
+            return f"{full}: {waiting} clients wait to be accepted"
+    for proxy in counting:
+        limit = behaviour(proxy.kind)
+        if not limit.workers_take_one_request:
+            continue
+        is_said = any(tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == proxy.kind for tally in case.tallies)
+        waiting = _waiting(case, proxy)
+        queue = f"{waiting} clients wait to be accepted" if waiting else ""
+        words = f"its log reports that {limit.worker_limit} was reached" if is_said else ""
+        if queue or words:
+            return f"all workers of {proxy.kind} are busy: {' and '.join(filter(None, (words, queue)))}"
+    return ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

@@ -40,6 +40,9 @@ from why502.model.snapshot import Listener, Service
 from why502.model.target import Target, Transport
 from why502.remedies.changes import doubt, reload, repoint, stranger_at
 
+_DEBUGGED = {"node": 9229, "python": 5678}  # the ports that their debuggers take unless told otherwise
+_PORT = lazy(r"[:=](\d{1,5})(?!\d)")
+_DEBUGS = lazy(r"^--inspect|jdwp=")
 _PORTLESS = lazy(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
 TICK = timedelta(seconds=0.5)  # both times are from the machine's own clock since boot
 SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
@@ -70,6 +73,7 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
     possible = (x for x in case.strays if not case.was_beside(x) and _may_speak(x, case) and not _is_chance(x, case))
+    possible = (x for x in possible if not _is_for_debugging(x, case))
     return tuple(sorted(possible, key=distance))
 
 
@@ -88,6 +92,16 @@ def _may_speak(listener: Listener, case: Case) -> bool:
     process = case.process_of(listener)
     is_fpm = process is not None and process.name.startswith("php-fpm")
     return is_fpm == (case.protocol == "fastcgi") if is_fpm or case.pools else True
+
+
+def _is_for_debugging(listener: Listener, case: Case) -> bool:
+    """Return whether a debugger would connect there: Node.js's inspector, the Java debug wire protocol, debugpy."""
+    process = case.process_of(listener)
+    if process is None:
+        return False
+    usual = next((port for name, port in _DEBUGGED.items() if process.name.startswith(name)), None)
+    told = (int(port) for word in process.argv if _DEBUGS.search(word) for port in _PORT.findall(word))
+    return listener.target.port in (usual, *told)
 
 
 def _reaches(listening: Target, target: Target) -> bool:

@@ -75,7 +75,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         stuck = 0
     if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
         patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
-        is_long = case.route is not None and patience >= LONG_S and patience >= 3 * min(case.route.read_limit_s, LONG_S)
+        limit_s = case.route.read_limit_s if case.route else math.inf
+        is_patient = patience >= 3 * min(limit_s, LONG_S) or (limit_s == math.inf and case.last_answered is None)
+        is_long = case.route is not None and patience >= LONG_S and is_patient
         message = f"a probe was accepted but got no answer within {patience:.0f} s"
         yield supports(message, "probe", STRONG if is_long else FAIR)
         for proxy, view in views_of(case.here, case.target):

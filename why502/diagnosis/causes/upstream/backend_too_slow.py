@@ -66,7 +66,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"the limit of {limit:g} s was set for it explicitly: it may be too short for its work", "probe", WEAK)
     if case.killer and not case.restarts and case.events(Symptom.RESTART_LOOP):
         yield refutes(f"requests wait while it restarts: {case.killer} ends it each time", "access log, journal", STRONG)
-    if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT):
+    has_answered = limit < math.inf or case.last_answered is not None  # else nothing shows that it ever answers
+    if case.tally(Symptom.CLIENT_CLOSED) and case.probe(Symptom.READ_TIMED_OUT) and has_answered:
         yield supports("clients disconnected, and a probe got no answer in time either", "probe", FAIR)
 
 

@@ -28,6 +28,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import refusing, unserved
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -36,7 +37,8 @@ from why502.model.logs import Symptom
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     limit = next((one for one in unserved(case.joins) if one.is_of_backend_limit and one.target == case.target), None)
-    if limit is not None and case.target is not None and case.route is not None and case.route.proxy != "caddy":
+    is_passed_on = case.route is not None and not behaviour(case.route.proxy).refuses_long_requests
+    if limit is not None and case.target is not None and is_passed_on:
         yield supports(f"{limit.message}; the proxy passes that status on", "access log", 2 * LIKELY)
     if not case.failures and case.target is not None and limit is None and case.target not in refusing(case.joins):
         return

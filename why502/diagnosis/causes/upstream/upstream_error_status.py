@@ -26,6 +26,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.model.config import LogKind, LogPlace
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
@@ -48,7 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     only = now and now <= {(Symptom.GATEWAY_STATUS, status) for status in (502, 503, 504)}
     if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
         return  # a limit sends 503 too, and may be logged at a level that is off
-    if case.target is None and only and (log := _silent_httpd(case)):
+    if case.target is None and only and (log := _silent_balancer(case)):
         yield supports("httpd's error log shows no reason for it on the part of the proxy", log, LIKELY)
     if case.target is not None and only and (log := _telling_log(case)):
         yield supports("the error log shows no reason on the part of the proxy", log, LIKELY)
@@ -79,16 +80,14 @@ def _telling_log(case: Case) -> str:
     return next(iter(places.values()))[0] if is_whole else ""
 
 
-def _silent_httpd(case: Case) -> str:
-    """Return the error log of the httpd whose balancer returned the status, if it was read; "" if there is none,
+def _silent_balancer(case: Case) -> str:
+    """Return the error log of the gateway whose balancer returned the status, if it was read; "" if there is none,
     or if several are involved.
-
-    mod_proxy logs each status that it generates itself at level error (AH00957, AH01102, AH01114, AH01167).
     """
-    gateways = [proxy for proxy in case.proxies if proxy.kind == "apache"]
+    gateways = [proxy for proxy in case.proxies if behaviour(proxy.kind).logs_own_statuses]
     failures = case.failures
     if len(gateways) != 1 or any(
-        tally.proxy != "apache" or not tally.group or tally.status not in (502, 503, 504) for tally in failures
+        tally.proxy != gateways[0].kind or not tally.group or tally.status not in (502, 503, 504) for tally in failures
     ):
         return ""
     named = [log.path for log in gateways[0].logs if log.kind is LogKind.ERROR]

@@ -176,6 +176,7 @@ _SECOND = frozenset(
     {"AH01114", "AH01079", "AH00896", "AH10101", "AH02452", "AH00898", "AH01097", "AH00992", "AH00878", "AH01106"}
 )
 _NO_HEADER, _ENDED = "AH01067", "AH01075"
+_PASSING = "(passing brigade to output filters)"
 AT_ONCE_S = 0.05
 _HOSTS = lazy(r"wsgi|php\d*(?:_module)?|cgid?|fcgid|perl|lua|")  # modules whose lines may be an application's standard error
 _OWN_ERROR = lazy(
@@ -285,6 +286,8 @@ def pairing(record: LogRecord) -> Pairing:
     begins = record.symptom is not None and record.is_gateway_failure
     if record.code in _SECOND:
         return Pairing(begins=begins, within_s=2.0)
+    if record.code == _ENDED and _PASSING in record.message:  # what refused the answer has said so
+        return Pairing(begins=begins, within_s=AT_ONCE_S)
     if record.code == _ENDED:
         return Pairing(begins=begins, within_s=AT_ONCE_S, after=_NO_HEADER)
     return Pairing(begins=begins, is_of_client=record.code == _NO_HEADER)

@@ -17,7 +17,7 @@ from why502.lab.stage import Stage
 KIND = "envoy"
 LOGS = ("text", "istio", "custom", "json", "stdout", "none")
 HEADER_KIB = 60  # its default
-LACKS: dict[str, str] = {}
+LACKS = {"reset": "its log and its counters have the same, UC, for a reset and for a close"}
 CONFIG = "/run/front/envoy.yaml"  # /etc is the machine's own
 ADMIN = "127.0.0.1:9901"
 OUTPUT = f"{DIRECTORY}/envoy.log"

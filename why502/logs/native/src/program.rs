@@ -114,6 +114,7 @@ pub enum Check {
     Without(Vec<u8>), // a word without these bytes
     Around(u8),       // a word with this byte inside
     Integer,
+    Duration, // of seconds, with six digits on either side of the point at most
     List, // of numbers
     Short, // a word of at most 64 bytes
     Capital, // it begins with a capital letter, or is no request at all
@@ -125,6 +126,7 @@ impl Check {
             "without" => Check::Without(unhex(words.get(1)?)?),
             "around" => Check::Around(*unhex(words.get(1)?)?.first()?),
             "integer" => Check::Integer,
+            "duration" => Check::Duration,
             "list" => Check::List,
             "short" => Check::Short,
             "capital" => Check::Capital,
@@ -143,6 +145,12 @@ impl Check {
             Check::Integer => {
                 let digits = value.strip_prefix(b"-").unwrap_or(value);
                 (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+            }
+            Check::Duration => {
+                let positive = value.strip_prefix(b"-").unwrap_or(value);
+                let whole = positive.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let part = positive.get(whole + 1..).unwrap_or(b"0");
+                (1..=6).contains(&whole) && (positive.len() == whole || positive[whole] == b'.') && (1..=6).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
             }
             Check::List => value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b':' | b' ')),
             Check::Short => is_word(value) && (1..=64).contains(&value.len()),

@@ -239,7 +239,7 @@ impl Reader {
         while at < length {
             let (end, may_be_escaped) = find_feed(text, at);
             if end > at {
-                let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans);
+                let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans).filter(|source| self.has_time(text, *source, &spans));
                 if let Some((begin, end, source)) = held.take() {
                     if found.is_none() || self.count(text, (begin, end), source, &mut before, true, 0).is_none() {
                         if self.asked.is_some() {
@@ -265,6 +265,14 @@ impl Reader {
             self.reject(begin, end);
         }
         self.room.clear();
+    }
+
+    /// Return whether a line begins with a time: what does not may go on with the line before.
+    fn has_time(&mut self, read: &[u8], source: u8, spans: &Spans) -> bool {
+        let room = core::mem::take(&mut self.room);
+        let found = self.moment(of(if source == READ { read } else { &room }, spans[TIME]), &[], 0);
+        self.room = room;
+        found.is_some()
     }
 
     #[inline(always)]

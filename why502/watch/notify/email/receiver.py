@@ -68,7 +68,7 @@ class _Server(smtplib.SMTP):
         # Its own choice of a name asks a name server, which has no time limit.
         super().__init__(settings.host, port, local_hostname=_own_name(), timeout=settings.timeout_s)
 
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 - of smtplib
         plain_socket = connect(host, port, self._deadline_s)
         if self._settings.security is not Security.TLS:
             return plain_socket

@@ -1,0 +1,65 @@
+"""The kernel's log is that of all containers: a kill that only a program's name links to the target is weighed against what its
+own manager reports.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from signal import SIGKILL, SIGSEGV
+
+from test_verdicts import NOW, REPLACE, failing, machine, route
+
+from why502.diagnosis.engine import diagnose
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Listener, PhpPool, Process, Snapshot
+from why502.model.target import Target
+
+PHP = Target(host="127.0.0.1", port=9000)
+UNIT = "php8.2-fpm.service"
+
+
+def machine_with(*deaths: int) -> Snapshot:
+    """Return a machine whose PHP-FPM reports these signals of its children, while the kernel killed some php-fpm8.2."""
+    first, last = NOW - timedelta(seconds=30), NOW - timedelta(seconds=5)
+    failed = REPLACE(failing(Symptom.RESET_BEFORE_HEADER, PHP, 5), first=first, last=last)
+    here = machine(failed, routes=(REPLACE(route(PHP, 7), protocol="fastcgi"),))
+    kill = Event(
+        at=last,
+        symptom=Symptom.OOM_KILLED,
+        message="Killed process 14979 (php-fpm8.2)",
+        source="dmesg",
+        pid=14979,
+        process="php-fpm8.2",
+    )
+    died = (
+        Event(
+            at=last - timedelta(seconds=number),
+            symptom=Symptom.PHP_CHILD_DIED,
+            message=f"www (pid {210 + number}): exited on signal {int(code)}",
+            source="/var/log/php8.2-fpm.log",
+            pid=210 + number,
+            process="www",
+            unit=UNIT,
+            code=int(code),
+        )
+        for number, code in enumerate(deaths)
+    )
+    own = tuple(
+        Process(pid=pid, name="php-fpm8.2", unit=UNIT, started_at=NOW - timedelta(seconds=3600 * (208 - pid)))
+        for pid in (207, 208)
+    )
+    return REPLACE(
+        here,
+        processes=(*(here.processes or ()), *own),
+        listeners=(*(here.listeners or ()), Listener(target=PHP, pids=(207, 208))),
+        php_pools=(PhpPool(name="www", file="/etc/php/8.2/fpm/pool.d/www.conf", target=PHP, unit=UNIT),),
+        events=(*died, kill),
+    )
+
+
+def test_children_that_crashed_were_not_killed_for_memory() -> None:
+    assert diagnose(machine_with(SIGSEGV, SIGSEGV)).findings[0].cause in ("php-fpm-crashed", "backend-crashed")
+
+
+def test_children_that_were_killed_were_killed_for_memory() -> None:
+    assert diagnose(machine_with(SIGKILL, SIGKILL)).findings[0].cause == "backend-oom-killed"
