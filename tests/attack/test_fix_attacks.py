@@ -175,6 +175,14 @@ def test_only_trusted_processes_get_signals() -> None:
         his.send_signal(signal.SIGKILL)
 
 
+def test_a_signal_that_would_end_a_process_is_not_sent() -> None:
+    with subprocess.Popen(["sleep", "60"]) as helpless:
+        with pytest.raises(Why502Error, match="does not handle SIGUSR2"):
+            guard.send(("kill", "-USR2", str(helpless.pid)), None)
+        assert helpless.poll() is None
+        helpless.kill()
+
+
 def test_permissions_change_only_on_the_checked_file_and_never_through_a_link(his: His) -> None:
     precious = directory() / "precious"
     precious.touch(0o600)

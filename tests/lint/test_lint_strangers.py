@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from lint_sample import found, given
 
+from why502.deployment.files import Level
+from why502.diagnosis.causes.proxy.proxy_target_invalid import named_missing
+
 HTTP = "events {}\nhttp {\n%s\n}\n"
 POOL = "[www]\nuser = www\nlisten = /run/php/php7.0-fpm.sock\npm = static\npm.max_children = 4\n"
 SITE = "server { listen 80; location ~ \\.php$ { fastcgi_pass unix:/run/php/php%s-fpm.sock; } }"
@@ -56,3 +59,20 @@ def test_a_second_main_file_has_a_directory_of_its_own(main: str, is_told: bool)
 def test_a_brace_that_is_part_of_a_word_is_told_once() -> None:
     text = HTTP % "server {\nlocation ~ \\.php${\ntry_files $uri =404;\n}\n}"
     assert _names({"/repo/nginx.conf": text}) == {"W502-160"}
+
+
+def test_a_server_with_thousands_of_locations_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    own = Level.own
+
+    def counted(level: Level, *names: str) -> tuple[object, ...]:
+        asked.append(names)
+        return own(level, *names)
+
+    places = "".join(f"location /{number} {{ error_page 502 @busy; }}\n" for number in range(500))
+    (deployment,) = given(
+        {"/repo/nginx.conf": HTTP % f"server {{ {places} location @busy {{ return 503; }} }}"}, "", "/repo"
+    ).deployments
+    monkeypatch.setattr(Level, "own", counted)
+    assert list(named_missing.looks(deployment)) == []
+    assert asked.count(("location",)) == 1

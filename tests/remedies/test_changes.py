@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from why502.model.snapshot import Proxy
+from why502.model.snapshot import Process, Proxy
 from why502.remedies.changes import reload
 
 
@@ -13,3 +14,17 @@ def test_a_container_is_reloaded_from_within(is_apart: bool, begin: tuple[str, .
     proxy = Proxy(pid=7, exe="/usr/sbin/nginx", options=("-c", "/a.conf"), is_apart=is_apart)
     program = (*begin, "/usr/sbin/nginx", "-c", "/a.conf")
     assert [run.argv for run in reload(proxy)] == [(*program, "-t"), (*program, "-s", "reload")]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "load"),
+    [
+        (Proxy(kind="haproxy", unit="haproxy.service"), ("systemctl", "reload", "haproxy.service")),
+        (Proxy(kind="haproxy", workers=(Process(pid=8, name="haproxy"),)), ("kill", "-USR2", "7")),
+        (Proxy(kind="haproxy"), None),
+        (Proxy(kind="apache"), ("kill", "-USR1", "7")),
+    ],
+)
+def test_a_gateway_without_a_unit_gets_the_signal_that_it_takes(proxy: Proxy, load: tuple[str, ...] | None) -> None:
+    runs = reload(msgspec.structs.replace(proxy, pid=7, exe="/usr/sbin/gateway", config="/etc/gateway.cfg"))
+    assert (runs[-1].argv if runs else None) == load
