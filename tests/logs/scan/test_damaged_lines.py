@@ -36,6 +36,7 @@ ALB = (
 OF_CLIENT = "[client 20.0.0.1:2] "
 APACHE = "[Wed Mar 04 05:25:21.248005 2026] [{}] [pid {}] {}"
 LINES = {
+    "apache-common": (' - - [04/Mar/2026:05:27:13 +0000] "GET /a HTTP/1.1" 502 157',),
     "haproxy-http": (
         *(HAPROXY.format(name, "0/0/0/-1/7", "GET /a HTTP/1.1") for name in ("app*0-14", "app/web\t1", "appweb", "app/web : 1")),
         HAPROXY.format("app/web-1", "0/09.25/0/-1/7", "GET /a HTTP/1.1"),

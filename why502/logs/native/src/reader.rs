@@ -413,7 +413,7 @@ impl Reader {
         if program.is_careful && (failed || program.leaves.contains(&code)) {
             return None;
         }
-        if program.needs_client && spans[CLIENT] == (0, 0) {
+        if program.needs_client && spans[CLIENT].0 == spans[CLIENT].1 {
             return None;
         }
         if program.has_port {
@@ -509,7 +509,7 @@ impl Reader {
             name.total += 1;
             name.failed += failed as u32;
         }
-        let client_at = if client == b"-" { (0, 0) } else { spans[CLIENT] };
+        let client_at = if !is_there(client) { (0, 0) } else { spans[CLIENT] };
         let route = match route_at.source {
             MADE => self.routes.key_in(&self.texts, route_at.begin as usize, route_at.end as usize),
             _ => self.routes.key_in(text, route_at.begin as usize, route_at.end as usize),
