@@ -63,7 +63,6 @@ LINES = {
 NOT_SHOWN = {
     "client-bad-request": "it is no failure of a gateway: the same statuses stand for a malformed answer",
     "proxy-temp-file-limit": "the proxy's own limit of a temporary file: no scene reaches it",
-    "sandbox-network-denied": "its line reads like a fault of the proxy until the unit's sandbox is looked at; no scene has one",
     "stale-endpoint": "no Kubernetes runs in the scenes; its line names the timeout first",
 }
 
