@@ -203,18 +203,13 @@ def _access_lines(tallies: list[Tally], failure: Tally) -> list[int]:
         for at, tally in enumerate(tallies)
         if tally.symptom in _STATUSES
         and tally.status is not None
-        and (tally.target in (None, failure.target) or _is_denied(failure, tally))
+        and (tally.target in (None, failure.target) or (failure.target is None and tally.proxy == failure.proxy))
         and (
             tally.status == failure.status
             or (failure.status is None and _fit(failure, tally) < UNFIT)
             or _is_of_ajp(failure, tally)
         )
     ]
-
-
-def _is_denied(failure: Tally, tally: Tally) -> bool:
-    """Return whether an access line may belong to a request that a rule denied before any backend was asked."""
-    return failure.symptom is Symptom.OWN_STATUS and tally.proxy == failure.proxy
 
 
 def _is_of_ajp(failure: Tally, tally: Tally) -> bool:
