@@ -46,6 +46,7 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("PhpPool", "slowlog"): "is read for events",
     ("Proxy", "counted"): "becomes tallies of the logs, where no log has those requests",
     ("Proxy", "unanswered"): "becomes the traffic of its targets in the logs",
+    ("Process", "mounts"): "whether paths of a worker mean the files that we see",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
     ("Proxy", "routes_elsewhere"): "a gateway whose files have no route is kept, because its admin interface may name some",
     ("Service", "link"): "how surely a service serves a target: a stopped one that was only guessed is left out",
