@@ -14,7 +14,7 @@ import msgspec
 from why502 import registry
 from why502.config.configuration import RouteFinder
 from why502.diagnosis.homes import Homes
-from why502.gateways.behaviour import behaviour, programs
+from why502.gateways.behaviour import OF_ACCESS_LINES, behaviour, programs
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import PathTraffic, Phase, Symptom, Tally, TargetTraffic
 from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
@@ -430,7 +430,9 @@ def _is_unplaced(tally: Tally, ways: Ways) -> bool:
     if tally.target is not None or tally.group:
         return False
     stated = behaviour(ways.kind)
-    return tally.symptom in stated.unplaced and (stated.places_own_statuses or tally.status not in (None, *ways.own))
+    is_message = tally.symptom not in OF_ACCESS_LINES
+    is_placed = is_message or stated.places_own_statuses or tally.status not in (None, *ways.own)
+    return tally.symptom in stated.unplaced and is_placed
 
 
 def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None:

@@ -7,6 +7,7 @@ BEHAVIOUR = Behaviour(
     programs=frozenset({"apache2", "httpd"}),
     starts_workers_to_load=True,
     logs_own_statuses=True,  # at level error: AH00957, AH01102, AH01114, AH01167
+    places_own_statuses=False,
     has_balancers=True,
     worker_limit="MaxRequestWorkers",
     workers_take_one_request=True,

@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # a limit sends 503 too, and may be logged at a level that is off
     if case.target is None and only and (log := _silent_balancer(case)):
         yield supports("httpd's error log shows no reason for it on the part of the proxy", log, LIKELY)
-    if case.target is not None and only and (log := _telling_log(case)):
+    if case.target is not None and only and not _may_be_its_rule(case) and (log := _telling_log(case)):
         yield supports("the error log shows no reason on the part of the proxy", log, LIKELY)
 
 
@@ -65,6 +65,13 @@ def _since_the_gap(case: Case) -> list[Tally]:
     begun = min((tally.first for tally in rest if tally.first), default=None)
     is_over = over is not None and begun is not None and begun >= over and sum(tally.count for tally in rest) > 1
     return rest if is_over and case.listeners != () and not case.probe(*GAP) else [*gap, *rest]
+
+
+def _may_be_its_rule(case: Case) -> bool:
+    """Return whether a rule of the proxy answers with one of the statuses, and its lines do not tell whose answer it was."""
+    if case.proxy is None or not behaviour(case.proxy.kind).logs_own_statuses:
+        return False
+    return bool({answer.status for answer in case.proxy.answers} & {tally.status for tally in case.failures})
 
 
 def _telling_log(case: Case) -> str:
