@@ -10,8 +10,8 @@ from why502.lab.stage import LabError, Stage
 from why502.model.finding import Layer
 
 
-def at_start(stage: Stage) -> None:
-    """Break it: nginx does not start, since a name in its configuration does not resolve."""
+def at_start(stage: Stage) -> str:
+    """Break it: nginx does not start, since a name in its configuration does not resolve; return the name's target."""
     stage.backend("127.0.0.1:53", script="names.py")
     stage.resolver("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
     try:
@@ -20,6 +20,7 @@ def at_start(stage: Stage) -> None:
         if "host not found in upstream" not in error.message:
             raise
     stage.send_many(2)
+    return "app.internal:3000"
 
 
 fault = partial(Fault, cause="dns-host-not-found", layer=Layer.PROXY)
