@@ -181,7 +181,7 @@ def _with_children(known: Snapshot, pids: Iterable[int]) -> tuple[int, ...]:
 
 
 def _is_worker(known: Snapshot, pid: int) -> bool:
-    return not any(pid == proxy.pid or any(pid == worker.pid for worker in proxy.workers) for proxy in known.proxies or ())
+    return not any(pid in proxy.pids for proxy in known.proxies or ())
 
 
 def _waits(host: Host, known: Snapshot, target: Target, pid: int, seen: Seen) -> Waits:

@@ -51,7 +51,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]
 def _around(known: Snapshot, stats: dict[int, Stat]) -> list[int]:
     """Return the owners of listeners first, then proxies, then parents except pid 1, then children."""
     owners = [pid for listener in known.listeners or () for pid in listener.pids]
-    owners += [pid for proxy in known.proxies or () for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid]
+    owners += [pid for proxy in known.proxies or () for pid in proxy.pids]
     parents: list[int] = []
     for pid in owners:
         above = pid

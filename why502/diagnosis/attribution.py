@@ -129,9 +129,7 @@ class Attribution(Place):
     @cached_property
     def _have_children_crashed(self) -> bool:
         """True if PHP-FPM reports how its children died, and none was killed: the kernel's log is that of all containers."""
-        units = {service.name for service in self.services} | {pool.unit for pool in self.pools if pool.unit}
-        events = (self.host.events if self.host else None) or ()
-        told = {event.code for event in events if event.symptom is Symptom.PHP_CHILD_DIED and event.unit in units}
+        told = {event.code for event in self.events(Symptom.PHP_CHILD_DIED)}
         return bool(told - {None}) and signal.SIGKILL not in told
 
     @cached_property

@@ -46,10 +46,6 @@ _NOWHERE = "nowhere"  # no network namespace: that of a container that has ended
 _METRICS = ("exporter", "prometheu")  # parts of process names, which the kernel cuts to 15 characters
 
 
-def _pids(proxy: Proxy) -> frozenset[int]:
-    return frozenset(pid for pid in (proxy.pid, *(worker.pid for worker in proxy.workers)) if pid)
-
-
 def _is_no_application(process: Process) -> bool:
     """Return whether a process is infrastructure, a metrics exporter, or this program itself (`why502 watch` serves metrics)."""
     is_ours = any(posixpath.basename(word) == "why502" for word in process.argv[:4])
@@ -408,7 +404,7 @@ class Place:
     def _unnamed_of(self, *, is_unix: bool) -> tuple[Listener, ...]:
         if self.target is None or self.host is None:
             return ()
-        own = {pid for proxy in self.proxies for pid in _pids(proxy)}
+        own = {pid for proxy in self.proxies for pid in proxy.pids}
         aside = {id(one) for one in self._aside}
         reachable = {id(listener) for listener in self._reachable}
         unnamed = self.joins.unnamed if self.host is self.here else self._reachable
@@ -434,7 +430,7 @@ class Place:
         unnamed = {id(listener) for listener in self.joins.unnamed}
         found: list[Listener] = []
         for proxy in self.proxies:
-            pids = _pids(proxy) if proxy is not self.proxy else frozenset()
+            pids = set(proxy.pids) if proxy is not self.proxy else set()
             own = [one for one in self.here.listeners or () if not one.target.is_unix and pids & set(one.pids)]
             if all(id(one) in unnamed and one.target.port > SYSTEM_PORTS for one in own):
                 found += [one for one in own if not one.target.is_loopback] or own
@@ -454,7 +450,7 @@ class Place:
             return frozenset()
         found: set[Target] = set()
         for proxy in self.proxies:
-            pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+            pids = set(proxy.pids)
             if not {gateway.pid, gateway.ppid} & pids:  # HAProxy's worker is a child of its master
                 continue
             for route in proxy.routes:

@@ -109,7 +109,7 @@ def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
     """Yield the routes of a proxy and their listen addresses. The addresses come from its sockets if the configuration does not
     name them for each route.
     """
-    pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+    pids = set(proxy.pids)
     sockets = [x.target for x in snapshot.listeners or () if pids & set(x.pids) and not x.target.is_unix]
     listens = tuple(str(target) for target in sorted(sockets, key=lambda target: target.port != HTTP))
     for route in proxy.routes:

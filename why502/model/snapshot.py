@@ -186,6 +186,11 @@ class Proxy(Value, frozen=True, kw_only=True):
         return self.pid is not None
 
     @property
+    def pids(self) -> tuple[int, ...]:
+        """The ids of its master process and of its workers."""
+        return tuple(pid for pid in (self.pid, *(worker.pid for worker in self.workers)) if pid)
+
+    @property
     def away(self) -> Network | None:
         """Its network namespace; None if that is ours."""
         return Network(pid=self.pid or 0, inode=self.network) if self.network else None

@@ -122,7 +122,7 @@ def _scope(cases: Iterable[Case], target: Target, snapshot: Snapshot) -> Scope:
             )
         ),
         paths=_names((*_paths(processes.values(), services.values()), *pools)),
-        proxy_pids=_unique(pid for proxy, _ in ways for pid in (proxy.pid or 0, *(worker.pid for worker in proxy.workers))),
+        proxy_pids=_unique(pid for proxy, _ in ways for pid in proxy.pids),
         proxy_units=_names(proxy.unit for proxy, _ in ways),
         proxy_paths=_names(path for _, route in ways for path in _files(route)),
     )

@@ -1,4 +1,4 @@
-"""Patterns of lines that only a configuration of Caddy: a Caddyfile, or its JSON form has."""
+"""Patterns of lines that only a configuration of Caddy has (a Caddyfile, or its JSON form)."""
 
 from __future__ import annotations
 

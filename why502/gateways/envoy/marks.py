@@ -1,4 +1,4 @@
-"""Patterns of lines that only a configuration of Envoy: a bootstrap, or resources of a discovery service, in YAML or JSON has."""
+"""Patterns of lines that only a configuration of Envoy has (a bootstrap, or discovered resources, in YAML or JSON)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns of lines that only a configuration of Varnish: VCL has."""
+"""Patterns of lines that only a configuration of Varnish has (VCL)."""
 
 from __future__ import annotations
 

@@ -135,8 +135,8 @@ def restored(
 def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracked:
     """Return an incident of an earlier run. Its signals start again; what is quiet is quiet from now on."""
     own = _own_signal(state, incident)
-    names = [symptom for symptom in incident.symptoms or (incident.symptom,) if family_of(symptom)]
-    families = {family for symptom in names if (family := family_of(symptom))}
+    by_symptom = {name: family for name in incident.symptoms or (incident.symptom,) if (family := family_of(name))}
+    families = set(by_symptom.values())
     subjects = incident.targets or incident.locations or (incident.target or incident.location,)
     keys = {SignalKey(incident.proxy, subject, family) for subject in subjects for family in families}
     keys = {own} if own is not None and own.family in OWN else keys | ({own} if own is not None else set())
@@ -147,7 +147,7 @@ def _resumed(state: State, incident: Incident, closed_s: float | None) -> Tracke
                 began_at=incident.first_failure_at or incident.opened_at,
                 last_s=state.monotonic_s,
                 hurt=min(incident.failures, 1),
-                symptoms={name: 1 for name in names if family_of(name) is key.family} or {incident.symptom: 1},
+                symptoms={name: 1 for name, family in by_symptom.items() if family is key.family} or {incident.symptom: 1},
                 locations=incident.locations,
                 is_check=not incident.failures,
                 is_targetless=not incident.targets,

@@ -69,7 +69,7 @@ def _waiting(case: Case, proxy: Proxy) -> int:
     """Return how many clients wait in the accept queues of a running proxy with a limit on clients,
     if these are more than a short burst leaves, or fill a queue; else 0.
     """
-    pids = {proxy.pid, *(worker.pid for worker in proxy.workers)}
+    pids = set(proxy.pids)
     limit = behaviour(proxy.kind)
     is_stopped = bool(proxy.workers or limit.workers_take_one_request) and all(worker.is_stopped for worker in proxy.workers)
     if not limit.worker_limit or not proxy.is_running or is_stopped:

@@ -78,7 +78,7 @@ def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
     """
     return any(
         peer.pid is not None
-        and peer.pid in (proxy.pid, *(worker.pid for worker in proxy.workers))
+        and peer.pid in proxy.pids
         and any(each.target == case.target for route in proxy.routes for each in route.peers)
         for proxy in case.here.proxies or ()
     )
