@@ -46,7 +46,8 @@ CHILD = """
 import json, sys, time
 from datetime import datetime, timedelta
 from why502.host.local import LocalHost
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 directory, form, since, until = sys.argv[1:5]
 started = time.perf_counter()
 summary, gaps = summarise(

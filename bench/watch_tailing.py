@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from why502.gateways.nginx.config import load
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.watch.model import Observed
 from why502.watch.tailing import Tailer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 Read = tuple[str, str]  # class, field
@@ -27,9 +28,34 @@ class Program:
     def definers(self, name: str) -> dict[str, set[str]]:
         """Return the classes that have an attribute, and which of them and their bases define it."""
         if name not in self._definers:
-            found = {cls: self._defining(cls, name) for cls in self.annotations}
-            self._definers[name] = {cls: those for cls, those in found.items() if those}
+            self._definers[name] = {cls: self._defining(cls, name) for cls in self._with_subclasses(self._owners.get(name, ()))}
         return self._definers[name]
+
+    @cached_property
+    def _owners(self) -> dict[str, set[str]]:
+        """The classes that define each attribute themselves."""
+        found: dict[str, set[str]] = {}
+        for cls, attributes in self.annotations.items():
+            for name in attributes:
+                found.setdefault(name, set()).add(cls)
+        return found
+
+    @cached_property
+    def _subclasses(self) -> dict[str, set[str]]:
+        """The direct subclasses of each class."""
+        found: dict[str, set[str]] = {}
+        for cls, bases in self.bases.items():
+            for base in bases:
+                found.setdefault(base, set()).add(cls)
+        return found
+
+    def _with_subclasses(self, classes: Iterable[str]) -> set[str]:
+        found, left = set[str](), list(classes)
+        while left:
+            if (cls := left.pop()) not in found:
+                found.add(cls)
+                left += self._subclasses.get(cls, ())
+        return found
 
     def _defining(self, cls: str, name: str) -> set[str]:
         own = {cls} if name in self.annotations.get(cls, {}) else set()

@@ -227,22 +227,20 @@ def _repetitions(tree: _Tree, nodes: Any, before: tuple[str, ...]) -> Iterator[t
 
 def attacks(pattern: str | bytes, flags: int, size: int) -> Iterator[str]:
     """Yield texts of about `size` characters that maximise the backtracking of an expression."""
-    tree = _tree(pattern, flags)
+    for head, unit, tail in _attack_parts(pattern, flags):
+        yield head + unit * (size // len(unit) + 1) + tail
 
-    def fill(unit: str) -> str:
-        return unit * (size // len(unit) + 1) if unit else ""
 
-    made: set[str] = set()
+@lru_cache(maxsize=1)
+def _attack_parts(pattern: str | bytes, flags: int) -> tuple[tuple[str, str, str], ...]:
+    """Return the head, the unit that is repeated, and the tail of each attack; they are filled to several sizes in a row."""
+    return tuple(dict.fromkeys(parts for parts in _parts(_tree(pattern, flags)) if parts[1]))
 
-    def fresh(head: str, unit: str, tail: str) -> Iterator[str]:
-        key = f"{head}\0{unit}\0{tail}"
-        if unit and key not in made:
-            made.add(key)
-            yield head + fill(unit) + tail
 
+def _parts(tree: _Tree) -> Iterator[tuple[str, str, str]]:
     whole = tree.sample(tree.root, True)
-    yield from fresh("", whole[:-1], "!")
-    yield from fresh("", whole, "\n!")
+    yield ("", whole[:-1], "!")
+    yield ("", whole, "\n!")
     for lead, body, rest in _repetitions(tree, tree.root, ("",)):
         bodies = [tree.sample(body, True), tree.sample(body, False)]
         if len(body) == 1 and body[0][0] in {_constants.LITERAL, _constants.NOT_LITERAL, _constants.ANY, _constants.IN}:
@@ -253,14 +251,14 @@ def attacks(pattern: str | bytes, flags: int, size: int) -> Iterator[str]:
             bodies += [char for node in inner if node[0] not in _REPEATS for char in _classes(_safe(tree, node))]
         for unit in list(dict.fromkeys(bodies))[:10]:
             for head in lead:
-                yield from fresh(head, unit, "\x00")
-                yield from fresh("", head + unit, "\n\x00")
+                yield (head, unit, "\x00")
+                yield ("", head + unit, "\n\x00")
                 for tail in rest:
-                    yield from fresh(head, unit, tail[:-1] + "\x01")
-                    yield from fresh("", head + unit + tail[:-1], "\x01")
-                    yield from fresh(head, unit + tail[:-1], "\x01")
+                    yield (head, unit, tail[:-1] + "\x01")
+                    yield ("", head + unit + tail[:-1], "\x01")
+                    yield (head, unit + tail[:-1], "\x01")
         for head in lead:
-            yield from fresh("", head, "!")
+            yield ("", head, "!")
 
 
 def _safe(tree: _Tree, node: Any) -> str:

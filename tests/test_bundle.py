@@ -20,7 +20,9 @@ from why502.gateways.nginx.config import parse
 from why502.gateways.nginx.config.load import load_dump
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.errors import Why502Error
-from why502.model.snapshot import ConfigFile, Event, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import ConfigFile, Proxy
+from why502.model.snapshot import Event, Snapshot
 from why502.redaction import in_place
 from why502.render.contract import schema_of
 

@@ -18,7 +18,12 @@ ATTACKS = 12  # of each expression's, evenly chosen
 FEW = 3  # of them that `make check` tries
 PHRASES = "why502/logs/phrases.py"  # `read` gives them 2048 characters of a line
 # Used differently from their table: matched at the start of a line, or against a whole line.
-MATCHED = ("why502/logs/unwrap.py", "why502/probing/speech.py", "why502/gateways/nginx/logs/log_format.py")
+MATCHED = (
+    "why502/gateways/nginx/logs/log_format.py",
+    "why502/explanation/pasted.py",
+    "why502/logs/unwrap.py",
+    "why502/probing/speech.py",
+)
 # Put together when called, from parts that are escaped, or by the person whose server it is.
 COMPUTED = 23
 # What breaks servers on purpose reads nothing of strangers.

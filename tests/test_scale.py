@@ -13,10 +13,12 @@ from sampled import sampled
 from why502.bundle import save
 from why502.collectors import owners, probes
 from why502.diagnosis.engine import diagnose
-from why502.diagnosis.index import targets, unheard
+from why502.diagnosis.listening import targets_without_listener
+from why502.diagnosis.targets import targets
 from why502.gateways.nginx.config.load import load_dump
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 from why502.redaction import text
 
@@ -88,7 +90,7 @@ def calls(work: Callable[[], object]) -> int:
 WORK: dict[str, Callable[[Snapshot], object]] = {
     "diagnose": diagnose,
     "targets": targets,
-    "unheard": unheard,
+    "targets_without_listener": targets_without_listener,
     "owners": owners.owners,
     "probes": probes.chosen,
     "save": save,

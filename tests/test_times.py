@@ -19,7 +19,7 @@ from why502.gateways.nginx.logs.log_format import COMBINED
 from why502.linter import suppression
 from why502.logs import coded, stamps
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.logs.unwrap import unwrap
 from why502.model import foreign_json, times
 from why502.probing import fastcgi
@@ -39,7 +39,7 @@ def test_an_impossible_time_is_none_in_every_reader(tmp_path: Path, text: str) -
     assert record is None or record.at is None
     path = tmp_path / "access.log"
     path.write_text(LINE.format(GOOD) + LINE.format(text) + LINE.format(GOOD))
-    fast, slow = (count(path, of_format(COMBINED), Ask(is_fast=is_fast)) for is_fast in (True, False))
+    fast, slow = (count(path, of_format(COMBINED), ScanQuery(is_fast=is_fast)) for is_fast in (True, False))
     assert {**plain(fast), "fields": None} == {**plain(slow), "fields": None}
     assert (fast.lines, fast.unparsed) == (3, 1)
 

@@ -42,12 +42,14 @@ def collect(
     `configs`, `logs`: absolute paths; without them both are found. `probes=False` sends nothing to any target.
     """
     from why502.collectors import collect as look
-    from why502.collectors.base import Ask
+    from why502.collectors.base import CollectOptions
     from why502.host.local import LocalHost
     from why502.model.snapshot import LiveSnapshot
 
     now = datetime.now(UTC)
-    return LiveSnapshot.of(look(LocalHost(), now, now - window, now, Ask(configs=configs, logs=logs, urls=urls, probes=probes)))
+    return LiveSnapshot.of(
+        look(LocalHost(), now, now - window, now, CollectOptions(configs=configs, logs=logs, urls=urls, probes=probes))
+    )
 
 
 def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:

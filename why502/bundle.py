@@ -15,7 +15,8 @@ from why502.model import bounds, retired
 from why502.model.base import NOT_OURS, Value, decode
 from why502.model.config import Peer
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.redaction.anonymous import anonymous
 from why502.redaction.snapshots import redacted as without_secrets
 from why502.version import __version__

@@ -27,8 +27,13 @@ def part(package: str, product: str, name: str) -> ModuleType | None:
 def parts(package: str, name: str) -> Iterator[ModuleType]:
     """Yield the modules of that name of all products of a package; where one is a package itself, also the modules in it."""
     for product in products(package):
-        module = part(package, product, name)
-        if module is not None:
-            yield module
-            for found in iter_modules(getattr(module, "__path__", ())):
-                yield import_module(f"{module.__name__}.{found.name}")
+        yield from modules(package, product, name)
+
+
+def modules(package: str, product: str, name: str) -> Iterator[ModuleType]:
+    """Yield the module of that name of one product; where it is a package itself, also the modules in it."""
+    module = part(package, product, name)
+    if module is not None:
+        yield module
+        for found in iter_modules(getattr(module, "__path__", ())):
+            yield import_module(f"{module.__name__}.{found.name}")

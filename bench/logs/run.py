@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import tempfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from make import FORMAT, write
 
@@ -39,15 +40,15 @@ class Took(NamedTuple):
 
 def timed(argv: list[str] | str) -> Took:
     """Return the run time of a command; exit statuses 0 and 1 are accepted."""
-    started, before = time.perf_counter(), os.times()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
     done = subprocess.run(
         argv, env=environment, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
     )
-    took, after = time.perf_counter() - started, os.times()
+    took, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode not in (0, 1):
         raise SystemExit(f"{argv}: {done.stderr.decode()[-300:]}")
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Took(took, cpu)
 
 
@@ -61,9 +62,9 @@ def race(commands: dict[str, list[str] | str], runs: int) -> dict[str, Took]:
     return best
 
 
-def peak_mb(argv: list[str]) -> float:
+def peak_mb(argv: list[str], stdin: IO[bytes] | None = None) -> float:
     """Return the peak memory of a command with its child processes, in MB (proportional set size)."""
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = 0
     while process.poll() is None:
         found = 0

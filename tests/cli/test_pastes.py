@@ -7,6 +7,8 @@ import json
 import pytest
 from asking import ask
 
+from why502.session.looking import FRAGMENT_BYTES
+
 PASTES = [
     (  # one error wrapped over several lines, the first one after a container's name
         "port-443",
@@ -101,3 +103,22 @@ def test_a_paste_leads_to(lines: list[str], causes: str | tuple[str, ...]) -> No
     text = "\n".join(lines).encode() + b"\n"
     answer = ask("diagnose", "--offline", "--log", "-", "--since", "1970-01-01T00:00Z", "--format", "json", stdin=text)
     assert json.loads(answer.out)["findings"][0]["cause"] in ((causes,) if isinstance(causes, str) else causes)
+
+
+@pytest.mark.parametrize("mark", ["", "> > ", "error.log:7:"])
+def test_a_short_log_that_is_given_is_repaired(mark: str) -> None:
+    """The quotation marks of an HTML page hide the fields of nginx's lines from its reader."""
+    line = (
+        "2026/11/20 09:00:01 [error] 9#9: *2 upstream sent too big header while reading response header from upstream, "
+        'client: 10.0.0.9, server: shop, request: "GET / HTTP/1.1", upstream: "http://10.0.0.4:8080/"'
+    )
+    text = f"{mark}{line.replace(chr(34), '&quot;')}\n".encode()
+    answer = ask("diagnose", "--offline", "--log", "-", "--since", "1970-01-01T00:00Z", "--format", "json", stdin=text)
+    assert json.loads(answer.out)["findings"][0]["target"] == "10.0.0.4:8080"
+
+
+def test_a_long_log_is_read_as_it_is() -> None:
+    line = b"> 2026/11/20 09:00:01 [error] 9#9: *2 connect() failed (111: Connection refused), upstream: &quot;http://10.0.0.4:8080/&quot;\n"
+    argv = ("diagnose", "--offline", "--log", "-", "--since", "1970-01-01T00:00Z", "--format", "json")
+    answer = ask(*argv, stdin=line * (FRAGMENT_BYTES // len(line) + 1))
+    assert "10.0.0.4:8080" not in {finding["target"] for finding in json.loads(answer.out)["findings"]}

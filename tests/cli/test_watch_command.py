@@ -62,7 +62,7 @@ def test_receivers_are_tried(tmp_path):
         path.write_text(text.format("good", good.url) + text.format("bad", bad.url))
         done = ask("watch", "test-notify", "--settings", str(path))
         assert done.status == 1
-        assert done.out.splitlines()[0] == "good: took the message"
+        assert done.out.splitlines()[0] == "good: accepted the message"
         assert done.out.splitlines()[1].startswith("bad: ")
         assert good.received[0].json["is_test"] is True
         assert ask("watch", "test-notify", "--settings", str(path), "good").status == 0

@@ -23,7 +23,7 @@ from why502.logs.scan.cause_rows import Meaning
 from why502.logs.scan.job import Job
 from why502.logs.scan.line_format import of_format
 from why502.logs.scan.run import run
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.model.errors import Why502Error
 from why502.render.logs.json import render
 from why502.render.words import Terminal
@@ -90,13 +90,13 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(plan, "PARTS", 40)
     path = tmp_path / "access.log"
     path.write_bytes(lines(30_000))
-    ask = Ask(is_fast=False)  # slow enough for the kill to come in between
+    ask = ScanQuery(is_fast=False)  # slow enough for the kill to come in between
 
     def told(job: Job, how: engine.Engine) -> str:
         return render(run(job, engine=how, jobs=1, means=lambda *_: Meaning()), Terminal())
 
     def job() -> Job:
-        return Job(paths=(str(path),), ask=ask, given=of_format(TIMED))
+        return Job(paths=(str(path),), query=ask, given=of_format(TIMED))
 
     alone = told(job(), engine.alone)
     with cluster(tmp_path) as (address, workers):
@@ -107,7 +107,7 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path, monkeypatch: pytest.Monke
                 os.kill(workers[0].pid, signal.SIGKILL)
                 is_killed.set()
 
-        watched.told = kill
+        watched.on_read = kill
         assert told(watched, connect(address)) == alone
         assert is_killed.is_set()
         assert workers[0].wait(10) == -signal.SIGKILL

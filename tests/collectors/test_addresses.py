@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from why502.collectors import addresses
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.errors import Missing
 from why502.model.snapshot import Snapshot
@@ -50,4 +50,4 @@ def test_this_machine_by_both_ways() -> None:
             raise Missing(argv[0])
 
     for host in (LocalHost(), WithoutIp()):
-        assert "127.0.0.1" in (addresses.collect(host, NOW, Ask()).value or ())
+        assert "127.0.0.1" in (addresses.collect(host, NOW, CollectOptions()).value or ())

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from why502.collectors import admin as source
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.gateways.admin import AdminView, Asking, Door
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
-from why502.model.snapshot import PeerState, PeerView, Proxy, Snapshot
+from why502.model.proxy import PeerState, PeerView, Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 PEER = PeerView(name="s1", target=Target(host="127.0.0.1", port=3001), state=PeerState.UP, source="show stat")
@@ -46,9 +47,9 @@ def product(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     return chosen
 
 
-def look(*proxies: Proxy, ask: Ask | None = None) -> tuple[tuple[Proxy, ...] | None, list[str]]:
+def look(*proxies: Proxy, ask: CollectOptions | None = None) -> tuple[tuple[Proxy, ...] | None, list[str]]:
     known = Snapshot(taken_at=datetime.now(UTC), proxies=proxies)
-    found = source.collect(LocalHost(), known, ask or Ask())
+    found = source.collect(LocalHost(), known, ask or CollectOptions())
     return found.value, [f"{gap.reason}; {gap.hint}" for gap in found.gaps]
 
 
@@ -77,5 +78,5 @@ def test_silence_is_a_gap_with_a_hint(product: SimpleNamespace) -> None:
 
 def test_nothing_is_asked_offline_or_of_a_stopped_gateway(product: SimpleNamespace) -> None:
     product.one = Product(REFUSING, answers=REFUSING)
-    assert look(Proxy(kind="haproxy", pid=os.getpid()), ask=Ask(offline=True)) == (None, [])
+    assert look(Proxy(kind="haproxy", pid=os.getpid()), ask=CollectOptions(offline=True)) == (None, [])
     assert look(Proxy(kind="haproxy")) == (None, [])

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 import pytest
 
 from why502.collectors import kernel
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
-from why502.model.snapshot import Kernel, Listener, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Kernel, Listener, Snapshot
 from why502.model.target import Target
 
 CLIENTS = 6
@@ -40,7 +41,7 @@ def look(code: str, held: int) -> Kernel:
             stack.enter_context(socket.create_connection((target.host, target.port)))
         until = time.monotonic() + 20
         while True:
-            seen = kernel.collect(LocalHost(), snapshot, Ask()).value
+            seen = kernel.collect(LocalHost(), snapshot, CollectOptions()).value
             assert seen.accepted[str(target)] + seen.unaccepted[str(target)] == CLIENTS
             if seen.accepted[str(target)] == held or time.monotonic() > until:
                 return seen

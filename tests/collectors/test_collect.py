@@ -15,7 +15,7 @@ import pytest
 from nginx_real import Nginx, needs_nginx
 
 from why502 import collectors as sources
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host.local import LocalHost
 from why502.host.offline import OfflineHost
 from why502.model.base import decode, encode
@@ -42,7 +42,7 @@ def put(monkeypatch: pytest.MonkeyPatch) -> Put:
 
 
 def collect() -> Snapshot:
-    return sources.collect(LocalHost(), AT, None, None, Ask())
+    return sources.collect(LocalHost(), AT, None, None, CollectOptions())
 
 
 def test_stages_build_on_each_other(put: Put) -> None:
@@ -84,7 +84,7 @@ def test_a_module_that_does_not_fit_is_reported_as_a_bug(
         for name in ("bad_source", "good_source", "shared_by_both"):
             sys.modules.pop(f"why502.collectors.{name}", None)
     assert list(found) == ["good_source"]
-    assert (gap.source, gap.hint) == ("bad source", "report it: this is a bug of why502")
+    assert (gap.source, gap.hint) == ("bad source", "report it: this is a bug in why502")
     assert reason in gap.reason
 
 
@@ -137,7 +137,7 @@ def test_a_refusal_and_a_bug_cost_only_their_own_section(put: Put) -> None:
             Gap(
                 source="one",
                 reason="internal error in source one: ZeroDivisionError: oops",
-                hint="report it: this is a bug of why502",
+                hint="report it: this is a bug in why502",
             ),
         ),
     ):
@@ -177,7 +177,9 @@ def nginx(open_directory: Path) -> Iterator[Nginx]:
 @needs_nginx
 def test_a_complete_collection(nginx: Nginx) -> None:
     pid = nginx.start()
-    found = sources.collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(nginx.config),), probes=False))
+    found = sources.collect(
+        LocalHost(), datetime.now(UTC), None, None, CollectOptions(configs=(str(nginx.config),), probes=False)
+    )
     (proxy,) = found.proxies or ()
     assert (proxy.pid, proxy.test) == (pid, "ok")
     assert pid in {process.pid for process in found.processes or ()}
@@ -188,7 +190,7 @@ def test_a_complete_collection(nginx: Nginx) -> None:
 
 
 def test_offline_only_the_given_configuration(nginx: Nginx) -> None:
-    ask = Ask(configs=(str(nginx.config),), offline=True, probes=False)
+    ask = CollectOptions(configs=(str(nginx.config),), offline=True, probes=False)
     found = sources.collect(OfflineHost(LocalHost(), ask.configs), AT, None, None, ask)
     assert found.proxies and found.proxies[0].routes
     assert found.listeners is found.processes is found.addresses is None

@@ -13,10 +13,11 @@ import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
 from why502.collectors import config_test, proxies
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import Server
-from why502.model.snapshot import ConfigFile, Gap, Proxy, Snapshot
+from why502.model.proxy import ConfigFile, Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 
 def now() -> Snapshot:
@@ -24,8 +25,8 @@ def now() -> Snapshot:
 
 
 def examined(nginx: Nginx) -> tuple[Proxy, tuple[Gap, ...]]:
-    found = proxies.collect(LocalHost(), now(), Ask(configs=(str(nginx.config),)))
-    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=found.value), Ask())
+    found = proxies.collect(LocalHost(), now(), CollectOptions(configs=(str(nginx.config),)))
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=found.value), CollectOptions())
     assert told.value is not None
     return told.value[0], told.gaps
 
@@ -137,8 +138,8 @@ def test_mounts_below_a_written_directory_stay_visible(nginx: Nginx) -> None:
     nginx.config.write_text(text)
     subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
     until(nginx.workers, "nginx has workers")
-    found = [proxy for proxy in proxies.collect(LocalHost(), now(), Ask()).value or () if proxy.pid == nginx.pid]
-    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), Ask())
+    found = [proxy for proxy in proxies.collect(LocalHost(), now(), CollectOptions()).value or () if proxy.pid == nginx.pid]
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), CollectOptions())
     assert [proxy.test for proxy in told.value or ()] == ["ok"], told.gaps
 
 
@@ -157,9 +158,9 @@ def test_the_program_of_another_root_is_not_run(nginx: Nginx, open_directory: Pa
     """
     subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
     until(nginx.workers, "nginx has workers")
-    found = [proxy for proxy in proxies.collect(LocalHost(), now(), Ask()).value or () if proxy.pid == nginx.pid]
+    found = [proxy for proxy in proxies.collect(LocalHost(), now(), CollectOptions()).value or () if proxy.pid == nginx.pid]
     assert found and found[0].routes
-    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), Ask())
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=tuple(found)), CollectOptions())
     assert [proxy.test for proxy in told.value or ()] == ["unknown"]
     assert any("container" in gap.reason for gap in told.gaps)
 
@@ -181,7 +182,7 @@ def test_a_users_program_runs_as_that_user(open_directory: Path) -> None:
         proxy, gaps = examined(nginx)
         assert (proxy.test, gaps) == ("ok", ())
         stopped = msgspec.structs.replace(proxy, pid=None, owner_uid=65534)
-        told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(stopped,)), Ask())
+        told = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(stopped,)), CollectOptions())
         assert [gap.reason for gap in told.gaps] == [
             f"{nginx.config}: its configuration belongs to user 65534, and no process runs it"
         ]
@@ -198,5 +199,5 @@ def test_a_huge_unchanged_configuration_is_not_tested(count: int, is_changed: bo
     proxy = Proxy(
         pid=1, servers=(server,) * count, loaded_at=loaded, changed_at=changed, exe="/no/nginx", files=(ConfigFile(path="/a"),)
     )
-    found = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(proxy,)), Ask())
+    found = config_test.collect(LocalHost(), msgspec.structs.replace(now(), proxies=(proxy,)), CollectOptions())
     assert any("has not changed since it was loaded" in gap.reason for gap in found.gaps) is is_left_out

@@ -7,18 +7,24 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
+from first_answer import answers
 
 from why502.collectors import config_test, proxies
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
+from why502.collectors.other_installed import described
+from why502.gateways.running import installed
 from why502.host.local import LocalHost
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.errors import HostError
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -60,15 +66,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(argv: list[str], port: int) -> Iterator[int]:
-    """Yield the process id of a server that listens."""
+def running(argv: list[str], is_ready: Callable[[], bool]) -> Iterator[int]:
+    """Yield the process id of a server that has read its configuration for the last time."""
     process = subprocess.Popen(argv, env={**os.environ, "APP": "127.0.0.1:9"}, cwd="/")
     try:
         until = time.monotonic() + 10
-        while socket.socket().connect_ex(("127.0.0.1", port)):
+        while not is_ready():
             assert process.poll() is None and time.monotonic() < until, "it does not start"
             time.sleep(0.02)
         yield process.pid
+        assert process.poll() is None, "it ended during the test"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
@@ -76,10 +83,10 @@ def running(argv: list[str], port: int) -> Iterator[int]:
 
 def examined(pid: int) -> tuple[Proxy, tuple[Gap, ...]]:
     now = Snapshot(taken_at=datetime.now(UTC))
-    seen = proxies.collect(LocalHost(), now, Ask())
+    seen = proxies.collect(LocalHost(), now, CollectOptions())
     found = [proxy for proxy in seen.value or () if proxy.pid == pid]
     assert found, seen
-    told = config_test.collect(LocalHost(), msgspec.structs.replace(now, proxies=tuple(found)), Ask())
+    told = config_test.collect(LocalHost(), msgspec.structs.replace(now, proxies=tuple(found)), CollectOptions())
     assert told.value is not None
     return told.value[0], told.gaps
 
@@ -92,7 +99,7 @@ def everything(directory: Path) -> dict[str, tuple[int, ...]]:
 def haproxy(open_directory: Path) -> Iterator[tuple[int, Path]]:
     port, config = free_port(), open_directory / "haproxy.cfg"
     config.write_text(HAPROXY.format(port=port))
-    with running(["haproxy", "-db", "-C", str(open_directory), "-f", "haproxy.cfg"], port) as pid:
+    with running(["haproxy", "-db", "-C", str(open_directory), "-f", "haproxy.cfg"], partial(answers, port)) as pid:
         yield pid, config
 
 
@@ -102,7 +109,8 @@ def apache(open_directory: Path) -> Iterator[tuple[int, Path]]:
     config.write_text(APACHE.format(port=port, directory=open_directory))
     site = open_directory / "shop.site"
     site.write_text(SITE)
-    with running(["/usr/sbin/apache2", "-DSHOP", "-X", "-f", str(config)], port) as pid:
+    written = open_directory / "pid"  # httpd reads its configuration twice, and listens in between; then it writes its pid
+    with running(["/usr/sbin/apache2", "-DSHOP", "-X", "-f", str(config)], written.exists) as pid:
         yield pid, site
 
 
@@ -113,6 +121,22 @@ def test_a_valid_configuration(product: str, request: pytest.FixtureRequest) -> 
     proxy, gaps = examined(pid)
     assert (proxy.kind, proxy.test, proxy.problems, gaps) == (product, "ok", (), ())
     assert everything(config.parent) == before
+
+
+@pytest.mark.parametrize(("product", "wrong"), [("haproxy", "default_backends none"), ("apache", "ProxyPas / x")])
+def test_a_change_is_tested_on_a_copy(product: str, wrong: str, request: pytest.FixtureRequest) -> None:
+    pid, config = request.getfixturevalue(product)
+    proxy, _ = examined(pid)
+    before, text = everything(config.parent), config.read_bytes()
+    moved = text.replace(b"${APP}", b"127.0.0.1:10")
+    assert moved != text
+    assert config_test.try_change(LocalHost(), proxy, {str(config): moved}) == ()
+    problems = config_test.try_change(LocalHost(), proxy, {str(config): moved + f"{wrong}\n".encode()})
+    assert wrong.partition(" ")[0] in problems[0].message
+    assert everything(config.parent) == before
+    users = msgspec.structs.replace(proxy, owner_uid=65534)
+    with pytest.raises(HostError, match="only root can test a changed copy"):
+        config_test.try_change(LocalHost(), users, {str(config): moved})
 
 
 def test_a_word_that_haproxy_does_not_know(haproxy: tuple[int, Path]) -> None:
@@ -149,9 +173,29 @@ def test_haproxy_runs_no_code_of_its_configuration(haproxy: tuple[int, Path]) ->
 def test_a_mistake_in_a_file_that_apache_includes(apache: tuple[int, Path], wrong: str, message: str) -> None:
     pid, site = apache
     site.write_text(f"{SITE}{wrong}\n")
-    proxy, _ = examined(pid)
-    assert (proxy.test, str(proxy.problems[0].at)) == ("failed", f"{site}:4")
+    proxy, gaps = examined(pid)
+    assert (proxy.test, gaps) == ("failed", ())
+    assert str(proxy.problems[0].at) == f"{site}:4"
     assert message in proxy.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "words"),
+    [
+        ("server one 127.0.0.1:9", "ok", ""),
+        ("server one 127.0.0.1:9 ssl verify required ca-file /nowhere.pem", "failed", "/nowhere.pem"),
+        ('server one "${APP}"', "unknown", "variables that it is given at its start"),
+    ],
+)
+def test_a_haproxy_that_does_not_run(open_directory: Path, line: str, state: str, words: str) -> None:
+    config = open_directory / "haproxy.cfg"
+    config.write_text(HAPROXY.format(port=free_port()).replace('server one "${APP}" check', line))
+    (product,) = [each for each in installed() if each.KIND == "haproxy"]
+    proxy = msgspec.structs.replace(described(LocalHost(), product, str(config), ("haproxy",)), exe="/usr/sbin/haproxy")
+    now = Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,))
+    told = config_test.collect(LocalHost(), now, CollectOptions())
+    assert told.value is not None and told.value[0].test == state
+    assert words in "".join([*(each.message for each in told.value[0].problems), *(gap.reason for gap in told.gaps)])
 
 
 def test_what_another_user_could_change_is_not_tested_as_root(haproxy: tuple[int, Path]) -> None:

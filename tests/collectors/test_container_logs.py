@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from why502.collectors import container_logs, logs
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.machine.containers import Container
 from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.logs import Symptom
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 
 ID = "3f9a" + "0" * 60
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
@@ -70,7 +71,7 @@ def test_the_journal_is_asked_for_the_container(root: Path) -> None:
     """The engine's driver journald marks each line with the container's id."""
     proxy = Proxy(pid=7, root=str(root), logs=LOGS)
     host = Machine(ERROR)
-    found = logs.collect(host, Snapshot(taken_at=NOW, since=NOW - timedelta(minutes=5), proxies=(proxy,)), Ask())
+    found = logs.collect(host, Snapshot(taken_at=NOW, since=NOW - timedelta(minutes=5), proxies=(proxy,)), CollectOptions())
     assert any(f"CONTAINER_ID_FULL={ID}" in argv for argv in host.asked)
     assert found.value is not None
     assert [(tally.symptom, tally.count) for tally in found.value.tallies] == [(Symptom.CONNECT_REFUSED, 1)]
@@ -78,7 +79,7 @@ def test_the_journal_is_asked_for_the_container(root: Path) -> None:
 
 def test_what_no_file_and_no_journal_holds_is_a_gap_that_names_the_container(root: Path) -> None:
     proxy = Proxy(pid=7, root=str(root), logs=LOGS)
-    found = logs.collect(Machine(), Snapshot(taken_at=NOW, proxies=(proxy,)), Ask())
+    found = logs.collect(Machine(), Snapshot(taken_at=NOW, proxies=(proxy,)), CollectOptions())
     assert found.value is None
     assert "the journal of container 3f9a00000000 has no entries from this time" in found.gaps[0].reason
     assert found.gaps[0].hint == "save docker logs 3f9a00000000 to a file and give it with --log"

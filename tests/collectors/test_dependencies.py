@@ -16,14 +16,16 @@ import pytest
 from nginx_real import until
 
 from why502.collectors import dependencies, kernel, listeners, processes
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.diagnosis.engine import diagnose
 from why502.host.base import Finished
 from why502.host.local import LocalHost
 from why502.machine import sockets
 from why502.model.config import Peer, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Dependency, Event, Listener, Snapshot
 from why502.model.target import Target
 
 WORKERS = 3
@@ -81,7 +83,7 @@ def running(code: str, *argv: str) -> Iterator[tuple[subprocess.Popen[bytes], in
 
 def look(target: Target) -> Snapshot:
     """Return the snapshot of a machine with a route to the target, including dependencies."""
-    host, ask = LocalHost(), Ask()
+    host, ask = LocalHost(), CollectOptions()
     known = Snapshot(
         taken_at=datetime.now(UTC),
         proxies=(Proxy(pid=os.getpid(), routes=(Route(passes="x", peers=(Peer(name=str(target), target=target),)),)),),
@@ -487,7 +489,7 @@ def test_polling_threads_wait_for_the_peer_that_owes_an_answer() -> None:
 
         def all_wait() -> bool:
             known = msgspec.structs.replace(look(target), logs=timed_out(target))
-            told = dependencies.collect(LocalHost(), known, Ask()).value or ()
+            told = dependencies.collect(LocalHost(), known, CollectOptions()).value or ()
             found[:] = [one for one in told if one.target == target and one.peer.port == peer]
             return [one.waiting for one in found] == [WORKERS]
 

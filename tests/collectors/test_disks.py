@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from why502.collectors import disks
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import LogKind, LogTarget
-from why502.model.snapshot import ConfigFile, Proxy, Snapshot
+from why502.model.proxy import ConfigFile, Proxy
+from why502.model.snapshot import Snapshot
 
 
 def look(proxy: Proxy) -> dict[str, tuple[int, int, bool]]:
-    found = disks.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,)), Ask())
+    found = disks.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,)), CollectOptions())
     assert found.gaps == ()
     return {disk.path: (disk.free_bytes, disk.total_bytes, disk.is_read_only) for disk in found.value or ()}
 
@@ -53,3 +54,32 @@ def test_a_full_and_a_read_only_one_in_another_root(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_another_file_system_without_space(tmp_path: Path) -> None:
+    """An application or its database may write there; one with space is not worth a word."""
+    look_there = (
+        "from datetime import UTC, datetime; from why502.collectors import disks; "
+        "from why502.collectors.base import CollectOptions; from why502.host.local import LocalHost; "
+        "from why502.model.snapshot import Snapshot; "
+        "found = disks.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), CollectOptions()).value or (); "
+        "print(*(f'{disk.path} {disk.free_bytes} {disk.is_of_proxy}' for disk in found), sep='\\n')"
+    )
+    script = (
+        f"mkdir {tmp_path}/shm {tmp_path}/free; mount -t tmpfs -o size=64k none {tmp_path}/shm; "
+        f"mount -t tmpfs -o size=64k none {tmp_path}/free; head -c 1M /dev/zero > {tmp_path}/shm/x; "
+        f'exec {sys.executable} -c "{look_there}"'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    lines = done.stdout.splitlines()
+    assert f"{tmp_path}/shm 0 False" in lines
+    assert not any(line.startswith(f"{tmp_path}/free ") for line in lines)

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from why502.collectors import processes, proxies
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.machine.attempt import each
 from why502.machine.process_table import ProcessTable
 from why502.model.errors import HostError
-from why502.model.snapshot import Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Snapshot
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def test_a_failing_item_is_reported_and_the_others_are_found() -> None:
         return (item, 10 * item)
 
     assert list(each(range(1, 5), look, lambda *told: missed.append(told))) == [1, 10, 4, 40]
-    assert missed == [(2, "closed", "run as root"), (3, "internal error: ValueError: odd", "report it: this is a bug of why502")]
+    assert missed == [(2, "closed", "run as root"), (3, "internal error: ValueError: odd", "report it: this is a bug in why502")]
 
 
 def test_a_bug_in_one_process_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +47,7 @@ def test_a_bug_in_one_process_hides_no_other(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(ProcessTable, "process", process)
     monkeypatch.setattr(processes, "_around", lambda known, stats: [me, above])
-    found = processes.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
+    found = processes.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions())
     assert [one.pid for one in found.value or ()] == [me]
     assert f"process {above}" in [gap.source for gap in found.gaps]
 
@@ -54,7 +55,7 @@ def test_a_bug_in_one_process_hides_no_other(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_bug_in_one_gateway_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     from why502.gateways.nginx.command_line import Options
     from why502.machine.process_table import Stat
-    from why502.model.snapshot import Proxy
+    from why502.model.proxy import Proxy
 
     masters = [proxies.Master(pid, Stat("nginx", "S", 1, 0.0), Options()) for pid in (1, 2)]
     monkeypatch.setattr(proxies, "find_masters", lambda table: masters)
@@ -68,6 +69,6 @@ def test_a_bug_in_one_gateway_hides_no_other(monkeypatch: pytest.MonkeyPatch) ->
         return msgspec.structs.replace(Proxy(), pid=master.pid)
 
     monkeypatch.setattr(proxies, "_running", running)
-    found = proxies.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
+    found = proxies.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions())
     assert [proxy.pid for proxy in found.value or ()] == [2]
     assert any("ValueError: odd" in gap.reason for gap in found.gaps)

@@ -14,16 +14,19 @@ import msgspec
 import pytest
 
 from why502.collectors import events, kernel_log
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.collectors.event_order import joined, only_loops
 from why502.diagnosis.case import Case
 from why502.host.base import Finished
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
-from why502.model.errors import HostError
+from why502.model.errors import Expired
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Listener, PhpPool, Process, Proxy, Service, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool, Service
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
@@ -182,7 +185,7 @@ class Machine(DirectoryHost):
     """A directory as a machine, with commands that hang or fail."""
 
     def run(self, *argv: str, timeout_s: float = 5.0):  # type: ignore[no-untyped-def]
-        raise HostError(f"{argv[0]}: did not finish within {timeout_s:g} s")
+        raise Expired(f"{argv[0]}: did not finish within {timeout_s:g} s")
 
 
 AUDIT = """\
@@ -211,7 +214,7 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
     for file in (log, plain):
         os.utime(file, (AT.timestamp(), AT.timestamp()))
     service = Service(manager="supervisord", name="app", logs=("/srv/app.log", "/srv/plain.log", "/srv/none.log"))
-    found = events.collect(machine, Snapshot(taken_at=AT, services=(service,), until=AT), Ask())
+    found = events.collect(machine, Snapshot(taken_at=AT, services=(service,), until=AT), CollectOptions())
     told = {(one.symptom, one.pid or one.detail) for one in found.value or ()}
     assert told == {
         (Symptom.WORKER_TIMED_OUT, 2),
@@ -220,7 +223,22 @@ def test_files_of_services_and_audit(machine: Machine, tmp_path: Path) -> None:
         (Symptom.SELINUX_DENIED, 379),
     }
     assert {one.unit for one in found.value or () if one.symptom is not Symptom.SELINUX_DENIED} == {"app"}
-    assert any(gap.source == "kernel log" and "did not finish" in gap.reason for gap in found.gaps)
+    late = [gap.section for gap in found.gaps if gap.source == "kernel log" and "did not finish" in gap.reason]
+    assert late == ["events"]
+
+
+@pytest.mark.parametrize(("window_ends_s_ago", "expected"), [(0, ["Cannot find module 'y'"]), (600, [])])
+def test_a_log_without_times_may_be_written_to_during_the_look(
+    machine: Machine, tmp_path: Path, window_ends_s_ago: int, expected: list[str]
+) -> None:
+    log = tmp_path / "srv" / "plain.log"
+    log.write_text("Error: Cannot find module 'y'\n")
+    later = AT + timedelta(seconds=5)
+    os.utime(log, (later.timestamp(), later.timestamp()))
+    service = Service(manager="pm2", name="app", logs=("/srv/plain.log",))
+    known = Snapshot(taken_at=AT, services=(service,), until=AT - timedelta(seconds=window_ends_s_ago))
+    found = events.collect(machine, known, CollectOptions()).value or ()
+    assert [event.detail for event in found if event.unit == "app"] == expected
 
 
 def test_messages_in_the_script_log_of_one_pool_belong_to_it(machine: Machine, tmp_path: Path) -> None:
@@ -236,7 +254,7 @@ def test_messages_in_the_script_log_of_one_pool_belong_to_it(machine: Machine, t
         PhpPool(name="blog", target=blog, unit="php-fpm.service"),
     )
     known = Snapshot(taken_at=AT, until=AT, php_pools=pools, proxies=())
-    found = events.collect(machine, known, Ask()).value
+    found = events.collect(machine, known, CollectOptions()).value
     (said,) = [one for one in found or () if one.symptom is Symptom.APPLICATION_ERROR]
     assert (said.target, said.unit) == (shop, "php-fpm.service")
     here = msgspec.structs.replace(known, events=(said,), listeners=())
@@ -257,7 +275,7 @@ def test_the_innermost_function_of_a_slow_script_is_reported(machine: Machine, t
     log.write_text(slow + SLOW.replace("sleep() /srv/shop/public/index.php:8", "mysqli_query() /srv/shop/public/db.php:3"))
     os.utime(log, (AT.timestamp(), AT.timestamp()))
     pool = PhpPool(name="shop", target=Target(host="127.0.0.1", port=9001), unit="php-fpm.service", slowlog="/srv/slow.log")
-    found = events.collect(machine, Snapshot(taken_at=AT, until=AT, php_pools=(pool,)), Ask()).value
+    found = events.collect(machine, Snapshot(taken_at=AT, until=AT, php_pools=(pool,)), CollectOptions()).value
     told = Counter[str]()
     for one in found or ():
         told[one.detail] += one.count if one.symptom is Symptom.PHP_SLOW else 0
@@ -285,7 +303,7 @@ def test_a_deleted_log_is_read_through_its_descriptor_and_reported() -> None:
                 listeners=(Listener(target=target, pids=(process.pid,)),),
                 processes=(Process(pid=process.pid, name="app"),),
             )
-            found = events.collect(LocalHost(), known, Ask())
+            found = events.collect(LocalHost(), known, CollectOptions())
             process.communicate()
     assert [gap.source for gap in found.gaps if "deleted" in gap.reason] == [str(path)]
     assert "No module named 'stripe'" in " ".join(one.message for one in found.value or ())
@@ -318,6 +336,6 @@ def test_the_error_log_of_an_httpd_that_is_the_application(tmp_path: Path, is_ga
             listeners=(Listener(target=target, pids=(pid,)),),
             processes=(Process(pid=pid, name="apache2"),),
         )
-        found = events.collect(LocalHost(), here, Ask()).value or ()
+        found = events.collect(LocalHost(), here, CollectOptions()).value or ()
     told = {one.symptom for one in found if one.source == str(log)}
     assert told == (set() if is_gateway else {Symptom.APPLICATION_ERROR, Symptom.START_FAILED})

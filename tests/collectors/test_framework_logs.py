@@ -13,7 +13,8 @@ from why502.collectors.framework_logs import framework_logs
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route, Setting
 from why502.model.logs import Symptom
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 POOL = Target.unix("/run/php/php8.2-fpm.sock")

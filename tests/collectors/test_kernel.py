@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
-import subprocess
-import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
+from own_network import own_network
 
 from why502.collectors import backend, kernel
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.collectors.owners import owners
 from why502.host.base import KernelSocket, SocketTable
 from why502.host.local import LocalHost
 from why502.machine import sockets
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, HostError, Missing
-from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 NETSTAT = b"""\
@@ -150,7 +149,7 @@ class Refusing(LocalHost):
 
 
 def test_no_access_to_anything():
-    found = kernel.collect(Refusing(), known(V4), Ask())
+    found = kernel.collect(Refusing(), known(V4), CollectOptions())
     assert found.value is not None
     assert found.value.listen_overflows is None
     assert found.value.files_open is None
@@ -169,7 +168,7 @@ def test_real_connections_of_this_process():
         socket.create_connection(server.getsockname()).close()
         target = Target(host="127.0.0.1", port=server.getsockname()[1])
         listener = Listener(target=target, pids=(os.getpid(),))
-        value = kernel.collect(LocalHost(), known(target, listener), Ask()).value
+        value = kernel.collect(LocalHost(), known(target, listener), CollectOptions()).value
     name = str(target)
     assert value.connections[f"{name} ESTABLISHED"] == 2
     assert sum(value.connections.values()) == 3
@@ -194,19 +193,12 @@ sys.stdin.read()
 
 @pytest.mark.real
 def test_a_real_accept_queue_overflows_in_another_network_namespace():
-    if os.geteuid() or not shutil.which("ip") or subprocess.run(["unshare", "-n", "true"], check=False).returncode:
-        pytest.skip("needs root and network namespaces")
-    inside = subprocess.Popen(
-        ["unshare", "-n", sys.executable, "-c", OVERFLOW], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        target = Target(host="127.0.0.1", port=int(inside.stdout.readline()))
-        proxy = Proxy(pid=inside.pid, network="1", routes=(Route(peers=(Peer(name=str(target), target=target),)),))
-        listener = Listener(target=target, pids=(inside.pid,), network="1")
+    with own_network(OVERFLOW) as (pid, port):
+        target = Target(host="127.0.0.1", port=port)
+        proxy = Proxy(pid=pid, network="1", routes=(Route(peers=(Peer(name=str(target), target=target),)),))
+        listener = Listener(target=target, pids=(pid,), network="1")
         snapshot = Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,), listeners=(listener,))
-        value = kernel.collect(LocalHost(), snapshot, Ask()).value
-    finally:
-        inside.communicate("")
+        value = kernel.collect(LocalHost(), snapshot, CollectOptions()).value
     assert value.listen_overflows >= 5
     assert (value.accepted, value.unaccepted) == ({str(target): 0}, {str(target): 3})
     assert value.connections[f"{target} SYN_SENT"] == 5

@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from why502.collectors import listeners
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.base import SocketTable
 from why502.host.local import LocalHost
 from why502.machine.proc_net import hex_address, parse_tcp, parse_unix
 from why502.model.errors import HostError
-from why502.model.snapshot import Listener, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 NOW = Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC))
@@ -106,7 +107,7 @@ class WithoutNetlink(LocalHost):
 @pytest.mark.parametrize("kind", [LocalHost, WithoutNetlink])
 def test_real_sockets(sockets: dict[str, socket.socket], tmp_path: Path, kind: type[LocalHost]) -> None:
     waiting = [socket.create_connection(sockets["v4"].getsockname()) for _ in range(2)]
-    found = listeners.collect(kind(), NOW, Ask())
+    found = listeners.collect(kind(), NOW, CollectOptions())
     own = {x.inode: x for x in found.value or () if not x.network}
     seen = {name: own[os.fstat(one.fileno()).st_ino] for name, one in sockets.items()}
     assert all(os.getpid() in listener.pids for listener in seen.values())
@@ -133,7 +134,7 @@ def test_the_kernels_answer_matches_ss(sockets: dict[str, socket.socket], tmp_pa
     waiting = [socket.create_connection(sockets["v4"].getsockname()) for _ in range(2)]
     client = socket.socket(socket.AF_UNIX)
     client.connect(f"{tmp_path}/a b.sock")
-    own = {x.inode: x for x in listeners.collect(LocalHost(), NOW, Ask()).value or ()}
+    own = {x.inode: x for x in listeners.collect(LocalHost(), NOW, CollectOptions()).value or ()}
     lines = subprocess.run(["ss", "-Hlntxpe"], capture_output=True, text=True, check=True).stdout.splitlines()
     for name, one in sockets.items():
         inode = os.fstat(one.fileno()).st_ino
@@ -187,7 +188,7 @@ def test_the_name_of_a_socket_cannot_forge_a_listener(kind: type[LocalHost], *, 
     try:
         assert process.stdout and process.stdout.readline() == b"up\n"
         assert f" {path}\n".encode() in Path("/proc/net/unix").read_bytes(), "the rows are not there: the test shows nothing"
-        found = listeners.collect(kind(), NOW, Ask())
+        found = listeners.collect(kind(), NOW, CollectOptions())
         assert not [x for x in found.value or () if x.target.path == path or x.target.port == 59 or process.pid in x.pids]
         assert (kind is LocalHost) or any("forged" in gap.reason for gap in found.gaps)
     finally:
@@ -214,11 +215,11 @@ def test_a_path_of_another_mount_namespace_leads_elsewhere() -> None:
         with socket.socket(socket.AF_UNIX) as left:
             left.bind(path)
             assert process.stdout and process.stdout.readline() == b"up\n"
-            found = [x for x in listeners.collect(LocalHost(), NOW, Ask()).value or () if process.pid in x.pids]
+            found = [x for x in listeners.collect(LocalHost(), NOW, CollectOptions()).value or () if process.pid in x.pids]
             assert [x.is_at_path for x in found] == [False]
             there = Proxy(pid=process.pid, root=f"/proc/{process.pid}/root")
             known = Snapshot(taken_at=NOW.taken_at, proxies=(there,))
-            found = [x for x in listeners.collect(LocalHost(), known, Ask()).value or () if process.pid in x.pids]
+            found = [x for x in listeners.collect(LocalHost(), known, CollectOptions()).value or () if process.pid in x.pids]
             assert [x.is_at_path for x in found] == [True]
     finally:
         process.kill()
@@ -240,7 +241,7 @@ import os, socket, sys
 from why502.host.local import LocalHost
 from why502.model.snapshot import Snapshot
 from why502.collectors import listeners
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from datetime import UTC, datetime
 def bound(path):
     one = socket.socket(socket.AF_UNIX); one.bind(path); one.listen(); return one
@@ -248,7 +249,7 @@ top = sys.argv[1] + "/top/"
 kept = [bound(top + "there.sock"), bound(top + "link/linked.sock"), bound(top + "gone.sock")]
 os.unlink(top + "gone.sock")
 assert os.stat(top + "there.sock").st_dev != os.stat(top).st_dev, "the layers are one file system: this shows nothing"
-found = listeners.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), Ask()).value or ()
+found = listeners.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), CollectOptions()).value or ()
 for x in found:
     if x.target.path.startswith(top):
         print(x.target.path.rpartition("/")[2], x.is_at_path)
@@ -278,7 +279,7 @@ def test_a_relative_path_counts_from_its_owners_directory(tmp_path: Path) -> Non
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout and process.stdout.readline() == b"up\n"
-        found = listeners.collect(LocalHost(), NOW, Ask()).value or ()
+        found = listeners.collect(LocalHost(), NOW, CollectOptions()).value or ()
         assert f"unix:{tmp_path}/rel.sock" in {str(x.target) for x in found if process.pid in x.pids}
     finally:
         process.kill()
@@ -293,7 +294,7 @@ def test_another_network_namespace(tmp_path: Path, kind: type[LocalHost]) -> Non
     process = subprocess.Popen(["unshare", "-n", sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout and process.stdout.readline() == b"up\n"
-        found = [x for x in listeners.collect(kind(), NOW, Ask()).value or () if process.pid in x.pids]
+        found = [x for x in listeners.collect(kind(), NOW, CollectOptions()).value or () if process.pid in x.pids]
         assert [str(x.target) for x in found] == ["0.0.0.0:3456"]
         assert found[0].network == str(os.stat(f"/proc/{process.pid}/ns/net").st_ino)
         assert found[0].backlog == (5 if kind is LocalHost else None)

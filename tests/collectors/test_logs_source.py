@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from why502.collectors import logs
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host.base import Finished
 from why502.host.local import LocalHost
-from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Position, Route
+from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Position, Route, Upstream
 from why502.model.errors import Missing
 from why502.model.logs import LogSummary, Symptom
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
@@ -44,9 +45,11 @@ class Journal(LocalHost):
         return Finished(status=0, stdout=text, stderr="")
 
 
-def collect(*targets: LogTarget, host: LocalHost | None = None, ask: Ask | None = None, **proxy: object) -> Found[LogSummary]:
+def collect(
+    *targets: LogTarget, host: LocalHost | None = None, ask: CollectOptions | None = None, **proxy: object
+) -> Found[LogSummary]:
     known = Snapshot(taken_at=NOW, proxies=(Proxy(logs=targets, **proxy),))  # type: ignore[arg-type]
-    return logs.collect(host or LocalHost(), known, ask or Ask())
+    return logs.collect(host or LocalHost(), known, ask or CollectOptions())
 
 
 def symptoms(found: Found[LogSummary]) -> list[tuple[Symptom, int | None, int]]:
@@ -142,12 +145,12 @@ def test_what_is_not_written(tmp_path: Path) -> None:
 def test_logs_that_the_user_gave_stand_in_for_the_others(tmp_path: Path) -> None:
     (tmp_path / "copy.log").write_text(ACCESS + ACCESS.replace("502", "200"))
     configured = LogTarget(kind=LogKind.ACCESS, path="/nonexistent/access.log", format=COMBINED)
-    found = collect(configured, ask=Ask(logs=(f"{tmp_path}/copy.log",)))
+    found = collect(configured, ask=CollectOptions(logs=(f"{tmp_path}/copy.log",)))
     assert found.value is not None and found.value.by_status == {"200": 1, "502": 1} and found.gaps == ()
 
 
 def test_nothing_is_known() -> None:
-    found = logs.collect(LocalHost(), Snapshot(taken_at=NOW), Ask())
+    found = logs.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions())
     assert found.value is None and "--log" in found.gaps[0].hint
 
 
@@ -169,7 +172,72 @@ def test_what_another_users_gateway_says_is_of_the_only_target_that_it_has(open_
         routes = tuple(Route(peers=(Peer(name=str(each), target=each),)) for each in targets)
         log = LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.FILE, path=str(path))
         user = Proxy(kind="caddy", routes=routes, logs=(log,), owner_uid=uid)
-        found = logs.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=(root, user)), Ask())
+        found = logs.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=(root, user)), CollectOptions())
         assert found.value is not None
         told = {tally.target for tally in found.value.tallies if tally.symptom is Symptom.TLS_UNVERIFIED}
         assert told == ({expected} if expected else set()), found.gaps
+
+
+def test_a_failure_while_the_machine_is_looked_at_has_its_message(tmp_path: Path) -> None:
+    """The access log has the time when the request began, the message that of its end."""
+    (tmp_path / "error.log").write_text(ERROR.replace("00:29:00", "00:30:09"))
+    (tmp_path / "access.log").write_text(ACCESS)
+    targets = [
+        LogTarget(kind=kind, goes_to=LogPlace.FILE, path=f"{tmp_path}/{kind}.log", at=AT)
+        for kind in (LogKind.ERROR, LogKind.ACCESS)
+    ]
+    assert Symptom.CONNECT_REFUSED in [symptom for symptom, *_ in symptoms(collect(*targets))]
+
+
+def _answered(server: str, statuses: dict[str, int]) -> str:
+    """Return the lines of Caddy's access log for requests of several clients to one path."""
+    lines = (
+        f'{{"level":"info","ts":{1795220900 + number},"logger":"http.log.access.log0","msg":"handled request",'
+        f'"request":{{"remote_ip":"10.0.0.{number % 9}","proto":"HTTP/1.1","method":"GET","host":"{server}","uri":"/prices"}},'
+        f'"duration":0.01,"size":9,"status":{status}}}\n'
+        for status, count in statuses.items()
+        for number in range(count)
+    )
+    return "".join(lines)
+
+
+def _of_two_owners(directory: Path, server: str, *, roots: str = "root.example") -> Found[LogSummary]:
+    """Return the logs of root's nginx, which are empty, and of a Caddy that another user runs, with a group of two servers."""
+    (directory / "nginx.log").write_text("")
+    text = _answered(server, {"200": 20, "500": 40})
+    (directory / "caddy.log").write_text(text)
+    (directory / "caddy.log").chmod(0o644)
+    ends = [Peer(name=f"127.0.0.1:{port}", target=Target(host="127.0.0.1", port=port)) for port in (8091, 8092)]
+    site = Position(file="/etc/caddy/Caddyfile", line=6)
+    own = Route(proxy="caddy", server="shop.example", server_names=("shop.example",), at=site, upstream="pool", peers=tuple(ends))
+    theirs = Route(
+        server=roots, server_names=(roots,), at=AT, peers=(Peer(name="x", target=Target(host="127.0.0.1", port=9101)),)
+    )
+    nginx, caddy = (
+        LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.FILE, path=f"{directory}/{name}.log", at=at)
+        for name, at in (("nginx", AT), ("caddy", site))
+    )
+    root = Proxy(routes=(theirs,) if roots else (), logs=(nginx,))
+    user = Proxy(
+        kind="caddy", routes=(own,), logs=(caddy,), upstreams=(Upstream(name="pool", peers=tuple(ends)),), owner_uid=65534
+    )
+    return logs.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=(root, user)), CollectOptions())
+
+
+def test_what_another_users_gateway_answered_counts_beside_a_log_of_root(open_directory: Path) -> None:
+    for roots in ("", "root.example"):
+        found = _of_two_owners(open_directory, "shop.example", roots=roots).value
+        assert found is not None
+        assert [(path.server, path.request, path.statuses) for path in found.paths] == [
+            ("shop.example", "GET /prices", {"200": 20, "500": 40})
+        ]
+        assert [(tally.symptom, tally.server, tally.count) for tally in found.tallies] == [
+            (Symptom.GATEWAY_STATUS, "shop.example", 40)
+        ]
+
+
+def test_another_users_log_tells_nothing_of_a_server_that_root_names(open_directory: Path) -> None:
+    found = _of_two_owners(open_directory, "shop.example", roots="shop.example").value
+    assert found is not None
+    assert not [tally for tally in found.tallies if tally.server == "shop.example"]
+    assert all(path.at is None or path.at.file == "/etc/caddy/Caddyfile" for path in found.paths)

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from why502.collectors import name_server, names
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.base import Finished
 from why502.host.connection import SocketConnection
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route, Setting
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Lookup, Proxy, Resolution, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Lookup, Resolution, Snapshot
 from why502.model.target import Target
 
 Behaviour = Callable[[message.Message], message.Message | None]
@@ -188,7 +189,9 @@ class Machine(LocalHost):
 
 def test_the_system_is_asked_for_every_name_once() -> None:
     found = names.collect(
-        Machine(b"10.0.0.9 app db\n::1 app\n"), known(peer("app"), peer("app", 81), peer("db"), peer("127.0.0.1")), Ask()
+        Machine(b"10.0.0.9 app db\n::1 app\n"),
+        known(peer("app"), peer("app", 81), peer("db"), peer("127.0.0.1")),
+        CollectOptions(),
     )
     assert found.value == (
         Resolution(name="app", source="/etc/hosts", addresses=("10.0.0.9", "::1")),
@@ -197,7 +200,7 @@ def test_the_system_is_asked_for_every_name_once() -> None:
 
 
 def test_this_machine_knows_localhost() -> None:
-    found = names.collect(LocalHost(), known(peer("localhost")), Ask(probes=False))
+    found = names.collect(LocalHost(), known(peer("localhost")), CollectOptions(probes=False))
     assert found.value and set(found.value[0].addresses) & {"127.0.0.1", "::1"}
 
 
@@ -205,16 +208,16 @@ def test_the_resolver_is_asked_only_where_nginx_would(serve: Callable[[Behaviour
     server = serve(answers(("10.0.0.1",), ("fd00::1",)))
     setting = {"resolver": (Setting(args=(str(server), "valid=10s", "ipv6=off")),)}
     for parts, asked in (({"has_variables": True}, True), ({}, False)):
-        found = names.collect(Machine(b"10.0.0.9 app\n"), known(peer("app"), settings=setting, **parts), Ask())
+        found = names.collect(Machine(b"10.0.0.9 app\n"), known(peer("app"), settings=setting, **parts), CollectOptions())
         by_resolver = [x for x in found.value or () if x.is_resolver]
         assert [(x.source, x.addresses) for x in by_resolver] == ([(str(server), ("10.0.0.1",))] if asked else [])
-    found = names.collect(Machine(b"10.0.0.9 app\n"), known(peer("app", resolves=True), settings=setting), Ask())
+    found = names.collect(Machine(b"10.0.0.9 app\n"), known(peer("app", resolves=True), settings=setting), CollectOptions())
     assert any(x.is_resolver for x in found.value or ())
 
 
 def test_without_probes_no_name_server_is_asked() -> None:
     setting = {"resolver": (Setting(args=("127.0.0.1:1",)),)}
-    found = names.collect(Machine(), known(peer("app", resolves=True), settings=setting), Ask(probes=False))
+    found = names.collect(Machine(), known(peer("app", resolves=True), settings=setting), CollectOptions(probes=False))
     assert found.value == (Resolution(name="app", outcome=Lookup.NOT_FOUND, detail="getent ahosts finds nothing"),)
     assert any("127.0.0.1:1" in gap.reason for gap in found.gaps)
 
@@ -227,7 +230,7 @@ def test_the_reason_why_the_system_finds_no_address(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(names, "ask_server", ask)
     machine = Machine(resolv=b"search x\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n")
-    found = names.collect(machine, known(peer("app")), Ask())
+    found = names.collect(machine, known(peer("app")), CollectOptions())
     assert found.value and (found.value[0].outcome, found.value[0].detail) == ("not-found", "192.0.2.2:53: not-found")
 
 
@@ -236,7 +239,7 @@ def test_names_from_logs_are_names_or_are_left_alone() -> None:
         Tally(symptom=Symptom.NAME_NOT_FOUND, detail=detail)
         for detail in ("app.internal", "-n", "a b", "x;reboot", "../etc", "app:8080", "10.0.0.1", "x" * 300)
     )
-    found = names.collect(Machine(), known(tallies=tallies), Ask(probes=False))
+    found = names.collect(Machine(), known(tallies=tallies), CollectOptions(probes=False))
     assert [x.name for x in found.value or ()] == ["app.internal", "app"]
 
 
@@ -244,7 +247,7 @@ def test_names_inside_a_container(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/hosts").write_text("172.18.0.5 app # compose\n")
     proxy = Proxy(root=str(tmp_path), network="7", routes=(Route(peers=(peer("app"), peer("db"))),))
-    found = names.collect(LocalHost(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
+    found = names.collect(LocalHost(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), CollectOptions())
     assert found.value == (Resolution(name="app", source="/etc/hosts", addresses=("172.18.0.5",), network="7"),)
     assert found.gaps  # it has no /etc/resolv.conf
 
@@ -280,7 +283,7 @@ def test_a_container_asks_its_own_name_server(serve: Callable[[Behaviour], Targe
     (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.11\nsearch lan\n")
     (tmp_path / "etc/nsswitch.conf").write_text("hosts: dns files\n")
     proxy = Proxy(root=str(tmp_path), routes=(Route(peers=(peer("app"),)),))
-    found = names.collect(Container(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), Ask())
+    found = names.collect(Container(), Snapshot(taken_at=datetime(2026, 1, 1, tzinfo=UTC), proxies=(proxy,)), CollectOptions())
     assert found.value == (
         Resolution(name="app", source="127.0.0.11:53", addresses=("10.0.0.7",), ttl_s=30.0, servers=("127.0.0.11",)),
     )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from why502.collectors import networks
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.host.trust import NOBODY
 from why502.model.snapshot import Snapshot
@@ -70,7 +70,7 @@ def space(user: int) -> Iterator[str]:
 def test_a_namespace_of_root_and_one_of_a_user() -> None:
     """A user can make one with any address, so it says whose it is."""
     with space(0) as of_root:
-        found = {one.inode: one for one in networks.collect(LocalHost(), Snapshot(taken_at=NOW), Ask()).value or ()}
+        found = {one.inode: one for one in networks.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions()).value or ()}
         one = found[of_root]
         assert (one.owner_uid, one.subnets, one.container) == (0, {"172.30.0.3": "172.30.0.0/24"}, "")
         assert {"127.0.0.1", "172.30.0.3"} <= {*one.addresses}
@@ -82,9 +82,9 @@ def test_a_namespace_of_root_and_one_of_a_user() -> None:
 )
 def test_a_user_owns_what_the_user_made() -> None:
     with space(USER) as of_user:
-        found = {one.inode: one for one in networks.collect(LocalHost(), Snapshot(taken_at=NOW), Ask()).value or ()}
+        found = {one.inode: one for one in networks.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions()).value or ()}
         assert (found[of_user].owner_uid, "172.30.0.3" in found[of_user].addresses) == (NOBODY, True)
 
 
 def test_nothing_is_read_offline() -> None:
-    assert networks.collect(LocalHost(), Snapshot(taken_at=NOW), Ask(offline=True)).value is None
+    assert networks.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions(offline=True)).value is None

@@ -12,7 +12,7 @@ from why502.gateways.nginx.build import Build, build_option, parse_build, read_b
 from why502.gateways.nginx.writes import written_directories, written_files
 from why502.host.local import LocalHost
 from why502.model.config import LogKind, LogPlace, LogTarget
-from why502.model.snapshot import ConfigFile, Proxy
+from why502.model.proxy import ConfigFile, Proxy
 
 
 @pytest.mark.real

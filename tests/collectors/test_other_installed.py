@@ -15,7 +15,9 @@ from why502.host.directory import DirectoryHost
 from why502.model.config import Peer, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, ConfigTest, Proxy
+from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -60,6 +62,16 @@ def test_only_gateways_that_should_run(
     for proxy in proxies:
         assert not proxy.is_running and proxy.routes and proxy.why_stopped.startswith(f"{proxy.unit}: {active} ({sub})")
         assert any(log.goes_to == "stderr" for log in proxy.logs)
+
+
+def test_the_program_is_found(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (open_directory / "usr/sbin").mkdir(parents=True)
+    (open_directory / "usr/sbin/haproxy").touch()
+    shown = STOPPED.format(active="failed", sub="failed", result="exit-code", state="enabled")
+    assert {proxy.kind: proxy.exe for proxy in found(open_directory, monkeypatch, shown)} == {
+        "haproxy": "/usr/sbin/haproxy",
+        "apache": "",
+    }
 
 
 def test_addresses_they_would_listen_on(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +145,19 @@ def test_beside_a_running_gateway_only_a_failed_one_is_reported() -> None:
 def test_an_nginx_that_should_run_is_found_beside_another_gateway(kind: str | None, state: str, is_found: bool) -> None:
     stopped = Proxy(kind="nginx", unit="nginx.service", unit_state=state, routes=(Route(),))
     running = [Proxy(kind=kind, pid=4)] if kind else []
+    assert list(idle_nginx(running, lambda _: (stopped,))) == ([stopped] if is_found else [])
+
+
+@pytest.mark.parametrize(
+    ("port", "state", "is_found"), [(8082, "enabled", True), (8082, "disabled", False), (80, "enabled", False)]
+)
+def test_an_nginx_of_static_files_behind_another_gateway(port: int, state: str, is_found: bool) -> None:
+    stopped = Proxy(kind="nginx", unit="nginx.service", unit_state=state, listens=(Target(host="127.0.0.1", port=port),))
+    peers = (
+        Peer(name="files", target=Target(host="127.0.0.1", port=8082)),
+        Peer(name="app", target=Target(path="/run/app.sock")),
+    )
+    running = [Proxy(kind="haproxy", pid=4, routes=(Route(peers=peers),))]
     assert list(idle_nginx(running, lambda _: (stopped,))) == ([stopped] if is_found else [])
 
 

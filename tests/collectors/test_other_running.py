@@ -13,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from first_answer import answers
 
 from why502.collectors.other_running import masters, one, others, that_serve
 from why502.host.local import LocalHost
 from why502.machine.process_table import ProcessTable
 from why502.machine.suppliers import Allowance
 from why502.model.config import Route
-from why502.model.snapshot import Gap, Proxy
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap
 from why502.model.target import Target
 
 pytestmark = pytest.mark.real
@@ -49,15 +51,14 @@ def free_port() -> int:
 
 @contextmanager
 def serving(port: int, *argv: str) -> Iterator[None]:
-    """Run a server in the foreground until the block ends."""
+    """Run a server in the foreground, from its first answer (its port listens before its workers run) until the block ends."""
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             end = time.monotonic() + 20
             while True:
                 assert process.poll() is None and time.monotonic() < end, f"{argv[0]} does not serve"
-                with socket.socket() as asking:
-                    if not asking.connect_ex(("127.0.0.1", port)):
-                        break
+                if answers(port):
+                    break
                 time.sleep(0.02)
             yield
         finally:
@@ -124,7 +125,8 @@ def test_its_workers_are_the_ones_that_connect(open_directory: Path) -> None:
     with serving(port, httpd, "-DFOREGROUND", "-f", f"{open_directory}/httpd.conf"):
         (proxy,) = found(open_directory)
     assert proxy.user == "www-data"
-    assert proxy.workers and {(worker.ppid, worker.user) for worker in proxy.workers} == {(proxy.pid, "www-data")}
+    assert proxy.workers[0].user == "www-data"
+    assert {worker.ppid for worker in proxy.workers} == {proxy.pid}
 
 
 @pytest.mark.parametrize("option", ["--config", "--config=", "-c"])

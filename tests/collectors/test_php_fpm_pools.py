@@ -16,12 +16,13 @@ import pytest
 from why502.backends.php_fpm import files as php_fpm_files
 from why502.backends.php_fpm import status as php_fpm_status
 from why502.collectors import php_fpm
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.machine.suppliers import Rights
 from why502.model.errors import Expired, HostError
-from why502.model.snapshot import PhpPool, Snapshot
+from why502.model.service import PhpPool
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 FPM = next((str(path) for path in sorted(Path("/usr/sbin").glob("php-fpm*"))), None) or shutil.which("php-fpm")
@@ -89,7 +90,7 @@ def test_configurations_that_nothing_runs(tmp_path):
     for name, text in texts.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    found = php_fpm.collect(DirectoryHost(str(tmp_path)), nothing_known(), Ask())
+    found = php_fpm.collect(DirectoryHost(str(tmp_path)), nothing_known(), CollectOptions())
     assert [(pool.name, str(pool.target), pool.pm) for pool in found.value] == [
         ("www", "unix:/run/php/php7.4-fpm.sock", ""),
         ("a", "[::]:9001", "ondemand"),
@@ -188,7 +189,9 @@ class Fpm:
 
     def settle(self, **children: int) -> None:
         """Wait until these pools have the expected number of children, with their titles."""
-        self.wait(lambda: children.items() <= {n: pool.children for n, pool in self.pools(Ask(probes=False)).items()}.items())
+        self.wait(
+            lambda: children.items() <= {n: pool.children for n, pool in self.pools(CollectOptions(probes=False)).items()}.items()
+        )
 
     def request(self, address) -> None:
         """Send a request that lasts until the end of the test."""
@@ -197,7 +200,7 @@ class Fpm:
         client.sendall(php_fpm_status.encode(str(self.directory / "sleep.php")))
 
     def pools(self, ask=None) -> dict[str, PhpPool]:
-        found = php_fpm.collect(LocalHost(), nothing_known(), ask or Ask())
+        found = php_fpm.collect(LocalHost(), nothing_known(), ask or CollectOptions())
         self.gaps = found.gaps
         return {pool.name: pool for pool in found.value if pool.master_pid == self.process.pid}
 
@@ -246,7 +249,7 @@ def test_a_saturated_static_pool(start):
     assert (pool.target, pool.mode, pool.pm, pool.max_children) == (Target(path=str(fpm.directory / "s")), "0660", "static", 1)
 
     fpm.request(str(fpm.directory / "s"))
-    fpm.wait(lambda: fpm.pools(Ask(probes=False))["full"].children_busy == 1)
+    fpm.wait(lambda: fpm.pools(CollectOptions(probes=False))["full"].children_busy == 1)
     for _ in range(3):
         fpm.request(str(fpm.directory / "s"))
     with pytest.raises(BlockingIOError), socket.socket(socket.AF_UNIX) as one:
@@ -273,12 +276,12 @@ def test_pools_of_several_masters_and_managers(start):
     two = start(f"[tcp]\n{POOL}listen = DIR/other\npm = static\npm.max_children = 2\n")
     one.settle(tcp=0, dyn=2)
     two.settle(tcp=2)
-    pools = one.pools(Ask(probes=False))
+    pools = one.pools(CollectOptions(probes=False))
     assert (pools["tcp"].children, pools["tcp"].child_rss_bytes, pools["tcp"].queued) == (0, None, 0)
     assert pools["dyn"].target == Target(path=str(one.directory / "dyn.sock"))
     for number in (1, 2):
         one.request(("127.0.0.1", port))
-        one.wait(lambda: one.pools(Ask(probes=False))["tcp"].children_busy == number)  # noqa: B023
+        one.wait(lambda: one.pools(CollectOptions(probes=False))["tcp"].children_busy == number)  # noqa: B023
     one.settle(tcp=2)
     assert one.pools()["tcp"].answers_ping is True
 
@@ -306,7 +309,7 @@ def test_a_master_in_a_container(tmp_path):
         until = time.monotonic() + 20
         while not (pools and pools["path"].answers_ping and pools["port"].children):
             assert time.monotonic() < until
-            found = php_fpm.collect(LocalHost(), nothing_known(), Ask())
+            found = php_fpm.collect(LocalHost(), nothing_known(), CollectOptions())
             pools = {pool.name: pool for pool in found.value if pool.master_pid == fpm.pid}
     finally:
         fpm.terminate()

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from why502.collectors import pressure
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.machine import cgroups
 from why502.model.config import Peer, Route
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 PSI = b"some avg10=21.87 avg60=4.98 avg300=2.09 total=24479216\nfull avg10=3.33 avg60=4.11 avg300=1.88 total=23319830\n"
@@ -50,6 +52,8 @@ def test_machine_texts():
     assert pressure.parse_psi(PSI) == 0.2187
     assert pressure.parse_psi(b"some avg10=1.00 avg60=2.00 avg300=0.00 total=1\n") == 0.02
     assert pressure.parse_psi(b"") is None
+    assert pressure.parse_psi_total(PSI) == 24479216
+    assert pressure.parse_psi_total(b"some avg10=1.00\nfull avg10=0.00 total=7\n") is None
     assert pressure.parse_stat(STAT) == (167957, 149827, 13552)
     assert pressure.parse_stat(b"cpu x") is None
     assert pressure.parse_diskstats(DISKSTATS) == {"vda": 44444, "nvme0n1": 7}
@@ -121,9 +125,9 @@ def test_a_service_under_version_2(tmp_path):
         },
     )
     processes = (Process(pid=1, state="D"), Process(pid=2, state="D"))
-    whole, app_group = pressure.collect(host, known(77, processes=processes), Ask()).value
+    whole, app_group = pressure.collect(host, known(77, processes=processes), CollectOptions()).value
     assert (whole.scope, whole.cpus, whole.running) == ("machine", 2, 2)
-    assert (whole.io_some, whole.cpu_some, whole.steal) == (0.2187, None, 0.0)
+    assert (whole.io_some, whole.io_now, whole.cpu_some, whole.steal) == (0.2187, 0.0, None, 0.0)
     assert (app_group.scope, app_group.cpu_quota, app_group.throttled, app_group.throttled_now) == (
         "/web.slice/app.service",
         0.2,
@@ -135,7 +139,7 @@ def test_a_service_under_version_2(tmp_path):
 
 
 def test_no_access_to_anything(tmp_path):
-    found = pressure.collect(machine(tmp_path, {}), known(77), Ask())
+    found = pressure.collect(machine(tmp_path, {}), known(77), CollectOptions())
     assert found.value is None
     assert [gap.source for gap in found.gaps] == ["/proc/stat", "/proc/self/mountinfo"]
 
@@ -179,7 +183,7 @@ def test_real_throttling_under_version_1(group):
         until = time.monotonic() + 20
         while "nr_throttled 0\n" in (cpu / "cpu.stat").read_text() and time.monotonic() < until:
             time.sleep(0.01)
-        whole, own = pressure.collect(LocalHost(), known(busy.pid, port=port), Ask()).value
+        whole, own = pressure.collect(LocalHost(), known(busy.pid, port=port), CollectOptions()).value
     finally:
         busy.communicate("")
     assert whole.cpu_busy is not None

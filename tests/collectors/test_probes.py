@@ -14,12 +14,15 @@ import msgspec
 import pytest
 
 from why502.collectors import probes
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.network import Network
-from why502.model.snapshot import Listener, Probe, Process, Proxy, Resolution, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Resolution, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -101,11 +104,11 @@ def test_a_target_is_probed_from_the_network_of_its_proxy():
     many = [msgspec.structs.replace(there.proxies[0], network=str(number)) for number in range(20)]
     jobs, _ = probes.chosen(msgspec.structs.replace(here, proxies=tuple(many)))
     assert len(jobs) == len(many)  # one container's do not crowd out another's
-    found = probes.collect(LocalHost(), there, Ask())
+    found = probes.collect(LocalHost(), there, CollectOptions())
     assert found.value == () and "could not be probed: network namespace of process" in found.gaps[0].reason
 
 
-@pytest.mark.parametrize("ask", [Ask(probes=False), Ask(offline=True)])
+@pytest.mark.parametrize("ask", [CollectOptions(probes=False), CollectOptions(offline=True)])
 def test_nothing_is_sent_when_it_is_forbidden(ask):
     found = probes.collect(LocalHost(), knows(to(at(1))), ask)
     assert found.value is None
@@ -113,14 +116,14 @@ def test_nothing_is_sent_when_it_is_forbidden(ask):
 
 
 def test_unknown_proxies_are_not_an_empty_answer():
-    assert probes.collect(LocalHost(), Snapshot(taken_at=NOW), Ask()).value is None
-    assert probes.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=()), Ask()).value == ()
+    assert probes.collect(LocalHost(), Snapshot(taken_at=NOW), CollectOptions()).value is None
+    assert probes.collect(LocalHost(), Snapshot(taken_at=NOW, proxies=()), CollectOptions()).value == ()
 
 
 def test_an_own_listener_is_not_asked_directly():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        found = probes.collect(LocalHost(), knows(to(at(port)), listens=(at(port, "0.0.0.0"),)), Ask())
+        found = probes.collect(LocalHost(), knows(to(at(port)), listens=(at(port, "0.0.0.0"),)), CollectOptions())
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
@@ -136,7 +139,7 @@ def test_many_silent_targets_take_no_longer_than_a_few(monkeypatch):
     try:
         route = to(*(at(listener.getsockname()[1]) for listener in listeners), read_timeout_s=0.4)
         began = time.monotonic()
-        found = probes.collect(LocalHost(), knows(route, network=""), Ask())
+        found = probes.collect(LocalHost(), knows(route, network=""), CollectOptions())
     finally:
         for listener in listeners:
             listener.close()
@@ -160,7 +163,9 @@ def test_through_a_real_nginx(tmp_path: Path):
         ) as front:
             route = to(app, location="/api/", server_names=("shop.test",), listens=(str(front),))
             known = knows(route, listens=(front,))
-            found = probes.collect(LocalHost(), known, Ask(urls=(f"http://shop.test:{front.port}/", "http://shop.test:1/")))
+            found = probes.collect(
+                LocalHost(), known, CollectOptions(urls=(f"http://shop.test:{front.port}/", "http://shop.test:1/"))
+            )
     assert found.value is not None
     url, direct, through = found.value
     assert (url.status, url.symptom, url.through_proxy, url.url) == (200, None, True, f"http://shop.test:{front.port}/")
@@ -203,12 +208,12 @@ def test_a_bug_free_pool(monkeypatch):
 
     def slow(host, request):
         barrier.wait()
-        from why502.model.snapshot import Probe
+        from why502.model.probe import Probe
 
         return Probe(target=request.target)
 
     monkeypatch.setattr(probes, "probe", slow)
-    found = probes.collect(LocalHost(), knows(to(at(1), at(2), at(3))), Ask())
+    found = probes.collect(LocalHost(), knows(to(at(1), at(2), at(3))), CollectOptions())
     assert [probe.target for probe in found.value or ()] == [at(1), at(2), at(3)]
 
 
@@ -221,7 +226,7 @@ def test_a_service_that_a_connection_would_start_is_not_probed():
 
     assert probes.activated(known(1)) == {target}
     assert probes.activated(known(1, 77)) == frozenset()
-    found = probes.collect(LocalHost(), known(1), Ask())
+    found = probes.collect(LocalHost(), known(1), CollectOptions())
     assert found.value == ()
     assert [gap.reason for gap in found.gaps] == [probes.WOULD_START.format(target=target)]
 
@@ -241,6 +246,6 @@ def test_each_silent_target_is_waited_for_once_and_a_stopped_one_hardly(monkeypa
         processes=(Process(pid=40, name="java", state=state),),
         listeners=(Listener(target=at(3000), pids=(40,)),),
     )
-    probes.collect(LocalHost(), here, Ask())
+    probes.collect(LocalHost(), here, CollectOptions())
     assert asked == [probes.STOPPED_S if state == "T" else probes.PATIENT_S]
     assert probes.PATIENT_S < probes.LIMIT_S

@@ -14,9 +14,11 @@ import pytest
 from nginx_real import until
 
 from why502.collectors import processes
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 CODE = """
@@ -42,7 +44,7 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def look(**sections: object) -> dict[int, Process]:
-    found = processes.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC), **sections), Ask())  # type: ignore[arg-type]
+    found = processes.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC), **sections), CollectOptions())  # type: ignore[arg-type]
     return {process.pid: process for process in found.value or ()}
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from why502.collectors import progress
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.snapshot import Kernel, Listener, Snapshot
 from why502.model.target import Target
@@ -41,7 +41,7 @@ def test_a_backend_that_makes_progress_closes_abandoned_connections(gets_on: boo
         if gets_on:
             closer.start()
         began = time.monotonic()
-        found = progress.collect(LocalHost(), known, Ask()).value
+        found = progress.collect(LocalHost(), known, CollectOptions()).value
         closer.cancel()
         for connection in held:
             connection.close()
@@ -52,4 +52,4 @@ def test_a_backend_that_makes_progress_closes_abandoned_connections(gets_on: boo
 
 def test_no_wait_without_abandoned_connections() -> None:
     known = Snapshot(taken_at=datetime.now(UTC), kernel=Kernel())
-    assert progress.collect(LocalHost(), known, Ask()).value is None
+    assert progress.collect(LocalHost(), known, CollectOptions()).value is None

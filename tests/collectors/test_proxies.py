@@ -18,11 +18,12 @@ import pytest
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
 from why502.collectors import proxies
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
 from why502.model.errors import Denied
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 pytestmark = [pytest.mark.real, needs_nginx]
 Make = Callable[..., Nginx]
@@ -34,7 +35,7 @@ def now() -> Snapshot:
 
 def look(pid: int) -> tuple[Proxy, tuple[Gap, ...]]:
     """Return the proxy of one master; other nginx servers may run on the machine."""
-    found = proxies.collect(LocalHost(), now(), Ask())
+    found = proxies.collect(LocalHost(), now(), CollectOptions())
     gaps = tuple(gap for gap in found.gaps if not re.search(rf"nginx process (?!{pid}\b)", gap.reason))
     return next(proxy for proxy in found.value or () if proxy.pid == pid), gaps
 
@@ -76,7 +77,7 @@ def test_a_plain_one(make: Make) -> None:
 
 def test_several_at_once(make: Make) -> None:
     pids = [make(name).start() for name in ("a", "b", "c")]
-    found = {proxy.pid: proxy for proxy in proxies.collect(LocalHost(), now(), Ask()).value or ()}
+    found = {proxy.pid: proxy for proxy in proxies.collect(LocalHost(), now(), CollectOptions()).value or ()}
     assert {Path(found[pid].config).parent.name for pid in pids} == {"a", "b", "c"}
 
 
@@ -195,7 +196,7 @@ def test_a_given_configuration_finds_its_master(make: Make) -> None:
     link = nginx.directory / "link.conf"
     link.symlink_to(nginx.config)
     for config in (nginx.config, link):
-        found = proxies.collect(LocalHost(), now(), Ask(configs=(str(config),)))
+        found = proxies.collect(LocalHost(), now(), CollectOptions(configs=(str(config),)))
         assert [proxy.pid for proxy in found.value or ()] == [pid]
 
 
@@ -204,7 +205,7 @@ def test_a_given_configuration_that_nothing_runs(make: Make) -> None:
     (nginx.directory / "error.log").write_text(
         "2026/01/01 00:00:00 [emerg] 1#1: bind() to 0.0.0.0:80 failed (98: Address already in use)\n"
     )
-    found = proxies.collect(LocalHost(), now(), Ask(configs=(str(nginx.config),)))
+    found = proxies.collect(LocalHost(), now(), CollectOptions(configs=(str(nginx.config),)))
     (proxy,) = found.value or ()
     assert proxy.pid is None
     assert proxy.routes
@@ -218,7 +219,7 @@ def test_a_configuration_test_is_not_a_proxy(make: Make) -> None:
     process = subprocess.Popen([PROGRAM, "-t", "-c", str(nginx.config)], stderr=subprocess.DEVNULL)
     try:
         until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(PROGRAM.encode()), "it runs")
-        assert process.pid not in {proxy.pid for proxy in proxies.collect(LocalHost(), now(), Ask()).value or ()}
+        assert process.pid not in {proxy.pid for proxy in proxies.collect(LocalHost(), now(), CollectOptions()).value or ()}
     finally:
         process.kill()
         process.wait(10)
@@ -283,8 +284,8 @@ from datetime import UTC, datetime
 from why502.host.local import LocalHost
 from why502.model.base import encode
 from why502.collectors import collect
-from why502.collectors.base import Ask
-sys.stdout.buffer.write(encode(collect(LocalHost(), datetime.now(UTC), None, None, Ask(probes=False))))
+from why502.collectors.base import CollectOptions
+sys.stdout.buffer.write(encode(collect(LocalHost(), datetime.now(UTC), None, None, CollectOptions(probes=False))))
 """
     argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", code]
     told = subprocess.run(argv, capture_output=True, check=False, timeout=60, cwd="/")
@@ -315,7 +316,7 @@ def test_without_a_look_at_the_binary_its_path_is_taken_from_the_title(make: Mak
     nginx, relative = make("a"), make("b")
     pid = nginx.start()
     other = relative.start("-p", ".", "-c", "nginx.conf", before=("env", "-C", str(relative.directory)))
-    found = proxies.collect(Unprivileged(), now(), Ask())
+    found = proxies.collect(Unprivileged(), now(), CollectOptions())
     proxy = next(proxy for proxy in found.value or () if proxy.pid == pid)
     assert proxy.exe == PROGRAM
     assert proxy.version and proxy.build and proxy.routes

@@ -16,14 +16,16 @@ import pytest
 from nginx_real import Nginx, needs_nginx, needs_root, until
 
 from why502.collectors import kernel, listeners, logs, owners, socket_names, socket_paths
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import accepts, takes
+from why502.diagnosis.listening import accepts, takes
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.host.local import LocalHost
 from why502.model.config import LogKind, LogTarget, Peer, Route
 from why502.model.logs import Symptom
-from why502.model.snapshot import PhpPool, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 TIMED_OUT = (
@@ -62,8 +64,8 @@ def look(*paths: str, **more: object) -> Snapshot:
     """Return the snapshot of the machine's listeners with a route to each of these sockets."""
     routes = tuple(Route(peers=(Peer(name=f"unix:{path}", target=Target(path=path)),)) for path in paths)
     known = Snapshot(taken_at=datetime.now(UTC), proxies=(Proxy(pid=os.getpid(), routes=routes),), addresses=())
-    known = msgspec.structs.replace(known, listeners=listeners.collect(LocalHost(), known, Ask()).value, **more)
-    return msgspec.structs.replace(known, listeners=socket_names.collect(LocalHost(), known, Ask()).value)
+    known = msgspec.structs.replace(known, listeners=listeners.collect(LocalHost(), known, CollectOptions()).value, **more)
+    return msgspec.structs.replace(known, listeners=socket_names.collect(LocalHost(), known, CollectOptions()).value)
 
 
 def test_a_link_is_the_socket_that_it_leads_to(open_directory: Path) -> None:
@@ -79,8 +81,8 @@ def test_a_link_is_the_socket_that_it_leads_to(open_directory: Path) -> None:
         (found,) = case.listeners or ()
         assert (found.target.path, found.names) == (str(bound), (called,))
         assert takes(found, target) and not accepts(found.target, target)
-        assert case.strays == ()  # a listener without a route is not an application
-        counted = kernel.collect(LocalHost(), known, Ask()).value
+        assert case.unclaimed_listeners == ()  # a listener without a route is not an application
+        counted = kernel.collect(LocalHost(), known, CollectOptions()).value
         assert counted is not None and counted.accepted[f"unix:{called}"] + counted.unaccepted[f"unix:{called}"] >= 1
         assert server.getsockname() == str(bound)
 
@@ -98,7 +100,7 @@ def test_a_pool_that_does_not_run_is_found_behind_a_link_that_leads_nowhere(open
     (open_directory / "fpm.sock").symlink_to("php8.2-fpm.sock")
     pool = PhpPool(name="www", target=Target(path=str(open_directory / "php8.2-fpm.sock")))
     known = look(str(open_directory / "fpm.sock"), php_pools=(pool,))
-    known = msgspec.structs.replace(known, socket_paths=socket_paths.collect(LocalHost(), known, Ask()).value)
+    known = msgspec.structs.replace(known, socket_paths=socket_paths.collect(LocalHost(), known, CollectOptions()).value)
     assert Case(here=known, target=Target(path=str(open_directory / "fpm.sock"))).pool == pool
 
 
@@ -148,7 +150,7 @@ def test_every_timeout_of_a_real_nginx_is_attributed_to_its_socket(open_director
                 (known.proxies or ())[0],
                 logs=(LogTarget(kind=LogKind.ERROR, path=str(error)),),
             )
-            found = logs.collect(LocalHost(), msgspec.structs.replace(known, proxies=(proxy,)), Ask()).value
+            found = logs.collect(LocalHost(), msgspec.structs.replace(known, proxies=(proxy,)), CollectOptions()).value
         finally:
             nginx.stop()
     assert found is not None

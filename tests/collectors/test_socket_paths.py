@@ -17,11 +17,13 @@ from msgspec.structs import replace
 from nginx_real import PROGRAM, Nginx, needs_nginx, needs_root, until
 
 from why502.collectors import proxies, socket_paths
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.file_kind import FileKind
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot, SocketPath
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot, SocketPath
 from why502.model.target import Target
 
 
@@ -34,7 +36,7 @@ def proxy_to(path: str, user: str = "www-data") -> Proxy:
 
 
 def look(known: Snapshot) -> SocketPath:
-    found = socket_paths.collect(LocalHost(), known, Ask())
+    found = socket_paths.collect(LocalHost(), known, CollectOptions())
     assert found.gaps == ()
     (one,) = found.value or ()
     return one
@@ -130,7 +132,7 @@ def test_links_are_steps(listening: Path, open_directory: Path) -> None:
 
 def test_a_link_loop_is_a_gap(open_directory: Path) -> None:
     (open_directory / "a").symlink_to("a")
-    found = socket_paths.collect(LocalHost(), now(proxies=(proxy_to(f"{open_directory}/a"),)), Ask())
+    found = socket_paths.collect(LocalHost(), now(proxies=(proxy_to(f"{open_directory}/a"),)), CollectOptions())
     assert found.value and found.value[0].is_reachable is None and found.value[0].kind == ""
     assert "symbolic links" in found.gaps[0].reason
 
@@ -174,7 +176,7 @@ def test_a_private_tmp_hides_the_socket(listening: Path, open_directory: Path) -
     try:
         subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, timeout=20)
         until(nginx.workers, "nginx has workers")
-        running = tuple(x for x in proxies.collect(LocalHost(), now(), Ask()).value or () if x.pid == nginx.pid)
+        running = tuple(x for x in proxies.collect(LocalHost(), now(), CollectOptions()).value or () if x.pid == nginx.pid)
         path = look(now(proxies=running, listeners=(Listener(target=Target(path=str(listening)), pids=(os.getpid(),)),)))
         assert path.kind == "missing"
         assert listening.exists()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from why502.collectors import logs
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.diagnosis.engine import diagnose
 from why502.gateways.varnish import config as varnish
 from why502.host.base import Finished, Stat
@@ -19,7 +19,10 @@ from why502.model.errors import HostError
 from why502.model.file_kind import FileKind
 from why502.model.finding import Verdict
 from why502.model.logs import Symptom
-from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 22, 15, 23, 53, tzinfo=UTC)
@@ -131,7 +134,7 @@ def looked(machine: Any, proxy: Proxy | None = None) -> Snapshot:
         probes=(Probe(target=TARGET, status=200, request="GET /", first_byte_s=0.01),),
         addresses=("127.0.0.1",),
     )
-    found = logs.collect(machine, known, Ask())
+    found = logs.collect(machine, known, CollectOptions())
     return msgspec.structs.replace(known, logs=found.value, gaps=found.gaps)
 
 

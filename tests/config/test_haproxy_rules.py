@@ -13,7 +13,7 @@ from why502.gateways.tallies import settled
 from why502.host.local import LocalHost
 from why502.machine.suppliers import Rights
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 CONFIG = """
 frontend www

@@ -477,6 +477,7 @@ def main(place: Path, repository: str, *names: str) -> None:
     for part in ("up", "work"):
         (upper / part).mkdir()
     sh("mount", "-t", "overlay", "o", "-o", f"lowerdir=/var/lib,upperdir={upper}/up,workdir={upper}/work", "/var/lib")
+    STATE.mkdir(parents=True, exist_ok=True)  # the package does not have it: dockerd makes it when it starts
     sh("mount", "-t", "tmpfs", "t", "/run")
     environment = {**os.environ, "PYTHONPATH": repository}
     found = {}

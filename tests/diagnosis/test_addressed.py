@@ -10,11 +10,14 @@ from msgspec.structs import replace
 from why502.diagnosis.addressed import addressed
 from why502.diagnosis.checks import check_all
 from why502.diagnosis.engine import diagnose
-from why502.diagnosis.index import MAINTENANCE
+from why502.diagnosis.spares import MAINTENANCE
 from why502.gateways.haproxy import config as haproxy
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Listener, Lookup, PeerState, PeerView, Probe, Proxy, Resolution, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.proxy import PeerState, PeerView, Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Listener, Lookup, Resolution, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 23, 7, 15, tzinfo=UTC)

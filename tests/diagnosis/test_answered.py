@@ -8,12 +8,15 @@ import pytest
 from test_verdicts import APP, FRONT, NOW, REPLACE, asserted, failing, machine, route
 
 from why502.diagnosis.engine import diagnose
-from why502.diagnosis.index import placed, ways_of
 from why502.diagnosis.needs import need_of
+from why502.diagnosis.ways import placed, ways_of
 from why502.logs.detect import parse_any
 from why502.model.config import Answer, LogKind, LogPlace, LogTarget, Peer, Position, Route, Upstream
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Dependency, Event, Listener, Process, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Dependency, Disk, Event, Listener, Snapshot
 from why502.model.target import Target
 
 SINCE = timedelta(seconds=60)
@@ -117,6 +120,62 @@ def test_the_dependency_that_rejects_an_application_is_named(words: str, cause: 
     assert names in found[0].message
 
 
+def repeated(*told: int) -> Snapshot:
+    """Return a machine whose group of two answers our repeats of requests with 500 after a restart; those of these numbers logged
+    that Redis refused them.
+    """
+    ends = (APP, Target(host="127.0.0.1", port=3001))
+    whole = REPLACE(route(APP, 7), upstream="shop", peers=tuple(Peer(name=str(end), target=end) for end in ends))
+    words = "redis.exceptions.AuthenticationError: invalid username-password pair or user is disabled."
+    return machine(
+        *(failing(Symptom.CONNECT_REFUSED, end, 2, ago_s=20, proxy="nginx") for end in ends),
+        routes=(whole,),
+        events=tuple(REPLACE(says(Symptom.APPLICATION_ERROR, words, pid=40 + n), target=ends[n]) for n in told),
+        listeners=(
+            Listener(target=FRONT, pids=(10,)),
+            *(Listener(target=end, pids=(40 + n,)) for n, end in enumerate(ends)),
+        ),
+        probes=tuple(Probe(target=end, request="GET /", repeats=True, status=500, at=NOW) for end in ends),
+    )
+
+
+@pytest.mark.parametrize("told", [(0, 1), (1,), (0,)], ids=["both logs", "the second's log", "the first's log"])
+def test_a_dependency_named_after_a_restart_counts_for_each_member_of_the_group(told: tuple[int, ...]) -> None:
+    found = diagnose(repeated(*told)).findings
+    named = [one for one in found if one.cause == "backend-dependency-down" and one.confidence >= 0.5]
+    assert len(named) == 2
+    assert all("needs Redis, which rejects the login" in one.message for one in named)
+    assert all(one.confidence < 0.5 for one in found if one.cause == "application-error")
+
+
+def test_members_that_log_nothing_have_errors_of_their_own() -> None:
+    found = [one.cause for one in diagnose(repeated()).findings if one.confidence >= 0.5]
+    assert found[:2] == ["application-error"] * 2
+    assert "backend-dependency-down" not in found
+
+
+@pytest.mark.parametrize(
+    ("path", "request_line", "words", "cause"),
+    [
+        ("/srv/shop/pictures", "POST /pictures", "", "disk-full"),
+        ("/srv/shop/pictures", "GET /pictures", "", "application-error"),
+        ("/srv/other", "POST /pictures", "", "application-error"),
+        ("/srv/shop/pictures", "POST /pictures", "KeyError: 'name'", "application-error"),
+    ],
+)
+def test_a_full_volume_in_the_directory_of_an_application_that_stores(
+    path: str, request_line: str, words: str, cause: str
+) -> None:
+    here = answering(*((says(Symptom.APPLICATION_ERROR, words, 30),) if words else ()))
+    assert here.logs is not None
+    bad, good = here.logs.paths
+    logs = REPLACE(here.logs, paths=(REPLACE(bad, request=request_line), good))
+    processes = (*(here.processes or ())[:-1], Process(pid=40, name="uvicorn", cwd="/srv/shop"))
+    disks = (Disk(path=path, free_bytes=0, total_bytes=6 << 20, is_of_proxy=False),)
+    found = diagnose(REPLACE(here, logs=logs, processes=processes, disks=disks)).findings
+    assert [one.cause for one in found if one.confidence >= 0.5] == [cause]
+
+
 @pytest.mark.parametrize(
     "words", ["ValueError: the password has expired", "You can't write against a closed file", "a message was NACKed"]
 )
@@ -134,6 +193,15 @@ def test_a_database_without_an_address_is_the_only_one_that_it_is_connected_to(p
     found = diagnose(REPLACE(here, dependencies=peers)).findings
     assert found[0].cause == "backend-dependency-down"
     assert f"needs {name}, which ends its connections" in found[0].message
+
+
+@pytest.mark.parametrize(("refused", "cause"), [(1, "application-error"), (30, "backend-dependency-down")])
+def test_what_most_of_its_errors_say_is_the_reason(refused: int, cause: str) -> None:
+    events = (
+        says(Symptom.APPLICATION_ERROR, "PHP Fatal error:  Uncaught mysqli_sql_exception: Connection refused", refused),
+        says(Symptom.APPLICATION_ERROR, "PHP Fatal error:  Uncaught TypeError: strlen(): argument must be a string", 30),
+    )
+    assert diagnose(answering(*events)).findings[0].cause == cause
 
 
 def test_a_few_words_of_a_database_are_no_reason_where_clients_are_served() -> None:
@@ -237,7 +305,13 @@ def balanced(*answers: Answer) -> Snapshot:
     )
     log = LogTarget(kind=LogKind.ERROR, path="/var/log/apache2/error.log", goes_to=LogPlace.FILE)
     proxy = Proxy(
-        kind="apache", pid=10, routes=(one,), upstreams=(Upstream(name="app", peers=peers),), answers=answers, logs=(log,)
+        kind="apache",
+        pid=10,
+        root="/proc/10/root",
+        routes=(one,),
+        upstreams=(Upstream(name="app", peers=peers),),
+        answers=answers,
+        logs=(log,),
     )
     tally = Tally(
         symptom=Symptom.GATEWAY_STATUS,

@@ -49,3 +49,12 @@ def test_apache_answers_500_for_requests_that_tomcat_does_not_answer(protocol: s
     causes = dict(asserted(told, target=APP, protocol=protocol, path=path))
     assert ("application-error" in causes) is is_own
     assert "backend-too-slow" in causes
+
+
+@pytest.mark.parametrize("requests", [(), (("GET /report.jsp", 19),)])
+def test_a_certificate_that_apache_refuses_is_no_error_of_the_application(requests: tuple[tuple[str, int], ...]) -> None:
+    """Apache answers 500 itself, and its words name no request."""
+    path = PathTraffic(request="GET /report.jsp", statuses={"500": 27}, clients=8, refused_since=27, last_refused=NOW)
+    told = failing(Symptom.TLS_UNVERIFIED, APP, 19, status=500, requests=requests)
+    causes = dict(asserted(told, target=APP, protocol="https", path=path))
+    assert "tls-verify-failed" in causes and "application-error" not in causes

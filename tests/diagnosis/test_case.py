@@ -8,11 +8,16 @@ import msgspec
 import pytest
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.place import BESIDE, Vantage
+from why502.diagnosis.located import BESIDE
+from why502.diagnosis.routed import Vantage
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogSummary, PathTraffic, Phase, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import CONNECT, Listener, PhpPool, Pressure, Probe, Process, Proxy, Resolution, Snapshot, SocketPath
+from why502.model.probe import CONNECT, Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool
+from why502.model.snapshot import Listener, Pressure, Resolution, Snapshot, SocketPath
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
@@ -166,7 +171,7 @@ def test_our_own_daemon_is_no_stray(argv: tuple[str, ...]) -> None:
     """It serves /metrics, and nobody's proxy means that."""
     own = Listener(target=Target(host="127.0.0.1", port=9502), pids=(30,))
     processes = (Process(pid=30, name=argv[0].rpartition("/")[2], argv=argv),)
-    assert Case(here(listeners=(own,), processes=processes), target=APP).strays == ()
+    assert Case(here(listeners=(own,), processes=processes), target=APP).unclaimed_listeners == ()
 
 
 def test_strays_are_applications_that_no_route_names() -> None:
@@ -176,7 +181,7 @@ def test_strays_are_applications_that_no_route_names() -> None:
         here(listeners=(stray, system, Listener(target=Target(host="0.0.0.0", port=80), pids=(10,))), processes=processes),
         target=APP,
     )
-    assert case.strays == (stray,)
+    assert case.unclaimed_listeners == (stray,)
     assert case.has_stray
 
 

@@ -11,7 +11,9 @@ from why502.diagnosis.checks import check_all
 from why502.model.config import LogKind, LogTarget, Peer, Route
 from why502.model.finding import Check
 from why502.model.logs import LogFile, LogSummary
-from why502.model.snapshot import Gap, Listener, Proxy, Service, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 
 APP = Target(host="127.0.0.1", port=3001)

@@ -9,7 +9,8 @@ import pytest
 from why502 import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Event, NetworkSpace, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Event, NetworkSpace, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

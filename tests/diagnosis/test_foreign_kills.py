@@ -7,11 +7,15 @@ from __future__ import annotations
 from datetime import timedelta
 from signal import SIGKILL, SIGSEGV
 
+import pytest
 from test_verdicts import NOW, REPLACE, failing, machine, route
 
 from why502.diagnosis.engine import diagnose
+from why502.model.finding import ASSERTED
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Listener, PhpPool, Process, Snapshot
+from why502.model.process import Process
+from why502.model.service import PhpPool
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 
 PHP = Target(host="127.0.0.1", port=9000)
@@ -63,3 +67,16 @@ def test_children_that_crashed_were_not_killed_for_memory() -> None:
 
 def test_children_that_were_killed_were_killed_for_memory() -> None:
     assert diagnose(machine_with(SIGKILL, SIGKILL)).findings[0].cause == "backend-oom-killed"
+
+
+@pytest.mark.parametrize(("group", "is_own"), [("/neighbour/php", False), ("/host/system.slice/php8.2-fpm.service", True)])
+def test_a_kill_in_the_group_of_another_container_is_none_of_ours(group: str, is_own: bool) -> None:
+    """No line of the failures names a target, so only the control group tells whose process was killed."""
+    here = machine_with(SIGKILL)
+    assert here.logs is not None
+    failed = REPLACE(failing(Symptom.UPSTREAM_STATUS, PHP, 5, status=503), target=None)
+    kill = next(REPLACE(event, cgroup=group) for event in here.events or () if event.symptom is Symptom.OOM_KILLED)
+    own = tuple(REPLACE(process, cgroup=f"/system.slice/{UNIT}") if process.unit else process for process in here.processes or ())
+    here = REPLACE(here, events=(kill,), processes=own, logs=REPLACE(here.logs, tallies=(failed,)))
+    sure = {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+    assert ("backend-oom-killed" in sure) == is_own

@@ -12,7 +12,9 @@ from why502.gateways.nginx.logs import error
 from why502.model.config import Location, Position, Server, Setting
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Listener, Probe, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.service import Service
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 
 UNIT = "forwarder.service"

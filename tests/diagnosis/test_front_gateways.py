@@ -15,7 +15,10 @@ from why502.gateways.haproxy import config as haproxy
 from why502.model.config import Peer, Route
 from why502.model.finding import Diagnosis, Verdict
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Sample, Symptom, Tally
-from why502.model.snapshot import Listener, Probe, Process, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 from why502.probing.plan import plan
 

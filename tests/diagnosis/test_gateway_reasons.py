@@ -14,7 +14,11 @@ from why502.gateways.tallies import settled
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Listener, NetworkPath, PhpPool, Probe, Process, Proxy, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool, Service
+from why502.model.snapshot import Listener, NetworkPath, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -11,9 +11,14 @@ from why502.diagnosis.engine import diagnose
 from why502.gateways.haproxy import config as haproxy
 from why502.gateways.haproxy import logs as lines
 from why502.gateways.tallies import settled
+from why502.model.config import Peer, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Listener, Probe, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 
 REPLACE = msgspec.structs.replace
@@ -30,7 +35,7 @@ REFUSED = 'www pool/<NOSRV> 0/-1/-1/-1/0 503 217 - - {state} 5/5/4/0/0 0/0 "GET 
 ASKED = "10.9.9.9:4000 [04/Mar/2026:05:06:07.000] "
 
 
-def findings(*messages: str, later: str = "", answered: int | None = None) -> tuple[Finding, ...]:
+def findings(*messages: str, later: str = "", answered: int | None = None, config: str = CONFIG) -> tuple[Finding, ...]:
     """Return the findings for HAProxy's log lines."""
     tallies = []
     for message in (*messages, later):
@@ -51,7 +56,7 @@ def findings(*messages: str, later: str = "", answered: int | None = None) -> tu
                 last=at,
             )
         )
-    found = haproxy.load(CONFIG, "haproxy.cfg")
+    found = haproxy.load(config, "haproxy.cfg")
     proxy = Proxy(kind="haproxy", pid=7, routes=found.routes, upstreams=found.upstreams)
     probes = tuple(
         Probe(target=Target(host=host, port=8443), protocol="http", status=answered, at=AT)
@@ -107,6 +112,35 @@ def test_servers_that_were_tried_again_since_are_not_in_maintenance() -> None:
 def test_a_full_queue_is_reported_for_the_backend() -> None:
     found = findings(ASKED + 'www pool/<NOSRV> 0/4001/-1/-1/4001 503 217 - - sQ-- 22/22/21/0/0 0/4 "GET / HTTP/1.1"')[0]
     assert (found.cause, found.group) == ("upstream-connection-limit", "pool")
+
+
+def test_the_limit_that_is_reached_is_named() -> None:
+    full = ASKED + 'www pool/<NOSRV> 0/4001/-1/-1/4001 503 217 - - sQ-- 22/22/21/0/0 0/4 "GET / HTTP/1.1"'
+    found = findings(full, config=CONFIG.replace("8443 check", "8443 check maxconn 3"))[0]
+    assert "each server of pool gets at most 3 connections at a time" in found.message
+
+
+def test_the_limit_of_a_gateway_behind_another_is_not_placed_at_that_gateway() -> None:
+    """A HAProxy behind nginx reports it both in its log and in its journal; nginx only sees the status."""
+    front = Target(host="127.0.0.1", port=443)
+    read = haproxy.load(CONFIG.replace("8443 check", "8443 check maxconn 3").replace(":443", "127.0.0.1:443"), "haproxy.cfg")
+    inner = Proxy(kind="haproxy", pid=40, routes=read.routes, upstreams=read.upstreams)
+    outer = Proxy(pid=1, routes=(Route(passes="x", peers=(Peer(name="x", target=front),)),))
+    full = Tally(symptom=Symptom.PEER_LIMIT, proxy="haproxy", group="pool", code="sQ--", status=503, count=9, first=AT, last=AT)
+    seen = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="nginx", target=front, status=503, count=9, first=AT, last=AT)
+    told = Event(symptom=Symptom.PEER_LIMIT, at=AT, message="", source="journalctl", unit="haproxy.service", count=9)
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(outer, inner),
+        addresses=("127.0.0.1",),
+        processes=(Process(pid=40, name="haproxy", unit="haproxy.service"),),
+        listeners=(Listener(target=front, pids=(40,)),),
+        services=(Service(manager="systemd", name="haproxy.service", is_running=True, main_pid=40, targets=(front,)),),
+        events=(told,),
+        logs=LogSummary(tallies=(full, seen)),
+    )
+    found = diagnose(here).findings[0]
+    assert (found.cause, found.group, found.ongoing) == ("upstream-connection-limit", "pool", True)
 
 
 def test_the_names_of_a_backend_are_one() -> None:
@@ -201,6 +235,15 @@ def test_a_backend_without_servers_is_empty() -> None:
     found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), logs=logs)).findings[0]
     assert (found.cause, found.group, found.confidence > 0.8) == ("no-upstream-members", "bare", True)
     assert "haproxy.cfg:4" in str(found)
+
+
+def test_each_of_several_empty_backends_is_named() -> None:
+    config = CONFIG + "backend api\n    server only 10.1.0.6:8443\n"
+    config = config.replace("default_backend pool", "use_backend api if { path_beg /api }\n    default_backend pool")
+    said = [ASKED + REFUSED.format(state="SC--"), ASKED + REFUSED.replace("pool/", "api/").format(state="SC--")]
+    found = [finding for finding in findings(*said, config=config) if finding.cause == "all-upstreams-down"]
+    assert sorted((finding.subject, finding.failures) for finding in found) == [("api", 9), ("pool", 9)]
+    assert {finding.message.partition(" is marked")[0] for finding in found} == {"every server of api", "every server of pool"}
 
 
 def test_a_check_of_another_port_says_nothing_about_the_server() -> None:

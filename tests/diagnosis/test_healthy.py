@@ -15,14 +15,17 @@ import pytest
 
 from why502.bundle import load
 from why502.collectors import logs as source
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.diagnosis.engine import diagnose
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Upstream
 from why502.model.finding import Diagnosis, Verdict
 from why502.model.logs import Symptom
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, ConfigTest
 from why502.model.remedy import Run
-from why502.model.snapshot import ConfigProblem, Event, Listener, Process, Service, Snapshot
+from why502.model.service import Service
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 from why502.render.words import headlines
 
@@ -76,7 +79,7 @@ class Day:
         started = END - timedelta(hours=9)
         proxies = (REPLACE(proxy, logs=logs, loaded_at=max(started, proxy.loaded_at or started) - timedelta(minutes=3)),)
         proxies = (REPLACE(proxies[0], changed_at=started),)
-        found = source.collect(LocalHost(), REPLACE(self.here, proxies=proxies, logs=None), Ask())
+        found = source.collect(LocalHost(), REPLACE(self.here, proxies=proxies, logs=None), CollectOptions())
         return diagnose(REPLACE(self.here, proxies=proxies, logs=found.value))
 
 
@@ -413,6 +416,18 @@ def test_a_stopped_nginx_is_reported_if_it_failed_or_nothing_replaces_it(name: s
     steps = [" ".join(step.argv) for remedy in first.remedies for step in remedy.steps if isinstance(step, Run)]
     assert steps[0] == "systemctl start nginx.service"
     assert ("systemctl enable nginx.service" in steps) == (state == "disabled")
+
+
+def test_a_gateway_that_nobody_enabled_is_not_started_in_place_of_the_one_that_failed() -> None:
+    here = served_by("postgres", "disabled")
+    (nginx,) = here.proxies or ()
+    failed = REPLACE(
+        nginx, kind="haproxy", config="/etc/haproxy/haproxy.cfg", unit="haproxy.service", unit_state="failed",
+        test=ConfigTest.FAILED, problems=(ConfigProblem(message="unable to load the certificate"),),
+    )  # fmt: skip
+    first = diagnose(REPLACE(here, proxies=(failed, nginx))).findings[0]
+    assert (first.cause, [remedy.steps for remedy in first.remedies]) == ("proxy-not-running", [()])
+    assert "haproxy is not running: its own test refuses the configuration: unable to load the certificate" in first.message
 
 
 def served_by(name: str, state: str, test: str = "ok") -> Snapshot:

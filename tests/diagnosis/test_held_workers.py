@@ -11,7 +11,11 @@ from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Kernel, Listener, PhpPool, Probe, Process, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool
+from why502.model.snapshot import Dependency, Event, Kernel, Listener, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -152,3 +156,16 @@ def test_connections_that_wait_in_a_queue_of_the_server_itself() -> None:
 def test_a_server_that_answers_or_works_nothing_off_has_no_queue(entrance: Symptom | None, closed: int) -> None:
     first = _first(_queues_itself(entrance=entrance, direct=None, closed=closed))
     assert first is None or first.cause != "workers-exhausted"
+
+
+@pytest.mark.parametrize(("queued", "said"), [(29, "29 connections wait"), (1, "1 connection waits"), (0, "")])
+def test_the_full_pool_whose_children_wait_for_a_database_is_named(queued: int, said: str) -> None:
+    here = _backend({"GET /search": {"504": 9}}, {"GET /search": 9}, pool=True)
+    (fpm,) = here.php_pools or ()
+    full = msgspec.structs.replace(fpm, max_children=2, children=2, children_busy=2)
+    peer = Dependency(target=BACKEND, peer=Target(path="/run/mysqld/mysqld.sock"), busy=2, waiting=2, is_heard=True)
+    listener = Listener(target=BACKEND, pids=(9,), queued=queued)
+    first = _first(msgspec.structs.replace(here, php_pools=(full,), dependencies=(peer,), listeners=(listener,), events=()))
+    assert first is not None and first.cause == "backend-dependency-slow"
+    assert ("pm.max_children = 2 of pool www" in first.message) is bool(said)
+    assert said in first.message

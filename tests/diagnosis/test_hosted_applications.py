@@ -8,7 +8,9 @@ import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.model.logs import LogFile, LogSummary, Symptom, Tally
-from why502.model.snapshot import Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 
 NOW = datetime(2026, 11, 22, 21, tzinfo=UTC)
 

@@ -13,7 +13,11 @@ from why502.diagnosis.engine import diagnose
 from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Position, Route
 from why502.model.finding import ASSERTED, Finding, Verdict
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Listener, Probe, Process, Proxy, Resolution, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Event, Listener, Resolution, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

@@ -9,10 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from why502.diagnosis.index import Doors, Joins, accepts, alarms, idle_spares, made_good, placed, takes, unheard, ways_of
+from why502.diagnosis.alarms import alarms
+from why502.diagnosis.engine import diagnose
+from why502.diagnosis.index import Joins
+from why502.diagnosis.listening import Doors, accepts, takes, targets_without_listener
+from why502.diagnosis.spares import idle_spares, made_good
+from why502.diagnosis.ways import placed, ways_of
 from why502.gateways.nginx.config.load import load_dump
+from why502.model.finding import Verdict
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Listener, Probe, Proxy, Resolution, Snapshot
+from why502.model.probe import Probe
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Resolution, Snapshot
 from why502.model.target import Target
 
 DUMP = """# configuration file /etc/nginx/nginx.conf:
@@ -140,7 +148,7 @@ def test_a_value_of_a_variable_is_a_target_only_once_requests_reach_it(
     )
     spares = idle_spares(here)
     assert (NONE in spares) is is_spare
-    assert (NONE not in (unheard(here) or ())) is is_spare
+    assert (NONE not in (targets_without_listener(here) or ())) is is_spare
     assert Target(host="127.0.0.1", port=3009) not in spares  # the variable has only this value
 
 
@@ -180,3 +188,6 @@ def test_a_refused_address_is_harmless_if_another_of_the_name_answers(
     )
     assert (made_good(here) == {V6}) is is_good
     assert (V6 not in {tally.target for tally in alarms(here)}) is is_good
+    answer = diagnose(here)
+    assert (answer.verdict is Verdict.HEALTHY) is (is_good and sibling is None)
+    assert answer.findings[0].cause == "wrong-address" or sibling

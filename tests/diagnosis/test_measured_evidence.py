@@ -7,12 +7,17 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from why502.diagnosis.alarms import is_impatience
 from why502.diagnosis.case import Case
 from why502.diagnosis.causes import CAUSES
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import Evidence
-from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Disk, Kernel, Limits, Listener, PhpPool, Pressure, Process, Proxy, Resolution, Snapshot
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
+from why502.model.probe import Probe
+from why502.model.process import Limits, Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool
+from why502.model.snapshot import Disk, Kernel, Listener, Pressure, Resolution, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
@@ -91,6 +96,21 @@ def test_a_busy_disk_where_the_kernel_has_no_pressure_figures(pressure: Pressure
     assert (weight("io-saturation", here, "disk sda was busy 97%") > 0) is speaks
 
 
+@pytest.mark.parametrize(
+    ("pressure", "state", "speaks"),
+    [
+        (Pressure(io_some=0.32, io_now=1.0), "D", True),  # four seconds after the disk became the bottleneck
+        (Pressure(io_some=0.32, io_now=1.0), "S", False),  # the backend itself does not wait for a device
+        (Pressure(io_some=0.01, io_now=1.0), "D", False),  # one write that took as long as the measurement
+        (Pressure(io_some=0.32, io_now=0.4), "D", False),
+        (Pressure(io_some=0.32), "D", False),
+    ],
+)
+def test_a_disk_that_became_the_bottleneck_a_moment_ago(pressure: Pressure, state: str, speaks: bool) -> None:
+    here = machine(Symptom.READ_TIMED_OUT, pressure=(pressure,), processes=(Process(pid=30, name="app", state=state),))
+    assert (weight("io-saturation", here, "now wait for a disk 100%") > 0) is speaks
+
+
 @pytest.mark.parametrize(("is_read_only", "symptom"), [(True, Symptom.IO_FAILED), (False, Symptom.IO_FAILED)])
 def test_a_read_only_file_system_is_not_a_slow_disk(is_read_only: bool, symptom: Symptom) -> None:
     disk = Disk(path="/var/lib/nginx", free_bytes=1 << 30, total_bytes=1 << 31, is_read_only=is_read_only)
@@ -120,6 +140,58 @@ def test_queues_that_overflow_while_we_look(now: int | None, speaks: bool) -> No
     here = machine(Symptom.CONNECT_TIMED_OUT, kernel=Kernel(listen_overflows=90, listen_overflows_now=now))
     assert weight("listen-backlog-overflow", here, "90 accept-queue overflows") > 0
     assert (weight("listen-backlog-overflow", here, "7 of them during the measurement") > 0) is speaks
+
+
+@pytest.mark.parametrize(("overflows", "queue", "path"), [(0, -6.0, 2.0), (90, 3.0, 0.0), (None, 1.0, 0.0)])
+def test_what_the_kernel_counted_tells_a_full_queue_from_a_firewall(overflows: int | None, queue: float, path: float) -> None:
+    """Connections that a listener of this machine did not get: without a witness neither is asserted as a fact."""
+    here = machine(Symptom.CONNECT_TIMED_OUT, kernel=Kernel(listen_overflows=overflows))
+    backlog = (Listener(target=APP, pids=(30,), queued=0, backlog=64),)
+    here = REPLACE(here, listeners=backlog)
+    assert sum(item.weight for item in evidence("listen-backlog-overflow", here)) == queue
+    assert sum(item.weight for item in evidence("connect-timeout", here)) == path
+    told = CAUSES["connect-timeout"].summarize(Case(here, target=APP))
+    assert ("were dropped on this machine" in told) is (overflows == 0)
+
+
+@pytest.mark.parametrize(
+    ("on_season", "waited_s", "is_told"),
+    [
+        ((9, 0), None, True),
+        ((9, 0), (1.50, 1.51), True),
+        ((9, 0), (0.2, 2.5), False),
+        ((9, 20), None, False),
+        ((2, 0), None, False),
+    ],
+)
+def test_a_path_that_clients_always_give_up(
+    on_season: tuple[int, int], waited_s: tuple[float, float] | None, is_told: bool
+) -> None:
+    """An impatient monitor is a small share of all requests, and never gets an answer; people cancel at different times."""
+    gave_up, served = on_season
+    seen = REPLACE(
+        machine(Symptom.CLIENT_CLOSED),
+        logs=LogSummary(
+            tallies=(
+                Tally(
+                    symptom=Symptom.CLIENT_CLOSED,
+                    target=APP,
+                    status=499,
+                    count=gave_up,
+                    first=NOW - timedelta(seconds=60),
+                    last=NOW - timedelta(seconds=2),
+                    requests=(("GET /season", gave_up),),
+                    duration_min_s=waited_s[0] if waited_s else None,
+                    duration_max_s=waited_s[1] if waited_s else None,
+                ),
+            ),
+            paths=(PathTraffic(request="GET /season", statuses={"499": gave_up} | ({"200": served} if served else {}), at=AT),),
+            requests=200,
+            has_access=True,
+        ),
+    )
+    assert is_impatience(seen, APP) is not is_told
+    assert (weight("client-closed-request", seen, "some clients always disconnect early") < 0) is not is_told
 
 
 @pytest.mark.parametrize(("used", "speaks"), [(9900, True), (500, False), (None, False)])
@@ -196,3 +268,14 @@ def test_a_read_timeout_of_less_than_a_second_is_too_short(limit_s: float, speak
     (proxy,) = here.proxies or ()
     here = REPLACE(here, proxies=(REPLACE(proxy, routes=(REPLACE(proxy.routes[0], read_timeout_s=limit_s),)),))
     assert (weight("proxy-timeout-too-short", here, "0.2 s is shorter than many answers take") > 0) is speaks
+
+
+@pytest.mark.parametrize(("served", "is_told"), [(None, True), (NOW - timedelta(seconds=30), False)])
+def test_clients_that_left_a_proxy_that_could_not_connect(served: datetime | None, is_told: bool) -> None:
+    """HAProxy tries again for a while: the clients leave before it has given up, and its log only has them."""
+    seen = machine(
+        Symptom.CLIENT_CLOSED, listeners=(), probes=(Probe(target=APP, protocol="tcp", symptom=Symptom.CONNECT_REFUSED, at=NOW),)
+    )
+    traffic = TargetTraffic(target=APP, attempts=9, last_success=served)
+    seen = REPLACE(seen, logs=REPLACE(seen.logs, targets=(traffic,)))
+    assert (weight("client-closed-request", seen, "the proxy tried to connect") < 0) is is_told

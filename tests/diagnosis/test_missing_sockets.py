@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from why502.diagnosis.engine import diagnose
@@ -11,7 +12,10 @@ from why502.model.config import Peer, Position, Route
 from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot, SocketPath
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Event, Listener, Snapshot, SocketPath
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -59,3 +63,38 @@ def test_a_private_tmp_is_called_so(elsewhere: str, is_private: bool) -> None:
     first = _first(_missing(AT - timedelta(minutes=5), seen_elsewhere=(elsewhere,), path="/tmp/shop.sock"))
     assert first.cause == "unix-socket-missing" and elsewhere in first.message
     assert ("PrivateTmp" in first.message) == is_private
+
+
+@pytest.mark.parametrize(("unit", "is_removed"), [("shop@green.service", True), ("shop@blue.service", False)])
+def test_a_socket_that_another_instance_removed_as_it_stopped(unit: str, is_removed: bool) -> None:
+    """What a stopped service leaves behind does not serve; another service does, without its file."""
+    here = _missing(AT - timedelta(minutes=5))
+    own = Target(path=PATH)
+    blue = Service(
+        manager="systemd",
+        name="shop@blue.service",
+        state="failed",
+        is_running=False,
+        result="timeout",
+        reason=("Killing process 8 with signal SIGKILL.",),
+        started_at=AT - timedelta(minutes=9),
+        targets=(own,),
+    )
+    stop = Event(
+        symptom=Symptom.PROCESS_STOPPED,
+        message="Stopping shop@blue.service",
+        detail="Stopping shop@blue.service",
+        unit=blue.name,
+        at=AT - timedelta(seconds=5),
+        source="journalctl",
+    )
+    here = msgspec.structs.replace(
+        here,
+        listeners=(Listener(target=own, pids=(9,), is_at_path=False),),
+        processes=(Process(pid=9, name="uwsgi", unit=unit, started_at=AT - timedelta(minutes=2)),),
+        services=(blue,),
+        events=(stop,),
+    )
+    first = _first(here)
+    assert (first.cause == "unix-socket-missing" and unit in first.message) is is_removed
+    assert first.cause != "backend-startup-failure"  # "timeout" is the result of its stop

@@ -27,6 +27,9 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ("FATAL:  sorry, too many clients already (psycopg2)", "PostgreSQL", True),
         ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out", "a database", True),
         ("redis.exceptions.AuthenticationError: Authentication required.", "Redis", True),
+        ("PHP Fatal error:  Uncaught mysqli_sql_exception: The table 'orders' is full in /srv/a.php:4", "MySQL", True),
+        ("Error: certificate has expired", "a service that it asks over TLS", True),
+        ("psycopg2.OperationalError: SSL error: certificate verify failed", "PostgreSQL", True),
         ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused',
         "PostgreSQL (127.0.0.1:5432)", True),
         ("psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout", "PostgreSQL", False),
@@ -41,8 +44,47 @@ def test_words_of_client_libraries(text: str, name: str, is_down: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "product"),
+    [
+        ('psycopg2.OperationalError: FATAL:  Peer authentication failed for user "shop"', "PostgreSQL"),
+        ('FATAL:  Ident authentication failed for user "shop"', "PostgreSQL"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "shop", database "shop"', "PostgreSQL"),
+        ('error: pg_hba.conf rejects connection for host "10.0.0.1", user "shop"', "PostgreSQL"),
+        ('PG::ConnectionBad: FATAL:  role "shop" does not exist', "PostgreSQL"),
+        ("psycopg2.OperationalError: fe_sendauth: no password supplied", "PostgreSQL"),
+        ("java.sql.SQLException: Access denied for user 'shop'@'localhost' (using password: YES)", "MySQL"),
+        ("pymysql.err.OperationalError: (1130, \"Host 'web' is not allowed to connect to this MariaDB server\")", "MySQL"),
+        ("redis.exceptions.AuthenticationError: invalid username-password pair or user is disabled.", "Redis"),
+        ("ReplyError: WRONGPASS invalid username-password pair or user is disabled.", "Redis"),
+        ("ReplyError: NOAUTH Authentication required.", "Redis"),
+        ("pymongo.errors.OperationFailure: Authentication failed., full error: {'ok': 0.0, 'code': 18}", "MongoDB"),
+        ("pymongo.errors.OperationFailure: command find requires authentication", "MongoDB"),
+        ('Error: Handshake terminated by server: 403 (ACCESS-REFUSED) with message "ACCESS_REFUSED - Login was refused"',
+        "RabbitMQ"),
+        ("pika.exceptions.ConnectionClosedByBroker: (530, \"NOT_ALLOWED - access to vhost 'a' refused for user 'b'\")",
+        "RabbitMQ"),
+        ("Dalli::DalliError: Error authenticating: 32", "memcached"),
+        ("pylibmc.Error: error 40 from memcached_set: AUTHENTICATION FAILURE", "memcached"),
+        ("ldap.INVALID_CREDENTIALS: {'result': 97, 'desc': 'Invalid credentials'}", "LDAP"),
+        ("javax.naming.AuthenticationException: [LDAP: error code 49 - 80090308: LdapErr]", "LDAP"),
+        ("smtplib.SMTPAuthenticationError: (535, b'5.7.8 Error: authentication failed')", "the mail server"),
+        ("Error: Invalid login: 535-5.7.8 Username and Password not accepted", "the mail server"),
+        ("SMTP Error: Could not authenticate.", "the mail server"),
+    ],
+)  # fmt: skip
+def test_a_refused_login(text: str, product: str) -> None:
+    need = need_of(text)
+    assert need is not None
+    assert (need.product, need.how, need.is_down) == (product, "rejects the login", True)
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "rest_framework.exceptions.AuthenticationFailed: Authentication failed.",
+        "Error: invalid credentials",
+        "PermissionDenied: the page requires authentication",
+        "TypeError: role admin does not exist",
         "KeyError: 'DATABASE_URL'",
         "PHP Warning:  mysqli_query(): (HY000/1146): Table 'shop.x' doesn't exist",
         "Connection in use: ('127.0.0.1', 8000)",

@@ -10,7 +10,9 @@ from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

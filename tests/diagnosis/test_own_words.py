@@ -9,7 +9,8 @@ from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
 from why502.diagnosis.engine import diagnose
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Listener, Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Event, Listener, Snapshot
 
 
 def speaking(protocol: str, symptom: Symptom, *message: str) -> Snapshot:

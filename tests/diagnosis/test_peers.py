@@ -8,7 +8,9 @@ from why502.diagnosis.checks import check_all
 from why502.diagnosis.peers import called_down, contradictions, described, is_full, views_of
 from why502.model.finding import CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import PeerState, PeerView, Probe, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.proxy import PeerState, PeerView, Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 TARGET = Target(host="127.0.0.1", port=3001)

@@ -12,7 +12,10 @@ from why502.logs.detect import parse_any
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Event, Listener, PhpPool, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 from why502.probing.plan import has_answered
 

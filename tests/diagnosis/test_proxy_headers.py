@@ -11,7 +11,10 @@ from why502.gateways.hitch import config as hitch
 from why502.model.config import SENDS_PROXY, Peer, Position, Route, Setting
 from why502.model.finding import Verdict
 from why502.model.logs import LogSummary, Symptom
-from why502.model.snapshot import Probe, Process, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

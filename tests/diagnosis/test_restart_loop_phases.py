@@ -9,7 +9,10 @@ from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
 from why502.diagnosis.engine import diagnose
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.service import Service
+from why502.model.snapshot import Event, Listener, Snapshot
 
 UNIT = "shop.service"
 ROUND_S = 3.0  # RestartSec=1, then two seconds until it dies again

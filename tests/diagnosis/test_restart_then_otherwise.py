@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from why502.diagnosis.engine import diagnose
-from why502.model.config import Peer, Position, Route
+from why502.model.config import Peer, Position, Route, Setting
 from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Event, Probe, Proxy, Service, Snapshot, SocketPath
+from why502.model.probe import Probe
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Event, Snapshot, SocketPath
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -130,3 +133,81 @@ def test_errors_that_go_on_lead_before_a_restart_that_is_over() -> None:
     probe = Probe(target=Target(host="127.0.0.1", port=80), through_proxy=True, route_at=PLACE, request="GET /", status=500)
     found = findings(gap, asked=(page,), age_s=100.0, probes=(probe,))
     assert [(one.cause, one.ongoing) for one in found] == [("application-error", True), ("deploy-termination-race", False)]
+
+
+@pytest.mark.parametrize(("until_s", "is_race"), [(3.0, True), (99.0, False)], ids=["for as long as a start takes", "for longer"])
+def test_an_error_of_which_only_the_access_log_knows(until_s: float, is_race: bool) -> None:
+    begun = AT - timedelta(seconds=100)
+    gap = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="nginx", target=TARGET, count=300, status=502, first=begun, last=begun)
+    since = Tally(
+        symptom=Symptom.GATEWAY_STATUS,
+        proxy="nginx",
+        target=TARGET,
+        count=400,
+        status=503,
+        first=begun,
+        last=begun + timedelta(seconds=until_s),
+    )
+    found = findings(gap, since, age_s=100.0)
+    assert ("deploy-termination-race" in {one.cause for one in found}) == is_race
+
+
+@pytest.mark.parametrize(("until_s", "is_race"), [(0.8, True), (4.0, False)], ids=["while it was refused", "for longer"])
+def test_an_authentication_service_that_answers_otherwise_since(until_s: float, is_race: bool) -> None:
+    judge = Target(host="127.0.0.1", port=9100)
+    server = Position(file=PLACE.file, line=2)
+    asking = Route(
+        location="/",
+        server_names=("shop.example",),
+        server_at=server,
+        protocol="http",
+        at=PLACE,
+        peers=(Peer(name=str(TARGET), target=TARGET),),
+        settings={"auth_request": (Setting(args=("/verify",)),)},
+    )
+    verify = Route(
+        location="= /verify",
+        server_names=("shop.example",),
+        server_at=server,
+        protocol="http",
+        at=Position(file=PLACE.file, line=9),
+        peers=(Peer(name=str(judge), target=judge),),
+    )
+    begun = AT - timedelta(seconds=5)
+    refused = Tally(
+        symptom=Symptom.CONNECT_REFUSED, target=judge, server="shop.example", count=32, status=500, first=begun, last=begun
+    )
+    failed = Tally(
+        symptom=Symptom.AUTH_FAILED,
+        server="shop.example",
+        count=32 if is_race else 80,
+        status=500,
+        first=begun,
+        last=begun + timedelta(seconds=until_s),
+        requests=(("GET /terms", 80),),
+    )
+    here = Snapshot(
+        taken_at=AT,
+        proxies=(Proxy(pid=3, routes=(asking, verify)),),
+        services=(Service(manager="systemd", name="sso.service", state="active", is_running=True, targets=(judge,)),),
+        events=(
+            Event(
+                at=begun,
+                symptom=Symptom.PROCESS_STOPPED,
+                unit="sso.service",
+                message="Stopping",
+                detail="Stopping sso",
+                source="journal",
+            ),
+            Event(
+                at=begun + timedelta(seconds=1),
+                symptom=Symptom.PROCESS_STARTED,
+                unit="sso.service",
+                message="Started sso",
+                source="journal",
+            ),
+        ),
+        logs=LogSummary(tallies=(refused, failed)),
+    )
+    found = {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+    assert ("deploy-termination-race" in found) == is_race

@@ -10,7 +10,11 @@ from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 from why502.diagnosis.case import Case
 from why502.diagnosis.engine import diagnose
 from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Event, Listener, Probe, Process, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.service import Service
+from why502.model.snapshot import Dependency, Event, Listener, Snapshot
+from why502.model.target import Target
 
 UNIT = "shop.service"
 STOPPED, STARTED = NOW - timedelta(seconds=20), NOW - timedelta(seconds=18)
@@ -130,6 +134,27 @@ def test_workers_that_are_killed_since_the_restart_go_before_its_gap(last_s: flo
     assert answers(here)[0] == (expected, expected == "worker-timeout")
 
 
+def dying(*more: Event) -> Snapshot:
+    """Return a machine where workers die since the restart, under a master that listens and starts them again and again."""
+    end = STOPPED + timedelta(seconds=19)
+    dies = told(Symptom.PROCESS_CRASHED, 0.1, "Fatal Python error: out of memory", count=46, last=end)
+    late = cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=18)
+    return restarted(cut(Symptom.CONNECT_REFUSED), late, events=(*RESTART, *more, dies), probe=Symptom.READ_TIMED_OUT)
+
+
+def test_workers_that_die_since_the_restart_do_not_make_its_gap_longer() -> None:
+    found = answers(dying())
+    assert ("deploy-termination-race", False) in found
+    assert found[0][1]
+
+
+def test_workers_that_die_again_and_again_do_not_start_although_their_master_listens() -> None:
+    unasked = REPLACE(dying(told(Symptom.PROCESS_STOPPED, 1, f"Stopped {UNIT}.")), probes=())
+    first = diagnose(unasked).findings[0]
+    assert (first.cause, first.ongoing) == ("backend-startup-failure", True)
+    assert first.confidence > 0.8
+
+
 @pytest.mark.parametrize(("statuses", "expected"), [({"200": 9, "500": 3}, True), ({"200": 9, "404": 3}, False)])
 def test_the_errors_of_a_route_are_those_of_its_target(statuses: dict[str, int], expected: bool) -> None:
     """An access log without upstream addresses: the path identifies the application."""
@@ -187,16 +212,29 @@ def test_a_restart_after_other_restarts(first_s: float, last_s: float, is_restar
     assert ("deploy-termination-race" in dict(answers(here))) is is_restart
 
 
-@pytest.mark.parametrize(("ended", "expected"), [(12, "worker-timeout"), (1, "application-error")])
-def test_a_server_answers_for_workers_that_it_ends(ended: int, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("refused", "ended", "expected"),
+    [(20, 12, "worker-timeout"), (20, 1, "application-error"), (4, 4, "worker-timeout"), (2, 2, "worker-timeout")],
+)
+def test_a_server_answers_for_workers_that_it_ends(refused: int, ended: int, expected: str) -> None:
     """gunicorn answers 500 for a request that it aborts."""
     here = restarted(events=(told(Symptom.WORKER_TIMED_OUT, 1, "WORKER TIMEOUT", count=ended, last=NOW),))
     assert here.logs is not None and here.proxies is not None
     own = here.proxies[0].routes[0].at
-    path = PathTraffic(request="GET /report", at=own, statuses={"500": 20}, clients=8, refused_since=20, last_refused=NOW)
-    told_500 = REPLACE(failing(Symptom.UPSTREAM_STATUS, APP, 20), status=500)
-    logs = REPLACE(here.logs, paths=(path,), tallies=(told_500,), requests=20, has_access=True)
-    assert answers(REPLACE(here, logs=logs))[0][0] == expected
+    path = PathTraffic(
+        request="GET /report", at=own, statuses={"500": refused}, clients=8, refused_since=refused, last_refused=NOW
+    )
+    others = PathTraffic(request="GET /", at=own, statuses={"200": 90}, clients=8)
+    told_500 = REPLACE(failing(Symptom.UPSTREAM_STATUS, APP, refused), status=500)
+    logs = REPLACE(here.logs, paths=(path, others), tallies=(told_500,), requests=90 + refused, has_access=True)
+    assert next((cause for cause, _ in answers(REPLACE(here, logs=logs))), "") == expected
+
+
+@pytest.mark.parametrize(("status", "expected"), [(101, "connection-reset"), (200, "truncated-response")])
+def test_an_upgraded_connection_carries_no_response(status: int, expected: str) -> None:
+    broken = REPLACE(failing(Symptom.RESET_IN_BODY, APP, 6), status=status, last=NOW)
+    here = restarted(broken, events=())
+    assert answers(here)[0][0] == expected
 
 
 def test_a_restart_whose_start_failed_is_no_stop() -> None:
@@ -227,3 +265,90 @@ def test_a_restart_whose_start_failed_is_no_stop() -> None:
 
     assert first(1.5) == "backend-startup-failure"
     assert first(-900) == "backend-not-running"
+
+
+@pytest.mark.parametrize(
+    ("result", "served_s", "is_start"),
+    [("exit-code", 1, False), ("exit-code", None, True), ("exit-code", -60, True), ("timeout", 1, True)],
+)
+def test_a_service_that_served_did_start(result: str, served_s: float | None, is_start: bool) -> None:
+    """Also where the access log names no address. systemd ends one that never reports its readiness, though it may serve."""
+    served = None if served_s is None else STOPPED + timedelta(seconds=served_s)
+    here = machine(REPLACE(failing(Symptom.CONNECT_REFUSED, APP, 20), first=STOPPED, last=NOW), routes=(route(APP, 7),))
+    service = Service(
+        manager="systemd", name=UNIT, state="activating", is_running=False, result=result, exit_code=1, targets=(APP,),
+        started_at=STOPPED, stopped_at=STOPPED + timedelta(seconds=5), reason=("TypeError: Cannot read properties of undefined",),
+    )  # fmt: skip
+    assert here.proxies is not None and here.logs is not None
+    place = here.proxies[0].routes[0].at
+    path = PathTraffic(request="GET /", at=place, statuses={"200": 30, "502": 20}, clients=9, last_served=served)
+    logs = REPLACE(here.logs, paths=(path,), targets=(), requests=50, has_access=True)
+    seen = REPLACE(here, listeners=(), services=(service,), logs=logs, events=())
+    assert (diagnose(seen).findings[0].cause == "backend-startup-failure") is is_start
+
+
+@pytest.mark.parametrize(
+    ("first_s", "last_s", "is_reload"),
+    [(0, 3, True), (-9, 3, False), (0, 19.5, False)],
+    ids=["with-the-reloads", "before-the-first", "until-now"],
+)
+def test_requests_that_a_reload_cuts_are_no_crash(first_s: float, last_s: float, is_reload: bool) -> None:
+    """A reload with process_control_timeout=0 ends the workers at once (fpm_process_ctl.c); their master stays."""
+    reloads = (told(Symptom.PROCESS_RELOADED, 0, "Reloading in progress", count=3, last=STOPPED + timedelta(seconds=3)),)
+    here = restarted(cut(Symptom.CLOSED_BEFORE_HEADER, first_s=first_s, last_s=last_s), events=reloads)
+    young = Process(pid=41, ppid=40, name="gunicorn", unit=UNIT, started_at=STOPPED + timedelta(seconds=4))
+    old = Process(pid=40, name="gunicorn", unit=UNIT, started_at=STOPPED - timedelta(hours=1))
+    kept = [process for process in here.processes or () if process.pid != 40]
+    here = REPLACE(here, processes=(*kept, old, young))
+    assert ("deploy-termination-race" in dict(answers(here))) is is_reload
+    assert "backend-crashed" not in dict(answers(here))
+
+
+@pytest.mark.parametrize(("restarts", "expected"), [(2, "backend-crashed"), (0, "backend-not-running")])
+def test_a_service_that_systemd_starts_again_has_died(restarts: int, expected: str) -> None:
+    """Its journal could not be read. A start that somebody orders sets the number of restarts to 0."""
+    broken = REPLACE(failing(Symptom.CLOSED_BEFORE_HEADER, APP, 2), first=STOPPED, last=STOPPED)
+    refused = REPLACE(failing(Symptom.CONNECT_REFUSED, APP, 12), first=STOPPED + timedelta(seconds=1), last=NOW)
+    service = Service(
+        manager="systemd", name=UNIT, state="active", is_running=True, restarts=restarts, main_pid=40, targets=(APP,),
+        started_at=NOW - timedelta(seconds=1),
+    )  # fmt: skip
+    here = machine(broken, refused, routes=(route(APP, 7),))
+    assert diagnose(REPLACE(here, listeners=(), services=(service,), events=())).findings[0].cause == expected
+
+
+@pytest.mark.parametrize(("waiting", "expected"), [(1, "worker-timeout"), (2, "backend-dependency-slow")])
+def test_one_new_worker_at_its_first_query_does_not_show_what_the_killed_ones_did(waiting: int, expected: str) -> None:
+    killed = told(Symptom.WORKER_TIMED_OUT, 10, "WORKER TIMEOUT", count=3, last=STOPPED + timedelta(seconds=19))
+    here = restarted(cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=19), events=(killed,), probe=Symptom.READ_TIMED_OUT)
+    database = Target(host="127.0.0.1", port=3306)
+    peer = Dependency(target=APP, peer=database, waiting=waiting, busy=waiting, is_heard=True)
+    assert answers(REPLACE(here, dependencies=(peer,)))[0][0] == expected
+
+
+@pytest.mark.parametrize(("at_s", "expected"), [(0.6, False), (1.5, True)])
+def test_an_error_of_the_process_that_was_told_to_stop_is_no_failed_start(at_s: float, expected: bool) -> None:
+    """Varnish exits with a status other than 0 after SIGTERM, and systemd calls that a failure."""
+    failed = told(Symptom.START_FAILED, at_s, f"{UNIT}: Failed with result 'exit-code'")
+    stopped = told(Symptom.PROCESS_STOPPED, 1, f"Stopped {UNIT}.")
+    here = restarted(cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=19), events=(*RESTART, failed, stopped))
+    assert ("backend-startup-failure" in dict(answers(REPLACE(here, probes=())))) is expected
+
+
+@pytest.mark.parametrize(("waiting", "is_sure"), [(4, True), (2, False)])
+def test_half_of_the_workers_at_one_moment_are_not_most_of_them(waiting: int, is_sure: bool) -> None:
+    here = restarted(cut(Symptom.READ_TIMED_OUT, first_s=10, last_s=19), events=(), probe=Symptom.READ_TIMED_OUT)
+    peer = Dependency(target=APP, peer=Target(host="127.0.0.1", port=3306), waiting=waiting, busy=4, is_heard=True)
+    found = diagnose(REPLACE(here, dependencies=(peer,))).findings
+    assert any(one.cause == "backend-dependency-slow" and one.confidence > 0.7 for one in found) is is_sure
+
+
+@pytest.mark.parametrize(("first_s", "last_s", "killer"), [(0, 1, ""), (0, 12, "GET /report"), (-8, -1, "GET /report")])
+def test_a_request_that_was_open_at_the_stop_did_not_end_the_process(first_s: float, last_s: float, killer: str) -> None:
+    closed = REPLACE(cut(Symptom.CLOSED_BEFORE_HEADER, first_s=first_s, last_s=last_s), requests=(("GET /report", 20),))
+    served = TargetTraffic(target=APP, attempts=90, failures=20, last_success=NOW)
+    here = restarted(closed, cut(Symptom.CONNECT_REFUSED, last_s=2))
+    assert here.logs is not None
+    case = Case(REPLACE(here, logs=REPLACE(here.logs, targets=(served,))), target=APP)
+    assert case.restarts
+    assert case.killer == killer

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from why502.diagnosis.engine import diagnose
-from why502.diagnosis.index import placed, ways_of
+from why502.diagnosis.ways import placed, ways_of
 from why502.gateways.apache import config as apache
 from why502.gateways.apache.logs import httpd
 from why502.gateways.caddy import logs as caddy
@@ -19,19 +19,12 @@ from why502.model.config import Peer, Position, Route, Setting
 from why502.model.file_kind import FileKind
 from why502.model.finding import ASSERTED, Finding, Verdict
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import (
-    ConfigFile,
-    ConfigProblem,
-    Event,
-    Listener,
-    PhpPool,
-    Probe,
-    Process,
-    Proxy,
-    Service,
-    Snapshot,
-    SocketPath,
-)
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import ConfigFile, ConfigProblem, Proxy
+from why502.model.remedy import Run
+from why502.model.service import PhpPool, Service
+from why502.model.snapshot import Event, Listener, Snapshot, SocketPath
 from why502.model.target import Target
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -53,7 +46,7 @@ def _first(here: Snapshot) -> Finding | None:
     [
         ({"431": 17}, 17, "request-header-too-big"),
         ({"431": 2, "200": 90}, 0, None),
-        ({"413": 17}, 17, None),  # nginx itself may answer that
+        ({"413": 17}, 17, "request-too-large"),  # nginx itself may answer that
     ],
 )
 def test_request_headers_that_the_backend_finds_too_large(
@@ -65,7 +58,7 @@ def test_request_headers_that_the_backend_finds_too_large(
     logs = LogSummary(paths=(path,), requests=92, by_status=statuses, has_access=True)
     first = _first(Snapshot(taken_at=AT, proxies=(Proxy(pid=3, routes=(_route(),)),), logs=logs))
     assert (first.cause if first else None) == expected
-    assert first is None or first.target == APP
+    assert first is None or first.target == (APP if expected == "request-header-too-big" else None)
 
 
 def _lost(*, at_path: bool, running: bool = True, other: str = "sites") -> Snapshot:
@@ -107,6 +100,8 @@ def test_a_socket_file_that_was_removed_under_its_application() -> None:
     assert first.message.startswith("/run/sites/shop.sock was removed while shop.service still listens on it")
     assert "also the RuntimeDirectory of cms.service, which stopped at 05:06:02" in first.message
     assert first.remedies[0].message.startswith("restart shop.service")
+    (again,) = first.remedies[0].steps
+    assert isinstance(again, Run) and again.argv == ("systemctl", "restart", "shop.service")
 
 
 def test_a_directory_of_its_own_is_nobody_elses() -> None:

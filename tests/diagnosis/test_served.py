@@ -10,7 +10,7 @@ from sampled import sampled
 
 import why502
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.host.offline import OfflineHost
 from why502.model.finding import ASSERTED, Diagnosis, Verdict
@@ -59,7 +59,7 @@ def diagnosed(directory: Path, answers: list[Answered], *, errors: str = "", con
     (directory / "access.log").write_text("".join(f"{line}\n" for _, line in sorted(lines)))
     (directory / "error.log").write_text(errors)
     (directory / "nginx.conf").write_text(config)
-    ask = Ask(
+    ask = CollectOptions(
         configs=(f"{directory}/nginx.conf",),
         logs=(f"{directory}/access.log", f"{directory}/error.log"),
         probes=False,
@@ -116,6 +116,15 @@ def test_an_application_that_answers_with_errors_is_the_cause(tmp_path: Path, an
     assert diagnosis.findings[0].message in headlines(diagnosis)[0]
 
 
+def test_a_path_that_no_client_gets_is_not_healthy(tmp_path: Path) -> None:
+    """A malformed or an oversized request: 400 does not tell which, or whose limit it is."""
+    diagnosis = diagnosed(tmp_path, [("GET /", 200, 60, 20), ("GET /offers", 400, 40, 9)])
+    assert diagnosis.verdict is Verdict.UNKNOWN
+    assert (
+        "40 of 40 requests to shop.example, location / are rejected with 400, most often GET /offers" in headlines(diagnosis)[0]
+    )
+
+
 def test_responses_of_the_proxy_itself_are_not_application_errors(tmp_path: Path) -> None:
     at = NOW - timedelta(minutes=2)
     line = (
@@ -133,22 +142,32 @@ def test_an_error_of_one_page_that_has_ended_is_not_asserted(tmp_path: Path) -> 
     at = NOW - timedelta(seconds=20)
     served = f'10.0.0.1 - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/list HTTP/1.1" 200 10 "-" "Mozilla"\n'
     (tmp_path / "access.log").write_text(lines + served)
-    ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
+    ask = CollectOptions(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
     host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
     later = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
     assert all(one.confidence < ASSERTED for one in later.findings)
 
 
-def test_uploads_that_are_too_large_warn_of_the_limit(tmp_path: Path) -> None:
-    diagnosis = diagnosed(tmp_path, [*PAGES, ("POST /upload", 413, 8, 4), ("POST /upload", 200, 2, 4)])
-    assert diagnosis.verdict is not Verdict.HEALTHY
-    assert not diagnosis.findings
+@pytest.mark.parametrize(("asked", "limit"), [(3_145_728, "4m"), (900 << 30, ""), (0, "")])
+def test_uploads_that_are_too_large_are_the_answer(tmp_path: Path, asked: int, limit: str) -> None:
+    """The limit that is proposed fits the largest of them. Any client can claim any size: a huge one is a person's decision."""
+    at = NOW - timedelta(minutes=2)
+    line = (
+        f"{at:%Y/%m/%d %H:%M:%S} [error] 7#7: *1 client intended to send too large body: {asked} bytes, client: 10.0.0.1, "
+        'server: shop.example, request: "POST /upload HTTP/1.1", host: "shop.example"\n'
+    )
+    answers = [*PAGES, ("POST /upload", 413, 8, 4), ("POST /upload", 200, 2, 4)]
+    diagnosis = diagnosed(tmp_path, answers, errors=line if asked else "")
+    assert diagnosis.verdict is Verdict.PROBLEM
+    (finding,) = diagnosis.findings
+    assert (finding.cause, finding.target, finding.confidence > 0.9) == ("request-too-large", None, bool(asked))
+    assert any(f"client_max_body_size {limit}" in remedy.message and remedy.steps for remedy in finding.remedies) is bool(limit)
     (check,) = [check for check in diagnosis.checks if check.id == "client-limits"]
     assert check.status == "warn"
     assert check.detail.startswith(
         "8 of 10 requests to shop.example, location / exceed a limit and are answered 413, most often POST /upload"
     )
-    assert check.detail in headlines(diagnosis)[0]
+    assert finding.message in headlines(diagnosis)[0]
 
 
 def test_a_few_uploads_that_never_succeeded_are_reported_on_a_healthy_day(tmp_path: Path) -> None:
@@ -183,7 +202,7 @@ def test_a_resolved_failure_is_reported_as_resolved(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_text(
         f'{lines}10.0.0.1 - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "GET /api/list HTTP/1.1" 200 10 "-" "Mozilla"\n'
     )
-    ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
+    ask = CollectOptions(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
     host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
     later = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
     assert "(resolved)" in headlines(later)[0]
@@ -235,7 +254,7 @@ def test_recent_failures_are_reported_although_most_of_the_window_was_healthy(tm
     diagnosis = diagnosed(tmp_path, [("GET /", 200, 900, 9)])
     assert diagnosis.verdict is Verdict.HEALTHY
     (tmp_path / "access.log").write_text("".join(lines))
-    ask = Ask(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
+    ask = CollectOptions(configs=(f"{tmp_path}/nginx.conf",), logs=(f"{tmp_path}/access.log",), probes=False, offline=True)
     host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
     now = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
     assert "60 of 800 requests to shop.example, location /api/ with 500" in headlines(now)[0]

@@ -12,8 +12,12 @@ from why502.model.config import Location, Peer, Position, Route, Server, Setting
 from why502.model.file_kind import FileKind
 from why502.model.finding import Finding
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import ConfigTest, Proxy
 from why502.model.remedy import Run
-from why502.model.snapshot import ConfigTest, Event, Listener, PhpPool, Probe, Process, Proxy, Service, Snapshot, SocketPath
+from why502.model.service import PhpPool, Service
+from why502.model.snapshot import Event, Listener, Snapshot, SocketPath
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)

@@ -9,7 +9,9 @@ import pytest
 from why502.diagnosis.case import Case
 from why502.diagnosis.causes.proxy import wrong_port
 from why502.gateways.nginx import config as nginx
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 TEXT = "events {}\nhttp { server { location / { proxy_pass http://127.0.0.1:3000; } } }\n"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from why502.diagnosis.index import by_route, placed, ways_of
+from why502.diagnosis.ways import by_route, placed, ways_of
 from why502.gateways.apache import config as apache
 from why502.gateways.caddy import config as caddy
 from why502.model.logs import PathTraffic, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 HTTPD = """
 ServerName www.example
@@ -78,6 +78,13 @@ def test_an_answered_path_that_no_line_names_has_no_route() -> None:
     proxy = Proxy(kind="apache", routes=apache.load(HTTPD, "x").routes)
     paths = [PathTraffic(server="shop.example", request=f"GET {path}", statuses={"200": 1}) for path in ("/logo.svg", "/x.php")]
     assert [path.location for path in by_route(paths, ways_of([proxy]))] == ["", "\\.php$"]
+
+
+@pytest.mark.parametrize(("failing", "answered"), [("shop.example", ""), ("", "shop.example"), ("", "")])
+def test_the_answers_of_a_path_that_failed_are_told_also_from_another_log(failing: str, answered: str) -> None:
+    failed = PathTraffic(server=failing, request="GET /a", statuses={"502": 1})
+    others = [PathTraffic(server=answered, request=f"GET /{name}", statuses={"200": 1}) for name in "abc"]
+    assert [path.request for path in by_route([failed, *others], {})] == ["GET /a", "GET /a", ""]
 
 
 @pytest.mark.parametrize(("path", "port"), [("/api/x", 1), ("/api/deep/x", 2), ("/x", 3)])

@@ -15,7 +15,11 @@ from why502.diagnosis.engine import diagnose
 from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Upstream
 from why502.model.finding import ASSERTED
 from why502.model.logs import LogFile, PathTraffic, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Event, Kernel, Listener, Probe, Process, Proxy, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Event, Kernel, Listener, Pressure, Snapshot
 from why502.model.target import Target
 
 UNIT = "shop.service"
@@ -253,16 +257,29 @@ def test_another_machine_whose_kernel_answers_for_its_process(state: str, expect
     assert first(here).cause == expected
 
 
-@pytest.mark.parametrize(("ended", "expected"), [(True, "proxy-timeout-too-short"), (False, "backend-too-slow")])
-def test_requests_that_never_end_are_not_evidence_about_the_limit(ended: bool, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("ended_s", "expected"), [(5, "proxy-timeout-too-short"), (60, "backend-too-slow"), (None, "backend-too-slow")]
+)
+def test_requests_that_never_end_are_not_evidence_about_the_limit(ended_s: float | None, expected: str) -> None:
+    """Neither are those that ended only before the first failure: something else changed then."""
     here = living(
         cut(Symptom.READ_TIMED_OUT, 10, 0, 14, 504, requests=(("GET /report", 14),)),
         events=(),
         started_s=600,
-        paths=(answered(0.5), *([answered(60, "GET /report")] if ended else [])),
+        paths=(answered(0.5), *([answered(ended_s, "GET /report")] if ended_s else [])),
     )
     quick = Probe(target=APP, protocol="http", request="GET /", status=200, first_byte_s=0.005, at=NOW)
     assert first(REPLACE(here, probes=(quick,))).cause == expected
+
+
+@pytest.mark.parametrize(("took_s", "expected"), [(0.005, "backend-too-slow"), (2.0, "memory-pressure")])
+def test_short_memory_slows_down_every_path(took_s: float, expected: str) -> None:
+    late = cut(Symptom.READ_TIMED_OUT, 10, 0, 14, 504, requests=(("POST /jobs", 14),))
+    here = living(late, events=(), started_s=600, paths=(answered(0.5), answered(60, "POST /jobs")))
+    others = Probe(target=APP, protocol="http", request="GET /", status=200, first_byte_s=took_s, at=NOW)
+    found = first(REPLACE(here, probes=(others,), pressure=(Pressure(memory_some=0.27),)))
+    assert found.cause == expected
+    assert found.cause != "backend-too-slow" or "all 14 failures are POST /jobs" in found.message
 
 
 def test_a_target_without_traffic_is_left_alone() -> None:
@@ -572,3 +589,35 @@ def test_a_connection_that_was_reset_gives_no_500(status: int, cause: str) -> No
     seen = REPLACE(here, proxies=(proxy,), probes=(probe,), logs=REPLACE(here.logs, targets=traffic))
     assert first(seen).cause == cause
     assert {"application-error", "keepalive-race"} <= set(asserted(seen))
+
+
+OLD, NEW = Target(path="/run/shop/shop.sock"), Target(path="/tmp/shop.sock")
+LOADED = NOW - timedelta(seconds=4.2)
+
+
+@pytest.mark.parametrize(
+    ("ended_s", "read_s", "changed_at", "is_over"),
+    [
+        (4, 1, LOADED - timedelta(seconds=6), True),  # within the second of the reload, and none since
+        (2, 0, LOADED - timedelta(seconds=6), True),  # an old worker finished its requests
+        (4, 4, LOADED - timedelta(seconds=6), False),  # nothing was logged since: who knows
+        (4, 1, LOADED + timedelta(seconds=1), False),  # the configuration that no longer names it is not loaded yet
+        (4, 1, None, False),
+    ],
+)
+def test_a_target_that_the_new_configuration_no_longer_names_is_over(
+    ended_s: float, read_s: float, changed_at: object, *, is_over: bool
+) -> None:
+    """The service moved its socket, and was restarted before nginx was reloaded: more requests failed on the old path."""
+    old = cut(Symptom.SOCKET_PATH_MISSING, 9, ended_s, count=54, target=OLD)
+    new = cut(Symptom.SOCKET_PATH_MISSING, 4, read_s, count=20, target=NEW)
+    here = machine(old, new, routes=(route(NEW, 7),))
+    file = LogFile(path="/var/log/nginx/error.log", last=(NOW - timedelta(seconds=read_s)).replace(microsecond=0))
+    here = REPLACE(
+        here,
+        proxies=tuple(REPLACE(proxy, loaded_at=LOADED, changed_at=changed_at) for proxy in here.proxies or ()),
+        logs=REPLACE(here.logs, files=(file,)),
+    )
+    ongoing = {finding.target: finding.ongoing for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+    assert ongoing == {OLD: not is_over, NEW: True}
+    assert first(here).target == (NEW if is_over else OLD)

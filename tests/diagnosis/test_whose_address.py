@@ -10,7 +10,11 @@ from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Route
 from why502.model.finding import Finding
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Kernel, Listener, Probe, Process, Proxy, Service, Snapshot
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Kernel, Listener, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 22, 21, tzinfo=UTC)

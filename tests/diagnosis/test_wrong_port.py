@@ -13,8 +13,11 @@ from why502.diagnosis.causes.proxy.wrong_port import candidates, examine, remedi
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import PROOF
 from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.process import Process
+from why502.model.proxy import ConfigFile, Proxy
 from why502.model.remedy import Edit
-from why502.model.snapshot import ConfigFile, Listener, Process, Proxy, Service, Snapshot
+from why502.model.service import Service
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 1, tzinfo=UTC)
@@ -117,3 +120,12 @@ def test_a_port_for_debuggers_is_never_the_application() -> None:
     java = [msgspec.structs.replace(each, argv=("java", agent, "-jar", "shop.jar")) for each in here.processes or ()]
     seen = Case(here=msgspec.structs.replace(here, processes=tuple(java)), target=WANTED)
     assert [found.target for found in candidates(seen)] == [at(8091)]
+
+
+def test_one_port_of_both_families_is_one_port() -> None:
+    found = case((at(8500, "::1"), "a"), (at(8500), "b"))
+    listeners = tuple(msgspec.structs.replace(listener, pids=(100,)) for listener in found.here.listeners or ())
+    one = Case(here=msgspec.structs.replace(found.here, listeners=listeners), target=WANTED)
+    (remedy,) = remedies(one)
+    (change,) = (step for step in remedy.steps if isinstance(step, Edit))
+    assert change.after == "http://127.0.0.1:8500"

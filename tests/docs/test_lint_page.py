@@ -15,9 +15,9 @@ LIST = re.compile(r"(?<=<!-- rules -->\n).*?(?=<!-- end of rules -->)", re.DOTAL
 
 def listed() -> str:
     """Return the list of all rules."""
-    lines = [f"{len(RULES)} rules, by id. In brackets: the severity, and the cause that the rule foresees.", ""]
+    lines = [f"{len(RULES)} rules, by id. In brackets: the severity, and the cause that it predicts.", ""]
     for rule in RULES.values():
-        cause = f"[{rule.cause}](causes/{rule.cause}.md)" if rule.cause in CAUSES else "any cause: it hides them"
+        cause = f"[{rule.cause}](causes/{rule.cause}.md)" if rule.cause in CAUSES else "hides the evidence for any cause"
         lines.append(f"- **{rule.id}** `{rule.name}` ({rule.severity.value}, {cause}): {rule.message} {rule.reason}")
     return "\n".join(lines) + "\n"
 

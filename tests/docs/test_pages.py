@@ -42,6 +42,14 @@ def test_every_link_leads_to_a_page() -> None:
             assert (path.parent / link).resolve() in made, (path, link)
 
 
+def test_a_command_can_be_copied_from_a_page() -> None:
+    """An address within code is no link: the marks of one would be part of the command."""
+    code = [span for _, text in pages.pages() for span in re.findall(r"`[^`]+`", text)]
+    assert any(span.startswith("`curl") and "http://TARGET" in span for span in code)
+    assert not [span for span in code if "<http" in span]
+    assert any("- <https://" in text for _, text in pages.pages())
+
+
 def sources() -> Iterator[tuple[str, str]]:
     """Yield the texts that pages are made from, each with its subject."""
     yield from PAGES.items()

@@ -14,11 +14,12 @@ from why502.diagnosis.engine import diagnose
 from why502.explanation import explain
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.host.directory import DirectoryHost
+from why502.logs.line_reader import LogInput
 from why502.logs.scan import engine
 from why502.logs.scan.job import Job
 from why502.logs.scan.run import run
-from why502.logs.scan.work import Ask
-from why502.logs.summary import LogInput, summarise
+from why502.logs.scan.work import ScanQuery
+from why502.logs.summary import summarise
 from why502.model.finding import ASSERTED, FAIR
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
@@ -38,12 +39,12 @@ def explained(line: str) -> str | None:
 
 def reported(path: Path) -> str | None:
     """Return what `logs` names first."""
-    rows = run(Job(paths=(str(path),), ask=Ask()), engine=engine.alone, jobs=1, means=means).causes
+    rows = run(Job(paths=(str(path),), query=ScanQuery()), engine=engine.alone, jobs=1, means=means).causes
     return next((row.cause for row in rows if row.cause), None)
 
 
 def diagnosed(path: Path) -> str | None:
-    """Return the first cause that `diagnose --offline --log` asserts."""
+    """Return the first cause that `diagnose --offline --log` asserts of lines as they were written."""
     logs = [LogInput(path=f"/{path.name}", is_given=True, is_rotated=False)]
     summary, _ = summarise(DirectoryHost(str(path.parent)), logs, SINCE, UNTIL)
     at = max((file.last for file in summary.files if file.last), default=UNTIL) + timedelta(seconds=1)

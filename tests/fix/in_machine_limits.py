@@ -15,7 +15,7 @@ from why502.fix.reversal import Progress
 from why502.fix.verify import Verdict
 from why502.model.errors import Why502Error
 from why502.model.remedy import Edit, Run
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.remedies import drop_ins
 
 UNIT = Path("/etc/systemd/system/app.service")
@@ -35,7 +35,7 @@ def files_limit() -> int:
 
 
 def apply(name: str, *lines: str, restarts: bool) -> Entry:
-    steps = (*drop_ins.put(SERVICE, name, *lines), *((drop_ins.restart(SERVICE),) if restarts else ()))
+    steps = (*drop_ins.write_drop_in(SERVICE, name, *lines), *((drop_ins.restart(SERVICE),) if restarts else ()))
     edits, runs = ([step for step in steps if isinstance(step, kind)] for kind in (Edit, Run))
     plan = Plan(cause="too-many-open-files", message="", remedy="", edits=tuple(edits), runs=tuple(runs))  # type: ignore[arg-type]
     return transaction.apply(plan, STATE, datetime.now(UTC), (), lambda _: Verdict(helps=True, message=""), Progress())

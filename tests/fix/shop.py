@@ -19,7 +19,7 @@ from pathlib import Path
 from serving import answering
 
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.config import edit
 from why502.config.tree import nodes, recorded
 from why502.fix import commands
@@ -29,8 +29,9 @@ from why502.fix.transaction import apply
 from why502.fix.verify import Verdict
 from why502.gateways.nginx.config import parse
 from why502.host.local import LocalHost
+from why502.model.proxy import Proxy
 from why502.model.remedy import Edit
-from why502.model.snapshot import LiveSnapshot, Proxy, Snapshot
+from why502.model.snapshot import LiveSnapshot, Snapshot
 from why502.remedies.changes import reload
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -123,7 +124,7 @@ class Shop:
 
     def snapshot(self) -> Snapshot:
         """Take a real snapshot."""
-        return LiveSnapshot.of(collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(self.config),))))
+        return LiveSnapshot.of(collect(LocalHost(), datetime.now(UTC), None, None, CollectOptions(configs=(str(self.config),))))
 
     def apply(self, plan: Plan | None = None, progress: Progress | None = None) -> str:
         """Apply the plan without sending requests; return its final phase."""

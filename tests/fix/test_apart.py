@@ -17,7 +17,7 @@ from why502.cli import plan_output
 from why502.cli.env import Env
 from why502.cli.plan_output import show, work
 from why502.collectors import proxies
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.fix.containers import source
 from why502.fix.plan import Plan
 from why502.fix.repair import NotApplied
@@ -40,7 +40,7 @@ def again(shop: Shop, script: str) -> Plan:
     subprocess.run([*inside, *shop.program], check=True, capture_output=True)
     shop.until(lambda: (shop.root / "nginx.pid").exists() and shop.status("/well/") == 200)
     assert os.readlink(f"/proc/{shop.pid()}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
-    found = proxies.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), Ask()).value or ()
+    found = proxies.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), CollectOptions()).value or ()
     proxy = next(proxy for proxy in found if proxy.pid == shop.pid())
     return msgspec.structs.replace(plan, proxy=proxy, runs=reload(proxy))
 

@@ -178,7 +178,7 @@ def test_killed_anywhere(shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str,
     }
     begin, work = works[what]
     tried = play(scene, begin, work, end, loss)
-    assert tried > 1
+    assert tried  # the first call at least: a step beyond the last leaves no other
     if RESULTS:
         with Path(RESULTS).open("a") as results:
             results.write(json.dumps({"what": what, "end": end, "loss": loss, "points": tried}) + "\n")

@@ -108,3 +108,27 @@ def test_the_order_of_the_remedies() -> None:
     empty = Snapshot(taken_at=NOW, host="here")
     assert [plan.remedy for plan in plans(diagnosis, empty)] == ["a", "b", "c", "d"]
     assert [plan.remedy for plan in plans(diagnosis, empty, "selinux-denied")] == ["policy"]
+
+
+def test_what_has_ended_is_left_while_something_fails(shop: Shop) -> None:
+    wait = Remedy(message="wait longer", steps=(Run(argv=("systemctl", "daemon-reload")),))
+    now, before = (
+        finding("backend-dependency-down", Remedy(message="start it")),
+        finding("deploy-termination-race", wait, ongoing=False),
+    )
+    with pytest.raises(Why502Error, match="backend-dependency-down cannot be fixed from here"):
+        plans(Diagnosis(taken_at=NOW, verdict=Verdict.PROBLEM, findings=(now, before)), shop.snapshot())
+    named = plans(
+        Diagnosis(taken_at=NOW, verdict=Verdict.PROBLEM, findings=(now, before)), shop.snapshot(), "deploy-termination-race"
+    )
+    assert [plan.remedy for plan in named] == ["wait longer"]
+
+
+def test_a_result_that_no_request_shows_is_not_called_done(shop: Shop) -> None:
+    shop.site.write_bytes(shop.new)
+    shop.apply_reload()
+    comment = msgspec.structs.replace(shop.change(str(shop.right), str(shop.right)), after=f"http://127.0.0.1:{shop.right}/")
+    told = Told(shop, shop.plan(comment))
+    assert (told.status, journal.entries(shop.state)[-1].phase) == (1, "kept")
+    assert "Applied, but not verified (" in told.out
+    assert "none of 2 requests failed before, and none fails now" in told.out

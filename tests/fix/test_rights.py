@@ -11,6 +11,7 @@ import pytest
 
 from why502.cli.env import Env
 from why502.cli.plan_output import apply, show, work
+from why502.fix.guard import is_group_of
 from why502.fix.plan import Plan
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
@@ -51,3 +52,22 @@ def test_missing_permissions_are_reported_in_the_plan_and_before_it_is_applied(
     with pytest.raises(Why502Error, match="permission denied"):
         apply(env, (plan(START),), here, work(env, str(tmp_path), is_json=False), is_json=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "is_of_system"),
+    [
+        ("0::/system.slice/caddy.service", True),
+        ("1:name=systemd:/machine/payload/system.slice/caddy.service", True),
+        ("0::/user.slice/user-1000.slice/user@1000.service/system.slice/caddy.service", False),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/caddy.service", False),
+        ("0::/system.slice/other.service", False),
+        ("0::/system.slice/system-caddy.slice/caddy.service", True),
+        ("0::/system.slice/delegated.service/system.slice/caddy.service", False),
+        ("0::/delegated.service/system.slice/caddy.service", False),
+        ("0::/system.slice/docker-0a1b.scope/system.slice/caddy.service", False),
+        ("", False),
+    ],
+)
+def test_a_gateway_of_a_system_unit_is_roots_whatever_its_user(path: str, *, is_of_system: bool) -> None:
+    assert is_group_of([path], "caddy.service") is is_of_system

@@ -30,3 +30,8 @@ def test_limits_of_drop_ins_are_in_force() -> None:
 @pytest.mark.parametrize("state", ["stopped", "masked", "disabled"])
 def test_the_unit_of_a_target_is_started_unmasked_or_enabled(state: str) -> None:
     assert played(Path(__file__).with_name("in_machine_units.py"), state) == "repaired and undone\n"
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "unicorn"])
+def test_a_limit_in_the_file_of_an_application_server_is_raised(server: str) -> None:
+    assert played(Path(__file__).with_name("in_machine_worker_limits.py"), server) == "repaired and undone\n"

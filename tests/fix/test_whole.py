@@ -17,6 +17,7 @@ from shop import NOW, Shop, application
 from shop import shop as another_shop
 
 from why502.cli.env import Env
+from why502.diagnosis.case import Case
 from why502.fix import verify
 from why502.fix.plan import NothingToDo
 from why502.fix.repair import repair, verifier
@@ -25,6 +26,8 @@ from why502.fix.transaction import apply
 from why502.host.local import LocalHost
 from why502.model.errors import Why502Error
 from why502.model.remedy import Run
+from why502.model.target import Target
+from why502.remedies.changes import set_peer_addresses
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -60,6 +63,24 @@ def test_the_same_fault_in_several_routes_is_one_transaction(shop: Shop) -> None
     assert [shop.status(path) for path in ("/", "/api/x", "/static/x", "/well/")] == [200] * 4
     assert fix(shop, "--undo").status == 0
     assert shop.site.read_bytes() == shop.old
+
+
+WRONG_PORT = """server { listen 127.0.0.1:PORT; server_name shop.example;
+    location / { proxy_pass http://127.0.0.1:WRONG; }
+    location /api/ { proxy_pass http://127.0.0.1:WRONG/api/; }
+    location /set/ { set $app http://127.0.0.1:WRONG; proxy_pass $app; }
+    location /well/ { proxy_pass http://127.0.0.1:RIGHT; } }
+    server { listen 127.0.0.1:PORT; server_name other.example; location / { proxy_pass http://127.0.0.1:WRONG; } }"""
+
+
+def test_a_wrong_address_is_corrected_in_all_routes(shop: Shop) -> None:
+    site(shop, WRONG_PORT)
+    wrong, right = (Target(host="127.0.0.1", port=port) for port in (shop.wrong, shop.right))
+    changes = set_peer_addresses(Case(here=shop.snapshot(), target=wrong), right)
+    assert len(changes) == 4
+    assert shop.apply(shop.plan(*changes)) == "kept"
+    assert str(shop.wrong) not in shop.site.read_text()
+    assert [shop.status(path) for path in ("/", "/api/x", "/set/x", "/well/")] == [200] * 4
 
 
 def test_several_targets_with_the_same_fault_are_one_transaction(shop: Shop) -> None:

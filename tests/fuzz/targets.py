@@ -14,7 +14,7 @@ from why502 import bundle
 from why502.backends.php_fpm import config as php_fpm
 from why502.backends.php_fpm import status as php_fpm_status
 from why502.collectors import addresses, backend, kernel, kernel_log, names, pressure
-from why502.explanation import explain
+from why502.explanation import explain, pasted
 from why502.gateways import detect
 from why502.gateways.apache import config as apache
 from why502.gateways.apache import testing as apache_testing
@@ -33,7 +33,7 @@ from why502.gateways.nginx.logs import error as nginx_error
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.host.base import Connection
 from why502.linter import suppression
-from why502.logs import coded, pretty, stamps, unwrap
+from why502.logs import coded, pretty, stamps
 from why502.logs import detect as log_detect
 from why502.logs.formats import formats
 from why502.logs.phrases import address
@@ -201,8 +201,7 @@ def _log_format(data: bytes) -> None:
 def _error_log(data: bytes) -> None:
     text = text_of(data)
     nginx_error.continues(text)
-    for one in unwrap.split(text):
-        nginx_error.parse(one)
+    nginx_error.parse(text)
 
 
 def _times(data: bytes) -> None:
@@ -221,7 +220,7 @@ def _times(data: bytes) -> None:
     ):
         each(text)
     for call in (
-        lambda: unwrap.unwrap(text, DAY, is_pasted=True),
+        lambda: pasted.bare(text, DAY),
         lambda: window_option.moment(text, NOW, "--since"),
         lambda: coded.epoch(float(text)),
         lambda: base.moment(text),
@@ -283,8 +282,7 @@ def parsers() -> tuple[Parser, ...]:
         *made,
         Parser("log-any", _of_text(log_detect.parse_any), every),
         Parser("log-detect", _of_text(lambda text: log_detect.detect([text])), every),
-        Parser("log-unwrap", _of_text(lambda text: unwrap.unwrap(text, DAY, is_pasted=True),
-        lambda text: list(unwrap.split(text))), (*every, _JSON_LINE, *TIMES)),
+        Parser("log-unwrap", _of_text(lambda text: pasted.bare(text, DAY), pasted.repaired), (*every, _JSON_LINE, *TIMES)),
         Parser("log-nginx-error", _error_log, every),
         Parser("log-format", _log_format, (COMBINED.encode() + b"\n" + every[-2], MAIN.encode() + b"\n" + every[-2],
         b'{"a":"$status","t":"$msec"}\n{"a":"502","t":"1.2"}')),

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from why502.collectors import admin as source
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.collectors.other_running import one
 from why502.host.local import LocalHost
 from why502.machine.process_table import ProcessTable
 from why502.machine.suppliers import Allowance, of_process
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 PATIENCE_S = 20.0
 
@@ -76,5 +77,5 @@ def found(pid: int, name: str) -> tuple[Proxy, list[Gap]]:
     table = ProcessTable(host)
     proxy = one(host, table, pid, name, of_process(host, pid), Allowance(), gaps)
     assert proxy is not None, gaps
-    seen = source.collect(host, Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,)), Ask())
+    seen = source.collect(host, Snapshot(taken_at=datetime.now(UTC), proxies=(proxy,)), CollectOptions())
     return (seen.value or (proxy,))[0], [*gaps, *seen.gaps]

@@ -15,7 +15,7 @@ from why502.gateways import admin
 from why502.gateways.admin import AdminView, Asking, Door, with_view
 from why502.host.local import LocalHost
 from why502.model.errors import Denied, Expired, HostError
-from why502.model.snapshot import PeerState, PeerView, Proxy
+from why502.model.proxy import PeerState, PeerView, Proxy
 from why502.model.target import Target
 
 

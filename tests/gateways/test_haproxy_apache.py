@@ -15,7 +15,7 @@ from why502.gateways.haproxy import config as haproxy
 from why502.gateways.tallies import settled
 from why502.host.local import LocalHost
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 from why502.probing.plan import plan
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from why502.diagnosis.index import placed, ways_of
+from why502.diagnosis.ways import placed, ways_of
 from why502.gateways.apache import config as apache
 from why502.gateways.tallies import settled
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 TARGET = Target(host="127.0.0.1", port=3001)

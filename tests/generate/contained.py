@@ -39,7 +39,7 @@ def main() -> None:
     try:
         engine.start()
         engine.take(Path(archive))
-        site = Site(engine)
+        site = Site(engine, Path(archive))
         limit = () if name == machine.ROOTLESS else ("--memory", "300m")  # version 1 of cgroups has none for other users
         site.app("published", options=("-p", "127.0.0.1:8081:3000", *limit))
         site.app("inner")

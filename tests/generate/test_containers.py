@@ -36,6 +36,6 @@ def test_an_application_in_a_container_is_measured(engine: str, tmp_path: Path, 
         assert "refused" in seen["inner"]
         return
     (address,), source = seen["inner"]["options"]["--app"]
-    assert address.endswith(":3000") and "at an address of another network" in source
+    assert address.endswith(":3000") and "at an address in another network" in source
     assert seen["published"]["options"]["--memory"][0] == ["300m"]
     assert "cgroup: python3 server.py" in "\n".join(seen["published"]["facts"])

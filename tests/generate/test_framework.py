@@ -8,7 +8,7 @@ import pytest
 
 from why502.generate.measure.framework import framework
 from why502.host.local import LocalHost
-from why502.model.snapshot import Process
+from why502.model.process import Process
 
 FILES = (
     ("package.json", '{"dependencies": {"express": "4", "@nestjs/core": "10"}}', "NestJS"),

@@ -140,7 +140,7 @@ def test_connections_fit_into_the_files_of_the_unit(limit: str, connections: int
     (file,) = generate(kinds()["nginx"], given("nginx", ["--app", "3000", "--whole"]), host, AT).files
     assert f"worker_connections {connections};" in file.text
     assert f"worker_rlimit_nofile {2 * connections + 1024};" in file.text
-    assert (f"LimitNOFILE={limit} of nginx.service has room for no more" in file.text) is (connections < 4096)
+    assert (f"LimitNOFILE={limit} of nginx.service permits no more" in file.text) is (connections < 4096)
 
 
 def test_localhost_and_a_bare_port_are_one_address() -> None:

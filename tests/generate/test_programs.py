@@ -140,7 +140,7 @@ def test_the_fields_are_added_to_a_format_of_this_machine(tmp_path: Path) -> Non
     assert '"$http_user_agent" host=$host rid=$request_id rt=$request_time ua="$upstream_addr"' in made("combined")
     with pytest.raises(Why502Error) as refused:
         made("other")
-    assert refused.value.hint == "There is combined, main, object."
+    assert refused.value.hint == "It has combined, main, object."
 
 
 @pytest.mark.parametrize("kind", ["systemd", "pm2", "supervisor"])

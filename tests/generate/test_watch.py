@@ -49,7 +49,7 @@ def test_the_daemon_reads_what_was_asked_for(tmp_path: Path) -> None:
 def test_without_options_everything_is_the_default_and_the_user_is_told_that_nobody_is() -> None:
     made = make("watch", "")
     assert settings("") == Settings()
-    assert any("nobody is told" in note for note in made.made.notes)
+    assert any("no messages will be sent" in note for note in made.made.notes)
 
 
 def test_only_what_differs_is_written() -> None:

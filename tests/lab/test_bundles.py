@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,9 @@ OF_THE_PROXY = frozenset(
 CAUSES = sorted({fault.cause for fault in faults().values() if not fault.is_healthy})
 
 
-def told(path: Path) -> Diagnosis:
+@cache
+def diagnosed(path: Path) -> Diagnosis:
+    """Return the diagnosis of a recorded scene, which several tests look at."""
     files = [path, path.with_name(path.stem + THERE)]
     return diagnose(*(load(file.read_bytes(), file.name) for file in files if file.exists()))
 
@@ -54,7 +57,7 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("path", OWN, ids=name)
 def test_its_cause_comes_first(path: Path) -> None:
-    diagnosis = told(path)
+    diagnosis = diagnosed(path)
     if path.parent.name == "healthy":
         assert diagnosis.verdict is Verdict.HEALTHY
         return
@@ -68,7 +71,7 @@ def test_its_cause_comes_first(path: Path) -> None:
 @pytest.mark.parametrize("path", BUNDLES, ids=name)
 def test_every_finding_names_what_it_is_about(path: Path) -> None:
     """An address, name:port or group; nothing only where it is about the proxy itself, its rules or its machine."""
-    for finding in told(path).findings:
+    for finding in diagnosed(path).findings:
         if finding.confidence >= ASSERTED and finding.target is None and not finding.group:
             assert finding.layer in (Layer.PROXY, Layer.PLATFORM, Layer.CLIENT), finding
             assert finding.cause in OF_THE_PROXY, finding
@@ -76,7 +79,7 @@ def test_every_finding_names_what_it_is_about(path: Path) -> None:
 
 @pytest.mark.parametrize("path", OTHERS, ids=name)
 def test_a_look_alike_is_not_taken_for_it(path: Path) -> None:
-    asserted = [finding.cause for finding in told(path).findings if finding.confidence >= ASSERTED]
+    asserted = [finding.cause for finding in diagnosed(path).findings if finding.confidence >= ASSERTED]
     assert path.parent.name not in asserted
 
 

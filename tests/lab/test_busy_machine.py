@@ -19,6 +19,7 @@ BUSY = {
     "cpu_some": 0.95,
     "cpu_busy": 1.0,
     "io_some": 0.9,
+    "io_now": 1.0,
     "running": 40,
     "steal": 0.3,
     "disk": "sda",

@@ -16,7 +16,7 @@ from why502.lab.containers.scene import Scene, scene_list
 from why502.model.container import Container
 
 pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(240)]
-CHOSEN = {"docker": "stopped-by-hand", "podman": "no-shared-network"}
+CHOSEN = {"docker": "stopped-by-hand", "podman": "no-shared-network", machine.KUBELET: "pod-blocked"}
 
 
 @pytest.fixture(scope="module")

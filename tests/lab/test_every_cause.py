@@ -63,7 +63,6 @@ LINES = {
 NOT_SHOWN = {
     "client-bad-request": "it is no failure of a gateway: the same statuses stand for a malformed answer",
     "proxy-temp-file-limit": "the proxy's own limit of a temporary file: no scene reaches it",
-    "stale-endpoint": "no Kubernetes runs in the scenes; its line names the timeout first",
 }
 
 

@@ -34,13 +34,14 @@ def test_every_front_states_what_it_lacks() -> None:
     for product, front in fronts().items():
         assert product == front.KIND
         assert front.LACKS.keys() <= SCENES.keys()
+        assert front.ALIKE.keys() <= set(scenes_of(product)) - front.LACKS.keys()
         assert all(front.LACKS.values()) and front.LOGS
         assert {scene.name for scene in scenes_of(product).values()} == set(scenes_of(product))
 
 
 def test_scenes_are_found_by_name() -> None:
     assert list(names(["caddy"], ["healthy"], every_log=False)) == ["caddy/json/healthy"]
-    assert parts("caddy/json/healthy")[2] is SCENES["healthy"]
+    assert parts("caddy/json/healthy")[2] == SCENES["healthy"]
     with pytest.raises(LabError, match="unknown scene"):
         parts("caddy/json/absent")
     assert {scene.name for scene in SCENES.values()} == set(SCENES)
@@ -60,6 +61,11 @@ def test_an_outcome_is_right_only_with_its_cause_on_its_target() -> None:
     assert outcome("healthy").is_right and not outcome("healthy", ("wrong-port", None, 0.6)).is_right
     sure = outcome("healthy", ("wrong-port", None, 0.9))
     assert sure.wrong == (("wrong-port", None, 0.9),)
+
+
+def test_a_cause_that_a_log_cannot_tell_apart_is_right_as_well() -> None:
+    assert parts("apache/combined/reset")[2].causes == ("connection-reset",)
+    assert parts("haproxy/http/reset")[2].causes == ("connection-reset", "premature-close")
 
 
 def test_a_log_alone_is_read_line_by_line() -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from why502.lab.stacks import repair
 
-KEPT: dict[str, Any] = {"outcome": "kept", "still_failing": [], "undo_status": 0, "not_restored": [], "message": "m", "words": ""}
+KEPT: dict[str, Any] = {
+    "outcome": "kept",
+    "unproved": "",
+    "still_failing": [],
+    "undo_status": 0,
+    "not_restored": [],
+    "message": "m",
+    "words": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +26,7 @@ KEPT: dict[str, Any] = {"outcome": "kept", "still_failing": [], "undo_status": 0
         ({"undo_status": 1}, "repaired"),
         ({"undo_status": 2}, "dirty"),
         ({"still_failing": ["GET / [502]"]}, "failing"),
+        ({"still_failing": ["GET / [502]"], "unproved": "no request failed before, and none fails now"}, "unproved"),
         ({"not_restored": ["/etc/nginx/nginx.conf"]}, "dirty"),
         ({"outcome": "reverted"}, "reverted"),
         ({"outcome": "reverted", "not_restored": ["/etc/a"]}, "dirty"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from why502.diagnosis.causes import CAUSES
 from why502.host.base import Stat
-from why502.linter.engine import lint
+from why502.linter.engine import RULES, lint
 from why502.linter.inputs import LintInput, gather
 from why502.model.errors import Missing
 from why502.model.file_kind import FileKind
@@ -22,24 +23,36 @@ _AROUND = {
 
 
 @dataclass(frozen=True)
-class Sample:
-    """`within`: main, http, server or location. `files`: further files, by path. `refused`: nginx 1.22 itself rejects `bad`."""
+class Pair:
+    """A configuration, or a part of one, in which a rule must report a finding, and one in which it must not."""
 
     number: int
     bad: str
     good: str
+
+    @property
+    def rule(self) -> str:
+        return f"W502-{self.number:03d}"
+
+
+@dataclass(frozen=True)
+class Sample(Pair):
+    """`within`: main, http, server or location. `files`: further files, by path. `refused`: nginx 1.22 itself rejects `bad`."""
+
     within: str = "http"
     version: str = "1.22.1"
     bad_files: Mapping[str, str] | None = None
     good_files: Mapping[str, str] | None = None
     refused: bool = False
 
-    @property
-    def rule(self) -> str:
-        return f"W502-{self.number:03d}"
-
     def text(self, content: str) -> str:
         return _AROUND[self.within].format(content)
+
+
+def has_samples(product: str, samples: Iterable[Pair]) -> bool:
+    """Return whether each rule about a product has a sample, and belongs to a cause."""
+    own = {rule.id for rule in RULES.values() if rule.product == product}
+    return {sample.rule for sample in samples} == own and all(RULES[id_].cause in CAUSES for id_ in own)
 
 
 class Files:

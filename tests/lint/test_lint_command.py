@@ -129,7 +129,7 @@ def test_a_repository_means_its_own_files(tmp_path: Path) -> None:
     ("name", "text"),
     [
         ("a.conf", "server { listen {{ port }}; }"), ("a.conf", "server { listen ${PORT}; }"), ("a.conf", "<% if x %>server {}"),
-        ("haproxy.cfg", "global\n    daemon\ndefaults\n    mode http\nfrontend f\n    bind :80\n"),
+        ("haproxy.cfg", "global\n    daemon\ndefaults\n    mode http\nfrontend f\n    bind :{{ port }}\n"),
         ("Caddyfile", "shop.example {\n\treverse_proxy app:3000\n}\n"),
         ("traefik.yml", "entryPoints:\n  web:\n    address: ':80'\n"),
         ("envoy.yaml", "static_resources:\n  clusters: []\n"),

@@ -76,3 +76,227 @@ def test_a_server_with_thousands_of_locations_is_read_once(monkeypatch: pytest.M
     monkeypatch.setattr(Level, "own", counted)
     assert list(named_missing.looks(deployment)) == []
     assert asked.count(("location",)) == 1
+
+
+@pytest.mark.parametrize(("directory", "is_told"), [("conf.d", False), ("sites-enabled", True)])
+def test_files_of_one_directory_may_belong_to_several_machines(directory: str, is_told: bool) -> None:
+    main = HTTP % f"include /etc/nginx/{directory}/*.conf;"
+    server = "server { listen 80 default_server; listen 81 backlog=9; server_name shop.example; }"
+    site = "upstream app { server 127.0.0.1:1; }\n" + server
+    files = {
+        "/repo/nginx/nginx.conf": main,
+        f"/repo/nginx/{directory}/one.conf": site,
+        f"/repo/nginx/{directory}/two.conf": site,
+    }
+    conflicts = {"W502-013", "W502-015", "W502-113", "W502-163"}
+    assert {risk.rule for risk in found(files, "", "/repo")} >= conflicts
+    assert _names(files) == (conflicts if is_told else set())
+
+
+RECIPE = "FROM debian\nRUN ./configure \\\n    %s\n"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_own"),
+    [
+        (RECIPE % "--add-module=/src/dynamic-servers", True),
+        (RECIPE % "--with-http_v2_module", False),
+        ("FROM openresty/openresty:alpine\n", True),
+        ("FROM nginx:alpine\n", False),
+    ],
+)
+def test_what_an_nginx_of_ones_own_knows_is_not_known_here(recipe: str, is_own: bool) -> None:
+    text = (
+        HTTP
+        % "upstream app { server app.example resolve; }\nserver { proxy_bufer_size 8k; location / { proxy_pass http://app; } }"
+    )
+    files = {"/repo/nginx/nginx.conf": text, "/repo/docker/Dockerfile": recipe}
+    assert {risk.rule for risk in found(files, "", "/repo")} >= {"W502-002", "W502-018"}
+    assert _names(files) == (set() if is_own else {"W502-002", "W502-018"})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ssl_certificate <path to the fullchain.pem>;",
+        "server_name <domain>;",
+        "location /desktop/{instance}/ { return 204; }",
+        "location /x { proxy_pass https://{ip}:6901/; }",
+        "server_name {replaceme-name};",
+        "ssl_certificate_key /etc/ssl/{name-of-site}.key;",
+        "server_name [your domain];",
+        "location / {\nproxy_pass #DESTINATION_1#;\n}",
+    ],
+)
+def test_placeholders_of_people_and_programs_of_ones_own(line: str) -> None:
+    text = f"server {{\nlisten 443 ssl;\nproxy_bufer_size 8k;\n{line}\n}}\n"
+    assert given({"/repo/nginx/site.conf": text}, "", "/repo").texts == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'add_header X-Note "<path to nothing>";',
+        "server_name ~^(?<site>.+)\\.shop\\.example$;",
+        "location ~ ^/(?<part>[a-z]+)/ { root /srv; }",
+        "location / {deny all;}",
+        "listen [::]:80; listen [fe80::abcd]:80;",
+        "server_name ~^[abcdef]+\\.example$;",
+        "server_name shop.example; #DEV#",
+        "sub_filter </head> '<b>{ip}</b></head>';",
+        "location ~ '^/[0-9]{1,3}/{id}' { root /srv; }",
+    ],
+)
+def test_what_resembles_a_placeholder(line: str) -> None:
+    assert given({"/repo/nginx/site.conf": f"server {{\n{line}\n}}\n"}, "", "/repo").texts != {}
+
+
+def test_a_template_by_its_name() -> None:
+    text = "server { listen 80; }\n"
+    assert given({"/repo/nginx/site_template.conf": text}, "", "/repo").texts == {}
+    assert given({"/repo/nginx/templates.conf": text}, "", "/repo").texts != {}
+
+
+def test_a_stream_beside_servers_is_told_once() -> None:
+    text = (
+        "upstream app { server 127.0.0.1:1; }\nstream {\nserver { listen 1; proxy_pass 127.0.0.1:2; }\n}\nserver { listen 80; }\n"
+    )
+    files = {"/repo/nginx/nginx.conf": HTTP % "include conf.d/*.conf;", "/repo/nginx/conf.d/app.conf": text}
+    severe = [risk for risk in found(files, "", "/repo") if str(risk.severity) != "note"]
+    assert [(risk.rule, risk.message) for risk in severe] == [("W502-006", '"stream" is not allowed in http')]
+
+
+def test_what_follows_from_a_lost_semicolon_is_told_once() -> None:
+    text = HTTP % "server {\nlisten 443 ssl\nssl_certificate /a.pem;\nssl_certificate_key /a.key;\n}"
+    severe = [risk for risk in found({"/repo/nginx.conf": text}, "", "/repo") if str(risk.severity) != "note"]
+    assert [risk.message for risk in severe] == ['"listen" does not accept "ssl_certificate"']
+
+
+def test_two_servers_with_the_name_of_an_example() -> None:
+    text = HTTP % "server { listen 80; server_name %s; }\nserver { listen 80; server_name %s; }"
+    assert _names({"/repo/nginx.conf": text % ("example.com", "example.com")}) == set()
+    assert _names({"/repo/nginx.conf": text % ("shop.test", "shop.test")}) == {"W502-113"}
+
+
+def test_the_pool_of_the_package_is_seldom_in_a_repository() -> None:
+    pool = POOL.replace("[www]", "[shop]").replace("php7.0-fpm", "php72-shop")
+    files = {"/repo/etc/php/7.2/fpm/pool.d/shop.conf": pool, "/repo/nginx/nginx.conf": HTTP % (SITE % "7.2")}
+    assert "W502-034" not in _names(files)
+
+
+@pytest.mark.parametrize("names", [("/repo",), ("/repo/nginx/site.conf",)])
+def test_what_nginx_refuses_in_a_piece_that_nothing_includes(names: tuple[str, ...]) -> None:
+    text = "server {\nlisten 80;\nssl_certificate ~path of the key~;\nlocation / { proxy_pass «backend»; }\n}\n"
+    rules = {(risk.rule, str(risk.severity)) for risk in found({"/repo/nginx/site.conf": text}, "", *names)}
+    severity = "note" if names == ("/repo",) else "error"
+    assert {("W502-160", severity), ("W502-001", severity)} <= rules
+
+
+@pytest.mark.parametrize(("before", "is_told"), [("rewrite ^(.*) https://shop.test$1 permanent;", False), ("", True)])
+def test_a_named_location_that_is_never_reached(before: str, is_told: bool) -> None:
+    text = HTTP % f"server {{ try_files $uri @missing; {before} }}"
+    assert ("W502-115" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server { listen 80; location ~ ^/game/ws$ { set $app http://app:1; proxy_pass $app/ws; } }",
+        "server { listen 80; location = /api/ { set $app http://app:1; proxy_pass $app/; } }",
+        (
+            "server { listen 80; location / { proxy_pass http://nexus:8081/a/; }"
+            " location ~ ^/v2/(.*)$ { proxy_pass http://nexus:8081/a/$1; } }"
+        ),
+        "server { listen 80; location ~ \\.txt$ { error_log /l.log crit; } location / { proxy_pass http://127.0.0.1:1; } }",
+        "client_header_buffer_size 8k; large_client_header_buffers 2 2k;",
+        (
+            "fastcgi_cache_path /c keys_zone=c:1m; server { location ~ \\.php { fastcgi_pass 127.0.0.1:9; fastcgi_cache c;"
+            " fastcgi_cache_purge PURGE from 127.0.0.1; } }"
+        ),
+        (
+            "proxy_set_header Upgrade $http_upgrade; server { location / { proxy_pass http://127.0.0.1:1; } location /b {"
+            " proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://127.0.0.1:1; } }"
+        ),
+    ],
+)
+def test_what_a_location_is_for_is_looked_at(text: str) -> None:
+    told = _names({"/repo/nginx/nginx.conf": HTTP % f"resolver 127.0.0.53; {text}" if "nexus" not in text else HTTP % text})
+    assert not told & {"W502-024", "W502-052", "W502-093", "W502-111", "W502-122", "W502-132"}
+
+
+def test_a_piece_of_a_server_may_inherit_its_headers() -> None:
+    place = "location /websocket { proxy_pass http://127.0.0.1:1; }"
+    assert _names({"/repo/locations/app.conf": place}) == set()
+    assert _names({"/repo/sites/app.conf": f"server {{ {place} }}"}) == {"W502-050"}
+
+
+def test_files_that_are_copied_to_another_directory_are_found_by_the_end_of_their_path() -> None:
+    headers = 'proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
+    main = HTTP % "server { include /config/nginx/proxy.conf; include /config/nginx/apps/*.conf; }"
+    place = "location /websocket { proxy_pass http://127.0.0.1:1; }"
+    files = {"/repo/nginx.conf": main, "/repo/proxy.conf": headers, "/repo/apps/app.conf": place}
+    assert _names(files) == set()
+    assert _names({**files, "/repo/proxy.conf": "proxy_buffering on;"}) == {"W502-050"}
+
+
+def test_a_directive_outside_of_all_blocks_is_told_once() -> None:
+    text = "access_log /l.log mine;\n" + HTTP % "server { location / { proxy_pass http://127.0.0.1:1; } }"
+    assert _names({"/repo/nginx.conf": text}) == {"W502-006"}
+
+
+def test_a_placeholder_of_httpd_and_haproxy_needs_no_semicolon() -> None:
+    host = "<VirtualHost *:80>\nProxyPass / http://%s:8002/\nProxyPass /a/ http://127.0.0.1:3/a\n</VirtualHost>\n"
+    assert given({"/repo/site.conf": host % "<your ip here>"}, "", "/repo").texts == {}
+    assert "/repo/site.conf" in given({"/repo/site.conf": host % "10.0.0.1"}, "", "/repo").texts
+
+
+def test_a_server_is_sorted_once_for_all_its_error_pages() -> None:
+    places = "".join(f"location /{name} {{ error_page 502 /{name}.html; proxy_pass http://127.0.0.1:1; }}" for name in "abc")
+    (deployment,) = given({"/repo/nginx.conf": HTTP % f"server {{ listen 80; {places} }}"}, "", "/repo").deployments
+    (at,) = {route.server_at for route in deployment.routes}
+    assert deployment.within(at) is deployment.within(at)
+
+
+@pytest.mark.parametrize("blank", ["\n" * 3, " \r\n\t\r\n", ""])
+def test_a_comment_after_empty_lines_is_no_placeholder(blank: str) -> None:
+    text = HTTP % f"{blank}\t# listen <port> {{{{ port }}}};\n server {{ listen 80; }}"
+    assert "/repo/nginx.conf" in given({"/repo/nginx.conf": text}, "", "/repo").texts
+
+
+@pytest.mark.parametrize(("timeout", "is_told"), [("30s", True), ("1h", False)])
+def test_websockets_with_a_location_of_their_own_are_not_those_of_the_others(timeout: str, is_told: bool) -> None:
+    upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+    text = HTTP % (
+        "upstream app { server 127.0.0.1:1; }\nserver { listen 80;\n"
+        f"location /api/ {{ {upgrade} proxy_read_timeout 20s; proxy_pass http://app/; }}\n"
+        f"location /live/ {{ {upgrade} proxy_read_timeout {timeout}; proxy_pass http://app; }} }}"
+    )
+    assert ("W502-053" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(("group", "is_told"), [("shop_pages", False), ("other", True)])
+def test_a_variable_whose_values_are_groups_names_no_private_hosts(group: str, is_told: bool) -> None:
+    text = HTTP % (
+        f"resolver 9.9.9.9;\nmap $host $site {{ default shop; b.example blog; }}\nupstream {group} {{ server 127.0.0.1:1; }}\n"
+        "server { listen 80; location / { proxy_pass http://${site}_pages; } }"
+    )
+    assert ("W502-021" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+def test_a_file_included_by_several_servers_may_serve_only_one() -> None:
+    text = HTTP % (
+        "resolver 9.9.9.9;\nupstream shop_pages { server 127.0.0.1:1; }\n"
+        "server { listen 80; server_name a; set $site shop; include site.inc; }\n"
+        "server { listen 80; server_name b; set $site blog; include site.inc; }"
+    )
+    files = {"/repo/nginx.conf": text, "/repo/site.inc": "location @pages { proxy_pass http://${site}_pages; }"}
+    assert _names(files) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [("nginx.conf", True), ("nginx (2).conf", False), ("_OLD/nginx.conf", False), ("conf_bak/nginx.conf", False)],
+)
+def test_a_numbered_copy_is_not_read(name: str, is_told: bool) -> None:
+    text = HTTP % "server { listen 80; location / { proxy_pass http://0.0.0.0:1; } }"
+    assert ("W502-028" in _names({f"/repo/{name}": text, "/repo/other/nginx.conf": HTTP % ""})) == is_told

@@ -12,9 +12,10 @@ from truth import COMBINATIONS, FORMATS, Shape, write
 
 from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
 from why502.host.local import LocalHost
-from why502.logs import detect
+from why502.logs import formats
+from why502.logs.line_reader import LogInput
 from why502.logs.scan.line_format import Form, of_format
-from why502.logs.summary import LogInput, summarise
+from why502.logs.summary import summarise
 from why502.model.logs import LogSummary, Symptom
 
 
@@ -48,7 +49,7 @@ def test_diagnose_and_logs_count_the_same(name: str, wrapper: str, tmp_path: Pat
     # A file is told twice where two readers share its lines.
     file = max(each.lines for each in found.files), min(each.unread for each in found.files)
     differences = [*differ("lines and unparsed", file, (told.lines, told.unparsed))]
-    if found.files[0].format == NGINX_ACCESS or getattr(detect.named(found.files[0].format), "HAS_ALL_REQUESTS", False):
+    if found.files[0].format == NGINX_ACCESS or getattr(formats.named(found.files[0].format), "HAS_ALL_REQUESTS", False):
         differences += differ("requests", found.requests, told.requests)
         differences += differ("statuses", found.by_status, {name: count for name, count in told.by_status.items() if name != "-"})
         attempts = {str(traffic.target): traffic.attempts for traffic in found.targets}

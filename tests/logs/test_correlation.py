@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from why502.host.nowhere import NowhereHost
 from why502.logs.correlation import correlate
+from why502.logs.line_reader import LogInput
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, of_format
 from why502.logs.scan.part import Session
 from why502.logs.scan.rates import rates
-from why502.logs.scan.work import Ask, Part
-from why502.logs.summary import LogInput, summarise
+from why502.logs.scan.work import Part, ScanQuery
+from why502.logs.summary import summarise
 from why502.logs.tallies import Tallies
 from why502.model.logs import LogSummary, Phase, Symptom, Tally
 from why502.model.target import Target
@@ -384,7 +385,7 @@ def counted(error: bytes, access: bytes, cuts: Sequence[int] = (), order: int = 
         for number, (form, data) in enumerate(zip(forms, (error, access), strict=True))
         for start, end in pairwise(sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)}))
     ]
-    ask = Ask(since=int(START.timestamp()), until=int(START.timestamp()) + 3600, most_held=1000, is_summary=True)
+    ask = ScanQuery(since=int(START.timestamp()), until=int(START.timestamp()) + 3600, most_held=1000, is_summary=True)
     sums = []
     for index, (data, part) in enumerate(parts):
         session = Session(ask)

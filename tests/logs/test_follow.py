@@ -21,9 +21,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from why502.logs import follow
 from why502.logs.checkpoint import Checkpoint
-from why502.logs.follow import Follower, Step
+from why502.logs.follow import follower as follow
+from why502.logs.follow.follower import Follower
+from why502.logs.follow.step import Step
 
 LINE = '10.0.0.1 - - [21/Nov/2026:00:00:00 +0000] "GET /{} HTTP/1.1" 502 157 "-" "curl/8"\n'
 

@@ -16,7 +16,7 @@ import pytest
 from logging_nginx import Nginx, needs_nginx, nginx, wait
 
 from why502.logs.checkpoint import Checkpoint
-from why502.logs.follow import Follower
+from why502.logs.follow.follower import Follower
 
 LOGROTATE = shutil.which("logrotate") or "/usr/sbin/logrotate"
 pytestmark = [pytest.mark.real, needs_nginx]

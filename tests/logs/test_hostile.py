@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampled import sampled
 
+from why502.explanation import pasted
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs.detect import detect, parse_any
-from why502.logs.unwrap import split, unwrap
 from why502.model.base import encode
 
 HEAD = "2026/11/20 22:46:40 [error] 7#7: *1 "
@@ -40,8 +40,8 @@ def test_every_line_has_an_answer(line: str) -> None:
     assert isinstance(nginx_error.continues(line), bool)
     assert 0.0 <= nginx_error.fits([line]) <= 1.0
     assert 0.0 <= nginx_access.fits([line]) <= 1.0
-    assert list(split(line))
-    unwrap(line, is_pasted=True)
+    pasted.bare(line)
+    assert pasted.repaired(line).count("\n") <= line.count("\n")
     detect([line])
 
 
@@ -79,7 +79,7 @@ def test_every_log_format_compiles_and_answers(form: str, line: str, escape: str
 def test_bait_for_regular_expressions(line: str) -> None:
     parse_any(line)
     detect([line])
-    unwrap(line, is_pasted=True)
+    pasted.bare(line)
     nginx_access.compile('$a $b $c "$d" [$e] $status').parse(line)
 
 

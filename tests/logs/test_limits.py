@@ -9,11 +9,13 @@ import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.host.directory import DirectoryHost
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.model.config import Position, Route, Setting
 from why502.model.finding import Finding, Verdict
 from why502.model.logs import LogSummary, Symptom
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 
 NOW = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'

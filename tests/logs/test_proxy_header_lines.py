@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.diagnosis.engine import diagnose
 from why502.gateways.nginx.logs import access
 from why502.host.local import LocalHost
@@ -42,7 +42,7 @@ def test_an_access_log_full_of_them(tmp_path: Path) -> None:
     good = "".join(LINE.format(client="10.1.1.1", second=n, request="GET / HTTP/1.1", status=200) for n in range(20))
     bad = "".join(LINE.format(client="127.0.0.1", second=20 + n, request=HEADER, status=400) for n in range(30))
     log.write_text(good + bad)
-    ask = Ask(logs=(str(log),), probes=False, offline=True)
+    ask = CollectOptions(logs=(str(log),), probes=False, offline=True)
     begin, end = datetime(2026, 11, 22, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
     found = diagnose(collect(OfflineHost(LocalHost(), ask.logs), end, begin, end, ask), offline=True)
     assert [(finding.cause, finding.failures) for finding in found.findings if finding.confidence >= ASSERTED] == [

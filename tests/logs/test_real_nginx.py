@@ -14,12 +14,14 @@ import pytest
 from logging_nginx import Nginx, backend, closes, cuts, free_port, hangs, message, mumbles, needs_nginx, nginx, resets
 
 from why502.collectors import logs as source
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.model.config import Escape, LogKind, LogPlace, LogTarget
 from why502.model.logs import LogSummary, Phase, Symptom
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 pytestmark = [pytest.mark.real, needs_nginx]
 
@@ -199,8 +201,8 @@ def test_the_source_reads_what_the_configuration_names(tmp_path: Path) -> None:
         )
         proxy = Proxy(pid=server.process.pid, logs=targets)
         known = Snapshot(taken_at=datetime.now(UTC) + timedelta(seconds=1), proxies=(proxy,))
-        found = source.collect(LocalHost(), known, Ask())
-        given = source.collect(LocalHost(), known, Ask(logs=(f"{tmp_path}/access.log",)))
+        found = source.collect(LocalHost(), known, CollectOptions())
+        given = source.collect(LocalHost(), known, CollectOptions(logs=(f"{tmp_path}/access.log",)))
     assert found.value is not None and [(tally.symptom, tally.status, tally.count) for tally in found.value.tallies] == [
         (Symptom.CONNECT_REFUSED, 502, 1)
     ]

@@ -11,7 +11,8 @@ import pytest
 
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.model.base import decode, encode
 from why502.model.logs import LogSummary, Symptom
 from why502.model.snapshot import Gap

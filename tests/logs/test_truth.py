@@ -20,7 +20,7 @@ from why502.logs.scan.plan import Planned
 from why502.logs.scan.report import Report
 from why502.logs.scan.reporting import report
 from why502.logs.scan.routes import route
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 LINES = 240
 # Bare numbers at the end of a line, whose unit no line tells: these formats are given, as `--log-format` does.
@@ -35,14 +35,14 @@ GROUPS = frozenset(
 
 def plans(path: Path, given: Form | None) -> list[Planned]:
     """Return how a log is read: its format, and its parts."""
-    found = Job(paths=(str(path),), ask=Ask(is_exact=True), given=given).plans()
+    found = Job(paths=(str(path),), query=ScanQuery(is_exact=True), given=given).plans()
     assert not any(planned.reason for planned in found)
     return found
 
 
 def read(planned: list[Planned], *, is_fast: bool) -> tuple[Report, Counts]:
     """Return the report of a log and its counts, read in Python or with the compiled reader."""
-    session = Session(Ask(is_exact=True, is_fast=is_fast))
+    session = Session(ScanQuery(is_exact=True, is_fast=is_fast))
     for each in planned:
         for part in each.parts:
             session.read(part)

@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from why502.explanation import pasted
 from why502.logs.detect import detect, parse_any
-from why502.logs.unwrap import split, unwrap
+from why502.logs.unwrap import unwrap
 from why502.model.logs import Symptom
 
 ENTRY = "2026/11/20 22:46:40 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: ::1"
@@ -46,7 +47,7 @@ ESCAPED = ENTRY.replace('"', '\\"')
     ],
 )
 def test_wrappers(before: str, after: str, at: datetime | None, program: str) -> None:
-    inner = unwrap(before + ESCAPED + after, date(2026, 11, 21), is_pasted=True)
+    inner = pasted.bare(before + ESCAPED + after, date(2026, 11, 21))
     assert (inner.line, inner.at, inner.program) == (ENTRY, at, program)
     record = parse_any(before + BARE + after)
     assert record is not None
@@ -76,12 +77,7 @@ def test_bare_lines_stay() -> None:
         "*24 SSL_do_handshake() failed",
         '192.0.2.7 - - [20/Nov/2026:22:46:40 +0000] "GET / HTTP/1.1" 502 1',
     ):
-        assert unwrap(line, is_pasted=True) == (line, None, "")
-
-
-def test_several_entries_in_one_line() -> None:
-    assert list(split(f"x {ENTRY} {ENTRY}")) == [f"x {ENTRY}", ENTRY]
-    assert list(split(BARE)) == [BARE]
+        assert unwrap(line) == pasted.bare(line) == (line, None, "")
 
 
 def test_an_entry_after_anything() -> None:
@@ -93,7 +89,7 @@ def test_an_entry_after_anything() -> None:
 @pytest.mark.parametrize("quote", ["&quot;", '\\"'])
 def test_quotes_of_a_paste(quote: str) -> None:
     tail = ', server: _, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:3001/", host: "x"'
-    record = parse_any(ENTRY + tail.replace('"', quote))
+    record = pasted.parse_any(ENTRY + tail.replace('"', quote))
     assert record is not None
     assert (str(record.target), record.host) == ("127.0.0.1:3001", "x")
 

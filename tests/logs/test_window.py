@@ -6,6 +6,8 @@ import bz2
 import gzip
 import io
 import lzma
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sampled import sampled
 
-from why502.logs.window import BLOCK_BYTES, LINE_BYTES, PROBE_BYTES, SLACK_S, begin, chunks, head
+from why502.logs.window import BLOCK_BYTES, LINE_BYTES, PROBE_BYTES, READ_ERRORS, SLACK_S, begin, blocks, chunks, head
 from why502.model.errors import HostError
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
@@ -130,6 +132,38 @@ def test_garbage_behind_a_magic_number() -> None:
     for magic in (b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"):
         with pytest.raises(HostError):
             head(io.BytesIO(magic + b"garbage" * 100))
+
+
+@pytest.mark.parametrize("has_isal", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data, ""),
+        (lambda data: data + data, ""),
+        (lambda data: data + bytes(512), ""),
+        (lambda data: data[:-2000], "ended before"),
+        (lambda data: data[:-8] + b"abcd" + data[-4:], "CRC check failed"),
+        (lambda data: data[:10] + b"\xff" * 30 + data[40:], "damaged"),
+        (lambda data: data[:3] + b"\x1f" + data[4:], "damaged"),
+    ],
+)
+def test_gzip_gives_the_same_with_isal_and_without(
+    damage: Callable[[bytes], bytes], message: str, has_isal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_isal:
+        monkeypatch.setitem(sys.modules, "isal.igzip", None)
+    data = b"".join(line(second) for second in range(60_000))
+    stream = io.BytesIO(damage(gzip.compress(data)))
+    found = b""
+    try:
+        for block in blocks(stream, 1 << 18):
+            found += block
+    except READ_ERRORS as error:
+        assert message and (message == "damaged" or message in str(error))
+    else:
+        assert not message
+    assert message == "damaged" or (data * 2).startswith(found)
+    assert message or len(found) >= len(data)
 
 
 def test_empty() -> None:

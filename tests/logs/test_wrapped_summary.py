@@ -11,7 +11,8 @@ from sampled import sampled
 from truth import COMBINATIONS, Shape, write
 
 from why502.host.directory import DirectoryHost
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.model.logs import Symptom
 
 OTHERS = {Symptom.UPSTREAM_STATUS, Symptom.DENIED_BY_RULE}  # 500 of an application and requests that a rule refused are not meant

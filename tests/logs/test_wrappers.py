@@ -13,10 +13,10 @@ import pytest
 
 from why502.logs.scan.line_format import find
 from why502.logs.scan.part import Session
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 from why502.logs.split_lines import Lines, whole_lines
 from why502.logs.window import Chunk
-from why502.logs.wrappers import likely
+from why502.logs.wrappers import REMOVERS, likely
 
 ACCESS = '192.0.2.7 - - [04/Mar/2026:05:06:07 +0000] "GET /a HTTP/1.1" 502 157 "-" "curl/8.5.0"'
 DOWN = "backend app has no server available!"
@@ -82,6 +82,15 @@ def test_a_line_of_its_own_stands_in_no_strict_wrapper(line: str) -> None:
     assert set(likely([line])) <= {"timestamp"}
 
 
+@pytest.mark.parametrize(
+    "line", [*itertools.chain(*WRAPPED.values()), ACCESS, f" \u00a0{docker(ACCESS)}", "web-1 | x", "{}", "<1>"]
+)
+@pytest.mark.parametrize("bare", [0, 1, 10])
+def test_the_wrappers_are_those_that_can_be_removed_from_nine_of_ten_lines(line: str, bare: int) -> None:
+    fitting = [name for name, remove in REMOVERS.items() if remove(line) is not None]
+    assert likely([DOWN] * bare + [line] * (20 - bare)) == (fitting if bare <= 1 else [])
+
+
 def test_parts_of_each_stream_are_joined_by_themselves() -> None:
     cri = [
         b"2026-03-04T07:06:09.5+02:00 stdout P one ",
@@ -134,7 +143,7 @@ def test_every_split_of_a_log_gives_the_same_counts(name: str, tmp_path: Path) -
     form = find(data)
 
     def counted(*edges: int) -> tuple[int, int, int]:
-        session = Session(Ask(is_exact=True, is_fast=False))
+        session = Session(ScanQuery(is_exact=True, is_fast=False))
         for index, (start, end) in enumerate(itertools.pairwise(edges)):
             session.read(Part(path=str(path), form=form, index=index, start=start, end=end))
         counts = session.total()

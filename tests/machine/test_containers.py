@@ -116,6 +116,56 @@ def test_a_pod_of_which_only_the_cgroup_is_known(machine: Machine) -> None:
     assert (found.name, found.words) == (f"pod {UID}", f"pod {UID} (3f9a00000000)")
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "engine"),
+    [
+        ("/kubepods/burstable/pod{uid}/{id}", ""),
+        ("/kubepods/pod{uid}/{id}", ""),
+        ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{uid_}.slice/cri-containerd-{id}.scope", "containerd"),
+        ("/kubepods.slice/kubepods-pod{uid_}.slice/crio-{id}.scope/container", "cri-o"),
+        ("/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{uid_}.slice/cri-containerd-{id}.scope", "containerd"),
+        ("/system.slice/containerd.service/kubepods-besteffort-pod{uid_}.slice:cri-containerd:{id}", "containerd"),
+        ("/kubepods.slice/kubepods-pod{uid_}.slice/docker-{id}.scope", "docker"),
+    ],
+)
+def test_a_pod_by_the_directories_of_its_kubelet(machine: Machine, cgroup: str, engine: str) -> None:
+    """In every spelling of its control group, with version 1 and 2 and both drivers."""
+    path = cgroup.format(uid=UID, uid_=UID.replace("-", "_"), id=ID)
+    directory = f"/var/log/pods/prod_shop-5d8-x2_{UID}"
+    for name in ("web/0.log", "web/3.log", "proxy/0.log"):
+        machine.write(f"{directory}/{name}", "")
+    found = machine.container(7, path)
+    assert (found.engine, found.name, found.logs) == (engine, "prod/shop-5d8-x2", ())
+    machine.write(f"/var/log/containers/shop-5d8-x2_prod_web-{ID}.log", "")
+    found = machine.container(7, path)
+    assert (found.name, found.logs) == ("prod/shop-5d8-x2/web", (f"{directory}/web/0.log", f"{directory}/web/3.log"))
+
+
+def test_the_only_container_of_a_pod_needs_no_link(machine: Machine) -> None:
+    machine.write(f"/var/log/pods/prod_shop_{UID}/web/0.log", "")
+    machine.process(7, 1, "nginx")
+    machine.process(8, 1, "/pause")
+    cgroup = f"/kubepods/burstable/pod{UID}/{ID}"
+    assert machine.container(7, cgroup).name == "prod/shop/web"
+    assert machine.container(8, cgroup).name == "prod/shop"
+
+
+def test_the_names_that_cri_o_gives(machine: Machine) -> None:
+    machine.process(50, 1, "conmon", "-c", ID, "-n", f"k8s_web_shop-5d8-x2_prod_{UID}_2", "-l", "/var/log/x.log")
+    machine.process(51, 50, "nginx")
+    machine.write("/var/log/x.log", "")
+    cgroup = f"/kubepods.slice/kubepods-pod{UID.replace('-', '_')}.slice/crio-{ID}.scope"
+    found = machine.container(51, cgroup)
+    assert (found.engine, found.name, found.logs) == ("cri-o", "prod/shop-5d8-x2/web", ("/var/log/x.log",))
+
+
+@pytest.mark.parametrize("state", ["/run/containerd", "/run/k3s/containerd"])
+def test_containerd_of_other_distributions(machine: Machine, state: str) -> None:
+    notes = {"io.kubernetes.cri.sandbox-namespace": "prod", "io.kubernetes.cri.sandbox-name": "shop"}
+    machine.write(f"{state}/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json", {"annotations": notes})
+    assert machine.container(7, f"/kubepods/pod{UID}/{ID}").name == "prod/shop"
+
+
 def test_containers_named_by_their_cgroup(machine: Machine) -> None:
     assert machine.container(7, "/lxc.payload.web1", "web1") == Container("web1", "lxc", "web1")
     found = machine.container(7, "/machine.slice/systemd-nspawn@web2.service/payload", "web2")

@@ -8,7 +8,7 @@ import pytest
 from serving import directory, nginx, serve, start  # noqa: F401 - fixtures
 
 from why502.host.local import LocalHost
-from why502.model.snapshot import Probe
+from why502.model.probe import Probe
 from why502.model.target import Target
 from why502.probing.probe import probe
 from why502.probing.request import Request

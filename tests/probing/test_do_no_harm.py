@@ -9,14 +9,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from logging_nginx import Nginx, needs_nginx, nginx
 
 from why502.model.config import Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route
 from why502.probing.plan import Choice, asked, harmful
@@ -154,3 +157,43 @@ def test_a_target_where_everything_times_out_is_probed_again() -> None:
     assert harmful(knows(*failures, statuses={"504": 5}), APP_AT) == frozenset()
     alone = TargetTraffic(target=APP_AT, attempts=5, failures=5)
     assert harmful(knows(*failures, targets=(alone,)), APP_AT) == frozenset()
+
+
+INNER = Target(host="127.0.0.1", port=8081)
+
+
+def chained(*inner: tuple[Symptom, str]) -> Snapshot:
+    """Return an nginx that knows only the status of an inner Caddy, whose own log has these failures to connect to APP_AT."""
+    front = Tally(symptom=Symptom.GATEWAY_STATUS, target=INNER, proxy="nginx", requests=(("GET /", 9), ("GET /b", 1)))
+    own = [Tally(symptom=symptom, target=APP_AT, proxy="caddy", requests=((text, 9),)) for symptom, text in inner]
+    return Snapshot(
+        taken_at=datetime(2026, 11, 21, tzinfo=UTC),
+        proxies=(Proxy(pid=10, kind="nginx"), Proxy(pid=20, kind="caddy")),
+        listeners=(Listener(target=INNER, pids=(20,)),),
+        logs=LogSummary(tallies=(front, *own), by_status={"200": 4}, has_access=True),
+    )
+
+
+def test_a_request_that_an_inner_gateway_could_not_pass_on_harmed_nothing() -> None:
+    assert harmful(chained((Symptom.CONNECT_REFUSED, "GET /")), INNER) == {"/b"}
+    assert harmful(chained(), INNER) == {"/", "/b"}
+    ended = chained((Symptom.CONNECT_REFUSED, "GET /"), (Symptom.CLOSED_BEFORE_HEADER, "GET /b"))
+    assert harmful(ended, INNER) == {"/", "/b"}
+    elsewhere = msgspec.structs.replace(ended, listeners=(Listener(target=INNER, pids=(30,)),))
+    assert harmful(elsewhere, INNER) == {"/", "/b"}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "suspects"),
+    [
+        ([Symptom.CONNECT_REFUSED], set()),
+        ([], {"/", "/b"}),
+        ([Symptom.CONNECT_REFUSED, Symptom.CLOSED_BEFORE_HEADER], {"/", "/b"}),
+    ],
+)
+def test_apache_names_the_reason_without_the_request(reasons: list[Symptom], suspects: set[str]) -> None:
+    statuses = Tally(symptom=Symptom.GATEWAY_STATUS, proxy="apache", requests=(("GET /", 9), ("GET /b", 1)))
+    own = [Tally(symptom=symptom, target=APP_AT, proxy="apache") for symptom in reasons]
+    other = Tally(symptom=Symptom.CONNECT_REFUSED, target=APP_AT, proxy="nginx")  # tells nothing about Apache's requests
+    logs = LogSummary(tallies=(statuses, other, *own), by_status={"200": 4}, has_access=True)
+    assert harmful(Snapshot(taken_at=datetime(2026, 11, 21, tzinfo=UTC), logs=logs), APP_AT) == suspects

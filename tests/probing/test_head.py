@@ -9,8 +9,10 @@ import pytest
 
 from why502.model.logs import Symptom
 from why502.model.target import Target
+from why502.probing import http1
 from why502.probing.head import parse, shown
 from why502.probing.line import Failed
+from why502.probing.request import Request
 from why502.probing.speech import identify
 
 OK = b"HTTP/1.1 200 OK\r\nServer: x\r\nX-Y:\r\nContent-Length: 2\r\n\r\n"
@@ -165,3 +167,29 @@ def nginx_says(front: Target) -> str:
     if data.startswith(b"HTTP/1.1 502 Bad Gateway"):
         return "refused"
     return "http" if data.startswith(b"HTTP/1.1 ") and b"\r\nServer: nginx" in data else "as it is"
+
+
+class _Parts:
+    """What a probe reads: a header in parts."""
+
+    broke: int | None = None
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.parts = [data[at : at + size] for at in range(0, len(data), size)]
+
+    def receive(self) -> bytes:
+        return self.parts.pop(0) if self.parts else b""
+
+    def mark_header(self) -> None:
+        """It is not asked when."""
+
+
+def test_a_long_header_is_not_parsed_again_with_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caddy and Traefik take headers of 10 MiB: the time must not grow with the square of the size."""
+    read: list[int] = []
+    monkeypatch.setattr(http1, "parse", lambda data, **options: read.append(len(data)) or parse(data, **options))
+    data = b"HTTP/1.1 200 OK\r\n" + b"Set-Cookie: abcdefghijklmnopqrstuvwxyz\r\n" * 50_000 + b"Content-Length: 0\r\n\r\n"
+    request = Request(target=Target(host="127.0.0.1", port=1), buffer_bytes=10 << 20)
+    answer = http1.read(_Parts(data, 16384), request)  # type: ignore[arg-type]
+    assert (answer.status, answer.header_bytes) == (200, len(data))
+    assert sum(read) < 4 * len(data)

@@ -9,7 +9,8 @@ import pytest
 from why502.model.config import Position, Route, Setting
 from why502.model.errors import Why502Error
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import listens_at, of_route, of_url
 from why502.probing.plan import asked, only_upgrades, plan, version
@@ -104,7 +105,8 @@ def test_versions():
         ("", (), ("GET", "/")),
         ("/", ("POST /pay", "DELETE /x", "GET /report?token=secret"), ("GET", "/")),
         ("/api/", ("GET /other",), ("GET", "/api/")),
-        ("/", ("GET /\\x22", "GET /a b"), ("GET", "/a")),
+        ("/", ("GET /\\x22", "GET /a HTTP/1.1"), ("GET", "/a")),
+        ("/", ("GET /a b",), ("GET", "/")),
         ("/", ("GET /\x1b[31m", "GET http://evil/"), ("GET", "/")),
     ],
 )
@@ -160,6 +162,7 @@ def test_another_root():
     [
         ("80", "127.0.0.1:80"),
         ("*:8080", "127.0.0.1:8080"),
+        (":8080", "127.0.0.1:8080"),
         ("0.0.0.0:81", "127.0.0.1:81"),
         ("10.0.0.1:81", "10.0.0.1:81"),
         ("[::]:82", "[::1]:82"),

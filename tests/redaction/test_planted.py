@@ -21,7 +21,10 @@ from redaction_corpus import WINDOW, Item, parts, read
 from why502.bundle import load, save
 from why502.diagnosis.engine import diagnose
 from why502.model.finding import Diagnosis
-from why502.model.snapshot import ConfigFile, Process, Proxy, Service, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import ConfigFile, Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Snapshot
 from why502.redaction import know
 from why502.redaction.snapshots import secrets_in
 from why502.render import html, markdown, terminal

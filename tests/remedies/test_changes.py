@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from why502.model.snapshot import Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.remedies.changes import reload
 
 

@@ -11,8 +11,10 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.index import Joins
 from why502.model.logs import Symptom
+from why502.model.process import Process
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Listener, Process, Service
+from why502.model.service import Service
+from why502.model.snapshot import Listener
 
 
 def remedies(*, main_began_s: float) -> list[Remedy]:

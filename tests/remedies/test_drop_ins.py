@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from why502.model.remedy import Edit, Run
-from why502.model.snapshot import Service
-from why502.remedies.drop_ins import put, restart, revive, seconds
+from why502.model.service import Service
+from why502.remedies.drop_ins import restart, restart_remedies, seconds, write_drop_in
 
 
 def unit(**fields: object) -> Service:
@@ -23,7 +23,7 @@ def unit(**fields: object) -> Service:
 
 
 def test_a_drop_in_is_checked_before_it_is_read() -> None:
-    made, check, read = put(unit(), "files", "LimitNOFILE=8192")
+    made, check, read = write_drop_in(unit(), "files", "LimitNOFILE=8192")
     assert isinstance(made, Edit)
     assert made.diff.endswith("@@ -0,0 +1,2 @@\n+[Service]\n+LimitNOFILE=8192\n")
     assert (made.file, made.after) == (
@@ -32,7 +32,7 @@ def test_a_drop_in_is_checked_before_it_is_read() -> None:
     )
     assert check == Run(argv=("systemd-analyze", "verify", "--man=no", "/lib/systemd/system/shop.service"))
     assert read == Run(argv=("systemctl", "daemon-reload"), undo=("systemctl", "daemon-reload"))
-    (other, *_) = put(unit(), "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", "RestartSec=1s")
+    (other, *_) = write_drop_in(unit(), "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", "RestartSec=1s")
     assert isinstance(other, Edit)
     assert other.after == "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=1s\n"
 
@@ -46,11 +46,11 @@ def test_a_drop_in_is_checked_before_it_is_read() -> None:
     ],
 )
 def test_no_drop_in_for_other_services_or_if_it_exists(service: Service) -> None:
-    assert put(service, "files", "LimitNOFILE=8192") == ()
+    assert write_drop_in(service, "files", "LimitNOFILE=8192") == ()
 
 
 def test_a_failed_unit_is_started_and_then_kept_alive() -> None:
-    start, keep = revive(unit())
+    start, keep = restart_remedies(unit())
     assert start.steps == (Run(argv=("systemctl", "start", "shop.service"), undo=("systemctl", "stop", "shop.service")),)
     assert isinstance(keep.steps[0], Edit)
     assert "Restart=on-failure\n" in keep.steps[0].after
@@ -65,14 +65,15 @@ def test_a_failed_unit_is_started_and_then_kept_alive() -> None:
         (unit(settings={"Restart": "no", "Type": "oneshot"}), 1),
         (unit(is_running=True, result=""), 0),
         (unit(start_argv=(), result=""), 0),
+        (unit(state="activating", settings={"Restart": "always"}), 0),  # systemd itself starts it again
     ],
 )
 def test_only_what_failed_is_kept_alive(service: Service, count: int) -> None:
-    assert len(list(revive(service))) == count
+    assert len(list(restart_remedies(service))) == count
 
 
 def test_a_running_unit_that_died_before_gets_a_restart_policy_without_a_start() -> None:
-    (keep,) = revive(unit(is_running=True, result=""), is_failure=True)
+    (keep,) = restart_remedies(unit(is_running=True, result=""), is_failure=True)
     assert keep.message == "make systemd restart shop.service whenever it fails (Restart=on-failure)"
     assert ("systemctl", "start", "shop.service") not in [step.argv for step in keep.steps if isinstance(step, Run)]
 

@@ -34,7 +34,7 @@ def test_it_needs_root_and_the_token() -> None:
 def test_without_them_nothing_runs_and_the_page_says_why(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "diagnose", lambda *_, **__: pytest.fail("it ran"))
     client = opened()
-    assert "It needs" in client.get("/machine").text and "<form" not in client.get("/machine").text
+    assert "needs a token" in client.get("/machine").text and "<form" not in client.get("/machine").text
     assert client.post("/machine", headers=ORIGIN).status_code == 403
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert client.post("/machine", headers=ORIGIN).status_code == 403

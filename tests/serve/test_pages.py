@@ -114,7 +114,7 @@ def test_a_quiet_day_is_called_quiet_and_a_watch_that_stopped_is_not(opened: Ope
         assert "Nothing is wrong: no incident is open." in shown(opened(path), "/").text
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE logs SET at = at - 600")
-    assert "Not known: nothing was recorded for 10 minutes. Is why502 watch running?" in shown(opened(path), "/").text
+    assert "Not known: nothing has been recorded for 10 minutes. Is why502 watch running?" in shown(opened(path), "/").text
 
 
 def test_an_incident_shows_verdict_evidence_configuration_fix_changes_and_what_was_ruled_out(
@@ -236,7 +236,7 @@ def test_targets_show_checks_attempts_limits_and_restarts(opened: Open, recorded
     ):
         assert words in text, words
     text = shown(client, "/targets/one?proxy=nginx&target=127.0.0.1:3001").text
-    assert "Response times of the last day" in text and "nginx connects to 127.0.0.1:3001" in text
+    assert "Response times in the last day" in text and "nginx connects to 127.0.0.1:3001" in text
     for query in ("", "?target=nowhere", "?target=%00", "?proxy=x&target=127.0.0.1:3009%0a"):
         assert "no such target" in shown(client, f"/targets/one{query}", 404).text
 

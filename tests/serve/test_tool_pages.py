@@ -65,7 +65,7 @@ def test_the_reference_lists_everything_and_a_search_narrows_it(opened: Open) ->
     assert all(f'href="/explain/causes/{name}"' in whole for name in CAUSES)
     found = client.get("/explain/reference", params={"q": "timeout haproxy"}).text
     assert "sC" in found and "AH01102" not in found
-    assert "Nothing has all of these words" in client.get("/explain/reference", params={"q": EVIL}).text
+    assert "Nothing matches all of these words" in client.get("/explain/reference", params={"q": EVIL}).text
 
 
 def test_markdown_does_not_pass_html_or_scripts() -> None:
@@ -156,7 +156,7 @@ def test_a_report_on_logs_shows_all_that_it_has(opened: Open, monkeypatch: pytes
         "backend-not-running",
         "GET /a/",
         "10.1.0.",
-        "not understood",
+        "unparsed",
     ):
         assert shown in page.text, shown
     assert "<script>alert" not in page.text
@@ -190,7 +190,7 @@ def test_a_log_is_picked_by_its_id_and_never_by_a_path(opened: Open, tmp_path: P
     for wrong in (str(tmp_path / "secret"), "../secret", "0"):
         answer = client.post("/logs", files={"log": (None, wrong)})
         assert answer.status_code == 422
-        assert "not there any more" in answer.text
+        assert "no longer exists" in answer.text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make the link of another user")

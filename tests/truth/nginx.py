@@ -16,7 +16,6 @@ from .product import (
     escaped,
     json_text,
     offset_times,
-    port_of,
     same,
     seconds_text,
     stamps,
@@ -266,7 +265,7 @@ def errors(scene: Scene) -> Lines:
                 f"{stamp(row, 'warn')}a client request body is buffered to a temporary file /var/lib/nginx/body/{row.serial:010d}, "
                 f'client: {who}, server: {HOST}, request: "POST /upload HTTP/1.1", host: "{HOST}"'
             )
-        return f"{stamp(row, 'info')}client closed connection while waiting for request, client: {who}, server: 0.0.0.0:{port_of(row)}"
+        return f"{stamp(row, 'info')}client closed connection while waiting for request, client: {who}, server: 0.0.0.0:80"
 
     return Lines(line, None, noise)
 

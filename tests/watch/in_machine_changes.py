@@ -70,7 +70,7 @@ def main() -> None:
     )
     assert sorted(look()) == [
         ("why502-bad.service", "failed: exit-code", False),
-        ("why502-done.service", "ended by itself", False),
+        ("why502-done.service", "exited on its own", False),
     ], told
     sys.stdout.write("all told\n")
 

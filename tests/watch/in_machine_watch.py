@@ -80,7 +80,7 @@ def main() -> None:
         until(lambda: " opened " in said(), "it opens an incident")
         assert "127.0.0.1" in said()
         ctl("reload", UNIT)
-        until(lambda: "settings read again" in said(), "it reads its settings again")
+        until(lambda: "settings reloaded" in said(), "it reads its settings again")
         settings.write_text("[checks]\nrise = 0\n")
         ctl("reload", UNIT)
         until(lambda: "/etc/why502/watch.toml:1: checks" in said(), "it refuses bad ones")

@@ -10,12 +10,17 @@ import pytest
 from msgspec import structs
 
 from why502.host.directory import DirectoryHost
+from why502.model.base import decode, encode
 from why502.model.config import Peer, Route, Setting
-from why502.model.snapshot import Proxy, Service, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
-from why502.watch.changes import DPKG_FILES, DPKG_LOG, ChangeRecorder
-from why502.watch.model import Change, ChangeKind
+from why502.watch.changes import ChangeRecorder
+from why502.watch.model import Change, ChangeKind, Seen
+from why502.watch.packages import dpkg
 
+DPKG_LOG = dpkg.LOGS[0]
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 APP = Target(host="127.0.0.1", port=3001)
 
@@ -26,7 +31,15 @@ class Machine:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.told: list[Change] = []
-        self.recorder = ChangeRecorder(DirectoryHost(str(root)), self.told.append)
+        self.seen: Seen | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a run, with what an earlier one kept."""
+        earlier = self.seen and decode(encode(self.seen), Seen)
+        self.recorder = ChangeRecorder(
+            DirectoryHost(str(self.root)), self.told.append, earlier=earlier, keep=lambda seen: setattr(self, "seen", seen)
+        )
 
     def write(self, path: str, text: str) -> None:
         place = self.root / path.lstrip("/")
@@ -75,13 +88,20 @@ def test_what_was_so_before_is_no_change(machine: Machine) -> None:
 
 def test_a_package_names_what_it_touches(machine: Machine) -> None:
     machine.look()
-    machine.write(f"{DPKG_FILES}/nodejs.list", "/.\n/usr\n/usr/bin/node\n/usr/share/doc/nodejs\n")
+    machine.write(f"{dpkg.FILES}/nodejs.list", "/.\n/usr\n/usr/bin/node\n/usr/share/doc/nodejs\n")
     machine.append(DPKG_LOG, "2026-11-23 11:59:00 startup archives unpack\n2026-11-23 11:59:01 upgrade nodejs:amd64 18.1 18.2\n")
     machine.append(DPKG_LOG, "2026-11-23 11:59:02 status installed nodejs:amd64 18.2\n2026-11-23 11:59:03 install libc")
     assert machine.look() == [("package", "nodejs", "upgraded to 18.2")]
     assert machine.told[0].paths == ("/usr/bin/node",)
     machine.append(DPKG_LOG, "ap2 <none> 1\n")
     assert machine.look() == [("package", "libcap2", "installed")]
+
+
+def test_the_packages_of_the_last_half_hour_are_known_at_the_start(machine: Machine) -> None:
+    hour_ago, ago = (f"{(NOW - timedelta(minutes=minutes)).astimezone():%Y-%m-%d %H:%M:%S}" for minutes in (60, 10))
+    machine.append(DPKG_LOG, f"{hour_ago} upgrade redis:amd64 7.0 7.2\n{ago} upgrade nodejs:amd64 18.1 18.2\n")
+    assert machine.look() == [("package", "nodejs", "upgraded to 18.2")]
+    assert machine.look() == []
 
 
 def test_the_log_of_packages_may_be_rotated(machine: Machine) -> None:
@@ -111,6 +131,40 @@ def test_a_release_link_that_is_switched(machine: Machine) -> None:
     os.symlink("2", new)
     new.rename(machine.root / "srv/shop/current")
     assert machine.look() == [("release", "/srv/shop/current", "leads to 2")]
+
+
+def test_what_changed_between_two_runs_is_told(machine: Machine) -> None:
+    machine.look(snapshot())
+    machine.begin()
+    assert machine.look(snapshot()) == []
+    machine.write("/etc/nginx/shop.pem", "certificate 2")
+    (machine.root / "srv/shop/current").unlink()
+    os.symlink("2", machine.root / "srv/shop/current")
+    machine.begin()
+    assert sorted(machine.look(snapshot())) == [
+        ("certificate", "/etc/nginx/shop.pem", "changed"),
+        ("release", "/srv/shop/current", "leads to 2"),
+    ]
+    machine.begin()
+    assert machine.look(snapshot()) == []
+
+
+def test_a_file_that_brings_an_old_time_changed_when_it_came(machine: Machine) -> None:
+    machine.look(snapshot())
+    machine.write("/etc/nginx/shop.pem", "certificate of a backup")
+    os.utime(machine.root / "etc/nginx/shop.pem", (1, 1))
+    machine.look()
+    assert [change.at for change in machine.told] == [NOW]
+
+
+def test_names_with_secrets_are_not_kept(machine: Machine) -> None:
+    machine.write("/etc/nginx/password=geheim1234567/shop.pem", "certificate")
+    setting = Setting(args=("password=geheim1234567/shop.pem",))
+    route = Route(settings={"ssl_certificate": (setting, Setting(args=("shop.pem",)))})
+    machine.look(structs.replace(snapshot(), proxies=(Proxy(config="/etc/nginx/nginx.conf", pid=10, routes=(route,)),)))
+    assert machine.seen is not None
+    assert "/etc/nginx/shop.pem" in machine.seen.files
+    assert "geheim" not in encode(machine.seen).decode()
 
 
 def test_a_reload_touches_the_targets_whose_routes_it_changed(machine: Machine) -> None:

@@ -11,6 +11,7 @@ import pytest
 from daemons import Place, eventually, scene
 from notify_scenes import answer, serving
 
+from why502.watch.model import ChangeKind
 from why502.watch.store import Store
 
 pytestmark = pytest.mark.real
@@ -145,10 +146,10 @@ def test_bad_settings_are_refused_and_good_ones_taken_at_once(stage, place):
         place.settings.write_text(place.text + '[labels]\nsite = "fra1"\n')
         for _ in range(10):
             daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "settings read again" in daemon.notes, "it takes good ones")
+        eventually(lambda: "settings reloaded" in daemon.notes, "it takes good ones")
         stage.send_many(20, "/ok")
         eventually(lambda: requests(place)["2xx"] == 20, "it goes on counting")
-        assert daemon.notes.count("settings read again") < 10
+        assert daemon.notes.count("settings reloaded") < 10
         assert daemon.end() < 10
 
 
@@ -165,7 +166,7 @@ def test_a_second_daemon_ends_with_two_lines(stage, place):
 def test_it_waits_for_a_gateway_and_follows_it(stage, place):
     stage.nginx.rewrite("proxy_pass http://app;", http=UPSTREAM.format(stage.port(3001)))
     with place.daemon() as daemon:
-        eventually(lambda: "no gateway runs yet" in daemon.notes, "it says that there is none")
+        eventually(lambda: "no gateway is running yet" in daemon.notes, "it says that there is none")
         start(stage)
         eventually(lambda: "watching nginx" in daemon.notes, "it finds nginx", 20)
         stage.backend(3002)
@@ -183,7 +184,7 @@ def test_it_waits_for_a_gateway_and_follows_it(stage, place):
 
         eventually(lambda: members().get(f"127.0.0.1:{stage.port(3002)}") == "up", "it checks the new member", 20)
         stage.nginx.stop()
-        eventually(lambda: daemon.notes.count("no gateway runs yet") == 2, "it sees that nginx stopped", 20)
+        eventually(lambda: daemon.notes.count("no gateway is running yet") == 2, "it sees that nginx stopped", 20)
         daemon.end()
     assert daemon.told() == []  # somebody stopped it, and nobody was refused
 
@@ -200,6 +201,22 @@ def test_once_does_the_same_with_the_same_store(stage, place):
     assert again.returncode == 1
     assert '"event": "opened"' not in again.stdout
     assert requests(place)["502"] == 8
+
+
+def test_once_tells_of_a_release_since_the_last_run(stage, place):
+    for name in ("one", "two"):
+        stage.path(f"/srv/shop/{name}").mkdir(parents=True)
+    current = stage.path("/srv/shop/current")
+    current.symlink_to("one")
+    stage.nginx.start("proxy_pass http://app;", http=UPSTREAM.format(stage.port(3001)), server=f"root {current};")
+    stage.backend(3001)
+    assert place.run("--once").returncode == 0
+    current.unlink()
+    current.symlink_to("two")
+    assert place.run("--once").returncode == 0
+    with Store.open(place.store, read_only=True) as store:
+        told = [(change.subject, change.detail) for change in store.changes() if change.kind is ChangeKind.RELEASE]
+    assert told == [(str(current), "leads to two")]
 
 
 def test_the_gate_stops_a_bad_target_and_passes_a_good_one(stage, place):

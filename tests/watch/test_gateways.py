@@ -10,7 +10,8 @@ import pytest
 from why502.cli.env import Env
 from why502.host.local import LocalHost
 from why502.lab.stage import Stage
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.session.looking import Scope, find_gateways
 from why502.watch.gateways import MOST_APART_S, SOURCES, Gateways, Signs, is_gateway
 from why502.watch.topology import configured

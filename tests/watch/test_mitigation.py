@@ -15,7 +15,8 @@ from serving import answering
 from why502.model.config import Peer, Upstream
 from why502.model.errors import Why502Error
 from why502.model.logs import Symptom
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 from why502.watch.mitigation import Mitigation, choices
 from why502.watch.model import CheckResult
@@ -118,7 +119,7 @@ def test_it_is_off_until_the_settings_say_so(tmp_path: Path) -> None:
     path = tmp_path / "watch.toml"
     path.write_text("")
     assert not parse("", Settings, "x").mitigation.down
-    assert "It is off" in ask("watch", "mitigate", "--settings", str(path)).out
+    assert "This is turned off" in ask("watch", "mitigate", "--settings", str(path)).out
     refused = ask("watch", "install", "--mitigate", "--settings", str(path), "--directory", str(tmp_path))
     assert (refused.status, "do not allow it" in refused.err) == (2, True)
     assert [one.name for one in tmp_path.iterdir()] == ["watch.toml"]

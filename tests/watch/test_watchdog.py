@@ -69,6 +69,6 @@ def test_a_thread_that_hangs_starves_it(tmp_path, monkeypatch):
             dying.join()
             fed()
             assert not fed()
-            assert any("internal error in a dying thread" in note and "this is a bug of why502" in note for note in shown.notes)
+            assert any("internal error in a dying thread" in note and "this is a bug in why502" in note for note in shown.notes)
         finally:
             daemon.stop()

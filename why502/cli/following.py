@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from why502.cli.env import Env, Exit
 from why502.cli.keys import keys
-from why502.logs.follow import Follower
+from why502.logs.follow.follower import Follower
 from why502.logs.live import Live, asked, current
 from why502.logs.scan.plan import by_path
 from why502.logs.scan.source import STANDARD_INPUT, expand, is_remote
@@ -42,11 +42,11 @@ def _live(job: Job) -> Live:
             raise Why502Error(
                 f"--follow {path}: only files of this machine can be followed", "Run it on the machine that has the log."
             )
-    paths = current([source.path for source in expand(job.paths)])
+    paths = current([source.path for source in expand(job.paths) if not source.reason])
     forms = job.formats.forms
     return Live(
         [
-            Follower(path, ask=asked(job.ask), form=job.given or by_path(forms, os.path.abspath(path)))  # noqa: PTH100 - a path as text
+            Follower(path, query=asked(job.query), form=job.given or by_path(forms, os.path.abspath(path)))  # noqa: PTH100 - a path as text
             for path in paths
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,19 +14,19 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
 
 F = TypeVar("F", bound=Callable[..., Any])
-_SIGN = b"why502 generate"  # in the first lines of every file that we write
+_SIGN = "why502 generate"  # in the first lines of every file that we write
 _HEAD = 4096
 
 
 def objective_option(command: F) -> F:
     """Add --objective."""
-    help_ = "Share of requests that should succeed in 30 days, in per cent."
+    help_ = "Percentage of requests that should succeed over 30 days."
     return click.option("--objective", metavar="PERCENT", default="99.9", show_default=True, help=help_)(command)
 
 
 def output_directory(command: F) -> F:
     """Add -o DIR and --check."""
-    help_ = "Compare with what is in the directory; exit status 1 if it differs. Writes nothing."
+    help_ = "Compare with the files in the directory; exit status 1 if they differ. Writes nothing."
     command = click.option("--check", is_flag=True, help=help_)(command)
     option = click.option("-o", "--output", metavar="DIR", help="Write into this directory instead of standard output.")
     return option(command)
@@ -66,13 +65,10 @@ def deliver(env: Env, files: Mapping[str, str], directory: str | None, *, check:
 
 def _change(path: str, text: str) -> str | None:
     """Return the difference from the present file to a text: "" for none; None if there is no file. Raises Why502Error."""
-    try:
-        old = Path(path).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions.") from error
-    return "".join(difflib.unified_diff(old.splitlines(keepends=True), text.splitlines(keepends=True), path, path))
+    from why502.generate.writing import difference, text_of
+
+    old = text_of(path)
+    return None if old is None else difference(old, text, path)
 
 
 def safe_lines(text: str) -> str:
@@ -84,12 +80,8 @@ def safe_lines(text: str) -> str:
 
 
 def _require_ours(path: str) -> None:
-    try:
-        with open(path, "rb") as file:
-            is_ours = _SIGN in file.read(_HEAD)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise Why502Error(f"{path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions.") from error
-    if not is_ours:
+    from why502.generate.writing import text_of
+
+    old = text_of(path)
+    if old is not None and _SIGN not in old[:_HEAD]:
         raise Why502Error(f"{path} exists and was not written by why502", "Move it away, or give another directory.")

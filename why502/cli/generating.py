@@ -46,22 +46,25 @@ def command(name: str) -> click.Command:
 
     made: Any = click.pass_obj(call)
     made = only_format("text")(loudness(made))
-    made = click.option("--check", is_flag=True, help="Compare with what is there; exit status 1 if it differs. Writes nothing.")(
-        made
-    )
+    made = click.option(
+        "--check", is_flag=True, help="Compare with the existing files; exit status 1 if they differ. Writes nothing."
+    )(made)
     if kind.is_applicable:
-        made = click.option("--state", metavar="DIR", help="With --apply: directory of the backups and the journal.")(made)
+        made = click.option("--state", metavar="DIR", help="With --apply: directory for the backups and the journal.")(made)
         made = click.option("-y", "--yes", is_flag=True, help="With --apply: skip the confirmation.")(made)
         made = click.option(
-            "--apply", "is_applied", is_flag=True, help="Write, test, reload and check by requests; roll back if anything fails."
+            "--apply",
+            "is_applied",
+            is_flag=True,
+            help="Write, test, reload and verify with requests; roll back if anything fails.",
         )(made)
     if _takes_process(kind):
         help_ = "With --from-process: wait until the application closes an idle connection, up to 75 s."
         made = click.option("--measure", "waits", is_flag=True, help=help_)(made)
-        help_ = "Measure a running application instead of asking: a pid, :PORT, a unit or a container."
+        help_ = "Measure a running application to fill in the options: a pid, :PORT, a unit or a container."
         made = click.option("--from-process", metavar="WHAT", help=help_)(made)
     if kind.present:
-        help_ = "Take the options from this file, and say what changes."
+        help_ = "Take the options from this file, and list what changes."
         made = click.option("--from-config", metavar="FILE", help=help_)(made)
     made = click.option("-o", "--output", metavar="DIR", help="Write the files into this directory, in the layout found there.")(
         made

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.fix.plan import Plan
     from why502.model.snapshot import Snapshot
+    from why502.session.fixing import Work
 
 SCHEMA = "why502.mitigations/1"
 LONGEST_S = 7 * 86400.0
@@ -37,7 +38,7 @@ def pull(
     `reaches` is a server that must be reachable for this mitigation. Raises Why502Error.
     """
     from why502.cli.look import look
-    from why502.cli.plan_output import ended, show, work
+    from why502.cli.plan_output import show, work
     from why502.session import fixing, mitigating
 
     reverts_at = _end(for_, env.now()) if for_ is not None else None
@@ -54,8 +55,16 @@ def pull(
     how = "the same command on that machine" if bundle else "the same command without --dry-run"
     if is_shown:
         return show(env, wanted, host, is_json=is_json, how=how)
-    entry = fixing.repair(wanted, snapshot, host, by, reverts_at=reverts_at)
-    ended(env, entry, wanted, is_json=is_json)
+    return start(env, wanted, snapshot, by, reverts_at, is_json=is_json)
+
+
+def start(env: Env, plan: Plan, snapshot: Snapshot, by: Work, reverts_at: datetime | None, *, is_json: bool = False) -> int:
+    """Apply the plan of a mitigation; return 0 if it is active, 1 if it was rolled back. Raises Why502Error."""
+    from why502.cli.plan_output import ended
+    from why502.session import fixing
+
+    entry = fixing.repair(plan, snapshot, env.machine().of(snapshot), by, reverts_at=reverts_at)
+    ended(env, entry, plan, is_json=is_json)
     return 0 if entry.phase == "kept" else 1
 
 

@@ -111,7 +111,7 @@ def apply(env: Env, plans: tuple[Plan, ...], snapshot: Snapshot, by: Work, *, is
 
     done = fixing.repair_with_first(plans, snapshot, env.machine().of(snapshot), by, urls=urls)
     ended(env, done.entry, done.plan, is_json=is_json, tried=done.tried)
-    return 0 if done.entry.phase == "kept" and not done.entry.failing else 1
+    return 0 if done.entry.is_proved else 1
 
 
 def watched(env: Env) -> Progress:
@@ -146,9 +146,8 @@ def ended(env: Env, entry: Entry, plan: Plan | None, *, is_json: bool, tried: Se
                 f"Undo it with: {command}\n"
             )
             return
-        is_proved = bool(entry.mitigation) or any(asked.is_failed for asked in entry.before)
-        done = "Done" if is_proved else "Applied, but no request failed before, so only live traffic will show whether it helps"
-        env.write(f"{done} ({entry.id}).{until} Undo it with: {command}\n")
+        done = f"Applied, but not verified ({entry.id}): {safe(entry.unverified)}. Only live traffic will show whether it helps."
+        env.write(f"{done if entry.unverified else f'Done ({entry.id}).'}{until} Undo it with: {command}\n")
     elif entry.left:
         env.write(f"The files are restored ({entry.id}), but: {safe('; '.join(entry.left))}\n")
     elif final := [run for run in entry.runs[: entry.ran] if not run.undo and not _only_tests(run.argv)]:
@@ -206,6 +205,7 @@ def _json(
         "id": entry.id if entry else None,
         "outcome": outcome,
         "still_failing": list(entry.failing) if entry else [],
+        "unverified": (entry.unverified or None) if entry else None,
         "left": list(entry.left) if entry else [],
         "others": [{"remedy": number, "cause": x.cause, "message": x.remedy} for number, x in enumerate(others, 2)],
         "tried": [{"cause": x.cause, "message": x.remedy, "outcome": how} for x, how in tried],

@@ -20,14 +20,14 @@ def shown(stream: TextIO, job: Job) -> Iterator[None]:
     with Progress(*columns, console=Console(file=stream), transient=True) as bar:
         task = bar.add_task("reading", total=None)
 
-        def told(size_bytes: int) -> None:
+        def advance(size_bytes: int) -> None:
             bar.update(task, total=job.total_bytes or None, advance=size_bytes)
 
-        job.told = told
+        job.on_read = advance
         try:
             yield
         finally:
-            job.told = _nothing
+            job.on_read = _nothing
 
 
 def _nothing(_: int) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from why502.cli.env import Exit
 from why502.cli.look import look
-from why502.cli.plan_output import ended, work
+from why502.cli.mitigations import start
+from why502.cli.plan_output import work
 from why502.fix import journal, mitigations
 from why502.render.words import safe
 from why502.session import fixing, mitigating
@@ -49,10 +50,8 @@ def take_out(env: Env, settings: Settings, *, configs: tuple[str, ...], state: s
     chosen = next((one for one in found if one.for_s is not None), None)
     if chosen is None or chosen.for_s is None or is_shown:
         return Exit.HEALTHY
-    host = env.machine().of(snapshot)
-    plan = fixing.with_diffs(mitigations.down(snapshot, chosen.name), host)
-    entry = fixing.repair(plan, snapshot, host, by, reverts_at=env.now() + timedelta(seconds=chosen.for_s))
-    ended(env, entry, plan, is_json=False)
+    plan = fixing.with_diffs(mitigations.down(snapshot, chosen.name), env.machine().of(snapshot))
+    start(env, plan, snapshot, by, env.now() + timedelta(seconds=chosen.for_s))
     return Exit.HEALTHY
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from why502.logs.scan.engine import Engine, one
 from why502.logs.scan.source import STANDARD_INPUT
-from why502.logs.scan.work import Ask, Part, Result
+from why502.logs.scan.work import Part, Result, ScanQuery
 from why502.model.errors import Why502Error
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def connect(address: str) -> Engine:
     return engine
 
 
-def work(part: Part, ask: Ask) -> Result:
+def work(part: Part, query: ScanQuery) -> Result:
     """Read one part, on a worker."""
-    return one(part, ask, _nothing)
+    return one(part, query, _nothing)
 
 
 def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iterator[Result]:
@@ -60,7 +60,7 @@ def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iter
         raise Why502Error("--cluster cannot read standard input", "Give files that the workers can open.")
     if not parts:
         return
-    futures = client.map(work, parts, [job.ask] * len(parts), pure=False, retries=_RETRIES)
+    futures = client.map(work, parts, [job.query] * len(parts), pure=False, retries=_RETRIES)
     try:
         for part, future in zip(parts, futures, strict=True):
             while True:
@@ -75,7 +75,7 @@ def _run(client: Any, distributed: Any, parts: Sequence[Part], job: Job) -> Iter
                     raise Why502Error(
                         f"the workers died while reading {part.path}", "See their logs; they may have run out of memory."
                     ) from error
-            job.told((part.end or 0) - part.start)
+            job.on_read((part.end or 0) - part.start)
             yield result
             future.release()
     finally:

@@ -1,7 +1,7 @@
 """Collectors: each file reads one section of the snapshot. collect() runs them in order.
 
 A source is a module of this directory with `SECTION`, the field of the Snapshot that it fills; `NEEDS`, the sources that must
-end before it begins; `LIMIT_S`, its time limit; and `collect(host, known, ask) -> Found`, where `known` holds the results of
+end before it begins; `LIMIT_S`, its time limit; and `collect(host, known, options) -> Found`, where `known` holds the results of
 earlier stages. It may have `parts`, which yields its results so far each time before it reads facts supplied by another user:
 a user who makes it wait then delays only later results, never root's own facts.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host import waiting
 from why502.host.base import Host
 from why502.machine import process_table
@@ -39,7 +39,7 @@ def collect(
     taken_at: datetime,
     since: datetime | None,
     until: datetime | None,
-    ask: Ask,
+    options: CollectOptions,
     only: frozenset[str] = frozenset(),
 ) -> Snapshot:
     """Return the snapshot of the machine. It never raises: a source that failed or took too long becomes a Gap.
@@ -48,10 +48,10 @@ def collect(
     """
     found, gaps = sources()
     found = {name: source for name, source in found.items() if not only or name in only}
-    known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=ask.targets, gaps=gaps)
+    known = Snapshot(taken_at=taken_at, host=host.name, since=since, until=until, asked=options.targets, gaps=gaps)
     with process_table.shared(host):
         for stage in stages(found):
-            known = _run({name: found[name] for name in stage}, host, known, ask)
+            known = _run({name: found[name] for name in stage}, host, known, options)
     return known
 
 
@@ -107,7 +107,7 @@ def stages(found: Mapping[str, ModuleType]) -> tuple[tuple[str, ...], ...]:
     return tuple(result)
 
 
-def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, ask: Ask) -> Snapshot:
+def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, options: CollectOptions) -> Snapshot:
     """Return `known` with the sections of these sources, each within its own time limit."""
     started = time.monotonic()
     running: list[tuple[str, ModuleType, _Answers]] = []
@@ -115,7 +115,7 @@ def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, ask: Ask)
     for name, source in stage.items():
         answer: _Answers = Answers()
         running.append((name, source, answer))
-        threading.Thread(target=_answer, args=(name, source, host, known, ask, answer), name=name, daemon=True).start()
+        threading.Thread(target=_answer, args=(name, source, host, known, options, answer), name=name, daemon=True).start()
     found: dict[str, Any] = {}
     for name, source, answer in running:
         limit_s: float = source.LIMIT_S
@@ -133,15 +133,15 @@ def _run(stage: Mapping[str, ModuleType], host: Host, known: Snapshot, ask: Ask)
     return msgspec.structs.replace(known, **found, gaps=tuple(dict.fromkeys(gaps)))
 
 
-def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask, answer: _Answers) -> None:
+def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, options: CollectOptions, answer: _Answers) -> None:
     """Yield the partial results of a collector, then its full result, then None."""
     waiting.hint(min(OTHERS_S, source.LIMIT_S / 2))
     try:
         if parts := getattr(source, "parts", None):
-            for part in parts(host, known, ask):
+            for part in parts(host, known, options):
                 answer.put(part)
         else:
-            answer.put(source.collect(host, known, ask))
+            answer.put(source.collect(host, known, options))
     except HostError as error:
         answer.put(Found(None, (Gap(source=_words(name), reason=error.reason, hint=error.hint),)))
     except Why502Error as error:
@@ -153,7 +153,7 @@ def _answer(name: str, source: ModuleType, host: Host, known: Snapshot, ask: Ask
 
 def _bug(name: str, error: Exception) -> Gap:
     reason = f"internal error in source {_words(name)}: {type(error).__name__}: {error}"
-    return Gap(source=_words(name), reason=reason, hint="report it: this is a bug of why502")
+    return Gap(source=_words(name), reason=reason, hint="report it: this is a bug in why502")
 
 
 def _words(name: str) -> str:

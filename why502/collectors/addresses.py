@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.snapshot import Snapshot
@@ -17,7 +17,7 @@ NEEDS = ()
 LIMIT_S = 2.5
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[str, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[str, ...]]:
     """Return the addresses of every interface, from ip(8), else from /proc/net. Raises HostError if neither works."""
     try:
         done = host.run("ip", "-j", "address", timeout_s=1.5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.gateways.admin import Asking, Door, admin, with_view
 from why502.gateways.running import texts_of
 from why502.host.base import Host
@@ -16,7 +16,8 @@ from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 SECTION = "proxies"
 NEEDS = ("proxies",)
@@ -25,10 +26,10 @@ DOORS = 4  # maximum tried per gateway
 _AT_ONCE = 8
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Proxy, ...]]:
     """Return the gateways, with the view of each whose admin interface answers."""
     asked = [proxy for proxy in known.proxies or () if proxy.is_running and admin(proxy.kind)]
-    if not asked or ask.offline:
+    if not asked or options.offline:
         return Found(None)
     table = ProcessTable(host)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="admin") as pool:

@@ -12,7 +12,7 @@ from why502.model.target import Target
 T = TypeVar("T")
 
 
-class Ask(Value, frozen=True, kw_only=True):
+class CollectOptions(Value, frozen=True, kw_only=True):
     """The user's options. Empty tuples: detect automatically."""
 
     configs: tuple[str, ...] = ()  # --config

@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.gateways.running import Texts, by_kind, decoded, texts_of
 from why502.gateways.testing import Tester, tester
 from why502.host.base import Host, Sandbox
@@ -24,7 +24,8 @@ from why502.machine.process_table import ProcessTable, parse_status
 from why502.machine.suppliers import ROOT, supplier_of
 from why502.model.errors import HostError, Missing
 from why502.model.file_kind import FileKind
-from why502.model.snapshot import ConfigProblem, ConfigTest, Gap, Proxy, Snapshot
+from why502.model.proxy import ConfigProblem, ConfigTest, Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 SECTION = "proxies"
 NEEDS = ("socket_names",)  # a stopped proxy listens for a moment while it is tested: not while we list the listeners
@@ -37,9 +38,9 @@ MOST_CHANGED_BYTES = 40_000  # it is passed to the sandbox in an argument: at mo
 _PERMISSION = ("(13: Permission denied)", "(1: Operation not permitted)")
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Proxy, ...]]:
     """Return the proxies with the result of their tests."""
-    if not known.proxies or ask.offline:
+    if not known.proxies or options.offline:
         return Found(None)
     gaps: list[Gap] = []
     tested: dict[int, Proxy] = {}
@@ -78,6 +79,8 @@ def _tested(host: Host, proxy: Proxy, timeout_s: float) -> Proxy:
     own = _identity(host, "self")
     user = _identity(host, str(proxy.pid)) if proxy.pid else own
     argv = _arguments(host, proxy, product)
+    if not proxy.pid and product.variables(texts):
+        raise HostError("its configuration reads variables that it is given at its start", _yourself(product))
     if own[0] == ROOT and proxy.owner_uid == ROOT:
         done = host.try_out(_sandbox(host, proxy, product, texts), proxy.exe, *argv, timeout_s=timeout_s)
     else:
@@ -170,7 +173,7 @@ def _arguments(host: Host, proxy: Proxy, product: Tester) -> tuple[str, ...]:
 
 def _check_suppliers(proxy: Proxy, product: Tester) -> None:
     """Raise HostError if root's configuration has files that others can change."""
-    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT), None):
+    if theirs := next((file for file in proxy.files if file.owner_uid != ROOT and not file.is_live), None):
         raise HostError(f"{theirs.path} can be changed by users other than root, so it is not tested as root", _yourself(product))
 
 

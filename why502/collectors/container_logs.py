@@ -12,12 +12,12 @@ from functools import partial
 import msgspec
 
 from why502.host.base import Host
-from why502.logs.summary import LogInput
+from why502.logs.line_reader import LogInput
 from why502.machine.attempt import attempt
 from why502.machine.containers import Container, container_of
 from why502.machine.process_table import ProcessTable, parse_cgroup
 from why502.model.config import LogKind, LogPlace, LogTarget
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 _STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/fd/1", "/dev/fd/2"})
 _ENGINES = {"docker": "docker", "podman": "podman", "containerd": "crictl", "cri-o": "crictl"}
@@ -64,6 +64,7 @@ def inputs(proxy: Proxy, found: Container) -> Iterator[LogInput]:
             pid=proxy.pid,
             owner_uid=found.owner_uid or proxy.owner_uid,
             is_of_engine=not found.owner_uid,
+            errors_of=proxy.pid,
         )
 
 

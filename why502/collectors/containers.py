@@ -1,4 +1,4 @@
-"""The containers of Docker's and podman's engines, root's and those of users."""
+"""The containers of Docker's and podman's engines, root's and those of users, and those of a Kubernetes node's pods."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from why502.collectors import owners
-from why502.collectors.base import Ask, Found
-from why502.diagnosis.index import peer_sets, routes
+from why502.collectors.base import CollectOptions, Found
+from why502.diagnosis.targets import peer_sets, routes
 from why502.host.base import Host
 from why502.model.container import Container
 from why502.model.snapshot import Gap, Snapshot
 from why502.supervisors.docker import engine
+from why502.supervisors.kubernetes import pods
 
 SECTION = "containers"
 NEEDS = ("processes",)
@@ -19,13 +20,13 @@ LIMIT_S = 6.0
 WINDOW = timedelta(minutes=15)
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Container, ...]]:
-    """Return the containers of all engines."""
-    return list(parts(host, known, ask))[-1]
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Container, ...]]:
+    """Return the containers of all engines and pods."""
+    return list(parts(host, known, options))[-1]
 
 
-def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Container, ...]]]:
-    """Yield the containers of root's engines, then again with those of each user's."""
+def parts(host: Host, known: Snapshot, options: CollectOptions) -> Iterator[Found[tuple[Container, ...]]]:
+    """Yield the containers of root's engines and of pods, then again with those of each user's."""
     until = known.until or known.taken_at
     targets = tuple(owners.wanted(known))
     names = {peer.target.host for peers in peer_sets(routes(known)) for peer in peers if peer.target}
@@ -48,9 +49,16 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Contain
     asked = engine.Look(known.since or until - WINDOW, until, rank, targets)
     found: list[Container] = []
     gaps: list[Gap] = []
+    of_pods = pods.containers(host, known.networks or ())
     for uid, containers, missed in engine.every(host, asked):
         if uid:
-            yield Found(tuple(found), tuple(gaps))
+            yield Found(_with_pods(found, of_pods), tuple(gaps))
         found += containers
         gaps += missed
-    yield Found(tuple(found), tuple(gaps))
+    yield Found(_with_pods(found, of_pods), tuple(gaps))
+
+
+def _with_pods(found: list[Container], of_pods: tuple[Container, ...]) -> tuple[Container, ...]:
+    """Return the containers of engines, and those of pods that none of these engines describes."""
+    ids = {one.id for one in found}
+    return (*found, *(one for one in of_pods if one.id not in ids))

@@ -19,20 +19,23 @@ from functools import partial
 import msgspec
 
 from why502.collectors import kernel
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import owners
-from why502.diagnosis.index import takes
+from why502.diagnosis.listening import takes
 from why502.diagnosis.needs import PRODUCTS, named_in, need_of
+from why502.diagnosis.targets import addresses, routes
 from why502.host.base import Host
 from why502.machine import sockets
 from why502.machine.attempt import attempt
 from why502.machine.process_table import boot_time
 from why502.machine.sockets import Socket
 from why502.model.errors import HostError, Missing
-from why502.model.logs import Symptom
+from why502.model.logs import PathTraffic, Symptom
 from why502.model.patterns import lazy
-from why502.model.snapshot import Dependency, Gap, Listener, Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Dependency, Gap, Listener, Snapshot
 from why502.model.target import Target
+from why502.supervisors.pm2.variables import is_daemon, worker_variables
 from why502.supervisors.systemd.manager import parse_show
 
 SECTION = "dependencies"
@@ -41,6 +44,7 @@ LIMIT_S = 2.5
 PROCESSES = 64
 THREADS = 64
 PEERS = 16  # maximum per target
+CLUSTER = 4  # workers whose variables are read
 TITLES = 4
 _TIMES = ("lastsnd:", "lastrcv:", "bytes_sent:", "bytes_received:")
 OWES_MS = 1000  # time since we sent data after which an answer counts as overdue
@@ -88,7 +92,7 @@ class Waits:
 _CLIENT = lazy(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server process does for it
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Dependency, ...]]:
     """Return the addresses each target's processes are connected to or need according to their configuration. Raises
     HostError.
     """
@@ -125,7 +129,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Dependency, ..
     failing = _failing(known)
     late = _overdue(host, {peer for target, _, waits in looked if target in failing for one in waits for peer in one.perhaps})
     for target, pids, waits in looked:
-        found += _of_target(known, target, waits, _variables(host, pids), late)
+        found += _of_target(known, target, waits, _variables(host, known, pids), late)
     return Found(tuple(_with_units(host, known, found, failing)), tuple(gaps))
 
 
@@ -298,14 +302,22 @@ def _is_own(known: Snapshot, peer: Target, target: Target) -> bool:
     )
 
 
-def _variables(host: Host, pids: Iterable[int]) -> dict[Target, str]:
+def _variables(host: Host, known: Snapshot, pids: Iterable[int]) -> dict[Target, str]:
     """Return the addresses in these processes' environment variables. The variables may hold secrets and are not stored."""
     found: dict[Target, str] = {}
-    for pid in list(pids)[:2]:  # workers inherit their master's variables
+    masters = list(pids)[:2]
+    of_clusters = [pid for pid in _with_children(known, masters) if pid not in masters and _is_of_cluster(known, pid)]
+    for pid in (*masters, *of_clusters[:CLUSTER]):  # other workers inherit their master's variables
         content = attempt(partial(host.read, f"/proc/{pid}/environ", limit_bytes=1 << 18)) or b""
         pairs = (pair.partition("=") for pair in content.decode("utf-8", "replace").split("\0"))
-        found = named_in({name: value for name, equals, value in pairs if equals}) | found
+        found = named_in(worker_variables({name: value for name, equals, value in pairs if equals})) | found
     return found
+
+
+def _is_of_cluster(known: Snapshot, pid: int) -> bool:
+    """Return whether a process is a child of pm2's daemon, which starts each application with variables of its own."""
+    names = {process.pid: process.name for process in known.processes or ()}
+    return any(process.pid == pid and is_daemon(names.get(process.ppid, "")) for process in known.processes or ())
 
 
 def _of_target(
@@ -390,11 +402,19 @@ def _titles(known: Snapshot, listener: Listener | None, ports: set[int]) -> tupl
 
 
 def _failing(known: Snapshot) -> tuple[Target, ...]:
-    """Return the local targets that answered late or with an error of their own: one of their dependencies may have ended."""
-    failing = {
-        tally.target for tally in (known.logs.tallies if known.logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW
-    }
+    """Return the local targets that answered late or with an error of their own: one of their dependencies may have ended.
+
+    If the access log names no target, the routes of the failed requests lead to it.
+    """
+    logs = known.logs
+    failing = {tally.target for tally in (logs.tallies if logs else ()) if (tally.status or 0) >= 500 and tally.count >= FEW}
+    bad = {path.at for path in (logs.paths if logs else ()) if path.at and _errors(path) >= FEW}
+    failing |= {target for route in routes(known) if route.at in bad for peer in route.peers for target in addresses(peer, known)}
     return tuple(target for target in owners(known) if target in failing)[:HURT]
+
+
+def _errors(path: PathTraffic) -> int:
+    return sum(count for status, count in path.statuses.items() if status.startswith("5"))
 
 
 def _with_units(host: Host, known: Snapshot, found: list[Dependency], failing: tuple[Target, ...]) -> Iterator[Dependency]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
@@ -16,26 +18,28 @@ from time import monotonic
 
 import msgspec
 
-from why502.collectors import owners
-from why502.collectors.base import Ask, Found
+from why502.collectors import owners, user_journals
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.event_order import joined, only_loops
 from why502.collectors.framework_logs import framework_logs
 from why502.collectors.kernel_log import kernel_lines
+from why502.gateways.behaviour import application_servers
 from why502.host.base import Host
 from why502.host.trust import NOBODY
-from why502.logs import stamps
+from why502.logs import plain_errors, stamps
 from why502.logs.detect import parse_any
-from why502.logs.formats import audit, formats, kernel
+from why502.logs.formats import audit, formats, kernel, of_applications
 from why502.logs.phrases import signal_number
 from why502.logs.zone import aware, zone
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import of_process
 from why502.machine.tail import Tail, tail
 from why502.model.container import Container
-from why502.model.errors import HostError, Missing
+from why502.model.errors import Expired, HostError, Missing
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
-from why502.model.snapshot import Event, Gap, PhpPool, Service, Snapshot
+from why502.model.service import PhpPool, Service
+from why502.model.snapshot import Event, Gap, Snapshot
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.redaction import redact
@@ -56,21 +60,17 @@ FILE_BYTES = 4 << 20
 UNTIMED_BYTES = 4096  # of a log without timestamps: this much may be recent
 LINES = 3000  # maximum lines of one log that are fully parsed
 EVENTS = 400
+PLAIN = 60  # of them, errors of one source that are known by their words alone: they may all be different
+MANAGERS = frozenset({"systemd", "systemd-coredump", "systemd-oomd"})
 DESCRIPTORS = 256
 _LOG_NAME = lazy(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
 _DELETED = " (deleted)"  # proc_pid_fd(5)
 _FRAME = lazy(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
-_HTTPD = ("apache2", "httpd")
 _PROXY_LOG = lazy(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
-APPLICATIONS = frozenset(
-    "application docker dotnet golang gunicorn java nodejs passenger perl php php_fpm pm2 puma python_traceback ruby rust "
-    "socket_proxyd stunnel supervisord unicorn"
-    " uvicorn uwsgi".split()
-)
 Look = Callable[[], list[Event]]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Event, ...]]:
     """Return what happened from 5 minutes before the window to its end, in order of time. Events without a time come first."""
     until = known.until or known.taken_at
     since = (known.since or until - WINDOW) - BEFORE
@@ -92,15 +92,28 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Event, ...]]:
         try:
             result = answer.get(timeout=max(0.0, deadline - monotonic()))
         except Empty:
-            gaps.append(Gap(source=name, reason=f"did not answer within {PATIENCE_S:g} s"))
+            gaps.append(Gap(source=name, reason=f"did not answer within {PATIENCE_S:g} s", section=SECTION))
             continue
         if isinstance(result, HostError):
-            gaps.append(Gap(source=name, reason=result.reason, hint=result.hint))
+            late = SECTION if isinstance(result, Expired) else ""
+            gaps.append(Gap(source=name, reason=result.reason, hint=result.hint, section=late))
         else:
             found += result
     if len(gaps) == len(looks):
         return Found(None, (*gaps, *window.gaps))
     return Found(only_loops(joined(found))[-EVENTS:], (*gaps, *window.gaps))
+
+
+def _record_of_entry(entry: journal.Entry) -> LogRecord | None:
+    """Return the record of a line in the journal of a service: its manager's, or its own."""
+    if entry.identifier not in MANAGERS:
+        return _record_of_line(entry.message)
+    return systemd_format.parse(f"systemd[1]: {entry.message}" if entry.identifier == "systemd" else entry.message)
+
+
+def _record_of_line(line: str) -> LogRecord | None:
+    """Return the record of a line that a service itself wrote: in a known format, or an error by its own words."""
+    return parse_any(line) or plain_errors.parse(line)
 
 
 def _is_of(service: Service, container: Container) -> bool:
@@ -113,7 +126,7 @@ def _answer(look: Look, answer: SimpleQueue[list[Event] | HostError]) -> None:
     except HostError as error:
         answer.put(error)
     except Exception as error:  # a bug in one reader does not affect the others
-        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug in why502"))
 
 
 class Window:
@@ -126,7 +139,7 @@ class Window:
         self._until = until
         self._deadline = monotonic() + PATIENCE_S / 2
         self.gaps: list[Gap] = []
-        self._hosted: set[str] = set()  # error logs of an httpd that is not a gateway here, so of the applications in it
+        self._hosted: dict[str, str] = {}  # formats of the error logs of an httpd that is not a gateway here: of its applications
         self._targets: dict[str, Target] = {}  # by the log of the framework that serves them
         self._pools: dict[str, list[PhpPool]] = {}  # by the log of their scripts
         for pool in known.php_pools or ():
@@ -156,12 +169,32 @@ class Window:
         units = self._units()
         found: list[Event] = []
         if units:
+            plain: deque[Event] = deque(maxlen=PLAIN)
             for entry in journal.of_units(self._host, units, self._since, self._until, lines=2000):
-                found += self._of_entry(entry)
+                record = _record_of_entry(entry)
+                (plain if record and record.format == plain_errors.NAME else found).extend(self._of_entry(entry, record))
+            found += plain
+        found += self._of_users()
         for entry in attempt(partial(journal.read, self._host, "_TRANSPORT=audit", since=self._since, until=self._until)) or ():
             if event := self._event(audit.parse(entry.message), "journalctl _TRANSPORT=audit", entry.at):
                 found.append(event)
         return found
+
+    def _of_users(self) -> list[Event]:
+        """Return the events of the units that users' own managers run."""
+        found: list[Event] = []
+        plain: deque[Event] = deque(maxlen=PLAIN)
+        try:
+            entries = tuple(user_journals.entries(self._host, self._known, self._since, self._until))
+        except HostError as error:
+            self.gaps.append(Gap(source="journal of users' units", reason=error.reason, hint=error.hint))
+            return []
+        for entry, target in entries:
+            own = replace(entry, unit=entry.user_unit)
+            record = _record_of_entry(own)
+            kept = plain if record and record.format == plain_errors.NAME else found
+            kept.extend(msgspec.structs.replace(event, target=event.target or target) for event in self._of_entry(own, record))
+        return [*found, *plain]
 
     def _units(self) -> tuple[str, ...]:
         units = [service.name for service in self._known.services or () if service.manager == "systemd"]
@@ -170,12 +203,9 @@ class Window:
         units += [pool.unit for pool in self._known.php_pools or () if pool.unit]
         return tuple(dict.fromkeys(unit for unit in units if unit.endswith(".service")))[:FILES]
 
-    def _of_entry(self, entry: journal.Entry) -> Iterator[Event]:
-        source = f"journalctl -u {entry.unit}"
-        manages = entry.identifier in ("systemd", "systemd-coredump", "systemd-oomd")
-        text = f"systemd[1]: {entry.message}" if entry.identifier == "systemd" else entry.message
-        record = systemd_format.parse(text) if manages else parse_any(entry.message)
-        event = self._event(record, source, entry.at)
+    def _of_entry(self, entry: journal.Entry, record: LogRecord | None) -> Iterator[Event]:
+        manages = entry.identifier in MANAGERS
+        event = self._event(record, f"journalctl {'--user ' if entry.user_unit else ''}-u {entry.unit}", entry.at)
         if event:
             pid = event.pid or (None if manages else entry.pid)
             yield msgspec.structs.replace(
@@ -200,14 +230,17 @@ class Window:
             if content.written_at is None or content.written_at < self._since:
                 continue
             own = (attempt(partial(zone, self._host, self._host, pid)) if pid else None) or local
-            for at, record in self._dated(content, own, _marks(*(("apache",) if path in self._hosted else ()))):
+            plain: deque[Event] = deque(maxlen=PLAIN)
+            for at, record in self._dated(content, own, _marks(self._hosted.get(path, ""))):
                 is_manager = record.format in ("supervisord", "pm2")
                 owner = self._managed(record) if is_manager else service
                 if is_manager and owner is None:
                     continue  # a program behind no target
                 if event := self._event(record, path, at):
                     of_target = msgspec.structs.replace(event, target=event.target or self._targets.get(path))
-                    found.append(_of_pool(_of_service(of_target, owner), self._pools.get(path, ())))
+                    kept = plain if record.format == plain_errors.NAME else found
+                    kept.append(_of_pool(_of_service(of_target, owner), self._pools.get(path, ())))
+            found += plain
         for container in self._known.containers or ():
             if service := next((x for x in self._known.services or () if _is_of(x, container)), None):
                 found += self._of_container(service, container)
@@ -228,9 +261,11 @@ class Window:
 
     def _of_container(self, service: Service, container: Container) -> Iterator[Event]:
         yield from container_events.of_history(container)
+        if not container.socket:  # its service has the paths of its logs
+            return
         of = engine.Engine(container.engine, container.socket, container.owner_uid)
         for at, text in engine.output(self._host, of, container.id, self._since):
-            if event := self._event(parse_any(text), f"{service.manager} logs {service.name}", at):
+            if event := self._event(_record_of_line(text), f"{service.manager} logs {service.name}", at):
                 yield _of_service(event, service)
 
     def _logs(self) -> list[tuple[str, Service | None, int | None, int]]:
@@ -247,8 +282,9 @@ class Window:
             uid = attempt(partial(of_process, self._host, pid))
             for path, deleted in _open_logs(self._host, pid):
                 found.setdefault(path, (by_pid.get(pid), pid, NOBODY if uid is None else uid))
-                if pid not in gateways and names.get(pid) in _HTTPD and "access" not in path:
-                    self._hosted.add(path)
+                kind = application_servers().get(names.get(pid, ""))
+                if kind and pid not in gateways and "access" not in path:
+                    self._hosted[path] = kind
                 if deleted:
                     self.gaps.append(_gap_of_deleted(deleted, pid))
         for pool in self._known.php_pools or ():
@@ -271,13 +307,17 @@ class Window:
         """Yield the records with their times. A line without a time has the time of the line before; the last line has the
         file's.
 
-        A log without timestamps shows only its last events; they are dated by the file.
+        A log without timestamps shows only its last events; they are dated by the file. It may be written to while this machine
+        is being looked at: these lines are of now.
         """
+        written_at = content.written_at
+        if written_at is not None and self._until >= self._known.taken_at:
+            written_at = min(written_at, self._until)
         since, until = self._since.timestamp(), self._until.timestamp()
         end = len(content.data) - UNTIMED_BYTES
         for start in content.marked(marks)[-LINES:]:
             line = content.line(start)
-            record = parse_any(line)
+            record = _record_of_line(line)
             if record is None or record.symptom is None:
                 continue
             if record.symptom is Symptom.PHP_SLOW and (frame := _frame(content.after(start))):
@@ -286,7 +326,7 @@ class Window:
             if at is not None:
                 yield aware(at, local, since, until), record
             elif start >= end:
-                yield content.written_at, record
+                yield written_at, record
 
     def _event(self, record: LogRecord | None, source: str, at: datetime | None) -> Event | None:
         """Return the event for a record with a symptom and a time in the window."""
@@ -312,8 +352,11 @@ class Window:
 
 
 @lru_cache(4)
-def _marks(*more: str) -> tuple[bytes, ...]:
-    return tuple({mark for form in formats() if form.NAME in APPLICATIONS.union(more) for mark in form.MARKS})
+def _marks(other: str = "") -> tuple[bytes, ...]:
+    """Return the marks of the formats of applications, of errors that they print in a format of their own, and of another one."""
+    wanted = (of_applications() | {other}) - {systemd_format.NAME}  # whose messages are in the journal
+    known = {mark for form in formats() if form.NAME in wanted for mark in form.MARKS}
+    return tuple(known.union(plain_errors.MARKS))
 
 
 def _gap_of_deleted(path: str, pid: int) -> Gap:

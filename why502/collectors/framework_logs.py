@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterator
 from functools import partial
 
-from why502.diagnosis.index import routes
+from why502.diagnosis.targets import routes
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.model.snapshot import Snapshot

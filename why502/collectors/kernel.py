@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from why502.collectors import backend
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import owners, wanted
 from why502.host.base import Host
 from why502.machine import sockets
@@ -33,7 +33,7 @@ _ALLOW = "run why502 as root"
 _PARTS = 3  # minimum parts of an SELinux context: user, role, type
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[Kernel]:
     """Return the kernel's counters. Unreadable fields are None, with a gap unless that is expected."""
     gaps: list[Gap] = []
     proxies = {one.network: one.pid for one in known.proxies or () if one.is_running}  # a process in each namespace

@@ -13,8 +13,8 @@ from itertools import chain, zip_longest
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
-from why502.diagnosis.index import peer_sets, routes
+from why502.collectors.base import CollectOptions, Found
+from why502.diagnosis.targets import peer_sets, routes
 from why502.host.base import Host, KernelSocket, SocketTable
 from why502.machine.attempt import attempt
 from why502.machine.bound_files import View
@@ -37,7 +37,7 @@ ROOTS = 16  # maximum roots of proxies in other mount namespaces, below which pa
 _KERNEL_THREADS = 2  # parent of all kernel threads
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Listener, ...]]:
     """Return every listening socket of our and the other processes' network namespaces. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()

@@ -7,60 +7,68 @@ import posixpath
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
+from why502 import registry
 from why502.collectors import container_logs
-from why502.collectors.base import Ask, Found
-from why502.diagnosis.index import by_route, peer_sets, placed, routes, ways_of
-from why502.gateways.apache.logs.log_format import APACHE, as_nginx, has_time, is_one
+from why502.collectors.base import CollectOptions, Found
+from why502.diagnosis.targets import peer_sets, routes
+from why502.diagnosis.ways import by_route, placed, ways_of
 from why502.gateways.behaviour import behaviour
-from why502.gateways.haproxy.tallies import members_of
-from why502.gateways.tallies import settled
-from why502.gateways.varnish import shared_log as varnish_log
+from why502.gateways.error_logs import HIDING
+from why502.gateways.nginx.logs.log_format import has_time
+from why502.gateways.tallies import members_of, settled
 from why502.host.base import Host
 from why502.host.trust import only_user
 from why502.logs import stamps
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.logs.window import PROBE_BYTES, head, is_compressed
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT
-from why502.model.config import LogKind, LogPlace, LogTarget
+from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.errors import HostError
 from why502.model.file_kind import FileKind
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Tally
 from why502.model.patterns import lazy
-from why502.model.snapshot import SERVER_ERROR, Gap, Proxy, Snapshot
+from why502.model.probe import SERVER_ERROR
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 
+K = TypeVar("K")
 SECTION = "logs"
 NEEDS = ("admin", "proxies")
 WINDOW = timedelta(minutes=15)
 PATIENCE_S = 20.0
 PATIENCE_OF_USER_S = 3.0  # for the logs of one user other than root
 LIMIT_S = PATIENCE_S + 10.0  # the lines read must still be counted
+# A request that began before the machine was looked at may fail before its logs are read. Some access logs have the time of its
+# begin, and the message about it has that of its end.
+MEANWHILE = timedelta(seconds=LIMIT_S)
 JOURNAL_LINES = 20_000
 JOURNAL_S = 5.0
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = lazy(r"\\\$(?:\\\{\w+\\\}|\w+)|%[A-Za-z]")  # of nginx, and parts of times: strftime(3)
-_HIDES_ERRORS = ("crit", "alert", "emerg")
 _ERROR_LINE = lazy(r"(?m)^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] .*\n?")
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
-    """Return what the logs tell between `known.since` and `known.until` (default: the 15 minutes before it was taken).
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[LogSummary]:
+    """Return what the logs tell between `known.since` and `known.until` (default: from 15 minutes before it was taken to now).
 
     Logs that the user gave stand in for those of the configurations. None where not a single log could be read.
     """
-    until = known.until or known.taken_at
-    since = known.since or until - WINDOW
+    since = known.since or (known.until or known.taken_at) - WINDOW
+    until = known.until or known.taken_at + MEANWHILE
     gaps: list[Gap] = []
-    if ask.logs:
-        logs = [_given(path, known) for path in dict.fromkeys(ask.logs)]
+    if options.logs:
+        logs = [_given(path, known) for path in dict.fromkeys(options.logs)]
     else:
         logs = [
             log
@@ -76,7 +84,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     peers = (peer.target for peers in peer_sets(routes(known)) for peer in peers)
     sockets = tuple(dict.fromkeys(target.path for target in peers if target is not None and target.is_unix))
     summary, more = _of_all_owners(host, logs, since, until, sockets, proxies)
-    counted = () if ask.logs else tuple(_counted(proxies, summary, since))
+    counted = () if options.logs else tuple(_counted(proxies, summary, since))
     if counted:
         tried = (traffic for proxy in proxies for traffic in proxy.unanswered)
         known_targets = {traffic.target for traffic in summary.targets}
@@ -90,7 +98,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[LogSummary]:
     summary = settled(summary, known.proxies or ())
     gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
     read = bool(counted) or any(not file.reason for file in summary.files)
-    if ask.logs and read and not any(file.lines for file in summary.files if not file.reason):
+    if options.logs and read and not any(file.lines for file in summary.files if not file.reason):
         others = [gap for file in summary.files if not file.reason and (gap := _of_another_time(host, file.path))]
         gaps += others
         read = not others
@@ -133,7 +141,11 @@ def _of_all_owners(
         if uid != ROOT:
             only = _only_target(proxy for proxy in proxies if proxy.owner_uid == uid)
             owned = tuple(msgspec.structs.replace(_aimed(tally, only), owner_uid=uid) for tally in found.tallies)
-            found = msgspec.structs.replace(found, tallies=owned)
+            own = ways_of(proxy for proxy in proxies if proxy.owner_uid == uid)
+            placed_paths = by_route(_worst_first(found.paths), own)
+            may_tell = _may_tell(uid, proxies)
+            paths = tuple(path for path in placed_paths if path.at or may_tell(path.server))
+            found = msgspec.structs.replace(found, tallies=owned, paths=paths)
         total = found if total is None else _with(total, found)
     return total or LogSummary(), tuple(gaps)
 
@@ -142,9 +154,9 @@ def _counted(proxies: Iterable[Proxy], summary: LogSummary, since: datetime) -> 
     """Yield the failures that gateways counted in the window, of those whose logs tell of none: there may be no log, or its
     lines are still in a buffer.
     """
-    told = {tally.proxy for tally in summary.tallies if tally.is_failure}
+    logged = {tally.proxy for tally in summary.tallies if tally.is_failure}
     for proxy in proxies:
-        if proxy.kind not in told:
+        if proxy.kind not in logged:
             counted = (tally for tally in proxy.counted if tally.first is not None and tally.first >= since)
             yield from (msgspec.structs.replace(tally, owner_uid=proxy.owner_uid) for tally in counted)
 
@@ -164,17 +176,38 @@ def _aimed(tally: Tally, only: Target | None) -> Tally:
 
 def _credible(tallies: Iterable[Tally], proxies: tuple[Proxy, ...]) -> Iterator[Tally]:
     """Yield the tallies, without those by which another user's log speaks of targets that root's files name,
-    or of none at all.
+    or of none at all on a server that is not that user's.
     """
-    roots = [route for proxy in proxies if not proxy.owner_uid for route in proxy.routes if proxy.supplier(route.at) == ROOT]
+    roots = _routes_of_root(proxies)
     targets = {peer.target for peers in peer_sets(roots) for peer in peers}
-    for tally in tallies:
-        if not tally.owner_uid or not roots or (tally.target is not None and tally.target not in targets):
+    found = tuple(tallies)
+    may_tell = {uid: _may_tell(uid, proxies) for uid in {tally.owner_uid for tally in found}}
+    for tally in found:
+        is_on_others = tally.target not in targets if tally.target else may_tell[tally.owner_uid](tally.server)
+        if not tally.owner_uid or not roots or is_on_others:
             yield tally
 
 
+def _may_tell(uid: int, proxies: tuple[Proxy, ...]) -> Callable[[str], bool]:
+    """Return whether the log of a user other than root may tell what a server's clients were answered, as a function of the
+    server's name: root's files have no routes, or only that user's gateways name the server.
+    """
+    roots = _routes_of_root(proxies)
+    own = (route for proxy in proxies for route in proxy.routes if proxy.supplier(route.at) == uid)
+    names = _names(own) - _names(roots)
+    return lambda server: not roots or server in names
+
+
+def _routes_of_root(proxies: Iterable[Proxy]) -> list[Route]:
+    return [route for proxy in proxies if not proxy.owner_uid for route in proxy.routes if proxy.supplier(route.at) == ROOT]
+
+
+def _names(found: Iterable[Route]) -> set[str]:
+    return {name for route in found for name in (route.server, *route.server_names) if name}
+
+
 def _with(total: LogSummary, other: LogSummary) -> LogSummary:
-    """Return the summary with the failures of another user's logs, and the traffic of targets that only those tell of."""
+    """Return the summary with the failures and paths of other logs, and the traffic of targets that only those tell of."""
     known = {traffic.target for traffic in total.targets}
     by_status = Counter(total.by_status)
     by_status.update(other.by_status)
@@ -185,7 +218,7 @@ def _with(total: LogSummary, other: LogSummary) -> LogSummary:
         requests=total.requests + other.requests,
         by_status=dict(by_status),
         has_access=total.has_access or other.has_access,
-        paths=total.paths,
+        paths=(*total.paths, *other.paths),
     )
 
 
@@ -224,7 +257,7 @@ def _of_another_time(host: Host, path: str) -> Gap | None:
 
 def _given(path: str, known: Snapshot) -> LogInput:
     """Return a log given by the user, with the settings of the configurations."""
-    targets = [target for proxy in known.proxies or () if proxy.kind == "nginx" for target in proxy.logs]
+    targets = [target for proxy in known.proxies or () if behaviour(proxy.kind).access_format for target in proxy.logs]
     named = [target for target in targets if target.path == path and target.kind is LogKind.ERROR]
     formats = dict.fromkeys((target.format, target.escape) for target in targets if target.format)
     return LogInput(path=path, kind=LogKind.ERROR if named else "", candidates=tuple(formats), is_rotated=False, is_given=True)
@@ -238,7 +271,7 @@ def _configured(
     for target in container_logs.resolved(host, proxy):
         place = target.path if target.goes_to in (LogPlace.FILE, LogPlace.VARIABLE) else target.goes_to
         seen.setdefault((target.kind, place), []).append(target)
-    seen = _once(host, proxy, seen)
+    seen = without_repeats(seen, lambda path: attempt(partial(host.stat, proxy.root + path)) is not None)
     for (kind, place), targets in seen.items():
         match targets[0].goes_to:
             case "file":
@@ -260,15 +293,13 @@ def _configured(
     yield from _streams(host, proxy, streams, since, until, gaps)
 
 
-def _once(host: Host, proxy: Proxy, seen: dict[tuple[str, str], list[LogTarget]]) -> dict[tuple[str, str], list[LogTarget]]:
-    """Return the logs without those whose requests are all in a file that can be read: they would count twice."""
-    whole = [target for targets in seen.values() for target in targets if target.kind is LogKind.ACCESS and not target.repeats]
-    for target in whole:
-        if target.goes_to is LogPlace.FILE and attempt(partial(host.stat, proxy.root + target.path)) is None:
-            return seen
-    if not any(target.goes_to is LogPlace.FILE for target in whole):
-        return seen
-    return {key: targets for key, targets in seen.items() if not all(target.repeats for target in targets)}
+def without_repeats(logs: Mapping[K, list[LogTarget]], exists: Callable[[str], bool]) -> dict[K, list[LogTarget]]:
+    """Return the logs, by their places, without those whose requests are all in a file that `exists`: they would count twice."""
+    complete = [target for targets in logs.values() for target in targets if target.kind is LogKind.ACCESS and not target.repeats]
+    files = [target.path for target in complete if target.goes_to is LogPlace.FILE]
+    if not files or not all(map(exists, files)):
+        return dict(logs)
+    return {key: targets for key, targets in logs.items() if not all(target.repeats for target in targets)}
 
 
 def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int:
@@ -292,11 +323,12 @@ def _owner(host: Host, proxy: Proxy, targets: list[LogTarget], path: str) -> int
 
 def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogInput:
     first, servers = targets[0], {target.server for target in targets}
-    if proxy.kind != "nginx":  # its content decides, or one of its own formats
+    stated = behaviour(proxy.kind)
+    if not stated.access_format:  # its content decides, or one of its own formats
         own = dict.fromkeys(
-            (as_nginx(target.format), APACHE) if is_one(target.format) else (target.format, target.escape)
+            form
             for target in targets
-            if target.format and (not is_one(target.format) or has_time(target.format))
+            if target.format and ((form := stated.read_as(target.format, target.escape))[0] == target.format or has_time(form[0]))
         )
         return LogInput(
             path=path,
@@ -326,7 +358,7 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
 def _hidden(targets: list[LogTarget]) -> Iterator[Gap]:
     """Yield a Gap if only errors worse than failed connections are logged."""
     levels = {target.level for target in targets if target.kind is LogKind.ERROR}
-    if levels and levels <= set(_HIDES_ERRORS):
+    if levels and levels <= set(HIDING):
         reason = f"the log level is {targets[0].level}: failed connections (level error) are not logged"
         yield Gap(
             source=targets[0].path, reason=reason, hint=f'set "error_log {targets[0].path} error;"{_at(targets[0])} and reload'
@@ -347,11 +379,17 @@ def _off(kind: str, targets: list[LogTarget], *, is_only: bool) -> Iterator[Gap]
 def _of_memory(
     host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, gaps: list[Gap], *, is_now: bool
 ) -> Iterator[LogInput]:
-    """Yield what Varnish keeps in memory; where that cannot be read, a file without lines that says so, and a Gap."""
-    source = f"varnishlog -n {directory}"
+    """Yield what a gateway keeps in memory; where that cannot be read, a file without lines that says so, and a Gap.
+
+    Its product's `shared_log` reads it.
+    """
+    shared_log = registry.part("why502.gateways", proxy.kind, "shared_log")
+    if shared_log is None:
+        return
+    source = shared_log.SOURCE.format(directory)
     log = LogInput(path=source, proxy=proxy.kind, pid=proxy.pid, owner_uid=proxy.owner_uid, content=b"")
     try:
-        content, is_whole = varnish_log.read(host, proxy, directory, since, until, is_now=is_now)
+        content, is_whole = shared_log.read(host, proxy, directory, since, until, is_now=is_now)
     except HostError as error:
         gaps.append(Gap(source=source, reason=error.reason, hint=error.hint or "run why502 as root"))
         if not proxy.owner_uid:
@@ -386,6 +424,7 @@ def _streams(
             proxy=proxy.kind,
             pid=proxy.pid,
             owner_uid=proxy.owner_uid,
+            errors_of=proxy.pid if "error" in kinds else None,
         )
     container = container_logs.container(host, proxy) if left else None
     if container is not None and container.logs and any(place == "stderr" for _, place in left):
@@ -410,8 +449,9 @@ def _streams(
             candidates=_formats(proxy),
             owner_uid=proxy.owner_uid,
         )
-        for kind in dict(left):
-            yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others)
+        for kind, place in dict(left).items():
+            errors_of = proxy.pid if (kind, place) == ("error", "stderr") else None
+            yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others, errors_of=errors_of)
         return
     for kind, place in left:
         target = next(one for one in container_logs.resolved(host, proxy) if one.kind == kind and one.goes_to == place)

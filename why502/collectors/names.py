@@ -14,16 +14,17 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.name_server import ask_server
-from why502.diagnosis.index import peer_sets
+from why502.diagnosis.targets import peer_sets
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.model.config import Peer
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, Lookup, Proxy, Resolution, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Lookup, Resolution, Snapshot
 from why502.model.target import Target
 
 SECTION = "names"
@@ -41,17 +42,17 @@ _SERVERS, _DOMAINS = 2, 6  # maximum that are asked, and appended
 _SERVER_FAILURES = frozenset({Lookup.FAILED, Lookup.TIMED_OUT})
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Resolution, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Resolution, ...]]:
     """Return what each name resolves to in each source. Name servers are queried only if probes are allowed."""
     gaps: list[Gap] = []
     questions: dict[tuple[str, ...], Callable[[], Resolution]] = {}
     missed = frozenset(_logged(known))
     for proxy in known.proxies or ():
         for name in _names(proxy, known):
-            question = partial(_by_system, host, proxy, name, ask, is_missed=name in missed)
+            question = partial(_by_system, host, proxy, name, options, is_missed=name in missed)
             questions.setdefault((name, proxy.root, proxy.network), question)
         for name, server, with_v6 in _at_run_time(proxy, known):
-            if ask.probes:
+            if options.probes:
                 question = partial(_by_resolver, host, proxy, name, server, with_v6)
                 questions.setdefault((name, server, proxy.root, proxy.network), question)
             else:
@@ -174,24 +175,24 @@ def _at_run_time(proxy: Proxy, known: Snapshot) -> Iterator[tuple[str, str, bool
             yield from ((name, server, with_v6) for server in servers)
 
 
-def _by_system(host: Host, proxy: Proxy, name: str, ask: Ask, *, is_missed: bool) -> Resolution:
+def _by_system(host: Host, proxy: Proxy, name: str, options: CollectOptions, *, is_missed: bool) -> Resolution:
     if proxy.root or proxy.network:
         acting = host.acting_as(proxy.owner_uid)
         seen = acting.inside(proxy.root) if proxy.root else acting
         if proxy.network or attempt(partial(seen.read, _RESOLV)) != attempt(partial(host.read, _RESOLV)):
-            return _inside(acting, seen, proxy, name, ask)
+            return _inside(acting, seen, proxy, name, options)
         if addresses := parse_hosts(attempt(partial(seen.read, _HOSTS)) or b"", name):
             return Resolution(name=name, source=_HOSTS, addresses=addresses)
     done = host.run("getent", "ahosts", name, timeout_s=_SYSTEM_S)
     if addresses := parse_ahosts(done.stdout):
         in_file = parse_hosts(attempt(partial(host.read, _HOSTS)) or b"", name)
         source = _HOSTS if in_file and set(addresses) <= set(in_file) else "system"
-        servers = _own_servers(host, name) if ask.probes and is_missed else ()
+        servers = _own_servers(host, name) if options.probes and is_missed else ()
         return Resolution(name=name, source=source, addresses=addresses, servers=servers)
-    return _failure(host, name, ask)
+    return _failure(host, name, options)
 
 
-def _inside(acting: Host, seen: Host, proxy: Proxy, name: str, ask: Ask) -> Resolution:
+def _inside(acting: Host, seen: Host, proxy: Proxy, name: str, options: CollectOptions) -> Resolution:
     """Return what a name resolves to in the network namespace and with the files of a proxy, as getaddrinfo(3) would find it.
 
     No program of the container is run. Raises HostError if the files or the namespace cannot be read.
@@ -201,7 +202,7 @@ def _inside(acting: Host, seen: Host, proxy: Proxy, name: str, ask: Ask) -> Reso
     sources = parse_sources(attempt(partial(seen.read, _NSSWITCH)) or b"")
     if in_file and sources[:1] == ("files",):
         return by_file
-    if not ask.probes:
+    if not options.probes:
         if in_file:
             return by_file
         raise HostError(f"name servers of process {proxy.pid} were not queried for {name}: --no-probe")
@@ -243,9 +244,9 @@ def _own_servers(host: Host, name: str) -> tuple[str, ...]:
     return tuple(x for x in servers if ask_server(host, name, Target(host=x, port=53), is_resolver=False).outcome is Lookup.OK)
 
 
-def _failure(host: Host, name: str, ask: Ask) -> Resolution:
+def _failure(host: Host, name: str, options: CollectOptions) -> Resolution:
     """Return why the system finds no address: getent reports "no such name" and "no answer" alike, its servers do not."""
-    servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if ask.probes else ()
+    servers = parse_name_servers(attempt(partial(host.read, _RESOLV)) or b"") if options.probes else ()
     answers = [ask_server(host, name, Target(host=server, port=53), is_resolver=False) for server in servers[:2]]
     answers.sort(key=lambda answer: answer.outcome in (Lookup.FAILED, Lookup.TIMED_OUT))  # a server that resolves it comes first
     if answers and answers[0].outcome is not Lookup.OK:
@@ -260,7 +261,7 @@ def _by_resolver(host: Host, proxy: Proxy, name: str, server: str, with_v6: bool
         raise HostError(f"{server} is not a name server")
     acting = host.acting_as(proxy.owner_uid)
     if not _is_address(target.host):
-        addresses = _by_system(host, proxy, target.host, Ask(), is_missed=False).addresses
+        addresses = _by_system(host, proxy, target.host, CollectOptions(), is_missed=False).addresses
         if not addresses:
             return Resolution(
                 name=name,

@@ -12,7 +12,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
 from why502.collectors.addresses import parse_fib_trie, parse_if_inet6
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host.base import Host
 from why502.host.trust import NOBODY
 from why502.machine import containers, suppliers
@@ -29,9 +29,9 @@ FILES = ("net/fib_trie", "net/if_inet6", "net/route", "cgroup")
 _UP = 1  # RTF_UP
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkSpace, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[NetworkSpace, ...]]:
     """Return the network namespaces of all processes except ours, those of proxies first. Raises HostError."""
-    if ask.offline:
+    if options.offline:
         return Found(None)
     table = ProcessTable(host)
     stats = table.stats()
@@ -59,8 +59,8 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkSpace, 
         if container:
             described = containers.container_of(host, table, pid, container, path)
             name = described.words
-            told = {(one.outer, one.inner) for one in published}
-            published += [one for one in described.published if (one.outer, one.inner) not in told]
+            published_pairs = {(one.outer, one.inner) for one in published}
+            published += [one for one in described.published if (one.outer, one.inner) not in published_pairs]
         found.append(
             NetworkSpace(
                 inode=inode,

@@ -18,10 +18,13 @@ from why502.gateways.running import Installed, installed, understood
 from why502.gateways.switch_files import in_force
 from why502.host.base import Host
 from why502.machine.attempt import attempt
+from why502.machine.programs import located
 from why502.machine.suppliers import ROOT, Rights, supplier_of
 from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap
 from why502.model.target import Target
 
 _RUNS = ("active", "reloading", "refreshing")
@@ -48,7 +51,11 @@ def all_stopped(host: Host, running: Iterable[Proxy], gaps: list[Gap]) -> tuple[
             reason = f"{service}: {nginx_installed.parse_show(shown)}"
             its_output = LogTarget(kind=LogKind.ACCESS, goes_to=LogPlace.STDERR)  # contains the reason for a failed start
             logs = (*proxy.logs, its_output)
-            found.append(msgspec.structs.replace(proxy, unit=service, unit_state=state, why_stopped=reason, logs=logs))
+            found.append(
+                msgspec.structs.replace(
+                    proxy, exe=located(host, name), unit=service, unit_state=state, why_stopped=reason, logs=logs
+                )
+            )
     return tuple(found)
 
 
@@ -60,7 +67,7 @@ def described(host: Host, gateway: Installed, config: str, argv: tuple[str, ...]
     rights = Rights(host, supplier_of(host, config))
     process = Process(pid=0, name=argv[0], argv=argv)
     texts = list(gateway.texts(rights, process, [config]))
-    read = understood(gateway, texts, lambda: None)
+    read = understood(gateway, rights, texts, lambda: None)
     return Proxy(
         kind=gateway.KIND,
         config=config,

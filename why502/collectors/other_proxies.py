@@ -15,7 +15,8 @@ from why502.host.base import Host
 from why502.machine.suppliers import Rights, supplier_of
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, Proxy
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap
 
 _LIMIT = 4 << 20
 _PASS = lazy(r"^[ \t]*(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass[ \t]+\S", re.MULTILINE)

@@ -18,10 +18,12 @@ from why502.gateways.testing import tester
 from why502.host.base import Host
 from why502.machine import suppliers
 from why502.machine.attempt import attempt
-from why502.machine.process_table import CLOCKS_S, ProcessTable
+from why502.machine.process_table import CLOCKS_S, ProcessTable, settled_first
 from why502.machine.suppliers import Allowance, Rights
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap
 
 MOST = 16
 MOST_OF_USER = 4  # per user other than root
@@ -97,14 +99,14 @@ def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
     children = sorted(pid for pid, stat in stats.items() if stat.ppid == master and stat.name in names and stat.state != "Z")
     newest = sorted(children, key=lambda pid: stats[pid].started_s)[-1:]
     found = (attempt(partial(table.process, pid)) for pid in dict.fromkeys((*children[:WORKERS], *newest)))
-    return tuple(worker for worker in found if worker is not None)
+    return settled_first(table.process(master), (worker for worker in found if worker is not None))
 
 
 def _proxy(acting: Host, rights: Rights, process: Process, workers: tuple[Process, ...], name: str) -> Proxy:
     gateway = by_process()[name]
     mains = _files(process, name)
     texts = list(gateway.texts(rights, process, mains))
-    read = understood(gateway, texts, partial(_environment, acting, rights, process, gateway.KIND, texts))
+    read = understood(gateway, rights, texts, partial(_environment, acting, rights, process, gateway.KIND, texts))
     files = supplied(rights, (file for each in read for file in each.files))
     return Proxy(
         kind=gateway.KIND,

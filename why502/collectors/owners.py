@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from why502.diagnosis.homes import Homes
-from why502.diagnosis.index import Doors, addresses, peer_sets, takes, targets
+from why502.diagnosis.listening import Doors, takes
+from why502.diagnosis.targets import addresses, peer_sets, targets
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
@@ -54,7 +55,8 @@ def _owners(known: Snapshot) -> dict[Target, tuple[int, ...]]:
         is_ours = target.is_unix or target.is_loopback or known.addresses is None or target.host in known.addresses
         if not is_ours and target not in networks:
             continue
-        ones = [one for one in near if takes(one, target) and (target.is_unix or one.network in networks.get(target, {""}))]
+        within = networks.get(target, {""})
+        ones = [one for one in near if (target.is_unix or one.network in within) and takes(one, target)]
         if ones:
             found[target] = tuple(sorted({pid for one in ones for pid in one.pids}))
     return found

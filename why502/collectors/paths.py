@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import wanted
 from why502.host.base import Host
 from why502.model.errors import HostError
@@ -28,9 +28,9 @@ _REFUSALS = {
 }
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[NetworkPath, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[NetworkPath, ...]]:
     """Return the path to each remote address. Raises HostError if ip(8) is missing."""
-    if ask.offline:
+    if options.offline:
         return Found(None)
     own = set(known.addresses or ())
     hosts = dict.fromkeys(t.host for t in wanted(known) if t.is_address and not t.is_loopback and t.host not in own)

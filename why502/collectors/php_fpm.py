@@ -17,7 +17,7 @@ import msgspec
 
 from why502.backends.php_fpm import files, status
 from why502.backends.php_fpm.config import listen_target, pools
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host.base import Host
 from why502.host.trust import NOBODY
 from why502.machine import sockets
@@ -28,7 +28,8 @@ from why502.machine.suppliers import ROOT, Allowance, Rights, of_process, suppli
 from why502.model.base import Value
 from why502.model.errors import Expired, HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, PhpPool, Snapshot
+from why502.model.service import PhpPool
+from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 
 SECTION = "php_pools"
@@ -56,12 +57,12 @@ class Master(Value, frozen=True, kw_only=True):
     owner_uid: int = 0
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[PhpPool, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[PhpPool, ...]]:
     """Return the pools of all masters, then those of configurations without a process. Raises HostError without /proc."""
-    return list(parts(host, known, ask))[-1]
+    return list(parts(host, known, options))[-1]
 
 
-def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool, ...]]]:
+def parts(host: Host, known: Snapshot, options: CollectOptions) -> Iterator[Found[tuple[PhpPool, ...]]]:
     """Yield the pools of root's masters and configurations, then again with those of each other user.
 
     Raises HostError without /proc.
@@ -82,7 +83,7 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[PhpPool
             seen = _owned(pool, master, rights.supplier(pool.file))
             if master.pid:
                 seen = _measured(host, seen, master, tables)
-            if master.pid and ask.probes and not ask.offline:
+            if master.pid and options.probes and not options.offline:
                 seen = _asked(host.acting_as(seen.owner_uid), seen, prefix, until, gaps)
             yield seen
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import owners
 from why502.host.base import Host
 from why502.machine import cgroups
@@ -31,21 +31,25 @@ _LOOK_S = 0.1
 _GROUPS = 16
 _PAGE_BYTES = 4096
 _AVERAGE = lazy(r"avg(?:10|60)=(\d+(?:\.\d+)?)")
+_TOTAL = lazy(r"total=(\d{1,18})\b")
 _PARTITION = lazy(r"(?:sd[a-z]+|vd[a-z]+|xvd[a-z]+|hd[a-z]+)\d+|(?:nvme\d+n\d+|mmcblk\d+)p\d+|(?:loop|ram|zram|sr|dm-|md)\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Counters since boot: processor ticks in total, idle and stolen, pages swapped, and busy milliseconds of each disk."""
+    """Counters since boot: processor ticks in total, idle and stolen, pages swapped, busy milliseconds of each disk, and the
+    microseconds in which some task waited for a disk.
+    """
 
     total: int
     idle: int
     steal: int
     swapped: int | None
     disks: Mapping[str, int]
+    waited: int | None
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Pressure, ...]]:
     """Return the pressure on the machine, and on the cgroup of every process that owns a target."""
     gaps: list[Gap] = []
     mounts = cgroups.parse_mounts(attempt(partial(host.read, "/proc/self/mountinfo")) or b"")
@@ -63,18 +67,27 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Pressure, ...]
         gaps.append(
             Gap(source="/proc/self/mountinfo", reason="no control groups are mounted, so the limits of the backend are unknown")
         )
-    found = (_pressure(scope, group, read(paths=paths[scope])) for scope, group in groups.items())
+    found = (_pressure(scope, group, read(paths=paths[scope]), began) for scope, group in groups.items())
     limited = tuple(one for one in found if one.scope != "/" or one.memory_limit_bytes or one.cpu_quota)
     return Found((machine, *limited) if machine else limited or None, tuple(gaps))
 
 
 def parse_psi(content: bytes) -> float | None:
     """Return the share (0...1) of time that some task waited; None if the kernel does not report it."""
-    for line in content.decode("ascii", "replace").splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "some":
-            return max((round(float(value) / 100, 4) for value in _AVERAGE.findall(rest)), default=0.0)
-    return None
+    some = _some(content)
+    return None if some is None else max((round(float(value) / 100, 4) for value in _AVERAGE.findall(some)), default=0.0)
+
+
+def parse_psi_total(content: bytes) -> int | None:
+    """Return the microseconds since boot in which some task waited; None if the kernel does not report them."""
+    found = _TOTAL.search(_some(content) or "")
+    return int(found[1]) if found else None
+
+
+def _some(content: bytes) -> str | None:
+    """Return the rest of the line about some task, not all of them."""
+    lines = (line.partition(" ") for line in content.decode("ascii", "replace").splitlines())
+    return next((rest for kind, _, rest in lines if kind == "some"), None)
 
 
 def parse_stat(content: bytes) -> tuple[int, int, int] | None:
@@ -107,7 +120,8 @@ def _counters(host: Host) -> Counters | None:
         return None
     memory = cgroups.parse_table(attempt(partial(host.read, "/proc/vmstat")) or b"")
     swapped = memory["pswpin"] + memory["pswpout"] if {"pswpin", "pswpout"} <= memory.keys() else None
-    return Counters(*stat, swapped, parse_diskstats(attempt(partial(host.read, "/proc/diskstats")) or b""))
+    disks = parse_diskstats(attempt(partial(host.read, "/proc/diskstats")) or b"")
+    return Counters(*stat, swapped, disks, parse_psi_total(attempt(partial(host.read, "/proc/pressure/io")) or b""))
 
 
 def _machine(host: Host, before: Counters, after: Counters, took_s: float) -> Pressure:
@@ -122,6 +136,7 @@ def _machine(host: Host, before: Counters, after: Counters, took_s: float) -> Pr
         cpu_some=psi["cpu"],
         memory_some=psi["memory"],
         io_some=psi["io"],
+        io_now=_waited(before.waited, after.waited, took_s),
         cpus=len(re.findall(rb"^cpu\d+ ", text["stat"], re.MULTILINE)) or None,
         running=stat.get("procs_running"),
         steal=_share(after.steal - before.steal, ticks),
@@ -133,7 +148,8 @@ def _machine(host: Host, before: Counters, after: Counters, took_s: float) -> Pr
     )
 
 
-def _pressure(scope: str, before: Group, now: Group) -> Pressure:
+def _pressure(scope: str, before: Group, now: Group, began_s: float) -> Pressure:
+    took_s = time.monotonic() - began_s
     psi = {name: parse_psi(now.pressure.get(name, b"")) for name in ("cpu", "memory", "io")}
     periods = (now.periods or 0) - (before.periods or 0)
     limit, used = now.memory_limit, now.memory_used
@@ -142,6 +158,7 @@ def _pressure(scope: str, before: Group, now: Group) -> Pressure:
         cpu_some=psi["cpu"],
         memory_some=psi["memory"],
         io_some=psi["io"],
+        io_now=_waited(_io_total(before), _io_total(now), took_s),
         cpu_quota=now.quota,
         throttled=_share(now.throttled or 0, now.periods) if now.periods is not None else None,
         throttled_now=_share((now.throttled or 0) - (before.throttled or 0), periods) if now.periods is not None else None,
@@ -149,6 +166,10 @@ def _pressure(scope: str, before: Group, now: Group) -> Pressure:
         memory_available_bytes=max(0, limit - used) if limit is not None and used is not None else None,
         memory_limit_hits=now.limit_hits,
     )
+
+
+def _io_total(group: Group) -> int | None:
+    return parse_psi_total(group.pressure.get("io", b""))
 
 
 def _paths(host: Host, known: Snapshot) -> dict[str, dict[str, str]]:
@@ -172,6 +193,13 @@ def _swapped(before: Counters, after: Counters, took_s: float) -> float | None:
     if before.swapped is None or after.swapped is None:
         return None
     return (after.swapped - before.swapped) * _PAGE_BYTES / took_s
+
+
+def _waited(before_us: int | None, after_us: int | None, took_s: float) -> float | None:
+    """Return the share of the time between two readings in which some task waited; None if it was not measured."""
+    if before_us is None or after_us is None:
+        return None
+    return max(0.0, min(1.0, (after_us - before_us) / 1e6 / took_s))
 
 
 def _share(part: int, whole: int) -> float:

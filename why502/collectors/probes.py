@@ -15,16 +15,20 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import wanted
 from why502.diagnosis.homes import Homes
-from why502.diagnosis.index import Doors, addresses, frozen, peer_sets, takes
+from why502.diagnosis.listening import Doors, frozen, takes
+from why502.diagnosis.targets import addresses, peer_sets
 from why502.host.base import Host
 from why502.host.trust import only_user
 from why502.model.config import Peer, Route
 from why502.model.errors import Denied, HostError, Why502Error
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Gap, Probe, Proxy, Snapshot
+from why502.model.probe import Probe
+from why502.model.proxy import Proxy
+from why502.model.request_line import uri_of
+from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
 from why502.probing.plan import fits, harmful, has_answered, only_upgrades, plan
@@ -64,10 +68,10 @@ class Job:
     is_upgraded: bool = False  # the route has only WebSocket requests
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Probe, ...]]:
     """Return each target's current response. Never raises: an impossible probe is a gap."""
-    if ask.offline or not ask.probes:
-        return Found(None, (Gap(source=SECTION, reason="not probed: " + ("--offline" if ask.offline else "--no-probe")),))
+    if options.offline or not options.probes:
+        return Found(None, (Gap(source=SECTION, reason="not probed: " + ("--offline" if options.offline else "--no-probe")),))
     if known.proxies is None:
         return Found(None, (Gap(source=SECTION, reason="no proxy could be examined, so its targets are unknown"),))
     jobs, gaps = chosen(known)
@@ -75,7 +79,7 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Probe, ...]]:
     gaps += [Gap(source=SECTION, reason=WOULD_START.format(target=target), hint=ALLOW) for target in _targets_of(jobs) & waiting]
     jobs = _with_short_waits([job for job in jobs if job.request.target not in waiting], frozenset(frozen(known)))
     begun = time.monotonic()
-    named, refused = _named(ask.urls, known.proxies)
+    named, refused = _named(options.urls, known.proxies)
     entrances = list(_entrances([job for job in jobs if job.failures], known))
     found, missed = _run(host, [*named, *(job.request for job in jobs if not is_own(job, known)), *entrances], begun)
     failing = {(x.target, x.route_at) for x in found if x.symptom and not x.through_proxy}
@@ -203,7 +207,7 @@ class _Tallies:
         known.
         """
         for tally in (*self.by_target.get(target, ()), *self.by_group.get(route.upstream or "", ())):
-            paths = [request.partition(" ")[2] for request, _ in tally.requests]
+            paths = [uri_of(request) for request, _ in tally.requests]
             is_here = not tally.server or not route.server_names or tally.server in (route.server, *route.server_names)
             if is_here and not tally.is_passed_on and (not paths or any(fits(route, path) for path in paths)):
                 yield tally

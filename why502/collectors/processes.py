@@ -7,13 +7,14 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.host.base import Host
 from why502.machine.attempt import attempt, each
 from why502.machine.containers import container_of
 from why502.machine.process_table import ProcessTable, Stat
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Gap, Snapshot
 
 SECTION = "processes"
 NEEDS = ("networks", "socket_names")
@@ -23,7 +24,7 @@ CHILDREN = 64  # maximum children of one process that are read; all are counted
 PROCESSES = 512
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Process, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Process, ...]]:
     """Return the processes around every listener and proxy, by pid. Raises HostError."""
     table = ProcessTable(host)
     stats = table.stats()

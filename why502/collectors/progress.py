@@ -12,9 +12,9 @@ from functools import partial
 import msgspec
 
 from why502.collectors import kernel
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import owners
-from why502.diagnosis.index import frozen
+from why502.diagnosis.listening import frozen
 from why502.host.base import Host
 from why502.machine import sockets
 from why502.machine.attempt import attempt
@@ -28,12 +28,12 @@ LIMIT_S = PATIENCE_S + 1.0
 _EVERY_S = 0.5
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[Kernel]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[Kernel]:
     """Return the kernel section with the closed connections; unchanged if none was abandoned, or if probing is not allowed."""
     stopped = frozenset(frozen(known))  # these close nothing
     kernel = known.kernel
     wanted = [target for target in owners(known) if kernel and kernel.of(target, kernel.abandoned) and target not in stopped]
-    if kernel is None or not wanted or not ask.probes:
+    if kernel is None or not wanted or not options.probes:
         return Found(None)
     until, closed = time.monotonic() + PATIENCE_S, dict.fromkeys(wanted, 0)
     before = _given_up(host, known, wanted)

@@ -13,7 +13,7 @@ from functools import cache, partial
 import msgspec
 
 from why502.collectors import other_installed, other_proxies, other_running
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.gateways.nginx import installed as nginx_installed
 from why502.gateways.nginx.build import Build, build_option, read_build
 from why502.gateways.nginx.command_line import Options, Title, is_nginx, parse_options, parse_title
@@ -23,11 +23,14 @@ from why502.host.base import Stat as FileStat
 from why502.host.trust import NOBODY
 from why502.machine import suppliers
 from why502.machine.attempt import attempt, each
-from why502.machine.process_table import CLOCKS_S, ProcessTable, Stat
+from why502.machine.process_table import CLOCKS_S, ProcessTable, Stat, settled_first
+from why502.machine.programs import located
 from why502.machine.suppliers import Allowance, Rights
 from why502.model.config import Peer
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 
 SECTION = "proxies"
 NEEDS = ()
@@ -37,7 +40,7 @@ PROXIES_OF_USER = 4  # per user other than root: 70 masters that call themselves
 GENERATIONS = 64
 WORKERS = 64  # maximum workers examined per master
 
-_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/local/nginx/sbin")
+_OF_NGINX = "/usr/local/nginx/sbin"  # where `make install` puts it
 _WORKER = "worker process"
 _PREFIX = "/usr/local/nginx"  # default of nginx's auto/options
 
@@ -55,16 +58,16 @@ class Master:
     owner_uid: int = 0  # the user who supplies its title
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Proxy, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Proxy, ...]]:
     """Return the proxies. With `ask.configs`, those that use these files. Raises HostError if no process is readable."""
-    return list(parts(host, known, ask))[-1]
+    return list(parts(host, known, options))[-1]
 
 
-def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, ...]]]:
+def parts(host: Host, known: Snapshot, options: CollectOptions) -> Iterator[Found[tuple[Proxy, ...]]]:
     """Yield root's proxies and ours, then again with those of each other user. Raises HostError if no process is readable."""
     gaps: list[Gap] = []
-    if ask.offline:
-        yield Found(tuple(_stopped(host, config, gaps) for config in ask.configs), tuple(gaps))
+    if options.offline:
+        yield Found(tuple(_stopped(host, config, gaps) for config in options.configs), tuple(gaps))
         return
     table = ProcessTable(host)
     masters = _roots_first(host, find_masters(table), gaps)
@@ -88,9 +91,9 @@ def parts(host: Host, known: Snapshot, ask: Ask) -> Iterator[Found[tuple[Proxy, 
 
     for uid, look in looks:
         if uid not in ours:
-            yield _asked_for(host, table, running, ask, idle, absent, gaps)
+            yield _asked_for(host, table, running, options, idle, absent, gaps)
         running += each([(uid, look)], one, missed)
-    yield _asked_for(host, table, running, ask, idle, absent, gaps)
+    yield _asked_for(host, table, running, options, idle, absent, gaps)
 
 
 def _nginx(host: Host, table: ProcessTable, master: Master, allowance: Allowance, gaps: list[Gap]) -> Proxy | None:
@@ -105,7 +108,7 @@ def _asked_for(
     host: Host,
     table: ProcessTable,
     running: list[Proxy],
-    ask: Ask,
+    options: CollectOptions,
     idle: Callable[[str], tuple[Proxy, ...]],
     absent: Callable[[], Iterable[Proxy]],
     gaps: list[Gap],
@@ -117,7 +120,7 @@ def _asked_for(
     """
     away: tuple[Gap, ...] = ()
     found: list[Proxy] = []
-    if not ask.configs:
+    if not options.configs:
         running = other_running.that_serve(running)
         if any(not proxy.network for proxy in running) and _is_sent_here(host, table):
             here = [proxy for proxy in running if not proxy.network]
@@ -126,7 +129,7 @@ def _asked_for(
                 away = (Gap(source="proxies", reason=reason, hint="start it outside the namespace, or use --config"),)
             running = here
         found += (*running, *absent(), *idle_nginx(running, idle))
-    for config in ask.configs:
+    for config in options.configs:
         users = [proxy for proxy in running if not proxy.is_apart and _same(host, proxy.config, config)]
         found += users or idle(config)
     return Found(tuple(map(_in_its_network, found)), (*gaps, *away))
@@ -154,16 +157,24 @@ def _in_its_network(proxy: Proxy) -> Proxy:
 
 def idle_nginx(running: list[Proxy], idle: Callable[[str], tuple[Proxy, ...]]) -> Iterator[Proxy]:
     """Yield the nginx configurations without a running process of ours; beside another gateway only those of a unit that should
-    run.
+    run, and that passes requests on or is a backend of the other.
 
     Another user's process says nothing about the installed nginx.
     """
     kinds = {proxy.kind for proxy in running if proxy.owner_uid in (suppliers.ROOT, os.geteuid())}
-    if "nginx" in kinds:
+    if nginx_installed.KIND in kinds:
         return
     for proxy in idle(""):
-        if not kinds or (proxy.routes and (proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled"))):
+        should_run = proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")
+        if not kinds or (should_run and (proxy.routes or _is_backend(proxy, running))):
             yield proxy
+
+
+def _is_backend(proxy: Proxy, running: Iterable[Proxy]) -> bool:
+    """Return whether a running gateway passes requests to a port of this machine on which the other one would listen."""
+    ports = {target.port for target in proxy.listens if not target.is_unix}
+    peers = (peer.target for other in running for route in other.routes for peer in route.peers)
+    return any(target is not None and target.is_loopback and target.port in ports for target in peers)
 
 
 def _roots_first(host: Host, masters: list[Master], gaps: list[Gap]) -> list[Master]:
@@ -258,7 +269,7 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
     prefix = posixpath.normpath(directory or _PREFIX)
     config = posixpath.join(prefix, options.config or build_option(build.options, "conf-path") or "conf/nginx.conf")
     looks = [attempt(partial(table.process, pid)) for pid, _, title in master.workers[:WORKERS] if title.role == _WORKER]
-    workers = (process,) if master.is_alone else tuple(worker for worker in looks if worker is not None)
+    workers = (process,) if master.is_alone else settled_first(process, (worker for worker in looks if worker is not None))
     proxy = Proxy(
         pid=master.pid,
         exe=exe,
@@ -281,8 +292,9 @@ def _running(host: Host, table: ProcessTable, master: Master, allowance: Allowan
 
 def _program(seen: Host, name: str) -> str:
     """Return the path of a program called by this name, "" if it is unknown."""
-    candidates = (name,) if name.startswith("/") else tuple(f"{directory}/{name}" for directory in _DIRECTORIES)
-    return next((path for path in candidates if name and attempt(partial(seen.stat, path)) is not None), "")
+    if name.startswith("/"):
+        return name if attempt(partial(seen.stat, name)) is not None else ""
+    return located(seen, name, _OF_NGINX) if name else ""
 
 
 def _build(host: Host, seen: Host, process: Process, exe: str, gaps: list[Gap]) -> Build:

@@ -17,8 +17,9 @@ import msgspec
 
 from why502 import registry
 from why502.collectors import owners
-from why502.collectors.base import Ask, Found
-from why502.diagnosis.index import peer_sets, routes
+from why502.collectors.base import CollectOptions, Found
+from why502.collectors.worker_limits import with_limit
+from why502.diagnosis.targets import peer_sets, routes
 from why502.host import waiting
 from why502.host.base import Host
 from why502.logs.detect import parse_any
@@ -26,12 +27,14 @@ from why502.machine import suppliers
 from why502.machine.answers import Answers
 from why502.machine.process_table import ProcessTable
 from why502.model.container import Container
-from why502.model.errors import HostError
+from why502.model.errors import Expired, HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Gap, Service, Snapshot
+from why502.model.process import Process
+from why502.model.service import Service
+from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
 from why502.redaction import redact
-from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Look, is_of_container, merge
+from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, UNLINKED, Look, is_of_container, merge
 
 SECTION = "services"
 NEEDS = ("containers", "processes")
@@ -42,7 +45,7 @@ LIMIT_S = PATIENCE_S + 0.4
 _Answers = Answers[tuple[Service, ...] | HostError]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Service, ...]]:
     """Return the services behind the targets on this machine; none for remote targets. Raises HostError."""
     look = look_of(host, known)
     if not look.owners:
@@ -59,9 +62,10 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
     for manager, answer in answers:
         result, is_whole = answer.last(deadline)
         if not is_whole:
-            gaps.append(Gap(source=_name(manager), reason=f"did not answer within {PATIENCE_S:g} s"))
+            gaps.append(Gap(source=_name(manager), reason=f"did not answer within {PATIENCE_S:g} s", section=SECTION))
         if isinstance(result, HostError):
-            gaps.append(Gap(source=_name(manager), reason=result.reason, hint=result.hint))
+            late = SECTION if isinstance(result, Expired) else ""
+            gaps.append(Gap(source=_name(manager), reason=result.reason, hint=result.hint, section=late))
         elif result is not None:
             ended += (service for service in result if not service.targets)
             found += (kept for service in result if (kept := _without_others(look, service)).targets)
@@ -70,7 +74,15 @@ def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Service, ...]]
     found += _bare(look, {target for target, pids in look.owners.items() if pids and target not in served})
     found = list(_roots_first(look, found))
     services = sorted(_inner_first(_prefer_stopped(look, found)), key=lambda service: service.is_running is False)
-    return Found(tuple(_without_secrets(service) for service in services), (*gaps, *look.gaps))
+    unlinked = (service for service in ended if service.link == UNLINKED)
+    limited = (with_limit(host, service, _listening(look, service)) for service in services)
+    return Found(tuple(_without_secrets(service) for service in (*limited, *unlinked)), (*gaps, *look.gaps))
+
+
+def _listening(look: Look, service: Service) -> Iterator[Process]:
+    """Yield the processes that listen on a target of a service, each once."""
+    pids = dict.fromkeys(pid for target in service.targets for pid in look.owners.get(target, ()))
+    yield from (process for pid in pids if (process := look.processes.get(pid)) is not None)
 
 
 def _started_in_vain(look: Look, found: list[Service], ended: list[Service]) -> Iterator[Service]:
@@ -154,7 +166,7 @@ def _ask(manager: ModuleType, host: Host, look: Look, answer: _Answers) -> None:
     except HostError as error:
         answer.put(error)
     except Exception as error:  # a bug in one manager does not affect the others
-        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502"))
+        answer.put(HostError(f"internal error: {type(error).__name__}: {error}", "report it: this is a bug in why502"))
     answer.end()
 
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors.base import Ask, Found
+from why502.collectors.base import CollectOptions, Found
 from why502.collectors.owners import wanted
 from why502.host.base import Host
 from why502.machine.attempt import attempt
@@ -25,7 +25,7 @@ LISTENERS = 256
 Identity = tuple[int, int]
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[Listener, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[Listener, ...]]:
     """Return the listeners; unix sockets with the other paths that lead to them. None if listeners are unknown."""
     if known.listeners is None:
         return Found(None)

@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Iterator
 from functools import partial
 
-from why502.collectors.base import Ask, Found
-from why502.diagnosis.index import peer_sets
+from why502.collectors.base import CollectOptions, Found
+from why502.diagnosis.targets import peer_sets
 from why502.host.base import Host, Stat
 from why502.machine.access import SEARCH, WRITE, Identity, identity, permits
 from why502.machine.attempt import attempt
@@ -19,7 +19,8 @@ from why502.machine.process_table import parse_groups, parse_passwd, parse_statu
 from why502.model.config import Route
 from why502.model.errors import HostError, Missing
 from why502.model.file_kind import FileKind
-from why502.model.snapshot import Gap, PathStep, Proxy, Snapshot, SocketPath
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, PathStep, Snapshot, SocketPath
 from why502.model.times import of_epoch
 
 SECTION = "socket_paths"
@@ -71,7 +72,7 @@ class Viewer:
         return attempt(partial(self.seen.read, path)) or b""
 
 
-def collect(host: Host, known: Snapshot, ask: Ask) -> Found[tuple[SocketPath, ...]]:
+def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple[SocketPath, ...]]:
     """Return the path to every unix socket in routes and logs, once for each proxy that uses it."""
     gaps: list[Gap] = []
     found: list[SocketPath] = []

@@ -9,7 +9,8 @@ import msgspec
 
 from why502.config.tree import Tree
 from why502.model.config import Answer, LogTarget, Route, Server, Upstream
-from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
+from why502.model.proxy import ConfigFile, ConfigProblem
+from why502.model.snapshot import Gap
 from why502.model.target import Target
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ RouteFinder = Callable[[str, str, bool], Route | None]  # path, server, whether 
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of `model.snapshot.Proxy` that come from the configuration, under the same names, and the trees.
+    """The fields of `model.proxy.Proxy` that come from the configuration, under the same names, and the trees.
 
     `problems`: errors for which the proxy would refuse the configuration, in its own words where we know them. `gaps`:
     unreadable parts.

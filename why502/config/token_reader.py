@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from why502.config.tree import Kind, Node, Token
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 
 
 class TokenReader:

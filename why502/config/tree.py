@@ -13,7 +13,7 @@ import msgspec
 
 from why502.model.config import Position
 from why502.model.errors import Why502Error
-from why502.model.snapshot import ConfigFile, ConfigProblem
+from why502.model.proxy import ConfigFile, ConfigProblem
 
 
 class Kind(StrEnum):

@@ -16,7 +16,7 @@ import yaml
 
 from why502.model.config import Position
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 
 MOST_VALUES = 300_000
 DEEPEST = 100

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+from why502.backends.options import values
 from why502.backends.php_fpm import config as php_fpm
 from why502.deployment.files import Deployment, same_path
 from why502.model.base import Value
@@ -94,12 +95,12 @@ def limit_of(argv: Sequence[str]) -> tuple[float | None, bool]:
     """
     name = server_of(argv)
     if name == "gunicorn":
-        workers = next(iter(_options(argv, "-k", "--worker-class")), "sync")
-        given = next((float(value) for value in _options(argv, "-t", "--timeout") if whole_number(value) is not None), None)
+        workers = next(iter(values(argv, "-k", "--worker-class")), "sync")
+        given = next((float(value) for value in values(argv, "-t", "--timeout") if whole_number(value) is not None), None)
         if workers in ("sync", "gthread"):
             return (given or None, True) if given is not None else (GUNICORN_TIMEOUT_S, False)
     elif name == "uwsgi":
-        limit = next((float(value) for value in _options(argv, "--harakiri") if whole_number(value) is not None), None)
+        limit = next((float(value) for value in values(argv, "--harakiri") if whole_number(value) is not None), None)
         return limit, limit is not None
     return None, False
 
@@ -107,8 +108,8 @@ def limit_of(argv: Sequence[str]) -> tuple[float | None, bool]:
 def drain_of(argv: Sequence[str]) -> float | None:
     """Return the seconds that a server gives its requests to end when it is stopped; None if its command does not name them."""
     name = {"gunicorn": "--graceful-timeout", "uvicorn": "--timeout-graceful-shutdown", "hypercorn": "--graceful-timeout"}
-    values = _options(argv, name.get(server_of(argv), ""))
-    return next((float(value) for value in values if whole_number(value) is not None), None)
+    given = values(argv, name.get(server_of(argv), ""))
+    return next((float(value) for value in given if whole_number(value) is not None), None)
 
 
 def _unit(unit: Unit) -> Application:
@@ -131,12 +132,12 @@ def _unit(unit: Unit) -> Application:
 def _targets(name: str, argv: Sequence[str]) -> Iterator[Target]:
     """Yield the listening addresses in a server's options; its default port if the options contain none."""
     found = []
-    for value in _options(argv, *_BINDS.get(name, ()), *(_UWSGI if name == "uwsgi" else ())):
+    for value in values(argv, *_BINDS.get(name, ()), *(_UWSGI if name == "uwsgi" else ())):
         target = Target.parse(re.sub(r"^(?:tcp|http)://|^(?=:)|(?<=^unix:)//", lambda part: "0.0.0.0" * (not part[0]), value))
         if target and (target.is_unix or target.port):
             found.append(target)
-    ports = [port for value in _options(argv, _PORTS.get(name, "")) if 0 < (port := whole_number(value, 5) or 0) < 65536]
-    host = next(iter(_options(argv, _HOSTS.get(name, ""))), "127.0.0.1")
+    ports = [port for value in values(argv, _PORTS.get(name, "")) if 0 < (port := whole_number(value, 5) or 0) < 65536]
+    host = next(iter(values(argv, _HOSTS.get(name, ""))), "127.0.0.1")
     found += [Target(host=host, port=port) for port in ports]
     if (
         not found
@@ -145,18 +146,6 @@ def _targets(name: str, argv: Sequence[str]) -> Iterator[Target]:
     ):
         found.append(Target(host="127.0.0.1", port=_DEFAULT_PORTS[name]))
     yield from found
-
-
-def _options(argv: Sequence[str], *names: str) -> Iterator[str]:
-    """Yield the values of options given as `--name value`, `--name=value`, `-n value` or `-nvalue`."""
-    for word, following in zip(argv, (*argv[1:], ""), strict=False):
-        for name in filter(None, names):
-            if word == name and following:
-                yield following
-            elif name.startswith("--") and word.startswith(f"{name}="):
-                yield word.partition("=")[2]
-            elif len(name) == 2 and word.startswith(name) and len(word) > 2 and not word.startswith("--"):
-                yield word[2:]
 
 
 def _pools(deployment: Deployment) -> Iterator[Application]:

@@ -6,7 +6,7 @@ force there, so that a rule can distinguish the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,13 +19,15 @@ from why502.gateways.nginx.config.scope import Settings
 from why502.model.base import Value
 from why502.model.config import Peer, Position, Route, Server, Upstream
 from why502.model.patterns import lazy
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.supervisors.systemd.unit_files import Unit
 
 _IP = lazy(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
+_PIECES = (("location",), ("if",), ("limit_except",))  # what a file of such blocks inherits is in another file
+_MOST_PEERS = 200
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
 
@@ -42,10 +44,17 @@ class Level:
     by_name: Mapping[str, tuple[Directive, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found: dict[str, list[Directive]] = {}
+        found: dict[str, tuple[Directive, ...]] = {}
         for directive in self.directives:
-            found.setdefault(directive.name, []).append(directive)
-        object.__setattr__(self, "by_name", {name: tuple(same) for name, same in found.items()})
+            name = directive.name
+            if name not in found:
+                found[name] = (directive,)
+        if len(found) < len(self.directives):
+            several: dict[str, list[Directive]] = {}
+            for directive in self.directives:
+                several.setdefault(directive.name, []).append(directive)
+            found = {name: tuple(same) for name, same in several.items()}
+        object.__setattr__(self, "by_name", found)
 
     @property
     def name(self) -> str:
@@ -54,10 +63,10 @@ class Level:
 
     @property
     def is_known(self) -> bool:
-        """Whether all settings in force here could be read: no `include` here or in an enclosing block leads to a missing
-        file.
+        """Whether all settings in force here could be read: the file is not a piece of a `server`, and no `include` here or in
+        an enclosing block leads to a missing file.
         """
-        return not any(_matters(setting.args) for setting in self.settings.get("include", ()))
+        return self.path[:1] not in _PIECES and not any(_matters(setting.args) for setting in self.settings.get("include", ()))
 
     def own(self, *names: str) -> tuple[Directive, ...]:
         """Return the directives with one of these names in the block itself."""
@@ -84,23 +93,29 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     """`version`: of the nginx that will run it, "" for the newest.
 
     `is_whole`: False for a fragment whose context (upstream groups, `resolver`, inherited settings) is unknown. `is_here`: the
-    files are in the place where this machine's nginx reads them.
+    files are in the place where this machine's nginx reads them. `is_own_build`: the nginx that will run it is built with
+    modules of others. `is_piece`: a fragment that was found in a directory, and that no configuration there includes: a
+    program may put it together with others, or fill it in.
     """
 
     configuration: Configuration = Configuration()
+    product: str = "nginx"  # whose configuration it is: rules of another product do not look at it
     version: str = ""
     is_whole: bool = True
     is_here: bool = False
+    is_own_build: bool = False
+    is_piece: bool = False
     pools: tuple[PhpPool, ...] = ()
     pool_entries: tuple[Entry, ...] = ()
     units: tuple[Unit, ...] = ()
 
     def since(self, *version: int) -> bool:
         """Return whether the nginx that will run it has that version or a newer one."""
-        return (
-            not self.version
-            or tuple(found for part in self.version.split(".") if (found := whole_number(part, 9)) is not None) >= version
-        )
+        return not self.version or self._numbers >= version
+
+    @cached_property
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(found for part in self.version.split(".") if (found := whole_number(part, 9)) is not None)
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -172,7 +187,14 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
     def within(self, server_at: Position | None) -> Matcher:
         """Return the matcher for the routes of one server, whatever the request's host."""
-        return Matcher(self._by_server.get(server_at, ()), [self.server(server_at)])
+        if server_at not in self._within:
+            self._within[server_at] = Matcher(self._by_server.get(server_at, ()), [self.server(server_at)])
+        return self._within[server_at]
+
+    @cached_property
+    def _within(self) -> dict[Position | None, Matcher]:
+        """The matchers made so far: one of thousands of locations is sorted into its tree once."""
+        return {}
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -204,6 +226,32 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
 
     def level(self, route: Route) -> Level | None:
         """Return the block that contains a route's pass directive."""
+        return self._levels_of_routes.get(id(route)) if id(route) in self._levels_of_routes else self._level_of(route)
+
+    def peers(self, route: Route) -> tuple[Peer, ...]:
+        """Return the peers of a route that a rule looks at: for the first route to a group all, for the others a few hundred.
+
+        Thousands of routes to a group of thousands would otherwise take minutes.
+        """
+        if len(route.peers) <= _MOST_PEERS or self._first_to.get(id(route.peers)) is route:
+            return route.peers
+        return route.peers[:_MOST_PEERS]
+
+    @cached_property
+    def _first_to(self) -> dict[int, Route]:
+        """The first route to each large group, by the identity of its peers, which all its routes share."""
+        found: dict[int, Route] = {}
+        for route in self.configuration.routes:
+            if len(route.peers) > _MOST_PEERS:
+                found.setdefault(id(route.peers), route)
+        return found
+
+    @cached_property
+    def _levels_of_routes(self) -> dict[int, Level | None]:
+        """The levels of our own routes, by identity: a position takes long to hash, and most rules ask for each route's level."""
+        return {id(route): self._level_of(route) for route in self.configuration.routes}
+
+    def _level_of(self, route: Route) -> Level | None:
         if route.at is None:
             return None
         return self._places.get((route.server_at, route.at)) or self._places.get((None, route.at))
@@ -264,6 +312,12 @@ def _levels(directives: Sequence[Directive]) -> Iterator[Level]:
                 )
             )
         waiting.extend(reversed(inside))
+
+
+def peers_of(routes: Iterable[Route]) -> Iterator[Peer]:
+    """Yield the peers of the routes; those of a group once, however many routes lead to it."""
+    for peers in {id(route.peers): route.peers for route in routes}.values():
+        yield from peers
 
 
 def stands_alone(peers: Sequence[Peer]) -> bool:

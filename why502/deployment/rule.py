@@ -28,9 +28,13 @@ class Rule(Value, frozen=True, kw_only=True):
     reason: str
     looks: Looks
     cause: str = ""  # "" in a cause's own file: means that cause
+    product: str = "nginx"  # whose configuration it checks
+    depends_on_build: bool = False  # an nginx that is built with modules of others may know what the packaged one refuses
 
 
-def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callable[[Looks], Rule]:
+def rule(
+    number: int, name: str, severity: Severity, cause: str = "", *, depends_on_build: bool = False
+) -> Callable[[Looks], Rule]:
     """Return a decorator that makes a function a rule; the first paragraph of the docstring is its message, the rest its
     reason.
     """
@@ -45,6 +49,7 @@ def rule(number: int, name: str, severity: Severity, cause: str = "") -> Callabl
             message=" ".join(message.split()),
             reason=" ".join(reason.split()),
             looks=looks,
+            depends_on_build=depends_on_build,
         )
 
     return made

@@ -1,4 +1,4 @@
-"""alternatives(): files of which a deployment takes one, such as dev.conf and production.conf."""
+"""Files of which a deployment takes one: alternatives(), such as dev.conf and production.conf; certainty() of a conflict."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import posixpath
 import re
 
 from why502.model.config import Position
+from why502.model.finding import Severity
 from why502.model.patterns import lazy
 
+_MAIN = "nginx.conf"
 _VARIANT = lazy(
     r"\b(?:dev(?:elopment)?|prod(?:uction)?|stag(?:e|ing)|test(?:ing)?|local(?:host)?|example|sample|https?|ssl|tls|nossl|only|no|init(?:ial)?"
     r"|bootstrap|maintenance|docker|simple|full|new|old|v\d)\b"
@@ -26,6 +28,19 @@ def alternatives(one: Position | None, other: Position | None) -> bool:
     return _plain(one.file) == _plain(other.file)
 
 
+def certainty(one: Position | None, other: Position | None, is_here: bool) -> Severity | None:
+    """Return the severity of a conflict between two places that differs from its rule's: a note, if only one may be deployed.
+
+    In a repository the files of one directory are often those of several machines or stages. With both, nginx would not have
+    started, so its owner would have noticed. `sites-enabled` contains what is deployed.
+    """
+    if is_here or one is None or other is None or one.file == other.file:
+        return None
+    directory = posixpath.dirname(one.file)
+    is_doubtful = directory == posixpath.dirname(other.file) and posixpath.basename(directory) != "sites-enabled"
+    return Severity.NOTE if is_doubtful else None
+
+
 def _plain(file: str) -> list[str]:
     """Return the words of a file's name without those of a variant."""
     return _VARIANT.sub("", re.sub(r"[_.-]", " ", posixpath.basename(file))).split()
@@ -34,4 +49,4 @@ def _plain(file: str) -> list[str]:
 def _is_other_main(main: str, part: str) -> bool:
     """Return whether `main` stands beside nginx.conf (docker-nginx.conf), and the directory of `part` is that one's."""
     name = posixpath.basename(main)
-    return name != "nginx.conf" and _plain(main) == ["nginx", "conf"] and part.startswith(f"{posixpath.dirname(main)}/")
+    return name != _MAIN and _plain(main) == _plain(_MAIN) and part.startswith(f"{posixpath.dirname(main)}/")

@@ -15,15 +15,20 @@ _OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})  # t
 
 
 def addressed(here: Snapshot) -> Snapshot:
-    """Return the snapshot. If a log names a server by host name and port, and the name has exactly one address now, the address
-    takes its place.
+    """Return the snapshot. If a log names a server by host name and port, its address takes their place: the one that the gateway
+    reports for that server, else the only one that the name has now.
 
     HAProxy logs only the label of a server, and its configuration may contain a host name. Listeners, probes, services and routes
-    are known by their address.
+    are known by their address. A gateway may still use an address that the name had when it was started.
     """
     logs = here.logs
     named = {tally.target for tally in logs.tallies} | {traffic.target for traffic in logs.targets} if logs else set()
-    known = {target: found for target in named if target is not None and (found := _address(target, here)) is not None}
+    used = _used(here)
+    known = {
+        target: found
+        for target in named
+        if target is not None and (found := used.get(target) or _address(target, here)) is not None
+    }
     if logs is None or not known:
         return here
     tallies = tuple(
@@ -34,6 +39,22 @@ def addressed(here: Snapshot) -> Snapshot:
     )
     moved = (replace(traffic, target=known.get(traffic.target, traffic.target)) for traffic in logs.targets)
     return replace(here, logs=replace(logs, tallies=tallies, targets=_merged(moved)))
+
+
+def _used(here: Snapshot) -> dict[Target, Target]:
+    """Return the address that a gateway connects to for each host name of its configuration or log, as far as it says so.
+
+    It may have looked the name up long ago.
+    """
+    found: dict[Target, set[Target]] = {}
+    views = {f"{view.group}/{view.name}": view.target for proxy in here.proxies or () for view in proxy.peers}
+    labels = [(peer.target, f"{g.name}/{peer.label}") for p in here.proxies or () for g in p.upstreams for peer in g.peers]
+    labels += [(tally.target, tally.group) for tally in (here.logs.tallies if here.logs else ())]
+    for named, label in labels:
+        used = views.get(label)
+        if named is not None and not named.is_address and used is not None and used.is_address:
+            found.setdefault(named, set()).add(used)
+    return {name: next(iter(addresses)) for name, addresses in found.items() if len(addresses) == 1}
 
 
 def _address(target: Target, here: Snapshot) -> Target | None:

@@ -10,12 +10,11 @@ from functools import cached_property
 
 from msgspec.structs import replace
 
-from why502.diagnosis.place import BROKEN, Place
+from why502.diagnosis.place import Place
+from why502.diagnosis.routed import BROKEN
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import (
-    Event,
-    Service,
-)
+from why502.model.service import Service
+from why502.model.snapshot import Event
 
 GAP = (  # requests get these while a server is restarted
     *(Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.STALE_ENDPOINT),
@@ -107,7 +106,10 @@ class Attribution(Place):
 
     def _fits(self, event: Event) -> bool:
         """Return whether an event that names only a program can belong to the target."""
-        groups = {p.cgroup for p in self.processes} - {"", "/"}
+        mine = self.processes
+        if self.target is None:  # every program of this machine, but none of another container that shares its kernel
+            mine = tuple(p for p in (self.host.processes if self.host else None) or () if _same_program(event.process, p.name))
+        groups = {p.cgroup for p in mine} - {"", "/"}
         if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
             return False
         if event.unit and self.services and event.unit not in {service.name for service in self.services}:
@@ -129,8 +131,8 @@ class Attribution(Place):
     @cached_property
     def _have_children_crashed(self) -> bool:
         """True if PHP-FPM reports how its children died, and none was killed: the kernel's log is that of all containers."""
-        told = {event.code for event in self.events(Symptom.PHP_CHILD_DIED)}
-        return bool(told - {None}) and signal.SIGKILL not in told
+        codes = {event.code for event in self.events(Symptom.PHP_CHILD_DIED)}
+        return bool(codes - {None}) and signal.SIGKILL not in codes
 
     @cached_property
     def told_to_stop(self) -> Event | None:
@@ -178,6 +180,30 @@ class Attribution(Place):
             and any(at and at >= event.at for at in begun)
         )
 
+    @cached_property
+    def began_again(self) -> Service | None:
+        """A service that systemd started since the first failure because it had ended by itself; None if there is none.
+
+        A start that somebody orders sets the number of restarts to 0 (systemd.service(5), Restart=).
+        """
+        first = self.first_failure
+        for service in self.services:
+            if service.manager == "systemd" and service.restarts and service.started_at and first and service.started_at > first:
+                return service
+        return None
+
+    @cached_property
+    def reloads(self) -> tuple[Event, ...]:
+        """The reloads by order around the target's failures: a master replaces its workers, and what they were answering is lost
+        if it does not wait for them.
+        """
+        first, last = self.first_failure, self.last_failure
+        return tuple(
+            event
+            for event in self.events(Symptom.PROCESS_RELOADED)
+            if event.at and event.ended_at and first and last and first - CLOCK <= event.ended_at and event.at <= last + CLOCK
+        )
+
     def ended_at_start(self, death: Event) -> bool:
         """Return whether the process that died last had not begun to listen: since the end of the run before it,
         no request was answered and no connection broke.
@@ -187,7 +213,7 @@ class Attribution(Place):
         if death.at is None or death.ended_at is None:
             return False
         events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STARTED, Symptom.PROCESS_STOPPED)
-        said = [event for event in events if event.symptom is Symptom.LISTENS_ON]
+        reports = [event for event in events if event.symptom is Symptom.LISTENS_ON]
         starts = [event for event in events if event.symptom is Symptom.PROCESS_STARTED]
         ends = [
             event.ended_at
@@ -195,9 +221,14 @@ class Attribution(Place):
             if event.symptom is Symptom.PROCESS_STOPPED and event.detail.startswith(_STOPPED) and event.ended_at
         ]
         # A run that ended in another way, such as by SIGKILL, has ended too.
-        ends += [other.at for other in self.events(*DEATHS) if other is not death and other.count == 1 and other.at]
+        # What another program says of the same moment is the same end.
+        ends += [
+            other.at
+            for other in self.events(*DEATHS)
+            if other is not death and other.count == 1 and other.at and other.at < death.at - SECOND
+        ]
         ends = [at for at in ends if at < death.ended_at]
-        if 0 < sum(event.count for event in said) < death.count:
+        if 0 < sum(event.count for event in reports) < death.count:
             ends.append(death.at)  # if this ended the process that listened, the service has died again without listening
         over = max(ends, default=None)
         if over is None:
@@ -206,11 +237,15 @@ class Attribution(Place):
             start.ended_at and over < start.ended_at and (start.count > 1 or start.ended_at <= death.ended_at) for start in starts
         )
         served = self.last_served
-        listened = any(event.ended_at and event.ended_at > over for event in said)
+        listened = any(event.ended_at and event.ended_at > over for event in reports)
         return began and not listened and (served is None or served <= over + SECOND)
 
     def is_of_a_past_life(self, event: Event) -> bool:
-        """Return whether the service was stopped after an event, and has logged since then that it listens."""
+        """Return whether the service was stopped after an event, and has logged since then that it listens; or whether the event
+        is how the process ended that it was told to stop, and the service was started again.
+        """
+        if self._is_of_an_ordered_end(event):
+            return True
         events = self.events(Symptom.LISTENS_ON, Symptom.PROCESS_STOPPED)
         stops = [
             one.at
@@ -218,8 +253,21 @@ class Attribution(Place):
             if one.symptom is Symptom.PROCESS_STOPPED and one.detail.startswith(_STOPPED) and one.at and event.ended_at
             if one.at > event.ended_at
         ]
-        said = [one.ended_at for one in events if one.symptom is Symptom.LISTENS_ON and one.ended_at]
-        return bool(stops) and any(at > max(stops) for at in said)
+        listened_at = [one.ended_at for one in events if one.symptom is Symptom.LISTENS_ON and one.ended_at]
+        return bool(stops) and any(at > max(stops) for at in listened_at)
+
+    def _is_of_an_ordered_end(self, event: Event) -> bool:
+        """Return whether an event of a service lies between the order to stop it and its end, and it was started after that.
+
+        systemd writes "Failed with result" also of a process that exits with an error when it is told to stop.
+        """
+        orders = [one for one in self.restarts if one.unit == event.unit and one.at and event.at and one.at <= event.at]
+        if not orders or not event.unit or event.ended_at is None:
+            return False
+        own = [one for one in self.events(Symptom.PROCESS_STOPPED, Symptom.PROCESS_STARTED) if one.unit == event.unit]
+        started = max((one.ended_at for one in own if one.symptom is Symptom.PROCESS_STARTED and one.ended_at), default=None)
+        ends = [one.ended_at for one in own if one.detail.startswith(_STOPPED) and one.ended_at]
+        return started is not None and any(event.ended_at <= end <= started for end in ends)
 
     @cached_property
     def at_start(self) -> tuple[Event, ...]:

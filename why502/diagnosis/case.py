@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from why502.diagnosis.attribution import Attribution
+from why502.diagnosis.attribution import SECOND, Attribution
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import (
-    NetworkPath,
-    Pressure,
-    Probe,
-    Resolution,
-    Service,
-)
+from why502.model.probe import Probe
+from why502.model.request_line import path_of
+from why502.model.service import Service
+from why502.model.snapshot import NetworkPath, Pressure, Resolution
 
 KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: other connections break when the same process ends
 
@@ -26,7 +23,8 @@ class Case(Attribution):
     def killer(self) -> str:
         """The one request whose connections break while others are answered: "GET /path"; "" if there is none.
 
-        If a server is stopped or cannot start, the connections of all paths break.
+        If a server is stopped or cannot start, the connections of all paths break. If all broke when the service was told to
+        stop, the path is only the one that had most of them open.
         """
         broken = [tally for tally in self.tallies if tally.symptom in (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER)]
         first = min((tally.first for tally in broken if tally.first), default=None)
@@ -34,10 +32,13 @@ class Case(Attribution):
         if first is None or answered is None or answered <= first:
             return ""
         closed = next((tally for tally in broken if tally.symptom is Symptom.CLOSED_BEFORE_HEADER), None)
+        last = max((tally.last for tally in broken if tally.last), default=first)
+        if any(stop.at and stop.at - SECOND <= first and last <= stop.at + 2 * SECOND for stop in self.restarts):
+            return ""
         requests = dict(closed.requests) if closed else {}
         worst = max(requests, key=lambda request: requests[request], default="")
         is_it = requests and requests[worst] >= KILLS and requests[worst] >= KILLING * sum(requests.values())
-        return worst if is_it and worst.partition(" ")[2] not in ("", "/") else ""
+        return worst if is_it and path_of(worst) not in ("", "/") else ""
 
     @cached_property
     def hosted_break(self) -> Tally | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from why502.deployment.rule import Rule
 from why502.diagnosis.case import Case
+from why502.diagnosis.unserved import Reason
 from why502.model.base import Value
 from why502.model.finding import Evidence, Layer
 from why502.model.logs import Symptom
@@ -46,12 +47,13 @@ class Cause(Value, frozen=True, kw_only=True):
     `is_fixed_while_ongoing`: no change is made for it after the failures have ended.
     `may_be_refusal`: the reason may be a configuration that the proxy rejects; `is_refusal`: this is the reason.
     `is_disproved_by_404`: a plan for it has not helped if the backend then does not find the script.
+    `repeats_cut_off`: a fix for it is proved by requests that broke off: each ended no more than one worker.
     `lingers_s`: how long failures may continue after the fix, in seconds.
     `foresee`: the rules that find this cause in a configuration before it happens.
     `is_intended`: somebody configured the proxy to answer so; it wakes nobody.
-    `is_of_answers`: it concerns the application's own answers, so it is ongoing as long as clients get its errors.
+    `answers`: it concerns routes whose clients are refused for this reason; it is ongoing while they are.
     `headline`: one sentence about a {target} behind the {proxy}; the best of the evidence is added to it.
-    `tell`: the complete finding in one sentence of its own that names the difference (ports, sizes, users); "" if it has none.
+    `summarize`: the whole finding in one sentence of its own that names the difference (ports, sizes, users); "" if it has none.
     `aim`: the target of failures whose log names none.
     """
 
@@ -60,7 +62,7 @@ class Cause(Value, frozen=True, kw_only=True):
     message: str
     headline: str = ""
     is_intended: bool = False
-    is_of_answers: bool = False
+    answers: Reason | None = None
     symptoms: Mapping[Symptom, float] = {}
     explains: frozenset[str] = frozenset()
     outranks: frozenset[str] = frozenset()
@@ -72,11 +74,12 @@ class Cause(Value, frozen=True, kw_only=True):
     is_fixed_while_ongoing: bool = False
     may_be_refusal: bool = False
     is_refusal: bool = False
+    repeats_cut_off: bool = False
     is_disproved_by_404: bool = False
     lingers_s: float = 0.0
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]
     foresee: tuple[Rule, ...] = ()
     remedies: Callable[[Case], Iterator[Remedy]] = nothing  # type: ignore[assignment]
-    tell: Callable[[Case], str] = silent
+    summarize: Callable[[Case], str] = silent
     aim: Callable[[Case], Target | None] = nowhere

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from why502.diagnosis.index import Doors, Joins, peer_sets, routes, serving, takes
+from why502.diagnosis.index import Joins
+from why502.diagnosis.listening import Doors, takes
 from why502.diagnosis.peers import OUT, contradictions, described, is_full
-from why502.diagnosis.unserved import NOTICEABLE, Reason, Unserved, last_words, unserved
+from why502.diagnosis.serving import serving
+from why502.diagnosis.targets import peer_sets, routes
+from why502.diagnosis.unserved import Reason, Unserved, is_much, last_words, unserved
 from why502.gateways.statuses import STATUSES
 from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind
 from why502.model.finding import SERVED, Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, Event, Lookup, PeerState, Proxy, Snapshot
+from why502.model.proxy import ConfigTest, PeerState, Proxy
+from why502.model.snapshot import Event, Lookup, Snapshot
 from why502.model.words import words
 
 # The proxy's own limits on client requests: reported, but not a failure of the gateway.
@@ -31,6 +35,7 @@ _LIMITS = {
 }
 # Failures may be missed if more than this share of a log is unparsed; every error log contains messages of applications.
 UNREAD = 0.5
+_FEW = 0.01  # share of all responses since the start up to which counted 5xx are no sign of a fault
 _LOW_SPACE = 0.02  # share of a file system below which it counts as full
 
 
@@ -56,6 +61,7 @@ def check_all(here: Snapshot, *, offline: bool = False, index: Joins | None = No
         _backend_answers(here, joins),
         _through_proxy(here),
         _servers_in_use(here, joins),
+        _counted_errors(here),
         _service_runs(here, joins),
         _machine(here) if not offline else None,
         _limits(here, refused),
@@ -154,7 +160,9 @@ def _logs_read(here: Snapshot) -> Check:
         for file in here.logs.files
         if file.unread > UNREAD * file.lines
     ]
-    good = ", ".join(f"{file.path} ({file.lines} lines)" for file in here.logs.files if not file.reason)
+    # Where the access log and the error log are one file, it is read twice, and named once.
+    read = (f"{file.path} ({file.lines} line{'' if file.lines == 1 else 's'})" for file in here.logs.files if not file.reason)
+    good = ", ".join(dict.fromkeys(read))
     if bad:
         return _check("logs-readable", message, CheckStatus.WARN, "; ".join(bad[:4]))
     if not here.logs.files:
@@ -185,7 +193,7 @@ def _names_resolve(here: Snapshot) -> Check | None:
         return None
     bad = [f"{name.name}: {name.detail or name.outcome} ({name.source})" for name in here.names if name.outcome is not Lookup.OK]
     if bad:  # a running process may have resolved it earlier: the next load will fail
-        return _check("names-resolve", message, CheckStatus.WARN, "; ".join(bad[:4]))
+        return _check("names-resolve", message, CheckStatus.WARN, "; ".join(list(dict.fromkeys(bad))[:4]))
     return _check("names-resolve", message, CheckStatus.PASS, ", ".join(sorted({name.name for name in here.names})))
 
 
@@ -193,7 +201,7 @@ def _backend_listens(here: Snapshot, joins: Joins) -> Check:
     message = "something listens on every target"
     if here.listeners is None:
         return _skip(here, "backend-listens", message, "listeners")
-    bad = [f"nothing listens on {target}" for target in joins.unheard]
+    bad = [f"nothing listens on {target}" for target in joins.targets_without_listener]
     own = {*(here.addresses or ()), *(address for space in here.networks or () for address in space.addresses)}
     doors = Doors(here.listeners)
     known = joins.targets
@@ -231,7 +239,7 @@ def _backend_answers(here: Snapshot, joins: Joins) -> Check:
         return _check("backend-answers", message, CheckStatus.SKIP, "no target to probe")
     spares = joins.idle_spares
     bad = [f"{p.target}: {p.detail or words(p.symptom)}" for p in direct if p.symptom is not None and p.target not in spares]
-    good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6])
+    good = ", ".join(f"{p.target} {p.status or ''}".strip() for p in direct[:6] if p.symptom is None)
     return _result("backend-answers", message, bad, good)
 
 
@@ -260,32 +268,47 @@ def _servers_in_use(here: Snapshot, joins: Joins) -> Check | None:
     asked = [proxy for proxy in here.proxies or () if proxy.admin]
     if not any(proxy.peers for proxy in asked):
         return None
-    told, bad, spares = list[str](), list[str](), joins.idle_spares
+    unused, bad, spares = list[str](), list[str](), joins.idle_spares
     for proxy in asked:
         for view in proxy.peers:
             if view.state is PeerState.MAINTENANCE and view.target in spares:
                 continue
             disputed = list(contradictions(proxy, view, here.probes or ()))
             if (view.state in OUT or is_full(view)) and not disputed:
-                told.append(f"{described(proxy, view)} ({view.source})")
+                unused.append(f"{described(proxy, view)} ({view.source})")
             bad += disputed
     where = ", ".join(f"{proxy.kind} at {proxy.admin}: {len(proxy.peers)} servers" for proxy in asked)
-    detail = "; ".join([*bad[:4], *told[:4]])
+    detail = "; ".join([*bad[:4], *unused[:4]])
     return _check(
         "servers-in-use", "the proxy uses all its servers", CheckStatus.WARN if detail else CheckStatus.PASS, detail or where
     )
 
 
+def _counted_errors(here: Snapshot) -> Check | None:
+    """Return where a gateway counts 5xx, if its log has lines, but none with a status; None if there is nothing to say."""
+    found = [(proxy, one) for proxy in here.proxies or () for one in proxy.answered if one.errors > _FEW * one.responses]
+    if not found or here.logs is None or here.logs.by_status or not any(file.lines for file in here.logs.files):
+        return None
+    messages = [
+        f"{proxy.kind} counts {one.errors} 5xx of {one.responses} responses at {one.name} since {one.since:%Y-%m-%d %H:%M:%S}Z "
+        f"({one.source})"
+        for proxy, one in sorted(found, key=lambda each: -each[1].errors)
+    ]
+    detail = f"{'; '.join(messages[:4])}; when is unknown: no line of the logs has a status"
+    return _check("no-counted-errors", "the proxy's counters show few errors", CheckStatus.WARN, detail)
+
+
 def _service_runs(here: Snapshot, joins: Joins) -> Check | None:
     if not here.services:
         return None
-    missing = set(joins.unheard)
+    missing = set(joins.targets_without_listener)
     bad = [
         f"{s.name}: {s.state} {s.exit_message}".strip()
         for s in here.services
         if s.is_running is False and any(here.listeners is None or target in missing for target in s.targets)
     ]
-    good = ", ".join(s.name for s in here.services if s.is_running and s.targets)
+    running = Counter(s.name for s in here.services if s.is_running and s.targets)
+    good = ", ".join(f"{count} × {name}" if count > 1 else name for name, count in running.items())
     if not bad and not good:
         return None
     return _check(
@@ -300,43 +323,36 @@ def _machine(here: Snapshot) -> Check:
     bad = [
         f"{d.path} is full"
         for d in here.disks or ()
+        if d.is_of_proxy  # another one matters only where something fails
         if (d.total_bytes and d.free_bytes / d.total_bytes < _LOW_SPACE) or (d.total_inodes and d.free_inodes == 0)
     ]
     kills = [event for event in here.events or () if event.symptom is Symptom.OOM_KILLED]
     own = {service.name for service in here.services or () if service.targets}
     bad += _killed(event for event in kills if event.unit in own)
     others = _killed(event for event in kills if event.unit not in own)
-    detail = "; ".join([*bad[:4], *(f"{each}; not known to serve any target" for each in others[:4])])
+    detail = "; ".join([*bad[:4], *(f"{each} (not known to serve a target)" for each in others)])
     return _check("machine-resources", message, CheckStatus.WARN if bad else CheckStatus.PASS, detail)
 
 
 def _killed(events: Iterable[Event]) -> list[str]:
-    killed = Counter(event.process or "a process" for event in events)
-    return [f"the kernel killed {count} × {name} for lack of memory" for name, count in killed.most_common()]
+    """Return what the kernel killed for lack of memory, in one phrase, or nothing."""
+    killed = Counter(event.process or "a process" for event in events).most_common(4)
+    names = ", ".join(f"{count} × {name}" for name, count in killed)
+    return [f"the kernel killed {names} for lack of memory"] if killed else []
 
 
 def _limits(here: Snapshot, refused: tuple[Unserved, ...]) -> Check | None:
     """Return whether clients stay within the proxy's limits; a few that exceed them are not a fault of this site."""
     seen = here.logs.by_status if here.logs else {}
-    told = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
-    if not told:
+    limits = [f"{seen[status]} × {status} ({what})" for status, what in _LIMITS.items() if seen.get(status)]
+    if not limits:
         return None
     limited = [one for one in refused if one.reason is Reason.LIMIT]
     over = [one.message for one in limited]
     causes = dict.fromkeys(STATUSES[status].makers[0].causes[0] for status in _LIMITS if seen.get(status))
-    detail = "; ".join([*over[:4], *told]) + ": " + ", ".join(causes)
-    status = CheckStatus.WARN if any(_is_much(here, one) for one in limited) else CheckStatus.PASS
+    detail = "; ".join([*over[:4], *limits]) + ": " + ", ".join(causes)
+    status = CheckStatus.WARN if any(is_much(here, one) for one in limited) else CheckStatus.PASS
     return _check("client-limits", "requests stay within the proxy's limits", status, detail)
-
-
-def _is_much(here: Snapshot, one: Unserved) -> bool:
-    """Return whether requests over a limit are a large part of the server's traffic, or some requests of that kind succeed.
-    If no client ever succeeded, no working use has stopped.
-    """
-    paths = here.logs.paths if here.logs else ()
-    servers = {path.server for path in paths if path.request == one.request and path.at == one.at}
-    total = sum(path.completed for path in paths if path.server in servers or path.at == one.at)
-    return one.refused < one.requests or one.refused >= NOTICEABLE * total
 
 
 def _clients_served(here: Snapshot, refused: tuple[Unserved, ...], joins: Joins) -> Check | None:
@@ -344,8 +360,9 @@ def _clients_served(here: Snapshot, refused: tuple[Unserved, ...], joins: Joins)
     bad = [one for one in refused if one.reason is not Reason.LIMIT]
     if not bad:
         return None
-    told = [
-        f"{one.message}{f'; its last error: {said}' if (said := last_words(here, one.target, joins)) else ''}" for one in bad[:4]
+    messages = [
+        f"{one.message}{f'; its last error: {error}' if (error := last_words(here, one.target, joins)) else ''}"
+        for one in bad[:4]
     ]
     status = CheckStatus.WARN if all(one.is_over for one in bad) else CheckStatus.FAIL
-    return _check(SERVED, "clients get a successful answer", status, "; ".join(told))
+    return _check(SERVED, "clients get a successful answer", status, "; ".join(messages))

@@ -7,21 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import Joins, accepts
+from why502.diagnosis.index import Joins
+from why502.diagnosis.listening import accepts
 from why502.gateways.behaviour import programs
 from why502.logs.detect import parse_any
 from why502.model.container import Attachment, Container
 from why502.model.logs import Symptom
-from why502.model.snapshot import Listener, Process, Proxy, Service
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Listener
 from why502.model.target import Target
 
 INSPECT = "inspect"
+PAUSED = "paused"
 NO_ANSWER = (Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
 REFUSALS = (Symptom.CONFIG_INVALID, Symptom.NAME_NOT_FOUND, Symptom.PROXY_START_FAILED)
 NO_NAME = (Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED)
 NO_CONNECTION = (*NO_ANSWER, Symptom.CONNECT_REFUSED)
+
+
+CLOCK = timedelta(seconds=1)  # log times are whole seconds
 
 
 def trusted(case: Case) -> tuple[Container, ...]:
@@ -92,8 +101,13 @@ def at(case: Case, host: str) -> Container | None:
     return next((one for one in trusted(case) if host in one.addresses), None)
 
 
+def _is_there(container: Container) -> bool:
+    """Return whether a container holds its own network namespace: it runs, or is paused."""
+    return bool(container.network) and (container.is_running or container.state == PAUSED)
+
+
 def publisher(case: Case) -> tuple[Container, int] | None:
-    """Return the running container that publishes the target's port on the machine, and its inner port."""
+    """Return the running (or paused) container that publishes the target's port on the machine, and its inner port."""
     target, proxy = case.target, case.proxy
     if target is None or target.is_unix or (proxy is not None and proxy.network):
         return None
@@ -101,9 +115,15 @@ def publisher(case: Case) -> tuple[Container, int] | None:
         return None
     for one in trusted(case):
         for port in one.published:
-            if port.outer == target.port and port.host in ("", target.host) and one.is_running and one.network:
+            if port.outer == target.port and port.host in ("", target.host) and _is_there(one):
                 return one, port.inner
     return None
+
+
+def paused(case: Case) -> Container | None:
+    """Return the container of the target if somebody has paused it: its processes are frozen; None otherwise."""
+    found = meant(case)
+    return found if found is not None and found.state == PAUSED else None
 
 
 def meant(case: Case) -> Container | None:
@@ -186,9 +206,37 @@ def stopped_gateways(case: Case) -> Iterator[Container]:
     for one in trusted(case):
         program = one.argv[0].rsplit("/", 1)[-1] if one.argv else ""
         is_gateway = program in programs() or any(word.rsplit("/", 1)[-1] in programs() for word in one.argv[:3])
-        fails_again = one.is_running and bool(one.restarts) and not one.listens
-        if is_gateway and (fails_again or not one.is_running) and one.state not in ("", "paused"):
+        if is_gateway and one.is_down and one.state not in ("", "paused"):
             yield one
+
+
+def unrouted(case: Case) -> tuple[Container, str] | None:
+    """Return the container that ended last, with its gateway, if that had its route from the container's labels, and failed to
+    find a route since; None if there is none.
+
+    Requests for what never had a route come all the time: only a container that ended within the window explains those after it.
+    """
+    tally = case.tally(Symptom.ROUTE_MISSING)
+    since = case.here.since
+    if case.target is not None or tally is None or tally.first is None or since is None:
+        return None
+    kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
+    serving = {(one.project, one.service or one.name) for one in trusted(case) if one.is_running}
+    ended = [
+        (at, one)
+        for one in trusted(case)
+        if kinds & {*one.gateways} and one.is_down and (at := one.stopped_at) and since <= at <= tally.first + CLOCK
+    ]
+    ended = [(at, one) for at, one in ended if (one.project, one.service or one.name) not in serving]
+    if not ended:
+        return None
+    one = max(ended, key=lambda each: each[0])[1]
+    return one, min(kinds & {*one.gateways})
+
+
+def unexamined(case: Case) -> Container | None:
+    """Return a container that does not run and that its engine was too slow, or not able, to describe; None if there is none."""
+    return next((one for one in trusted(case) if not one.is_whole and one.state and not one.is_running), None)
 
 
 def refused_gateway(case: Case) -> tuple[Container, str] | None:

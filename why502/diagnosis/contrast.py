@@ -12,13 +12,22 @@ from datetime import datetime, timedelta
 
 from why502.diagnosis.case import Case
 from why502.logs.scan.routes import route
-from why502.model.logs import PathTraffic, Symptom
+from why502.model.logs import PathTraffic, Symptom, Tally
+from why502.model.patterns import lazy
+from why502.model.snapshot import Event
 
 FEW = 3  # failures; with fewer, "all of them" means nothing
 SEVERAL = 2  # requests for one path without an answer
 MANY = 5  # answered requests of other paths
 MOST = 0.5  # of the requests of other paths that must be answered
+AT_ONCE_S = 0.2  # an answer that waited for nothing
 CLOCK = timedelta(seconds=1)
+LONGEST_S = 3600.0  # of a read timeout
+BREAKS = 2  # times as many requests that the proxy gave up as connections that broke
+_BREAKS = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
+_OF_WAITING = lazy(
+    r"(?i)broken ?pipe|\bEPIPE\b|\breset\b|ECONN|abort|cancel|time[d ]*-?out|closed|disconnect|refused|unreachable"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,21 @@ def alone(case: Case) -> str:
     return f"all {total} failures are {request}; {answered} other requests succeeded" if answered >= MANY else ""
 
 
+def other_path_s(case: Case) -> float | None:
+    """Return the seconds until the slowest probe of a path that did not fail was answered; None if none was."""
+    return max(
+        (p.first_byte_s for p in case.probes if p.is_answer and not p.repeats and p.first_byte_s is not None), default=None
+    )
+
+
+def spared(case: Case) -> str:
+    """Return that only one path fails while a probe of another is answered at once: not everything is slow. "" otherwise."""
+    took_s = other_path_s(case)
+    if took_s is None or took_s > AT_ONCE_S or not (message := alone(case)):
+        return ""
+    return f"{message}, and a probe of another path took {took_s:.2f} s"
+
+
 def never_answered(case: Case) -> Apart | None:
     """Return the path that is slow by itself: each request for it timed out, while most others were answered, also after it was
     first requested.
@@ -74,6 +98,34 @@ def never_answered(case: Case) -> Apart | None:
     if answered < MANY or answered < MOST * every or not _is_served_since(others, began - limit - CLOCK):
         return None
     return Apart(stuck[0], failed[stuck[0]], answered, every)
+
+
+def given_up_before(case: Case, kill: Event) -> Tally | None:
+    """Return the requests that the proxy gave up, if they are most of the failures, and the first was before an application
+    server killed a worker; None if not.
+    """
+    late = case.tally(Symptom.READ_TIMED_OUT)
+    if late is None or late.first is None or kill.at is None or late.first >= kill.at - CLOCK:
+        return None
+    broken = sum(tally.count for tally in case.failures if tally.symptom in _BREAKS)
+    return late if late.count > BREAKS * broken else None
+
+
+def unfinished(case: Case) -> Event | None:
+    """Return the application's error that may have left the requests of a path without any answer; None if there is none.
+
+    A handler that fails in a callback or a promise answers nothing. Errors of connections are effects of the wait.
+    """
+    apart, first, last = never_answered(case), case.first_failure, case.last_failure
+    if apart is None or first is None or last is None:
+        return None
+    limit = timedelta(seconds=min(case.route.read_timeout_s, LONGEST_S) if case.route else 0.0)
+    for event in case.events(Symptom.APPLICATION_ERROR):
+        if event.at is None or event.ended_at is None or _OF_WAITING.search(event.detail or event.message):
+            continue
+        if event.ended_at >= first - limit - CLOCK and event.at <= last + limit + CLOCK:
+            return event
+    return None
 
 
 def _is_served_since(paths: Iterable[PathTraffic], began: datetime) -> bool:

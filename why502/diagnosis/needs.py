@@ -35,7 +35,16 @@ _NAMED = (
     ("RabbitMQ", lazy(r"(?i)\bamqp|rabbitmq|\bpika\b|\bbunny\b")),
     ("Elasticsearch", lazy(r"(?i)elasticsearch|opensearch")),
     ("Kafka", lazy(r"(?i)kafka")),
+    ("LDAP", lazy(r"\bldap|LDAP|javax\.naming")),
+    ("the mail server", lazy(r"(?i)\bsmtp|SMTP|javax\.mail|\bEAUTH\b|\b53[045][ -]5\.7\.\d")),
     ("a database", lazy(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
+)
+# Words that only one product's server sends. They count where neither the client library nor the address has told its name.
+_SPOKEN = (
+    ("PostgreSQL", lazy(r"\bpg_hba\.conf\b|\bFATAL: {1,4}(?:password|Peer|Ident|role)\b")),
+    ("MySQL", lazy(r"Access denied for user '[^']{0,100}'@'|Your password has expired\. To log in")),
+    ("Redis", lazy(r"\bNOAUTH Auth|\bWRONGPASS\b|\binvalid username-password pair|Client sent AUTH, but no password")),
+    ("RabbitMQ", lazy(r"Login was refused using authentication mechanism|\bACCESS_REFUSED\b|NOT_ALLOWED - (?:access to )?vhost")),
 )
 _HOST = r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*)"
 FORWARDED = "the other end of systemd-socket-proxyd"  # its address is only in the command
@@ -52,6 +61,7 @@ _PLACES = (
     lazy(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
 _POOL = "is slower than connections are released"  # message about the application's own pool of connections
+_UNTRUSTED = "has a certificate that does not verify"
 _DOWN = (
     (
         "refuses connections",
@@ -96,11 +106,22 @@ _DOWN = (
     (
         "rejects the login",
         lazy(
-            r"(?i)password authentication failed|access denied for user|\bNOAUTH\b|\bWRONGPASS\b|no pg_hba\.conf entry"
-            r"|no such user"
+            r"(?i)\bauthentication failed for (?:user|role)\b|access denied for user|\bNOAUTH\b|\bWRONGPASS\b"
+            r"|no pg_hba\.conf entry|pg_hba\.conf rejects|no password supplied"
+            r"|(?:FATAL: {1,4}|InvalidAuthorization\w{0,40}: )role \S{1,64} does not exist|no such user"
+            r"|is not allowed to connect to this (?:mysql|mariadb)|because of many connection errors"
+            r"|client does not support authentication protocol|authentication plugin '[^']{1,100}'"
             r"|SASL authentication failed|(?:issue connecting to|access) your database with your username"
-            r"|authentication failed\.?$|ACCESS_REFUSED|your password has expired|must (?:SET PASSWORD|reset your password using)"
+            r"|\bauthentication (?:failed|failure)\.?(?:[\"'),]|$)|bad auth ?: |requires authentication\b|ACCESS[_-]REFUSED"
+            r"|\baccess to vhost\b.{1,200}\brefused for user|your password has expired"
+            r"|must (?:SET PASSWORD|reset your password using)"
             r"|account is locked|is not permitted to log in|invalid username-password pair|\bAuthenticationError: "
+            r"|\bAuthenticationFailedException\b|DENIED (?:Redis|Valkey) is running in protected mode"
+            r"|\bsent AUTH, but no password is set|without any password configured for the default user"
+            r"|\bERR invalid password\b|Error authenticating: |CLIENT_ERROR unauthenticated"
+            r"|\binvalid[ _]?credentials\b|LDAP: error code 49\b"
+            r"|SMTPAuthenticationError|SMTP Error: Could not authenticate|Failed to authenticate on SMTP server"
+            r"|\bEAUTH\b|\b53[045][ -]5\.7\.\d{1,2} "
         ),
     ),
     (
@@ -122,6 +143,7 @@ _DOWN = (
             r"|(?:select|insert|update|delete|execute|create) command denied to user"
         ),
     ),
+    ("has no room for its data", lazy(r"(?i)\bthe table '[^']{1,100}' is full\b|\berrno: 28\b")),  # MySQL: ER_RECORD_FILE_FULL
     (
         "has no room for its temporary data",
         lazy(
@@ -141,6 +163,15 @@ _DOWN = (
         lazy(r"(?i)address family not supported by protocol"),
     ),
     (
+        _UNTRUSTED,
+        lazy(
+            r"(?i)\bCERT_HAS_EXPIRED\b|certificate has expired|CERTIFICATE_VERIFY_FAILED|certificate verify failed"
+            r"|UNABLE_TO_VERIFY_LEAF|unable to verify the first certificate|\bself[- ]signed certificate\b"
+            r"|ERR_TLS_CERT_ALTNAME_INVALID|SSL certificate problem|x509: certificate|PKIX path building failed"
+            r"|unable to get local issuer certificate"
+        ),
+    ),
+    (
         "is read-only",
         lazy(r"(?i)\bREADONLY You can|in a read-only transaction|server is running with the --(?:super-)?read-only option"),
     ),
@@ -154,7 +185,7 @@ _UNPLACED = (  # client libraries and forwarders that name no address
     ),
     (FORWARDED, "is not there", lazy(r"^Failed to connect to remote host: No such file")),
     (FORWARDED, "does not resolve", lazy(r"^Failed to (?:resolve|get) (?:remote )?host")),
-    ("Redis", "is busy with a script and answers nobody", lazy(r"\b(?:Redis|Valkey) is busy running a script")),
+    ("Redis", "is busy with a script and answers no other client", lazy(r"\b(?:Redis|Valkey) is busy running a script")),
     ("Redis", "does not permit the command", lazy(r"\bNOPERM\b")),
     ("Redis", "is out of memory and refuses to write", lazy(r"\bOOM command not allowed when used memory")),
     ("Redis", "cannot save its data and refuses to write", lazy(r"\bMISCONF (?:Redis|Valkey) is configured to save")),
@@ -207,6 +238,15 @@ _OF_A_POOL = lazy(
 )
 
 
+# Two processes that use one connection read each other's answers, and each one's TLS records fail the other's check.
+_MIXED = lazy(
+    r"(?i)\bbad record mac\b|lost synchronization with server|message type 0x[0-9a-f]{2} arrived from server while idle"
+    r"|packet sequence number wrong|packets? out of (?:order|sequence)|commands out of sync|malformed packet"
+    r"|PGRES_(?:TUPLES|COMMAND)_OK and no message from the libpq|unexpected response from server; first received character"
+    r"|Protocol error, got \W{1,3}.{1,4} as reply type byte"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """An application's message about a dependency. `place`: the address that it tried, or a name without a port."""
@@ -237,9 +277,24 @@ def need_of(text: str) -> Need | None:
         return None
     place = _place(text)
     product = next((name for name, rx in _NAMED if rx.search(text)), PRODUCTS.get(place.port, "") if place else "")
+    product = product or next((name for name, rx in _SPOKEN if rx.search(text)), "")
+    if not product and place is None and found[0] == _UNTRUSTED:
+        product = "a service that it asks over TLS"
     if not product and place is None:
         return None
     return Need(product, place, *found)
+
+
+def is_mixed_up(text: str) -> bool:
+    """Return whether a client library reports an answer that belongs to another request: several processes or threads use one
+    connection.
+    """
+    return _MIXED.search(text[:2000]) is not None
+
+
+def product_in(text: str) -> str:
+    """Return the product whose client library a line names ("psycopg2.OperationalError"); "" if none."""
+    return next((name for name, rx in _NAMED if rx.search(text[:2000])), "")
 
 
 def named_in(environment: dict[str, str]) -> dict[Target, str]:

@@ -25,11 +25,11 @@ FRAME = lazy(r"\S+\(\) /\S+:\d+")
 
 def notes(case: Case, evidence: Iterable[Evidence]) -> Iterator[Evidence]:
     """Yield the facts that a finding's evidence does not contain already."""
-    told = "\n".join(item.message for item in evidence)
+    text = "\n".join(item.message for item in evidence)
     if case.target is None:
         return
     for message, source in _notes(case):
-        if (message.partition(": ")[2] or message) not in told:
+        if (message.partition(": ")[2] or message) not in text:
             yield Evidence(message=message, weight=0.0, source=source)
 
 

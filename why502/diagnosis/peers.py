@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from why502.model.snapshot import PeerState, PeerView, Probe, Proxy, Snapshot
+from why502.gateways.behaviour import behaviour
+from why502.model.logs import Tally
+from why502.model.probe import Probe
+from why502.model.proxy import PeerState, PeerView, Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 OUT = frozenset({PeerState.DOWN, PeerState.EJECTED, PeerState.MAINTENANCE})  # gets no requests
@@ -36,6 +40,11 @@ def called_down(here: Snapshot) -> tuple[Target, ...]:
 def is_full(view: PeerView) -> bool:
     """Return whether a server has as much work as it may have, or requests wait for it."""
     return bool(view.queued) or (view.limit is not None and view.active is not None and 0 < view.limit <= view.active)
+
+
+def is_of_check(tally: Tally) -> bool:
+    """Return whether a failure is one of the gateway's own health checks, by its code: clients' requests may be answered."""
+    return tally.code.startswith(behaviour(tally.proxy or "").check_codes)
 
 
 def described(proxy: Proxy, view: PeerView) -> str:

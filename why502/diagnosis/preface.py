@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from why502.diagnosis.index import Joins, addresses
+from why502.diagnosis.index import Joins
+from why502.diagnosis.targets import addresses
 from why502.gateways.behaviour import behaviour
 from why502.gateways.listens import accepts_target, listen_end
 from why502.model.config import Route
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 _MOST = 2000  # addresses that are compared

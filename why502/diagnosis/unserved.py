@@ -13,11 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import FAILED, Joins, addresses, routes
-from why502.model.config import Peer, Position, Route
-from why502.model.logs import PathTraffic, Symptom
+from why502.diagnosis.index import Joins
+from why502.diagnosis.targets import addresses, routes
+from why502.diagnosis.ways import FAILED
+from why502.gateways.behaviour import behaviour
+from why502.model.config import Position, Route
+from why502.model.logs import PathTraffic, Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
@@ -27,11 +31,14 @@ LIMITS = frozenset({"408", "413", "414", "431", "494"})
 BAD_REQUEST = "400"
 HEADERS_TOO_LARGE = "431"  # RFC 6585, 5; nginx, Apache and HAProxy answer 400 instead
 REFUSED = frozenset({"400", "403", "404", "405", "411", "415", "421", "426"})
+OWN_ERROR = 500
+_OF_THE_APPLICATION = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS, Symptom.APPLICATION_ERROR})
 FEW, SOME, MANY = 5, 10, 20  # requests
 MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
 NOTICEABLE = 0.2
 CONSTANT = 0.05  # of all requests, from different clients: more than one visitor or one bad link causes
 SEVERAL = 2  # clients
+ENDS = 32  # backends of one route whose own errors are counted
 QUIET = timedelta(seconds=60)  # without an error: if one request in twenty fails, some succeed in this time
 PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
@@ -70,6 +77,13 @@ class Unserved:
     target: Target | None = None
     last: datetime | None = None
     is_over: bool = False
+    sharing: tuple[Target, ...] = ()  # if no single target is known: those whose applications report such errors
+
+    def is_on(self, target: Target | None) -> bool:
+        """Return whether a target's application may have answered so; a limit is the proxy's own, None."""
+        if self.reason is Reason.LIMIT:
+            return target is None
+        return self.target == target if target is None or self.target is not None else target in self.sharing
 
     @property
     def is_of_application(self) -> bool:
@@ -84,6 +98,16 @@ class Unserved:
         return (
             self.reason is Reason.LIMIT and self.statuses[:1] == (HEADERS_TOO_LARGE,) and self.at is not None and not self.is_over
         )
+
+    @property
+    def is_of_refusal(self) -> bool:
+        """Return whether a backend that is known refuses nearly all requests of a route now."""
+        return self.reason is Reason.REFUSAL and self.target is not None and not self.is_over
+
+    @property
+    def is_of_upgrade(self) -> bool:
+        """Return whether WebSockets do not open now."""
+        return self.reason is Reason.WEBSOCKET and not self.is_over
 
     @property
     def where(self) -> str:
@@ -124,33 +148,65 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
     groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
-    found = [one for (at, _), paths in groups.items() for one in _of_route(paths, places.get(at) if at else None)]
-    found = [one if one.at else replace(one, target=_only_target(here, one.server)) for one in found]
-    found = [_by_address(here, one) for one in found]
-    found = [_by_words(here, one, places.get(one.at) if one.at else None) for one in found]
+    known = ((paths, places.get(at) if at else None) for (at, _), paths in groups.items())
+    found = [
+        one for paths, route in known for one in _of_route(paths, route, _own_500s(here, paths, route), _ended(joins, route))
+    ]
+    found.extend(_without_paths(here))
+    found = [
+        one if one.at else replace(one, target=_only_target(here, one.server) or taker(joins, one.request, one.server))
+        for one in found
+    ]
+    found = [_by_address(joins, one) for one in found]
+    found = [_by_words(joins, one, places.get(one.at) if one.at else None) for one in found]
     found.extend(_cut(here))
     found.extend(_of_failures(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
 
 
-def _by_address(here: Snapshot, one: Unserved) -> Unserved:
+def _by_address(joins: Joins, one: Unserved) -> Unserved:
     """Return it with the address of its backend if that is configured as a name with one address, as other sections use it."""
-    found = addresses(Peer(name="", target=one.target), here) if one.target is not None else ()
-    return replace(one, target=found[0]) if len(found) == 1 else one
+    if one.target is None or one.target.is_address:
+        return one
+    found = joins.once(_ends_of_names).get(one.target, frozenset())
+    return replace(one, target=next(iter(found))) if len(found) == 1 else one
 
 
-def _by_words(here: Snapshot, one: Unserved, route: Route | None) -> Unserved:
-    """Return it with a backend chosen among several: the one whose application reports about as many errors."""
+def _ends_of_names(joins: Joins) -> dict[Target, frozenset[Target]]:
+    """Return the addresses of each name that the routes lead to, as the proxies in their network namespaces resolve it."""
+    found: dict[Target, set[Target]] = {}
+    for peers in {id(route.peers): route.peers for route in joins.routes}.values():
+        for peer in peers:
+            if peer.target is not None and not peer.target.is_address:
+                found.setdefault(peer.target, set()).update(addresses(peer, joins.here))
+    return {name: frozenset(ends) for name, ends in found.items()}
+
+
+def _by_words(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
+    """Return it with a backend chosen among several: the one whose application reports about as many errors, or all that do."""
     if one.target is not None or one.reason is not Reason.APPLICATION:
         return one
-    ends = {peer.target for each in ((route,) if route else routes(here)) for peer in each.peers}
     told: Counter[Target] = Counter()
-    for event in here.events or ():
-        if event.symptom is Symptom.APPLICATION_ERROR and event.target is not None and event.target in ends:
-            told[event.target] += event.count
+    for target in _ends(joins, (route,) if route else joins.routes):
+        own = Case(here=joins.here, target=target, index=joins)
+        told[target] = sum(event.count for event in own.events(Symptom.APPLICATION_ERROR))
     most = told.most_common(2)
+    if 2 * told.total() < one.refused or not told.total():
+        return one
     is_one = len(most) == 1 or (len(most) == 2 and 4 * most[1][1] <= most[0][1])
-    return replace(one, target=most[0][0]) if is_one and 2 * most[0][1] >= one.refused else one
+    return replace(one, target=most[0][0]) if is_one else replace(one, sharing=tuple(target for target in told if told[target]))
+
+
+def _ends(joins: Joins, routes: Iterable[Route]) -> tuple[Target, ...]:
+    """Return the addresses that some routes lead to: at most `ENDS`."""
+    found = (target for each in routes for peer in each.peers for target in addresses(peer, joins.here))
+    return tuple(islice(dict.fromkeys(found), ENDS))
+
+
+def taker(joins: Joins, request: str, server: str) -> Target | None:
+    """Return the only backend of the routes that may take a request ("GET /path") to a server; None if there are several."""
+    found = set(_ends(joins, joins.routes_for_request(request, server)))
+    return found.pop() if len(found) == 1 else None
 
 
 def _only_target(here: Snapshot, server: str) -> Target | None:
@@ -160,30 +216,81 @@ def _only_target(here: Snapshot, server: str) -> Target | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _of_route(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
-    """Yield the problem of most of a route's clients: an error of the application, else a limit, else a refusal."""
+def _own_500s(here: Snapshot, paths: list[PathTraffic], route: Route | None) -> int:
+    """Return how many requests of a route its gateway itself answered with 500, according to its own log: by the symptoms that it
+    answers so, or by what it logged of these requests.
+    """
+    tallies = here.logs.tallies if here.logs else ()
+    requests, servers = {path.request for path in paths} - {""}, {path.server for path in paths}
+    told = sum(
+        count
+        for tally in tallies
+        if tally.status == OWN_ERROR and tally.is_failure and tally.symptom not in _OF_THE_APPLICATION and tally.server in servers
+        for request, count in tally.requests
+        if request in requests
+    )
+    if route is None or not (symptoms := behaviour(route.proxy).answers_500_to):
+        return told
+    ends = {target for peer in route.peers for target in (peer.target, *addresses(peer, here))}
+    return max(told, sum(tally.count for tally in tallies if tally.symptom in symptoms and tally.target in ends))
+
+
+def _ended(joins: Joins, route: Route | None) -> int:
+    """Return how many requests of a route its application server ended because they took too long, according to its own log."""
+    if route is None or not any(event.symptom is Symptom.WORKER_TIMED_OUT for event in joins.here.events or ()):
+        return 0
+    own = (Case(here=joins.here, target=target, index=joins) for target in _ends(joins, (route,)))
+    return sum(event.count for case in own for event in case.events(Symptom.WORKER_TIMED_OUT))
+
+
+def _of_route(paths: list[PathTraffic], route: Route | None, own_500s: int, ended: int) -> Iterator[Unserved]:
+    """Yield the problem of most of a route's clients: an error of the application, else a limit, else a refusal.
+
+    A few errors beside those that the gateway itself sent are not taken for the application's: its log may not have all of them.
+    """
     errors = _sum(paths, ERRORS)
+    if own_500s and errors <= own_500s + max(FEW, own_500s * NOTICEABLE):
+        return
     total = sum(_answered(path) for path in paths)
     if (errors >= SOME and errors >= NOTICEABLE * total) or (errors >= FEW and errors >= MOST * total):
-        yield _told(Reason.APPLICATION, paths, ERRORS, route)
+        yield _described(Reason.APPLICATION, paths, ERRORS, route)
         return
-    bad = [path for path in paths if _is_bad(path)]
-    yield from (_told(Reason.APPLICATION, [path], ERRORS, route) for path in bad)
+    bad = [path for path in paths if _is_bad(path) or _is_ended(path, ended)]
+    yield from (_described(Reason.APPLICATION, [path], ERRORS, route) for path in bad)
     is_felt = any(_sum([path], ERRORS) and path.clients >= SEVERAL for path in paths)
     if not bad and errors >= SOME and errors >= CONSTANT * total and is_felt:
-        one = _told(Reason.APPLICATION, paths, ERRORS, route)
+        one = _described(Reason.APPLICATION, paths, ERRORS, route)
         served = max((path.last_served for path in paths if path.last_served), default=None)
         yield replace(one, is_over=bool(one.is_over and one.last and served and served > one.last + QUIET))
         return
     for path in paths:
         count = _sum([path], LIMITS)
         if path.request and count >= (FEW if path.clients >= SEVERAL else SOME) and _is_most(path, count):
-            yield _told(Reason.LIMIT, [path], LIMITS, route)
+            yield _described(Reason.LIMIT, [path], LIMITS, route)
         count = _sum([path], REFUSED)
+        if _is_malformed(path, total):
+            yield replace(_described(Reason.REFUSAL, [path], frozenset({BAD_REQUEST}), route), target=None)  # or by the gateway
         if _WEBSOCKET.search(path.request) and _is_certain(path, count, FEW) and _is_most(path, count):
-            yield _told(Reason.WEBSOCKET, [path], REFUSED, route)
+            yield _described(Reason.WEBSOCKET, [path], REFUSED, route)
             return
     yield from _refused(paths, route)
+
+
+def is_much(here: Snapshot, one: Unserved) -> bool:
+    """Return whether requests over a limit are a large part of the server's traffic, or some requests of that kind succeed.
+    If no client ever succeeded, no working use has stopped.
+    """
+    paths = here.logs.paths if here.logs else ()
+    servers = {path.server for path in paths if path.request == one.request and path.at == one.at}
+    total = sum(path.completed for path in paths if path.server in servers or path.at == one.at)
+    return one.refused < one.requests or one.refused >= NOTICEABLE * total
+
+
+def _is_malformed(path: PathTraffic, total: int) -> bool:
+    """Return whether nearly all requests of a much used path are answered 400. Many clients do not make the same mistake."""
+    count = path.statuses.get(BAD_REQUEST, 0)
+    is_much = count >= MANY and count >= NOTICEABLE * total and count >= NEARLY_ALL * path.completed
+    return is_much and path.clients > SEVERAL and bool(path.request) and not _PROBED.search(path.request)
 
 
 def _is_bad(path: PathTraffic) -> bool:
@@ -192,6 +299,12 @@ def _is_bad(path: PathTraffic) -> bool:
     is_most = _is_certain(path, count, FEW) and count >= MOST * _answered(path)
     is_since = count >= NOTICEABLE * _answered(path) and _is_certain(path, path.refused_since, FEW)
     return is_most or is_since or (_is_certain(path, count, SOME) and path.refused_since >= MANY)
+
+
+def _is_ended(path: PathTraffic, ended: int) -> bool:
+    """Return whether the application server says that it ended about as many requests as most of a path's, which got an error."""
+    count = _sum([path], ERRORS)
+    return count >= SEVERAL and count >= MOST * _answered(path) and ended >= SEVERAL and 2 * ended >= count
 
 
 def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
@@ -207,7 +320,7 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
     clients = max((path.clients for path in refused), default=0)
     if count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed) and count >= 2 * len(refused):
-        yield _told(Reason.REFUSAL, meant, REFUSED, route)
+        yield _described(Reason.REFUSAL, meant, REFUSED, route)
 
 
 def _of_failures(here: Snapshot) -> Iterator[Unserved]:
@@ -217,16 +330,38 @@ def _of_failures(here: Snapshot) -> Iterator[Unserved]:
     if here.logs is None or here.logs.paths or here.logs.requests:
         return
     counts: Counter[str] = Counter()
-    told = [tally for tally in here.logs.tallies if tally.symptom is Symptom.UPSTREAM_STATUS and str(tally.status) in ERRORS]
-    for tally in told:
+    errors = [tally for tally in here.logs.tallies if tally.symptom is Symptom.UPSTREAM_STATUS and str(tally.status) in ERRORS]
+    for tally in errors:
         counts.update(dict(tally.requests))
-    for tally in told:
+    for tally in errors:
         request, count = max(tally.requests, key=lambda pair: counts[pair[0]], default=("", 0))
         if counts[request] >= SOME and count >= FEW and tally.target is not None:
             server = tally.server or tally.group
             yield Unserved(
                 Reason.APPLICATION, tally.count, 0, (str(tally.status),), request, server, target=tally.target, last=tally.last
             )
+
+
+def _without_paths(here: Snapshot) -> Iterator[Unserved]:
+    """Yield the servers whose applications answer many of all requests with an error, if the traffic of paths is unknown:
+    the log's lines have no request, or could not be counted by path.
+    """
+    if here.logs is None or here.logs.paths or not here.logs.requests:
+        return
+    found: dict[str, list[Tally]] = {}
+    for tally in here.logs.tallies:
+        if tally.symptom is Symptom.UPSTREAM_STATUS and str(tally.status) in ERRORS and tally.target is None:
+            found.setdefault(tally.server, []).append(tally)
+    for server, tallies in found.items():
+        errors = sum(tally.count for tally in tallies)
+        if errors >= SOME and errors >= NOTICEABLE * here.logs.requests:
+            counts: Counter[str] = Counter()
+            for tally in tallies:
+                counts.update(dict(tally.requests))
+            request = max(sorted(counts), key=lambda each: counts[each], default="")
+            last = max((tally.last for tally in tallies if tally.last), default=None)
+            statuses = tuple(sorted({str(tally.status) for tally in tallies}))
+            yield Unserved(Reason.APPLICATION, errors, 0, statuses, request, server, last=last)
 
 
 def _cut(here: Snapshot) -> Iterator[Unserved]:
@@ -245,7 +380,7 @@ def _cut(here: Snapshot) -> Iterator[Unserved]:
         yield Unserved(Reason.CUT, count, max(opened, count), ("101",), server=tallies[0].server, target=target, last=last)
 
 
-def _told(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], route: Route | None) -> Unserved:
+def _described(reason: Reason, paths: list[PathTraffic], statuses: frozenset[str], route: Route | None) -> Unserved:
     worst = max(paths, key=lambda path: (_sum([path], statuses), path.request))
     counts = {status: sum(path.statuses.get(status, 0) for path in paths) for status in statuses}
     last = max((path.last_refused for path in paths if path.last_refused), default=None)

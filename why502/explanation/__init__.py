@@ -10,12 +10,12 @@ import re
 from typing import Any
 
 from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, PAGES, section
-from why502.explanation import candidates
+from why502.explanation import candidates, pasted
 from why502.explanation.steps import Asked
 from why502.gateways import codes
 from why502.gateways.codes import Code, Product
 from why502.gateways.statuses import STATUSES
-from why502.logs.detect import named, parse_any
+from why502.logs.formats import named
 from why502.model.explanation import Candidate, Explanation, Kind
 from why502.model.logs import ROUTINE, LogRecord, Phase, Symptom
 from why502.model.patterns import lazy
@@ -41,11 +41,6 @@ _STATUS_LINE = lazy(
     r"(?: (?:Bad Gateway|Service (?:Temporarily )?Unavailable|Gateway Time-?out|Internal Server Error|Client Closed Request))?",
     re.IGNORECASE,
 )
-_STATE = lazy(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
-_FLAGS = lazy(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
-# an Envoy detail, with its addition in brackets
-_DETAIL = lazy(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")
-_AKAMAI = lazy(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
 
 
 def product_of(name: str | None) -> str | None:
@@ -152,7 +147,7 @@ def parse(text: str, proxy: str | None = None) -> LogRecord | None:
         form = named(name)
         if form is not None and (record := form.parse(text)) is not None and record.symptom is not None:
             return record
-    return parse_any(text, is_pasted=True)
+    return pasted.parse_any(text)
 
 
 def _cause(text: str, name: str) -> Explanation:
@@ -218,22 +213,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
 def _codes(text: str, proxy: str | None) -> list[tuple[Product, Code]]:
     """Return the table rows for a short text, of the given product or of all; for several flags all rows."""
     found = [(product, row) for product, row in codes.find(text) if proxy in (None, product.name)]
-    if found:
-        return found
-    if _FLAGS.fullmatch(text) and (envoy := codes.product("envoy")):
-        rows = [envoy.codes[flag] for flag in text.split(",") if flag in envoy.codes]
-        return [(envoy, row) for row in sorted(rows, key=lambda row: row.code == "URX")]
-    if _STATE.fullmatch(text) and (haproxy := codes.product("haproxy")) and proxy in (None, "haproxy"):
-        row = haproxy.codes.get(text[:2] if text != "--" else "----")
-        return [(haproxy, row)] if row else []
-    if _DETAIL.fullmatch(text) and proxy in (None, "envoy") and (envoy := codes.product("envoy")):
-        begun = (row for key, row in envoy.codes.items() if ("_" in key or "." in key) and text.startswith(key))
-        if (row := next(begun, None)) is not None:
-            return [(envoy, row)]
-    if (match := _AKAMAI.fullmatch(text)) and (akamai := codes.product("akamai")):
-        row = akamai.codes.get(f"{match[1]}.xx")
-        return [(akamai, row)] if row else []
-    return []
+    return found or [(product, row) for product, row in codes.find_composed(text) if proxy in (None, product.name)]
 
 
 def _code(text: str, found: list[tuple[Product, Code]]) -> Explanation:

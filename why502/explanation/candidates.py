@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from why502.diagnosis.causes import CAUSES, section, usual
+from why502.diagnosis.needs import need_of
 from why502.explanation.steps import Asked, fill, is_open
 from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR
@@ -29,9 +30,15 @@ _TOOLS = frozenset(
 
 
 def of_record(record: LogRecord) -> tuple[Candidate, ...]:
-    """Return the candidate causes of a log line, best first: those in its format's table, then its symptom's."""
+    """Return the candidate causes of a log line, best first: those in its format's table, then its symptom's.
+
+    An application's error that names a dependency is evidence of that dependency's failure, as it is for `diagnose`.
+    """
     transport = record.target.transport if record.target else None
-    return _of(record.causes, record.symptom, transport, record.protocol)
+    causes = record.causes
+    if not causes and record.proxy is None and record.symptom is Symptom.APPLICATION_ERROR and (need := need_of(record.detail)):
+        causes = ("backend-dependency-down" if need.is_down else "backend-dependency-slow",)
+    return _of(causes, record.symptom, transport, record.protocol)
 
 
 @lru_cache(2048)

@@ -13,7 +13,7 @@ from why502.host.base import Host, Stat
 from why502.model.base import Value
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 _ESCAPE = lazy(r"\\([0-7]{3})")
 _LAYERS = ("overlay", "aufs", "btrfs", "zfs", "fuse.fuse-overlayfs")  # file systems that present the files of an image

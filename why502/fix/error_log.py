@@ -11,7 +11,7 @@ from why502.gateways.nginx.logs.error import parse
 from why502.model.base import Value
 from why502.model.config import LogKind
 from why502.model.logs import LogRecord, Symptom
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 MOST_BYTES = 1 << 20
 MOST_LOGS = 16

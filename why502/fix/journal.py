@@ -70,12 +70,18 @@ class Entry(Value, frozen=True, kw_only=True):
     logs: tuple[Mark, ...] = ()  # the end positions of the proxy's error logs before the change
     reverts_at: datetime | None = None  # a time limit set by the user
     failing: tuple[str, ...] = ()  # once it is kept: failures that it should have fixed and that persist
+    unverified: str = ""  # once it is kept: why no request shows whether it helps
     left: tuple[str, ...] = ()  # what could not be reverted
 
     @property
     def is_unfinished(self) -> bool:
         """True while it is neither kept nor reverted."""
         return self.phase not in (Phase.KEPT, Phase.REVERTED)
+
+    @property
+    def is_proved(self) -> bool:
+        """True if it is kept, and requests show that it repaired everything that it was to repair."""
+        return self.phase is Phase.KEPT and not self.failing and not self.unverified
 
     @property
     def is_stuck(self) -> bool:

@@ -13,14 +13,16 @@ import msgspec
 
 from why502.config import edit
 from why502.config.tree import Node, Tree, content, node_at, nodes
-from why502.diagnosis.index import addresses
+from why502.diagnosis.targets import addresses
 from why502.fix.plan import Plan, warnings
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import parse
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.errors import Why502Error
 from why502.model.patterns import lazy
+from why502.model.proxy import Proxy
 from why502.model.remedy import Edit
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 from why502.remedies.changes import family, reload
 
@@ -215,7 +217,7 @@ def route_of(snapshot: Snapshot, text: str) -> tuple[Proxy, Route]:
 
     Raises Why502Error if no route matches, or several do.
     """
-    every = [(p, r) for p in snapshot.proxies or () if p.kind == "nginx" for r in p.routes if r.location_at is not None]
+    every = [(p, r) for p in _editable(snapshot) for r in p.routes if r.location_at is not None]
     found: dict[Position, tuple[Proxy, Route]] = {}
     for proxy, route in every:
         bare = route.location.split(" ", 1)[-1]
@@ -235,14 +237,12 @@ def route_of(snapshot: Snapshot, text: str) -> tuple[Proxy, Route]:
     )
 
 
+def _editable(snapshot: Snapshot) -> tuple[Proxy, ...]:
+    return tuple(proxy for proxy in snapshot.proxies or () if behaviour(proxy.kind).takes_directives)
+
+
 def _every(snapshot: Snapshot) -> list[Member]:
-    return [
-        (proxy, group, peer)
-        for proxy in snapshot.proxies or ()
-        if proxy.kind == "nginx"
-        for group in proxy.upstreams
-        for peer in group.peers
-    ]
+    return [(proxy, group, peer) for proxy in _editable(snapshot) for group in proxy.upstreams for peer in group.peers]
 
 
 def _is(peer: Peer, text: str) -> bool:

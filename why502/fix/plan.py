@@ -14,8 +14,9 @@ from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import ASSERTED, Diagnosis, Finding
 from why502.model.patterns import lazy
+from why502.model.proxy import Proxy
 from why502.model.remedy import Edit, Remedy, Run
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 _GENERATED = lazy(
@@ -82,6 +83,8 @@ def plans(diagnosis: Diagnosis, snapshot: Snapshot, cause: str | None = None, ta
         for f in diagnosis.findings
         if f.confidence >= ASSERTED and (cause is None or f.cause == cause) and target in (None, f.target)
     ]
+    if cause is None and any(f.ongoing for f in found):  # what has ended may have nothing to do with what fails now
+        found = [f for f in found if f.ongoing or f is found[0]]
     if not found:
         if cause is not None:
             first = leading(diagnosis)
@@ -153,16 +156,17 @@ def _places(finding: Finding, snapshot: Snapshot) -> tuple[Position, ...]:
 def _hopeless(first: Finding, *, is_named: bool) -> Why502Error:
     if not is_named and any(remedy.steps and remedy.is_policy for remedy in first.remedies):
         return Why502Error(
-            f"{first.cause} is fixed only when named explicitly, because the fix changes what is trusted or allowed: "
-            f"{first.message}",
+            f"{first.cause} is fixed only when named explicitly, because its fix is a decision (what is trusted, allowed, "
+            f"stopped or started): {first.message}",
             f"See the steps with: why502 fix {first.cause}",
         )
     return Why502Error(f"{first.cause} cannot be fixed from here: {first.message}", _helps(first))
 
 
 def _helps(finding: Finding) -> str:
-    advice = "; ".join(remedy.message for remedy in finding.remedies) or f"See `why502 explain {finding.cause}`."
-    return f"What helps: {advice}"
+    sentences = (remedy.message.rstrip(".") for remedy in finding.remedies)
+    advice = "; ".join(sentences) or f"See `why502 explain {finding.cause}`"
+    return f"What helps: {advice}."
 
 
 def of_edits(edits: tuple[Edit, ...], snapshot: Snapshot) -> Proxy | None:
@@ -226,7 +230,7 @@ def risk(step: Edit | Run) -> str:
             else "appends to a file, or creates it"
         )
     words = step.argv
-    if "-t" in words or words[:2] == ("systemd-analyze", "verify"):
+    if "-t" in words or words[:2] == ("systemd-analyze", "verify") or words[0] == "runuser":
         return "none: only tests"
     if "reload" in words or "-USR2" in words:
         return "running requests finish; workers are replaced gracefully"

@@ -7,18 +7,20 @@ from collections.abc import Iterable, Iterator
 from why502.config.tree import content
 from why502.deployment.files import Deployment
 from why502.diagnosis.causes import CAUSES
+from why502.gateways.behaviour import behaviour
+from why502.gateways.control import control
 from why502.gateways.nginx.config import load
 from why502.gateways.nginx.config.files import dumped
 from why502.linter.engine import RULES, lint
 from why502.model.finding import Severity
+from why502.model.proxy import ConfigTest, Proxy
 from why502.model.remedy import Edit, Remedy, Run
-from why502.model.snapshot import ConfigTest, Proxy
 from why502.remedies.changes import reload
 
 
 def mended(proxy: Proxy) -> tuple[str, tuple[Edit, ...]]:
     """Return a description of the repair and its changes; () if no rejected part can be repaired this way."""
-    if proxy.kind != "nginx" or proxy.test is not ConfigTest.FAILED or not proxy.files:
+    if not behaviour(proxy.kind).takes_directives or proxy.test is not ConfigTest.FAILED or not proxy.files:
         return "", ()
     read, listing = dumped({file.path: content(file) for file in proxy.files})
     found = load(read, listing, proxy.config, proxy.prefix, version=proxy.version, build_arguments=proxy.build)
@@ -52,5 +54,6 @@ def remedies(proxies: Iterable[Proxy]) -> Iterator[Remedy]:
 def _start(proxy: Proxy) -> tuple[Run, ...]:
     if proxy.unit:
         return (Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit)),)
-    program = (proxy.exe, *proxy.options)
-    return (Run(argv=program, undo=(*program, "-s", "quit")),) if proxy.exe else ()
+    by = control(proxy.kind) if proxy.exe else None
+    begin, end = by.start(proxy) if by else ((), ())
+    return (Run(argv=begin, undo=end),) if begin else ()

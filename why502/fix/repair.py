@@ -65,7 +65,9 @@ def repair(
     allowed(plan, host)
     with proxy_lock.hold(plan.proxy.config if plan.proxy else "", where):
         transaction.settled(where)
-        wanted = tuple(verify.requests(snapshot, plan.places or ((plan.at,) if plan.at else ()), plan.proxy, urls))
+        places = plan.places or ((plan.at,) if plan.at else ())
+        cut_off = plan.targets if plan.cause in CAUSES and CAUSES[plan.cause].repeats_cut_off else ()
+        wanted = tuple(verify.requests(snapshot, places, plan.proxy, urls, cut_off))
         progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
         before = verify.ask(host, wanted)
         if look_again is not None and _may_be_over(plan, before) and _is_over(plan, look_again()):
@@ -75,8 +77,9 @@ def repair(
             )
         try:
             return transaction.apply(
-                plan, where, now, before, verifier(host), progress, reverts_at=reverts_at, as_before=witness(host)
-            )
+                plan, where, now, before, verifier(host), progress,
+                reverts_at=reverts_at, as_before=witness(host), withheld=verify.withheld(snapshot, plan.targets, before),
+            )  # fmt: skip
         except Why502Error as error:
             raise NotApplied(error.message, error.hint) from error
 
@@ -84,7 +87,8 @@ def repair(
 def _may_be_over(plan: Plan, before: tuple[Asked, ...]) -> bool:
     """Return whether a failure may be resolved by now: no request fails, but the plan expects a failure or restarts a service."""
     is_interrupting = any("restart" in run.argv for run in plan.runs)
-    return (plan.is_ongoing or is_interrupting) and not any(asked.is_failed and asked.concerns for asked in before)
+    sent = (asked for asked in before if not asked.is_from_log)
+    return (plan.is_ongoing or is_interrupting) and not any(asked.is_failed and asked.concerns for asked in sent)
 
 
 def _is_over(plan: Plan, snapshot: Snapshot) -> bool:
@@ -98,7 +102,8 @@ def witness(host: Host) -> AsBefore:
     """Return a check to run after a roll-back: it names a request that worked before the change and fails now."""
 
     def complaint_of(entry: Entry) -> str:
-        harm = verify.harmed(zip(entry.before, verify.again(host, entry.before), strict=True))
+        sent = tuple(asked for asked in entry.before if not asked.is_from_log)
+        harm = verify.harmed(zip(sent, verify.again(host, sent), strict=True))
         return harm.message if harm else ""
 
     return complaint_of
@@ -120,9 +125,7 @@ def verifier(host: Host) -> Verify:
             )
             if verdict.helps:
                 verdict = _with_log(entry, verdict, logs)
-            if verdict.helps:
-                return verdict
-            if time.monotonic() >= ends:
+            if (verdict.helps and verify.is_settled(entry.before, after)) or time.monotonic() >= ends:
                 return verdict
             time.sleep(PAUSE_S)
             logs = error_log.now(logs)  # what failed until then failed only because it was not up yet

@@ -21,8 +21,8 @@ from why502.fix.plan import Plan
 from why502.fix.reversal import AsBefore, Progress, is_load
 from why502.fix.verify import Asked, Verdict
 from why502.model.errors import Why502Error
+from why502.model.proxy import ConfigTest
 from why502.model.remedy import Edit
-from why502.model.snapshot import ConfigTest
 from why502.remedies.changes import test_of
 
 Verify = Callable[[Entry], Verdict]
@@ -60,10 +60,12 @@ def apply(
     *,
     reverts_at: datetime | None = None,
     as_before: AsBefore = lambda _: "",
+    withheld: str = "",
 ) -> Entry:
     """Apply a plan and return its entry, KEPT or REVERTED. Raises Why502Error if nothing was changed.
 
     `before` holds the results of the requests that `verify` will repeat. `as_before` is called after a complete roll-back.
+    `withheld`: a sentence about a failed request that will not be repeated, so that the result is not verified completely.
     """
     settled(where)
     journal.sweep(where)
@@ -77,7 +79,7 @@ def apply(
         phase=Phase.PLANNED, changes=changes, runs=runs, test=test_of(proxy), config=proxy.config if proxy else "",
         unit=proxy.unit if proxy else "", was_refused=proxy is not None and proxy.test is ConfigTest.FAILED,
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
-        before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at,
+        before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at, unverified=withheld,
     )  # fmt: skip
     try:
         _keep(where, entry, contents, progress)
@@ -141,7 +143,8 @@ def _go_on(where: Path, entry: Entry, verify: Verify, progress: Progress, as_bef
     if not verdict.helps:
         progress.say("rolling everything back")
         return _revert_now(where, entry, progress, as_before)
-    entry = msgspec.structs.replace(entry, failing=verdict.failing)
+    doubts = "; ".join(filter(None, (verdict.unverified, entry.unverified)))
+    entry = msgspec.structs.replace(entry, failing=verdict.failing, unverified=doubts)
     return _save(where, entry, progress, phase=Phase.KEPT)
 
 

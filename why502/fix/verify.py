@@ -10,14 +10,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from why502.diagnosis.index import addresses
-from why502.gateways.behaviour import behaviour
+from why502.diagnosis.targets import addresses
+from why502.gateways.behaviour import behaviour, read_limit_s
 from why502.host.base import Host
+from why502.logs.scan.routes import route as path_pattern
+from why502.logs.verdicts import CLIENT_CLOSED
 from why502.model.base import Value
 from why502.model.config import Position, Route
 from why502.model.errors import HostError
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.request_line import method_of, path_of, uri_of
+from why502.model.snapshot import Snapshot
+from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
 from why502.probing.plan import fits, harmful
 from why502.probing.probe import probe
@@ -37,6 +42,8 @@ SERVER_ERROR = 500
 PAUSES_S = (1.2, 3.0, 7.0)  # wait before repeating a request that the proxy's own limit rejected: 10 a minute is one in 6 s
 # Responses to a client that uses the wrong protocol or server name. They do not show that a failure is fixed.
 MISDIRECTED = ("400", "421", "497")
+NOT_FOUND = ("404", "410")
+UPGRADED = "101"
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -49,6 +56,9 @@ class Asked(Value, frozen=True, kw_only=True):
     limits: tuple[int, ...] = ()  # the statuses that the proxy's own limits return there
     is_limited: bool = False  # a limit rejected every attempt, so the result shows nothing about the backend
     is_cached: bool = False  # the proxy caches responses there, so each of our requests has a different query
+    is_from_log: bool = False  # it was not sent, since it may have caused its failure; only its repetition is sent, once
+    is_of_clients: bool = False  # clients made this request, and got a failure
+    usual: tuple[str, ...] = ()  # the statuses below 500 that clients got for its path, as far as the logs go back
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,9 @@ class Wanted:
     times: int = 1
     limits: tuple[int, ...] = ()
     is_cached: bool = False
+    is_from_log: bool = False
+    is_of_clients: bool = False
+    usual: tuple[str, ...] = ()
 
 
 class Verdict(Value, frozen=True, kw_only=True):
@@ -68,17 +81,23 @@ class Verdict(Value, frozen=True, kw_only=True):
     helps: bool
     message: str
     failing: tuple[str, ...] = ()  # if it helps: addresses of requests that it should have fixed and that still fail
+    unverified: str = ""  # if it is kept without a proof: why no request shows whether it helps
 
 
 def requests(
-    snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | None = None, urls: Iterable[str] = ()
+    snapshot: Snapshot,
+    places: Sequence[Position],
+    proxy: Proxy | None = None,
+    urls: Iterable[str] = (),
+    cut_off: Sequence[Target | None] = (),
 ) -> Iterator[Wanted]:
     """Yield the requests to send, those of the routes at these places (none: all routes) first.
 
     For each route, failed requests are repeated if that is safe: GET and HEAD that had no query and did not cause their failure
     themselves. If there are none, one request for its location is sent. A group with several peers is requested more often, so
-    that each peer gets a turn, but only once if the proxy limits the rate. `proxy` may be one that is to be started. Raises
-    Why502Error for a URL that leads to no proxy.
+    that each peer gets a turn, but only once if the proxy limits the rate. `proxy` may be one that is to be started. `cut_off`:
+    the targets whose requests are wanted even if they may have caused their failure. Raises Why502Error for a URL that leads to
+    no proxy.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     found: dict[tuple[object, ...], Wanted] = {}
@@ -93,7 +112,8 @@ def requests(
         limited = dict.fromkeys(route.limit_status(name) for name in LIMITS if route.setting(name))
         limits = tuple(status for status in limited if (route.server, route.location, status) not in answered)
         times = min(6, 2 * len(route.peers)) if len(route.peers) > 1 and not limits else 1
-        for request in _of(route, snapshot):
+        for made in _of(route, snapshot):
+            request = msgspec.structs.replace(made, repeats=False)
             known = found.get(_key(request))
             found[_key(request)] = Wanted(
                 request,
@@ -101,8 +121,43 @@ def requests(
                 times=max(times, known.times if known else 1),
                 limits=limits,
                 is_cached=_keeps_answers(route),
+                is_of_clients=made.repeats or bool(known and known.is_of_clients),
+                usual=_usual(route, request, snapshot),
+            )
+        for request in _cut_off(route, snapshot, cut_off) if route.at in places else ():
+            usual = _usual(route, request, snapshot)
+            found[_key(request)] = Wanted(
+                request, concerns=True, limits=limits, is_from_log=True, is_of_clients=True, usual=usual
             )
     yield from list(found.values())[:MOST]
+
+
+def _cut_off(route: Route, snapshot: Snapshot, targets: Sequence[Target | None]) -> Iterator[Request]:
+    """Yield the requests of a route that may have caused their failure on these targets, and can be sent."""
+    for target, text, tally in _harmful_ones(snapshot, targets):
+        if target is not None and fits(route, uri_of(text)):
+            single = msgspec.structs.replace(tally, requests=((text, 1),))
+            if (request := of_route(route, (single,))) and request.repeats:
+                yield msgspec.structs.replace(request, answer_s=min(LONGEST_S, read_limit_s(route) + 5), repeats=False)
+
+
+def _harmful_ones(snapshot: Snapshot, targets: Sequence[Target | None]) -> Iterator[tuple[Target | None, str, Tally]]:
+    """Yield the failed requests of targets that may have caused their own failure ("GET /report"), the first few of each."""
+    for target in targets:
+        harm = harmful(snapshot, target) if target else frozenset()
+        tallies = (tally for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target == target)
+        found = {text: tally for tally in tallies for text, _ in tally.requests if path_of(text) in harm}
+        yield from ((target, text, tally) for text, tally in list(found.items())[:FAILED])
+
+
+def withheld(snapshot: Snapshot, targets: Sequence[Target | None], before: Sequence[Asked]) -> str:
+    """Return a sentence about a failed request of these targets that is not among those sent, since it may have caused its own
+    failure; "" if there is none.
+    """
+    sent = {(asked.request.method, asked.request.path) for asked in before}
+    found = dict.fromkeys(text for _, text, _ in _harmful_ones(snapshot, targets))
+    left = [text for text in found if (method_of(text), path_of(text)) not in sent]
+    return f"{left[0]} was not repeated, because it may have caused its own failure" if left else ""
 
 
 def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
@@ -119,11 +174,19 @@ def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
             yield msgspec.structs.replace(route, listens=listens)
 
 
+def _usual(route: Route, request: Request, snapshot: Snapshot) -> tuple[str, ...]:
+    """Return the statuses below 500 that clients got for the path of a request; () if the logs do not show any."""
+    wanted, names = path_pattern(f"{request.method} {request.path}"), ("", route.server, *route.server_names)
+    paths = [path for path in (snapshot.logs.paths if snapshot.logs else ()) if path.request == wanted and path.server in names]
+    return tuple(sorted({status for path in paths for status in path.statuses if "100" <= status < str(CLIENT_CLOSED)}))
+
+
 def _keeps_answers(route: Route) -> bool:
     return any((found := route.setting(f"{name}_cache")) and found.args[:1] not in ((), ("off",)) for name in CACHING)
 
 
 def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
+    """Yield the requests of a route: those of clients that failed (`repeats`), else one for its location."""
     tallies = [
         tally
         for tally in (snapshot.logs.tallies if snapshot.logs else ())
@@ -134,15 +197,15 @@ def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
     for tally in tallies:
         for text, count in tally.requests:
             singles.setdefault(text, msgspec.structs.replace(tally, requests=((text, count),)))
-    wanted = [single for text, single in singles.items() if fits(route, text.partition(" ")[2])][:FAILED]
+    wanted = [single for text, single in singles.items() if fits(route, uri_of(text))][:FAILED]
     targets = {target for peer in route.peers for target in addresses(peer, snapshot)} | {tally.target for tally in tallies} - {
         None
     }
     harm = frozenset(path for target in targets if target for path in harmful(snapshot, target))
     made = [request for single in wanted if (request := of_route(route, (single,), harm)) and request.repeats]
     for request in made or filter(None, [of_route(route, (), harm)]):
-        answer_s = min(LONGEST_S, 2 * route.read_limit_s + 5) if is_late else ANSWER_S
-        yield msgspec.structs.replace(request, answer_s=max(ANSWER_S, answer_s), repeats=False)
+        answer_s = min(LONGEST_S, 2 * read_limit_s(route) + 5) if is_late else ANSWER_S
+        yield msgspec.structs.replace(request, answer_s=max(ANSWER_S, answer_s))
 
 
 def _key(request: Request) -> tuple[object, ...]:
@@ -173,9 +236,11 @@ def again(host: Host, before: Sequence[Asked]) -> tuple[Asked, ...]:
         Wanted(
             old.request,
             concerns=old.concerns,
-            times=4 if old.is_failed and not old.limits else 1,
+            times=4 if old.is_failed and not old.limits and not old.is_from_log else 1,
             limits=old.limits,
             is_cached=old.is_cached,
+            is_of_clients=old.is_of_clients,
+            usual=old.usual,
         )
         for old in before
     ]
@@ -205,7 +270,11 @@ def _asked_once(host: Host, item: Wanted) -> Asked:
         concerns=item.concerns,
         limits=item.limits,
         is_cached=item.is_cached,
+        is_of_clients=item.is_of_clients,
+        usual=item.usual,
     )
+    if item.is_from_log:
+        return msgspec.structs.replace(asked, how="as logged", is_from_log=True)
     try:
         found = probe(host, request)
     except HostError as error:
@@ -229,29 +298,59 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
         return harm
     failing = [(old, new) for old, new in pairs if old.is_failed]
     concerned = [(old, new) for old, new in failing if old.concerns] or failing
-    if not pairs:
-        why = "the proxy's own limits refuse our requests" if before else "no request can be sent to that proxy from here"
-        return Verdict(
-            helps=True,
-            message=f"{why}; the result cannot be verified, so watch live traffic",
-        )
     if not concerned:
-        return Verdict(
-            helps=True,
-            message=f"{_none(len(pairs))} failed before, and none fails now; the result cannot be verified, so watch "
-            "live traffic",
-        )
-    healed = [(old, new) for old, new in concerned if not new.is_failed and new.how not in MISDIRECTED]
+        reason = f"{_none(len(pairs))} failed before, and none fails now" if pairs else _unsent(before)
+        return Verdict(helps=True, message=f"{reason}; the result cannot be verified, so watch live traffic", unverified=reason)
+    proving = [(old, new) for old, new in concerned if old.is_from_log] or concerned  # others may fail beside them
+    healed = [(old, new) for old, new in proving if _works(new) and new.how not in MISDIRECTED]
     if not healed:
-        _, new = concerned[0]
-        return Verdict(helps=False, message=f"{new.request.url} still fails ({new.how})")
-    old, new = healed[0]
-    rest = [new for old, new in concerned if new.is_failed]
-    still = f"; {rest[0].request.url} still fails ({rest[0].how})" if rest else ""
+        _, new = proving[0]
+        return Verdict(helps=False, message=f"{new.request.url} still fails ({_answer(new)})")
+    old, new = next((pair for pair in healed if not _is_refusal(pair[1])), healed[0])
+    doubt = f"{new.request.url} answers {new.how} now, which may not be what visitors got before" if _is_unusual(new) else ""
+    rest = [new for old, new in failing if not _works(new) and (old.concerns or old.is_of_clients)]
+    still = f"; {rest[0].request.url} still fails ({_answer(rest[0])})" if rest else ""
     others = len(pairs) - len(healed)
     same = f"; {others} other {'request is' if others == 1 else 'requests are'} unchanged" if others and not rest else ""
     message = f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}"
-    return Verdict(helps=True, message=message, failing=tuple(f"{one.request.url} ({one.how})" for one in rest))
+    names = tuple(f"{one.request.url} ({_answer(one)})" for one in rest)
+    return Verdict(helps=True, message=message, failing=names, unverified=doubt)
+
+
+def is_settled(before: Sequence[Asked], after: Sequence[Asked]) -> bool:
+    """Return whether no request that failed is refused now: an application that is starting may answer 404 for a while."""
+    return not any(
+        old.is_failed and _is_refusal(new) and new.how not in new.usual for old, new in zip(before, after, strict=True)
+    )
+
+
+def _works(asked: Asked) -> bool:
+    """Return whether a request is answered, and not by "not found" where clients were served: that is another failure.
+
+    Where clients upgrade their connection, our plain request shows nothing of it.
+    """
+    is_found = asked.how not in NOT_FOUND or asked.how in asked.usual or UPGRADED in asked.usual
+    return not asked.is_failed and (is_found or not any(status < "400" for status in asked.usual))
+
+
+def _answer(asked: Asked) -> str:
+    served = f", where clients got {' or '.join(asked.usual)} before" if not asked.is_failed and asked.usual else ""
+    return f"{asked.how}{served}"
+
+
+def _is_unusual(asked: Asked) -> bool:
+    """Return whether an answer shows only that something answers, and clients are not known to have got it before."""
+    return _is_refusal(asked) and asked.how not in asked.usual
+
+
+def _is_refusal(asked: Asked) -> bool:
+    """Return whether an answer shows only that something answers: 403, 404… A page for which visitors log in answers us 401."""
+    return asked.how.startswith("4") and asked.how != "401"
+
+
+def _unsent(before: Sequence[Asked]) -> str:
+    """Return why no request shows anything."""
+    return "the proxy's own limits refuse our requests" if before else "no request can be sent to that proxy from here"
 
 
 def _none(count: int) -> str:

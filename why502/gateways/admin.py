@@ -22,7 +22,8 @@ from why502.model.config import Route, Upstream
 from why502.model.errors import Denied, Expired, HostError
 from why502.model.logs import Tally, TargetTraffic
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem, PeerView, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Answered, ConfigProblem, PeerView, Proxy
 from why502.model.target import Target
 
 ANSWER_S = 1.0  # for one question
@@ -52,7 +53,7 @@ class AdminView:
     `not_in_files`: servers that the running configuration has, and no file names.
 
     `tallies`: the failed requests that it counts, with the time that its counters cover. `unanswered`: the servers that answered
-    no request in that time.
+    no request in that time. `answered`: where it counts 5xx responses since it was started, which may be long ago.
     """
 
     peers: tuple[PeerView, ...] = ()
@@ -62,6 +63,7 @@ class AdminView:
     not_in_files: tuple[Target, ...] = ()
     tallies: tuple[Tally, ...] = ()
     unanswered: tuple[TargetTraffic, ...] = ()
+    answered: tuple[Answered, ...] = ()
     version: str = ""
 
 
@@ -163,6 +165,7 @@ def with_view(proxy: Proxy, view: AdminView, door: Door) -> Proxy:
         not_in_files=view.not_in_files,
         counted=view.tallies,
         unanswered=view.unanswered,
+        answered=view.answered,
         problems=(*proxy.problems, *view.problems),
         routes=proxy.routes if view.routes is None else view.routes,
         upstreams=proxy.upstreams if view.upstreams is None else view.upstreams,

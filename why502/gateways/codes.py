@@ -1,7 +1,7 @@
 """The products' own codes (AH01102, sH, UF, 522…) and their meaning. Each product has one module `codes.py`.
 
-A module defines PRODUCT. Log formats parse lines with these tables, `why502 explain CODE` shows them, and the documentation lists
-them.
+A module defines PRODUCT, and where several codes are written as one text, `composed(text)`, which returns their rows. Log formats
+parse lines with these tables, `why502 explain CODE` shows them, and the documentation lists them.
 """
 
 from __future__ import annotations
@@ -117,6 +117,13 @@ def find(text: str) -> Iterator[tuple[Product, Code]]:
     spelt = [(product, product.aliases.get(text, text)) for product in products().values()]
     found = [(product, product.codes[code]) for product, code in spelt if code in product.codes]
     yield from found or _any_case().get(text.lower(), [])
+
+
+def find_composed(text: str) -> Iterator[tuple[Product, Code]]:
+    """Yield the rows of a text that consists of several codes, or of a code and its details."""
+    for module in registry.parts("why502.gateways", "codes"):
+        if hasattr(module, "composed"):
+            yield from ((module.PRODUCT, row) for row in module.composed(text))
 
 
 @lru_cache(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from functools import cache
 
@@ -22,3 +23,9 @@ def kind(text: str) -> str | None:
     found = {name: sum(len(mark.findall(head)) for mark in marks) for name, marks in _marks().items()}
     best = max(found, key=lambda name: found[name])
     return best if found[best] else None
+
+
+def main_mark(product: str) -> re.Pattern[str]:
+    """Return the line that only a main configuration of a product has, not a fragment. Raises AttributeError if none is known."""
+    found: re.Pattern[str] = importlib.import_module(f"why502.gateways.{product}.marks").MAIN
+    return found

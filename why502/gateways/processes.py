@@ -19,6 +19,7 @@ _MEANS = {
     Symptom.START_FAILED: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
     Symptom.RESTART_LOOP: (Symptom.PROXY_START_FAILED, Phase.STARTUP),
     Symptom.PROCESS_STOPPED: (Symptom.PROXY_STOPPED, Phase.PROCESS),
+    Symptom.PROCESS_RELOADED: (Symptom.PROXY_RELOADED, Phase.PROCESS),
 }
 
 

@@ -18,7 +18,8 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights
 from why502.model.config import LogTarget, Route
-from why502.model.snapshot import ConfigFile, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigFile, Proxy
 from why502.model.times import of_epoch
 
 MOST_FILES = 256
@@ -91,15 +92,19 @@ def by_process() -> dict[str, Gateway]:
     return {name: gateway for gateway in gateways() for name in gateway.MAIN}
 
 
-def understood(gateway: Gateway, texts: Texts, environment: Callable[[], Mapping[str, str] | None]) -> list[Configuration]:
+def understood(
+    gateway: Gateway, rights: Rights | None, texts: Texts, environment: Callable[[], Mapping[str, str] | None]
+) -> list[Configuration]:
     """Return the configuration in the files: in one, where the product reads them as one text (`together`), else one for each.
 
-    environment: returns the variables of the running process, or None if they are unknown.
+    With `rights`, the files that the product reads with each request (`live`) are among them. environment: returns the variables
+    of the running process, or None if they are unknown.
     """
     together = cast("Callable[[Texts, Mapping[str, str] | None], Configuration] | None", getattr(gateway, "together", None))
     if together is None:
         return [gateway.load(text, path) for path, text in texts]
-    return [together(texts, environment())]
+    live = cast("Callable[[Rights, Texts], Iterable[tuple[str, str]]] | None", getattr(gateway, "live", None))
+    return [together([*texts, *(live(rights, texts) if live and rights else ())], environment())]
 
 
 def environment_of(host: Host, process: Process, names: Iterable[str]) -> dict[str, str] | None:
@@ -115,7 +120,11 @@ def environment_of(host: Host, process: Process, names: Iterable[str]) -> dict[s
 def supplied(rights: Rights, files: Iterable[ConfigFile]) -> tuple[ConfigFile, ...]:
     """Return the files with the user who controls each, and the time of its last change."""
     return tuple(
-        msgspec.structs.replace(file, owner_uid=rights.supplier(file.path), modified_at=_modified_at(rights.own, file.path))
+        msgspec.structs.replace(
+            file,
+            owner_uid=rights.supplier(file.path),
+            modified_at=None if file.is_live else _modified_at(rights.own, file.path),
+        )
         for file in files
     )
 
@@ -131,9 +140,10 @@ def changed_at(files: Iterable[ConfigFile]) -> datetime | None:
 
 
 def texts_of(host: Host, proxy: Proxy) -> Texts:
-    """Return path and text of each file of a gateway's configuration. Raises HostError if one cannot be read."""
+    """Return path and text of each file that a gateway loads at its start. Raises HostError if one cannot be read."""
     rights = Rights(host, proxy.owner_uid, proxy.root)
-    return [(file.path, file.text or decoded(rights.of(file.path).read(file.path))) for file in proxy.files]
+    loaded = (file for file in proxy.files if not file.is_live)
+    return [(file.path, file.text or decoded(rights.of(file.path).read(file.path))) for file in loaded]
 
 
 def decoded(content: bytes) -> str:

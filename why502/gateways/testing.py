@@ -9,7 +9,8 @@ from typing import Protocol, cast
 
 from why502 import registry
 from why502.gateways.running import Texts
-from why502.model.snapshot import ConfigProblem, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, Proxy
 
 
 class Tester(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.fix import journal, proxy_lock, transaction, verify
 from why502.fix.journal import Entry
 from why502.fix.plan import Plan
@@ -16,8 +16,9 @@ from why502.generate.work import Generated
 from why502.generate.writing import Placed, State, place, require_ours
 from why502.host.base import Host
 from why502.model.errors import HostError, Why502Error
+from why502.model.proxy import Proxy
 from why502.model.remedy import Edit, Run
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 from why502.probing.probe import probe
 from why502.probing.request import Request
@@ -35,7 +36,7 @@ def apply(generated: Generated, directory: str, host: Host, work: Work) -> tuple
     if not any(one.has_drifted for one in placed):
         return None
     now = work.now()
-    snapshot = collect(host, now, now, now, Ask(probes=False))
+    snapshot = collect(host, now, now, now, CollectOptions(probes=False))
     plan = with_diffs(_plan(generated, placed, _proxy(snapshot, generated.kind.name, directory)), host)
     allowed(plan, host)
     work.confirm(plan)
@@ -61,7 +62,7 @@ def _proxy(snapshot: Snapshot, kind: str, directory: str) -> Proxy | None:
     running = [proxy for proxy in found if proxy.is_running]
     if not running:
         raise Why502Error(
-            f"no running {kind} reads {directory}", f"Start it first, or write the files with -o {directory} and start it then."
+            f"no running {kind} reads {directory}", f"Start it first, or write the files with -o {directory} and then start it."
         )
     return running[0]
 
@@ -100,7 +101,7 @@ def _of_site(generated: Generated, host: Host, verdict: Verdict) -> Verdict:
     try:
         answer = probe(host, request)
     except HostError as error:
-        return msgspec.structs.replace(verdict, helps=False, message=f"{entrance.host} cannot be asked: {error.reason}")
+        return msgspec.structs.replace(verdict, helps=False, message=f"{entrance.host} cannot be reached: {error.reason}")
     status = answer.status or 0
     if 0 < status < verify.SERVER_ERROR:
         return msgspec.structs.replace(verdict, message=f"{entrance.host} answers {status}; {verdict.message}")

@@ -56,7 +56,7 @@ def text(document: Document, origin: Origin) -> str:
     if end:
         repeated = repeated.replace("--", "- -")  # "--" ends a comment of HTML early
     lines = (
-        f"{_SIGN}{__version__}{product} on {origin.at:%Y-%m-%d}. It is not overwritten after somebody edits it.",
+        f"{_SIGN}{__version__}{product} on {origin.at:%Y-%m-%d}. It is not overwritten once it has been edited.",
         f"Repeat: {repeated}",
         f"Checksum of what follows: sha256:{digest(document.body)}",
     )

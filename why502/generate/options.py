@@ -80,7 +80,7 @@ class Given:
         """Raise Why502Error for an option that this kind cannot turn into anything."""
         for name in self.values:
             if name not in names:
-                raise Why502Error(f"{name} has no meaning for {kind}", f"`why502 generate {kind} --help` lists its options.")
+                raise Why502Error(f"{name} does not apply to {kind}", f"`why502 generate {kind} --help` lists its options.")
 
 
 def refuse(option: str, value: str, why: str, hint: str) -> Why502Error:
@@ -117,7 +117,7 @@ def path(option: str, value: str) -> str:
 def name(option: str, value: str) -> str:
     """Return a name of letters, digits, `_` and `-`. Raises Why502Error."""
     if not _NAME.fullmatch(value):
-        raise refuse(option, value, "is not a plain name", "Use small letters, digits, _ and -, and begin with a letter.")
+        raise refuse(option, value, "is not a plain name", "Use lower-case letters, digits, _ and -, and begin with a letter.")
     return value
 
 
@@ -205,5 +205,5 @@ def version(option: str, value: str) -> str:
 def choice(option: str, value: str, allowed: tuple[str, ...]) -> str:
     """Return a value that is one of those allowed. Raises Why502Error."""
     if value not in allowed:
-        raise refuse(option, value, "is not one of its values", f"Give one of: {', '.join(allowed)}.")
+        raise refuse(option, value, "is not a valid value", f"Give one of: {', '.join(allowed)}.")
     return value

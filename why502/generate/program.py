@@ -21,14 +21,16 @@ _MARGIN_S = 5
 NAME = Option(name="--name", metavar="NAME", help="The name of the application.")
 OPTIONS = (
     NAME,
-    Option(name="--exec", metavar="COMMAND", help="The command that starts it, with its arguments, as in a shell."),
-    Option(name="--app", metavar="ADDRESS", help="Where it listens: 127.0.0.1:3000 or unix:/run/shop/app.sock."),
-    Option(name="--user", metavar="USER", help="The user that runs it."),
-    Option(name="--directory", metavar="DIR", help="The directory that it starts in."),
-    Option(name="--env", metavar="NAME=VALUE", is_many=True, help="A variable of its environment. Secrets belong in a file."),
-    Option(name="--env-file", metavar="FILE", help="A file of variables, for secrets."),
+    Option(name="--exec", metavar="COMMAND", help="The command that starts the application, with its arguments, as in a shell."),
+    Option(name="--app", metavar="ADDRESS", help="Where the application listens: 127.0.0.1:3000 or unix:/run/shop/app.sock."),
+    Option(name="--user", metavar="USER", help="The user that runs the application."),
+    Option(name="--directory", metavar="DIR", help="The directory in which the application starts."),
+    Option(name="--env", metavar="NAME=VALUE", is_many=True, help="An environment variable. Secrets belong in a file."),
+    Option(name="--env-file", metavar="FILE", help="A file of environment variables, for secrets."),
     Option(
-        name="--memory", metavar="SIZE", help="The most memory that it may use: it alone is restarted then, not the machine's."
+        name="--memory",
+        metavar="SIZE",
+        help="The most memory that the application may use. If it needs more, only it is restarted.",
     ),
     Option(name="--read-timeout", metavar="TIME", help="How long the proxy waits for an answer. Default: 30s."),
 )

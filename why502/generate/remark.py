@@ -26,10 +26,11 @@ def row(text: str, reason: str = "") -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section with its lines; without a title, lines at the top."""
+    """A section with its lines, and why it is there; without a title, lines at the top."""
 
     title: Safe
     rows: tuple[Row, ...]
+    reason: Safe = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

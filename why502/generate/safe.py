@@ -39,7 +39,7 @@ def nginx(value: str | int) -> Safe:
     """
     text = str(value)
     if "$" in text or _CONTROL.search(text):
-        raise UnsafeError(f"{text!r} has no form in nginx's configuration")
+        raise UnsafeError(f"{text!r} cannot be written in an nginx configuration")
     if _BARE.fullmatch(text):
         return Safe(text)
     return Safe('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
@@ -49,7 +49,7 @@ def ini(value: str | int) -> Safe:
     """Return the value of a setting in a file of `name = value` lines: a unit, a pool, supervisord. Raises UnsafeError."""
     text = str(value)
     if _CONTROL.search(text) or text != text.strip() or text.endswith("\\"):
-        raise UnsafeError(f"{text!r} has no form in one line")
+        raise UnsafeError(f"{text!r} cannot be written in one line")
     return Safe(text)
 
 
@@ -66,7 +66,7 @@ def toml(value: str | float | list[str]) -> Safe:
     if isinstance(value, int | float):
         return Safe(repr(value))
     if _CONTROL.search(value) or not value.isprintable():
-        raise UnsafeError(f"{value!r} has no form in one line")
+        raise UnsafeError(f"{value!r} cannot be written in one line")
     return Safe('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"')
 
 

@@ -36,17 +36,20 @@ OPTIONS = (
         name="--app",
         metavar="ADDRESS",
         is_many=True,
-        help="Where the application listens: 127.0.0.1:3000, app.internal:3000 or unix:/run/app.sock. Add =WEIGHT for a share.",
+        help="Where the application listens: 127.0.0.1:3000, app.internal:3000 or unix:/run/app.sock. Add =WEIGHT to weight it.",
     ),
     Option(name="--backup", metavar="ADDRESS", is_many=True, help="A server that is used only while all others fail."),
     Option(
         name="--weight",
         metavar="N",
         is_many=True,
-        help="The share of each --app, in their order: --weight 2 --weight 1. The same as ADDRESS=2.",
+        help="The share of each --app, in the same order: --weight 2 --weight 1. The same as ADDRESS=2.",
     ),
     Option(
-        name="--domain", metavar="NAME", is_many=True, help="A host name of the site. Without one, it answers for every name."
+        name="--domain",
+        metavar="NAME",
+        is_many=True,
+        help="A host name of the site. Without it, the site answers for every name.",
     ),
     Option(name="--default-server", help="Also answer requests for unknown host names."),
     Option(
@@ -61,25 +64,25 @@ OPTIONS = (
         help="What the application speaks: http, https, fastcgi, uwsgi or grpc. Default: what it answers here, or http.",
     ),
     Option(name="--root", metavar="DIR", help="The directory of the scripts, for fastcgi."),
-    Option(name="--app-name", metavar="NAME", help="The name in the certificate of the application, for https."),
+    Option(name="--app-name", metavar="NAME", help="The name in the application's certificate, for https."),
     Option(name="--app-ca", metavar="FILE", help=f"The issuers to trust for the application's certificate. Default: {ISSUERS}."),
     Option(
         name="--method",
         metavar="NAME",
         choices=tuple(Method),
-        help="How requests are spread: round-robin, least-conn, ip-hash or random. Default: by the number of servers.",
+        help="How requests are distributed: round-robin, least-conn, ip-hash or random. Default: by the number of servers.",
     ),
-    Option(name="--max-fails", metavar="N", help="Failures after which a server is left out for a while. Default: 3."),
-    Option(name="--fail-timeout", metavar="TIME", help="How long it is left out. Default: 10s."),
+    Option(name="--max-fails", metavar="N", help="Failures after which a server is taken out for a while. Default: 3."),
+    Option(name="--fail-timeout", metavar="TIME", help="How long a failed server stays out. Default: 10s."),
     Option(
         name="--health",
         metavar="PATH",
-        help="What to ask a server to learn whether it is healthy, for products with active checks.",
+        help="Path of the health check, for products with active checks.",
     ),
     Option(
         name="--app-idle",
         metavar="TIME|off",
-        help="When the application closes an idle connection; off: do not keep connections. Default: 5s, that of Node.js.",
+        help="Idle time after which the application closes a connection; off: no keepalive. Default: 5s, as in Node.js.",
     ),
     Option(name="--connect-timeout", metavar="TIME", help="Default: 3s."),
     Option(
@@ -90,21 +93,21 @@ OPTIONS = (
     Option(name="--stream", metavar="PATH", is_many=True, help="A path for server-sent events: unbuffered, with long timeouts."),
     Option(name="--max-body", metavar="SIZE", help="The largest upload. Default: the product's own, 1m for nginx."),
     Option(name="--response-header", metavar="SIZE", help="The application's largest response header, if it is above 4k."),
-    Option(name="--limit", metavar="RATE", help="Requests of one client, like 20r/s or 90r/m; the rest get 429."),
+    Option(name="--limit", metavar="RATE", help="Requests allowed per client, such as 20r/s or 90r/m; the rest get 429."),
     Option(name="--limit-dry-run", help="Only log what --limit would reject. Try it first."),
     Option(
         name="--cache-stale",
         metavar="TIME",
-        help="Serve the last good answer for so long while the application fails. Requests with a cookie are never cached.",
+        help="How long to serve the last good answer while the application fails. Requests with a cookie are never cached.",
     ),
     Option(name="--no-error-pages", help="Keep the product's own pages for 502, 503 and 504."),
     Option(
         name="--resolver",
         metavar="ADDRESS",
         is_many=True,
-        help="The name server for an application given by name. Default: that of /etc/resolv.conf.",
+        help="The name server for an application given by name. Default: the one in /etc/resolv.conf.",
     ),
-    Option(name="--name", metavar="NAME", help="The name of the group, of its zones and logs. Default: from the domain."),
+    Option(name="--name", metavar="NAME", help="The name of the group, its zones and its logs. Default: from the domain."),
     Option(name="--port", metavar="PORT", help="Default: 80."),
     Option(name="--tls-port", metavar="PORT", help="Default: 443."),
     Option(name="--acme-root", metavar="DIR", help=f"The directory of ACME challenges. Default: {ACME_ROOT}."),
@@ -188,7 +191,7 @@ def _agrees(made: Site, given: Given) -> None:
     if made.speech is Speech.FASTCGI and not made.root:
         raise Why502Error("--protocol fastcgi needs --root", "Name the directory of the scripts: --root /var/www/shop/public")
     if made.speech is not Speech.FASTCGI and made.root:
-        raise Why502Error("--root has a meaning for --protocol fastcgi only", "Drop it.")
+        raise Why502Error("--root applies only to --protocol fastcgi", "Drop it.")
     if made.speech not in (Speech.HTTP, Speech.HTTPS) and (made.websockets or made.streams):
         raise Why502Error(
             f"--websocket and --stream need HTTP, and the application speaks {made.speech}",
@@ -199,7 +202,7 @@ def _agrees(made: Site, given: Given) -> None:
             "--protocol grpc needs a certificate from the start, or none", "Give --tls CERT,KEY, or --tls off for plain HTTP/2."
         )
     if made.speech is Speech.GRPC and made.stale_s:
-        raise Why502Error("--cache-stale has no meaning for gRPC", "Drop it.")
+        raise Why502Error("--cache-stale does not apply to gRPC", "Drop it.")
     both = sorted(set(made.websockets) & set(made.streams))
     if both:
         raise Why502Error(f"--websocket and --stream both name {both[0]}", "Give each path once.")
@@ -260,7 +263,7 @@ def _group(given: Given, speech: Speech) -> tuple[Group, str]:
     mains = [peer for peer in peers if not peer.is_backup]
     has_backup = len(mains) < len(peers)
     if len(mains) == 1 and mains[0].weight > 1:
-        raise Why502Error("a weight has no meaning for the only server", "Drop it, or add a second --app.")
+        raise Why502Error("a weight has no effect on the only server", "Drop it, or add a second --app.")
     if given.has("--method"):
         method = Method(options.choice("--method", given.get("--method"), tuple(Method)))
         if has_backup and method in (Method.IP_HASH, Method.RANDOM):
@@ -287,7 +290,7 @@ def _idle(given: Given, speech: Speech) -> tuple[int, str]:
     asked = given.get("--app-idle")
     if speech in (Speech.FASTCGI, Speech.UWSGI):
         if asked not in ("", "off"):
-            raise Why502Error(f"--app-idle has no meaning for {speech}", "Drop it: each connection would occupy a worker.")
+            raise Why502Error(f"--app-idle does not apply to {speech}", "Drop it: each connection would occupy a worker.")
         return 0, ""
     if asked == "off":
         return 0, ""
@@ -296,7 +299,7 @@ def _idle(given: Given, speech: Speech) -> tuple[int, str]:
         return idle - 1, f"{source}; the proxy must close first"
     if asked:
         return idle - 1, f"the application closes idle connections after {idle} s; the proxy must close first"
-    return idle - 1, f"not measured: the shortest common idle time is {idle} s (Node.js); the proxy must close first"
+    return idle - 1, f"not measured: {idle} s, as in Node.js, is the shortest common idle time; the proxy must close first"
 
 
 def _times(given: Given) -> tuple[Times, str]:
@@ -354,7 +357,7 @@ def _tls(given: Given, domains: tuple[str, ...], around: Around) -> Tls:
 def _trust(given: Given, speech: Speech, group: Group) -> Trust:
     if speech is not Speech.HTTPS:
         if given.has("--app-name") or given.has("--app-ca"):
-            raise Why502Error("--app-name and --app-ca have a meaning for --protocol https only", "Drop them.")
+            raise Why502Error("--app-name and --app-ca apply only to --protocol https", "Drop them.")
         return Trust()
     hosts = {peer.target.host for peer in group.peers if peer.is_named}
     if given.has("--app-name"):

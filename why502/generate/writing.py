@@ -24,7 +24,7 @@ class State(StrEnum):
 
     NEW = "new"
     SAME = "unchanged"
-    REMARKED = "unchanged but for its comments"
+    REMARKED = "unchanged except for its comments"
     CHANGED = "changed"
     EDITED = "edited by hand"
     FOREIGN = "not written by why502"
@@ -44,8 +44,7 @@ class Placed:
     @property
     def diff(self) -> str:
         """The unified diff from the present text to the new one."""
-        new = self.file.text.splitlines(keepends=True)
-        return "".join(difflib.unified_diff(self.old.splitlines(keepends=True), new, self.path, self.path))
+        return difference(self.old, self.file.text, self.path)
 
     @property
     def has_drifted(self) -> bool:
@@ -82,11 +81,16 @@ def _placed(file: File, directory: str) -> Placed:
     path = str(Path(directory, inside, name))
     link = str(Path(directory, document.link, document.name)) if has_links else ""
     target = str(Path("..", inside, name)) if has_links else ""
-    old = _text(path)
+    old = text_of(path)
     return Placed(file=file, path=path, link=link, target=target, old=old or "", state=_state(document, file.text, old))
 
 
-def _text(path: str) -> str | None:
+def difference(old: str, new: str, path: str) -> str:
+    """Return the unified diff from the text of a file to a new one; "" if they are the same."""
+    return "".join(difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), path, path))
+
+
+def text_of(path: str) -> str | None:
     """Return the text of a file; None if there is none. Raises Why502Error if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -146,7 +150,7 @@ def write(placed: tuple[Placed, ...]) -> Iterator[str]:
 
 def _remove_disabled(one: Placed) -> bool:
     """Remove the file of an earlier run that was not enabled yet; return whether there was one, untouched."""
-    old = _text(one.path + DISABLED)
+    old = text_of(one.path + DISABLED)
     if old is None or not is_intact(old):
         return False
     Path(one.path + DISABLED).unlink()

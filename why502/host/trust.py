@@ -178,7 +178,7 @@ def process(pid: int, uids: Collection[int] | None = None) -> Iterator[int]:
         allowed = trusted_users() if uids is None else {0, *uids}
         if others := users(pid) - allowed:
             raise Denied(
-                f"process {pid} runs as user {min(others)}", "only a process of its own user, or root's own proxy, is signalled"
+                f"process {pid} runs as user {min(others)}", "only processes of its owner, or root's own proxy, get a signal"
             )
         try:
             path, its = os.readlink(f"/proc/{pid}/exe"), os.stat(f"/proc/{pid}/exe")

@@ -33,6 +33,7 @@ class Fault(Value, frozen=True, kw_only=True):
     statuses: frozenset[int] = frozenset({502})
     proves: tuple[str, ...] = ()
     needs: frozenset[str] = frozenset()  # isolation, machine, vm, groups, php-fpm, gunicorn, pm2, and PROGRAMS
+    is_unnoticed: bool = False  # another attempt serves every client, so that the machine is healthy
     ongoing: bool | None = True  # None: cannot be told, the load is gone
     also: frozenset[str] = frozenset()
     gaps: frozenset[str] = frozenset()  # sources that cannot answer in it

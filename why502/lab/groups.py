@@ -83,8 +83,16 @@ def lift(name: str, device: str) -> None:
             _write(path, text)
 
 
+def thaw(top: Path) -> None:
+    """Let the frozen processes in a group of version 1 and below go on: until then the kernel cannot end them."""
+    for state in top.glob("**/freezer.state"):
+        with suppress(OSError):  # the topmost group has a state that nobody may write
+            state.write_text("THAWED")
+
+
 def remove(name: str) -> None:
     """Remove all groups of that name, with those below them, once their processes are gone."""
+    thaw(ROOT / "freezer" / name)
     end = time.monotonic() + PATIENCE_S
     while tops := [path for path in (*ROOT.glob(name), *ROOT.glob(f"*/{name}")) if path.is_dir()]:
         for top in tops:

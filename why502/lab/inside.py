@@ -108,7 +108,7 @@ def shown_in_browser(fault: Fault, stage: Stage, descriptor: int) -> int:
         try:
             target = build(fault, stage)
             seen = ", ".join(str(status) for status in sorted(stage.statuses)) or "none"
-            click.echo(f"Broken: {fault.message}\nTarget: {target or 'none'}; statuses seen by clients: {seen}", err=True)
+            click.echo(f"Scene: {fault.message}\nTarget: {target or 'none'}; statuses seen by clients: {seen}", err=True)
             with clients(stage):
                 return process.wait()
         finally:
@@ -226,7 +226,7 @@ def main() -> int:
 def show(fault: Fault, stage: Stage, target: str | None, told: argparse.Namespace) -> int:
     """Tell what is broken, run the diagnosis on our own streams, and wait for Enter where the user wants to look around."""
     seen = ", ".join(str(status) for status in sorted(stage.statuses)) or "none"
-    click.echo(f"Broken: {fault.message}\nTarget: {target or 'none'}; statuses seen by clients: {seen}\n", err=True)
+    click.echo(f"Scene: {fault.message}\nTarget: {target or 'none'}; statuses seen by clients: {seen}\n", err=True)
     status = 0
     if told.show_only:
         lines = [line for line in stage.logs().splitlines() if any(re.search(pattern, line) for pattern in fault.proves)]

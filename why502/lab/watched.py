@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from why502.lab.stage import FAILED, LabError, Round, Stage
-from why502.watch.changes import DPKG_FILES, DPKG_LOG
 from why502.watch.model import ChangeKind
+from why502.watch.packages import dpkg
 from why502.watch.store import Store
 
 START_S = 30.0
@@ -70,7 +70,7 @@ def watching(stage: Stage, where: tuple[str, ...]) -> Iterator[Watching]:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "watch.toml").write_text(SETTINGS)
     if stage.is_isolated and not stage.is_machine:
-        stage.write(DPKG_LOG, "")
+        stage.write(dpkg.LOGS[0], "")
     argv = [sys.executable, "-m", "why502", "watch", "--format", "jsonl", *where]
     argv += ["--settings", str(directory / "watch.toml"), "--store", str(directory / "watch.db")]
     with (directory / "errors.log").open("w") as errors:
@@ -121,9 +121,9 @@ def _when_started(stage: Stage, found: Watching) -> None:
     _wait(FOLLOWED_S, lambda: any("watching" in event["message"] for event in found.events))
     if stage.is_isolated and not stage.is_machine:  # else the log is the machine's own
         at = datetime.now(UTC).astimezone()
-        names = [name for path in sorted(Path(DPKG_FILES).glob("*.list")) if not (name := path.stem).startswith(_PARTS)]
+        names = [name for path in sorted(Path(dpkg.FILES).glob("*.list")) if not (name := path.stem).startswith(_PARTS)]
         lines = [f"{at:%Y-%m-%d %H:%M:%S} upgrade {name.partition(':')[0]}:amd64 1.0-1 1.0-2\n" for name in names[:UNRELATED]]
-        with stage.path(DPKG_LOG).open("a") as log:
+        with stage.path(dpkg.LOGS[0]).open("a") as log:
             log.write("".join(lines))
 
 

@@ -42,8 +42,8 @@ def fingerprints(risks: Iterable[Risk], texts: Mapping[str, str], base: str = ""
                 lines[risk.at.file] = texts.get(risk.at.file, "").split("\n")
             of_file = lines[risk.at.file]
             line = " ".join(of_file[risk.at.line - 1].split()) if 0 < risk.at.line <= len(of_file) else ""
-        said = "\0".join((risk.rule, named(risk, base), line))
-        found[risk] = hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        content = "\0".join((risk.rule, named(risk, base), line))
+        found[risk] = hashlib.sha256(content.encode("utf-8", "backslashreplace")).hexdigest()[:16]
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 
 import msgspec
 
@@ -32,8 +33,18 @@ def _all() -> Iterator[Rule]:
         for rule in cause.foresee:
             yield msgspec.structs.replace(rule, cause=rule.cause or cause.id)
     for module in pkgutil.iter_modules(rules.__path__):
-        content = vars(importlib.import_module(f"{rules.__name__}.{module.name}"))
-        yield from (value for value in content.values() if isinstance(value, Rule))
+        if module.ispkg:
+            package = importlib.import_module(f"{rules.__name__}.{module.name}")
+            yield from (msgspec.structs.replace(rule, product=module.name) for rule in _of(package))
+    yield from _of(rules)
+
+
+def _of(package: ModuleType) -> Iterator[Rule]:
+    """Yield the rules in the modules of a package."""
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.ispkg:
+            content = vars(importlib.import_module(f"{package.__name__}.{module.name}"))
+            yield from (value for value in content.values() if isinstance(value, Rule))
 
 
 RULES: dict[str, Rule] = _find()
@@ -65,6 +76,8 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
     gaps = []
     astray = _astray(deployment)
     for rule in RULES.values() if chosen is None else chosen:
+        if rule.product != deployment.product:
+            continue
         try:
             risks = list(rule.looks(deployment))
         except Exception as error:  # a bug in one rule: the others still run
@@ -73,7 +86,7 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
         for risk in risks:
             if _is_astray(risk, astray):
                 continue
-            severity = risk.severity or rule.severity
+            severity = Severity.NOTE if rule.depends_on_build and deployment.is_own_build else risk.severity or rule.severity
             found[msgspec.structs.replace(risk, rule=rule.id, cause=risk.cause or rule.cause, severity=severity)] = None
     return tuple(sorted(found, key=_order)), tuple(gaps)
 

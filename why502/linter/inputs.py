@@ -17,24 +17,32 @@ from why502.gateways.nginx.config.defaults import NEWEST
 from why502.gateways.nginx.config.files import Listing, Read, split_dump
 from why502.gateways.nginx.config.templates import is_stored_link, is_template
 from why502.host.base import Host
+from why502.linter import gateway_files
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.file_kind import FileKind
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, PhpPool
+from why502.model.service import PhpPool
+from why502.model.snapshot import Gap
 from why502.supervisors.systemd import unit_files as systemd
 
 TEMPLATE = "it is a template, not a configuration"
 UNKNOWN = (-1, -1)
 LINK = "it is a link that was stored as a file"
+# A recipe of an image whose nginx is built with modules of others, or is a relative of nginx with directives of its own.
+_OWN_BUILD = lazy(rb"--add-(?:dynamic-)?module=|^FROM\s+\S*(?:openresty|tengine|angie)", re.MULTILINE | re.IGNORECASE)
+_RECIPES = ("dockerfile", "containerfile")
 MAX_FILES = 20_000
 MAX_DEPTH = 12
+_MOST_PARTS = 4
 _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
 # Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
-    r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}|^backups?$",
+    r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}"
+    r"|[-_]bak$|\(\d{1,2}\)(?:\.|$)|^(?:backups?|_?old)$",
     re.IGNORECASE,
 )
+_VARIABLE = lazy(rb"[$%]\{[^{}\n]{0,200}\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +86,10 @@ class _Reader:
         self.seen: set[tuple[int, int]] = set()
         self.count = 0
         self.unchecked: list[str] = []
+        self.others: dict[str, dict[str, str]] = {}  # texts by path, by the gateway whose configuration they are
         self.read_files: set[tuple[int, int]] = set()  # device and inode of files that configurations include
+        self.is_own_build = False
+        self.named: set[str] = set()
         self.around: dict[str, Configuration | None] = {}  # main configurations that the user did not name, by path
 
     def enter(self, path: str) -> None:
@@ -110,9 +121,11 @@ class _Reader:
                         and self.host.stat(path, follow=False).kind is FileKind.DIRECTORY
                     ):
                         self._walk(path, depth + 1)
+                elif found.kind is FileKind.FILE and name.lower().startswith(_RECIPES):
+                    self.is_own_build = self.is_own_build or _OWN_BUILD.search(self.host.read(path)) is not None
                 elif (
                     found.kind is FileKind.FILE
-                    and (recognition.is_likely(path) or systemd.is_unit_name(name))
+                    and (recognition.is_likely(path) or systemd.is_unit_name(name) or name.endswith(gateway_files.ENDINGS))
                     and (found.device, found.inode) not in self.seen
                 ):
                     self.seen.add((found.device, found.inode))
@@ -127,10 +140,14 @@ class _Reader:
 
     def take(self, path: str, content: bytes, *, named: bool) -> None:
         """Classify a file. `named`: given by the user; other files are skipped if they are not configuration."""
+        if named:
+            self.named.add(path)
         if b"\0" in content or is_stored_link(content):
             if named:
                 self._leave(path, named, "it is not text" if b"\0" in content else LINK)
             return
+        proxy = kind(content.decode("latin-1"))
+        is_other = proxy in gateway_files.products()
         if systemd.is_unit_file(path):
             self.units.append(systemd.parse(content, path))
         elif split_dump(content):
@@ -138,19 +155,24 @@ class _Reader:
             return
         elif php_fpm.is_pool_file(path, content):
             self.entries.extend(php_fpm.parse(content, path))
-        elif is_template(path, content):
-            if named or kind(content.decode("latin-1")) == recognition.KIND:
+        elif is_template(path, _without_variables(content) if is_other else content):
+            if named or proxy == recognition.KIND:
                 self._leave(path, named, TEMPLATE, "lint the rendered result")
             return
         else:
-            proxy = kind(content.decode("latin-1"))
+            if proxy is not None and is_other:
+                text = content.decode("utf-8", "surrogateescape")
+                self.others.setdefault(proxy, {})[path] = text
+                self.texts[path] = content.decode("utf-8", "replace")
+                return
             if proxy not in (None, recognition.KIND):
                 if named:
-                    self._leave(path, named, f"it is a {proxy} configuration; only {recognition.KIND} configurations are checked")
+                    checked = " and ".join((recognition.KIND, *sorted(gateway_files.products())))
+                    self._leave(path, named, f"it is a {proxy} configuration; only those of {checked} are checked")
                 return
             if not named and (proxy is None or not recognition.is_configuration(content)):
                 return
-            (self.mains if recognition.is_main(content) else self.fragments)[path] = content
+            (self.mains if recognition.is_main(path, content) else self.fragments)[path] = content
         self.texts[path] = content.decode("utf-8", "replace")
 
     def _leave(self, path: str, named: bool, reason: str, hint: str = "") -> None:
@@ -187,7 +209,9 @@ class _Reader:
                 found.append((main, True, posixpath.dirname(main.files[0].path) in recognition.PLACES))
             else:
                 found.append((self._load(path, content), False, False))
-        if not found:
+        others = [each for product, texts in self.others.items() for each in gateway_files.deployments(self.host, product, texts)]
+        shown |= {path for texts in self.others.values() for path in texts}
+        if not found and not others:
             found.append((Configuration(), False, False))
         mains = [_main(configuration) for configuration, _, _ in found]
         homes = {file: _nearest(file, mains) for file in {*(u.file for u in self.units), *(e.at.file for e in self.entries)}}
@@ -202,11 +226,17 @@ class _Reader:
                     version=self.version,
                     is_whole=is_whole,
                     is_here=is_here,
+                    is_own_build=self.is_own_build and not is_here,
+                    is_piece=not is_whole and _main(configuration) not in self.named,
                     pools=_pools(entries),
                     pool_entries=entries,
                     units=tuple(unit for unit in self.units if homes[unit.file] & {_main(configuration)}),
                 )
             )
+        for deployment, texts in others:
+            deployments.append(deployment)
+            self.texts.update((path, text) for path, text in texts.items() if path not in self.texts)
+            shown |= texts.keys()
         gaps = tuple(dict.fromkeys(self.gaps))
         return LintInput(
             deployments=tuple(deployments),
@@ -281,6 +311,20 @@ class _Reader:
         for prefix in recognition.PLACES:
             if name.startswith(f"{prefix}/"):
                 return self._beside(home + name.removeprefix(prefix), home)
+        return self._ending(name, home)
+
+    def _ending(self, name: str, home: str) -> str:
+        """Return the file beside the main one whose path is the longest end of a name: the repository's files are copied to
+        another place. Raises Missing.
+        """
+        parts = name.strip("/").split("/")
+        for start in range(max(1, len(parts) - _MOST_PARTS), len(parts)):
+            path = posixpath.join(home, *parts[start:])
+            try:
+                self.host.stat(path)
+            except HostError:
+                continue
+            return path
         raise Missing("it is outside the given paths")
 
     def _beside(self, name: str, home: str) -> str:
@@ -319,6 +363,11 @@ class _Reader:
             return self._load(main, None)
         except HostError:
             return None
+
+
+def _without_variables(content: bytes) -> bytes:
+    """Return a text without what HAProxy and httpd replace themselves: `${NAME}`, `%{NAME}`."""
+    return _VARIABLE.sub(b"", content)
 
 
 def _require_configuration(path: str, content: bytes) -> None:

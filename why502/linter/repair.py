@@ -14,6 +14,7 @@ from pathlib import Path
 
 from why502.config.edit import apply
 from why502.deployment.rule import Rule
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.testing import is_accepted
 from why502.host import trust
 from why502.host.base import Host
@@ -39,7 +40,11 @@ def repair(given: LintInput, chosen: Iterable[Rule], host: Host, again: Callable
             others = edits.setdefault(step.file, [])
             if step not in others and all(step.end <= other.start or other.end <= step.start for other in others):
                 others.append(step)
-    whole = [deployment.configuration for deployment in given.deployments if deployment.is_whole]
+    whole = [
+        deployment.configuration
+        for deployment in given.deployments
+        if deployment.is_whole and behaviour(deployment.product).takes_directives
+    ]
     mains = {
         configuration.files[0].path
         for configuration in whole

@@ -25,6 +25,7 @@ class Report(Value, frozen=True, kw_only=True):
     suppressed: int = 0
     known: int = 0
     nginx_version: str = ""
+    checks_nginx: bool = True  # whether any of it is nginx's
     base: str = ""
     fingerprints: Mapping[Risk, str] = {}
     columns: Mapping[Risk, int] = {}

@@ -40,20 +40,21 @@ def read(texts: Mapping[str, str]) -> Suppressions:
         if "why502:" not in text:
             continue
         lines = text.split("\n")
+        following = _following(lines)
         for number, line in enumerate(lines, 1):
             if "why502:" not in line or (match := _COMMENT.search(line)) is None:
                 continue
             try:
-                is_file, rules = _said(match["rest"])
+                is_file, rules = _parsed(match["rest"])
             except Why502Error as error:
                 notices.append(f"{file}:{number}: {error.message}; {error.hint}")
                 continue
-            where = 0 if is_file else number if line[: match.start()].strip() else _next(lines, number)
+            where = 0 if is_file else number if line[: match.start()].strip() else following[number]
             found[file, where] = found.get((file, where), frozenset()) | rules
     return Suppressions(lines=found, notices=tuple(notices))
 
 
-def _said(rest: str) -> tuple[bool, frozenset[str]]:
+def _parsed(rest: str) -> tuple[bool, frozenset[str]]:
     match = _IGNORE.match(rest.strip())
     if match is None:
         raise Why502Error("the comment cannot be parsed, so nothing is ignored", "write: why502: ignore RULE -- reason")
@@ -61,13 +62,15 @@ def _said(rest: str) -> tuple[bool, frozenset[str]]:
     return bool(match["file"]), frozenset(rule.id for word in words for rule in meant(word))
 
 
-def _next(lines: list[str], number: int) -> int:
-    """Return the number of the next line that is neither empty nor a comment."""
-    for index in range(number, len(lines)):
-        text = lines[index].strip()
-        if text and text[0] not in "#;":
-            return index + 1
-    return number
+def _following(lines: list[str]) -> list[int]:
+    """Return for each number of a line that of the next line that is neither empty nor a comment; after the last one its own."""
+    found = list(range(len(lines) + 1))
+    for number in range(len(lines) - 1, 0, -1):
+        text = lines[number].strip()
+        is_content = bool(text) and text[0] not in "#;"
+        after = found[number + 1]
+        found[number] = number + 1 if is_content else after if after > number + 1 else number
+    return found
 
 
 def split(risks: Iterable[Risk], suppressions: Suppressions) -> tuple[tuple[Risk, ...], int]:

@@ -21,7 +21,7 @@ LIMIT = 65536  # only this many characters of a line are read
 TEXT = 2048  # only this many characters of a value are kept
 
 
-def said(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> LogRecord:
+def coded_record(row: Code | None, symptom: Symptom | None = None, /, **fields: Any) -> LogRecord:
     """Return the record of a line that contains a code. `symptom` and the given fields override those of the row.
 
     The row's causes are kept only if the symptom is the row's own; a more specific symptom implies its own causes.
@@ -145,7 +145,7 @@ def peer(address: str, port: int = 0) -> Target | None:
         return target(address, port)
 
 
-_URL = lazy(r"(?:https?|wss?)://([^/?#\s]{1,255})([/?#]?\S{0,8000})")
+_URL = lazy(r"(?:https?|wss?)://([^/?# ]{1,255})([/?#]?[^ ]{0,8000})")  # a client may send other blanks than spaces
 
 
 def path_of(url: str) -> tuple[str, str]:

@@ -65,8 +65,8 @@ class Correlator:
                 return False
         self._joined(request, status, is_made_good=is_made_good)
         kinds = [self._waiting(one).kind for one in found]
-        told = {(kind.target, kind.group) for kind in kinds}
-        alone: list[int | None] = [number for number in failed if (attempts[number].target, attempts[number].group) not in told]
+        named = {(kind.target, kind.group) for kind in kinds}
+        alone: list[int | None] = [number for number in failed if (attempts[number].target, attempts[number].group) not in named]
         if not found and not alone:
             alone = [len(attempts) - 1 if attempts and status in (NOT_HTTP, CLIENT_CLOSED) else None]
         if found and not any(kind.target or kind.group for kind in kinds):  # a reason before any attempt: no descriptor, no name
@@ -107,9 +107,9 @@ class Correlator:
         """Count a failure that only the access log shows: of an attempt, or of the whole request (None)."""
         ended, line = request.ended, request.line
         attempt = None if number is None else ended.attempts[number]
-        said, phase = (symptom, None) if symptom else meaning(attempt, status, self._fields(ended))
+        logged, phase = (symptom, None) if symptom else meaning(attempt, status, self._fields(ended))
         kind = Kind(
-            said,
+            logged,
             ended.proxy,
             attempt.target if attempt else None,
             attempt.group if attempt else "",

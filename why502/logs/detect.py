@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from types import MappingProxyType
@@ -15,7 +16,7 @@ import msgspec
 from why502 import registry
 from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import stamps
-from why502.logs.formats import Format, formats
+from why502.logs.formats import Format, formats, named
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
 from why502.model.logs import LogRecord
 
@@ -24,14 +25,17 @@ _SURE = 0.3  # share of the sample that must match
 _ALIKE = 0.9  # share that must look alike, so that nothing else is tried
 
 
-def detect(sample: list[str], *, is_pasted: bool = False) -> str:
-    """Return the name of the format that most lines of the sample have, also inside a wrapper; "" if none matches."""
+def detect(sample: list[str], inner: Callable[[str], Inner] = unwrap) -> str:
+    """Return the name of the format that most lines of the sample have, also inside a wrapper; "" if none matches.
+
+    `inner` removes wrappers.
+    """
     sample = [line[:LIMIT] for line in sample[:_LINES]]
     if name := by_looks(sample):
         return name
     name, share = _best(sample)
     if share < _SURE:
-        name, share = _best([unwrap(line, is_pasted=is_pasted).line for line in sample])
+        name, share = _best([inner(line).line for line in sample])
     return name if share >= _SURE else ""
 
 
@@ -40,7 +44,6 @@ def by_looks(sample: list[str]) -> str:
     for (product, module), looks in _looks().items():
         if sum(1 for line in sample if any(look.search(line) for look in looks)) > _ALIKE * len(sample):
             found = cast(Format, import_module(f"why502.gateways.{product}.{module}"))
-            _loaded()[found.NAME] = found
             return found.NAME if found.fits(sample) > _ALIKE else ""
     return ""
 
@@ -52,19 +55,6 @@ def _looks() -> dict[tuple[str, str], list[re.Pattern[str]]]:
         for module, look in part.LOOKS:
             found.setdefault((part.__name__.split(".")[2], module), []).append(look)
     return found
-
-
-@lru_cache(1)
-def _loaded() -> dict[str, Format]:
-    """Return the individually loaded formats by name."""
-    return {nginx_error.NAME: cast(Format, nginx_error)}
-
-
-def named(name: str) -> Format | None:
-    """Return the format of that name."""
-    if (found := _loaded().get(name)) is not None:
-        return found
-    return next((each for each in formats() if name == each.NAME), None)
 
 
 def _best(sample: list[str]) -> tuple[str, float]:
@@ -107,12 +97,12 @@ _SHAPE_OF_NGINX = "0000/00/00"
 _BY_SHAPE = MappingProxyType({"[aaa aaa 0": "apache"})
 
 
-def parse_any(line: str, *, is_pasted: bool = False) -> LogRecord | None:
+def parse_any(line: str, peel: Callable[[str], Iterator[Inner]] = peel) -> LogRecord | None:
     """Return the record of a line in any format, wrapped or bare; None if no format matches.
 
     The result depends on the line alone.
 
-    `is_pasted`: the line comes from a person, so changes made by pasting are reverted (unwrap.py).
+    `peel` yields the line without its wrappers.
     """
     form = _by_shape(line)
     if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
@@ -120,7 +110,7 @@ def parse_any(line: str, *, is_pasted: bool = False) -> LogRecord | None:
     line = line[:LIMIT]
     best = _plain(line)
     if best is None or best.at is None:
-        for inner in peel(line, is_pasted=is_pasted):
+        for inner in peel(line):
             record = _plain(inner.line)
             if record is not None and (best is None or record.at is not None or record.format == best.format):
                 best = _dated(record, inner)
@@ -160,9 +150,9 @@ def _dated(record: LogRecord, inner: Inner) -> LogRecord:
     return msgspec.structs.replace(record, at=at, program=program)
 
 
-def parse_line(line: str, *, is_pasted: bool = False) -> LogRecord | None:
+def parse_line(line: str, peel: Callable[[str], Iterator[Inner]] = peel) -> LogRecord | None:
     """Return the record of a line in any format; for a line without meaning, at least its time."""
-    return _timed(parse_any(line, is_pasted=is_pasted), line)
+    return _timed(parse_any(line, peel), line)
 
 
 def _timed(record: LogRecord | None, line: str) -> LogRecord | None:

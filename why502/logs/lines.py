@@ -58,7 +58,9 @@ class Span:
         """Record the time of a line inside the window."""
         self.first, self.last = min(self.first, at), max(self.last, at)
 
-    def value(self, path: str, format: str, *, reason: str = "", is_deleted: bool = False) -> LogFile:
+    def value(
+        self, path: str, format: str, *, reason: str = "", is_deleted: bool = False, errors_of: int | None = None
+    ) -> LogFile:
         """Return the LogFile."""
         return LogFile(
             path=path,
@@ -69,6 +71,7 @@ class Span:
             last=moment(self.last),
             reason=reason,
             is_deleted=is_deleted,
+            errors_of=errors_of,
         )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from why502.logs.files import rotated_names
-from why502.logs.follow import Follower
+from why502.logs.follow.follower import Follower
 from why502.logs.held import MOST_LINES
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.rates import Interval, Rates, rates, summed
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 WINDOW_S = 300  # length of the recent period that is shown
 MOST_HELD = MOST_LINES // 8
@@ -70,9 +70,9 @@ class Live:
             follower.close()
 
 
-def asked(ask: Ask) -> Ask:
+def asked(query: ScanQuery) -> ScanQuery:
     """Return the query for followed lines: error lines are joined with the access lines of their requests."""
-    return structs.replace(ask, most_held=MOST_HELD)
+    return structs.replace(query, most_held=MOST_HELD)
 
 
 def current(paths: Sequence[str]) -> list[str]:

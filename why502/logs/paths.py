@@ -78,6 +78,15 @@ class Paths:
             mine.refused, mine.served = max(mine.refused, theirs.refused), max(mine.served, theirs.served)
             mine.upgraded = max(mine.upgraded, theirs.upgraded)
 
+    def of_server(self, server: str) -> Paths:
+        """Return the counts with all their paths on one server: the only one that writes to the log."""
+        found = Paths()
+        for (_, request), path in self._paths.items():
+            other = Paths()
+            other._paths[server, request] = path
+            found.merge(other)
+        return found
+
     def value(self) -> tuple[PathTraffic, ...]:
         """Return all paths, sorted by name."""
         return tuple(

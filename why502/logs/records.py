@@ -6,6 +6,7 @@ A request's error line waits (join.py) for the access line of that request; ever
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
@@ -13,12 +14,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from why502.logs import detect
+from why502.logs import formats
 from why502.logs.held import Line as HeldLine
 from why502.logs.held import mark, whole
 from why502.logs.join import Errors
 from why502.logs.lines import Entry, Span, Window, kind_of, sample_of, waiting_of
-from why502.logs.stitching import Records
+from why502.logs.stitching import Records, Stitch
 from why502.logs.tallies import Kind, Tallies
 from why502.logs.verdicts import Fields, has_failed, is_failure, meaning
 from why502.model.logs import Attempt, LogRecord
@@ -27,6 +28,7 @@ from why502.model.target import Target
 from why502.model.times import of_iso
 from why502.redaction import bare, clean
 
+ERROR = 400  # the lowest status of an error
 MOST_SHAPES = 4096
 # The parts that differ between the lines of one outage: time, connection, client, the request and its place in the upstream's
 # URI.
@@ -52,6 +54,7 @@ class Line(NamedTuple):
     connection: int | None
     duration_s: float | None
     is_final: bool = False
+    is_of_access: bool = False  # a line of an access log, which has a line for each request
     recovered: tuple[Kind, ...] = ()  # of failed attempts of a request that ended well
     attempts: tuple[Attempt, ...] = ()
     is_counted: bool = False  # its log has every request, the good ones too: see HAS_ALL_REQUESTS
@@ -71,7 +74,7 @@ def configured(target: Target, sockets: Collection[str]) -> Target:
 @lru_cache(64)
 def _has_all_requests(name: str) -> bool:
     """Return whether a format has a line for each request (`HAS_ALL_REQUESTS` of its module)."""
-    return bool(getattr(detect.named(name), "HAS_ALL_REQUESTS", False)) if name else False
+    return bool(getattr(formats.named(name), "HAS_ALL_REQUESTS", False)) if name else False
 
 
 def _recovered(record: LogRecord) -> tuple[Kind, ...]:
@@ -106,6 +109,7 @@ class RecordLog:
         is_given: bool = False,
         sockets: Sequence[str] = (),
         members: Mapping[str, Target] = MappingProxyType({}),
+        shared: dict[str, Stitch | None] | None = None,
     ) -> None:
         self.window = window
         self.tallies = tallies
@@ -116,7 +120,7 @@ class RecordLog:
         self.sockets = frozenset(sockets)  # paths of the configured unix sockets
         self.members = members  # addresses of the servers that a log names only as "backend/server"
         self.span = Span()
-        self._records = Records()
+        self._records = Records(shared)
         self._shapes: dict[tuple[str, ...], Line | None] = {}
         self._times: dict[str, float] = {}
 
@@ -129,6 +133,7 @@ class RecordLog:
         """
         at: float | None = None
         undated: list[tuple[Line, Entry]] = []
+        statuses: Counter[tuple[int | None, bool]] = Counter()
         for entry in source:
             line = (self._known(entry.text) if self.is_nginx else None) or self._line(entry.text)
             if line is not None and line.at is not None:
@@ -144,17 +149,24 @@ class RecordLog:
                 self.span.unread += 1
                 continue
             self.span.see(at)
-            if line.is_counted:
-                self.tallies.see(line.status)
-            if line.is_final and line.status is not None and line.request:
+            if line.is_of_access:
+                statuses[line.status, line.is_counted] += 1
+            if line.is_of_access and line.status is not None and line.request:
                 self.tallies.paths.add(line.server, line.request, line.status, at, clients=(mark(line.client),))
-            if line.is_final and line.status is not None:
+            if line.is_of_access and line.status is not None:
                 self._attempts(line, line.status, at)
             for kind in line.recovered:
                 self._count(line, kind, at, entry, path, is_hidden=True)
             if line.kind is not None:
                 self._count(line, line.kind, at, entry, path)
         self._settle(undated, None, path)
+        self._see(statuses)
+
+    def _see(self, statuses: Counter[tuple[int | None, bool]]) -> None:
+        """Count the requests of a log that has all of them: by its format, or because it has some that succeeded."""
+        has_all = any(is_counted or (status is not None and status < ERROR) for status, is_counted in statuses)
+        for (status, _), count in statuses.items() if has_all else ():
+            self.tallies.see(status, count)
 
     def _attempts(self, line: Line, status: int, at: float) -> None:
         """Count the outcome of a request at the servers that it was sent to."""
@@ -191,7 +203,8 @@ class RecordLog:
         record = self._records.follow(record)
         if self.is_nginx and self.sockets and record.target is not None and record.target.is_unix:
             record = msgspec.structs.replace(record, target=configured(record.target, self.sockets))
-        is_counted = record.is_final and not record.is_repeat and _has_all_requests(record.format)
+        is_of_access = record.is_final and not record.level
+        is_counted = is_of_access and _has_all_requests(record.format)
         kind, waiting = kind_of(record), waiting_of(record)
         number = None if waiting is None else self.errors.number(waiting)
         return Line(
@@ -205,6 +218,7 @@ class RecordLog:
             connection=record.connection,
             duration_s=record.duration_s,
             is_final=record.is_final,
+            is_of_access=is_of_access,
             server=clean(record.server or record.host) if record.is_final else "",
             is_counted=is_counted,
             member=self._member(record, is_counted=is_counted),

@@ -168,11 +168,11 @@ class Tallies:
         if sample is not None and len(count.samples) < SAMPLES:
             count.samples.append(sample)
 
-    def see(self, status: int | None) -> None:
-        """Count a request, whatever became of it."""
-        self.requests += 1
+    def see(self, status: int | None, count: int = 1) -> None:
+        """Count requests, whatever became of them."""
+        self.requests += count
         if status is not None:
-            _bump(self.by_status, f"{status:03d}", MOST_STATUSES)
+            _bump(self.by_status, f"{status:03d}", MOST_STATUSES, count)
 
     def wants_sample(self, kind: Kind) -> bool:
         """Return whether a sample of this kind would be kept."""

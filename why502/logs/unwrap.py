@@ -1,10 +1,9 @@
-"""Removes wrappers around a log line: syslog, journald, container runtimes, grep, colours, forum quotation marks."""
+"""Removes wrappers around a log line: syslog, journald, container runtimes, colours."""
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -34,14 +33,6 @@ _WRAPPERS = tuple(
         r"[ \t\ufeff]+",
     )
 )
-_PASTED = tuple(  # what people paste together with a line, or type before it
-    lazy(pattern, re.ASCII)
-    for pattern in (
-        r"(?:\.{0,2}/)?[\w@+%./-]{1,200}\.(?:log|err|txt|out)(?:[.-][\w.]{1,20})?[:-](?:\d{1,9}[:-])?[ \t]*",  # grep -Hn
-        r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+(?=\S)",  # a time without a date
-        r"(?:[>•·|#`\"'“”‘’«»]|&gt;|[-*–] |\d{1,3}[.)] )[ \t]*",  # a forum's quotation marks and bullets
-    )
-)
 _ENTRY = lazy(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[(?:emerg|alert|crit|error|warn|notice|info|debug)\] \d+#\d+: ")
 
 
@@ -53,24 +44,24 @@ class Inner(NamedTuple):
     program: str = ""
 
 
-def unwrap(line: str, today: date | None = None, *, is_pasted: bool = False) -> Inner:
-    """Return the innermost line. `today` determines the year of a syslog time, which has none. `is_pasted`: see `peel`."""
+def unwrap(line: str, today: date | None = None) -> Inner:
+    """Return the innermost line. `today` determines the year of a syslog time, which has none."""
     found = Inner(line[:LIMIT].rstrip("\r\n"))
-    for found in peel(line, today, is_pasted=is_pasted):  # noqa: B007 (the last one counts)
+    for found in peel(line, today):  # noqa: B007 (the last one counts)
         pass
     return found
 
 
-def peel(line: str, today: date | None = None, *, is_pasted: bool = False) -> Iterator[Inner]:
+def peel(line: str, today: date | None = None, strip: Callable[[str], str] = str) -> Iterator[Inner]:
     """Yield the line with one more wrapper removed each time, until none is left. Yields nothing for a bare line.
 
-    `is_pasted`: a person gave the line. It may carry a forum's quotation marks or a prefix from grep.
+    `strip` removes what else may stand around a line; it returns the same text where there is nothing.
     """
     line = line[:LIMIT].rstrip("\r\n")
     at: datetime | None = None
     program = ""
     for _ in range(_DEPTH):
-        inner, found_at, found_program = _once(line, today, _WRAPPERS + _PASTED if is_pasted else _WRAPPERS)
+        inner, found_at, found_program = _once(line, today, strip)
         if inner == line or not inner:
             break
         line, at, program = inner, found_at or at, found_program or program
@@ -79,30 +70,16 @@ def peel(line: str, today: date | None = None, *, is_pasted: bool = False) -> It
         yield Inner(line[entry.start() :], at, program)
     elif (start := line.find("nginx: [")) > 0:
         yield Inner(line[start:], at, program)
-    plain = html.unescape(line).replace('\\"', '"') if is_pasted else line
-    if plain != line:
-        yield Inner(plain, at, program)
 
 
-def split(line: str) -> Iterator[str]:
-    """Yield the entries of a line that holds several in a row, as happens when pasting; otherwise the line itself."""
-    starts = [match.start() for match in _ENTRY.finditer(line[:LIMIT])]
-    if len(starts) < 2:
-        yield line
-        return
-    starts[0] = 0
-    for start, end in zip(starts, [*starts[1:], len(line)], strict=True):
-        yield line[start:end].rstrip()
-
-
-def _once(line: str, today: date | None, kinds: tuple[re.Pattern[str], ...]) -> Inner:
+def _once(line: str, today: date | None, strip: Callable[[str], str]) -> Inner:
     if "\x1b" in line or "^[[" in line:
         plain = _ANSI.sub("", line).replace("\x1b", "")
         if plain != line:
             return Inner(plain)
     if line.startswith("{"):
         return _from_json(line)
-    for wrapper in kinds:
+    for wrapper in _WRAPPERS:
         if match := wrapper.match(line):
             values = match.groupdict()
             at = (
@@ -112,11 +89,8 @@ def _once(line: str, today: date | None, kinds: tuple[re.Pattern[str], ...]) -> 
                 if values.get("short")
                 else None
             )
-            inner = line[match.end() :]
-            if match[0].strip() in ('"', "'", "`", "“", "‘"):
-                inner = inner.rstrip("\"'`”’,")
-            return Inner(inner, at, (values.get("program") or "").rpartition("/")[2])
-    return Inner(line)
+            return Inner(line[match.end() :], at, (values.get("program") or "").rpartition("/")[2])
+    return Inner(strip(line))
 
 
 def _from_json(line: str) -> Inner:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import bz2
 import gzip
 import importlib
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from why502.model.errors import HostError
 
@@ -193,8 +194,31 @@ def _plain(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
         yield block
 
 
+class _Filling(io.RawIOBase):
+    """A stream that fills buffers, as isal asks for; streams of web servers can only be read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _gzip(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    yield from _plain(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), size_bytes)
+    try:
+        faster = importlib.import_module("isal.igzip")
+    except ImportError:  # it is only installed where there is a wheel
+        yield from _plain(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), size_bytes)
+        return
+    try:
+        yield from _plain(faster.IGzipFile(fileobj=_Filling(stream)), size_bytes)
+    except faster.isal_zlib.error as error:
+        raise zlib.error(str(error)) from error
 
 
 def _bz2(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:

@@ -30,6 +30,6 @@ def each(items: Iterable[Item], look: Callable[[Item], Iterable[T]], miss: Calla
         except HostError as error:
             miss(item, error.reason, error.hint)
         except Exception as error:
-            miss(item, f"internal error: {type(error).__name__}: {error}", "report it: this is a bug of why502")
+            miss(item, f"internal error: {type(error).__name__}: {error}", "report it: this is a bug in why502")
         else:
             yield from found

@@ -2,22 +2,22 @@
 
 A process is in the container that its cgroup names (see `process_table.parse_cgroup`). Docker keeps a description in
 `/var/lib/docker/containers/ID`; podman and CRI-O in `…/overlay-containers/ID/userdata`, which the arguments of conmon(8) name;
-containerd in `/run/containerd/io.containerd.runtime.v2.task/NAMESPACE/ID`, with the annotations of its CRI plugin. Users choose
-the contents of their own engines' files, so those are read with the user's rights.
+containerd in `/run/containerd/io.containerd.runtime.v2.task/NAMESPACE/ID`, with the annotations of its CRI plugin; a kubelet has
+directories for its pods (see `pods`). Users choose the contents of their own engines' files, so those are read with the user's
+rights.
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from why502.host.base import Host
-from why502.machine import suppliers
+from why502.machine import pods, suppliers
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable
 from why502.model import foreign_json
@@ -28,14 +28,14 @@ from why502.model.target import Target
 from why502.model.times import whole_number
 
 DOCKER = "/var/lib/docker/containers"
-CONTAINERD = "/run/containerd/io.containerd.runtime.v2.task"
-PODS = "/var/log/pods"
+# The state of containerd: Debian's and most others', then those that k3s, MicroK8s and k0s bring along.
+CONTAINERDS = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd", "/run/k0s/containerd")
+TASKS = "io.containerd.runtime.v2.task"
 ANCESTORS = 8  # generations in which a conmon is looked for
 FILE_BYTES = 1 << 20
 NAMES_MOST = 16  # namespaces of containerd, and log files of a container
 _ID = lazy(r"[0-9a-f]{64}")
 _NAME = lazy(r"[\w][\w.-]{0,252}")
-_POD = lazy(r"pod([0-9a-f]{8}[-_](?:[0-9a-f]{4}[-_]){3}[0-9a-f]{12}|[0-9a-f]{32})")
 _USER = lazy(r"/user@(\d{1,10})\.service/")
 _ENGINES = (("docker", "docker"), ("libpod", "podman"), ("cri-containerd", "containerd"), ("crio", "cri-o"))
 _CUT = 12  # digits of an id that engines show
@@ -64,6 +64,9 @@ class Container:
         return f"{self.name} ({short})" if self.name and self.name != short else short
 
 
+_Look = Callable[[Host, Container], Container | None]
+
+
 def container_of(host: Host, table: ProcessTable, pid: int, identity: str, cgroup: str) -> Container:
     """Return the container `identity` that a process is in, with everything that files tell about it. Never raises."""
     owner_uid = owner(cgroup)
@@ -71,7 +74,9 @@ def container_of(host: Host, table: ProcessTable, pid: int, identity: str, cgrou
     bare = Container(identity, _engine(cgroup, identity), _pod(cgroup), owner_uid=owner_uid)
     if not _ID.fullmatch(identity):  # LXC, systemd-nspawn: the cgroup has the name
         return Container(identity, bare.engine, identity, owner_uid=owner_uid)
-    for look in (_of_docker, partial(_of_conmon, table=table, pid=pid), _of_containerd):
+    of_kubelet = partial(_of_kubelet, table=table, pid=pid, uid=pods.uid_of(cgroup))
+    looks: tuple[_Look, ...] = (_of_docker, partial(_of_conmon, table=table, pid=pid), _of_containerd, of_kubelet)
+    for look in looks:
         try:
             if found := look(acting, bare):
                 return found
@@ -88,16 +93,15 @@ def owner(cgroup: str) -> int:
 
 def _pod(cgroup: str) -> str:
     """Return what a container is called if only its cgroup is known: that of a Kubernetes pod names the pod's UID."""
-    match = _POD.search(cgroup) if "kubepods" in cgroup else None
-    return f"pod {match[1].replace('_', '-')}" if match else ""
+    uid = pods.uid_of(cgroup)
+    return f"pod {uid}" if uid else ""
 
 
 def _engine(cgroup: str, identity: str) -> str:
-    last = next((part for part in reversed(cgroup.split("/")) if identity in part), "")
-    named = next((engine for prefix, engine in _ENGINES if last.startswith(f"{prefix}-")), "")
-    parents = next((engine for prefix, engine in _ENGINES if f"/{prefix}/{identity}" in cgroup), "")
-    if found := named or parents:
-        return found
+    marks = "-/:"  # `docker-ID.scope`, `docker/ID`, and `SLICE:cri-containerd:ID` where kubelet and containerd differ
+    for prefix, engine in _ENGINES:
+        if any(f"{prefix}{mark}{identity}" in cgroup for mark in marks):
+            return engine
     return "lxc" if "/lxc" in cgroup else "systemd-nspawn" if not _ID.fullmatch(identity) else ""
 
 
@@ -112,7 +116,7 @@ def _of_docker(host: Host, bare: Container) -> Container | None:
     return Container(
         bare.id,
         "docker",
-        _name(_text(found.get("Name")).lstrip("/")) or _of_labels(labels),
+        _of_labels(labels) or _name(_text(found.get("Name")).lstrip("/")),
         published=tuple(_published(found)),
         log_driver=driver,
         logs=_present(host, f"{directory}/{bare.id}-json.log") if driver == "json-file" else (),
@@ -156,14 +160,14 @@ def _of_conmon(host: Host, bare: Container, *, table: ProcessTable, pid: int) ->
         return None
     given = {option: value for option, value in pairwise(argv) if option in ("-n", "--name", "-b", "--bundle")}
     logs = [value for option, value in pairwise(argv) if option in ("-l", "--log-path")]
-    bundle = given.get("-b") or given.get("--bundle") or ""
+    bundle, name = given.get("-b") or given.get("--bundle") or "", given.get("-n") or given.get("--name") or ""
     notes = _dict((_json(host, f"{bundle}/config.json") or {}).get("annotations")) if bundle.startswith("/") else {}
     drivers = [log.partition(":")[0] if not log.startswith("/") else "k8s-file" for log in logs]
     paths = [log.partition(":")[2] or log for log in logs if log.partition(":")[2] or log.startswith("/")]
     return Container(
         bare.id,
         "cri-o" if bare.engine == "cri-o" else "podman",
-        _of_labels(notes) or _name(given.get("-n") or given.get("--name") or ""),
+        _of_labels(notes) or pods.runtime_name(name) or _name(name),
         log_driver=next((driver for driver in drivers if driver in ("k8s-file", "json-file", "journald")), "".join(drivers[:1])),
         logs=tuple(path for log in paths if log.startswith("/") for path in _present(host, posixpath.normpath(log))),
         owner_uid=bare.owner_uid,
@@ -186,15 +190,37 @@ def _conmon(host: Host, table: ProcessTable, pid: int, identity: str, uid: int) 
 
 def _of_containerd(host: Host, bare: Container) -> Container | None:
     """Return what the OCI bundle of containerd tells: its CRI plugin's and nerdctl's annotations."""
-    for space in host.list(CONTAINERD)[:NAMES_MOST]:
-        found = _json(host, f"{CONTAINERD}/{space}/{bare.id}/config.json")
-        if found is None:
-            continue
-        notes = _dict(found.get("annotations"))
-        name = _of_labels(notes) or _name(_text(notes.get("nerdctl/name")))
-        logs = tuple(_of_pod(host, notes))
-        return Container(bare.id, "containerd", name, log_driver="k8s-file" if logs else "", logs=logs, owner_uid=bare.owner_uid)
+    for tasks in (f"{state}/{TASKS}" for state in CONTAINERDS):
+        for space in (attempt(partial(host.list, tasks)) or ())[:NAMES_MOST]:
+            found = _json(host, f"{tasks}/{space}/{bare.id}/config.json")
+            if found is not None:
+                return _of_bundle(host, bare, _dict(found.get("annotations")))
     return None
+
+
+def _of_bundle(host: Host, bare: Container, notes: dict[str, Any]) -> Container:
+    name = _of_labels(notes) or _name(_text(notes.get("nerdctl/name")))
+    logs = _of_pod(host, notes)
+    return Container(bare.id, "containerd", name, log_driver="k8s-file" if logs else "", logs=logs, owner_uid=bare.owner_uid)
+
+
+def _of_kubelet(host: Host, bare: Container, *, table: ProcessTable, pid: int, uid: str) -> Container | None:
+    """Return what the kubelet's directories tell about a container of a pod; the pod alone if they do not name the container.
+
+    One that the kubelet has no link to is the only one of its pod, or `pause`, which holds the namespaces of the pod.
+    """
+    pod = next((pod for pod in pods.every(host) if pod.uid == uid), None) if uid else None
+    if pod is None:
+        return None
+    written = list(pods.outputs(host, pod))
+    name = pods.names(host).get(bare.id, "")
+    stat = table.stats().get(pid)
+    if not name and len(written) == 1 and not (stat and stat.name == pods.PAUSE):
+        name = written[0].name
+    own = next((one for one in written if one.name == name), None)
+    logs = own.logs if own else ()
+    shown = name or f"{pod.namespace}/{pod.name}"
+    return Container(bare.id, bare.engine, shown, log_driver="k8s-file" if logs else "", logs=logs, owner_uid=bare.owner_uid)
 
 
 def _of_labels(notes: dict[str, Any]) -> str:
@@ -210,15 +236,13 @@ def _of_labels(notes: dict[str, Any]) -> str:
     return ""
 
 
-def _of_pod(host: Host, notes: dict[str, Any]) -> Iterator[str]:
-    """Yield the log files of a container in a pod: /var/log/pods/NAMESPACE_POD_UID/CONTAINER/N.log (kubelet)."""
+def _of_pod(host: Host, notes: dict[str, Any]) -> tuple[str, ...]:
+    """Return the log files of a container in a pod, by the annotations that containerd's CRI plugin gives it."""
     keys = ("sandbox-namespace", "sandbox-name", "sandbox-uid", "container-name")
     space, sandbox, uid, container = (_name(_text(notes.get(f"io.kubernetes.cri.{key}"))) for key in keys)
     if not (space and sandbox and uid and container):
-        return
-    directory = f"{PODS}/{space}_{sandbox}_{uid}/{container}"
-    names = [name for name in attempt(partial(host.list, directory)) or () if re.fullmatch(r"\d{1,6}\.log", name)]
-    yield from (f"{directory}/{name}" for name in sorted(names, key=lambda name: int(name[:-4]))[-2:])
+        return ()
+    return next((one.logs for one in pods.outputs(host, pods.Pod(space, sandbox, uid)) if one.container == container), ())
 
 
 def _present(host: Host, path: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ _MANAGER_REPEATS = lazy(r"Failed to run '|Failed with result|status=\d|Failed to
 _LOOKS_BAD = lazy(
     r"(?i)\b(?:error|fatal|exception|cannot|can't|could not|failed|denied|not found|missing|no such|invalid|refused)\b"
 )
+_MAP = lazy(r"[0-9a-f]{6,16}-[0-9a-f]{6,16} [r-][w-][x-][ps-] ")  # of a memory map in a crash report (proc_pid_maps(5))
 _FRAME = lazy(r"^\s+(?:at |File \"|from |\^|~|\.\.\. )|^\s*[\^~]+\s*$|^\s*$")
 
 
@@ -32,18 +33,22 @@ def last_words(lines: Iterable[str]) -> tuple[str, ...]:
     """
     ranked: list[tuple[int, str]] = []
     plain: list[str] = []
+    killed: list[str] = []  # by a signal: a program says nothing then
     for line in lines:
         text = redact(line.strip())[:LENGTH]
-        if not text or _FRAME.match(line):
+        if not text or _FRAME.match(line) or _MAP.match(text):
             continue
         record = parse_any(line)
         if record is None or record.symptom is None:
             plain.append(text)
         elif record.symptom not in _HEALTHY:
             ranked.append((_rank(record.symptom, record.format, text), text))
+            if record.symptom is Symptom.PROCESS_CRASHED and record.format in _MANAGERS:
+                killed.append(text)
     own = [(rank, text) for rank, text in ranked if rank > 0]
     if not any(rank > 1 for rank, _ in own):  # the program's own lines match no known wording
-        own += [(2, text) for text in plain if _LOOKS_BAD.search(text)][-3:] or [(1, text) for text in plain[-2:]]
+        bad = [(2, text) for text in plain if _LOOKS_BAD.search(text)][-3:]
+        own += bad or [(2, text) for text in killed[-1:]] or [(1, text) for text in plain[-2:]]
     informative = [pair for pair in own if pair[0] > 1] or own or ranked
     if not informative:
         return ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Limits, Process
+from why502.model.process import Limits, Process
 
 CROWD = 64  # number of children of one process that are read; the others are assumed to be alike
 TITLE_BYTES = 4096  # maximum per process
@@ -235,6 +235,11 @@ def without_crowds(stats: Mapping[int, Stat], most: int = CROWD) -> list[int]:
         if parent <= 1 or counts[parent] <= most:
             found.append(pid)
     return found
+
+
+def settled_first(master: Process, workers: Iterable[Process]) -> tuple[Process, ...]:
+    """Return the workers, last those that were forked a moment ago: they still have their master's user and rights."""
+    return tuple(sorted(workers, key=lambda worker: worker.uid == master.uid))
 
 
 def boot_time(host: Host) -> datetime | None:

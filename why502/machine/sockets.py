@@ -10,6 +10,7 @@ import ipaddress
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from why502.host.base import Host, KernelSocket
 from why502.machine.proc_net import hex_address
@@ -120,6 +121,7 @@ def place(text: bytes) -> Target | None:
         return None
 
 
+@lru_cache(4096)
 def names(target: Target) -> tuple[bytes, ...]:
     """Return the forms of a target in the tables (for IPv4 also that of an IPv6 socket); () for a host name."""
     if target.is_unix:

@@ -39,6 +39,7 @@ ROWS = {
     "pressure": 256,
     "disks": 512,
     "paths": 512,
+    "firewall": 2_000,
     "probes": 2048,
     "addresses": 1024,
     "networks": 512,

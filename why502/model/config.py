@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 
 from why502.model.base import Value
@@ -139,16 +138,6 @@ class Route(Value, frozen=True, kw_only=True):
     resolver: tuple[str, ...] = ()
     settings: dict[str, tuple[Setting, ...]] = {}  # every directive in force at that place, by name, each occurrence
     if_conditions: tuple[str, ...] = ()  # conditions of the `if` blocks around the directive
-
-    @property
-    def read_limit_s(self) -> float:
-        """Read timeout in seconds; infinite without a limit (no `timeout server`, no `response_header_timeout`)."""
-        return self.read_timeout_s if self.read_timeout_s > 0 or self.proxy == "nginx" else math.inf
-
-    @property
-    def connect_limit_s(self) -> float:
-        """Connect timeout in seconds; infinite without a limit (no `timeout connect`)."""
-        return self.connect_timeout_s if self.connect_timeout_s > 0 or self.proxy == "nginx" else math.inf
 
     def setting(self, name: str) -> Setting | None:
         """Return the last occurrence of a directive in force here; None if it is not set."""

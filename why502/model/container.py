@@ -7,6 +7,8 @@ from datetime import datetime
 from why502.model.base import Value
 from why502.model.target import Target
 
+KUBERNETES = "kubernetes"  # the engine of a pod's containers, whose names are NAMESPACE/POD/CONTAINER
+
 
 class Attachment(Value, frozen=True, kw_only=True):
     """A container's place in one of its networks. `names`: those that the engine's name server knows it by in this network.
@@ -53,7 +55,7 @@ class ContainerEvent(Value, frozen=True, kw_only=True):
 class Container(Value, frozen=True, kw_only=True):
     """One container. Fields that only a detailed look shows are empty if `is_whole` is False."""
 
-    engine: str  # docker, podman
+    engine: str  # docker, podman, kubernetes
     id: str
     name: str
     socket: str = ""  # the engine's unix socket
@@ -86,9 +88,10 @@ class Container(Value, frozen=True, kw_only=True):
     config_files: tuple[str, ...] = ()
     listens: tuple[Target, ...] | None = None  # TCP addresses in its network namespace; None: unknown, or the machine's own
     gateways: tuple[str, ...] = ()  # the kinds of gateways to which its labels give a route: traefik
-    links: dict[str, str] = {}  # by target: why it probably serves it, if it uses the machine's own network
+    links: dict[str, str] = {}  # by target: why it probably serves it, if its network is not its own
     history: tuple[ContainerEvent, ...] = ()
     last_words: tuple[str, ...] = ()  # its last log lines, if it does not run or was restarted
+    logs: tuple[str, ...] = ()  # files with its output, oldest first, if they are known without asking its engine
 
     @property
     def is_running(self) -> bool:
@@ -98,7 +101,18 @@ class Container(Value, frozen=True, kw_only=True):
     @property
     def is_down(self) -> bool:
         """Whether it does not run, or is started again and again and nothing in it listens."""
-        return not self.is_running or (bool(self.restarts) and not self.listens)
+        return not self.is_running or self.fails_again
+
+    @property
+    def fails_again(self) -> bool:
+        """Whether it was started again and nothing in it listens. In the machine's own network that is unknown."""
+        return bool(self.restarts) and not self.listens and self.network_mode != "host"
+
+    @property
+    def shares_network_of(self) -> str:
+        """The id or name of the container whose network it uses, as those of a pod do; "" if it has its own or the machine's."""
+        kind, _, owner = self.network_mode.partition(":")
+        return owner if kind == "container" else ""
 
     @property
     def shown(self) -> str:
@@ -119,9 +133,22 @@ class Container(Value, frozen=True, kw_only=True):
         """Return whether the engine's name server knows it by a name, in one network or in any."""
         return any(name in one.names for one in self.attachments if not network or one.network == network)
 
+    @property
+    def start_argv(self) -> tuple[str, ...]:
+        """The command that starts it; () for a container of a pod, which its kubelet starts."""
+        return () if self.engine == KUBERNETES else (self.engine, "start", self.name)
+
     def command(self, verb: str, *options: str) -> tuple[str, ...]:
         """Return the command that does something with it: of compose for its service, else of the engine for the container."""
+        if self.engine == KUBERNETES:
+            namespace, pod, name = self.name.split("/")
+            what = (pod, "-c", name) if verb == "logs" else ("pod", pod)
+            return ("kubectl", "-n", namespace, "logs" if verb == "logs" else "describe", *what)
         if self.service and self.project:
             files = tuple(word for file in self.config_files for word in ("-f", file))
             return (self.engine, "compose", *files, "-p", self.project, verb, *options, self.service)
         return (self.engine, verb, *options, self.name)
+
+    def shows(self, verb: str) -> str:
+        """Return the command that shows something about it, as text: `docker logs web`."""
+        return " ".join(self.command(verb)) if self.engine == KUBERNETES else f"{self.engine} {verb} {self.name}"

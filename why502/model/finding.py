@@ -78,6 +78,11 @@ class Finding(Value, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     remedies: tuple[Remedy, ...] = ()
 
+    @property
+    def subject(self) -> str:
+        """What it is about: its target, else its group; "" for the proxy itself."""
+        return str(self.target) if self.target is not None else self.group
+
 
 class CheckStatus(StrEnum):
     """The result of a step of the checklist."""

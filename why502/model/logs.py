@@ -135,6 +135,7 @@ class Symptom(StrEnum):
     PROCESS_EXITED = "process-exited"
     PROCESS_STARTED = "process-started"
     PROCESS_STOPPED = "process-stopped"  # in order
+    PROCESS_RELOADED = "process-reloaded"  # its master replaces its workers, by order
     PROCESS_FINISHED = "process-finished"  # a request that the proxy had given up, completed later
     START_FAILED = "start-failed"
     ADDRESS_IN_USE = "address-in-use"
@@ -167,6 +168,7 @@ ROUTINE = frozenset(
         Symptom.PROXY_STOPPED,
         Symptom.PROCESS_STARTED,
         Symptom.PROCESS_STOPPED,
+        Symptom.PROCESS_RELOADED,
         Symptom.LISTENS_ON,
     }
 )
@@ -359,6 +361,7 @@ class LogFile(Value, frozen=True, kw_only=True):
     last: datetime | None = None
     reason: str = ""  # why it could not be read, or ""
     is_deleted: bool = False  # the proxy writes to an unlinked file
+    errors_of: int | None = None  # the process whose standard error it holds
 
 
 class LogSummary(Value, frozen=True, kw_only=True):

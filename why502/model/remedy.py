@@ -36,7 +36,9 @@ class Run(Value, frozen=True, kw_only=True, tag="run"):
 
 
 class Remedy(Value, frozen=True, kw_only=True):
-    """`safe`: may be applied without asking. `is_policy`: it changes what is trusted or allowed, so its cause must be named."""
+    """`safe`: may be applied without asking. `is_policy`: it is a decision (what is trusted, allowed, stopped or
+    started), so its cause must be named.
+    """
 
     message: str
     steps: tuple[Edit | Run, ...] = ()

@@ -10,20 +10,15 @@ from enum import StrEnum
 from typing import TypeVar
 
 from why502.model.base import Value
-from why502.model.config import Answer, LogTarget, Position, Route, Server, Setting, Upstream
 from why502.model.container import Container
 from why502.model.file_kind import FileKind
-from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.network import Network
+from why502.model.firewall import FirewallRule
+from why502.model.logs import LogSummary, Symptom
+from why502.model.probe import Probe
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool, Service
 from why502.model.target import Target
-
-
-class ConfigTest(StrEnum):
-    """Result of the proxy's own configuration test (`nginx -t`) for the files on disk."""
-
-    OK = "ok"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
 
 
 class Lookup(StrEnum):
@@ -42,167 +37,7 @@ class Gap(Value, frozen=True, kw_only=True):
     source: str
     reason: str
     hint: str = ""
-    section: str = ""  # section of the snapshot that is missing entirely because its source took too long
-
-
-class ConfigFile(Value, frozen=True, kw_only=True):
-    """One configuration file. Secrets are removed from `text` only when a bundle is written."""
-
-    path: str
-    text: str = ""  # decoded as latin-1 if it is not UTF-8, so that offsets stay bytes: see is_latin1
-    is_latin1: bool = False
-    modified_at: datetime | None = None
-    owner_uid: int = 0  # the user, other than root, who can change it: paths named in it are opened with that user's rights
-
-
-class ConfigProblem(Value, frozen=True, kw_only=True):
-    """An error in a configuration, found by the proxy's own test or by our parser. `message` holds the program's words."""
-
-    message: str
-    at: Position | None = None
-    source: str = ""
-
-
-class Limits(Value, frozen=True, kw_only=True):
-    """Descriptor limits and use of one process."""
-
-    files_open: int | None = None
-    files_limit: int | None = None
-
-
-class Process(Value, frozen=True, kw_only=True):
-    """One process (proc(5)). `user` falls back to the number. `state` is the letter of /proc/PID/stat."""
-
-    pid: int
-    ppid: int = 0
-    name: str = ""
-    argv: tuple[str, ...] = ()
-    exe: str = ""
-    user: str = ""
-    uid: int | None = None
-    groups: tuple[int, ...] = ()
-    state: str = ""
-    cwd: str = ""
-    root: str = ""  # "" if its root directory is ours
-    started_at: datetime | None = None
-    cgroup: str = ""
-    unit: str = ""  # systemd unit, from the cgroup
-    container: str = ""  # id, from the cgroup
-    container_name: str = ""  # with the first digits of the id: "shop-app (3f9a…)"; as its engine's files name it
-    network: str = ""  # "" if its network namespace is ours, else its inode
-    mounts: str = ""  # "" if its mount namespace is ours, else its inode
-    limits: Limits | None = None
-    children: int | None = None  # number of direct children
-    private_tmp: str = ""  # real location of its /tmp, if it has a private one
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether a signal or a debugger stopped it (states T and t)."""
-        return self.state in ("T", "t")
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether it waits for a device and ignores signals (state D)."""
-        return self.state == "D"
-
-    @property
-    def is_init(self) -> bool:
-        """Whether it is the machine's init, the parent of every daemon. It holds the sockets of services started on demand."""
-        return self.pid == 1 and self.name in ("systemd", "init")
-
-
-class PeerState(StrEnum):
-    """What a proxy itself says about one of its servers."""
-
-    UP = "up"
-    DOWN = "down"  # its checks fail
-    EJECTED = "ejected"  # requests of clients failed there, so it is left out for a while
-    MAINTENANCE = "maintenance"  # somebody took it out
-    DRAINING = "draining"  # it gets no new clients
-    UNCHECKED = "unchecked"  # nothing checks it: most products then call it up
-    UNKNOWN = "unknown"
-
-
-class PeerView(Value, frozen=True, kw_only=True):
-    """One server as the proxy's admin interface describes it. None: the interface does not tell."""
-
-    group: str = ""
-    name: str = ""  # the proxy's own name for it
-    target: Target | None = None
-    state: PeerState = PeerState.UNKNOWN
-    check: str = ""  # the product's own code or words: "L4CON", "failed_active_health_check"
-    reason: str = ""  # why the check fails, in plain words, as far as the interface tells
-    failures: int | None = None  # failed requests or connections that the proxy counts at present
-    active: int | None = None  # requests or connections that it has there now
-    queued: int | None = None  # requests that wait for a connection to it
-    limit: int | None = None  # how many of them it may have at a time
-    rejected: str | None = None  # what the proxy found wrong with the last answer of it that it could not read; "": it read all
-    source: str = ""  # what said so: "/reverse_proxy/upstreams", "show stat"
-
-
-class Proxy(Value, frozen=True, kw_only=True):
-    """One proxy: its master process, or (pid None) a configuration on disk without a running process."""
-
-    kind: str = "nginx"
-    pid: int | None = None
-    exe: str = ""
-    version: str = ""
-    build: tuple[str, ...] = ()  # configure arguments
-    config: str = ""  # main configuration file
-    prefix: str = ""
-    options: tuple[str, ...] = ()  # its command-line options: -c, -p, -e, -g and their values as given
-    pid_file: str = ""
-    root: str = ""  # "/proc/PID/root" if it has another mount namespace
-    is_apart: bool = False  # its configuration files differ from those at the same paths here: it runs in a container
-    network: str = ""  # inode of its network namespace if it is not ours
-    user: str = ""  # user of its workers
-    workers: tuple[Process, ...] = ()
-    unit: str = ""
-    loaded_at: datetime | None = None  # last (re)load of the running configuration
-    listens: tuple[Target, ...] = ()  # as configured
-    worker_connections: int | None = None
-    files: tuple[ConfigFile, ...] = ()
-    changed_at: datetime | None = None  # newest modification of a configuration file
-    test: ConfigTest = ConfigTest.UNKNOWN
-    problems: tuple[ConfigProblem, ...] = ()
-    routes: tuple[Route, ...] = ()
-    upstreams: tuple[Upstream, ...] = ()
-    servers: tuple[Server, ...] = ()
-    answers: tuple[Answer, ...] = ()
-    logs: tuple[LogTarget, ...] = ()
-    why_stopped: str = ""  # the service manager's reason why it does not run
-    owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
-    unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
-    routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
-    peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
-    not_in_files: tuple[Target, ...] = ()  # servers that its running configuration has, and no file names
-    admin: str = ""  # the address of the admin interface that answered
-    counted: tuple[Tally, ...] = ()  # the failed requests that it counts there
-    unanswered: tuple[TargetTraffic, ...] = ()  # the servers to which it sent requests, and that answered none of them
-
-    @property
-    def is_running(self) -> bool:
-        """True if there is a master process."""
-        return self.pid is not None
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        """The ids of its master process and of its workers."""
-        return tuple(pid for pid in (self.pid, *(worker.pid for worker in self.workers)) if pid)
-
-    @property
-    def away(self) -> Network | None:
-        """Its network namespace; None if that is ours."""
-        return Network(pid=self.pid or 0, inode=self.network) if self.network else None
-
-    def supplier(self, at: Position | None) -> int:
-        """Return the user who controls the text at a place of its configuration: the owner of the proxy, or for root's proxy
-        the user
-        who can write the file.
-        """
-        if self.owner_uid or at is None or not any(file.owner_uid for file in self.files):
-            return self.owner_uid
-        return next((file.owner_uid for file in self.files if file.path == at.file), 0)
+    section: str = ""  # section of the snapshot that is missing, or incomplete if it is there, because a source took too long
 
 
 class Listener(Value, frozen=True, kw_only=True):
@@ -290,53 +125,6 @@ class Resolution(Value, frozen=True, kw_only=True):
     servers: tuple[str, ...] = ()  # the machine's own name servers that resolve it, if the proxy could not
 
 
-SERVER_ERROR = 500  # statuses from here on: the server says that it failed
-CONNECT = "connect"  # value of Probe.request if nothing was sent
-_ASKED = frozenset(
-    {"http", "https", "fastcgi", "uwsgi", "scgi", "grpc", "grpcs"}
-)  # in other protocols the server sends nothing until the client does
-
-
-class Probe(Value, frozen=True, kw_only=True):
-    """One request of ours to a target, sent the way the proxy sends it. `symptom` None: the response was fine.
-
-    Times are seconds since the start of the probe; None means not reached.
-    """
-
-    target: Target
-    protocol: str = "http"
-    through_proxy: bool = False
-    url: str = ""  # for through_proxy: the proxy's own address and Host
-    host: str = ""  # Host header sent
-    request: str = ""  # "HEAD /path"
-    repeats: bool = False  # it repeats a request that failed in the logs; otherwise its success says little about theirs
-    symptom: Symptom | None = None
-    errno: int | None = None
-    status: int | None = None
-    detail: str = ""
-    header_bytes: int | None = None
-    first_bytes: str = ""  # the first bytes received, escaped, at most 64 bytes
-    speaks: str = ""  # the protocol the peer seems to use, if known: http, tls, fastcgi, uwsgi, h2, ssh…
-    first_byte_s: float | None = None
-    total_s: float | None = None
-    certificate: str = ""  # reason why a certificate does not verify
-    # settings that would make it verify, without the module's prefix: ssl_name, …
-    verifies_with: tuple[tuple[str, str], ...] = ()
-    at: datetime | None = None
-    route_at: Position | None = None
-    network: str = ""  # inode of the network namespace that it was sent from, if it is not ours
-
-    @property
-    def is_answer(self) -> bool:
-        """True if the target answered. A connection alone is not an answer if the application could have been sent a request."""
-        return self.symptom is None and (self.request != CONNECT or self.protocol not in _ASKED)
-
-    @property
-    def has_recovered(self) -> bool:
-        """True if the target answered, and not with an error of its own: its proxy has no reason to leave it out."""
-        return self.is_answer and (self.status or 0) < SERVER_ERROR
-
-
 class Event(Value, frozen=True, kw_only=True):
     """Something that happened on the machine, from a journal, kernel log or application log."""
 
@@ -361,68 +149,6 @@ class Event(Value, frozen=True, kw_only=True):
         return self.last or self.at
 
 
-class Service(Value, frozen=True, kw_only=True):
-    """A service as its service manager reports it."""
-
-    manager: str  # systemd, supervisord, pm2, docker, podman
-    name: str
-    state: str = ""  # state in the manager's terms: active, failed, FATAL, online, exited…
-    substate: str = ""
-    is_running: bool | None = None
-    result: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    exit_message: str = ""  # decoded: "203/EXEC: the program could not be executed"
-    restarts: int | None = None
-    main_pid: int | None = None
-    changed_at: datetime | None = None  # last state change
-    started_at: datetime | None = None
-    stopped_at: datetime | None = None
-    argv: tuple[str, ...] = ()
-    unit_file: str = ""
-    settings: dict[str, str] = {}  # Restart, MemoryMax, OOMPolicy, PrivateTmp, TimeoutStopSec…
-    oom_killed: bool = False
-    start_argv: tuple[str, ...] = ()  # the command that starts it
-    logs: tuple[str, ...] = ()  # its log files
-    reason: tuple[str, ...] = ()  # its last log lines about a failure
-    targets: tuple[Target, ...] = ()  # the targets it probably serves
-    link: str = ""  # evidence for that: "listens on it", "its command names port 3000", "its directory is …"
-    owner_uid: int = 0  # the user who runs its manager, or can change the manager's data
-    manager_unit: str = ""  # the systemd unit of its manager
-
-
-class PhpPool(Value, frozen=True, kw_only=True):
-    """One PHP-FPM pool."""
-
-    name: str
-    file: str = ""
-    target: Target | None = None
-    listen_at: Position | None = None
-    owner: str = ""
-    group: str = ""
-    mode: str = ""
-    acl_users: str = ""
-    pm: str = ""
-    max_children: int | None = None
-    settings: dict[str, str] = {}
-    master_pid: int | None = None
-    children: int | None = None
-    children_busy: int | None = None  # children that hold a connection
-    child_rss_bytes: int | None = None  # mean over the children
-    status: dict[str, str] = {}  # the pool's own status page, if it answered
-    log: str = ""
-    slowlog: str = ""
-    unit: str = ""
-    root: str = ""  # "/proc/PID/root" if its master has another mount namespace; `file` and `listen` are as seen there
-    network: str = ""  # inode of its network namespace if it is not ours
-    written: dict[str, Setting] = {}  # its settings as written in the file, with the position of each value
-    ends_at: Position | None = None  # position where a new setting of the pool can be added
-    child_pss_bytes: int | None = None  # mean over the children, shared pages counted proportionally
-    queued: int | None = None  # connections waiting to be accepted
-    answers_ping: bool | None = None  # None: not tried
-    owner_uid: int = 0  # the user who runs its master, or can change its file
-
-
 class Pressure(Value, frozen=True, kw_only=True):
     """Resource pressure of the machine or of the backend's cgroup. Shares are 0…1 over the last 10 to 60 s; sizes in bytes."""
 
@@ -430,6 +156,7 @@ class Pressure(Value, frozen=True, kw_only=True):
     cpu_some: float | None = None
     memory_some: float | None = None
     io_some: float | None = None
+    io_now: float | None = None  # like `io_some`, during a short measurement
     cpus: int | None = None
     running: int | None = None
     steal: float | None = None
@@ -451,7 +178,7 @@ class Pressure(Value, frozen=True, kw_only=True):
 
 
 class Disk(Value, frozen=True, kw_only=True):
-    """A file system that the proxy or backend writes to."""
+    """A file system that the proxy writes to, or another one of this machine without any space left."""
 
     path: str
     free_bytes: int
@@ -459,6 +186,7 @@ class Disk(Value, frozen=True, kw_only=True):
     free_inodes: int | None = None
     total_inodes: int | None = None
     is_read_only: bool = False
+    is_of_proxy: bool = True
 
 
 class NetworkPath(Value, frozen=True, kw_only=True):
@@ -576,6 +304,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
     addresses: tuple[str, ...] | None = None  # addresses of this machine
     networks: tuple[NetworkSpace, ...] | None = None  # its other network namespaces
     dependencies: tuple[Dependency, ...] | None = None
+    firewall: tuple[FirewallRule, ...] | None = None
     gaps: tuple[Gap, ...] = ()
 
 

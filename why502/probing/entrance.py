@@ -11,7 +11,7 @@ import msgspec
 from why502.model.config import Route
 from why502.model.errors import Why502Error
 from why502.model.logs import Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.probing.plan import asked, server_name
@@ -73,7 +73,9 @@ def listens_at(text: str) -> Target | None:
     """Return the address to connect to for a `listen` directive; None if it contains a name."""
     if (port := whole_number(text, 5)) is not None:
         return Target(host="127.0.0.1", port=port)
-    target = Target.parse(text.replace("*:", "0.0.0.0:", 1) if text.startswith("*:") else text)
+    target = Target.parse(
+        "0.0.0.0:" + text.removeprefix("*")[1:] if text.startswith(("*:", ":")) else text
+    )  # HAProxy: `bind :80`
     if target is None or target.is_unix:
         return target
     target = Target(host=LOCAL.get(target.host, target.host), port=target.port or 80)

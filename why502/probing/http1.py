@@ -18,6 +18,7 @@ from why502.probing.line import Failed, Line, number
 from why502.probing.request import BODY_BYTES, GATEWAY, HEADER_BYTES, Answer, Request
 
 SHORT_BYTES = 4096  # a header of this length is checked immediately; a longer one, once a complete line has arrived
+AT_ONCE_BYTES = 65536  # up to this length, each part that arrives is checked with all before it
 CHUNK = lazy(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 # Answers to plain HTTP on a TLS port: nginx; Apache; Go; Tomcat.
 TLS_WANTED = lazy(
@@ -26,6 +27,8 @@ TLS_WANTED = lazy(
 )
 UNDERSTOOD = lazy(rb"HTTP/\d\.\d +(?:[23]\d\d|40[134])")
 BAD_REQUEST = lazy(rb"HTTP/\d\.\d +400")
+_END_BYTES = b"\n\r\n"
+_END = lazy(rb"\n\r?\n")  # of a header
 CERTIFICATE_WANTED = lazy(rb"No required SSL certificate was sent", re.IGNORECASE)
 
 
@@ -45,20 +48,25 @@ def compose(request: Request) -> bytes:
 
 def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Answer:
     """Return the answer, once its header and the start of its body are valid."""
-    data, head = b"", None
+    data, head, parsed = bytearray(), None, 0
     while head is None:
         part = line.receive()
+        begin = max(0, len(data) - len(_END_BYTES))
         data += part
-        fits = data[: request.buffer_bytes]
-        if data and (not part or b"\n" in part or len(data) < SHORT_BYTES or len(data) >= request.buffer_bytes):
+        is_whole = not part or len(data) >= request.buffer_bytes
+        # A long header is parsed again only when it has doubled, so that the time stays linear.
+        is_due = len(data) < AT_ONCE_BYTES or len(data) >= 2 * parsed or _END.search(data, begin) is not None
+        if data and (is_whole or (is_due and (b"\n" in part or len(data) < SHORT_BYTES))):
+            parsed = len(data)
+            fits = bytes(data[: request.buffer_bytes])
             head = parse(fits, needs_status_line=needs_status_line, is_strict=request.is_strict)
         if head is None and len(data) >= request.buffer_bytes:
             raise _too_big(line, data, request)
         if head is None and not part:
-            what = f"after {len(data)} bytes of a header: {shown(data)}" if data else "without any data"
+            what = f"after {len(data)} bytes of a header: {shown(bytes(data))}" if data else "without any data"
             raise Failed(Symptom.CLOSED_BEFORE_HEADER, f"the connection was closed {what}", errno=line.broke)
     line.mark_header()
-    body = data[head.size_bytes :]
+    body = bytes(data[head.size_bytes :])
     detail = _body(line, head, body, request)
     if head.status in GATEWAY and request.is_in_route:
         if not request.knows_host and not request.through_proxy:  # it may answer so only to that Host
@@ -69,11 +77,12 @@ def read(line: Line, request: Request, *, needs_status_line: bool = True) -> Ans
     return Answer(status=head.status, header_bytes=head.size_bytes, detail=detail)
 
 
-def _too_big(line: Line, data: bytes, request: Request) -> Failed:
+def _too_big(line: Line, data: bytearray, request: Request) -> Failed:
     """Return the failure, with the measured size if the end of the header still arrives."""
-    end = re.compile(rb"\n\r?\n")
+    begin = 0
     try:
-        while not (match := end.search(data)) and len(data) < HEADER_BYTES and (part := line.receive()):
+        while not (match := _END.search(data, begin)) and len(data) < HEADER_BYTES and (part := line.receive()):
+            begin = max(0, len(data) - len(_END_BYTES))
             data += part
     except HostError:
         match = None

@@ -9,12 +9,15 @@ from datetime import datetime
 
 import msgspec
 
-from why502.diagnosis.index import FAILED
-from why502.gateways.behaviour import behaviour
+from why502.diagnosis.listening import accepts
+from why502.diagnosis.ways import FAILED
+from why502.gateways.behaviour import behaviour, connect_limit_s, read_limit_s
 from why502.model.config import SENDS_PROXY, Peer, Route
 from why502.model.logs import Symptom, Tally
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.request_line import method_of, path_of, uri_of
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 from why502.probing.request import PROXY_HEADERS, Request, Tls
 from why502.probing.tls import sni_of
@@ -36,6 +39,7 @@ BROKEN_OFF = (
     Symptom.CONNECTION_DIED,
     Symptom.STREAM_RESET,
 )
+UNCONNECTED = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE)
 LATE = (Symptom.READ_TIMED_OUT, Symptom.BODY_TIMED_OUT, Symptom.SEND_TIMED_OUT, Symptom.CLIENT_CLOSED)
 EMPTY = ("query_string", "args", "is_args", "content_type", "content_length")
 
@@ -77,12 +81,12 @@ def plan(
         http_version=route.http_version,
         tls=tls,
         preamble=_preamble(route),
-        route_connect_s=route.connect_limit_s,
+        route_connect_s=connect_limit_s(route),
         repeats=repeats,
         only_connects=not path,
         spared=choice.spared,
         is_in_route=repeats or not route.location or (prefix_of(route) is not None and not route.location.startswith("=")),
-        route_read_s=route.read_limit_s,
+        route_read_s=read_limit_s(route),
         buffer_bytes=route.buffer_size_bytes,
         knows_host=not stated.passes_host or bool(route.server_names) or any(map(_answered_so, failures)),
         is_strict=stated.strict_since is not None and version(proxy.version) >= stated.strict_since,
@@ -133,11 +137,10 @@ def asked(route: Route, failures: Iterable[Tally], harmful: Container[str] = fro
     spared = ""
     for tally in failures:
         for request, _ in tally.requests:
-            method, _, rest = request.partition(" ")
-            path = rest.split(" ")[0].split("?")[0]
+            method, path = method_of(request), path_of(request)
             if path in harmful:
                 spared = spared or f"{method} {path}"
-            elif request in tally.queried or "?" in rest or len(request) >= CUT:
+            elif request in tally.queried or "?" in uri_of(request) or len(request) >= CUT:
                 continue
             elif method in SAFE and PLAIN_PATH.fullmatch(path) and fits(route, path):
                 return Choice(method, path, repeats=True)
@@ -157,7 +160,31 @@ def harmful(known: Snapshot, target: Target) -> frozenset[str]:
         meanwhile = traffic.last_success is not None and (late is None or traffic.last_success >= late)
     else:  # answers of other backends, or of files, may be among these
         meanwhile = _may_have_answered(known)
-    return _may_harm(tallies, others_succeed=meanwhile)
+    return _may_harm(tallies, others_succeed=meanwhile) - _never_arrived(known, target)
+
+
+def _never_arrived(known: Snapshot, target: Target) -> frozenset[str]:
+    """Return the paths of requests of which only the status is known, and that failed only because a gateway could not connect.
+
+    The reason is in the gateway's own log: in that of an inner gateway, which listens on the target, or in Apache's error log,
+    which names no request. One request that broke off, or was late, makes all of them suspect: logs name only some requests.
+    """
+    pids = {pid for listener in known.listeners or () if accepts(listener.target, target) for pid in listener.pids}
+    inner = {proxy.kind for proxy in known.proxies or () if target.is_loopback and pids & set(proxy.pids)}
+    tallies = known.logs.tallies if known.logs else ()
+    arrived: set[str] = set()
+    failed: set[str] = set()
+    for tally in tallies:
+        if tally.symptom is not Symptom.GATEWAY_STATUS or tally.target not in (target, None):
+            continue
+        gateways = inner if tally.target else {tally.proxy}
+        reasons = [other for other in tallies if other.proxy in gateways and other.symptom is not Symptom.GATEWAY_STATUS]
+        own = {path_of(request) for request, _ in tally.requests}
+        named = {path_of(request) for reason in reasons for request, _ in reason.requests} if tally.target else own
+        is_clear = bool(reasons) and all(reason.symptom in UNCONNECTED for reason in reasons)
+        failed |= own & named if is_clear else set()
+        arrived |= own - named if is_clear else own
+    return frozenset(failed - arrived)
 
 
 def only_upgrades(known: Snapshot, route: Route) -> bool:
@@ -214,12 +241,7 @@ def _may_harm(tallies: Iterable[Tally], *, others_succeed: bool) -> frozenset[st
     answered, since each occupies a worker; and requests of which only the status is known.
     """
     suspects = (*BROKEN_OFF, *LATE, Symptom.GATEWAY_STATUS) if others_succeed else BROKEN_OFF
-    return frozenset(
-        request.partition(" ")[2].split(" ")[0].split("?")[0]
-        for tally in tallies
-        if tally.symptom in suspects
-        for request, _ in tally.requests
-    )
+    return frozenset(path_of(request) for tally in tallies if tally.symptom in suspects for request, _ in tally.requests)
 
 
 def prefix_of(route: Route) -> str | None:

@@ -15,7 +15,7 @@ from why502.host.base import Host
 from why502.model.errors import Expired, HostError
 from why502.model.file_kind import FileKind
 from why502.model.logs import Symptom
-from why502.model.snapshot import CONNECT, Probe
+from why502.model.probe import CONNECT, Probe
 from why502.probing import fastcgi, http1, http2, memcached, scgi, uwsgi
 from why502.probing.head import shown
 from why502.probing.line import Failed, Line, connect, number

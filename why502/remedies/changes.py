@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from why502 import registry
 from why502.config import edit
 from why502.config.tree import Tree, content, node_at, nodes
 from why502.diagnosis.case import Case
+from why502.gateways.behaviour import behaviour
+from why502.gateways.control import control
 from why502.gateways.nginx.config import parse
 from why502.model.config import Peer, Position, Route
 from why502.model.errors import Why502Error
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.model.remedy import UNPLACED, Edit, Run
-from why502.model.snapshot import PhpPool, Process, Proxy, Service
+from why502.model.service import PhpPool, Service
 from why502.model.target import Target
 
 KEPT = 32  # idle connections kept per worker: nginx's own default since 1.29.7
@@ -40,39 +43,26 @@ def own_servers(case: Case) -> tuple[str, ...]:
 def reload(proxy: Proxy | None) -> tuple[Run, ...]:
     """Return the test of the configuration and its reload, by the proxy's own binary and options; () if it is not running.
 
-    For other products, these are the commands of its `control`, through its service manager if it has one. For a proxy in a
-    container both run inside it (nsenter(1)): here, the same path is a different binary with other files. The reload needs no
-    undo command: after the files are restored, it loads them.
+    These are the commands of its product's `control`. For a proxy in a container both run inside it (nsenter(1)), if its own
+    program does both: here, the same path is a different binary with other files. The reload needs no undo command: after the
+    files are restored, it loads them.
     """
     if proxy is None or not proxy.is_running or not proxy.exe:
         return ()
-    if proxy.kind != "nginx":
-        return _reload_other(proxy)
+    by = control(proxy.kind)
+    if by is None or (proxy.is_apart and not by.IS_BY_PROGRAM):
+        return ()
     inside = ("nsenter", "--target", str(proxy.pid), "--all") if proxy.is_apart else ()
-    program = (*inside, proxy.exe, *proxy.options)
-    load = (*program, "-s", "reload")
-    return (Run(argv=(*program, "-t")), Run(argv=load, undo=load))
+    load = by.load(proxy)
+    return (Run(argv=(*inside, *by.test(proxy))), Run(argv=(*inside, *load), undo=(*inside, *load))) if load else ()
 
 
 def test_of(proxy: Proxy | None) -> tuple[str, ...]:
     """Return the proxy's own test of its configuration; () if it is unknown."""
     if proxy is None or not proxy.exe:
         return ()
-    if proxy.kind == "nginx":
-        return (proxy.exe, *proxy.options, "-t")
-    control = registry.part("why502.gateways", proxy.kind, "control")
-    return tuple(control.test(proxy.exe, proxy.config)) if control else ()
-
-
-def _reload_other(proxy: Proxy) -> tuple[Run, ...]:
-    control = registry.part("why502.gateways", proxy.kind, "control")
-    if control is None or proxy.is_apart:
-        return ()
-    load: tuple[str, ...] = ("systemctl", "reload", proxy.unit)
-    if not proxy.unit.endswith(".service"):
-        signal = control.reload_signal(proxy)
-        load = ("kill", f"-{signal}", str(proxy.pid)) if signal else ()
-    return (Run(argv=test_of(proxy)), Run(argv=load, undo=load)) if load else ()
+    by = control(proxy.kind)
+    return by.test(proxy) if by else ()
 
 
 def family(route: Route) -> str:
@@ -95,7 +85,7 @@ def set_in_route(case: Case, name: str, value: str, route: Route | None = None) 
         return None
 
 
-def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
+def merge_edits(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
     """Return the edits with insertions at the same place merged into one, since their separate diffs would overlap."""
     found: dict[tuple[str, int], Edit] = {}
     for change in changes:
@@ -108,35 +98,50 @@ def together(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
     return tuple(found.values())
 
 
-def repoint(case: Case, to: Target) -> Edit | None:
-    """Return the edits that connect the proxy to another address: only the host, port or path that differs changes.
+def set_peer_addresses(case: Case, to: Target, only: Route | None = None) -> tuple[Edit, ...]:
+    """Return the edits that connect all routes of the proxy (or one) to another address instead of the target: only the host,
+    port or path that differs changes.
 
-    If the argument contains a variable, the `set` with the address is changed instead. None if a user other than root listens
-    on the new address (see `stranger_at`): whoever listens there first would get the gateway's requests.
+    If the argument contains a variable, the `set` with the address is changed instead. () if a user other than root listens
+    on the new address (see `unauthorised_listener`): whoever listens there first would get the gateway's requests.
     """
-    peer, route, target = case.peer, case.route, case.target
-    if stranger_at(case, to):
+    if case.target is None or unauthorised_listener(case, to):
+        return ()
+    routes = [only] if only else [route for route in case.routes if case.joins.proxy_of.get(id(route)) is case.proxy]
+    found: dict[tuple[str, int, int], Edit] = {}
+    for route in routes:
+        peer = route.peers[0] if len(route.peers) == 1 else case.joins.members(route.peers).get(case.target)
+        if (change := _set_address(case, route, peer, case.target, to)) is not None:
+            found.setdefault((change.file, change.line, change.start), change)
+    return tuple(found.values())
+
+
+def _set_address(case: Case, route: Route, peer: Peer | None, target: Target, to: Target) -> Edit | None:
+    at = (peer.at if peer else None) or route.at
+    if at is None:
         return None
-    at = (peer.at if peer else None) or (route.at if route else None)
-    if target is None or at is None:
-        return None
-    if case.proxy is not None and case.proxy.kind != "nginx":
-        return _repoint_line(at, peer, target, to)
+    if case.proxy is not None and not behaviour(case.proxy.kind).takes_directives:
+        return _set_address_in_line(at, peer, target, to)
     return _reword(case, at, lambda word: readdressed(word, target, to)) or (
-        _in_variable(case, route, lambda word: readdressed(word, target, to)) if route and "$" in route.passes else None
+        _in_variable(case, route, lambda word: readdressed(word, target, to)) if "$" in route.passes else None
     )
 
 
-def _repoint_line(at: Position, peer: Peer | None, old: Target, new: Target) -> Edit | None:
+def _set_address_in_line(at: Position, peer: Peer | None, old: Target, new: Target) -> Edit | None:
     """Return the edit of an address in a line of another product, for whose files only the meaning is known here."""
-    address = peer.name.partition("://")[2].partition("/")[0] or peer.name if peer else ""
-    after = readdressed(address, old, new) if address and not old.is_unix and not new.is_unix else None
-    if after is None or after == address:
+    name = peer.name if peer else ""
+    if old.is_unix and new.is_unix:
+        address, after = name, name.replace(old.path, new.path) if name.count(old.path) == 1 else name
+    else:
+        address = name.partition("://")[2].partition("/")[0] or name
+        is_moved = bool(address) and not old.is_unix and not new.is_unix
+        after = (readdressed(address, old, new) if is_moved else None) or address
+    if after == address:
         return None
     return Edit(file=at.file, line=at.line, start=UNPLACED, end=UNPLACED, before=address, after=after)
 
 
-def stranger_at(case: Case, to: Target) -> int:
+def unauthorised_listener(case: Case, to: Target) -> int:
     """Return the user who listens on an address of the machine without authorisation by root; 0 if there is none.
 
     Authorised is a listener of root or of the gateway's own user, and one in a service or container started by root: no other
@@ -155,7 +160,7 @@ def stranger_at(case: Case, to: Target) -> int:
 
 def doubt(case: Case, to: Target) -> str:
     """Return the warning for a remedy when a user other than root listens; "" if there is none."""
-    uid = stranger_at(case, to)
+    uid = unauthorised_listener(case, to)
     return f" (user {uid} runs that, and nothing of root's: first make sure that it is the application)" if uid else ""
 
 
@@ -269,7 +274,7 @@ def test_php(case: Case, pool: PhpPool) -> tuple[Run, ...]:
     return (Run(argv=(master.exe, "-t", "--fpm-config", config)),) if master and master.exe and config else ()
 
 
-def rescheme(case: Case, scheme: str) -> Edit | None:
+def set_scheme(case: Case, scheme: str) -> Edit | None:
     """Return the edit that changes the scheme of proxy_pass (or grpc_pass)."""
     route = case.route
     tree = tree_of(case, route.at if route else None)
@@ -309,7 +314,7 @@ _FASTCGI = {
 }
 
 
-def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
+def switch_pass_directive(case: Case, protocol: str, script: str = "") -> Edit | None:
     """Return the edit that changes a route's pass directive, with the parameters of the new protocol, one per line.
 
     `protocol`: http, uwsgi, h2, or fastcgi with the path of the `script`, in nginx's variables.
@@ -334,7 +339,7 @@ def respell(case: Case, protocol: str, script: str = "") -> Edit | None:
         return None
 
 
-def keep_open(case: Case) -> tuple[Edit, ...]:
+def enable_keepalive(case: Case) -> tuple[Edit, ...]:
     """Return the edits that make an HTTP route reuse its connections: `keepalive` in a group, HTTP/1.1, an empty Connection
     header.
 

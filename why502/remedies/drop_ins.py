@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from why502.model.remedy import Edit, Remedy, Run
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.remedies.changes import make_file, start
 
 DIRECTORY = "/etc/systemd/system"
@@ -18,7 +18,7 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _FAILED = ("exit-code", "signal", "core-dump", "oom-kill", "watchdog", "timeout")
 
 
-def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
+def write_drop_in(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
     """Return the steps that give a unit these settings (`Restart=on-failure`; with section headers), and have systemd check and
     load them.
 
@@ -36,7 +36,7 @@ def put(service: Service, name: str, *lines: str) -> tuple[Edit | Run, ...]:
     )
 
 
-def of_unit(name: str) -> Service:
+def unit_named(name: str) -> Service:
     """Return a unit of which only the name is known; systemd finds its file by that."""
     return Service(manager="systemd", name=name, unit_file=name)
 
@@ -61,21 +61,27 @@ def restart(service: Service) -> Run:
     return Run(argv=argv, undo=argv)
 
 
-def revive(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
+def clear_failures(service: Service) -> Run:
+    """Return the command that makes systemd forget a unit's restarts: it is started again after their reason is removed."""
+    return Run(argv=("systemctl", "reset-failed", service.name))
+
+
+def restart_remedies(service: Service, *, is_failure: bool = False) -> Iterator[Remedy]:
     """Yield the remedies for a stopped service: start it; start it and have systemd restart it whenever it fails.
 
     `is_failure`: it is known to have failed, even if systemd has forgotten that since.
     """
-    is_down = service.is_running is False and bool(service.start_argv)
+    is_starting = service.state == "activating"  # systemd itself starts it, again after each failure
+    is_down = service.is_running is False and bool(service.start_argv) and not is_starting
     begin = (start(service),) if is_down else ()
     if is_down:
         yield Remedy(message=f"start {service.name}", steps=begin)
-    elif service.is_running is False and service.owner_uid:
+    elif service.is_running is False and service.owner_uid and not is_starting:
         yield Remedy(message=f"as user {service.owner_uid}, whose {service.manager} has it, start {service.name}")
     may_restart = service.settings.get("Restart", "no") == "no" and service.settings.get("Type") != "oneshot"
     has_failed = is_failure or service.result in _FAILED or service.signal is not None or service.exit_code not in (None, 0)
     if may_restart and has_failed:
-        if steps := put(service, "restart", "Restart=on-failure", f"RestartSec={PAUSE}"):
+        if steps := write_drop_in(service, "restart", "Restart=on-failure", f"RestartSec={PAUSE}"):
             first, whom = (f"start {service.name}, and ", "it") if is_down else ("", service.name)
             message = f"{first}make systemd restart {whom} whenever it fails (Restart=on-failure)"
             yield Remedy(message=message, steps=(*steps, *begin))

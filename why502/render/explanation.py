@@ -76,12 +76,12 @@ def render_text(explanation: Explanation, terminal: Terminal) -> str:
             2,
         )
         return page.text()
-    page.title(explanation.message)
     if explanation.kind is Kind.CAUSE:
         return _cause(explanation, page)
+    page.title(explanation.message)
     if explanation.kind is Kind.STATUS:
         for maker in explanation.fields["made_by"]:
-            page.item(maker["proxy"], f"{maker['when']}: {', '.join(maker['causes'][:6])}")
+            page.item(maker["proxy"], f"{maker['when']} ({', '.join(maker['causes'][:6])})")
     else:
         _candidates(explanation, page)
     if not explanation.gateway_failure and explanation.kind is not Kind.STATUS:
@@ -102,9 +102,23 @@ def _candidates(explanation: Explanation, page: _Page) -> None:
 
 
 def _cause(explanation: Explanation, page: _Page) -> str:
-    layer = explanation.candidates[0].layer
-    page.say(f"{explanation.cause} · {FAULT_DOMAINS[layer]}", 2)
-    page.raw("\n" + "\n".join(safe(line) for line in explanation.notes.splitlines()) + "\n")
+    """Return the page of a cause: its Markdown, wrapped to the terminal's width, with headings instead of marks."""
+    page.title(f"{explanation.cause}, fault: {FAULT_DOMAINS[explanation.candidates[0].layer]}")
+    for block in explanation.notes.strip().split("\n\n"):
+        first, *lines = block.splitlines()
+        if is_list := first.startswith("## "):
+            page.head(first.removeprefix("## "))
+        else:
+            page.say("")
+            lines = [first, *lines]
+        items: list[str] = []
+        for line in lines:
+            if line.startswith("- ") or not items:
+                items.append(line)
+            else:
+                items[-1] += f" {line.strip()}"
+        for item in items:
+            page.quote(item, 4 if is_list else 2)
     return page.text()
 
 
@@ -182,11 +196,17 @@ class _Page:
         self._lines += ["", self._bold(f"  {safe(text)}")]
 
     def say(self, text: str, indent: int = 0) -> None:
-        """Add a sentence."""
+        """Add a sentence, or an empty line."""
+        self.quote(safe(text), indent)
+
+    def quote(self, text: str, indent: int = 0) -> None:
+        """Add a sentence of our own documentation, in which nothing is a secret: `secret=` is only a name there."""
+        if not text:
+            self._lines.append("")
         pad = " " * indent
         more = pad + ("  " if text.startswith(("- ", "$ ")) else "")
         self._lines += textwrap.wrap(
-            safe(text),
+            text,
             self._terminal.width,
             initial_indent=pad,
             subsequent_indent=more,
@@ -204,10 +224,6 @@ class _Page:
             break_long_words=False,
             break_on_hyphens=False,
         )
-
-    def raw(self, text: str) -> None:
-        """Add text unchanged."""
-        self._lines += text.split("\n")
 
     def text(self) -> str:
         """Return the whole text."""

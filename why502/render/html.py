@@ -13,10 +13,13 @@ from why502.render.words import (
     asserted,
     clock,
     considered,
+    counted,
     diff_lines,
     headlines,
     how_often,
+    labelled,
     safe,
+    unchecked,
     where,
 )
 
@@ -32,6 +35,7 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 pre { border: 1px solid var(--line); border-radius: 6px; padding: .7rem; overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 td { border-top: 1px solid var(--line); padding: .3rem .6rem .3rem 0; vertical-align: top }
+th { text-align: left; font-weight: normal; color: var(--dim); padding-right: 1rem }
 td.weight { font-variant-numeric: tabular-nums; text-align: right; padding-right: 1rem }
 td:first-child { white-space: nowrap; width: 1% }
 h2 small { font-weight: normal }
@@ -39,16 +43,17 @@ h2 small { font-weight: normal }
 <h1><span class="{{ diagnosis.verdict.value }}">{{ diagnosis.verdict.value|upper }}</span>: {{ headlines[0]|safe_text }}</h1>
 {% for also in headlines[1:] %}<p class="also">Also: {{ also|safe_text }}</p>
 {% endfor %}
-<p><small>{{ since }} to {{ until }}, {{ diagnosis.requests }} requests, {{ diagnosis.failures }} failures</small></p>
+<p><small>{{ since }} to {{ until }},
+{{ diagnosis.requests|counted("request") }}, {{ diagnosis.failures|counted("failure") }}</small></p>
 {% for finding in found %}
-<h2>{{ finding.cause|safe_text }}{% if finding.target %} on {{ finding.target|string|safe_text }}{% endif %}
+<h2>{{ finding.cause|safe_text }}{% if finding.subject %} on {{ finding.subject|safe_text }}{% endif %}
  <small>{{ "%.0f"|format(finding.confidence * 100) }} % confidence, fault: {{ fault_domains[finding.layer] }}</small></h2>
 <p>{{ how_often(finding)|safe_text }}{% if where(finding) %}<br>{{ where(finding)|safe_text }}{% endif %}</p>
-<table>{% for item in finding.evidence %}
-<tr><td class="weight">{{ "%+.1f"|format(item.weight) }}</td>
+<table><tr><th scope="col">weight</th><th scope="col">evidence</th></tr>{% for item in finding.evidence %}
+<tr><td class="weight">{{ "%+.1f"|format(item.weight) if item.weight }}</td>
 <td>{{ item.message|safe_text }}{% if item.source %} <small>{{ item.source|safe_text }}</small>{% endif %}</td></tr>
 {% endfor %}</table>
-{% for remedy in finding.remedies %}<p><b>Fix:</b> {{ remedy.message|safe_text }}</p>
+{% for label, remedy in labelled(finding) %}<p><b>{{ label }}:</b> {{ remedy.message|safe_text }}</p>
 {% if remedy.steps %}<pre>{% for line in remedy.steps|lines %}{% if line[0] in "+-" -%}
 <span class="{{ "pass" if line[0] == "+" else "fail" }}">{{ line }}</span>
 {% else %}{{ line }}
@@ -64,8 +69,8 @@ h2 small { font-weight: normal }
 <tr><td class="{{ check.status.value }}">{{ check.status.value }}</td>
 <td>{{ check.title|safe_text }}{% if check.detail %}<br><small>{{ check.detail|safe_text }}</small>{% endif %}</td></tr>
 {% endfor %}</table>
-{% if diagnosis.gaps %}<h2>Not checked</h2><ul>
-{% for gap in diagnosis.gaps %}<li>{{ gap.source|safe_text }}: {{ gap.reason|safe_text }}
+{% if gaps %}<h2>Not checked</h2><ul>
+{% for gap in gaps %}<li>{{ gap.source|safe_text }}: {{ gap.reason|safe_text }}
 {% if gap.hint %}<small>{{ gap.hint|safe_text }}</small>{% endif %}</li>
 {% endfor %}</ul>{% endif %}
 </html>
@@ -81,6 +86,7 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
     )
     environment.filters["safe_text"] = safe
     environment.filters["lines"] = _lines
+    environment.filters["counted"] = counted
     return environment.from_string(_PAGE).render(
         diagnosis=diagnosis,
         headlines=headlines(diagnosis),
@@ -88,6 +94,8 @@ def render(diagnosis: Diagnosis, terminal: Terminal) -> str:
         until=clock(diagnosis.until),
         found=asserted(diagnosis),
         others=considered(diagnosis),
+        labelled=labelled,
+        gaps=unchecked(diagnosis),
         fault_domains=FAULT_DOMAINS,
         how_often=how_often,
         where=where,

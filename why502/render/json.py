@@ -62,17 +62,18 @@ def _time(at: datetime | None) -> datetime | None:
 def finding_object(finding: model.Finding) -> contract.Finding:
     """Return one finding as an object of the contract."""
     place = finding.place
+    at = place.at if place and place.at and place.at.file else None  # an admin interface's routes have no file
     return contract.Finding(
         cause=printable(finding.cause),
         layer=finding.layer,
         confidence=round(finding.confidence, 3),
-        target=printable(str(finding.target) if finding.target is not None else finding.group) or None,
+        target=printable(finding.subject) or None,
         proxy=printable(finding.proxy) if finding.proxy is not None else None,
         route=contract.Route(
             server=printable(place.server),
             location=printable(place.location),
-            file=printable(place.at.file) if place.at else None,
-            line=place.at.line if place.at else None,
+            file=printable(at.file) if at else None,
+            line=at.line if at else None,
         )
         if place
         else None,

@@ -15,10 +15,13 @@ from why502.render.words import (
     asserted,
     clock,
     considered,
+    counted,
     diff_lines,
     headlines,
     how_often,
+    labelled,
     safe,
+    unchecked,
     where,
 )
 
@@ -50,8 +53,8 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"Also: {plain(also)}"
     yield ""
     yield (
-        f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, {diagnosis.requests} requests, {diagnosis.failures} "
-        "failures."
+        f"Window {clock(diagnosis.since)} to {clock(diagnosis.until)}, "
+        f"{counted(diagnosis.requests, 'request')}, {counted(diagnosis.failures, 'failure')}."
     )
     for finding in asserted(diagnosis):
         yield ""
@@ -64,24 +67,25 @@ def _lines(diagnosis: Diagnosis) -> Iterator[str]:
     yield "| --- | --- | --- |"
     for check in diagnosis.checks:
         yield f"| {plain(check.title)} | {check.status.value} | {plain(check.detail)} |"
-    for gap in diagnosis.gaps:
+    for gap in unchecked(diagnosis):
         yield ""
         yield f"Not checked: {plain(gap.source)}: {plain(gap.reason)}" + (f" ({plain(gap.hint)})" if gap.hint else "")
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
     """Yield one finding as a section: cause, confidence, fault domain, place, evidence and fix."""
-    target = f" on {code(str(finding.target))}" if finding.target else ""
-    yield f"## {finding.cause}{target}, {finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
+    subject = f" on {code(finding.subject)}" if finding.subject else ""
+    yield f"## {finding.cause}{subject}, {finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
     yield ""
     yield f"- {plain(how_often(finding))}"
     if place := where(finding):
         yield f"- {plain(place)}"
     for item in finding.evidence:
-        yield f"- {item.weight:+.1f} {plain(item.message)}" + (f" ({code(item.source)})" if item.source else "")
-    for remedy in finding.remedies:
+        weight = f"{item.weight:+.1f} " if item.weight else ""
+        yield f"- {weight}{plain(item.message)}" + (f" ({code(item.source)})" if item.source else "")
+    for label, remedy in labelled(finding):
         yield ""
-        yield f"Fix: {plain(remedy.message)}"
+        yield f"{label}: {plain(remedy.message)}"
         for step in remedy.steps:
             if isinstance(step, Edit):
                 yield from fenced("diff", diff_lines(step.diff))

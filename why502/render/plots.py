@@ -124,7 +124,7 @@ def _mark(mark: Mark, width: int) -> str:
 def _column(number: int, name: str, series: Sequence[Series], top: float) -> str:
     """Return one column, with an invisible shape over its whole height that carries the tooltip."""
     parts, y = [], _HEIGHT
-    said = [f"{_number(one.counts[number])} {one.name}" for one in series if one.counts[number]]
+    counts = [f"{_number(one.counts[number])} {one.name}" for one in series if one.counts[number]]
     for place, one in enumerate(series):
         if height := one.counts[number] / top * _HEIGHT:
             y -= height
@@ -133,7 +133,7 @@ def _column(number: int, name: str, series: Sequence[Series], top: float) -> str
             )
     if not parts:
         return ""
-    tip = escape(safe(f"{name}: {', '.join(said)}"))
+    tip = escape(safe(f"{name}: {', '.join(counts)}"))
     return (
         f'<g><title>{tip}</title><rect x="{number}" y="0" width="1" height="{_HEIGHT:g}" fill="transparent"/>{"".join(parts)}</g>'
     )

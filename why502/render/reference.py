@@ -16,7 +16,11 @@ from why502.render.explanation import remedy
 from why502.render.words import FAULT_DOMAINS
 
 _NAMED = lazy(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`")
-_URL = lazy(r"(?<![(<])(https?://[^\s,()]+)")
+_CODE_OR_URL = lazy(r"`[^`]*`|(?<![(<])(?P<url>https?://[^\s,()]+)")
+
+_FIRST_WORDS = frozenset(
+    "the allow compare hint request translate firewall run".split()
+)  # of a step that is a sentence, not a command
 
 
 def cause_page(name: str) -> str:
@@ -148,12 +152,9 @@ def _causes(names: tuple[str, ...]) -> str:
 
 
 def _linked(text: str) -> str:
-    return _URL.sub(r"<\1>", text)
+    """Return the text with its addresses as links; an address within code stays as it is, so that a command can be copied."""
+    return _CODE_OR_URL.sub(lambda match: f"<{match['url']}>" if match["url"] else match[0], text)
 
 
 def _is_plain(step: str) -> bool:
-    return (
-        "(" not in step
-        and not step.split(" ", 1)[0].istitle()
-        and step.split(" ", 1)[0] not in ("the", "compare", "hint", "translate", "firewall", "traefik")
-    )
+    return "(" not in step and not step.split(" ", 1)[0].istitle() and step.split(" ", 1)[0] not in _FIRST_WORDS

@@ -14,10 +14,13 @@ from why502.render.words import (
     asserted,
     clock,
     considered,
+    counted,
     diff_lines,
     headlines,
     how_often,
+    labelled,
     safe,
+    unchecked,
     where,
 )
 
@@ -72,44 +75,45 @@ def _lines(diagnosis: Diagnosis, terminal: Terminal) -> Iterator[str]:
     for check in diagnosis.checks:
         detail = f": {check.detail}" if check.detail else ""
         yield from wrapped(f"  {_SIGNS[check.status]} ", f"{check.title}{detail}", terminal, "       ", color=check.status.value)
-    if diagnosis.gaps:
+    if gaps := unchecked(diagnosis):
         yield ""
         yield paint("Not checked", "bold", terminal)
-        for gap in diagnosis.gaps:
+        for gap in gaps:
             yield from wrapped("  ", f"{gap.source}: {gap.reason}" + (f" ({gap.hint})" if gap.hint else ""), terminal, "    ")
     yield ""
     window = f"{clock(diagnosis.since)} to {clock(diagnosis.until)}" if diagnosis.since else "all times"
-    counts = f"{window}, {diagnosis.requests} requests, {diagnosis.failures} failures"
+    counts = f"{window}, {counted(diagnosis.requests, 'request')}, {counted(diagnosis.failures, 'failure')}"
     yield from wrapped("Window: ", counts, terminal, "  ", color="dim")
 
 
 def finding_lines(number: int, finding: Finding, terminal: Terminal) -> Iterator[str]:
     """Yield the lines of one finding: cause, confidence, fault domain, place, evidence and fix."""
-    target = f" on {finding.target}" if finding.target else ""
+    subject = f" on {finding.subject}" if finding.subject else ""
     confidence = f"{finding.confidence:.0%} confidence, fault: {FAULT_DOMAINS[finding.layer]}"
-    yield from wrapped(f"{number}. {finding.cause}", f"{target}, {confidence}", terminal, "   ", color="bold")
+    yield from wrapped(f"{number}. {finding.cause}", f"{subject}, {confidence}", terminal, "   ", color="bold")
     yield from wrapped("   ", how_often(finding), terminal, "   ")
     if place := where(finding):
         yield from wrapped("   ", place, terminal, "   ")
     yield "   Evidence, by weight"
     shown = finding.evidence if terminal.is_verbose else finding.evidence[:_EVIDENCE]
     for item in shown:
-        yield from wrapped(f"   {item.weight:+5.1f}  ", item.message, terminal, "          ", after=item.source)
+        weight = f"{item.weight:+5.1f}" if item.weight else " " * 5  # without a weight it only explains
+        yield from wrapped(f"   {weight}  ", item.message, terminal, "          ", after=item.source)
     if more := len(finding.evidence) - len(shown):
         yield f"          and {more} more, with --verbose"
-    for remedy in finding.remedies:
-        yield from _remedy(remedy, terminal)
+    for label, remedy in labelled(finding):
+        yield from _remedy(label, remedy, terminal)
 
 
 def _dismissed(finding: Finding) -> str:
     """Return a considered cause with the strongest evidence against it."""
     against = min(finding.evidence, key=lambda item: item.weight)
     reason = f": {against.message}" if against.weight < 0 else ""
-    return f"{finding.cause} {f'on {finding.target} ' if finding.target else ''}({finding.confidence:.0%}){reason}"
+    return f"{finding.cause} {f'on {finding.subject} ' if finding.subject else ''}({finding.confidence:.0%}){reason}"
 
 
-def _remedy(remedy: Remedy, terminal: Terminal) -> Iterator[str]:
-    yield from wrapped("   Fix: ", remedy.message, terminal, "        ")
+def _remedy(label: str, remedy: Remedy, terminal: Terminal) -> Iterator[str]:
+    yield from wrapped(f"   {label}: ", remedy.message, terminal, "        ", color="bold")
     for step in remedy.steps:
         if isinstance(step, Edit):
             for line in diff_lines(step.diff):

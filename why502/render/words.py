@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 from why502.model.base import Value
-from why502.model.finding import ASSERTED, SERVED, Diagnosis, Finding, Layer
+from why502.model.finding import ASSERTED, SERVED, CheckStatus, Diagnosis, Finding, Layer
 from why502.model.patterns import lazy
+from why502.model.remedy import Remedy
+from why502.model.snapshot import Gap
 from why502.redaction import in_place, redact
 
 # C0 and C1 controls, DEL, and characters that change direction or hide text (Unicode bidi, zero-width, line separators).
@@ -83,6 +87,8 @@ def headlines(diagnosis: Diagnosis) -> list[str]:
     """
     unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
     findings = asserted(diagnosis)
+    if diagnosis.verdict == "healthy":
+        return [_unasserted(diagnosis), *(f"no client notices it, but {sentence(one)}" for one in findings)]
     leads = 1 if findings and findings[0].ongoing else 0
     unsaid = [
         [sentence(one) for one in part if one.message not in "; ".join(unwell)] for part in (findings[:leads], findings[leads:])
@@ -120,10 +126,44 @@ def how_often(finding: Finding) -> str:
     """Return how often, with which statuses and when a finding occurred, and whether it is ongoing."""
     statuses = "/".join(f"{status:03d}" for status in finding.statuses)
     if not finding.failures:
-        return "no failures in the window, but the condition is present now" if finding.ongoing else "no failures in the window"
+        return (
+            "no gateway failures in the window, but the condition is present now"
+            if finding.ongoing
+            else "no gateway failures in the window"
+        )
     times = f" {span(finding.first_seen, finding.last_seen)}" if finding.first_seen and finding.last_seen else ""
-    requests = "1 request" if finding.failures == 1 else f"{finding.failures} requests"
-    return f"{requests} failed{f' with {statuses}' if statuses else ''}{times}; {'ongoing' if finding.ongoing else 'resolved'}"
+    # A response that breaks off has a good status: "failed with 200" would be read as a mistake.
+    shown = f" with {statuses}" if any(status >= 400 or not status for status in finding.statuses) else f" (status {statuses})"
+    # Without a status it may be a health check that failed, not a request.
+    requests = f"{counted(finding.failures, 'request')} failed{shown}" if statuses else counted(finding.failures, "failure")
+    return f"{requests}{times}; {'ongoing' if finding.ongoing else 'resolved'}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count and its noun: "1 request", "2 requests"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def labelled(finding: Finding) -> Iterator[tuple[str, Remedy]]:
+    """Yield each remedy of a finding with the word before it, which separates steps, their alternatives, and advice."""
+    has_steps = False
+    for number, remedy in enumerate(finding.remedies):
+        if remedy.steps:
+            yield "Or" if has_steps else "Fix", remedy
+            has_steps = True
+        else:
+            yield "Also" if number else "What to do", remedy
+
+
+def unchecked(diagnosis: Diagnosis) -> tuple[Gap, ...]:
+    """Return the gaps without those that a skipped check already shows; several gaps with one reason stay."""
+    skipped = {check.detail for check in diagnosis.checks if check.status is CheckStatus.SKIP}
+    reasons = Counter(gap.reason for gap in diagnosis.gaps)
+    return tuple(
+        gap
+        for gap in diagnosis.gaps
+        if reasons[gap.reason] > 1 or (f"{gap.reason}; {gap.hint}" if gap.hint else gap.reason) not in skipped
+    )
 
 
 def where(finding: Finding) -> str:
@@ -131,5 +171,5 @@ def where(finding: Finding) -> str:
     place = finding.place
     if place is None:
         return ""
-    at = f" ({place.at})" if place.at else ""
+    at = f" ({place.at})" if place.at and place.at.file else ""
     return f"server {place.server or '_'}, location {place.location or '(server)'}{at}"

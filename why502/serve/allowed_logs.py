@@ -47,7 +47,7 @@ def _of(path: str) -> Iterator[AllowedLog]:
         sources = expand((path,))
     except Why502Error:
         return
-    for source in sources:
+    for source in (source for source in sources if not source.reason):
         id_ = hashlib.sha256(os.fsencode(source.path)).hexdigest()[:16]
         yield AllowedLog(id=id_, path=source.path, size_bytes=source.size_bytes, modified_at=of_epoch(int(source.modified_s)))
 

@@ -37,7 +37,7 @@ from why502.serve.stock import NoStore, Stock
 API = "/api/1"
 THREADS = 8  # pages that are made at once; they wait for the processor more than for anything else
 _LOG = logging.getLogger("why502.serve")
-_STATUSES = {404: ("there is no such page", "The menu has all of them."), 405: ("this page cannot be asked like that", "")}
+_STATUSES = {404: ("there is no such page", "The menu lists all pages."), 405: ("this page does not support that method", "")}
 
 
 def application(settings: Settings, now: Callable[[], datetime] | None = None) -> Starlette:
@@ -130,7 +130,7 @@ def _http_error(request: Request, error: Exception) -> Response:
 def _no_store(request: Request, error: Exception) -> Response:
     assert isinstance(error, NoStore)
     if request.url.path.startswith(f"{API}/") or not error.is_missing:
-        return problem(request, 503, error.message, error.hint, "The store cannot be read now")
+        return problem(request, 503, error.message, error.hint, "The store cannot be read")
     return page(request, "no_store.html", message=error.message)
 
 
@@ -148,9 +148,7 @@ async def _fail(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request that an error of our own ended."""
     request = Request(scope)
     _LOG.error("%s: our own error", safe(request.url.path), exc_info=scope["failed"])
-    response = problem(
-        request, 500, "this page failed, which is an error of why502 itself", "The log of `why502 serve` has the details."
-    )
+    response = problem(request, 500, "this page failed: this is a bug in why502", "The log of `why502 serve` has the details.")
     await response(scope, receive, send)
 
 

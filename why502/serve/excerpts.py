@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from why502.model.finding import Finding
 from why502.model.patterns import lazy
+from why502.model.proxy import ConfigFile
 from why502.model.remedy import Edit
-from why502.model.snapshot import ConfigFile, Snapshot
+from why502.model.snapshot import Snapshot
 
 AROUND = 4  # lines before and after
 MOST, MOST_LINES, LONGEST = 6, 60, 400

@@ -68,7 +68,9 @@ class Live:
     def stream(self, key: str, make: Callable[[], News]) -> StreamingResponse:
         """Return a response that goes on for as long as somebody reads it. `make` is called in a thread. Raises Refused."""
         if key not in self._parts and len(self._parts) >= MOST_PARTS:
-            raise Refused(503, "too many different pages are watched live", "The page itself is up to date when it is loaded.")
+            raise Refused(
+                503, "too many pages are open with live updates", "The page is still up to date each time it is loaded."
+            )
         return StreamingResponse(self._events(key, make), media_type="text/event-stream", headers=_HEADERS)
 
     async def _events(self, key: str, make: Callable[[], News]) -> AsyncIterator[bytes]:

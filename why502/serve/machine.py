@@ -32,9 +32,9 @@ def hindrance(settings: Settings, uid: int | None = None) -> str:
     token is asked for, also there.
     """
     if (os.geteuid() if uid is None else uid) != 0:
-        return "It needs `why502 serve` to run as root, because a diagnosis reads what belongs to other users."
+        return "`why502 serve` must run as root for this, because a diagnosis reads files and processes of other users."
     if not settings.token:
-        return "It needs a token, so that not every user of this machine can ask: start `why502 serve` with --token-file FILE."
+        return "This needs a token, so that only its holders can start a diagnosis: start `why502 serve` with --token-file FILE."
     return ""
 
 

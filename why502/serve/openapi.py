@@ -11,19 +11,19 @@ from why502.serve.operation import FILES, JSON, Operation, Problem
 from why502.version import __version__
 
 _ALWAYS = {
-    400: "The request is not well formed.",
+    400: "The request is malformed.",
     401: "The token is missing or wrong.",
-    403: "Another site had the browser send this.",
-    405: "This address does not have this method.",
+    403: "Another site caused the browser to send this.",
+    405: "This address does not support this method.",
     408: "The request did not arrive in time.",
     413: "The body is too large.",
-    414: "The address is too long.",
+    414: "The URL is too long.",
     415: "The body has a type that is not accepted.",
     421: "The server is not known by this name.",
     422: "A value is not accepted.",
     503: "Too many requests at once, or the store cannot be read at the moment.",
 }
-_SOMETIMES = {404: "There is no such thing.", 429: "Too many files are being examined."}
+_SOMETIMES = {404: "Not found.", 429: "Too many files are being examined."}
 _REF = "#/components/schemas/{name}"
 
 
@@ -41,7 +41,7 @@ def description(operations: Iterable[Operation], base: str) -> dict[str, Any]:
         "info": {
             "title": "why502",
             "version": __version__,
-            "description": "What `why502 watch` knows, and what the commands explain. Nothing here changes the machine.",
+            "description": "The records of `why502 watch`, and the answers of the commands. Nothing here changes the machine.",
         },
         "paths": paths,
         "components": {

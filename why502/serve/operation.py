@@ -85,7 +85,7 @@ class Operation:
         except Refused as refused:
             return problem(refused.status, refused.message, refused.hint)
         except NotThere as missing:
-            return problem(404, str(missing), "The lists of this API have all there is.")
+            return problem(404, str(missing), "The lists of this API show what exists.")
         except Why502Error as error:
             return problem(422, error.message, error.hint)
         except NoStore as missing:

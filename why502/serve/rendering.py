@@ -100,7 +100,7 @@ def part(shared: Serving, template: str, **context: Any) -> str:
 
 def gone(shared: Serving, error: NoStore) -> News:
     """Return the live part of a page whose store cannot be read now."""
-    return News(part(shared, "store_gone.html", message=error.message, hint=error.hint), "The store cannot be read now.")
+    return News(part(shared, "store_gone.html", message=error.message, hint=error.hint), "The store cannot be read.")
 
 
 def _shown(value: Any) -> Any:

@@ -62,10 +62,10 @@ def replayed(incident: Incident, bundle: bytes | None) -> Replayed:
         snapshot = load(bundle, "the bundle")
     except Why502Error as error:
         return Replayed(reason=f"Its bundle cannot be read: {error.message}")
-    return _told(incident, snapshot, diagnose(snapshot))
+    return _replayed(incident, snapshot, diagnose(snapshot))
 
 
-def _told(incident: Incident, snapshot: Snapshot, diagnosis: Diagnosis) -> Replayed:
+def _replayed(incident: Incident, snapshot: Snapshot, diagnosis: Diagnosis) -> Replayed:
     finding = incident.finding
     return Replayed(
         diagnosis=diagnosis,

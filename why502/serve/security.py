@@ -165,7 +165,7 @@ class Guard:
         """Return what answers a request. Raises Refused."""
         headers = Headers(scope=scope)
         if scope["method"] not in _METHODS:
-            raise Refused(405, f"{scope['method'][:20]} is not possible here")
+            raise Refused(405, f"{scope['method'][:20]} is not allowed here")
         host = self._check_host(headers)
         self._check_site(scope["method"], headers, host)
         is_open = any(scope["path"].startswith(path) for path in OPEN_PATHS)
@@ -180,7 +180,7 @@ class Guard:
             raise Refused(
                 421,
                 "this address is not known here",
-                "Open it by its IP address or as localhost, or start `why502 serve` with --url for the name that is used.",
+                "Open it by its IP address or as localhost, or start `why502 serve` with --url and the name that you use.",
             )
         return hosts[0].lower()
 
@@ -194,11 +194,11 @@ class Guard:
             return
         origins = headers.getlist("origin")
         if not is_own or len(origins) > 1:
-            raise Refused(403, "this form was sent from another site")
+            raise Refused(403, "this form was sent by another site")
         if origins and not self._is_own_origin(origins[0].lower(), host):
-            raise Refused(403, "this form was sent from another site", "If a reverse proxy is in front, start with --url.")
+            raise Refused(403, "this form was sent by another site", "If a reverse proxy is in front, start with --url.")
         if not origins and (site or "cookie" in headers):
-            raise Refused(403, "the browser did not name the site that this form is from")
+            raise Refused(403, "the browser did not say which site sent this form")
 
     def _is_own_origin(self, origin: str, host: str) -> bool:
         return origin == self.settings.origin or origin in (f"http://{host}", f"https://{host}")
@@ -269,7 +269,9 @@ def _check_length(headers: Headers, limit: int) -> None:
 
 def too_large(limit: int) -> Refused:
     """Return the refusal of a body."""
-    return Refused(413, f"more than {limit >> 10} KiB were sent", "Send less, or use the command line, which has no such limit.")
+    return Refused(
+        413, f"the request has more than {limit >> 10} KiB", "Send less, or use the command line, which has no such limit."
+    )
 
 
 def _receiving(receive: Receive, limit: int) -> Receive:

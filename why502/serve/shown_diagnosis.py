@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from why502.model.finding import Diagnosis, Verdict
-from why502.render.words import asserted, considered, diff_lines, headlines, how_often, where
+from why502.render.words import asserted, considered, diff_lines, headlines, how_often, labelled, unchecked, where
 
 TONES = {Verdict.HEALTHY: "good", Verdict.PROBLEM: "bad", Verdict.UNKNOWN: "warn"}
 
@@ -23,6 +23,8 @@ def shown(found: Diagnosis | None) -> dict[str, Any]:
         "considered": considered(found),
         "how_often": how_often,
         "where": where,
+        "labelled": labelled,
+        "gaps": unchecked(found),
         "diff_lines": diff_lines,
         "command": shlex.join,
     }

@@ -45,7 +45,7 @@ class Stock:
             self.close()
             raise NoStore(
                 f"{self.path} cannot be read: {error.__cause__ or error}",
-                "It is read again with the next request.",
+                "The next request tries again.",
                 is_missing=False,
             ) from error
 
@@ -60,7 +60,7 @@ class Stock:
                     f"there is no store at {self.path}"
                     if is_missing
                     else f"{self.path}: {(error.strerror or str(error)).lower()}",
-                    "`why502 watch` makes it." if is_missing else "Start `why502 serve` as a user who may read it.",
+                    "`why502 watch` creates it." if is_missing else "Start `why502 serve` as a user who may read it.",
                     is_missing=is_missing,
                 ) from error
             if self._store is not None and self._file == (status.st_dev, status.st_ino):

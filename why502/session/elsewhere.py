@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from why502.bundle import LIMIT_BYTES, load
-from why502.diagnosis.index import targets
+from why502.diagnosis.targets import targets
 from why502.model.base import Value
 from why502.model.errors import Why502Error
 from why502.model.snapshot import Gap, Snapshot

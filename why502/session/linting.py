@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from why502.deployment.rule import Rule
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.build import installed_version
 from why502.host import output
 from why502.host.base import Host
@@ -32,7 +33,10 @@ def read(host: Host, paths: Iterable[str], version: str, standard_input: bytes |
     paths = tuple(paths)
     given = gather(host, [path if path == "-" else str(Path(path).absolute()) for path in paths], version, standard_input)
     if not given.texts and not given.gaps:
-        raise Why502Error(f"nothing to check in {', '.join(paths)}", "Give nginx configuration, PHP-FPM pools or systemd units.")
+        raise Why502Error(
+            f"nothing to check in {', '.join(paths)}",
+            "Give a configuration of nginx, HAProxy or Apache, PHP-FPM pools or systemd units.",
+        )
     know(worth_knowing(given.texts.values()))
     return given
 
@@ -80,6 +84,7 @@ def check(
         suppressed=suppressed,
         known=len(left) - len(new),
         nginx_version=version,
+        checks_nginx=any(behaviour(deployment.product).takes_directives for deployment in given.deployments),
         base=base,
         fingerprints=baselines.fingerprints(new, given.texts, base),
         others=others.rules if others else {},
@@ -102,8 +107,8 @@ def version(host: Host, asked: str | None) -> str:
 def _shortened(risk: Risk, base: str) -> Risk:
     """Return a finding that names the files below `base` without it."""
     start = f"{base}/"
-    said = [risk.message, *(remedy.message for remedy in risk.remedies)]
-    if not base or not any(start in text for text in said):
+    messages = [risk.message, *(remedy.message for remedy in risk.remedies)]
+    if not base or not any(start in text for text in messages):
         return risk
     remedies = tuple(msgspec.structs.replace(remedy, message=remedy.message.replace(start, "")) for remedy in risk.remedies)
     return msgspec.structs.replace(risk, message=risk.message.replace(start, ""), remedies=remedies)

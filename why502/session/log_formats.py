@@ -14,7 +14,6 @@ from why502.model.errors import HostError, Why502Error
 
 PACKAGE = "why502.gateways"
 PART = "log_settings"
-_USUAL = "nginx"  # whose configuration a file is taken for that no gateway recognises
 _MOST_BYTES = 16 << 20
 
 
@@ -55,10 +54,9 @@ def read(path: str) -> LogSettings:
 def _gateway(content: bytes) -> ModuleType:
     from why502.gateways.detect import kind
 
-    found = registry.part(PACKAGE, kind(content.decode("utf-8", "replace")) or _USUAL, PART)
-    usual = registry.part(PACKAGE, _USUAL, PART)
-    assert usual is not None
-    return found or usual
+    name = kind(content.decode("utf-8", "replace"))
+    found = registry.part(PACKAGE, name, PART) if name else None
+    return found or next(module for module in registry.parts(PACKAGE, PART) if module.READS_UNRECOGNISED)
 
 
 def _host() -> Host:

@@ -15,9 +15,7 @@ from why502.session.log_options import BY
 if TYPE_CHECKING:
     from why502.host.base import Host
     from why502.logs.scan.cause_rows import Meaning
-    from why502.logs.scan.work import Ask
-
-SURE = 4.0  # least weight of a symptom for a cause to be named
+    from why502.logs.scan.work import ScanQuery
 
 
 class Question(Value, frozen=True, kw_only=True):
@@ -30,10 +28,10 @@ class Question(Value, frozen=True, kw_only=True):
     by: str = ""
 
 
-def ask(question: Question, now: datetime, host: Host, *, is_exact: bool = False, is_fast: bool = True) -> Ask:
+def ask(question: Question, now: datetime, host: Host, *, is_exact: bool = False, is_fast: bool = True) -> ScanQuery:
     """Return what every line is asked. Times without a zone are of the host. Raises Why502Error."""
     from why502.logs.scan import fields
-    from why502.logs.scan.work import Ask
+    from why502.logs.scan.work import ScanQuery
     from why502.session.window import moment
 
     since = moment(question.since, now, "--since") if question.since else None
@@ -43,7 +41,7 @@ def ask(question: Question, now: datetime, host: Host, *, is_exact: bool = False
     localtime = b""
     with contextlib.suppress(HostError):
         localtime = host.read("/etc/localtime", limit_bytes=1 << 18)
-    found = Ask(
+    found = ScanQuery(
         localtime=localtime,
         only=question.only.replace("all", ""),
         where=tuple(map(fields.condition, question.where)),
@@ -56,15 +54,7 @@ def ask(question: Question, now: datetime, host: Host, *, is_exact: bool = False
 
 
 def means(symptom: str, cause: str) -> Meaning:
-    """Return the cause of a symptom: from its format's own table, or the cause with the largest weight, if at least SURE."""
-    from why502.diagnosis.causes import CAUSES, usual
-    from why502.logs.scan.cause_rows import Meaning
-    from why502.model.logs import Symptom
-    from why502.render.words import FAULT_DOMAINS
+    """Return the meaning of a symptom: the cause that its line names, or else the usual one."""
+    from why502.session.usual_causes import table
 
-    likely = [name for name, weight in usual(Symptom(symptom)) if weight >= SURE]
-    best = CAUSES.get(cause) or (CAUSES[likely[0]] if likely else None)
-    if best is None:
-        is_bare = symptom == Symptom.GATEWAY_STATUS
-        return Meaning(message="the access log alone does not show the reason; the error log does" if is_bare else "")
-    return Meaning(best.id, best.message, FAULT_DOMAINS[best.layer])
+    return table().meaning(symptom, cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +17,11 @@ from why502.model.snapshot import Gap, LiveSnapshot, Snapshot
 from why502.model.target import Target
 
 if TYPE_CHECKING:
-    from why502.collectors.base import Ask
+    from why502.collectors.base import CollectOptions
     from why502.host.base import Host
 
 INPUT = "-"
+FRAGMENT_BYTES = 1 << 17  # a longer log is no piece that a person copied somewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +116,11 @@ def _here(scope: Scope, machine: Machine) -> Snapshot:
     return snapshot if scope.is_offline else LiveSnapshot.of(snapshot)
 
 
-def _ask(scope: Scope) -> Ask:
+def _ask(scope: Scope) -> CollectOptions:
     """Return what the collectors are asked for."""
-    from why502.collectors.base import Ask
+    from why502.collectors.base import CollectOptions
 
-    return Ask(
+    return CollectOptions(
         configs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.configs),
         logs=tuple(path if path == INPUT else str(Path(path).absolute()) for path in scope.logs),
         urls=scope.urls,
@@ -139,11 +141,11 @@ def _no_proxy(snapshot: Snapshot) -> Why502Error:
     )
 
 
-def _host(machine: Machine, ask: Ask) -> Host:
+def _host(machine: Machine, options: CollectOptions) -> Host:
     """Return the machine with the allowed access: offline only the given files, and streams in place of their paths."""
-    host, files = machine.host(), (*ask.configs, *ask.logs)
+    host, files = machine.host(), (*options.configs, *options.logs)
     pipes = [path for path in dict.fromkeys(files) if _is_pipe(path)]
-    if ask.offline:
+    if options.offline:
         from why502.host.offline import OfflineHost
 
         host = OfflineHost(host, (path for path in files if path != INPUT and path not in pipes))
@@ -154,7 +156,33 @@ def _host(machine: Machine, ask: Ask) -> Host:
         for path in pipes:
             with open(path, "rb") as stream:
                 host = WithInput(host, stream, path)
+    for path in dict.fromkeys(options.logs):
+        if path not in options.configs:
+            host = _as_written(host, path)
     return host
+
+
+def _as_written(host: Host, path: str) -> Host:
+    """Return the machine; if a given log is short, with its lines as programs wrote them, whatever pasting did to them.
+
+    The readers of logs repair nothing, and a log that nobody gave is never changed.
+    """
+    from why502.explanation.pasted import repaired
+    from why502.host.standard_input import WithInput
+    from why502.model.errors import HostError
+    from why502.model.file_kind import FileKind
+
+    try:
+        status = host.stat(path)
+        if status.kind is not FileKind.FILE or not 0 < status.size_bytes <= FRAGMENT_BYTES:
+            return host
+        content = host.read(path, limit_bytes=FRAGMENT_BYTES)
+    except HostError:
+        return host  # the collector finds out why
+    if b"\0" in content:
+        return host
+    lines = repaired(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return host if lines == content else WithInput(host, io.BytesIO(lines), path)
 
 
 def _is_pipe(path: str) -> bool:

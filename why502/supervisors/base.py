@@ -19,11 +19,14 @@ from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, of_process
 from why502.model.container import Container
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, PhpPool, Process, Service
+from why502.model.process import Process
+from why502.model.service import PhpPool, Service
+from why502.model.snapshot import Gap
 from why502.model.target import Target
 from why502.model.times import of_epoch
 
 CONFIG_BYTES = 256 << 10
+UNLINKED = "it fails, and nothing links it to a target"
 ADDRESS_TAKEN = "its journal reports that another process holds"  # evidence that a service did not get its address
 LISTENS = "its process listens on it"  # evidence that a service serves a target
 _OTHER_OPTION = lazy(

@@ -9,46 +9,70 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from types import ModuleType
+from typing import TypeVar
 
 from why502.host.base import Host, Stat
+from why502.machine.attempt import attempt
 from why502.model.errors import HostError
-from why502.model.patterns import lazy
 from why502.model.snapshot import Snapshot
 from why502.model.times import of_epoch
+from why502.redaction import redact
 from why502.supervisors.systemd import starts
 from why502.watch import concern, ledger
-from why502.watch.model import Change, ChangeKind
-from why502.watch.progress import Beat, unheard
+from why502.watch.concern import AFTER
+from why502.watch.model import Change, ChangeKind, Seen, SeenFile
+from why502.watch.packages import managers
+from why502.watch.packages.entry import Entry
+from why502.watch.progress import Beat, ignore_beat
 from why502.watch.topology import is_certificate
 
 NAME = "changes"  # of its thread
 EVERY_S = 10.0
 LATE_S = 120.0  # a look that takes longer hangs
-DPKG_LOG = "/var/log/dpkg.log"
-DPKG_FILES = "/var/lib/dpkg/info"
 MOST_READ = 1 << 20
+MOST_FIRST = 1 << 16  # of a log that is read for the first time
 MOST_PATHS = 300  # of one package
+ASKING_S = 20.0  # for the files of packages, in one look
 MOST_WATCHED = 500
 MOST_KNOWN = 500
-_DPKG = lazy(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (install|upgrade|remove) ([a-z0-9][a-z0-9+.-]*)(:[a-z0-9]+)? (\S+) (\S+)")
+T = TypeVar("T")
 _TELLING = ("/bin/", "/sbin/", "/etc/", "/systemd/system/", "/lib/jvm/")  # of a package, paths that a target may be made of
 _OF_THE_SYSTEM = ("/usr/", "/bin", "/sbin", "/lib", "/proc/", "/dev/", "/run/", "/var/run", "/sys/", "/etc/alternatives/")
 
 
 class Looks:
-    """What was seen last, to compare with. Each method yields the changes since; the first call only learns."""
+    """What was seen last, to compare with. Each method yields the changes since; the first call only learns.
 
-    def __init__(self, host: Host) -> None:
+    `earlier`: what an earlier run saw, and kept.
+    """
+
+    def __init__(self, host: Host, earlier: Seen | None = None) -> None:
         """Look at this machine."""
         self._host = host
-        self._units: dict[str, str] | None = None
-        self._packages = _LogEnd()
-        self._files: dict[str, tuple[Stat | None, str]] = {}
+        self._earlier = earlier or Seen(at=datetime.now(UTC))
+        self._looked_at = self._earlier.at
+        self._units = self._earlier.units
+        self._packages: dict[str, _LogEnd] = {}
+        self._kinds: dict[str, ChangeKind] = {}
+        self._files: dict[str, SeenFile] = {}
         self._links: dict[str, str | None] = {}
+
+    def state(self) -> tuple[object, ...]:
+        """Return all that is compared, to tell whether it is the same as at the last look."""
+        return self._units, dict(self._files), dict(self._links)
+
+    def seen(self) -> Seen:
+        """Return what to compare with after a pause: also of files and links that nothing uses at the moment."""
+        files, links = self._earlier.files | self._files, self._earlier.links | self._links
+        return Seen(at=self._looked_at, units=self._units, files=_last(files), links=_last(links))
 
     def watch(self, snapshot: Snapshot) -> None:
         """Watch the files and links that the gateways and backends of a snapshot use."""
@@ -56,11 +80,12 @@ class Looks:
             _unit_files(snapshot), ChangeKind.CONFIG
         )
         self._kinds = dict(list(files.items())[:MOST_WATCHED])
-        self._files = {path: self._files.get(path) or self._seen(path) for path in self._kinds}
+        self._files = {path: self._files.get(path) or self._earlier.files.get(path) or self._seen(path) for path in self._kinds}
         links = [link for path in _release_paths(snapshot) for link in self._links_of(path)]
         names = list(dict.fromkeys(links))[:MOST_WATCHED]
-        known = [name for name in names if name not in self._links]
-        self._links = {name: self._links.get(name) for name in names} | dict(zip(known, self._host.link_all(known), strict=True))
+        before = self._earlier.links | self._links
+        new = [name for name in names if name not in before]
+        self._links = {name: before.get(name) for name in names} | dict(zip(new, self._host.link_all(new), strict=True))
 
     def units(self, now: datetime) -> Iterator[Change]:
         """Yield starts and ends of systemd's services."""
@@ -71,39 +96,47 @@ class Looks:
         for each in starts.changes(self._host, before, after, now):
             detail = "started" if each.is_start else "stopped" if each.is_ordered else f"failed: {each.result}"
             if not each.is_start and not each.is_ordered and each.result == "success":
-                detail = "ended by itself"
+                detail = "exited on its own"
             pids = (each.pid,) if each.pid else ()
             yield Change(
                 kind=ChangeKind.UNIT, subject=each.unit, at=each.at, detail=detail, units=(each.unit,), pids=pids,
                 is_planned=each.is_ordered,
             )  # fmt: skip
 
-    def packages(self) -> Iterator[Change]:
-        """Yield installed, upgraded and removed packages of Debian (dpkg(1), --log)."""
-        for line in self._packages.added(self._host, DPKG_LOG):
-            if match := _DPKG.match(line):
-                at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").astimezone(UTC)
-                version = f" to {match[6]}" if match[2] == "upgrade" else ""
-                yield Change(
-                    kind=ChangeKind.PACKAGE, subject=match[3], at=at, detail=f"{_PAST[match[2]]}{version}",
-                    paths=self._paths_of(match[3], match[4] or ""), is_planned=True,
-                )  # fmt: skip
+    def packages(self, now: datetime) -> Iterator[Change]:
+        """Yield installed, upgraded and removed packages; with their files, as far as asking for them does not take long.
 
-    def files(self) -> Iterator[Change]:
+        The first time, those of the last half hour: they may be why something fails now.
+        """
+        until_s = time.monotonic() + ASKING_S
+        for manager in managers():
+            for log in manager.LOGS:
+                with suppress(HostError):
+                    end = self._packages.setdefault(log, _LogEnd())
+                    since = now - concern.BEFORE if end.inode is None else None
+                    written_at, lines = end.added(self._host, log)
+                    for entry in filter(None, map(manager.parse, lines)):
+                        if since is not None and (entry.at is None or entry.at < since):
+                            continue
+                        at = entry.at or written_at
+                        yield Change(
+                            kind=ChangeKind.PACKAGE, subject=entry.name, at=at, detail=entry.detail,
+                            paths=self._paths_of(manager, entry) if time.monotonic() < until_s else (), is_planned=True,
+                        )  # fmt: skip
+
+    def files(self, now: datetime) -> Iterator[Change]:
         """Yield certificates and unit files with another content."""
-        for path, (before, digest) in list(self._files.items()):
-            now = self._stat(path)
-            if now == before:
+        for path, before in list(self._files.items()):
+            found = self._stat(path)
+            if _stamp(found) == before.stamp:
                 continue
             self._files[path] = self._seen(path)
-            if self._files[path][1] != digest:
-                at = of_epoch(now.modified_s) if now else None
-                detail = "removed" if now is None else "changed"
+            if self._files[path].digest != before.digest:
                 yield Change(
                     kind=self._kinds[path],
                     subject=path,
-                    at=at or datetime.now(UTC),
-                    detail=detail,
+                    at=self._time_of(found, now),
+                    detail="changed" if found else "removed",
                     paths=(path,),
                     is_planned=True,
                 )
@@ -114,24 +147,29 @@ class Looks:
         for name, link in zip(names, self._host.link_all(names), strict=True):
             before, self._links[name] = self._links[name], link
             if link is not None and before is not None and link != before:
-                with suppress(HostError):
-                    now = of_epoch(self._host.stat(name, follow=False).modified_s) or now
+                at = self._time_of(attempt(partial(self._host.stat, name, follow=False)), now)
                 yield Change(
-                    kind=ChangeKind.RELEASE, subject=name, at=now, detail=f"leads to {link}", paths=(name,), is_planned=True
+                    kind=ChangeKind.RELEASE, subject=name, at=at, detail=f"leads to {link}", paths=(name,), is_planned=True
                 )
 
-    def _stat(self, path: str) -> Stat | None:
-        try:
-            return self._host.stat(path)
-        except HostError:
-            return None
+    def ended(self, now: datetime) -> None:
+        """Take what was told as known."""
+        self._looked_at = now
 
-    def _seen(self, path: str) -> tuple[Stat | None, str]:
-        found = self._stat(path)
+    def _time_of(self, found: Stat | None, now: datetime) -> datetime:
+        """Return when a file changed: its own time, unless that was given to it (`cp -p`, `rsync -t`), or it is gone."""
+        at = of_epoch(found.modified_s) if found else None
+        return at if at is not None and self._looked_at - AFTER <= at <= now else now
+
+    def _stat(self, path: str) -> Stat | None:
+        return attempt(partial(self._host.stat, path))
+
+    def _seen(self, path: str) -> SeenFile:
+        stamp = _stamp(self._stat(path))
         try:
-            return found, hashlib.sha256(self._host.read(path, limit_bytes=MOST_READ)).hexdigest()
+            return SeenFile(stamp=stamp, digest=hashlib.sha256(self._host.read(path, limit_bytes=MOST_READ)).hexdigest())
         except HostError:
-            return found, ""
+            return SeenFile(stamp=stamp)
 
     def _links_of(self, path: str) -> Iterator[str]:
         """Yield the symbolic links on the way to a path, other than the system's own."""
@@ -144,43 +182,52 @@ class Looks:
                 self._host.link(way)
                 yield way
 
-    def _paths_of(self, package: str, architecture: str) -> tuple[str, ...]:
-        for name in (f"{package}{architecture}", package):
-            with suppress(HostError):
-                text = self._host.read(f"{DPKG_FILES}/{name}.list", limit_bytes=MOST_READ).decode("utf-8", "replace")
-                return tuple(path for path in text.splitlines() if any(part in path for part in _TELLING))[:MOST_PATHS]
+    def _paths_of(self, manager: ModuleType, entry: Entry) -> tuple[str, ...]:
+        with suppress(HostError):
+            telling = (path for path in manager.paths(self._host, entry) if any(part in path for part in _TELLING))
+            return tuple(islice(telling, MOST_PATHS))
         return ()
 
 
-_PAST = {"install": "installed", "upgrade": "upgraded", "remove": "removed"}
+def _stamp(found: Stat | None) -> str:
+    return f"{found.device}:{found.inode}:{found.size_bytes}:{found.modified_s}" if found else ""
+
+
+def _last(found: dict[str, T]) -> dict[str, T]:
+    """Return the last ones of the files or links whose names can be kept: without secrets."""
+    return {path: found[path] for path in list(found)[-MOST_WATCHED:] if redact(path) == path}
 
 
 @dataclass(slots=True)
 class _LogEnd:
-    """How far a log was read; the first time it is only found."""
+    """How far a log was read. The first time only its end is read; a log that was missing then is read from its start."""
 
     inode: int | None = None
     offset: int = 0
     rest: bytes = b""
 
-    def added(self, host: Host, path: str) -> list[str]:
-        """Return the lines since the last call. Raises HostError."""
-        found = host.stat(path)
-        is_first, self_inode = self.inode is None, self.inode
-        if is_first:
-            self.offset = found.size_bytes
-        elif found.inode != self_inode or found.size_bytes < self.offset:
+    def added(self, host: Host, path: str) -> tuple[datetime, list[str]]:
+        """Return when the log was modified, and the lines since the last call. Raises HostError."""
+        try:
+            found = host.stat(path)
+        except HostError:
+            self.inode = self.inode or 0
+            raise
+        if self.inode is None:
+            self.offset = max(0, found.size_bytes - MOST_FIRST)
+        elif found.inode != self.inode or found.size_bytes < self.offset:
             self.offset, self.rest = 0, b""
         self.inode = found.inode
+        written_at = of_epoch(found.modified_s) or datetime.now(UTC)
         if found.size_bytes == self.offset:
-            return []
+            return written_at, []
         with host.open(path) as stream:
             stream.seek(self.offset)
             content = stream.read(MOST_READ)
         self.offset += len(content)
         *lines, self.rest = (self.rest + content).split(b"\n")
         self.rest = self.rest[-4096:]
-        return [line.decode("utf-8", "replace") for line in lines]
+        return written_at, [line.decode("utf-8", "replace") for line in lines]
 
 
 def _certificates(snapshot: Snapshot) -> Iterator[str]:
@@ -226,18 +273,33 @@ class Ledger:
             with self.lock:
                 if concern.is_known(change, self.known):
                     continue
-                self.known = [*self.known, change][-MOST_KNOWN:]
+                self.known = [*concern.without(change, self.known), change][-MOST_KNOWN:]
             self.put(change)
 
 
 class ChangeRecorder:
-    """The thread that looks for changes. `put` gets each of them once. `known`: those that an earlier run told."""
+    """The thread that looks for changes. `put` gets each of them once. `known`: those that an earlier run told.
 
-    def __init__(self, host: Host, put: Callable[[Change], None], known: Iterable[Change] = (), beat: Beat = unheard) -> None:
+    `keep` gets what was seen, each time that it is something else; a later run takes it as `earlier`.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        put: Callable[[Change], None],
+        known: Iterable[Change] = (),
+        *,
+        earlier: Seen | None = None,
+        keep: Callable[[Seen], None] = lambda _: None,
+        beat: Beat = ignore_beat,
+    ) -> None:
         """Look at this machine. `beat` is told that it looks."""
         self._beat = beat
+        self._keep = keep
         self._ledger = Ledger(put, list(known)[-MOST_KNOWN:])
-        self._looks = Looks(host)
+        self._looks = Looks(host, earlier)
+        self._kept: tuple[object, ...] | None = None
+        self.has_looked = False  # at what the gateways use
         self._before: Snapshot | None = None
         self._given: Snapshot | None = None
         self._stop = threading.Event()
@@ -280,10 +342,16 @@ class ChangeRecorder:
             self._before = given
         looks: Mapping[str, Callable[[], Iterator[Change]]] = {
             "units": lambda: self._looks.units(now),
-            "packages": self._looks.packages,
-            "files": self._looks.files,
+            "packages": lambda: self._looks.packages(now),
+            "files": lambda: self._looks.files(now),
             "links": lambda: self._looks.links(now),
         }
         for find in looks.values():
             with suppress(HostError):  # what cannot be looked at has no changes: a diagnosis names the gap
                 self._ledger.add(list(find()))
+        self._looks.ended(now)
+        if (state := self._looks.state()) != self._kept:
+            self._kept = state
+            self._keep(self._looks.seen())
+        if given is not None:
+            self.has_looked = True

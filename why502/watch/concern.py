@@ -15,6 +15,7 @@ BEFORE = timedelta(minutes=30)
 AFTER = timedelta(seconds=5)  # clocks and the seconds of logs
 AT_THE_END = timedelta(minutes=2)
 SAME = timedelta(seconds=3)  # clocks of a service manager, of a file system and of the boot time
+SAME_FILE = timedelta(milliseconds=1)  # everybody reads the time of a file from the file
 MOST = 5
 
 
@@ -33,9 +34,13 @@ class Scope(Value, frozen=True, kw_only=True):
 
 
 def touched(change: Change, scope: Scope, target: str) -> str:
-    """Return what a change touches of the things that a target depends on; "" if nothing."""
-    if change.targets and target not in change.targets:
-        return ""
+    """Return what a change touches of the things that a target depends on; "" if nothing.
+
+    A change that names its targets touches them, also those that no configuration names any more: a gateway that did not load an
+    edit still uses them.
+    """
+    if change.targets:
+        return next(iter(change.paths), change.subject) if target in change.targets else ""
     for unit in change.units:
         if unit in scope.units:
             return f"unit {unit}"
@@ -86,8 +91,18 @@ def words(change: Change) -> str:
 
 
 def is_known(change: Change, known: Iterable[Change]) -> bool:
-    """Return whether a change is in the ledger already, perhaps with another clock's time."""
-    return any(_what(each) == _what(change) and abs(each.at - change.at) <= SAME for each in known)
+    """Return whether a change is in the ledger already, perhaps with another clock's time, and not less precisely."""
+    return any(_is_same(each, change) and (each.targets or not change.targets) for each in known)
+
+
+def without(change: Change, known: Iterable[Change]) -> tuple[Change, ...]:
+    """Return the other changes: without what was known of this one less precisely."""
+    return tuple(each for each in known if not _is_same(each, change))
+
+
+def _is_same(one: Change, other: Change) -> bool:
+    apart = SAME_FILE if one.kind in (ChangeKind.CONFIG, ChangeKind.CERTIFICATE) else SAME
+    return _what(one) == _what(other) and abs(one.at - other.at) <= apart
 
 
 def _what(change: Change) -> tuple[ChangeKind, str, str, bool]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from why502.model.config import Peer, Route
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.watch.concern import Scope
 from why502.watch.metrics import view
 from why502.watch.model import Configured, LocationKey, OwnerKey, PeerKey, RouteKey, TargetKey

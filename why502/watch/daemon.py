@@ -38,7 +38,7 @@ from why502.watch.live_view import Recent, View
 from why502.watch.metrics.publishing import Publisher
 from why502.watch.metrics.settings import MetricsSettings
 from why502.watch.metrics.view import MetricsView
-from why502.watch.model import Incident, Limit, Member, Message, Observed, Transition
+from why502.watch.model import Incident, Limit, Member, Message, Observed, Seen, Transition
 from why502.watch.options import Options
 from why502.watch.progress import Progress
 from why502.watch.recorder import Recorder, Todo
@@ -88,7 +88,7 @@ class Found:
     snapshot: Snapshot
 
 
-Entry = Event | Message | Note | Found | Answer
+Entry = Event | Message | Note | Found | Answer | Seen
 
 
 class Daemon:
@@ -173,7 +173,12 @@ class Daemon:
         self._deliveries = self._new_deliveries()
         self._diagnoser = self._new_diagnoser()
         self._changes = ChangeRecorder(
-            self._host, self._inbox.put, self.store.changes(since=self._now() - RECENT_CHANGES), self.progress.beat
+            self._host,
+            self._inbox.put,
+            self.store.changes(since=self._now() - RECENT_CHANGES),
+            earlier=self.store.seen(),
+            keep=self._inbox.put,
+            beat=self.progress.beat,
         )
         self._own = Own(host=self._host.name, snapshot=first, receivers=self._deliveries.names)
         self._own.repeated = lambda: self._deliveries.repeated
@@ -250,7 +255,8 @@ class Daemon:
         state = self._recorder.state
         is_looking = any(tracked.look_until_s is not None for tracked in state.open) or state.looking.ids or state.looking.wanted
         is_checked = self._checker.is_settled(since)
-        return self._tailer.is_caught_up and is_checked and not is_looking and not self.store.totals().pending
+        is_read = self._tailer.is_caught_up and self._changes.has_looked and not len(self._inbox)
+        return is_read and is_checked and not is_looking and not self.store.totals().pending
 
     # the main thread
 
@@ -260,6 +266,8 @@ class Daemon:
                 self._recorder.deliver(entry)
             case Note():
                 self._note(entry.message)
+            case Seen():
+                self._recorder.saw(entry)
             case Found():
                 self._configure(entry.snapshot)
             case Answer():
@@ -294,8 +302,8 @@ class Daemon:
             self._bug(type(event).__name__, error)
 
     def _do(self, todo: Todo) -> None:
-        for told in todo.tell:
-            self._shown.event(self._now(), told.transition, told.incident)
+        for notice in todo.notices:
+            self._shown.event(self._now(), notice.transition, notice.incident)
         for note in todo.notes:
             self._note(note)
         for asked in todo.diagnose:
@@ -335,7 +343,7 @@ class Daemon:
         """Say once that there is an error in this program, and where."""
         place = traceback.extract_tb(error.__traceback__)[-1:]
         at = f" ({Path(place[0].filename).name}:{place[0].lineno})" if place else ""
-        message = f"internal error in {where}{at}: {type(error).__name__}: {error}; report it: this is a bug of why502"
+        message = f"internal error in {where}{at}: {type(error).__name__}: {error}; report it: this is a bug in why502"
         if message not in self._bugs and len(self._bugs) < MOST_NOTES:
             self._bugs.add(message)
             self._note(message)
@@ -351,7 +359,9 @@ class Daemon:
         self._recorder.configure(configured(snapshot, found_now.scopes))
         self._step(msgspec.structs.replace(found_now, served=served(snapshot), logs=logs(snapshot)))
         found = running(snapshot)
-        self._status = ", ".join(f"{proxy.kind} {proxy.version} ({proxy.config})" for proxy in found) or "no gateway runs yet"
+        self._status = (
+            ", ".join(f"{proxy.kind} {proxy.version} ({proxy.config})" for proxy in found) or "no gateway is running yet"
+        )
         if self._status != before:
             self._note(f"watching {self._status}" if found else f"{self._status}: waiting for one to start")
         for gap in self._tailer.gaps:
@@ -364,7 +374,7 @@ class Daemon:
             new = settings_file.read(self._options.settings)
             self._take_settings(new)
             self._own.is_reload_successful = True
-            self._note(f"settings read again: {settings_file.summary(new)}")
+            self._note(f"settings reloaded: {settings_file.summary(new)}")
         except Why502Error as error:
             self._own.is_reload_successful = False
             self._note(f"the settings in force are kept: {error.message}. {error.hint}")
@@ -482,16 +492,16 @@ class Daemon:
 
     def _opened(self, path: Path, *, is_patient: bool) -> Store:
         """Return the store. One that cannot be opened now is waited for, while the logs keep what happens. Raises Why502Error."""
-        is_told = False
+        is_reported = False
         while True:
             try:
                 return Store.open(path)
             except Unavailable as error:
                 if not is_patient or self._ending.is_set():
                     raise
-                if not is_told:
+                if not is_reported:
                     self._note(f"{error.message}: waiting. {error.hint}")
-                is_told = True
+                is_reported = True
                 systemd.notify(systemd.starting(10 * RETRY_S), systemd.status(error.message))
                 if self._ending.wait(RETRY_S):
                     raise
@@ -510,13 +520,13 @@ class Daemon:
             monotonic_s=self._monotonic(),
         )
 
-    def _address(self, told: Notify, at: datetime) -> list[Message]:
-        return self._deliveries.address(told, at)
+    def _address(self, notice: Notify, at: datetime) -> list[Message]:
+        return self._deliveries.address(notice, at)
 
     def _remark(self) -> str:
         """Return what every message must say about the daemon itself, "" if nothing."""
         late = {log: lag_s for log, lag_s in self._lag_s.items() if lag_s > LATE_S}
         if late:
             log = max(late, key=lambda name: late[name])
-            return f"{log} is read {late[log]:.0f} s late, so that newer failures are not known yet"
+            return f"{log} is read with a delay of {late[log]:.0f} s, so newer failures are not known yet"
         return ""

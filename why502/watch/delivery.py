@@ -109,6 +109,6 @@ class Deliveries:
         """Return whether nobody is to be told of an incident now."""
         return any(silence.covers(incident, at) for silence in self._settings.silences)
 
-    def address(self, told: Notify, at: datetime) -> list[Message]:
+    def address(self, notice: Notify, at: datetime) -> list[Message]:
         """Return the messages about a transition, one for each receiver that asks for it."""
-        return list(messages(told.incident, told.transition, told.number, self._settings.receivers, at, told.is_quiet))
+        return list(messages(notice.incident, notice.transition, notice.number, self._settings.receivers, at, notice.is_quiet))

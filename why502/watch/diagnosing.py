@@ -51,7 +51,7 @@ class Process:
         """Return the result. Raises Overdue, Why502Error."""
         with self._lock:
             if self._is_ended:
-                raise Overdue("the daemon ends")
+                raise Overdue("the daemon is stopping")
             argv = [sys.executable, "-I", "-c", _PROGRAM, _ROOT]
             process = self._running = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True

@@ -160,17 +160,17 @@ def _end_tooth(series: _Series, kept: list[Point]) -> None:
 
 def _forecast(series: _Series, limit: Limit, at_s: float) -> Limit:
     """Return the sample with the first forecast that every sample of the last AGREED_S agrees with."""
-    told: list[tuple[Severity, _Found]] = []
+    found_by_severity: list[tuple[Severity, _Found]] = []
     for way in (_of_ramp, _of_teeth):
         found = way(series, at_s)
         for severity, horizon_s in HORIZONS_S.items():
             if found is None or found.left_s >= horizon_s:
                 series.agreed.pop((way, severity), None)
             elif at_s - series.agreed.setdefault((way, severity), at_s) >= AGREED_S and found.is_certain:
-                told.append((severity, found))
-    if not told:
+                found_by_severity.append((severity, found))
+    if not found_by_severity:
         return limit
-    severity, found = min(told, key=lambda one: (list(HORIZONS_S).index(one[0]), one[1].left_s))
+    severity, found = min(found_by_severity, key=lambda one: (list(HORIZONS_S).index(one[0]), one[1].left_s))
     ends_at = limit.at + timedelta(seconds=found.left_s)
     return msgspec.structs.replace(limit, exhausted_at=ends_at, severity=severity, reason=found.reason)
 
@@ -232,7 +232,7 @@ def _of_certificate(limit: Limit) -> Limit:
     """Return a certificate's sample: its end is known."""
     for severity, before in CERTIFICATE.items():
         if limit.exhausted_at is not None and limit.exhausted_at - limit.at < before:
-            return msgspec.structs.replace(limit, severity=severity, reason="it is valid no longer than that")
+            return msgspec.structs.replace(limit, severity=severity, reason="its validity ends then")
     return limit
 
 

@@ -15,8 +15,9 @@ from why502.gateways.nginx.command_line import is_nginx
 from why502.gateways.running import by_process
 from why502.host.base import Host
 from why502.model.errors import HostError
-from why502.model.snapshot import Proxy, Snapshot
-from why502.watch.progress import Beat, unheard
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
+from why502.watch.progress import Beat, ignore_beat
 
 # What is read of the machine: its gateways, where they connect to, what serves that, and the services. No log is read.
 FIRST = frozenset({"addresses", "proxies", "listeners", "php_fpm", "socket_names", "processes", "services"})
@@ -80,7 +81,7 @@ class Gateways:
         found: Callable[[Snapshot], None],
         clock: Callable[[], float],
         every_s: float,
-        beat: Beat = unheard,
+        beat: Beat = ignore_beat,
     ) -> None:
         self._beat = beat
         self._look, self._found, self._clock, self._every_s = look, found, clock, every_s

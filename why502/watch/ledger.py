@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from why502.model.snapshot import Proxy, Service, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Snapshot
 from why502.watch.concern import SAME
 from why502.watch.model import Change, ChangeKind
 from why502.watch.topology import changed_targets

@@ -133,7 +133,7 @@ def _paragraphs(notice: Notice) -> Iterator[str]:
     if len(incident.locations) > 1:
         yield f"Affected: {_listed(incident.locations)}."
     if incident.earlier and notice.is_first:
-        yield f"The same failure was here before: incident {incident.earlier}."
+        yield f"The same failure happened before: incident {incident.earlier}."
     if notice.remark:
         yield notice.remark
 
@@ -146,7 +146,7 @@ def _news(notice: Notice) -> Iterator[str]:
             took = duration(incident.closed_at - incident.opened_at) if incident.closed_at else ""
             yield f"Resolved at {clock(incident.closed_at)}, after {took}: {incident.closing or 'requests succeed again'}."
             if notice.is_first:
-                yield "This is the first message about it: it ended before one could be delivered."
+                yield "This is the first message about it: it ended before an earlier one could be delivered."
             elif Transition.REOPENED in notice.transitions:
                 yield "It had come back since the last message."
             yield f"It was: {lead(incident)}"
@@ -163,7 +163,7 @@ def _news(notice: Notice) -> Iterator[str]:
 def _changed_cause(diagnosed: tuple[Diagnosed, ...]) -> str:
     found = [one.finding.cause for one in diagnosed if one.finding]
     if len(found) > 1 and found[-1] != found[-2]:
-        return f"The cause is now {found[-1]}; it was {found[-2]} before."
+        return f"The cause is now {found[-1]}; before, it was {found[-2]}."
     return f"The cause is now established: {found[-1]}." if len(found) == 1 and len(diagnosed) > 1 else ""
 
 
@@ -272,11 +272,11 @@ def tested(proposal: Proposal) -> str:
     """Return in one sentence what the gateway's own test said about a copy with the change; "" if there is nothing to test."""
     if not proposal.diff:
         return ""
-    if proposal.is_valid is None:
-        return "This change was not tested."
     if proposal.is_valid:
         return "The gateway's own test accepts a copy with this change."
     test = f" ({proposal.test})" if proposal.test else ""
+    if proposal.is_valid is None:
+        return f"This change was not tested{test}."
     return f"Do not apply it unchanged: the gateway's own test rejects a copy with this change{test}."
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from why502.diagnosis.index import addresses
+from why502.diagnosis.targets import addresses
 from why502.model.base import Value
 from why502.model.config import Peer, Upstream
 from why502.model.snapshot import Snapshot

@@ -357,6 +357,25 @@ class Incident(Value, frozen=True, kw_only=True):
         return self.finding.layer if self.finding else Layer.NONE
 
 
+class SeenFile(Value, frozen=True, kw_only=True):
+    """A file as it was seen. `stamp`: of its inode, size and time; "" if it was missing. `digest`: "" if it could not be read."""
+
+    stamp: str = ""
+    digest: str = ""
+
+
+class Seen(Value, frozen=True, kw_only=True):
+    """What changes are told by, as of the last look: they are told after a pause, too.
+
+    `units`: the invocation of each service that ran. `links`: where each led; None if it was missing.
+    """
+
+    at: datetime
+    units: dict[str, str] | None = None
+    files: dict[str, SeenFile] = {}
+    links: dict[str, str | None] = {}
+
+
 class Message(Value, frozen=True, kw_only=True):
     """One transition of an incident on its way to one receiver. `key` is the same each time it is sent.
 
@@ -381,7 +400,7 @@ class Message(Value, frozen=True, kw_only=True):
 class Batch:
     """What is committed in one transaction: either all of it is kept, or nothing.
 
-    `bundles`: by incident id, the redacted bundle of its first seconds. `configured`: None if it did not change.
+    `bundles`: by incident id, the redacted bundle of its first seconds. `configured`, `seen`: None if they did not change.
     """
 
     at: datetime
@@ -393,3 +412,4 @@ class Batch:
     messages: list[Message] = field(default_factory=list)
     bundles: dict[str, bytes] = field(default_factory=dict)
     configured: Configured | None = None
+    seen: Seen | None = None

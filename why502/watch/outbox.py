@@ -21,7 +21,7 @@ from why502.model.errors import Why502Error
 from why502.watch.model import Incident, Message, Transition
 from why502.watch.notify.alertmanager.receiver import REPEATED
 from why502.watch.notify.base import Notice, Receiver, ReceiverSettings, Repeater, Undelivered
-from why502.watch.progress import Beat, unheard
+from why502.watch.progress import Beat, ignore_beat
 
 SPACING_S = 1.0  # between two messages to one receiver
 IDLE_S = 5.0  # between two looks, if nobody calls wake()
@@ -94,7 +94,7 @@ class Surroundings:
     is_silenced: Callable[[Incident, datetime], bool] = lambda *_: False
     remark: Callable[[], str] = lambda: ""
     note: Callable[[str], None] = lambda _: None
-    beat: Beat = unheard
+    beat: Beat = ignore_beat
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic_s: Callable[[], float] = time.monotonic
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -130,7 +130,7 @@ class Backoff:
     def succeeded(self) -> None:
         """Take a success."""
         if self._reason:
-            self._around.note(f"receiver {self._name}: delivers again")
+            self._around.note(f"receiver {self._name}: works again")
         self._failures, self._reason, self._until_s = 0, "", 0.0
         self._around.outcomes[self._name, "sent"] += 1
 
@@ -229,7 +229,7 @@ class Delivery:
             if error.is_final:
                 self._settle(group, error=error.reason)
                 around.outcomes[self.name, "refused"] += 1
-                around.note(f"receiver {self.name}: refused message {notice.key} for good: {error.reason}")
+                around.note(f"receiver {self.name}: permanently refused message {notice.key}: {error.reason}")
                 return
             wait_s = self._backoff.failed(error)
             self._tried[incident.id] += 1
@@ -293,8 +293,8 @@ class Repetition:
 
     def _is_held(self, incident: Incident, at: datetime) -> bool:
         """Return whether the receiver is not to be told of an incident: nobody is before its cause was looked for."""
-        is_told = bool(incident.messages) and not incident.caused_by and self._repeater.settings.wants(incident)
-        return not is_told or self._around.is_silenced(incident, at)
+        is_announced = bool(incident.messages) and not incident.caused_by and self._repeater.settings.wants(incident)
+        return not is_announced or self._around.is_silenced(incident, at)
 
     def _notice(self, incident: Incident, at: datetime) -> Notice:
         return Notice(

@@ -19,7 +19,7 @@ class Beat(Protocol):
         """Say so, and within how many seconds it will be said again."""
 
 
-def unheard(name: str, /, within_s: float = LONGEST_S, *, is_curable: bool = True) -> None:
+def ignore_beat(name: str, /, within_s: float = LONGEST_S, *, is_curable: bool = True) -> None:
     """Take a sign of progress that nobody waits for."""
 
 

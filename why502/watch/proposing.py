@@ -13,6 +13,7 @@ import msgspec
 from why502.collectors.config_test import try_change
 from why502.config.edit import apply
 from why502.fix.plan import Plan, name, plans
+from why502.gateways.testing import tester
 from why502.host.base import Host
 from why502.model.errors import HostError, Why502Error
 from why502.model.finding import ASSERTED, Diagnosis
@@ -69,4 +70,6 @@ def _tested(plan: Plan, host: Host) -> tuple[bool | None, str]:
         return None, error.reason
     except (Why502Error, msgspec.ValidationError) as error:
         return None, str(error)
-    return not problems, problems[0].message if problems else f"{plan.proxy.kind} -t passes on a copy"
+    product = tester(plan.proxy.kind)
+    command = product.COMMAND.format(plan.proxy.config) if product else "its own test"
+    return not problems, problems[0].message if problems else f"`{command}` passes on a copy"

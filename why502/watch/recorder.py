@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from why502.watch.model import Batch, Change, Configured, Incident, Limit, Member, Message, Observed
+from why502.watch.model import Batch, Change, Configured, Incident, Limit, Member, Message, Observed, Seen
 from why502.watch.state.step import step
 from why502.watch.state.values import Action, Diagnose, Event, KeepBundle, Note, Notify, Save, State
 
@@ -16,7 +16,7 @@ class Todo:
     """What the daemon has to do after an event, besides keeping things."""
 
     diagnose: list[Diagnose] = field(default_factory=list)
-    tell: list[Notify] = field(default_factory=list)
+    notices: list[Notify] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -38,6 +38,7 @@ class Recorder:
     _messages: list[Message] = field(default_factory=list)
     _bundles: dict[str, bytes] = field(default_factory=dict)
     _configured: Configured | None = None
+    _seen: Seen | None = None
 
     def take(self, event: Event, now: datetime, monotonic_s: float) -> Todo:
         """Take an event: change the state, and note what is to be kept. Return what is to be done."""
@@ -56,11 +57,15 @@ class Recorder:
         """Keep what the configuration in force names."""
         self._configured = configured
 
+    def saw(self, seen: Seen) -> None:
+        """Keep what later changes are told by."""
+        self._seen = seen
+
     @property
     def is_empty(self) -> bool:
         """Return whether nothing is to be kept."""
         kept = (self._observed, self._members, self._changes, self._limits, self._incidents, self._messages, self._bundles)
-        return not any(kept) and self._configured is None
+        return not any(kept) and self._configured is None and self._seen is None
 
     def batch(self, at: datetime) -> Batch:
         """Return everything since the last call, for one transaction."""
@@ -74,10 +79,11 @@ class Recorder:
             messages=self._messages,
             bundles=self._bundles,
             configured=self._configured,
+            seen=self._seen,
         )
         self._observed, self._changes, self._messages = [], [], []
         self._members, self._limits, self._incidents, self._bundles = {}, {}, {}, {}
-        self._configured = None
+        self._configured = self._seen = None
         return batch
 
     def _keep(self, event: Event) -> None:
@@ -99,7 +105,7 @@ class Recorder:
                 self._incidents[action.incident.id] = action.incident
             case Notify():
                 self._messages += self.address(action, now)
-                todo.tell.append(action)
+                todo.notices.append(action)
             case KeepBundle():
                 if (content := self.bundle(action.id)) is not None:
                     self._bundles[action.id] = content

@@ -29,7 +29,7 @@ def load(path: Path, kind: type[T]) -> T:
             f"{path}: {(error.strerror or str(error)).lower()}", "Check the path and its permissions, or name another file."
         ) from error
     if len(data) > LIMIT_BYTES:
-        raise Why502Error(f"{path}: larger than {LIMIT_BYTES >> 10} KiB", "Is it the right file?")
+        raise Why502Error(f"{path}: larger than {LIMIT_BYTES >> 10} KiB", "Check that it is the right file.")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -53,20 +53,20 @@ def parse(text: str, kind: type[T], name: str) -> T:
         message, steps = _placed(str(error))
         if unknown := _UNKNOWN.match(message):
             steps.append(unknown[1])
-        raise Why502Error(f"{name}:{_line(text, steps)}: {_said(message, steps)}", _hint(message, kind, steps)) from error
+        raise Why502Error(f"{name}:{_line(text, steps)}: {_described(message, steps)}", _hint(message, kind, steps)) from error
 
 
 def _placed(message: str) -> tuple[str, list[str | int]]:
     """Return the message of msgspec without the place, and the place as keys and indices."""
-    said, _, place = message.rpartition(" - at ")
+    words, _, place = message.rpartition(" - at ")
     place = place.removeprefix("`key` in ")
-    if not said or not place.startswith("`$"):
+    if not words or not place.startswith("`$"):
         return message, []
     steps = _STEP.finditer(place.removeprefix("`$").removesuffix("`"))
-    return said, [int(step[2]) if step[2] else step[1] for step in steps if step[1] or step[2]]
+    return words, [int(step[2]) if step[2] else step[1] for step in steps if step[1] or step[2]]
 
 
-def _said(message: str, steps: list[str | int]) -> str:
+def _described(message: str, steps: list[str | int]) -> str:
     name = ".".join(str(step) for step in steps if isinstance(step, str))
     if _UNKNOWN.match(message):
         return f"unknown setting {name}"

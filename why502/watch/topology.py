@@ -11,10 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.index import Joins, addresses, is_missed
+from why502.diagnosis.index import Joins
+from why502.diagnosis.serving import is_missed
+from why502.diagnosis.targets import addresses
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import ASSERTED, Diagnosis, Layer
-from why502.model.snapshot import Dependency, Lookup, Process, Proxy, Service, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import Service
+from why502.model.snapshot import Dependency, Lookup, Snapshot
 from why502.model.target import Target
 from why502.watch.concern import Scope
 from why502.watch.state.values import Served, TargetsChanged

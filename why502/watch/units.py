@@ -71,7 +71,7 @@ WantedBy=multi-user.target
 _ONCE = """\
 # Written by `why502 watch install --timer`.
 [Unit]
-Description=why502: look once at the reverse proxies of this machine
+Description=why502: check the reverse proxies of this machine once
 After=network.target
 Conflicts=why502-watch.service
 
@@ -84,7 +84,7 @@ TimeoutStartSec=300
 _TIMER = """\
 # Written by `why502 watch install --timer`.
 [Unit]
-Description=why502: look at the reverse proxies of this machine each minute
+Description=why502: check the reverse proxies of this machine every minute
 
 [Timer]
 OnCalendar=minutely
@@ -98,7 +98,7 @@ WantedBy=timers.target
 _MITIGATE = """\
 # Written by `why502 watch install --mitigate`.
 [Unit]
-Description=why502: take out a member that keeps failing, for a while
+Description=why502: temporarily take out a member that keeps failing
 After=network.target
 
 [Service]

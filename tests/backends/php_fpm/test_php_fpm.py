@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from why502.backends.php_fpm.config import edits, listen_target, parse, pools, seconds
 from why502.backends.php_fpm.size import pm_settings, size
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 from why502.model.target import Target
 
 CONFIG = b"""; a comment

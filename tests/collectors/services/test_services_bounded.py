@@ -11,11 +11,11 @@ from asked import known
 from free import free_ports
 
 from why502.collectors import services
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.base import Finished, Stat
 from why502.host.local import LocalHost
 from why502.model.errors import Expired
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 from why502.model.target import Target
 from why502.supervisors.base import Look
 from why502.supervisors.systemd import manager as systemd
@@ -54,11 +54,11 @@ class Systemd(LocalHost):
 
 def test_a_systemctl_that_hangs() -> None:
     host, target = Systemd(None), Target(host="127.0.0.1", port=free_ports(1)[0])
-    found = services.collect(host, known(host, target), Ask())
+    found = services.collect(host, known(host, target), CollectOptions())
     assert found.value == ()
     of_systemd = [gap for gap in found.gaps if gap.source == "systemd"]  # other managers may run on this machine
-    assert [(gap.source, gap.reason) for gap in of_systemd] == [
-        ("systemd", f"systemctl: did not finish within {systemd.TIMEOUT_S:g} s")
+    assert [(gap.source, gap.reason, gap.section) for gap in of_systemd] == [
+        ("systemd", f"systemctl: did not finish within {systemd.TIMEOUT_S:g} s", "services")
     ]
 
 
@@ -68,13 +68,13 @@ def test_a_manager_with_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(systemd, "services", fails)
     host = LocalHost()
-    found = services.collect(host, known(host, Target(host="127.0.0.1", port=free_ports(1)[0])), Ask())
+    found = services.collect(host, known(host, Target(host="127.0.0.1", port=free_ports(1)[0])), CollectOptions())
     assert "internal error: KeyError" in found.gaps[0].reason
 
 
 def test_targets_on_other_machines_have_no_service() -> None:
     host = LocalHost()
-    assert services.collect(host, known(host, Target(host="192.0.2.7", port=80)), Ask()).value == ()
+    assert services.collect(host, known(host, Target(host="192.0.2.7", port=80)), CollectOptions()).value == ()
 
 
 @pytest.mark.parametrize("pool", [{"unit": "php8.2-fpm.service"}, {"file": "/etc/php/8.2/fpm/pool.d/www.conf"}])

@@ -146,6 +146,34 @@ def test_a_user_cannot_claim_roots_targets_by_name_or_address() -> None:
     assert (found(0), found(1000)) == ((target,), ())
 
 
+@pytest.mark.parametrize(
+    ("state", "network", "is_linked"),
+    [
+        ("exited", "4026532985", True),
+        ("exited", "4026532999", False),  # of a pod without a proxy: 127.0.0.1 is another there
+        ("running", "4026532985", False),  # a client of what it names, perhaps
+    ],
+)
+def test_one_that_ended_beside_a_proxy_in_its_network(state: str, network: str, is_linked: bool) -> None:
+    """In a podman pod, or with `network_mode: service:…`, what one container names on 127.0.0.1 is the others' too."""
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    target = Target(host="127.0.0.1", port=3000)
+    infra = Container(engine="podman", id="a" * 64, name="infra", state="running", network=network)
+    app = Container(
+        engine="podman",
+        id="b" * 64,
+        name="api",
+        state=state,
+        network_mode=f"container:{infra.id}",
+        links={str(target): "its command"},
+    )
+    asked = Look(
+        owners={target: ()}, processes={}, parents={}, names={}, pools=(), containers=(infra, app), since=now, until=now,
+        networks=frozenset({"4026532985"}),
+    )  # fmt: skip
+    assert [service.name for service in docker.services(LocalHost(), asked)] == (["api"] if is_linked else [])
+
+
 def test_output_has_times(engine: str) -> None:
     lines = list(engines.output(LocalHost(), engines.Engine("docker", engine), API, datetime(2026, 11, 21, tzinfo=UTC)))
     assert lines[0] == (datetime(2026, 11, 21, 0, 0, 1, 900000, tzinfo=UTC), "Error: Cannot find module 'express'")

@@ -13,7 +13,8 @@ from asked import until
 from container import booted, why_not
 
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Service
+from why502.model.service import Service
+from why502.model.snapshot import Event
 from why502.model.target import Target
 
 pytestmark = [pytest.mark.machine, pytest.mark.skipif(bool(why_not()), reason=why_not())]

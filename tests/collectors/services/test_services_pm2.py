@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from why502.collectors import services
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.supervisors.pm2.manager import monitored
 

@@ -13,7 +13,8 @@ from asked import until
 from container import booted, why_not
 
 from why502.model.logs import Symptom
-from why502.model.snapshot import Event, Service
+from why502.model.service import Service
+from why502.model.snapshot import Event
 from why502.model.target import Target
 
 pytestmark = [pytest.mark.machine, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -82,7 +83,7 @@ FILES = {
     f"{OWN}/beaten.service": f"[Service]\nExecStart={PYTHON} /srv/beaten.py\n",
     f"{OWN}/packaged.service": f"[Service]\nExecStart={PYTHON} /srv/packaged.py\n",
     f"{OWN}/neighbour.service": f"[Service]\nExecStart={PYTHON} /srv/packaged.py\n",
-    "/etc/packaged/sites-enabled/shop.conf": "Listen 127.0.0.1:3212\n",
+    "/etc/packaged/sites-enabled/shop": "Listen 127.0.0.1:3212\n",
     "/etc/neighbour/main.conf": "# Listen 127.0.0.1:3212\n",
     "/srv/packaged.py": PACKAGED,
     "/srv/fails.py": FAILS,
@@ -137,9 +138,10 @@ def test_every_unit_is_found_although_none_runs(told: tuple[dict[str, Service], 
         "starting.service": "its command names port 3206",
         "linked.service": "its command names /run/real.sock",
         "moved.service": "its journal reports that it listens on 127.0.0.1:3207",
-        "packaged.service": "/etc/packaged/sites-enabled/shop.conf names port 3212",
+        "packaged.service": "/etc/packaged/sites-enabled/shop names port 3212",
         "fails.service": "its journal reports that it listens on 127.0.0.1:3210",
         "holder.service": "its process listens on it",
+        "neighbour.service": "it fails, and nothing links it to a target",
         "beaten.service": "its journal reports that another process holds 127.0.0.1:3211",
     }
     assert "No such file" in found["fails.service"].reason[-1]
@@ -163,6 +165,6 @@ def test_a_packaged_daemon_that_does_not_start_is_known_by_its_directory_below_e
     services, _ = told
     packaged = services["packaged.service"]
     assert packaged.targets == (Target(host="127.0.0.1", port=3212),)
-    assert packaged.link == "/etc/packaged/sites-enabled/shop.conf names port 3212"
+    assert packaged.link == "/etc/packaged/sites-enabled/shop names port 3212"
     assert packaged.reason == ("Error: no certificate in old.conf",), "not what it said in the life before"
-    assert "neighbour.service" not in services
+    assert services["neighbour.service"].targets == ()

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from why502.host.local import LocalHost
 from why502.machine.last_words import last_words
+from why502.model.service import Service
+from why502.supervisors.base import Look
 from why502.supervisors.systemd import journal
 from why502.supervisors.systemd.exit_status import exit_message
-from why502.supervisors.systemd.manager import _as_line, described, parse_show, parse_unit_file
+from why502.supervisors.systemd.manager import _as_line, _with_words, described, parse_show, parse_unit_file
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 ENTRIES = journal.parse((DATA / "systemd_252_journal.jsonl").read_text())
@@ -63,6 +69,25 @@ def test_the_end_of_a_process_in_words(code: int, status: int, result: str, mess
 )
 def test_the_last_words_of_a_unit_end_with_the_reason(unit: str, reason: str) -> None:
     assert last_words(_as_line(entry) for entry in ENTRIES if entry.unit == unit)[-1] == reason
+
+
+def test_what_a_restarted_unit_says_since_is_not_why_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    began = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    entries = [
+        journal.Entry(at=began - timedelta(seconds=9), message="Use Ctrl-C to stop", unit="bikes.service", identifier="puma"),
+        journal.Entry(
+            at=began - timedelta(seconds=4),
+            message="bikes.service: Main process exited, code=killed, status=11/SEGV",
+            unit="bikes.service",
+            identifier="systemd",
+        ),
+        journal.Entry(at=began - timedelta(seconds=1), message="Stopped bikes.", unit="bikes.service", identifier="systemd"),
+        journal.Entry(at=began + timedelta(seconds=1), message="Use Ctrl-C to stop", unit="bikes.service", identifier="puma"),
+    ]
+    monkeypatch.setattr(journal, "read", lambda *_, **__: entries)
+    service = Service(manager="systemd", name="bikes.service", is_running=True, restarts=3, started_at=began)
+    look = cast(Look, SimpleNamespace(since=began, until=began + timedelta(minutes=1)))
+    assert _with_words(LocalHost(), look, service).reason[-1].endswith("status=11/SEGV")
 
 
 def test_a_journal_entry_of_any_kind() -> None:

@@ -10,7 +10,8 @@ from why502.gateways.apache.tallies import settled
 from why502.model.config import LogKind, LogTarget
 from why502.model.errors import HostError
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally
-from why502.model.snapshot import PeerState, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import PeerState, Proxy
 from why502.model.target import Target
 
 STATUS = """\

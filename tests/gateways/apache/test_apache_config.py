@@ -15,7 +15,7 @@ from why502.gateways.apache.config.parse import quote
 from why502.gateways.apache.tallies import settled
 from why502.model.config import LogPlace, Route
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 SHOP = """\
@@ -103,6 +103,17 @@ def test_a_worker_that_begins_the_url_is_shared() -> None:
     assert second.settings[SHARED][0].args == ("http://127.0.0.1:3001/api", "timeout=50")
     other = load("ProxyPass /a http://h:80/\nProxyPass /b http://h:8080/ timeout=3\n", "x").routes[1]
     assert (other.read_timeout_s, SHARED in other.settings) == (3.0, False)
+
+
+def test_the_host_that_the_backend_gets() -> None:
+    one = "ProxyPass / http://10.0.0.7:3000/\n"
+
+    def sent(lines: str) -> str:
+        return load(lines, "x").routes[0].host_header
+
+    assert sent(one) == sent(f"ProxyPreserveHost Off\n{one}") == "$proxy_host"
+    assert sent(f"ProxyPreserveHost On\n{one}") == "$host"
+    assert sent(f"ProxyPreserveHost On\nRequestHeader set Host app.example\n{one}") == "app.example"
 
 
 def test_members_of_a_balancer() -> None:

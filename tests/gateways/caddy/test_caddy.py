@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from why502.diagnosis.index import placed, ways_of
+from why502.diagnosis.ways import placed, ways_of
 from why502.gateways.caddy import config as caddy
 from why502.model.logs import Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 SITES = """

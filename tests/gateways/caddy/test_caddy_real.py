@@ -12,7 +12,7 @@ from gateways.running_fronts import asked, found, free_port, program, serving
 
 from why502.gateways.caddy.testing import problems
 from why502.lab.isolation import can_isolate
-from why502.model.snapshot import PeerState
+from why502.model.proxy import PeerState
 from why502.model.target import Target
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]

@@ -14,7 +14,8 @@ from why502.gateways.envoy.config import load
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import PeerState, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import PeerState, Proxy
 from why502.model.target import Target
 
 FILE = """
@@ -166,8 +167,8 @@ def test_of_an_old_envoy_only_growth_counts(monkeypatch: pytest.MonkeyPatch) -> 
         ),
         ({"pending_dynamic_removal": True}, {}, PeerState.DRAINING, "discovery removed it"),
         ({"pending_active_hc": True}, {}, PeerState.UNKNOWN, "its first health check has not ended"),
-        ({"eds_health_status": "UNHEALTHY"}, {}, PeerState.DOWN, "discovery says so"),
-        ({"eds_health_status": "DRAINING"}, {}, PeerState.DRAINING, "discovery says so"),
+        ({"eds_health_status": "UNHEALTHY"}, {}, PeerState.DOWN, "reported by endpoint discovery"),
+        ({"eds_health_status": "DRAINING"}, {}, PeerState.DRAINING, "reported by endpoint discovery"),
     ],
 )
 def test_the_state_of_a_host(health: dict[str, Any], counters: dict[str, int], state: PeerState, reason: str) -> None:

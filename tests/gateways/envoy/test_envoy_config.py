@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from why502.gateways.envoy import config as envoy
 from why502.gateways.envoy.config import MISSING
 from why502.model.config import SENDS_PROXY, Escape, LogPlace, Route
-from why502.model.snapshot import Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 FILE = "/etc/envoy/envoy.yaml"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from why502.gateways.envoy.log_format import compile
 from why502.host.local import LocalHost
-from why502.logs.summary import LogInput, summarise
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.model.logs import LogRecord, Symptom
 from why502.model.target import Target
 

@@ -16,10 +16,11 @@ import pytest
 from msgspec.structs import replace
 
 from why502.collectors import admin, config_test, proxies
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, PeerState, Proxy, Snapshot
+from why502.model.proxy import ConfigTest, PeerState, Proxy
+from why502.model.snapshot import Snapshot
 
 ENVOY = f"{sys.prefix}/bin/envoy"
 pytestmark = [
@@ -88,7 +89,7 @@ def envoy(tmp_path: Path) -> Iterator[tuple[Path, int, int]]:
 
 def found(directory: Path) -> Proxy:
     """Return the Envoy of a directory, as collected."""
-    seen = proxies.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), Ask()).value or ()
+    seen = proxies.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), CollectOptions()).value or ()
     return next(proxy for proxy in seen if proxy.config == f"{directory}/envoy.yaml")
 
 
@@ -114,12 +115,12 @@ def test_its_own_test_leaves_no_trace(envoy: tuple[Path, int, int]) -> None:
     directory, _, _ = envoy
     (directory / "access.log").unlink()  # the test would make it again
     before, proxy = everything(directory), found(directory)
-    told = config_test.collect(LocalHost(), with_all(proxy), Ask())
+    told = config_test.collect(LocalHost(), with_all(proxy), CollectOptions())
     assert told.gaps == () and told.value is not None and told.value[0].test is ConfigTest.OK
     assert everything(directory) == before
     config = directory / "envoy.yaml"
     config.write_text(config.read_text().replace("stat_prefix: web", "stat_prefixes: web"))
-    (bad,) = config_test.collect(LocalHost(), with_all(proxy), Ask()).value or ()
+    (bad,) = config_test.collect(LocalHost(), with_all(proxy), CollectOptions()).value or ()
     assert bad.test is ConfigTest.FAILED and "stat_prefixes" in bad.problems[0].message
 
 
@@ -128,7 +129,7 @@ def test_it_is_asked_over_its_socket(envoy: tuple[Path, int, int]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/")
     assert connection.getresponse().status == 503
-    told = admin.collect(LocalHost(), with_all(found(directory)), Ask())
+    told = admin.collect(LocalHost(), with_all(found(directory)), CollectOptions())
     assert told.gaps == () and told.value is not None
     (proxy,) = told.value
     assert proxy.admin == f"unix:{directory}/admin" and proxy.version.count(".") == 2

@@ -8,7 +8,7 @@ from why502.gateways.envoy.config import load
 from why502.gateways.envoy.tallies import NO_ANSWER, NO_CONNECTION, OTHER_ANSWER
 from why502.gateways.tallies import settled
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import PeerState, PeerView, Proxy
+from why502.model.proxy import PeerState, PeerView, Proxy
 from why502.model.target import Target
 
 HOST = Target(host="127.0.0.1", port=3000)

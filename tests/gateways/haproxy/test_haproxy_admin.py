@@ -5,17 +5,24 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from why502.diagnosis.checks import check_all
+from why502.diagnosis.engine import diagnose
+from why502.explanation import explain
 from why502.gateways.admin import Asking, Door
 from why502.gateways.haproxy import admin, config
 from why502.gateways.haproxy.tallies import settled
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
-from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import PeerState, PeerView, Process, Proxy
+from why502.model.finding import Verdict
+from why502.model.logs import LogFile, LogSummary, Symptom, Tally
+from why502.model.process import Process
+from why502.model.proxy import Answered, PeerState, PeerView, Proxy
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 PROCESS = Process(pid=1, name="haproxy")
@@ -39,6 +46,7 @@ backend b
   server named nobody.invalid:80 check init-addr none
   server plain 127.0.0.1:{front}
   server off 127.0.0.1:{front} check disabled
+  server weightless 127.0.0.1:{front} weight 0
 """
 
 
@@ -82,6 +90,7 @@ def test_a_real_haproxy(tmp_path: Path) -> None:
             ("named", PeerState.DOWN, "resolution"),
             ("plain", PeerState.UNCHECKED, ""),
             ("off", PeerState.MAINTENANCE, ""),
+            ("weightless", PeerState.DRAINING, ""),
         ]
         assert "Connection refused" in view.peers[0].reason
     assert [str(peer.target) for peer in views[0].peers[:3]] == [
@@ -123,6 +132,7 @@ def test_an_answer_that_is_no_table_is_refused() -> None:
         (PeerView(state=PeerState.DOWN, check="L6RSP", reason="Layer6 invalid response"), Symptom.TLS_FAILED),
         (PeerView(state=PeerState.DOWN, check="resolution"), Symptom.NAME_NOT_FOUND),
         (PeerView(state=PeerState.MAINTENANCE), Symptom.PEER_DISABLED),
+        (PeerView(state=PeerState.DRAINING), Symptom.PEER_DISABLED),
         (PeerView(state=PeerState.UP), None),
     ],
 )
@@ -137,6 +147,84 @@ def test_a_view_says_why_no_server_is_left(view: PeerView, symptom: Symptom | No
     assert [(tally.symptom, tally.target, tally.source) for tally in found] == (
         [(symptom, target, "show stat")] if symptom else []
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "logged", "reason", "symptoms"),
+    [
+        ("L7STS", "HTTP content check did not match", "", [Symptom.HEALTH_CHECK_STATUS]),  # the next check is under way
+        ("L7RSP", "Invalid", ", HTTP content check did not match", [Symptom.HEALTH_CHECK_STATUS]),  # it fails otherwise now
+        ("", "", "", [Symptom.HEALTH_CHECK_FAILED]),
+    ],
+)
+def test_a_check_under_way_does_not_hide_how_the_last_one_failed(
+    code: str, logged: str, reason: str, symptoms: list[Symptom]
+) -> None:
+    words = "Layer7 invalid response"
+    empty = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="haproxy", group="b", count=3)
+    line = Tally(
+        symptom=Symptom.HEALTH_CHECK_STATUS if code == "L7STS" else Symptom.HEADER_INVALID,
+        proxy="haproxy",
+        group="b/a",
+        code=code,
+        detail=f"{words}, {logged}",
+    )
+    view = PeerView(group="b", name="a", state=PeerState.DOWN, check="L7RSP", reason=words + reason, source="show stat")
+    tallies = (empty, line) if code else (empty,)
+    found = settled(LogSummary(tallies=tallies), (Proxy(kind="haproxy", peers=(view,)),)).tallies
+    assert [tally.symptom for tally in found if tally.group == "b/a"] == symptoms
+
+
+STATISTICS = """\
+# pxname,svname,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,type
+web,FRONTEND,0,90,0,4,6,0,0
+app,app1,0,90,0,4,2,0,2
+app,app2,0,9,0,0,0,0,2
+app,BACKEND,0,99,0,4,2,0,1
+raw,FRONTEND,,,,,,,0
+raw,socket,,,,,,,3
+"""
+
+
+def test_counted_errors_of_servers_and_frontends() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    found = list(admin.errors(STATISTICS, 3600, now))
+    assert [(one.name, one.errors, one.responses) for one in found] == [("frontend web", 6, 100), ("app/app1", 2, 96)]
+    assert {one.since for one in found} == {now - timedelta(hours=1)}
+    assert not list(admin.errors(STATISTICS, None, now))
+    assert admin._uptime_s("Name: HAProxy\nUptime_sec: 12\n") == 12
+    assert admin._uptime_s("Name: HAProxy\n") is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "by_status", "lines", "is_told"),
+    [(6, {}, 9, True), (1, {}, 9, False), (6, {"200": 9}, 9, False), (6, {}, 0, False)],
+    ids=("no-status", "few", "statuses", "idle"),
+)
+def test_counted_errors_are_not_healthy_where_the_log_has_no_status(
+    errors: int, by_status: dict[str, int], lines: int, is_told: bool
+) -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    counted = Answered(name="app/app1", responses=100, errors=errors, since=now - timedelta(days=2), source="show stat")
+    here = Snapshot(
+        taken_at=now,
+        proxies=(Proxy(kind="haproxy", pid=1, answered=(counted,)),),
+        logs=LogSummary(files=(LogFile(path="/var/log/haproxy.log", lines=lines),), by_status=by_status),
+        listeners=(),
+    )
+    details = [check.detail for check in check_all(here) if check.id == "no-counted-errors"]
+    assert bool(details) is is_told
+    if is_told:
+        assert "6 5xx of 100 responses at app/app1 since 2026-11-21 12:00:00Z" in details[0]
+        assert diagnose(here).verdict is Verdict.UNKNOWN
+    elif lines:
+        assert diagnose(here).verdict is Verdict.HEALTHY
+
+
+def test_a_refusal_without_a_status_has_several_causes() -> None:
+    line = "haproxy[14]: 10.0.0.9:50367 [23/Nov/2026:22:12:47.518] web web/<NOSRV> -1/-1/0 217 PR 2/2/0/0/0 0/0"
+    found = explain(line).candidates
+    assert {"denied-by-rule", "rate-limited", "client-bad-request"} <= {each.cause for each in found}
 
 
 CAPTURED = """\
@@ -179,7 +267,9 @@ def test_name_servers_that_answer_nothing_are_told() -> None:
     silent = admin.unanswered(RESOLVERS.format(valid=0, lost=4))
     assert silent == "its name has no address: its name servers answered none of 8 questions, and 8 were lost"
     assert admin.unanswered(RESOLVERS.format(valid=1, lost=4)) == ""
-    assert admin.unanswered(RESOLVERS.format(valid=0, lost=0)) == admin.unanswered("") == ""
+    refused = admin.unanswered(RESOLVERS.format(valid=0, lost=0))  # nothing listens there: HAProxy 2.6 counts only what it sent
+    assert refused == "its name has no address: its name servers answered none of 8 questions"
+    assert admin.unanswered(" nameserver d1:\n  sent:        2\n  timeout:     0\n") == admin.unanswered("") == ""
 
 
 RULES = """\
@@ -215,6 +305,24 @@ def test_a_refused_response_is_told_from_one_that_could_not_be_read(rejected: st
     (found,) = settled(LogSummary(tallies=(tally,)), (proxy,)).tallies
     assert (found.symptom, found.named) == (symptom, named)
     assert rejected is None or rejected in found.detail or "/h.cfg:9: if { status 404 }" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("check", "symptoms"),
+    [
+        ("L7STS", [Symptom.NO_LIVE_UPSTREAMS, Symptom.HEALTH_CHECK_STATUS]),
+        ("L4CON", [Symptom.NO_LIVE_UPSTREAMS, Symptom.CONNECT_REFUSED]),
+        ("", [Symptom.NO_LIVE_UPSTREAMS, Symptom.CONNECT_REFUSED]),
+    ],
+)
+def test_the_present_reason_takes_the_place_of_an_earlier_one(check: str, symptoms: list[Symptom]) -> None:
+    """It was refused while it restarted, and the new release lacks the checked page: no line says that."""
+    reason = "Layer7 wrong status, 404, Not Found" if check == "L7STS" else ""
+    view = PeerView(group="app", name="app1", state=PeerState.DOWN, check=check, reason=reason, source="show stat")
+    empty = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="haproxy", group="app", status=503)
+    down = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", group="app/app1", code="L4CON")
+    found = settled(LogSummary(tallies=(empty, down)), (Proxy(kind="haproxy", peers=(view,)),))
+    assert [tally.symptom for tally in found.tallies] == symptoms
 
 
 @pytest.mark.parametrize(

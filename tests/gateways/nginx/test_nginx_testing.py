@@ -2,7 +2,7 @@
 
 from why502.gateways.nginx.testing import problems
 from why502.model.config import Position
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 
 
 def test_both_forms_of_its_output() -> None:

@@ -17,7 +17,8 @@ from why502.gateways.traefik.tallies import settled
 from why502.model.config import PROTOCOL, LogKind, LogPlace
 from why502.model.errors import HostError
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 STATIC = """\
@@ -223,3 +224,11 @@ http:
         (Symptom.NO_LIVE_UPSTREAMS, "else@docker", "all-upstreams-down"),
         (Symptom.NO_LIVE_UPSTREAMS, "shop@file", ""),
     ]
+
+
+def test_routes_without_a_known_place_differ_in_theirs() -> None:
+    """TOML has no positions, and what the API answers has no file; requests are placed at a route by its position."""
+    routers = "".join(f'[http.routers.r{each}]\nrule = "Host(`{each}.example`)"\nservice = "app"\n' for each in range(3))
+    text = f'{routers}[http.services.app.loadBalancer]\n[[http.services.app.loadBalancer.servers]]\nurl = "http://10.0.0.1:80"\n'
+    routes = traefik.load(text, "/d.toml").routes
+    assert len({route.at for route in routes}) == len(routes) == 3

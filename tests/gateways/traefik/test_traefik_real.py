@@ -9,7 +9,7 @@ import pytest
 from gateways.running_fronts import asked, found, free_port, program, serving
 from serving import answering
 
-from why502.model.snapshot import PeerState
+from why502.model.proxy import PeerState
 from why502.model.target import Target
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]

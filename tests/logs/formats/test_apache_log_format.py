@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from why502.gateways.apache.logs.log_format import APACHE, as_nginx, has_time, is_one, of_logs
+from why502.gateways.apache.logs.log_format import as_nginx, is_one, of_logs
 from why502.gateways.nginx.logs import access as nginx_access
+from why502.gateways.nginx.logs.log_format import APACHE, has_time
 
 HEAD = '10.0.0.9 - - [21/Nov/2026:04:34:13 +0000] "GET /a HTTP/1.1" 200 113 '
 COMBINED = r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\""
@@ -50,5 +51,5 @@ def test_finds_the_format_of_each_log() -> None:
 def test_a_time_in_a_form_of_its_own() -> None:
     """A format whose time has no counterpart says too little; the content of its lines is looked at instead."""
     assert as_nginx("%{%Y-%m-%dT%H:%M:%S%z}t %>s") == "$time_iso8601 ${status}"
-    assert has_time("%t %>s") and has_time("%{%d/%b/%Y:%T %z}t %>s")
-    assert not has_time("%{%A %T}t %>s")
+    assert has_time(as_nginx("%t %>s")) and has_time(as_nginx("%{%d/%b/%Y:%T %z}t %>s"))
+    assert not has_time(as_nginx("%{%A %T}t %>s"))

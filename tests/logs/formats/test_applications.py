@@ -175,7 +175,7 @@ def test_a_host_that_any_scanner_sends_tells_nothing_of_the_proxy(host: str) -> 
     [
         (stunnel, "LOG3[33]: s_connect: connect 203.0.113.1:8443: Connection refused (111)", Symptom.APPLICATION_ERROR, "203.0.113.1:8443"),
         (stunnel, "2026.11.22 18:30:04 LOG3[3]: s_connect: s_poll_wait 203.0.113.1:8443: TIMEOUTconnect exceeded", Symptom.APPLICATION_ERROR, "203.0.113.1:8443"),
-        (stunnel, "2026.11.22 18:29:57 LOG4[47]: CERT: Pre-verification error: certificate has expired", Symptom.TLS_UNVERIFIED, ""),
+        (stunnel, "2026.11.22 18:29:57 LOG4[47]: CERT: Pre-verification error: certificate has expired", Symptom.TLS_UNVERIFIED, "None"),
         (stunnel, "[!] Service [ledger]: Failed to initialize TLS context", Symptom.START_FAILED, ""),
         (stunnel, "LOG5[47]: Service [ledger] accepted connection from 127.0.0.1:59000", None, ""),
         (socket_proxyd, "Failed to connect to remote host: Connection refused", Symptom.APPLICATION_ERROR, "None"),

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from why502.explanation import pasted
 from why502.gateways.apache.logs import httpd as apache
 from why502.gateways.haproxy import logs as haproxy
-from why502.logs.detect import detect, named, parse_any
+from why502.logs.detect import detect, parse_any
+from why502.logs.formats import named
 from why502.model.logs import LogRecord, Symptom
 
 LINES: list[dict[str, Any]] = json.loads(Path("tests/data/gateway_lines.json").read_text())
@@ -74,7 +76,7 @@ def test_a_wrapped_line_says_the_same(name: str, prefix: str) -> None:
         if each["format"] != name or not each["reads"].get("symptom") or each["line"].startswith(("<", "-", " ", "2026-04-13\t")):
             continue
         bare = parse_any(each["line"])
-        wrapped = parse_any(prefix + each["line"], is_pasted=prefix == "> ")
+        wrapped = (pasted.parse_any if prefix == "> " else parse_any)(prefix + each["line"])
         assert bare is not None
         assert wrapped is not None, each["line"]
         assert (wrapped.symptom, wrapped.target, wrapped.status) == (bare.symptom, bare.target, bare.status), each["line"]

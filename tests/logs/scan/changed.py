@@ -12,7 +12,7 @@ from truth import COMBINATIONS, FORMATS, Shape, write
 
 from tests.logs.scan.summing import count, plain
 from why502.logs.scan.line_format import Form, find, of_format
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 LINES = 300
 SOUND = 70  # lines at the begin that stay as they are: by them the format is known, and the reader's layout compared
@@ -162,7 +162,7 @@ def differing(
         if rng.random() < 0.5:
             lines[number] = change(lines[number], rng.choice(lines), rng)
     path.write_bytes(b"\n".join(lines) + b"\n")
-    slow, fast = (plain(count(path, form, Ask(is_exact=is_exact, is_fast=is_fast))) for is_fast in (False, True))
+    slow, fast = (plain(count(path, form, ScanQuery(is_exact=is_exact, is_fast=is_fast))) for is_fast in (False, True))
     slow["fields"] = fast["fields"]
     for key, value in slow.items():
         if value != fast[key]:

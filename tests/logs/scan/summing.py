@@ -14,7 +14,7 @@ from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Session
 from why502.logs.scan.report import Report
 from why502.logs.scan.run import run
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 
 
 def plain(counts: Counts) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def plain(counts: Counts) -> dict[str, Any]:
     return found
 
 
-def count(path: Path, form: Form, ask: Ask, cuts: tuple[int, ...] = ()) -> Counts:
+def count(path: Path, form: Form, ask: ScanQuery, cuts: tuple[int, ...] = ()) -> Counts:
     """Return the counts of a plain file, cut into parts at these bytes."""
     session = Session(ask)
     edges = sorted({0, *cuts, path.stat().st_size})
@@ -50,8 +50,8 @@ def count(path: Path, form: Form, ask: Ask, cuts: tuple[int, ...] = ()) -> Count
 
 
 def reported(
-    *paths: Path, ask: Ask | None = None, given: Form | None = None, jobs: int = 1, which: engine.Engine = engine.alone
+    *paths: Path, ask: ScanQuery | None = None, given: Form | None = None, jobs: int = 1, which: engine.Engine = engine.alone
 ) -> Report:
     """Return the report of files."""
-    job = Job(paths=tuple(map(str, paths)), ask=ask or Ask(), given=given)
+    job = Job(paths=tuple(map(str, paths)), query=ask or ScanQuery(), given=given)
     return run(job, engine=which, jobs=jobs, means=lambda _symptom, cause: Meaning(cause=cause))

@@ -5,8 +5,10 @@ What can be read counts; what cannot is said.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +19,10 @@ from why502.logs import window
 from why502.logs.scan.line_format import find
 from why502.logs.scan.part import Session
 from why502.logs.scan.report import Report
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 from why502.model.errors import Why502Error
 
-PURE = Ask(is_fast=False, is_exact=True)
+PURE = ScanQuery(is_fast=False, is_exact=True)
 ERROR = (
     "2026/03/04 05:09:07 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, "
     "client: 1.2.3.4, "
@@ -45,7 +47,7 @@ def lines(*texts: str) -> bytes:
     return "".join(f"{text}\n" for text in texts).encode()
 
 
-def read(tmp_path: Path, data: bytes, name: str = "log", ask: Ask = PURE) -> Report:
+def read(tmp_path: Path, data: bytes, name: str = "log", ask: ScanQuery = PURE) -> Report:
     path = tmp_path / name
     path.write_bytes(data)
     return reported(path, ask=ask)
@@ -67,7 +69,7 @@ def test_lines_of_several_formats_count_each_as_its_own(tmp_path: Path, most: st
 def test_lines_out_of_order_lie_in_the_window_or_not_each_by_its_time(tmp_path: Path) -> None:
     start = 1772600760  # 05:06:00
     data = lines(*(access(second) for second in (50, 3, 40, 11, 20, 15, 59, 10)))
-    found = read(tmp_path, data, ask=Ask(is_fast=False, since=start + 10, until=start + 20))
+    found = read(tmp_path, data, ask=ScanQuery(is_fast=False, since=start + 10, until=start + 20))
     assert (found.requests, found.first and found.first.second, found.last and found.last.second) == (4, 10, 20)
 
 
@@ -137,7 +139,7 @@ def test_a_change_of_the_time_zone_within_a_file_moves_no_request(tmp_path: Path
     texts += [local(f"07:06:{second:02d}", "+0200") for second in range(40)]
     texts += [local(f"21:06:{second:02d}", "-0800").replace("04/Mar", "03/Mar") for second in range(40)]
     for data in (lines(*texts), lines(*reversed(texts))):
-        found = read(tmp_path, data, ask=Ask(is_fast=is_fast, is_exact=True))
+        found = read(tmp_path, data, ask=ScanQuery(is_fast=is_fast, is_exact=True))
         assert (found.requests, [(one.at.isoformat(), one.requests) for one in found.minutes]) == (
             120,
             [("2026-03-04T05:06:00+00:00", 120)],
@@ -152,3 +154,62 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "loop.log").symlink_to("loop.log")
     found = reported(tmp_path, ask=PURE)
     assert found.requests == 1
+
+
+def test_what_a_directory_holds_besides_logs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "good.log").write_bytes(lines(access(1)))
+    os.mkfifo(tmp_path / "fifo.log")
+    (tmp_path / "gone.log").symlink_to("nothing")
+    (tmp_path / "device.log").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "app.socket"))
+        for path in (tmp_path, tmp_path / "*", tmp_path / "**"):
+            found = reported(path, ask=PURE)
+            assert found.requests == 1
+            assert {os.path.basename(file.path): file.reason for file in found.files} == {
+                "good.log": "",
+                "fifo.log": "is not a regular file",
+                "device.log": "is not a regular file",
+                "app.socket": "is not a regular file",
+                "gone.log": "no such file or directory",
+            }
+
+
+def test_a_file_that_may_not_be_read_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may run as root, to whom nothing is denied."""
+    (tmp_path / "good.log").write_bytes(lines(access(1)))
+    (tmp_path / "secret.log").write_bytes(lines(access(2)))
+    opened = os.open
+
+    def denied(path: str, flags: int, *more: int) -> int:
+        if str(path).endswith("secret.log"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opened(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", denied)
+    found = reported(tmp_path, ask=PURE)
+    assert {os.path.basename(file.path): file.reason for file in found.files} == {
+        "good.log": "",
+        "secret.log": "permission denied",
+    }
+    with pytest.raises(Why502Error, match="permission denied"):
+        reported(tmp_path / "secret.log", ask=PURE)
+
+
+def test_a_directory_that_may_not_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> Iterator[os.DirEntry[str]]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(Why502Error, match="permission denied"):
+        reported(tmp_path, ask=PURE)
+
+
+def test_a_log_counts_once_however_many_links_lead_to_it(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_bytes(lines(access(1)))
+    (tmp_path / "current.log").symlink_to("access.log")
+    os.link(tmp_path / "access.log", tmp_path / "hard.log")
+    for name in ("here", "again"):
+        (tmp_path / name).symlink_to(".")
+    for path in (tmp_path, tmp_path / "*.log", tmp_path / "**"):
+        assert reported(path, ask=PURE).requests == 1

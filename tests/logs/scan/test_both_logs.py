@@ -10,9 +10,9 @@ from scan.summing import reported
 from why502.logs.scan import engine
 from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Session
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 
-PURE = Ask(is_fast=False, is_exact=True)
+PURE = ScanQuery(is_fast=False, is_exact=True)
 APACHE = (
     "[Wed Mar 04 05:06:07.000101 2026] [proxy:error] [pid 2501:tid 17] (111)Connection refused: AH00957: http: "
     "attempt to connect to "
@@ -111,7 +111,7 @@ def test_lines_of_a_request_are_joined_across_the_seams_of_parts(
     (tmp_path / "access.log").write_text(
         "".join(access + access.replace("=502", "=200").replace('"502"', '"200"') for _, access in pairs)
     )
-    ask = Ask(is_fast=is_fast, is_exact=True)
+    ask = ScanQuery(is_fast=is_fast, is_exact=True)
     found = reported(tmp_path / "error.log", tmp_path / "access.log", ask=ask, jobs=jobs, which=engine.threads)
     assert {(row.source, row.symptom, row.count) for row in found.causes} == {
         ("error", "connect-refused", 500),
@@ -123,7 +123,7 @@ def test_lines_of_a_request_are_joined_across_the_seams_of_parts(
 def test_of_an_error_log_beside_an_access_log_only_lines_of_failed_requests_are_left_to_python(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
     path.write_text((ABSENT + NGINX) * 50)
-    session = Session(Ask(most_held=1000))
+    session = Session(ScanQuery(most_held=1000))
     session.read(Part(path=str(path), form=Form(name="nginx_error"), end=path.stat().st_size))
     assert session.counts.lines == 50
     counts = session.total()

@@ -12,7 +12,7 @@ from truth import Shape, write
 
 from tests.logs.scan.changed import found
 from tests.logs.scan.summing import count, plain
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 SOUND = 70
 TRAEFIK = '20.83.81.143 - - [04/Mar/2026:05:27:13 +0000] "GET /a HTTP/1.1" 504 157 "-" "curl" 106 "web@docker" "{}" 7ms'
@@ -33,6 +33,11 @@ ALB = (
     '123456789012:targetgroup/shop/73e2d6bc24d8a067 "Root=1-949ac3a5" "www.example.com" "-" 0 '
     '2026-03-04T05:32:29.215000Z "forward" "-" "-" "10.0.0.14:8080" "204" "-" "-" TID_949ac3a5'
 )
+ISTIO = (
+    '[2026-03-04T06:03:01.656Z] "GET /a HTTP/1.1" 504 UT response_timeout - "-" 0 157 {} - "20.5.122.211" "curl" "23c28382" '
+    '"www.example.com" "10.0.0.12:8081" outbound|8080||shop.default.svc.cluster.local 10.244.0.9:41234 10.244.0.9:8443 '
+    "20.5.122.211:30020 www.example.com default"
+)
 OF_CLIENT = "[client 20.0.0.1:2] "
 APACHE = "[Wed Mar 04 05:25:21.248005 2026] [{}] [pid {}] {}"
 LINES = {
@@ -49,12 +54,21 @@ LINES = {
         *map(TRAEFIK.format, ("http://10.0.0f:8080", "http://10.0.*0.13:8082", "http:/->10.0.0.13:8082", "http://1https://0.0.0.13:80")),
         *map(TRAEFIK.format, ("http://app:8080", "https://web-1.shop_a.local", "http://10.5:8080", "htt+01:00/10.0.0.12:8081")),
         TRAEFIK.format("http://10.0.0.1:80").replace("2026", "4026"),
+        TRAEFIK.format("http://10.0.0.1:80").replace("7ms", "2.9999999ms"),
     ),
     "ingress-nginx": (INGRESS.format("360get7", "54cd"), INGRESS.format("0", "x" * 65), INGRESS.format("0, 57.6", "54cd")),
-    "aws-alb": tuple(map(ALB.format, ("0.GET", "<NOSRV>", "-1", "0.000"))),
+    "aws-alb": (
+        *map(ALB.format, ("0.GET", "<NOSRV>", "-1", "0.000")),
+        *(ALB.format("0.000").replace("/a HTTP", f"/a{blank}b HTTP") for blank in "\x1e\t\x85\xa0"),
+    ),
+    "istio-text": (
+        *map(ISTIO.format, ("644.00001", "-", "12")),
+        ISTIO.format("12").replace("response_timeout", "via_\tup"),
+    ),
     "nginx-error": (
         "904 05:49:56 [info] 1234#1 (SIGCHLD) recei34: *220 client closed connection while waiting for request, client: 20.0.0.1",
         "20202:41 [info] 1234#1234: *233 closed keepalive connection",
+        "2026/03/04 05:39:15 [notice] 1230#//1230: signal 17 (SIGCHLD) received from 1165",
     ),
     "apache-error": (
         APACHE.format("core:notice", "2501:tid 1400\u00c8", "AH00094: Command line: '/usr/sbin/apache2'"),
@@ -86,5 +100,5 @@ def test_damaged_lines_count_alike(name: str, tmp_path: Path) -> None:
     sound, form = path.read_bytes(), found(path)
     for lines in ((line,) for line in LINES[name]) if name != "nginx-json-strings" else (LINES[name],):
         path.write_bytes(sound + b"".join(line.encode("latin-1") + b"\n" for line in lines))
-        slow, fast = (plain(count(path, form, Ask(is_exact=True, is_fast=is_fast))) for is_fast in (False, True))
+        slow, fast = (plain(count(path, form, ScanQuery(is_exact=True, is_fast=is_fast))) for is_fast in (False, True))
         assert {**fast, "fields": ()} == {**slow, "fields": ()}, lines

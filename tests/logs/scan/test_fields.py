@@ -14,7 +14,7 @@ from truth import COMBINATIONS, Shape, write
 
 from why502.logs.scan import fields
 from why502.logs.scan.line_format import Form, find
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
 
@@ -26,8 +26,8 @@ LINES = "".join(
 )
 
 
-def asked(*where: str, by: str = "") -> Ask:
-    return Ask(where=tuple(map(fields.condition, where)), by=by)
+def asked(*where: str, by: str = "") -> ScanQuery:
+    return ScanQuery(where=tuple(map(fields.condition, where)), by=by)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_values_of_any_field_are_counted(tmp_path: Path) -> None:
 def test_every_format_is_counted_by_the_fields_that_all_have(tmp_path: Path, format: str) -> None:
     path = tmp_path / "access.log"
     write(path, Shape(format=format, lines=300, clients=20, paths=5, failures=0.1, targets=3, order="time"))
-    whole = reported(path, ask=Ask())
+    whole = reported(path, ask=ScanQuery())
     by_status = {row.name: row.requests for row in reported(path, ask=asked(by="upstream_status")).asked}
     assert sum(by_status.values()) == whole.requests
     for status, count in list(whole.by_status.items())[:3]:
@@ -129,4 +129,4 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 
 def test_conditions_and_field_survive_a_trip_to_another_machine() -> None:
     ask = asked("status=502", "client!=1.2.3.4", by="http_host")
-    assert msgspec.json.decode(msgspec.json.encode(ask), type=Ask) == ask
+    assert msgspec.json.decode(msgspec.json.encode(ask), type=ScanQuery) == ask

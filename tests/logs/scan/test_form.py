@@ -86,3 +86,14 @@ def test_a_given_format_counts_for_access_logs_alone() -> None:
     given = of_format(COMBINED)
     assert find((LINES["combined"][0] + "\n").encode(), given) == given
     assert find((ERROR + "\n").encode() * 3, given).name == "nginx_error"
+
+
+@pytest.mark.parametrize("odd", [(), (25,), (0, 25), tuple(range(24))])
+def test_a_format_that_another_log_has_is_found_whichever_lines_differ(odd: tuple[int, ...]) -> None:
+    lines = [f'{HEAD} "-" "curl/7"'] * 60
+    known = {(find("\n".join([*lines, ""]).encode()).log_format, "apache")}
+    for number in odd:
+        lines[number] = "upstream is down"
+    head = "\n".join([*lines, ""]).encode()
+    assert find(head, known=known) == find(head)
+    assert find(head).name == "nginx_access"

@@ -9,7 +9,7 @@ import pytest
 from tests.logs.scan.summing import count, plain
 from why502.logs.scan import reading
 from why502.logs.scan.line_format import find
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 REQUEST = (
     "20.0.0.77:4711 [04/Mar/2026:05:06:{second:02d}.123] web~ app/web{number} 0/0/1/5/6 200 17 - - ---- 1/1/0/0/0 0/0 "
@@ -46,9 +46,9 @@ def test_events_are_read_compiled(wrapper: str, tmp_path: Path, monkeypatch: pyt
     ]
     path.write_text("".join(line + "\n" for line in lines))
     form = find(path.read_bytes()[: 1 << 14])
-    slow = count(path, form, Ask(is_exact=True, is_fast=False))
+    slow = count(path, form, ScanQuery(is_exact=True, is_fast=False))
     monkeypatch.setattr(reading.Reader, "_line", lambda *_: pytest.fail("a line was left"))
-    assert {**plain(count(path, form, Ask(is_exact=True))), "fields": ()} == {**plain(slow), "fields": ()}
+    assert {**plain(count(path, form, ScanQuery(is_exact=True))), "fields": ()} == {**plain(slow), "fields": ()}
     assert slow.lines == len(lines)
     assert {(key.symptom, key.target): equal.minutes.total() for key, equal in slow.messages.items()} == {
         ("connect-refused", "app/web0"): 50,
@@ -61,5 +61,5 @@ def test_events_are_read_compiled(wrapper: str, tmp_path: Path, monkeypatch: pyt
 def test_a_handshake_has_its_own_time(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("".join(SAID[-1].format(second=number) + "\n" for number in range(40)))
-    found = [count(path, find(path.read_bytes()), Ask(is_exact=True, is_fast=is_fast)) for is_fast in (False, True)]
+    found = [count(path, find(path.read_bytes()), ScanQuery(is_exact=True, is_fast=is_fast)) for is_fast in (False, True)]
     assert [counts.lines for counts in found] == [40, 40]

@@ -10,7 +10,7 @@ from scan.summing import reported
 
 from why502.logs.scan import messages
 from why502.logs.scan.counts import Counts
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 PAYMENT = "2026-03-04 05:{:02}:07,123 ERROR shop.payments Payment {} refused by provider acme: card '{}' invalid"
 
@@ -48,7 +48,7 @@ def test_an_unknown_log_tells_its_errors_by_wording(tmp_path: Path) -> None:
     path = tmp_path / "app.log"
     lines = [PAYMENT.format(number, number, "x") for number in range(10)] + ["2026-03-04 05:20:07,123 INFO shop started"] * 5
     path.write_text("\n".join(lines) + "\n")
-    (found,) = reported(path, ask=Ask()).wordings
+    (found,) = reported(path, ask=ScanQuery()).wordings
     assert (found.count, found.text) == (10, "ERROR shop.payments Payment * refused by provider acme: card * invalid")
     assert found.first is not None
     assert found.last is not None

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,20 +21,21 @@ from why502.logs import native
 from why502.logs.native import layout
 from why502.logs.scan import engine, part
 from why502.logs.scan.line_format import of_format
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
 DIRECTORY = Path(native.__file__).parent
+ROOT = Path(__file__).parents[3]
 
 
-def both(path: Path, log_format: str, ask: Ask, escape: str = "default", cuts: tuple[int, ...] = ()) -> None:
+def both(path: Path, log_format: str, ask: ScanQuery, escape: str = "default", cuts: tuple[int, ...] = ()) -> None:
     """Assert that the compiled reader and Python count the same."""
     form = of_format(log_format, escape)
-    slow = count(path, form, Ask(**{**_values(ask), "is_fast": False}))
+    slow = count(path, form, ScanQuery(**{**_values(ask), "is_fast": False}))
     assert plain(count(path, form, ask, cuts)) == {**plain(slow), "fields": plain(count(path, form, ask))["fields"]}
     assert plain(count(path, form, ask))["fields"] >= slow.fields or not slow.lines
 
 
-def _values(ask: Ask) -> dict[str, object]:
+def _values(ask: ScanQuery) -> dict[str, object]:
     return {name: getattr(ask, name) for name in ask.__struct_fields__}
 
 
@@ -42,14 +44,14 @@ def _values(ask: Ask) -> dict[str, object]:
 def test_counts_like_python(tmp_path: Path, log_format: str, is_exact: bool) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(lines(3000))
-    both(path, log_format, Ask(is_exact=is_exact))
+    both(path, log_format, ScanQuery(is_exact=is_exact))
 
 
 def test_counts_only_the_window(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(lines(2000, odd=False))
     at = int(START.timestamp())
-    both(path, TIMED, Ask(since=at + 30, until=at + 90))
+    both(path, TIMED, ScanQuery(since=at + 30, until=at + 90))
 
 
 def test_counts_the_same_however_it_is_cut(tmp_path: Path) -> None:
@@ -64,7 +66,7 @@ def test_counts_the_same_however_it_is_cut(tmp_path: Path) -> None:
         tuple(range(100, len(content), 7777)),
         (content.index(b"\n"), content.index(b"\n") + 1),
     ):
-        found = plain(count(path, form, Ask(), cuts))
+        found = plain(count(path, form, ScanQuery(), cuts))
         found.pop("unparsed_first")  # tells the part
         if whole is not None:
             assert {key: value for key, value in found.items() if value != whole[key]} == {}
@@ -74,8 +76,8 @@ def test_counts_the_same_however_it_is_cut(tmp_path: Path) -> None:
 def test_reads_json(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(json_lines(500))
-    both(path, JSON_FORMAT, Ask(), "json")
-    found = count(path, of_format(JSON_FORMAT, "json"), Ask())
+    both(path, JSON_FORMAT, ScanQuery(), "json")
+    found = count(path, of_format(JSON_FORMAT, "json"), ScanQuery())
     assert found.unparsed == 0
     assert sum(found.servers.total.values()) == 500
 
@@ -87,7 +89,7 @@ def test_reads_any_bytes_like_python(tmp_path_factory: pytest.TempPathFactory, n
     at = seed % len(good)
     path = tmp_path_factory.mktemp("noise") / "access.log"
     path.write_bytes(good[:at] + noise.replace(b"\n", b" ") + good[at:])
-    both(path, TIMED, Ask())
+    both(path, TIMED, ScanQuery())
 
 
 _SWAPPED = (
@@ -106,18 +108,18 @@ def test_reads_changed_lines_like_python(tmp_path: Path, log_format: str, seed: 
     rng = random.Random(seed)
     path = tmp_path / "access.log"
     path.write_bytes(b"".join(written(log_format, rng) + b"\n" for _ in range(400)))
-    both(path, log_format, Ask())
+    both(path, log_format, ScanQuery())
 
 
 def test_failures_only_counts_the_failures_of_the_whole(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(lines(3000, odd=False))
     form = of_format(TIMED)
-    whole = count(path, form, Ask())
+    whole = count(path, form, ScanQuery())
     for only, wanted in (("failures", lambda status: status >= 500 or status == 499), ("5xx", lambda status: status >= 500)):
-        found = count(path, form, Ask(only=only))
+        found = count(path, form, ScanQuery(only=only))
         assert found.outcomes == {outcome: minutes for outcome, minutes in whole.outcomes.items() if wanted(outcome.status)}
-        assert plain(found) == plain(count(path, form, Ask(only=only, is_fast=False)))
+        assert plain(found) == plain(count(path, form, ScanQuery(only=only, is_fast=False)))
 
 
 @pytest.mark.parametrize(
@@ -136,33 +138,43 @@ def test_many_strings_do_not_fit_at_once_and_are_all_counted(tmp_path: Path) -> 
                 f'{number >> 16}.{number >> 8 & 255}.{number & 255}.1 - - [20/Nov/2026:00:00:00 +0000] "GET / '
                 f'HTTP/1.1" 200 1 "-" "-"\n'
             )
-    found = count(path, of_format(COMBINED), Ask(is_exact=True))
+    found = count(path, of_format(COMBINED), ScanQuery(is_exact=True))
     assert (found.lines, found.unparsed, len(found.clients.total)) == (300_000, 0, 300_000)
 
 
+@pytest.fixture
+def making(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Return what makes a target of the reader's Makefile, in a copy of its source."""
+    shutil.copytree(DIRECTORY / "src", tmp_path / "src")
+    shutil.copy(DIRECTORY / "Makefile", tmp_path)
+
+    def make(target: str) -> subprocess.CompletedProcess[str]:
+        arm64 = ""
+        if "aarch64" in target:
+            arm64 = subprocess.run([ROOT / "scripts" / "rust-arm64"], capture_output=True, text=True, check=True).stdout.strip()
+        argv = ["make", "-C", str(tmp_path), f"ARM64={arm64}", target]
+        done = subprocess.run(argv, check=False, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done
+
+    return make
+
+
 @pytest.mark.real
-def test_is_what_its_source_makes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["reader-x86_64.so.1", "reader-aarch64.so.1"])
+def test_is_what_its_source_makes(tmp_path: Path, name: str, making: Callable[[str], object]) -> None:
     version = subprocess.run(["/usr/bin/rustc", "--version"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("rustc 1.63.0"), "the reader is kept as the compiler of Debian 12 makes it"
-    shutil.copytree(DIRECTORY / "src", tmp_path / "src")
-    shutil.copy(DIRECTORY / "Makefile", tmp_path)
-    subprocess.run(["make", "-C", str(tmp_path), "reader-x86_64.so.1"], check=True)
-    assert (tmp_path / "reader-x86_64.so.1").read_bytes() == (DIRECTORY / "reader-x86_64.so.1").read_bytes()
+    making(name)
+    assert (tmp_path / name).read_bytes() == (DIRECTORY / name).read_bytes()
 
 
 @pytest.mark.real
-def test_its_own_tests_pass_and_clippy_finds_nothing(tmp_path: Path) -> None:
-    shutil.copytree(DIRECTORY / "src", tmp_path / "src")
-    shutil.copy(DIRECTORY / "Makefile", tmp_path)
-    done = subprocess.run(
-        ["make", "-C", str(tmp_path), "check"],
-        check=False,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "test result: ok." in done.stdout
+@pytest.mark.parametrize("target", ["check-x86_64", "check-aarch64"])
+def test_its_own_tests_pass_and_clippy_finds_nothing(
+    target: str, making: Callable[[str], subprocess.CompletedProcess[str]]
+) -> None:
+    assert "test result: ok." in making(target).stdout
 
 
 def test_a_bug_of_the_reader_costs_its_speed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,8 +185,8 @@ def test_a_bug_of_the_reader_costs_its_speed_alone(tmp_path: Path, monkeypatch: 
     def fails(self: native.Reader, length: int) -> list[tuple[int, int]]:
         raise native.ReaderError("it failed")
 
-    made = native.Reader(next(layout.of_form(of_format(TIMED))), since=0, until=1 << 40)
-    monkeypatch.setattr(part, "_reader", lambda _form, ask, _zone, _sample: made if ask.is_fast else None)
+    made = next(layout.of_form(of_format(TIMED)))
+    monkeypatch.setattr(part.Layouts, "of", lambda _self, _form, ask, _zone, _sample: made if ask.is_fast else None)
     monkeypatch.setattr(native.Reader, "scan", fails)
     found = reported(path, given=of_format(TIMED), which=engine.threads)
     assert (found.requests, found.failures, found.minutes) == (right.requests, right.failures, right.minutes)

@@ -12,9 +12,9 @@ from tests.logs.scan.summing import count, plain
 from why502.logs.scan import reading
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, find
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 
-EXACT = Ask(is_exact=True)
+EXACT = ScanQuery(is_exact=True)
 HEAD = "[Wed Mar 04 05:06:{second:09.6f} 2026] [{module}:error] [pid {pid}:tid {thread}] "
 FIRST = HEAD + "(111)Connection refused: AH00957: http: attempt to connect to 10.0.0.11:8080 (10.0.0.11:8080) failed"
 SECOND = HEAD + "[client 20.0.0.77:4711] AH01114: HTTP: failed to make connection to backend: 10.0.0.11"
@@ -27,11 +27,11 @@ def said(template: str, second: float, *, thread: int = 1, client: int = 1, pid:
     return template.format(second=second, thread=thread, client=client, pid=pid, module="proxy_http")
 
 
-def both(path: Path, lines: list[str], ask: Ask = EXACT, cuts: tuple[int, ...] = ()) -> Counts:
+def both(path: Path, lines: list[str], ask: ScanQuery = EXACT, cuts: tuple[int, ...] = ()) -> Counts:
     """Return the counts of lines, which must be the same in both readers."""
     path.write_text("".join(line + "\n" for line in lines))
     form = find(path.read_bytes())
-    slow = count(path, form, Ask(**{name: getattr(ask, name) for name in ask.__struct_fields__} | {"is_fast": False}), cuts)
+    slow = count(path, form, ScanQuery(**{name: getattr(ask, name) for name in ask.__struct_fields__} | {"is_fast": False}), cuts)
     fast = count(path, form, ask, cuts)
     assert {**plain(fast), "fields": ()} == {**plain(slow), "fields": ()}
     return fast
@@ -62,7 +62,7 @@ def test_a_second_line_counts_once(lines: list[str], wanted: int, tmp_path: Path
     sound = [said(HEAD + "AH00094: Command line: '/usr/sbin/apache2'", 0, thread=number) for number in range(20)]
     assert failures(both(tmp_path / "log", [*sound, *lines])) == wanted
     assert (
-        failures(both(tmp_path / "log", [*sound, *lines], Ask(is_exact=True, most_held=100))) == wanted
+        failures(both(tmp_path / "log", [*sound, *lines], ScanQuery(is_exact=True, most_held=100))) == wanted
     )  # as with an access log
 
 
@@ -80,7 +80,7 @@ def test_a_window_may_begin_between_the_two(tmp_path: Path) -> None:
     sound = [said(HEAD + "AH00094: Command line: '/usr/sbin/apache2'", 0, thread=number) for number in range(20)]
     since = 1772600762  # 05:06:02
     lines = [*sound, said(FIRST, 1.5), said(SECOND, 2.1), said(FIRST, 3)]
-    assert failures(both(tmp_path / "log", lines, Ask(is_exact=True, since=since))) == 1
+    assert failures(both(tmp_path / "log", lines, ScanQuery(is_exact=True, since=since))) == 1
 
 
 def test_sound_lines_are_read_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +90,5 @@ def test_sound_lines_are_read_compiled(tmp_path: Path, monkeypatch: pytest.Monke
     for wrapper in ("plain", "rfc3164", "kubectl"):
         path = tmp_path / wrapper
         write(path, Shape(format="apache-error", wrapper=wrapper, lines=200, seed=2, failures=0.5, noise=0.1))
-        found = count(path, find(path.read_bytes()), Ask())
+        found = count(path, find(path.read_bytes()), ScanQuery())
         assert (found.lines > 200, read) == (True, [])

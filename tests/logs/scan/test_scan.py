@@ -21,7 +21,7 @@ from why502.logs.scan.line_format import of_format
 from why502.logs.scan.part import Session
 from why502.logs.scan.report import Report
 from why502.logs.scan.source import expand
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.model.errors import Why502Error
 from why502.render.logs.json import render
 from why502.render.words import Terminal
@@ -81,7 +81,7 @@ def test_too_many_clients_are_given_up_alike_by_all_engines(tmp_path: Path, monk
     assert render(one, Terminal()) == render(several, Terminal())
     assert one.lost["clients"] > 0
     assert one.requests == 5000 == sum(row.requests for row in one.clients)
-    exact = reported(path, ask=Ask(is_exact=True))
+    exact = reported(path, ask=ScanQuery(is_exact=True))
     assert not exact.lost
     assert bounds.MOST_KEYS == 50
 
@@ -96,7 +96,7 @@ def test_the_window_is_sought_not_read(tmp_path: Path) -> None:
     ]
     path.write_text("".join(text))
     since = int(START.timestamp()) - 86400 + 600 + 5 * 3600  # 05:00
-    found = reported(path, ask=Ask(since=since, until=since + 899))
+    found = reported(path, ask=ScanQuery(since=since, until=since + 899))
     assert found.requests == 900 * 8
     assert found.files[0].read_bytes < path.stat().st_size / 10
 
@@ -124,10 +124,10 @@ def test_an_entry_of_several_lines_at_the_edge_of_a_part_counts_once(tmp_path: P
 
     form = Form(name="nginx_error")
     size = len(entry)
-    whole = count(path, form, Ask())
+    whole = count(path, form, ScanQuery())
     assert sum(heard.minutes.total() for heard in whole.messages.values()) == 40
     for cuts in ((size * 3,), (size * 3 + 100,), (size * 3 + size // 2, size * 9 - 1), tuple(range(50, size * 40, 333))):
-        found = count(path, form, Ask(), cuts)
+        found = count(path, form, ScanQuery(), cuts)
         assert {said: heard.minutes.total() for said, heard in found.messages.items()} == {
             said: heard.minutes.total() for said, heard in whole.messages.items()
         }
@@ -181,6 +181,19 @@ def test_what_is_not_there_is_said() -> None:
             expand((path,))
 
 
+def test_the_files_of_a_directory_are_named_as_pathlib_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "access.log").write_bytes(lines(1))
+    (tmp_path / "logs" / "gone.log").symlink_to("nowhere")
+    (tmp_path / "logs" / "loop.log").symlink_to("loop.log")
+    (tmp_path / "logs" / "linked").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path / "logs")
+    for given in (".", "./", "../logs/", "..//logs", f"{tmp_path}/logs/"):
+        found = expand((given,))
+        assert [source.path for source in found] == [str(Path(given) / name) for name in ("access.log", "gone.log", "loop.log")]
+        assert [bool(source.reason) for source in found] == [False, True, True]
+
+
 def test_a_damaged_file_is_told_and_the_others_count(tmp_path: Path) -> None:
     (tmp_path / "good.log").write_bytes(lines(100, odd=False))
     (tmp_path / "cut.log.gz").write_bytes(gzip.compress(lines(5000))[:-2000])
@@ -193,7 +206,7 @@ def test_a_damaged_file_is_told_and_the_others_count(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(lines(30_000, odd=False))
-    session = Session(Ask())
+    session = Session(ScanQuery())
     from why502.logs.scan.work import Part
 
     def stop(_: int) -> None:
@@ -220,7 +233,7 @@ def test_remote_paths_through_fsspec(tmp_path: Path) -> None:
     from why502.logs.scan.run import run
 
     def there(pattern: str) -> Report:
-        return run(Job(paths=(pattern,), ask=Ask(), given=GIVEN), engine=engine.alone, jobs=1, means=lambda *_: Meaning())
+        return run(Job(paths=(pattern,), query=ScanQuery(), given=GIVEN), engine=engine.alone, jobs=1, means=lambda *_: Meaning())
 
     assert told(there("memory://logs/access.log")) == told(reported(tmp_path / "access.log", given=GIVEN))
     assert there("memory://logs/*").requests == 2 * here.requests
@@ -237,7 +250,7 @@ def test_a_line_at_the_edge_of_a_part_counts_once_where_the_buffer_is_full(tmp_p
     path.write_text(text * number)
     form = of_format(COMBINED)
     for edge in (full - len(text), full - 100, full - 1, full, full + 1, full + 100):
-        found = count(path, form, Ask(), (edge,))
+        found = count(path, form, ScanQuery(), (edge,))
         assert (found.lines, found.unparsed) == (number, 0), edge
 
 
@@ -245,7 +258,7 @@ def test_logs_of_apache_are_read_alike_by_the_compiled_reader_and_by_python(tmp_
     path = tmp_path / "access.log"
     row = '10.0.0.{n} - - [20/Nov/2026:00:00:{n:02d} +0000] "GET /a\\"{n}\\\\ HTTP/1.1" {status} 1 "-" "say \\"hi\\"" {n}\n'
     path.write_text("".join(row.format(n=n % 60, status=502 if n % 9 == 0 else 200) for n in range(2000)))
-    fast, slow = reported(path), reported(path, ask=Ask(is_fast=False))
+    fast, slow = reported(path), reported(path, ask=ScanQuery(is_fast=False))
     assert (fast.requests, fast.unparsed, fast.failures) == (2000, 0, 223)
     assert fast.files[0].log_format.endswith("$unknown")
     assert told(fast) == told(slow)

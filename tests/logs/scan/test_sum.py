@@ -91,12 +91,12 @@ def test_retries_that_hid_failures_count_apart(tmp_path: Path) -> None:
 
 
 def test_percentiles_are_near_and_with_exact_exact(tmp_path: Path) -> None:
-    from why502.logs.scan.work import Ask
+    from why502.logs.scan.work import ScanQuery
 
     rows = [(1, "a", 200, f"10.0.0.1:80 200 0.001 0.001 {n / 1000:.3f}") for n in range(1, 1001)]
     path = write(tmp_path / "access.log", rows)
     times = reported(path).targets[0].response
-    exact = reported(path, ask=Ask(is_exact=True)).targets[0].response
+    exact = reported(path, ask=ScanQuery(is_exact=True)).targets[0].response
     assert times is not None
     assert exact is not None
     assert (exact.p50_s, exact.p95_s, exact.p99_s, exact.max_s) == (0.5, 0.95, 0.99, 1.0)

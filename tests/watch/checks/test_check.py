@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 import tracemalloc
@@ -10,10 +11,12 @@ import tracemalloc
 import msgspec
 import pytest
 from members_of import plan_of
+from own_network import own_network
 
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
+from why502.model.network import Network
 from why502.model.snapshot import Listener
 from why502.model.target import Target
 from why502.probing.request import Request, Tls
@@ -155,3 +158,32 @@ def test_each_symptom_of_the_way_to_a_member_has_a_code():
     assert (
         msgspec.json.decode(msgspec.json.encode(ask(Target(host="127.0.0.1", port=9))), type=CheckResult).haproxy_code == "L4CON"
     )
+
+
+INSIDE = """
+import socket, subprocess, sys, threading
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+def serve():
+    while True:
+        with server.accept()[0] as client:
+            client.recv(65536)
+            client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+threading.Thread(target=serve, daemon=True).start()
+sys.stdin.read()
+"""
+
+
+@pytest.mark.real
+def test_a_member_in_another_network_namespace_is_asked_there_and_unknown_where_that_is_not_allowed():
+    with own_network(INSIDE) as (pid, port):
+        target = Target(host="127.0.0.1", port=port)
+        network = Network(pid=pid, inode=str(os.stat(f"/proc/{pid}/ns/net").st_ino))
+        there = plan_of(target, request=Request(target=target, network_of=network, answer_s=5.0))
+        theirs = plan_of(target, request=Request(target=target, network_of=network, answer_s=5.0, owner_uid=65534))
+        answered, refused = check(LocalHost(), there), check(LocalHost(), theirs)
+    assert (answered.status, answered.symptom) == (200, None)
+    assert refused.is_unknown and "may not enter it" in refused.reason
+    gone = check(LocalHost(), there)
+    assert gone.is_unknown and "the process has ended" in gone.reason

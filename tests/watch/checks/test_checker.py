@@ -16,7 +16,8 @@ from why502.host.base import Host
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import Symptom
-from why502.model.snapshot import Lookup, Proxy, Resolution, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Lookup, Resolution, Snapshot
 from why502.model.target import Target
 from why502.watch.checks import checker as running
 from why502.watch.checks.checker import Checker

@@ -8,9 +8,11 @@ import pytest
 
 from why502.model.config import Peer, Position, Route
 from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import Listener, Lookup, Proxy, Resolution, Snapshot
+from why502.model.network import Network
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Lookup, Resolution, Snapshot
 from why502.model.target import Target
-from why502.watch.checks.members import ACTIVATED, APART, LOOP, NO_PROBE, OFF, Planned, has_names, planned, refreshed
+from why502.watch.checks.members import ACTIVATED, LOOP, NO_PROBE, OFF, Planned, has_names, planned, refreshed
 from why502.watch.checks.settings import Checks, TargetCheck
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -67,12 +69,21 @@ def test_a_path_that_may_have_done_harm_is_not_asked():
 
 def test_members_that_must_not_be_asked_have_a_reason():
     assert [one.reason for one in checks(knows(to(A), proxy={"listens": (A,)}))] == [LOOP]
-    assert [one.reason for one in checks(knows(to(A), proxy={"network": "4026532"}))] == [APART]
     assert [one.reason for one in checks(knows(to(A)), is_probing=False)] == [NO_PROBE]
     assert [one.reason for one in checks(knows(to(A)), Checks(off=True))] == [OFF]
     off = Checks(target=(TargetCheck(target="127.0.0.1:3000", off=True),))
     assert [one.reason for one in checks(knows(to(A, B)), off)] == [OFF, ""]
     assert all(one.request is None for one in checks(knows(to(A)), Checks(off=True)))
+
+
+def test_a_member_is_asked_in_the_network_namespace_of_its_proxy():
+    apart = Proxy(pid=7, network="4026532", routes=(to(A, B), to(Target(host="app.internal", port=80))))
+    found = checks(Snapshot(taken_at=NOW, proxies=(apart, Proxy(pid=1, routes=(to(A),)))))
+    networks = {str(one.key.peer): one.request.network_of for one in found if one.request}
+    assert networks == {str(A): None, str(B): Network(pid=7, inode="4026532")}, "what we can ask ourselves goes first"
+    names = (Resolution(name="app.internal", outcome=Lookup.NOT_FOUND, detail="NXDOMAIN"),)  # asked in ours
+    (*_, unresolved) = checks(Snapshot(taken_at=NOW, proxies=(apart,), names=names))
+    assert (unresolved.symptom, unresolved.reason) == (None, "the addresses of app.internal are unknown")
 
 
 def test_a_socket_that_systemd_holds_alone_is_never_connected_to():

@@ -17,7 +17,7 @@ from asking import ask
 from nginx_real import free_port, until
 
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.snapshot import Snapshot
 from why502.watch.checks.checker import Checker
@@ -130,6 +130,19 @@ def test_the_command_checks_each_member_as_its_proxy_asks_it(site, start):
     assert "4 pass, 2 fail" in table
 
 
+def test_a_member_is_not_stopped_if_no_other_passes(site, start):
+    config = front(start, site)
+    last = ask("check", "--config", str(config), "--without", f"127.0.0.1:{site.ok}")
+    assert (last.status, "no other member of app passes its check" in last.err) == (1, True), last
+    spare = ask("check", "--config", str(config), "--without", f"127.0.0.1:{site.dead}", "--format", "json")
+    assert (spare.status, set(members(spare.out))) == (0, {f"127.0.0.1:{site.ok}", f"127.0.0.1:{site.busy}"})
+    assert "can be stopped" in spare.err
+    alone = ask("check", "--config", str(config), "--without", f"unix:{site.directory}/php")
+    assert (alone.status, "no other member of its routes in nginx" in alone.err) == (1, True), alone
+    both = ask("check", "--config", str(config), "--without", "a:1", "--target", "b:2")
+    assert (both.status, both.err.count("\n")) == (2, 2)
+
+
 def test_what_the_settings_expect_is_checked(site, start):
     config, settings = front(start, site), site.directory / "watch.toml"
     settings.write_text(
@@ -190,7 +203,7 @@ backend app
     ("options", "message"),
     [
         (("--target", "nobody"), "--target 'nobody' is not a member of an upstream here"),
-        (("--proxy", "haproxy"), "--proxy 'haproxy': no such proxy runs here with a member"),
+        (("--proxy", "haproxy"), "--proxy 'haproxy': no such proxy with a member is running here"),
     ],
 )
 def test_what_is_not_there_is_bad_input(site, start, options, message):
@@ -202,7 +215,7 @@ def test_what_is_not_there_is_bad_input(site, start, options, message):
 
 def looked_at(config: Path) -> Snapshot:
     sources = frozenset({"addresses", "proxies", "listeners", "socket_names", "names", "logs"})
-    return collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(config),)), sources)
+    return collect(LocalHost(), datetime.now(UTC), None, None, CollectOptions(configs=(str(config),)), sources)
 
 
 def test_the_daemon_sees_a_member_fall_and_rise(site, start):

@@ -104,6 +104,31 @@ def test_a_member_in_doubt_is_checked_every_two_seconds():
     assert quick[2] >= 9.0, "it is down: no doubt any more"
 
 
+def test_an_idle_member_is_checked_at_once_when_its_requests_fail_but_once_in_an_interval():
+    rounds = Rounds(Checks(), Chance(), lambda _: 0.01)
+    rounds.update([plan_of(peer(0)), plan_of(peer(1))], 0.0)
+    first = starts(rounds, fine, 20.0)
+    assert [len(times) for times in first.values()] == [1, 1], "both are idle: one check a minute"
+    failing = frozenset({str(peer(0))})
+    assert not rounds.doubt("haproxy", failing, 20.0)
+    assert rounds.doubt("nginx", failing, 20.0)
+    taken = rounds.take(20.0)
+    assert taken is not None and taken.key.peer == peer(0)
+    assert not rounds.doubt("nginx", failing, 20.1), "it is being checked"
+    rounds.finish(taken.key, result(None, peer(0), 20.0), 20.2)
+    assert not rounds.doubt("nginx", failing, 29.9)
+    assert rounds.doubt("nginx", failing, 30.0)
+    assert rounds.take(20.1) is None
+
+
+def test_requests_that_fail_bring_no_check_to_a_member_that_breaks_off_ours():
+    rounds = rounds_of(1)
+    taken = rounds.take(0.0)
+    assert taken is not None
+    rounds.finish(taken.key, result(Symptom.RESET_BEFORE_HEADER, peer(0)), 0.0)
+    assert not rounds.doubt("nginx", frozenset({str(peer(0))}), 100.0)
+
+
 def test_a_member_that_flaps_is_checked_quickly_at_most_five_times_in_a_row():
     answers = iter(range(10_000))
     times = starts(

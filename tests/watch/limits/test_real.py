@@ -19,10 +19,12 @@ import pytest
 from nginx_real import free_port, until
 
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
-from why502.model.snapshot import Listener, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Snapshot
 from why502.model.target import Target
 from why502.watch.forecast import Forecasts
 from why502.watch.limits import samplers
@@ -127,7 +129,7 @@ server {{ listen 127.0.0.1:{ports["back"]} ssl; listen unix:{back}/s.sock; {tls[
         "front",
     )
     sources = frozenset({"addresses", "proxies", "listeners", "socket_names", "names"})
-    known = collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(directory / "nginx.conf"),)), sources)
+    known = collect(LocalHost(), datetime.now(UTC), None, None, CollectOptions(configs=(str(directory / "nginx.conf"),)), sources)
     found = {one.subject: one for one in sampled(samplers()["certificates"], LocalHost(), known) if isinstance(one, Limit)}
     assert set(found) == {f"front shop.example:{ports['front']}", f"upstream 127.0.0.1:{ports['back']}"}
     days = {name.split()[0]: (one.exhausted_at - one.at) / timedelta(days=1) for name, one in found.items()}
@@ -157,7 +159,7 @@ def test_a_queue_is_told_five_seconds_before_the_first_502(directory, start, ngi
     start(sys.executable, "-c", SLOW, str(backend), "80", sockets=(backend,))
     nginx("server { listen unix:$F/front; location / { proxy_pass http://unix:$F/app; } }", "front")
     sources = frozenset({"addresses", "proxies", "listeners", "socket_names", "names"})
-    known = collect(LocalHost(), datetime.now(UTC), None, None, Ask(configs=(str(directory / "nginx.conf"),)), sources)
+    known = collect(LocalHost(), datetime.now(UTC), None, None, CollectOptions(configs=(str(directory / "nginx.conf"),)), sources)
     paged_at: list[float] = []
 
     def put(one: object) -> None:

@@ -15,7 +15,10 @@ from why502.host.base import KernelSocket, Space
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Position, Route
 from why502.model.errors import Denied, HostError
-from why502.model.snapshot import Gap, Listener, PhpPool, Process, Proxy, Snapshot
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.service import PhpPool
+from why502.model.snapshot import Gap, Listener, Snapshot
 from why502.model.target import Target
 from why502.watch.limits import sampler as running
 from why502.watch.limits import samplers

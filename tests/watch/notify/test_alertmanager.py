@@ -226,7 +226,7 @@ def test_after_a_restart_alertmanager_has_every_open_alert_and_every_recent_end_
         assert {one["labels"]["incident"]: one["startsAt"] for one in after.alerts()} == {
             id: at for id, at in started.items() if id != "9XYZ"
         }
-        assert "delivers again" in ours.notes[-1]
+        assert "works again" in ours.notes[-1]
 
 
 @real

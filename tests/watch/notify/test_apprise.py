@@ -37,7 +37,7 @@ def test_what_fails_is_said_without_the_secret(tmp_path: Path) -> None:
         assert caught.value.reason.startswith("apprise: ")
         assert "secret-word" not in caught.value.reason
         assert not caught.value.is_final
-    with pytest.raises(Undelivered, match="apprise: the URL is not one that Apprise knows"):
+    with pytest.raises(Undelivered, match="apprise: Apprise does not recognise the URL"):
         sender(tmp_path, "nothing-known://topsecret").send(notice())
 
 

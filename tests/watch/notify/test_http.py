@@ -97,7 +97,7 @@ def test_an_answer_that_is_not_http() -> None:
         handler.wfile.write(b"\x16\x03\x01 SSH-2.0-nonsense\r\n")
 
     with serving(nonsense) as server:
-        assert failure(server.url).reason == f"{server.url[7:]}: the answer is not understood"
+        assert failure(server.url).reason == f"{server.url[7:]}: the response could not be parsed"
 
 
 def echo(handler: Any, received: Any) -> None:
@@ -167,7 +167,7 @@ def test_a_lookup_that_hangs_is_left_alone_and_not_repeated(monkeypatch: pytest.
 
     monkeypatch.setattr(connection.socket, "getaddrinfo", lookup)
     for _ in range(3):
-        assert failure("http://alerts.example/").reason == "the name alerts.example was not resolved in time"
+        assert failure("http://alerts.example/").reason == "the name alerts.example did not resolve in time"
     assert len(asked) == 1
     answered.set()
     thread = next((one for one in threading.enumerate() if one.name == "lookup of alerts.example"), None)

@@ -72,7 +72,7 @@ def test_the_end_of_an_incident() -> None:
 
 def test_the_first_message_about_what_is_over_says_that_it_is_late() -> None:
     words = text(notice(closed(incident()), Transition.RESOLVED, is_first=True))
-    assert words.paragraphs[1] == "This is the first message about it: it ended before one could be delivered."
+    assert words.paragraphs[1] == "This is the first message about it: it ended before an earlier one could be delivered."
 
 
 def test_an_end_tells_that_the_failure_had_come_back_meanwhile() -> None:
@@ -99,7 +99,7 @@ def test_a_cause_that_changed_comes_first() -> None:
     one = incident(diagnosed=(diagnosed(finding()), diagnosed(finding("backend-crashed", Layer.UPSTREAM), 300, Occasion.CHANGED)))
     words = text(notice(one, Transition.UPDATED, is_first=False))
     assert words.title == "UPDATED web1: 502 from shop.example/, backend-crashed"
-    assert words.paragraphs[0] == "The cause is now backend-crashed; it was wrong-port before."
+    assert words.paragraphs[0] == "The cause is now backend-crashed; before, it was wrong-port."
 
 
 def test_a_cause_that_is_not_established_is_said_with_its_reason_and_then_with_its_end() -> None:
@@ -118,7 +118,7 @@ def test_a_failure_that_is_back() -> None:
     words = text(notice(one, Transition.REOPENED, is_first=False))
     assert words.title.startswith("REOPENED web1: ")
     assert words.paragraphs[0] == "The failure is back. It came back 3 times so far."
-    assert "The same failure was here before: incident 2B1A." in text(notice(one)).paragraphs
+    assert "The same failure happened before: incident 2B1A." in text(notice(one)).paragraphs
     assert text(notice(one)).title.startswith("TICKET web1: ")
 
 
@@ -127,6 +127,10 @@ def test_a_failure_that_is_back() -> None:
     [
         (Proposal(summary="x", diff="-a\n+b", is_valid=True), "The gateway's own test accepts a copy with this change."),
         (Proposal(summary="x", diff="-a\n+b"), "This change was not tested."),
+        (
+            Proposal(summary="x", diff="-a\n+b", test="only root can test a changed copy"),
+            "This change was not tested (only root can test a changed copy).",
+        ),
         (
             Proposal(summary="x", diff="-a\n+b", is_valid=False, test="unknown directive"),
             "Do not apply it unchanged: the gateway's own test rejects a copy with this change (unknown directive).",

@@ -136,7 +136,7 @@ def test_a_failure_is_tried_again_after_twice_the_time_a_minute_at_most() -> Non
     assert (message.tries, message.error) == (10, "")
     assert scene.notes == [
         "receiver ops: not delivered, will try again: 127.0.0.1:9: connection refused",
-        "receiver ops: delivers again",
+        "receiver ops: works again",
     ]
 
 

@@ -126,7 +126,7 @@ def silence(**changes: Any) -> Silence:
         ({"match": {}}, "match must have at least one field"),
         ({"until": AT}, "until must be after since, by 31 days at most"),
         ({"until": AT + timedelta(days=32)}, "31 days at most"),
-        ({"since": datetime(2026, 11, 23, 3)}, "since must have a zone"),
+        ({"since": datetime(2026, 11, 23, 3)}, "since must have a time zone"),
         ({"match": {"colour": "red"}}, "Invalid enum value 'colour'"),
     ],
 )

@@ -180,7 +180,7 @@ def test_slack_decides_how_long_it_is_left_alone(bot: Slack, server: Server) -> 
 @pytest.mark.parametrize("body", [b"<html>captive portal", b"[]", b'{"ok": "perhaps"}', b"\xff", b""])
 def test_an_answer_that_is_not_slacks(bot: Slack, server: Server, body: bytes) -> None:
     server.answers = [answer(200, body)]
-    with pytest.raises(Undelivered, match="the answer is not understood"):
+    with pytest.raises(Undelivered, match="the response could not be parsed"):
         bot.send(notice())
 
 

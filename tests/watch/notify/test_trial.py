@@ -55,8 +55,8 @@ def test_the_command_says_for_each_receiver_what_came_of_it(tmp_path: Path) -> N
         )
         answered = ask("watch", "test-notify", "--settings", str(path))
         place = bad.url.removeprefix("http://")
-        assert (answered.status, answered.out) == (1, f"good: took the message\nbad: {place}: answered 403: who are you?\n")
-        assert ask("watch", "test-notify", "--settings", str(path), "good") == (0, "good: took the message\n", "")
+        assert (answered.status, answered.out) == (1, f"good: accepted the message\nbad: {place}: answered 403: who are you?\n")
+        assert ask("watch", "test-notify", "--settings", str(path), "good") == (0, "good: accepted the message\n", "")
         wrong = ask("watch", "test-notify", "--settings", str(path), "nobody")
         assert (wrong.status, wrong.err) == (
             2,

@@ -50,6 +50,7 @@ class World:
         self.wide: tuple[str, str] | None = None  # a cause without a target, and its layer
         self.roots: dict[str, str] = {}
         self.own_network = ""
+        self.aliases: dict[str, tuple[str, ...]] = {}
         self.is_diagnosing = True
 
     def put(self, event: Event) -> tuple[Action, ...]:
@@ -127,6 +128,7 @@ class World:
             diagnosis=made,
             roots=self.roots,
             own_network=self.own_network,
+            aliases=self.aliases,
         )
 
     def told(self, *, loud: bool = True) -> list[tuple[Transition, str]]:

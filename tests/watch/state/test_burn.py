@@ -63,7 +63,7 @@ def test_it_says_which_part_of_the_allowance_went() -> None:
     found = burning(SHOP, budget(*((minute, 1000, 15) for minute in range(60))), 59)
     assert found is not None
     assert found.message.startswith(
-        "2.08 % of the month's allowance of failures went in the last hour: 900 of 60000 requests failed"
+        "2.08 % of the 30-day error budget was used up in the last hour: 900 of 60000 requests failed"
     )
 
 

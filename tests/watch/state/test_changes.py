@@ -92,6 +92,37 @@ def test_the_change_that_concerns_it_is_named_among_twenty_others() -> None:
         assert any("began 40 s after" in step.message for step in world.open[0].timeline)
 
 
+def test_the_edit_that_took_a_target_out_of_the_configuration_is_named_while_the_gateway_still_uses_it() -> None:
+    world = world_with_scope()
+    first = change(ChangeKind.CONFIG, "/etc/nginx/nginx.conf", world=world, before_s=2, paths=("/etc/nginx/nginx.conf",))
+    other = change(
+        ChangeKind.CONFIG, "/etc/nginx/blog.conf", world=world, paths=("/etc/nginx/blog.conf",), targets=("127.0.0.1:9",)
+    )
+    edit = change(
+        ChangeKind.CONFIG, "/etc/nginx/nginx.conf", world=world, before_s=0, paths=("/etc/nginx/nginx.conf",),
+        targets=(APP, "127.0.0.1:3002"),
+    )  # fmt: skip
+    for each in (first, edit, other):
+        world.put(each)
+    moved = Served(proxy=PROXY, location="shop/", targets=("127.0.0.1:3002",))
+    world.put(TargetsChanged(served=(moved,), scopes={"127.0.0.1:3002": SCOPE}))
+    world.fail(APP)
+    world.wait(20)
+    assert world.open[0].changes == (edit,)
+
+
+def test_what_is_known_more_precisely_takes_the_place_of_what_was_known_of_it() -> None:
+    world = world_with_scope()
+    path = "/etc/nginx/conf.d/shop.conf"
+    vague = change(ChangeKind.CONFIG, path, world=world, detail="changed", paths=(path,))
+    precise = change(ChangeKind.CONFIG, path, world=world, detail="changed in line 18", paths=(path,), targets=(APP,))
+    for each in (vague, precise, vague):
+        world.put(each)
+    world.fail(APP)
+    world.wait(20)
+    assert world.open[0].changes == (precise,)
+
+
 def test_a_change_that_is_learnt_of_after_the_first_message_is_added() -> None:
     world = world_with_scope()
     world.fail(APP)
@@ -183,7 +214,7 @@ def test_the_check_that_passes_while_users_fail_is_named_with_the_difference() -
     world.wait(3)
     world.fail(APP, Symptom.HEADER_TOO_BIG)
     assert world.open[0].unlike_check == (
-        f"the check of {APP} passes, and users' requests fail: their responses have larger headers than the check's"
+        f"the check of {APP} passes, but users' requests fail: their responses have larger headers than the check's"
     )
 
 

@@ -80,7 +80,7 @@ def test_a_log_of_another_format_is_a_ticket_until_its_lines_can_be_parsed() -> 
         world.wait(60)
     (incident,) = world.open
     assert incident.severity is Severity.TICKET
-    assert "/var/log/nginx/access.log has another format: 30 % of its lines" in incident.timeline[-1].message
+    assert "/var/log/nginx/access.log has an unexpected format: 30 % of its lines" in incident.timeline[-1].message
     assert len(world.told()) == 1
     world.put(replace(read, misfit=""))
     world.wait(60)

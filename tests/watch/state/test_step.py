@@ -139,6 +139,37 @@ def test_two_faults_at_once_are_two_incidents() -> None:
     assert {incident.targets for incident in world.open} == {(APP,), (other,)}
 
 
+@pytest.mark.parametrize(
+    ("names", "old", "count"),
+    [
+        (("app.internal:3000",), "10.0.0.1:3000", 1),
+        (("app.internal:3000",), "10.0.0.1:3001", 2),  # another port is another target
+        (("app.internal:3000", "api.internal:3000"), "10.0.0.1:3000", 2),  # whose address it was is not known
+    ],
+)
+def test_a_name_and_its_earlier_address_are_one_incident(names: tuple[str, ...], old: str, count: int) -> None:
+    world = World()
+    world.configure(("shop/", names))
+    world.aliases = dict.fromkeys(names, ("10.0.0.2:3000",))
+    world.causes = {old: "stale-dns"}
+    world.fail(names[0])  # before the daemon knew that the name leads elsewhere
+    world.fail(old)
+    world.wait(20)
+    assert len(world.told()) == count
+    assert "stale-dns" in {incident.cause for incident in world.open}
+
+
+@pytest.mark.parametrize(("old", "cause"), [("10.0.0.1:3000", "stale-dns"), ("10.0.0.1:3001", "")])
+def test_the_cause_of_an_earlier_address_is_that_of_the_name_that_fails(old: str, cause: str) -> None:
+    world = World()
+    world.configure(("shop/", ("app.internal:3000",)), ("api/", ("api.internal:3000",)))
+    world.aliases = dict.fromkeys(("app.internal:3000", "api.internal:3000"), ("10.0.0.2:3000",))
+    world.causes = {old: "stale-dns"}
+    world.fail("app.internal:3000")
+    world.wait(20)
+    assert [incident.cause for incident in world.open] == [cause]
+
+
 def test_the_effect_of_an_open_incident_is_not_told() -> None:
     other = "127.0.0.1:3002"
     world = World()
@@ -257,7 +288,7 @@ def test_a_later_return_names_the_incident_before() -> None:
     world.wait(2)
     assert world.open[0].earlier == first
     assert world.open[0].id != first
-    assert any("the same failure was here on 23 November" in step.message for step in world.open[0].timeline)
+    assert any("the same failure happened on 23 November" in step.message for step in world.open[0].timeline)
 
 
 @pytest.mark.parametrize("symptom", [Symptom.RATE_LIMITED, Symptom.OWN_STATUS, Symptom.CLIENT_CLOSED, Symptom.DENIED_BY_RULE])

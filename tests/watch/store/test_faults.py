@@ -142,14 +142,14 @@ def test_a_backup_that_holds_the_store_is_waited_for_and_then_counted_from_memor
     store.commit(Batch(at=NOW, observed=[observed(offset=200)]))
     assert store.behind_since == NOW
     assert store.error == "database is locked"
-    assert store.take_notes() == [f"{path} cannot be written (database is locked): counting and alerting go on from memory"]
+    assert store.take_notes() == [f"{path} cannot be written (database is locked): counting and alerting continue in memory"]
     assert store.totals().failures == {FAILURE: 2}
     backup.execute("ROLLBACK")
     backup.close()
     clock.now_s += 60
     store.commit(Batch(at=NOW, observed=[observed(offset=300)]))
     assert store.behind_since is None
-    assert store.take_notes() == [f"{path} is written again, with everything since 2026-11-21 01:00:07Z"]
+    assert store.take_notes() == [f"{path} can be written again, and now has everything since 2026-11-21 01:00:07Z"]
     assert store.take_notes() == []
     assert store.totals().failures == {FAILURE: 3}
     close(store, path)
@@ -256,7 +256,7 @@ def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
         other.execute("CREATE TABLE precious (a)")
     other.close()
     for read_only in (False, True):
-        with pytest.raises(Why502Error, match="a database of another program"):
+        with pytest.raises(Why502Error, match="the database of another program"):
             Store.open(path, read_only=read_only)
     with sqlite3.connect(path) as other:
         assert other.execute("SELECT name FROM sqlite_schema").fetchall() == [("precious",)]

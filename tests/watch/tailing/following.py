@@ -9,7 +9,8 @@ from typing import Any
 
 from why502.gateways.nginx.config import load
 from why502.logs.checkpoint import Checkpoint
-from why502.model.snapshot import Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Snapshot
 from why502.watch.model import Observed
 from why502.watch.tailing import Tailer, Times
 

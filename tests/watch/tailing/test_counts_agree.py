@@ -18,9 +18,9 @@ from why502.logs.scan.line_format import of_format
 from why502.logs.scan.part import Session
 from why502.logs.scan.plan import Planned
 from why502.logs.scan.rates import Rates, rates, summed
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.model.config import LogKind, LogTarget
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.watch.tailing import Tailer
 from why502.watch.tailing.agents import Agents
 from why502.watch.tailing.projection import code
@@ -28,7 +28,7 @@ from why502.watch.tailing.projection import code
 
 def told(planned: list[Planned]) -> tuple[Counts, Rates]:
     """Return what `why502 logs` counts of some files, with each failure's reason."""
-    session = Session(Ask(most_held=MOST_HELD, is_fast=False))
+    session = Session(ScanQuery(most_held=MOST_HELD, is_fast=False))
     for each in planned:
         for part in each.parts:
             session.read(part)

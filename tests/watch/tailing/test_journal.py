@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from container import booted, why_not
 
-from why502.logs.follow import Step
-from why502.logs.scan.work import Ask
+from why502.logs.follow.step import Step
+from why502.logs.scan.work import ScanQuery
 from why502.watch.tailing.journal import JournalFollower, begin, time_of
 
 LINE = (
@@ -59,7 +59,7 @@ def follow(recorded: Recorded) -> Iterator[Callable[..., JournalFollower]]:
     made: list[JournalFollower] = []
 
     def one(*args: object, **fields: object) -> JournalFollower:
-        made.append(JournalFollower("haproxy.service", *args, ask=Ask(), start=recorded.start, **fields))  # type: ignore[arg-type]
+        made.append(JournalFollower("haproxy.service", *args, query=ScanQuery(), start=recorded.start, **fields))  # type: ignore[arg-type]
         return made[-1]
 
     yield one
@@ -131,7 +131,7 @@ def test_an_entry_that_is_no_longer_kept_is_replaced_by_its_time(
         calls.append(command)
         return begin(["sh", "-c", "echo Failed to seek to cursor: Invalid argument >&2; exit 1"])
 
-    other = JournalFollower("haproxy.service", checkpoint, ask=Ask(), start=start)
+    other = JournalFollower("haproxy.service", checkpoint, query=ScanQuery(), start=start)
     until(lambda: (other.step(), len(calls) > 1)[1])
     other.close()
     assert "--since=@0" in calls[1]
@@ -158,7 +158,7 @@ def test_each_line_of_a_real_unit_counts_once_over_restarts(tmp_path: Path) -> N
             follower = JournalFollower(
                 "web.service",
                 checkpoint,
-                ask=Ask(),
+                query=ScanQuery(),
                 since=datetime.now(UTC).timestamp() - 600,
                 start=lambda command: begin([*inside, *command]),
             )

@@ -16,7 +16,7 @@ from following import Sums, snapshot
 from logging_nginx import Nginx, backend, free_port, message, needs_nginx, nginx, resets
 
 from why502.gateways.nginx.config import load
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.watch.tailing import Tailer
 
 pytestmark = [pytest.mark.real, needs_nginx]

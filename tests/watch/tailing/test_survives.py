@@ -24,9 +24,10 @@ import pytest
 from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot, stamp
 
 from why502.gateways.apache import piped
-from why502.logs.follow import Follower, Step
+from why502.logs.follow.follower import Follower
+from why502.logs.follow.step import Step
 from why502.model.config import LogKind, LogPlace, LogTarget
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.watch.tailing import Tailer
 from why502.watch.tailing import reader as reading
 from why502.watch.tailing.reader import Reader
@@ -188,11 +189,12 @@ def test_w15_a_failure_does_not_wait_for_an_error_log_that_hangs(watched: Watche
     watched.tailer._groups["nginx"].looked(str(watched.directory / "error.log"), 0.0)
     access_log = watched.tailer._readers[str(watched.directory / "access.log")]
     watched.write("access.log", access("/api/a", 502, upstream=BAD))
+    watched.tailer._readers[str(watched.directory / "error.log")].has_caught_up = True
     access_log.turn()
-    assert not watched.sums.failures
+    assert not watched.sums.failures and access_log.has_caught_up and not watched.tailer.is_caught_up
     watched.clock.advance(reading.PATIENCE_S)
     access_log.turn()
-    assert watched.sums.failures.total() == 1
+    assert watched.sums.failures.total() == 1 and watched.tailer.is_caught_up
 
 
 AS_NOBODY = """
@@ -405,7 +407,7 @@ def test_w44_a_reload_with_other_logs_formats_and_targets_loses_nothing(watched:
 
 
 def test_t14_what_is_not_read_yet_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("why502.logs.follow.TURN_BYTES", 20_000)
+    monkeypatch.setattr("why502.logs.follow.follower.TURN_BYTES", 20_000)
     watched.clock.advance(90)
     watched.write("access.log", access("/api/a") * 500)
     watched.tailer.turn()
@@ -539,7 +541,7 @@ def test_a_mistake_of_ours_with_one_log_is_told_and_tried_again(tmp_path: Path, 
 
     monkeypatch.setattr(Follower, "step", step)
     tailer.start()
-    until(lambda: any("why502 has a bug: ZeroDivisionError" in one.reason for one in sums.all))
+    until(lambda: any("bug in why502: ZeroDivisionError" in one.reason for one in sums.all))
     with (tmp_path / "access.log").open("a") as stream:
         stream.write(access("/api/a"))
     until(lambda: sums.lines == 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from why502.logs import stamps
-from why502.logs.coded import said
+from why502.logs.coded import coded_record
 from why502.logs.go_errors import understand
 from why502.logs.phrases import Phrase, marks, read, share
 from why502.model.logs import LogRecord, Phase, Symptom
@@ -46,7 +46,7 @@ def fits(sample: list[str]) -> float:
 def parse(line: str) -> LogRecord | None:
     """Return the record of a panic, a failed start or a request; None for all other lines."""
     if (match := _PROXY.search(line)) and (found := understand(match["why"])):
-        return said(
+        return coded_record(
             None,
             found.symptom,
             format=NAME,

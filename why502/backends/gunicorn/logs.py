@@ -101,6 +101,7 @@ PHRASES = (
     Phrase("Listening at: ", r"\] Listening at: (?P<address>[^\s,(]+)", Symptom.LISTENS_ON, _START),
     Phrase("Starting gunicorn ", r"(?P<detail>Starting gunicorn [\d.]+)", Symptom.PROCESS_STARTED, _START),
     Phrase("Shutting down: Master", r"(?P<detail>Shutting down: Master)", Symptom.PROCESS_STOPPED),
+    Phrase("Handling signal: ", r"\] (?P<detail>Handling signal: (?:hup|usr2))", Symptom.PROCESS_RELOADED),
     Phrase("Handling signal: ", r"\] (?P<detail>Handling signal: (?:term|int|quit))", Symptom.PROCESS_STOPPED),
 )
 MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

@@ -15,7 +15,7 @@ from why502.model.base import Value
 from why502.model.config import Position, Setting
 from why502.model.patterns import lazy
 from why502.model.remedy import Edit
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 from why502.model.target import Target
 
 GLOBAL = "global"

@@ -46,6 +46,7 @@ PHRASES = (
     Phrase("cannot get ", r"ERROR: (?:\[pool (?P<process>[^\]]{1,255})\] )?(?P<detail>cannot get [ug]id for (?:user|group) '[^']{0,255}'.*)", Symptom.START_FAILED, _START),
     Phrase("failed to open error_log", r"(?P<detail>failed to open error_log \((?P<file>[^)]{0,255})\): .*)", Symptom.START_FAILED, _START),
     Phrase("fpm is running, pid", r"(?P<detail>fpm is running, pid (?P<pid>\d+))", Symptom.PROCESS_STARTED, _START),
+    Phrase("Reloading in progress", r"NOTICE: (?P<detail>Reloading in progress)", Symptom.PROCESS_RELOADED),
     Phrase("exiting, bye-bye!", r"(?P<detail>exiting, bye-bye!)", Symptom.PROCESS_STOPPED),
 )  # fmt: skip
 MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

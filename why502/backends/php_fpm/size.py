@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from why502.model.base import Value
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 
 RESERVE = 0.2  # share of available memory left for everything else and for children that grow
 SPARE = 1.25  # children needed per request in progress or waiting

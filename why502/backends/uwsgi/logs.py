@@ -96,6 +96,7 @@ PHRASES = (
     ),
     Phrase("Starting uWSGI ", r"\*\*\* (?P<detail>Starting uWSGI \S+)", Symptom.PROCESS_STARTED, _START),
     Phrase("killing workers...", r"(?P<detail>SIGINT/SIG\w{1,100} received\.\.\.killing workers)", Symptom.PROCESS_STOPPED),
+    Phrase("killing workers...", r"(?P<detail>\.\.\.(?:gracefully|brutally) killing workers)", Symptom.PROCESS_RELOADED),
     Phrase("goodbye to uWSGI", r"(?P<detail>goodbye to uWSGI)", Symptom.PROCESS_STOPPED),
 )
 MARKS, fits, parse = of_phrases(NAME, PHRASES, _HEAD)

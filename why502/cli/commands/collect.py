@@ -77,8 +77,8 @@ def collect(
     if format_ == "json":
         import msgspec
 
-        said = {"schema": "why502.collected/1", "file": output, "bytes": len(data), "gaps": _gaps(snapshot)}
-        env.write(msgspec.json.format(msgspec.json.encode(said), indent=2).decode() + "\n")
+        result = {"schema": "why502.collected/1", "file": output, "bytes": len(data), "gaps": _gaps(snapshot)}
+        env.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
     elif not quiet:
         gaps = f", {len(snapshot.gaps)} sources could not be read" if snapshot.gaps else ""
         env.stderr.write(f"{output}: {len(data)} bytes{gaps}. Diagnose it with: why502 diagnose --bundle {output}\n")

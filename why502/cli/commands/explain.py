@@ -27,7 +27,7 @@ def explain(env: Env, texts: tuple[str, ...], proxy: str | None, format_: str, q
     TEXT is a line of any log that why502 reads, a status (502, 499, 009), a code (AH01102, sH--, UF, Target.Timeout, 522) or a
     cause. With -, every line of standard input is explained. Without TEXT, all causes, statuses and codes are listed.
 
-    Exit status: 0 everything was recognised, 1 something was not, 2 usage.
+    Exit status: 0 everything was recognised, 1 something was not, 2 usage error.
 
     \b
     Example: why502 explain 502 --proxy haproxy

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--url", "urls", multiple=True, metavar="URL", help="A request that must succeed afterwards.")
 @click.option("--bundle", metavar="FILE", help="Show the plan for the machine in this bundle.")
 @click.option("--since", default="15m", show_default=True, help="Start of the time window.")
-@click.option("--state", metavar="DIR", help="Directory of the backups and the journal  [default: /var/lib/why502]")
+@click.option("--state", metavar="DIR", help="Directory for the backups and the journal  [default: /var/lib/why502]")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @loudness
 @click.pass_obj
@@ -50,8 +50,8 @@ def fix(
 
     Takes the leading finding, or the one for CAUSE on TARGET.
 
-    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, it repaired only a part, or it did not help and was rolled
-    back; 2 it could not run.
+    Exit status: 0 repaired, or nothing to do; 1 a plan is shown, only part was repaired, the repair could not be verified, or
+    the fix did not help and was rolled back; 2 it could not run.
 
     \b
     Example: why502 fix
@@ -70,7 +70,7 @@ def fix(
             raise click.UsageError("--undo and --resume read the journal: drop CAUSE and the other options")
         entry = fixing.resume(env.host(), work(env, state)) if resume else fixing.undo(env.host(), work(env, state))
         ended(env, entry, None, is_json=is_json)
-        return 0 if resume is (entry.phase == "kept") and not entry.left and not entry.failing else 1
+        return 0 if (entry.is_proved if resume else entry.phase == "reverted") and not entry.left else 1
     from why502.cli.look import look
     from why502.diagnosis.causes import CAUSES
     from why502.diagnosis.engine import diagnose as think
@@ -92,7 +92,7 @@ def fix(
         tell_interrupted(env, state)
     (snapshot,) = look(env, urls=urls, configs=configs, logs=logs, since=since, bundles=(bundle,) if bundle else ())
     diagnosis = think(snapshot)
-    if diagnosis.verdict == "healthy":
+    if diagnosis.verdict == "healthy" and not diagnosis.findings:
         return nothing(env, "Nothing to fix: no gateway failures in the window, and every check passes.", is_json=is_json)
     try:
         choices = plans(diagnosis, snapshot, cause or None, target)

@@ -25,7 +25,7 @@ _BUNDLE = click.option("--bundle", metavar="FILE", help="Also write the bundle o
 def incidents() -> None:
     """Show the incidents that `why502 watch` recorded.
 
-    Each has its cause, the evidence, what changed before, and a timeline.
+    Each incident has its cause, the evidence, what changed before, and a timeline.
 
     ID may be shortened to a unique prefix.
 
@@ -37,7 +37,7 @@ def incidents() -> None:
 
 
 @incidents.command("list")
-@click.option("--open", "only_open", is_flag=True, help="Only those that are still open.")
+@click.option("--open", "only_open", is_flag=True, help="Only incidents that are still open.")
 @click.option("--since", help="Only those that were open at or after this time: 2h, 7d, or an ISO time.")
 @click.option("--until", help="Only those that began before this time.")
 @click.option("--cause", default="", metavar="CAUSE", help="Only those with this cause.")
@@ -60,7 +60,7 @@ def list_incidents(
 ) -> int:
     """List incidents, the newest first.
 
-    Shown are when each was opened, how long it lasted, its cause and its fault domain.
+    Shows when each incident was opened, how long it lasted, its cause and its fault domain.
 
     \b
     Example: why502 incidents list --open
@@ -98,7 +98,7 @@ def list_incidents(
 def show(env: Env, id_: str, bundle: str | None, store_path: str | None, format_: str) -> int:
     """Show one incident, with its cause and what to do.
 
-    That is what failed and why, the evidence, what changed before, and the timeline.
+    Shows what failed and why, the evidence, what changed before, and the timeline.
 
     \b
     Example: why502 incidents show 3f9c
@@ -125,7 +125,7 @@ def show(env: Env, id_: str, bundle: str | None, store_path: str | None, format_
 def export(env: Env, id_: str, bundle: str | None, store_path: str | None, format_: str) -> int:
     """Write the draft of a post-mortem.
 
-    It has the facts, the cause with its evidence, what changed before, and the timeline.
+    It contains the facts, the cause with its evidence, what changed before, and the timeline.
 
     \b
     Example: why502 incidents export 3f9c > post-mortem.md

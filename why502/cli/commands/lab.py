@@ -54,7 +54,7 @@ def list_faults(env: Env, format_: str) -> None:
 @lab.command("run")
 @click.argument("name")
 @click.option("--keep", is_flag=True, help="Keep the servers running until Enter or Ctrl-C, to look around.")
-@click.option("--show-only", is_flag=True, help="Break it and show the log lines, without a diagnosis.")
+@click.option("--show-only", is_flag=True, help="Inject the fault and show the log lines, without a diagnosis.")
 @click.option(
     "--format",
     "format_",
@@ -97,7 +97,7 @@ def run_fault(context: click.Context, name: str, keep: bool, show_only: bool, fo
 
 @lab.command("web")
 @click.argument("name", default="wrong-port")
-@click.option("--listen", default="127.0.0.1:8502", show_default=True, metavar="ADDRESS", help="Where the pages are.")
+@click.option("--listen", default="127.0.0.1:8502", show_default=True, metavar="ADDRESS", help="Address of the pages.")
 @only_format("text")
 @loudness
 def show_in_browser(name: str, listen: str) -> int:
@@ -123,7 +123,7 @@ def show_in_browser(name: str, listen: str) -> int:
     if missing := fault.missing():
         raise Why502Error(f"{name} {missing}", "Install it or run as root, then try again.")
     signal.signal(signal.SIGTERM, _end)
-    click.echo(f"Breaking a real server: {fault.message}.", err=True)
+    click.echo(f"Scene: {fault.message}", err=True)
     try:
         return show(fault, listening(listen), lambda message: click.echo(message, err=True))
     except KeyboardInterrupt:
@@ -142,7 +142,7 @@ def show_in_browser(name: str, listen: str) -> int:
     "--bundles", type=click.Path(file_okay=False, path_type=Path), help="Keep the evidence of each scene in this directory."
 )
 @click.option("--format", "format_", type=click.Choice(["text", "jsonl"]), default="text", show_default=True)
-@click.option("--fix", "is_repaired", is_flag=True, help="Repair each with `why502 fix`, ask again, and undo it.")
+@click.option("--fix", "is_repaired", is_flag=True, help="Repair each with `why502 fix`, diagnose again, and undo it.")
 @click.option("--build", "is_build", is_flag=True, help="Build the image first if it is missing (downloads packages).")
 @loudness
 @click.pass_context
@@ -158,9 +158,9 @@ def run_stacks(
     is_repaired: bool,
     is_build: bool,
 ) -> None:
-    """Break whole machines of real packages, and diagnose each.
+    """Break whole machines built from real packages, and diagnose each.
 
-    Each machine boots systemd and gets traffic. The exit status is 1 if any answer was not right.
+    Each machine boots systemd and gets traffic. The exit status is 1 if any diagnosis was wrong.
 
     \b
     Example: why502 lab stacks --stack flask-tcp

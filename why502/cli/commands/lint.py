@@ -77,7 +77,8 @@ def lint(
 ) -> int:
     """Find risks in configuration before it is deployed.
 
-    Checks nginx configuration, PHP-FPM pools and systemd units. PATH is a file, a directory, or - for standard input.
+    Checks the configuration of nginx, HAProxy and Apache, PHP-FPM pools, and systemd units.
+    PATH is a file, a directory, or - for standard input.
     The output of `nginx -T` is accepted too.
 
     Exit status: 0 no finding at or above --fail-on, 1 findings, 2 it could not run or a named

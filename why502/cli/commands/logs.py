@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.logs.scan.cause_rows import Meaning
     from why502.logs.scan.job import Job
-    from why502.logs.scan.report import Report
-    from why502.logs.scan.work import Ask
+    from why502.logs.scan.report import File, Report
+    from why502.logs.scan.work import ScanQuery
 
 FORMATS = ("text", "json", "html", "prometheus")
+MOST_NAMED = 20  # files that could not be read
 UNPARSED = 0.1  # share of unparsed lines above which the exit status is 2
 
 
@@ -63,7 +64,7 @@ UNPARSED = 0.1  # share of unparsed lines above which the exit status is 2
     "--nginx-conf",
     "config",
     metavar="PATH",
-    help="Configuration of nginx or Apache to take log formats, upstream groups and timeouts from.",
+    help="nginx or Apache configuration to take log formats, upstream groups and timeouts from.",
 )
 @click.option("--exact", is_flag=True, help="Exact percentiles and every route and client, no estimates (uses more memory).")
 @click.option("--engine", type=click.Choice(("threads", "single")), default="threads", show_default=True)
@@ -71,7 +72,7 @@ UNPARSED = 0.1  # share of unparsed lines above which the exit status is 2
 @click.option("--jobs", type=click.IntRange(1, 256), help="Number of threads. Default: one per CPU.")
 @click.option("--pure", is_flag=True, help="Read every line in Python, without the compiled reader.")
 @click.option("--parquet", metavar="DIR", help="Also write the parsed records to this directory, for SQL.")
-@click.option("--sql", metavar="QUERY", help="Answer this SQL query over the table `records` instead of a report.")
+@click.option("--sql", metavar="QUERY", help="Run this SQL query on the table `records` instead of printing a report.")
 @click.option("-f", "--follow", is_flag=True, help="Follow the logs: a live view on a terminal, otherwise JSON lines.")
 @click.option(
     "--interval",
@@ -121,7 +122,7 @@ def logs(
     from why502.session import log_formats, log_reports
 
     given = log_formats.given(asked["log_format"], asked["escape"]) if asked["log_format"] else None
-    job = Job(paths=paths, ask=_ask(env, asked), given=given, formats=_formats(asked["config"], paths))
+    job = Job(paths=paths, query=_ask(env, asked), given=given, formats=_formats(asked["config"], paths))
     if follow:
         return _follow(env, job, interval, format_, {**asked, "sql": sql, "parquet": parquet})
     with _watched(env, job, quiet=quiet):
@@ -132,12 +133,10 @@ def logs(
         is_short = quiet and format_ == "text"
         means, meanwhile = (_means_nothing, _nothing) if is_short else (log_reports.means, partial(_load, format_))
         found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
-    for file in found.files:
-        if file.reason:
-            env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.reason)}\n")
+    _incomplete(env, [file for file in found.files if file.reason])
     if found.files and all(file.reason for file in found.files) and not found.lines:
         raise Why502Error("no log could be read", "The reasons are listed above.")
-    if job.ask.by and found.requests and not any(row.name for row in found.asked):
+    if job.query.by and found.requests and not any(row.name for row in found.asked):
         raise Why502Error(f"--by {asked['by']}: no line has this field", fields.hint())
     renderer = importlib.import_module(f"why502.render.logs.{format_}").render
     env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
@@ -160,7 +159,7 @@ def _follow(env: Env, job: Job, interval_s: float, format_: str, asked: dict[str
     return following.follow(env, job, interval_s=interval_s, top=asked["top"], format_=format_)
 
 
-def _ask(env: Env, asked: dict[str, Any]) -> Ask:
+def _ask(env: Env, asked: dict[str, Any]) -> ScanQuery:
     from why502.session import log_reports
 
     question = log_reports.Question(
@@ -243,7 +242,7 @@ def _answer(env: Env, job: Job, query: str, format_: str) -> int:
 
 def _load(format_: str) -> None:
     """Import the modules for the report while other processes read."""
-    for name in ("diagnosis.causes", "render.words", f"render.logs.{format_}"):
+    for name in ("session.usual_causes", f"render.logs.{format_}"):
         importlib.import_module(f"why502.{name}")
 
 
@@ -255,6 +254,14 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
     from why502.logs.scan.cause_rows import Meaning
 
     return Meaning()
+
+
+def _incomplete(env: Env, files: Sequence[File]) -> None:
+    """Name the files that were not read, or not to their end."""
+    for file in files[:MOST_NAMED]:
+        env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.reason)}\n")
+    if len(files) > MOST_NAMED:
+        env.stderr.write(f"why502: and {len(files) - MOST_NAMED} more; --format json lists them all\n")
 
 
 def _unparsed(env: Env, found: Report) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def lsp(env: Env, nginx_version: str | None) -> int:
     """Check configuration in an editor, as a language server.
 
-    It speaks over standard input and output: diagnostics, the page of a rule and its cause on hover, and quick fixes.
+    It uses standard input and output. It offers diagnostics, quick fixes, and the page of a rule and its cause on hover.
 
     \b
     Example: why502 lsp --nginx-version 1.24.0

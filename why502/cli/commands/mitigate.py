@@ -38,7 +38,7 @@ def state_option(command: F) -> F:
     """Add the options that every subcommand has."""
     formats = click.Choice(["text", "json"])
     command = click.option("--format", "format_", type=formats, default="text", show_default=True)(loudness(command))
-    return click.option("--state", metavar="DIR", help="Directory of the backups and the journal  [default: /var/lib/why502]")(
+    return click.option("--state", metavar="DIR", help="Directory for the backups and the journal  [default: /var/lib/why502]")(
         command
     )
 
@@ -186,7 +186,7 @@ def undo(env: Env, id_: str | None, state: str | None, format_: str) -> int:
 
 @mitigate.command()
 @click.option("--wait", is_flag=True, help="Wait until the last one has expired.")
-@click.option("--state", metavar="DIR", help="Directory of the backups and the journal  [default: /var/lib/why502]")
+@click.option("--state", metavar="DIR", help="Directory for the backups and the journal  [default: /var/lib/why502]")
 @only_format("text")
 @loudness
 @click.pass_obj

@@ -39,12 +39,13 @@ def serve(
     settings_path: str | None,
     logs: tuple[str, ...],
 ) -> int:
-    """Show incidents in a browser, and offer the tools there.
+    """Show incidents in a browser, together with the tools.
 
-    Shows what `why502 watch` knows: what is wrong now, each incident with its evidence and fix, the history. Without a store
-    it still explains, lints and diagnoses uploads. Nothing on the pages changes the machine.
+    Shows what `why502 watch` recorded: what is wrong now, each incident with its evidence and fix, and the history. Without
+    a store it still explains, lints and diagnoses uploads. Nothing on the pages changes the machine.
 
-    Only this machine can reach it. On any other address a token is needed; without --token-file one is made, and shown once.
+    By default, only this machine can reach it. Any other address needs a token; without --token-file, one is generated and
+    shown once.
 
     \b
     Example: why502 serve

@@ -17,7 +17,7 @@ _SETTINGS = click.option("--settings", "settings_path", metavar="FILE", help="Se
 
 
 @click.group(invoke_without_command=True)
-@click.option("--once", is_flag=True, help="Read what is new, check every member once, send what is due, and exit: for a timer.")
+@click.option("--once", is_flag=True, help="Read new lines, check every member once, send due messages, and exit (for a timer).")
 @click.option(
     "--gate", metavar="TIME", help="Watch --target for this long, and exit with 0 (good), 1 (bad) or 2 (not enough data)."
 )
@@ -44,7 +44,7 @@ def watch(
     listen: str | None,
     format_: str,
 ) -> None:
-    """Count failures all the time, diagnose incidents, send alerts.
+    """Count failures continuously, diagnose incidents, send alerts.
 
     Watches the gateways of this machine: every failure is counted, each incident is diagnosed, and alerts carry the fix.
 
@@ -73,8 +73,8 @@ def watch(
 
 @watch.command("mitigate")
 @click.option("--config", "--nginx-conf", "configs", multiple=True, metavar="PATH", help="Main configuration file of a gateway.")
-@click.option("--state", metavar="DIR", help="Directory of the backups and the journal.")
-@click.option("--dry-run", is_flag=True, help="Only show which member would be taken out; needs no setting.")
+@click.option("--state", metavar="DIR", help="Directory for the backups and the journal.")
+@click.option("--dry-run", is_flag=True, help="Only show which member would be taken out; works without the setting.")
 @_SETTINGS
 @only_format("text")
 @loudness
@@ -82,9 +82,9 @@ def watch(
 def mitigate(env: Env, configs: tuple[str, ...], state: str | None, dry_run: bool, settings_path: str | None) -> int:
     """Take out a member that keeps failing, for a while.
 
-    Off unless `down = true` is in [mitigation] of the settings. Checks every member; one that fails five checks in a row is
-    taken out as by `why502 mitigate down MEMBER --for`, twice as long each time. Never the last that passes its checks, never
-    more than half of a group, one at a time.
+    Off unless `down = true` is in [mitigation] of the settings. Checks every member. One that fails five checks in a row is
+    taken out, as with `why502 mitigate down MEMBER --for`, for twice as long each time. Members are taken out one at a time,
+    never the last one that passes its checks, and never more than half of a group.
 
     Exit status: 0 done or nothing to do, 2 no member could be checked or it could not run.
 
@@ -96,13 +96,15 @@ def mitigate(env: Env, configs: tuple[str, ...], state: str | None, dry_run: boo
 
     found = settings.read(settings_path)
     if not (found.mitigation.down or dry_run):
-        env.write("It is off: set `down = true` in [mitigation] of the settings, or see what it would do with --dry-run.\n")
+        env.write(
+            "This is turned off: set `down = true` in [mitigation] of the settings, or use --dry-run to see what it would do.\n"
+        )
         return 0
     return take_out(env, found, configs=configs, state=state, is_shown=dry_run)
 
 
 @watch.command("install")
-@click.option("--timer", is_flag=True, help="A timer that runs `why502 watch --once` each minute, instead of a daemon.")
+@click.option("--timer", is_flag=True, help="Install a timer that runs `why502 watch --once` every minute, instead of a daemon.")
 @click.option("--mitigate", is_flag=True, help="Also install a timer that runs `why502 watch mitigate` as root.")
 @click.option(
     "--directory",
@@ -116,7 +118,7 @@ def mitigate(env: Env, configs: tuple[str, ...], state: str | None, dry_run: boo
 @loudness
 @click.pass_obj
 def install(env: Env, timer: bool, mitigate: bool, directory: Path, settings_path: str | None) -> int:
-    """Write the systemd unit, and say how to start it.
+    """Write the systemd unit, and print how to start it.
 
     \b
     Example: why502 watch install
@@ -170,7 +172,7 @@ def check_config(env: Env, example: bool, settings_path: str | None) -> int:
 def test_notify(env: Env, receiver: str | None, settings_path: str | None) -> int:
     """Send a test message to RECEIVER, or to all.
 
-    Exit status: 0 all took it, 1 one did not, 2 there is none or the settings are not valid.
+    Exit status: 0 all accepted it, 1 one did not, 2 there is no receiver or the settings are not valid.
 
     \b
     Example: why502 watch test-notify
@@ -184,5 +186,5 @@ def test_notify(env: Env, receiver: str | None, settings_path: str | None) -> in
 
     found = chosen(receivers(settings.read(settings_path).receivers), receiver)
     trials = try_receivers(found, env.host().name, env.now())
-    env.write("".join(f"{trial.receiver}: {safe(trial.reason) or 'took the message'}\n" for trial in trials))
+    env.write("".join(f"{trial.receiver}: {safe(trial.reason) or 'accepted the message'}\n" for trial in trials))
     return Exit.PROBLEM if any(trial.reason for trial in trials) else Exit.HEALTHY

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from why502.gateways.codes import Product, code, table
+from why502.gateways.codes import Code, Product, code, table
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
+
+_CODE = lazy(r"(\d{1,2})\.(?:\d{1,10}|x{1,2})(?:\.[\w.]{1,100})?")
 
 PRODUCT = Product(
     name="akamai",
@@ -21,5 +24,12 @@ PRODUCT = Product(
         code("30.xx", "the TLS handshake with the origin failed", Symptom.TLS_FAILED, "tls-handshake-failed tls-verify-failed", "502 or 503"),
         code("97.xx", "no answer to the connection attempt", Symptom.CONNECT_TIMED_OUT, "connect-timeout", "504"),
     ),
-    next=("translate the reference in the control centre's diagnostic tools", "curl the origin directly with the Host header that it expects"),
+    next=("translate the reference in the control centre's diagnostic tools", "request the origin directly, with the Host header that it expects"),
 )  # fmt: skip
+
+
+def composed(text: str) -> list[Code]:
+    """Return the row of a code's class, the number before the point."""
+    match = _CODE.fullmatch(text)
+    row = PRODUCT.codes.get(f"{match[1]}.xx") if match else None
+    return [row] if row else []

@@ -19,7 +19,8 @@ from why502.gateways.apache.config.parse import parse
 from why502.gateways.running import Texts
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import PeerState, PeerView, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import PeerState, PeerView, Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 

@@ -4,16 +4,22 @@ Restarting".
 
 from __future__ import annotations
 
-from why502.model.snapshot import Proxy
+from why502.gateways.control import by_unit
+from why502.model.proxy import Proxy
 
-KIND = "apache"
-
-
-def reload_signal(proxy: Proxy) -> str:  # noqa: ARG001 - every httpd takes it
-    """Return the signal that loads the configuration; children end after their request."""
-    return "USR1"
+IS_BY_PROGRAM = False
 
 
-def test(exe: str, config: str) -> tuple[str, ...]:  # noqa: ARG001 - the program alone lacks the variables that Debian's script sets
-    """Return the command that tests a configuration."""
-    return ("apachectl", "-t", "-f", config)
+def test(proxy: Proxy) -> tuple[str, ...]:
+    """Return the command that tests the configuration on disk. The program alone lacks the variables of Debian's script."""
+    return ("apachectl", "-t", "-f", proxy.config)
+
+
+def load(proxy: Proxy) -> tuple[str, ...]:
+    """Return the command that loads it; children end after their request."""
+    return by_unit(proxy, "USR1")
+
+
+def start(proxy: Proxy) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: ARG001 - see gateways/control.py
+    """Return no command: its service manager starts it."""
+    return (), ()

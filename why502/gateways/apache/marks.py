@@ -14,3 +14,4 @@ MARKS = (
         _CASELESS,
     ),
 )
+MAIN = lazy(r"^[ \t]*(?:ServerRoot|LoadModule|Listen|PidFile)[ \t]", _CASELESS)  # in a main configuration only

@@ -8,10 +8,13 @@ from msgspec.structs import replace
 
 from why502.gateways.apache.codes import PRODUCT
 from why502.gateways.apache.config.load import SHARED
-from why502.model.config import LogKind, Position, Route
+from why502.gateways.error_logs import read_error_log
+from why502.gateways.tallies import without
+from why502.model.config import Position, Route
 from why502.model.logs import LogSummary, PathTraffic, Sample, Symptom, Tally
 from why502.model.patterns import lazy
-from why502.model.snapshot import PeerState, PeerView, Proxy
+from why502.model.proxy import PeerState, PeerView, Proxy
+from why502.model.request_line import path_of
 from why502.model.target import Target
 from why502.model.times import whole_number
 
@@ -47,7 +50,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
             statuses = {tallies[at].status for at in whole}
             tallies[place] = replace(failure, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
         for at, taken in again:
-            tallies[at] = _without(tallies[at], taken)
+            tallies[at] = without(tallies[at], taken)
     own = [proxy for proxy in proxies if proxy.kind == "apache"]
     is_alone = len(own) == len(proxies)  # other gateways write lines of the same form
     tallies = [_named(_of_application(tally, own if is_alone else [], summary), own) for tally in tallies if tally.count]
@@ -64,10 +67,8 @@ def _of_application(tally: Tally, proxies: list[Proxy], summary: LogSummary) -> 
     """
     if tally.symptom is not Symptom.GATEWAY_STATUS or tally.status is None or not proxies:
         return tally
-    read = {file.path for file in summary.files if not file.reason}
-    logs = [log.path for proxy in proxies for log in proxy.logs if log.kind is LogKind.ERROR]
     answers = {answer.status for proxy in proxies for answer in proxy.answers}
-    if not logs or not all(path in read for path in logs) or tally.status in answers:
+    if not all(read_error_log(proxy, summary) for proxy in proxies) or tally.status in answers:
         return tally
     ends = {
         peer.target
@@ -105,24 +106,24 @@ def _of_views(tallies: list[Tally], views: list[PeerView]) -> list[Tally]:
     """
     empty = {tally.group for tally in tallies if tally.symptom is Symptom.NO_LIVE_UPSTREAMS and tally.proxy == "apache"}
     failed = {tally.target for tally in tallies if tally.is_failure}
-    told = {
+    symptoms = {
         PeerState.DOWN: Symptom.HEALTH_CHECK_STATUS,
         PeerState.MAINTENANCE: Symptom.PEER_DISABLED,
         PeerState.DRAINING: Symptom.PEER_DISABLED,
     }
     return [
         Tally(
-            symptom=told[view.state],
+            symptom=symptoms[view.state],
             proxy="apache",
             group=view.group,
             target=view.target,
             code=view.check or MAINTENANCE,
             detail=view.reason,
-            is_notice=told[view.state] is Symptom.PEER_DISABLED,
+            is_notice=symptoms[view.state] is Symptom.PEER_DISABLED,
             samples=(Sample(source=view.source, text=f"{view.name}: {view.check} {view.reason}".rstrip()),),
         )
         for view in views
-        if view.state in told and view.group in empty and view.target is not None and view.target not in failed
+        if view.state in symptoms and view.group in empty and view.target is not None and view.target not in failed
     ]
 
 
@@ -164,7 +165,7 @@ def _of_shared_workers(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally
 def _asked_below(tally: Tally, route: Route) -> bool:
     """Return whether every known request of a tally is below the path of a route."""
     path = route.location.rstrip("/")
-    return all(request.partition(" ")[2].startswith(f"{path}/") for request, _ in tally.requests)
+    return all(path_of(request).startswith(f"{path}/") for request, _ in tally.requests)
 
 
 def _without_own(paths: tuple[PathTraffic, ...], tallies: list[Tally]) -> tuple[PathTraffic, ...]:
@@ -188,12 +189,6 @@ def _status_of(tally: Tally) -> str:
     """Return the statuses that clients get with a message, as text; "" if it is not known."""
     found = PRODUCT.codes.get(tally.code)
     return found.status if found else ""
-
-
-def _without(tally: Tally, taken: int) -> Tally:
-    """Return a tally with fewer lines; no request may have a larger count."""
-    left = tally.count - taken
-    return replace(tally, count=left, requests=tuple((request, min(count, left)) for request, count in tally.requests))
 
 
 def _access_lines(tallies: list[Tally], failure: Tally) -> list[int]:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from why502.gateways.running import Texts
 from why502.model.config import Position
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, Proxy
 
 COMMAND = "apachectl -t"
 _KEPT = ("-f", "-d", "-D", "-c", "-C")  # options with a value that change what the files mean

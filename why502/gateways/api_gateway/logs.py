@@ -10,7 +10,7 @@ import re
 
 from why502.gateways.codes import code
 from why502.logs import stamps
-from why502.logs.coded import LIMIT, number, said
+from why502.logs.coded import LIMIT, coded_record, number
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
@@ -54,7 +54,13 @@ def parse(line: str) -> LogRecord | None:
     if not any(mark.decode() in line for mark in MARKS):
         return None
     if status := re.search(r"Method completed with status: (\d{3})", line):  # the previous line has the reason
-        return said(None, format=NAME, proxy="aws-api-gateway", at=stamps.find(line), message=line, status=number(status[1]))
+        return coded_record(
+            None, format=NAME, proxy="aws-api-gateway", at=stamps.find(line), message=line, status=number(status[1])
+        )
     row = next((row for pattern, row in _TEXTS if pattern.search(line)), None)
     status_of = number(row.status) if row else None
-    return said(row, format=NAME, proxy="aws-api-gateway", at=stamps.find(line), status=status_of, message=line) if row else None
+    return (
+        coded_record(row, format=NAME, proxy="aws-api-gateway", at=stamps.find(line), status=status_of, message=line)
+        if row
+        else None
+    )

@@ -10,7 +10,7 @@ import re
 
 from why502.gateways.aws_alb.codes import PRODUCT
 from why502.gateways.codes import Code, code
-from why502.logs.coded import LIMIT, iso, number, path_of, said, seconds, target
+from why502.logs.coded import LIMIT, coded_record, iso, number, path_of, seconds, target
 from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
@@ -55,7 +55,7 @@ def parse(line: str) -> LogRecord | None:
     if match is None:
         known = _HEALTH.search(line)
         row = PRODUCT.codes.get(known[1]) if known else None
-        return said(row, format=NAME, proxy="aws-alb", message=line) if row else None
+        return coded_record(row, format=NAME, proxy="aws-alb", message=line) if row else None
     words = [quoted or bare for quoted, bare in _WORD.findall(match["more"])]  # starting with the user agent
     is_classic = match["type"] is None
     created = iso(words[8]) if len(words) > 8 else None
@@ -69,7 +69,7 @@ def parse(line: str) -> LogRecord | None:
     method, url, version = (*match["request"].split(" ", 2), "", "")[:3]
     to = target(match["target"])
     waited_s = times[1] if match["target"] != "-" and not match["t2"].startswith("-") else None
-    return said(
+    return coded_record(
         row,
         format=NAME,
         proxy="aws-alb",

@@ -7,14 +7,13 @@ whose message is Go's error text, and one in http.log.access without it.
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
 from why502.gateways.codes import Code
-from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, seconds, target, text_of
+from why502.logs.coded import LIMIT, clf, coded_record, epoch, iso, members, number, seconds, target, text_of
 from why502.logs.go_errors import understand
 from why502.logs.native.described import Members
 from why502.logs.phrases import share
@@ -52,6 +51,7 @@ MARKS = (
     b"[ERROR ",
     b"making dial info",
 )
+CHECK = "active health check"  # the code of a line about one
 HAS_SURE_FAILURES = True  # no other format writes a line with a time that means a failure to `parse`
 _CONSOLE = lazy(
     r"(?P<at>\d{4}[/-]\d\d[/-]\d\d[T ][\d:.]{8,20}Z?|\d\.\d{6,20}e\+\d\d)\s{1,8}(?P<level>(?i:DEBUG|INFO|WARN|ERROR))\s{1,8}(?P<logger>(?:http|tls|admin|caddy)[\w.-]{0,80})\s{1,8}(?P<msg>[^\t{]{0,600})\t?(?P<json>\{.*)?$",
@@ -79,7 +79,9 @@ _OWN = (
     "dynamic_dns",
     "layer4",
 )  # the loggers of Caddy and its modules
-_LAST = 64  # requests remembered from http.log.error until their line in http.log.access arrives
+_LAST = 20_000  # requests remembered from http.log.error until their line in http.log.access arrives, in this log or another
+HAS_ALL_REQUESTS = True  # its access log: every line of http.log.access
+IS_ONE_STREAM = True  # a failure has lines in two logs: that of the program, and that of the site
 _TS = lazy(r'"ts": ?(\d{9,11}(?:\.\d{1,9})?)')
 
 
@@ -146,14 +148,16 @@ def _entry(logger: str, message: str, entry: dict[str, Any], at: Any, level: str
     if found is None:
         is_own = logger.startswith("http.log.error") and status is not None and status >= 500
         row = Code(code="", message="", symptom=Symptom.PROXY_INTERNAL, is_gateway_failure=True) if is_own else None
-        return said(row, **common)
+        return coded_record(row, **common)
     causes: tuple[str, ...] = ("keepalive-race", "premature-close") if "idle connection" in text else ()
     row = Code(code="", message="", symptom=found.symptom, causes=causes, is_gateway_failure=True) if causes else None
     if (
         found.symptom is Symptom.CLIENT_CLOSED and "incomplete response" in message
     ):  # the response had started: a cancelled download
         common["phase"] = Phase.READ_BODY
-    return said(row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common)
+    return coded_record(
+        row, found.symptom, is_final=bool(status), target=found.target or target(upstream), detail=found.detail, **common
+    )
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
@@ -161,16 +165,20 @@ def stitcher() -> Callable[[LogRecord], LogRecord]:
 
     The access line of a failure repeats its http.log.error line.
     """
-    told: deque[tuple[object, ...]] = deque(maxlen=_LAST)
+    reported: dict[tuple[object, ...], int] = {}
 
     def stitch(record: LogRecord) -> LogRecord:
         if not record.request or (record.status or 0) < 500:
             return record
         key = (record.client, record.thread, record.request)
+        count = reported.pop(key, 0)
         if record.level:
-            told.append(key)
-        elif key in told:
-            told.remove(key)
+            reported[key] = count + 1
+            if len(reported) > _LAST:
+                del reported[next(iter(reported))]
+        elif count:
+            if count > 1:
+                reported[key] = count - 1
             return replace(record, is_repeat=True)
         return record
 
@@ -185,20 +193,21 @@ def _access(entry: dict[str, Any], status: int | None, common: dict[str, Any]) -
     common["level"] = ""  # Caddy logs each 5xx at level "error", which only repeats the status
     if status == 0 and common["message"] == "NOP":  # no route took it: the client got an empty 200
         row = Code(code="", message="", symptom=Symptom.ROUTE_MISSING, causes=("route-not-found",))
-        return said(row, is_final=True, **common)
+        return coded_record(row, is_final=True, **common)
     if status in (0, 499):
-        return said(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
+        return coded_record(None, Symptom.CLIENT_CLOSED, is_final=True, **common)
     if status is not None and status >= 500:
         own = bool(names - {"server", "alt-svc"})
         symptom = Symptom.UPSTREAM_STATUS if own else Symptom.GATEWAY_STATUS
-        return said(None, symptom, is_final=True, upstream_status=status if own else None, **common)
-    return said(None, **common)
+        return coded_record(None, symptom, is_final=True, upstream_status=status if own else None, **common)
+    return coded_record(None, is_final=True, **common)
 
 
 def _health(message: str, text: str, upstream: str, common: dict[str, Any]) -> LogRecord:
     """Return the record of an active health check."""
+    common["code"] = CHECK
     if "status code" in message:
-        return said(None, Symptom.HEALTH_CHECK_STATUS, target=target(upstream), **common)
+        return coded_record(None, Symptom.HEALTH_CHECK_STATUS, target=target(upstream), **common)
     found = understand(text)
     symptom = found.symptom if found else Symptom.HEALTH_CHECK_FAILED if "failed" in message else None
-    return said(None, symptom, target=(found.target if found else None) or target(upstream), **common)
+    return coded_record(None, symptom, target=(found.target if found else None) or target(upstream), **common)

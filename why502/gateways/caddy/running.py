@@ -19,7 +19,7 @@ from why502.machine.suppliers import of_process as owner
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Process
+from why502.model.process import Process
 
 __all__ = ["load", "owner", "together"]
 

@@ -13,7 +13,8 @@ from why502.gateways.testing import logs_in_files, parents
 from why502.model import foreign_json
 from why502.model.config import Position
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, Proxy
 
 COMMAND = "caddy validate --config {}"
 RUNS_CODE = re.compile(

@@ -13,7 +13,7 @@ from why502.gateways.azure import codes as azure
 from why502.gateways.cloudfront import codes as cloudfront
 from why502.gateways.codes import Code
 from why502.gateways.gcp import codes as gcp
-from why502.logs.coded import LIMIT, iso, members, number, path_of, peer, said, seconds, target, text_of
+from why502.logs.coded import LIMIT, coded_record, iso, members, number, path_of, peer, seconds, target, text_of
 from why502.logs.native.described import Members
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
@@ -62,7 +62,7 @@ def parse(line: str) -> LogRecord | None:
         return _cloudfront(match)
     if match := _NAMES.search(line):
         product = next(table.PRODUCT for table in (gcp, azure, cloudfront) if match[0] in table.PRODUCT.codes)
-        return said(product.codes[match[0]], format=NAME, proxy=product.name, message=line)
+        return coded_record(product.codes[match[0]], format=NAME, proxy=product.name, message=line)
     return None
 
 
@@ -74,7 +74,7 @@ def _gcp(entry: dict[str, Any], payload: dict[str, Any]) -> LogRecord:
     if row is None or (row.symptom is Symptom.UPSTREAM_STATUS and (status or 0) < 500):
         row = _WORKED
     host, path = path_of(text_of(request, "requestUrl"))
-    return said(
+    return coded_record(
         row,
         format=NAME,
         proxy="gcp",
@@ -102,7 +102,7 @@ def _azure(entry: dict[str, Any], found: dict[str, Any]) -> LogRecord:
         row = azure.PRODUCT.codes["ERRORINFO_NO_ERROR"] if is_own else Code(
             code=str(status), message="", symptom=Symptom.GATEWAY_STATUS, causes=("all-upstreams-down", "connect-timeout", "health-check-misconfigured")
         )  # fmt: skip
-    return said(
+    return coded_record(
         row,
         format=NAME,
         proxy="azure",
@@ -129,7 +129,7 @@ def _cloudfront(match: re.Match[str]) -> LogRecord | None:
         row = Code(
             code=str(status), message="", symptom=Symptom.GATEWAY_STATUS, causes=("upstream-error-status", "backend-not-running")
         )
-    return said(
+    return coded_record(
         row,
         format=NAME,
         proxy="cloudfront",

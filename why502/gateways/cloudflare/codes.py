@@ -41,7 +41,7 @@ PRODUCT = Product(
         code("1102", "the worker exceeded its CPU time limit", Symptom.FUNCTION_FAILED, "function-target-error", "503"),
     ),
     next=(
-        "curl -v --resolve HOST:443:ORIGIN_IP https://HOST/ from outside",
+        "curl -v --resolve HOST:443:ORIGIN_IP https://HOST/ (from outside)",
         "the origin's error log at the second of the Ray ID",
         "allow https://www.cloudflare.com/ips in the origin's firewall and fail2ban",
         "openssl s_client -connect ORIGIN:443 -servername HOST",

@@ -13,7 +13,7 @@ from typing import Any
 from why502.gateways.cloudflare.codes import PRODUCT
 from why502.gateways.codes import Code, code
 from why502.logs import stamps
-from why502.logs.coded import LIMIT, epoch, iso, members, number, peer, said, seconds, target, text_of
+from why502.logs.coded import LIMIT, coded_record, epoch, iso, members, number, peer, seconds, target, text_of
 from why502.logs.go_errors import understand
 from why502.logs.native.described import Members
 from why502.logs.phrases import share
@@ -84,13 +84,15 @@ def parse(line: str) -> LogRecord | None:
         found = understand((match["why"] or line).replace('\\"', '"'))
         goal = target(origin["url"].rstrip("/")) if origin else None
         if found is None:
-            return said(None, Symptom.CONNECT_FAILED if match["why"] else None, program="cloudflared", **common)
-        return said(None, found.symptom, program="cloudflared", target=found.target or goal, detail=found.detail, **common)
+            return coded_record(None, Symptom.CONNECT_FAILED if match["why"] else None, program="cloudflared", **common)
+        return coded_record(
+            None, found.symptom, program="cloudflared", target=found.target or goal, detail=found.detail, **common
+        )
     if _TUNNEL.search(line):
-        return said(None, Symptom.TUNNEL_DOWN, program="cloudflared", **common)
+        return coded_record(None, Symptom.TUNNEL_DOWN, program="cloudflared", **common)
     if match := _PAGE.search(line):
         found_code = match["code"] or match["titled"]
-        return said(PRODUCT.codes[found_code], status=_shown(found_code), **common)
+        return coded_record(PRODUCT.codes[found_code], status=_shown(found_code), **common)
     return None
 
 
@@ -114,7 +116,7 @@ def _logpush(entry: dict[str, Any]) -> LogRecord:
     began, ended = (iso(entry.get(name)) or epoch(entry.get(name)) for name in ("EdgeStartTimestamp", "EdgeEndTimestamp"))
     duration = seconds(entry.get("OriginResponseDurationMs"))
     origin = peer(text_of(entry, "OriginIP"), 443 if text_of(entry, "OriginSSLProtocol").startswith("TLS") else 80)
-    return said(
+    return coded_record(
         row,
         format=NAME,
         proxy="cloudflare",

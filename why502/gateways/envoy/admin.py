@@ -25,7 +25,8 @@ from why502.model.config import Peer, Route
 from why502.model.errors import HostError
 from why502.model.logs import TargetTraffic
 from why502.model.patterns import lazy
-from why502.model.snapshot import PeerState, PeerView, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import PeerState, PeerView, Proxy
 
 RECENT_S = 900.0  # younger counters are of the time that is looked at
 BETWEEN_S = 0.8  # between two readings of older ones
@@ -192,7 +193,7 @@ def _state(health: Item, group: str, stats: Stats) -> tuple[PeerState, str, str]
             return state, flag, reason
     discovered = health["eds_health_status"].text
     if discovered in _DISCOVERED:
-        return _DISCOVERED[discovered], f"eds_health_status {discovered}", "discovery says so"
+        return _DISCOVERED[discovered], f"eds_health_status {discovered}", "reported by endpoint discovery"
     is_checked = bool(stats.get(f"cluster.{group}.health_check.attempt"))
     return (PeerState.UP if is_checked else PeerState.UNCHECKED), "", ""
 

@@ -7,8 +7,12 @@ docs/root/configuration/http/http_conn_man/response_code_details.rst
 
 from __future__ import annotations
 
-from why502.gateways.codes import Product, code, table
+from why502.gateways.codes import Code, Product, code, table
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
+
+_SEVERAL = lazy(r"[A-Z]{2,6}(?:,[A-Z]{2,6})+")
+_DETAIL = lazy(r"[a-z][a-z0-9]{2,20}[_.][a-z0-9_.]{3,80}(?:[\[{(][^\n]*)?")  # with its addition in brackets
 
 _FLAGS = table(
     code("UH", "the cluster has no healthy host: none exists, or all were ejected", Symptom.NO_LIVE_UPSTREAMS, "all-upstreams-down no-upstream-members health-check-misconfigured", "503"),
@@ -143,3 +147,13 @@ PRODUCT = Product(
     ),
     references=("https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage",),
 )
+
+
+def composed(text: str) -> list[Code]:
+    """Return the rows of several flags, the one that only says how often it was tried last; or of a detail with its addition."""
+    if _SEVERAL.fullmatch(text):
+        rows = [PRODUCT.codes[flag] for flag in text.split(",") if flag in PRODUCT.codes]
+        return sorted(rows, key=lambda row: row.code == "URX")
+    if _DETAIL.fullmatch(text) is None:
+        return []
+    return [row for key, row in PRODUCT.codes.items() if ("_" in key or "." in key) and text.startswith(key)][:1]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from why502.gateways.codes import Code, phase_of
 from why502.gateways.envoy.codes import DETAILS, PRODUCT
-from why502.logs.coded import LIMIT, epoch, iso, members, number, said, target, text_of
+from why502.logs.coded import LIMIT, coded_record, epoch, iso, members, number, target, text_of
 from why502.logs.native.described import Members, Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
@@ -27,11 +27,12 @@ _ASKS = ("text key", "text key2", "text key3", "has key4", "bands total 3000000"
 _STYLE: dict[str, Any] = {"clock": "iso", "units": {"total": 10**6}, "asks": _ASKS, "where": address_of}
 LAYOUTS = (
     Text(
-        template='[{time}] "{request}" {status} {key} {#} {#} {total} {key4} "{client}" "{_}" "{_}" "{server}" "{address}"', flags=_FLAGS, **_STYLE
+        template='[{time}] "{request}" {status} {key} {#} {#} {total} {key4} "{client}" "{_}" "{_}" "{server}" "{address}"',
+        checks=("integer total",), flags=_FLAGS, **_STYLE,
     ),
     Text(
         template='[{time}] "{request}" {status} {key} {key2} {_} "{key3}" {#} {#} {total} {key4} "{_}" "{_}" "{_}" "{server}" "{address}" {group} {_} {_} {client} {_} {_}',
-        flags=(*_FLAGS, "port", "brackets"), **_STYLE,
+        checks=("integer total", 'without key2 "'), flags=(*_FLAGS, "port", "brackets"), **_STYLE,
     ),
     Members(
         members={
@@ -225,7 +226,7 @@ def record_of(
         symptom = Symptom.READ_TIMED_OUT  # max_stream_duration ended it, which has no flag
     if row is not None and row.symptom is Symptom.CONNECT_FAILED and symptom is None and (duration_ms or 0) >= _LONG_MS:
         symptom = Symptom.CONNECT_TIMED_OUT  # a refused connection would have failed within milliseconds
-    record = said(
+    record = coded_record(
         row,
         symptom,
         format=NAME,
@@ -297,12 +298,12 @@ def _other(line: str) -> LogRecord | None:
             symptom = Symptom.CONNECT_TIMED_OUT
         if row is None:
             row = Code(code="", message="", symptom=Symptom.CONNECT_FAILED, causes=("backend-not-running", "premature-close"))
-        return said(row, symptom, **common)
+        return coded_record(row, symptom, **common)
     if re.search(r"TLS[ _]error|OPENSSL_internal|delayed.connect.error", line):
         symptom = next((found for pattern, found in _REASONS if pattern.search(line)), None)
-        return said(None, symptom, detail=line[:200], **common) if symptom else None
+        return coded_record(None, symptom, detail=line[:200], **common) if symptom else None
     if "no healthy upstream" in line:
-        return said(PRODUCT.codes["UH"], **common)
+        return coded_record(PRODUCT.codes["UH"], **common)
     if (match := _FLAGGED.fullmatch(line)) and all(flag in PRODUCT.codes for flag in match["flags"].split(",")):
         details = match["details"] or ""
         return record_of(
@@ -318,7 +319,7 @@ def _other(line: str) -> LogRecord | None:
         return _keyed(match["flags"], line)
     plain = _WITH_SPACES.sub(lambda match: match[0].replace(" ", "_"), line)
     if detail := _DETAIL.search(plain) if "upstream_reset_" in line else None:
-        return said(_BY_DETAIL[detail[0]], **common)
+        return coded_record(_BY_DETAIL[detail[0]], **common)
     if not _OWN.search(line[:200]):
         return None
     return _trace(line, common)
@@ -345,12 +346,12 @@ def _keyed(flags: str, line: str) -> LogRecord:
 
 def _trace(line: str, common: dict[str, Any]) -> LogRecord:
     """Return the record of a debug or trace line."""
-    return said(None, Symptom.HEADER_INVALID if _TRACE[1][0].search(line) else None, **common)
+    return coded_record(None, Symptom.HEADER_INVALID if _TRACE[1][0].search(line) else None, **common)
 
 
 def stitcher() -> Callable[[LogRecord], LogRecord]:
     """Return the function that compares the records of one stream: a duplicate framing header is why Envoy refuses a response."""
-    told: OrderedDict[str, str] = OrderedDict()  # the framing header in the last trace line of a connection
+    headers: OrderedDict[str, str] = OrderedDict()  # the framing header in the last trace line of a connection
 
     def stitch(record: LogRecord) -> LogRecord:
         if record.is_final or record.symptom is not None or not (found := _TRACE[0][0].search(record.message)):
@@ -358,7 +359,7 @@ def stitcher() -> Callable[[LogRecord], LogRecord]:
         if (connection := _CONNECTION.search(record.message)) is None:
             return record
         key, header = connection[1], found[0].lower()
-        if told.get(key) == header:
+        if headers.get(key) == header:
             detail = f"two headers {header.rpartition('=')[2]}"
             return replace(
                 record,
@@ -367,10 +368,10 @@ def stitcher() -> Callable[[LogRecord], LogRecord]:
                 phase=phase_of(Symptom.HEADER_INVALID),
                 detail=detail,
             )
-        told[key] = header
-        told.move_to_end(key)
-        if len(told) > 256:
-            told.popitem(last=False)
+        headers[key] = header
+        headers.move_to_end(key)
+        if len(headers) > 256:
+            headers.popitem(last=False)
         return record
 
     return stitch

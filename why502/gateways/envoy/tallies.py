@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from why502.gateways.behaviour import connect_limit_s
 from why502.gateways.codes import phase_of
 from why502.gateways.envoy.config import finder
 from why502.model.config import Route, Upstream
 from why502.model.logs import LogSummary, Sample, Symptom, Tally
-from why502.model.snapshot import PeerState, PeerView, Proxy
+from why502.model.proxy import PeerState, PeerView, Proxy
+from why502.model.request_line import uri_of
 from why502.model.target import Target
 
 COUNTS_ONCE = False
@@ -51,7 +53,7 @@ class _Facts:
                     facts.asked.setdefault(route.directive, route)
                 for peer in route.peers:
                     if peer.target is not None:
-                        facts.limits_s[peer.target] = route.connect_limit_s
+                        facts.limits_s[peer.target] = connect_limit_s(route)
         return facts
 
     def is_told(self, group: str) -> bool:
@@ -67,7 +69,7 @@ class _Facts:
         found = set[str]()
         for _, find in map(finder, self.proxies):
             for request, _ in tally.requests:
-                route = find(request.partition(" ")[2], tally.server, False)
+                route = find(uri_of(request), tally.server, False)
                 found.add(route.upstream or "" if route else "")
         return found.pop() if len(found) == 1 else ""
 

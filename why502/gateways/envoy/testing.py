@@ -14,7 +14,8 @@ from why502.gateways.envoy.running import words
 from why502.gateways.running import Texts
 from why502.gateways.testing import logs_in_files, parents
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, Proxy
 
 COMMAND = "envoy --mode validate -c {}"
 _KEPT = ("--config-yaml", "--service-node", "--service-cluster", "--service-zone")  # what changes the meaning of the files

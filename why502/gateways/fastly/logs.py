@@ -9,7 +9,7 @@ import re
 
 from why502.gateways.fastly.codes import PRODUCT
 from why502.logs import stamps
-from why502.logs.coded import LIMIT, said
+from why502.logs.coded import LIMIT, coded_record
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
@@ -29,4 +29,6 @@ def parse(line: str) -> LogRecord | None:
     match = _ERROR.search(line[:LIMIT])
     if match is None:
         return None
-    return said(PRODUCT.codes[match["reason"].lower()], format=NAME, proxy=NAME, at=stamps.find(line), status=503, message=line)
+    return coded_record(
+        PRODUCT.codes[match["reason"].lower()], format=NAME, proxy=NAME, at=stamps.find(line), status=503, message=line
+    )

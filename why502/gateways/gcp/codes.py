@@ -10,8 +10,8 @@ PRODUCT = Product(
     title="Google Cloud load balancing",
     formats=("cloud_balancers",),
     about=(
-        "Cloud Logging has statusDetails (newer entries also proxyStatus). The classic load balancer returns 502 for "
-        "all its own errors, the global external one 503 and 504. Its keepalive timeout to the backend is 600 s and "
+        "Cloud Logging has statusDetails (and proxyStatus in newer entries). The classic load balancer returns 502 for "
+        "all errors of its own, the global external one 503 and 504. The keepalive timeout to the backend is 600 s and "
         "cannot be changed. The application server's must be longer (620 s), or requests are lost. Health checks come "
         "from 35.191.0.0/16 and 130.211.0.0/22."
     ),
@@ -22,7 +22,7 @@ PRODUCT = Product(
         code("backend_timeout", "the timeout of the backend service expired (30 s by default)", Symptom.READ_TIMED_OUT, "backend-too-slow proxy-timeout-too-short", "502 or 504"),
         code("backend_connection_closed_before_data_sent_to_client", "the backend closed the connection before it answered", Symptom.CLOSED_BEFORE_HEADER, "premature-close keepalive-race", "502"),
         code("backend_connection_closed_after_partial_response_sent", "the response was truncated", Symptom.CLOSED_IN_BODY, "truncated-response", "as sent"),
-        code("backend_early_response_with_non_error_status", "the backend answered before it read the whole request", Symptom.HEADER_INVALID, "invalid-response", "502"),
+        code("backend_early_response_with_non_error_status", "the backend answered before it had read the whole request", Symptom.HEADER_INVALID, "invalid-response", "502"),
         code("backend_response_corrupted", "the response is malformed", Symptom.BODY_INVALID, "invalid-response", "502"),
         code("client_disconnected_before_any_response", "the client disconnected", Symptom.CLIENT_CLOSED, "client-closed-request backend-too-slow", "0"),
         code("client_disconnected_after_partial_response", "the client disconnected", None, "client-closed-request", "as sent", failure=False),

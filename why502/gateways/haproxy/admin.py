@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from msgspec.structs import replace
@@ -25,12 +26,16 @@ from why502.gateways.running import Texts
 from why502.machine.attempt import attempt
 from why502.model.errors import Denied, HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import PeerState, PeerView, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Answered, PeerState, PeerView, Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 _MOST_ROWS = 20_000
+_RESPONSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
+_ERRORS = _RESPONSES.index("5xx")
 _GROUPS = frozenset({"FRONTEND", "BACKEND"})
+_ASKED_AGAIN = 3  # questions: fewer may still be under way
 # In `show errors`: the head of an event about a response, the server below it, and where the parser stopped.
 _EVENT = lazy(
     r"^\[(\S{8,40})\] backend (\S{1,200}) \(#\d{1,9}\): invalid response\n[^\n]{0,300}?, server (\S{1,200}) \(#\d",
@@ -48,6 +53,7 @@ _STATES = {  # the first word of the column `status`
     "NOLB": PeerState.DRAINING,  # http-check disable-on-404
     "no": PeerState.UNCHECKED,  # "no check"
 }
+_SERVING = (PeerState.UP, PeerState.UNCHECKED)
 _DRAINED_BY = {"NOLB": "its check answers 404 (`disable-on-404`)", "DRAIN (agent)": "its agent asks for it"}
 
 
@@ -103,7 +109,7 @@ def look(ask: Asking, _proxy: Proxy) -> AdminView:
         return AdminView(peers=tuple(_views(table, {}, "statistics page")))
     table = _answer(ask, "show stat")
     known = addresses(_answer(ask, "show servers state"))
-    said = version(_answer(ask, "show info"))
+    info = _answer(ask, "show info")
     captured = attempt(lambda: rejected(_answer(ask, "show errors -1 response")))
     views = [
         view if captured is None else replace(view, rejected=captured.get((view.group, view.name), ""))
@@ -112,7 +118,7 @@ def look(ask: Asking, _proxy: Proxy) -> AdminView:
     if any(view.check == NO_ADDRESS for view in views):
         silent = attempt(lambda: unanswered(_answer(ask, "show resolvers")))
         views = [replace(view, check=NO_ANSWER, reason=silent) if view.check == NO_ADDRESS and silent else view for view in views]
-    return AdminView(peers=tuple(views), version=said)
+    return AdminView(peers=tuple(views), version=version(info), answered=tuple(errors(table, _uptime_s(info), datetime.now(UTC))))
 
 
 def rejected(text: str) -> dict[tuple[str, str], str]:
@@ -146,9 +152,10 @@ def unanswered(text: str) -> str:
         counted[match[1]] += int(match[2])
     answers = sum(counted[name] for name in ("valid", "nx", "refused", "other", "any_err", "invalid"))
     lost = counted["timeout"] + counted["snd_error"]
-    if answers or not lost:
+    if answers or not (lost or counted["sent"] >= _ASKED_AGAIN):
         return ""
-    return f"its name has no address: its name servers answered none of {counted['sent']} questions, and {lost} were lost"
+    told = f", and {lost} were lost" if lost else ""  # a question that the machine of the name server refuses is not counted
+    return f"its name has no address: its name servers answered none of {counted['sent']} questions{told}"
 
 
 def _answer(ask: Asking, words: str) -> str:
@@ -161,6 +168,31 @@ def _answer(ask: Asking, words: str) -> str:
 def version(text: str) -> str:
     """Return the version in an answer to `show info`; "" if there is none."""
     return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("Version:")), "")
+
+
+def _uptime_s(text: str) -> int | None:
+    """Return the seconds since its start in an answer to `show info`; None if there are none."""
+    found = next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("Uptime_sec:")), "")
+    return whole_number(found, 9)
+
+
+def errors(table: str, uptime_s: int | None, now: datetime) -> Iterator[Answered]:
+    """Yield where 5xx responses are counted in a table of statistics: a server's are its own, a frontend's are all that
+    clients got. Rows without HTTP counters, as in `mode tcp`, have none.
+    """
+    if uptime_s is None:
+        return
+    for row in islice(csv.DictReader(table.lstrip("# ").splitlines()), _MOST_ROWS):
+        group, name = row.get("pxname") or "", row.get("svname") or ""
+        counts = [whole_number(row.get(f"hrsp_{kind}") or "0", 18) or 0 for kind in _RESPONSES]
+        if name and name != "BACKEND" and row.get("type") in ("0", "2") and counts[_ERRORS]:
+            yield Answered(
+                name=f"frontend {group}" if name == "FRONTEND" else f"{group}/{name}",
+                responses=sum(counts),
+                errors=counts[_ERRORS],
+                since=now - timedelta(seconds=uptime_s),
+                source="show stat",
+            )
 
 
 def addresses(text: str) -> dict[tuple[str, str], Target]:
@@ -199,14 +231,16 @@ def _view(row: Mapping[str, str | None], group: str, name: str, target: Target |
     check = (row.get("check_status") or "").removeprefix("* ")  # a check is under way
     state = _STATES.get(status.partition(" ")[0], PeerState.UNKNOWN)
     reason = _DRAINED_BY.get(status, "")
+    if state in _SERVING and row.get("weight") == "0":
+        state = PeerState.DRAINING  # "up", and gets no new clients (doc/management.txt, 9.3: `set server … weight`)
     if status == f"{MAINTENANCE} ({NO_ADDRESS})":
         state, check, reason = PeerState.DOWN, NO_ADDRESS, "its name has no address"
     elif state is not PeerState.UP and row.get("tracked"):
         reason = f"it follows {row['tracked']}"
     elif state is PeerState.DOWN:
         state = PeerState.EJECTED if check == "HANA" else state
-        told = (row.get("check_code") or "", row.get("last_chk") or "")
-        reason = ", ".join(part for part in (row.get("check_desc") or _WORDS.get(check, ""), *told) if part)
+        last_check = (row.get("check_code") or "", row.get("last_chk") or "")
+        reason = ", ".join(part for part in (row.get("check_desc") or _WORDS.get(check, ""), *last_check) if part)
     return PeerView(
         group=group,
         name=name,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from why502.gateways.behaviour import Behaviour, Demand, Listen
 from why502.model.config import sends_proxy_header
-from why502.model.snapshot import Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 
@@ -22,6 +23,7 @@ BEHAVIOUR = Behaviour(
     passes_host=True,
     keeps_addresses=True,
     tells_failed_checks=True,
+    check_codes=("L4TOUT", "L6TOUT", "L7TOUT"),  # those that timed out: the check's own limit may be too short
     starts_workers_to_load=True,
     worker_limit="maxconn",
     binds_lead_to_routes=True,

@@ -4,8 +4,11 @@ check results.
 
 from __future__ import annotations
 
-from why502.gateways.codes import Product, code, table
+from why502.gateways.codes import Code, Product, code, table
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
+
+_STATE = lazy(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
 
 CHECKS = {  # src/check.c, check_statuses
     "Layer4 connection problem": ("L4CON", Symptom.CONNECT_REFUSED, "backend-not-running wrong-port connect-rejected"),
@@ -85,3 +88,11 @@ PRODUCT = Product(
     ),
     references=("https://docs.haproxy.org/dev/configuration.html#8.5",),
 )  # fmt: skip
+
+
+def composed(text: str) -> list[Code]:
+    """Return the row of a termination state: its first two letters decide, those of cookies follow them."""
+    if _STATE.fullmatch(text) is None:
+        return []
+    row = PRODUCT.codes.get(text[:2] if text != "--" else "----")
+    return [row] if row else []

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from why502.model.snapshot import Proxy
+from why502.gateways.control import by_unit
+from why502.model.proxy import Proxy
 
-KIND = "haproxy"
-
-
-def reload_signal(proxy: Proxy) -> str:
-    """Return the signal that loads the configuration: "" if there is no master (`-W`) with workers of its own, which it would
-    end.
-    """
-    return "USR2" if proxy.workers else ""
+IS_BY_PROGRAM = False
 
 
-def test(exe: str, config: str) -> tuple[str, ...]:
-    """Return the command that tests a configuration."""
-    return (exe, "-c", "-q", "-f", config)
+def test(proxy: Proxy) -> tuple[str, ...]:
+    """Return the command that tests the configuration on disk."""
+    return (proxy.exe, "-c", "-q", "-f", proxy.config)
+
+
+def load(proxy: Proxy) -> tuple[str, ...]:
+    """Return the command that loads it: a signal would end an HAProxy without a master (`-W`) with workers of its own."""
+    return by_unit(proxy, "USR2" if proxy.workers else "")
+
+
+def start(proxy: Proxy) -> tuple[tuple[str, ...], tuple[str, ...]]:  # noqa: ARG001 - see gateways/control.py
+    """Return no command: its service manager starts it."""
+    return (), ()

@@ -17,7 +17,7 @@ from msgspec import structs
 from why502.gateways.codes import Code
 from why502.gateways.haproxy.codes import CHECKS, PRODUCT
 from why502.gateways.haproxy.states import MAINTENANCE
-from why502.logs.coded import LIMIT, clf, epoch, iso, members, number, said, text_of
+from why502.logs.coded import LIMIT, clf, coded_record, epoch, iso, members, number, text_of
 from why502.logs.native.described import Described, Members, Text
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
@@ -218,7 +218,7 @@ def _request(found: dict[str, str | None], request: str) -> LogRecord:
     took_ms = number((found["Ta"] or "").lstrip("+"))
     code = PRODUCT.codes.get(state) if state != "--" else PRODUCT.codes["----"]
     symptom, causes = _meaning(state, server, status, found, took_ms)
-    record = said(
+    record = coded_record(
         code,
         symptom,
         format=NAME,
@@ -302,6 +302,8 @@ def _meaning(
                 return Symptom.CLIENT_BAD_REQUEST, ""
             if status is not None and status >= 500:
                 return Symptom.OWN_STATUS, "denied-by-rule maintenance-response" if state == "PR" else "maintenance-response"
+            if state == "PR" and status is None:  # without a status, a rule, a limit and a malformed request look alike
+                return Symptom.DENIED_BY_RULE, "denied-by-rule rate-limited maintenance-response client-bad-request"
             return (Symptom.DENIED_BY_RULE, "") if state == "PR" else (None, "")
     return None, ""
 
@@ -322,7 +324,7 @@ def _message(line: str) -> LogRecord | None:
             code = Code(
                 code="", message="", symptom=symptom, causes=tuple(causes.split()), is_gateway_failure=symptom is not None
             )
-            return said(
+            return coded_record(
                 code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=groups.get("b") or "", detail=groups.get("detail") or "", at=_at(groups.get("at") or "")
             )  # fmt: skip
     return None
@@ -331,7 +333,7 @@ def _message(line: str) -> LogRecord | None:
 def _server(match: re.Match[str], line: str) -> LogRecord:
     group, more = f"{match['b']}/{match['s']}", match["more"]
     if match["what"] in ("is UP", "succeeded", "enters drain state", "is stopping"):
-        return said(None, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group)
+        return coded_record(None, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group)
     if match["what"].startswith("is going"):
         reason = re.search(r"\((DNS [a-zA-Z]+ status|unspecified DNS error|No IP for server|entry removed from SRV record)", more)
         symptom, causes = None, "maintenance-response"
@@ -340,12 +342,12 @@ def _server(match: re.Match[str], line: str) -> LogRecord:
             symptom = Symptom.NAME_SERVER_FAILED if is_server else Symptom.NAME_NOT_FOUND
             causes = "dns-resolver-failure dns-host-not-found" if is_server else "dns-host-not-found dns-resolver-failure"
         code = Code(code=MAINTENANCE, message="", symptom=symptom or Symptom.PEER_DISABLED, causes=tuple(causes.split()))
-        return said(
+        return coded_record(
             code, format=NAME, proxy="haproxy", program="haproxy", message=line, group=group, detail=reason[1] if reason else "", is_gateway_failure=reason is not None
         )  # fmt: skip
     reason = _REASON.search(more)
     if reason is None:
-        return said(
+        return coded_record(
             None,
             Symptom.PEER_DISABLED,
             format=NAME,
@@ -364,7 +366,7 @@ def _checked(reason: re.Match[str], group: str, line: str) -> LogRecord:
     known = next((name for name in CHECKS if said_so.startswith(name) or name.startswith(said_so)), None)  # cut off by a pager
     info, status = reason["info"] or "", number(reason["status"])
     code, symptom = meaning_of_check(known, info, status)
-    return said(
+    return coded_record(
         code,
         symptom,
         format=NAME,

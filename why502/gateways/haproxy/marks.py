@@ -14,3 +14,4 @@ MARKS = (
         re.MULTILINE,
     ),
 )
+MAIN = lazy(r"^(?:global|defaults)\b", re.MULTILINE)  # in a main configuration only

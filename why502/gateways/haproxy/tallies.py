@@ -11,12 +11,13 @@ from why502.gateways.haproxy.logs import meaning_of_check
 from why502.gateways.haproxy.rules import MISSING
 from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS, NO_ANSWER
 from why502.model.logs import LogSummary, Sample, Symptom, Tally, TargetTraffic
-from why502.model.snapshot import PeerState, PeerView, Proxy
+from why502.model.proxy import PeerState, PeerView, Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 COUNTS_ONCE = False
 _CHECKS = frozenset(short for short, _, _ in CHECKS.values())
+_NEEDS_DETAILS = ("L7RSP",)  # not HTTP, or without the content that the check expects: only the details tell
 _CONNECT_CHECKS = ("L4CON", "SOCKERR")
 _CONNECT_SYMPTOMS = frozenset(
     {Symptom.CONNECT_DENIED, Symptom.HOST_UNREACHABLE, Symptom.SOCKET_PATH_MISSING, Symptom.CONNECT_RESET, Symptom.NO_LOCAL_PORT}
@@ -33,7 +34,10 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     known = members_of(mine)
     elsewhere = _checked_elsewhere(mine)
     views = [view for proxy in mine for view in proxy.peers]
-    every = (*summary.tallies, *_of_views(summary.tallies, views))
+    present = list(_of_views(summary.tallies, views))
+    outdated = {tally.group for tally in present}
+    logged = (t for t in summary.tallies if not (t.proxy == "haproxy" and t.code in _CHECKS and t.group in outdated))
+    every = (*logged, *present)
     named = [_named(_of_the_check(tally, elsewhere), known) if tally.proxy == "haproxy" else tally for tally in every]
     tallies = _named_by_checks(_unread(_decided(named, mine), mine))
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
@@ -51,17 +55,33 @@ def members_of(proxies: Iterable[Proxy]) -> dict[str, Target]:
 
 
 def _of_views(tallies: Iterable[Tally], views: Iterable[PeerView]) -> Iterator[Tally]:
-    """Yield what HAProxy says at present about the servers of a group without any left, where no line of the log says why."""
-    told = list(tallies)
-    empty = {tally.group.removesuffix(_NO_SERVER) for tally in told if tally.symptom is Symptom.NO_LIVE_UPSTREAMS}
-    explained = {tally.group for tally in told if tally.code in (*_CHECKS, MAINTENANCE)}
+    """Yield what HAProxy says at present about the servers of a group without any left, where no line of the log says the same.
+
+    A server that is down for one reason, and then for another, has a line about the first one only.
+    """
+    every = list(tallies)
+    empty = {tally.group.removesuffix(_NO_SERVER) for tally in every if tally.symptom is Symptom.NO_LIVE_UPSTREAMS}
+    logged: dict[str, set[str]] = {}
+    reasons: dict[str, set[str]] = {}
+    for tally in every:
+        if tally.code in (*_CHECKS, MAINTENANCE):
+            logged.setdefault(tally.group, set()).add(tally.code)
+            reasons.setdefault(tally.group, set()).add(tally.detail.partition(",")[0])
     for view in views:
         name = f"{view.group}/{view.name}"
-        if view.group not in empty or name in explained:
+        if view.group not in empty:
             continue
         words = next((words for words, (code, _, _) in CHECKS.items() if code == view.check), None)
         status = next((int(part) for part in view.reason.split(", ") if len(part) == 3 and whole_number(part)), None)
         code, symptom = meaning_of_check(words, view.reason, status)
+        told = logged.get(name, set())
+        if told and (code is None or {code.code, MAINTENANCE} & told):
+            continue
+        is_vague = view.reason == words  # while the next check is under way, its last one has no details (src/check.c)
+        if is_vague and words in reasons.get(name, ()):
+            continue
+        if is_vague and symptom is None and view.check in _NEEDS_DETAILS:
+            symptom = Symptom.HEALTH_CHECK_FAILED
         is_taken_out = view.state is PeerState.MAINTENANCE or (view.state is PeerState.DRAINING and not view.reason)
         if view.check in _NAMELESS:
             symptom = _NAMELESS[view.check]
@@ -150,14 +170,14 @@ def _unread(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
     """Return the tallies with the reason why a response was rejected: the log has one state, PH, for a response that could not
     be read and for one that a rule refused. The runtime socket keeps the last one that could not be read (`show errors`).
     """
-    told = {f"{view.group}/{view.name}": view for proxy in proxies for view in proxy.peers if view.rejected is not None}
+    views = {f"{view.group}/{view.name}": view for proxy in proxies for view in proxy.peers if view.rejected is not None}
     groups = {group.name for proxy in proxies for group in proxy.upstreams}
     rules = [answer for proxy in proxies for answer in proxy.answers if answer.is_of_responses]
 
     def read(tally: Tally) -> Tally:
         if tally.proxy != "haproxy" or not tally.code.startswith("PH") or tally.symptom is not Symptom.HEADER_INVALID:
             return tally
-        view = told.get(tally.group)
+        view = views.get(tally.group)
         if view is not None and view.rejected:
             return replace(tally, detail=tally.detail or view.rejected)
         rule = next((each for each in rules if each.server == tally.group.partition("/")[0] or each.server not in groups), None)

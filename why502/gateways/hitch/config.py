@@ -10,7 +10,7 @@ import re
 from why502.config.configuration import Configuration
 from why502.model.config import SENDS_PROXY, Peer, Position, Route, Setting
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigFile
+from why502.model.proxy import ConfigFile
 from why502.model.target import Target
 
 _LIMIT = 1 << 20

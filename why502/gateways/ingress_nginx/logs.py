@@ -10,7 +10,7 @@ import re
 
 from why502.gateways.codes import Code, code
 from why502.gateways.nginx.logs.log_format import LineFormat
-from why502.logs.coded import LIMIT, clf, number, said, seconds, target
+from why502.logs.coded import LIMIT, clf, coded_record, number, seconds, target
 from why502.logs.native.described import Text, address_of
 from why502.logs.phrases import share
 from why502.model.logs import Attempt, LogRecord, Symptom
@@ -70,10 +70,14 @@ def parse(line: str) -> LogRecord | None:
     for pattern, row in _PHRASES:
         if match := pattern.search(text):
             detail = match.groupdict().get("detail") or ""
-            return said(
+            return coded_record(
                 row, format=NAME, proxy="nginx", program="nginx-ingress-controller", level=level, message=text, detail=detail
             )
-    return said(None, format=NAME, proxy="nginx", program="nginx-ingress-controller", level=level, message=text) if klog else None
+    return (
+        coded_record(None, format=NAME, proxy="nginx", program="nginx-ingress-controller", level=level, message=text)
+        if klog
+        else None
+    )
 
 
 def _access(match: re.Match[str]) -> LogRecord:
@@ -81,7 +85,7 @@ def _access(match: re.Match[str]) -> LogRecord:
     status = int(match["status"])
     last = attempts[-1] if attempts else None
     row = _row(status, match["group"], last, bool(attempts))
-    return said(
+    return coded_record(
         row,
         format=NAME,
         proxy="nginx",

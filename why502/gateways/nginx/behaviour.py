@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from why502.gateways.behaviour import Behaviour, Demand, Listen
 from why502.gateways.listens import EVERY_HOST, listen_host
 from why502.model.config import Route
-from why502.model.snapshot import Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 
@@ -41,6 +42,7 @@ BEHAVIOUR = Behaviour(
     services=frozenset({"nginx", "openresty"}),
     description="high performance web server and a reverse proxy",
     keeps_addresses=True,
+    tries_each_address=True,
     forwards_upgrade=False,
     verifies_default_name=True,
     verifies_without_trusted=True,
@@ -51,4 +53,12 @@ BEHAVIOUR = Behaviour(
     is_placed_by_protocol=False,
     sends_preface=_sends,
     wants_preface=_wants,
+    takes_directives=True,
+    connects_as_configured=True,
+    is_found_by_program=True,
+    full_is_no_upstream=True,
+    zero_expires=True,
+    worker_limit_counts_sockets=True,
+    access_format="nginx_access",
+    error_format="nginx_error",
 )

@@ -9,7 +9,8 @@ from why502.gateways.running import changed_at, supplied
 from why502.gateways.switch_files import in_force_of_nginx
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Proxy
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap
 
 
 def configured(proxy: Proxy, rights: Rights, gaps: list[Gap]) -> Proxy:

@@ -14,8 +14,10 @@ from why502.machine.attempt import attempt
 from why502.machine.suppliers import Rights, supplier_of
 from why502.model.config import LogKind
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Proxy
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap
 
+KIND = "nginx"
 # Directory of the configuration, programs that may read it, service: the locations of packages and `make install`.
 _PLACES = (
     ("/etc/nginx", ("/usr/sbin/nginx", "/usr/bin/nginx", "/usr/sbin/nginx-debug", "/usr/local/sbin/nginx"), "nginx.service"),

@@ -8,19 +8,18 @@ from collections.abc import Set
 from functools import partial
 from pathlib import Path
 
-from why502.gateways.nginx.config.load import load
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.host.base import Host
 from why502.logs.scan.job import LogSettings
 from why502.logs.scan.line_format import of_targets
 from why502.logs.scan.targets import Known
-from why502.machine.suppliers import Rights
 from why502.model.config import Route
 from why502.model.errors import HostError
 from why502.model.target import Target
 
 NAMED = {"combined": COMBINED, "main": MAIN}
 EXAMPLE = "of a log_format of nginx, '$remote_addr [$time_local] …'"
+READS_UNRECOGNISED = True  # a file that no gateway recognises may be a part of its configuration
 _PLACES = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf")
 _MOST_BYTES = 16 << 20
 _MOST_FILES = 200
@@ -45,6 +44,9 @@ def near(host: Host, directories: Set[str]) -> LogSettings | None:
 
 def read(host: Host, main: str) -> LogSettings:
     """Return the log settings of a main configuration file. Raises HostError if it cannot be read."""
+    from why502.gateways.nginx.config.load import load  # most logs are of no configuration here
+    from why502.machine.suppliers import Rights
+
     rights = Rights(host, 0)  # the user named the file, or it is in root's place; its writer controls its includes
     found = load(partial(host.read, limit_bytes=_MOST_BYTES), host.list, main, version="", rights=rights.reading)
     known: dict[str, Known] = {}

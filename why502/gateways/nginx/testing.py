@@ -19,7 +19,8 @@ from why502.host.base import Host
 from why502.model.config import LogPlace, Position
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, Proxy
 
 COMMAND = "nginx -t"
 _SINCE_E = (1, 19, 5)  # first version with option -e

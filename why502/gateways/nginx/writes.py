@@ -7,7 +7,7 @@ import re
 
 from why502.gateways.nginx.build import build_option
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 _NAMED = lazy(r"^[^#\n]*?\b(\w+_(?:temp|cache)_path)\s+([^\s;{}]+)", re.MULTILINE)
 # Directive, configure option without "--http-" and "-temp-path", directory below the prefix (auto/options of nginx).

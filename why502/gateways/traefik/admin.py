@@ -17,7 +17,8 @@ from why502.gateways.traefik.config.fields import part, read
 from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.config.static import ARGUMENTS, ENVIRONMENT, Static, of_arguments, of_environment, understood
 from why502.model.errors import HostError
-from why502.model.snapshot import ConfigProblem, PeerState, PeerView, Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import ConfigProblem, PeerState, PeerView, Proxy
 from why502.model.target import Target
 
 SERVICES, ROUTERS, VERSION = "/api/http/services?per_page=1000", "/api/http/routers?per_page=1000", "/api/version"

@@ -6,5 +6,7 @@ BEHAVIOUR = Behaviour(
     programs=frozenset({"traefik"}),
     services=frozenset({"traefik"}),
     passes_host=True,
+    tries_each_address=True,  # Go: net/dial.go, dialSerial
     tells_own_500=True,
+    container_labels="traefik.",
 )

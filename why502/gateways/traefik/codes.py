@@ -14,6 +14,6 @@ PRODUCT = Product(
         "With Docker, 30 s and `dial tcp 172.…: i/o timeout` nearly always mean that Traefik and the container share "
         "no network, or that Traefik uses the wrong one (label traefik.docker.network)."
     ),
-    next=("traefik with --log.level=DEBUG for a minute", "curl -s localhost:8080/api/http/services (serverStatus)", "docker network inspect NETWORK"),
+    next=("run Traefik with --log.level=DEBUG for a minute", "curl -s localhost:8080/api/http/services (serverStatus)", "docker network inspect NETWORK"),
     references=("https://doc.traefik.io/traefik/observability/logs/",),
 )  # fmt: skip

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from why502.gateways.codes import Code, code
-from why502.logs.coded import LIMIT, clf, iso, members, number, said, seconds, target, text_of
+from why502.logs.coded import LIMIT, clf, coded_record, iso, members, number, seconds, target, text_of
 from why502.logs.go_errors import understand
 from why502.logs.native.described import Members, Text, address_of
 from why502.logs.phrases import share
@@ -22,7 +22,7 @@ _NS = {"total": 1, "response": 1}
 LAYOUTS = (
     Text(
         template='{client} - {_} [{time}] "{request}" {status} {#} "{_}" "{_}" {#} "{group}" "{address}" {total}ms',
-        clock="common", units={"total": 10**6}, flags=("grouped", "escaped", "named"), asks=("has address",), where=address_of,
+        clock="common", units={"total": 10**6}, checks=("integer total",), flags=("grouped", "escaped", "named"), asks=("has address",), where=address_of,
     ),
     *(
         Members(
@@ -113,18 +113,18 @@ def _own(text: str, at: Any, level: str) -> LogRecord | None:
         found = understand(match["why"].strip().strip('"'))
         status = int(match["status"])
         if found is None:
-            return said(None, Symptom.CLIENT_CLOSED if status == 499 else Symptom.GATEWAY_STATUS, status=status, **common)
+            return coded_record(None, Symptom.CLIENT_CLOSED if status == 499 else Symptom.GATEWAY_STATUS, status=status, **common)
         row = None
         if found.symptom is Symptom.CONNECT_TIMED_OUT and found.target and _is_container(found.target.host):
             row = code("", "", found.symptom, "container-network-mismatch connect-timeout wrong-address")
-        return said(row, found.symptom, status=status, target=found.target, detail=found.detail, **common)
+        return coded_record(row, found.symptom, status=status, target=found.target, detail=found.detail, **common)
     if match := _CHECK.search(text):
         return _health(match["why"], common)
     for pattern, causes, symptom in _PHRASES:
         if match := pattern.search(text):
             row = Code(code="", message="", symptom=symptom, causes=tuple(causes.split()))
-            return said(row, detail=match.groupdict().get("detail") or "", **common)
-    return said(None, **common) if "traefik" in text or "aefik" in text else None
+            return coded_record(row, detail=match.groupdict().get("detail") or "", **common)
+    return coded_record(None, **common) if "traefik" in text or "aefik" in text else None
 
 
 def _health(why: str, common: dict[str, Any]) -> LogRecord:
@@ -133,12 +133,12 @@ def _health(why: str, common: dict[str, Any]) -> LogRecord:
     to = target(url[1]) if url else None
     if status := _CHECK_STATUS.search(why):
         row = Code(code="", message="", symptom=Symptom.HEALTH_CHECK_STATUS, causes=("health-check-misconfigured",))
-        return said(row, target=to, detail=status[1], **common)
+        return coded_record(row, target=to, detail=status[1], **common)
     found = understand(why)
     if found is None:
         row = Code(code="", message="", symptom=Symptom.HEALTH_CHECK_FAILED, causes=("health-check-misconfigured",))
-        return said(row, target=to, **common)
-    return said(None, found.symptom, target=found.target or to, detail=found.detail, **common)
+        return coded_record(row, target=to, **common)
+    return coded_record(None, found.symptom, target=found.target or to, detail=found.detail, **common)
 
 
 def _is_container(host: str) -> bool:
@@ -218,4 +218,6 @@ def _ended(status: int | None, own: int | None, *, is_nobody: bool, **fields: An
         row = code(str(status), "", Symptom.UPSTREAM_STATUS, "upstream-error-status")
     elif status is not None and status >= 500:
         row = code(str(status), "", Symptom.GATEWAY_STATUS, _BY_STATUS.get(status, "upstream-error-status"))
-    return said(row, format=NAME, proxy="traefik", program="traefik", is_final=True, status=status, upstream_status=own, **fields)
+    return coded_record(
+        row, format=NAME, proxy="traefik", program="traefik", is_final=True, status=status, upstream_status=own, **fields
+    )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from why502.gateways.traefik.config.dynamic import ROUTER
 from why502.model.logs import LogSummary, Symptom, Tally
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 COUNTS_ONCE = False
 
@@ -27,7 +27,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     only = {router: services.pop() for router, services in behind.items() if len(services) == 1}
     empty = {group.name for proxy in mine for group in proxy.upstreams if not group.peers}
 
-    def told(tally: Tally) -> Tally:
+    def resolved(tally: Tally) -> Tally:
         if tally.proxy != "traefik":
             return tally
         group = tally.group if tally.group in groups else only.get(tally.group, tally.group)
@@ -36,4 +36,4 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
             tally, group=group, symptom=Symptom.NO_MEMBERS if is_empty else tally.symptom, named="" if is_empty else tally.named
         )
 
-    return replace(summary, tallies=tuple(map(told, summary.tallies)))
+    return replace(summary, tallies=tuple(map(resolved, summary.tallies)))

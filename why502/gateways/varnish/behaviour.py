@@ -9,7 +9,8 @@ from itertools import pairwise
 from why502.gateways.behaviour import Behaviour, Demand, Listen
 from why502.gateways.listens import accepts_target
 from why502.model.config import sends_proxy_header
-from why502.model.snapshot import Process, Proxy
+from why502.model.process import Process
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 
 

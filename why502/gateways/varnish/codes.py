@@ -9,7 +9,7 @@ PRODUCT = Product(
     title="Varnish",
     formats=("varnish",),
     about=(
-        "Its only own error is 503 `Backend fetch failed`. The reason exists only in shared memory, as FetchError. A "
+        "Varnish has one error of its own: 503 `Backend fetch failed`. The reason is only in shared memory, as FetchError. A "
         "closed connection and a reset one look the same (`HTC eof`). Varnish itself retries a request that failed on "
         "a reused connection."
     ),

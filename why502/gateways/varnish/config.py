@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from why502.config.configuration import Configuration
 from why502.model.config import SENDS_PROXY, Answer, Peer, Position, Route, Setting, Upstream
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigFile
+from why502.model.proxy import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
 

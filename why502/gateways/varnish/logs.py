@@ -11,7 +11,7 @@ from typing import Any
 
 from why502.gateways.codes import Code, code
 from why502.logs import stamps
-from why502.logs.coded import LIMIT, said, target
+from why502.logs.coded import LIMIT, coded_record, target
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
@@ -105,19 +105,19 @@ def parse(line: str) -> LogRecord | None:
     line = line[:LIMIT].rstrip("\r\n")
     common: dict[str, Any] = {"format": NAME, "proxy": "varnish", "program": "varnishd", "at": stamps.find(line), "message": line}
     if _PANIC.search(line):
-        return said(None, Symptom.PROXY_WORKER_DIED, **common)
+        return coded_record(None, Symptom.PROXY_WORKER_DIED, **common)
     if whole := _WHOLE.match(line):
         return _of_transaction(whole, common)
     match = _TAG.search(line)
     if match is None:
         is_page = "Backend fetch failed" in line or "Guru Meditation" in line
-        return said(None, Symptom.GATEWAY_STATUS, status=503, **common) if is_page else None
+        return coded_record(None, Symptom.GATEWAY_STATUS, status=503, **common) if is_page else None
     text = match["text"].strip()
     if match["tag"] == "Backend_health":
         return _health(text, common)
     if match["tag"] == "BackendOpen":
         words = text.split()
-        return said(None, target=target(":".join(words[2:4])) if len(words) > 3 else None, **common)
+        return coded_record(None, target=target(":".join(words[2:4])) if len(words) > 3 else None, **common)
     if match["tag"] not in ("FetchError", "Error"):
         return None
     return _failed(text, common)
@@ -133,10 +133,10 @@ def _of_transaction(match: re.Match[str], common: dict[str, Any]) -> LogRecord:
     number = int(status) if status.isdigit() and len(status) == 3 else None
     if maker == "restarts":
         words = "VCL restarts the request again and again, more often than max_restarts"
-        return said(None, Symptom.REWRITE_CYCLE, status=number, detail=words, **common)
+        return coded_record(None, Symptom.REWRITE_CYCLE, status=number, detail=words, **common)
     if maker == "synth":
-        return said(None, Symptom.OWN_STATUS, status=number, detail="VCL answers it itself (synth)", **common)
-    return said(None, Symptom.UPSTREAM_STATUS, status=number, upstream_status=number, **common)
+        return coded_record(None, Symptom.OWN_STATUS, status=number, detail="VCL answers it itself (synth)", **common)
+    return coded_record(None, Symptom.UPSTREAM_STATUS, status=number, upstream_status=number, **common)
 
 
 def _failed(text: str, common: dict[str, Any]) -> LogRecord:
@@ -148,7 +148,7 @@ def _failed(text: str, common: dict[str, Any]) -> LogRecord:
     symptom_of = symptom or (row.symptom if row else None)
     status = None if symptom_of in (Symptom.CLOSED_IN_BODY, Symptom.BODY_TIMED_OUT) else 503
     group = backend["b"] if backend else ""
-    return said(row, symptom, **{**common, "status": status, "group": group or common.get("group", ""), "detail": text})
+    return coded_record(row, symptom, **{**common, "status": status, "group": group or common.get("group", ""), "detail": text})
 
 
 def _meaning(text: str) -> tuple[Code | None, Symptom | None]:
@@ -165,10 +165,12 @@ def _health(text: str, common: dict[str, Any]) -> LogRecord | None:
         return None
     group, more = match["b"], match["more"]
     if "healthy" in match["what"]:
-        return said(None, group=group, **common)
+        return coded_record(None, group=group, **common)
     if status := re.search(r"HTTP/\d\.\d (\d{3})", more):
         number = int(status[1])
         answered = Symptom.UPSTREAM_STATUS if number >= 500 else Symptom.HEALTH_CHECK_STATUS
-        return said(None, answered, group=group, detail=f"the health check got {number}", upstream_status=number, **common)
+        return coded_record(
+            None, answered, group=group, detail=f"the health check got {number}", upstream_status=number, **common
+        )
     _, symptom = _meaning(more)
-    return said(None, symptom or Symptom.HEALTH_CHECK_FAILED, group=group, detail=more, **common)
+    return coded_record(None, symptom or Symptom.HEALTH_CHECK_FAILED, group=group, detail=more, **common)

@@ -15,7 +15,7 @@ from why502.machine.suppliers import Rights
 from why502.machine.suppliers import of_jailed as owner  # its manager takes on another effective user (-j unix)
 from why502.model.config import LogKind, LogPlace, LogTarget, Route
 from why502.model.patterns import lazy
-from why502.model.snapshot import Process
+from why502.model.process import Process
 
 __all__ = ["load", "owner"]
 

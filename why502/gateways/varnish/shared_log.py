@@ -17,9 +17,10 @@ from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.times import of_epoch
 
+SOURCE = "varnishlog -n {}"  # how a person reads it, from its directory
 LIMIT_S = 6.0
 WHOLE_BYTES = 4 << 20  # maximum output of a program; the rest is cut
 _TAGS = (

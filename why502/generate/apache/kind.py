@@ -53,7 +53,7 @@ def emit(given: Given, host: Host) -> Made:
 def _log_format(made: Site) -> Row:
     fields = '%v %h %l %u %t \\"%r\\" %>s %O \\"%{Referer}i\\" \\"%{User-Agent}i\\" %D %{BALANCER_WORKER_NAME}e %{UNIQUE_ID}e %L'
     return row(
-        f'LogFormat "{fields}" {made.name}', "with the time, the server that answered, and the id that the error log has, too"
+        f'LogFormat "{fields}" {made.name}', "with the time, the server that answered, and the id that is also in the error log"
     )
 
 
@@ -98,7 +98,7 @@ def _plain(made: Site, logs: str, *, has_tls: bool) -> Iterator[Row | Branch]:
             f'Alias "/.well-known/acme-challenge/" "{bare(home)}"', "for the certificate: certbot, acme.sh or lego write here"
         )
         yield block(f'<Directory "{bare(home)}">', (row("Require all granted"),), "</Directory>")
-        yield row('ProxyPass "/.well-known/acme-challenge/" "!"', "the application does not get these")
+        yield row('ProxyPass "/.well-known/acme-challenge/" "!"', "not passed to the application")
     if has_tls:
         port = "" if made.tls_port == 443 else f":{made.tls_port}"
         first = made.domains[0].replace("*", "www")
@@ -113,41 +113,46 @@ def _plain(made: Site, logs: str, *, has_tls: bool) -> Iterator[Row | Branch]:
 def _secure(made: Site, logs: str) -> Iterator[Row | Branch]:
     yield from _names(made, logs)
     yield row("SSLEngine on")
-    yield row(f"SSLCertificateFile {bare(made.tls.certificate)}", "with the chain: some clients know only its root")
+    yield row(
+        f"SSLCertificateFile {bare(made.tls.certificate)}",
+        "includes the chain: many clients know only the root",
+    )
     yield row(f"SSLCertificateKeyFile {bare(made.tls.key)}")
-    yield row("SSLProtocol -all +TLSv1.2 +TLSv1.3", "older versions are not safe any more")
+    yield row("SSLProtocol -all +TLSv1.2 +TLSv1.3", "older versions are no longer secure")
     yield from _proxied(made)
 
 
 def _proxied(made: Site) -> Iterator[Row | Branch]:
     yield row("ProxyPreserveHost On", "the application sees the name that the client asked for")
-    yield row('RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}"', "without it the application writes links to http:")
-    yield row('RequestHeader set X-Request-ID "%{UNIQUE_ID}e"', "the application can log the id that these logs have")
+    yield row('RequestHeader set X-Forwarded-Proto "expr=%{REQUEST_SCHEME}"', "without it, the application generates http: links")
+    yield row('RequestHeader set X-Request-ID "%{UNIQUE_ID}e"', "lets the application log the same id")
     if made.speech is Speech.HTTPS:
         yield row("SSLProxyEngine on")
-        yield row("SSLProxyVerify require", "none, the default, trusts whoever answers")
+        yield row("SSLProxyVerify require", "none, the default, accepts any certificate")
         yield row(f"SSLProxyCACertificateFile {bare(made.trust.issuers)}")
     if made.limits.max_body_bytes:
         yield row(f"LimitRequestBody {made.limits.max_body_bytes}", "the application must accept as much")
     for path in made.websockets:
-        yield row(f'ProxyPass "{bare(path)}" "balancer://{made.name}-websocket{bare(path)}"', "WebSocket: idle for long")
+        yield row(
+            f'ProxyPass "{bare(path)}" "balancer://{made.name}-websocket{bare(path)}"', "WebSocket: may be idle for a long time"
+        )
     yield row(f'ProxyPass "/" "balancer://{made.name}/"')
     yield row(f'ProxyPassReverse "/" "balancer://{made.name}/"')
     if made.has_error_pages:
         yield row(
             'ErrorDocument 502 "The application is not available at the moment. Please try again in a few seconds."',
-            "Apache's own pages say nothing that a client can use",
+            "Apache's own pages do not help a client",
         )
         yield row('ErrorDocument 503 "The application is not available at the moment. Please try again in a few seconds."')
         yield row('ErrorDocument 504 "The application took too long to answer. Please try again later."')
         after = made.group.health.fail_timeout_s
         only = "expr=%{REQUEST_STATUS} in { '502', '503' }"
-        yield row(f'Header always set Retry-After {after} "{only}"', "clients and crawlers come back then")
+        yield row(f'Header always set Retry-After {after} "{only}"', "when clients and crawlers should try again")
 
 
 KIND = Kind(
     name="apache",
-    help="A virtual host for Apache.",
+    help="Write a virtual host for Apache.",
     example="why502 generate apache --app 127.0.0.1:3000 --domain shop.example",
     options=_OWN,
     emit=emit,

@@ -36,9 +36,7 @@ def emit(given: Given, host: Host) -> Made:
         raise refuse("--protocol", made.speech, "is not for caddy", "Give http, https, fastcgi or grpc.")
     backups = len(made.group.peers) - len(made.group.mains)
     if backups and len(made.group.mains) > 1:
-        raise Why502Error(
-            "--backup has a meaning for one --app only: Caddy takes the first server that is up", "Drop one of them."
-        )
+        raise Why502Error("--backup works with one --app only: Caddy uses the first server that is up", "Drop one of them.")
     logs = options.path("--log-dir", given.get("--log-dir", "/var/log/caddy"))
     head = f"{', '.join(_addresses(made))} {{"
     body = fill("rows.j2", rows=tuple(flat([block(head, _site(made, logs), "}")], "\t")), mark=Safe("# "))
@@ -99,11 +97,11 @@ def _balancing(made: Site, *, is_fastcgi: bool) -> Iterator[Row]:
             yield row(f"lb_policy weighted_round_robin {' '.join(str(peer.weight) for peer in group.peers)}")
         else:
             yield row(f"lb_policy {_POLICIES[group.method]}")
-        yield row(f"fail_duration {group.health.fail_timeout_s}s", "without it Caddy remembers no failure")
+        yield row(f"fail_duration {group.health.fail_timeout_s}s", "without it, Caddy does not remember failures")
         yield row(f"max_fails {group.health.max_fails}")
     yield row(
         "lb_try_duration 5s",
-        "without it a restart of the application is a 502 for each request; a POST that was sent is not repeated",
+        "without it, every request during a restart of the application gets 502; a POST that was sent is not repeated",
     )
     yield row("lb_try_interval 100ms")
     if group.health.path and not is_fastcgi:
@@ -116,7 +114,7 @@ def _transport(made: Site, *, is_stream: bool) -> Iterator[Row]:
     times = made.times
     yield row(f"dial_timeout {times.connect_s}s")
     if not is_stream:
-        yield row(f"response_header_timeout {times.read_s}s", made.reasons.get("read") or "without it Caddy waits for ever")
+        yield row(f"response_header_timeout {times.read_s}s", made.reasons.get("read") or "without it, Caddy waits forever")
     if made.group.idle_s:
         yield row(f"keepalive {made.group.idle_s}s", made.reasons.get("idle", ""))
     else:
@@ -150,7 +148,7 @@ def _errors(made: Site) -> Iterator[Branch]:
 
 KIND = Kind(
     name="caddy",
-    help="A Caddyfile for one site.",
+    help="Write a Caddyfile for one site.",
     example="why502 generate caddy --app 127.0.0.1:3000 --domain shop.example",
     options=_OWN,
     emit=emit,

@@ -22,9 +22,12 @@ OPTIONS = (
     Option(
         name="--app-port", metavar="PORT", help="The port that the application listens on, in its container, on all addresses."
     ),
-    Option(name="--health", metavar="PATH", help="What to ask for to learn whether it is healthy. Default: /."),
+    Option(name="--health", metavar="PATH", help="Path of the health check. Default: /."),
     Option(
-        name="--probe", metavar="PROGRAM", choices=("wget", "curl", "node"), help="What the image has to ask with. Default: wget."
+        name="--probe",
+        metavar="PROGRAM",
+        choices=("wget", "curl", "node"),
+        help="Program in the image that sends the health check. Default: wget.",
     ),
     Option(name="--proxy", metavar="IMAGE", help="The image of the proxy. Default: nginx:stable."),
     Option(name="--memory", metavar="SIZE", help="The most memory that the application may use."),
@@ -46,9 +49,9 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
     probe = options.choice("--probe", given.get("--probe", "wget"), ("wget", "curl", "node"))
     app: list[Row] = [
         _pair("image", _image("--image", given.get("--image"))),
-        _pair("init", True, "forwards signals, and collects dead children"),
+        _pair("init", True, "forwards signals, and reaps dead child processes"),
         _pair("restart", "unless-stopped"),
-        _pair("stop_grace_period", f"{stop_s}s", "10 s, the default, cuts requests: longer than the proxy waits for an answer"),
+        _pair("stop_grace_period", f"{stop_s}s", "longer than the proxy waits for an answer; the default, 10 s, cuts requests"),
         _pair("expose", [str(port)]),
         _pair("networks", ["web"]),
     ]
@@ -59,7 +62,7 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
         _pair("interval", "5s"),
         _pair("timeout", "3s"),
         _pair("retries", 3),
-        _pair("start_period", f"{boot_s}s", "failures while it starts do not count"),
+        _pair("start_period", f"{boot_s}s", "failures during startup do not count"),
     )
     body = fill(
         "compose/compose.yaml.j2", name=quoted(name), app=tuple(app), health=health,
@@ -102,7 +105,7 @@ def _test(probe: str, port: int, path: str) -> list[str]:
 
 KIND = Kind(
     name="compose",
-    help="The application and its proxy as services of Docker compose.",
+    help="Write the application and its proxy as compose services.",
     example="why502 generate compose --image registry.example/shop:1.4 --app-port 3000 --health /up",
     options=OPTIONS,
     emit=emit,

@@ -17,8 +17,8 @@ _WORDS = {
 }
 OPTIONS = (
     Option(name="--title", metavar="TEXT", help="The heading of the page."),
-    Option(name="--text", metavar="TEXT", help="The sentence below it."),
-    Option(name="--contact", metavar="TEXT", help="Whom to ask, shown below."),
+    Option(name="--text", metavar="TEXT", help="The sentence below the heading."),
+    Option(name="--contact", metavar="TEXT", help="Contact for questions, shown below the text."),
 )
 _LONGEST = 500
 
@@ -36,7 +36,7 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
         )
         documents.append(Document(name=f"{status}.html", body=page, marks=MARKUP))
         documents.append(Document(name=f"{status}.json", body=quoted({"error": word, "status": int(status)}) + "\n", marks=NONE))
-    notes = ("`why502 generate nginx` writes short pages into the site itself; these are for your own words and styles",)
+    notes = ("`why502 generate nginx` writes short pages into the site itself; use these for your own text and style",)
     return Made(documents=tuple(documents), notes=notes)
 
 
@@ -52,7 +52,7 @@ def _text(option: str, given: Given, default: str) -> Safe:
 
 KIND = Kind(
     name="error-page",
-    help="Static error pages for a failing application.",
+    help="Write static error pages for a failing application.",
     example="why502 generate error-page --title 'Back soon' -o /var/www/errors",
     options=OPTIONS,
     emit=emit,

@@ -27,10 +27,10 @@ OPTIONS = (
     Option(name="--socket", metavar="PATH", help="Default: /run/php/NAME.sock."),
     Option(name="--memory", metavar="SIZE", help="Memory for all children. Default: 60 % of what the machine or its cgroup has."),
     Option(name="--child", metavar="SIZE", help="Memory of one child, measured under load. Default: 64m."),
-    Option(name="--processors", metavar="N", help="Processors for it. Default: those of the machine."),
+    Option(name="--processors", metavar="N", help="Processors for the application. Default: all of the machine's."),
     Option(name="--read-timeout", metavar="TIME", help="How long the proxy waits for an answer. Default: 30s."),
-    Option(name="--max-body", metavar="SIZE", help="The largest upload: the proxy must accept as much."),
-    Option(name="--php", metavar="VERSION", help="Like 8.2. Default: the newest that is installed."),
+    Option(name="--max-body", metavar="SIZE", help="The largest upload. The proxy must accept as much."),
+    Option(name="--php", metavar="VERSION", help="The PHP version, such as 8.2. Default: the newest installed."),
 )
 _TOTAL = lazy(r"^MemTotal:\s+(\d+) kB", re.MULTILINE)
 _VERSION = lazy(r"\d\.\d{1,2}")
@@ -59,7 +59,7 @@ def emit(given: Given, host: Host) -> Made:
     rows = [*_owner(given, name, proxy), *_sizes(most, memory, child, source, _how(given)), *_limits(read_s)]
     if tuple(map(int, php.split("."))) >= (8, 0):
         rows.append(row(f"pm.status_listen = /run/php/{name}.status.sock", "answers even when all children are busy"))
-    rows.append(row("pm.status_path = /status", "how many children are busy, and how many requests wait"))
+    rows.append(row("pm.status_path = /status", "reports busy children and waiting requests"))
     if given.has("--max-body"):
         size = options.size("--max-body", given.get("--max-body"), 1 << 10, 1 << 40)
         rows.append(row(f"php_admin_value[upload_max_filesize] = {size}", "as much as the proxy accepts"))
@@ -78,13 +78,13 @@ def _owner(given: Given, name: str, proxy: str) -> list[Row]:
     runs = user("--user", given.get("--user", "www-data"))
     socket = options.path("--socket", given.get("--socket", f"/run/php/{name}.sock"))
     return [
-        row(f"user = {ini(runs)}", given.source("--user") or "the scripts may do what this user may, and no more"),
+        row(f"user = {ini(runs)}", given.source("--user") or "the scripts run with the rights of this user only"),
         row(f"group = {ini(runs)}"),
         row(f"listen = {ini(socket)}", given.source("--socket")),
-        row(f"listen.owner = {ini(proxy)}", "the proxy's workers open the socket: nobody else needs to"),
+        row(f"listen.owner = {ini(proxy)}", "only the proxy's workers need to open the socket"),
         row(f"listen.group = {ini(proxy)}"),
         row("listen.mode = 0660"),
-        row(f"listen.backlog = {_BACKLOG}", "a burst waits here, and not in an error"),
+        row(f"listen.backlog = {_BACKLOG}", "bursts wait in this queue instead of failing"),
     ]
 
 
@@ -99,10 +99,10 @@ def _sizes(most: int, memory: int, child: int, source: str, how: str) -> list[Ro
     return [
         row("pm = dynamic", "children come and go with the load"),
         row(f"pm.max_children = {most}", reason),
-        row(f"pm.start_servers = {(low + high) // 2}", "these four must fit each other, or PHP-FPM does not start"),
+        row(f"pm.start_servers = {(low + high) // 2}", "these four values must be consistent, or PHP-FPM does not start"),
         row(f"pm.min_spare_servers = {low}"),
         row(f"pm.max_spare_servers = {high}"),
-        row("pm.max_requests = 1000", "a slow leak ends with the child"),
+        row("pm.max_requests = 1000", "limits slow memory leaks"),
     ]
 
 
@@ -110,11 +110,11 @@ def _limits(read_s: int) -> list[Row]:
     return [
         row(
             f"php_admin_value[max_execution_time] = {read_s - 5}",
-            f"PHP gives up before the proxy does ({read_s} s): it can say why",
+            f"ends before the proxy's limit ({read_s} s), so PHP can log the reason",
         ),
-        row(f"request_terminate_timeout = {read_s}s", "ends a child that hangs outside of PHP: nobody waits for it any longer"),
+        row(f"request_terminate_timeout = {read_s}s", "ends a child that hangs outside PHP; the proxy no longer waits for it"),
         row(f"request_slowlog_timeout = {max(1, read_s // 3)}s", "shows where a request is slow, before it fails"),
-        row("slowlog = /var/log/php-fpm-$pool.slow.log", "where that is written; there is no default"),
+        row("slowlog = /var/log/php-fpm-$pool.slow.log", "the log of slow requests; there is no default"),
         row("catch_workers_output = yes", "what a script writes to stderr reaches the log"),
     ]
 
@@ -139,7 +139,7 @@ def _memory(host: Host) -> tuple[int, str]:
         if text.isdigit():
             sizes.append((int(text), f"60 % of the limit in {path}"))
     if not sizes:
-        raise Why502Error("--memory is missing: the machine does not say how much it has", "Give it: --memory 2g")
+        raise Why502Error("--memory is missing: the machine does not report how much it has", "Set it: --memory 2g")
     size, source = min(sizes)
     return int(size * _SHARE) >> 20 << 20, source
 
@@ -161,7 +161,7 @@ def _installed(host: Host) -> str:
 
 KIND = Kind(
     name="fpm-pool",
-    help="A PHP-FPM pool, sized by memory.",
+    help="Write a PHP-FPM pool, sized by memory.",
     example="why502 generate fpm-pool --name shop --memory 2g --child 60m",
     options=OPTIONS,
     emit=emit,

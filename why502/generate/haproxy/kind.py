@@ -55,7 +55,7 @@ def emit(given: Given, host: Host) -> Made:
         notes.append(f"HAProxy reads the key from {certificate}.key, or from {certificate} itself: link {made.tls.key} there")
     elif made.tls.mode is TlsMode.AUTO and not certificate:
         notes.append(
-            f"there is no {_CERTIFICATES}/{made.file_name}.pem (certificate, chain and key in one file): HTTPS is off until then"
+            f"there is no {_CERTIFICATES}/{made.file_name}.pem (certificate, chain, key in one file): HTTPS stays off until then"
         )
     return Made(
         documents=(Document(name="haproxy.cfg", body=body),), product="HAProxy", notes=tuple(notes), entrance=entrance(made)
@@ -70,11 +70,11 @@ def _certificate(made: Site, host: Host) -> str:
 
 
 def _global(made: Site) -> Iterator[Row]:
-    yield row("log /dev/log local0", "rsyslog and journald read it; without it nothing is logged")
-    yield row("user haproxy", "root only binds the ports")
+    yield row("log /dev/log local0", "read by rsyslog and journald; without it nothing is logged")
+    yield row("user haproxy", "root is only needed to bind the ports")
     yield row("group haproxy")
-    yield row("maxconn 4096", "each proxied request takes two files; more wait, and do not fail")
-    yield row("stats socket /run/haproxy/admin.sock mode 660 level admin", "`why502` asks here which servers are up")
+    yield row("maxconn 4096", "each proxied request uses two files; further requests wait instead of failing")
+    yield row("stats socket /run/haproxy/admin.sock mode 660 level admin", "`why502` reads the state of the servers here")
     needed = made.limits.header_bytes + _REWRITE
     if needed > _BUFFER:
         reason = f"the application's response header has up to {made.limits.header_bytes} bytes"
@@ -88,16 +88,17 @@ def _defaults(made: Site) -> Iterator[Row]:
     yield row("option httplog", "shows which server answered, and in which phase a request ended: `why502 logs` reads it")
     yield row("option dontlognull", "connections without a request are probes of load balancers")
     yield row(f"timeout connect {times.connect_s}s", "a server that is up accepts a connection at once")
-    yield row("timeout client 30s", "these have no default: HAProxy would wait for ever")
+    yield row("timeout client 30s", "these have no default: HAProxy would wait forever")
     yield row(
-        f"timeout server {times.read_s}s", made.reasons.get("read") or "a hanging application occupies the connection no longer"
+        f"timeout server {times.read_s}s",
+        made.reasons.get("read") or "limits how long a hanging application occupies the connection",
     )
-    yield row("timeout queue 5s", "who waits longer for a free server gets 503")
-    yield row("timeout http-request 10s", "a client that sends its header slowly is ended")
-    yield row("timeout http-keep-alive 15s", "an idle client gives its connection to others")
-    yield row(f"timeout tunnel {times.long_read_s}s", "WebSockets may be silent for so long")
+    yield row("timeout queue 5s", "a request that waits longer for a free server gets 503")
+    yield row("timeout http-request 10s", "closes the connection of a client that sends its header too slowly")
+    yield row("timeout http-keep-alive 15s", "frees the connections of idle clients")
+    yield row(f"timeout tunnel {times.long_read_s}s", "WebSockets may be silent for this long")
     if len(made.group.peers) > 1:
-        yield row("retries 2", "a connection that is not accepted is tried again")
+        yield row("retries 2", "retries when a connection is not accepted")
         yield row("option redispatch 1", "each retry goes to another server")
     if made.has_error_pages:
         for status, text in ((502, "unavailable"), (503, "unavailable"), (504, "timeout")):
@@ -112,7 +113,7 @@ def _resolvers(made: Site) -> Iterator[Branch]:
     if made.names:
         servers = (one if ":" in one.rpartition("]")[2] else f"{one}:53" for one in made.resolvers)
         rows = [row(f"nameserver dns{number} {bare(server)}") for number, server in enumerate(servers, 1)]
-        rows.append(row("hold valid 10s", "a new address is followed"))
+        rows.append(row("hold valid 10s", "the name is resolved again after this time"))
         yield block("resolvers names", rows)
 
 
@@ -121,7 +122,7 @@ def _frontend(made: Site, certificate: str) -> Iterator[Row]:
     if certificate:
         yield from _bind(made, made.tls_port, f" ssl crt {bare(certificate)} alpn h2,http/1.1")
         yield row("http-request redirect scheme https code 308 unless { ssl_fc }", "308 keeps the method of a POST")
-    yield row("option forwardfor", "without these the application sees the proxy, and not the client")
+    yield row("option forwardfor", "without these, the application sees the proxy instead of the client")
     yield row("http-request set-header X-Forwarded-Proto https if { ssl_fc }")
     yield row("http-request set-header X-Forwarded-Proto http unless { ssl_fc }")
     yield row("http-request set-header X-Request-ID %[uuid()] unless { req.hdr(X-Request-ID) -m found }")
@@ -140,7 +141,9 @@ def _frontend(made: Site, certificate: str) -> Iterator[Row]:
             "a page with its images is a burst of requests",
         )
     if made.domains:
-        yield row(f"http-request deny deny_status 421 unless {{ {' '.join(_hosts(made))} }}", "requests for other host names")
+        yield row(
+            f"http-request deny deny_status 421 unless {{ {' '.join(_hosts(made))} }}", "rejects requests for other host names"
+        )
     yield row(f"default_backend {made.name}")
 
 
@@ -167,13 +170,13 @@ def _bind(made: Site, port: int, more: str) -> Iterator[Row]:
 def _backend(made: Site) -> Iterator[Row]:
     group = made.group
     if len(group.peers) > 1:
-        yield row(f"balance {_BALANCE[group.method]}", "as asked for, or by the number of servers")
-        yield row("retry-on conn-failure empty-response", "a server that dies with a request in hand: another one gets it")
+        yield row(f"balance {_BALANCE[group.method]}", "chosen by you, or by the number of servers")
+        yield row("retry-on conn-failure empty-response", "if a server dies while handling a request, another one gets it")
         yield row("http-request disable-l7-retry unless METH_GET", "a POST is not sent twice")
     if not group.idle_s:
         yield row("option http-server-close", "--app-idle off: no connection is kept")
     if group.health.path:
-        yield row("option httpchk", "a port that accepts connections may belong to a process that answers nothing")
+        yield row("option httpchk", "a process may accept connections but never answer")
         host = f" hdr Host {made.domains[0].replace('*', 'www')}" if made.domains else ""
         yield row(f"http-check send meth GET uri {bare(group.health.path)}{host}")
     yield row(
@@ -204,7 +207,7 @@ def _options(peer: Peer) -> str:
 
 KIND = Kind(
     name="haproxy",
-    help="A haproxy.cfg for one site.",
+    help="Write a haproxy.cfg for one site.",
     example="why502 generate haproxy --app 10.0.0.5:3000 --app 10.0.0.6:3000 --domain shop.example --health /up",
     options=_OWN,
     emit=emit,

@@ -28,9 +28,9 @@ OPTIONS = (
     Option(
         name="--extend",
         metavar="NAME",
-        help="A log_format of /etc/nginx/nginx.conf, or combined: its fields stay, and those that are missing are added.",
+        help="A log_format in /etc/nginx/nginx.conf, or combined: keep its fields and add the missing ones.",
     ),
-    Option(name="--access-log", metavar="FILE", help="Also write this log, for all servers that have none of their own."),
+    Option(name="--access-log", metavar="FILE", help="Also write this log, for all servers that do not set their own."),
     Option(name="--nginx-version", metavar="VERSION", help="The version to write for, or `newest`. Default: the installed one."),
 )
 _MAIN = "/etc/nginx/nginx.conf"
@@ -57,7 +57,7 @@ def emit(given: Given, host: Host) -> Made:
     style = options.choice("--style", given.get("--style", "json"), ("json", "combined"))
     if given.has("--extend"):
         if given.has("--style"):
-            raise Why502Error("--style has no meaning for --extend", "Drop it: the format keeps its own style.")
+            raise Why502Error("--style cannot be combined with --extend", "Drop it: the format keeps its own style.")
         lines = [_extended(language, name, given.get("--extend"), host)]
     elif style == "json":
         lines = list(json_format(language, name))
@@ -85,11 +85,11 @@ def _extended(language: Dialect, name: str, present: str, host: Host) -> Line:
         added = [field for field in _MORE if not known.issuperset(_VARIABLE.findall(field))]
         whole = " ".join((text, *added))
     if not added:
-        raise Why502Error(f"--extend {present}: it has every field already", "`why502 logs` reads it as it is.")
+        raise Why502Error(f"--extend {present}: it already has every field", "`why502 logs` can read it unchanged.")
     if not whole.isprintable():
         raise refuse("--extend", present, "has a control character", "Write the format without it.")
     quoted = whole.replace("\\", "\\\\").replace("'", "\\'")
-    reason = f"{present}, and {len(added)} fields more: which server answered, how and how fast, for each attempt"
+    reason = f"{present}, and {len(added)} more fields: which server answered, how and how fast, for each attempt"
     return language.own(f"log_format {nginx(name)}{f' {escape}' if escape else ''}\n    '{quoted}'", reason)
 
 
@@ -103,7 +103,7 @@ def _present(name: str, host: Host) -> tuple[str, str]:
     formats = {one.args[0]: one.args[1:] for one in blocks(found.directives) if one.name == "log_format" and len(one.args) > 1}
     if name not in formats:
         there = ", ".join(sorted({"combined", *formats}))
-        raise Why502Error(f"--extend {name}: no log_format is called so in {_MAIN}", f"There is {there}.")
+        raise Why502Error(f"--extend {name}: {_MAIN} has no log_format of that name", f"It has {there}.")
     words = formats[name]
     escape = words[0] if words[0].startswith("escape=") else ""
     return escape, "".join(words[1:] if escape else words)
@@ -111,7 +111,7 @@ def _present(name: str, host: Host) -> tuple[str, str]:
 
 KIND = Kind(
     name="log-format",
-    help="A log format for nginx that shows what its servers did.",
+    help="Write an nginx log format that shows each attempt.",
     example="why502 generate log-format --style combined",
     options=OPTIONS,
     emit=emit,

@@ -13,12 +13,12 @@ from why502.generate.safe import bare, fill, ini
 from why502.host.base import Host
 
 OPTIONS = (
-    Option(name="--domain", metavar="NAME", help="The site whose logs are rotated. Default: all of the directory."),
+    Option(name="--domain", metavar="NAME", help="The site whose logs are rotated. Default: all logs in the directory."),
     NAME,
     Option(name="--log-dir", metavar="DIR", help="Default: /var/log/nginx."),
-    Option(name="--pid", metavar="FILE", help="The file with the pid of the master. Default: that of the installed nginx."),
+    Option(name="--pid", metavar="FILE", help="The PID file of the nginx master. Default: that of the installed nginx."),
     Option(name="--owner", metavar="USER", help="The owner of new logs. Default: the user of nginx's workers."),
-    Option(name="--keep", metavar="N", help="How many days are kept. Default: 14."),
+    Option(name="--keep", metavar="N", help="Days of logs to keep. Default: 14."),
 )
 
 
@@ -31,13 +31,13 @@ def emit(given: Given, host: Host) -> Made:
     keep = options.number("--keep", given.get("--keep", "14"), 1, 3650)
     rows = (
         row("daily", "at most a day of logs in one file"),
-        row(f"rotate {keep}", "files are kept; none, the default, would delete each at once"),
-        row("missingok", "a site without requests has no log"),
+        row(f"rotate {keep}", "number of files kept; the default, 0, would delete each at once"),
+        row("missingok", "a site that got no requests has no log yet"),
         row("notifempty", "an empty log is not rotated"),
-        row("compress", "old logs take a tenth of the space"),
-        row("delaycompress", "the newest old one stays readable: workers may still write to it"),
-        row(f"create 0640 {ini(owner)} adm", "a new file at once: requests between rename and reopen are not lost"),
-        row("sharedscripts", "one signal for all files, to the master that is really there"),
+        row("compress", "compressed logs take a tenth of the space"),
+        row("delaycompress", "the newest rotated log stays uncompressed: workers may still write to it"),
+        row(f"create 0640 {ini(owner)} adm", "creates the new file at once, so no request between rename and reopen is lost"),
+        row("sharedscripts", "one signal for all files, to the running master"),
     )
     body = fill(
         "logrotate/site.j2",
@@ -53,7 +53,7 @@ def emit(given: Given, host: Host) -> Made:
 
 KIND = Kind(
     name="logrotate",
-    help="The rotation of a site's logs.",
+    help="Write the rotation of a site's logs.",
     example="why502 generate logrotate --domain shop.example",
     options=OPTIONS,
     emit=emit,

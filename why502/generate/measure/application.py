@@ -22,7 +22,8 @@ from why502.generate.options import written_size
 from why502.host.base import Host
 from why502.machine.cgroups import Group
 from why502.model.errors import Why502Error
-from why502.model.snapshot import Service, Snapshot
+from why502.model.service import Service
+from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
 _HEADER_BYTES = 4096  # what nginx takes without being told
@@ -50,7 +51,7 @@ def measure(host: Host, what: str, now: datetime, *, waits: bool = False, limit_
     listener = ", ".join(filter(None, (f"the listener of {candidate.words}", candidate.reached)))
     found.add("--app", candidate.address, listener)
     if protocol == "http":
-        found.tell(f"protocol: HTTP; {candidate.words} answered GET /")
+        found.add_fact(f"protocol: HTTP; {candidate.words} answered GET /")
     else:
         found.add("--protocol", protocol, f"what {candidate.words} answered")
     head = _over_http(host, target, candidate, found, waits=waits) if protocol == "http" else b""
@@ -68,21 +69,21 @@ def _over_http(host: Host, target: Target, candidate: Candidate, found: Measured
     if len(head) > _HEADER_BYTES:
         found.add("--response-header", str(len(head)), f"{who} answered GET / with a header of {len(head)} bytes")
     elif head:
-        found.tell(f"response header: {len(head)} bytes of GET /, less than the usual 4 kB")
+        found.add_fact(f"response header: {len(head)} bytes of GET /, less than the usual 4 kB")
     if idle.value:
         found.add("--app-idle", idle.value, idle.source)
     else:
         more = "" if waits else "; --measure waits up to 75 s until it closes a connection"
-        found.tell(f"idle time: not known, since {who} does not say it{more}")
+        found.add_fact(f"idle time: unknown, because {who} does not state it{more}")
     return head
 
 
 def _framework(host: Host, candidate: Candidate, head: bytes, found: Measured) -> None:
     """Add the framework, and the path that a library of it uses for WebSockets."""
     made_with = framework(host, candidate.process, head)
-    found.tell(f"framework: {made_with.words or f'not recognized; it is {candidate.words}'}")
+    found.add_fact(f"framework: {made_with.words or f'not recognized; it is {candidate.words}'}")
     if SOCKET_IO in made_with.packages:
-        source = f"{made_with.package_file} depends on socket.io, whose path this is unless the application gives another"
+        source = f"{made_with.package_file} depends on socket.io; this is its default path"
         found.add("--websocket", "/socket.io/", source)
 
 
@@ -90,12 +91,12 @@ def _resources(host: Host, snapshot: Snapshot, candidate: Candidate, found: Meas
     """Add memory and limits. A pool gets the size of one child; a unit the most that all its processes may use."""
     process = candidate.process
     if process is None:
-        found.tell("memory: not known, since the process cannot be seen; try as root")
+        found.add_fact("memory: unknown, because the process is not visible; try as root")
         return
     every = family(snapshot, process)
     of_all = memory(host, every)
     if of_all:
-        found.tell(f"memory: {of_all.words}")
+        found.add_fact(f"memory: {of_all.words}")
     group = limits(host, process.pid)
     _limits(group, candidate.words, found)
     children = memory(host, workers(every)) if is_pool else None
@@ -122,7 +123,7 @@ def _limits(group: Group, who: str, found: Measured) -> None:
     if group.quota:
         words.append(f"{group.quota:g} processors")
         found.add("--processors", str(max(1, math.ceil(group.quota))), f"the quota of the cgroup of {who}")
-    found.tell(f"cgroup: {who} may use {' and '.join(words)}" if words else f"cgroup: no limit for {who}")
+    found.add_fact(f"cgroup: {who} may use {' and '.join(words)}" if words else f"cgroup: no limit for {who}")
 
 
 def _program(snapshot: Snapshot, candidate: Candidate, found: Measured) -> None:
@@ -158,15 +159,15 @@ def _times(host: Host, snapshot: Snapshot, candidate: Candidate, target: Target,
     seen = answers(host, snapshot, target)
     wanted: list[tuple[int, str]] = []
     if seen is None:
-        found.tell(f"times: no access log of a proxy on this machine shows how long {target} takes")
+        found.add_fact(f"times: no access log of a proxy on this machine shows how long {target} takes")
     elif not seen.is_enough:
-        found.tell(f"times: {seen.words}; fewer than {LEAST_REQUESTS} are too few to decide a timeout")
+        found.add_fact(f"times: {seen.words}; fewer than {LEAST_REQUESTS} are too few to decide a timeout")
     else:
-        found.tell(f"times: {seen.words}")
+        found.add_fact(f"times: {seen.words}")
         wanted.append((seen.needed_s, f"three times p99: {seen.words}"))
     own, source = (float(limit_s), "as given") if limit_s else _own_limit(snapshot, candidate, target)
     if own:
-        found.tell(f"own limit: {candidate.words} ends a request after {own:g} s ({source})")
+        found.add_fact(f"own limit: {candidate.words} ends a request after {own:g} s ({source})")
         wanted.append((math.ceil(own) + _MARGIN_S, f"the application's own limit is {own:g} s ({source}); it must end first"))
     longest = max(wanted, default=(0, ""))
     if longest[0] > _USUAL_READ_S:

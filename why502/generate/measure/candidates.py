@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from why502.collectors import collect
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.gateways.behaviour import programs
 from why502.generate.options import refuse
 from why502.host.base import Host
 from why502.model.container import Container
 from why502.model.patterns import lazy
-from why502.model.snapshot import Listener, NetworkSpace, Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Listener, NetworkSpace, Snapshot
 from why502.model.target import Target
 
 _OTHERS = frozenset(
@@ -53,7 +54,7 @@ class Candidate:
 
 def snapshot_of(host: Host, now: datetime) -> Snapshot:
     """Return what runs on this machine; no request is sent."""
-    return collect(host, now, now - timedelta(minutes=15), now, Ask(probes=False))
+    return collect(host, now, now - timedelta(minutes=15), now, CollectOptions(probes=False))
 
 
 def candidates(host: Host, now: datetime) -> list[Candidate]:
@@ -122,7 +123,9 @@ def _apart(snapshot: Snapshot) -> list[_Inside]:
         else:
             continue
         process = next((processes[pid] for pid in listener.pids if pid in processes), None)
-        reached = "at the port published for it" if outer else "at an address of another network, which changes with a container"
+        reached = (
+            "at the port published for it" if outer else "at an address in another network, which may change with the container"
+        )
         words = f"{_words(process)} in {name} ({identity[:12]})" if identity else _words(process)
         found.append(_Inside(Candidate(address, words, listener, process, reached), name, identity))
     return found
@@ -177,7 +180,9 @@ def named(snapshot: Snapshot, what: str) -> Candidate:
         found += [one.candidate for one in _apart(snapshot) if one.is_called(what)]
     if not found:
         known = ", ".join(f"{one.address} {one.words}" for one in of_snapshot(snapshot)[:5]) or "none was found"
-        raise refuse("--from-process", what, "listens nowhere that can be seen from here", f"Applications that listen: {known}.")
+        raise refuse(
+            "--from-process", what, "does not listen on any address visible from here", f"Applications that listen: {known}."
+        )
     return min(found, key=lambda one: (one.listener.target.is_unix, one.listener.target.port))
 
 

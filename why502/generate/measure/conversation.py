@@ -39,7 +39,7 @@ def speech(host: Host, target: Target) -> str:
     try:
         found = probe(host, Request(target=target, host="localhost", http_version="1.1"))
     except HostError as error:
-        raise Why502Error(f"{target} cannot be asked: {error.reason}", error.hint or "Is it up?") from error
+        raise Why502Error(f"{target} cannot be reached: {error.reason}", error.hint or "Check that it is running.") from error
     if found.status:
         return "http"
     if found.speaks in _SPEECHES:
@@ -85,7 +85,7 @@ def _idle(connection: Connection, head: bytes, rest: bytes, who: str, *, waits: 
     if head.startswith(b"HTTP/1.0") or _CLOSES.search(head):
         return Idle("off", f"{who} closes the connection after each answer")
     if match := _KEEP_ALIVE.search(head):
-        return _rounded(int(match[1]), f"{who} says Keep-Alive: timeout={int(match[1])}")
+        return _rounded(int(match[1]), f"{who} sends Keep-Alive: timeout={int(match[1])}")
     if not waits:
         return Idle()
     seconds = _until_closed(connection, head, rest)

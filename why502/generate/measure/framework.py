@@ -12,7 +12,7 @@ from why502.deployment.applications import server_of
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Process
+from why502.model.process import Process
 
 _PACKAGES = {
     "next": "Next.js", "nuxt": "Nuxt", "@nestjs/core": "NestJS", "@remix-run/node": "Remix", "@sveltejs/kit": "SvelteKit",
@@ -126,5 +126,5 @@ def _by_answer(head: bytes) -> tuple[str, str]:
     for header in ("x-powered-by", "server"):
         word = found.get(header, "")
         if shown := _ANSWERS.get(word.lower(), ""):
-            return shown, f"its answer says {header.title()}: {word}"
+            return shown, f"its response has {header.title()}: {word}"
     return "", ""

@@ -19,6 +19,6 @@ class Measured:
         values, _ = self.options.get(option, ((), ""))
         self.options[option] = ((*values, value), source)
 
-    def tell(self, fact: str) -> None:
+    def add_fact(self, fact: str) -> None:
         """Add a sentence."""
         self.facts.append(fact)

@@ -11,7 +11,8 @@ from why502.machine import cgroups
 from why502.machine.cgroups import Group
 from why502.model.errors import HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Snapshot
 
 _PSS = lazy(rb"^Pss:\s+(\d{1,15}) kB", re.MULTILINE)
 _RSS = lazy(rb"^VmRSS:\s+(\d{1,15}) kB", re.MULTILINE)

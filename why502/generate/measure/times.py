@@ -13,7 +13,7 @@ from why502.logs.scan.job import Job
 from why502.logs.scan.line_format import of_targets
 from why502.logs.scan.report import Times
 from why502.logs.scan.run import run
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.model.config import LogKind
 from why502.model.errors import HostError, Why502Error
 from why502.model.snapshot import Snapshot
@@ -61,7 +61,7 @@ def answers(host: Host, snapshot: Snapshot, target: Target) -> Answers | None:
         return None
     near = log_formats.near(paths)
     forms = {path: form for proxy in proxies for path, form in of_targets(proxy.logs, proxy.config).items()}
-    job = Job(paths=paths, ask=Ask(), formats=msgspec.structs.replace(near, forms={**near.forms, **forms}))
+    job = Job(paths=paths, query=ScanQuery(), formats=msgspec.structs.replace(near, forms={**near.forms, **forms}))
     try:
         report = run(job, engine=alone, jobs=1, means=lambda _symptom, _cause: Meaning())
     except Why502Error:

@@ -29,8 +29,8 @@ _METHODS = {
 _METHOD_REASONS = {
     Method.ROUND_ROBIN: "",
     Method.LEAST_CONN: "a slow server gets fewer requests",
-    Method.IP_HASH: "a client stays with its server, for sessions that one server alone knows",
-    Method.RANDOM: "the less busy of two: each worker counts for itself, and all would choose the same one",
+    Method.IP_HASH: "a client stays with one server, for sessions that only that server has",
+    Method.RANDOM: "the less busy of two random servers: workers count separately, and would all choose the same one",
 }
 _LOGGED = (
     ("time", "$time_iso8601"),
@@ -131,7 +131,7 @@ class _Emitter:
             blocks.append(Block(Safe(f"map $http_upgrade ${site.name}_connection"), lines, remark))
         if self._has_error_pages:
             lines = (Line(Safe("default html")), Line(Safe("~*application/json json")))
-            remark = self.language.remark("clients that ask for JSON get errors as JSON")
+            remark = self.language.remark("clients that accept JSON get errors as JSON")
             blocks.append(Block(Safe(f"map $http_accept ${site.name}_error"), lines, remark))
         return fill("nginx/shared.conf.j2", blocks=tuple(blocks), lines=tuple(self._zones()), log=self._log_format())
 
@@ -152,8 +152,8 @@ class _Emitter:
 
     def _zone_reason(self) -> str:
         if self.is_single:
-            return "`why502 mitigate` needs a group; with one server nginx never leaves it out (max_fails)"
-        return "one memory of failures for all workers"
+            return "`why502 mitigate` needs a group; nginx never takes out the only server (max_fails)"
+        return "shares the failure counts between all workers"
 
     def _server(self, peer: Peer, *, has_reason: bool) -> Iterator[Line]:
         words = [_word_of(peer)]
@@ -164,7 +164,7 @@ class _Emitter:
             health = self.site.group.health
             if health.max_fails != 1:
                 words.append(Safe(f"max_fails={health.max_fails}"))
-                reason = f"one slow request does not take it out; {health.max_fails} failures in {health.fail_timeout_s} s do"
+                reason = f"taken out after {health.max_fails} failures in {health.fail_timeout_s} s, not after one slow request"
             if health.fail_timeout_s != 10:
                 words.append(Safe(f"fail_timeout={health.fail_timeout_s}s"))
         elif not peer.target.is_loopback:
@@ -180,13 +180,13 @@ class _Emitter:
     def _resolver(self) -> Iterator[Line]:
         words = [Safe(one) for one in self.site.resolvers]
         own = [Safe("valid=10s")] + ([] if self.site.has_ipv6 else [Safe("ipv6=off")])
-        yield from self.line("resolver", *words, *own, reason="the name is looked up again, so a new address is followed")
+        yield from self.line("resolver", *words, *own, reason="the name is resolved again, so a new address is used")
 
     def _zones(self) -> Iterator[Line]:
         site = self.site
         if rate := site.limits.rate:
             words = Safe("$binary_remote_addr"), Safe(f"zone={site.name}_limit:10m"), Safe(f"rate={rate.count}r/{rate.unit}")
-            yield from self.line("limit_req_zone", *words, reason="10m is room for 160,000 clients")
+            yield from self.line("limit_req_zone", *words, reason="10m holds 160,000 clients")
         if site.stale_s:
             # An entry that nobody asks for is dropped after `inactive`, so that is how long it can be served.
             stored = (
@@ -219,14 +219,12 @@ class _Emitter:
         """Return the server for HTTPS."""
         site, tls = self.site, self.site.tls
         head = [*self._listen(site.tls_port, is_tls=True), *self._names()]
-        head += self.line("ssl_certificate", tls.certificate, reason="with the chain: some clients know only its root")
+        head += self.line("ssl_certificate", tls.certificate, reason="includes the chain: many clients know only the root")
         head += self.line("ssl_certificate_key", tls.key)
         if not self.language.since(1, 27, 3):
-            head += self.line(
-                "ssl_protocols", Safe("TLSv1.2 TLSv1.3"), reason="the default still has versions that nobody should use"
-            )
+            head += self.line("ssl_protocols", Safe("TLSv1.2 TLSv1.3"), reason="the default still includes insecure versions")
         head += self.line(
-            "ssl_session_cache", Safe(f"shared:{site.name}_tls:10m"), reason="a returning client skips the handshake"
+            "ssl_session_cache", Safe(f"shared:{site.name}_tls:10m"), reason="a returning client skips the full handshake"
         )
         head += [*self._logs(), *self._common()]
         return fill("nginx/server.conf.j2", head=tuple(head), locations=tuple(self._locations()))
@@ -248,16 +246,19 @@ class _Emitter:
     def _logs(self) -> Iterator[Line]:
         base = f"{self.places.logs}/{self.site.file_name}"
         yield from self.line(
-            "access_log", f"{base}.access.log", Safe(f"{self.site.name}_json"), reason="a log of its own, in the format above"
+            "access_log", f"{base}.access.log", Safe(f"{self.site.name}_json"), reason="a separate log, in the format above"
         )
         yield from self.line(
-            "error_log", f"{base}.error.log", Safe("warn"), reason="why an attempt failed; warn adds answers buffered on disk"
+            "error_log",
+            f"{base}.error.log",
+            Safe("warn"),
+            reason="shows why an attempt failed; warn also shows answers buffered on disk",
         )
 
     def _challenges(self) -> Iterator[Block]:
         if self.site.tls.mode is TlsMode.AUTO:
             lines = [*self.line("root", self.site.acme_root), *self.line("default_type", Safe("text/plain"))]
-            remark = self.language.remark("for the certificate: certbot, acme.sh or lego write the answers here")
+            remark = self.language.remark("for the certificate: certbot, acme.sh or lego write their challenges here")
             yield Block(Safe("location ^~ /.well-known/acme-challenge/"), tuple(lines), remark)
 
     # --- what all servers of the site share
@@ -287,10 +288,13 @@ class _Emitter:
             page = f"/{site.name}-error"
             yield from self.line(
                 "error_page", 502, 503, Safe("=503"), Safe(f"{page}/503.${site.name}_error"),
-                reason="a client tries again after 503 and Retry-After; the log keeps the server's own status",
+                reason="clients retry a 503 after Retry-After; the log keeps the original status in $upstream_status",
             )  # fmt: skip
             yield from self.line(
-                "error_page", 504, Safe(f"{page}/504.${site.name}_error"), reason="no Retry-After: a slow request stays slow"
+                "error_page",
+                504,
+                Safe(f"{page}/504.${site.name}_error"),
+                reason="no Retry-After: it would be slow again",
             )
         yield from self._attempts()
 
@@ -301,12 +305,12 @@ class _Emitter:
             f"{family}_connect_timeout", Safe(f"{times.connect_s}s"), reason="a server that is up accepts a connection at once"
         )
         if times.read_s != _DEFAULT_READ_S:
-            reason = site.reasons.get("read") or "a hanging application occupies the connection no longer than this"
+            reason = site.reasons.get("read") or "limits how long a hanging application occupies the connection"
             yield from self.line(f"{family}_read_timeout", Safe(f"{times.read_s}s"), reason=reason)
         if not self.is_single:
-            reason = "one other server is tried; POST is not sent twice"
+            reason = "tries one other server; a POST is not sent twice"
             yield from self.line(f"{family}_next_upstream_tries", 2, reason=reason)
-            reason = "who has waited for so long is told, instead of waiting for another server"
+            reason = "after this time the client gets an error instead of waiting for another server"
             yield from self.line(f"{family}_next_upstream_timeout", Safe(f"{times.tries_s}s"), reason=reason)
         if site.limits.header_bytes > _PAGE:
             buffer = -(-site.limits.header_bytes // _PAGE) * _PAGE
@@ -325,10 +329,10 @@ class _Emitter:
         else:
             yield Block(Safe("location /"), (*self._pass(), *self._headers(), *self._cache()))
         for path in site.websockets:
-            remark = self.language.remark("WebSocket: idle for up to an hour")
+            remark = self.language.remark("WebSocket: may be idle for up to an hour")
             yield Block(Safe(f"location {nginx(path)}"), (*self._pass(), *self._headers(is_upgrade=True), *self._long()), remark)
         for path in site.streams:
-            off = self.line("proxy_buffering", Safe("off"), reason="each event is sent at once")
+            off = self.line("proxy_buffering", Safe("off"), reason="sends each event at once")
             remark = self.language.remark("server-sent events")
             yield Block(Safe(f"location {nginx(path)}"), (*self._pass(), *self._headers(), *off, *self._long()), remark)
         if self._has_error_pages:
@@ -339,17 +343,17 @@ class _Emitter:
         target = Safe(f"{self.scheme}{site.name}")
         if self.by_variable:
             variable = f"${site.name}_app"
-            reason = f"nginx {self.language.text} looks a name up again only in a variable; the path of the request is kept"
+            reason = f"nginx {self.language.text} resolves a name again only if it is in a variable; the path is kept"
             yield from self.line("set", Safe(variable), _word_of(site.names[0]), reason=reason)
             target = Safe(f"{self.scheme}{variable}")
         source = site.reasons.get("speech", "")
         yield from self.line(f"{self.family}_pass", target, reason=source and f"{source}: {site.speech}")
         if site.speech is Speech.HTTPS:
             yield from self.line(
-                "proxy_ssl_server_name", Safe("on"), reason="the application chooses its certificate by this name"
+                "proxy_ssl_server_name", Safe("on"), reason="the application selects its certificate by this name"
             )
             yield from self.line("proxy_ssl_name", site.trust.name)
-            yield from self.line("proxy_ssl_verify", Safe("on"), reason="off, the default, trusts whoever answers")
+            yield from self.line("proxy_ssl_verify", Safe("on"), reason="off, the default, accepts any certificate")
             yield from self.line("proxy_ssl_trusted_certificate", site.trust.issuers)
 
     def _headers(self, *, is_upgrade: bool = False) -> Iterator[Line]:
@@ -359,17 +363,19 @@ class _Emitter:
             yield from self.line("include", Safe("uwsgi_params"))
             return
         if self.family == "proxy" and (is_upgrade or site.group.idle_s) and not self.language.since(1, 29, 7):
-            reason = "HTTP/1.0, the default, has no upgrade" if is_upgrade else "HTTP/1.0, the default, ends each connection"
+            reason = "HTTP/1.0, the default, has no upgrade" if is_upgrade else "HTTP/1.0, the default, closes each connection"
             yield from self.line("proxy_http_version", Safe("1.1"), reason=reason)
         name = f"{self.family}_set_header"
         if is_upgrade:
-            yield from self.line(name, Safe("Upgrade"), Safe("$http_upgrade"), reason="nginx passes these two on only if told to")
+            yield from self.line(
+                name, Safe("Upgrade"), Safe("$http_upgrade"), reason="nginx forwards these two headers only if they are set here"
+            )
             yield from self.line(name, Safe("Connection"), Safe(f"${site.name}_connection"))
         elif self.family == "proxy" and site.group.idle_s and not self.language.since(1, 29, 7):
-            yield from self.line(name, Safe("Connection"), Safe('""'), reason="keeps the connection to the application open")
+            yield from self.line(name, Safe("Connection"), Safe('""'), reason="keeps connections to the application open")
         elif self.family == "proxy" and not site.group.idle_s:
             yield from self.line(name, Safe("Connection"), Safe("close"), reason="--app-idle off: no connection is kept")
-        reason = "without these the application sees the proxy, and not the client"
+        reason = "without these, the application sees the proxy instead of the client"
         for header, value in (
             ("Host", "$host"), ("X-Real-IP", "$remote_addr"), ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
             ("X-Forwarded-Proto", "$scheme"), ("X-Request-ID", "$request_id"),
@@ -378,32 +384,32 @@ class _Emitter:
 
     def _long(self) -> Iterator[Line]:
         limit = Safe(f"{self.site.times.long_read_s}s")
-        yield from self.line("proxy_read_timeout", limit, reason="it is silent for long, and that is no failure")
-        yield from self.line("proxy_send_timeout", limit, reason="and so is its client")
+        yield from self.line("proxy_read_timeout", limit, reason="a stream may be silent for a long time without a failure")
+        yield from self.line("proxy_send_timeout", limit, reason="and so may its client")
 
     def _cache(self) -> Iterator[Line]:
         site, family = self.site, self.family
         if not site.stale_s:
             return
-        yield from self.line(f"{family}_cache", f"{site.name}_cache", reason="the last good answer, for a failing application")
+        yield from self.line(
+            f"{family}_cache", f"{site.name}_cache", reason="serves the last good answer while the application fails"
+        )
         yield from self.line(
             f"{family}_cache_key",
             Safe("$scheme$host$request_uri"),
             reason="the default key is the same for all host names of the site",
         )
-        yield from self.line(
-            f"{family}_cache_valid", 200, Safe("1s"), reason="where the application does not say how long itself"
-        )
+        yield from self.line(f"{family}_cache_valid", 200, Safe("1s"), reason="if the application does not set a lifetime")
         failures = (*_CACHED_FAILURES, *(_HTTP_FAILURES if family == "proxy" else ()))
         yield from self.line(f"{family}_cache_use_stale", *map(Safe, failures), reason="off, the default, shows each failure")
-        yield from self.line(f"{family}_cache_background_update", Safe("on"), reason="nobody waits while an answer is renewed")
-        yield from self.line(f"{family}_cache_lock", Safe("on"), reason="one request fills the cache, the others wait for it")
+        yield from self.line(f"{family}_cache_background_update", Safe("on"), reason="no client waits while an answer is renewed")
+        yield from self.line(f"{family}_cache_lock", Safe("on"), reason="one request fills the cache; the others wait for it")
         personal = Safe("$http_cookie"), Safe("$http_authorization")
-        yield from self.line(f"{family}_cache_bypass", *personal, reason="what belongs to one user is never given to another")
-        yield from self.line(f"{family}_no_cache", *personal, reason="and is not stored either")
+        yield from self.line(f"{family}_cache_bypass", *personal, reason="one user's answers are never given to another")
+        yield from self.line(f"{family}_no_cache", *personal, reason="and are not stored either")
 
     def _scripts(self) -> Iterator[Block]:
-        reason = "a file if there is one, else the application"
+        reason = "a file if it exists, otherwise the application"
         front = self.line("try_files", Safe("$uri"), Safe("$uri/"), Safe("/index.php$is_args$args"), reason=reason)
         yield Block(Safe("location /"), tuple(front))
         lines = [*self.line("try_files", Safe("$uri"), Safe("=404"), reason="a path of an upload is never run as a script")]
@@ -425,7 +431,7 @@ class _Emitter:
                     after = self.site.group.health.fail_timeout_s
                     lines += self.line("add_header", Safe("Retry-After"), after, Safe("always"))
                 lines += self.line("return", status, Safe(f"'{body}'"))
-                what = "while no server answers; no cache keeps it" if status == 503 else "for a request that took too long"
+                what = "while no server answers (never cached)" if status == 503 else "for a request that took too long"
                 remark = self.language.remark(f"what clients get {what}, as {'JSON' if kind == 'json' else 'HTML'}")
                 yield Block(Safe(f"location = /{self.site.name}-error/{status}.{kind}"), tuple(lines), remark)
 
@@ -436,14 +442,16 @@ class _Emitter:
         files = files_of(int(whole["connections"]))
         yield from self.line("user", whole["user"])
         yield from self.line("worker_processes", Safe("auto"))
-        yield from self.line("worker_rlimit_nofile", files, reason="each proxied request takes two, and files of logs and caches")
+        yield from self.line("worker_rlimit_nofile", files, reason="each proxied request uses two, plus logs and caches")
         yield from self.line("pid", whole["pid"])
         yield from self.line("error_log", f"{self.places.logs}/error.log", Safe("warn"))
 
     def events(self, whole: dict[str, str]) -> Iterator[Line]:
         """Yield the lines of `events`."""
         yield from self.line(
-            "worker_connections", whole["connections"], reason=whole["source"] or "clients and servers share them"
+            "worker_connections",
+            whole["connections"],
+            reason=whole["source"] or "shared by connections to clients and to servers",
         )
 
     def http(self, whole: dict[str, str]) -> Iterator[Line]:
@@ -484,5 +492,5 @@ def json_format(language: Dialect, name: str, *, has_limit: bool = False) -> Ite
             rows.append("")
         rows[-1] += part if number == len(shown) - 1 else f"{part},"
     text = "{" + "'\n    '".join(rows) + "}"
-    reason = "shows which server answered, how and how fast, for each attempt: `why502 logs` reads it"
+    reason = "shows for each attempt which server answered, how, and how fast; `why502 logs` reads it"
     yield language.own(f"log_format {nginx(name)} escape=json\n    '{text}'", reason)

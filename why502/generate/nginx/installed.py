@@ -41,10 +41,10 @@ def pid_file(host: Host) -> str:
 def files_limit(host: Host) -> int | None:
     """Return how many files nginx's unit lets a process open (LimitNOFILE, systemd.exec(5)); None if it is not known."""
     try:
-        said = host.run("systemctl", "show", "--property", "LimitNOFILE", "--value", "nginx.service").stdout.strip()
+        answer = host.run("systemctl", "show", "--property", "LimitNOFILE", "--value", "nginx.service").stdout.strip()
     except HostError:
         return None
-    return whole_number(said)
+    return whole_number(answer)
 
 
 def _words(configuration: Configuration, name: str) -> tuple[str, ...]:

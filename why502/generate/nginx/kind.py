@@ -23,14 +23,14 @@ _LEAST_CONNECTIONS = 512
 _HASH_BYTES = 46  # the longest server name that fits into the usual bucket of 64 bytes (src/core/ngx_hash.c)
 OWN = (
     Option(name="--nginx-version", metavar="VERSION", help="The version to write for, or `newest`. Default: the installed one."),
-    Option(name="--no-comments", help="Leave out the reasons."),
-    Option(name="--whole", help="Write a whole nginx.conf, as for a container, instead of one site."),
+    Option(name="--no-comments", help="Leave out the comments, which give the reasons."),
+    Option(name="--whole", help="Write a whole nginx.conf (for a container, for example) instead of one site."),
     Option(
         name="--connections",
         metavar="N",
-        help="With --whole: connections of one worker. Default: 4096, or what nginx's unit has files for.",
+        help="With --whole: connections per worker. Default: 4096, or as many as the file limit of nginx's unit permits.",
     ),
-    Option(name="--cache-dir", metavar="DIR", help="The parent of the cache's directory."),
+    Option(name="--cache-dir", metavar="DIR", help="The parent directory of the cache."),
     Option(name="--log-dir", metavar="DIR", help="The directory of the logs."),
 )
 
@@ -69,7 +69,7 @@ def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
         connections = options.number("--connections", given.get("--connections"), _LEAST_CONNECTIONS, 1_000_000)
     elif (limit := installed.files_limit(host)) and files_of(connections) > limit:
         connections = max(_LEAST_CONNECTIONS, (limit - files_of(0)) // 2)
-        source = f"LimitNOFILE={limit} of nginx.service has room for no more"
+        source = f"LimitNOFILE={limit} of nginx.service permits no more"
     return {
         "user": installed.user(host),
         "pid": build_option(build.options, "pid-path") or "/run/nginx.pid",
@@ -82,7 +82,7 @@ def _whole(given: Given, host: Host, build: Build) -> dict[str, str]:
 def _notes(made: Site, given: Given, *, is_installed: bool) -> list[str]:
     notes = []
     if not made.domains:
-        notes.append("without --domain the site answers for every name that no other site has")
+        notes.append("without --domain the site answers for every name that no other site serves")
     if made.tls.mode is TlsMode.AUTO and not made.tls.is_ready:
         notes.append(
             f"the certificate {made.tls.certificate} does not exist yet: the site answers on port {made.port}, and HTTPS is"
@@ -93,16 +93,16 @@ def _notes(made: Site, given: Given, *, is_installed: bool) -> list[str]:
     if made.limits.rate and not made.limits.rate.is_dry_run:
         notes.append("the limit is enforced: --limit-dry-run only logs what it would reject")
     if made.group.peers and len(made.group.peers) == 1 and made.group.health.path:
-        notes.append("nginx has no active checks: --health is not used")
+        notes.append("nginx has no active health checks: --health is ignored")
     if long := [name for name in made.domains if len(name.removeprefix("*.")) > _HASH_BYTES and not given.has("--whole")]:
         notes.append(f"{long[0]} needs `server_names_hash_bucket_size 128;` in the http block of nginx.conf")
     if made.stale_s:
         notes.append("answers without a cookie and without Cache-Control are shared between clients for one second")
         notes.append(
-            "nginx cuts answers that it cannot store: give the cache a file system that nothing else fills (--cache-dir)"
+            "nginx truncates answers that it cannot store: give the cache a file system that nothing else fills (--cache-dir)"
         )
     if not given.has("--nginx-version") and not is_installed:
-        notes.append(f"no nginx was found here: this is for {NEWEST}, the newest that is known; --nginx-version names another")
+        notes.append(f"no nginx was found here: this is for {NEWEST}, the newest known version; --nginx-version sets another")
     return notes
 
 
@@ -118,7 +118,7 @@ def _pinned(made: Site, version: str, given: Given) -> tuple[tuple[str, str], ..
 
 KIND = Kind(
     name="nginx",
-    help="A site for nginx, for the version that is installed.",
+    help="Write an nginx site for the installed version.",
     example="why502 generate nginx --app 127.0.0.1:3000 --domain shop.example",
     options=(*wishes.OPTIONS, *OWN),
     emit=emit,

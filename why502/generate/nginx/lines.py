@@ -80,7 +80,7 @@ def dialect(version: str, *, has_comments: bool = True) -> Dialect:
     newest = tuple(int(part) for part in NEWEST.split("."))
     if made.version[:2] > newest[:2] or made.version < OLDEST:
         raise Why502Error(
-            f"--nginx-version {version} is not known here",
-            f"Versions {'.'.join(map(str, OLDEST))} to {NEWEST} are. `newest` is the last of them.",
+            f"--nginx-version {version} is not supported",
+            f"Give a version from {'.'.join(map(str, OLDEST))} to {NEWEST}, or `newest`.",
         )
     return made

@@ -155,7 +155,7 @@ def _changes(configuration: Configuration, routes: list[Route], main: Route) -> 
     if main.read_timeout_s == 60:
         yield "the proxy waits 30 s for an answer instead of 60 s: --read-timeout 60s keeps that"
     if "non_idempotent" in main.next_upstream:
-        yield "a POST is not sent to a second server any more"
+        yield "a POST is no longer sent to a second server"
     if not main.keepalive and main.protocol in ("http", "https"):
         yield "connections to the application are kept open"
     if main.http_version == "1.0" and main.protocol in ("http", "https"):
@@ -166,7 +166,7 @@ def _changes(configuration: Configuration, routes: list[Route], main: Route) -> 
     targets = {peer.name for peer in main.peers}
     for route in routes:
         if {peer.name for peer in route.peers} != targets:
-            yield f"NOT CARRIED OVER: location {route.location} passes to {route.passes}: it needs a site of its own"
+            yield f"NOT CARRIED OVER: location {route.location} passes to {route.passes}: it needs a separate site"
     left = sorted({directive.name for directive in blocks(configuration.directives) if directive.name not in _DONE})
     if left:
         more = f", and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""

@@ -15,7 +15,9 @@ _NODES = ("node", "nodejs", "bun")
 _OWN = (
     *(option for option in OPTIONS if option.name != "--env-file"),
     Option(
-        name="--instances", metavar="N", help="With Node.js: so many processes share the port, and `pm2 reload` is without a gap."
+        name="--instances",
+        metavar="N",
+        help="With Node.js: number of processes that share the port; `pm2 reload` then causes no downtime.",
     ),
     Option(name="--ready", help="The application calls process.send('ready') when it listens."),
 )
@@ -27,7 +29,9 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
     instances = options.number("--instances", given.get("--instances", "1"), 1, 256)
     body = fill("pm2/ecosystem.cjs.j2", rows=tuple(_rows(made, instances, is_ready=given.has("--ready"))))
     notes = (
-        () if given.has("--ready") else ("without --ready PM2 takes the process for up as soon as it exists: a reload has a gap",)
+        ()
+        if given.has("--ready")
+        else ("without --ready PM2 considers the process up as soon as it exists, so a reload has a gap",)
     )
     return Made(documents=(Document(name="ecosystem.config.cjs", body=body, marks=SLASHES),), product="PM2", notes=notes)
 
@@ -39,30 +43,30 @@ def _rows(made: Program, instances: int, *, is_ready: bool) -> list[Row]:
     if args:
         rows.append(_pair("args", args))
     if not is_node:
-        rows.append(_pair("interpreter", "none", "it is a program of its own"))
+        rows.append(_pair("interpreter", "none", "it is a program, not a script"))
     if made.directory:
         rows.append(_pair("cwd", made.directory, made.reason("--directory")))
     if made.user:
-        rows.append(_pair("uid", made.user, made.reason("--user", "a break-in gets no more than this user may do")))
+        rows.append(_pair("uid", made.user, made.reason("--user", "an intruder gets only the rights of this user")))
     if is_node and instances > 1:
         rows += [
             _pair("exec_mode", "cluster", "the processes share one port, and are reloaded one after the other"),
             _pair("instances", instances),
         ]
-    rows.append(_pair("kill_timeout", made.stop_s * 1000, "1.6 s, the default, cuts requests; longer than the proxy waits"))
+    rows.append(_pair("kill_timeout", made.stop_s * 1000, "longer than the proxy waits; the default, 1.6 s, cuts requests"))
     if is_ready:
         rows += [
             _pair("wait_ready", True, "a reload waits for process.send('ready')"),
             _pair("listen_timeout", 30_000, "how long it waits, in ms; 3 s is the default"),
         ]
-    rows.append(_pair("exp_backoff_restart_delay", 100, "a crash loop slows down instead of giving up"))
-    rows.append(_pair("max_restarts", 1000, "16, the default, are over within seconds"))
+    rows.append(_pair("exp_backoff_restart_delay", 100, "in a crash loop, restarts slow down instead of stopping"))
+    rows.append(_pair("max_restarts", 1000, "the default, 16, is used up within seconds"))
     if made.memory_bytes:
         rows.append(
             _pair(
                 "max_memory_restart",
                 f"{max(1, made.memory_bytes >> 20)}M",
-                made.reason("--memory", "a leak restarts this one alone"),
+                made.reason("--memory", "a memory leak restarts only this process"),
             )
         )
     if made.variables:
@@ -76,7 +80,7 @@ def _pair(name: str, value: object, reason: str = "") -> Row:
 
 KIND = Kind(
     name="pm2",
-    help="An ecosystem file for PM2.",
+    help="Write an ecosystem file for PM2.",
     example="why502 generate pm2 --exec '/usr/bin/node /srv/shop/server.js' --instances 4 --ready",
     options=_OWN,
     emit=emit,

@@ -22,14 +22,14 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
         raise refuse("--exec", given.get("--exec"), "has a `;`, which begins a comment for supervisord", "Put it in a script.")
     body = fill("sections.j2", sections=(Section(Safe(f"[program:{made.name}]"), tuple(_rows(made))),), mark=Safe("; "))
     document = Document(name=f"{made.name}.conf", body=body, marks=("; ", ""), places=("conf.d", "supervisord.d"))
-    notes = () if made.user else ("without --user the application runs as root: give it a user of its own",)
+    notes = () if made.user else ("without --user the application runs as root: give it a separate user",)
     return Made(documents=(document,), product="supervisord", notes=notes)
 
 
 def _rows(made: Program) -> list[Row]:
     rows = [row(f"command={_escaped(shlex.join(made.words))}", made.reason("--exec"))]
     if made.user:
-        rows.append(row(f"user={ini(made.user)}", made.reason("--user", "a break-in gets no more than this user may do")))
+        rows.append(row(f"user={ini(made.user)}", made.reason("--user", "an intruder gets only the rights of this user")))
     if made.directory:
         rows.append(row(f"directory={_escaped(made.directory)}", made.reason("--directory")))
     if made.variables:
@@ -37,14 +37,14 @@ def _rows(made: Program) -> list[Row]:
         rows.append(row("environment=" + ",".join(f"{name}={_quoted(value)}" for name, value in pairs)))
     return [
         *rows,
-        row("autorestart=true", "unexpected, the default, does not restart a program that ends with status 0"),
-        row("startsecs=3", "a start counts only when it has lasted"),
-        row("startretries=10", "three, the default, give up before a database is back"),
+        row("autorestart=true", "the default, unexpected, does not restart a program that exits with status 0"),
+        row("startsecs=3", "a start counts only after this many seconds"),
+        row("startretries=10", "the default, three, gives up before a database is back"),
         row(f"stopwaitsecs={made.stop_s}", "longer than the proxy waits for an answer: requests in progress are finished"),
-        row("killasgroup=true", "workers that are left are killed with it, so that none keeps the port"),
-        row("redirect_stderr=true", "one log, in the order in which things happened"),
-        row(f"stdout_logfile=/var/log/supervisor/{made.name}.log", "a fixed name: the default is a new file after each start"),
-        row("stdout_logfile_backups=5", "of 50 MB each; 10 is the default"),
+        row("killasgroup=true", "kills remaining workers too, so none keeps the port"),
+        row("redirect_stderr=true", "one log, in order"),
+        row(f"stdout_logfile=/var/log/supervisor/{made.name}.log", "a fixed name: by default each start creates a new file"),
+        row("stdout_logfile_backups=5", "of 50 MB each; the default is 10"),
     ]
 
 
@@ -61,7 +61,7 @@ def _quoted(value: str) -> Safe:
 
 KIND = Kind(
     name="supervisor",
-    help="A program of supervisord.",
+    help="Write a program for supervisord.",
     example="why502 generate supervisor --exec '/usr/bin/node /srv/shop/server.js' --user shop",
     options=_OWN,
     emit=emit,

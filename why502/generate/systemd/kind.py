@@ -26,16 +26,16 @@ def emit(given: Given, host: Host) -> Made:
     if made.target and made.target.is_unix:
         proxy = user("--proxy-user", given.get("--proxy-user") or installed.user(host))
     elif given.has("--proxy-user"):
-        raise Why502Error("--proxy-user has a meaning for a socket only", "Drop it, or give --app unix:/run/…")
+        raise Why502Error("--proxy-user applies only to a socket", "Drop it, or give --app unix:/run/…")
     type_ = options.choice("--type", given.get("--type", "exec"), _TYPES)
     sections = (
         Section(Safe("[Unit]"), tuple(_unit(made))),
         Section(Safe("[Service]"), tuple(_service(made, type_, proxy, read(host, "/etc/group")))),
         Section(Safe("[Install]"), (row("WantedBy=multi-user.target"),)),
     )
-    notes = [] if made.user else ["without --user the application runs as root: give it a user of its own"]
+    notes = [] if made.user else ["without --user the application runs as root: give it a separate user"]
     if not made.memory_bytes:
-        notes.append("without --memory a leak takes the memory of the whole machine: give the most that it may use")
+        notes.append("without --memory a leak can use up the memory of the machine: set a maximum")
     body = fill("sections.j2", sections=sections, mark=Safe("# "))
     pinned = (("--proxy-user", proxy),) if proxy and not given.has("--proxy-user") else ()
     return Made(
@@ -46,22 +46,22 @@ def emit(given: Given, host: Host) -> Made:
 def _unit(made: Program) -> list[Row]:
     return [
         row(f"Description={ini(made.name)}"),
-        row("After=network-online.target", "an address that is not there yet cannot be bound"),
+        row("After=network-online.target", "the address must exist before it can be bound"),
         row("Wants=network-online.target"),
         row("StartLimitIntervalSec=60", "these two belong here: in [Service] systemd ignores them"),
-        row("StartLimitBurst=10", "a restart each second would end after five with the default"),
+        row("StartLimitBurst=10", "with the default, systemd gives up after five restarts"),
     ]
 
 
 def _service(made: Program, type_: str, proxy: str, groups: str) -> list[Row]:
     reason = {
-        "notify": "the start is complete when the application says so (sd_notify)",
-        "exec": "a missing program fails the start, and not later",
+        "notify": "the start is complete when the application reports it (sd_notify)",
+        "exec": "a missing program fails at the start, not later",
     }
     rows = [row(f"Type={type_}", reason.get(type_, ""))]
     rows.append(row(f"ExecStart={' '.join(map(word, made.words))}", made.reason("--exec")))
     if made.user:
-        rows.append(row(f"User={ini(made.user)}", made.reason("--user", "a break-in gets no more than this user may do")))
+        rows.append(row(f"User={ini(made.user)}", made.reason("--user", "an intruder gets only the rights of this user")))
     if made.directory:
         rows.append(row(f"WorkingDirectory={_plain(made.directory)}", made.reason("--directory")))
     rows += [row(f"Environment={word(pair)}") for pair in made.variables]
@@ -70,17 +70,17 @@ def _service(made: Program, type_: str, proxy: str, groups: str) -> list[Row]:
     rows += _socket(made)
     rows += _for_proxy(made, proxy, groups)
     rows += [
-        row("Restart=on-failure", "no, the default, leaves it down after a crash"),
-        row("RestartSec=1", "100 ms, the default, restarts faster than most applications bind their port"),
+        row("Restart=on-failure", "the default, no, leaves it down after a crash"),
+        row("RestartSec=1", "the default, 100 ms, restarts faster than most applications can bind their port"),
         row(f"TimeoutStopSec={made.stop_s}", "longer than the proxy waits for an answer: requests in progress are finished"),
-        row("KillMode=mixed", "the main process ends its workers itself; who is left is killed"),
-        row(f"LimitNOFILE={_NO_FILES}", "each connection is a file"),
+        row("KillMode=mixed", "the main process ends its workers; remaining ones are killed"),
+        row(f"LimitNOFILE={_NO_FILES}", "each connection uses a file descriptor"),
     ]
     if made.memory_bytes:
-        rows.append(row(f"MemoryMax={made.memory_bytes}", made.reason("--memory", "a leak restarts this service alone")))
-    rows.append(row("NoNewPrivileges=yes", "no program that it starts can become root"))
+        rows.append(row(f"MemoryMax={made.memory_bytes}", made.reason("--memory", "a memory leak restarts only this service")))
+    rows.append(row("NoNewPrivileges=yes", "no program it starts can become root"))
     if not _is_in_tmp(made):
-        rows.append(row("PrivateTmp=yes", "its files in /tmp are its own"))
+        rows.append(row("PrivateTmp=yes", "gives it a private /tmp"))
     return rows
 
 
@@ -94,7 +94,7 @@ def _socket(made: Program) -> list[Row]:
     return [
         row(
             f"RuntimeDirectory={_plain(directory.removeprefix('/run/'))}",
-            "/run is empty after a boot: this directory is made again",
+            "/run is empty after a boot: systemd creates this directory again",
         ),
     ]
 
@@ -110,7 +110,7 @@ def _for_proxy(made: Program, proxy: str, groups: str) -> list[Row]:
     return [
         row(f"Group={ini(proxy)}", "the socket belongs to the group of the proxy's workers, who must open it"),
         *(own if made.user and f"\n{made.user}:" in f"\n{groups}" else []),
-        row("UMask=0007", "0022, the default, lets the group read the socket, but not connect to it"),
+        row("UMask=0007", "the default, 0022, lets the group read the socket, but not connect to it"),
     ]
 
 
@@ -132,7 +132,7 @@ def word(text: str) -> Safe:
 
 KIND = Kind(
     name="systemd",
-    help="A systemd unit for the application.",
+    help="Write a systemd unit for the application.",
     example="why502 generate systemd --exec '/usr/bin/node /srv/shop/server.js' --user shop --memory 512m",
     options=(
         *OPTIONS,

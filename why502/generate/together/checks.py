@@ -12,13 +12,14 @@ from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
 from why502.deployment.applications import drain_of
 from why502.deployment.files import Deployment, same_path
+from why502.gateways.behaviour import read_limit_s
 from why502.gateways.nginx.config import load
 from why502.gateways.nginx.config import units as sizes
 from why502.linter.engine import lint
 from why502.model.config import Route
 from why502.model.errors import Missing
 from why502.model.finding import Severity
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 from why502.supervisors.systemd import unit_files
 from why502.supervisors.systemd.unit_files import Unit
 
@@ -48,7 +49,7 @@ def contradictions(written: Written) -> Iterator[str]:
     risks, _ = lint(deployment)
     yield from (f"{risk.message} ({risk.rule})" for risk in risks if risk.severity is not Severity.NOTE)
     # Paths for WebSockets and event streams wait longer, and a stop cuts them.
-    waits_s = min((route.read_limit_s for route in configuration.routes if route.peers), default=0.0)
+    waits_s = min((read_limit_s(route) for route in configuration.routes if route.peers), default=0.0)
     for unit in units:
         yield from _stops(unit, waits_s)
         yield from _socket(unit, configuration)
@@ -86,8 +87,8 @@ def _times(name: str, settings: dict[str, str], route: Route) -> Iterator[str]:
     """A pool whose scripts may run longer than the proxy waits, or than the pool lets them."""
     script_s = _seconds(settings.get("php_admin_value[max_execution_time]", ""), 0.0)
     ends_s = php_fpm.seconds(settings.get("request_terminate_timeout", "0")) or 0.0
-    if script_s >= route.read_limit_s:
-        yield f"the proxy waits {route.read_limit_s:g} s, and PHP lets a script of pool {name} run for {script_s:g} s"
+    if script_s >= read_limit_s(route):
+        yield f"the proxy waits {read_limit_s(route):g} s, and PHP lets a script of pool {name} run for {script_s:g} s"
     if ends_s and script_s >= ends_s:
         yield f"pool {name} kills a child after {ends_s:g} s, and PHP lets its script run for {script_s:g} s"
 

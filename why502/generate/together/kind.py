@@ -62,7 +62,7 @@ def _pool(made: Site) -> dict[str, tuple[str, ...]]:
     """Return the options of the pool that follow from the site. Raises Why502Error."""
     target = made.group.peers[0].target
     if not target.is_unix:
-        raise Why502Error("--app: a pool of our own listens on a socket", "Write it like --app unix:/run/php/shop.sock.")
+        raise Why502Error("--app: a generated pool listens on a socket", "Write it like --app unix:/run/php/shop.sock.")
     found: dict[str, tuple[str, ...]] = {"--socket": (target.path,), "--name": (made.name,)}
     if made.limits.max_body_bytes:
         found["--max-body"] = (str(made.limits.max_body_bytes),)
@@ -83,7 +83,7 @@ def _written(parts: list[tuple[Kind, Made]], given: Given, host: Host) -> Writte
 
 KIND = Kind(
     name="all",
-    help="A site for nginx, with all that belongs to it.",
+    help="Write an nginx site, its unit or pool, and log rotation.",
     example="why502 generate all --app 127.0.0.1:3000 --domain shop.example --exec '/usr/bin/node /srv/shop/server.js' -o ROOT",
     options=OPTIONS,
     emit=emit,

@@ -16,19 +16,19 @@ from why502.model.errors import Why502Error
 
 _OWN = (
     *wishes.only(*wishes.OF_EVERY_PROXY, "--health", "--limit", "--max-fails"),
-    Option(name="--entry-point", metavar="NAME", help="The entry point of plain HTTP. Default: web."),
-    Option(name="--tls-entry-point", metavar="NAME", help="The entry point of HTTPS. Default: websecure."),
-    Option(name="--resolver-name", metavar="NAME", help="The certificates' resolver, for --tls auto. Default: letsencrypt."),
+    Option(name="--entry-point", metavar="NAME", help="The entry point for plain HTTP. Default: web."),
+    Option(name="--tls-entry-point", metavar="NAME", help="The entry point for HTTPS. Default: websecure."),
+    Option(name="--resolver-name", metavar="NAME", help="The certificate resolver, for --tls auto. Default: letsencrypt."),
 )
 _ATTEMPTS = 4  # the pauses between them double: together almost a second, for a restart
 _REASONS = {
-    "retry": "a request that reached no server is sent again; one that did, a POST above all, is not",
-    "healthCheck": "Traefik takes a server for up until a check says otherwise",
+    "retry": "repeats only requests that did not reach a server, so no POST is sent twice",
+    "healthCheck": "Traefik considers a server up until a check fails",
     "passHostHeader": "the application sees the name that the client asked for",
     "strategy": "the less busy of two servers gets the request",
-    "forwardingTimeouts": "without them Traefik waits 30 s for a connection, and for ever for an answer",
+    "forwardingTimeouts": "without them, Traefik waits 30 s for a connection, and forever for an answer",
     "idleConnTimeout": "the proxy must close an idle connection before the application does",
-    "rateLimit": "requests above it get 429",
+    "rateLimit": "requests above the rate get 429",
     "failover": "the backup gets requests only while all others are down",
 }
 
@@ -39,12 +39,12 @@ def emit(given: Given, host: Host) -> Made:
     if made.speech not in (Speech.HTTP, Speech.HTTPS, Speech.GRPC):
         raise refuse("--protocol", made.speech, "is not for traefik", "Give http, https or grpc.")
     if any(peer.target.is_unix for peer in made.group.peers):
-        raise Why502Error("--app: Traefik connects to no unix sockets", "Let the application listen on a port.")
+        raise Why502Error("--app: Traefik cannot connect to unix sockets", "Let the application listen on a port.")
     if made.group.method is Method.IP_HASH:
         raise refuse("--method", made.group.method, "is not for traefik", "Give round-robin, or use a cookie in the application.")
     if len(made.group.mains) < len(made.group.peers) and not made.group.health.path:
-        raise Why502Error("--backup needs --health: Traefik learns only from checks that a server is down", "Add --health /up.")
-    notes = [] if made.group.health.path else ["without --health Traefik never learns that a server is down"]
+        raise Why502Error("--backup needs --health: Traefik detects a down server only by checks", "Add --health /up.")
+    notes = [] if made.group.health.path else ["without --health Traefik never detects that a server is down"]
     tree: dict[str, Any] = {"http": _http(made, given)}
     if made.tls.mode is TlsMode.FILES:
         tree["tls"] = {"certificates": [{"certFile": made.tls.certificate, "keyFile": made.tls.key}]}
@@ -144,7 +144,7 @@ def _lines(tree: dict[str, Any]) -> list[Row | Branch]:
 
 KIND = Kind(
     name="traefik",
-    help="A site for Traefik's file provider.",
+    help="Write a site for Traefik's file provider.",
     example="why502 generate traefik --app 10.0.0.5:3000 --app 10.0.0.6:3000 --domain shop.example --health /up",
     options=_OWN,
     emit=emit,

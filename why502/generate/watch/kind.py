@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from why502.generate import options
 from why502.generate.document import Document
 from why502.generate.kind import Kind, Made
 from why502.generate.options import Given, Option, refuse
-from why502.generate.safe import NOTHING, Safe, comment, fill, toml
+from why502.generate.remark import Row, Section, row
+from why502.generate.safe import Safe, comment, fill, toml
 from why502.host.base import Host
 from why502.model.errors import Why502Error
 from why502.watch.notify.base import check_url
@@ -19,10 +19,10 @@ from why502.watch.settings import PATH, Settings
 from why502.watch.toml_file import parse
 
 OPTIONS = (
-    Option(name="--alertmanager", metavar="URL", is_many=True, help="An Alertmanager. Repeat it for each one of a cluster."),
-    Option(name="--webhook", metavar="URL|FILE", is_many=True, help="A URL that gets each message, or a file with the URL."),
+    Option(name="--alertmanager", metavar="URL", is_many=True, help="An Alertmanager. Repeat it for each member of a cluster."),
+    Option(name="--webhook", metavar="URL|FILE", is_many=True, help="A URL that gets every message, or a file with that URL."),
     Option(name="--slack", metavar="FILE,CHANNEL", help="A file with a bot's token, and the ID of a channel."),
-    Option(name="--email", metavar="ADDRESS", is_many=True, help="Who gets mail. Needs --mail-host and --mail-from."),
+    Option(name="--email", metavar="ADDRESS", is_many=True, help="A recipient of mail. Needs --mail-host and --mail-from."),
     Option(name="--mail-host", metavar="HOST", help="The SMTP server; STARTTLS on port 587."),
     Option(name="--mail-from", metavar="ADDRESS", help="The sender of the mail."),
     Option(
@@ -31,33 +31,23 @@ OPTIONS = (
         is_many=True,
         help="Share of requests that should succeed: 99.9, or shop.example/=99.9.",
     ),
-    Option(name="--label", metavar="NAME=VALUE", is_many=True, help="A label of every alert and metric: site=fra1."),
-    Option(name="--config", metavar="FILE", is_many=True, help="A gateway's main file. Default: the running gateways are found."),
-    Option(name="--log", metavar="FILE", is_many=True, help="A log to follow, beside those that the gateways name."),
-    Option(name="--metrics", metavar="ADDRESS", help="Where /metrics is: 127.0.0.1:9502, unix:/run/why502/metrics.sock, or off."),
+    Option(name="--label", metavar="NAME=VALUE", is_many=True, help="A label for every alert and metric: site=fra1."),
+    Option(
+        name="--config",
+        metavar="FILE",
+        is_many=True,
+        help="A gateway's main configuration file. Default: find the running gateways.",
+    ),
+    Option(name="--log", metavar="FILE", is_many=True, help="A log to follow, in addition to those that the gateways name."),
+    Option(
+        name="--metrics", metavar="ADDRESS", help="Address of /metrics: 127.0.0.1:9502, unix:/run/why502/metrics.sock, or off."
+    ),
     Option(name="--textfile", metavar="FILE", help="A file *.prom for node_exporter's textfile collector."),
     Option(name="--url", metavar="URL", help="Where browsers reach `why502 serve`: every message links to it."),
-    Option(name="--heartbeat", metavar="FILE", help="A file with a URL that is asked for while everything makes progress."),
+    Option(name="--heartbeat", metavar="FILE", help="A file with a URL that is requested while every part makes progress."),
 )
 
 Value: TypeAlias = str | float | list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One line of a section."""
-
-    name: Safe
-    value: Safe
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A table, and why it is there."""
-
-    title: Safe
-    settings: tuple[Setting, ...]
-    reason: Safe = NOTHING
 
 
 def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is called alike
@@ -71,21 +61,25 @@ def emit(given: Given, host: Host) -> Made:  # noqa: ARG001 - every kind is call
         *_receivers(given),
         *_heartbeat(given),
     )
-    body = fill("watch/watch.toml.j2", sections=sections)
+    body = fill("sections.j2", sections=sections, mark=Safe("# "))
     settings = parse(body, Settings, PATH.name)
     settings.metrics.check()
     for objective in settings.objectives:
         objective.check()
     secrets = [path for path in (_slack(given)[0], given.get("--heartbeat"), *_files(given)) if path]
-    notes = tuple(f"{path} must hold the secret, readable by the daemon's user alone" for path in secrets)
+    notes = tuple(f"{path} must hold the secret, and only the daemon's user may read it" for path in secrets)
     if not settings.receivers:
-        notes += ("nobody is told: give --alertmanager, --webhook, --slack or --email",)
+        notes += ("no messages will be sent: give --alertmanager, --webhook, --slack or --email",)
     return Made(documents=(Document(name=PATH.name, body=body, mode=0o640),), product="why502 watch", notes=notes)
 
 
 def _section(title: str, values: dict[str, Value], reason: str = "") -> Section:
-    settings = tuple(Setting(Safe(name), toml(value)) for name, value in values.items() if value not in ("", []))
-    return Section(Safe(title), settings, comment(reason))
+    given = {name: value for name, value in values.items() if value not in ("", [])}
+    return Section(Safe(title), _rows(given), comment(reason))
+
+
+def _rows(values: dict[str, Value]) -> tuple[Row, ...]:
+    return tuple(row(f"{name} = {toml(value)}") for name, value in values.items())
 
 
 def _gateways(given: Given) -> Iterator[Section]:
@@ -103,8 +97,7 @@ def _metrics(given: Given) -> Iterator[Section]:
     if given.has("--textfile"):
         values["textfile"] = options.path("--textfile", given.get("--textfile"))
     if values:
-        settings = tuple(Setting(Safe(name), toml(value)) for name, value in values.items())
-        yield Section(Safe("[metrics]"), settings)
+        yield Section(Safe("[metrics]"), _rows(values))  # also the empty address, which means none
 
 
 def _pages(given: Given) -> Iterator[Section]:
@@ -138,21 +131,21 @@ def _objectives(given: Given) -> Iterator[Section]:
             raise refuse("--objective", value, "is not a percentage below 100", "Write it like 99.9 or shop.example/=99.9.")
         name = place.strip("/") or ("all" if number == 1 else f"all-{number}")
         values: dict[str, Value] = {"name": name, "share": round(share, 8), "location": place}
-        yield _section("[[objectives]]", values, "over 30 days; alerts say how fast the allowance of failures is used up")
+        yield _section("[[objectives]]", values, "over 30 days; alerts report how fast the error budget is used up")
 
 
 def _valid(check: Callable[[str, str], None], option: str, value: str) -> str:
     try:
         check(option, value)
     except ValueError as error:
-        raise Why502Error(str(error), f"Correct {option}; `why502 generate watch --help` says what it takes.") from error
+        raise Why502Error(str(error), f"Correct {option}; `why502 generate watch --help` shows its values.") from error
     return value
 
 
 def _receivers(given: Given) -> Iterator[Section]:
     if given.has("--alertmanager"):
         urls: Value = [_valid(check_url, "--alertmanager", url) for url in given.all("--alertmanager")]
-        reason = "each Alertmanager of a cluster is told, never a load balancer before them"
+        reason = "every member of an Alertmanager cluster, never a load balancer in front of it"
         yield _section("[[receivers]]", {"kind": "alertmanager", "name": "alertmanager", "urls": urls}, reason)
     hooks = given.all("--webhook")
     for number, hook in enumerate(hooks, 1):
@@ -198,7 +191,7 @@ def _files(given: Given) -> tuple[str, ...]:
 
 KIND = Kind(
     name="watch",
-    help="The settings of `why502 watch`.",
+    help="Write the settings of `why502 watch`.",
     example="why502 generate watch --alertmanager http://127.0.0.1:9093 --objective 99.9",
     options=OPTIONS,
     emit=emit,

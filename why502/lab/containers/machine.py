@@ -33,17 +33,20 @@ EMPTY = (
 )
 CONTROLLERS = ("cpu", "cpuacct", "cpuset", "blkio", "memory", "devices", "freezer", "pids", "systemd")
 ROOTLESS = "rootless"  # podman, run by another user than root
-ENGINES = ("docker", "podman", ROOTLESS)
+KUBELET = "kubelet"  # none: pods by their control groups and files, see `node`
+ENGINES = ("docker", "podman", ROOTLESS, KUBELET)
 USER, GROUP = 5, 60  # of Debian's base-passwd: games; any user without a login would do
 NEEDS = {
     "docker": ("dockerd", "docker", "containerd", "runc", "iptables"),
     "podman": ("podman", "conmon", "runc", "iptables"),
     ROOTLESS: ("podman", "conmon", "runc", "slirp4netns", "newuidmap", "setpriv"),
+    KUBELET: ("nsenter", "nft", "tar"),
 }
 SOCKETS = {
     "docker": "/run/docker.sock",
     "podman": "/run/podman/podman.sock",
     ROOTLESS: f"/run/user/{USER}/podman/podman.sock",
+    KUBELET: "",
 }
 READY_S = 30.0
 IMAGE = "lab"
@@ -125,6 +128,8 @@ class Engine:
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises LabError with its last words."""
+        if self.name == KUBELET:
+            return
         settings = Path("/run/containers.conf")
         settings.write_text(SETTINGS)
         os.environ |= {"CONTAINERS_CONF": str(settings), "DOCKER_HOST": f"unix://{SOCKETS['docker']}"}
@@ -151,6 +156,8 @@ class Engine:
 
     def take(self, archive: Path) -> None:
         """Make the image of the scenes from a tar archive."""
+        if self.name == KUBELET:
+            return
         seen = Path("/run/image.tar")
         seen.touch()
         sh("mount", "--bind", str(archive), str(seen))  # its directory may be closed to another user
@@ -176,7 +183,8 @@ class Engine:
         return done.stdout.strip()
 
     def stop(self) -> None:
-        """End the engine; the kernel ends its containers with the namespaces."""
+        """End the engine; the kernel ends its containers with the namespaces, those that are paused too."""
+        groups.thaw(groups.ROOT / "freezer")
         if self.service is not None:
             self.service.terminate()
             with suppress(subprocess.TimeoutExpired):

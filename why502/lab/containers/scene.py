@@ -67,6 +67,7 @@ class Site:
     """The containers, networks and clients of a scene."""
 
     engine: Engine
+    archive: Path  # of the image
     asked: list[int] = field(default_factory=list)
 
     def call(self, *words: str, is_checked: bool = True) -> str:
@@ -127,10 +128,11 @@ class Site:
         path.write_text(FORWARD.format(location=location, server=server, connect=connect, listen=listen))
         return path
 
-    def host_nginx(self, location: str, port: int = 8080) -> None:
-        """Start nginx on the machine itself."""
+    def host_nginx(self, location: str, port: int = 8080, *, head: str = "") -> None:
+        """Start nginx on the machine itself; `head` is what its http block begins with."""
         text = self.config("host", location, listen=str(port)).read_text()
         text = text.replace("/dev/stderr", "/var/log/nginx/error.log").replace("/dev/stdout", "/var/log/nginx/access.log")
+        text = text.replace("http {", f"http {{\n    {head}", 1)
         Path("/var/log/nginx").mkdir(exist_ok=True)
         machine.sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", "/etc/nginx")
         Path("/etc/nginx/nginx.conf").write_text(text)
@@ -184,15 +186,17 @@ class Site:
         end = time.monotonic() + limit_s
         while not holds():
             if time.monotonic() > end:
-                told = self.call("ps", "-a", is_checked=False)
-                raise LabError(f"never came true: {what}", f"{told}\n{self.words()}")
+                raise LabError(f"never came true: {what}", self.words())
             time.sleep(0.05)
 
     def words(self) -> str:
         """Return the last lines of every container."""
+        if self.engine.name == machine.KUBELET:
+            return "\n".join(f"{path}: {path.read_text()[-500:]}" for path in sorted(Path("/var/log/pods").glob("*/*/*.log")))
+        every = self.call("ps", "-a", is_checked=False)
         names = self.call("ps", "-a", "--format", "{{.Names}}", is_checked=False).split()
         told = {name: self.engine.call("logs", "--tail", "8", name, is_checked=False) for name in names}
-        return "\n".join(f"{name}: {text}" for name, text in told.items())
+        return "\n".join((every, *(f"{name}: {text}" for name, text in told.items())))
 
 
 def scene_list() -> dict[str, Scene]:
@@ -221,7 +225,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine.isolate()
     engine = Engine(engine_name)
-    site = Site(engine)
+    site = Site(engine, Path(archive))
     try:
         engine.start()
         engine.take(Path(archive))

@@ -34,8 +34,10 @@ fault = partial(
     proves=(r"no live upstreams while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="all-upstreams-down", message="both servers run again, and nginx still holds them for failed", build=build),
+    fault(name="all-upstreams-down", message="both servers run again, and nginx still considers them failed", build=build),
     fault(
-        name="all-upstreams-down-combined-log", message="the same, without upstream fields", build=partial(build, log="combined")
+        name="all-upstreams-down-combined-log",
+        message="both servers run again, and nginx still considers them failed; access log without upstream fields",
+        build=partial(build, log="combined"),
     ),
 )

@@ -84,31 +84,31 @@ machine = partial(fault, needs=frozenset({"machine"}))
 FAULTS = (
     machine(
         name="backend-crash-loop",
-        message="requests kill the application of a unit again and again",
+        message="requests keep crashing the application of a unit",
         build=partial(systemd, settings="RestartSec=100ms\nStartLimitBurst=1000"),
     ),
     machine(
         name="backend-crash-loop-limit",
-        message="the same, until systemd's start limit is hit",
+        message="requests keep crashing the application of a unit, until systemd's start limit is hit",
         build=partial(systemd, settings="RestartSec=50ms\nStartLimitBurst=3", ends="failed", times=3),
         ongoing=True,
     ),
     machine(
         name="backend-crash-loop-silent",
-        message="the program of a unit ends with status 3 before it listens, without a word",
+        message="the program of a unit exits with status 3 before it listens, without a message",
         build=silent,
         statuses=frozenset({502}),
         ongoing=True,
     ),
     fault(
         name="backend-crash-loop-supervisord",
-        message="requests kill the application of supervisord again and again",
+        message="requests keep crashing an application under supervisord",
         build=supervisord,
         needs=frozenset({"isolation", "supervisord"}),
     ),
     fault(
         name="backend-crash-loop-pm2",
-        message="an application of pm2 ends again and again",
+        message="an application under pm2 keeps exiting",
         build=node,
         needs=frozenset({"isolation", "pm2", "node"}),
     ),

@@ -53,28 +53,28 @@ fault = partial(
     proves=(r"upstream prematurely closed connection|recv\(\) failed \(104",),
 )
 FAULTS = (
-    fault(name="backend-crashed", message="a request killed the application (SIGSEGV)", build=dead),
+    fault(name="backend-crashed", message="a request crashed the application (SIGSEGV)", build=dead),
     fault(
         name="backend-crashed-worker",
-        message="requests kill workers of the application server, new ones start",
+        message="requests kill workers of the application server, and new ones start",
         build=worker,
         ongoing=None,
     ),
     fault(
         name="backend-crashed-unit",
-        message="a request killed the application of a unit (SIGSEGV), which is not started again",
+        message="a request crashed the application of a unit (SIGSEGV), which is not restarted",
         build=partial(of_unit, path="/crash", settings="Restart=no", ends="failed"),
         needs=frozenset({"machine"}),
     ),
     fault(
         name="backend-crashed-unit-exit",
-        message="a request ended the application of a unit with status 70, which is not started again",
+        message="a request made the application of a unit exit with status 70, and it is not restarted",
         build=partial(of_unit, path="/exit/70", settings="Restart=no", ends="failed"),
         needs=frozenset({"machine"}),
     ),
     fault(
         name="backend-crashed-unit-restarted",
-        message="a request killed the application of a unit once; systemd started it again",
+        message="a request crashed the application of a unit once; systemd restarted it",
         build=partial(of_unit, path="/crash", settings="Restart=always\nRestartSec=100ms", ends="active"),
         ongoing=None,
         needs=frozenset({"machine"}),

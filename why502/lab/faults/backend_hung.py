@@ -62,13 +62,17 @@ fault = partial(
     proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
 )
 FAULTS = (
-    fault(name="backend-hung", message="the application accepts and never answers", build=hangs),
-    fault(name="backend-hung-combined-log", message="the same, without upstream fields", build=partial(hangs, log="combined")),
+    fault(name="backend-hung", message="the application accepts connections and never answers", build=hangs),
+    fault(
+        name="backend-hung-combined-log",
+        message="the application accepts connections and never answers; access log without upstream fields",
+        build=partial(hangs, log="combined"),
+    ),
     fault(name="backend-hung-group", message="one of two servers never answers", build=one_of_two, statuses=frozenset({200})),
     fault(name="backend-hung-stopped", message="the application's process is stopped (SIGSTOP)", build=stopped),
     fault(
         name="backend-hung-unit",
-        message="the application of a unit has come to a deadlock",
+        message="the application of a unit is deadlocked",
         build=stuck,
         needs=frozenset({"machine"}),
     ),

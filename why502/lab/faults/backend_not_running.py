@@ -152,12 +152,12 @@ FAULTS = (
     fault(name="backend-not-running", message="the application was stopped", build=gone, statuses=BOTH),
     fault(
         name="backend-not-running-json-log",
-        message="the same, access log in JSON",
+        message="the application was stopped; access log in JSON",
         build=partial(gone, log="json"),
         statuses=BOTH,
     ),
     fault(name="backend-not-running-never", message="nothing has ever listened on the target", build=never),
-    fault(name="backend-not-running-unix", message="a socket file is left, nobody listens on it", build=unix, statuses=BOTH),
+    fault(name="backend-not-running-unix", message="a socket file remains, but nothing listens on it", build=unix, statuses=BOTH),
     fault(
         name="backend-not-running-over",
         message="the application was stopped and runs again",
@@ -179,8 +179,17 @@ FAULTS = (
         statuses=BOTH,
         needs=frozenset({"isolation", "supervisord"}),
     ),
-    fault(name="backend-not-running-old-errors", message="the same, below timeouts of hours ago", build=with_old_errors),
-    fault(name="backend-not-running-rotated", message="the same, and the logs were rotated since", build=rotated, statuses=BOTH),
+    fault(
+        name="backend-not-running-old-errors",
+        message="the application was stopped; the log also has timeouts from hours ago",
+        build=with_old_errors,
+    ),
+    fault(
+        name="backend-not-running-rotated",
+        message="the application was stopped; the logs have been rotated since",
+        build=rotated,
+        statuses=BOTH,
+    ),
     fault(name="backend-not-running-v6", message="nothing listens on an IPv6 target", build=v6),
     fault(
         name="backend-not-running-uwsgi",
@@ -194,19 +203,19 @@ FAULTS = (
     ),
     fault(
         name="backend-not-running-fallback",
-        message="the first backend is gone, an error page falls back to another",
+        message="the first backend is gone; an error page falls back to another",
         build=fallback,
         statuses=frozenset({200}),
     ),
     fault(
         name="two-faults",
-        message="one backend does not run, another closes without an answer",
+        message="one backend is not running, another closes without an answer",
         build=two,
         also=frozenset({"premature-close"}),
     ),
     fault(
         name="selinux-permissive",
-        message="the application was stopped; SELinux is permissive and notes what it would deny",
+        message="the application was stopped; SELinux is permissive and logs what it would deny",
         build=permissive,
         statuses=frozenset({200, 502}),
         needs=frozenset({"vm"}),

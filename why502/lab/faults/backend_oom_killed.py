@@ -116,7 +116,7 @@ FAULTS = (
     ),
     fault(
         name="backend-oom-killed-global",
-        message="a request makes the application use all memory of the machine",
+        message="a request makes the application use all of the machine's memory",
         build=partial(whole, settings="", paths=("/hog/600", "/hog/600")),
         needs=frozenset({"vm"}),
     ),

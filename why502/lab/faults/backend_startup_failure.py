@@ -69,17 +69,17 @@ machine = partial(fault, needs=frozenset({"machine"}))
 FAULTS = (
     machine(
         name="backend-startup-failure",
-        message="a unit ends with status 1: a Python module is missing",
+        message="a unit exits with status 1: a Python module is missing",
         build=partial(systemd, script=NO_MODULE),
     ),
     machine(
         name="backend-startup-failure-syntax",
-        message="a unit ends with status 1: a syntax error",
+        message="a unit exits with status 1: a syntax error",
         build=partial(systemd, script=NO_SYNTAX),
     ),
     machine(
         name="backend-startup-failure-variable",
-        message="a unit ends with status 1 again and again: a variable is not set",
+        message="a unit exits with status 1 again and again: a variable is not set",
         build=partial(systemd, script=NO_VARIABLE, settings="Restart=always\nRestartSec=100ms\nStartLimitBurst=3"),
     ),
     machine(
@@ -110,7 +110,7 @@ FAULTS = (
     ),
     fault(
         name="backend-startup-failure-elsewhere",
-        message="the same on another machine: two bundles, diagnosed together",
+        message="the application on another machine does not start: two bundles, diagnosed together",
         build=elsewhere,
         needs=frozenset({"isolation", "ip", "supervisord"}),
     ),
@@ -122,7 +122,7 @@ FAULTS = (
     ),
     fault(
         name="backend-startup-failure-pm2",
-        message="pm2 gave up an application whose module is missing",
+        message="pm2 gave up on an application whose module is missing",
         build=errored,
         needs=frozenset({"isolation", "pm2", "node"}),
     ),

@@ -51,17 +51,17 @@ def body(stage: Stage) -> str:
 fault = partial(Fault, cause="backend-too-slow", layer=Layer.UPSTREAM, statuses=frozenset({504}))
 HEADER = (r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",)
 FAULTS = (
-    fault(name="backend-too-slow", message="every answer takes 1.8 s, the timeout is 1 s", build=build, proves=HEADER),
+    fault(name="backend-too-slow", message="every answer takes 1.8 s; the timeout is 1 s", build=build, proves=HEADER),
     fault(
         name="backend-too-slow-since",
-        message="an application that was fast takes 1.8 s for everything since its restart",
+        message="an application that was fast takes 1.8 s for every request since its restart",
         build=since_then,
         statuses=frozenset({200, 504}),
         proves=HEADER,
     ),
     fault(
         name="backend-too-slow-in-a-location",
-        message="every answer takes 2 s, the only location waits 1 s; the access log is the usual one",
+        message="every answer takes 2 s; the only location waits 1 s, and the access log has the default format",
         build=in_a_location,
         proves=HEADER,
     ),

@@ -27,6 +27,10 @@ fault = partial(
     proves=(r'" 499 |"status":499',),
 )
 FAULTS = (
-    fault(name="client-closed-request", message="clients leave after 0.1 s from a page that takes 0.5 s", build=build),
-    fault(name="client-closed-request-json-log", message="the same, access log in JSON", build=partial(build, log="json")),
+    fault(name="client-closed-request", message="clients disconnect after 0.1 s from a page that takes 0.5 s", build=build),
+    fault(
+        name="client-closed-request-json-log",
+        message="clients disconnect after 0.1 s from a page that takes 0.5 s; access log in JSON",
+        build=partial(build, log="json"),
+    ),
 )

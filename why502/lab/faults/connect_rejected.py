@@ -12,13 +12,13 @@ fault = partial(Fault, cause="connect-rejected", layer=Layer.NETWORK, needs=froz
 FAULTS = (
     fault(
         name="connect-rejected",
-        message="a firewall rejects what goes to another machine (administratively prohibited)",
+        message="a firewall rejects packets to another machine (administratively prohibited)",
         build=partial(far, rule="reject with icmpx type admin-prohibited"),
         proves=(r"connect\(\) failed \(113: No route to host\) while connecting to upstream",),
     ),
     fault(
         name="connect-rejected-local",
-        message="a firewall on this machine rejects; the application listens",
+        message="a firewall on this machine rejects connections; the application listens",
         build=partial(blocked, rule="reject with icmpx type admin-prohibited"),
         proves=(r"connect\(\) failed \(113: No route to host\) while connecting to upstream",),
     ),

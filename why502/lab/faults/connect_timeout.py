@@ -17,11 +17,17 @@ fault = partial(
     proves=(r"upstream timed out \(110: Connection timed out\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="connect-timeout", message="a firewall drops what goes to another machine", build=partial(far, rule="drop")),
+    fault(name="connect-timeout", message="a firewall drops packets to another machine", build=partial(far, rule="drop")),
     fault(
-        name="connect-timeout-local", message="a firewall on this machine drops what comes", build=partial(blocked, rule="drop")
+        name="connect-timeout-local",
+        message="a firewall on this machine drops incoming packets",
+        build=partial(blocked, rule="drop"),
     ),
-    fault(name="connect-timeout-combined-log", message="the same", build=partial(far, rule="drop", log="combined")),
+    fault(
+        name="connect-timeout-combined-log",
+        message="a firewall drops packets to another machine; access log without upstream fields",
+        build=partial(far, rule="drop", log="combined"),
+    ),
     fault(
         name="connect-timeout-host-down",
         message="the host is down, and nginx gives up before the kernel does",

@@ -17,12 +17,12 @@ fault = partial(
 FAULTS = (
     fault(
         name="connection-reset",
-        message="the backend reads the request and resets",
+        message="the backend reads the request and resets the connection",
         build=partial(one_backend, options=("--does", "reset")),
     ),
     fault(
         name="connection-reset-json-log",
-        message="the same, access log in JSON",
+        message="the backend reads the request and resets the connection; access log in JSON",
         build=partial(one_backend, options=("--does", "reset"), log="json"),
     ),
 )

@@ -28,7 +28,7 @@ fault = partial(Fault, cause="conntrack-table-full", layer=Layer.PLATFORM, needs
 FAULTS = (
     fault(
         name="conntrack-table-full",
-        message="the connection tracking table is full, packets are dropped",
+        message="the connection tracking table is full, and packets are dropped",
         build=conntrack,
         statuses=frozenset({200}),
         ongoing=None,

@@ -58,7 +58,7 @@ FAULTS = (
     ),
     fault(
         name="deploy-termination-race-killed",
-        message="a unit is restarted while requests come in, does not end by itself, and is killed after TimeoutStopSec=",
+        message="a unit is restarted while requests come in, does not stop on its own, and is killed after TimeoutStopSec=",
         build=partial(systemd, settings="TimeoutStopSec=1s", wrap="/usr/bin/env --ignore-signal=TERM "),
         needs=frozenset({"machine"}),
     ),

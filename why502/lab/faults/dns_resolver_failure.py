@@ -18,14 +18,14 @@ FAULTS = (
     ),
     fault(
         name="dns-resolver-failure-own",
-        message="no name server runs at the resolver's address; the machine's own knows the name",
+        message="no name server runs at the resolver's address; the machine's own resolver knows the name",
         build=partial(variable_target, rcode=None, is_known=True),
         needs=frozenset({"isolation"}),
         proves=(r"app\.internal could not be resolved \(110: Operation timed out\)",),
     ),
     fault(
         name="dns-resolver-failure-refused",
-        message="the name server refuses to answer us",
+        message="the name server refuses the query",
         build=partial(variable_target, rcode="REFUSED"),
         proves=(r"app\.internal could not be resolved \(5: Operation refused\)",),
     ),

@@ -98,25 +98,25 @@ def slow(stage: Stage) -> None:
 OK = frozenset({200})
 fault = partial(Fault, cause="healthy", layer=Layer.NONE, statuses=OK, proves=(r"200",))
 FAULTS = (
-    fault(name="healthy", message="nothing", build=lambda stage: one_backend(stage, times=10) and None),
-    fault(name="healthy-scanners", message="nothing; scanners and missing pages", build=scanners, statuses=OK | {404, 400}),
-    fault(name="healthy-reload", message="nothing; a planned reload", build=reloaded),
+    fault(name="healthy", message="no fault", build=lambda stage: one_backend(stage, times=10) and None),
+    fault(name="healthy-scanners", message="no fault; scanners and missing pages", build=scanners, statuses=OK | {404, 400}),
+    fault(name="healthy-reload", message="no fault; a planned reload", build=reloaded),
     fault(
         name="healthy-client-mistakes",
-        message="nothing; clients make mistakes",
+        message="no fault; clients send bad requests",
         build=mistakes,
         statuses=OK | {400, 403, 413, 422},
     ),
-    fault(name="healthy-websocket", message="nothing; WebSocket traffic", build=websocket, statuses=OK | {101}, proves=("101",)),
-    fault(name="healthy-member-down", message="nothing; a member of the group is marked down", build=member_down),
-    fault(name="healthy-old-errors", message="nothing; failures of hours ago", build=old_errors),
-    fault(name="healthy-unix", message="nothing; a unix socket in a variable", build=unix),
+    fault(name="healthy-websocket", message="no fault; WebSocket traffic", build=websocket, statuses=OK | {101}, proves=("101",)),
+    fault(name="healthy-member-down", message="no fault; a member of the group is marked down", build=member_down),
+    fault(name="healthy-old-errors", message="no fault; failures from hours ago", build=old_errors),
+    fault(name="healthy-unix", message="no fault; a unix socket in a variable", build=unix),
     fault(
         name="healthy-php-scanned",
-        message="nothing; a scanner asks for scripts that PHP-FPM does not see",
+        message="no fault; a scanner requests scripts that PHP-FPM cannot see",
         build=php_scanned,
         needs=frozenset({"php-fpm"}),
     ),
-    fault(name="healthy-php", message="nothing; a PHP page writes to the log", build=php, needs=frozenset({"php-fpm"})),
-    fault(name="healthy-slow-pages", message="nothing; pages that take 0.8 s", build=slow),
+    fault(name="healthy-php", message="no fault; a PHP page writes to the log", build=php, needs=frozenset({"php-fpm"})),
+    fault(name="healthy-slow-pages", message="no fault; pages that take 0.8 s", build=slow),
 )

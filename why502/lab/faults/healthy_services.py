@@ -128,50 +128,52 @@ machine = frozenset({"machine"})
 FAULTS = (
     fault(
         name="healthy-unit-crashed-unnoticed",
-        message="nothing; a unit crashed once while nobody asked",
+        message="no fault; a unit crashed once while there were no requests",
         build=unit_crashed_unnoticed,
         needs=machine,
     ),
     fault(
         name="healthy-unit-restarted",
-        message="nothing; a unit was restarted while nobody asked",
+        message="no fault; a unit was restarted while there were no requests",
         build=unit_restarted,
         needs=machine,
     ),
-    fault(name="healthy-unit-elsewhere", message="nothing; a unit behind no route failed", build=unit_elsewhere, needs=machine),
+    fault(
+        name="healthy-unit-elsewhere", message="no fault; a unit that no route uses failed", build=unit_elsewhere, needs=machine
+    ),
     fault(
         name="healthy-everything",
-        message="nothing; services of systemd, supervisord and pm2, gunicorn, and two PHP-FPM",
+        message="no fault; services of systemd, supervisord and pm2, gunicorn, and two PHP-FPM masters",
         build=everything,
         needs=frozenset({"machine", "supervisord", "pm2", "node", "gunicorn", "php-fpm"}),
     ),
     fault(
         name="healthy-supervisord",
-        message="nothing; a restart, and a program of supervisord behind no route is FATAL",
+        message="no fault; a restart, and a program under supervisord that no route uses is FATAL",
         build=program_elsewhere,
         needs=frozenset({"isolation", "supervisord"}),
     ),
     fault(
         name="healthy-pm2",
-        message="nothing; an application of pm2 was restarted",
+        message="no fault; an application under pm2 was restarted",
         build=pm2_restarted,
         needs=frozenset({"isolation", "pm2", "node"}),
     ),
     fault(
         name="healthy-gunicorn",
-        message="nothing; gunicorn replaced its workers",
+        message="no fault; gunicorn replaced its workers",
         build=workers_replaced,
         needs=frozenset({"isolation", "gunicorn"}),
     ),
     fault(
         name="healthy-php-busy",
-        message="nothing; a busy PHP-FPM pool",
+        message="no fault; a busy PHP-FPM pool",
         build=pool_busy,
         needs=frozenset({"isolation", "php-fpm"}),
     ),
     fault(
         name="healthy-php-busy-dynamic",
-        message="nothing; a busy dynamic PHP-FPM pool",
+        message="no fault; a busy dynamic PHP-FPM pool",
         build=partial(
             pool_busy,
             settings="pm = dynamic\npm.max_children = 3\npm.start_servers = 1\npm.min_spare_servers = "
@@ -181,7 +183,7 @@ FAULTS = (
     ),
     fault(
         name="healthy-oom-elsewhere",
-        message="nothing; a program behind no route was killed for memory",
+        message="no fault; a program that no route uses was killed for memory",
         build=other_killed,
         is_loud=True,
         needs=frozenset({"isolation", "groups"}),

@@ -30,7 +30,7 @@ FAULTS = (
     ),
     fault(
         name="host-unreachable-route",
-        message="the route to the target's network says unreachable",
+        message="the route to the target's network is marked unreachable",
         build=partial(build, route="unreachable"),
         proves=(r"connect\(\) to \S+ failed \(113: No route to host\) while connecting to upstream",),
     ),

@@ -39,6 +39,10 @@ fault = partial(
     proves=(r"upstream prematurely closed connection while reading response header from upstream",),
 )
 FAULTS = (
-    fault(name="keepalive-race", message="POSTs meet the backend's idle timer", build=build),
-    fault(name="keepalive-race-json-log", message="the same, access log in JSON", build=partial(build, log="json")),
+    fault(name="keepalive-race", message="POST requests collide with the backend's idle timeout", build=build),
+    fault(
+        name="keepalive-race-json-log",
+        message="POST requests collide with the backend's idle timeout; access log in JSON",
+        build=partial(build, log="json"),
+    ),
 )

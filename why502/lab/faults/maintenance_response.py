@@ -51,7 +51,7 @@ FAULTS = (
     ),
     fault(
         name="maintenance-response-switch",
-        message="a file switches 503 on",
+        message="a maintenance file switches 503 on",
         build=switch,
         statuses=frozenset({503}),
         proves=(r'" 503 ',),

@@ -13,7 +13,7 @@ from why502.model.finding import Layer
 
 
 def pressed(stage: Stage) -> str:
-    """Break it: the application works above its MemoryHigh=, so that the kernel holds it up at every step."""
+    """Break it: the application runs above its MemoryHigh=, so that the kernel holds it up at every step."""
     target = f"127.0.0.1:{stage.port(3000)}"
     unit(stage, f"{SERVER} {target}", "MemoryHigh=40M\nMemorySwapMax=0")
     nginx_unit(stage, target, "proxy_read_timeout 1s;")
@@ -31,7 +31,7 @@ fault = partial(Fault, cause="memory-pressure", layer=Layer.PLATFORM, needs=froz
 FAULTS = (
     fault(
         name="memory-pressure",
-        message="the application works above its MemoryHigh=",
+        message="the application runs above its MemoryHigh=",
         build=pressed,
         statuses=frozenset({504}),
         ongoing=None,

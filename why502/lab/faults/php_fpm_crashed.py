@@ -36,12 +36,12 @@ fault = partial(
 FAULTS = (
     fault(
         name="php-fpm-crashed",
-        message="requests kill PHP-FPM children (SIGSEGV)",
+        message="requests crash PHP-FPM children (SIGSEGV)",
         build=partial(build, how="exec('kill -SEGV ' . getmypid())"),
     ),
     fault(
         name="php-fpm-crashed-tcp",
-        message="the same by SIGBUS, on a port",
+        message="requests crash PHP-FPM children (SIGBUS), on a TCP port",
         build=partial(build, how="exec('kill -BUS ' . getmypid())", listen=9000),
     ),
 )

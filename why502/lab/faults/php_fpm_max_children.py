@@ -54,10 +54,10 @@ FAULTS = (
         message="an ondemand pool of at most two children",
         build=partial(build, settings=ONDEMAND),
     ),
-    fault(name="php-fpm-max-children-tcp", message="a static pool on a port", build=partial(build, listen=9000)),
+    fault(name="php-fpm-max-children-tcp", message="a static pool on a TCP port", build=partial(build, listen=9000)),
     fault(
         name="php-fpm-max-children-queue",
-        message="a static pool whose queue is full, too",
+        message="a static pool whose queue is full too",
         build=full_queue,
         statuses=frozenset({200, 502}),
         proves=(r"connect\(\) to unix:\S+ failed \(11: Resource temporarily unavailable\) while connecting to upstream",),

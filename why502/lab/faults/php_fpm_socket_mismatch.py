@@ -39,31 +39,31 @@ fault = partial(Fault, cause="php-fpm-socket-mismatch", layer=Layer.PROXY, needs
 FAULTS = (
     fault(
         name="php-fpm-socket-mismatch",
-        message="fastcgi_pass names the socket of PHP 8.1, the pool listens on that of 8.2",
+        message="fastcgi_pass names the socket of PHP 8.1, but the pool listens on that of 8.2",
         build=partial(build, listens="/run/php/php8.2-fpm.sock", asked="/run/php/php8.1-fpm.sock"),
         proves=MISSING,
     ),
     fault(
         name="php-fpm-socket-mismatch-tcp",
-        message="fastcgi_pass names a port, the pool listens on a unix socket",
+        message="fastcgi_pass names a port, but the pool listens on a unix socket",
         build=partial(build, listens="/run/php/php8.2-fpm.sock", asked=9000),
         proves=REFUSED,
     ),
     fault(
         name="php-fpm-socket-mismatch-unix",
-        message="fastcgi_pass names a unix socket, the pool listens on a port",
+        message="fastcgi_pass names a unix socket, but the pool listens on a port",
         build=partial(build, listens=9000, asked="/run/php/php8.2-fpm.sock"),
         proves=MISSING,
     ),
     fault(
         name="php-fpm-socket-mismatch-port",
-        message="fastcgi_pass names port 9001, the pool listens on 9000",
+        message="fastcgi_pass names port 9001, but the pool listens on 9000",
         build=partial(build, listens=9000, asked=9001),
         proves=REFUSED,
     ),
     fault(
         name="php-fpm-socket-mismatch-versions",
-        message="two PHP versions run, fastcgi_pass names the socket of a third",
+        message="two PHP versions are running, but fastcgi_pass names the socket of a third",
         build=two_versions,
         proves=MISSING,
     ),

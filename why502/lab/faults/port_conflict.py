@@ -73,7 +73,7 @@ fault = partial(Fault, cause="port-conflict", layer=Layer.UPSTREAM)
 FAULTS = (
     fault(
         name="port-conflict",
-        message="a unit wants all addresses of a port, another process holds one of them",
+        message="a unit wants all addresses of a port, but another process holds one of them",
         build=elsewhere,
         needs=frozenset({"machine"}),
     ),
@@ -91,7 +91,7 @@ FAULTS = (
     ),
     fault(
         name="port-conflict-tries-on",
-        message="gunicorn tries again and again to bind, while another program resets what comes",
+        message="gunicorn keeps trying to bind, while another program resets every connection",
         build=tries_on,
         needs=frozenset({"isolation", "supervisord", "gunicorn"}),
     ),

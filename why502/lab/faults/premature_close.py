@@ -17,7 +17,7 @@ fault = partial(
 FAULTS = (
     fault(
         name="premature-close",
-        message="the backend reads the request and closes",
+        message="the backend reads the request and closes the connection",
         build=partial(one_backend, options=("--does", "close")),
     ),
     fault(
@@ -27,7 +27,7 @@ FAULTS = (
     ),
     fault(
         name="premature-close-combined-log",
-        message="the same, without upstream fields in the access log",
+        message="the backend reads the request and closes the connection; access log without upstream fields",
         build=partial(one_backend, options=("--does", "close"), log="combined"),
     ),
 )

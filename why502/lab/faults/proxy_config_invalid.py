@@ -47,12 +47,12 @@ FAULTS = (
     ),
     fault(
         name="proxy-config-invalid-buffers",
-        message="the change that would help breaks a rule of the buffers",
+        message="the change that would help breaks a rule about buffer sizes",
         build=partial(build, mistake="proxy_buffer_size 16k;"),
     ),
     fault(
         name="proxy-config-invalid-untold",
-        message="the mistake is on disk, the reload was never asked for by signal, so no log tells of it",
+        message="the error is on disk, but no reload was requested by signal, so no log shows it",
         build=partial(build, mistake="proxy_buffer_size 4k", is_reloaded=False),
         proves=(r"connect\(\) failed \(111",),
     ),

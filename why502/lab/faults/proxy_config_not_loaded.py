@@ -42,10 +42,10 @@ fault = partial(
     proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="proxy-config-not-loaded", message="the configuration was mended, and not loaded", build=build),
+    fault(name="proxy-config-not-loaded", message="the configuration was corrected but not loaded", build=build),
     fault(
         name="proxy-config-not-loaded-include",
-        message="an included file was mended, and not loaded",
+        message="an included file was corrected but not loaded",
         build=partial(build, file="/etc/nginx/snippets/app.conf"),
     ),
 )

@@ -30,17 +30,17 @@ FAULTS = (
     ends_at_connect(name="proxy-loop", message="proxy_pass names nginx's own port", build=build),
     ends_at_connect(
         name="proxy-loop-application",
-        message="the same, and the application listens on a port that no route names",
+        message="proxy_pass names nginx's own port; the application listens on a port that no route names",
         build=partial(build, has_application=True),
     ),
     ends_at_connect(
         name="proxy-loop-host",
-        message="the same, with the Host passed on",
+        message="proxy_pass names nginx's own port, and the Host header is passed on",
         build=partial(build, host="proxy_set_header Host $host;"),
     ),
     fault(
         name="proxy-loop-reset",
-        message="the same, ending in a reset",
+        message="proxy_pass names nginx's own port, and the loop ends in a reset",
         build=partial(build, connections=64),
         proves=(r"worker_connections are not enough",),
     ),

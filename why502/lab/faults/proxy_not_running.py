@@ -26,7 +26,7 @@ FAULTS = (
     fault(name="proxy-not-running", message="nginx was stopped", build=partial(build, how=signal.SIGTERM)),
     fault(
         name="proxy-not-running-killed",
-        message="nginx was killed, its pid file is left",
+        message="nginx was killed and left its pid file behind",
         build=partial(build, how=signal.SIGKILL),
     ),
 )

@@ -32,6 +32,10 @@ fault = partial(
     proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
 )
 FAULTS = (
-    fault(name="proxy-timeout-too-short", message="a report takes 1.5 s, its location waits for 1 s", build=build),
-    fault(name="proxy-timeout-too-short-json-log", message="the same, access log in JSON", build=partial(build, log="json")),
+    fault(name="proxy-timeout-too-short", message="a report takes 1.5 s, but its location waits for 1 s", build=build),
+    fault(
+        name="proxy-timeout-too-short-json-log",
+        message="a report takes 1.5 s, but its location waits for 1 s; access log in JSON",
+        build=partial(build, log="json"),
+    ),
 )

@@ -23,13 +23,13 @@ requests = partial(
 FAULTS = (
     fault(
         name="rate-limited",
-        message="limit_req: one request a second and address",
+        message="limit_req: one request per second per address",
         build=requests,
         proves=(r"limiting requests, excess: [\d.]+ by zone \"perip\"",),
     ),
     fault(
         name="rate-limited-connections",
-        message="limit_conn: two connections an address",
+        message="limit_conn: two connections per address",
         build=partial(
             build, zone="limit_conn_zone $binary_remote_addr zone=conns:1m;", limit="limit_conn conns 2;", delay_s="0.1"
         ),

@@ -29,17 +29,17 @@ fault = partial(
 FAULTS = (
     fault(
         name="tls-handshake-failed",
-        message="the backend speaks TLS 1.3 only, nginx offers 1.2 only",
+        message="the backend speaks TLS 1.3 only, but nginx offers 1.2 only",
         build=partial(build, options=("--tls-min", "TLSv1_3"), location="proxy_ssl_protocols TLSv1.2;"),
     ),
     fault(
         name="tls-handshake-failed-sni",
-        message="the backend wants a server name, and proxy_ssl_server_name is off",
+        message="the backend requires a server name, and proxy_ssl_server_name is off",
         build=partial(build, options=("--sni", "app.internal"), location="proxy_ssl_name app.internal;"),
     ),
     fault(
         name="tls-handshake-failed-cipher",
-        message="no common cipher: the key is of another kind",
+        message="no common cipher: the backend's key is of another type",
         build=partial(build, options=(), location="proxy_ssl_protocols TLSv1.2;\nproxy_ssl_ciphers ECDHE-RSA-AES256-GCM-SHA384;"),
     ),
 )

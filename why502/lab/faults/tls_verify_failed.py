@@ -44,7 +44,7 @@ fault = partial(Fault, cause="tls-verify-failed", layer=Layer.PROXY, needs=froze
 FAULTS = (
     fault(
         name="tls-verify-failed-expired",
-        message="the backend's certificate ended in 2020",
+        message="the backend's certificate expired in 2020",
         build=partial(build, is_expired=True),
         proves=(r"upstream SSL certificate verify error: \(10:certificate has expired\)",),
     ),
@@ -56,13 +56,13 @@ FAULTS = (
     ),
     fault(
         name="tls-verify-failed-issuer",
-        message="the backend's certificate is of an authority that nginx does not trust",
+        message="the backend's certificate is from an authority that nginx does not trust",
         build=partial(build, trusted="other"),
         proves=(r"upstream SSL certificate verify error: \((20|21):unable to ",),
     ),
     fault(
         name="tls-verify-failed-issuer-known",
-        message="nginx trusts another authority than the one that this machine knows and that signed the certificate",
+        message="the certificate's authority is known to this machine, but nginx trusts a different one",
         build=partial(build, trusted="other", is_known=True),
         needs=frozenset({"openssl", "isolation"}),
         proves=(r"upstream SSL certificate verify error: \((20|21):unable to ",),

@@ -42,12 +42,12 @@ FAULTS = (
     fault(name="unix-socket-missing", message="no socket is at the path", build=build),
     fault(
         name="unix-socket-missing-other-path",
-        message="the application listens on a socket of another directory",
+        message="the application listens on a socket in another directory",
         build=partial(build, listens="/run/app/app.sock"),
     ),
     fault(
         name="unix-socket-missing-private-tmp",
-        message="the application has a /var/tmp of its own (PrivateTmp), so its socket is invisible",
+        message="the application has its own /var/tmp (PrivateTmp), so its socket is invisible",
         build=partial(build, listens="/var/tmp/app.sock", asked="/var/tmp/app.sock", wrap=PRIVATE_TMP),
         needs=frozenset({"isolation"}),
     ),

@@ -37,13 +37,19 @@ fault = partial(
     proves=(r"connect\(\) to unix:\S+ failed \(13: Permission denied\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="unix-socket-permission", message="the socket has mode 0600, of root", build=partial(build, socket_mode="600")),
     fault(
-        name="unix-socket-permission-group", message="the socket has mode 0660, of root", build=partial(build, socket_mode="660")
+        name="unix-socket-permission",
+        message="the socket has mode 0600 and belongs to root",
+        build=partial(build, socket_mode="600"),
+    ),
+    fault(
+        name="unix-socket-permission-group",
+        message="the socket has mode 0660 and belongs to root",
+        build=partial(build, socket_mode="660"),
     ),
     fault(
         name="unix-socket-permission-directory",
-        message="its directory has mode 0700, of root",
+        message="the socket's directory has mode 0700 and belongs to root",
         build=partial(build, directory_mode=0o700),
     ),
     fault(
@@ -54,7 +60,7 @@ FAULTS = (
     ),
     fault(
         name="unix-socket-permission-pool-mode",
-        message="the socket of a PHP-FPM pool may be written by nobody else (listen.mode)",
+        message="only the owner of a PHP-FPM pool's socket may write to it (listen.mode)",
         build=partial(pool, settings="listen.owner = root\nlisten.group = www-data\nlisten.mode = 0600"),
         needs=frozenset({"isolation", "php-fpm"}),
     ),

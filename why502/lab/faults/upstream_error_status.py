@@ -28,7 +28,7 @@ FAULTS = (
     ),
     fault(
         name="upstream-error-status-page",
-        message="one page of the application answers 502 by itself",
+        message="one page of the application returns a 502 of its own",
         build=one_page,
         statuses=frozenset({200, 502}),
         proves=(r'GET /status/502 HTTP/1.1" 502 ',),
@@ -42,7 +42,7 @@ FAULTS = (
     ),
     fault(
         name="upstream-error-status-combined-log",
-        message="the application answers 503; no log tells who said it",
+        message="the application answers 503; no log shows who sent it",
         build=partial(one_backend, options=("--status", "503"), log="combined"),
         statuses=frozenset({503}),
         proves=(r'HTTP/1.1" 503 ',),

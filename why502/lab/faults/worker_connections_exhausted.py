@@ -10,7 +10,7 @@ from why502.model.finding import Layer
 
 
 def build(stage: Stage, *, log: str = "upstream") -> str:
-    """Break it: clients of an application that takes its time, and eleven connections for a worker.
+    """Break it: clients of an application that takes its time, and eleven connections per worker.
 
     It listens on one and talks to its master on another; of the other nine, the fifth client's request finds none for the
     backend.
@@ -31,6 +31,10 @@ fault = partial(
     proves=(r"11 worker_connections are not enough while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="worker-connections-exhausted", message="eleven connections for a worker, six clients at once", build=build),
-    fault(name="worker-connections-exhausted-combined-log", message="the same", build=partial(build, log="combined")),
+    fault(name="worker-connections-exhausted", message="eleven connections per worker, six clients at once", build=build),
+    fault(
+        name="worker-connections-exhausted-combined-log",
+        message="eleven connections per worker, six clients at once; access log without upstream fields",
+        build=partial(build, log="combined"),
+    ),
 )

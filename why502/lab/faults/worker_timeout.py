@@ -98,7 +98,7 @@ FAULTS = (
     ),
     fault(
         name="worker-timeout-php-fpm-tcp",
-        message="the same, on a port",
+        message="PHP-FPM's request_terminate_timeout ends a child, on a TCP port",
         build=partial(of_php, listen=9000),
         statuses=frozenset({200, 502}),
         needs=frozenset({"isolation", "php-fpm"}),

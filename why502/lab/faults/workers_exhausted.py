@@ -38,10 +38,10 @@ fault = partial(
     proves=(r"upstream timed out \(110: Connection timed out\) while reading response header from upstream",),
 )
 FAULTS = (
-    fault(name="workers-exhausted", message="ten clients, two workers of 0.4 s a request, and a timeout of 1 s", build=build),
+    fault(name="workers-exhausted", message="ten clients, two workers with 0.4 s per request, and a timeout of 1 s", build=build),
     fault(
         name="workers-exhausted-unix",
-        message="the same with one worker on a unix socket",
+        message="one worker with 0.4 s per request on a unix socket, and too many clients",
         build=partial(build, workers=1, listen="/run/app.sock"),
     ),
     fault(
@@ -52,7 +52,7 @@ FAULTS = (
     ),
     fault(
         name="workers-exhausted-threads",
-        message="gunicorn with two threads that takes every connection at once and lets it wait inside, thirty clients",
+        message="gunicorn with two threads accepts every connection at once and queues it internally; thirty clients",
         build=partial(of_gunicorn, options=("--threads", "2"), clients=30),
         needs=frozenset({"isolation", "gunicorn"}),
     ),

@@ -31,25 +31,26 @@ fault = partial(
 FAULTS = (
     fault(
         name="wrong-address-v6-only",
-        message="the application listens on [::1], nginx connects to 127.0.0.1",
+        message="the application listens on [::1], but nginx connects to 127.0.0.1",
         build=partial(build, listens="[::1]", passes="127.0.0.1", target="127.0.0.1"),
     ),
     fault(
         name="wrong-address-localhost",
-        message="the application listens on 127.0.0.1, nginx connects to localhost, which is also [::1]",
+        message="the application listens on 127.0.0.1, but nginx connects to localhost, which is also [::1]",
         build=partial(build, listens="127.0.0.1", passes="localhost", target="[::1]"),
         statuses=frozenset({200}),
+        is_unnoticed=True,
         needs=frozenset({"isolation", "ip"}),
     ),
     fault(
         name="wrong-address-interface",
-        message="the application listens on one interface only, nginx connects to 127.0.0.1",
+        message="the application listens on one interface only, but nginx connects to 127.0.0.1",
         build=partial(build, listens=LAN, passes="127.0.0.1", target="127.0.0.1"),
         needs=frozenset({"isolation", "ip"}),
     ),
     fault(
         name="wrong-address-loopback-only",
-        message="the application listens on 127.0.0.1, nginx connects to the address of the network card",
+        message="the application listens on 127.0.0.1, but nginx connects to the address of the network card",
         build=partial(build, listens="127.0.0.1", passes=LAN, target=LAN),
         needs=frozenset({"isolation", "ip"}),
     ),

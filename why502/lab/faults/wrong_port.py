@@ -163,35 +163,43 @@ fault = partial(
     proves=(r"connect\(\) failed \(111: Connection refused\) while connecting to upstream",),
 )
 FAULTS = (
-    fault(name="wrong-port", message="the application listens on 3000, proxy_pass names 3001", build=plain),
-    fault(name="wrong-port-json-log", message="the same, with an access log in JSON", build=partial(plain, log="json")),
+    fault(name="wrong-port", message="the application listens on 3000, but proxy_pass names 3001", build=plain),
+    fault(
+        name="wrong-port-json-log",
+        message="proxy_pass names the wrong port; access log in JSON",
+        build=partial(plain, log="json"),
+    ),
     fault(
         name="wrong-port-combined-log",
-        message="the same, with an access log without upstream fields",
+        message="proxy_pass names the wrong port; access log without upstream fields",
         build=partial(plain, log="combined"),
     ),
     fault(
         name="wrong-port-and-mistake",
-        message="the same, and a mistake in the file that was never loaded and has nothing to do with it",
+        message="proxy_pass names the wrong port, and the file on disk has an unrelated error that was never loaded",
         build=beside_mistake,
         also=frozenset({"proxy-config-invalid"}),
     ),
-    fault(name="wrong-port-variable", message="the same, with a variable in proxy_pass", build=variable),
+    fault(name="wrong-port-variable", message="proxy_pass with a variable names the wrong port", build=variable),
     fault(
         name="wrong-port-group",
-        message="one of two servers has a wrong port; retries hide it",
+        message="one of two servers has the wrong port; retries hide it",
         build=group,
         statuses=frozenset({200}),
     ),
     fault(
         name="wrong-port-includes",
-        message="one of several included servers has a wrong port",
+        message="one of several included servers has the wrong port",
         build=includes,
         statuses=frozenset({200, 502}),
     ),
-    fault(name="wrong-port-reload", message="a reload brought a wrong port", build=after_reload, statuses=frozenset({200, 502})),
     fault(
-        name="wrong-port-prefix", message="the same, in an nginx with a prefix and configuration of its own", build=custom_prefix
+        name="wrong-port-reload", message="a reload introduced the wrong port", build=after_reload, statuses=frozenset({200, 502})
+    ),
+    fault(
+        name="wrong-port-prefix",
+        message="proxy_pass names the wrong port, in an nginx with its own prefix and configuration",
+        build=custom_prefix,
     ),
     fault(
         name="wrong-port-long-log",
@@ -201,7 +209,7 @@ FAULTS = (
     ),
     fault(
         name="wrong-port-second-nginx",
-        message="two nginx run, one has a wrong port",
+        message="two nginx instances are running; one names the wrong port",
         build=second_nginx,
         statuses=frozenset({200, 502}),
         proves=(),
@@ -209,38 +217,38 @@ FAULTS = (
     ),
     fault(
         name="wrong-port-no-error-log",
-        message="the same, and the error log goes nowhere",
+        message="proxy_pass names the wrong port, and the error log goes nowhere",
         build=partial(plain, http="error_log /dev/null crit;"),
         proves=(r'" 502 ',),
     ),
     fault(
         name="wrong-port-no-access-log",
-        message="the same, and there is no access log",
+        message="proxy_pass names the wrong port, and there is no access log",
         build=partial(plain, http="access_log off;"),
     ),
     fault(
         name="wrong-port-systemctl-hangs",
-        message="the same, and the service manager does not answer",
+        message="proxy_pass names the wrong port, and the service manager does not answer",
         build=systemctl_hangs,
         needs=frozenset({"isolation", "systemctl"}),
         gaps=frozenset({"systemd"}),
     ),
     fault(
         name="wrong-port-dead-mount",
-        message="the same, and a file system that nginx writes to has died",
+        message="proxy_pass names the wrong port, and a file system that nginx writes to no longer responds",
         build=dead_mount,
         needs=frozenset({"isolation", "fuse"}),
         gaps=frozenset({"disks"}),
     ),
     fault(
         name="wrong-port-error-page",
-        message="the same, and an error page turns 502 into 200",
+        message="proxy_pass names the wrong port, and an error page turns 502 into 200",
         build=partial(error_page, page="error_page 502 =200 @sorry;\nlocation @sorry {\n    return 200 'soon';\n}"),
         statuses=frozenset({200}),
     ),
     fault(
         name="wrong-port-error-page-missing",
-        message="the same, and the error page's file is missing, so clients see 404",
+        message="proxy_pass names the wrong port, and the error page's file is missing, so clients see 404",
         build=partial(error_page, page="error_page 502 /50x.html;"),
         statuses=frozenset({404}),
     ),

@@ -41,6 +41,7 @@ class Front(Protocol):
     LOGS: tuple[str, ...]  # the forms of its log that it can write, the usual one first
     HEADER_KIB: int  # the longest response header that it takes
     LACKS: Mapping[str, str]  # scenes that it cannot have, with the reason
+    ALIKE: Mapping[str, tuple[str, ...]]  # causes that are right as well in a scene, because its log has the same for both
 
     def missing(self) -> str:
         """Return what this machine lacks for it, in words; "" where it can run."""
@@ -48,6 +49,10 @@ class Front(Protocol):
 
     def start(self, stage: Stage, wiring: Wiring) -> None:
         """Write its configuration, start it with its logs below LOGS, and wait until it serves. Raises LabError."""
+        ...
+
+    def settle(self, stage: Stage) -> None:
+        """Return once its logs hold every request that it has answered. Raises LabError."""
         ...
 
     def words(self, stage: Stage) -> dict[str, str]:
@@ -69,6 +74,10 @@ def fronts() -> dict[str, Front]:
 def logged(stage: Stage) -> dict[str, str]:
     """Return the text of every log of the front, by file."""
     return {str(path): path.read_text(errors="replace") for path in sorted(stage.path(LOGS).rglob("*")) if path.is_file()}
+
+
+def written_at_once(_: Stage) -> None:
+    """Do nothing: for a front that writes the line of each request when it ends."""
 
 
 def asked(address: str) -> str:

@@ -46,9 +46,12 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines = [
         "## Measured",
         "",
-        "Each fault was made behind a real one. Its log has the lines of all its forms. `000`: the client got no status.",
+        (
+            "Each fault was created with a real gateway of this kind in front of a test application. "
+            "The log column shows the lines of every log format of the gateway. `000`: the client got no status."
+        ),
         "",
-        f"| fault | the client gets | its log | {' | '.join(map(_cell, places))} |",
+        f"| fault | the client gets | the gateway's log | {' | '.join(map(_cell, places))} |",
         f"| {' | '.join(['---'] * (3 + len(places)))} |",
     ]
     for message, same in scenes.items():
@@ -62,7 +65,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
 
 def _status(status: int) -> str:
     """Return what a client saw; see `lab.traffic.request`."""
-    return {499: "nothing: it left", 9: "no HTTP", 0: "000"}.get(status, str(status))
+    return {499: "none: it disconnected", 9: "no HTTP", 0: "000"}.get(status, str(status))
 
 
 def _cell(text: str) -> str:

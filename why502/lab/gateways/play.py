@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,8 @@ def parts(name: str) -> tuple[Front, str, Scene]:
     front = fronts().get(product)
     if front is None or log not in front.LOGS or scene not in scenes_of(product):
         raise LabError(f"unknown scene {name!r}", "The name is front/log/scene: caddy/json/refused.")
-    return front, log, scenes_of(product)[scene]
+    played = scenes_of(product)[scene]
+    return front, log, replace(played, causes=(*played.causes, *front.ALIKE.get(scene, ())))
 
 
 def missing(name: str) -> str:
@@ -63,6 +64,7 @@ def behind_a_front(name: str) -> Fault:
 
 def _build(front: Front, log: str, scene: Scene, stage: Stage) -> str | None:
     scene.build(Play(stage, front, log))
+    front.settle(stage)
     texts = logged(stage)
     stage.told["texts"] = {path: text[-200_000:] for path, text in texts.items()}
     stage.told["words"] = front.words(stage)

@@ -43,7 +43,7 @@ Build = Callable[[Play], None]
 class Scene:
     """One way to break what is behind a front.
 
-    `causes`: those that are right as the first answer; none for a control, in which nothing is wrong. `also`: those that hold as
+    `causes`: those that are right as the first answer; none for a control, in which no fault. `also`: those that hold as
     well, as their effect. `targets`: the addresses that it may name; none where there is no target to name.
     """
 
@@ -148,7 +148,7 @@ def no_route(play: Play) -> None:
 
 
 def too_big(play: Play) -> None:
-    """Answer with a header longer than the front takes."""
+    """Answer with a header longer than the gateway accepts."""
     to_app(play, options=("--does", "big-header", "--header", str(play.front.HEADER_KIB + 512)))
 
 
@@ -179,7 +179,7 @@ def _app(path: str = "/", *, is_tls: bool = False) -> Build:
 
 
 _ALL = (
-    Scene(name="healthy", message="nothing is wrong", build=_app(), targets=()),
+    Scene(name="healthy", message="no fault", build=_app(), targets=()),
     Scene(name="not-found", message="the application's own 404", build=_app("/missing/page"), targets=()),
     Scene(
         name="error-500",
@@ -189,7 +189,12 @@ _ALL = (
     ),
     Scene(name="error-503", message="the application's own 503", build=_app("/status/503"), causes=("upstream-error-status",)),
     Scene(name="not-running", message="nothing listens on the port", build=to_nothing, causes=("backend-not-running",)),
-    Scene(name="stopped", message="the application was killed while it served", build=stopped, causes=("backend-not-running",)),
+    Scene(
+        name="stopped",
+        message="the application was killed while it was serving requests",
+        build=stopped,
+        causes=("backend-not-running",),
+    ),
     Scene(
         name="rejected",
         message="a firewall rejects the connections",
@@ -210,16 +215,18 @@ _ALL = (
         causes=("dns-host-not-found",),
         targets=("app.internal:3000",),
     ),
-    Scene(name="hang", message="the application reads and never answers", build=does("hang"), causes=("backend-hung",)),
+    Scene(
+        name="hang", message="the application reads the request but never answers", build=does("hang"), causes=("backend-hung",)
+    ),
     Scene(
         name="hang-without-limit",
-        message="the same, and the front waits for ever: clients leave",
+        message="the application never answers, the gateway has no timeout, and clients disconnect",
         causes=("backend-hung",),
         build=waits_for_ever,
     ),
     Scene(
         name="slow",
-        message="the application answers after twice the front's limit",
+        message="the application answers after twice the gateway's limit",
         build=_app("/sleep/2"),
         causes=("backend-too-slow", "proxy-timeout-too-short"),
     ),
@@ -227,23 +234,29 @@ _ALL = (
     Scene(name="closed", message="the application closes without an answer", build=does("close"), causes=("premature-close",)),
     Scene(
         name="closed-left-out",
-        message="the application closes without an answer, and the front leaves it out",
+        message="the application closes without an answer, and the gateway takes it out",
         build=partial(to_app, options=("--does", "close"), leaves_out=True),
         causes=("premature-close",),
         also=("all-upstreams-down",),
     ),
     Scene(
         name="hang-left-out",
-        message="the application never answers, and the front leaves it out",
+        message="the application never answers, and the gateway takes it out",
         build=partial(to_app, options=("--does", "hang"), leaves_out=True),
         causes=("backend-hung",),
         also=("all-upstreams-down",),
     ),
     Scene(
-        name="half-header", message="the application closes within the header", build=does("half"), causes=("premature-close",)
+        name="half-header",
+        message="the application closes in the middle of the header",
+        build=does("half"),
+        causes=("premature-close",),
     ),
     Scene(
-        name="truncated", message="the application closes within the body", build=does("truncate"), causes=("truncated-response",)
+        name="truncated",
+        message="the application closes in the middle of the body",
+        build=does("truncate"),
+        causes=("truncated-response",),
     ),
     Scene(name="invalid-header", message="a header line without a colon", build=does("bad-header"), causes=("invalid-response",)),
     Scene(
@@ -253,7 +266,10 @@ _ALL = (
         causes=("invalid-response",),
     ),
     Scene(
-        name="header-too-big", message="a header longer than the front takes", build=too_big, causes=("response-header-too-big",)
+        name="header-too-big",
+        message="a header longer than the gateway accepts",
+        build=too_big,
+        causes=("response-header-too-big",),
     ),
     Scene(name="http-to-tls", message="plain HTTP to a TLS port", build=http_to_tls, causes=("wrong-protocol",)),
     Scene(name="tls-to-http", message="TLS to a plain HTTP port", build=_app(is_tls=True), causes=("wrong-protocol",)),
@@ -272,27 +288,27 @@ _ALL = (
     ),
     Scene(
         name="tls-issuer",
-        message="the certificate is of an authority that the front does not trust",
+        message="the certificate is from an authority that the gateway does not trust",
         causes=("tls-verify-failed",),
         build=partial(over_tls, trusted="other"),
     ),
     Scene(
         name="unhealthy",
-        message="nothing listens, and the front's checks have noticed",
+        message="nothing listens, and the gateway's health checks have noticed",
         causes=("backend-not-running",),
         also=("all-upstreams-down",),
         build=partial(to_nothing, check="/"),
     ),
     Scene(
         name="check-wrong",
-        message="the check asks for a path that does not exist",
+        message="the health check requests a path that does not exist",
         build=check_fails,
         causes=("health-check-misconfigured",),
         also=("all-upstreams-down",),
     ),
     Scene(
         name="all-down",
-        message="neither of two servers is running, and checks have noticed",
+        message="neither of two servers is running, and health checks have noticed",
         build=lambda play: to_nothing(play, APP, SECOND, check="/"),
         causes=("backend-not-running", "all-upstreams-down"),
         targets=(APP, SECOND),
@@ -304,7 +320,7 @@ _ALL = (
     ),
     Scene(
         name="client-left",
-        message="clients leave before a slow answer",
+        message="clients disconnect before a slow answer",
         build=left,
         causes=("client-closed-request", "backend-too-slow"),
     ),

@@ -38,7 +38,8 @@ def repair(machine: container.Machine, traffic: Traffic, source: str) -> dict[st
         "outcome": said.get("outcome"),
         "files": said.get("files", []),
         "tried": said.get("tried", []),
-        "words": "" if said else errors[-600:],
+        "unproved": said.get("unverified") or "; ".join(said.get("still_failing", [])),
+        "words": "" if said.get("outcome") == "kept" else errors[-600:],
     }
     if seen["outcome"] == "kept":
         seen["still_failing"] = _still_failing(traffic)
@@ -55,14 +56,16 @@ def repair(machine: container.Machine, traffic: Traffic, source: str) -> dict[st
 
 
 def judge(seen: dict[str, Any]) -> str:
-    """Return repaired, failing (kept, but requests still fail), dirty (not every byte was restored), reverted, or none.
+    """Return repaired, unproved (kept, requests still fail, and the command says so or that it could not verify it), failing (it
+    says nothing of that), dirty (not every byte was restored), reverted, or none.
 
     An undo brings the fault back, so its own requests may fail again (`undo_status` 1).
     """
     if seen["not_restored"] or seen.get("undo_status") == 2:
         return "dirty"
     if seen["outcome"] == "kept":
-        return "failing" if seen["still_failing"] else "repaired"
+        unrepaired = "unproved" if seen["unproved"] else "failing"
+        return unrepaired if seen["still_failing"] else "repaired"
     return "reverted" if seen["outcome"] == "reverted" else "none"
 
 

@@ -1,4 +1,4 @@
-"""A directive with arguments that nginx does not take."""
+"""A directive with arguments that nginx does not accept."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ _NAMES = {
 }  # fmt: skip
 
 
-@rule(160, "arguments-refused", Severity.ERROR, "proxy-config-invalid")
+@rule(160, "arguments-refused", Severity.ERROR, "proxy-config-invalid", depends_on_build=True)
 def refused(deployment: Deployment) -> Iterator[Risk]:
-    """A directive has too few or too many arguments, or one that it does not take.
+    """A directive has too few or too many arguments, or one that it does not accept.
 
     nginx refuses the configuration: `invalid number of arguments`, `invalid value`. A missing semicolon is the usual cause of
     too many:
     the next directive becomes an argument of this one.
     """
-    told = {problem.at for problem in deployment.configuration.problems}
+    reported = {problem.at for problem in deployment.configuration.problems}
+    severity = Severity.NOTE if deployment.is_piece else None  # a placeholder of an unknown form is as likely
     for level in deployment.levels:
         for directive in level.directives:
             found = form(directive.name, level.path)
-            if found is None or directive.name in _OF_PLUS or module_of(directive.name) or directive.at in told:
+            if found is None or directive.name in _OF_PLUS or module_of(directive.name) or directive.at in reported:
                 continue
             if found.is_block != (directive.children is not None):
                 what = "needs a block { }" if found.is_block else "takes no block"
-                yield risk(f'"{directive.name}" {what}', directive.at, "check the line above for a missing semicolon")
+                advice = "check the line above for a missing semicolon"
+                yield risk(f'"{directive.name}" {what}', directive.at, advice, severity=severity)
             elif not found.takes(len(directive.args)):
-                message = f'"{directive.name}" does not take {len(directive.args)} arguments'
-                yield risk(message, directive.at, "check for a missing semicolon, or a value without quotes")
+                message = f'"{directive.name}" does not accept {len(directive.args)} arguments'
+                yield risk(message, directive.at, "check for a missing semicolon, or a value without quotes", severity=severity)
             elif found.kind is not Kind.FLAG and not found.fits(directive.args):
                 words = _NAMES.get(found.kind) or f"one of {', '.join(sorted(found.words))}"
-                yield risk(f'"{directive.name}" does not take "{" ".join(directive.args)}"', directive.at, f"write {words}")
+                message = f'"{directive.name}" does not accept "{" ".join(directive.args)}"'
+                yield risk(message, directive.at, f"write {words}", severity=severity)

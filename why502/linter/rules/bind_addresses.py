@@ -14,7 +14,7 @@ _CLIENTS = frozenset({"$remote_addr", "$proxy_protocol_addr", "$realip_remote_ad
 
 @rule(186, "bind-without-transparent", Severity.ERROR, "proxy-bind-failed")
 def not_transparent(deployment: Deployment) -> Iterator[Risk]:
-    """nginx is to connect from the client's address, but without `transparent`.
+    """nginx is configured to connect from the client's address, but without `transparent`.
 
     The kernel refuses an address that this machine does not have: `bind() failed (99: Cannot assign requested address)`, 500
     for every

@@ -15,7 +15,7 @@ _FILE = lazy(r"!?-[fdex]")
 
 @rule(171, "condition-refused", Severity.ERROR, "proxy-config-invalid")
 def refused(deployment: Deployment) -> Iterator[Risk]:
-    """The condition of an `if` is more than one comparison, or no space stands before it.
+    """The condition of an `if` is more than one comparison, or the space before it is missing.
 
     nginx has no `&&`, `||` and `==`, and reads `if(` as the name of a directive. It refuses the configuration.
     """
@@ -46,4 +46,4 @@ def _problem(args: tuple[str, ...]) -> str:
         return "" if words[0].startswith("$") else f'"{words[0]}" is not a condition'
     if words[1] not in _OPERATORS:
         return f'`if` does not know "{words[1]}"'
-    return "" if len(words) == 3 else f'`if` compares once: "{" ".join(words[3:])[:40]}" is too much'
+    return "" if len(words) == 3 else f'`if` makes one comparison: "{" ".join(words[3:])[:40]}" is too much'

@@ -17,12 +17,14 @@ from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
+from why502.model.proxy import ConfigProblem
 from why502.model.remedy import Remedy
-from why502.model.snapshot import ConfigProblem
 
 _INVALID = "proxy-config-invalid"
 # Errors that depend on missing files: a fragment's groups and formats may be defined elsewhere.
 _ELSEWHERE = lazy(r"^(?:unknown log format|no port in upstream|open\(\))")
+# What placeholders seldom do: a brace or quotation mark that is lost or one too many.
+_BALANCE = lazy(r"^unexpected ")
 # Parameters newer than their directive: name, pattern of the argument, first version.
 _WORDS = (
     ("listen", r"quic", (1, 25, 0)),
@@ -50,16 +52,28 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
     A reload with it changes nothing, and the old configuration stays in use; after the next restart nothing runs at all.
     """
     is_sure = deployment.is_whole and all(level.is_known for level in deployment.blocks("http", ""))
-    for problem in _told(deployment):
+    elsewhere = {directive.at for directive in _misplaced_at_the_top(deployment)}  # nginx stops there for its place, and sooner
+    for problem in _first_problems(deployment):
+        if problem.at in elsewhere:
+            continue
         if problem.message.startswith("open()"):
             if not deployment.is_here:
                 continue
         elif not is_sure and _ELSEWHERE.match(problem.message):
             continue
-        yield risk(problem.message, problem.at, "correct it, then `nginx -t`")
+        is_doubtful = deployment.is_piece and not _BALANCE.match(problem.message)  # a placeholder of an unknown form is as likely
+        yield risk(problem.message, problem.at, "correct it, then `nginx -t`", severity=Severity.NOTE if is_doubtful else None)
 
 
-def _told(deployment: Deployment) -> Iterator[ConfigProblem]:
+def _misplaced_at_the_top(deployment: Deployment) -> Iterator[Directive]:
+    """Yield the directives outside of all blocks that are not allowed there."""
+    for directive in deployment.levels[0].directives if deployment.is_whole else ():
+        known = table().get(directive.name)
+        if known and not known.may_stand(place(())):
+            yield directive
+
+
+def _first_problems(deployment: Deployment) -> Iterator[ConfigProblem]:
     """Yield the problems, except those in a file that follow from its first misplaced quotation mark or brace."""
     first: dict[str, ConfigProblem] = {}
     for tree in deployment.configuration.trees:
@@ -84,7 +98,7 @@ def _follows_from_a_missing_brace(problem: ConfigProblem, deployment: Deployment
     )
 
 
-@rule(2, "unknown-directive", Severity.ERROR, _INVALID)
+@rule(2, "unknown-directive", Severity.ERROR, _INVALID, depends_on_build=True)
 def unknown(deployment: Deployment) -> Iterator[Risk]:
     """A directive does not exist, and one with a similar name does.
 
@@ -112,19 +126,23 @@ def _renamed(deployment: Deployment, at: Position, name: str, right: str) -> Ite
 
 @rule(3, "directive-too-new", Severity.ERROR, _INVALID)
 def too_new(deployment: Deployment) -> Iterator[Risk]:
-    """A directive, or a word of it, is newer than the nginx that is to run it.
+    """A directive, or one of its parameters, is newer than the nginx that will run it.
 
     That nginx refuses the whole configuration. Set the version with --nginx-version.
     """
+    words: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+    for name, pattern, since in _WORDS:
+        if not deployment.since(*since):
+            words.setdefault(name, []).append((pattern, since))
     for level, directive in _all(deployment):
         known = table().get(directive.name)
         if known and known.since and not deployment.since(*known.since):
-            yield risk(f'"{directive.name}" came with nginx {_dotted(known.since)}', directive.at, _UPGRADE)
-        for name, pattern, version in _WORDS:
-            if directive.name == name and not deployment.since(*version) and (name != "server" or level.name == "upstream"):
-                for word in directive.args:
-                    if re.fullmatch(pattern, word):
-                        yield risk(f'"{name} … {word}" came with nginx {_dotted(version)}', directive.at, _UPGRADE)
+            yield risk(f'"{directive.name}" was added in nginx {_dotted(known.since)}', directive.at, _UPGRADE)
+        name = directive.name
+        for pattern, version in words.get(name, ()) if name != "server" or level.name == "upstream" else ():
+            for word in directive.args:
+                if re.fullmatch(pattern, word):
+                    yield risk(f'"{name} … {word}" was added in nginx {_dotted(version)}', directive.at, _UPGRADE)
 
 
 _UPGRADE = "remove it, or deploy that nginx first"
@@ -136,7 +154,7 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 @rule(4, "directive-removed", Severity.ERROR, _INVALID)
 def removed(deployment: Deployment) -> Iterator[Risk]:
-    """A directive was removed from the nginx that is to run it.
+    """A directive was removed in the nginx that will run it.
 
     An upgrade of the package ends with `unknown directive`, and the new nginx does not start.
     """
@@ -163,7 +181,7 @@ def obsolete(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(6, "directive-misplaced", Severity.ERROR, _INVALID)
 def misplaced(deployment: Deployment) -> Iterator[Risk]:
-    """A directive stands in a block where it is not allowed.
+    """A directive is in a block where it is not allowed.
 
     nginx refuses the configuration: `directive is not allowed here`.
     """
@@ -180,10 +198,17 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
 
 def _is_rooted(level: Level, deployment: Deployment) -> bool:
     """Return whether the block's context is known: a fragment starts somewhere within `http` or `stream`."""
-    return deployment.is_whole or level.path[:1] in (("http",), ("stream",), ("mail",), ("events",))
+    is_known = deployment.is_whole or level.path[:1] in (("http",), ("stream",), ("mail",), ("events",))
+    return is_known and not any(_is_misplaced(outer) for outer in level.outwards)
 
 
-@rule(7, "module-not-in-nginx", Severity.WARNING, "proxy-module-missing")
+def _is_misplaced(block: Level) -> bool:
+    """Return whether a block itself stands where it is not allowed: that is told, and what is in it is not in place either."""
+    known, letter = table().get(block.name), place(block.path[:-1])
+    return bool(known and letter and not known.may_stand(letter))
+
+
+@rule(7, "module-not-in-nginx", Severity.WARNING, "proxy-module-missing", depends_on_build=True)
 def other_module(deployment: Deployment) -> Iterator[Risk]:
     """A directive belongs to nginx Plus or to a patched build, not to the nginx of the packages.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment
+from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
@@ -71,20 +71,15 @@ def error_log_level(deployment: Deployment) -> Iterator[Risk]:
 
     Refused, reset and timed out connections are logged at level error.
     """
-    for level in deployment.levels:
+    for level in _above_routes(deployment):
         for directive in level.own("error_log"):
-            if (
-                len(directive.args) > 1
-                and directive.args[1] in _HIDING
-                and directive.args[0] != "/dev/null"
-                and deployment.routes
-            ):
+            if len(directive.args) > 1 and directive.args[1] in _HIDING and directive.args[0] != "/dev/null":
                 yield risk(f"level {directive.args[1]} omits why backends failed", directive.at, "use error or warn")
 
 
 @rule(133, "access-log-off", Severity.NOTE, _CAUSE)
 def access_log_off(deployment: Deployment) -> Iterator[Risk]:
-    """No access log is written for all that is proxied.
+    """No access log is written for proxied requests.
 
     How many requests fail, since when, and on which route cannot be determined.
     """
@@ -100,6 +95,18 @@ def access_log_off(deployment: Deployment) -> Iterator[Risk]:
         here = [route for route in logged if route.settings["access_log"][-1].at == off[0].at]
         if here and len(here) == len(logged):
             yield risk("requests to the backend are not logged", off[0].at, "turn it off for single locations only")
+
+
+def _above_routes(deployment: Deployment) -> Iterator[Level]:
+    """Yield each block that has a route in it, or in a block within."""
+    seen = set()
+    for route in deployment.routes:
+        level = deployment.level(route)
+        for outer in level.outwards if level else ():
+            if id(outer) in seen:
+                break
+            seen.add(id(outer))
+            yield outer
 
 
 def _is_below(server: object, at: object, name: str) -> bool:

@@ -14,7 +14,7 @@ def chain_lost(deployment: Deployment) -> Iterator[Risk]:
     """A proxy in front of this one adds to X-Forwarded-For, and this one replaces it.
 
     The backend sees one address instead of the chain. `set_real_ip_from` or `listen … proxy_protocol` shows that a proxy
-    stands in front.
+    is in front.
     """
     seen = set()
     for route in deployment.routes:

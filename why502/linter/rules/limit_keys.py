@@ -33,7 +33,7 @@ def one_bucket(deployment: Deployment) -> Iterator[Risk]:
 def one_connection(deployment: Deployment) -> Iterator[Risk]:
     """Each client may have one request at a time.
 
-    Browsers send six at once, and everybody behind one address counts as one client. With HTTP/2 each request counts.
+    Browsers send six at once, and all users behind one address count as one client. With HTTP/2 each request counts.
     """
     keys = {
         word[5:].partition(":")[0]: directive.args[0]

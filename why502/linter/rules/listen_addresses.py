@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
+from why502.deployment.variants import certainty
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
@@ -53,7 +54,7 @@ def _address(text: str) -> str:
 def twice(deployment: Deployment) -> Iterator[Risk]:
     """A server listens twice on the same address.
 
-    nginx refuses it: `a duplicate listen`. An included file often brings the second one.
+    nginx refuses it: `a duplicate listen`. The second one often comes from an included file.
     """
     seen: dict[tuple[int, str], Directive] = {}
     for listen in _listens(deployment):
@@ -66,7 +67,7 @@ def twice(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(163, "listen-options-conflict", Severity.ERROR, _INVALID)
 def options(deployment: Deployment) -> Iterator[Risk]:
-    """Socket options of one address are given twice, or an IPv6 address takes the IPv4 port as well.
+    """Socket options of one address are given twice, or an IPv6 address also binds the IPv4 port.
 
     nginx refuses `backlog`, `reuseport`, `ipv6only` and the like for one address in two servers (`duplicate listen options`),
     even if they
@@ -80,11 +81,13 @@ def options(deployment: Deployment) -> Iterator[Risk]:
             other = seen.setdefault(listen.address, listen)
             if other.level is not listen.level and other.directive.at != listen.directive.at:
                 message = f"the options of {listen.address} are also given at {other.directive.at}"
-                yield risk(message, listen.directive.at, "give them in one server only")
+                severity = certainty(other.directive.at, listen.directive.at, deployment.is_here)
+                yield risk(message, listen.directive.at, "give them in one server only", severity=severity)
         if "ipv6only=off" in listen.directive.args:
             wide.setdefault(listen.address.replace("[::]:", "*:"), listen.directive)
     for listen in all_:
         if listen.address in wide and listen.directive.at != wide[listen.address].at:
             message = f"{listen.address} is taken by the listen with ipv6only=off at {wide[listen.address].at}"
-            yield risk(message, listen.directive.at, "remove this one, or ipv6only=off")
+            severity = certainty(wide[listen.address].at, listen.directive.at, deployment.is_here)
+            yield risk(message, listen.directive.at, "remove this one, or ipv6only=off", severity=severity)
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
@@ -23,7 +24,7 @@ _RESOLVER = lazy(r"(?:ipv[46]=(?:on|off)|(?:valid|status_zone|local|timeout)=.*|
 _PORT = lazy(r"(?:.*:)?(\d+)")
 
 
-@rule(164, "parameter-unknown", Severity.ERROR, "proxy-config-invalid")
+@rule(164, "parameter-unknown", Severity.ERROR, "proxy-config-invalid", depends_on_build=True)
 def unknown(deployment: Deployment) -> Iterator[Risk]:
     """nginx does not know a parameter after an address, or the port is invalid.
 
@@ -32,8 +33,8 @@ def unknown(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.levels:
         for directive in level.directives:
             if directive.children is None and directive.args and not any("$" in arg for arg in directive.args):
-                for word in _strange(level, directive):
-                    yield risk(f'"{directive.name}" does not take "{word}"', directive.at, "correct or remove it")
+                for word in islice(_strange(level, directive), 1):  # nginx names the first; the others follow a lost semicolon
+                    yield risk(f'"{directive.name}" does not accept "{word}"', directive.at, "correct or remove it")
 
 
 def _strange(level: Level, directive: Directive) -> Iterator[str]:

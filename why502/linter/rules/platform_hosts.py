@@ -27,7 +27,7 @@ def platform(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             name = host_name(peer)
             if name.endswith(_PLATFORMS) and route.host_header in _OWN and route.at not in seen:
                 seen.add(route.at)

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 
 from why502.backends.php_fpm import config as php_fpm
 from why502.backends.php_fpm.size import pm_settings
-from why502.deployment.files import Deployment, same_path
+from why502.deployment.files import Deployment, peers_of, same_path
 from why502.deployment.rule import risk, rule
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import PhpPool
+from why502.model.service import PhpPool
 
 _VERSION = lazy(r"(?<=php)\d\.\d|(?<=php-)\d\.\d")
+_OF_PACKAGE = lazy(r"(?:/var)?/run/php/php\d\.\d-fpm\.sock")  # Debian's
 _MODES = frozenset({"static", "dynamic", "ondemand"})
 
 
@@ -26,7 +27,7 @@ _MODES = frozenset({"static", "dynamic", "ondemand"})
 def refused(deployment: Deployment) -> Iterator[Risk]:
     """The pool's values contradict each other, and PHP-FPM does not start.
 
-    With `pm = dynamic` it demands min_spare <= start_servers <= max_spare <= max_children, all of them at least 1.
+    With `pm = dynamic` it demands min_spare <= start_servers <= max_spare <= max_children, and all of them must be at least 1.
     """
     for pool in deployment.pools:
         if pool.name == php_fpm.GLOBAL or not _is_whole(pool):
@@ -120,7 +121,7 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
     ports = {target.port for target in targets if target and not target.is_unix}
     seen = set()
     for route in deployment.routes:
-        for peer in route.peers if route.protocol == "fastcgi" else ():
+        for peer in deployment.peers(route) if route.protocol == "fastcgi" else ():
             target = peer.target
             if target is None or not target.is_loopback or same_path(target) in targets or peer.at in seen:
                 continue
@@ -136,15 +137,18 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
                     f"no pool listens on {peer.name}; there is {there}",
                     peer.at,
                     "pass to the pool's `listen` address",
-                    severity=None if deployment.is_here or _is_of_known_version(target.path, deployment) else Severity.NOTE,
+                    severity=None if deployment.is_here or _is_expected(target.path, deployment) else Severity.NOTE,
                 )
 
 
-def _is_of_known_version(path: str, deployment: Deployment) -> bool:
-    """Return whether the version of PHP in a socket's path, if any, is that of a given pool.
+def _is_expected(path: str, deployment: Deployment) -> bool:
+    """Return whether the pool of a socket should be among the given ones: a repository has only those that somebody edited.
 
-    A repository seldom has every version's pools: those that nobody edited are the package's.
+    The version of PHP in its path, if any, is that of a given pool, and if the path is that of the package's own pool, `www`,
+    that one is given.
     """
+    if _OF_PACKAGE.fullmatch(path) and not any(pool.name == "www" for pool in deployment.pools):
+        return False
     version = _VERSION.search(path)
     known = (f"{pool.file} {pool.target}" for pool in deployment.pools)
     return version is None or any(version[0] in text for text in known)
@@ -157,7 +161,7 @@ def not_for_proxy(deployment: Deployment) -> Iterator[Risk]:
     Without listen.owner it belongs to root with mode 0660: `connect() … failed (13: Permission denied)`, 502.
     """
     user = deployment.configuration.user
-    passed = {same_path(peer.target) for route in deployment.routes if route.protocol == "fastcgi" for peer in route.peers}
+    passed = {same_path(peer.target) for peer in peers_of(route for route in deployment.routes if route.protocol == "fastcgi")}
     for pool in deployment.pools:
         if not user or user == "root" or pool.target is None or not pool.target.is_unix or same_path(pool.target) not in passed:
             continue

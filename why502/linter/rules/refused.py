@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
-from why502.deployment.variants import alternatives
+from why502.deployment.variants import alternatives, certainty
 from why502.gateways.nginx.config import units
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
@@ -146,7 +146,9 @@ def duplicate_group(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("upstream"):
         key = (level.path[:1], level.args[0].lower() if level.args else "")
         if key in seen and level.at != seen[key] and not alternatives(seen[key], level.at):
-            yield risk(f'upstream "{level.args[0]}" is also defined at {seen[key]}', level.at, "rename or remove one")
+            severity = certainty(seen[key], level.at, deployment.is_here)
+            message = f'upstream "{level.args[0]}" is also defined at {seen[key]}'
+            yield risk(message, level.at, "rename or remove one", severity=severity)
         seen.setdefault(key, level.at)
 
 
@@ -189,7 +191,9 @@ def duplicate_default(deployment: Deployment) -> Iterator[Risk]:
                 continue
             address = re.sub(r"^(?:\*|0\.0\.0\.0):", "", address)
             if address in seen and seen[address] != server.at and not alternatives(seen[address], server.at):
-                yield risk(f"{address} has another default server at {seen[address]}", server.at, "keep one of them")
+                severity = certainty(seen[address], server.at, deployment.is_here)
+                message = f"{address} has another default server at {seen[address]}"
+                yield risk(message, server.at, "keep one of them", severity=severity)
             seen.setdefault(address, server.at)
 
 
@@ -198,7 +202,7 @@ def uri_not_allowed(deployment: Deployment) -> Iterator[Risk]:
     """A `proxy_pass` has a URI part where none is allowed.
 
     In a location given by a regular expression, a named one, within `if` or `limit_except` nginx does not know which part of the
-    request's URI to replace, and refuses the configuration. A single `/` behind the port is a URI already.
+    request's URI to replace, and refuses the configuration. A single `/` after the port already counts as a URI.
     """
     for route in deployment.routes:
         if route.directive != "proxy_pass" or route.uri is None or route.has_variables:
@@ -233,7 +237,7 @@ def zone_not_defined(deployment: Deployment) -> Iterator[Risk]:
                     yield risk(f'no {definition} defines the zone "{zone}"', directive.at, f"define it in http with {definition}")
 
 
-@rule(18, "resolve-incomplete", Severity.ERROR, _INVALID)
+@rule(18, "resolve-incomplete", Severity.ERROR, _INVALID, depends_on_build=True)
 def resolve_incomplete(deployment: Deployment) -> Iterator[Risk]:
     """`server … resolve` lacks what it needs: a `zone` in the group and a `resolver`.
 
@@ -254,7 +258,7 @@ def resolve_incomplete(deployment: Deployment) -> Iterator[Risk]:
 def weights(deployment: Deployment) -> Iterator[Risk]:
     """A server's `weight` is 0 or not a number, or its `max_fails` or `fail_timeout` is invalid.
 
-    nginx refuses it: `invalid parameter`. A server that is to get no requests is marked `down`.
+    nginx refuses it: `invalid parameter`. To send no requests to a server, mark it `down`.
     """
     for level in deployment.blocks("upstream"):
         for server in level.own("server"):

@@ -42,7 +42,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(
                     f"{args[1]} matches this rewrite again",
                     directive.at,
-                    "write `break`, or give the target a location of its own",
+                    "write `break`, or give the target a separate location",
                 )
                 break
 

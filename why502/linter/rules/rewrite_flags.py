@@ -21,5 +21,5 @@ def unknown_flag(deployment: Deployment) -> Iterator[Risk]:
         for directive in level.own("rewrite"):
             if len(directive.args) > 2 and directive.args[2] not in _FLAGS:
                 yield risk(
-                    f'rewrite does not take "{directive.args[2]}"', directive.at, "write last, break, redirect or permanent"
+                    f'rewrite does not accept "{directive.args[2]}"', directive.at, "write last, break, redirect or permanent"
                 )

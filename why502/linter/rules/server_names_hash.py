@@ -15,7 +15,7 @@ _BUCKET = 64  # ngx_cacheline_size of current processors
 
 @rule(173, "server-name-too-long-for-hash", Severity.ERROR, "proxy-config-invalid")
 def too_long(deployment: Deployment) -> Iterator[Risk]:
-    """A server name is longer than a bucket of the hash of names.
+    """A server name is longer than a bucket of the names hash.
 
     nginx refuses the configuration: `could not build server_names_hash, you should increase server_names_hash_bucket_size`. An
     entry takes 10
@@ -33,7 +33,7 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
                 if not name.startswith("~") and needed > bucket - _POINTER:
                     enough = next(size for size in (128, 256, 512, 1024) if needed <= size - _POINTER or size == 1024)
                     yield risk(
-                        f"{name} does not fit into a bucket of {bucket} bytes",
+                        f"{name} does not fit in a bucket of {bucket} bytes",
                         server.at,
                         f"`server_names_hash_bucket_size {enough};` in http",
                     )

@@ -82,10 +82,10 @@ def _is_started_by_others(unit: Unit) -> bool:
 
 @rule(152, "private-tmp-hides-socket", Severity.WARNING, "unix-socket-missing")
 def private_tmp(deployment: Deployment) -> Iterator[Risk]:
-    """A service has a /tmp of its own, and its socket there is invisible to the proxy.
+    """A service has a private /tmp, and its socket there is invisible to the proxy.
 
-    PrivateTmp=yes gives it another /tmp and /var/tmp: nginx finds `No such file or directory` although the file is there for the
-    service.
+    PrivateTmp=yes gives it a separate /tmp and /var/tmp: nginx reports `No such file or directory`, although the service
+    sees the file.
     """
     for unit, application in _services(deployment):
         entry = unit.get("PrivateTmp")
@@ -101,7 +101,7 @@ def private_tmp(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(153, "socket-directory-not-made", Severity.WARNING, "backend-startup-failure")
 def no_directory(deployment: Deployment) -> Iterator[Risk]:
-    """A service is to open a socket in a directory below /run that nothing creates.
+    """A service opens a socket in a directory below /run that nothing creates.
 
     /run is empty after each boot and belongs to root: the service cannot create the socket, and does not start.
     """
@@ -130,7 +130,7 @@ def in_tmp(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             if peer.target and peer.target.path.startswith(("/tmp/", "/var/tmp/")) and peer.at not in seen:
                 seen.add(peer.at)
                 yield risk(f"{peer.target.path} is in a directory that services see differently", peer.at, "put it below /run")

@@ -17,9 +17,9 @@ _ONCE = frozenset({*PASSES, "root", "alias", "try_files", "resolver", "keepalive
 
 @rule(166, "directive-set-twice", Severity.ERROR, "proxy-config-invalid")
 def twice(deployment: Deployment) -> Iterator[Risk]:
-    """A directive stands twice in one block, where nginx takes it only once.
+    """A directive appears twice in one block, but nginx accepts it only once.
 
-    nginx refuses the configuration: `directive is duplicate`. The second often comes with an included file.
+    nginx refuses the configuration: `directive is duplicate`. The second often comes from an included file.
     """
     for level in deployment.levels:
         seen: dict[str, Directive] = {}

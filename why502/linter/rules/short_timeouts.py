@@ -18,7 +18,7 @@ _QUICK = lazy(r"mirror|health|ping|auth|stat|metric|live|ready|status", re.IGNOR
 def too_short(deployment: Deployment) -> Iterator[Risk]:
     """A timeout is so short that a healthy backend exceeds it.
 
-    One lost packet costs a second, a garbage collection or a cold cache more. The client gets 504.
+    One lost packet costs a second, a garbage collection or a cold cache more than that. The client gets 504.
     """
     seen = set()
     for route in deployment.routes:

@@ -1,4 +1,4 @@
-"""Status codes that nginx does not take."""
+"""Status codes that nginx does not accept."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
             for word in directive.args[:-1]:
                 number = units.number(word)
                 if not word.startswith("=") and (number is None or not 300 <= number <= 599):
-                    yield risk(f'error_page does not take "{word}"', directive.at, "write statuses from 300 to 599")
+                    yield risk(f'error_page does not accept "{word}"', directive.at, "write statuses from 300 to 599")

@@ -14,7 +14,7 @@ _JOINED = lazy(r"(?:https?|grpcs?)://unix:([^:$]*?\.(?:sock|socket))(/[^:$]*)")
 
 @rule(161, "unix-socket-without-colon", Severity.ERROR, "unix-socket-missing")
 def no_colon(deployment: Deployment) -> Iterator[Risk]:
-    """The URI after a unix socket does not begin with a colon, so nginx takes it for part of the socket's path.
+    """The URI after a unix socket does not begin with a colon, so nginx treats it as part of the socket's path.
 
     `http://unix:/run/app.sock/api/` connects to the file `/run/app.sock/api/`: `No such file or directory`, 502.
     """

@@ -29,7 +29,7 @@ def _known() -> frozenset[str]:
     return frozenset((resources.files("why502.gateways.nginx") / "variables.txt").read_text("ascii").split())
 
 
-@rule(167, "variable-not-defined", Severity.ERROR, "proxy-config-invalid")
+@rule(167, "variable-not-defined", Severity.ERROR, "proxy-config-invalid", depends_on_build=True)
 def undefined(deployment: Deployment) -> Iterator[Risk]:
     """A variable is used that neither nginx nor the configuration defines.
 
@@ -47,15 +47,15 @@ def undefined(deployment: Deployment) -> Iterator[Risk]:
     defined = {word.lstrip("$").lower() for directive in directives if directive.name in _IN_PLACE for word in directive.args}
     defined |= {name.lower() for directive in directives for word in directive.args for name in _CAPTURED.findall(word)}
     defined |= {name.lower() for server in deployment.servers for word in server.names for name in _CAPTURED.findall(word)}
-    told = set()
+    reported = set()
     for directive in directives:
         if directive.name not in _READ:
             continue
         for word in directive.args:
             for found in _USED.finditer(word):
                 name = (found[1] or found[2]).lower()
-                if name not in defined and name not in _known() and not name.startswith(_OPEN) and name not in told:
-                    told.add(name)
+                if name not in defined and name not in _known() and not name.startswith(_OPEN) and name not in reported:
+                    reported.add(name)
                     severity = None if get_close_matches(name, _known(), 1, _ALIKE) else Severity.NOTE
                     yield risk(
                         f"nothing defines ${found[1] or found[2]}",

@@ -48,28 +48,28 @@ def parse(line: str) -> LogRecord | None:
     if match := _AVC.search(line):
         given = _pairs(match["rest"])
         denied = match["verdict"] == "denied" and given.get("permissive") != "1"
-        return _said(line, Symptom.SELINUX_DENIED if denied else None, match["code"], given, _KEEP)
+        return _record_of(line, Symptom.SELINUX_DENIED if denied else None, match["code"], given, _KEEP)
     if match := _APPARMOR.search(line):
         if match["verdict"] not in {"DENIED", "ALLOWED"}:
             return None
         given = _pairs(match["rest"])
         symptom = Symptom.APPARMOR_DENIED if match["verdict"] == "DENIED" else None
-        return _said(line, symptom, given.get("operation", ""), given, _KEEP_ARMOR)
+        return _record_of(line, symptom, given.get("operation", ""), given, _KEEP_ARMOR)
     if (match := _SECCOMP.search(line)) and match["signal"] != "0":
         given = _pairs(match["rest"])
-        return _said(
+        return _record_of(
             line, Symptom.SANDBOX_DENIED, f"syscall {given.get('syscall', '')}", given, ("sig", "arch", "syscall", "exe")
         )
     if match := _SENTENCE.search(line):
         given = {"comm": match["exe"].rsplit("/", 1)[-1]}
         if port := re.search(r"\bport ([0-9]{1,5})\b", match["object"]):
             given["dest"] = port[1]
-        found = _said(line, Symptom.SELINUX_DENIED, match["code"], given, ())
+        found = _record_of(line, Symptom.SELINUX_DENIED, match["code"], given, ())
         return msgspec.structs.replace(found, detail=match["detail"].strip())
     return None
 
 
-def _said(line: str, symptom: Symptom | None, code: str, given: dict[str, str], keep: tuple[str, ...]) -> LogRecord:
+def _record_of(line: str, symptom: Symptom | None, code: str, given: dict[str, str], keep: tuple[str, ...]) -> LogRecord:
     words = " ".join(f'{key}="{given[key]}"' if " " in given[key] else f"{key}={given[key]}" for key in keep if key in given)
     groups = {"code": code, "process": given.get("comm") or given.get("exe", "").rsplit("/", 1)[-1], "pid": given.get("pid")}
     found = record(line, NAME, symptom, Phase.CONNECT if "connect" in code else Phase.PROCESS, groups)

@@ -40,7 +40,6 @@ _FAILED = (1 << 64) - 1
 _WHOSE = (CONNECT, HEADER, RESPONSE)
 _KINDS = (ROUTES, CLIENTS, SERVERS)
 _SEED = int.from_bytes(os.urandom(8), "big")  # so that nobody can craft a log whose names collide
-_MINUTE_BITS = 26
 _DAY_S = 86400
 _AROUND_S = 4 * 3600
 _YEARS_DAYS = 3 * 366
@@ -193,22 +192,22 @@ class Reader:
             return
         record = self.layout.parse(_text(raw))
         pairing = ALONE if record is None or self.layout.pairing is None else self.layout.pairing(record)
-        is_such = record is not None and self._is_such(record, pairing, is_said=bool(asked))
+        is_such = record is not None and self._is_such(record, pairing, is_message=bool(asked))
         self._library.reader_judge(self._reader, is_such, *_numbers(record, pairing))
 
-    def _is_such(self, record: LogRecord, pairing: Pairing, *, is_said: bool) -> bool:
+    def _is_such(self, record: LogRecord, pairing: Pairing, *, is_message: bool) -> bool:
         """Return whether Python and the reader agree on the kind of a line; otherwise all lines like it are left to Python.
 
         So are error lines that wait for other lines, or for the access lines of their requests if the access log is read too, and
         lines that repeat only one of the same client.
         """
-        if record.at is None or is_request(record) == is_said or pairing.after or pairing.is_of_client:
+        if record.at is None or is_request(record) == is_message or pairing.after or pairing.is_of_client:
             return False
         if record.pid is None and not pairing.is_alone:  # it names its thread in a way that only this reader knows
             return False
-        if is_said and record.proxy is None and message_key(record) is None:  # its wording may count
+        if is_message and record.proxy is None and message_key(record) is None:  # its wording may count
             return False
-        return not (is_said and self._leaves_errors and (waiting_of(record) is not None or not pairing.is_alone))
+        return not (is_message and self._leaves_errors and (waiting_of(record) is not None or not pairing.is_alone))
 
     def _pair(self, start: int, raw: bytes) -> None:
         """Record whether a line that Python reads, or the message that it ends, repeats an earlier one of its thread."""
@@ -294,25 +293,25 @@ class _Export:
     def _shape(self, found: Counts) -> _Ended | None:
         """Read one kind of lines; the first gives the meaning of all. Raises ReaderError if a later one has another meaning."""
         first, later = self._text(), self._text()
-        part, byte, is_said, since, until, total = (self._next() for _ in range(6))
-        minutes = Minutes.of(self._map())
+        part, byte, is_message, since, until, total = (self._next() for _ in range(6))
+        minutes = self._minutes()
         if not total:
             return None
         record, other = self._record(first), self._record(later or first)
-        if is_said == is_request(record) or is_said == is_request(other):
+        if is_message == is_request(record) or is_message == is_request(other):
             raise ReaderError("Python does not read what it read")
-        if not is_said:
+        if not is_message:
             outcome = of(record)[0]
             if outcome != of(other)[0]:
                 raise ReaderError("lines that it takes for alike are not")
             found.span(_signed(since), _signed(until))
             found.outcomes.setdefault(outcome, Minutes()).update(minutes)
             return _Ended(outcome, record)
-        if (told := message_key(record)) != message_key(other):
+        if (key := message_key(record)) != message_key(other):
             raise ReaderError("lines that it takes for alike are not")
-        if told is not None:
+        if key is not None:
             found.span(_signed(since), _signed(until))
-            found.message(told, (part, byte), self._place((part, byte)), shown(first)).minutes.update(minutes)
+            found.message(key, (part, byte), self._place((part, byte)), shown(first)).minutes.update(minutes)
         return None
 
     def _record(self, line: str) -> LogRecord:
@@ -322,7 +321,8 @@ class _Export:
         return record
 
     def _tried(self, found: Counts, ended: list[_Ended | None]) -> None:
-        name, total, last, times, fails = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
+        name, total, last = self._raw(), self._next(), _signed(self._next())
+        times, fails = [self._map() for _ in _WHOSE], self._minutes()
         number, place = int.from_bytes(name[:2], "little"), name[2] & 127
         end = ended[number] if number < len(ended) else None
         if end is None or place >= len(end.outcome.tries):
@@ -333,33 +333,31 @@ class _Export:
         tried.count += total
         tried.last = max(tried.last, last)
         if end.outcome.counts_as_failed(place):
-            if sum(fails.values()) != total:
+            if fails.total() != total:
                 raise ReaderError("an attempt failed that it took for a good one")
-            tried.minutes.update(Minutes.of(fails))
-        for key, count in times.items():
-            bucket, whose = key & ((1 << 34) - 1), key >> 34
-            found.times.setdefault((_WHOSE[whose], where), Counter())[bucket] += count
+            tried.minutes.update(fails)
+        for whose, buckets in zip(_WHOSE, times, strict=True):
+            if buckets:
+                found.times.setdefault((whose, where), Counter()).update(buckets)
 
     def _ranking(self, found: Counts, ranking: Ranking, *, is_route: bool) -> None:
         number, ranking.distinct, ranking.lost, _ = (self._next() for _ in range(4))
         for _ in range(number):
-            name, total, failed, times, fails = self._text(), self._next(), self._next(), self._map(), self._map()
+            name, total, failed = self._text(), self._next(), self._next()
             ranking.total[name] = total
             if failed:
                 ranking.failed[name] = failed
+            if not any(self._words[self._at : self._at + 3]):  # nothing but counts: most clients
+                self._at += 3
+                continue
+            times, statuses, minutes = self._map(), self._map(), self._minutes()
             if times:
                 found.times[ROUTE, name] = times
-            if not is_route or not fails:
+            if not is_route or not statuses:
                 continue
-            minutes: dict[int, int] = {}
-            statuses: dict[int, int] = {}
-            for key, count in fails.items():
-                status, minute = key >> _MINUTE_BITS, key & ((1 << _MINUTE_BITS) - 1)
-                statuses[status] = statuses.get(status, 0) + count
-                minutes[minute] = minutes.get(minute, 0) + count
             for status, count in statuses.items():
                 found.route_statuses[name, status] += count
-            found.route_minutes[name] = Minutes.of(minutes)
+            found.route_minutes[name] = minutes
 
     def _path(self, found: Counts) -> None:
         name, total, last, clients, refused = self._raw(), self._next(), _signed(self._next()), self._map(), self._map()
@@ -383,6 +381,11 @@ class _Export:
 
     def _text(self) -> str:
         return self._raw().decode("utf-8", "surrogateescape")
+
+    def _minutes(self) -> Minutes:
+        size, begin = self._words[self._at], self._at + 1
+        self._at = begin + size
+        return Minutes(array("q", self._words[begin : self._at].tobytes()), is_ordered=True)
 
     def _map(self) -> Counter[int]:
         size, begin = self._words[self._at], self._at + 1

@@ -110,11 +110,12 @@ class Text(Described):
     """A line of text, described by `template`.
 
     The template has the role of each value in braces; `{_}` is a value that is ignored, `{#}` a number, `{word}` a word. `tails`:
-    the values that may follow the last value, which is a message.
+    the values that may follow the last value, which is a message. `is_time_spaced`: its time contains a space.
     """
 
     template: str
     tails: tuple[Tail, ...] = ()
+    is_time_spaced: bool = False
 
     def values(self) -> list[str]:
         """Return the part of the program that locates the values."""
@@ -122,7 +123,7 @@ class Text(Described):
         found, before = [f"begin {hexadecimal(begin)}"], begin
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
-            is_far = role == roles.TIME and self.clock == "nginx"  # this time contains a space
+            is_far = role == roles.TIME and self.is_time_spaced
             is_word = name == "word" or (name == "_" and literal[:1] == " " and not before.endswith('"'))
             flags = (
                 (roles.IS_NUMBER if name == "#" else roles.IS_WORD if is_word else 0)

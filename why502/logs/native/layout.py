@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from why502.gateways.apache.logs.log_format import APACHE
 from why502.gateways.nginx.logs.access import target_or_group
-from why502.gateways.nginx.logs.log_format import json_keys, parted
+from why502.gateways.nginx.logs.log_format import APACHE, json_keys, parted
 from why502.logs.native.described import Described, columns, hexadecimal
 from why502.logs.native.roles import (
     ADDRESS,
@@ -118,9 +117,9 @@ def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:
     """Return possible descriptions of the lines: the format's own layouts, and those it derives from some lines (`layouts`)."""
     if form.w3c:
         return (columns(form.w3c, _W3C, clock="iso"),)
-    from why502.logs import detect, wrappers
+    from why502.logs import formats, wrappers
 
-    module = detect.named(form.name)
+    module = formats.named(form.name)
     of_sample = getattr(module, "layouts", None)
     inner = wrappers.removed(form.wrapper, list(sample)) if form.wrapper else sample
     return (*getattr(module, "LAYOUTS", ()), *(of_sample(inner) if of_sample else ()))

@@ -50,8 +50,8 @@ class Seen:
     def reason(self, ended: Ended) -> str:
         """Return the symptom under which a failed request was counted; "" if it did not fail."""
         outcome = of(LogRecord(format=NGINX_ACCESS, status=ended.status, attempts=ended.attempts))[0]
-        told = reasons(outcome, self.fields) if outcome.failed else ()
-        return told[-1][1] if told else ""
+        found = reasons(outcome, self.fields) if outcome.failed else ()
+        return found[-1][1] if found else ""
 
     def attempts(self) -> dict[str, Row]:
         """Return the requests by their number of attempts."""
@@ -61,7 +61,11 @@ class Seen:
         }
 
     def _add(
-        self, outcome: Outcome, told: tuple[tuple[int | None, str], ...], minutes: Minutes, tries: list[tuple[int, str, Tried]]
+        self,
+        outcome: Outcome,
+        symptoms: tuple[tuple[int | None, str], ...],
+        minutes: Minutes,
+        tries: list[tuple[int, str, Tried]],
     ) -> None:
         count, status = minutes.total(), status_name(outcome.status)
         minutes.add_to(self.requests)
@@ -71,7 +75,7 @@ class Seen:
             if where:
                 self.tried[where][status_name(outcome.tries[number].status)] += tried.count
         span = minutes.span()
-        for at, symptom in told:
+        for at, symptom in symptoms:
             key = symptom, outcome.cause
             before = self.symptom_spans.get(key, span)
             self.symptom_spans[key] = min(span[0], before[0]), max(span[1], before[1])
@@ -84,11 +88,11 @@ class Seen:
                     self.recovered[where] += times
             if not outcome.failed:
                 minutes.add_to(self.recovered_minutes)
-        if told and not outcome.failed:
+        if symptoms and not outcome.failed:
             self.recovered_requests += count
         if outcome.failed:
             self._attempts[len(outcome.tries)][1] += count
-            at, symptom = told[-1] if told else (None, "")
+            at, symptom = symptoms[-1] if symptoms else (None, "")
             self.facets["status"][status].update(minutes)
             if symptom:
                 self.facets["symptom"][symptom].update(minutes)

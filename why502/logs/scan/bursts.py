@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -51,11 +50,17 @@ def find(facets: Facets) -> tuple[Burst, ...]:
     inside = {minute for first, last in found for minute in range(first, last + 1)}
     shares = {facet: _shares(values, found) for facet, values in facets.by.items()}
     others = [count for minute, count in facets.requests.items() if minute not in inside]
-    usually = statistics.median(others) if len(others) > _LONG else 0.0
+    usually = _median(others) if found and len(others) > _LONG else 0.0
     return tuple(
         _burst(facets, range(first, last + 1), usual, _changed(facets, range(first, last + 1), shares, usually))
         for first, last in sorted(found[:MOST])
     )
+
+
+def _median(numbers: Sequence[int]) -> float:
+    from statistics import median  # imported where there is a burst: it loads a lot
+
+    return median(numbers)
 
 
 def _usual(failures: Mapping[int, int], span: int, share: float) -> float:
@@ -126,7 +131,7 @@ def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usua
 
     `usually`: requests per minute.
     """
-    told: list[tuple[float, str]] = []
+    messages: list[tuple[float, str]] = []
     for facet, (inside, there) in shares.items():
         here = inside[minutes.start]
         if not here or len(here.keys() | there.keys()) < 2:
@@ -136,13 +141,13 @@ def _changed(facets: Facets, minutes: range, shares: Mapping[str, _Shares], usua
         before = there[value] / there.total() if there else 0.0
         if share >= _SHARE and share >= _TIMES * before:
             others = f", {before:.0%} of the others" if there else ""
-            told.append((share - before, f"{facet} {value}: {share:.0%} of these failures{others}"))
+            messages.append((share - before, f"{facet} {value}: {share:.0%} of these failures{others}"))
     rate = _rate(facets.requests, minutes)
     if usually and rate >= 1.5 * usually:
-        told.append((1.0, f"requests: {rate:.0f} per minute instead of {usually:.0f}"))
+        messages.append((1.0, f"requests: {rate:.0f} per minute instead of {usually:.0f}"))
     elif usually and rate <= 0.5 * usually:
-        told.append((0.5, f"requests: only {rate:.0f} per minute instead of {usually:.0f}"))
-    return [message for _, message in sorted(told, reverse=True)[:5]]
+        messages.append((0.5, f"requests: only {rate:.0f} per minute instead of {usually:.0f}"))
+    return [message for _, message in sorted(messages, reverse=True)[:5]]
 
 
 def _rate(requests: Mapping[int, int], minutes: range) -> float:

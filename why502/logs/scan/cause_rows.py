@@ -38,11 +38,11 @@ Means = Callable[[str, str], Meaning]  # of a symptom, and of the cause named by
 
 def reasons(counts: Counts, seen: Seen, means: Means) -> tuple[CauseRow, ...]:
     """Return the reasons: those of failures first, then by frequency."""
-    told = _told_by_errors(counts)
+    also_logged = _in_error_logs(counts)
     rows = [
         _row(symptom, means(symptom, cause), left, seen.symptom_spans[symptom, cause])
         for (symptom, cause), targets in seen.symptoms.items()
-        if (left := targets - told[symptom, cause])
+        if (left := targets - also_logged[symptom, cause])
     ]
     messages: dict[tuple[str, str, bool], list[tuple[MessageKey, EqualLines]]] = defaultdict(list)
     for one, equal in counts.messages.items():
@@ -54,7 +54,7 @@ def reasons(counts: Counts, seen: Seen, means: Means) -> tuple[CauseRow, ...]:
     return tuple(sorted(rows, key=lambda row: (not row.is_failure, -row.count, row.symptom, row.source)))
 
 
-def _told_by_errors(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
+def _in_error_logs(counts: Counts) -> dict[tuple[str, str], Counter[str]]:
     """Return the failed attempts of the access logs that error logs report too: symptom and cause -> target -> count."""
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     messages: dict[int, Counter[tuple[str, str]]] = defaultdict(Counter)  # minute -> symptom and target
@@ -94,7 +94,7 @@ def _joined(
 
     They are added to `found`, and their error lines are removed from `messages`.
     """
-    told: Counter[tuple[int, str, str, str]] = Counter()
+    joined: Counter[tuple[int, str, str, str]] = Counter()
     joiner = Joiner(counts.errors.in_order())
     for request in requests(joiner, counts.failed.in_order()):
         waiting = [(line, joiner.kinds[joiner.errors.shared[line]]) for line in request.errors]
@@ -107,9 +107,9 @@ def _joined(
         for number, symptom in outcome_reasons(outcome, counts.fields) if fails and not ended.is_own else ():
             where = targets[number] if number is not None else ""
             if where in met or met == {""} or not where:  # a reason before any attempt explains all of them
-                told[int(request.line.at) // 60, where, symptom, outcome.cause] += 1
+                joined[int(request.line.at) // 60, where, symptom, outcome.cause] += 1
                 found[symptom, outcome.cause][where] += 1
-    return told
+    return joined
 
 
 def _take(messages: Counter[tuple[str, str]], target: str, symptom: str, count: int) -> int:

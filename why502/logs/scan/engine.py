@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from why502.logs.scan.counts import MOST_KEYS
-from why502.logs.scan.part import Session
+from why502.logs.scan.part import Layouts, Session
 from why502.logs.scan.source import STANDARD_INPUT
-from why502.logs.scan.work import Ask, Part, Read, Result
+from why502.logs.scan.work import Part, Read, Result, ScanQuery
 
 if TYPE_CHECKING:
     from why502.logs.scan.job import Job
@@ -32,10 +32,10 @@ def alone(parts: Sequence[Part], job: Job, jobs: int) -> Iterator[Result]:  # no
     yield from threads(parts, job, 1)
 
 
-def one(part: Part, ask: Ask, told: Callable[[int], None]) -> Result:
+def one(part: Part, query: ScanQuery, on_read: Callable[[int], None]) -> Result:
     """Read a single part."""
-    session = Session(ask)
-    read = Read(part.index, *session.read(part, told))
+    session = Session(query)
+    read = Read(part.index, *session.read(part, on_read))
     return Result([read], session.total(MOST_KEYS))
 
 
@@ -70,18 +70,19 @@ class _Work:
         self._parts = iter(parts)
         self._job = job
         self._lock = threading.Lock()
+        self._layouts = Layouts()
         self._sessions: list[Session] = []
         self._reads: list[Read] = []
         self._error: BaseException | None = None
 
     def read(self) -> None:
         """Read parts until there are none left."""
-        session = Session(self._job.ask)
+        session = Session(self._job.query, layouts=self._layouts)
         with self._lock:
             self._sessions.append(session)
         try:
             while (part := self._next()) is not None:
-                found = Read(part.index, *session.read(part, self._told))
+                found = Read(part.index, *session.read(part, self._count_read))
                 with self._lock:
                     self._reads.append(found)
         except BaseException as error:
@@ -91,7 +92,7 @@ class _Work:
         """Return the sum of all results. Raises the exception that a reader raised."""
         if self._error is not None:
             raise self._error
-        first, *others = self._sessions or [Session(self._job.ask)]
+        first, *others = self._sessions or [Session(self._job.query)]
         for other in others:
             first.absorb(other)
         return Result(self._reads, first.total(ROWS))
@@ -100,8 +101,8 @@ class _Work:
         with self._lock:
             return None if self._job.is_over or self._error is not None else next(self._parts, None)
 
-    def _told(self, size: int) -> None:
+    def _count_read(self, size: int) -> None:
         with self._lock:
-            self._job.told(size)
+            self._job.on_read(size)
         if self._job.is_over or self._error is not None:
             raise KeyboardInterrupt

@@ -18,6 +18,7 @@ from why502.model.base import Value
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
+from why502.model.request_line import method_of, path_of
 
 Read = Callable[[LogRecord, str], str]  # from a record and its line
 LONGEST = 200  # characters of a value; the rest is cut off
@@ -107,9 +108,9 @@ def _of_line(name: str, form: Form) -> Callable[[str], str]:
     if form.w3c:
         return _column(form.w3c.index(name)) if name in form.w3c else lambda _: ""
     if not form.log_format:
-        return lambda line: _said(line, name)
+        return lambda line: _value(line, name)
     log_format = LineFormat(form.log_format, form.escape)
-    return lambda line: (log_format.values(line) or {}).get(name, "") or _said(line, name)
+    return lambda line: (log_format.values(line) or {}).get(name, "") or _value(line, name)
 
 
 def _column(number: int) -> Callable[[str], str]:
@@ -120,7 +121,7 @@ def _column(number: int) -> Callable[[str], str]:
     return read
 
 
-def _said(line: str, name: str) -> str:
+def _value(line: str, name: str) -> str:
     """Return a value by name from the text of a line.
 
     The value is a member of its JSON, or follows the name as in `name=value`, `name="value"` or `name:value`.
@@ -161,8 +162,7 @@ def _text(value: Any) -> str:
 
 
 def _path(record: LogRecord) -> str:
-    method, _, rest = record.request.partition(" ")
-    return (rest.rpartition(" HTTP/")[0] or rest or method).partition("?")[0]
+    return path_of(record.request) or record.request  # not each request is one of HTTP
 
 
 def _target(record: LogRecord) -> str:
@@ -182,7 +182,7 @@ _OF_RECORD: dict[str, Callable[[LogRecord], str]] = {
     "failed": lambda record: "true" if is_failure(record.status) else "false",
     "host": lambda record: record.host,
     "level": lambda record: record.level,
-    "method": lambda record: record.request.partition(" ")[0],
+    "method": lambda record: method_of(record.request),
     "path": _path,
     "program": lambda record: record.program,
     "protocol": lambda record: record.protocol,

@@ -10,7 +10,7 @@ from why502.logs.scan.line_format import Form
 from why502.logs.scan.plan import Planned, by_path, plan
 from why502.logs.scan.source import expand
 from why502.logs.scan.targets import Known
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.model.base import Value
 
 
@@ -30,19 +30,21 @@ class Job:
     """The logs to read and the progress. `is_over`: set it to stop reading immediately. `is_reading`: reading has started."""
 
     paths: tuple[str, ...]
-    ask: Ask
+    query: ScanQuery
     given: Form | None = None
     formats: LogSettings = field(default_factory=LogSettings)
-    told: Callable[[int], None] = _nothing
+    on_read: Callable[[int], None] = _nothing
     is_over: bool = False
     is_reading: bool = False
     total_bytes: int = 0
 
     def plans(self) -> list[Planned]:
         """Return the plan of each file."""
-        found = [
-            plan(source, self.ask, self.given or by_path(self.formats.forms, posixpath.abspath(source.path)))
-            for source in expand(self.paths)
-        ]
+        found: list[Planned] = []
+        known: set[tuple[str, str]] = set()
+        for source in expand(self.paths):
+            given = self.given or by_path(self.formats.forms, posixpath.abspath(source.path))
+            found.append(plan(source, self.query, given, known))
+            known.add((found[-1].form.log_format, found[-1].form.escape))
         self.total_bytes = sum(planned.read_bytes for planned in found)
         return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec import structs
 
-from why502.gateways.apache.logs import log_format as apache_log_format
+from why502.gateways.behaviour import read_as
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.log_format import LineFormat
-from why502.logs import detect, split_lines, wrappers
+from why502.logs import detect, formats, split_lines, wrappers
 from why502.logs.scan import template
 from why502.model.base import Value
 from why502.model.config import LogKind, LogTarget
@@ -20,7 +20,8 @@ NGINX_ERROR = "nginx_error"
 SAMPLE_LINES = 200
 DETECTED_LINES = 50  # only this many lines are tried with every format
 _FITTING = 0.5
-_OF_NGINX = lazy(r"\$upstream_addr\b.*\$upstream_status\b|\$upstream_status\b.*\$upstream_addr\b")
+_BLANK = " \t\r\v\f"
+_OF_NGINX = lazy(r"\$upstream_(?:addr|status)\b")
 
 Parse = Callable[[str], LogRecord | None]
 
@@ -87,20 +88,19 @@ class Form(Value, frozen=True, kw_only=True):
             return nginx_access.compile(self.log_format, self.escape).parse
         if self.w3c:
             return template.w3c(self.w3c)
-        module = detect.named(self.name)
+        module = formats.named(self.name)
         return detect.parse_line if module is None else module.parse
 
     def _inner_parser(self) -> Parse:
         parse = self._only_parser()
         if self.log_format or self.w3c or self.is_error_log or self.wrapper:
             return or_any(parse)
-        return parse if detect.named(self.name) is None else _with_time(parse)
+        return parse if formats.named(self.name) is None else _with_time(parse)
 
 
 def of_format(text: str, escape: str = "default", format_source: str = "--log-format") -> Form:
     """Return the form of an nginx `log_format` or an Apache LogFormat."""
-    if apache_log_format.is_one(text):
-        text, escape = apache_log_format.as_nginx(text), apache_log_format.APACHE
+    text, escape = read_as(text, escape)
     LineFormat(text, escape)
     return Form(name=nginx_access.NAME, log_format=text, escape=escape, format_source=format_source)
 
@@ -119,9 +119,13 @@ def of_targets(logs: Iterable[LogTarget], config: str) -> dict[str, Form]:
     }
 
 
-def find(head: bytes, given: Form | None = None) -> Form:
-    """Return the form of a log from its first lines. `given` is used if the lines match it, or match nothing else."""
-    lines = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in head.split(b"\n")[:SAMPLE_LINES] if line.strip()]
+def find(head: bytes, given: Form | None = None, known: Collection[tuple[str, str]] = ()) -> Form:
+    """Return the form of a log from its first lines. `given` is used if the lines match it, or match nothing else.
+
+    `known` are the inferred formats of other logs of the same run, with their `escape=`.
+    """
+    texts = head.decode("utf-8", "surrogateescape").split("\n", SAMPLE_LINES)[:SAMPLE_LINES]
+    lines = [line.rstrip("\r") for line in texts if line.strip(_BLANK)]
     if head and not head.endswith(b"\n") and len(lines) > 1:
         lines.pop()
     if given is not None and not lines:
@@ -129,11 +133,11 @@ def find(head: bytes, given: Form | None = None) -> Form:
     if (fields := template.w3c_fields(lines)) is not None:
         return Form(name="w3c", w3c=fields)
     likely = {name: wrappers.removed(name, split_lines.joined(name, lines)) for name in wrappers.likely(lines)}
-    inner = {name: _of_content(texts, given, is_timed=False) for name, texts in likely.items()}
+    inner = {name: _of_content(texts, given, known, is_timed=False) for name, texts in likely.items()}
     for name, form in inner.items():  # lines with a time of their own
         if form.name and form.fits(likely[name]):
             return structs.replace(form, wrapper=name)
-    bare = _of_content(lines, given)
+    bare = _of_content(lines, given, known)
     for name, form in inner.items():  # lines with only the wrapper's time
         if form.name == bare.name and form.name and structs.replace(form, wrapper=name).fits(lines):
             return structs.replace(form, wrapper=name)
@@ -145,29 +149,30 @@ def find(head: bytes, given: Form | None = None) -> Form:
     return Form(wrapper=next((name for name in inner if name in wrappers.PARTIAL), ""))
 
 
-def _of_content(lines: list[str], given: Form | None, *, is_timed: bool = True) -> Form:
+def _of_content(lines: list[str], given: Form | None, known: Collection[tuple[str, str]], *, is_timed: bool = True) -> Form:
     """Return the form of lines from their content. `is_timed`: the lines themselves must contain a time."""
     if given is not None and given.fits(lines):
         return given
-    if given is None and (found := template.infer(lines, only_combined=True)) is not None:
+    if given is None and (found := template.infer(lines, only_combined=True, known=known)) is not None:
         return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
     from why502.gateways.nginx.logs import error as nginx_error
 
     sample = lines[:: max(1, len(lines) // DETECTED_LINES)]
     name = detect.by_looks(sample)
-    if not name and given is None and (found := template.infer(lines)) is not None and _OF_NGINX.search(found[0]):
+    found = template.infer(lines, known=known) if not name and given is None else None
+    if found is not None and len({*_OF_NGINX.findall(found[0])}) == 2:
         return Form(name=nginx_access.NAME, log_format=found[0], escape=found[1])
     name = name or detect.detect(sample)
     if name == nginx_error.NAME and _share(nginx_error.parse, lines) > 0:
         return Form(name=name)
     if given is not None and name in ("", nginx_access.NAME):
         return given
-    if name in ("", nginx_access.NAME) and (found := template.infer(lines)) is not None:
+    if name in ("", nginx_access.NAME) and (found := template.infer(lines, known=known)) is not None:
         text, escape = found
         return Form(name=nginx_access.NAME, log_format=text, escape=escape)
     if name == nginx_access.NAME and _share(nginx_access.parse, sample) >= _FITTING:
         return Form(name=name)
-    module = detect.named(name)
+    module = formats.named(name)
     if module is None:
         return Form()
     fitting = _share(_with_time(module.parse), sample) if is_timed else _share(module.parse, sample, is_timed=False)

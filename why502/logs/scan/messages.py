@@ -38,5 +38,5 @@ def wording(record: LogRecord | None, text: str) -> str | None:
         is_severe = _SEVERE.search(text, 0, _LONGEST) is not None and _HARMLESS.search(text, 0, _LEVEL_WITHIN) is None
     if not is_severe:
         return None
-    said = (record.message if record is not None else "") or text
-    return _VARYING.sub("*", clean(redact(" ".join(said[:_LONGEST].split())))).lstrip(_EDGE).rstrip() or None
+    words = (record.message if record is not None else "") or text
+    return _VARYING.sub("*", clean(redact(" ".join(words[:_LONGEST].split())))).lstrip(_EDGE).rstrip() or None

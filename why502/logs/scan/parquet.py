@@ -19,11 +19,12 @@ from why502.logs.scan.pieces import chunks
 from why502.logs.scan.reading import zone
 from why502.logs.scan.routes import route
 from why502.logs.scan.source import open_
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 from why502.logs.split_lines import whole_lines
 from why502.logs.verdicts import Fields
 from why502.model.errors import Why502Error
 from why502.model.logs import LogRecord
+from why502.model.request_line import method_of, uri_of
 
 if TYPE_CHECKING:
     from why502.logs.scan.job import Job
@@ -70,13 +71,13 @@ def write(job: Job, directory: str) -> int:
     parts = [part for planned in job.plans() for part in planned.parts if not part.form.is_error_log and part.path != "-"]
     targets = [str(place / f"part-{number:05d}.parquet") for number in range(len(parts))]
     if len(parts) < 2:
-        return sum(map(write_part, parts, [job.ask] * len(parts), targets))
+        return sum(map(write_part, parts, [job.query] * len(parts), targets))
     # Arrow starts threads, so do not fork
     with ProcessPoolExecutor(min(cores(), len(parts)), mp_context=get_context("spawn")) as pool:
-        return sum(pool.map(write_part, parts, [job.ask] * len(parts), targets))
+        return sum(pool.map(write_part, parts, [job.query] * len(parts), targets))
 
 
-def write_part(part: Part, ask: Ask, target: str) -> int:
+def write_part(part: Part, query: ScanQuery, target: str) -> int:
     """Write the records of one part and return their number."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -85,7 +86,7 @@ def write_part(part: Part, ask: Ask, target: str) -> int:
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         rows: list[dict[str, Any]] = []
-        for row in _rows(part, ask):
+        for row in _rows(part, query):
             rows.append(row)
             if len(rows) == ROWS:
                 count += len(rows)
@@ -95,13 +96,13 @@ def write_part(part: Part, ask: Ask, target: str) -> int:
     return count + len(rows)
 
 
-def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
+def _rows(part: Part, query: ScanQuery) -> Iterator[dict[str, Any]]:
     from why502.redaction import clean, redact
 
     parse = part.form.parser()
-    conditions = fields.Conditions(ask.where, part.form)
-    window = Window(ask.since, ask.until, zone(ask.localtime))
-    told = Fields.of(part.form.log_format)
+    conditions = fields.Conditions(query.where, part.form)
+    window = Window(query.since, query.until, zone(query.localtime))
+    given = Fields.of(part.form.log_format)
     with open_(part.path) as stream:
         for chunk in whole_lines(chunks(stream, part), part.form.wrapper):
             for raw in chunk.data.split(b"\n"):
@@ -112,21 +113,21 @@ def _rows(part: Part, ask: Ask) -> Iterator[dict[str, Any]]:
                 if record is None or record.at is None or not is_request(record) or not conditions.hold(record, text):
                     continue
                 at = window.seconds(record.at)
-                if ask.since <= at <= ask.until:
-                    yield _row(record, at, part.path, told, lambda text: clean(redact(text)))
+                if query.since <= at <= query.until:
+                    yield _row(record, at, part.path, given, lambda text: clean(redact(text)))
 
 
 def _row(record: LogRecord, at: float, path: str, fields: Fields, shown: Callable[[str], str]) -> dict[str, Any]:
     outcome, targets = of(record)
     reason = reasons(outcome, fields)
-    method, _, rest = record.request.partition(" ")
+    uri = uri_of(record.request)
     tries = record.attempts
     return {
         "ended_at": round(at * 1_000_000),
         "client": shown(record.client) or None,
         "server": shown(record.server or record.host) or None,
-        "method": shown(method) if rest else None,
-        "path": shown(rest.rpartition(" HTTP/")[0] or rest) or None,
+        "method": shown(method_of(record.request)) if uri else None,
+        "path": shown(uri) or None,
         "route": shown(route(record.request)),
         "status": record.status,
         "bytes_sent": record.bytes_sent,

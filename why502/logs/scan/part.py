@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import BinaryIO
@@ -19,15 +20,33 @@ from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.reading import Carried, Each, Reader, named
 from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
-from why502.logs.scan.work import Ask, Part, Progress
+from why502.logs.scan.work import Part, Progress, ScanQuery
 from why502.logs.stitching import Records
 from why502.logs.window import READ_ERRORS
 from why502.model.errors import HostError
 
 _MOST_READERS = 8  # compiled readers at a time, each with its own memory
 _ALL = 1 << 40
+_MOST_EXACT = 1 << 31  # names, where none is given up
 _SAMPLE_LINES = 60
 _FITTING = 0.3  # share of a sample that the compiled reader must accept
+
+
+class Layouts:
+    """The layouts of forms for the compiled reader: checked once for all threads of a run, by whoever comes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[Form, layout.Layout | None] = {}
+
+    def of(self, form: Form, query: ScanQuery, local: tzinfo, sample: Callable[[], bytes]) -> layout.Layout | None:
+        """Return the layout of a form that agrees with Python on a sample; None if Python must read such lines."""
+        if not query.is_fast or query.is_of_fields or native.loaded() is None:
+            return None
+        with self._lock:
+            if form not in self._found:
+                self._found[form] = _layout(form, query, local, sample())
+            return self._found[form]
 
 
 class Session:
@@ -36,12 +55,20 @@ class Session:
     `each` is called with every request that Python reads; those that the compiled reader counts are in `apart`.
     """
 
-    def __init__(self, ask: Ask, zone: tzinfo | None = None, suspects: Suspects | None = None, each: Each | None = None) -> None:
-        self.ask = ask
+    def __init__(
+        self,
+        query: ScanQuery,
+        zone: tzinfo | None = None,
+        suspects: Suspects | None = None,
+        each: Each | None = None,
+        layouts: Layouts | None = None,
+    ) -> None:
+        self.query = query
         self.each = each
-        self.zone = zone or zone_of(ask.localtime, ask.shift_s)
+        self.zone = zone or zone_of(query.localtime, query.shift_s)
         self.suspects = suspects or Suspects()
-        self.counts = Counts(is_exact=ask.is_exact)
+        self.counts = Counts(is_exact=query.is_exact)
+        self._layouts = layouts or Layouts()
         self._compiled: dict[Form, native.Reader | None] = {}
         self._paths: dict[int, str] = {}  # of the parts, by number
 
@@ -91,7 +118,7 @@ class Session:
 
     def apart(self) -> tuple[Counts, Counts]:
         """Return what Python counted, and what the compiled readers counted. The session must not be used afterwards."""
-        mine, self.counts = self.counts, Counts(is_exact=self.ask.is_exact)
+        mine, self.counts = self.counts, Counts(is_exact=self.query.is_exact)
         return mine, self.total()
 
     def absorb(self, other: Session) -> None:
@@ -118,11 +145,26 @@ class Session:
         if form not in self._compiled:
             if len(self._compiled) >= _MOST_READERS:
                 self._flush(next(iter(self._compiled)), MOST_KEYS)
-            reader = _reader(form, self.ask, self.zone, sample())
-            if reader is not None:
-                reader.suspect(self.suspects)
-            self._compiled[form] = reader
+            made = self._layouts.of(form, self.query, self.zone, sample)
+            self._compiled[form] = None if made is None else self._reader(form, made)
         return self._compiled[form]
+
+    def _reader(self, form: Form, made: layout.Layout) -> native.Reader:
+        query = self.query
+        reader = native.Reader(
+            made,
+            since=query.since,
+            until=query.until,
+            zone=self.zone,
+            only=query.only,
+            is_exact=query.is_exact,
+            is_careful=bool(query.most_held) and form.name == NGINX_ACCESS,
+            leaves_errors=bool(query.most_held),
+            has_paths=query.is_summary or query.has_paths,
+            most=_MOST_EXACT if query.is_exact else 0,
+        )
+        reader.suspect(self.suspects)
+        return reader
 
     def check(self) -> None:
         """Enforce the memory bounds."""
@@ -133,7 +175,7 @@ class Session:
             self._take(reader, most)
 
     def _take(self, reader: native.Reader, most: int) -> None:
-        self.counts.merge(reader.counts(_ALL if self.ask.is_exact else most, self.counts, self._place))
+        self.counts.merge(reader.counts(_ALL if self.query.is_exact else most, self.counts, self._place))
         self.check()
 
     def _place(self, order: Order) -> str:
@@ -147,28 +189,14 @@ def _why(error: Exception) -> str:
     return error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
 
 
-def _reader(form: Form, ask: Ask, local: tzinfo, sample: bytes) -> native.Reader | None:
-    """Return the compiled reader of a form if its layout agrees with Python on the sample."""
-    if not ask.is_fast or ask.is_of_fields or native.loaded() is None:
-        return None
-    most = 1 << 31 if ask.is_exact else 0
+def _layout(form: Form, query: ScanQuery, local: tzinfo, sample: bytes) -> layout.Layout | None:
+    """Return the layout of a form that agrees with Python on the sample."""
     lines = [line for line in sample.split(b"\n")[:-1] if line][:_SAMPLE_LINES]
     texts = [line.decode("utf-8", "surrogateescape").rstrip("\r") for line in lines]
     for made in layout.of_form(form, texts):
         with contextlib.suppress(native.ReaderError):
-            if _agrees(made, lines, texts, Window(ask.since, ask.until, local)):
-                return native.Reader(
-                    made,
-                    since=ask.since,
-                    until=ask.until,
-                    zone=local,
-                    only=ask.only,
-                    is_exact=ask.is_exact,
-                    is_careful=bool(ask.most_held) and form.name == NGINX_ACCESS,
-                    leaves_errors=bool(ask.most_held),
-                    has_paths=ask.is_summary or ask.has_paths,
-                    most=most,
-                )
+            if _agrees(made, lines, texts, Window(query.since, query.until, local)):
+                return made
     return None
 
 
@@ -206,5 +234,5 @@ def _comparable(counts: Counts) -> tuple[object, ...]:
     rankings = tuple((dict(one.total), {name: count for name, count in one.failed.items() if count}) for one in counts.rankings())
     tries = {key: (tried.count, tried.minutes) for key, tried in counts.tries.items()}
     times = {key: dict(found) for key, found in counts.times.items()}
-    told = {key: (equal.order, equal.text, equal.minutes) for key, equal in counts.messages.items()}
-    return counts.lines, counts.first, counts.last, counts.outcomes, tries, rankings, times, counts.route_statuses, told
+    messages = {key: (equal.order, equal.text, equal.minutes) for key, equal in counts.messages.items()}
+    return counts.lines, counts.first, counts.last, counts.outcomes, tries, rankings, times, counts.route_statuses, messages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import BinaryIO
 
@@ -14,11 +14,12 @@ from why502.logs.scan.piped import Piped
 from why502.logs.scan.reading import zone
 from why502.logs.scan.source import open_
 from why502.logs.scan.source_file import Source
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 from why502.logs.window import PROBE_BYTES, SLACK_S
 from why502.model.base import Value
 from why502.model.errors import HostError
 
+_ENDLESS = 1 << 40
 SMALLEST, LARGEST = 8 << 20, 128 << 20
 PARTS = 64  # many small parts, so that all readers finish at about the same time
 
@@ -33,18 +34,20 @@ class Planned(Value, frozen=True, kw_only=True):
     reason: str = ""
 
 
-def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
-    """Return the plan for one file."""
+def plan(source: Source, query: ScanQuery, given: Form | None = None, known: Collection[tuple[str, str]] = ()) -> Planned:
+    """Return the plan for one file. `known`: see `find`."""
+    if source.reason:
+        return Planned(source=source, reason=source.reason)
     try:
         with open_(source.path) as stream:
             head = window.head(stream)
-            form = find(head, given)
+            form = find(head, given, known)
             if window.is_compressed(stream) or isinstance(stream, Piped):
-                if ask.since > 0 and 0 < source.modified_s < ask.since - SLACK_S:
+                if query.since > 0 and 0 < source.modified_s < query.since - SLACK_S:
                     return Planned(source=source, form=form)
                 part = Part(path=source.path, form=form)
                 return Planned(source=source, form=form, parts=(part,), read_bytes=source.size_bytes)
-            start, end = _range(stream, source.size_bytes, form, ask)
+            start, end = _range(stream, source.size_bytes, form, query)
     except HostError as error:
         return Planned(source=source, reason=error.reason)
     except window.READ_ERRORS as error:
@@ -55,19 +58,21 @@ def plan(source: Source, ask: Ask, given: Form | None = None) -> Planned:
     return Planned(source=source, form=form, parts=parts, read_bytes=end - start)
 
 
-def _range(stream: BinaryIO, size_bytes: int, form: Form, ask: Ask) -> tuple[int, int]:
+def _range(stream: BinaryIO, size_bytes: int, form: Form, query: ScanQuery) -> tuple[int, int]:
     """Return the bytes that may hold lines of the window, found by bisection; for a file without times, all bytes."""
-    parse, when = form.parser(), Window(ask.since, ask.until, zone(ask.localtime))
+    if query.since <= 0 and query.until >= _ENDLESS:
+        return 0, size_bytes
+    parse, when = form.parser(), Window(query.since, query.until, zone(query.localtime))
 
     def time_of(line: bytes) -> float | None:
         record = parse(line.decode("utf-8", "surrogateescape"))
         return None if record is None or record.at is None else when.seconds(record.at)
 
     start, end = 0, size_bytes
-    if ask.since > 0:
-        start = window.seek(stream, size_bytes, ask.since, time_of)
-    if ask.until < 1 << 40:
-        end = min(window.seek(stream, size_bytes, ask.until + 3 * SLACK_S, time_of) + 2 * PROBE_BYTES, size_bytes)
+    if query.since > 0:
+        start = window.seek(stream, size_bytes, query.since, time_of)
+    if query.until < _ENDLESS:
+        end = min(window.seek(stream, size_bytes, query.until + 3 * SLACK_S, time_of) + 2 * PROBE_BYTES, size_bytes)
     return start, max(start, end)
 
 

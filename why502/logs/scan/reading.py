@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from why502.logs.join import Suspects
     from why502.logs.scan.counts import Counts
     from why502.logs.scan.line_format import Form
-    from why502.logs.scan.work import Ask, Part, Progress
+    from why502.logs.scan.work import Part, Progress, ScanQuery
 
 _TEXT = 200
 _SAMPLE_BYTES = 1 << 16
@@ -49,7 +49,7 @@ Each = Callable[[LogRecord, int, str], None]  # a request, the second in which i
 class Session(Protocol):
     """The parts of a session that a reader uses."""
 
-    ask: Ask
+    query: ScanQuery
     counts: Counts
     zone: tzinfo
     suspects: Suspects
@@ -88,13 +88,13 @@ class Reader:
     ) -> None:
         self.session = session
         self.part = part
-        self.ask = session.ask
+        self.query = session.query
         self.progress = progress
         self.origin = origin or Origin(named(part.path))
         self.parse = parse or part.form.parser()
         self.block = Chunk(b"", 0, None)
         self.counts = session.counts
-        self.window = Window(self.ask.since, self.ask.until, session.zone, self.ask.near)
+        self.window = Window(self.query.since, self.query.until, session.zone, self.query.near)
         self.carried = carried or Carried()
         self._is_followed = carried is not None
         self.at = self.carried.at
@@ -102,8 +102,8 @@ class Reader:
         self.lines = Lines(part.form.wrapper)
         self.records = self.carried.records
         form = part.form
-        self.conditions = fields.Conditions(self.ask.where, form)
-        self.asked = fields.reader(self.ask.by, form) if self.ask.by else None
+        self.conditions = fields.Conditions(self.query.where, form)
+        self.asked = fields.reader(self.query.by, form) if self.query.by else None
         self._earlier: list[bytes] = []  # the lines before the part
         # The line before a line that the compiled reader left, if the reader read it; keyed by the byte of the latter.
         self._native: dict[int, str] = {}
@@ -115,7 +115,7 @@ class Reader:
     def read(self, stream: BinaryIO) -> None:
         """Count the lines."""
         form = self.part.form
-        if self.ask.is_summary and 0 < self.part.start <= NUMBERED_BYTES:
+        if self.query.is_summary and 0 < self.part.start <= NUMBERED_BYTES:
             self.first = count_lines(stream, line_begin(stream, self.part.start))
             stream.seek(0)
         self._earlier = [] if self.carried.is_of_before else self._before(stream)
@@ -128,12 +128,13 @@ class Reader:
             self._entries(stream)
         else:
             self._plain(stream)
-        self._look_back(self._end)  # up to the last line, from which the next part continues
-        self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
+        if self._is_followed:
+            self._look_back(self._end)  # up to the last line, from which the next part continues
+            self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
 
     def _needs_python(self) -> bool:
         """Return whether lines may repeat some of a part that was read before, and whose stream Python holds."""
-        return self._is_followed and not self.ask.most_held and stitch(self.part.form.name) is not None
+        return self._is_followed and not self.query.most_held and stitch(self.part.form.name) is not None
 
     def _before(self, stream: BinaryIO) -> list[bytes]:
         """Return the last lines before the part, which may be needed to interpret its first ones."""
@@ -268,11 +269,11 @@ class Reader:
             self._look_back(start)
         self._native.pop(start, None)
         if record is None or (not record.format and (not form.name or form.log_format)):
-            if self.at is not None and not self.ask.since <= self.at <= self.ask.until:
+            if self.at is not None and not self.query.since <= self.at <= self.query.until:
                 return
             if self.is_prose:
                 self.counts.lines += 1
-            elif not self.ask.only and not self.ask.where:
+            elif not self.query.only and not self.query.where:
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
                 if not form.log_format:
                     self._unknown(record, text, order, where)
@@ -280,7 +281,7 @@ class Reader:
         if record.at is not None:
             self.at = int(self.window.seconds(record.at) // 1)
         at = self.at
-        if at is not None and not self.ask.since <= at <= self.ask.until:
+        if at is not None and not self.query.since <= at <= self.query.until:
             return
         self.is_prose = bool(record.format) and not is_request(record)
         if not self.conditions.hold(record, text):
@@ -293,7 +294,7 @@ class Reader:
                 self.counts.note(at)
                 if is_noted(record):
                     self._hold(record, at, text, start, is_own=True)
-            elif not self.ask.only or _is_wanted(record.status, self.ask.only):
+            elif not self.query.only or _is_wanted(record.status, self.query.only):
                 self._request(record, at, text, start)
             return
         if (found := message_key(record)) is None:
@@ -301,7 +302,7 @@ class Reader:
             if not record.is_repeat and record.proxy is None:  # a line of an application
                 self._unknown(record, text, order, where)
             return
-        if self.ask.most_held and at is not None and (waiting := waiting_of(record)) is not None:
+        if self.query.most_held and at is not None and (waiting := waiting_of(record)) is not None:
             number = self.counts.errors.number(waiting)
             if number is not None:
                 self.counts.errors.add(number, line_of(record, at, order_of(*order)))
@@ -317,7 +318,7 @@ class Reader:
     def _request(self, record: LogRecord, at: int, text: str, start: int) -> None:
         """Count an access line; hold it if an error line may add details about its request."""
         is_doubtful = False
-        if self.ask.most_held and record.format == NGINX_ACCESS:
+        if self.query.most_held and record.format == NGINX_ACCESS:
             is_suspect = not (has_note := is_noted(record)) and self.session.suspects.has(at, request_line(record))
             if has_note or is_suspect:
                 is_doubtful = self._hold(record, at, text, start, is_suspect=is_suspect)
@@ -326,27 +327,27 @@ class Reader:
             self.session.each(record, at, text)
         if self.asked is not None:
             self.counts.asked.add(self.asked(record, text), is_failure(record.status))
-        if self.ask.is_summary and record.status is not None:
-            server = self.origin.server or record.server or record.host
+        if self.query.is_summary and record.status is not None:
+            server = record.server or record.host
             self.counts.paths.add(server, record.request, record.status, at, clients=(mark(record.client),))
 
     def _hold(self, record: LogRecord, at: int, text: str, start: int, *, is_own: bool = False, is_suspect: bool = False) -> bool:
         """Hold an access line. Return False if there was no room."""
         failed = self.counts.failed
-        failed.is_full |= len(failed) >= self.ask.most_held
+        failed.is_full |= len(failed) >= self.query.most_held
         if failed.is_full:
             return False
         number = failed.number(of_access(record, self.origin, is_own=is_own, is_suspect=is_suspect))
         if number is None or not failed.add(number, line_of(record, at, order_of(self.part.index, start))):
             return False
-        if self.ask.is_summary and failed.wants_sample(number):
+        if self.query.is_summary and failed.wants_sample(number):
             failed.sample(sample_of(text, self.origin.path, start, self._number(start)))
         return True
 
     def _begin(self, data: bytes | memoryview, start: int) -> None:
         """Record the start of the next block of lines, and the number of its first line."""
         before, self.block = self.block, Chunk(b"", start, None)
-        if not self.ask.is_summary or start > NUMBERED_BYTES:
+        if not self.query.is_summary or start > NUMBERED_BYTES:
             return
         number = before.line
         if number is None and not before.data:

@@ -39,10 +39,10 @@ def expand(path: str) -> Iterator[Source]:
         _knock(system, inner, path)
     try:
         for name in _names(system, inner, path):
-            told = system.info(name)
-            if told.get("type") != "directory":
+            info = system.info(name)
+            if info.get("type") != "directory":
                 url = path if name == inner else _url(system, path, inner, name)
-                yield Source(path=url, size_bytes=int(told.get("size") or 0), modified_s=_modified_s(told))
+                yield Source(path=url, size_bytes=int(info.get("size") or 0), modified_s=_modified_s(info))
     except Why502Error:
         raise
     except Exception as error:
@@ -62,7 +62,7 @@ def open_(path: str) -> BinaryIO:
         found.system = system  # some close their files when the last reference is gone
         return cast(BinaryIO, found)
     except Exception as error:
-        raise OSError(errno.EIO, _says(error)) from error
+        raise OSError(errno.EIO, _message(error)) from error
 
 
 def renew() -> None:
@@ -154,7 +154,7 @@ class Ranged(io.RawIOBase):
         try:
             found = self._fetch(self._at, stop)
         except Exception as error:
-            raise OSError(errno.EIO, _says(error)) from error
+            raise OSError(errno.EIO, _message(error)) from error
         if not found:
             raise OSError(errno.EIO, "it was truncated while being read")
         self._begin, self._held = self._at, found
@@ -219,8 +219,8 @@ def _url(system: Any, path: str, inner: str, name: str) -> str:
 def _gives_ranges(path: str) -> bool:
     """Return whether a web server reports the size of a file, and answers a range request with only that range."""
     system, inner = _reached(path)
-    told = system.info(inner)
-    if told.get("size") is None or told.get("partial") is False:
+    info = system.info(inner)
+    if info.get("size") is None or info.get("partial") is False:
         return False
     try:
         with system.open(inner, "rb", block_size=FIRST_BYTES, cache_type="none") as stream:
@@ -236,10 +236,10 @@ def _is_web(path: str) -> bool:
     return path.split("://", 1)[0] in _WEB
 
 
-def _modified_s(told: dict[str, Any]) -> float:
+def _modified_s(info: dict[str, Any]) -> float:
     """Return the time of the last write from a file system's metadata, in seconds since the epoch; 0 if it has none."""
     for name in ("LastModified", "mtime", "updated", "Last-Modified", "last_modified"):
-        value = told.get(name)
+        value = info.get(name)
         with suppress(ValueError, TypeError, OverflowError):
             if isinstance(value, str):
                 value = parsedate_to_datetime(value) if value[:1].isalpha() else datetime.fromisoformat(value)
@@ -313,14 +313,14 @@ def _trouble(path: str, error: Exception) -> Why502Error:
         )
     hint = "Check the address and the credentials."
     return Why502Error(
-        f"{_shown(path)}: {_says(cause or error)}", "Check the address and the network connection." if cause else hint
+        f"{_shown(path)}: {_message(cause or error)}", "Check the address and the network connection." if cause else hint
     )
 
 
-def _says(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """Return the reason in one line: the first error of the chain with a message."""
-    said = str(error).strip() or (str(error.__cause__ or error.__context__ or "").strip()) or type(error).__name__
-    return redact(" ".join(said.split()))[:300]
+    message = str(error).strip() or (str(error.__cause__ or error.__context__ or "").strip()) or type(error).__name__
+    return redact(" ".join(message.split()))[:300]
 
 
 def _shown(path: str) -> str:

@@ -37,13 +37,13 @@ def run(
     if (
         len({planned.form.name == NGINX_ACCESS for planned in plans if planned.parts}) > 1
     ):  # data in one log about the other log's requests
-        job.ask = msgspec.structs.replace(job.ask, most_held=MOST_LINES)
+        job.query = msgspec.structs.replace(job.query, most_held=MOST_LINES)
     renew()
     job.is_reading = True
     try:
         total, reads = _read(parts, job, engine, jobs or cores(), meanwhile)
     except ReaderError:  # a bug in the compiled reader costs only speed
-        job.ask = msgspec.structs.replace(job.ask, is_fast=False)
+        job.query = msgspec.structs.replace(job.query, is_fast=False)
         total, reads = _read(parts, job, engine, jobs or cores(), lambda: None)
     by_file: dict[str, list[int]] = {}
     whys: dict[str, str] = {}
@@ -71,11 +71,11 @@ def run(
     return report(
         total,
         files,
-        since=_moment(job.ask.since),
-        until=_moment(job.ask.until),
-        only=job.ask.only,
-        where=tuple(map(str, job.ask.where)),
-        by=job.ask.by,
+        since=_moment(job.query.since),
+        until=_moment(job.query.until),
+        only=job.query.only,
+        where=tuple(map(str, job.query.where)),
+        by=job.query.by,
         known=job.formats.known,
         means=means,
         is_partial=len(reads) < len(parts) or job.is_over,
@@ -89,7 +89,7 @@ def _numbered(plans: Sequence[Planned]) -> list[Part]:
 
 def _read(parts: Sequence[Part], job: Job, engine: Engine, jobs: int, meanwhile: Callable[[], None]) -> tuple[Counts, list[Read]]:
     """Return the sum over the parts."""
-    total, reads = Counts(is_exact=job.ask.is_exact), []
+    total, reads = Counts(is_exact=job.query.is_exact), []
     results = engine(parts, job, jobs)
     meanwhile()
     for result in results:

@@ -9,11 +9,16 @@ _NOT_LOGS = lazy(r".*\.(?:conf|pid|sock|db|sqlite|json\.state|swp|tmp)$|\..*")
 
 
 class Source(Value, frozen=True, kw_only=True):
-    """One file. `size_bytes` as stored."""
+    """One file. `size_bytes` as stored. `identity`: device and inode of a file of this machine.
+
+    `reason`: why an entry of a directory is not read; "" for one that is.
+    """
 
     path: str
     size_bytes: int = 0
     modified_s: float = 0.0
+    identity: tuple[int, int] | None = None
+    reason: str = ""
 
 
 def is_no_log(name: str) -> bool:

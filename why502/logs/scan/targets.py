@@ -34,7 +34,7 @@ def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[Ta
         for target in members:
             mine, failed = seen.tried[target].total(), seen.failed[target]
             others, others_failed = attempts - mine, failures - failed
-            told = known.get(target, Known())
+            limits = known.get(target, Known())
             rows.append(
                 TargetRow(
                     target=target,
@@ -46,9 +46,9 @@ def compared(counts: Counts, seen: Seen, known: Mapping[str, Known]) -> tuple[Ta
                     connect=times(counts, CONNECT, target),
                     header=times(counts, HEADER, target),
                     response=times(counts, RESPONSE, target),
-                    connect_timeout_s=told.connect_timeout_s,
-                    read_timeout_s=told.read_timeout_s,
-                    longest_read_timeout_s=told.longest_read_timeout_s,
+                    connect_timeout_s=limits.connect_timeout_s,
+                    read_timeout_s=limits.read_timeout_s,
+                    longest_read_timeout_s=limits.longest_read_timeout_s,
                     is_bad=is_worse(failed, mine, others_failed, others),
                     others_share=others_failed / others if others else None,
                 )

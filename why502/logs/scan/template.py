@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from why502.gateways.apache.logs.log_format import APACHE
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.access import VARIABLE as KNOWN
-from why502.gateways.nginx.logs.log_format import LineFormat
+from why502.gateways.nginx.logs.log_format import APACHE
 from why502.logs.scan import columns
 from why502.logs.scan.columns import is_ip
 from why502.model.logs import LogRecord
@@ -17,6 +16,7 @@ from why502.model.times import of_iso, whole_number
 
 _FITTING = 0.5
 _LINES = 50
+_APART = 25  # lines between those that must match a format which another log of the run has
 _COMBINED = lazy(
     r"(?P<host>[\w.*:-]+ )?(?P<addr>[^\s\"\[{]+) (?P<ident>\S+) (?P<user>\S+(?: \S+)*?) \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
     r"\"(?:[^\"\\]|\\.)*+\" (?:\d{3}|-) (?:\d+|-)(?P<referer> \"(?:[^\"\\]|\\.)*+\"(?P<agent> \"(?:[^\"\\]|\\.)*+\")?)?"
@@ -45,17 +45,21 @@ _LTSV_NAMES = {  # ltsv.org, for names with another meaning than elsewhere
 }
 
 
-def infer(lines: Sequence[str], *, only_combined: bool = False) -> tuple[str, str] | None:
+def infer(
+    lines: Sequence[str], *, only_combined: bool = False, known: Collection[tuple[str, str]] = ()
+) -> tuple[str, str] | None:
     """Return a `log_format` and its `escape=`, or None.
 
-    Most of the lines match it, and it gives the same values as the general reader.
+    Most of the lines match it, and it gives the same values as the general reader. `known` are those of other logs of the same
+    run: if a line has one of them, a few more lines suffice.
     """
     sample, lines = lines, lines[:_LINES]
     for line in lines[:5]:
         if only_combined and not _COMBINED.match(line):
             return None
         for text, escape in _candidates(line):
-            if _agrees(text, escape, lines):
+            few = lines[_APART::_APART] or lines
+            if ((text, escape) in known and _agrees(text, escape, few)) or _agrees(text, escape, lines):
                 return text, escape
     if only_combined:
         return None
@@ -92,22 +96,22 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
         values = line.split("\t") if is_of_tabs else line.split()
         if len(values) != len(fields) or line.startswith("#"):
             return None
-        said = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
+        given = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
         try:
-            at, status = of_iso(f"{said['date']}T{said['time'][:8]}+00:00"), whole_number(said["sc-status"], 9)
+            at, status = of_iso(f"{given['date']}T{given['time'][:8]}+00:00"), whole_number(given["sc-status"], 9)
         except KeyError:
             return None
         if at is None or status is None:
             return None
-        took = said.get("time-taken", "")
-        path = said.get("cs-uri-stem") or said.get("cs-uri", "")
+        took = given.get("time-taken", "")
+        path = given.get("cs-uri-stem") or given.get("cs-uri", "")
         return LogRecord(
             format="w3c",
             at=at,
             status=status,
-            client=said.get("c-ip", ""),
-            server=said.get("cs-host", said.get("s-computername", "")),
-            request=f"{said.get('cs-method', '')} {path}".strip(),
+            client=given.get("c-ip", ""),
+            server=given.get("cs-host", given.get("s-computername", "")),
+            request=f"{given.get('cs-method', '')} {path}".strip(),
             duration_s=float(took) / per_second if re.fullmatch(r"\d{1,11}(?:\.\d{1,9})?", took, re.ASCII) else None,
         )
 
@@ -270,7 +274,8 @@ def _agrees(text: str, escape: str, lines: Sequence[str]) -> bool:
 
     The lines must match, the general reader must find the same values, and the times of an attempt must not decrease.
     """
-    parse, plain = nginx_access.compile(text, escape).parse, LineFormat(text, escape).plain
+    reader = nginx_access.compile(text, escape)
+    parse, plain = reader.parse, reader.plain
     fitting = 0
     for line in lines:
         mine, general = parse(line), nginx_access.parse(line)

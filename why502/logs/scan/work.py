@@ -13,7 +13,7 @@ from why502.model.base import Value
 Progress = Callable[[int], None]
 
 
-class Ask(Value, frozen=True, kw_only=True):
+class ScanQuery(Value, frozen=True, kw_only=True):
     """The query for every line. `since`, `until`: seconds since the epoch, both inclusive. `only`: "", "failures" or "5xx".
 
     `where`: the conditions that a line must meet. `by`: a field whose values are counted; its name differs from every table of

@@ -60,5 +60,5 @@ def _sum(report: Report) -> str:
         for count, word in ((report.suppressed, "ignored by a comment"), (report.known, "in the baseline"))
         if count
     ]
-    version = f"nginx {report.nginx_version}" if report.nginx_version else "the newest nginx"
-    return f"{found} in {files} for {version}" + (f"; {', '.join(held)}" if held else "")
+    version = f" for nginx {report.nginx_version}" if report.nginx_version else " for the newest nginx"
+    return f"{found} in {files}{version if report.checks_nginx else ''}" + (f"; {', '.join(held)}" if held else "")

@@ -89,11 +89,11 @@ def by_time(report: Report) -> str:
     for row, times in rows:
         seconds = _seconds(times)
         limits = _timeouts(row)
-        said = ", ".join(f"{name.removesuffix('_s')} {second:g} s" for name, second in zip(_QUANTILES, seconds, strict=True))
+        quantiles = ", ".join(f"{name.removesuffix('_s')} {second:g} s" for name, second in zip(_QUANTILES, seconds, strict=True))
         found.append(
             Lane(
                 name=row.target,
-                text=f"{row.target}: {said}{''.join(f', read timeout {limit:g} s' for limit in limits)}",
+                text=f"{row.target}: {quantiles}{''.join(f', read timeout {limit:g} s' for limit in limits)}",
                 boxes=tuple(
                     Box(begin=at(begin), end=at(end), place=place)
                     for begin, end, place in zip(seconds, seconds[1:], (2, 1, 0), strict=False)

@@ -163,7 +163,7 @@ class Clients(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """Lines that no rule knows, alike except at each `*`."""
+    """Lines that no rule recognises, alike except at each `*`."""
 
     message: str
     count: Count

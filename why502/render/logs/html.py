@@ -21,14 +21,15 @@ def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters.update(safe_text=safe, clock=clock, fields=_fields)
+    routes, clients = tables.failing(report.routes, top), tables.failing(report.clients, top)
     return environment.from_string(_file(_PAGE)).render(
         report=report,
         top=top,
         statuses=sorted((status, report.by_status[status]) for status in report.by_status if _is_failed(report, status))[:4],
-        failing=tables.failing(report.routes, top),
-        slowest=tables.slowest(report, top),
-        clients=tables.failing(report.clients, top),
-        busiest=tables.busiest(report.clients, top),
+        failing=routes,
+        slowest=tables.unless_shown(tables.slowest(report, top), routes),
+        clients=clients,
+        busiest=tables.unless_shown(tables.busiest(report.clients, top), clients),
         exactness=tables.exactness(report),
         source=tables.source,
         near=tables.close,

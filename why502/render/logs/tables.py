@@ -77,6 +77,12 @@ def busiest(rows: tuple[Row, ...], top: int) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (-row.requests, row.name))[:top])
 
 
+def unless_shown(rows: tuple[Row, ...], shown: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return the rows, or none if a table above has all of them: a small log would show the same lines twice."""
+    names = {row.name for row in shown}
+    return rows if any(row.name not in names for row in rows) else ()
+
+
 def timeout(row: TargetRow) -> str:
     """Return the read timeouts in force, in seconds: `60`, or `30-60` where locations differ."""
     if row.read_timeout_s is None:

@@ -29,24 +29,23 @@ def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
     if report.is_partial:
         yield paint("PARTIAL: reading stopped before the end; the report covers what was read until then.", "unknown", terminal)
     what = "failed" if report.requests else "error-log lines (no access log given)"
-    said = (
+    sentence = (
         f"{report.failures} of {report.requests} requests failed ({report.share:.2%})"
         if report.requests
         else f"{report.failures} {what}"
     )
     if not report.lines:
-        said = "No lines in the window" if report.since or report.until else "No lines"
+        sentence = "No lines in the window" if report.since or report.until else "No lines"
     if report.only:
-        said = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
+        sentence = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
     if report.where:
-        said += f", where {' and '.join(map(safe, report.where))}"
-    yield paint(said, color, terminal)
+        sentence += f", where {' and '.join(map(safe, report.where))}"
+    yield paint(sentence, color, terminal)
     if report.recovered_requests:
         yield f"{report.recovered_requests} more were recovered by a retry after {report.recovered_attempts} failed attempts"
     if report.first and report.last:
-        yield (
-            f"{clock(report.first)} to {clock(report.last)}, {len(report.files)} {'file' if len(report.files) == 1 else 'files'}"
-        )
+        count = sum(1 for file in report.files if file.lines or not file.reason)
+        yield f"{clock(report.first)} to {clock(report.last)}, {count} {'file' if count == 1 else 'files'}"
 
 
 def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
@@ -69,10 +68,10 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
     if report.targets:
         yield from ("", paint("Targets", "bold", terminal))
         yield from _targets(report.targets[:top], report, terminal)
-    if failing := tables.failing(report.routes, top):
+    if routes := tables.failing(report.routes, top):
         yield from ("", paint("Routes with the most failures", "bold", terminal))
-        yield from _rows(failing, report)
-    if not report.only and (slowest := tables.slowest(report, top)):
+        yield from _rows(routes, report)
+    if not report.only and (slowest := tables.unless_shown(tables.slowest(report, top), routes)):
         yield from ("", paint("Slowest routes", "bold", terminal))
         yield from _rows(slowest, report)
     if len(report.servers) > 1:
@@ -81,12 +80,12 @@ def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:
     if len(report.by_attempts) > 1 and report.has_upstream_fields:
         yield from ("", paint("Attempts per request", "bold", terminal))
         yield from _rows(report.by_attempts.values(), report)
-    if failing := tables.failing(report.clients, top):
+    if clients := tables.failing(report.clients, top):
         yield from ("", paint("Clients with the most failures", "bold", terminal))
-        yield from _rows(failing, report)
-    if report.clients and not report.only:
+        yield from _rows(clients, report)
+    if not report.only and (busiest := tables.unless_shown(tables.busiest(report.clients, top), clients)):
         yield from ("", paint("Clients with the most requests", "bold", terminal))
-        yield from _rows(tables.busiest(report.clients, top), report)
+        yield from _rows(busiest, report)
 
 
 def _burst(burst: Burst) -> Iterator[str]:
@@ -226,8 +225,8 @@ def _notes(report: Report, terminal: Terminal) -> Iterator[str]:
     yield paint(tables.exactness(report), "dim", terminal)
     if terminal.is_verbose:
         for file in report.files:
-            said = f"{file.format}, from {file.format_source}" if file.format_source else file.reason or "no lines in the window"
-            yield f"  {safe(file.path)}: {file.lines} lines, {said}"
+            form = f"{file.format}, from {file.format_source}" if file.format_source else file.reason or "no lines in the window"
+            yield f"  {safe(file.path)}: {file.lines} lines, {form}"
             if file.log_format:
                 yield f"    {safe(file.log_format)}"
 

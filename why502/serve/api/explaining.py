@@ -24,12 +24,12 @@ BODY_BYTES = 256 << 10
 _Text = Annotated[str, Meta(min_length=1, max_length=65536, description="a log line, a status, a code or a cause")]
 _Proxy = Annotated[
     str,
-    Meta(description="the product that wrote it; empty: find out", extra_json_schema={"enum": ["", *sorted(names())]}),
+    Meta(description="the product that wrote it; empty: detected", extra_json_schema={"enum": ["", *sorted(names())]}),
 ]
 
 
 class Texts(Value, frozen=True, kw_only=True):
-    """Texts to explain, each for itself."""
+    """Texts to explain, one by one."""
 
     texts: Annotated[tuple[_Text, ...], Meta(min_length=1, max_length=MOST_TEXTS)]
     proxy: _Proxy = ""
@@ -38,7 +38,7 @@ class Texts(Value, frozen=True, kw_only=True):
 class Text(Value, frozen=True, kw_only=True):
     """One text to explain."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=4096, description="as in a POST, which takes longer ones")]
+    text: Annotated[str, Meta(min_length=1, max_length=4096, description="as for POST, which accepts longer texts")]
     proxy: _Proxy = ""
 
 
@@ -51,7 +51,7 @@ class Name(Value, frozen=True, kw_only=True):
 class Query(Value, frozen=True, kw_only=True):
     """Words to search for."""
 
-    q: Annotated[str, Meta(max_length=LONGEST, description="words, all of which must occur")]
+    q: Annotated[str, Meta(max_length=LONGEST, description="words that must all occur")]
 
 
 def _explained(_: Request, given: Text) -> contract.Explanation:
@@ -66,7 +66,7 @@ def _all_explained(_: Request, __: Nothing, body: Texts) -> list[contract.Explan
 def _product(name: str) -> str | None:
     """Return the name of a product that was given. Raises Refused if there is none."""
     if name and name not in names():
-        raise Refused(422, f"there is no gateway {name!r}", f"One of: {', '.join(sorted(names()))}.")
+        raise Refused(422, f"unknown gateway {name!r}", f"One of: {', '.join(sorted(names()))}.")
     return name or None
 
 
@@ -76,13 +76,13 @@ def _everything(_: Request, __: Nothing) -> contract.Reference:
 
 def _cause(_: Request, given: Name) -> contract.CausePage:
     if given.name not in CAUSES:
-        raise NotThere(f"there is no cause {given.name!r}")
+        raise NotThere(f"unknown cause {given.name!r}")
     return cause_object(given.name)
 
 
 def _gateway(_: Request, given: Name) -> contract.GatewayPage:
     if given.name not in products():
-        raise NotThere(f"there is no gateway {given.name!r}")
+        raise NotThere(f"unknown gateway {given.name!r}")
     return gateway_object(products()[given.name])
 
 
@@ -94,7 +94,7 @@ OPERATIONS = (
     Operation(
         path="/explain",
         name="explain",
-        summary="Explain a log line, a status, a code of a gateway, or a cause",
+        summary="Explain a log line, a status, a gateway's code, or a cause",
         given=Text,
         answer=contract.Explanation,
         work=_explained,

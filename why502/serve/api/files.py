@@ -31,7 +31,7 @@ _Words = Annotated[tuple[Annotated[str, Meta(max_length=60)], ...], Meta(max_len
 
 
 class File(Value, frozen=True, kw_only=True):
-    """A configuration file. `include` finds the others by their names, which are relative to the same directory."""
+    """A configuration file. `include` finds the others by name, relative to the same directory."""
 
     name: Annotated[str, Meta(max_length=200, pattern=r"^(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9_@.+-]+(/[A-Za-z0-9_@.+-]+)*$")]
     text: Annotated[str, Meta(max_length=8 << 20)]
@@ -47,7 +47,7 @@ class Configuration(Value, frozen=True, kw_only=True):
 
 
 class LogOptions(Value, frozen=True, kw_only=True):
-    """What is asked of a log."""
+    """Options of a report on a log."""
 
     since: _Moment = ""
     until: _Moment = ""
@@ -60,7 +60,7 @@ class LogOptions(Value, frozen=True, kw_only=True):
 
 
 class OneLog(LogOptions, frozen=True, kw_only=True):
-    """What is asked of which log."""
+    """A log, and the options of its report."""
 
     id: Annotated[str, Meta(max_length=64)]
 
@@ -156,7 +156,7 @@ OPERATIONS = (
     Operation(
         path="/logs",
         name="reportSentLog",
-        summary="Report failures in a log that is sent, plain or compressed",
+        summary="Report failures in an uploaded log, plain or compressed",
         method="POST",
         given=LogOptions,
         takes_file=True,

@@ -27,14 +27,14 @@ _Part = Annotated[str, Meta(max_length=200)]
 
 
 class Wanted(Value, frozen=True, kw_only=True):
-    """Conditions that incidents meet, all of them."""
+    """Conditions that an incident must all meet."""
 
     open: bool | None = None
     since: _Moment = ""
     until: _Moment = ""
     cause: _Part = ""
     target: Annotated[str, Meta(max_length=200, description="a text in a target or location")] = ""
-    text: Annotated[str, Meta(max_length=200, description="words, all of which must occur")] = ""
+    text: Annotated[str, Meta(max_length=200, description="words that must all occur")] = ""
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     offset: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
@@ -46,7 +46,7 @@ class Id(Value, frozen=True, kw_only=True):
 
 
 class Target(Value, frozen=True, kw_only=True):
-    """A target, and what its checks say. `status` is unknown where nothing was checked; `code`: the status of HTTP."""
+    """A target, with its check results. `status` is unknown where nothing was checked; `code`: the HTTP status."""
 
     proxy: str
     group: str
@@ -62,7 +62,7 @@ class Target(Value, frozen=True, kw_only=True):
 
 
 class Member(Value, frozen=True, kw_only=True):
-    """A member of a route. Attempts a minute, and failed attempts in the window; the 95th percentile in seconds."""
+    """A member of a route. Attempts per minute, and failed attempts in the window; the 95th percentile in seconds."""
 
     target: str
     status: MemberStatus
@@ -84,7 +84,7 @@ class Route(Value, frozen=True, kw_only=True):
 
 
 class Routes(Value, frozen=True, kw_only=True):
-    """All routes. `window_s`: the time that the counts are of, up to now."""
+    """All routes. `window_s`: the time that the counts cover, up to now."""
 
     window_s: int
     routes: tuple[Route, ...]
@@ -99,7 +99,7 @@ class Open(Value, frozen=True, kw_only=True):
 
 
 class Status(Value, frozen=True, kw_only=True):
-    """Whether anything is wrong. `newest_at`: when something was recorded last; null: nothing was yet."""
+    """Whether anything is wrong. `newest_at`: when something was last recorded; null: nothing has been."""
 
     why502: str
     at: datetime
@@ -223,7 +223,7 @@ OPERATIONS = (
     Operation(
         path="/targets",
         name="targets",
-        summary="Each target, and what its checks say",
+        summary="Each target, with its check results",
         answer=list[Target],
         work=_targets,
         statuses=_404,

@@ -27,7 +27,7 @@ from why502.watch.store import Ring, Store, history
 from why502.watch.store.history import By, Group
 from why502.watch.store.reading import Wanted
 
-NAVIGATION = Navigation(title="History", path="/history", order=20, about="All incidents, and the time that they cost.")
+NAVIGATION = Navigation(title="History", path="/history", order=20, about="All incidents, and how long they lasted.")
 SHOWN = 50
 MOST_PAGE = 10_000
 MOST_GROUPS = 15
@@ -101,7 +101,7 @@ def _filter(query: QueryParams) -> Filter:
 def _page_number(query: QueryParams) -> int:
     text = query.get("page", "1")
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_PAGE):
-        raise Why502Error(f"page: {text[:20]!r} is not the number of a page", "Pages are counted from 1.")
+        raise Why502Error(f"page: {text[:20]!r} is not a page number", "Pages are numbered from 1.")
     return int(text)
 
 

@@ -67,7 +67,7 @@ def bundle(request: Request) -> Response:
     with shared.stock.reading() as store:
         data = store.bundle(incident.id)
     if data is None:
-        raise HTTPException(404, "the bundle of this incident is not kept any more")
+        raise HTTPException(404, "the bundle of this incident has been deleted")
     return _file(data, f"incident-{incident.id}.why502", "application/gzip")
 
 
@@ -99,7 +99,7 @@ def _incident(shared: Serving, request: Request) -> Incident:
 
 def _check_id(id_: str) -> None:
     if not _ID.fullmatch(id_):
-        raise HTTPException(404, "no incident has such an id")
+        raise HTTPException(404, "there is no incident with this id")
 
 
 def _found(shared: Serving, id_: str) -> Incident:
@@ -131,7 +131,7 @@ def _view(shared: Serving, incident: Incident) -> dict[str, Any]:
         "state": story.state(incident, now),
         "how_often": how_often(finding) if finding else "",
         "where": where(finding) if finding else "",
-        "reason": next((one.reason for one in reversed(incident.diagnosed) if one.reason), "nothing was established yet"),
+        "reason": next((one.reason for one in reversed(incident.diagnosed) if one.reason), "not established yet"),
         "for": sorted((one for one in finding.evidence if one.weight >= 0), key=lambda one: -one.weight) if finding else [],
         "against": [one for one in finding.evidence if one.weight < 0] if finding else [],
         "fixes": list(_fixes(incident, finding)),

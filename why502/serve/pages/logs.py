@@ -57,7 +57,7 @@ async def logs(request: Request) -> Response:
 def _order(asked: dict[str, str]) -> LogsOrder:
     """Return what the form asks. Raises Why502Error."""
     if asked["only"] not in ("", *ONLY):
-        raise Why502Error(f"there is no selection {asked['only']!r}", f"One of: {', '.join(ONLY)}.")
+        raise Why502Error(f"unknown selection {asked['only']!r}", f"One of: {', '.join(ONLY)}.")
     question = Question(since=asked["since"], until=asked["until"], only=asked["only"] or "all")
     return LogsOrder(question=question, log_format=asked["log_format"])
 
@@ -69,7 +69,7 @@ def _picked(request: Request, given: Form, stack: ExitStack) -> list[Content]:
     found = []
     for id_ in wanted:
         if id_ not in allowed:
-            raise Why502Error("a chosen log is not there any more", "Choose another one.")
+            raise Why502Error("a selected log no longer exists", "Choose another one.")
         descriptor = allowed_logs.open_log(allowed[id_])
         stack.callback(os.close, descriptor)
         found.append(Content(name=allowed[id_], descriptor=descriptor, path=allowed[id_]))

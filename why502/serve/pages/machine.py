@@ -26,7 +26,7 @@ async def machine(request: Request) -> Response:
         form = await request.form(max_files=0, max_fields=1)
         is_probing = form.get("probes") != "none"
         if not await run_sync(lambda: shared.machine.diagnose(is_probing=is_probing)):
-            raise Refused(503, "a diagnosis is being made already", "Its result is on this page within half a minute.")
+            raise Refused(503, "a diagnosis is already running", "Its result will be on this page within half a minute.")
         return RedirectResponse(str(shared.address("/machine")), 303)
     newest = None if reason else shared.machine.newest
     return page(

@@ -31,20 +31,20 @@ def _view(shared: Serving) -> dict[str, Any]:
         newest = store.ask(history.newest)
         found = {
             "gateways": gateways(store.ask(history.configured), store.members(), seen),
-            "ended": [one for one in store.incidents(is_open=False, since=at - timedelta(days=1), limit=5) if _is_told(one)],
+            "ended": [one for one in store.incidents(is_open=False, since=at - timedelta(days=1), limit=5) if _is_reported(one)],
             **_hour(store, at),
         }
-    told = [one for one in open_ if _is_told(one)]
+    reported = [one for one in open_ if _is_reported(one)]
     is_stale = newest is None or at - newest > STALE
     return {
         **found,
         "at": at,
-        "told": told,
-        "untold": [one for one in open_ if not _is_told(one)],
+        "told": reported,
+        "untold": [one for one in open_ if not _is_reported(one)],
         "newest": newest,
         "is_stale": is_stale,
-        "sentence": _status(told, newest, at, is_stale=is_stale),
-        "state": _state(told, is_stale=is_stale),
+        "sentence": _status(reported, newest, at, is_stale=is_stale),
+        "state": _state(reported, is_stale=is_stale),
         "most_paths": MOST_PATHS,
         "most_places": MOST_PLACES,
         "window": WINDOW_MIN,
@@ -53,28 +53,28 @@ def _view(shared: Serving) -> dict[str, Any]:
     }
 
 
-def _is_told(incident: Incident) -> bool:
+def _is_reported(incident: Incident) -> bool:
     """Return whether somebody is told of an incident: not what was intended, nor what another one explains."""
     return incident.severity is not Severity.NONE and not incident.caused_by
 
 
-def _state(told: list[Incident], *, is_stale: bool) -> str:
+def _state(reported: list[Incident], *, is_stale: bool) -> str:
     """Return the class of the first sentence."""
-    if any(one.severity is Severity.PAGE for one in told):
+    if any(one.severity is Severity.PAGE for one in reported):
         return "bad"
-    return "warn" if told or is_stale else "good"
+    return "warn" if reported or is_stale else "good"
 
 
-def _status(told: list[Incident], newest: datetime | None, at: datetime, *, is_stale: bool) -> str:
+def _status(shown: list[Incident], newest: datetime | None, at: datetime, *, is_stale: bool) -> str:
     """Return in one sentence whether anything is wrong."""
-    if told:
-        first = next((one for one in told if one.severity is Severity.PAGE), told[0])
-        more = {1: "", 2: " And one more incident is open."}.get(len(told), f" And {len(told) - 1} more incidents are open.")
+    if shown:
+        first = next((one for one in shown if one.severity is Severity.PAGE), shown[0])
+        more = {1: "", 2: " And one more incident is open."}.get(len(shown), f" And {len(shown) - 1} more incidents are open.")
         return f"{story.headline(first)}{more}"
     if newest is None:
-        return "Not known yet: nothing was counted so far."
+        return "Not known yet: nothing has been counted so far."
     if is_stale:
-        return f"Not known: nothing was recorded for {duration(at - newest)}. Is why502 watch running?"
+        return f"Not known: nothing has been recorded for {duration(at - newest)}. Is why502 watch running?"
     return "Nothing is wrong: no incident is open."
 
 

@@ -119,10 +119,10 @@ def _view(shared: Serving) -> dict[str, Any]:
     with shared.stock.reading() as store:
         found, limits, changes = _rows(store, now)
     states = Counter(row.member.status for row in found if row.member and row.is_checked)
-    said = ", ".join(f"{states[status]} {status.value}" for status in _STATUSES if states[status])
+    counts = ", ".join(f"{states[status]} {status.value}" for status in _STATUSES if states[status])
     return {
         "now": now,
-        "sentence": f"{len(found)} target{'' if len(found) == 1 else 's'}{f': {said}' if said else ''}",
+        "sentence": f"{len(found)} target{'' if len(found) == 1 else 's'}{f': {counts}' if counts else ''}",
         "rows": found[:MOST],
         "more": max(len(found) - MOST, 0),
         "phases": list(Phase),

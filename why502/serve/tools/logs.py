@@ -34,7 +34,7 @@ def report(order: LogsOrder, logs: Mapping[str, Log], now: datetime, host: Host,
     """Return the report on logs, by the path to read each from; it is partial if they take longer to read. Raises Why502Error."""
     job = Job(
         paths=tuple(logs),
-        ask=log_reports.ask(order.question, now, host),
+        query=log_reports.ask(order.question, now, host),
         given=log_formats.given(order.log_format, "default") if order.log_format else None,
         formats=_formats(logs),
     )
@@ -56,9 +56,9 @@ def _formats(logs: Mapping[str, Log]) -> LogSettings:
     paths = {opened: log.path for opened, log in logs.items() if log.path}
     if not paths:
         return LogSettings()
-    told = log_formats.near(tuple(paths.values()))
-    forms = {opened: form for opened, path in paths.items() if (form := by_path(told.forms, path)) is not None}
-    return LogSettings(forms=forms, known=told.known)
+    settings = log_formats.near(tuple(paths.values()))
+    forms = {opened: form for opened, path in paths.items() if (form := by_path(settings.forms, path)) is not None}
+    return LogSettings(forms=forms, known=settings.known)
 
 
 def _named(found: Report, logs: Mapping[str, Log]) -> Report:

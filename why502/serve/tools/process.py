@@ -6,6 +6,7 @@ and the files are not this machine's, it becomes a user without rights before it
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -39,7 +40,7 @@ _SAMPLE_LINES = (
     b'127.0.0.1 - - [21/Nov/2026:01:17:00 +0000] "GET / HTTP/1.1" 502 157 "-" "curl/8"\n'
 )
 _PR_SET_DUMPABLE = 4
-_OUT_OF_MEMORY = Rejected(message="it takes more memory than a page may use", hint="Use why502 on the command line for it.")
+_OUT_OF_MEMORY = Rejected(message="it needs more memory than a page may use", hint="Use why502 on the command line instead.")
 # What a tool may import while it works: afterwards it may no longer be able to.
 _PACKAGES = ("why502.gateways", "why502.backends", "why502.supervisors", "why502.logs", "why502.diagnosis", "why502.linter")
 _MODULES = ("bz2", "lzma", "zlib", "zstandard", "encodings.idna", "why502.session.log_formats", "why502.render.words")
@@ -99,6 +100,8 @@ def _load(order: Order) -> None:
             import_module(found.name)
     for name in _MODULES:
         import_module(name)
+    with contextlib.suppress(ImportError):  # not every platform has it
+        import_module("isal.igzip")
     match order:
         case LintOrder():
             linting.lint(LintOrder(), {"nginx.conf": _SAMPLE})

@@ -29,7 +29,7 @@ _ROOT = str(Path(why502.__file__).parent.parent)
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from why502.serve.tools.process import main; main()"
 _LOG = logging.getLogger("why502.serve")
 _BUSY = Refused(429, "too many files are being examined", "Try again in a minute.")
-_HINT = "Use why502 on the command line for it, which has no such limit."
+_HINT = "Use why502 on the command line instead, which has no such limit."
 
 
 class ToolError(Exception):

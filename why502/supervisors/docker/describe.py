@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from why502.gateways.behaviour import container_labels
 from why502.logs import stamps
 from why502.model.container import Attachment, Container, ContainerEvent, HealthCheck, Publication
 from why502.model.patterns import lazy
@@ -23,7 +24,6 @@ WORDS, NETWORKS, NAMES, PORTS, FILES, DEPENDENCIES = 64, 32, 16, 64, 8, 32  # ma
 EVENTS = 256  # an engine keeps no more (moby, daemon/events, eventsLimit)
 OF_EACH = 32  # maximum events kept of one container
 _COMPOSE = "com.docker.compose."
-_TRAEFIK = "traefik."
 _OLDER = "io.podman.compose."
 _UNPRINTABLE = lazy(r"[^\x20-\x7e\u00a0-\ud7ff\uf900-\ufffd]")
 _ENDED = ("exited", "dead", "restarting", "created", "stopped", "configured")
@@ -152,8 +152,8 @@ def _port(name: str) -> int:
 def _published(inside: dict[str, Any]) -> Iterator[Publication]:
     """Yield the published ports, as bound, or as they would be bound if the container ran."""
     bound = mapping(mapping(inside.get("NetworkSettings")).get("Ports"))
-    told = mapping(mapping(inside.get("HostConfig")).get("PortBindings"))
-    for name, outer in list((bound or told).items())[:PORTS]:
+    bindings = mapping(mapping(inside.get("HostConfig")).get("PortBindings"))
+    for name, outer in list((bound or bindings).items())[:PORTS]:
         for binding in rows(outer)[:PORTS]:
             port = mapping(binding).get("HostPort")
             if (inner := _port(name)) and isinstance(port, str) and (outside := _port(port)):
@@ -162,8 +162,8 @@ def _published(inside: dict[str, Any]) -> Iterator[Publication]:
 
 def _attachments(settings: dict[str, Any], own: list[str]) -> Iterator[Attachment]:
     """Yield the networks of a container. Docker's own names for it are its name, its short id and its aliases."""
-    for network, told in list(mapping(settings.get("Networks")).items())[:NETWORKS]:
-        place = mapping(told)
+    for network, settings_of in list(mapping(settings.get("Networks")).items())[:NETWORKS]:
+        place = mapping(settings_of)
         given = [*rows(place.get("Aliases")), *rows(place.get("DNSNames"))]
         yield Attachment(
             network=text(network),
@@ -175,11 +175,11 @@ def _attachments(settings: dict[str, Any], own: list[str]) -> Iterator[Attachmen
 
 
 def _health(state: dict[str, Any], config: dict[str, Any]) -> HealthCheck | None:
-    told = mapping(state.get("Health")) or mapping(state.get("Healthcheck"))
-    status = text(told.get("Status"))
+    health = mapping(state.get("Health")) or mapping(state.get("Healthcheck"))
+    status = text(health.get("Status"))
     if status not in _HEALTHS:
         return None
-    runs = [mapping(run) for run in rows(told.get("Log"))]
+    runs = [mapping(run) for run in rows(health.get("Log"))]
     last = runs[-1] if runs else {}
     words = rows(mapping(config.get("Healthcheck")).get("Test"))[:WORDS]
     return HealthCheck(
@@ -198,12 +198,16 @@ def _with_compose(container: Container, labels: dict[str, Any]) -> Container:
     def label(name: str, most: int = NAME_BYTES) -> str:
         return text(labels.get(_COMPOSE + name), most) or text(labels.get(_OLDER + name), most)
 
-    is_routed = any(name.startswith(_TRAEFIK) for name in labels) and labels.get(f"{_TRAEFIK}enable") != "false"
+    gateways = (
+        kind
+        for kind, prefix in container_labels().items()
+        if any(name.startswith(prefix) for name in labels) and labels.get(f"{prefix}enable") != "false"
+    )
     needs = [part.split(":") for part in label("depends_on", 4096).split(",") if part][:DEPENDENCIES]
     files = label("project.config_files", 4096)
     return msgspec.structs.replace(
         container,
-        gateways=("traefik",) if is_routed else (),
+        gateways=tuple(gateways),
         project=label("project"),
         service=label("service"),
         depends_on={words[0]: words[1] if len(words) > 1 else "" for words in needs if words[0]},
@@ -215,17 +219,17 @@ def events(answer: bytes) -> Iterator[tuple[str, str, ContainerEvent]]:
     """Yield container id, container name and event of an engine's answer: one JSON object per line, or several."""
     for line in answer.splitlines()[-EVENTS:]:
         try:
-            told = mapping(msgspec.json.decode(line))
+            event = mapping(msgspec.json.decode(line))
         except (ValueError, RecursionError):
             continue
-        actor = mapping(told.get("Actor"))
+        actor = mapping(event.get("Actor"))
         attributes = mapping(actor.get("Attributes"))
-        is_network = told.get("Type") == "network"
-        at = _of_epoch(told.get("time"))
-        nanoseconds = number(told.get("timeNano"))
+        is_network = event.get("Type") == "network"
+        at = _of_epoch(event.get("time"))
+        nanoseconds = number(event.get("timeNano"))
         if nanoseconds and at:
             at = at.replace(microsecond=nanoseconds % 10**9 // 1000)
-        action = text(told.get("Action") or told.get("status"), 60)
+        action = text(event.get("Action") or event.get("status"), 60)
         if at is None or not action or (is_network and action not in ("connect", "disconnect")):
             continue
         code = attributes.get("exitCode") if action in ("die", "died") else attributes.get("signal") if action == "kill" else None

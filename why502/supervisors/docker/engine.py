@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -128,12 +128,11 @@ def containers(host: Host, engine: Engine, look: Look, gaps: list[Gap]) -> tuple
     found.sort(key=look.rank)
     if len(found) > CONTAINERS:
         gaps.append(Gap(source=engine.name, reason=f"only {CONTAINERS} of {len(found)} containers were listed"))
-    history = _history(asking, look)
     table = ProcessTable(host)
     kept: list[Container] = []
     for place, one in enumerate(found[:CONTAINERS]):
         try:
-            kept.append(_whole(asking, table, one, look, history) if place < WHOLE else one)
+            kept.append(_whole(asking, table, one, look) if place < WHOLE else one)
         except Expired as error:
             gaps.append(Gap(source=f"{engine.name} container {one.id[:12]}", reason=error.reason, hint=error.hint))
             kept += found[place:CONTAINERS]
@@ -141,21 +140,19 @@ def containers(host: Host, engine: Engine, look: Look, gaps: list[Gap]) -> tuple
         except HostError as error:
             gaps.append(Gap(source=f"{engine.name} container {one.id[:12]}", reason=error.reason, hint=error.hint))
             kept.append(one)
-    return tuple(kept)
+    history = _history(asking, look)  # last: the state of each matters more, where an engine is slow
+    return tuple(_with_history(one, history.get(one.name, ())) if one.is_whole else one for one in kept)
 
 
-def _whole(
-    asking: Asking, table: ProcessTable, one: Container, look: Look, history: Mapping[str, tuple[ContainerEvent, ...]]
-) -> Container:
+def _whole(asking: Asking, table: ProcessTable, one: Container, look: Look) -> Container:
     inside = asking.json(f"/containers/{one.id}/json")
     if not isinstance(inside, dict):
         return one
     found = describe.inspected(one, inside)
     network = (attempt(partial(table.network, found.pid)) if found.pid else None) or ""
-    heard = _listens(asking.host, found.pid) if found.pid and network else None
-    found = msgspec.structs.replace(found, network=network, listens=heard, history=history.get(found.name, ()))
-    found = msgspec.structs.replace(found, was_told_to_stop=_was_told(found))
-    if found.network_mode == "host":
+    heard = listens(asking.host, found.pid) if found.pid and network else None
+    found = msgspec.structs.replace(found, network=network, listens=heard)
+    if found.network_mode == "host" or found.shares_network_of:
         found = msgspec.structs.replace(found, links=_links(asking, look.targets, describe.mapping(inside.get("Config"))))
     if found.is_running and not found.restarts:
         return found
@@ -163,7 +160,12 @@ def _whole(
     return msgspec.structs.replace(found, last_words=last_words(lines))
 
 
-def _listens(host: Host, pid: int) -> tuple[Target, ...] | None:
+def _with_history(one: Container, history: tuple[ContainerEvent, ...]) -> Container:
+    found = msgspec.structs.replace(one, history=history)
+    return msgspec.structs.replace(found, was_told_to_stop=_was_told(found))
+
+
+def listens(host: Host, pid: int) -> tuple[Target, ...] | None:
     """Return the TCP addresses on which anything but the engine's own name server listens; None if that cannot be read."""
     found: dict[Target, None] = {}
     for table in ("tcp", "tcp6"):
@@ -178,8 +180,8 @@ def _listens(host: Host, pid: int) -> tuple[Target, ...] | None:
 def _links(asking: Asking, targets: tuple[Target, ...], config: dict[str, Any]) -> dict[str, str]:
     """Return the targets that a container's command or variables name, each with the evidence. No value is kept."""
     pairs = (pair.partition("=") for pair in describe.rows(config.get("Env")) if isinstance(pair, str))
-    told = Described(argv=describe.command(config), environment={name: value for name, found, value in pairs if found})
-    found = {str(target): link(asking.host, target, told) for target in targets}
+    described = Described(argv=describe.command(config), environment={name: value for name, found, value in pairs if found})
+    found = {str(target): link(asking.host, target, described) for target in targets}
     return {target: how for target, how in found.items() if how}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
-from why502.model.container import Container, ContainerEvent
+from why502.model.container import KUBERNETES, Container, ContainerEvent
 from why502.model.logs import Symptom
 from why502.model.snapshot import Event
 
@@ -16,33 +16,34 @@ _ACTIONS = {
     "oom": (Symptom.OOM_KILLED, "ran out of memory"),
 }
 STOP_S = 120.0
-KILLED = 128 + signal.SIGKILL
+# Signals that leave no record of the order: of podman's stop, and of a kubelet that ends what fails its liveness probe.
+UNRECORDED = {"podman": (signal.SIGKILL,), KUBERNETES: (signal.SIGKILL, signal.SIGTERM)}
 NOT_RUN = (125, 126, 127)  # exit codes for a command that the engine could not start (docker-run(1))
 
 
 def of_history(container: Container) -> Iterator[Event]:
     """Yield the starts, stops, ends and kills of a container. An end after a stop order is not a failure."""
-    told: ContainerEvent | None = None
+    ordered: ContainerEvent | None = None
     if container.exit_code in NOT_RUN and container.error and (at := container.started_at or container.created_at):
         message = f"{container.engine} could not start {container.name}: {container.error}"
         yield Event(
             at=at,
             symptom=Symptom.START_FAILED,
             message=message,
-            source=f"{container.engine} inspect {container.name}",
+            source=container.shows("inspect"),
             unit=container.name,
             detail=container.error,
             code=container.exit_code,
         )
     for event in container.history:
-        name = f"{container.engine} events"
+        name = "runtime's status files" if container.engine == KUBERNETES else f"{container.engine} events"
         if event.action in ("die", "died"):
-            is_order = told is not None and told.id == event.id and (event.at - told.at).total_seconds() <= STOP_S
-            is_order = is_order or (container.engine == "podman" and event.code == KILLED)  # it records no orders
+            is_order = ordered is not None and ordered.id == event.id and (event.at - ordered.at).total_seconds() <= STOP_S
+            is_order = is_order or ((event.code or 0) - 128 in UNRECORDED.get(container.engine, ()))
             if not is_order and event.code:
                 yield _ended(container, event, event.code, name)
             continue
-        told = event if event.action in ("kill", "stop") else None if event.action == "start" else told
+        ordered = event if event.action in ("kill", "stop") else None if event.action == "start" else ordered
         if (found := _ACTIONS.get(event.action)) is not None:
             symptom, words = found
             message = f"{name}: {container.name} {words[0].lower()}{words[1:]}"

@@ -6,14 +6,16 @@ Exit code 137 alone does not show who killed it. State.OOMKilled does, but not i
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from why502.host.base import Host
 from why502.logs.phrases import signal_name
 from why502.model.container import Container
-from why502.model.snapshot import Process, Service
+from why502.model.process import Process
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.supervisors.base import LISTENS, Look, is_of_container, merge
+from why502.supervisors.docker.history import UNRECORDED
 
 STOPPING = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM)  # by which an engine stops a container: its STOPSIGNAL, then SIGKILL
 _ENDED = ("exited", "dead", "restarting", "created", "stopped", "configured")
@@ -39,6 +41,26 @@ def _is_in(process: Process, identity: str) -> bool:
     return process.container == identity and "/user@" not in process.cgroup
 
 
+def _is_of_another(look: Look, container: Container, owners: Iterable[int]) -> bool:
+    """Return whether a process of another container listens: those of a pod share an address."""
+    found = {process.container for pid in owners if (process := look.processes.get(pid))}
+    return bool(found) and container.id not in found
+
+
+def _shares_loopback(look: Look, container: Container) -> bool:
+    """Return whether a container uses the network of the machine, or of a proxy that runs: in a pod, or beside its container.
+
+    One that runs beside a proxy, and does not listen, may be only a client of what does.
+    """
+    if container.network_mode == "host":
+        return True
+    owner = container.shares_network_of
+    if not owner or not container.is_down:
+        return False
+    owners = (one for one in look.containers if owner in (one.id, one.name) and one.owner_uid == container.owner_uid)
+    return any(one.network and one.network in look.networks for one in owners)
+
+
 def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
     """Yield the targets that a container serves, or would if it ran, and the evidence.
 
@@ -55,10 +77,11 @@ def _targets(look: Look, container: Container) -> Iterator[tuple[Target, str]]:
         elif not is_root:
             continue
         elif target.host in container.addresses:
-            yield target, f"its address is {target.host}"
+            if not _is_of_another(look, container, owners):
+                yield target, f"its address is {target.host}"
         elif names and (container.is_down or target.host == names[0]):
             yield target, f"it is called {names[0]}"
-        elif not owners and container.network_mode == "host":
+        elif not owners and _shares_loopback(look, container):
             how = f"it exposes port {target.port}" if target.port in container.exposed else container.links.get(str(target), "")
             if how:
                 yield target, how
@@ -79,8 +102,8 @@ def of_container(container: Container) -> Service:
         "Health": container.health.status if container.health else "",
     }
     message = f"{code}: stopped by a command to {container.engine}" if is_order else _exit_text(code, container.error)
-    if not is_order and container.engine == "podman" and killed == signal.SIGKILL:  # it records no orders
-        is_order, message = True, f"{code}: killed by SIGKILL, by a command or for lack of memory"
+    if not is_order and not container.oom_killed and killed in UNRECORDED.get(container.engine, ()):
+        is_order, message = True, f"{code}: killed by {signal_name(str(killed))}, by a command or for lack of memory"
     return Service(
         manager=container.engine,
         name=container.name,
@@ -98,8 +121,9 @@ def of_container(container: Container) -> Service:
         argv=container.argv,
         settings={key: value for key, value in settings.items() if value},
         oom_killed=container.oom_killed,
-        start_argv=(container.engine, "start", container.name),
+        start_argv=container.start_argv,
         reason=container.last_words or ((container.error,) if container.error else ()),
+        logs=container.logs,
         owner_uid=container.owner_uid,
     )
 

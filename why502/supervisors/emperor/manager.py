@@ -16,7 +16,7 @@ from why502.machine.attempt import attempt
 from why502.machine.last_words import last_words
 from why502.machine.process_table import unit_of
 from why502.machine.tail import NOTHING, tail
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.supervisors.base import CONFIG_BYTES, Look, names_of, roots_first
 from why502.supervisors.systemd import journal

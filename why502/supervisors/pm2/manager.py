@@ -11,6 +11,7 @@ import posixpath
 import struct
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -26,9 +27,10 @@ from why502.machine.tail import NOTHING, tail
 from why502.model import foreign_json
 from why502.model.errors import Expired, HostError
 from why502.model.patterns import lazy
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.supervisors.base import LISTENS, Described, Look, merge, named, roots_first, words
+from why502.supervisors.pm2.variables import is_daemon
 
 NAME = "pm2"
 TIMEOUT_S = 3.0
@@ -41,6 +43,8 @@ KEPT = (
 _TITLE = lazy(r"PM2 v?[\d.]+: God Daemon \((/[^)]*)\)")
 _IN_VAIN = frozenset({"errored", "waiting restart"})  # which it has tried to start, and may serve what nothing listens on
 _ENDED = _IN_VAIN | {"stopped"}
+_STARTED = frozenset({"online", "launching"})
+AGAIN, YOUNG = 3, timedelta(seconds=30)  # restarts, and the age of the last one, of an application that ends again and again
 
 
 def services(host: Host, look: Look) -> tuple[Service, ...]:
@@ -50,7 +54,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
 
 def parts(host: Host, look: Look) -> Iterator[tuple[Service, ...]]:
     """Yield the services of root's daemons, then again with those of each other user. Raises HostError."""
-    daemons = roots_first(host, (pid for pid, name in look.names.items() if name.startswith("PM2")))
+    daemons = roots_first(host, (pid for pid, name in look.names.items() if is_daemon(name)))
     found: list[Service] = []
     running: set[tuple[int, str]] = set()  # a daemon is asked only about its own user's homes
     for uid, pid in daemons:
@@ -176,7 +180,7 @@ def _services(
         targets = [(target, LISTENS) for target in look.served_by([pid], uid)] if pid and is_alive else []
         targets += [(target, LISTENS) for target in (shared if _is_in_cluster(env) else ())]
         targets += named(host, look, what, listens=bool(targets) or env.get("status") == "stopped", network=network)
-        if not targets and not (is_alive and env.get("status") in _IN_VAIN):
+        if not targets and not (is_alive and (env.get("status") in _IN_VAIN or _ends_again(env, pid, look))):
             return
         service = _service(row["name"], pid, env, what, home) if is_alive else _without_daemon(row["name"], what, home)
         for target, how in targets:
@@ -198,6 +202,16 @@ def _shared(look: Look, rows: list[dict[str, Any]], daemon: int) -> tuple[Target
     if not daemon or len(set(map(str, found))) != 1:
         return ()
     return tuple(target for target, owners in look.owners.items() if daemon in owners)
+
+
+def _ends_again(env: dict[str, Any], pid: int, look: Look) -> bool:
+    """Return whether an application was just started again after an error and listens nowhere: it ends again and again, and was
+    met between two ends. A restart by order also counts as one, but ends the last run without an error.
+    """
+    restarts, started = env.get("restart_time"), epoch(env.get("pm_uptime"))
+    is_young = started is not None and look.until - started < YOUNG
+    is_again = isinstance(restarts, int) and restarts >= AGAIN and bool(env.get("exit_code"))
+    return env.get("status") in _STARTED and is_again and is_young and pid not in look.unrelated
 
 
 def _is_in_cluster(env: dict[str, Any]) -> bool:

@@ -30,7 +30,7 @@ from why502.machine.suppliers import supplier_of
 from why502.machine.tail import NOTHING, tail
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.model.times import whole_number
 from why502.supervisors.base import CONFIG_BYTES, LISTENS, Described, Look, link, merge, moment, named, roots_first, words

@@ -17,13 +17,16 @@ from why502.model.times import of_epoch, whole_number
 TIMEOUT_S = 3.0
 _FIELDS = (
     "MESSAGE,_PID,UNIT,_SYSTEMD_UNIT,COREDUMP_UNIT,COREDUMP_PID,COREDUMP_COMM,SYSLOG_IDENTIFIER,_TRANSPORT,_COMM,"
-    "_SYSTEMD_CGROUP,PRIORITY"
+    "_SYSTEMD_CGROUP,PRIORITY,USER_UNIT,_SYSTEMD_USER_UNIT"
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One entry. `unit` is the unit it is about, or that wrote it; `transport`: journal, stdout, syslog, kernel, audit."""
+    """One entry. `unit` is the unit it is about, or that wrote it; `transport`: journal, stdout, syslog, kernel, audit.
+
+    `user_unit`: the same below a user's own manager, which `unit` is then.
+    """
 
     at: datetime
     message: str
@@ -32,6 +35,7 @@ class Entry:
     identifier: str = ""
     transport: str = ""
     cgroup: str = ""
+    user_unit: str = ""
 
 
 def read(host: Host, *match: str, since: datetime | None, until: datetime | None = None, lines: int = 500) -> tuple[Entry, ...]:
@@ -95,6 +99,7 @@ def parse(text: str) -> tuple[Entry, ...]:
                 identifier=_text(given.get("SYSLOG_IDENTIFIER")),
                 transport=_text(given.get("_TRANSPORT")),
                 cgroup=_text(given.get("_SYSTEMD_CGROUP")),
+                user_unit=_text(given.get("USER_UNIT") or given.get("_SYSTEMD_USER_UNIT")),
             )
         )
     return tuple(found)

@@ -70,6 +70,7 @@ PHRASES = (
     Phrase("Starting ", r"systemd\[\d{1,20}\]: (?P<detail>Starting .{1,2048}(?:\.\.\.|…))$", None),
     Phrase("Started ", _BY_SYSTEMD + r"|^)(?P<detail>Started " + _UNIT + r"(?: - .{0,2048})?\.?$)", Symptom.PROCESS_STARTED, _START),
     Phrase("Started ", r"systemd\[\d{1,20}\]: (?P<detail>Started .+)", Symptom.PROCESS_STARTED, _START),
+    Phrase("Reloading ", _BY_SYSTEMD + r"|^)(?P<detail>Reloading " + _UNIT + r"(?: - .{0,2048})?(?:\.\.\.|…)$)", Symptom.PROCESS_RELOADED),
     Phrase("Stopped ", _BY_SYSTEMD + r"|^)(?P<detail>Stopped " + _UNIT + r"(?: - .{0,2048})?\.?$)", Symptom.PROCESS_STOPPED),
     Phrase("Stopped ", r"systemd\[\d{1,20}\]: (?P<detail>Stopped .+)", Symptom.PROCESS_STOPPED),
     Phrase("Stopping ", _BY_SYSTEMD + r"|^)(?P<detail>Stopping " + _UNIT + r"(?: - .{0,2048})?(?:\.\.\.|…)$)", Symptom.PROCESS_STOPPED),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -25,10 +25,10 @@ from why502.machine.process_table import boot_time
 from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.model.times import of_epoch, whole_number
-from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, Described, Look, link, merge, named, names_of, words
+from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, UNLINKED, Described, Look, link, merge, named, names_of, words
 from why502.supervisors.systemd import journal
 from why502.supervisors.systemd.exit_status import exit_message
 
@@ -44,11 +44,13 @@ DIRECTORIES = (
 )
 UNIT_FILES = 400
 OWN_DIRECTORIES, OWN_FILES = 8, 64  # below /etc, of a unit that is not running
+FAILING = 4  # maximum number of failing units without a target: the journal of each is read
 DOUBTFUL = 12  # maximum number of stopped units that might serve a target without a listener: their journals are read
 KEPT = (
     "Type Restart RestartUSec StartLimitBurst StartLimitIntervalUSec OOMPolicy MemoryMax MemoryLimit PrivateTmp TimeoutStartUSec"
     " TimeoutStopUSec KillMode KillSignal WatchdogUSec TasksMax User Group WorkingDirectory DropInPaths UnitFileState LoadState"
-    " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies LimitNOFILE RuntimeDirectory"
+    " NeedDaemonReload ProtectSystem PrivateNetwork RestrictAddressFamilies IPAddressAllow IPAddressDeny LimitNOFILE"
+    " RuntimeDirectory"
 ).split()
 ASKED = (
     "Id ActiveState SubState Result MainPID ExecMainCode ExecMainStatus NRestarts FragmentPath Environment EnvironmentFiles "
@@ -94,6 +96,8 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
         found[unit["Id"]] = merge(service, target, how)
     _match_by_journal(host, look, units, boot, found)
+    for service in _failing_without_target(host, look, units, boot, found):
+        found[service.name] = service
     return tuple(_with_words(host, look, service) for service in found.values())
 
 
@@ -229,14 +233,16 @@ def _named(
 
 
 def _own_files(host: Host, unit: Unit) -> Iterator[str]:
-    """Yield the configuration files that a packaged daemon has below /etc, by its name (apache2: ports.conf, sites-enabled)."""
+    """Yield the configuration files that a packaged daemon has below /etc, by its name (apache2: ports.conf, sites-enabled;
+    caddy: Caddyfile).
+    """
     directory = f"/etc/{unit['Id'].removesuffix('.service').partition('@')[0]}"
     inner = [name for name in attempt(partial(host.list, directory)) or () if name.endswith((".d", "-enabled"))]
     found = (
         f"{place}/{name}"
         for place in (directory, *(f"{directory}/{name}" for name in sorted(inner)[:OWN_DIRECTORIES]))
         for name in sorted(attempt(partial(host.list, place)) or ())
-        if name.endswith((".conf", ".cfg", ".ini", ".xml", ".toml", ".yml", ".yaml", ".properties"))
+        if name.endswith((".conf", ".cfg", ".ini", ".xml", ".toml", ".yml", ".yaml", ".properties")) or "." not in name
     )
     return islice(found, OWN_FILES)
 
@@ -384,13 +390,6 @@ def _number(text: str | None) -> int | None:
     return whole_number(text)
 
 
-def _never_ran(service: Service) -> bool:
-    """Return whether systemd knows of no run of a unit since boot, or has forgotten it. The address in its file may belong to
-    another unit.
-    """
-    return service.state == "inactive" and service.changed_at is None and service.settings.get("LoadState") != "masked"
-
-
 def _match_by_journal(host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: dict[str, Service]) -> None:
     """Match targets to stopped units by their journal.
 
@@ -401,7 +400,7 @@ def _match_by_journal(host: Host, look: Look, units: dict[str, Unit], boot: date
     every = [unit for unit in units.values() if unit["Id"].endswith(".service")]
     named_by = {target: [service for service in found.values() if target in service.targets] for target in look.silent}
     missing = {target for target, services in named_by.items() if not services}
-    doubtful = {target for target, services in named_by.items() if services and all(map(_never_ran, services))}
+    doubtful = {target for target, services in named_by.items() if services and all(service.never_ran for service in services)}
     taken = {target for target, owners in look.owners.items() if owners}
     idle = [unit for unit in every if missing and (_fails(unit) or _has_ended(unit))]
     moved = [unit for unit in every if (missing or doubtful) and _listens_elsewhere(unit, look)]
@@ -434,6 +433,21 @@ def _match_by_journal(host: Host, look: Look, units: dict[str, Unit], boot: date
                     found[other.name] = _without(found[other.name], target)
 
 
+def _failing_without_target(
+    host: Host, look: Look, units: dict[str, Unit], boot: datetime | None, found: Mapping[str, Service]
+) -> tuple[Service, ...]:
+    """Return the units that began to fail in the window and that nothing links to a target, latest first. () if every target has
+    a service. The time of the failures may link one to a target.
+    """
+    served = {target for service in found.values() if not service.never_ran for target in service.targets}
+    if not any(target not in served for target in look.silent):
+        return ()
+    failing = (unit for unit in units.values() if unit["Id"].endswith(".service") and unit["Id"] not in found and _fails(unit))
+    services = [msgspec.structs.replace(_service(host, unit, boot), link=UNLINKED) for unit in failing]
+    recent = [service for service in services if service.changed_at is not None and service.changed_at >= look.since]
+    return tuple(sorted(recent, key=lambda service: service.changed_at or look.since, reverse=True)[:FAILING])
+
+
 def _without(service: Service, target: Target) -> Service:
     """Return a service without a target that belongs to another one."""
     return msgspec.structs.replace(service, targets=tuple(each for each in service.targets if each != target))
@@ -451,6 +465,8 @@ def _with_words(host: Host, look: Look, service: Service) -> Service:
     except HostError as error:
         look.gap(f"journal of {service.name}", error.reason, error.hint)
         return service
+    if service.is_running and service.started_at:  # what it says since is no reason of its earlier ends
+        entries = tuple(entry for entry in entries if entry.at < service.started_at)
     return msgspec.structs.replace(service, reason=last_words(_as_line(entry) for entry in _of_last_life(entries)))
 
 

@@ -10,18 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from why502.collectors import names
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.base import Host
 from why502.model.snapshot import Snapshot
 from why502.watch.checks.members import Planned, has_names, planned, refreshed
-from why502.watch.checks.rates import Rates
+from why502.watch.checks.rates import OK, Rates
 from why502.watch.checks.results import check, not_asked
 from why502.watch.checks.rounds import AT_ONCE, Rounds
 from why502.watch.checks.settings import LONGEST_S, Checks
 from why502.watch.checks.sight import Sight
 from why502.watch.checks.verdict import is_doubtful, restored
 from why502.watch.model import AttemptKey, Blindness, CheckResult, Member
-from why502.watch.progress import Beat, unheard
+from why502.watch.progress import Beat, ignore_beat
 
 Put = Callable[[Member], None]
 NAME = "checks"  # of its thread
@@ -67,7 +67,7 @@ class Checker:
         ask: Callable[[Host, Planned], CheckResult] = check,
         sight: Sight | None = None,
         chance: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311 - it only spreads the checks
-        beat: Beat = unheard,
+        beat: Beat = ignore_beat,
     ) -> None:
         self._host, self._settings, self._put, self._is_probing, self._ask = host, settings, put, is_probing, ask
         self._tell, self._sight, self._beat = tell, sight or Sight(host), beat
@@ -112,9 +112,20 @@ class Checker:
             self._thread.join(timeout_s)
 
     def count(self, attempts: Mapping[tuple[int, AttemptKey], int]) -> None:
-        """Take over how many requests the members get, by minute, as the logs tell: idle ones are checked less often."""
+        """Take over how many requests the members get, by minute, as the logs tell.
+
+        Idle ones are checked less often, and those whose requests fail now are checked at once.
+        """
+        minute = _minute()
+        failing: dict[str, set[str]] = {}
+        for at, key in attempts:
+            if at >= minute - 1 and key.outcome != OK:
+                failing.setdefault(key.proxy, set()).add(key.target)
         with self._changed:
-            self._rates.add(attempts, _minute())
+            self._rates.add(attempts, minute)
+            for proxy, targets in failing.items():
+                if self._rounds.doubt(proxy, frozenset(targets), time.monotonic()):
+                    self._changed.notify_all()
 
     def is_settled(self, since: datetime) -> bool:
         """Return whether each member was checked since then, and none is in doubt."""
@@ -132,7 +143,7 @@ class Checker:
             known = self._known
             if not self._is_probing or not has_names(known):
                 continue
-            fresh = names.collect(self._host, known, Ask()).value
+            fresh = names.collect(self._host, known, CollectOptions()).value
             if fresh is None or self._known is not known:
                 continue
             again = refreshed(known, fresh)

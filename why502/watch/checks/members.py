@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from why502.collectors.probes import Job, activated, is_own, possible
-from why502.diagnosis.index import Doors, addresses, takes
+from why502.diagnosis.listening import Doors, takes
+from why502.diagnosis.targets import addresses
 from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer
 from why502.model.logs import Symptom
-from why502.model.snapshot import Listener, Lookup, Proxy, Resolution, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Listener, Lookup, Resolution, Snapshot
 from why502.model.target import Target
 from why502.probing.plan import harmful, plan
 from why502.probing.request import Request
@@ -24,8 +26,7 @@ from why502.watch.checks.settings import Checks, TargetCheck
 
 MOST = 2000  # members that are checked
 NO_PROBE = "not checked: --no-probe"
-OFF = "its checks are switched off in the settings"
-APART = "it is in the network namespace of the proxy, which checks do not enter; `why502 diagnose` does"
+OFF = "its checks are turned off in the settings"
 ACTIVATED = "systemd listens there for a service that is not running, and a connection would start it"
 LOOP = "it is a listener of the same proxy, and a request to it may loop"
 NO_ROUTE = "no route leads to it"
@@ -67,7 +68,12 @@ class Planned:
 
 
 def planned(known: Snapshot, settings: Checks, *, is_probing: bool = True) -> tuple[Planned, ...]:
-    """Return the checks of all members of the running proxies, in the order of the configuration, at most MOST."""
+    """Return the checks of all members of the running proxies, at most MOST: in the order of the configuration, those of our own
+    network namespace first.
+
+    A check is made in the namespace of its proxy, because the same address is another server elsewhere. Where proxies of one kind
+    name the same address in several namespaces, only the first is checked: their requests are counted together, too.
+    """
     jobs = _jobs(known)
     waiting, doors, rates = activated(known), Doors(known.listeners or ()), _rates(known)
     found: dict[MemberKey, Planned] = {}
@@ -79,9 +85,9 @@ def planned(known: Snapshot, settings: Checks, *, is_probing: bool = True) -> tu
             key = MemberKey(proxy.kind, group, address)
             if key in found or len(found) >= MOST:
                 continue
-            expected, job = settings.of(group, peer.name, address), jobs.get(key)
+            expected, job = settings.of(group, peer.name, address), jobs.get((proxy.network, key))
             one = Planned(key=key, name=peer.name, expected=expected, requests_s=rates.get(address, 0.0) if rates else None)
-            reason = _reason(one, proxy, job, known, settings, waiting, is_probing=is_probing)
+            reason = _reason(one, job, known, settings, waiting, is_probing=is_probing)
             if reason or job is None:
                 found[key] = replace(one, reason=reason)
             else:
@@ -125,7 +131,6 @@ def _kept_names(known: Snapshot) -> set[str]:
 
 def _reason(
     one: Planned,
-    proxy: Proxy,
     job: Job | None,
     known: Snapshot,
     settings: Checks,
@@ -138,8 +143,6 @@ def _reason(
         return NO_PROBE
     if settings.off or (one.expected is not None and one.expected.off):
         return OFF
-    if proxy.network and not one.key.peer.is_unix:
-        return APART
     if one.key.peer in waiting:
         return ACTIVATED
     if job is None:
@@ -149,7 +152,7 @@ def _reason(
 
 def _peers(known: Snapshot) -> Iterator[tuple[Proxy, str, Peer]]:
     """Yield the peers that a running proxy uses, those of a group once."""
-    for proxy in known.proxies or ():
+    for proxy in sorted(known.proxies or (), key=lambda proxy: bool(proxy.network)):
         seen: set[int] = set()
         for route in proxy.routes if proxy.is_running else ():
             if id(route.peers) in seen:
@@ -158,11 +161,11 @@ def _peers(known: Snapshot) -> Iterator[tuple[Proxy, str, Peer]]:
             yield from ((proxy, route.upstream or "", peer) for peer in route.peers if peer.target and not peer.is_down)
 
 
-def _jobs(known: Snapshot) -> dict[MemberKey, Job]:
-    """Return the job of each member: that of the route nearest to "/"."""
-    found: dict[MemberKey, Job] = {}
+def _jobs(known: Snapshot) -> dict[tuple[str, MemberKey], Job]:
+    """Return the job of each member, by the network namespace of its proxy: that of the route nearest to "/"."""
+    found: dict[tuple[str, MemberKey], Job] = {}
     for job in possible(known, {}, {}, most=MOST, repeats=False):
-        key = MemberKey(job.proxy.kind, job.route.upstream or "", job.request.target)
+        key = job.proxy.network, MemberKey(job.proxy.kind, job.route.upstream or "", job.request.target)
         before = found.get(key)
         if before is None or len(job.request.path) < len(before.request.path):
             found[key] = job
@@ -189,7 +192,7 @@ def _unresolved(proxy: Proxy, group: str, peer: Peer, known: Snapshot) -> Planne
     """Return the check of a name that has no address: what its lookup said."""
     if peer.target is None or peer.target.is_address:
         return None
-    lookups = [lookup for lookup in known.names or () if lookup.name == peer.target.host]
+    lookups = [lookup for lookup in known.names or () if (lookup.name, lookup.network) == (peer.target.host, proxy.network)]
     symptom = next((UNRESOLVED[lookup.outcome] for lookup in lookups if lookup.outcome in UNRESOLVED), None)
     detail = next((lookup.detail for lookup in lookups if lookup.detail), "")
     reason = detail if symptom else f"the addresses of {peer.target.host} are unknown"

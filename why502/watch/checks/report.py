@@ -62,8 +62,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def report_of(results: Iterable[CheckResult], gaps: Iterable[Gap], taken_at: datetime) -> Report:
     """Return the report of one round."""
-    told = tuple(GapReport(source=gap.source, reason=printable(gap.reason), hint=printable(gap.hint)) for gap in gaps)
-    return Report(taken_at=taken_at, members=tuple(map(_member, results)), gaps=told)
+    gap_reports = tuple(GapReport(source=gap.source, reason=printable(gap.reason), hint=printable(gap.hint)) for gap in gaps)
+    return Report(taken_at=taken_at, members=tuple(map(_member, results)), gaps=gap_reports)
 
 
 def as_json(report: Report) -> str:

@@ -11,14 +11,14 @@ from why502.collectors.probes import check_rights
 from why502.host.base import Host
 from why502.model.errors import HostError
 from why502.model.logs import Symptom
-from why502.model.snapshot import CONNECT, Probe
+from why502.model.probe import CONNECT, Probe
 from why502.probing.probe import Measured, attempt
 from why502.watch.checks.members import MemberKey, Planned
 from why502.watch.checks.settings import TargetCheck
 from why502.watch.model import CheckResult, Phase
 
 UNKNOWN = "UNK"
-NOT_RUNNING = "the service does not run now, and systemd would start it for a connection"
+NOT_RUNNING = "the service is not running, and systemd would start it for a connection"
 CODES = {
     Symptom.CONNECT_TIMED_OUT: "L4TOUT",
     Symptom.NO_LOCAL_PORT: "SOCKERR",

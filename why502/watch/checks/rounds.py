@@ -1,13 +1,15 @@
 """When each member is checked. Pure: the time and the chance are given, so that days can be simulated.
 
 Every `interval_s` ± 10 %, every `quick_s` while in doubt (at most 5 times in a row), the first checks spread over one interval.
-Checks are never more than 5 % of a member's own requests, as far as that leaves one a minute. When many checks wait, members get
+Checks are never more than 5 % of a member's own requests, as far as that leaves one a minute, and one each `interval_s` while
+requests fail. When many checks wait, members get
 less time to connect, and those that are down less time to answer, so that a round ends within a minute.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -30,12 +32,15 @@ USED = 0.8  # part of the time of all checks at once that is planned with
 
 @dataclass(slots=True)
 class _Turn:
-    """The checks of one member. `number`: of its only valid entry in the heap; `quick`: quick checks in a row."""
+    """The checks of one member. `number`: of its only valid entry in the heap, 0 while it is checked; `quick`: quick checks in a
+    row; `began_s`: when its last check began.
+    """
 
     planned: Planned
     member: Member
     number: int = 0
     quick: int = 0
+    began_s: float = -math.inf
 
 
 def configured_rate(planned: Planned) -> float | None:
@@ -95,10 +100,23 @@ class Rounds:
         waiting = sum(entry[0] <= now_s for entry in self._heap)
         _, _, key = heapq.heappop(self._heap)
         turn = self._turns[key]
-        turn.number = 0
+        turn.number, turn.began_s = 0, now_s
         if turn.planned.request is None:
             return turn.planned
         return replace(turn.planned, request=self._within(turn.planned.request, turn.member, waiting))
+
+    def doubt(self, proxy: str, targets: frozenset[str], now_s: float) -> bool:
+        """Check the members whose requests fail now, if their turn is later; one in an interval. Return whether there are any."""
+        found = [
+            turn
+            for key, turn in self._turns.items()
+            if key.proxy == proxy and turn.planned.request and not targets.isdisjoint((str(key.peer), turn.planned.name))
+            if turn.number and turn.member.status is not MemberStatus.DOWN and not self._breaks_off(turn)
+            if now_s - turn.began_s >= self.settings.interval_s
+        ]
+        for turn in found:
+            self._plan(turn, now_s)
+        return bool(found)
 
     def finish(self, key: MemberKey, result: CheckResult, now_s: float) -> Member | None:
         """Return the member after a result, and plan its next check; None if it is no longer configured."""
@@ -114,15 +132,19 @@ class Rounds:
 
     def _interval_s(self, turn: _Turn) -> float:
         """Return the interval of a member. One that breaks off our own request gets it once a minute: it may die of it."""
-        last, rate = turn.member.last, self._rate(turn.planned)
+        rate = self._rate(turn.planned)
         if turn.planned.request is None and turn.planned.symptom is None:
             return LONGEST_S
-        if last is not None and last.symptom in BROKEN_OFF and turn.member.status is verdict_of(last):
+        if self._breaks_off(turn) and turn.member.last and turn.member.status is verdict_of(turn.member.last):
             return LONGEST_S
         if rate is None:
             return self.settings.interval_s
         least_s = 1 / (SHARE * rate) if rate > 0 else LONGEST_S
         return max(self.settings.interval_s, min(LONGEST_S, least_s))
+
+    @staticmethod
+    def _breaks_off(turn: _Turn) -> bool:
+        return turn.member.last is not None and turn.member.last.symptom in BROKEN_OFF
 
     @staticmethod
     def _within(request: Request, member: Member, waiting: int) -> Request:

@@ -12,11 +12,13 @@ def selected(members: tuple[Planned, ...], targets: tuple[str, ...], proxies: tu
     none.
     """
     if not members:
-        raise Why502Error("no running proxy has a member to check", "Start the proxy, or see `why502 diagnose` for its problem.")
+        raise Why502Error(
+            "no running proxy has a member to check", "Start the proxy, or run `why502 diagnose` to find its problem."
+        )
     kinds = tuple(dict.fromkeys(one.key.proxy for one in members))
     for proxy in proxies:
         if proxy not in kinds:
-            raise Why502Error(f"--proxy {proxy!r}: no such proxy runs here with a member", f"One of: {', '.join(kinds)}.")
+            raise Why502Error(f"--proxy {proxy!r}: no such proxy with a member is running here", f"One of: {', '.join(kinds)}.")
     found = tuple(one for one in members if not proxies or one.key.proxy in proxies)
     for target in targets:
         if not any(_is_named(one, target) for one in found):

@@ -11,10 +11,12 @@ from datetime import datetime
 
 from why502.collectors.kernel import parse_file_nr
 from why502.collectors.owners import owners
+from why502.gateways.behaviour import behaviour
 from why502.host.base import Host
 from why502.machine.process_table import ProcessTable, Stat, parse_file_limit
 from why502.model.errors import HostError, Missing
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 from why502.watch.model import Limit, LimitKind
 
 EVERY_S = 10.0
@@ -76,8 +78,8 @@ def _fullest(
 
 
 def _connections(host: Host, proxy: Proxy, workers: list[int], at: datetime) -> Iterator[Limit | Gap]:
-    """Yield the connections of the fullest worker of an nginx."""
-    if proxy.worker_connections is None or proxy.kind != "nginx":
+    """Yield the connections of the fullest worker, of a gateway whose limit counts sockets."""
+    if proxy.worker_connections is None or not behaviour(proxy.kind).worker_limit_counts_sockets:
         return
     most: int | None = None
     for pid in workers[:PROCESSES]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from why502.collectors import disks
-from why502.collectors.base import Ask
+from why502.collectors.base import CollectOptions
 from why502.host.base import Host
 from why502.model.snapshot import Gap, Snapshot
 from why502.watch.model import Limit, LimitKind
@@ -16,7 +16,7 @@ EVERY_S = 10.0
 
 def sample(host: Host, known: Snapshot, at: datetime) -> Iterator[Limit | Gap]:
     """Yield the use of each file system, once, under the first directory on it."""
-    found = disks.collect(host, known, Ask(probes=False))
+    found = disks.collect(host, known, CollectOptions(probes=False))
     yield from found.gaps
     seen: set[tuple[int, int, int | None]] = set()
     for disk in sorted(found.value or (), key=lambda one: one.path):

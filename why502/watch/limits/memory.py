@@ -13,7 +13,8 @@ from why502.machine import cgroups
 from why502.machine.attempt import attempt
 from why502.machine.process_table import ProcessTable
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, Process, Snapshot
+from why502.model.process import Process
+from why502.model.snapshot import Gap, Snapshot
 from why502.watch.model import Limit, LimitKind
 
 EVERY_S = 10.0

@@ -12,7 +12,8 @@ from why502.host.base import Host
 from why502.machine import sockets
 from why502.machine.sockets import Socket
 from why502.model.errors import HostError
-from why502.model.snapshot import Gap, PhpPool, Snapshot
+from why502.model.service import PhpPool
+from why502.model.snapshot import Gap, Snapshot
 from why502.watch.model import Limit, LimitKind
 
 EVERY_S = 10.0

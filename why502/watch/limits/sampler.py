@@ -14,7 +14,7 @@ from why502.model.snapshot import Gap, Snapshot
 from why502.watch.forecast import Forecasts
 from why502.watch.limits import samplers
 from why502.watch.model import Limit, LimitKind
-from why502.watch.progress import Beat, unheard
+from why502.watch.progress import Beat, ignore_beat
 
 LATE_S = 30.0  # a pass that takes longer is a gap
 SAME_S = 10.0  # a sample that says the same is put again after this time
@@ -37,7 +37,7 @@ class Sampler:
         *,
         is_probing: bool = True,
         history: Iterable[Limit] = (),
-        beat: Beat = unheard,
+        beat: Beat = ignore_beat,
     ) -> None:
         self._beat = beat
         self._host, self._known, self._put = host, snapshot, put
@@ -138,5 +138,5 @@ def sampled(module: ModuleType, host: Host, known: Snapshot) -> tuple[Limit | Ga
         found.append(Gap(source=source, reason=error.reason, hint=error.hint))
     except Exception as error:
         reason = f"internal error: {type(error).__name__}: {error}"
-        found.append(Gap(source=source, reason=reason, hint="report it: this is a bug of why502"))
+        found.append(Gap(source=source, reason=reason, hint="report it: this is a bug in why502"))
     return tuple(found)

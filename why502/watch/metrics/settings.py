@@ -32,7 +32,7 @@ class MetricsSettings(Value, frozen=True, kw_only=True):
         if self.textfile and not (self.textfile.startswith("/") and self.textfile.endswith(".prom")):
             raise Why502Error(
                 f"metrics.textfile: {self.textfile!r} is not an absolute path that ends in .prom",
-                "node_exporter reads the files *.prom of the directory given with --collector.textfile.directory.",
+                "node_exporter reads files named *.prom in the directory given with --collector.textfile.directory.",
             )
         if self.otlp and not self.otlp.startswith(("http://", "https://")):
             raise Why502Error(

@@ -120,7 +120,7 @@ def secret(path: str) -> str:
     except UnicodeDecodeError as error:
         raise Undelivered(f"{path} is not text") from error
     if not text or len(content) > SECRET_BYTES or not text.isprintable():
-        raise Undelivered(f"{path} must have one line: the secret")
+        raise Undelivered(f"{path} must contain one line: the secret")
     return text
 
 

@@ -35,7 +35,7 @@ def addresses(host: str, port: int, deadline_s: float) -> Sequence[Address]:
     try:
         return lookup.result(timeout=max(deadline_s - time.monotonic(), _LEAST_S))
     except TimeoutError as error:
-        raise Undelivered(f"the name {host} was not resolved in time") from error
+        raise Undelivered(f"the name {host} did not resolve in time") from error
     except (OSError, UnicodeError) as error:
         raise Undelivered(f"the name {host} does not resolve") from error
 
@@ -60,7 +60,7 @@ def connect(host: str, port: int, deadline_s: float) -> socket.socket:
             plain.connect(address)
         except OSError as error:
             plain.close()
-            reason = said(error)
+            reason = failure_of(error)
             continue
         timed = _until(deadline_s)(family, kind, protocol, fileno=plain.detach())
         timed.settimeout(max(deadline_s - time.monotonic(), _LEAST_S))  # of a TLS handshake as a whole
@@ -91,7 +91,7 @@ def tls(deadline_s: float, authorities: str = "", certificate: str = "", key: st
             context.load_cert_chain(certificate, key or None)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         path = authorities if authorities and not certificate else " or ".join(filter(None, (authorities, certificate, key)))
-        raise Undelivered(f"cannot use {path}: {said(error)}") from error
+        raise Undelivered(f"cannot use {path}: {failure_of(error)}") from error
 
     class TimedTLS(ssl.SSLSocket):
         def recv_into(self, *args: Any, **kwargs: Any) -> int:
@@ -106,14 +106,14 @@ def tls(deadline_s: float, authorities: str = "", certificate: str = "", key: st
     return context
 
 
-def said(error: Exception) -> str:
+def failure_of(error: Exception) -> str:
     """Return the reason of an error of a connection, which has no address and no secret."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or 'failed').lower().replace('_', ' ')}"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, OSError):
         return (error.strerror or "the connection failed").lower()
-    return "the answer is not understood"
+    return "the response could not be parsed"

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from why502.version import __version__
 from why502.watch.notify.base import ReceiverSettings, Undelivered, check_path, check_url, reason_of, secret
-from why502.watch.notify.connection import connect, said, tls
+from why502.watch.notify.connection import connect, failure_of, tls
 
 ANSWER_BYTES = 64 << 10
 LONGEST_PAUSE_S = 3600.0  # of Retry-After
@@ -93,12 +93,12 @@ def request(method: str, url: str, body: bytes | None, headers: Mapping[str, str
             method, parts, body, {"User-Agent": f"why502/{__version__}", **headers, **credentials}, settings, deadline_s
         )
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Undelivered(f"{place}: {said(error)}") from error
+        raise Undelivered(f"{place}: {failure_of(error)}") from error
     if 200 <= answer.status < 300:
         return answer
-    told = reason_of(answer.body.decode("utf-8", "replace"), (*_words(credentials), parts.path[1:], parts.query))
+    reason = reason_of(answer.body.decode("utf-8", "replace"), (*_words(credentials), parts.path[1:], parts.query))
     raise Undelivered(
-        f"{place}: answered {answer.status}{f': {told}' if told else ''}",
+        f"{place}: answered {answer.status}{f': {reason}' if reason else ''}",
         retry_after_s=answer.retry_after_s if answer.status in (429, 503) else None,
         is_final=answer.status in REFUSED,
     )
@@ -194,7 +194,7 @@ def _credentials(settings: HttpSettings) -> dict[str, str]:
 
 def _header_value(value: str, path: str) -> str:
     if not value.isascii():
-        raise Undelivered(f"{path} has characters that a header cannot have")
+        raise Undelivered(f"{path} contains characters that a header must not have")
     return value
 
 

@@ -30,7 +30,7 @@ class Silence(Value, frozen=True, kw_only=True):
         for name in ("since", "until"):
             at = getattr(self, name)
             if at.tzinfo is None:
-                raise ValueError(f"{name} must have a zone, as in 2026-11-23T03:00:00Z")
+                raise ValueError(f"{name} must have a time zone, as in 2026-11-23T03:00:00Z")
             msgspec.structs.force_setattr(self, name, at.astimezone(UTC))
         if not timedelta() < self.until - self.since <= LONGEST:
             raise ValueError(f"until must be after since, by {LONGEST.days} days at most")

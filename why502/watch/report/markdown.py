@@ -35,7 +35,7 @@ def _lines(incident: Incident, now: datetime, *, has_bundle: bool) -> Iterator[s
     if incident.finding is not None:
         yield from finding_lines(incident.finding)
     else:
-        reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "nothing was established")
+        reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "not established")
         yield "## Cause not known"
         yield ""
         yield plain(reason)
@@ -50,7 +50,7 @@ def _lines(incident: Incident, now: datetime, *, has_bundle: bool) -> Iterator[s
         yield f"- [ ] {plain(sentence)}"
     yield "- [ ] Effect on users and on the business:"
     yield "- [ ] What went well, and what did not:"
-    yield "- [ ] What prevents it from now on, by whom, until when:"
+    yield "- [ ] What will prevent it, who does it, and by when:"
 
 
 def _facts(incident: Incident, now: datetime) -> Iterator[tuple[str, str]]:

@@ -61,13 +61,13 @@ def advice(incident: Incident, *, has_bundle: bool) -> Iterator[str]:
         yield f"See the incident that caused it: why502 incidents show {incident.caused_by}"
     if incident.is_open:
         if finding is None:
-            yield "Look again, with more access than the watch has: sudo why502 diagnose"
+            yield "Diagnose again, with more access than `why502 watch` has: sudo why502 diagnose"
         elif finding.remedies:
             yield f"Preview the fix, then apply it: sudo why502 fix {finding.cause}"
         else:
             yield f"Read about the cause: why502 explain {finding.cause}"
     elif finding is not None and not incident.is_fixed:
-        yield f"No change is known to have removed the cause: it may return. why502 explain {finding.cause}"
+        yield f"No known change removed the cause, so it may return. why502 explain {finding.cause}"
     if has_bundle:
         yield f"Save the evidence of its first seconds: why502 incidents show {incident.id} --bundle FILE"
         yield "Repeat the diagnosis with it, on any machine: why502 diagnose --bundle FILE"

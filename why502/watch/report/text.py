@@ -60,7 +60,7 @@ def _lines(incident: Incident, now: datetime, terminal: Terminal, *, has_bundle:
     if incident.unlike_check:
         yield from wrapped("  ", incident.unlike_check, terminal, "  ")
     if incident.earlier:
-        yield from wrapped("  Was here before: ", f"incident {incident.earlier}", terminal, "    ")
+        yield from wrapped("  Seen before: ", f"incident {incident.earlier}", terminal, "    ")
     yield ""
     yield from _finding(incident, terminal)
     if incident.changes:
@@ -84,7 +84,7 @@ def _finding(incident: Incident, terminal: Terminal) -> Iterator[str]:
     if incident.finding is not None:
         yield from finding_lines(1, incident.finding, terminal)
     else:
-        reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "nothing was established yet")
+        reason = next((one.reason for one in reversed(incident.diagnosed) if one.reason), "not established yet")
         yield from wrapped("Cause not known: ", reason, terminal, "  ", color="unknown")
     if proposal := incident.proposal:
         yield from _proposal(proposal, terminal, is_shown=story.own_proposal(incident) is None)

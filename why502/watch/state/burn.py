@@ -105,7 +105,7 @@ def burning(objective: Objective, budget: Budget, minute: int) -> Burning | None
         if rate > window.factor * allowed and now_rate > window.factor * allowed:
             share = rate / allowed * window.long / MONTH_MINUTES
             message = (
-                f"{_percent(share)} of the month's allowance of failures went in the last {window.name}: "
+                f"{_percent(share)} of the 30-day error budget was used up in the last {window.name}: "
                 f"{failures} of {requests} requests failed, and the objective {objective.name!r} allows {_percent(allowed)}"
             )
             return Burning(window.severity, message)

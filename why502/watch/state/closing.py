@@ -78,10 +78,10 @@ def proof(tracked: Tracked, state: State) -> Proof:
         return Proof(is_given=True, message=f"{successes} requests of the same kind succeeded since the last failure")
     asked = any(state.traffic.get((proxy, name), -math.inf) > (tracked.last_s or 0) for proxy in proxies for name in names)
     if left and up >= set(left) and not asked:
-        return Proof(is_given=True, message="there is no traffic, and the check succeeds again")
+        return Proof(is_given=True, message="there is no traffic, but the check succeeds again")
     return Proof(
         is_given=False,
-        message=f"{successes} of {least} needed requests succeeded since the last failure"
+        message=f"{successes} of the {least} requests needed as proof have succeeded since the last failure"
         if successes
         else "no traffic since the last failure",
     )
@@ -107,7 +107,7 @@ def _consider(turn: Turn, tracked: Tracked) -> None:
     if quiet < quiet_s(tracked, turn.state):
         return
     if _is_stopped_on_purpose(turn, tracked):
-        closed(turn, tracked, "it was stopped on purpose, and no request was refused since")
+        closed(turn, tracked, "it was stopped on purpose, and no request has been refused since")
         return
     found = proof(tracked, turn.state)
     if found.is_given:
@@ -140,7 +140,7 @@ def closed(turn: Turn, tracked: Tracked, reason: str) -> Tracked:
         past[incident.key] = Past(incident.id, turn.now, bool(ended_by))
         turn.state.past = dict(list(past.items())[-MOST_PAST:])
     if incident.messages and not was_looking:
-        tracked = turn.tell(tracked, Transition.RESOLVED, is_quiet=len(tracked.reopened_s) > 0)
+        tracked = turn.notify(tracked, Transition.RESOLVED, is_quiet=len(tracked.reopened_s) > 0)
         turn.want(incident.id, Occasion.CLOSED)
     for other in turn.state.open:
         if other.incident.caused_by == incident.id:

@@ -61,7 +61,7 @@ def _divide(turn: Turn, new: list[Tracked], ready: DiagnosisReady) -> None:
             ended = turn.put(replace(each, closed_s=turn.monotonic_s, look_until_s=None, later_at_s=None))
             ended = turn.change(ended, closed_at=turn.now, caused_by=id_, closing=f"it is part of incident {id_}")
             if ended.incident.messages:
-                turn.tell(ended, Transition.RESOLVED, is_quiet=True)
+                turn.notify(ended, Transition.RESOLVED, is_quiet=True)
 
 
 def _limited(turn: Turn, tracked: Tracked, part: Part) -> Tracked:
@@ -89,7 +89,7 @@ def _settle(turn: Turn, tracked: Tracked, part: Part, ready: DiagnosisReady) -> 
     else:
         tracked = raised(turn, tracked, severity)
         if tracked.incident.cause:
-            turn.tell(tracked, Transition.UPDATED, is_quiet=True)
+            turn.notify(tracked, Transition.UPDATED, is_quiet=True)
 
 
 def _noted(turn: Turn, tracked: Tracked, finding: Finding | None, root: Root, ready: DiagnosisReady) -> Tracked:
@@ -174,7 +174,7 @@ def _again(turn: Turn, tracked: Tracked, ready: DiagnosisReady) -> None:
     if not tracked.incident.caused_by:
         tracked = raised(turn, tracked, severity_of(tracked.loud, turn.state, tracked.incident.finding))
         if tracked.incident.cause != before and tracked.incident.messages:
-            turn.tell(tracked, Transition.UPDATED, is_quiet=True)
+            turn.notify(tracked, Transition.UPDATED, is_quiet=True)
 
 
 def schedule(turn: Turn) -> None:

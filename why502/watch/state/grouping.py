@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
+
 from why502.diagnosis.causes import CAUSES
 from why502.model.finding import ASSERTED, Diagnosis, Finding, Layer
 from why502.watch.model import MemberStatus
@@ -40,6 +42,7 @@ class Part:
 def divided(signals: Mapping[SignalKey, Signal], ready: DiagnosisReady, served: Sequence[Served]) -> tuple[Part, ...]:
     """Return the signals by their root, the part of the leading finding first, then those without a cause by family."""
     findings = asserted(ready.diagnosis)
+    ready = msgspec.structs.replace(ready, aliases=_with_earlier_addresses(signals, findings, ready.aliases, served))
     if ready.own_network and len(_machines(signals)) > 1:
         finding = next(iter(findings), None)
         return (Part(Root(OWN_NETWORK, OWN_NETWORK), finding, tuple(signals)),)
@@ -63,6 +66,31 @@ def divided(signals: Mapping[SignalKey, Signal], ready: DiagnosisReady, served: 
     order = {id(finding): number for number, finding in enumerate(findings)}
     found = [Part(root, leading[root], tuple(keys)) for root, keys in parts.items()]
     return tuple(sorted(found, key=lambda part: order.get(id(part.finding), len(order))))
+
+
+def _with_earlier_addresses(
+    signals: Mapping[SignalKey, Signal],
+    findings: Iterable[Finding],
+    aliases: Mapping[str, tuple[str, ...]],
+    served: Sequence[Served],
+) -> dict[str, tuple[str, ...]]:
+    """Return the addresses of names, with those that the names led to earlier.
+
+    A proxy connects to what its configuration names. So an address that fails, and that it does not name, is one of the only name
+    with the same port: of those behind the locations that fail, or, where the log has the name, of those that fail.
+    """
+    found = dict(aliases)
+    known = {target for each in served for target in each.targets}.union(*aliases.values())
+    failing = {target for key, signal in signals.items() for target in targets_of(key, signal, served)}
+    behind = {str(finding.target): failing for finding in findings if finding.target}
+    for key, signal in signals.items():
+        at = (each.targets for each in served if each.proxy == key.proxy and each.location in signal.locations)
+        behind[key.subject] = set().union(*at)
+    for address, targets in behind.items():
+        names = [name for name in targets & aliases.keys() if name.rpartition(":")[2] == address.rpartition(":")[2]]
+        if address not in known and len(names) == 1:
+            found[names[0]] = (*found[names[0]], address)
+    return found
 
 
 def asserted(diagnosis: Diagnosis | None) -> tuple[Finding, ...]:
@@ -285,25 +313,25 @@ def unlike_check(key: SignalKey, signal: Signal, state: State) -> str:
     names = state.aliases.get(key.subject, ())
     down = [name for name in names if state.status(key.proxy, name) is MemberStatus.DOWN]
     if down:
-        return f"the check of {', '.join(down)} fails, and that of the other addresses of {key.subject} passes"
+        return f"the check of {', '.join(down)} fails, and the checks of the other addresses of {key.subject} pass"
     symptom = max(signal.symptoms, key=lambda each: signal.symptoms[each], default="")
     reason = _DIFFERENCES.get(symptom, "")
-    return f"the check of {key.subject} passes, and users' requests fail" + (f": {reason}" if reason else "")
+    return f"the check of {key.subject} passes, but users' requests fail" + (f": {reason}" if reason else "")
 
 
 _DIFFERENCES = {
     "header-too-big": "their responses have larger headers than the check's",
     "request-header-too-big": "their requests have larger headers than the check's",
-    "wrong-host": "they ask for another Host than the check",
+    "wrong-host": "they use a different Host than the check",
     "closed-before-header": "they reuse idle connections, and the check opens a new one",
     "reset-before-header": "they reuse idle connections, and the check opens a new one",
-    "read-timed-out": "they ask for something that takes longer than what the check asks for",
+    "read-timed-out": "they request something that takes longer than the check's request",
     "body-timed-out": "they read a body, and the check reads only the header",
     "closed-in-body": "they read a body, and the check reads only the header",
     "reset-in-body": "they read a body, and the check reads only the header",
     "body-invalid": "they read a body, and the check reads only the header",
     "send-timed-out": "they send a body, and the check sends none",
     "send-failed": "they send a body, and the check sends none",
-    "upstream-status": "they ask for other paths or methods than the check",
-    "application-error": "they ask for other paths or methods than the check",
+    "upstream-status": "they use other paths or methods than the check",
+    "application-error": "they use other paths or methods than the check",
 }

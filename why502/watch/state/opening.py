@@ -141,7 +141,7 @@ def opened(turn: Turn, keys: list[SignalKey], *, is_looking: bool = True) -> Tra
     if past is not None:
         held = (turn.now - past.closed_at).days < HELD_DAYS and past.is_fixed
         day = f"{past.closed_at:%-d %B}"
-        tracked = turn.step(tracked, f"the fix of {day} did not hold" if held else f"the same failure was here on {day}")
+        tracked = turn.step(tracked, f"the fix of {day} did not hold" if held else f"the same failure happened on {day}")
     if is_looking and first.family is not Family.INTENDED:
         turn.want(tracked.incident.id, Occasion.OPENED)
     return tracked
@@ -155,7 +155,7 @@ def _opening(tracked: Tracked, signal: Signal) -> str:
     what = tracked.incident.symptom.replace("-", " ") or "failures"
     where = tracked.incident.target or tracked.incident.location
     if signal.is_check and not signal.failures:
-        return f"the check of {where} fell: {what}"
+        return f"the check of {where} failed: {what}"
     if not signal.failures:
         return f"{where}: {what}"
     hurt = f"{signal.hurt} requests failed" if signal.hurt else f"{signal.failures} attempts failed and were retried"
@@ -213,7 +213,7 @@ def announced(turn: Turn, tracked: Tracked) -> Tracked:
     severity = severity_of(tracked.loud, turn.state, tracked.incident.finding)
     if _RANK[severity] > _RANK[tracked.incident.severity]:
         tracked = turn.change(tracked, severity=severity)
-    return turn.tell(tracked, Transition.OPENED) if tracked.incident.messages == 0 else tracked
+    return turn.notify(tracked, Transition.OPENED) if tracked.incident.messages == 0 else tracked
 
 
 def raised(turn: Turn, tracked: Tracked, severity: Severity) -> Tracked:
@@ -226,7 +226,7 @@ def raised(turn: Turn, tracked: Tracked, severity: Severity) -> Tracked:
         return tracked
     if tracked.incident.messages == 0:
         return announced(turn, tracked)
-    return turn.tell(tracked, Transition.UPDATED, is_quiet=_RANK[severity] < _RANK[before])
+    return turn.notify(tracked, Transition.UPDATED, is_quiet=_RANK[severity] < _RANK[before])
 
 
 def _reopened(turn: Turn, tracked: Tracked) -> None:
@@ -246,4 +246,4 @@ def _reopened(turn: Turn, tracked: Tracked) -> None:
     if incident.messages == 0:
         announced(turn, tracked)
     else:
-        turn.tell(tracked, Transition.REOPENED, is_quiet=is_quiet)
+        turn.notify(tracked, Transition.REOPENED, is_quiet=is_quiet)

@@ -63,14 +63,14 @@ def each_minute(turn: Turn) -> None:
         if key.family is Family.LIMIT:
             is_rare = key.subject.startswith(NAMES[LimitKind.CERTIFICATE])
             if turn.monotonic_s - signal.last_s >= (RARE_S if is_rare else QUIET_S):
-                end(turn, key, "it is not expected to be reached any more")
+                end(turn, key, "it is no longer expected to be reached")
 
 
 def _words(found: Limit) -> str:
     """Return what will happen, in a sentence without a number that changes with each sample."""
     name = f"{NAMES[found.kind]} {found.subject}"
     if found.kind is LimitKind.CERTIFICATE:
-        return f"{name} ends on {found.exhausted_at:%Y-%m-%d %H:%M} UTC" if found.exhausted_at else f"{name} ends soon"
+        return f"{name} expires on {found.exhausted_at:%Y-%m-%d %H:%M} UTC" if found.exhausted_at else f"{name} expires soon"
     if found.kind is not LimitKind.LISTEN_QUEUE and not found.exhausted_at:
         return f"{name} is nearly full: {found.ratio:.0%} of {found.limit:,.0f} used; {found.reason}"
     when = f" about {found.exhausted_at:%H:%M} UTC" if found.exhausted_at else " soon"

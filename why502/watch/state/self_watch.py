@@ -49,7 +49,7 @@ def each_minute(turn: Turn) -> None:
             end(turn, unreadable, "it can be read again")
         unparsed = SignalKey(log.proxy, f"format of log {path}", Family.LOG)
         if log.misfit:
-            alert(turn, unparsed, "log-unparsed", f"{path} has another format: {log.misfit}", Severity.TICKET)
+            alert(turn, unparsed, "log-unparsed", f"{path} has an unexpected format: {log.misfit}", Severity.TICKET)
         elif log.misfit == "":
             end(turn, unparsed, "its lines can be parsed again")
         silent = SignalKey(log.proxy, f"silent log {path}", Family.LOG)
@@ -65,12 +65,17 @@ def gateways(turn: Turn) -> None:
         units = turn.state.gateway_units.get(proxy, ())
         if turn.monotonic_s - since_s >= STOPPED_S and not is_stopped_on_purpose(units, turn.state):
             alert(
-                turn, _gateway(proxy), Symptom.PROXY_STOPPED.value, f"{proxy} does not run: {why}", Severity.PAGE, is_looking=True
+                turn,
+                _gateway(proxy),
+                Symptom.PROXY_STOPPED.value,
+                f"{proxy} is not running: {why}",
+                Severity.PAGE,
+                is_looking=True,
             )
     for tracked in turn.state.open:
         keys = [key for key in tracked.signals if key == _gateway(key.proxy)]
         if keys and tracked.signals == set(keys) and all(key.proxy in turn.state.running for key in keys):
-            closed(turn, tracked, f"{keys[0].proxy} runs again")
+            closed(turn, tracked, f"{keys[0].proxy} is running again")
 
 
 def _gateway(proxy: str) -> SignalKey:

@@ -22,15 +22,17 @@ def severity_of(keys: Iterable[SignalKey], state: State, finding: Finding | None
     signals = {key: state.signals[key] for key in keys if key in state.signals}
     if finding is not None and (finding.layer is Layer.CLIENT or _is_intended(finding)):
         return Severity.NONE
-    felt = [key for key in signals if key.family not in UNHURT]
-    if not felt:  # the clients left, and the reason is not theirs
+    hurting = [key for key in signals if key.family not in UNHURT]
+    if not hurting:  # the clients left, and the reason is not theirs
         is_faulty = finding is not None and any(key.family is Family.CLIENT for key in signals)
         return Severity.TICKET if is_faulty else Severity.NONE
-    if any(key.family is Family.UNEVEN for key in felt) and not any(is_burst(signals[key], state.monotonic_s) for key in felt):
+    if any(key.family is Family.UNEVEN for key in hurting) and not any(
+        is_burst(signals[key], state.monotonic_s) for key in hurting
+    ):
         return Severity.TICKET
-    if any(signals[key].hurt or key.family is Family.GATEWAY for key in felt):
+    if any(signals[key].hurt or key.family is Family.GATEWAY for key in hurting):
         return Severity.PAGE
-    fallen = [key for key in felt if signals[key].is_check]
+    fallen = [key for key in hurting if signals[key].is_check]
     return Severity.PAGE if any(_is_last(key, state) and _had_traffic(key, state) for key in fallen) else Severity.TICKET
 
 

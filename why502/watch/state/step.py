@@ -213,9 +213,9 @@ def _observe(turn: Turn, observed: Observed) -> None:
     taken = {key for tracked in state.open for key in tracked.signals}
     for tracked in state.open:
         _follow(turn, tracked, found, taken)
-    felt = [key for key in triggered(state, found, turn.monotonic_s) if key in state.signals and state.signals[key].hurt]
+    harmful = [key for key in triggered(state, found, turn.monotonic_s) if key in state.signals and state.signals[key].hurt]
     hidden = [key for key in found.signals if key in state.signals and is_sustained(key, state)]
-    open_for(turn, [*felt, *hidden])
+    open_for(turn, [*harmful, *hidden])
 
 
 def _follow(turn: Turn, tracked: Tracked, found: Added, taken: set[SignalKey]) -> None:
@@ -351,7 +351,7 @@ def _remember(turn: Turn, change: Change) -> None:
     """Keep a change, and add it to the incidents that it concerns."""
     if concern.is_known(change, turn.state.changes):
         return
-    kept = [each for each in turn.state.changes if turn.now - each.at < CHANGES_KEPT]
+    kept = [each for each in concern.without(change, turn.state.changes) if turn.now - each.at < CHANGES_KEPT]
     turn.state.changes = (*kept, change)[-MOST_CHANGES:]
     for tracked in turn.state.open:
         scopes = turn.scopes(tracked.incident)
@@ -359,7 +359,7 @@ def _remember(turn: Turn, change: Change) -> None:
             continue
         first = tracked.incident.first_failure_at or tracked.incident.opened_at
         if concern.before((change,), scopes, first) and tracked.mix:
-            found = concern.before((*tracked.incident.changes, change), scopes, first)
+            found = concern.before((*concern.without(change, tracked.incident.changes), change), scopes, first)
             turn.change(tracked, changes=found)
         turn.step(turn.state.tracked[tracked.incident.id], f"{concern.words(change)} ({change.at:%H:%M:%S})")
 
@@ -378,7 +378,7 @@ def _configure(turn: Turn, event: TargetsChanged) -> None:
     )
     state.scopes = {subject_of(target): scope for target, scope in event.scopes.items()}
     state.aliases = event.aliases
-    gone = {proxy: "it ran before" for proxy in (*state.running, *state.missed) if proxy not in event.running}
+    gone = {proxy: "it was running before" for proxy in (*state.running, *state.missed) if proxy not in event.running}
     missed = {**gone, **event.missed}
     state.missed = {proxy: (state.missed.get(proxy, (turn.monotonic_s, ""))[0], why) for proxy, why in missed.items()}
     state.running = event.running
@@ -449,7 +449,7 @@ def _alert_budgets(turn: Turn, minute: int) -> None:
         tracked = next((each for each in turn.state.open if key in each.signals), None)
         if found is None:
             if tracked is not None and burning_is_over(turn, objective, minute):
-                closed(turn, tracked, "the allowance is no longer used up too fast")
+                closed(turn, tracked, "the error budget is no longer used up too fast")
             continue
         cause = next((each for each in turn.state.open if _explains_budget(each, objective)), None)
         self_watch.alert(turn, key, "allowance-used", found.message, found.severity, caused_by=cause.incident.id if cause else "")

@@ -78,7 +78,7 @@ class Turn:
             steps = (*steps[:_FIRST_STEPS], *steps[_FIRST_STEPS + 1 :])
         return self.change(tracked, timeline=steps)
 
-    def tell(self, tracked: Tracked, transition: Transition, *, is_quiet: bool = False) -> Tracked:
+    def notify(self, tracked: Tracked, transition: Transition, *, is_quiet: bool = False) -> Tracked:
         """Announce a transition of an incident, if it is of anybody's interest."""
         incident = tracked.incident
         if incident.severity is Severity.NONE or incident.caused_by:
@@ -100,11 +100,13 @@ class Turn:
             self.state.looking = replace(looking, wanted={**looking.wanted, id_: occasion})
 
     def scopes(self, incident: Incident) -> list[tuple[str, Scope]]:
-        """Return the known scopes of the targets of an incident: those that failed, or else those that its locations use."""
+        """Return the targets of an incident with their scopes, empty ones if not known: those that failed, or else those that
+        its locations use.
+        """
         targets = incident.targets or tuple(
             target
             for each in self.state.served
             if each.proxy == incident.proxy and each.location in incident.locations
             for target in each.targets
         )
-        return [(target, self.state.scopes[target]) for target in dict.fromkeys(targets) if target in self.state.scopes]
+        return [(target, self.state.scopes.get(target, Scope())) for target in dict.fromkeys(targets)]

@@ -40,7 +40,7 @@ def replace(path: Path, error: sqlite3.Error, now_s: float) -> str:
         rows = _rescue(aside, database)
     finally:
         database.close()
-    return f"{path} was damaged ({error}): moved to {aside.name}; {rows} rows were rescued, the history of counts was not"
+    return f"{path} was damaged ({error}): moved to {aside.name}; {rows} rows were rescued, but not the history of counts"
 
 
 def _move_aside(path: Path, now_s: float) -> Path:

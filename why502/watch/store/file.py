@@ -148,7 +148,7 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
 def _check(database: sqlite3.Connection, path: Path) -> None:
     """Raises Why502Error if the file is not a store, or one that this version cannot read."""
     if schema.is_foreign(database):
-        raise Why502Error(f"{path} is a database of another program", "Name another file with --store.")
+        raise Why502Error(f"{path} is the database of another program", "Name another file with --store.")
     newest = len(schema.MIGRATIONS)
     if (found := schema.version(database)) > newest:
         raise Why502Error(
@@ -160,7 +160,7 @@ def _check(database: sqlite3.Connection, path: Path) -> None:
 def check_readable(path: Path) -> None:
     """Raises Why502Error if there is no store to read."""
     if not path.exists():
-        raise Why502Error(f"no store at {path}", "`why502 watch` makes it; name its place with --store.")
+        raise Why502Error(f"no store at {path}", "`why502 watch` creates it; give its path with --store.")
 
 
 @contextmanager
@@ -170,11 +170,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise Unavailable(f"{path} is locked by another process", "Start again when that (a backup?) has ended.") from error
+            raise Unavailable(
+                f"{path} is locked by another process", "Start again when that process (a backup?) has finished."
+            ) from error
         if is_full(error):
             raise Unavailable(f"{path} cannot be opened: {error}", "Free some space on that disk.") from error
         if is_unable(error):
-            raise Why502Error(f"{path} cannot be opened: {error}", "Look at the disk, and at the permissions there.") from error
+            raise Why502Error(f"{path} cannot be opened: {error}", "Check the disk, and the permissions there.") from error
         raise Why502Error(f"{path} is not a store of why502: {error}", "Name another file with --store.") from error
     except OSError as error:
         raise unwritable(path, error.strerror or str(error)) from error
@@ -182,4 +184,4 @@ def explained(path: Path) -> Iterator[None]:
 
 def unreadable(path: Path, error: sqlite3.Error) -> Why502Error:
     """Return the error for a store that cannot be read."""
-    return Why502Error(f"{path} cannot be read: {error}", "Look at the disk, and at the permissions of the file.")
+    return Why502Error(f"{path} cannot be read: {error}", "Check the disk, and the permissions of the file.")

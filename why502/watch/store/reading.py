@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from why502.logs.checkpoint import Checkpoint
 from why502.model.base import decode
+from why502.model.errors import Why502Error
 from why502.watch.model import (
     AttemptKey,
     Change,
@@ -20,6 +21,7 @@ from why502.watch.model import (
     Member,
     Message,
     RequestKey,
+    Seen,
     TargetKey,
 )
 from why502.watch.store import durations
@@ -97,6 +99,15 @@ class Totals:
 def at(seconds: float) -> datetime:
     """Return a time of the store."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def seen(database: sqlite3.Connection) -> Seen | None:
+    """Return what changes are told by; None if there is none, or none that can be read."""
+    row = database.execute("SELECT value FROM meta WHERE name = 'seen'").fetchone()
+    try:
+        return decode(row[0], Seen, "the store") if row else None
+    except Why502Error:
+        return None  # of another version: the next look learns it anew
 
 
 def series(database: sqlite3.Connection) -> Iterator[tuple[Counted, Key, int, float]]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from why502.logs.checkpoint import Checkpoint
 from why502.model.errors import Why502Error
 from why502.render.words import clock
-from why502.watch.model import Batch, Change, Incident, Limit, Member, Message, TargetKey
+from why502.watch.model import Batch, Change, Incident, Limit, Member, Message, Seen, TargetKey
 from why502.watch.store import damage, file, reading, retention, writing
 from why502.watch.store.file import Lock
 from why502.watch.store.reading import Totals
@@ -142,7 +142,7 @@ class Store:
             self._fail(error, batch.at)
             return
         if self._failures:
-            self.notes.append(f"{self.path} is written again, with everything since {clock(self.behind_since)}")
+            self.notes.append(f"{self.path} can be written again, and now has everything since {clock(self.behind_since)}")
             self._failures = 0
             self.behind_since, self.error = None, ""
             self._writer.execute(f"PRAGMA busy_timeout = {round(file.PATIENCE_S * 1000)}")
@@ -170,7 +170,7 @@ class Store:
         self.error = str(error)
         if self.behind_since is None:
             self.behind_since = at
-            self.notes.append(f"{self.path} cannot be written ({error}): counting and alerting go on from memory")
+            self.notes.append(f"{self.path} cannot be written ({error}): counting and alerting continue in memory")
         self._retry_at_s = self._monotonic() + _RETRY_S[min(self._failures, len(_RETRY_S)) - 1]
         self._writer.execute("PRAGMA busy_timeout = 100")
         if file.is_full(error):
@@ -319,9 +319,11 @@ class Store:
             if id_ in ids:
                 ids = {id_: None}
             if not ids:
-                raise Why502Error(f"no incident {id_!r}", "`why502 incidents list` shows all.")
+                raise Why502Error(f"no incident {id_!r}", "`why502 incidents list` shows all of them.")
             if len(ids) > 1:
-                raise Why502Error(f"several incidents begin with {id_!r}: {', '.join(sorted(ids)[:3])}", "Give more of the id.")
+                raise Why502Error(
+                    f"several incidents begin with {id_!r}: {', '.join(sorted(ids)[:3])}", "Give more characters of the id."
+                )
             (only,) = ids
             found = new.get(only) or reading.incident(database, only)
             assert found is not None
@@ -348,6 +350,11 @@ class Store:
                 if (since is None or one.at >= since) and (until is None or one.at < until)
             ]
             return sorted(found, key=lambda one: one.at)
+
+    def seen(self) -> Seen | None:
+        """Return what changes are told by, as the last run kept it; None if none did."""
+        with self._reading() as (database, unsaved):
+            return (unsaved.seen if unsaved else None) or reading.seen(database)
 
     def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Return the answer to a question of `why502.watch.store.history`: of what is written, not of what waits for the disk."""

@@ -19,6 +19,7 @@ from why502.watch.model import (
     Member,
     Message,
     Observed,
+    Seen,
     TargetKey,
 )
 from why502.watch.store.durations import Durations
@@ -81,6 +82,7 @@ class Unsaved:
     messages: dict[tuple[str, str], Message] = field(default_factory=dict)
     bundles: dict[str, bytes] = field(default_factory=dict)
     configured: Configured | None = None
+    seen: Seen | None = None
 
     def add(self, batch: Batch, series: Series) -> None:
         """Add a batch; its counts go to the series that have a place."""
@@ -98,6 +100,7 @@ class Unsaved:
             self.messages[message.receiver, message.key] = message
         self.bundles |= batch.bundles
         self.configured = batch.configured or self.configured
+        self.seen = batch.seen or self.seen
 
     def _observe(self, observed: Observed, series: Series) -> None:
         log = self.logs.setdefault(observed.log, LogPart(proxy=observed.proxy, at=self.at))

@@ -60,6 +60,8 @@ def write(database: sqlite3.Connection, unsaved: Unsaved, known: SeriesIds) -> S
     )
     if unsaved.configured is not None:
         _configured(database, unsaved.configured, at_s)
+    if unsaved.seen is not None:
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('seen', ?)", (encode(unsaved.seen),))
     return new
 
 

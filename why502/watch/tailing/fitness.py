@@ -47,7 +47,7 @@ class Fitness:
 
     def _message(self, log_format: str) -> str:
         share = round(100 * self.unparsed / self.lines)
-        form = f"the log_format in force is {log_format}" if log_format else "its format is not known from a configuration"
+        form = f"the log_format in force is {log_format}" if log_format else "no configuration states its format"
         return (
             f"{share} % of its lines could not be parsed for {2 * WINDOW_S:.0f} s; {form}; the first is: {redact(self.example)}"
         )

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from why502.gateways.nginx.logs.access import NAME as NGINX_ACCESS
+from why502.collectors.logs import without_repeats
+from why502.gateways.behaviour import behaviour
 from why502.host.trust import only_user
 from why502.logs.live import current
-from why502.logs.scan.line_format import NGINX_ERROR, Form
+from why502.logs.scan.line_format import Form
 from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.patterns import lazy
-from why502.model.snapshot import Gap, Proxy, Snapshot
+from why502.model.proxy import Proxy
+from why502.model.snapshot import Gap, Snapshot
 from why502.watch.tailing import streams
 
 ROOT = 0
@@ -102,7 +104,7 @@ def _given(snapshot: Snapshot, paths: Sequence[str], gaps: list[Gap]) -> Iterato
     proxy = next((proxy for proxy in snapshot.proxies or () if proxy.is_running), None)
     for path in (str(Path(path).absolute()) for path in paths):
         if proxy is None:
-            gaps.append(Gap(source=path, reason="no gateway runs yet whose log it could be", hint="start the gateway"))
+            gaps.append(Gap(source=path, reason="no gateway that could write it is running yet", hint="start the gateway"))
             continue
         kind = LogKind.ERROR if "error" in os.path.basename(path) else LogKind.ACCESS  # noqa: PTH119 - a path as text
         yield Log(name=path, path=path, proxy=proxy, kind=kind)
@@ -112,9 +114,7 @@ def _of_proxy(proxy: Proxy, gaps: list[Gap]) -> Iterator[Log | Family]:
     by_place: dict[tuple[LogKind, LogPlace, str], list[LogTarget]] = {}
     for target in proxy.logs:
         by_place.setdefault((target.kind, target.goes_to, target.path), []).append(target)
-    for (kind, goes_to, path), targets in by_place.items():
-        if all(target.repeats for target in targets):
-            continue  # its requests are counted in another log
+    for (kind, goes_to, path), targets in without_repeats(by_place, lambda path: Path(proxy.root + path).exists()).items():
         if stranger := _stranger(proxy, targets):
             reason = f"user {stranger} can change the configuration that names it: root does not read files for other users"
             gaps.append(Gap(source=path or f"{kind} log", reason=reason, hint="let only root write the configuration"))
@@ -125,7 +125,7 @@ def _of_proxy(proxy: Proxy, gaps: list[Gap]) -> Iterator[Log | Family]:
         elif goes_to is LogPlace.OFF:
             gaps.append(_off(kind, targets))
         elif goes_to is LogPlace.MEMORY:
-            reason = f"it is in the memory of {proxy.kind}, where it is not followed"
+            reason = f"it is in the memory of {proxy.kind}, where it cannot be followed"
             gaps.append(Gap(source=f"{kind} log", reason=reason, hint="log to a file (varnishncsa)"))
         else:
             yield from _stream(proxy, kind, goes_to, targets, gaps)
@@ -175,13 +175,13 @@ def _stream(proxy: Proxy, kind: LogKind, goes_to: LogPlace, targets: Sequence[Lo
         yield replace(log, unit=proxy.unit)
         return
     where = f"{name} of the process" if goes_to is LogPlace.STDERR else name
-    reason = f"it goes to {where}{_at(targets[0])}, and no file or journal is known that has it"
+    reason = f"it goes to {where}{_at(targets[0])}, and no file or journal is known to contain it"
     gaps.append(Gap(source=f"{kind} log", reason=reason, hint="let the gateway log to a file"))
 
 
 def _kind_of_stream(kind: LogKind, proxy: Proxy) -> LogKind:
     """Return what a stream has: standard error may have access lines too, of gateways that write all there (Caddy)."""
-    return kind if proxy.kind == "nginx" else LogKind.ACCESS
+    return kind if behaviour(proxy.kind).error_format else LogKind.ACCESS
 
 
 def _access(proxy: Proxy) -> list[LogTarget]:
@@ -189,13 +189,15 @@ def _access(proxy: Proxy) -> list[LogTarget]:
 
 
 def _forms(proxy: Proxy, kind: LogKind, targets: Sequence[LogTarget]) -> tuple[Form, ...]:
-    if proxy.kind != "nginx":
-        return ()
+    stated = behaviour(proxy.kind)
     if kind is LogKind.ERROR:
-        return (Form(name=NGINX_ERROR, format_source="the configuration"),)
+        return (Form(name=stated.error_format, format_source="the configuration"),) if stated.error_format else ()
+    if not stated.access_format:
+        return ()
     formats = dict.fromkeys((target.format, str(target.escape)) for target in targets if target.format)
     return tuple(
-        Form(name=NGINX_ACCESS, log_format=text, escape=escape, format_source="the configuration") for text, escape in formats
+        Form(name=stated.access_format, log_format=text, escape=escape, format_source="the configuration")
+        for text, escape in formats
     )
 
 
@@ -206,7 +208,7 @@ def _stranger(proxy: Proxy, targets: Sequence[LogTarget]) -> int:
 
 
 def _off(kind: LogKind, targets: Sequence[LogTarget]) -> Gap:
-    what = "failures there are not counted" if kind is LogKind.ACCESS else "the reasons of failures are unknown"
+    what = "failures there are not counted" if kind is LogKind.ACCESS else "the reasons for failures are unknown"
     return Gap(
         source=f"{kind} log",
         reason=f"it is disabled{_at(targets[0])}: {what}",
@@ -218,7 +220,7 @@ def _partial(kind: LogKind, targets: Sequence[LogTarget]) -> Iterator[Gap]:
     """Yield a gap for a log that has only some of the requests."""
     for target in targets:
         if target.condition:
-            reason = f"it has only the requests for which {target.condition} is set{_at(target)}: the counts are partial"
+            reason = f"it contains only the requests for which {target.condition} is set{_at(target)}: the counts are partial"
             yield Gap(source=target.path or f"{kind} log", reason=reason, hint="remove if= from access_log")
 
 

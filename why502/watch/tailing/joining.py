@@ -11,6 +11,7 @@ from why502.logs.join import IN_BODY, Errors, Joiner, requests
 from why502.logs.join import Waiting as ErrorLine
 from why502.logs.scan.counts import EqualLines, MessageKey
 from why502.model.logs import Symptom
+from why502.model.request_line import uri_of
 from why502.watch.model import AttemptKey, FailureKey, TargetKey
 from why502.watch.tailing.places import Places
 from why502.watch.tailing.projection import OK, Delta, Series, Waiting
@@ -72,19 +73,19 @@ class Joining:
     def _count(self, delta: Delta, waiting: Waiting, lines: list[ErrorLine], places: Places) -> None:
         outcome, minute = waiting.outcome, waiting.minute
         of_peer = {places.peer(_name(line)): line.kind.symptom.value for line in lines if _name(line) and line.is_failure}
-        told = dict(waiting.told)
-        last, symptom = waiting.told[-1]
+        symptoms = dict(waiting.symptoms)
+        last, symptom = waiting.symptoms[-1]
         named = [line.kind.symptom for line in lines if line.is_failure or line.kind.symptom is Symptom.RATE_LIMITED]
         symptom = named[-1].value if named else symptom
         target = waiting.tried[last] if last is not None and last < len(waiting.tried) else ""
         target = target or next(reversed(of_peer), "") or ("" if named else waiting.only_peer)
         if outcome.failed:
             delta.failures[minute, self.series.of(FailureKey(self.proxy, waiting.location, target, symptom))] += 1
-        tried = [(name, of_peer.get(name) or told.get(number, OK)) for number, name in enumerate(waiting.tried) if name]
+        tried = [(name, of_peer.get(name) or symptoms.get(number, OK)) for number, name in enumerate(waiting.tried) if name]
         for name, result in tried or of_peer.items() or ([(target, symptom)] if target else []):
             delta.attempts[minute, self.series.of(AttemptKey(self.proxy, name, result))] += 1
         if not outcome.failed:
-            for number in told:
+            for number in symptoms:
                 if number is not None and number < len(waiting.tried) and waiting.tried[number]:
                     delta.recovered[minute, self.series.of(TargetKey(self.proxy, waiting.tried[number]))] += 1
 
@@ -97,11 +98,11 @@ def _move(errors: Errors, seconds: int) -> None:
 
 
 def failures(
-    proxy: str, said: Mapping[MessageKey, EqualLines], places: Places, series: Series
+    proxy: str, messages: Mapping[MessageKey, EqualLines], places: Places, series: Series
 ) -> Counter[tuple[int, FailureKey]]:
     """Return the failures that an error log tells of, where there is no access log."""
     found: Counter[tuple[int, FailureKey]] = Counter()
-    for one, equal in said.items():
+    for one, equal in messages.items():
         if one.is_failure:
             key = series.of(FailureKey(proxy, one.server, places.peer(one.target), one.symptom), equal.minutes.total())
             for minute, count in equal.minutes.items():
@@ -117,16 +118,10 @@ def cut(proxy: str, errors: Errors, places: Places, series: Series) -> Counter[t
     for index, at in enumerate(errors.times):
         line = kinds[errors.shared[index]]
         if line.is_failure and line.kind.phase in IN_BODY:
-            location = places.of_path(line.kind.server, _path(shown[errors.texts[index]]))
+            location = places.of_path(line.kind.server, uri_of(shown[errors.texts[index]]))
             key = FailureKey(proxy, location, places.peer(_name(line)), line.kind.symptom.value)
             found[int(at) // 60, series.of(key)] += 1
     return found
-
-
-def _path(request: str) -> str:
-    """Return the path in the text of a request ("GET /x", "/x"), "" if there is none."""
-    path = request.rpartition(" ")[2]
-    return path if path.startswith("/") else ""
 
 
 def _name(line: ErrorLine) -> str:

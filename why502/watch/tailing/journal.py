@@ -19,13 +19,13 @@ from typing import Any, BinaryIO, cast
 from msgspec import structs
 
 from why502.logs.checkpoint import Checkpoint
-from why502.logs.follow import TURN_BYTES, Sink, Step
+from why502.logs.follow.step import TURN_BYTES, Sink, Step
 from why502.logs.held import Origin
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, find
 from why502.logs.scan.part import Session
 from why502.logs.scan.reading import Carried
-from why502.logs.scan.work import Ask, Part
+from why502.logs.scan.work import Part, ScanQuery
 from why502.logs.window import PROBE_BYTES
 from why502.model import foreign_json
 from why502.model.times import whole_number
@@ -54,7 +54,7 @@ class JournalFollower:
         unit: str,
         checkpoint: Checkpoint | None = None,
         *,
-        ask: Ask,
+        query: ScanQuery,
         form: Form | None = None,
         since: float | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -66,7 +66,7 @@ class JournalFollower:
         self.form = form
         self.lost_lines = 0
         self.rotations = 0
-        self.ask = structs.replace(ask, is_fast=False)
+        self.query = structs.replace(query, is_fast=False)
         self._sink = sink
         self._clock = clock
         self._start = start
@@ -182,7 +182,7 @@ class JournalFollower:
         self._index += 1
         if self._sink is not None:
             self._sink.begin(self._form)
-        session = Session(self.ask, each=self._sink.request if self._sink else None)
+        session = Session(self.query, each=self._sink.request if self._sink else None)
         part = Part(path=self.path, form=self._form, index=self._index, start=0, end=len(lines))
         self._carried.is_of_before = True
         session.take(cast(BinaryIO, io.BytesIO(lines)), part, origin=Origin(self.path), carried=self._carried)

@@ -9,7 +9,9 @@ from why502 import registry
 from why502.config.configuration import RouteFinder
 from why502.model.config import Peer, Route
 from why502.model.logs import LogRecord
-from why502.model.snapshot import Proxy, Resolution
+from why502.model.proxy import Proxy
+from why502.model.request_line import uri_of
+from why502.model.snapshot import Resolution
 from why502.model.target import Target
 from why502.redaction import clean
 
@@ -45,7 +47,7 @@ class Places:
         """Return the configured location of a request; "" if it is unknown."""
         if not self.has_paths:
             return backend(record.group)
-        return self.of_path(record.server or record.host, _path(record.request))
+        return self.of_path(record.server or record.host, uri_of(record.request))
 
     def of_path(self, server: str, path: str) -> str:
         """Return the configured location of a path on a server, which is "" if the log does not name it."""
@@ -69,7 +71,7 @@ class Places:
         found = {
             peer.target
             for name in ((server,) if server else self.servers or ("",))
-            if (route := self._find(_path(record.request), name, True))
+            if (route := self._find(uri_of(record.request), name, True))
             for peer in route.peers
         }
         only = found.pop() if len(found) == 1 else None
@@ -114,11 +116,6 @@ def backend(group: str) -> str:
 
 def _server_of(route: Route) -> str:
     return (route.server_names or (route.server,))[0]
-
-
-def _path(request: str) -> str:
-    """Return the path in a request line, or in what a log has of it."""
-    return request if request.startswith("/") else request.partition(" ")[2].partition(" ")[0]
 
 
 def _peers(proxy: Proxy, names: Iterable[Resolution]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from why502.logs.scan.line_format import Form
 from why502.logs.scan.outcome import Outcome, of, reasons
 from why502.logs.verdicts import Fields
 from why502.model.logs import LogRecord, Symptom
+from why502.model.request_line import uri_of
 from why502.watch.model import AttemptKey, FailureKey, RequestKey, TargetKey
 from why502.watch.tailing.agents import NEEDLES, Agents
 from why502.watch.tailing.places import OTHER, Places, backend
@@ -36,7 +37,7 @@ class Waiting:
     location: str
     outcome: Outcome
     tried: tuple[str, ...]
-    told: tuple[tuple[int | None, str], ...]  # number of the attempt, symptom
+    symptoms: tuple[tuple[int | None, str], ...]  # number of the attempt, symptom
     only_peer: str
 
 
@@ -79,7 +80,7 @@ class Series:
 
 
 class Projection:
-    """Takes the requests of one access log (`why502.logs.follow.Sink`)."""
+    """Takes the requests of one access log (`why502.logs.follow.step.Sink`)."""
 
     def __init__(self, proxy: str, log: str, places: Places, series: Series) -> None:
         self.proxy = proxy
@@ -116,13 +117,13 @@ class Projection:
         delta.requests[minute, key] += 1
         tried = tuple(map(self.places.peer, where))
         self._durations(record, minute, tried)
-        told = reasons(outcome, self.fields)
-        if not told:
+        symptoms = reasons(outcome, self.fields)
+        if not symptoms:
             for name in filter(None, tried):
                 delta.attempts[minute, self.series.of(AttemptKey(self.proxy, name, OK))] += 1
             return
-        only = self.places.only_peer(record) if told[-1][1] in _UNPLACED and not any(tried) else ""
-        waiting = Waiting(minute, location, outcome, tried, told, only)
+        only = self.places.only_peer(record) if symptoms[-1][1] in _UNPLACED and not any(tried) else ""
+        waiting = Waiting(minute, location, outcome, tried, symptoms, only)
         number = delta.held.number(of_access(record, self._origin))
         is_held = number is not None and delta.held.add(number, line_of(record, at, len(delta.waiting)))
         (delta.waiting if is_held else delta.unheld).append(waiting)
@@ -194,4 +195,4 @@ def code(status: int | None) -> str:
 
 def _example(request: str) -> str:
     """Return a path that has the route of some requests: one with numbers in place of the asterisks."""
-    return request.partition(" ")[2].replace("*", "0")
+    return uri_of(request).replace("*", "0")

@@ -14,9 +14,10 @@ from pathlib import Path
 from msgspec import structs
 
 from why502.logs.checkpoint import Checkpoint
-from why502.logs.follow import LINGER_S, LONGEST_LINGER_S, Follower, Step
+from why502.logs.follow.follower import LINGER_S, LONGEST_LINGER_S, Follower
+from why502.logs.follow.step import Step
 from why502.logs.live import MOST_HELD
-from why502.logs.scan.work import Ask
+from why502.logs.scan.work import ScanQuery
 from why502.watch.model import Observed
 from why502.watch.tailing import logrotate
 from why502.watch.tailing.fitness import Fitness
@@ -75,6 +76,12 @@ class Group:
         self._lock = threading.Lock()
         self._pending: deque[_Pending] = deque()
         self._looked: dict[str, float] = {}  # of each error log, when the last look began that read all of it
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether requests wait for the error logs."""
+        with self._lock:
+            return bool(self._pending)
 
     def take(self, observed: Observed, delta: Delta, places: Places, read_at: float) -> None:
         """Take what an access log added."""
@@ -206,7 +213,7 @@ class Reader:
             return False
         source = self._source or self._open()
         shift_s = self.group.joining.shift_s if self.log.is_error_log else 0
-        source.ask = structs.replace(source.ask, near=int(self.times.wall()), shift_s=shift_s)
+        source.query = structs.replace(source.query, near=int(self.times.wall()), shift_s=shift_s)
         step = source.step()
         observed = self._observed(source, step)
         self.group.joining.hear(step.added.errors, KEPT_S + self.group.flush_s, shift_s)
@@ -242,7 +249,7 @@ class Reader:
         self.checkpoint = self.kept
         self.close()
         self._source = None
-        reason = f"{self.log.path}: why502 has a bug: {type(error).__name__}: {error}"
+        reason = f"{self.log.path}: bug in why502: {type(error).__name__}: {error}"
         self.put(Observed(log=self.log.name, proxy=self.group.proxy, reason=reason))
 
     def pause_s(self) -> float:
@@ -260,14 +267,14 @@ class Reader:
         if not self.log.is_error_log:
             self._projection = Projection(self.group.proxy, self.log.name, self.places, self.group.series)
         zone = localtime(self.log.proxy.pid, self.log.proxy.root)
-        ask = Ask(most_held=MOST_HELD, has_paths=not self.log.is_error_log, localtime=zone)
+        ask = ScanQuery(most_held=MOST_HELD, has_paths=not self.log.is_error_log, localtime=zone)
         self._last_line_at = self.times.monotonic()
         self._lost_bytes = self.checkpoint.lost_bytes if self.checkpoint else 0
         if self.log.unit:
             self._source = JournalFollower(
                 self.log.unit,
                 self.checkpoint,
-                ask=ask,
+                query=ask,
                 form=self.log.form,
                 since=self.since,
                 clock=self.times.monotonic,
@@ -277,7 +284,7 @@ class Reader:
         self._source = Follower(
             self.log.path,
             self.checkpoint,
-            ask=ask,
+            query=ask,
             form=self.log.form,
             since=self.since,
             oldest=self.times.wall() - CATCH_UP_S,
@@ -303,10 +310,10 @@ class Reader:
         """Return whether there is something to put; it is put then."""
         now = self.times.monotonic()
         is_moved = observed.checkpoint != self._kept
-        is_said = bool(observed.reason) and now - self._said_at >= AGAIN_S
+        is_due = bool(observed.reason) and now - self._said_at >= AGAIN_S
         self._kept = observed.checkpoint
-        self._said_at = now if is_said else self._said_at
-        return is_moved or is_said or bool(observed.lines or observed.lost_bytes or observed.note)
+        self._said_at = now if is_due else self._said_at
+        return is_moved or is_due or bool(observed.lines or observed.lost_bytes or observed.note)
 
     def _apply(self) -> None:
         if self._next is None:

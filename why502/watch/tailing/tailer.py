@@ -89,8 +89,9 @@ class Tailer:
 
     @property
     def is_caught_up(self) -> bool:
-        """Return whether every log was read up to its end at least once."""
-        return all(reader.has_caught_up for reader in list(self._readers.values()))
+        """Return whether every log was read up to its end at least once, and everything read was put."""
+        is_read = all(reader.has_caught_up for reader in list(self._readers.values()))
+        return is_read and not any(group.is_waiting for group in list(self._groups.values()))
 
     def turn(self) -> bool:
         """Read every log once in this thread, error logs last; return whether there is more to read. For use without `start`."""

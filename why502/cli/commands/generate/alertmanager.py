@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def alertmanager(env: Env, output: str | None, check: bool) -> int:
     """Write inhibit rules and a routing example for Alertmanager.
 
-    The inhibit rules keep one root cause to one page: they mute its effects, and alerts of Prometheus about an incident that
-    `why502 watch` has reported itself.
+    With the inhibit rules, one root cause sends one page: they mute alerts about its effects, and Prometheus alerts about an
+    incident that `why502 watch` has already reported.
 
     \b
     Example: why502 generate alertmanager | amtool check-config /dev/stdin

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     type=click.Choice(["yaml", "kubernetes"]),
     default="yaml",
     show_default=True,
-    help="A rule file of Prometheus, or a PrometheusRule of the Prometheus Operator.",
+    help="A Prometheus rule file, or a PrometheusRule for the Prometheus Operator.",
 )
 @output_directory
 @loudness
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def alerts(env: Env, objective: str, format_: str, output: str | None, check: bool) -> int:
     """Write recording rules and alerts for Prometheus.
 
-    They read the metrics of `why502 watch`, and run on Prometheus 2.42 or newer.
+    They use the metrics of `why502 watch` and need Prometheus 2.42 or newer.
 
     \b
     Example: why502 generate alerts --objective 99.5 -o /etc/prometheus/rules

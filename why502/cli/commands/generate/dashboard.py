@@ -25,7 +25,7 @@ def dashboard(env: Env, name: str | None, objective: str, output: str | None, ch
     """Write dashboards for Grafana 9 or newer.
 
     NAME is one of `now` (one screen for an incident), `member` (one target) and `watcher` (why502 watch itself).
-    With -o, all of them are written if NAME is missing.
+    With -o and without NAME, all of them are written.
 
     \b
     Example: why502 generate dashboard now > why502-now.json

@@ -23,9 +23,9 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.diagnosis.alarms import is_impatience
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import is_impatience
 from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 
@@ -37,6 +37,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(
             f"{tally.count} of many requests: some clients always disconnect early, or cancel a download", tally.source, LIKELY
         )
+    if tally and case.probe(Symptom.CONNECT_REFUSED) and not (case.traffic and case.traffic.last_success):
+        yield refutes("connections to it are refused: the clients left while the proxy tried to connect", "probe", LIKELY)
     if tally and tally.duration_min_s is not None and tally.duration_max_s is not None:
         spread = tally.duration_max_s - tally.duration_min_s
         if tally.count >= 3 and tally.duration_min_s >= 1 and spread <= 0.1 * tally.duration_max_s:
@@ -57,7 +59,7 @@ def unbounded_retries(deployment: Deployment) -> Iterator[Risk]:
     seen = set()
     for route in deployment.routes:
         module = route.directive.removesuffix("_pass")
-        peers = [peer for peer in route.peers if not peer.is_down]
+        peers = [peer for peer in deployment.peers(route) if not peer.is_down]
         limit = route.setting(f"{module}_next_upstream_timeout")
         is_bounded = route.next_upstream_tries > 0 or (limit is not None and limit.args[:1] not in (("0",), ("0s",)))
         longest_s = len(peers) * route.read_timeout_s

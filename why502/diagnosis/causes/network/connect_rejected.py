@@ -25,11 +25,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from why502.diagnosis import firewall
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.firewall import Verdict
 from why502.model.logs import Symptom
-from why502.model.snapshot import Probe
+from why502.model.probe import Probe
 from why502.model.target import Transport
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or a second SYN if ICMP is rate-limited; a dead neighbour takes 3.06 s
@@ -49,9 +51,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     is_dead = path is not None and path.neighbour in ("FAILED", "INCOMPLETE")  # an earlier attempt may have shortened the wait
     if probe is not None and case.listeners and not _comes_and_goes(case, probe):
         yield supports(f"a process listens on {target}, yet a connection from this machine is rejected", "probe", PROOF)
-    told = case.tally(Symptom.HOST_UNREACHABLE) or probe
+    yield from firewall.evidence(case, Verdict.REJECT)
+    observed = case.tally(Symptom.HOST_UNREACHABLE) or probe
     if case.seen(Symptom.HOST_UNREACHABLE):
-        if case.shares_network and (told is None or told.errno in (None, NO_ROUTE)):
+        if case.shares_network and (observed is None or observed.errno in (None, NO_ROUTE)):
             yield supports(
                 f"{target} is an address of this machine, so no route can be missing: a firewall rule rejects the connection",
                 "",
@@ -124,6 +127,11 @@ def _comes_and_goes(case: Case, probe: Probe) -> bool:
     return born is not None and first is not None and born > first and asked - born < SETTLED
 
 
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence; "" if no rule is known to reject."""
+    return firewall.describe(case, Verdict.REJECT)
+
+
 CAUSE = Cause(
     id="connect-rejected",
     layer=Layer.NETWORK,
@@ -134,4 +142,5 @@ CAUSE = Cause(
     needs=frozenset({"listeners"}),
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable"}),
     examine=examine,
+    summarize=summarize,
 )

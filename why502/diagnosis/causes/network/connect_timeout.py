@@ -24,12 +24,17 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import firewall
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.confined import cut_off
 from why502.gateways.nginx.config import units
-from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.firewall import Verdict
 from why502.model.logs import Symptom
 from why502.model.target import Transport
+
+_DROPPED_HERE = "the listener is on this machine, and the kernel has not dropped one connection because of a full accept queue"
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -45,6 +50,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("the target accepts connections now", "probe", WEAK)
     if message := _dropped_between(case):
         yield supports(message, "ss -ltn", STRONG)
+    elif case.has_never_overflowed and case.listeners:
+        yield supports(_DROPPED_HERE, "nstat TcpExtListenOverflows", FAIR)
+    yield from firewall.evidence(case, Verdict.DROP)
+    if confined := cut_off(case):
+        yield supports(confined, "systemctl show", PROOF)
     for listener in case.listeners or ():
         if listener.queued is not None and listener.backlog is not None and listener.queued > listener.backlog:
             yield refutes(
@@ -68,10 +78,18 @@ def _dropped_between(case: Case) -> str:
     return f"{case.name_of(listener)} listens on {listener.target}{where}, and no connection from {front} reaches it"
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     message = _dropped_between(case)
-    return f"connections to {case.target} are dropped on their way, as a firewall does: {message}" if message else ""
+    if message:
+        return f"connections to {case.target} are dropped on their way, as a firewall does: {message}"
+    if rule := firewall.describe(case, Verdict.DROP):
+        return rule
+    if confined := cut_off(case):
+        return f"connections to {case.target} are dropped by a setting of its own unit: {confined}"
+    if case.loses_connections and case.listeners:
+        return f"connections to {case.target} were dropped on this machine, as a firewall rule does: {_DROPPED_HERE}"
+    return ""
 
 
 _CONNECT = tuple(f"{module}_connect_timeout" for module in ("proxy", "fastcgi", "uwsgi", "scgi", "grpc", "memcached"))
@@ -107,6 +125,6 @@ CAUSE = Cause(
     symptoms={Symptom.CONNECT_TIMED_OUT: LIKELY, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"client-closed-request"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     foresee=(too_long,),
 )

@@ -158,7 +158,7 @@ def aim(case: Case) -> Target | None:
     return found.target if found else None
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if found := _unknown(case):
         return f"{found.target.host} is unknown to the proxy: {_apart_words(found.own, found.other)}"
@@ -222,7 +222,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes:
         if not any(word.partition(":")[0] == "127.0.0.11" for word in route.resolver) or route.has_variables:
             continue
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             target = peer.target
             if target and target.is_loopback and not target.is_unix and target.port not in ports and peer.at not in seen:
                 seen.add(peer.at)
@@ -248,7 +248,7 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     aim=aim,
     foresee=(loopback_in_container,),

@@ -38,8 +38,8 @@ SYMPTOMS = (Symptom.NAME_SERVER_FAILED, Symptom.NAME_NOT_FOUND)
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if (told := _of_docker(case)) and case.seen(*SYMPTOMS):
-        yield supports(told, "/etc/resolv.conf of the container", 2 * PROOF)
+    if (message := _of_docker(case)) and case.seen(*SYMPTOMS):
+        yield supports(message, "/etc/resolv.conf of the container", 2 * PROOF)
     if case.target is not None:
         return
     if found := glued(case):
@@ -78,7 +78,7 @@ def _of_docker(case: Case) -> str:
     return ""
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     return _of_docker(case) if case.seen(*SYMPTOMS) else ""
 
@@ -110,6 +110,6 @@ CAUSE = Cause(
     symptoms={Symptom.NAME_SERVER_FAILED: 5.0},
     explains=frozenset({"dns-host-not-found"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

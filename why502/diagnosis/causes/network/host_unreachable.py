@@ -38,8 +38,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the target is an IPv6 address, and this machine has no IPv6 address at all", "ip -6 addr", 2 * PROOF)
         yield supports("the kernel finds no address to connect from", lost.source, WEAK)
     path = case.path
-    told = case.tally(*CAUSE.symptoms) is not None or not case.failures  # the proxy may give up before the kernel: a timeout
-    if path is not None and not case.shares_network and told and case.seen(*CAUSE.symptoms):
+    # The proxy may give up before the kernel: a timeout.
+    is_observed = case.tally(*CAUSE.symptoms) is not None or not case.failures
+    if path is not None and not case.shares_network and is_observed and case.seen(*CAUSE.symptoms):
         if path.route in ("unreachable", "none", "blackhole") or path.neighbour in ("FAILED", "INCOMPLETE"):
             where = f"ip route get {case.target.host}" if case.target else ""
             yield supports(path.words, where, STRONG)

@@ -24,18 +24,22 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.needs import need_of
 from why502.diagnosis.unserved import unserved
+from why502.diagnosis.waiting import dependency_errors, is_hurt
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
 MANY = 3  # messages of its own about it
+WRITING = frozenset({"POST", "PUT", "PATCH"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    events = (*case.events(Symptom.DISK_FULL), *_told(case))
+    events = (*case.events(Symptom.DISK_FULL), *_full_disk_errors(case))
     if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not events:
+        yield from _of_dependency(case)
+        yield from _of_application(case)
         return
     for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
         yield supports("a log reports that no space is left", tally.source, STRONG)
@@ -45,16 +49,66 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"it reports that {sum(each.count for each in events)} times", event.source, WEAK)
     for disk in case.here.disks or ():
         if disk.free_bytes < 1 << 20 or disk.free_inodes == 0:
-            yield supports(
-                f"{disk.path}: {disk.free_bytes} bytes and {disk.free_inodes} inodes are free", f"df {disk.path}", STRONG
-            )
+            left = "no inodes are free" if disk.free_inodes == 0 else f"only {disk.free_bytes >> 10} KiB are free"
+            yield supports(f"{disk.path}: {left}", f"df {disk.path}", STRONG)
             return
+
+
+_DATA = {  # where the packages of Debian and the images of the products keep their data
+    "PostgreSQL": ("/var/lib/postgresql", "/var/lib/pgsql"),
+    "MySQL": ("/var/lib/mysql",),
+    "Redis": ("/var/lib/redis",),
+    "MongoDB": ("/var/lib/mongodb", "/data/db"),
+    "RabbitMQ": ("/var/lib/rabbitmq",),
+    "Elasticsearch": ("/var/lib/elasticsearch", "/var/lib/opensearch"),
+    "Kafka": ("/var/lib/kafka",),
+}
+
+
+def _of_dependency(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence that the database which the application complains about has no space left for its data."""
+    complained = (
+        {need.product: event for need, event in dependency_errors(case) if need.product in _DATA} if is_hurt(case) else {}
+    )
+    for disk in case.here.disks or ():
+        product = next((name for name in _DATA if f"{disk.path}/".startswith(tuple(f"{x}/" for x in _DATA[name]))), None)
+        if product is not None and not disk.is_of_proxy and product not in complained and _fails_silently(case):
+            full = f"{disk.path}, where {product} keeps its data, has {disk.free_bytes} bytes free"
+            yield supports(f"{full}, and no log that was read has another reason for its errors", f"df {disk.path}", LIKELY)
+            return
+        if product in complained and not disk.is_of_proxy:
+            message = (
+                f"{disk.path}, where {product} keeps its data, has {disk.free_bytes} bytes and {disk.free_inodes} inodes free"
+            )
+            yield supports(message, f"df {disk.path}", PROOF)
+            yield supports(f"the application reports about it: {complained[product].message}", complained[product].source, WEAK)
+            return
+
+
+def _of_application(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence that the volume below the application's own directory is full, while it answers with its own error to
+    requests that store something and no log that was read has another reason.
+    """
+    writes = next((one for one in unserved(case.joins) if one.is_of_application and one.target == case.target), None)
+    if writes is None or writes.request.partition(" ")[0] not in WRITING or not _fails_silently(case):
+        return
+    homes = {process.cwd for process in case.processes if process.cwd.strip("/")}
+    for disk in case.here.disks or ():
+        if not disk.is_of_proxy and any(f"{disk.path}/".startswith(f"{home}/") for home in homes):
+            full = f"{disk.path}, in the application's directory, has {disk.free_bytes} bytes and {disk.free_inodes} inodes free"
+            yield supports(f"{full}, and it answers {writes.request} with an error of its own", f"df {disk.path}", LIKELY)
+            return
+
+
+def _fails_silently(case: Case) -> bool:
+    """Return whether the application answers requests with its own error, and none of its messages is known."""
+    return case.target is not None and not case.events(Symptom.APPLICATION_ERROR) and _is_unserved(case)
 
 
 _FULL = lazy(r"(?i)no space left on device|\bENOSPC\b|disk quota exceeded")
 
 
-def _told(case: Case) -> tuple[Event, ...]:
+def _full_disk_errors(case: Case) -> tuple[Event, ...]:
     """Return the application's own errors that its own full disk causes, not the full disk of a dependency."""
     if case.target is None or not (case.failures or _is_unserved(case)):
         return ()
@@ -77,6 +131,7 @@ CAUSE = Cause(
     explains=frozenset(
         {
             "application-error",
+            "backend-dependency-down",
             "connection-reset",
             "io-saturation",
             "premature-close",

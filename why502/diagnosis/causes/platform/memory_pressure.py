@@ -21,7 +21,8 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.diagnosis.contrast import spared
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 HIGH = 0.2  # share of time that some task waited for memory
@@ -43,6 +44,8 @@ def examine(case: Case) -> Iterator[Evidence]:
                     size = f"{pressure.memory_limit_bytes >> 20} MiB"
                     message = f"it reached its memory limit of {size} {pressure.memory_limit_hits} times since it was created"
                     yield supports(message, "memory.events", WEAK)
+                if spare := spared(case):
+                    yield refutes(spare, "access log, probe", STRONG)
                 break
             if pressure.memory_some is None and (pressure.swapped_bytes_s or 0) >= SWAPPING:
                 message = f"{pressure.whose} swapped {(pressure.swapped_bytes_s or 0) / (1 << 20):.0f} MiB per second"

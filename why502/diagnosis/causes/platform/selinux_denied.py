@@ -49,8 +49,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     denied = list(case.anywhere(Symptom.SELINUX_DENIED)) if case.target is not None or case.offline else []
     events = [e for snapshot in case.machines for e in snapshot.events or () if e.symptom is Symptom.SELINUX_DENIED]
     if case.seen(Symptom.CONNECT_DENIED):
-        told = case.tally(Symptom.CONNECT_DENIED)
-        if case.target is not None and not case.target.is_unix and (told is None or told.errno != NOT_PERMITTED):
+        refusal = case.tally(Symptom.CONNECT_DENIED)
+        if case.target is not None and not case.target.is_unix and (refusal is None or refusal.errno != NOT_PERMITTED):
             yield supports(
                 "permission denied on a TCP connection: file modes do not apply there, only a security policy does", "", FAIR
             )

@@ -25,6 +25,7 @@ from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.subrequests import judges
 from why502.model.finding import Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.model.target import Target
@@ -59,18 +60,8 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
 
 def aim(case: Case) -> Target | None:
     """Return the backend of the failed subrequests, by the configuration; None if there are several."""
-    told = [tally for tally in case.tallies if tally.symptom is Symptom.AUTH_FAILED]
-    failed = {(tally.server, request) for tally in told for request, _ in tally.requests}
-    asking = [route for server, request in failed for route in case.joins.taken(request, server)]
-    wanted = {
-        (route.server_at, setting.args[0]) for route in asking if (setting := route.setting("auth_request")) and setting.args
-    }
-    found = {
-        peer.target
-        for route in case.routes
-        for peer in route.peers
-        if (route.server_at, route.location.removeprefix("= ").removeprefix("^~ ")) in wanted
-    }
+    failures = [tally for tally in case.tallies if tally.symptom is Symptom.AUTH_FAILED]
+    found = judges(case.joins, failures)
     return found.pop() if len(found) == 1 else None
 
 

@@ -30,11 +30,12 @@ from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.glued import glued
-from why502.diagnosis.index import addresses
+from why502.diagnosis.targets import addresses
 from why502.model.config import Peer
 from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.snapshot import ConfigTest, Lookup, Resolution
+from why502.model.proxy import ConfigTest
+from why502.model.snapshot import Lookup, Resolution
 from why502.model.target import Target
 
 
@@ -42,7 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if refused := containers.refused_gateway(case):
         message = f"{refused[0].shown} does not start because of it: its configuration needs the name at once"
-        yield refutes(message, f"{refused[0].engine} logs {refused[0].name}", PROOF)
+        yield refutes(message, refused[0].shows("logs"), PROOF)
         return
     for proxy in case.proxies if case.target is None else ():
         for problem in proxy.problems:
@@ -69,8 +70,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
     lost = _lost_members(case)
     if lost:
-        told = ", ".join(dict.fromkeys(peer.name for peer in lost))
-        yield supports(f"the name of no server that is left in the group resolves: {told}", str(lost[0].at or ""), PROOF)
+        names = ", ".join(dict.fromkeys(peer.name for peer in lost))
+        yield supports(f"the name of no server that is left in the group resolves: {names}", str(lost[0].at or ""), PROOF)
 
 
 def _is_lost(name: Resolution) -> bool:
@@ -94,20 +95,20 @@ def aim(case: Case) -> Target | None:
     """Return the first member without an address; else the only configured one of the name that a message tells."""
     if lost := _lost_members(case):
         return lost[0].target
-    told = {tally.detail for tally in case.tallies if tally.symptom is Symptom.NAME_NOT_FOUND}
-    if len(told) > 1:
+    names = {tally.detail for tally in case.tallies if tally.symptom is Symptom.NAME_NOT_FOUND}
+    if len(names) > 1:
         return None
     problems = [problem for proxy in case.proxies for problem in proxy.problems if "host not found in" in problem.message]
     peers = {peer.target for proxy in case.proxies for route in proxy.routes for peer in route.peers if peer.target}
     found = {
         target
         for target in peers
-        if target.host and (target.host in told or any(f'"{target.host}' in problem.message for problem in problems))
+        if target.host and (target.host in names or any(f'"{target.host}' in problem.message for problem in problems))
     }
     return found.pop() if len(found) == 1 else None
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if found := glued(case):
         return f"the proxy looks up {found.asked}: the target {found.configured} lacks its last slash, so the path is appended"
@@ -131,10 +132,14 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
     Public servers do not know the names of containers, clusters or companies. Every request gets 502
     (`could not be resolved (3: Host not found)`).
     """
+    # Where some values of a variable are groups, the others may belong to servers that only include the same file.
+    of_groups = {route.at for route in deployment.routes if any(peer.at != route.at for peer in deployment.peers(route))}
     for route in deployment.routes:
         if not route.resolver or not {word.partition(":")[0] for word in route.resolver} <= _PUBLIC:
             continue
-        for peer in route.peers:
+        if route.has_variables and route.at in of_groups:
+            continue
+        for peer in deployment.peers(route):
             name = host_name(peer)
             is_asked = route.has_variables and peer.at == route.at
             if (
@@ -158,7 +163,7 @@ def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
         level = deployment.level(route)
         if route.upstream or route.has_variables or level is None or not level.is_known:
             continue
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             name = host_name(peer)
             if not name or "." in name or ":" in peer.name or name == "localhost" or name in deployment.groups_in_vain:
                 continue
@@ -173,7 +178,7 @@ CAUSE = Cause(
     symptoms={Symptom.NAME_NOT_FOUND: 5.0},
     explains=frozenset({"all-upstreams-down", "proxy-config-invalid", "proxy-not-running"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     aim=aim,
     foresee=(
         private_name,

@@ -33,7 +33,7 @@ from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, 
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.target import Transport
-from why502.remedies.changes import KEPT, keep_open, reload
+from why502.remedies.changes import KEPT, enable_keepalive, reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -59,7 +59,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return edits that keep connections open, in the group or in a new group for the route's only address."""
-    if case.seen(Symptom.NO_LOCAL_PORT) and (changes := keep_open(case)):
+    if case.seen(Symptom.NO_LOCAL_PORT) and (changes := enable_keepalive(case)):
         message = f"keep {KEPT} connections to {case.target} open and reuse them (existing ones stay in TIME_WAIT for a minute)"
         yield Remedy(message=message, steps=(*changes, *reload(case.proxy)))
 

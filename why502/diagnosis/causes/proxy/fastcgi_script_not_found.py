@@ -26,8 +26,10 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.config import Position
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
-from why502.model.logs import Symptom
+from why502.model.logs import PathTraffic, Symptom
+from why502.model.request_line import path_of
 
+MANY, SEVERAL = 5, 2  # refused requests in a row, and clients
 _FRONT = frozenset({"/", "/index.php"})
 
 
@@ -42,12 +44,29 @@ def examine(case: Case) -> Iterator[Evidence]:
     if message := _outside(case):
         yield supports(message, tally.source, PROOF)
         return
-    asked = {request.partition(" ")[2].partition("?")[0] for request, _ in tally.requests}
+    asked = {path_of(request) for request, _ in tally.requests}
     traffic, logs = case.traffic, case.here.logs
     statuses = traffic.statuses if traffic else logs.by_status if logs and logs.has_access else {"200": 0}
     if asked & _FRONT and (case.probe(Symptom.SCRIPT_NOT_FOUND) or not any(status[:1] in "23" for status in statuses)):
         message = f"PHP-FPM found no script for {tally.count} requests, including the front page, and no request succeeded"
         yield supports(message, tally.source, 5.0)
+    elif path := _front_refused(case):
+        message = f"PHP-FPM found no script for {tally.count} requests; the last {path.refused_since} for the front page got 404"
+        yield supports(message, tally.source, 5.0)
+
+
+def _front_refused(case: Case) -> PathTraffic | None:
+    """Return the traffic of the front page if several clients in a row got only 404 there; None if not, or if unknown."""
+    places = {route.at for route in case.routes if route.at is not None}
+    return next(
+        (
+            path
+            for path in (case.here.logs.paths if case.here.logs else ())
+            if path.at in places and path_of(path.request) in _FRONT and "404" in path.statuses
+            if path.refused_since >= MANY and path.clients >= SEVERAL
+        ),
+        None,
+    )
 
 
 def _outside(case: Case) -> str:
@@ -77,6 +96,8 @@ def no_script(deployment: Deployment) -> Iterator[Risk]:
         is_php = "php" in route.passes or ".php" in route.location
         if route.directive != "fastcgi_pass" or not is_php or level is None or not level.is_known:
             continue
+        if level.own("fastcgi_cache_purge"):
+            continue  # what empties a cache is answered by nginx itself
         names = {x.args[0].upper() for x in route.settings.get("fastcgi_param", ()) if x.args}
         if "SCRIPT_FILENAME" not in names and (names or deployment.is_whole):
             yield risk(

@@ -25,19 +25,24 @@ from why502.diagnosis import containers
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import addresses
-from why502.diagnosis.peers import described, views_of
+from why502.diagnosis.peers import described, is_of_check, views_of
+from why502.diagnosis.targets import addresses
 from why502.model.config import Peer
 from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, supports
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
 from why502.model.patterns import lazy
+from why502.model.probe import SERVER_ERROR
+from why502.model.proxy import ConfigTest, PeerState
 from why502.model.remedy import Remedy
-from why502.model.snapshot import SERVER_ERROR, PeerState
 from why502.model.target import Target
+from why502.model.words import words
 
-CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # HAProxy's codes for a check that timed out
+_EFFECTS = frozenset({Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS})  # what clients get once no server is left
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
+SECOND = timedelta(seconds=1)  # many access logs do not show fractions of it
+# What the gateway itself says of a server that no failed check keeps out.
+_OTHERWISE = frozenset({PeerState.UP, PeerState.UNCHECKED, PeerState.MAINTENANCE, PeerState.DRAINING})
 NOT_RUN = (126, 127)  # exit codes of a shell for a program that cannot be executed, or is not there
 _NO_PROGRAM = lazy(r"executable file not found|not found\s{0,8}$|No such file or directory")
 _DURATION = lazy(r"check duration: (\d{1,9})ms")
@@ -55,7 +60,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     served = _served_until(case)
     if tally is None:
-        yield from _impatient(case, served)
+        yield from _of_check_alone(case, served)
         yield from _called_down(case)
         return
     message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
@@ -112,7 +117,7 @@ def _is_at_fault(container: Container) -> str:
     return ""
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     found = _of_container(case) if case.target is None else None
     return found[0] if found else ""
@@ -134,19 +139,25 @@ def remedies(case: Case) -> Iterator[Remedy]:
     )
 
 
-def _impatient(case: Case, served: str) -> Iterator[Evidence]:
-    """Yield the evidence for a check whose timeout is too short: only the check times out, while requests are answered."""
-    late = [tally for tally in case.tallies if tally.symptom is Symptom.READ_TIMED_OUT]
-    others = [tally for tally in case.failures if tally not in late or not tally.code.startswith(CHECKS)]
-    if not late or others or not served or not case.answers_now:
+def _of_check_alone(case: Case, served: str) -> Iterator[Evidence]:
+    """Yield the evidence for a check that asks for something else than clients do, or does not wait long enough: only the check
+    fails, while requests are answered.
+    """
+    checks = [tally for tally in case.failures if is_of_check(tally)]
+    others = [tally for tally in case.failures if tally not in checks and tally.symptom not in _EFFECTS]
+    if not checks or others or not served or case.answers_now is False or (_are_late(checks) and not case.answers_now):
         return
-    took = next((found[1] for sample in late[0].samples if (found := _DURATION.search(sample.text))), "")
-    limit = f" after {took} ms" if took else ""
-    yield supports(f"only the health check times out{limit}, and no server of the group was left", late[0].source, LIKELY)
+    took = next((found[1] for sample in checks[0].samples if (found := _DURATION.search(sample.text))), "")
+    how = f"times out{f' after {took} ms' if took else ''}" if _are_late(checks) else f"fails ({words(checks[0].symptom)})"
+    yield supports(f"only the health check {how}, and no server of the group was left", checks[0].source, LIKELY)
     yield supports(served, "access log", FAIR)
     answered = next((probe for probe in case.probes if probe.is_answer and probe.first_byte_s is not None), None)
     if answered is not None and answered.first_byte_s is not None:
         yield supports(f"it answers a probe after {answered.first_byte_s:.2f} s", "probe", FAIR)
+
+
+def _are_late(checks: list[Tally]) -> bool:
+    return any(tally.symptom is Symptom.READ_TIMED_OUT for tally in checks)
 
 
 def _silent(case: Case) -> Iterator[Evidence]:
@@ -155,17 +166,22 @@ def _silent(case: Case) -> Iterator[Evidence]:
     """
     members = _checked_members(case)
     if members:
-        told = ", ".join(dict.fromkeys(peer.check for peer in members))
+        checks = ", ".join(dict.fromkeys(peer.check for peer in members))
         message = (
-            f"every server answers a probe, and no request to one failed: only its health check ({told}) can have removed it"
+            f"every server answers a probe, and no request to one failed: only its health check ({checks}) can have removed it"
         )
-        is_said = any(view.state is PeerState.DOWN for proxy in case.proxies for view in proxy.peers)
-        yield supports(message, str(members[0].at or ""), PROOF if is_said else LIKELY)  # or somebody took them out
+        is_reported = any(view.state is PeerState.DOWN for proxy in case.proxies for view in proxy.peers)
+        yield supports(message, str(members[0].at or ""), PROOF if is_reported else LIKELY)  # or somebody took them out
 
 
 def _checked_members(case: Case) -> list[Peer]:
-    """Return the members of the group without any server left, if they are as in `_silent`; else none."""
+    """Return the members of the group without any server left, if they are as in `_silent`; else none.
+
+    What the files on disk say of the group counts only if it can be what runs.
+    """
     group = case.empty_group
+    if any(proxy.test is ConfigTest.FAILED and group in proxy.upstreams for proxy in case.proxies):
+        return []
     members = [peer for peer in group.peers if not peer.is_down] if group else []
     found = {peer.name: addresses(peer, case.here) for peer in members}
     failed = {tally.target for tally in (case.here.logs.tallies if case.here.logs else ()) if tally.is_failure}
@@ -174,7 +190,7 @@ def _checked_members(case: Case) -> list[Peer]:
         for probe in case.here.probes or ()
         if not probe.through_proxy and probe.is_answer
     }
-    taken = {view.target for proxy in case.proxies for view in proxy.peers if view.state is PeerState.MAINTENANCE}
+    taken = {view.target for proxy in case.proxies for view in proxy.peers if view.state in _OTHERWISE}
     is_so = (
         not taken & {target for targets in found.values() for target in targets}
         and all(peer.check and found[peer.name] for peer in members)
@@ -194,12 +210,17 @@ def _served_until(case: Case) -> str:
     A backend that really fails answers no client during the time that its check needs to notice.
     """
     group = case.group
-    out = [tally for tally in case.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS) if group and tally.group == group.name]
+    out = [tally for tally in case.tallies if tally.symptom is Symptom.NO_LIVE_UPSTREAMS]
+    out += [tally for tally in case.joins.tallies_of(Symptom.NO_LIVE_UPSTREAMS) if group and tally.group == group.name]
     first = min((tally.first for tally in out if tally.first), default=None)
-    servers = {route.server for route in case.routes}
+    servers, places = {route.server for route in case.routes}, {route.at for route in case.routes if route.at}
     paths = case.here.logs.paths if case.here.logs else ()
-    served = max((path.last_served for path in paths if path.last_served and path.server in servers), default=None)
-    if first is None or served is None or served < first - UNNOTICED:
+    mine = (path for path in paths if path.server in servers or path.at in places)
+    served = max((path.last_served for path in mine if path.last_served), default=None)
+    if first is None or served is None:
+        return ""
+    is_rounded = served.microsecond == 0 and case.answers_now  # a backend that really failed would not answer now
+    if served < first - (SECOND if is_rounded else UNNOTICED):
         return ""
     return "clients got responses until the check took the last server out of the group"
 
@@ -208,10 +229,11 @@ CAUSE = Cause(
     id="health-check-misconfigured",
     layer=Layer.PROXY,
     message="the members are healthy, but the health check fails: path, host, port, expected code, timing",
+    headline="the health check of {target} fails, although it answers requests",
     symptoms={Symptom.HEALTH_CHECK_STATUS: LIKELY, Symptom.HEALTH_CHECK_FAILED: WEAK},
-    explains=frozenset({"all-upstreams-down", "proxy-not-running", "route-not-found"}),
+    explains=frozenset({"all-upstreams-down", "premature-close", "proxy-not-running", "route-not-found"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     aim=aim,
     remedies=remedies,
 )

@@ -26,10 +26,12 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import MAINTENANCE, addresses
+from why502.diagnosis.spares import MAINTENANCE
+from why502.diagnosis.targets import addresses
 from why502.model.config import Answer
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.request_line import path_of
 
 CLOCK = timedelta(seconds=2)
 
@@ -89,7 +91,7 @@ def _switched_off(case: Case) -> Evidence | None:
 
 def _is_there(answer: Answer, request: str) -> bool:
     """Return whether the path of a request ("GET /path") belongs to the location that returns the status itself."""
-    path = request.partition(" ")[2]
+    path = path_of(request)
     sign, _, prefix = answer.location.rpartition(" ")
     return path == prefix if sign == "=" else sign in ("", "^~") and path.startswith(prefix)
 

@@ -37,8 +37,8 @@ from why502.model.target import Transport
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if (told := _shadow(case)) is not None:
-        yield supports(told[0], told[1], 2 * PROOF)
+    if (shadow := _shadow(case)) is not None:
+        yield supports(shadow[0], shadow[1], 2 * PROOF)
 
 
 def _shadow(case: Case) -> tuple[str, str, Container] | None:
@@ -78,7 +78,7 @@ def _address(container: Container, own: Container) -> str:
     return next((place.address for place in containers.shared(container, own) if place.address), "no address")
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     found = _shadow(case)
     return found[0] if found else ""
@@ -119,6 +119,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

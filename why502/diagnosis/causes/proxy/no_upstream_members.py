@@ -37,11 +37,12 @@ def backup_never(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
+        if id(route.peers) in seen or not ("off" in route.next_upstream or route.next_upstream_tries == 1):
+            continue
+        seen.add(id(route.peers))
         backups = [peer for peer in route.peers if peer.is_backup and not peer.is_down]
         primary = [peer for peer in route.peers if not peer.is_backup and not peer.is_down]
-        no_retry = "off" in route.next_upstream or route.next_upstream_tries == 1
-        if backups and primary and no_retry and all(peer.max_fails == 0 for peer in primary) and backups[0].at not in seen:
-            seen.add(backups[0].at)
+        if backups and primary and all(peer.max_fails == 0 for peer in primary):
             yield risk(f"{backups[0].name} is never tried", backups[0].at, "allow a retry, or keep max_fails at 1")
 
 

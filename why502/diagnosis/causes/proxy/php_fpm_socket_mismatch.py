@@ -24,12 +24,12 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import accepts
+from why502.diagnosis.listening import accepts
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import PhpPool
-from why502.remedies.changes import doubt, reload, repoint, stranger_at
+from why502.model.service import PhpPool
+from why502.remedies.changes import doubt, reload, set_peer_addresses, unauthorised_listener
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -59,7 +59,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     is_of_php = not case.target.is_unix or _is_php(case.target.path, *(route.location for route in case.routes))
     for pool in _running(case)[:1]:
-        is_doubtful = pool.target is not None and bool(stranger_at(case, pool.target))
+        is_doubtful = pool.target is not None and bool(unauthorised_listener(case, pool.target))
         yield supports(
             f"PHP-FPM pool {pool.name} listens on {pool.target}, but the proxy connects to {case.target}",
             str(pool.listen_at or pool.file),
@@ -79,7 +79,7 @@ def _is_php(*names: str) -> bool:
     return any(word in name.lower() for name in names for word in ("php", "fpm"))
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     pool = next(iter(_running(case)), None)
     return f"fastcgi_pass names {case.target}, but the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
@@ -89,9 +89,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy that sets fastcgi_pass to the pool's `listen` address."""
     for pool in _running(case)[:1]:
         if pool.target is not None and case.target is not None:
-            change = repoint(case, pool.target)
+            changes = set_peer_addresses(case, pool.target)
             message = f"set fastcgi_pass to {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
-            yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+            yield Remedy(message=message, steps=(*changes, *reload(case.proxy)) if changes else ())
 
 
 CAUSE = Cause(
@@ -103,6 +103,6 @@ CAUSE = Cause(
     needs=frozenset({"php_pools"}),
     explains=frozenset({"backend-not-running", "unix-socket-missing", "wrong-address", "wrong-port"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

@@ -26,7 +26,7 @@ from why502.model.config import Setting
 from why502.model.finding import PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 # ngx_ssl_certificate() in src/event/ngx_event_openssl.c
 _REFUSED = lazy(
@@ -66,7 +66,7 @@ def _shown(proxy: Proxy, file: str) -> tuple[str, Setting | None]:
     return found
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     return next((f"the proxy refuses its configuration: {item.message}" for item in examine(case)), "")
 
@@ -78,5 +78,5 @@ CAUSE = Cause(
     symptoms={Symptom.TLS_OWN_CERTIFICATE: PROOF},
     explains=frozenset({"proxy-config-invalid", "proxy-not-running"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
 )

@@ -31,8 +31,8 @@ from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.proxy import ConfigTest
 from why502.model.remedy import Remedy
-from why502.model.snapshot import ConfigTest
 
 _UNKNOWN_NAME = lazy(r'host not found in upstream "([\w.-]{1,253})')
 
@@ -67,19 +67,19 @@ def examine(case: Case) -> Iterator[Evidence]:
             return
     if found := containers.refused_gateway(case):
         container, line = found
-        yield supports(f"{container.shown} does not start: {line}", f"{container.engine} logs {container.name}", 2 * PROOF)
+        yield supports(f"{container.shown} does not start: {line}", container.shows("logs"), 2 * PROOF)
         return
-    told = case.tally(Symptom.CONFIG_INVALID)
-    if told is not None and told.detail.startswith("/"):  # a .htaccess file, which no test reads
+    tally = case.tally(Symptom.CONFIG_INVALID)
+    if tally is not None and tally.detail.startswith("/"):  # a .htaccess file, which no test reads
         return
-    if told is not None and case.proxies and all(proxy.test is ConfigTest.OK for proxy in case.proxies):
+    if tally is not None and case.proxies and all(proxy.test is ConfigTest.OK for proxy in case.proxies):
         yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding about a gateway's container in one sentence."""
     found = containers.refused_gateway(case) if case.target is None else None
-    return f"{found[0].shown}, the gateway, does not start ({found[0].state}): {found[1]}" if found else ""
+    return f"{found[0].shown}, the gateway, does not start: {found[1]}" if found else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -121,6 +121,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

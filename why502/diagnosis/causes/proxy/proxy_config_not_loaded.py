@@ -18,15 +18,20 @@ A changed file has no effect until the proxy is reloaded. The log still shows ta
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
+from why502.diagnosis.alarms import FEW
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import FEW
+from why502.gateways.behaviour import behaviour
 from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.proxy import ConfigTest, Proxy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import ConfigTest, Proxy
 from why502.remedies.changes import reload
+
+SECOND = timedelta(seconds=1)  # log times may be whole seconds
+NOW = timedelta(seconds=10)  # before the collection
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -73,34 +78,43 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 
 def _not_on_disk(case: Case) -> Proxy | None:
-    """Return the nginx that connects to a target which its files cannot mean, also after its last load; None unless there is
+    """Return the gateway that connects to a target which its files cannot mean, also after its last load; None unless there is
     exactly one.
 
     A worker of an older configuration may do so while it finishes its requests.
     """
-    running = [proxy for proxy in case.proxies if proxy.is_running]
-    told = [tally for tally in case.failures if tally.proxy == "nginx"]
+    connecting = {tally.proxy for tally in case.failures}
+    running = [proxy for proxy in case.proxies if proxy.is_running and proxy.kind in connecting]
     if case.target is None or not case.target.is_address or case.target.is_unix or case.is_named:
         return None
-    if len(running) != 1 or running[0].kind != "nginx" or sum(tally.count for tally in told) < FEW:
+    if len(running) != 1 or not behaviour(running[0].kind).connects_as_configured:
         return None
-    proxy, last = running[0], max((tally.last for tally in told if tally.last), default=None)
+    proxy = running[0]
+    failures = [tally for tally in case.failures if tally.proxy == proxy.kind]
+    if sum(tally.count for tally in failures) < FEW:
+        return None
+    last = max((tally.last for tally in failures if tally.last), default=None)
     is_leaving = any("shutting down" in " ".join(process.argv) for process in (*proxy.workers, *(case.here.processes or ())))
-    if (
-        proxy.test != "ok"
-        or is_leaving
-        or last is None
-        or proxy.loaded_at is None
-        or any(gap.source in ("proxies", "configuration") for gap in case.here.gaps)
-    ):
+    if is_leaving or last is None or any(gap.source in ("proxies", "configuration") for gap in case.here.gaps):
         return None
-    return proxy if last >= proxy.loaded_at else None
+    if proxy.loaded_at is None:  # what it connects to now was not read from these files
+        is_old = proxy.changed_at is not None and last > proxy.changed_at + SECOND and last > case.here.taken_at - NOW
+        return proxy if is_old and proxy.test is not ConfigTest.FAILED and _names_addresses_only(proxy) else None
+    return proxy if proxy.test == ConfigTest.OK and last >= proxy.loaded_at else None
+
+
+def _names_addresses_only(proxy: Proxy) -> bool:
+    """Return whether every route of a gateway's files leads to fixed addresses: no name or variable leads to others."""
+    peers = [peer for route in proxy.routes for peer in route.peers]
+    is_fixed = all(peer.target is not None and peer.target.is_address for peer in peers)
+    return is_fixed and bool(proxy.routes) and all(route.peers for route in proxy.routes)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: load the configuration."""
+    connecting = {tally.proxy for tally in case.failures}
     for proxy in case.proxies:
-        if proxy.test is ConfigTest.OK and (steps := reload(proxy)):
+        if proxy.kind in connecting and proxy.test is ConfigTest.OK and (steps := reload(proxy)):
             yield Remedy(message="load the configuration from disk", steps=steps)
             return
 

@@ -21,21 +21,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import accepts
+from why502.diagnosis.listening import WIDE, accepts
 from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config.match import Matcher
 from why502.model.config import Route
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Proxy
 from why502.model.target import Target
-from why502.remedies.changes import doubt, reload, repoint
+from why502.remedies.changes import doubt, reload, set_peer_addresses
 
 HOPS = 10  # of a request within one gateway
 _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port")
@@ -118,14 +119,14 @@ def _sent(route: Route) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: the address of the one application that no route leads to."""
-    if len(case.strays) == 1 and case.target is not None:
-        listener = case.strays[0]
-        change = repoint(case, listener.target)
+    if len(case.unclaimed_listeners) == 1 and case.target is not None:
+        listener = case.unclaimed_listeners[0]
+        changes = set_peer_addresses(case, listener.target, case.route)
         message = (
             f"let the proxy connect to {listener.target}, where {case.name_of(listener)} listens, if that is the intended "
             f"application{doubt(case, listener.target)}"
         )
-        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=message, steps=(*changes, *reload(case.proxy)) if changes else ())
 
 
 @rule(66, "passes-to-itself", Severity.ERROR)
@@ -134,7 +135,11 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
 
     Each request loops until worker_connections run out. All clients then get 502 and 500.
     """
-    own = deployment.configuration.listens
+    own: dict[int, set[Target]] = {}
+    for listen in deployment.configuration.listens:
+        if not listen.is_unix and (listen.host in WIDE or listen.is_loopback):
+            own.setdefault(listen.port, set()).add(listen)
+    servers_at = cache(deployment.matcher.at)
     for route in deployment.routes:
         if route.protocol not in ("http", "https") or route.has_variables or route.if_conditions or not deployment.is_whole:
             continue
@@ -143,11 +148,11 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
         level = deployment.level(route)
         if level is None or not level.is_known:  # the listen address may be in a file that could not be read
             continue
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             target = peer.target
             if target is None or target.is_unix or not (target.is_loopback or target.is_wildcard):
                 continue
-            if not any(accepts(listen, target) for listen in own):
+            if not any(accepts(listen, target) for listen in own.get(target.port, ())):
                 continue
             is_same_name = route.host_header in ("$host", "$http_host", "$server_name")
             sent = route.proxy_host if route.host_header == "$proxy_host" else route.host_header
@@ -155,7 +160,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
             if "$" in host:
                 continue
             path = route.uri or route.location.split(" ")[-1] or "/"
-            if deployment.matcher.at(target).find(host, path, target.port) == route:
+            if servers_at(target).find(host, path, target.port) == route:
                 yield risk(f"{peer.name} is this server itself", route.at, "pass to the port of the application")
                 break
 

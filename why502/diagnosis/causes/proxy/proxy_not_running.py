@@ -23,12 +23,16 @@ from collections.abc import Iterator
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import accepts, addresses, peer_sets, serving
+from why502.diagnosis.listening import accepts
+from why502.diagnosis.serving import serving
+from why502.diagnosis.targets import addresses, peer_sets
+from why502.gateways.behaviour import behaviour
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.remedy import Remedy, Run
-from why502.model.snapshot import ConfigTest, Proxy
+from why502.model.proxy import ConfigTest, Proxy
+from why502.model.remedy import Remedy
+from why502.remedies.gateways import begin
 
 _BIND = lazy(r"(?:bind|listen)\(\) to .{1,200}? failed \(\d{1,3}: [^)]{1,100}\)")
 
@@ -37,17 +41,17 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if refused := containers.refused_gateway(case):
         message = f"the gateway is {refused[0].shown}, which does not start because of its configuration"
-        yield refutes(message, f"{refused[0].engine} logs {refused[0].name}", 2 * PROOF)
+        yield refutes(message, refused[0].shows("logs"), 2 * PROOF)
     if case.target is not None:
         return
     running = [proxy for proxy in case.proxies if proxy.is_running]
-    said = {tally.proxy for tally in case.tallies if tally.symptom in CAUSE.symptoms}
-    if again := next((proxy.kind for proxy in running if proxy.kind in said), ""):  # a rejected reload, or a later start
+    reporting = {tally.proxy for tally in case.tallies if tally.symptom in CAUSE.symptoms}
+    if again := next((proxy.kind for proxy in running if proxy.kind in reporting), ""):  # a rejected reload, or a later start
         yield refutes(f"{again} runs", "ps", PROOF)
     if case.offline:
         return
     inner = _inner(case)
-    if said and said - {"", None} <= {proxy.kind for proxy in inner}:
+    if reporting and reporting - {"", None} <= {proxy.kind for proxy in inner}:
         yield refutes(
             f"{inner[0].kind} is a backend here: {running[0].kind} is running and passes requests to it",
             "configuration",
@@ -55,7 +59,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     if other := serving(case.here):
         yield refutes(f"another gateway serves this machine: {other}", "ss -ltnp", 2 * PROOF)
-    for proxy in _missing(case):
+    missing = _missing(case)
+    if (unknown := containers.unexamined(case)) and not any(proxy.unit_state for proxy in missing):
+        message = f"{unknown.shown} does not run ({unknown.state}), and its engine gave no details: it may be the gateway"
+        yield refutes(message, unknown.shows("inspect"), 2 * PROOF)
+    for proxy in missing:
         yield supports(f"no process runs with {proxy.config}", "ps", LIKELY if running else 2 * PROOF)
         if proxy.why_stopped:
             yield supports(proxy.why_stopped, "service manager", WEAK)
@@ -84,7 +92,7 @@ def _missing(case: Case) -> list[Proxy]:
         failed = [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
         return [proxy for proxy in failed if not _is_replaced(proxy, case)]
     wanted = [proxy for proxy in stopped if proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")]
-    return wanted or [proxy for proxy in stopped if proxy.kind == "nginx"]  # for the others only a file was read
+    return wanted or [proxy for proxy in stopped if behaviour(proxy.kind).is_found_by_program]
 
 
 def _is_replaced(proxy: Proxy, case: Case) -> bool:
@@ -94,37 +102,27 @@ def _is_replaced(proxy: Proxy, case: Case) -> bool:
     return bool(ports) and ports <= taken
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     stopped = _missing(case)
     refused = case.tally(Symptom.LISTEN_FAILED)
     reason = next((match[0] for sample in (refused.samples if refused else ()) if (match := _BIND.search(sample.text))), "")
     if not stopped and reason:
         return f"the proxy did not start: {reason}"
-    return f"{stopped[0].kind} is not running: no process has the configuration {stopped[0].config}" if stopped else ""
+    if not stopped:
+        return ""
+    problem = next(iter(stopped[0].problems), None) if stopped[0].test is ConfigTest.FAILED else None
+    if problem is not None:
+        return f"{stopped[0].kind} is not running: its own test refuses the configuration: {problem.message}"
+    return f"{stopped[0].kind} is not running: no process has the configuration {stopped[0].config}"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: start it, if its configuration passes the test."""
     has_systemd = any(p.pid == 1 and p.name == "systemd" for p in case.here.processes or ())
-    for proxy in case.proxies:
-        if proxy.is_running or proxy.test is ConfigTest.FAILED:
-            continue
-        if proxy.unit and proxy.unit_state.startswith("masked"):
-            at = ("--runtime",) if proxy.unit_state.endswith("-runtime") else ()
-            unmask = Run(argv=("systemctl", "unmask", *at, proxy.unit), undo=("systemctl", "mask", *at, proxy.unit))
-            start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
-            yield Remedy(message=f"unmask {proxy.unit}, which was masked deliberately, and start it", steps=(unmask, start))
-        elif proxy.unit:
-            start = Run(argv=("systemctl", "start", proxy.unit), undo=("systemctl", "stop", proxy.unit))
-            yield Remedy(message=f"start {proxy.unit}", steps=(start,))
-            if proxy.unit_state == "disabled":
-                enable = Run(argv=("systemctl", "enable", proxy.unit), undo=("systemctl", "disable", proxy.unit))
-                yield Remedy(message=f"start {proxy.unit}, now and at every boot", steps=(enable, start))
-        elif proxy.exe and not has_systemd and case.here.processes:
-            program = (proxy.exe, *proxy.options)
-            start = Run(argv=program, undo=(*program, "-s", "quit"))
-            yield Remedy(message=f"start {proxy.kind}", steps=(Run(argv=(*program, "-t")), start))
+    for proxy in _missing(case):
+        if proxy.unit or case.here.processes:
+            yield from begin(proxy, has_systemd)
 
 
 CAUSE = Cause(
@@ -135,6 +133,6 @@ CAUSE = Cause(
     symptoms={Symptom.PROXY_START_FAILED: LIKELY, Symptom.LISTEN_FAILED: LIKELY},
     explains=frozenset({"proxy-config-invalid"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

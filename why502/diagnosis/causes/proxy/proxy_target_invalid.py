@@ -20,17 +20,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment
+from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.cause import Cause
 from why502.model.config import Position
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
+
+_ONE_PATH = lazy(r"~\*? \^/[\w/.-]*\$")
 
 
 def _is_wide(location: str) -> bool:
-    """Return whether a location matches many URIs: a prefix that ends with a slash, or a regular expression."""
-    return location.startswith("~") or location.endswith("/")
+    """Return whether a location matches many URIs: a prefix that ends with a slash, or a regular expression for several."""
+    if location.startswith("="):
+        return False
+    return (location.startswith("~") and not _ONE_PATH.fullmatch(location.replace("\\", ""))) or location.endswith("/")
 
 
 @rule(111, "variable-target-loses-uri", Severity.WARNING, "route-not-found")
@@ -76,7 +81,7 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
             if not last.startswith("@") or "$" in last:
                 continue
             server = next((outer for outer in level.outwards if outer.name == "server"), None)
-            if server is None or not server.is_known or not level.is_known:
+            if server is None or not server.is_known or not level.is_known or (level is server and _always_redirects(server)):
                 continue
             if server.at not in locations:
                 locations[server.at] = {" ".join(found.args) for found in server.own("location")}
@@ -86,6 +91,15 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
                     directive.at,
                     f"add `location {last} {{ … }}`",
                 )
+
+
+def _always_redirects(server: Level) -> bool:
+    """Return whether a server answers every request with a redirect before anything else in it applies."""
+    return any(
+        directive.args[0] in ("^", "^(.*)", "^(.*)$", "^/(.*)$", "^.*", ".*") and directive.args[-1] in ("permanent", "redirect")
+        for directive in server.own("rewrite")
+        if directive.args
+    ) or bool(server.own("return"))
 
 
 CAUSE = Cause(

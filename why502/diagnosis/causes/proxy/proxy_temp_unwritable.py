@@ -52,9 +52,31 @@ def remedies(case: Case) -> Iterator[Remedy]:
             directory = next((path for path in directories if match and match[1].startswith(f"{path}/")), "")
             proxy = case.proxy or next(iter(case.proxies), None)
             if directory and proxy and proxy.user and directory.count("/") > 2:
-                chown = Run(argv=("chown", "-R", proxy.user, directory))
-                yield Remedy(message=f"make {proxy.user}, the user of the workers, the owner of {directory}", steps=(chown,))
+                yield from _own(proxy.user, directory)
                 return
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence, if the proxy named the file that it was denied."""
+    samples = (sample for tally in case.tallies if tally.symptom is Symptom.TEMP_DENIED for sample in tally.samples)
+    match = next((match for sample in samples if (match := _REFUSED.search(sample.text))), None)
+    proxy = case.proxy or next(iter(case.proxies), None)
+    if match is None or proxy is None:
+        return ""
+    user = f"{proxy.user}, the user of its workers, has" if proxy.user else "its workers have"
+    return f"{proxy.kind} cannot write {match[1]}: {user} no permission"
+
+
+def _own(user: str, directory: str) -> Iterator[Remedy]:
+    """Yield the remedies that let a user write to a directory, each with a test as that user (runuser(1), test(1))."""
+    chown = Run(argv=("chown", "-R", user, directory))
+    test = Run(argv=("runuser", "-u", user, "--", "test", "-w", directory))
+    message = f"make {user}, the user of the workers, the owner of {directory}"
+    yield Remedy(message=message, steps=(chown, test))
+    above = directory.rpartition("/")[0]
+    if above.count("/") > 2:  # /var/lib/nginx, never /var/lib
+        search = Run(argv=("chmod", "o+x", above))
+        yield Remedy(message=f"{message}, and let every user search {above}", steps=(search, chown, test))
 
 
 CAUSE = Cause(
@@ -63,6 +85,7 @@ CAUSE = Cause(
     message="the proxy cannot write to its temporary or cache directory",
     headline="{proxy} cannot write temporary files for the responses of {target}",
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
     symptoms={Symptom.TEMP_DENIED: PROOF},
 )

@@ -29,11 +29,13 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import CLOCK
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.gateways.behaviour import behaviour
+from why502.diagnosis.contrast import other_path_s
+from why502.gateways.behaviour import behaviour, read_limit_s
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.request_line import path_of
 from why502.remedies.changes import family, reload, set_in_route
 
 MUCH = 4.0  # times the limit: longer than any wait that a too short limit explains
@@ -53,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, str(route.at or ""), 0.5)
     if not case.seen(Symptom.READ_TIMED_OUT):
         return
-    limit, usual_s = route.read_limit_s, behaviour(route.proxy).usual_read_s
+    limit, usual_s = read_limit_s(route), behaviour(route.proxy).usual_read_s
     late = next((p for p in case.probes if p.status is not None and (p.first_byte_s or 0) >= limit), None)
     if late is not None and late.first_byte_s is not None:
         yield supports(f"a probe was answered after {late.first_byte_s:.1f} s; the proxy waits {limit:g} s", "probe", STRONG)
@@ -75,7 +77,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         setting = route.setting(f"{family(route)}_read_timeout")
         block = route.location_at
         is_own = setting and setting.at and block and setting.at.file == block.file and setting.at.start > block.start
-        is_special = is_own and any(other.read_limit_s > limit for other in case.routes)
+        is_special = is_own and any(read_limit_s(other) > limit for other in case.routes)
         at = str(setting.at if setting and setting.at else route.at or "")
         message = (
             f"the read timeout is {limit:g} s {'in this location itself' if is_own else 'there'}, the default is {usual_s:g} s"
@@ -92,7 +94,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def kind_of_work(case: Case) -> str:
     """Return the one path that fails if the same process answered other paths before; "" otherwise."""
-    asked = {request.partition(" ")[2].partition("?")[0] for tally in case.failures for request, _ in tally.requests}
+    asked = {path_of(request) for tally in case.failures for request, _ in tally.requests}
     success = case.traffic.last_success if case.traffic else None
     if success is None or len(asked) != 1 or asked <= {"/", ""}:
         return ""
@@ -105,19 +107,22 @@ def quick_otherwise(case: Case, limit: float) -> str:
 
     The path that timed out is not probed again: that would keep one more worker busy.
     """
-    asked = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
-    times = [p.first_byte_s for p in case.probes if p.is_answer and not p.repeats and p.first_byte_s is not None]
-    if len(asked) != 1 or asked <= {"/", ""} or not times or max(times) > QUICK * limit:
+    asked = {path_of(request) for tally in case.failures for request, _ in tally.requests}
+    took_s = other_path_s(case)
+    if len(asked) != 1 or asked <= {"/", ""} or took_s is None or took_s > QUICK * limit:
         return ""
-    return f"only {asked.pop()} takes longer than the {limit:g} s set there; a probe of another path took {max(times):.2f} s"
+    return f"only {asked.pop()} takes longer than the {limit:g} s set there; a probe of another path took {took_s:.2f} s"
 
 
 def _has_ended(case: Case) -> bool:
-    """Return whether a request that times out is known to finish: the access log shows that the same one was answered."""
-    late = case.tally(Symptom.READ_TIMED_OUT)
+    """Return whether a request that times out is known to finish: the access log shows that the same one was answered meanwhile.
+
+    If it was answered only before the first failure, it is something else that changed then.
+    """
+    late, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
     asked = {request for request, _ in late.requests} if late else set()
-    paths = case.here.logs.paths if case.here.logs else ()
-    return any(path.request in asked and path.last_served is not None for path in paths)
+    served = [path.last_served for path in (case.here.logs.paths if case.here.logs else ()) if path.request in asked]
+    return first is not None and any(at is not None and at >= first for at in served)
 
 
 def nothing_answered(case: Case) -> bool:
@@ -137,11 +142,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
     if route is None or (
-        late <= route.read_limit_s
-        and not (route.read_limit_s < behaviour(route.proxy).usual_read_s and quick_otherwise(case, route.read_limit_s))
+        late <= read_limit_s(route)
+        and not (read_limit_s(route) < behaviour(route.proxy).usual_read_s and quick_otherwise(case, read_limit_s(route)))
     ):
         return
-    wanted = f"{math.ceil(2 * late) if late > route.read_limit_s else USUAL_S:g}s"
+    wanted = f"{math.ceil(2 * late) if late > read_limit_s(route) else USUAL_S:g}s"
     change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
     yield Remedy(
         message=f"raise the read timeout of that route to {wanted}", steps=(change, *reload(case.proxy)) if change else ()
@@ -181,10 +186,10 @@ def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             for backend in behind(deployment, peer.target):
                 limit = backend.timeout_s
-                if limit and backend.is_timeout_set and limit > route.read_limit_s and (route.at, backend.name) not in seen:
+                if limit and backend.is_timeout_set and limit > read_limit_s(route) and (route.at, backend.name) not in seen:
                     seen.add((route.at, backend.name))
                     yield risk(
                         f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s "

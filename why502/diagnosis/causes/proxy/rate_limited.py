@@ -45,22 +45,32 @@ def examine(case: Case) -> Iterator[Evidence]:
         if fitting and all(rule.is_limit for rule in fitting):
             yield supports(f"only a limit of rates answers {tally.status} in the configuration", str(fitting[0].at or ""), PROOF)
             break
-    told = set()
+    reported = set()
     for route in case.routes:
         for name in LIMITS:
             for setting in route.settings.get(name, ()):
                 status, zone = route.limit_status(name), _zone(setting.args)
-                if (name, zone, status) in told:
+                if (name, zone, status) in reported:
                     continue
                 message = f"{name} of zone {zone} rejects with {status}" + f" ({name}_status)" * (
                     f"{name}_status" in route.settings
                 )
                 if refused and zone in zones:
-                    told.add((name, zone, status))
+                    reported.add((name, zone, status))
                     yield supports(message, str(setting.at or ""), WEAK)
                 elif not refused and not _logs(route, name) and any(tally.status == status for tally in own):
-                    told.add((name, zone, status))
+                    reported.add((name, zone, status))
                     yield supports(f"{message}, and its log level suppresses that line", str(setting.at or ""), STRONG)
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence, if the log names the zone whose limit was reached."""
+    refused = case.tally(Symptom.RATE_LIMITED)
+    if refused is None or not refused.detail or case.target is not None:
+        return ""
+    times = "1 request" if refused.count == 1 else f"{refused.count} requests"
+    status = f" with {refused.status}" if refused.status else ""
+    return f"{refused.proxy or 'the proxy'} itself rejected {times}{status}: its limit in zone {refused.detail} was reached"
 
 
 def _zone(args: tuple[str, ...]) -> str:
@@ -114,6 +124,7 @@ CAUSE = Cause(
     message="the proxy itself rejected the request by limit_req, limit_conn or similar",
     symptoms={Symptom.RATE_LIMITED: PROOF},
     examine=examine,
+    summarize=summarize,
     foresee=(
         told_as_503,
         without_burst,

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment, host_name
+from why502.deployment.files import Deployment, host_name, peers_of
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -42,8 +42,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
         proxy = next((proxy for proxy in case.proxies if route in proxy.routes), None)
         for peer in route.peers:
             host = peer.target.host if peer.target and not peer.target.is_address else ""
-            told = case.resolutions(host) if host else ()
-            known = [address for x in told if x.source in ("/etc/hosts", "system") for address in x.addresses]
+            resolutions = case.resolutions(host) if host else ()
+            known = [address for x in resolutions if x.source in ("/etc/hosts", "system") for address in x.addresses]
             v4 = next((address for address in known if ":" not in address), "")
             change = rename(case, route, f"{host}:", f"{v4}:") if v4 else None
             if change:
@@ -67,12 +67,13 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
     `localhost`. Only addresses, upstream groups and names that another pass directive contains without a variable need no
     resolver.
     """
-    static = {(host_name(p), p.target.port) for r in deployment.routes if not r.has_variables for p in r.peers if p.target}
+    fixed = (route for route in deployment.routes if not route.has_variables)
+    static = {(host_name(peer), peer.target.port) for peer in peers_of(fixed) if peer.target}
     for route in deployment.routes:
         level = deployment.level(route)
         if not route.has_variables or route.resolver or not deployment.is_whole or level is None or not level.is_known:
             continue
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             if peer.at != route.at or peer.name.startswith("unix:"):
                 continue
             host = peer.name.rsplit(":", 1)[0] if not peer.name.endswith("]") else peer.name

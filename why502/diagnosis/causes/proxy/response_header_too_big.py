@@ -28,11 +28,12 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import PROOF, STRONG, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
-from why502.remedies.changes import family, reload, set_in_route, size, together
+from why502.remedies.changes import family, merge_edits, reload, set_in_route, size
 
 CLOCK = timedelta(seconds=1)  # log times are whole seconds
 
@@ -71,14 +72,14 @@ def _daemons_lived(case: Case, hosted: Tally) -> str:
     )
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if (hosted := case.hosted_break) is not None:
         return _daemons_lived(case, hosted)
     sizes = [probe.header_bytes for probe in case.probes if probe.header_bytes]
     if not sizes or case.route is None or max(sizes) <= case.route.buffer_size_bytes:
         return ""
-    if case.route.proxy != "nginx":
+    if not behaviour(case.route.proxy).takes_directives:
         takes = f"{case.route.proxy} takes {case.route.buffer_size_bytes}"
         return f"{case.target} sends a response header of {max(sizes)} bytes, and {takes}"
     return (
@@ -91,7 +92,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: raise the buffer to 1.25 times the measured header, and the settings that depend on it."""
     route = case.route
     measured = max((p.header_bytes or 0 for p in case.probes), default=0)
-    if route is None or route.proxy != "nginx":
+    if route is None or not behaviour(route.proxy).takes_directives:
         return
     buffer = max(8192, route.buffer_size_bytes * 2, -(-measured * 5 // 4 // 4096) * 4096)
     prefix = family(route)
@@ -105,7 +106,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     what = f"the header has {measured} bytes" if measured else "the header size was not measured"
     yield Remedy(
         message=f"{', '.join(f'{name} {value}' for name, value in names.items())}: {what}",
-        steps=(*together(case, found), *reload(case.proxy)) if len(found) == len(names) else (),
+        steps=(*merge_edits(case, found), *reload(case.proxy)) if len(found) == len(names) else (),
     )
 
 
@@ -181,7 +182,7 @@ CAUSE = Cause(
     symptoms={Symptom.HEADER_TOO_BIG: PROOF},
     explains=frozenset({"invalid-response"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         buffer_small,

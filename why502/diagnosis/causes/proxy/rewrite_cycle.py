@@ -18,6 +18,7 @@ nginx logs "rewrite or internal redirection cycle" and answers 500 after ten rou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
@@ -26,16 +27,20 @@ from why502.model.config import Position, Route, Server
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
 
+_MOST_PAGES = 1000  # different pages; looking one up takes as long as the server has expressions
 
-def _is_elsewhere(deployment: Deployment, found: Route, page: str) -> bool:
-    """Return whether a more specific location than the route's matches the page first."""
+
+def _is_elsewhere(names: frozenset[str], found: Route, page: str) -> bool:
+    """Return whether a more specific location than the route's matches the page first. `names`: see `_names`."""
     nearest = found.location.removeprefix("^~ ").removeprefix("= ")
-    names = [path[0].split(" ")[-1] for path in _paths(deployment.server(found.server_at))]
-    return found.location.startswith("~") or any(page.startswith(name) and len(name) > len(nearest) for name in names)
+    return found.location.startswith("~") or any(page[:end] in names for end in range(len(nearest) + 1, len(page) + 1))
 
 
-def _paths(server: Server) -> list[tuple[str, ...]]:
-    return [location.path for location in server.locations if not location.path[0].startswith(("~", "@"))]
+def _names(server: Server) -> frozenset[str]:
+    """Return the paths of a server's locations that are no expressions."""
+    return frozenset(
+        location.path[0].split(" ")[-1] for location in server.locations if not location.path[0].startswith(("~", "@"))
+    )
 
 
 @rule(116, "error-page-from-failing-backend", Severity.WARNING)
@@ -46,6 +51,8 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
     to the same backend and fails again. Clients see nginx's default page.
     """
     seen: set[Position | None] = set()
+    names = cache(lambda server_at: _names(deployment.server(server_at)))
+    pages: set[tuple[Position | None, str]] = set()
     for route in deployment.routes:
         level = deployment.level(route)
         if level is None or not level.is_known or not route.listens or route.location.startswith("@"):
@@ -55,8 +62,11 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
             codes, page = setting.args[:-1], setting.args[-1] if setting.args else ""
             if not {"502", "503", "504"} & set(codes) or not page.startswith("/") or "$" in page or setting.at in seen:
                 continue
+            pages.add((route.server_at, page))
+            if len(pages) > _MOST_PAGES:
+                return
             found = deployment.within(route.server_at).find("", page)
-            if found and _is_elsewhere(deployment, found, page):
+            if found and _is_elsewhere(names(route.server_at), found, page):
                 continue
             same = (
                 found is not None

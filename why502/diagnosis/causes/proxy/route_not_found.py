@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
-from why502.deployment.variants import alternatives
+from why502.deployment.variants import alternatives, certainty
 from why502.diagnosis.cause import Cause
 from why502.model.config import Position
 from why502.model.finding import Layer, Risk, Severity
@@ -30,6 +30,9 @@ from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 
 _STATIC = lazy(r"\((?:\?:)?[^()]{0,400}\b(?:css|js|png|jpe?g|gif|ico|svg|woff2?)\b[^()]{0,400}\)\$?")
+
+# Names that somebody is to replace, with several.
+_EXAMPLE = lazy(r"(?:^|\.)(?:example\.(?:com|org|net)|(?:your|my)?-?domain\.(?:com|org|tld))$", re.IGNORECASE)
 
 
 @rule(110, "slash-lost-in-proxy-pass", Severity.WARNING)
@@ -89,7 +92,7 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
     nginx only logs a warning (`conflicting server name … ignored`), and requests go to the other server's backend.
     """
     seen: dict[tuple[str, str], Position | None] = {}
-    told = set()
+    reported = set()
     for server in deployment.servers:
         for listen in server.listens:
             address = re.sub(r"^(?:\*|0\.0\.0\.0):", "", (listen.split() or [""])[0])
@@ -97,12 +100,13 @@ def name_taken(deployment: Deployment) -> Iterator[Risk]:
                 key = (address, name.lower())
                 first = seen.setdefault(key, server.at)
                 is_name = name[:1] != "$" and any(character.isalnum() for character in name)  # "_" is the usual placeholder
-                if first != server.at and is_name and (server.at, name) not in told and not alternatives(first, server.at):
-                    told.add((server.at, name))
+                if first != server.at and is_name and (server.at, name) not in reported and not alternatives(first, server.at):
+                    reported.add((server.at, name))
                     yield risk(
                         f"{name} on {address} belongs to the server at {seen[key]}",
                         server.at,
                         "remove one, or rename it",
+                        severity=Severity.NOTE if _EXAMPLE.search(name) else certainty(first, server.at, deployment.is_here),
                     )
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment, host_name
+from why502.deployment.files import Deployment, host_name, peers_of
 from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
@@ -43,9 +43,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if target in case.joins.configured:
         return
-    if told := _made_anew(case):
+    if message := _made_anew(case):
         is_known = any(case.resolutions(name) for name in containers.names_of(case))  # a hosts file may lead elsewhere, for good
-        yield supports(told, "inspect", 2 * PROOF if is_known else STRONG)
+        yield supports(message, "inspect", 2 * PROOF if is_known else STRONG)
         return
     for name in case.joins.names_at_start:
         if (name.port and name.port != target.port) or _begins_again(case, name.host):
@@ -85,7 +85,7 @@ def _made_anew(case: Case) -> str:
     return ""
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     return _made_anew(case) if case.target and case.failures and case.target not in case.joins.configured else ""
 
@@ -133,7 +133,7 @@ def resolved_once(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes:
         if route.has_variables and not route.upstream:
             continue
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             name = host_name(peer)
             is_group = peer.at != route.at
             if not name or name in seen or (is_group and peer.resolves) or _FIXED.search(name) or peer.is_down:
@@ -159,12 +159,14 @@ def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
         (host_name(peer), peer.target.port): peer.at
         for route in deployment.routes
         if not route.has_variables
-        for peer in route.peers
+        for peer in deployment.peers(route)
         if peer.target and (name := host_name(peer)) and peer.at == route.at and name not in deployment.groups_in_vain
         if deployment.is_whole or "." in name or ":" in peer.name  # otherwise it may be a group that is defined elsewhere
     }
     for route in deployment.routes:
-        for peer in route.peers if route.has_variables else ():
+        if "resolver" not in route.settings and route.uri is not None and "$" not in route.passes.removesuffix(route.uri):
+            continue  # the variable is for the path: without the other directive nginx could not resolve the name at all
+        for peer in deployment.peers(route) if route.has_variables else ():
             if peer.at == route.at and peer.target and (at := fixed.get((host_name(peer), peer.target.port))):
                 message = f"{peer.name} is not resolved again here: {at} names it without a variable"
                 yield risk(message, route.at, "use the variable in both places")
@@ -176,7 +178,9 @@ def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
 
     Its answers have a TTL of 600 s. If a container restarts with another address, nginx does not find it for that long.
     """
-    is_used = any(route.has_variables or any(peer.resolves for peer in route.peers) for route in deployment.routes)
+    is_used = any(route.has_variables for route in deployment.routes) or any(
+        peer.resolves for peer in peers_of(deployment.routes)
+    )
     for level in deployment.levels if is_used else ():
         for directive in level.own("resolver"):
             words = directive.args
@@ -197,7 +201,7 @@ CAUSE = Cause(
         {"backend-not-running", "connect-rejected", "connect-timeout", "host-unreachable", "wrong-address", "wrong-port"}
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         resolved_once,

@@ -50,15 +50,15 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if route is None or route.protocol not in ("https", "grpcs"):
         return
     kind = family(route)
-    said = " ".join(sample.text for tally in case.tallies for sample in tally.samples)
-    said += " ".join(probe.detail for probe in case.probes)
+    logged = " ".join(sample.text for tally in case.tallies for sample in tally.samples)
+    logged += " ".join(probe.detail for probe in case.probes)
     found = []
     protocols, ciphers = route.setting(f"{kind}_ssl_protocols"), route.setting(f"{kind}_ssl_ciphers")
     if not route.sends_sni:
-        rank = 0 if re.search(r"(?i)unrecognized.name", said) else 2
+        rank = 0 if re.search(r"(?i)unrecognized.name", logged) else 2
         found.append((rank, "send the server name (SNI)", f"{kind}_ssl_server_name", "on"))
     if protocols and protocols.at and not {"TLSv1.2", "TLSv1.3"} <= set(protocols.args):
-        rank = 0 if re.search(r"(?i)protocol.version|unsupported.protocol|no.protocols", said) else 3
+        rank = 0 if re.search(r"(?i)protocol.version|unsupported.protocol|no.protocols", logged) else 3
         found.append((rank, "offer TLS 1.2 and 1.3", f"{kind}_ssl_protocols", "TLSv1.2 TLSv1.3"))
     if ciphers and ciphers.at and ciphers.args != ("DEFAULT",):
         found.append((1, "offer the default ciphers", f"{kind}_ssl_ciphers", "DEFAULT"))
@@ -83,7 +83,12 @@ def without_sni(deployment: Deployment) -> Iterator[Risk]:
         if module not in ("proxy", "grpc"):
             continue
         name = next(
-            (name for peer in route.peers if "." in (name := host_name(peer)) and not name.endswith((".local", ".internal"))), ""
+            (
+                name
+                for peer in deployment.peers(route)
+                if "." in (name := host_name(peer)) and not name.endswith((".local", ".internal"))
+            ),
+            "",
         )
         if name and (name, route.server_at) not in seen:
             seen.add((name, route.server_at))

@@ -38,7 +38,7 @@ DEPTH = "3"  # nginx accepts a chain of one by default
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    yield from _told(case)
+    yield from _forwarder_errors(case)
     if not case.seen(*CAUSE.symptoms):
         return
     for probe in case.probes:
@@ -46,23 +46,25 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"its certificate does not verify: {probe.certificate}", "probe", WEAK)
             if any(tally.code.startswith(_SC) for tally in case.failures):
                 yield supports("HAProxy logs a failed handshake like a refused connection (SC)", "log", FAIR)
+            if failed := case.tally(Symptom.TLS_FAILED):
+                yield supports(f"the handshake failed {failed.count} times, without a reason in the log", failed.source, FAIR)
             return
 
 
-def _told(case: Case) -> Iterator[Evidence]:
+def _forwarder_errors(case: Case) -> Iterator[Evidence]:
     """Yield the error about the peer's certificate from a forwarder that does TLS for the proxy (stunnel)."""
-    told = case.events(Symptom.TLS_UNVERIFIED) if case.failures else ()
-    if told:
-        count = sum(event.count for event in told)
+    errors = case.events(Symptom.TLS_UNVERIFIED) if case.failures else ()
+    if errors:
+        count = sum(event.count for event in errors)
         times = f", {count} times" if count > 1 else ""
-        message = f"what listens on {case.target} passes connections on over TLS, and reports: {told[-1].detail}{times}"
-        yield supports(message, told[-1].source, PROOF)
+        message = f"what listens on {case.target} passes connections on over TLS, and reports: {errors[-1].detail}{times}"
+        yield supports(message, errors[-1].source, PROOF)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
-    if told := case.events(Symptom.TLS_UNVERIFIED):
-        return f"the certificate of what lies behind {case.target} does not verify: {told[-1].detail}"
+    if errors := case.events(Symptom.TLS_UNVERIFIED):
+        return f"the certificate of what lies behind {case.target} does not verify: {errors[-1].detail}"
     reason = next((probe.certificate for probe in case.probes if probe.certificate), "")
     return f"the certificate of {case.target} does not verify: {reason}" if reason else ""
 
@@ -80,9 +82,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
     route = case.route
     if route is None or not route.verifies_tls:
         return
-    said = " ".join(sample.text for tally in case.tallies for sample in tally.samples)
+    logged = " ".join(sample.text for tally in case.tallies for sample in tally.samples)
     found = next((probe.verifies_with for probe in case.probes if probe.verifies_with), ())
-    if not found and "certificate chain too long" in said:
+    if not found and "certificate chain too long" in logged:
         found = (("ssl_verify_depth", DEPTH),)
     for name, value in found:
         change = set_in_route(case, f"{family(route)}_{name}", value)
@@ -137,7 +139,7 @@ def not_verified(deployment: Deployment) -> Iterator[Risk]:
             continue
         if route.setting(f"{module}_ssl_verify"):
             continue  # the setting is deliberate
-        name = next((name for peer in route.peers if "." in (name := host_name(peer))), "")
+        name = next((name for peer in deployment.peers(route) if "." in (name := host_name(peer))), "")
         if name and name not in seen:
             seen.add(name)
             yield risk(
@@ -155,7 +157,7 @@ CAUSE = Cause(
     explains=frozenset({"tls-handshake-failed"}),
     outranks=frozenset({"connection-reset", "premature-close"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         without_ca,

@@ -25,14 +25,14 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.place import BROKEN
+from why502.diagnosis.routed import BROKEN
 from why502.gateways.nginx.config import units
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.snapshot import Event
 from why502.remedies.changes import reload, set_at_top
-from why502.remedies.drop_ins import of_unit, put, restart
+from why502.remedies.drop_ins import restart, unit_named, write_drop_in
 
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 FULL = 0.98  # share of the machine's limit that counts as full
@@ -40,8 +40,8 @@ FULL = 0.98  # share of the machine's limit that counts as full
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if said := _said_by_application(case):
-        yield supports(f"the application itself reports it: {said.message}", said.source, PROOF)
+    if reported := _reported_by_application(case):
+        yield supports(f"the application itself reports it: {reported.message}", reported.source, PROOF)
         return
     if not case.seen(Symptom.FILES_EXHAUSTED):
         return
@@ -67,15 +67,15 @@ def _of_machine(case: Case) -> str:
     return f"{kernel.files_open} of the {kernel.files_max} files that the whole machine may open are open"
 
 
-def _said_by_application(case: Case) -> Event | None:
+def _reported_by_application(case: Case) -> Event | None:
     """Return the message of the target's own processes about their limit of open files since requests began to fail;
     None if nothing.
     """
     last = _broke_last(case)
     if case.target is None or case.seen(Symptom.FILES_EXHAUSTED) or last is None:
         return None
-    told = (event for event in case.events(Symptom.FILES_EXHAUSTED) if not case.is_of_a_name(event))
-    return next((event for event in told if event.at and event.at <= last + SECOND), None)
+    reported = (event for event in case.events(Symptom.FILES_EXHAUSTED) if not case.is_of_a_name(event))
+    return next((event for event in reported if event.at and event.at <= last + SECOND), None)
 
 
 def _broke_last(case: Case) -> datetime | None:
@@ -85,20 +85,20 @@ def _broke_last(case: Case) -> datetime | None:
     return max((at for at in moments if at is not None), default=None)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence if the application is at its limit; "" if the proxy is."""
-    return f"the application on {case.target} cannot open more files" if _said_by_application(case) else ""
+    return f"the application on {case.target} cannot open more files" if _reported_by_application(case) else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: double the application's limit of open files, or raise the proxy's well above two
     for each connection.
     """
-    if _said_by_application(case):
+    if _reported_by_application(case):
         limits = [process.limits.files_limit for process in case.processes if process.limits and process.limits.files_limit]
         wanted = max(8192, 2 * max(limits, default=0))
         for service in case.services:
-            if service.manager == "systemd" and (steps := put(service, "files", f"LimitNOFILE={wanted}")):
+            if service.manager == "systemd" and (steps := write_drop_in(service, "files", f"LimitNOFILE={wanted}")):
                 yield Remedy(
                     message=f"let {service.name} open {wanted} files (LimitNOFILE), and find out which files it never closes",
                     steps=(*steps, restart(service)),
@@ -114,10 +114,10 @@ def remedies(case: Case) -> Iterator[Remedy]:
     change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
     yield Remedy(message=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
     if proxy.unit and proxy.is_running and not proxy.is_apart:
-        unit = of_unit(proxy.unit)
+        unit = unit_named(proxy.unit)
         yield Remedy(
             message=f"allow {proxy.unit} to open {wanted} files (LimitNOFILE), because its master cannot raise its own limit",
-            steps=(*put(unit, "files", f"LimitNOFILE={wanted}"), restart(unit)),
+            steps=(*write_drop_in(unit, "files", f"LimitNOFILE={wanted}"), restart(unit)),
         )
 
 
@@ -155,7 +155,7 @@ CAUSE = Cause(
     # For an application that cannot accept a connection, or cannot open a file for a request.
     outranks=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(above_files,),
 )

@@ -28,15 +28,17 @@ from collections.abc import Iterator, Sequence
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.elsewhere import is_of_its_service
 from why502.model.file_kind import FileKind
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.process import Process
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event, Listener, Process
+from why502.model.snapshot import Event, Listener
 from why502.model.target import Transport
-from why502.remedies.changes import doubt, reload, repoint
-from why502.remedies.drop_ins import put, restart
+from why502.remedies.changes import doubt, reload, set_peer_addresses
+from why502.remedies.drop_ins import restart, unit_named, write_drop_in
 
 _PRIVATE = lazy(r"/(?:var/)?tmp/systemd-private-[^/]+/tmp/")
 
@@ -75,9 +77,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif case.seen(Symptom.SOCKET_PATH_MISSING):
         for listener in _meant(case)[:1]:
             alike = listener.target.path.rsplit("/", 1)[-1] == name
-            yield supports(
-                f"an application listens on {listener.target.path}, which no route names", "ss -lx", STRONG if alike else WEAK
-            )
+            is_own = is_of_its_service(listener, case)
+            who = "the service that should listen there" if is_own else "an application"
+            weight = LIKELY if is_own else STRONG if alike else WEAK
+            yield supports(f"{who} listens on {listener.target.path}, which no route names", "ss -lx", weight)
 
 
 def _orphan(case: Case) -> Process | None:
@@ -126,10 +129,11 @@ def _private(elsewhere: Sequence[str]) -> str:
 
 def _meant(case: Case) -> tuple[Listener, ...]:
     """Return the sockets that no route names and that may be the missing one at another path."""
-    return tuple(listener for listener in case.strays if not case.was_beside(listener))
+    possible = (listener for listener in case.unclaimed_listeners if not case.was_beside(listener))
+    return tuple(sorted(possible, key=lambda listener: not is_of_its_service(listener, case)))
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     path = case.socket_path
     if path is None or path.kind is not FileKind.MISSING:
@@ -145,6 +149,8 @@ def tell(case: Case) -> str:
         )
     if elsewhere == path.path:
         return f"{path.path} exists, but not for the proxy's workers, which have another root directory (chroot)"
+    if own := next((listener for listener in _meant(case) if is_of_its_service(listener, case)), None):
+        return f"{path.path} does not exist: the service that should listen there listens on {own.target.path}"
     return f"{path.path} does not exist for the proxy" + (f"; the intended socket may be {elsewhere}" if elsewhere else "")
 
 
@@ -152,23 +158,23 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: the path on which the application listens, or no private /tmp for a unit whose socket is in it."""
     if orphan := _orphan(case):
         unit = orphan.unit
-        service = next(
-            (service for service in case.here.services or () if service.name == unit and service.manager == "systemd"), None
-        )
+        is_of_system = unit.endswith(".service") and "/user@" not in orphan.cgroup
         message = (
             f"restart {unit or orphan.name}, which makes its socket again; give each unit a RuntimeDirectory of its own, or set"
         )
-        yield Remedy(message=f"{message} RuntimeDirectoryPreserve=yes", steps=(restart(service),) if service else ())
+        yield Remedy(
+            message=f"{message} RuntimeDirectoryPreserve=yes", steps=(restart(unit_named(unit)),) if is_of_system else ()
+        )
         return
     for listener in _meant(case)[:1]:
-        change = repoint(case, listener.target)
+        changes = set_peer_addresses(case, listener.target)
         yield Remedy(
             message=f"let the proxy connect to {listener.target}, if that is its application{doubt(case, listener.target)}",
-            steps=(change, *reload(case.proxy)) if change else (),
+            steps=(*changes, *reload(case.proxy)) if changes else (),
         )
     elsewhere = case.socket_path.seen_elsewhere if case.socket_path else ()
     for service in case.services if elsewhere else ():
-        if service.settings.get("PrivateTmp") == "yes" and (steps := put(service, "tmp", "PrivateTmp=no")):
+        if service.settings.get("PrivateTmp") == "yes" and (steps := write_drop_in(service, "tmp", "PrivateTmp=no")):
             message = (
                 f"let {service.name} use the same /tmp as the proxy (PrivateTmp=no); a socket below /run would not need this"
             )
@@ -183,6 +189,6 @@ CAUSE = Cause(
     symptoms={Symptom.SOCKET_PATH_MISSING: LIKELY},
     explains=frozenset({"connection-reset"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

@@ -55,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"the modes allow user {path.user}", f"namei -l {path.path}", STRONG)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     path = case.socket_path
     if path is None or path.is_reachable is not False:
@@ -116,6 +116,6 @@ CAUSE = Cause(
     message="the proxy's worker user cannot write to the unix socket or traverse one of its directories",
     symptoms={Symptom.CONNECT_DENIED: FAIR},
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

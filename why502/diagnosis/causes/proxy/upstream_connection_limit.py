@@ -25,23 +25,25 @@ from why502.deployment.files import Deployment, stands_alone
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import addresses
-from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.diagnosis.targets import addresses
+from why502.gateways.behaviour import behaviour
+from why502.model.finding import PROOF, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against. nginx also logs "no live upstreams" for full servers (ngx_http_upstream_get_peer)."""
-    if case.target is not None and case.failures and (told := case.events(Symptom.PEER_LIMIT)):
-        count = sum(event.count for event in told)
+    if (limit := _limit(case)) is not None:
+        yield supports(*limit, WEAK)
+    if case.target is not None and case.failures and not _is_told_by_inner(case) and (limits := case.events(Symptom.PEER_LIMIT)):
+        count = sum(event.count for event in limits)
         times = f", {count} times" if count > 1 else ""
-        message = f"what passes connections on there reports: {told[-1].detail}{times}"
-        yield supports(message, told[-1].source, PROOF)
+        message = f"what passes connections on there reports: {limits[-1].detail}{times}"
+        yield supports(message, limits[-1].source, PROOF)
     if case.target is not None or not (tally := case.tally(Symptom.NO_LIVE_UPSTREAMS)):
         return
-    group = next(
-        (group for proxy in case.proxies if proxy.kind == "nginx" for group in proxy.upstreams if group.name == tally.group), None
-    )
+    groups = (group for proxy in case.proxies if behaviour(proxy.kind).full_is_no_upstream for group in proxy.upstreams)
+    group = next((group for group in groups if group.name == tally.group), None)
     limited = [peer for peer in group.peers if peer.max_conns and not peer.is_down] if group else []
     if group is None or not limited:
         return
@@ -53,6 +55,35 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"{group.name} failed"
         )
         yield supports(message, str(limited[0].at or ""), PROOF)
+
+
+def _limit(case: Case) -> tuple[str, str] | None:
+    """Return the configured limit that is reached in words, and its place; None if unknown."""
+    tally = case.tally(Symptom.PEER_LIMIT)
+    group = case.joins.groups[tally.group][1] if tally is not None and tally.group in case.joins.groups else case.group
+    if tally is None or group is None:
+        return None
+    peers = [p for p in group.peers if p.max_conns and not p.is_down and (case.target in (None, *addresses(p, case.here)))]
+    if not peers:
+        return None
+    least, most = (find(peer.max_conns for peer in peers) for find in (min, max))
+    number = f"{least}" if least == most else f"{least} to {most}"
+    each = f"each server of {group.name}" if case.target is None else f"{case.target}"
+    return f"{each} gets at most {number} connections at a time", str(peers[0].at or "")
+
+
+def _is_told_by_inner(case: Case) -> bool:
+    """Return whether the gateway that listens on the target says itself which group behind it is full."""
+    named = (tally.group for tally in case.joins.tallies_of(Symptom.PEER_LIMIT))
+    return bool(case.behind_inner) and any(group in case.joins.groups for group in named)
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence that names the limit."""
+    limit, tally = _limit(case), case.tally(Symptom.PEER_LIMIT)
+    if limit is None or tally is None:
+        return ""
+    return f"{tally.proxy or 'the proxy'} refuses requests because a limit of its own is reached: {limit[0]}"
 
 
 @rule(80, "max-conns-per-worker", Severity.NOTE)
@@ -97,6 +128,7 @@ CAUSE = Cause(
     explains=frozenset({"all-upstreams-down"}),
     outranks=frozenset({"connection-reset", "premature-close"}),
     examine=examine,
+    summarize=summarize,
     foresee=(
         limit_per_worker,
         weight_alone,

@@ -45,7 +45,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"the read timeout there is {route.read_timeout_s:g} s, less than the usual time between pings", at, WEAK)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     tally = case.tally(Symptom.UPGRADED_TIMED_OUT)
     if tally is None or case.target is None or case.route is None:
@@ -54,14 +54,23 @@ def tell(case: Case) -> str:
     return f"the proxy closed WebSockets to {case.target} {times}: the backend sent nothing for {case.route.read_timeout_s:g} s"
 
 
+_SHORT_S = 30
+
+
 @rule(53, "websocket-timeout-short", Severity.WARNING)
 def short_websocket(deployment: Deployment) -> Iterator[Risk]:
     """A route for WebSockets has a short read timeout.
 
     The timeout also ends idle connections: without a ping in that time nginx closes each WebSocket.
     """
-    for route in deployment.routes:
-        if any(name.lower() == "upgrade" and value for name, value in route.headers) and 0 < route.read_timeout_s <= 30:
+    upgrading = [
+        route for route in deployment.routes if any(name.lower() == "upgrade" and value for name, value in route.headers)
+    ]
+    served = {(route.server_at, route.upstream or route.passes) for route in upgrading if route.read_timeout_s > _SHORT_S}
+    for route in upgrading:
+        # A server whose WebSockets have a location of their own often repeats the headers in all others.
+        has_another = (route.server_at, route.upstream or route.passes) in served
+        if 0 < route.read_timeout_s <= _SHORT_S and not has_another:
             at = setting.at if (setting := route.setting("proxy_read_timeout")) else route.at
             yield risk(
                 f"WebSockets are closed after {route.read_timeout_s:g} s of silence",
@@ -76,6 +85,6 @@ CAUSE = Cause(
     message="an upgraded connection was idle for longer than the proxy's read or send timeout",
     symptoms={Symptom.UPGRADED_TIMED_OUT: LIKELY},
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     foresee=(short_websocket,),
 )

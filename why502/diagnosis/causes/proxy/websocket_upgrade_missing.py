@@ -27,7 +27,8 @@ from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import UPGRADE_REQUIRED
+from why502.diagnosis.unserved import unserved
+from why502.diagnosis.upgrades import UPGRADE_REQUIRED, passes_upgrade
 from why502.model.config import Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -80,22 +81,32 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores
     Upgrade.
     """
+    is_elsewhere = any(_connection(route) for route in deployment.routes)
     for route in deployment.routes:
-        if route.protocol not in ("http", "https") or not _upgrade(route):
+        if route.protocol not in ("http", "https") or not _upgrade(route) or _connection(route):
             continue
-        values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
-        if not any("upgrade" in value or "$" in value for value in values):
-            yield risk(
-                "Upgrade is forwarded, but Connection is not `upgrade`",
-                route.at,
-                add(deployment.level(route), 'proxy_set_header Connection "upgrade";'),
-            )
+        level = deployment.level(route)
+        is_inherited = level is not None and not level.own("proxy_set_header")
+        yield risk(
+            "Upgrade is forwarded, but Connection is not `upgrade`",
+            route.at,
+            add(level, 'proxy_set_header Connection "upgrade";'),
+            # an inherited header does not show that this location is for WebSockets, if another one is
+            severity=Severity.NOTE if is_inherited and is_elsewhere else None,
+        )
+
+
+def _connection(route: Route) -> bool:
+    """Return whether a route sends `Connection: upgrade`, or what a variable holds."""
+    values = [value.lower() for name, value in route.headers if name.lower() == "connection"]
+    return any("upgrade" in value or "$" in value for value in values)
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence: the backend asks for the upgrade, and the route does not forward it."""
     path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
     if path is None:
+        yield from _refused(case)
         return
     count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
     message = (
@@ -107,7 +118,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{opened} WebSockets were opened there before", "access log", FAIR)
 
 
-def tell(case: Case) -> str:
+def _refused(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence that the handshakes arrive as plain requests, which the application does not know (404, 400)."""
+    if case.target is None:
+        return
+    for route in case.routes:
+        one = next((x for x in unserved(case.joins) if x.is_of_upgrade and x.at is not None and x.at == route.at), None)
+        if one is not None and route.protocol in ("http", "https") and not passes_upgrade(route):
+            yield supports(f"{one.message}, and the route does not forward Upgrade", str(route.at), LIKELY)
+            return
+
+
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
     if path is None:
@@ -129,7 +151,7 @@ CAUSE = Cause(
     message="the proxy does not forward Upgrade and Connection, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     foresee=(
         websocket_path,
         upgrade_version,

@@ -36,8 +36,8 @@ from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Proxy
 from why502.model.times import whole_number
 from why502.remedies.changes import reload, set_at_top
 
@@ -80,7 +80,7 @@ def _waiting(case: Case, proxy: Proxy) -> int:
     return waiting if waiting >= MANY or is_full else 0
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence for a proxy that counts clients, not connections of its workers."""
     if case.target is not None:
         return ""
@@ -95,13 +95,17 @@ def tell(case: Case) -> str:
         limit = behaviour(proxy.kind)
         if not limit.workers_take_one_request:
             continue
-        is_said = any(tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == proxy.kind for tally in case.tallies)
+        is_logged = any(tally.symptom is Symptom.WORKER_CONNECTIONS and tally.proxy == proxy.kind for tally in case.tallies)
         waiting = _waiting(case, proxy)
         queue = f"{waiting} clients wait to be accepted" if waiting else ""
-        words = f"its log reports that {limit.worker_limit} was reached" if is_said else ""
+        words = f"its log reports that {limit.worker_limit} was reached" if is_logged else ""
         if queue or words:
             return f"all workers of {proxy.kind} are busy: {' and '.join(filter(None, (words, queue)))}"
-    return ""
+    used_up = case.tally(Symptom.WORKER_CONNECTIONS)
+    limits = [x.worker_connections for x in case.proxies if used_up and x.kind == used_up.proxy and x.worker_connections]
+    if used_up is None or not limits:
+        return ""
+    return f"the {limits[0]} worker_connections of {used_up.proxy} are too few: used up {used_up.count} times"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -166,7 +170,7 @@ CAUSE = Cause(
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
     examine=examine,
     remedies=remedies,
-    tell=tell,
+    summarize=summarize,
     foresee=(
         few_connections,
         idle_connections,

@@ -28,13 +28,14 @@ from why502.deployment.files import Deployment, host_name
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import accepts
+from why502.diagnosis.listening import accepts
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Listener, Service
+from why502.model.service import Service
+from why502.model.snapshot import Listener
 from why502.model.target import Transport
-from why502.remedies.changes import doubt, reload, repoint
+from why502.remedies.changes import doubt, reload, set_peer_addresses
 
 NO_SUCH_FAMILY = 97  # EAFNOSUPPORT
 
@@ -102,7 +103,7 @@ def _has_answered(case: Case, service: Service) -> bool:
     return is_manager or bool(answered and service.started_at and service.started_at < answered)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     product = case.proxy.kind if case.proxy else "the proxy"
     listener = next(iter(case.same_port), None)
@@ -112,11 +113,22 @@ def tell(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: the address on which the application listens."""
+    """Return the remedy: the address on which the application listens, or one that the proxy reaches."""
     for listener in case.same_port[:1]:
-        change = repoint(case, listener.target)
+        if listener.target.is_loopback and not case.shares_network:
+            yield Remedy(message=_open(case, listener))
+            continue
+        changes = set_peer_addresses(case, listener.target)
         message = f"let the proxy connect to {listener.target}{doubt(case, listener.target)}"
-        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=message, steps=(*changes, *reload(case.proxy)) if changes else ())
+
+
+def _open(case: Case, listener: Listener) -> str:
+    """Return the change of an application that only its own container or machine reaches: the proxy is elsewhere."""
+    if not listener.network:
+        return f"let the application listen on {case.target}: only programs of its own machine reach {listener.target}"
+    where = case.joins.homes.name(listener.network)
+    return f"let the application listen on 0.0.0.0:{listener.target.port} in {where}: only that reaches {listener.target}"
 
 
 @rule(27, "localhost-target", Severity.NOTE)
@@ -128,7 +140,7 @@ def localhost_target(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             if host_name(peer) == "localhost" and peer.at not in seen and not route.has_variables:
                 seen.add(peer.at)
                 yield risk(f"{peer.name} may be 127.0.0.1 and ::1", peer.at, "write the address that the application listens on")
@@ -142,7 +154,7 @@ def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             if peer.target and peer.target.is_wildcard and peer.at not in seen:
                 seen.add(peer.at)
                 yield risk(f"{peer.name} is not an address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
@@ -158,7 +170,7 @@ CAUSE = Cause(
     needs=frozenset({"listeners"}),
     explains=frozenset({"backend-not-running", "connect-timeout", "host-unreachable", "wrong-port"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         localhost_target,

@@ -24,16 +24,65 @@ from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
+from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.config import Position
-from why502.model.finding import LIKELY, Layer, Risk, Severity
+from why502.diagnosis.unserved import Reason, Unserved, unserved
+from why502.model.config import Position, Route
+from why502.model.finding import LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
 _FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme",
     "x-url-scheme", "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https",
     "x-real-proto"})  # fmt: skip
+# Statuses for a name that a server does not serve: Django's, and that of RFC 9110, 15.5.20. 403 mostly has other reasons.
+_UNKNOWN_NAME = frozenset({400, 421})
 _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port", "$host:$port")
+
+
+def examine(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence for this cause: clients' requests and a plain `GET /` of ours are refused alike, and the proxy does not
+    pass the site's name on.
+    """
+    if (found := _refused(case)) is None:
+        return
+    one, host, status = found
+    yield supports(
+        f"the application answers {status} to a plain GET / with the Host that the proxy sends, {host}, as to {one.refused} of "
+        f"{one.requests} requests to {one.server}",
+        "probe, access log",
+        LIKELY,
+    )
+
+
+def _refused(case: Case) -> tuple[Unserved, str, int] | None:
+    """Return what clients are refused, the name that the proxy sends instead of the site's, and the status; None if none."""
+    for one in unserved(case.joins):
+        if one.reason is not Reason.REFUSAL or one.is_over or one.target != case.target or case.target is None:
+            continue
+        route = next((route for route in case.routes if route.at == one.at), None)
+        if route is None or route.protocol != "http" or route.host_header != "$proxy_host" or not _named(route):
+            continue
+        for probe in case.probes:
+            if probe.symptom is None and not probe.through_proxy and probe.status in _UNKNOWN_NAME and probe.host:
+                is_same = one.statuses[:1] == (str(probe.status),) and probe.request.endswith(" /")
+                if is_same and probe.host not in route.server_names:
+                    return one, probe.host, probe.status
+    return None
+
+
+def _named(route: Route) -> bool:
+    """Return whether the site has a name of its own: the application may answer only to that."""
+    return any("." in name and not name.startswith("~") for name in route.server_names)
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence."""
+    if (found := _refused(case)) is None:
+        return ""
+    one, host, status = found
+    sent = f"the Host {host}, which the proxy sends instead of {one.server}"
+    return f"the application on {case.target} answers {status} to requests with {sent}"
 
 
 @rule(55, "headers-not-inherited", Severity.WARNING)
@@ -150,10 +199,10 @@ def not_passed(deployment: Deployment) -> Iterator[Risk]:
     seen = set()
     for route in deployment.routes:
         level = deployment.level(route)
-        named = any("." in name and not name.startswith("~") for name in route.server_names)
-        if route.directive != "proxy_pass" or route.upstream or route.host_header != "$proxy_host" or not named or level is None:
+        has_other = route.directive != "proxy_pass" or route.upstream or route.host_header != "$proxy_host"
+        if has_other or not _named(route) or level is None:
             continue
-        local = [peer for peer in route.peers if peer.target and peer.target.is_loopback]
+        local = [peer for peer in deployment.peers(route) if peer.target and peer.target.is_loopback]
         if local and level.is_known and route.server_at not in seen and not route.has_variables:
             seen.add(route.server_at)
             host = "localhost" if local[0].target and local[0].target.is_unix else route.proxy_host
@@ -165,6 +214,9 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the backend expects a different Host header (or SNI) than the proxy sends",
     symptoms={Symptom.WRONG_HOST: LIKELY},
+    answers=Reason.REFUSAL,
+    examine=examine,
+    summarize=summarize,
     foresee=(
         not_inherited,
         group_as_host,

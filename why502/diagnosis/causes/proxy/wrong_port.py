@@ -21,29 +21,32 @@ The connection is refused immediately (ECONNREFUSED), as if nothing were running
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from why502.deployment.applications import ApplicationKind, applications
-from why502.deployment.files import Deployment, same_path
+from why502.deployment.files import Deployment, peers_of, same_path
 from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import accepts
+from why502.diagnosis.elsewhere import is_of_its_service
+from why502.diagnosis.listening import accepts
 from why502.model.config import Peer
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Listener, Service
+from why502.model.service import Service
+from why502.model.snapshot import Listener
 from why502.model.target import Target, Transport
-from why502.remedies.changes import doubt, reload, repoint, stranger_at
+from why502.remedies.changes import doubt, reload, set_peer_addresses, unauthorised_listener
 
 _DEBUGGED = {"node": 9229, "python": 5678}  # the ports that their debuggers take unless told otherwise
 _PORT = lazy(r"[:=](\d{1,5})(?!\d)")
 _DEBUGS = lazy(r"^--inspect|jdwp=")
 _PORTLESS = lazy(r"http(s?)://\$(host|server_name)(?:/.*)?")  # $host is without the port, unlike $http_host
+MOST = 4  # of an application's ports that are listed
 TICK = timedelta(seconds=0.5)  # both times are from the machine's own clock since boot
 SWITCH = timedelta(seconds=30)  # from the stop of one instance to the start of the next
 CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
@@ -70,19 +73,11 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         same = set(port) == set(wanted) and len(port) == len(wanted)
         near = abs(listener.target.port - target.port)
         is_near = alike or same or near <= 10
-        return (not _is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
+        return (not is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
-    possible = (x for x in case.strays if not case.was_beside(x) and _may_speak(x, case) and not _is_chance(x, case))
+    possible = (x for x in case.unclaimed_listeners if not case.was_beside(x) and _may_speak(x, case) and not _is_chance(x, case))
     possible = (x for x in possible if not _is_for_debugging(x, case))
     return tuple(sorted(possible, key=distance))
-
-
-def _is_of_its_service(listener: Listener, case: Case) -> bool:
-    """Return whether the listening process belongs to the service that should listen on the target."""
-    process = case.process_of(listener)
-    units = {service.name for service in case.services}
-    pids = {service.main_pid for service in case.services} - {None}
-    return process is not None and (process.unit in units or bool(pids & {process.pid, process.ppid}))
 
 
 def _may_speak(listener: Listener, case: Case) -> bool:
@@ -100,8 +95,8 @@ def _is_for_debugging(listener: Listener, case: Case) -> bool:
     if process is None:
         return False
     usual = next((port for name, port in _DEBUGGED.items() if process.name.startswith(name)), None)
-    told = (int(port) for word in process.argv if _DEBUGS.search(word) for port in _PORT.findall(word))
-    return listener.target.port in (usual, *told)
+    configured = (int(port) for word in process.argv if _DEBUGS.search(word) for port in _PORT.findall(word))
+    return listener.target.port in (usual, *configured)
 
 
 def _reaches(listening: Target, target: Target) -> bool:
@@ -124,8 +119,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally.target and tally.target.port and tally.target.port != case.target.port and case.listeners is None:
             yield supports(f"the application reports that it listens on port {tally.target.port}", tally.source, STRONG)
             break
-    if told := _of_container(case):
-        yield supports(told, "inspect", 2 * PROOF)
+    if published := _of_container(case):
+        yield supports(published, "inspect", 2 * PROOF)
         return
     if case.listeners is None or case.listeners or case.same_port:
         return
@@ -149,13 +144,15 @@ def examine(case: Case) -> Iterator[Evidence]:
     best = found[0]
     process = case.process_of(best)
     name = f"{process.name} (pid {process.pid})" if process else "an application"
-    message = f"{name} listens on {best.target}, which no route names, and nothing listens on {case.target}"
+    own = _of_same_process(best, found)
+    what = "which no route names" if len(own) == 1 else "none of which a route names"
+    message = f"{name} listens on {_listed(own)}, {what}, and nothing listens on {case.target}"
     is_known = _alike(best, case) or case.traffic is not None  # the log shows that the target never answered
-    if _is_of_its_service(best, case):
+    if is_of_its_service(best, case):
         service = case.service.name if case.service else "its service"
         yield supports(f"{service}, which belongs on {case.target}, listens on {best.target} instead", "ss -ltnp", PROOF)
-    weight = (LIKELY if is_known else STRONG) if len(found) == 1 else FAIR
-    if stranger_at(case, best.target):  # any user may listen on the port of a dead backend
+    weight = (LIKELY if is_known else STRONG) if len(found) == len(own) else FAIR
+    if unauthorised_listener(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
     if (inner := _published_as(case)) is not None:
@@ -215,7 +212,7 @@ def _moved(case: Case) -> tuple[Listener, Service] | None:
 
 def _is_chance(listener: Listener, case: Case) -> bool:
     """Return whether the kernel assigned the listener's port, while the proxy's port was configured by a person."""
-    if _alike(listener, case) or _is_of_its_service(listener, case):
+    if _alike(listener, case) or is_of_its_service(listener, case):
         return False
     kernel = case.host.kernel if case.host else None
     if kernel is None or kernel.ports_first is None or kernel.ports_last is None or case.target is None:
@@ -224,22 +221,32 @@ def _is_chance(listener: Listener, case: Case) -> bool:
     return listener.target.port in chosen and case.target.port not in chosen
 
 
+def _of_same_process(listener: Listener, found: Iterable[Listener]) -> tuple[Listener, ...]:
+    """Return a listener and the others of its process: an application may have a port for its users and one for its operators."""
+    return tuple(each for each in found if each is listener or (listener.pids and each.pids == listener.pids))
+
+
+def _listed(found: Sequence[Listener]) -> str:
+    """Return the addresses of some listeners in words."""
+    *most, last = sorted(str(listener.target) for listener in found[:MOST])
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _alike(listener: Listener, case: Case) -> bool:
     one, other = str(listener.target.port), str(case.target.port if case.target else 0)
     return len(one) == len(other) and (sum(a != b for a, b in zip(one, other, strict=True)) <= 1 or sorted(one) == sorted(other))
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
-    if told := _of_container(case):
-        return told
+    if published := _of_container(case):
+        return published
     found = candidates(case)
     product = case.proxy.kind if case.proxy else "the proxy"
-    return (
-        f"{product} connects to {case.target}, where nothing listens; {case.name_of(found[0])} listens on {found[0].target}"
-        if found
-        else ""
-    )
+    if not found:
+        return ""
+    listens = _listed(_of_same_process(found[0], found))
+    return f"{product} connects to {case.target}, where nothing listens; {case.name_of(found[0])} listens on {listens}"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -250,15 +257,23 @@ def remedies(case: Case) -> Iterator[Remedy]:
         inner = next((port.inner for port in container.published if case.target and port.outer == case.target.port), min(ports))
         yield Remedy(message=f"let the proxy connect to port {inner} of {container.service or container.name}")
         return
-    for listener in candidates(case)[:1]:
+    found = candidates(case)
+    own = _of_same_process(found[0], found) if found else ()
+    if len({listener.target.port for listener in own}) > 1:
+        yield Remedy(
+            message=f"let the proxy connect to the port that serves its requests: {case.name_of(found[0])} has {_listed(own)}"
+        )
+        return
+    # one port may have a listener for each address family: the one that the proxy's own address reaches comes first
+    for listener in sorted(own, key=lambda each: case.target is None or not _reaches(each.target, case.target))[:1]:
         is_reached = case.target is not None and _reaches(listener.target, case.target)
         host = (
             case.target.host if case.target and is_reached else listener.target.host
         )  # a listener of another family has its own address
         to = Target(host=host, port=listener.target.port)
-        change = repoint(case, to)
+        changes = set_peer_addresses(case, to)
         message = f"let the proxy connect to port {listener.target.port}, where {case.name_of(listener)} listens{doubt(case, to)}"
-        yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
+        yield Remedy(message=message, steps=(*changes, *reload(case.proxy)) if changes else ())
 
 
 @rule(30, "target-without-listener", Severity.WARNING)
@@ -272,25 +287,25 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
         return
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
     own = {target.port for target in deployment.configuration.listens}
-    passed = {target for route in deployment.configuration.routes for peer in route.peers if (target := same_path(peer.target))}
+    passed = {target for peer in peers_of(deployment.configuration.routes) if (target := same_path(peer.target))}
     ports = {target.port for target in passed if not target.is_unix}
-    strays = [
+    unclaimed_listeners = [
         (t, b)
         for t, b in known
         if b.kind is ApplicationKind.SERVICE and (same_path(t) not in passed if t.is_unix else t.port not in ports)
     ]
     unheard: dict[Target, Peer] = {}
     for route in deployment.routes:
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             target = peer.target
-            if target is None or not target.is_loopback or not strays or route.protocol == "fastcgi":
+            if target is None or not target.is_loopback or not unclaimed_listeners or route.protocol == "fastcgi":
                 continue
             if target.port not in own and not any(
                 same_path(t) == same_path(target) or (not t.is_unix and t.port == target.port) for t, _ in known
             ):
                 unheard.setdefault(target, peer)
     if len(unheard) == 1:  # with several targets, most belong to programs whose units were not given
-        stray, backend = strays[0]
+        stray, backend = unclaimed_listeners[0]
         for target, peer in unheard.items():
             yield risk(
                 f"nothing here listens on {target}; {backend.name} listens on {stray}",
@@ -308,7 +323,7 @@ CAUSE = Cause(
     needs=frozenset({"listeners", "processes"}),
     explains=frozenset({"backend-not-running"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(without_listener,),
 )

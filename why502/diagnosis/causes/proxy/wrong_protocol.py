@@ -31,13 +31,16 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.preface import unmet
+from why502.gateways.behaviour import behaviour
 from why502.model.config import PROTOCOL, SENDS_PROXY
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.probe import Probe
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event, PhpPool, Probe
-from why502.remedies.changes import reload, rescheme, respell
+from why502.model.service import PhpPool
+from why502.model.snapshot import Event
+from why502.remedies.changes import reload, set_scheme, switch_pass_directive
 
 SPOKEN = {
     "http": {"http"},
@@ -79,22 +82,21 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"the proxy speaks {case.protocol}, but PHP-FPM pool {pool.name} listens there, which speaks only FastCGI"
         yield supports(message, pool.file or "ps", 2 * PROOF)
         return
-    if case.seen(*_CUT_OFF) and (wants := _wants_proxy_header(case)):
-        yield supports(wants, "configuration", 2 * PROOF)
+    if case.seen(*_CUT_OFF) and case.answers_now is not True and (uwsgi := _uwsgi_protocol(case)):
+        message = f"the proxy speaks {case.protocol}, but uWSGI reads {uwsgi[0]}: {uwsgi[1].detail}"
+        yield supports(message, uwsgi[1].source, 2 * PROOF)
         return
-    if case.seen(*_CUT_OFF) and case.answers_now is not True and (told := _told(case)):
-        message = f"the proxy speaks {case.protocol}, but uWSGI reads {told[0]}: {told[1].detail}"
-        yield supports(message, told[1].source, 2 * PROOF)
-        return
-    said, wanted = _said(case), SPOKEN.get(case.protocol, set())
+    spoken, wanted = _reported_protocol(case), SPOKEN.get(case.protocol, set())
     if (
-        said
+        spoken
         and wanted & {"http", "tls"}
-        and said[0] not in wanted
+        and spoken[0] not in wanted
         and case.answers_now is not True
         and case.seen(*CAUSE.symptoms)
     ):
-        yield supports(f"the proxy speaks {case.protocol}, but the application reports: {said[1].message}", said[1].source, PROOF)
+        yield supports(
+            f"the proxy speaks {case.protocol}, but the application reports: {spoken[1].message}", spoken[1].source, PROOF
+        )
         return
     if case.answers_now is not True and case.seen(*_BROKEN) and (other := _other_server(case)):
         yield supports(f"the proxy speaks {case.protocol}, but {other}", "ss -ltnp", PROOF)
@@ -181,7 +183,7 @@ def _pool(case: Case) -> PhpPool | None:
 _PARSER = lazy(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
 
 
-def _told(case: Case) -> tuple[str, Event] | None:
+def _uwsgi_protocol(case: Case) -> tuple[str, Event] | None:
     """Return the protocol that uWSGI reports, if the proxy speaks another one; None if it reports none, or the same."""
     first = case.first_failure
     for event in reversed(case.events(Symptom.PROTOCOL_TOLD)):
@@ -192,7 +194,7 @@ def _told(case: Case) -> tuple[str, Event] | None:
     return None
 
 
-def _said(case: Case) -> tuple[str, Event] | None:
+def _reported_protocol(case: Case) -> tuple[str, Event] | None:
     """Return the protocol that the application last reported when it began to listen on the target;
     None if it named no scheme.
     """
@@ -207,30 +209,7 @@ def _said(case: Case) -> tuple[str, Event] | None:
 _SCHEME = lazy(r"(?i)\b(https?|ssl|tls)://")
 
 
-def _wants_proxy_header(case: Case) -> str:
-    """Return a message that a gateway on this machine requires a PROXY header on the target, which the proxy never sends;
-    "" otherwise.
-    """
-    target, route = case.target, case.route
-    if target is None or target.is_unix or not case.is_local or route is None or route.proxy != "nginx":
-        return ""
-    if route.protocol not in ("http", "https", "grpc", "grpcs"):  # stream has proxy_protocol
-        return ""
-    for proxy in case.proxies:
-        if not proxy.is_running or proxy.network != (case.proxy.network if case.proxy else ""):
-            continue
-        said: dict[str, bool] = {}
-        for word in dict.fromkeys(word for way in proxy.routes for word in way.listens):
-            address, *options = word.split(" ")
-            host, _, port = address.rpartition(":")
-            if port == str(target.port) and host.strip("[]") in ("", "*", "0.0.0.0", "::", target.host):
-                said[word] = bool({"accept-proxy", "proxy_protocol"} & set(options))
-        if said and all(said.values()):
-            return f"{proxy.kind} accepts only connections there that begin with a PROXY header: {next(iter(said))}"
-    return ""
-
-
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if case.target is not None and (unmet_header := unmet(case.joins).get(case.target)):
         return unmet_header
@@ -249,10 +228,10 @@ def tell(case: Case) -> str:
         )
     if case.answers_now is not True and (other := _other_server(case)):
         return f"the proxy speaks {case.protocol} to {case.target}: {other}"
-    if told := _told(case):
-        return f"the proxy speaks {case.protocol} to {case.target}, where uWSGI reads {told[0]}"
-    if (said := _said(case)) and said[0] not in SPOKEN.get(case.protocol, (said[0],)):
-        return f"the proxy speaks {case.protocol} to {case.target}, which speaks {said[0]}"
+    if uwsgi := _uwsgi_protocol(case):
+        return f"the proxy speaks {case.protocol} to {case.target}, where uWSGI reads {uwsgi[0]}"
+    if (reported := _reported_protocol(case)) and reported[0] not in SPOKEN.get(case.protocol, (reported[0],)):
+        return f"the proxy speaks {case.protocol} to {case.target}, which speaks {reported[0]}"
     return ""
 
 
@@ -261,11 +240,13 @@ def remedies(case: Case) -> Iterator[Remedy]:
     if (case.target is not None and case.target in unmet(case.joins)) or _of_header(case):
         yield Remedy(message=_BOTH_SIDES)
         return
+    if case.proxy is not None and not behaviour(case.proxy.kind).takes_directives:
+        return  # its own advice names its own settings
     spoken = next((p.speaks for p in case.probes if p.speaks), "fastcgi" if _pool(case) else "")
-    if not spoken and (told := _told(case)):
-        spoken = told[0]
-    if not spoken and (said := _said(case)):
-        spoken = said[0]
+    if not spoken and (uwsgi := _uwsgi_protocol(case)):
+        spoken = uwsgi[0]
+    if not spoken and (reported := _reported_protocol(case)):
+        spoken = reported[0]
     route = case.route
     scheme = {
         ("proxy_pass", "tls"): "https",
@@ -274,13 +255,13 @@ def remedies(case: Case) -> Iterator[Remedy]:
         ("grpc_pass", "h2"): "grpc",
     }.get((route.directive, spoken) if route else ("", ""))
     if scheme and route:
-        change = rescheme(case, scheme)
+        change = set_scheme(case, scheme)
         yield Remedy(message=f"{route.directive} {scheme}://…", steps=(change, *reload(case.proxy)) if change else ())
     elif spoken == "fastcgi":
         yield from _to_fastcgi(case)
     elif spoken in ("uwsgi", "http", "h2"):
         message = f"use {_MODULES[spoken]}_pass for {case.target}"
-        change = respell(case, spoken)
+        change = switch_pass_directive(case, spoken)
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
@@ -306,7 +287,7 @@ def _to_fastcgi(case: Case) -> Iterator[Remedy]:
     if "php" not in case.route.location:
         every["index.php for everything"] = "$document_root/index.php"
     for what, script in every.items():
-        change = respell(case, "fastcgi", script)
+        change = switch_pass_directive(case, "fastcgi", script)
         yield Remedy(message=f"{message}: {what} in {root.args[0]}", steps=(change, *reload(case.proxy)) if change else ())
 
 
@@ -325,7 +306,7 @@ def tls_port(deployment: Deployment) -> Iterator[Risk]:
         is_tls = route.protocol in ("https", "grpcs")
         if route.protocol not in ("http", "https", "grpcs") or "$scheme" in route.passes:
             continue
-        for peer in route.peers:
+        for peer in deployment.peers(route):
             target = peer.target
             if target is None or target.is_unix or peer.at in seen:
                 continue
@@ -349,7 +330,7 @@ def http_to_php(deployment: Deployment) -> Iterator[Risk]:
     """
     pools = {same_path(pool.target) for pool in deployment.pools if pool.target}
     for route in deployment.routes:
-        for peer in route.peers if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
+        for peer in deployment.peers(route) if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
             target = peer.target
             if target and (same_path(target) in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
                 yield risk(f"{peer.name} is PHP-FPM, but {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
@@ -387,7 +368,7 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         tls_port,

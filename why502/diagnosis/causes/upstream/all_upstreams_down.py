@@ -27,17 +27,21 @@ from why502.deployment.files import Deployment, stands_alone
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import addresses
+from why502.diagnosis.peers import described, views_of
+from why502.diagnosis.targets import addresses
 from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer, Upstream
-from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.proxy import PeerState
 from why502.model.remedy import Remedy
 from why502.remedies.changes import reload
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if ejected := _ejected(case):
+        yield supports(*ejected, STRONG)
     group = case.empty_group
     if group is None or any(behaviour(tally.proxy or "").tells_failed_checks for tally in case.tallies):
         return  # its checks show for each server why it is down
@@ -51,6 +55,24 @@ def examine(case: Case) -> Iterator[Evidence]:
     alive = [str(p.target) for p in case.here.probes or () if p.target in members and p.has_recovered and not p.through_proxy]
     if alive:
         yield supports(f"{', '.join(sorted(set(alive)))} answer now", "probe", WEAK)
+
+
+def _ejected(case: Case) -> tuple[str, str] | None:
+    """Return that the gateway leaves the target out after a few failures, which cost more requests than failed by themselves,
+    and the source; None if it does not.
+    """
+    left_out = [(proxy, view) for proxy, view in views_of(case.here, case.target) if view.state is PeerState.EJECTED]
+    lost = sum(tally.count for tally in case.tallies if tally.symptom is Symptom.NO_LIVE_UPSTREAMS)
+    own = sum(tally.count for tally in case.failures if tally.symptom not in (Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS))
+    if not left_out or lost <= own:
+        return None
+    return f"{described(*left_out[0])}: {lost} requests got no server, and {own} failed on it", left_out[0][1].source
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence."""
+    group = case.empty_group
+    return f"every server of {group.name} is marked as failed or down, so none was available" if group else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -196,6 +218,7 @@ CAUSE = Cause(
     symptoms={Symptom.NO_LIVE_UPSTREAMS: LIKELY},
     sums_members=True,
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         max_fails_alone,

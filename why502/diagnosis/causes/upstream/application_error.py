@@ -11,6 +11,9 @@ The proxy works. Its log may contain the application's message ("FastCGI sent in
 ## Fix
 - Correct the error that the application's own log shows. If it began with a deploy, roll that back first.
 
+- If workers read each other's answers ("bad record mac", "packet sequence number wrong"), they share a connection that was opened
+  before they were forked. Open it in each worker: `lazy-apps` in uWSGI, `post_fork` in gunicorn, `on_worker_boot` in Puma.
+
 ## References
 - https://www.php.net/manual/en/errorfunc.constants.php
 """
@@ -22,10 +25,13 @@ from collections.abc import Iterator
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.contrast import never_answered, unfinished
 from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.diagnosis.waiting import is_hurt, mixed_up
 from why502.gateways.behaviour import behaviour
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Event
 
 ENDED = 2  # one line of a log may stand for two requests: those of other threads end too, and windows differ by seconds
 _UNANSWERED = frozenset({Symptom.READ_TIMED_OUT, Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER})
@@ -37,6 +43,14 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is not None and case.seen(Symptom.UPSTREAM_STATUS):
         for event in case.events(Symptom.APPLICATION_ERROR)[:1]:
             yield supports(event.message, event.source, STRONG)
+    if mixed := _mixed_up(case):
+        message = (
+            f"several of its processes use one connection, so they read each other's answers: {mixed.detail or mixed.message}"
+        )
+        yield supports(message, mixed.source, LIKELY)
+    if (error := unfinished(case)) and (apart := never_answered(case)):
+        message = f"{apart.message}, and the application reports an error at that time: {error.detail or error.message}"
+        yield supports(message, error.source, LIKELY)
     if one := _answered(case):
         is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
@@ -54,6 +68,11 @@ def examine(case: Case) -> Iterator[Evidence]:
             LIKELY,
         )
         yield from _last_words(case)
+
+
+def _mixed_up(case: Case) -> Event | None:
+    """Return the application's message that answers on a connection get mixed up while requests fail; None if there is none."""
+    return mixed_up(case) if case.target is not None and is_hurt(case) else None
 
 
 def _last_words(case: Case) -> Iterator[Evidence]:
@@ -81,6 +100,14 @@ def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
         and ENDED * sum(tally.count for tally in case.failures if tally.symptom in _UNANSWERED) >= one.refused
     ):
         return True  # Apache answers 500 where it may not repeat the request: a body, or a query (mod_proxy_ajp, is_idempotent)
+    untold = (  # the gateway's own words name no request
+        tally
+        for tally in case.failures
+        if not tally.requests and tally.status in (None, 500)
+        if tally.symptom not in (*_BY_STATUS, *GAP, Symptom.APPLICATION_ERROR)
+    )
+    if ENDED * sum(tally.count for tally in untold) >= one.refused:
+        return True
     return any(
         tally.is_failure
         and (_is_own(tally) or tally.symptom not in (*_BY_STATUS, *GAP))  # for a failed connection a gateway sends 502, not 500
@@ -95,9 +122,16 @@ def _is_own(tally: Tally) -> bool:
     return tally.symptom is Symptom.GATEWAY_STATUS and behaviour(tally.proxy or "").tells_own_500
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     one = _answered(case)
+    if mixed := _mixed_up(case):
+        return (
+            f"the processes of the application on {case.target} share one connection to what they depend on, and read each "
+            f"other's answers: {mixed.detail or mixed.message}"
+        )
+    if one is None and (error := unfinished(case)) and (apart := never_answered(case)):
+        return f"the application on {case.target} never answers {apart.request}: {error.detail or error.message}"
     return one.message if one else ""
 
 
@@ -106,8 +140,8 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="the application reported its own error (PHP fatal error, traceback) and returned its own status",
     symptoms={Symptom.APPLICATION_ERROR: LIKELY},
-    is_of_answers=True,
+    answers=Reason.APPLICATION,
     explains=frozenset({"invalid-response", "upstream-error-status"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
 )

@@ -23,13 +23,16 @@ import signal
 from collections.abc import Iterator
 from datetime import timedelta
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.deaths import last_words
+from why502.model.container import KUBERNETES
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.remedy import Remedy, Run
+from why502.model.remedy import Remedy
 from why502.remedies.changes import start
-from why502.remedies.drop_ins import PAUSE, put
+from why502.remedies.drop_ins import PAUSE, clear_failures, write_drop_in
 
 MANY = 3
 TWICE = 2  # automatic restarts
@@ -46,11 +49,15 @@ def examine(case: Case) -> Iterator[Evidence]:
     for service in case.services:
         recent = service.changed_at is None or case.here.since is None or service.changed_at >= case.here.since
         if service.restarts is not None and service.restarts >= MANY and recent:
-            yield supports(f"{service.manager} has restarted {service.name} {service.restarts} times", service.manager, PROOF)
+            own = last_words(case)
+            said = own.message if own else service.reason[-1] if service.reason else ""
+            words = f"; its last words: {said}" if said else ""
+            message = f"{service.manager} has restarted {service.name} {service.restarts} times{words}"
+            yield supports(message, service.manager, PROOF)
         elif service.state in ("FATAL", "BACKOFF", "errored"):
             yield supports(f"{service.manager} reports {service.name} as {service.state}", service.manager, PROOF)
-    if told := _ends_again(case):
-        yield told
+    if evidence := _ends_again(case):
+        yield evidence
     for event in case.events(Symptom.RESTART_LOOP)[:1]:
         yield supports(event.message, event.source, PROOF)
     loops = case.words(Symptom.RESTART_LOOP)
@@ -102,12 +109,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
         has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))
         if service.manager != "systemd" or service.is_running is not False or not has_served:
             continue
-        forget = Run(argv=("systemctl", "reset-failed", service.name))
+        forget = clear_failures(service)
         yield Remedy(message=f"start {service.name}, which systemd gave up restarting", steps=(forget, start(service)))
-        if steps := put(service, "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", f"RestartSec={PAUSE}"):
+        if steps := write_drop_in(service, "restart", "[Unit]", "StartLimitIntervalSec=0", "[Service]", f"RestartSec={PAUSE}"):
             message = f"start {service.name}, and make systemd restart it {PAUSE} after each crash, without a limit"
             yield Remedy(message=message, steps=(*steps, forget, start(service)))
-    yield Remedy(message="read its last log lines for the reason: it will die again")
+    own = next((one for service in case.services if (one := containers.of_service(case, service))), None)
+    where = f" (`{own.shows('logs')}{' --previous' if own.engine == KUBERNETES else ''}`)" if own else ""
+    yield Remedy(message=f"read its last log lines{where} for the reason, because it will die again")
 
 
 CAUSE = Cause(

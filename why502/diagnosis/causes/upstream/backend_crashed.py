@@ -25,11 +25,13 @@ from datetime import timedelta
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.deaths import is_bare, last_words
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Service
-from why502.remedies.drop_ins import revive
+from why502.model.service import Service
+from why502.model.snapshot import Event
+from why502.remedies.drop_ins import restart_remedies
 
 CLOCK = timedelta(seconds=1)  # log times are cut to whole seconds; a process's start is accurate to 0.01 s
 
@@ -68,7 +70,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     ]
     words = case.words(Symptom.PROCESS_CRASHED)
     if events:
-        yield supports(events[0].message, events[0].source, PROOF)
+        yield supports(_said(case, events[0]), events[0].source, PROOF)
     elif words and (broken or refused or case.target is None):
         yield supports(f"its log reports that it died: {words[0].detail or words[0].symptom.value}", words[0].source, PROOF)
     elif case.offline and (broken or refused or case.target is None) and (ended := _ended_alive(case)):
@@ -81,13 +83,15 @@ def examine(case: Case) -> Iterator[Evidence]:
                 PROOF,
             )
             break
-        if broken and service.is_running is False and service.exit_code not in (None, 0):
+        if broken and service.is_running is False and service.exit_code not in (None, 0) and not _failed_to_start(case, service):
             yield supports(
                 f"connections broke, and {service.manager} reports that {service.name} {service.exit_message or 'ended'}",
                 service.manager,
                 LIKELY,
             )
             break
+    if broken and not events and not words and (again := case.began_again):
+        yield supports(f"connections broke, and {again.manager} has started {again.name} again by itself", again.manager, LIKELY)
     if (stopped := case.stopped_in_order) and not events and not words:
         yield refutes(f"{stopped.manager} reports that {stopped.name} was stopped cleanly", stopped.manager, PROOF)
     if broken and case.gone is not None and case.gone.exit_code and not case.gone.oom_killed:
@@ -102,12 +106,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             "connections broke first, then they were refused, and nothing listens now: the process is gone", broken.source, weight
         )
-    if case.killer and (dead := _died(case)):
+    if case.killer and not case.reloads and (dead := _died(case)):
         yield supports(f"requests to {case.killer} broke while other paths were answered, and {dead}", "access log, ps", STRONG)
     elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
         message = f"requests to {case.killer} broke while other paths were answered, and its manager reported: {exits[0].message}"
         yield supports(message, exits[0].source, PROOF)
-    if broken and case.first_failure and not case.restarts:
+    if broken and case.first_failure and not case.restarts and not case.reloads:
         for listener in case.listeners or ():
             process = case.process_of(listener)
             if process and process.started_at and process.started_at > case.first_failure + CLOCK:
@@ -119,6 +123,26 @@ def examine(case: Case) -> Iterator[Evidence]:
             if young:
                 yield supports(f"a worker was restarted at {young[0].started_at:%H:%M:%S}, after the first failure", "ps", WEAK)
                 break
+
+
+def _said(case: Case, death: Event) -> str:
+    """Return how a process died: in its own words, if the report of its death has no reason."""
+    words = last_words(case) if is_bare(death) else None
+    return f"{words.message} ({death.message})" if words else death.message
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence if one request is known to end the process: with it, and with the error."""
+    ends = case.events(Symptom.PROCESS_CRASHED) or case.events(Symptom.PROCESS_EXITED)
+    if case.target is None or not case.killer or not ends:
+        return ""
+    return f"{case.killer} ends the process behind {case.target}: {_said(case, ends[0])}"
+
+
+def _failed_to_start(case: Case, service: Service) -> bool:
+    """Return whether a service reported since it was last started that it cannot start: that is why it ended."""
+    began = service.started_at
+    return any(began and event.ended_at and event.ended_at >= began for event in case.events(Symptom.START_FAILED))
 
 
 def _died(case: Case) -> str:
@@ -151,7 +175,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: start the service again if it is known, and have systemd restart it in the future."""
     for service in case.services:
         if not _lives(case, service):  # if only a child process died, its manager has nothing to restart
-            yield from revive(service, is_failure=True)
+            yield from restart_remedies(service, is_failure=True)
         yield Remedy(message="keep the stack trace and fix the bug: it will crash again")
 
 
@@ -182,5 +206,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
 )

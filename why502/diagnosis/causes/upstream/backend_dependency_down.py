@@ -24,15 +24,31 @@ until the proxy gives up. Restarting the application does not help.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.waiting import ERRORS, LATE, called, heard_of, is_hurt, is_late, name_of, refusals, said
-from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
-from why502.model.snapshot import Dependency
+from why502.diagnosis.confined import kept_from
+from why502.diagnosis.needs import Need, product_in
+from why502.diagnosis.waiting import (
+    ERRORS,
+    LATE,
+    called,
+    dependency_errors,
+    errors_of,
+    heard_of,
+    is_hurt,
+    is_late,
+    mixed_up,
+    name_of,
+    refusals,
+)
+from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.snapshot import Dependency, Event
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
+MOST = 4  # times as many errors about something else
 SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 
@@ -40,7 +56,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if not is_hurt(case):
         return
-    own = [(need, event) for need, event in said(case) if need.is_down]
+    own = [(need, event) for need, event in dependency_errors(case) if need.is_down]
+    if mixed := mixed_up(case):
+        message = f"its workers share one connection, so their answers get mixed up: {mixed.detail or mixed.message}"
+        yield refutes(message, mixed.source, PROOF)
     if own:
         need, event = own[-1]
         times = sum(each.count for _, each in own)
@@ -49,9 +68,23 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"the application reports about {called(case, need)}: {event.detail or event.message}{often}", event.source, LIKELY
         )
         peer = heard_of(case, need)
+        others = [event for event in case.events(Symptom.APPLICATION_ERROR) if event not in [each for _, each in own]]
+        elsewhere = sum(event.count for event in others)
+        if elsewhere > MOST * times and not (peer is not None and peer.is_heard is False):
+            last = max(others, key=lambda event: event.count)
+            message = f"{elsewhere} of its {elsewhere + times} errors say something else: {last.detail or last.message}"
+            yield refutes(message, last.source, LIKELY)
         if peer is not None and peer.is_heard is False:
             yield supports(f"nothing listens on {peer.peer}{_unit(peer)}", "ss -ltnx", STRONG)
         elif refusals(case, own):
+            yield supports(
+                "the number of requests that failed with its own error matches the number of reports", event.source, FAIR
+            )
+    if not own and (confined := _confined(case)):
+        product, event, service, setting = confined
+        message = f"it reports about {product}: {event.detail or event.message}; {service} may not connect over IP ({setting})"
+        yield supports(message, f"{event.source}, systemctl show", LIKELY)
+        if refusals(case, [(Need(product, None, "", is_down=True), event)]):
             yield supports(
                 "the number of requests that failed with its own error matches the number of reports", event.source, FAIR
             )
@@ -60,6 +93,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{message}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
         if when := _went(case, peer):
             yield supports(f"{peer.unit} ended at {when}, when the failures began", "systemctl show", STRONG)
+    for peer, lost in _beyond(case) if not own else ():
+        message = f"it is connected to {name_of(peer)}, which needs {name_of(lost)}, where nothing listens{_unit(lost)}"
+        yield supports(message, "ss -tnp, ss -ltnx", LIKELY)
     for peer in _ended(case) if not own else ():
         yield supports(f"{_end(case, peer)}, and nothing listens on {peer.peer}", "systemctl show, ss -ltnx", LIKELY)
     for peer in _silent(case):
@@ -67,6 +103,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             f"{who} to be connected to {name_of(peer)}, which does not answer (SYN_SENT)", "ss -tnp state syn-sent", PROOF
         )
+        if cut := kept_from(case, peer.peer):
+            yield supports(cut, "systemctl show", STRONG)
     for peer in _deaf(case):
         count = "one connection" if peer.unacknowledged == 1 else f"{peer.unacknowledged} connections"
         message = f"{count} to {name_of(peer)} have unacknowledged data, which is being retransmitted"
@@ -77,6 +115,22 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
         if peer.waiting:
             yield supports(f"{peer.waiting} of its workers wait for an answer from it", "/proc/PID/syscall", WEAK)
+
+
+def _confined(case: Case) -> tuple[str, Event, str, str] | None:
+    """Return the product that the application's errors name, the last of these, and the unit with the setting that keeps it from
+    connecting over IP; None if there is none.
+
+    A client library may say no more than the class of its error then (libpq: no text at all).
+    """
+    for service in case.services:
+        families = service.settings.get("RestrictAddressFamilies", "")
+        setting = f"RestrictAddressFamilies={families}" if families and "AF_INET" not in families else ""
+        setting = setting or ("PrivateNetwork=yes" if service.settings.get("PrivateNetwork") == "yes" else "")
+        for event in reversed(case.events(Symptom.APPLICATION_ERROR)) if setting and not families.startswith("~") else ():
+            if product := product_in(event.detail or event.message):
+                return product, event, service.name, setting
+    return None
 
 
 def _gone(case: Case) -> list[Dependency]:
@@ -90,11 +144,21 @@ def _gone(case: Case) -> list[Dependency]:
     ]
 
 
+def _beyond(case: Case) -> list[tuple[Dependency, Dependency]]:
+    """Return the application of this machine that it is connected to, and what that one needs and nothing serves; [] if there is
+    none, or if it has its own.
+    """
+    if _gone(case):
+        return []
+    others = ((peer, Case(here=case.here, target=peer.peer, index=case.joins)) for peer in case.dependencies if peer.is_heard)
+    return [(peer, need) for peer, other in others for need in _gone(other)][:1]
+
+
 def _ended(case: Case) -> list[Dependency]:
     """Return the dependency that stopped or moved just before requests began to fail with an application error
     that names no dependency.
     """
-    if not case.tally(*ERRORS, *LATE):
+    if not case.tally(*ERRORS, *LATE) and not errors_of(case):
         return []
     return [x for x in case.dependencies if not x.named_by and x.is_heard is False and _went(case, x) and (x.unit or x.elsewhere)]
 
@@ -112,13 +176,24 @@ def _instead(peer: Dependency) -> str:
 
 
 def _went(case: Case, peer: Dependency) -> str:
-    """Return when its unit stopped, if that was just before the first failure."""
-    first = case.first_failure
-    is_near = peer.unit_since and first and first - BEFORE <= peer.unit_since <= first + CLOCK
-    return f"{peer.unit_since:%H:%M:%S}" if is_near and peer.unit_since else ""
+    """Return when its unit stopped, if that was just before the first failure, or when its routes were last served."""
+    since, first, served = peer.unit_since, case.first_failure, _served_last(case)
+    if since is None:
+        return ""
+    is_near = first - BEFORE <= since <= first + CLOCK if first else served and served - CLOCK <= since <= served + BEFORE
+    return f"{since:%H:%M:%S}" if is_near else ""
+
+
+def _served_last(case: Case) -> datetime | None:
+    """Return when those of its paths that now get errors were last served, by an access log; None if that is unknown."""
+    places = {route.at for route in case.routes if route.at is not None}
+    paths = (path for path in (case.here.logs.paths if case.here.logs else ()) if path.at in places and path.refused_since)
+    return max((path.last_served for path in paths if path.last_served), default=None)
 
 
 def _silent(case: Case) -> list[Dependency]:
+    if case.loses_connections:
+        return []  # this machine drops the proxy's own connections, too
     return [x for x in case.dependencies if x.connecting and x.connecting >= SHARE * x.busy]
 
 
@@ -139,14 +214,22 @@ def _unit(peer: Dependency) -> str:
     )
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
-    own = [need for need, _ in said(case) if need.is_down]
+    own = [need for need, _ in dependency_errors(case) if need.is_down]
     if own:
         peer = heard_of(case, own[-1])
         return f"the application on {case.target} needs {called(case, own[-1])}, which {own[-1].how}{_unit(peer) if peer else ''}"
+    if confined := _confined(case):
+        product, _, service, setting = confined
+        return f"the application on {case.target} needs {product}, to which {service} may not connect over IP ({setting})"
     for peer in _gone(case):
         return f"the application on {case.target} needs {name_of(peer)}, where nothing listens{_instead(peer)}{_unit(peer)}"
+    for peer, need in _beyond(case):
+        return (
+            f"the application on {case.target} uses {name_of(peer)}, which needs {name_of(need)}, where nothing "
+            f"listens{_unit(need)}"
+        )
     for peer in _ended(case):
         return f"the application on {case.target} seems to need {name_of(peer)}: {_end(case, peer)}"
     for peer in _stopped(case):
@@ -157,6 +240,8 @@ def tell(case: Case) -> str:
     for peer in _deaf(case):
         return f"the application on {case.target} needs {name_of(peer)}, which does not acknowledge data"
     for peer in _silent(case):
+        if cut := kept_from(case, peer.peer):
+            return f"the application on {case.target} needs {name_of(peer)}, and {cut}"
         return f"the application on {case.target} needs {name_of(peer)}, which does not answer connection attempts"
     return ""
 
@@ -185,5 +270,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
 )

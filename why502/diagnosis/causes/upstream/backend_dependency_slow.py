@@ -27,12 +27,18 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.waiting import called, is_hurt, is_late, name_of, said
+from why502.diagnosis.waiting import called, dependency_errors, is_hurt, is_late, name_of
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
+from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Dependency
 
 ALL = 1.0
-SHARE = 0.5
+_LOCKED = "waiting"  # in a title: src/backend/storage/lmgr, set_ps_display_suffix
+# In a title: cluster, role, database, host ("[local]") and command (init_ps_display).
+_SESSION = lazy(r"postgres: (?:\S{1,100}: )?(?P<role>\S{1,63}) \S{1,63} \[local\] (?P<does>[A-Z ]{1,60} waiting)$")
+SEVERAL = 3  # sessions
+SHARE, MOST = 0.5, 0.6  # of the busy workers
 COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
 
 
@@ -40,17 +46,28 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if not is_hurt(case):
         return
-    if own := [(need, event) for need, event in said(case) if not need.is_down]:
+    if own := [(need, event) for need, event in dependency_errors(case) if not need.is_down]:
         need, event = own[-1]
         yield supports(
             f"the application reports about {called(case, need)}: {event.detail or event.message}", event.source, LIKELY
         )
     waited = _waited(case)
+    if waited is None and (blocked := _blocked(case)) is not None:
+        locked = [title for title in blocked.does if _LOCKED in title]
+        message = f"{len(locked)} of its {len(blocked.does)} sessions at {name_of(blocked)} wait for a lock: {locked[0]}"
+        is_all = len(locked) == len(blocked.does)
+        yield supports(message, f"/proc, titles of {blocked.process}", LIKELY + (WEAK if is_all else 0.0))
+    elif waited is None and (locked := _locked_here(case)):
+        message = f"{len(locked)} sessions of its user at the PostgreSQL of this machine wait for a lock: {locked[0]}"
+        yield supports(message, "/proc, titles of postgres", LIKELY + WEAK)
     if waited is None or not is_late(case):
         return
     are_all = waited.waiting >= ALL * waited.busy
     of = f"all {waited.waiting}" if are_all and waited.waiting > 1 else f"{waited.waiting} of {waited.busy}"
-    yield supports(f"{of} busy workers wait for an answer from {name_of(waited)}", "/proc/PID/syscall, ss -tnp", LIKELY + are_all)
+    # A single worker may be a new one, at its first query, while its server ends those that compute for too long.
+    is_one = waited.waiting == 1 and bool(case.events(Symptom.WORKER_TIMED_OUT))
+    weight = FAIR if is_one or waited.waiting < MOST * waited.busy else LIKELY + are_all
+    yield supports(f"{of} busy workers wait for an answer from {name_of(waited)}", "/proc/PID/syscall, ss -tnp", weight)
     if waited.does:
         is_waiting = any("waiting" in title for title in waited.does)
         message = f"it is working on: {', '.join(dict.fromkeys(waited.does))}"
@@ -72,6 +89,29 @@ def _waited(case: Case) -> Dependency | None:
     return max(found, key=lambda x: x.waiting, default=None)
 
 
+def _blocked(case: Case) -> Dependency | None:
+    """Return the peer at which sessions of the application wait for a lock, by the titles of its processes (PostgreSQL), while
+    requests time out. The workers themselves may just have been replaced.
+    """
+    found = (x for x in case.dependencies if any(_LOCKED in title for title in x.does) and not x.is_stopped)
+    return next(found, None) if is_late(case) else None
+
+
+def _locked_here(case: Case) -> list[str]:
+    """Return what the sessions do that wait for a lock at a PostgreSQL of the target's machine, if there are several and their
+    role has the name of a user who runs the target's processes, while requests time out.
+
+    A session over the unix socket shows no client in its title, and by default only the user of that name may open it (peer
+    authentication).
+    """
+    users = {process.user for process in case.processes if process.user}
+    if not users or not is_late(case) or case.loses_connections:
+        return []
+    titles = (" ".join(process.argv) for process in (case.host.processes if case.host else None) or ())
+    found = [match["does"] for title in titles if (match := _SESSION.match(title[:300])) and match["role"] in users]
+    return found if len(found) >= SEVERAL else []
+
+
 def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
     """Return whether the peer is a gateway that leads back to the target: the application calls itself and waits
     for its own workers.
@@ -84,13 +124,31 @@ def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
     )
 
 
-def tell(case: Case) -> str:
+def _full_pool(case: Case) -> str:
+    """Return that no child of its PHP-FPM pool is free for others that wait, which a small pm.max_children brings about as well;
+    "" if that is not so.
+    """
+    pool = case.pool
+    if pool is None or pool.max_children is None or (pool.children or 0) < pool.max_children or not case.queued:
+        return ""
+    rest = "connection waits" if case.queued == 1 else "connections wait"
+    return (
+        f"; they are all that pm.max_children = {pool.max_children} of pool {pool.name} allows, and {case.queued} {rest} "
+        "for a free one"
+    )
+
+
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     waited = _waited(case)
     if waited is not None and is_late(case):
         doing = f" ({waited.does[0]})" if waited.does else ""
-        return f"the workers of the application on {case.target} wait for {name_of(waited)}{doing}"
-    own = [need for need, _ in said(case) if not need.is_down]
+        return f"the workers of the application on {case.target} wait for {name_of(waited)}{doing}{_full_pool(case)}"
+    if waited is None and (blocked := _blocked(case)) is not None:
+        return f"the application on {case.target} waits for {name_of(blocked)}, where its sessions wait for a lock"
+    if waited is None and (locked := _locked_here(case)):
+        return f"the application on {case.target} waits for PostgreSQL, where {len(locked)} of its sessions wait for a lock"
+    own = [need for need, _ in dependency_errors(case) if not need.is_down]
     return f"the application on {case.target} needs {called(case, own[-1])}, which {own[-1].how}" if own else ""
 
 
@@ -114,5 +172,5 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
 )

@@ -23,15 +23,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.peers import described, views_of
+from why502.diagnosis.peers import described, is_of_check, views_of
+from why502.gateways.behaviour import read_limit_s
+from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.proxy import PeerState
 from why502.model.remedy import Remedy, Run
-from why502.model.snapshot import PeerState
+from why502.model.request_line import path_of
 
-CHECKS = ("L4TOUT", "L6TOUT", "L7TOUT")  # of HAProxy's checks
 AT_ONCE = 0.05  # of the limit: too fast for a slow backend, or for one with too many requests at once
 MANY = 3
 IDLE = 0.02  # of a processor
@@ -49,6 +52,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
         return
     if not is_seen:
+        return
+    if container := containers.paused(case):
+        yield supports(_paused_words(container), container.shows("inspect"), 2 * PROOF)
         return
     was_stuck = stuck_then(case)
     if was_stuck:
@@ -73,9 +79,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"it makes progress: it has closed {closed} of the {stuck} connections that the proxy abandoned"
         yield refutes(message, "ss -tn state close-wait", LIKELY)
         stuck = 0
-    if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) and p.status is None for p in case.probes):
-        patience = max((p.total_s or 0 for p in case.probes if p.status is None), default=0)
-        limit_s = case.route.read_limit_s if case.route else math.inf
+    silent = [p for p in case.probes if p.status is None and not p.first_bytes]
+    if any(p.symptom in (Symptom.READ_TIMED_OUT, Symptom.TLS_TIMED_OUT) for p in silent):
+        patience = max(p.total_s or 0 for p in silent)
+        limit_s = read_limit_s(case.route) if case.route else math.inf
         is_patient = patience >= 3 * min(limit_s, LONG_S) or (limit_s == math.inf and case.last_answered is None)
         is_long = case.route is not None and patience >= LONG_S and is_patient
         message = f"a probe was accepted but got no answer within {patience:.0f} s"
@@ -90,17 +97,21 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"it still holds {stuck} connections open that the proxy abandoned", "ss -tn state close-wait", FAIR)
 
 
+def _paused_words(container: Container) -> str:
+    return f"{container.shown} is paused: its processes are frozen, and connections to it get no answer"
+
+
 def stuck_then(case: Case) -> str:
     """Return a message that the same process now quickly answers a request that timed out; "" if it does not, or if that proves
     nothing.
     """
     tally, first = case.tally(Symptom.READ_TIMED_OUT), case.first_failure
-    if all(each.code.startswith(CHECKS) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
+    if all(is_of_check(each) for each in case.tallies if each.symptom is Symptom.READ_TIMED_OUT):
         return ""  # no client's request timed out
     if case.route is None or tally is None or tally.count < MANY or first is None or not case.answers_now:
         return ""
     took = max((p.first_byte_s for p in case.probes if p.repeats and p.first_byte_s is not None), default=None)
-    limit = case.route.read_limit_s
+    limit = read_limit_s(case.route)
     began = [process.started_at for process in case.processes]
     is_same = bool(began) and all(at is not None and at < first for at in began)
     if took is None or not took <= AT_ONCE * limit < math.inf or not is_same:
@@ -114,7 +125,7 @@ def stuck_then(case: Case) -> str:
 def _answers_nothing(case: Case) -> bool:
     """Return whether requests to several paths time out, and no request has been answered since the first of them."""
     first, answered = case.first_failure, case.last_answered
-    paths = {request.partition(" ")[2] for tally in case.failures for request, _ in tally.requests}
+    paths = {path_of(request) for tally in case.failures for request, _ in tally.requests}
     late = case.tally(Symptom.READ_TIMED_OUT)
     return bool(late and late.count >= MANY and len(paths) > 1 and first and (answered is None or answered < first))
 
@@ -163,8 +174,17 @@ def worked_off(case: Case) -> int:
     return (kernel.of(case.target, kernel.worked_off) or 0) if kernel else 0
 
 
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence; "" if its headline says it all."""
+    container = containers.paused(case)
+    return _paused_words(container) if container else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: resume a stopped process, or restart the service of a hanging one."""
+    if container := containers.paused(case):
+        yield Remedy(message=f"let it go on: `{container.engine} unpause {container.name}`")
+        return
     stopped = [p for p in case.processes if p.is_stopped]
     if stopped:
         yield Remedy(
@@ -188,5 +208,6 @@ CAUSE = Cause(
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
     explains=frozenset({"backend-too-slow", "client-closed-request", "connect-timeout", "worker-connections-exhausted"}),
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
 )

@@ -30,13 +30,17 @@ from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.containers import Unresolved
+from why502.diagnosis.elsewhere import own_listeners
+from why502.diagnosis.routed import BROKEN
+from why502.model.container import Container
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy, Run
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.model.target import Target
 from why502.remedies.changes import start
-from why502.remedies.drop_ins import is_masked, revive
+from why502.remedies.drop_ins import is_masked, restart_remedies
+from why502.remedies.gateways import begin
 
 YOUNG_S = 30.0  # after its start, in which an application may not listen yet
 _SC = "SC"  # HAProxy: the connection failed, or the TLS handshake on it
@@ -49,6 +53,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if ended := _ended(case):
         message = f"{ended.other.shown} has ended ({ended.other.state}), so the name {ended.target.host} is unknown"
         yield supports(message, f"{ended.other.engine} ps -a", 2 * PROOF)
+    if unrouted := containers.unrouted(case):
+        yield supports(_lost_route(*unrouted), f"{unrouted[0].engine} ps -a", 2 * PROOF)
     if not case.seen(*CAUSE.symptoms) and case.gone is None:
         return
     if case.gone is not None:
@@ -63,17 +69,21 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{gateway.kind}{unit}, which should listen on {case.target}, does not run", gateway.config, PROOF)
     if case.listeners == () and (stop := case.told_to_stop):
         yield supports(f"it was asked to stop, and has not been started since: {stop.message}", stop.source, PROOF)
-    if starting := begins(case):
+    if (starting := begins(case)) and not (case.began_again and case.tally(*BROKEN)):  # it did run, and died
         yield supports(starting, starting.partition(" ")[0], STRONG)
     path = case.socket_path
+    if case.listeners == () and case.target and case.target.is_unix and (moved := own_listeners(case)):
+        yield refutes(f"its service runs, and listens on {moved[0].target}", "ss -lx", PROOF)
     if case.orphans:
         yield refutes(f"it still listens on {case.target}: only the socket's file was removed", "ss -lx", 2 * PROOF)
     elif case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
-        if unowned := case.unowned:
-            told = ", ".join(str(listener.target) for listener in unowned[:4])
+        if unowned := case.unidentified_listeners:
+            others = ", ".join(str(listener.target) for listener in unowned[:4])
             yield refutes(
-                f"an unidentified process listens on {told}, which no route names: it may be the application", "ss -ltnx", LIKELY
+                f"an unidentified process listens on {others}, which no route names: it may be the application",
+                "ss -ltnx",
+                LIKELY,
             )
     elif case.listeners == () and case.has_served and not case.has_stray and not (path and path.seen_elsewhere):
         yield supports(
@@ -108,6 +118,12 @@ def _ended(case: Case) -> Unresolved | None:
     return None
 
 
+def _lost_route(container: Container, gateway: str) -> str:
+    """Return in words that a gateway has no route any more because its container has ended."""
+    when = f" at {container.stopped_at:%H:%M:%S}" if container.stopped_at else ""
+    return f"{container.shown}, whose labels give {gateway} a route, ended{when}, and the route went with it"
+
+
 def aim(case: Case) -> Target | None:
     """Return the name, as configured, of a container that has ended."""
     found = _ended(case)
@@ -116,7 +132,18 @@ def aim(case: Case) -> Target | None:
 
 def _state(service: Service) -> str:
     """Return the state of a service as text."""
-    return f"{service.state or 'stopped'}{'  and masked, so nothing can start it' if is_masked(service) else ''}"
+    return f"{service.state or 'stopped'}{' and masked, so nothing can start it' if is_masked(service) else ''}"
+
+
+def _is_as_installed(case: Case, service: Service) -> bool:
+    """Return whether a stopped unit may be one that nobody uses: a package brought it, it is disabled, only a file of its program
+    names the target, and it did not run since the boot or in the window. Two packages often have the same usual port.
+    """
+    has_run = service.started_at or service.stopped_at
+    is_packaged = service.unit_file.startswith(("/lib/", "/usr/lib/")) and service.link.startswith("/")
+    is_disabled = service.settings.get("UnitFileState") == "disabled"
+    events = (case.host.events if case.host else None) or ()
+    return is_packaged and is_disabled and not has_run and all(event.unit != service.name for event in events)
 
 
 def _unmask(service: Service) -> Run | None:
@@ -150,18 +177,20 @@ def _listens_elsewhere(case: Case, service: Service) -> bool:
     return any(pids & set(listener.pids) for listener in (case.host.listeners if case.host else None) or ())
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if ended := _ended(case):
         return f"{ended.other.shown} is not running ({ended.other.state}), so the proxy cannot resolve {ended.target.host}"
+    if unrouted := containers.unrouted(case):
+        return _lost_route(*unrouted)
     if starting := begins(case):
         return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
     if stopped:
         return f"{containers.shown(case, stopped)}, which should answer on {case.target}, is not running ({_state(stopped)})"
-    if case.listeners == () and case.unowned:
-        told = ", ".join(str(listener.target) for listener in case.unowned[:4])
-        return f"nothing listens on {case.target}; run as root to see whether the application is listening on {told}"
+    if case.listeners == () and case.unidentified_listeners:
+        others = ", ".join(str(listener.target) for listener in case.unidentified_listeners[:4])
+        return f"nothing listens on {case.target}; run as root to see whether the application is listening on {others}"
     if case.listeners == ():
         return f"nothing listens on {case.target}: the application that should answer there is not running"
     first = case.first_failure
@@ -179,14 +208,21 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedies: start the service that owns the target, if it is known."""
     if ended := _ended(case):
         yield Remedy(message=f"start it: `{shlex.join(ended.other.command('start'))}`")
+    if unrouted := containers.unrouted(case):
+        yield Remedy(message=f"start it: `{shlex.join(unrouted[0].command('start'))}`")
+    if gateway := case.missing_gateway:
+        yield from begin(gateway, has_systemd=True)
     # Starting a missing service manager is the last resort.
     for service in sorted(case.services, key=lambda service: service.start_argv[:1] == ("supervisord",)):
         if service.is_running is False and (unmask := _unmask(service)):
             yield Remedy(
                 message=f"unmask {service.name}, which was masked deliberately, and start it", steps=(unmask, start(service))
             )
+        elif service.is_running is False and _is_as_installed(case, service):
+            message = f"start {service.name}, if that is the application: it is disabled, and nothing shows that it ever ran"
+            yield Remedy(message=message, steps=(start(service),), is_policy=True)
         elif service.is_running is False:
-            yield from revive(service)
+            yield from restart_remedies(service)
             container = containers.of_service(case, service)
             if container is not None and container.project:
                 yield Remedy(message=f"or by its compose project: `{shlex.join(container.command('start'))}`")
@@ -203,10 +239,17 @@ CAUSE = Cause(
     headline="no application seems to be running on {target}, where connections are refused",
     symptoms={Symptom.CONNECT_REFUSED: LIKELY, Symptom.SOCKET_PATH_MISSING: WEAK},
     explains=frozenset(
-        {"connect-timeout", "dns-host-not-found", "dns-resolver-failure", "host-unreachable", "unix-socket-missing"}
+        {
+            "connect-timeout",
+            "dns-host-not-found",
+            "dns-resolver-failure",
+            "host-unreachable",
+            "route-not-found",
+            "unix-socket-missing",
+        }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
     aim=aim,
 )

@@ -26,13 +26,15 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.place import BROKEN
+from why502.diagnosis.routed import BROKEN
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.service import Service
+from why502.model.snapshot import Event
 from why502.model.times import whole_number
 from why502.remedies.changes import start
-from why502.remedies.drop_ins import put, revive
+from why502.remedies.drop_ins import clear_failures, restart_remedies, write_drop_in
 
 GONE = (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING, Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS)
 
@@ -63,18 +65,34 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """
     free = min((p.memory_available_bytes for p in case.pressure if p.memory_available_bytes is not None), default=0)
     for service in case.services:
-        yield from revive(service, is_failure=True)
+        yield from restart_remedies(service, is_failure=_ended_by(case, service))
         name = next((name for name in ("MemoryMax", "MemoryLimit") if whole_number(service.settings.get(name, ""))), "")
         limit = int(service.settings[name]) if name else 0
-        if service.oom_killed and limit and free >= 2 * limit:
-            begin = (start(service),) if service.is_running is False else ()
-            if steps := put(service, "memory", f"{name}={2 * limit}"):
+        if limit and free >= 2 * limit and (service.oom_killed or _exceeded_its_group(case)):
+            # the limit ended it each time, so its restarts before do not count any more
+            begin = (clear_failures(service), start(service)) if service.is_running is False else ()
+            if steps := write_drop_in(service, "memory", f"{name}={2 * limit}"):
                 message = (
                     f"raise the memory limit of {service.name} from {limit >> 20} to {2 * limit >> 20} MiB ({free >> 20} MiB "
                     "are free)"
                 )
                 yield Remedy(message=message, steps=(*steps, *begin))
         yield Remedy(message="find out what uses the memory: it will be killed again")
+
+
+def _kills(case: Case) -> tuple[Event, ...]:
+    return (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())
+
+
+def _ended_by(case: Case, service: Service) -> bool:
+    """Return whether a kill ended a service, so that it is down or was started again since: a worker alone is replaced."""
+    started_at = service.started_at
+    return service.is_running is False or any(started_at and event.at and started_at >= event.at for event in _kills(case))
+
+
+def _exceeded_its_group(case: Case) -> bool:
+    """Return whether the kernel reports that a process exceeded the limit of its control group, not the machine's memory."""
+    return any("Memory cgroup out of memory" in kill.message or "CONSTRAINT_MEMCG" in kill.message for kill in _kills(case))
 
 
 CAUSE = Cause(

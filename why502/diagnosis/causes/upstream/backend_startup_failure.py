@@ -25,11 +25,13 @@ from datetime import timedelta
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.place import BROKEN
+from why502.diagnosis.routed import BROKEN
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.proxy import ConfigTest
 from why502.model.remedy import Remedy
-from why502.model.snapshot import ConfigTest, Event, Service
+from why502.model.service import Service
+from why502.model.snapshot import Event
 from why502.remedies.changes import make_file, start
 from why502.remedies.drop_ins import is_masked
 
@@ -51,7 +53,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         if not _served_since(case, event) and not _says_it_serving(case, event) and not case.is_of_a_past_life(event)
     ]
     began = case.born and case.first_failure and case.born > case.first_failure
-    is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in failed)  # by a master that listens meanwhile
+    retried = failed or case.at_start
+    is_retried = any(event.count >= LOOP and _is_of_now(case, event) for event in retried)  # by a master that listens meanwhile
     is_there = case.listeners and not case.has_left
     if is_there and not is_retried and not (began and case.answers_now is False):  # not while a newer start does not answer
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
@@ -62,9 +65,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"a gateway should listen there, but does not start: {who}: {words}", source, PROOF)
     for event in case.at_start[:1] if not failed else ():
         yield supports(f"it exited before it listened: {_own_words(case, event) or event.message}", event.source, PROOF)
+    if case.orphans:
+        yield refutes(f"a process still listens on {case.target}, whose file was removed", "ss -lx", PROOF)
     for service in case.services if case.told_to_stop is None else ():
         if (
             is_masked(service)
+            or _was_stopped(case, service)
             or _has_served(case, service)
             or (service.result == "exit-code" and (service.restarts or 0) >= LOOP)
         ):
@@ -110,13 +116,13 @@ def _refused(case: Case) -> tuple[str, str, str] | None:
     configuration) and the place; None if unknown.
     """
     gateway = case.missing_gateway
-    told = [
+    errors = [
         tally
         for symptom in (Symptom.CONFIG_INVALID, Symptom.PROXY_START_FAILED)
         for tally in case.joins.tallies_of(symptom)
         if gateway is not None and tally.proxy == gateway.kind
     ]
-    best = max(told, key=lambda tally: (tally.symptom is Symptom.CONFIG_INVALID, len(tally.detail), tally.count), default=None)
+    best = max(errors, key=lambda tally: (tally.symptom is Symptom.CONFIG_INVALID, len(tally.detail), tally.count), default=None)
     return (best.proxy or "", best.detail, best.source) if best else None
 
 
@@ -162,12 +168,23 @@ def _is_of_now(case: Case, event: Event) -> bool:
     return event.ended_at is not None and last is not None and event.ended_at >= last - SECOND
 
 
+def _was_stopped(case: Case, service: Service) -> bool:
+    """Return whether a service's last run ended by order: a stop that takes too long has the result "timeout", as a start has."""
+    orders = [
+        event.ended_at
+        for event in case.events(Symptom.PROCESS_STOPPED)
+        if event.unit == service.name and event.detail.startswith("Stopping ") and event.ended_at
+    ]
+    return bool(orders) and service.started_at is not None and max(orders) > service.started_at
+
+
 def _has_served(case: Case, service: Service) -> bool:
     """Return whether one of its targets answered, or held a connection that broke, during the service's last run:
     then it did start.
     """
     broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
-    success = case.traffic.last_success if case.traffic else None
+    is_its_own = service.result == "exit-code"  # systemd ends one that never reports its readiness, though it may answer
+    success = case.last_answered if is_its_own else case.traffic.last_success if case.traffic else None
     served = max((at for at in (success, *broken) if at is not None), default=None)
     if served is None or service.started_at is None or case.at_start:
         return False

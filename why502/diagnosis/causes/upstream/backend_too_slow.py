@@ -29,7 +29,8 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.contrast import never_answered
+from why502.diagnosis.contrast import alone, never_answered, unfinished
+from why502.gateways.behaviour import read_limit_s
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
@@ -45,12 +46,14 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if apart := never_answered(case):
         yield supports(apart.message, "access log", STRONG)
+    if error := unfinished(case):
+        yield refutes(f"its handler may fail and never answer: {error.message}", error.source, LIKELY)
     traffic = case.traffic
     if traffic and traffic.attempts > traffic.failures > 0:
         weight = 0.2 if case.offline else WEAK  # too few workers cause the same, and files do not show them
         message = f"{traffic.attempts - traffic.failures} of {traffic.attempts} attempts were answered in time"
         yield supports(message, "access log", weight)
-    limit = case.route.read_limit_s if case.route else USUAL_S
+    limit = read_limit_s(case.route) if case.route else USUAL_S
     slowest = traffic.response_p95_s if traffic else None  # of all attempts; if failures are below RARE, of successful ones
     if traffic and slowest and traffic.failures < RARE * traffic.attempts and slowest >= QUICK * limit:
         message = f"one in twenty responses takes more than {slowest:.1f} s, and the proxy waits {limit:g} s"
@@ -71,12 +74,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("clients disconnected, and a probe got no answer in time either", "probe", FAIR)
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence if only one path is slow."""
     apart = never_answered(case)
     if apart is None:
-        return ""
-    limit_s = case.route.read_limit_s if case.route else math.inf
+        only = alone(case) if case.tally(Symptom.READ_TIMED_OUT) else ""
+        return f"{case.target} does not answer in time: {only}" if only else ""
+    limit_s = read_limit_s(case.route) if case.route else math.inf
     limit = f" within the {limit_s:g} s that the proxy waits" if limit_s < math.inf else " in time"
     return (
         f"{case.target} does not answer {apart.request}{limit}; {apart.others_answered} of {apart.others} other requests "
@@ -99,5 +103,5 @@ CAUSE = Cause(
     },
     explains=frozenset({"client-closed-request"}),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
 )

@@ -29,16 +29,18 @@ from why502.diagnosis import containers
 from why502.diagnosis.attribution import DEATHS, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import FAILED
-from why502.diagnosis.place import BROKEN
+from why502.diagnosis.routed import BROKEN
+from why502.diagnosis.subrequests import judges
+from why502.diagnosis.ways import FAILED
 from why502.gateways.nginx.config import units
 from why502.model.file_kind import FileKind
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
+from why502.model.probe import Probe
 from why502.model.remedy import Remedy
-from why502.model.snapshot import Event, Probe
+from why502.model.snapshot import Event
 from why502.model.words import words
-from why502.remedies.drop_ins import put, seconds
+from why502.remedies.drop_ins import seconds, write_drop_in
 
 AROUND = timedelta(seconds=10)  # until it has stopped, or is ready
 OF_RESTARTS = frozenset(  # symptoms of requests while one instance stops and the next starts
@@ -65,6 +67,7 @@ _ORDERS = ("Stopping ", "Handling signal: ")  # the first words of a message abo
 RESTART = timedelta(seconds=60)  # from a stop to the start that follows it
 LONGEST_S = 3600.0  # of a read timeout
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
+QUIET = timedelta(seconds=2)  # after a reload: what breaks still is broken by something else
 FEW = 5  # answers with an error and none without: more than a client's mistake
 OFTEN = 2  # automatic restarts: a single one may follow a kill by the deploy
 CLOCK = timedelta(seconds=1.5)  # log times are whole seconds: no failure of a stop precedes it
@@ -95,8 +98,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     if other := _fails_otherwise(case):
         yield refutes(f"it has since failed in another way: {words(other.symptom)}", other.source, PROOF)
         return
-    if told := _errs_now(case, last):
-        yield refutes(told, "access log", PROOF)
+    if message := _errs_now(case, last):
+        yield refutes(message, "access log", PROOF)
+        return
+    if later := _fails_since(case, last) or _is_no_judge_since(case, cut, last):
+        message = f"it still fails since it is ready: {words(later.symptom)} {later.count} times, last at {later.last:%H:%M:%S}"
+        yield refutes(message, later.source or "access log", PROOF)
         return
     if status := case.errs_since:
         yield refutes(f"the new process does not serve either: a probe is answered {status}", "probe", PROOF)
@@ -130,6 +137,10 @@ def examine(case: Case) -> Iterator[Evidence]:
             PROOF,
         )
         return
+    if not stops and (cutting := _cut_by_reload(case)):
+        often = f", {cutting.count} times" if cutting.count > 1 else ""
+        yield supports(f"connections broke only when its workers were replaced: {cutting.message}{often}", cutting.source, PROOF)
+        return
     if stops and starts and (away := _away(stops, starts)):
         yield refutes(
             f"it was not started for {away.total_seconds():.0f} s: a restart does not take that long", starts[-1].source, LIKELY
@@ -140,6 +151,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"{what} fall between its stop and its start: {stops[0].message}", stops[0].source, PROOF)
         if len(cut) == len(case.failures):
             yield supports("nothing failed before or after", starts[-1].source, WEAK)
+
+
+def _cut_by_reload(case: Case) -> Event | None:
+    """Return the reload that cut the requests whose connections broke; None if they also broke before or long after one."""
+    broken = [tally for tally in case.failures if tally.symptom in BROKEN]
+    first = min((tally.first for tally in broken if tally.first), default=None)
+    last = max((tally.last for tally in broken if tally.last), default=None)
+    orders = [event for event in case.reloads if event.at and event.ended_at]
+    if first is None or last is None or not orders:
+        return None
+    began, ended = min(event.at for event in orders if event.at), max(event.ended_at for event in orders if event.ended_at)
+    return orders[0] if began - CLOCK <= first and last <= ended + AROUND and last <= case.here.taken_at - QUIET else None
 
 
 def _fails_now(case: Case) -> Probe | None:
@@ -229,6 +252,34 @@ def _fails_otherwise(case: Case) -> Tally | None:
     return max(later, key=lambda tally: (tally.count, tally.symptom.value), default=None)
 
 
+def _fails_since(case: Case, last: datetime) -> Tally | None:
+    """Return the failures of which only the access log knows, if they began when no connection failed any more, and lasted
+    longer than a start takes: the new process answers so itself. None if there are none.
+    """
+    ready = max((event.ended_at for event in case.events(Symptom.PROCESS_STARTED) if event.ended_at), default=last)
+    late = (
+        tally
+        for tally in case.failures
+        if tally.symptom is Symptom.GATEWAY_STATUS and tally.count >= FEW
+        if tally.first and tally.first >= last - SECOND and tally.last and tally.last > max(last, ready) + AROUND
+    )
+    return max(late, key=lambda tally: tally.count, default=None)
+
+
+def _is_no_judge_since(case: Case, cut: list[Tally], last: datetime) -> Tally | None:
+    """Return the failed authentication subrequests, if the target answers them, and more failed, and for longer, than it refused
+    connections: its answers are not what the gateway expects. None if that is not so.
+    """
+    refused = sum(tally.count for tally in cut)
+    logs = case.here.logs
+    failed = (
+        tally
+        for tally in (logs.tallies if logs else ())
+        if tally.symptom is Symptom.AUTH_FAILED and tally.count >= refused + FEW and tally.last and tally.last > last + SECOND
+    )
+    return next((tally for tally in failed if judges(case.joins, (tally,)) == {case.target}), None)
+
+
 def _is_repeated(stop: Event, first: datetime, last: datetime) -> bool:
     """Return whether a stop that happened several times did so last while requests failed, soon after the first failure."""
     return bool(stop.count > 1 and stop.ended_at and first - CLOCK <= stop.ended_at <= min(first + RESTART, last + CLOCK))
@@ -249,12 +300,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: twice the stop timeout for a unit that systemd killed while it was stopping; for a container a health
     check that its gateway waits for.
     """
-    if told := _unawaited(case):
-        yield Remedy(message=told)
+    if advice := _unawaited(case):
+        yield Remedy(message=advice)
     killed = any("timed out. Killing" in event.message for event in case.events(Symptom.PROCESS_STOPPED))
     for service in case.services if killed else ():
         had_s = seconds(service.settings.get("TimeoutStopUSec", ""))
-        if had_s and (steps := put(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
+        if had_s and (steps := write_drop_in(service, "stop", f"TimeoutStopSec={2 * had_s:g}s")):
             message = f"give {service.name} {2 * had_s:g} s instead of {had_s:g} s to finish its requests when it stops"
             yield Remedy(message=message, steps=steps)
 

@@ -25,8 +25,10 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.unserved import taker
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.target import Target
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -38,6 +40,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(f"its response begins with {probe.first_bytes}", "probe", WEAK)
 
 
+def aim(case: Case) -> Target | None:
+    """Return the backend whose header a gateway refused in words that name no address, by the requests that failed so."""
+    tally = case.tally(Symptom.HEADER_INVALID)
+    found = {taker(case.joins, request, tally.server) for request, _ in tally.requests} if tally else set()
+    return found.pop() if len(found) == 1 else None
+
+
 CAUSE = Cause(
     id="invalid-response",
     layer=Layer.UPSTREAM,
@@ -46,4 +55,5 @@ CAUSE = Cause(
     headline="{target} sends an invalid response",
     symptoms={Symptom.NO_STATUS_LINE: LIKELY, Symptom.HEADER_INVALID: 5.0, Symptom.BODY_INVALID: LIKELY},
     examine=examine,
+    aim=aim,
 )

@@ -35,8 +35,10 @@ from why502.gateways.nginx.config import units
 from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.request_line import method_of
 from why502.remedies.changes import reload, tree_of
 
+_NOT_RETRIED = ("POST", "PATCH", "LOCK")  # by nginx: clients see these failures alone
 QUICK_S = 0.1  # a request on a dead connection fails within a round trip
 
 
@@ -56,6 +58,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             str(at or ""),
             0.5 if behaviour(route.proxy).keeps_connections and case.unanswered else FAIR,
         )
+    if case.killer and method_of(case.killer) not in _NOT_RETRIED and not case.reloads:
+        message = f"nearly all broken requests are {case.killer}: an idle connection that is closed could meet any request"
+        yield refutes(message, tally.source, STRONG)
     if tally.duration_max_s is not None and tally.duration_max_s > QUICK_S:
         yield refutes(
             f"a failing request took {tally.duration_max_s:.2f} s: not a connection that was already closed", "access log", FAIR
@@ -71,7 +76,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("a request on a new connection succeeds", "probe", WEAK)
     elif case.answers_now is False:
         yield refutes("a request on a new connection fails too", "probe", STRONG)
-    if tally.requests and all(request.split(" ")[0] in ("POST", "PATCH", "LOCK") for request, _ in tally.requests):
+    if tally.requests and all(method_of(request) in _NOT_RETRIED for request, _ in tally.requests):
         yield supports("only methods failed that nginx does not retry", tally.source, WEAK)
 
 

@@ -35,6 +35,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None:
         return
     seen = case.seen(Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT)
+    if case.loses_connections:
+        yield refutes(
+            "the kernel has not dropped one connection because of a full accept queue", "nstat TcpExtListenOverflows", PROOF
+        )
+        return
     for listener in case.listeners or ():
         if listener.queued is None or listener.backlog is None:
             continue
@@ -46,9 +51,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield refutes("its accept queue is empty, yet a connection from this machine times out", "ss -ltnx", PROOF)
         elif seen and case.tally(Symptom.CONNECT_TIMED_OUT) and case.is_local and case.target.is_loopback:
             yield supports(
-                "the listener is on this machine: there is no network in between, so only its full queue can drop connections",
+                "the listener is on this machine: there is no network in between that could lose connections",
                 "ss -ltnx",
-                FAIR,
+                WEAK,
             )
     kernel = case.host.kernel if case.host else None
     if seen and kernel and kernel.listen_overflows and not case.target.is_unix and case.listeners:

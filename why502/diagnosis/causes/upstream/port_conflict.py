@@ -23,9 +23,10 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
+from why502.model.process import Process
 from why502.model.remedy import Remedy, Run
-from why502.model.snapshot import Process
 from why502.remedies.changes import start
+from why502.remedies.drop_ins import clear_failures
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -61,7 +62,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if own
         else Run(argv=("kill", "-TERM", str(holder.pid)))
     )
-    forget = (Run(argv=("systemctl", "reset-failed", service.name)),) if service.manager == "systemd" else ()
+    forget = (clear_failures(service),) if service.manager == "systemd" else ()
     what = holder.unit if own else f"{holder.name} (pid {holder.pid})"
     yield Remedy(
         message=f"stop {what}, which holds the port, and start {service.name}",

@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.index import takes
+from why502.diagnosis.listening import takes
 from why502.model.container import Container
 from why502.model.finding import PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -43,8 +43,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     if not case.seen(*CAUSE.symptoms):
         return
-    if (known := containers.publisher(case)) is not None and (told := _of_engine(case, *known)):
-        yield supports(told, f"{known[0].engine} port {known[0].name}", 2 * PROOF)
+    if (known := containers.publisher(case)) is not None and (message := _of_engine(case, *known)):
+        yield supports(message, f"{known[0].engine} port {known[0].name}", 2 * PROOF)
         return
     if case.published is None or case.here.listeners is None:
         return
@@ -78,10 +78,10 @@ def _of_engine(case: Case, container: Container, port: int) -> str:
     return f"{publishes}, but nothing inside listens on port {port}{where}"
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
-    if (known := containers.publisher(case)) is not None and (told := _of_engine(case, *known)):
-        return told
+    if (known := containers.publisher(case)) is not None and (message := _of_engine(case, *known)):
+        return message
     if case.published is None:
         return ""
     space, port = case.published
@@ -140,6 +140,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     remedies=remedies,
 )

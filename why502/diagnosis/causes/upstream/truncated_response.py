@@ -23,16 +23,24 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
-BAD_GATEWAY = 502
+OWN_ERROR, BAD_GATEWAY = 500, 502
+SWITCHED = 101  # Switching Protocols: a tunnel, which has no length to fall short of
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     tally = case.tally(Symptom.RESET_IN_BODY)
-    if tally and tally.status is not None and tally.status < BAD_GATEWAY:
+    if tally and tally.status == SWITCHED:
+        yield refutes("these connections were upgraded (101): they carry no response", tally.source, PROOF)
+    elif tally and tally.status == OWN_ERROR:  # a server that answers before it has read the whole request breaks the connection
+        message = (
+            f"what was cut off is the application's own error: the client had received the response header with {tally.status}"
+        )
+        yield refutes(message, tally.source, LIKELY)
+    elif tally and tally.status is not None and tally.status < BAD_GATEWAY:
         yield supports(f"the client had received the response header with {tally.status} by then", tally.source, STRONG)
     if case.probe(Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY):
         yield supports("the response to a probe was truncated too", "probe", WEAK)

@@ -27,18 +27,17 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.behaviour import behaviour
-from why502.model.config import LogKind, LogPlace
+from why502.gateways.error_logs import read_error_log
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom, Tally
 
-_HIDES = ("crit", "alert", "emerg")
 _LIMITS = frozenset({"limit_req", "limit_conn"})
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    if (said := case.tally(Symptom.UPSTREAM_STATUS)) and not any(tally.is_failure for tally in _said(case)):
-        yield refutes("a 500 from the application itself is not a failure on the way to it", said.source, PROOF)
+    if (passed_on := case.tally(Symptom.UPSTREAM_STATUS)) and not any(tally.is_failure for tally in _with_status(case)):
+        yield refutes("a 500 from the application itself is not a failure on the way to it", passed_on.source, PROOF)
         return
     for probe in case.probes:
         if probe.status in (502, 503, 504) and case.seen(Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS):
@@ -51,7 +50,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         return  # a limit sends 503 too, and may be logged at a level that is off
     if case.target is None and only and (log := _silent_balancer(case)):
         yield supports("httpd's error log shows no reason for it on the part of the proxy", log, LIKELY)
-    if case.target is not None and only and not _may_be_its_rule(case) and (log := _telling_log(case)):
+    if (
+        case.target is not None
+        and only
+        and not _may_be_its_rule(case)
+        and case.proxy
+        and (log := read_error_log(case.proxy, case.here.logs))
+    ):
         yield supports("the error log shows no reason on the part of the proxy", log, LIKELY)
 
 
@@ -74,19 +79,6 @@ def _may_be_its_rule(case: Case) -> bool:
     return bool({answer.status for answer in case.proxy.answers} & {tally.status for tally in case.failures})
 
 
-def _telling_log(case: Case) -> str:
-    """Return the error log in which the proxy would have logged its own reason for the status; "" if it may be in another log."""
-    root = case.proxy.root if case.proxy else ""
-    logs = [log for log in (case.proxy.logs if case.proxy else ()) if log.kind is LogKind.ERROR]
-    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
-    places: dict[str, list[str]] = {}  # by server: nginx writes the same line to each of its logs
-    for log in logs:
-        is_read = log.goes_to is LogPlace.FILE and log.level not in _HIDES and bool({log.path, root + log.path} & read)
-        places.setdefault(log.server, []).extend([log.path] if is_read else [])
-    is_whole = bool(places) and all(places.values())
-    return next(iter(places.values()))[0] if is_whole else ""
-
-
 def _silent_balancer(case: Case) -> str:
     """Return the error log of the gateway whose balancer returned the status, if it was read; "" if there is none,
     or if several are involved.
@@ -97,27 +89,24 @@ def _silent_balancer(case: Case) -> str:
         tally.proxy != gateways[0].kind or not tally.group or tally.status not in (502, 503, 504) for tally in failures
     ):
         return ""
-    named = [log.path for log in gateways[0].logs if log.kind is LogKind.ERROR]
-    read = {file.path for file in (case.here.logs.files if case.here.logs else ()) if not file.reason}
-    is_whole = bool(named) and all(any(path.endswith(name) for path in read) for name in named)
-    return named[0] if is_whole else ""
+    return read_error_log(gateways[0], case.here.logs)
 
 
-def _said(case: Case) -> list[Tally]:
+def _with_status(case: Case) -> list[Tally]:
     return [tally for tally in case.tallies if tally.symptom is Symptom.UPSTREAM_STATUS]
 
 
-def tell(case: Case) -> str:
+def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
-    statuses = sorted({tally.status for tally in _said(case) if tally.status and tally.is_failure})
-    said = "/".join(str(status) for status in statuses)
-    if said and (inner := case.inner_gateway):
+    statuses = sorted({tally.status for tally in _with_status(case) if tally.status and tally.is_failure})
+    listed = "/".join(str(status) for status in statuses)
+    if listed and (inner := case.inner_gateway):
         return (
-            f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {said}; the reason is behind it, or "
+            f"{inner.name} (pid {inner.pid}) on {case.target}, itself a gateway, answers {listed}; the reason is behind it, or "
             "in its log"
         )
     where = f" on {case.target}" if case.target is not None else ""
-    return f"the application{where} itself answers {said}; the proxy only passes it on" if said else ""
+    return f"the application{where} itself answers {listed}; the proxy only passes it on" if listed else ""
 
 
 @rule(117, "failure-returned-as-200", Severity.NOTE)
@@ -141,6 +130,6 @@ CAUSE = Cause(
     message="the backend itself returned this 5xx status; the proxy only passed it on",
     symptoms={Symptom.UPSTREAM_STATUS: 5.0},
     examine=examine,
-    tell=tell,
+    summarize=summarize,
     foresee=(told_as_200,),
 )

@@ -23,27 +23,40 @@ constant time that is not a timeout of the proxy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from why502.backends.php_fpm.config import edits
-from why502.deployment.applications import behind
+from why502.deployment.applications import behind, limit_of, server_of
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.diagnosis.contrast import alone, given_up_before
+from why502.model.config import Position
+from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Edit, Remedy, Run
-from why502.model.snapshot import Service
+from why502.model.service import Service
 from why502.remedies.changes import family, reload, reload_php, set_in_route
-from why502.remedies.drop_ins import put, restart, seconds
+from why502.remedies.drop_ins import restart, seconds, write_drop_in
 
 MARGIN_S = 5  # the worker must end this much earlier than the proxy gives up; an eighth of a short wait, at least 1 s
 USUAL_S = 60  # nobody is to wait longer because of a repair
 _PHP = "request_terminate_timeout"
-_OPTIONS = ("-t", "--timeout", "--harakiri")  # of gunicorn and uWSGI, as separate arguments
-_SIMPLE = lazy(r"/[\w./:=,@+ -]*", re.ASCII)  # a command that a unit file takes literally (systemd.service(5))
+_SERVERS = ("gunicorn", "uwsgi")  # those with an option for it
+_OPTIONS = ("-t", "--timeout", "--harakiri")
+_SIMPLE = lazy(r"[\w./:=,@+-]+", re.ASCII)  # a word of a command that a unit file takes literally (systemd.service(5))
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A time limit of a unit's application server: its name, its value, and the steps that give it another value."""
+
+    name: str
+    value_s: float
+    steps: Callable[[int], tuple[Edit | Run, ...]]
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -63,6 +76,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(event.message, event.source, PROOF)
+        if late := given_up_before(case, event):
+            message = (
+                f"the proxy gave up {late.count} requests, the first before a worker was killed: they fail without that, and a "
+                "higher limit of the application server helps none of them"
+            )
+            # Where others wait for these workers, that is the answer, and the kills still explain the connections that broke.
+            yield refutes(message, late.source, STRONG if case.queued else LIKELY)
         return
     for tally in case.words(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(
@@ -70,6 +90,20 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.source,
             PROOF,
         )
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence, with the limit, where it is known, and the requests, if all are of one path."""
+    found = [(limit.name, limit.value_s) for service in case.services if (limit := _limit(service))]
+    if (pool := case.pool) is not None:
+        written = pool.written.get(_PHP)
+        limit_s = _limit_s(written.args[0]) if written and written.args else None
+        found = [(f"{_PHP} in {pool.file}", limit_s)] if limit_s else []
+    if case.target is None or not found:
+        return ""
+    name, value_s = found[0]
+    which = f"; {each}" if (each := alone(case)) else ""
+    return f"the application server behind {case.target} kills workers that take longer than {value_s:g} s ({name}){which}"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -83,27 +117,67 @@ def remedies(case: Case) -> Iterator[Remedy]:
         if limit_s and limit_s < longest_s and changes and load:
             yield Remedy(message=f"set {_PHP} = {longest_s}s in {pool.file} ({limit_s:g} s now)", steps=(*changes, *load))
         return
+    longer_s = 2 * wait_s + MARGIN_S
+    change = set_in_route(case, f"{family(case.route)}_read_timeout", f"{longer_s}s") if case.route else None
     for service in case.services:
-        place = next((n for n, word in enumerate(service.argv[:-1]) if word in _OPTIONS), -1)
-        limit_s = _limit_s(service.argv[place + 1]) if place >= 0 else None
-        if not limit_s or limit_s >= longest_s or service.manager != "systemd" or not _SIMPLE.fullmatch(" ".join(service.argv)):
+        limit = _limit(service)
+        if limit is None or limit.value_s >= longest_s:
             continue
-        if steps := _limit(service, place, longest_s):
-            message = f"let {service.name} work {longest_s} s on a request ({service.argv[place]} {limit_s:g} now)"
+        if steps := limit.steps(longest_s):
+            message = f"let {service.name} work {longest_s} s on a request ({limit.value_s:g} s now: {limit.name})"
             yield Remedy(message=message, steps=(*steps, restart(service)))
-        steps, longer_s = _limit(service, place, 2 * wait_s), 2 * wait_s + MARGIN_S
-        change = set_in_route(case, f"{family(case.route)}_read_timeout", f"{longer_s}s") if case.route else None
-        if steps and change and wait_s < USUAL_S:
+        if (steps := limit.steps(2 * wait_s)) and change and wait_s < USUAL_S:
             message = (
                 f"let {service.name} work {2 * wait_s} s on a request, and the proxy wait {longer_s} s for it ({wait_s} s now)"
             )
             yield Remedy(message=message, steps=(*steps, restart(service), change, *reload(case.proxy)))
 
 
-def _limit(service: Service, place: int, limit_s: int) -> tuple[Edit | Run, ...]:
-    """Return the steps that give a unit's command another limit. `place`: of its option."""
-    command = " ".join((*service.argv[: place + 1], str(limit_s), *service.argv[place + 2 :]))
-    return put(service, "timeout", "ExecStart=", f"ExecStart={command}")
+def _limit(service: Service) -> _Limit | None:
+    """Return the limit that a systemd unit's command or its server's file sets, or gunicorn's default; None if unknown.
+
+    An option of the command counts, whatever the file sets: gunicorn and uWSGI read their file first.
+    """
+    argv = service.argv
+    if service.manager != "systemd":
+        return None
+    if (place := _place(argv)) is not None:
+        head, equals, value = argv[place].rpartition("=")
+        limit_s, words = _limit_s(value), (argv[:place], argv[place + 1 :])
+        name = head if equals else argv[place - 1]
+        return (
+            _Limit(name, limit_s, lambda to_s: _command(service, (*words[0], f"{head}{equals}{to_s}", *words[1])))
+            if limit_s
+            else None
+        )
+    if (written := service.worker_limit) is not None:
+        limit_s, at = _limit_s("".join(written.args)), written.at
+        return _Limit(str(at), limit_s, lambda to_s: (_written(at, written.args[0], to_s),)) if limit_s and at else None
+    default_s, is_set = limit_of(argv)
+    if default_s and not is_set:
+        return _Limit("its default", default_s, lambda to_s: _command(service, (*argv, "--timeout", str(to_s))))
+    return None
+
+
+def _place(argv: tuple[str, ...]) -> int | None:
+    """Return the number of the word of a command that has the value of its limit; None if it sets none."""
+    for number, word in enumerate(argv if server_of(argv) in _SERVERS else ()):
+        name, equals, _ = word.partition("=")
+        if name in _OPTIONS and (equals or number + 1 < len(argv)):
+            return number if equals else number + 1
+    return None
+
+
+def _command(service: Service, words: tuple[str, ...]) -> tuple[Edit | Run, ...]:
+    """Return the steps that give a unit another command; () if it has words that a unit file would not take literally."""
+    if not words[0].startswith("/") or not all(_SIMPLE.fullmatch(word) for word in words):
+        return ()
+    return write_drop_in(service, "timeout", "ExecStart=", f"ExecStart={' '.join(words)}")
+
+
+def _written(at: Position, before: str, limit_s: int) -> Edit:
+    """Return the edit of the limit in the application server's own file."""
+    return Edit(file=at.file, line=at.line, start=at.start, end=at.end, before=before, after=str(limit_s))
 
 
 def _limit_s(text: str) -> float | None:
@@ -120,7 +194,7 @@ def killed_first(deployment: Deployment) -> Iterator[Risk]:
     seen = set()
     for route in deployment.routes:
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_read_timeout")
-        for peer in route.peers if setting and route.read_timeout_s > 60 else ():
+        for peer in deployment.peers(route) if setting and route.read_timeout_s > 60 else ():
             for backend in behind(deployment, peer.target):
                 if backend.timeout_s and backend.timeout_s < route.read_timeout_s and backend.name not in seen and setting:
                     seen.add(backend.name)
@@ -152,6 +226,8 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
+    repeats_cut_off=True,
     foresee=(killed_first,),
 )

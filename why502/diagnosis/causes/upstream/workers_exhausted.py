@@ -27,10 +27,13 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.contrast import never_answered
+from why502.diagnosis.contrast import given_up_before, never_answered
+from why502.diagnosis.slots import slots
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.snapshot import CONNECT
+from why502.model.probe import CONNECT, Probe
+
+WAITED_S = 1.0  # longer than a free worker needs for a harmless request
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -43,8 +46,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     some = traffic is not None and traffic.attempts > traffic.failures
     stopped = case.processes and all(p.is_stopped for p in case.processes)
     if waiting and not stopped:
-        weight = LIKELY if some else FAIR
-        yield supports(f"{waiting} connections wait to be accepted by the application", "ss -ltnx", weight)
+        weight = LIKELY if some and waiting > 1 else FAIR  # one may wait at any moment
+        count = "1 connection waits" if waiting == 1 else f"{waiting} connections wait"
+        yield supports(f"{count} to be accepted by the application", "ss -ltnx", weight)
+    if case.killer and case.seen(Symptom.CLOSED_BEFORE_HEADER):
+        message = f"{case.killer} ends workers, and requests wait until others are started: more workers do not help"
+        yield refutes(message, "access log", LIKELY)
     if slow and (apart := never_answered(case)):
         message = f"{apart.message}: it keeps workers busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", PROOF)
@@ -61,6 +68,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"it holds {held} connections, answers some in time, and closed {closed} abandoned by the proxy while being observed"
         )
         yield supports(f"{message}: they wait in its own queue", "ss -tn state close-wait", LIKELY)
+    elif not stopped and _is_silent_or_late(asked) and (full := _full(case, held)):
+        yield supports(full, "ss -tnp, its command", LIKELY)
     if some and waiting:
         yield supports("other requests were answered in the same time", "access log", WEAK)
     if case.answers_now is True and not waiting and not any(probe.symptom for probe in asked):
@@ -69,6 +78,32 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the application server itself reports that all its workers are busy", tally.source, PROOF)
     for event in case.events(Symptom.WORKERS_BUSY)[:1]:
         yield supports(event.message, event.source, PROOF)
+    for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
+        if waiting and given_up_before(case, event):
+            times = "a worker" if event.count == 1 else f"{event.count} workers"
+            message = f"the application server killed {times} that had been busy for too long: {event.message}"
+            yield supports(message, event.source, FAIR)
+    for event in case.events(Symptom.QUEUE_FULL)[:1]:  # its server hands requests to workers of its own (mod_wsgi)
+        message = f"its own server cannot hand requests to its workers, whose queue is full: {event.message}"
+        yield supports(message, event.source, LIKELY)
+
+
+def _is_silent_or_late(probes: list[Probe]) -> bool:
+    """Return whether one of our requests got no answer in time, or waited for it."""
+    return any(probe.symptom is Symptom.READ_TIMED_OUT or (probe.first_byte_s or 0.0) >= WAITED_S for probe in probes)
+
+
+def _full(case: Case, held: int) -> str:
+    """Return a message that it holds more connections than it serves requests at once, and still answers some; "" if not so."""
+    room, first, answered = slots(case), case.first_failure, case.last_answered
+    goes_on = any(probe.is_answer for probe in case.probes) or (
+        first is not None and answered is not None and answered >= first.replace(microsecond=0)
+    )
+    if room is None or held <= room or not goes_on:
+        return ""
+    return (
+        f"it serves at most {room} requests at once, by its command, and holds {held} connections: the others wait inside of it"
+    )
 
 
 def some_answered(case: Case) -> bool:

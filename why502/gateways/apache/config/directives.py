@@ -65,7 +65,7 @@ class Reader:
         self.defined = set(defined)
         self.root = posixpath.dirname(self.main)
         self.loaded: set[str] = set()
-        self.loads_modules = any(True for tree in trees for node in _nodes(tree) if node.name.lower() == "loadmodule")
+        self.loads_modules = any(True for tree in trees for node in nodes_of(tree) if node.name.lower() == "loadmodule")
         self.macros: dict[str, Node] = {}
         self.hosts = 0
         self.left = MOST
@@ -77,6 +77,10 @@ class Reader:
         for tree in self.trees.values():
             if tree.file not in self.read_files:
                 yield from self._file(tree.file, Scope(), 0)
+
+    def part(self, scope: Scope) -> Iterator[Directive]:
+        """Yield those of the main file, which is read in a place of its own."""
+        yield from self._file(self.main, scope, 0)
 
     def _file(self, path: str, scope: Scope, depth: int) -> Iterator[Directive]:
         if path in self.open_files or self.read_files[path] >= _MOST_TIMES:
@@ -185,7 +189,8 @@ class Reader:
         return sorted(found)
 
 
-def _nodes(tree: Tree) -> Iterator[Node]:
+def nodes_of(tree: Tree) -> Iterator[Node]:
+    """Yield every node of a file, in no order."""
     waiting = list(tree.children)
     while waiting:
         node = waiting.pop()
@@ -195,7 +200,7 @@ def _nodes(tree: Tree) -> Iterator[Node]:
 
 def variables_of(tree: Tree) -> frozenset[str]:
     """Return the names of the variables in a file."""
-    return frozenset(match[1] for node in _nodes(tree) for word in node.words for match in _VARIABLE.finditer(word.value))
+    return frozenset(match[1] for node in nodes_of(tree) for word in node.words for match in _VARIABLE.finditer(word.value))
 
 
 def defined_by(argv: Sequence[str]) -> Iterator[str]:

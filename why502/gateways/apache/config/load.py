@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from why502.config.configuration import Configuration
+from why502.gateways.apache.config import access_files
 from why502.gateways.apache.config.directives import Directive, Reader, Scope
 from why502.gateways.apache.config.match import EXCLUDED
 from why502.gateways.apache.config.parse import parse
 from why502.model.config import Answer, LogKind, LogPlace, LogTarget, Peer, Position, Route, Setting, Upstream
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigFile
+from why502.model.proxy import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
 
@@ -114,11 +115,16 @@ def together(
 ) -> Configuration:
     """Return the configuration that all files make, the main one first. See `directives.Reader`."""
     trees = tuple(parse(text.encode("utf-8", "surrogateescape"), path) for path, text in texts)
-    meaning = _Meaning()
-    for directive in Reader(trees, environment, defined).directives():
+    own, live = access_files.split(trees)
+    meaning, overrides = _Meaning(), access_files.Overrides()
+    reader = Reader(own, environment, defined)
+    for directive in reader.directives():
+        meaning.take(directive)
+        overrides.take(directive)
+    for directive in overrides.read(live, reader):
         meaning.take(directive)
     return Configuration(
-        files=tuple(ConfigFile(path=tree.file) for tree in trees),
+        files=tuple(ConfigFile(path=tree.file, is_live=tree in live) for tree in trees),
         trees=trees,
         routes=meaning.routes(),
         upstreams=meaning.upstreams(),
@@ -138,6 +144,7 @@ class _Meaning:
         self.most_requests: int | None = None
         self.root = ""
         self.formats: dict[str, str] = {}
+        self.of_files: dict[str, list[Setting]] = {}  # ErrorDocument, by the file in a served directory
         self._logs: list[Directive] = []
         self._answers: list[tuple[Directive, Answer]] = []
         self._conditions: list[str] = []  # those of the next RewriteRule
@@ -188,6 +195,10 @@ class _Meaning:
                 self._logs.append(each)
             case name, (given, *_) if name in _LIMITS:
                 self.most_requests = whole_number(given, 8) or self.most_requests
+            case "require", words if [word.lower() for word in words] == ["all", "denied"]:
+                self._answer(each, 403, scope.path)
+            case "errordocument", args if scope.section.startswith(access_files.SECTION):
+                self.of_files.setdefault(each.at.file, []).append(Setting(args=args, at=each.at))
             case name, args if name in _KEPT:
                 host.kept.setdefault(each.written, []).append(Setting(args=args, at=each.at))
 
@@ -319,6 +330,8 @@ class _Meaning:
         settings: dict[str, tuple[Setting, ...]] = {EXCLUDED: each.excluded} if each.excluded else {}
         for name in main.kept.keys() | host.kept.keys():
             settings[name] = (*main.kept.get(name, ()), *(host.kept.get(name, ()) if host is not main else ()))
+        if of_file := self.of_files.get(each.directive.at.file):
+            settings["ErrorDocument"] = (*settings.get("ErrorDocument", ()), *of_file)
         upstream, peers, protocol = "", tuple[Peer, ...](), "http"
         worker = each.worker or _worker_of(host, each.url.rpartition("|")[2]) or _worker_of(main, each.url.rpartition("|")[2])
         options = worker.options if worker else {}
@@ -361,6 +374,7 @@ class _Meaning:
             send_timeout_s=timeout_s,
             buffer_size_bytes=HEADER_BYTES,
             settings=settings,
+            host_header=_word(tls, "host", "$host") if _keeps_host(tls) else "$proxy_host",
             sends_sni=bool(name),
             sni_name=name,
             verifies_tls=_word(tls, "sslproxyverify", "none").lower() == "require",
@@ -373,11 +387,16 @@ def _word(settings: Mapping[str, Setting], name: str, default: str) -> str:
     return found.args[0] if found else default
 
 
+def _keeps_host(settings: Mapping[str, Setting]) -> bool:
+    """Return whether the backend gets the client's Host (ProxyPreserveHost) instead of the host of the URL."""
+    return _word(settings, "proxypreservehost", "off").lower() == "on"
+
+
 def _name_for_tls(tls: Mapping[str, Setting], peers: tuple[Peer, ...], host: _Host) -> str:
     """Return the name that the backend is asked for (SNI) and that its certificate must have: the host of the URL, or the
     client's where that is kept. "" for an address, as SNI has none.
     """
-    if _word(tls, "proxypreservehost", "off").lower() == "on":
+    if _keeps_host(tls):
         return _word(tls, "host", host.names[0] if host.names else "")
     name = peers[0].target.host if peers and peers[0].target else ""
     return name if re.search(r"[A-Za-z]", name) and ":" not in name else ""

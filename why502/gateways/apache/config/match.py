@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from why502.config.configuration import RouteFinder
+from why502.gateways.apache.config.access_files import SECTION
 from why502.gateways.nginx.config.match import compiled, path_of
 from why502.model.config import Route
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 EXCLUDED = "ProxyPass !"  # in a route's settings: the paths excluded from proxying by earlier lines
 LONGEST = 500  # maximum length of an expression that is tried
@@ -80,7 +81,11 @@ def _may_rewrite(path: str, route: Route) -> bool:
     if any(_UPGRADE.search(condition) for condition in route.if_conditions):
         return False
     expression = _compiled(route.location)
-    return expression is None or any(expression.search(each) for each in (path, path.removeprefix("/")))
+    kind, _, base = route.location_path[0].partition(" ") if route.location_path else ("", "", "")
+    if kind == SECTION and not _is_below(path, base):
+        return False
+    seen = (path.removeprefix(base).removeprefix("/"),) if kind == SECTION else (path, path.removeprefix("/"))
+    return expression is None or any(expression.search(each) for each in seen)
 
 
 def _fits(path: str, route: Route) -> bool:
@@ -104,6 +109,8 @@ def _is_file_of(path: str, route: Route) -> bool:
     kind = route.location_path[0].partition(" ")[0].lower() if route.location_path else ""
     if not kind:
         return True
+    if kind == SECTION.lower():
+        return _is_below(path, route.location)
     if kind.startswith("location"):
         return _is_under(path, route)
     parts = [part for part in path.split("/") if part]

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from why502.gateways.apache.codes import BODY, CONNECT, PRODUCT, READ, SOCKET
 from why502.gateways.codes import Code
 from why502.gateways.codes import code as row
-from why502.logs.coded import LIMIT, iso, said
+from why502.logs.coded import LIMIT, coded_record, iso
 from why502.logs.native.described import Tail, Text
 from why502.logs.pairing import Firsts, Pairing
 from why502.logs.phrases import share
@@ -249,7 +249,7 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     returned = _RETURNED.search(message)
     # For a WSGI daemon the remote end is the client
     is_of_backend = fields.get("peer") == "remote" and head.get("module") != "wsgi"
-    record = said(
+    record = coded_record(
         code,
         _symptom(code, errno, fields.get("errno", ""), message),
         format=NAME,

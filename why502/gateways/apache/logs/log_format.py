@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from why502.gateways.nginx.logs.log_format import APACHE
 from why502.model.patterns import lazy
 
-APACHE = "apache"  # its escapes: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
 _DIRECTIVE = lazy(r"%(?:[<>]|!?\d{3}(?:,\d{3}){0,20}+){0,4}+(?:\{([^}]{0,200})\})?(\^[A-Za-z]{2}|[A-Za-z%])")
 _VARIABLES = {
     "h": "remote_addr",
@@ -48,9 +48,9 @@ def is_one(text: str) -> bool:
     return "$" not in text and len(_DIRECTIVE.findall(text)) > 1
 
 
-def has_time(text: str) -> bool:
-    """Return whether the equivalent `log_format` of a format has the time of the request: lines without it say too little."""
-    return "$time_" in as_nginx(text)
+def read_as(text: str, escape: str) -> tuple[str, str]:
+    """Return the equivalent `log_format` of a LogFormat with its escape, and another format as it is."""
+    return (as_nginx(text), APACHE) if is_one(text) else (text, escape)
 
 
 def as_nginx(text: str) -> str:

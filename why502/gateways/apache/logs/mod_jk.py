@@ -11,7 +11,7 @@ from typing import Any
 from why502.gateways.apache.codes import READ
 from why502.gateways.codes import Code, code
 from why502.logs import stamps
-from why502.logs.coded import LIMIT, number, said, target
+from why502.logs.coded import LIMIT, coded_record, number, target
 from why502.logs.phrases import share
 from why502.model.logs import LogRecord, Symptom
 from why502.model.patterns import lazy
@@ -72,12 +72,12 @@ def parse(line: str) -> LogRecord | None:
         "protocol": "ajp",
     }
     row = next((row for pattern, row in _TEXTS if pattern.search(text)), None)
-    errno = number(told[1]) if (told := _ERRNO.search(text)) else None
+    errno = number(named[1]) if (named := _ERRNO.search(text)) else None
     if row is None or (found.get("level") == "debug"):
-        return said(None, **common)
+        return coded_record(None, **common)
     to = _TO.search(text)
     address = target(next((each for each in to.groups() if each), "")) if to else None
-    return said(row, _symptom(row, errno), errno=errno, target=address, **common)
+    return coded_record(row, _symptom(row, errno), errno=errno, target=address, **common)
 
 
 def _symptom(row: Code, errno: int | None) -> Symptom | None:

@@ -21,7 +21,7 @@ from why502.gateways.go_programs import seconds_of
 from why502.gateways.running import Texts
 from why502.model.config import LogKind, LogTarget, Position, Route
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigFile
+from why502.model.proxy import ConfigFile
 
 __all__ = ["INTERFACE", "Configuration", "admin_of", "finder", "json_tree", "load", "together"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.match import path_of
 from why502.model.config import Route
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 
 class Matcher:

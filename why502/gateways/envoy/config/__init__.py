@@ -12,7 +12,7 @@ from why502.gateways.envoy.config.match import finder
 from why502.gateways.envoy.config.resources import Resources, absolute, joined, paths, read
 from why502.gateways.envoy.config.routes import MISSING, fronts
 from why502.model.config import LogTarget, Route
-from why502.model.snapshot import ConfigFile
+from why502.model.proxy import ConfigFile
 from why502.model.target import Target
 
 __all__ = ["MISSING", "absolute", "admin_address", "finder", "load", "of_all", "paths", "routes_between"]

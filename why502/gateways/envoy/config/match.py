@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from why502.config.configuration import RouteFinder
 from why502.model.config import Route
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 
 _PLAIN = lazy(r"[\w/@~!&',;:=% -]*")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from why502.config import yaml_text
 from why502.config.yaml_text import NOTHING, Item
 from why502.model import foreign_json
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 
 _YAML_BYTES = 1 << 20  # a larger text is only read if it is JSON, which is much faster
 # The parts of a running configuration: the lists in it, and what leads from an element to its resource.

@@ -20,7 +20,7 @@ from why502.gateways.haproxy.rules import Lookup, choices, denials, lookups
 from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
 from why502.model.config import PROTOCOL, SOURCE, Peer, Position, Route, Setting, Upstream
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigFile
+from why502.model.proxy import ConfigFile
 from why502.model.target import Target
 from why502.model.times import whole_number
 

@@ -17,7 +17,7 @@ from why502.model.config import Position
 
 PROXIES = frozenset({"frontend", "backend", "listen", ""})  # "": the lines of a fragment
 _WITH_SECOND = frozenset({"timeout", "option", "no", "errorfile", "http-error", "stats", "email-alert"})
-_OLD = {"contimeout": "timeout connect", "srvtimeout": "timeout server"}  # up to 1.9
+_OLD = {"contimeout": "timeout connect", "clitimeout": "timeout client", "srvtimeout": "timeout server"}  # up to 1.9
 _MOST_CHAINED = 50  # `defaults` that inherit from one another
 _MOST_SETTINGS = 500  # that a `defaults` passes on
 _MOST_RULES = 200

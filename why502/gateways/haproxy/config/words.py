@@ -20,7 +20,7 @@ _PIECE = lazy(
     re.VERBOSE | re.ASCII,
 )
 _INSIDE = lazy(
-    r"(?P<escape>\\(?:x[0-9A-Fa-f]{2}|.))|\$\{(?P<name>\w{1,200})(?P<all>\[\*\])?(?:-(?P<default>[^}]*+))?\}|\$(?P<bare>\w{1,200})",
+    r"(?P<escape>\\(?:x[0-9A-Fa-f]{2}|.))|\$\{(?P<name>\w{1,200})(?P<all>\[\*\])?(?:-(?P<default>[^}$]*+))?\}|\$(?P<bare>\w{1,200})",
     re.ASCII,
 )
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", " ": " ", '"': '"', "'": "'", "#": "#", "$": "$"}

@@ -18,7 +18,8 @@ from why502.gateways.nginx.config.parse import parse
 from why502.model.config import Position
 from why502.model.errors import Denied, HostError, Missing
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigFile, ConfigProblem, Gap
+from why502.model.proxy import ConfigFile, ConfigProblem
+from why502.model.snapshot import Gap
 
 Read = Callable[[str], bytes]
 Listing = Callable[[str], list[str]]

@@ -11,7 +11,7 @@ from why502.gateways.nginx.config.defaults import COMBINED, Build
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
 from why502.model.config import Escape, LogKind, LogPlace, LogTarget, Setting
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 
 _STREAMS = {
     **dict.fromkeys(

@@ -20,7 +20,7 @@ from why502.config.configuration import RouteFinder
 from why502.gateways.nginx.config.variables import is_in
 from why502.model.config import Location, Route, Server
 from why502.model.patterns import lazy
-from why502.model.snapshot import Proxy
+from why502.model.proxy import Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
@@ -43,7 +43,34 @@ class _Place(msgspec.Struct, frozen=True):
     modifier: str
     name: str
     expression: re.Pattern[str] | None
-    inner: tuple[_Place, ...]
+    inner: _Places
+
+
+class _Places:
+    """The locations of one level, in configuration order and by name."""
+
+    def __init__(self, places: Sequence[_Place] = ()) -> None:
+        self.by_name: dict[str, _Place] = {}
+        self.exact: dict[str, _Place] = {}
+        self.prefixes: dict[str, _Place] = {}
+        for place in places:
+            self.by_name.setdefault(place.name, place)
+            if place.modifier == "=":
+                self.exact.setdefault(place.name, place)
+            elif place.modifier in ("", "^~"):
+                self.prefixes.setdefault(place.name, place)
+        self.expressions = tuple(place for place in places if place.modifier in ("~", "~*"))
+        self._lengths = sorted({len(name) for name in self.prefixes}, reverse=True)
+
+    def longest_prefix(self, uri: str) -> _Place | None:
+        """Return the prefix location with the longest name that a URI begins with."""
+        for length in self._lengths:
+            if length <= len(uri) and (found := self.prefixes.get(uri[:length])):
+                return found
+        return None
+
+
+_NONE = _Places()
 
 
 @dataclass(frozen=True)
@@ -58,7 +85,7 @@ class _Host:
     expressions: tuple[re.Pattern[str] | None, ...]
 
     @cached_property
-    def places(self) -> tuple[_Place, ...]:
+    def places(self) -> _Places:
         """Its locations, built on the first request: few of thousands of servers are used."""
         return _tree(self.server.locations)
 
@@ -190,7 +217,7 @@ class Matcher:
             if uri in seen:
                 continue
             seen.add(uri)
-            place = _named(host.places, uri) if uri.startswith("@") else _locate(host.places, uri)[1]
+            place = host.places.by_name.get(uri) if uri.startswith("@") else _locate(host.places, uri)[1]
             where = place.location.path if place else ()
             if routes := self._routes.get((host.server.at, where)):
                 return next((route for route in routes if not route.if_conditions), routes[0])
@@ -230,34 +257,23 @@ def route_for(routes: Iterable[Route], host: str, uri: str) -> Route | None:
     return Matcher(routes).find(host, uri)
 
 
-def _locate(places: Sequence[_Place], uri: str) -> tuple[bool, _Place | None]:
+def _locate(places: _Places, uri: str) -> tuple[bool, _Place | None]:
     """Return the location of a URI, and whether it excludes expressions of an outer level."""
-    chosen: _Place | None = None
-    for place in places:
-        if place.modifier == "=" and place.name == uri:
-            return True, place
-        is_prefix = place.modifier in ("", "^~") and uri.startswith(place.name)
-        if is_prefix and (chosen is None or len(place.name) > len(chosen.name)):
-            chosen = place
-    best = chosen
+    if (exact := places.exact.get(uri)) is not None:
+        return True, exact
+    chosen = best = places.longest_prefix(uri)
     if chosen is not None:
         is_final, nested = _locate(chosen.inner, uri)
         best = nested or chosen
         if is_final:
             return True, best
     if chosen is None or chosen.modifier != "^~":
-        for place in places:
-            if place.modifier not in ("~", "~*"):
-                continue
+        for place in places.expressions:
             if place.expression is None:
                 raise _Undecidable
             if place.expression.search(uri):
                 return True, _locate(place.inner, uri)[1] or place
     return False, best
-
-
-def _named(places: Sequence[_Place], name: str) -> _Place | None:
-    return next((place for place in places if place.name == name), None)
 
 
 def _redirected(target: str, uri: str) -> list[str]:
@@ -318,7 +334,7 @@ def _host(server: Server) -> _Host:
     )
 
 
-def _tree(locations: Sequence[Location], depth: int = 0) -> tuple[_Place, ...]:
+def _tree(locations: Sequence[Location], depth: int = 0) -> _Places:
     """Return the locations of one level with their nested ones, in configuration order."""
     inside: dict[str, list[Location]] = {}
     for location in locations:
@@ -330,9 +346,10 @@ def _tree(locations: Sequence[Location], depth: int = 0) -> tuple[_Place, ...]:
         own = next((location for location in group if len(location.path) == depth + 1), None)
         location = own or Location(path=group[0].path[: depth + 1])
         expression = compiled(name, modifier == "~*") if modifier in ("~", "~*") else None
-        inner = _tree([x for x in group if len(x.path) > depth + 1], depth + 1)
+        within = [x for x in group if len(x.path) > depth + 1]
+        inner = _tree(within, depth + 1) if within else _NONE
         out.append(_Place(location, modifier, name, expression, inner))
-    return tuple(out)
+    return _Places(out)
 
 
 def compiled(pattern: str, is_caseless: bool) -> re.Pattern[str] | None:

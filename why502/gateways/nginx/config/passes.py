@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from why502.gateways.nginx.config.scope import Settings
 from why502.model.base import Value
 from why502.model.config import Peer, Position, Upstream
 from why502.model.patterns import lazy
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 from why502.model.target import Target
 
 _BAD_PORT = lazy(r"(?!(?i:unix):)[^\[\]:]+:(?!\d{1,5}$).*")  # a name or IPv4 address with an invalid port
@@ -58,7 +59,7 @@ def aim(
     """
     written = directive.args[0]
     is_fixed = not variables.is_in(written)
-    known = {"scheme": ("https" if is_tls else "http",), **values}
+    known = ChainMap(values, {"scheme": ("https" if is_tls else "http",)})  # type: ignore[arg-type]  # only read
     ways = [split(text, kind) for text in variables.expanded(written, known)]
     groups = {way.authority.lower(): upstreams.get(way.authority.lower()) for way in ways}
     peers: dict[str, Peer] = {}
@@ -118,7 +119,9 @@ def _refusals(way: Passed, kind: Pass, at: Position, upstreams: Mapping[str, Ups
         yield ConfigProblem(message=message, at=at, source=at.file)
 
 
-def in_force(directive: str, kind: Pass, settings: Settings, defaults: Defaults, problems: list[ConfigProblem]) -> dict[str, Any]:
+def in_force(
+    directive: str, kind: Pass, settings: Settings, defaults: Defaults, problems: dict[ConfigProblem, None]
+) -> dict[str, Any]:
     """Return the fields of a Route set by the directives in force, with nginx's defaults; invalid values are recorded."""
     module = directive.removesuffix("_pass")
     is_stream = "tcp" in kind.schemes.values()
@@ -135,8 +138,7 @@ def in_force(directive: str, kind: Pass, settings: Settings, defaults: Defaults,
         if value is None:
             at = settings[f"{module}_{name}"][-1].at
             problem = ConfigProblem(message=f'"{module}_{name}" directive invalid value', at=at)
-            if problem not in problems:
-                problems.append(problem)
+            problems[problem] = None
         return default if value is None else value
 
     def is_on(name: str) -> bool:

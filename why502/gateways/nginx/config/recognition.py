@@ -16,13 +16,15 @@ PLACES = (
 )  # fmt: skip
 _ENDINGS = (".conf", ".nginx", ".vhost", ".inc", ".template", ".tmpl", ".site", ".http", ".cfg")
 _DIRECTORIES = frozenset({"sites-available", "sites-enabled", "conf.d", "http.d", "snippets", "vhosts.d", "nginx"})
-_MAIN = lazy(rb"(?:^|[;}])[ \t]*(?:http|events|stream)\s*\{", re.MULTILINE)
+_MAIN = lazy(rb"(?:^|[;}])[ \t]*(?:http|events)\s*\{", re.MULTILINE)
+_STREAM = lazy(rb"(?:^|[;}])[ \t]*stream\s*\{", re.MULTILINE)
+_OF_HTTP = lazy(rb"^(?:server|upstream[ \t]+[\w.-]+)\s*\{", re.MULTILINE)
 _DIRECTIVE = lazy(
     rb"(?:^|[;{}])\s*(?:server_name|root|return|(?:proxy|fastcgi|uwsgi|scgi|grpc)_\w+|location|upstream\s+[\w.-]+|listen|log_format"
     rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
 )
 _ARROW = lazy(rb"^[ \t]*\w{1,40}[ \t]*=>", re.MULTILINE)  # Logstash
-_COMMENT = lazy(rb"^\s*#.*$", re.MULTILINE)
+_COMMENT = lazy(rb"^[ \t\r]*+#.*+$", re.MULTILINE)
 
 
 def is_likely(path: str) -> bool:
@@ -33,9 +35,15 @@ def is_likely(path: str) -> bool:
     return "." not in name.lstrip(".") and (bool(_DIRECTORIES & set(path.split("/")[:-1])) or KIND in name)
 
 
-def is_main(content: bytes) -> bool:
-    """Return whether a text is a main configuration rather than a fragment: it opens a block that no other one contains."""
-    return _MAIN.search(content) is not None
+def is_main(path: str, content: bytes) -> bool:
+    """Return whether a file is a main configuration rather than a fragment: it opens a block that no other one contains.
+
+    One with `stream` and with servers beside it is a fragment of `http` with a misplaced `stream`, unless its name says more.
+    """
+    if _MAIN.search(content):
+        return True
+    is_named = posixpath.basename(path) == MAIN_NAME
+    return _STREAM.search(content) is not None and (is_named or not _OF_HTTP.search(content))
 
 
 def is_configuration(content: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,7 @@ from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.logs import Logs
 from why502.gateways.nginx.config.scope import Settings
 from why502.model.config import Answer, Location, Peer, Position, Route, Server, Upstream
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 from why502.model.target import Target
 from why502.model.times import whole_number
 
@@ -39,7 +40,7 @@ class World(msgspec.Struct, kw_only=True):
     answers: list[Answer] = []
     servers: list[Server] = []
     listens: dict[Target, None] = {}  # in order
-    problems: list[ConfigProblem] = []
+    problems: dict[ConfigProblem, None] = {}  # in order
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,12 +86,13 @@ def _server(directive: Directive, block: Sequence[Directive], world: World) -> N
         () if world.is_stream else DEFAULT_LISTEN
     )
     values = variables.assigned(world.values, block)
+    set_here = variables.anywhere(block)
     place = Place(
         names=names,
         listens=listens,
         is_tls=any({"ssl", "quic"} & set(listen.split()[1:]) for listen in listens) or scope.first(settings, "ssl") == "on",
         server_at=directive.at,
-        elsewhere={**world.values, **variables.anywhere(block)},
+        elsewhere={**world.values, **set_here} if set_here else world.values,
         server_values=values,
         values=values,
         locations=[],
@@ -192,9 +194,9 @@ def _answers(block: Iterable[Directive], place: Place | None, world: World) -> N
 def _route(directive: Directive, settings: Settings, place: Place, world: World) -> None:
     kind = STREAM_PASS if world.is_stream else PASSES[directive.name]
     directive = directive if directive.args else msgspec.structs.replace(directive, args=(TUNNEL,))
-    known = {**place.elsewhere, **place.values}
+    known: variables.Values = ChainMap(place.values, place.elsewhere)  # type: ignore[arg-type]  # only read
     aim = passes.aim(directive, kind, known, world.upstreams, world.members, is_tls=place.is_tls)
-    world.problems.extend(aim.problems)
+    world.problems.update(dict.fromkeys(aim.problems))
     world.routes.append(
         Route(
             server=place.server,

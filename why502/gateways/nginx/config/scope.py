@@ -30,9 +30,7 @@ def inner(outer: Settings, directives: Iterable[Directive]) -> Settings:
     for directive in directives:
         if directive.children is None or directive.name.endswith("_by_lua_block"):
             own.setdefault(directive.name, []).append(Setting(args=directive.args, at=directive.at))
-    settings = outer.copy()
-    for name in _OWN:
-        settings.pop(name, None)
+    settings = outer.copy() if _OWN.isdisjoint(outer) else {name: found for name, found in outer.items() if name not in _OWN}
     for group in _TOGETHER:
         if not group.isdisjoint(own):
             for name in group:

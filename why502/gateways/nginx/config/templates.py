@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from why502.gateways.nginx.config.lua import Lua
 from why502.model.patterns import lazy
 
 _ENDINGS = (".template", ".tmpl", ".tpl", ".gotmpl", ".j2", ".jinja", ".jinja2", ".erb", ".epp", ".mustache", ".ctmpl")
-_COMMENT = lazy(rb"^\s*+#.*+$", re.MULTILINE)
+_COMMENT = lazy(rb"^[ \t\r]*+#.*+$", re.MULTILINE)
 # Go, Jinja, Mustache and Helm; ERB; PHP; envsubst and shell; sed scripts and installers; autoconf.
 _MARKS = lazy(
-    rb"\{\{|\{%|<%|<\?php|^\s*+#\{|\$?\{[A-Z][A-Z0-9_]+\}|@[A-Z][A-Z0-9_]+@|(?<!\w)__[A-Z][A-Z0-9_]*__|%%?[A-Z][A-Z_]{2,}%"
+    rb"\{\{|\{%|<%|<\?php|^[ \t\r]*+#\{|\$?\{[A-Z][A-Z0-9_]+\}|@[A-Z][A-Z0-9_]+@|(?<!\w)__[A-Z][A-Z0-9_]*__|%%?[A-Z][A-Z_]{2,}%"
     rb"|(?<![?P])<[A-Z]+_[A-Z0-9_]+>",
     re.MULTILINE,
 )
@@ -27,7 +28,31 @@ _PLACEHOLDERS = (
         + _VALUE + rb"(?<![\w$/.-])[A-Z][A-Z0-9]*_[A-Z0-9_]++(?![\w=.])",
         re.MULTILINE,
     ),
+    # `<path to the key>`, `https://{ip}:8080`, `[your domain]` and `#NAME#`, as somebody or a program of one's own is to replace
+    # them. The name of a group in a regular expression is none: `(?<name>`.
+    lazy(
+        rb"^[ \t]*+(?:" + _FIXED + rb"|\w{1,40}_pass|root|alias|ssl_(?:trusted_)?certificate(?:_key)?)" + _VALUE
+        + rb"(?<![?P(])<[A-Za-z][^<>;\n]{0,200}>",
+        re.MULTILINE,
+    ),
+    # The same in a line of httpd or HAProxy, which no semicolon ends.
+    lazy(
+        rb"^[ \t]*+(?:Server(?:Name|Alias)|ProxyPass(?:Match|Reverse)?|BalancerMember|DocumentRoot|SSLCertificate\w{0,20}"
+        rb"|server|bind)[ \t][^#\n<\"']{0,300}<[A-Za-z][\w .-]{0,80}>",
+        re.MULTILINE | re.IGNORECASE,
+    ),
+    lazy(
+        rb"^[ \t]*+(?:location|" + _FIXED + rb"|\w{1,40}_pass|root|alias)" + _VALUE + rb"(?<=[/:.])\{[A-Za-z_][\w-]{0,60}\}",
+        re.MULTILINE,
+    ),
+    lazy(
+        rb"^[ \t]*+(?:" + _FIXED + rb"|\w{1,40}_pass|root|alias|ssl_(?:trusted_)?certificate(?:_key)?)[ \t]++"
+        rb"(?:[^;#\n\"'{~]{0,500}?[ \t/.:])??"
+        rb"(?:\{[A-Za-z_][\w-]{0,60}\}|\[[A-Za-z]{4,40}(?:[ _-][A-Za-z]{2,40}){0,5}\]|#[A-Z][A-Z0-9_]{2,60}#)",
+        re.MULTILINE,
+    ),
 )  # fmt: skip
+_NAMED = lazy(r"(?:^|[_.-])template(?:[_.-]|$)", re.IGNORECASE)
 _DEFINED = lazy(rb"\b(?:set[ \t]+|(?:map|geo|split_clients)[ \t]+[^\n;{]{1,200}?)\$\{?([A-Z][A-Z0-9_]*)\}?")
 _LUA_BLOCK = lazy(rb"_by_lua_block\s*\{")
 _LUA_WORD = lazy(rb"_by_lua\s+(?:'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")", re.DOTALL)
@@ -35,7 +60,7 @@ _LUA_WORD = lazy(rb"_by_lua\s+(?:'(?:[^'\\]++|\\.)*+'|\"(?:[^\"\\]++|\\.)*+\")",
 
 def is_template(path: str, content: bytes) -> bool:
     """Return whether a file still contains placeholders, or has the name of a template."""
-    if path.lower().endswith(_ENDINGS):
+    if path.lower().endswith(_ENDINGS) or _NAMED.search(posixpath.basename(path)):
         return True
     text = _COMMENT.sub(b"", content)
     if b"_by_lua" in text:

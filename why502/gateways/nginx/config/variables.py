@@ -30,20 +30,22 @@ def mapped(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def assigned(before: Values, directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
+def assigned(before: Values, directives: Iterable[Directive]) -> Values:
     """Return the values after the rewrite directives of a level. A `set` within an `if` adds a value; any other replaces it.
 
-    A variable set by code (Lua, njs, Perl, an authorization request) becomes unknown.
+    A variable set by code (Lua, njs, Perl, an authorization request) becomes unknown. A level that sets none shares the values:
+    there may be thousands of levels and of maps.
     """
+    own = [(directive, is_certain) for directive, is_certain in _statements(directives, True) if _is_assignment(directive)]
+    if not own:
+        return before
     values = dict(before)
-    for directive, is_certain in _statements(directives, True):
-        if not directive.args or not directive.args[0].startswith("$"):
-            continue
+    for directive, is_certain in own:
         name = directive.args[0][1:].lower()
         if directive.name == "set" and len(directive.args) == 2:
             others = () if is_certain else values.get(name, ())
             values[name] = tuple(dict.fromkeys((*others, directive.args[1])))
-        elif "set" in directive.name:
+        else:
             values.pop(name, None)
     return values
 
@@ -83,6 +85,10 @@ def _names(text: str) -> Iterator[str]:
 
 def _filled(text: str, name: str, value: str) -> str:
     return _VARIABLE.sub(lambda match: value if (match[1] or match[2]).lower() == name else match[0], text)
+
+
+def _is_assignment(directive: Directive) -> bool:
+    return "set" in directive.name and bool(directive.args) and directive.args[0].startswith("$")
 
 
 def _statements(directives: Iterable[Directive], is_certain: bool) -> Iterator[tuple[Directive, bool]]:

@@ -89,6 +89,7 @@ class Reader:
 
     def __init__(self, form: LineFormat) -> None:
         self._form = form
+        self.plain = form.plain
         self.has_upstream = any(name.startswith("upstream_") for name in form.names)
 
     def parse(self, line: str) -> LogRecord | None:
@@ -97,6 +98,7 @@ class Reader:
         return _record(values, is_nginx=True, knows_upstream=self.has_upstream) if values else None
 
 
+@lru_cache(256)
 def compile(format: str, escape: str = "default") -> Reader:
     """Return a reader for the lines of a `log_format` (its strings joined) with this `escape=`."""
     return Reader(LineFormat(format, escape))

@@ -36,7 +36,7 @@ _TAILS = (
 )
 LAYOUTS = (
     Text(
-        template="{time} [{key}] {_}#{_}: {message}", tails=_TAILS, clock="nginx", flags=("said", "entries"),
+        template="{time} [{key}] {#}#{#}: {message}", tails=_TAILS, clock="nginx", is_time_spaced=True, flags=("said", "entries"),
         asks=(
             *("text key", "template message client |from |host: ", "has asker", "begins asker 127.|unix:|::1", "text server"),
             *("word asked", "origin origin"),

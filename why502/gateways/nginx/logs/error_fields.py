@@ -6,12 +6,12 @@ nothing in them is escaped, and each may be missing or cut (src/http/ngx_http_re
 
 from __future__ import annotations
 
-import html
 import re
 from functools import lru_cache
 from typing import NamedTuple
 
 from why502.model.patterns import lazy
+from why502.model.request_line import uri_of
 from why502.model.target import Target
 
 
@@ -77,8 +77,6 @@ def read(text: str) -> Fields:
     """Return the fields of `text`, which starts with them."""
     if match := _WELL_FORMED.match(text):
         return Fields._make(match.groups(""))
-    if ': \\"' in text or "&quot;" in text:  # pasted from JSON or from an HTML page
-        text = html.unescape(text).replace('\\"', '"')
     match = _WITH_QUOTES.match(text)
     found = Fields._make(match.groups("")) if match and match.end() else NO_FIELDS
     if end := _REQUEST_END.search(found.request):  # a value that contains what looks like the next field
@@ -123,8 +121,7 @@ def address(upstream: str, text: str, request: str = "") -> Address:
 
 def _without_uri(upstream: str, request: str) -> str:
     """Return `http://unix:/path/uri` without the URI, as far as the two can be separated."""
-    _, _, uri = request.partition(" ")
-    uri = uri.partition(" ")[0]
+    uri = uri_of(request)
     if uri.startswith("/") and upstream.endswith(uri) and not upstream.removesuffix(uri).endswith(":"):
         return upstream.removesuffix(uri)
     match = _SOCKET_NAME.match(upstream)

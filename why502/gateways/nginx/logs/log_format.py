@@ -11,6 +11,7 @@ import msgspec
 
 from why502.model.patterns import lazy
 
+APACHE = "apache"  # the escapes of Apache: `\\"`, `\\\\`, `\\n`, `\\xhh` (server/util.c, ap_escape_logitem)
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 MAIN = f'{COMBINED} "$http_x_forwarded_for"'
 
@@ -50,6 +51,11 @@ _BEGINS = {"time_local": r"\d\d/", "time_iso8601": r"\d{4}-", "status": r"[\d-]"
 _HEX = lazy(rb"\\x([0-9A-Fa-f]{2})")
 
 
+def has_time(text: str) -> bool:
+    """Return whether the lines of a `log_format` have the time of the request: without it they say too little."""
+    return "$time_" in text
+
+
 class LineFormat:
     """A compiled `log_format`. Its regular expression never backtracks, so no line takes long."""
 
@@ -78,7 +84,7 @@ class LineFormat:
         """Return a value unescaped."""
         if "\\" not in text or self.escape == "none":
             return text
-        if self.escape == "apache":
+        if self.escape == APACHE:
             text = text.replace('\\"', '"')
         if self.escape == "json":
             try:

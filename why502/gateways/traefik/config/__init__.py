@@ -10,7 +10,7 @@ from why502.gateways.traefik.config.dynamic import Parts, configured
 from why502.gateways.traefik.config.fields import part, read
 from why502.gateways.traefik.config.match import finder
 from why502.gateways.traefik.config.static import NO_STATIC, has_other_providers, understood
-from why502.model.snapshot import ConfigFile, ConfigProblem
+from why502.model.proxy import ConfigFile, ConfigProblem
 
 __all__ = ["Configuration", "finder", "load", "together"]
 

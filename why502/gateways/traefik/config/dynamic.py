@@ -16,7 +16,7 @@ from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.config.static import EntryPoint, Static
 from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import PROTOCOL, Peer, Position, Route, Setting, Upstream
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 from why502.model.target import Target
 
 ROUTER = "router"  # setting of a route: the name of its router
@@ -64,6 +64,7 @@ class _Made:
     parts: Parts
     static: Static
     groups: dict[str, Upstream] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)  # of the routers and services whose place is unknown
 
     def routes(self, name: str, router: Item) -> Iterator[Route]:
         """Yield a route for each group of servers that a router leads to, and for each of its paths."""
@@ -155,7 +156,13 @@ class _Made:
         return tuple(self._balancer(name, "servers"))
 
     def _at(self, key: str, item: Item) -> Position:
-        return item.at or Position(file=self.parts.places.get(key, ""), line=1)
+        """Return the place of an item. The API and TOML give none; then a number of its own stands for the column, because a
+        request is placed at a route by the route's position.
+        """
+        if item.at:
+            return item.at
+        number = self.numbers.setdefault(key, len(self.numbers) + 1)
+        return Position(file=self.parts.places.get(key, ""), line=1, column=number)
 
     @staticmethod
     def _qualified(name: str, beside: str) -> str:

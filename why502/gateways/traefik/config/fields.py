@@ -10,7 +10,7 @@ import tomllib
 from why502.config import yaml_text
 from why502.config.yaml_text import NOTHING, Item
 from why502.gateways.go_programs import seconds_of
-from why502.model.snapshot import ConfigProblem
+from why502.model.proxy import ConfigProblem
 
 
 def read(text: str, file: str) -> tuple[Item, tuple[ConfigProblem, ...]]:

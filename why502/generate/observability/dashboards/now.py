@@ -44,7 +44,7 @@ def dashboard(objective: float) -> Dashboard:
                 unit="percentunit",
                 queries=(Query(left),),
                 thresholds=((None, "red"), (0.0, "orange"), (0.25, "green")),
-                description=f"Of the failures that {objective:.10g} % allows in 30 days. Below 0 the objective is missed.",
+                description=f"Share left of the failures that {objective:.10g} % allows in 30 days. Below 0, it is missed.",
             ),
             Panel(
                 title="Gone in",
@@ -54,7 +54,7 @@ def dashboard(objective: float) -> Dashboard:
                 unit="h",
                 queries=(Query(f"clamp_min({left}, 0) * {HOURS} * {allowed} / ({_ratio('1h')} > 0)"),),
                 thresholds=((None, "red"), (24.0, "orange"), (72.0, "green")),
-                description="Hours until the allowance is gone, if it goes on as in the last hour. Empty without failures.",
+                description="Hours until the error budget is used up at the rate of the last hour. Empty without failures.",
             ),
             Panel(
                 title="Limits",
@@ -90,7 +90,7 @@ def dashboard(objective: float) -> Dashboard:
                 title="Members",
                 shape=Shape.STATES,
                 queries=(Query(f"why502_target_up{{{MINE}}}", "{{target}}"),),
-                description="Result of the checks. A gap: not known.",
+                description="Result of the checks. A gap means unknown.",
             ),
             Panel(
                 title="Response times and the timeout",

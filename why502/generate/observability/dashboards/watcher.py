@@ -9,7 +9,7 @@ def dashboard(_objective: float) -> Dashboard:
     """Return it. The objective does not matter here."""
     return Dashboard(
         name="watcher",
-        title="is the watcher well?",
+        title="is the watcher healthy?",
         variables=(INSTANCE,),
         panels=(
             Panel(
@@ -25,11 +25,11 @@ def dashboard(_objective: float) -> Dashboard:
             _number("Messages pending", f"why502_notifications_pending{{{HERE}}}", 10),
             _number("Store errors in 1 h", f"increase(why502_store_errors_total{{{HERE}}}[1h])", 1),
             _number("Label sets in `other`", f"why502_series_overflow_total{{{HERE}}}", 1),
-            _lines("Not read yet", f"why502_log_lag_bytes{{{HERE}}}", "bytes"),
+            _lines("Not yet read", f"why502_log_lag_bytes{{{HERE}}}", "bytes"),
             _lines("Age of the newest line", f"time() - why502_log_last_line_timestamp_seconds{{{HERE}}}", "s"),
             _lines("Lines read", f"rate(why502_log_lines_total{{{HERE}}}[{RATE}])", "cps"),
             _lines(
-                "Lines not parsed",
+                "Unparsed lines",
                 f"rate(why502_log_unparsed_total{{{HERE}}}[{RATE}]) / (rate(why502_log_lines_total{{{HERE}}}[{RATE}]) > 0)",
                 "percentunit",
             ),

@@ -77,6 +77,20 @@ def firewall_reloaded(site: Site, is_broken: bool) -> None:
         site.ask_at(edge)
 
 
+def ruleset_flushed(site: Site, is_broken: bool) -> None:
+    """The machine's proxy uses a published port, and all rules are gone, the engine's too, as after `nft flush ruleset`.
+
+    Docker's own process still forwards the port; podman forwards it by rules alone, and only holds it.
+    """
+    site.network("shop")
+    site.app("api", networks=("shop",), options=("-p", "8081:3000"))
+    site.host_nginx("proxy_pass http://127.0.0.1:8081;")
+    site.serves()
+    if is_broken:
+        machine.sh("nft", "flush", "ruleset")
+        site.fails(times=2)
+
+
 SCENES = (
     Scene(
         "published-port-inner-wrong",
@@ -84,7 +98,7 @@ SCENES = (
         UNSERVED,
         inner_port_wrong,
         never=NO_PROCESS,
-        engines=machine.ENGINES,
+        engines=("docker", "podman", machine.ROOTLESS),
     ),
     Scene(
         "published-port-loopback",
@@ -92,7 +106,7 @@ SCENES = (
         UNSERVED,
         inner_loopback,
         never=NO_PROCESS,
-        engines=machine.ENGINES,
+        engines=("docker", "podman", machine.ROOTLESS),
     ),
     Scene(
         "published-for-inner-port",
@@ -127,6 +141,14 @@ SCENES = (
         "the engine's firewall rules are gone",
         frozenset({"network-policy-denies"}),
         firewall_reloaded,
+        never=NO_PROCESS,
+    ),
+    Scene(
+        "ruleset-flushed",
+        "the rules that forward a published port are gone",
+        frozenset({"network-policy-denies"}),
+        ruleset_flushed,
+        engines=("podman",),
         never=NO_PROCESS,
     ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from why502.lab.gateways.front import HOST, Wiring, asked
+from why502.lab.gateways.front import HOST, Wiring, asked, written_at_once
 from why502.lab.gateways.front import LOGS as DIRECTORY
 from why502.lab.isolation import program
 from why502.lab.stage import Stage
@@ -21,6 +21,7 @@ LACKS = {
     "no-route": "a request without a route is for a file",
     "client-left": "its log does not tell that a client left",
 }
+ALIKE: dict[str, tuple[str, ...]] = {}
 _PLACES = frozenset({"modules", "top", "site", "member", "group"})
 CONFIG = "/run/front/httpd.conf"  # /etc is the machine's own
 ADMIN = "127.0.0.1:8081"
@@ -42,6 +43,8 @@ _SHORT = '\nErrorLogFormat "[%{u}t] [%-m:%l] [pid %P:tid %T] %7F: %E: [client\\\
 _LINE = re.compile(r"(?:\[client [^\]]*\] )?(AH\d{5}: .*|\(\d+\).*)")
 _OF_START = re.compile(r"AH0(?:0489|0094|0558|0493|2282|18\d\d)\b")
 _STATUS = re.compile(r'"[^"]*?" (\d{3}) |\\?"status\\?":(\d{3})')
+
+settle = written_at_once
 
 
 def missing() -> str:

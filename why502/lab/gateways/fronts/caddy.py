@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from why502.lab.gateways.front import HOST, Wiring, asked
+from why502.lab.gateways.front import HOST, Wiring, asked, written_at_once
 from why502.lab.gateways.front import LOGS as DIRECTORY
 from why502.lab.isolation import program
 from why502.lab.stage import Stage
@@ -17,12 +17,15 @@ KIND = "caddy"
 LOGS = ("json", "console", "file")
 HEADER_KIB = 10 << 10  # of Go's net/http
 LACKS: dict[str, str] = {"empty": "it refuses a reverse_proxy without an upstream"}
+ALIKE: dict[str, tuple[str, ...]] = {}
 CONFIG = "/run/front/Caddyfile"
 ADMIN = "localhost:2019"  # its default
 ERRORS = f"{DIRECTORY}/caddy.log"
 ACCESS = f"{DIRECTORY}/access.log"
 _WORDS = re.compile(r'"(?:msg|error)":"((?:[^"\\]|\\.)*)"')
 _PORT = re.compile(r"127\.0\.0\.1:(?:3[2-9]|[4-6]\d)\d{3}->")
+
+settle = written_at_once
 
 
 def missing() -> str:

@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 
-from why502.lab.gateways.front import ANSWER_S, HOST, Wiring
+from why502.lab.gateways.front import ANSWER_S, HOST, Wiring, written_at_once
 from why502.lab.gateways.front import LOGS as DIRECTORY
 from why502.lab.isolation import program
 from why502.lab.stage import BACKENDS, Stage
@@ -18,7 +18,8 @@ from why502.lab.stage import BACKENDS, Stage
 KIND = "haproxy"
 LOGS = ("http", "clf", "json", "tcp", "iso", "stdout")
 HEADER_KIB = 16  # tune.bufsize
-LACKS = {"reset": "its log has the same state, SH, for a reset and for a close"}
+LACKS: dict[str, str] = {}
+ALIKE = {"reset": ("premature-close",)}  # SH, the state of both
 _PLACES = frozenset({"global", "defaults", "frontend", "backend", "server"})
 CONFIG = "/run/front/haproxy.cfg"  # /etc is the machine's own
 SOCKET = "/run/haproxy-admin.sock"
@@ -42,6 +43,8 @@ _MESSAGE = re.compile(
     r"(?:Server|Health check for|backend|'server) .*(?:is (?:DOWN|UP|going)|failed|available|could not resolve).*"
 )
 _PARTS = re.compile(r'"(?:backend|server|status_code|termination_state)":"?([^",}]+)')
+
+settle = written_at_once
 
 
 def missing() -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 
-from why502.lab.gateways.front import HOST, Wiring, asked
+from why502.lab.gateways.front import HOST, Wiring, asked, written_at_once
 from why502.lab.gateways.front import LOGS as DIRECTORY
 from why502.lab.isolation import program
 from why502.lab.stage import Stage
@@ -18,6 +18,7 @@ KIND = "traefik"
 LOGS = ("common", "json", "debug")
 HEADER_KIB = 10 << 10  # of Go's net/http
 LACKS: dict[str, str] = {}
+ALIKE: dict[str, tuple[str, ...]] = {}
 STATIC = "/run/front/traefik.yml"
 DYNAMIC = "/run/front/dynamic.yml"
 ADMIN = "127.0.0.1:8080"
@@ -27,6 +28,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PORT = re.compile(r"127\.0\.0\.1:(?:3[2-9]|[4-6]\d)\d{3}->")
 _HEAD = re.compile(r"^\S+ (?:DBG|INF|WRN|ERR) (?:\S+ ?> )?")
 _COMMON = re.compile(r'"[^"]*" (\d{3}) (\d+) "-" "[^"]*" \d+ "([^"]*)" "([^"]*)"')
+
+settle = written_at_once
 
 
 def missing() -> str:

@@ -74,7 +74,25 @@ def own_and_passed(play: Play) -> None:
     play.send("/status/503")
 
 
+def in_directory(play: Play) -> None:
+    """Have the owner of a served directory pass part of it on to a port where nothing listens, in `.htaccess`."""
+    play.stage.backend(3000)
+    root = play.stage.path("/srv/site")
+    root.mkdir(parents=True, exist_ok=True)
+    play.stage.write("/srv/site/.htaccess", f"RewriteEngine On\nRewriteRule ^cart/(.*)$ http://{SECOND}/$1 [P,L]\n")
+    served = f"DocumentRoot {root}\n  <Directory {root}>\n    AllowOverride FileInfo\n    Require all granted\n  </Directory>"
+    play.put(APP, own={"site": f"{served}\n  ProxyPass /cart !", "modules": "rewrite alias"})
+    play.send("/cart/items")
+
+
 SCENES = (
+    Scene(
+        name="htaccess-dead-port",
+        message="a rule in `.htaccess` passes requests to a port where nothing listens",
+        build=in_directory,
+        causes=("backend-not-running", "wrong-port"),
+        targets=(SECOND,),
+    ),
     Scene(
         name="worker-shared",
         message="two routes share one worker, and the timeout of the first one holds for both",

@@ -422,7 +422,7 @@ UNIX_ONLY = (
         partly=causes("backend-not-running"),
         targets=frozenset({"unix:/tmp/shop.sock"}),
         # The first failures are of the old path: the service is restarted before nginx is reloaded, and old workers end later.
-        settle="grep -rqs unix:/tmp/shop.sock /var/log/nginx",
+        settle="test $(tail -n 40 /var/log/nginx/shop.error.log | grep -c unix:/tmp/shop.sock) = 40",
     ),
     Fault(
         id="flask-unix-socket-deleted",

@@ -125,13 +125,22 @@ pub fn word(text: &[u8], at: usize) -> u64 {
 /// Return whether a text holds a byte.
 #[inline(always)]
 pub fn holds(text: &[u8], byte: u8) -> bool {
-    text.iter().any(|one| *one == byte)
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let length = text.len();
+    if length < 8 {
+        return text.iter().any(|one| *one == byte);
+    }
+    let is_in = |at: usize| {
+        let zero = word(text, at) ^ (ONES * byte as u64); // where the byte stands
+        zero.wrapping_sub(ONES) & !zero & (ONES << 7) != 0
+    };
+    (0..length / 8).any(|number| is_in(8 * number)) || is_in(length - 8)
 }
 
-/// Return whether a text holds another one.
+/// Return whether a text holds another one, of two bytes at least.
 pub fn contains(text: &[u8], wanted: &[u8]) -> bool {
     let mut at = 0;
-    while let Some(found) = position(text, at, wanted[0], wanted[wanted.len() - 1], wanted.len() - 1) {
+    while let Some(found) = position(text, at, wanted[0], wanted[1]) {
         if text[found..].starts_with(wanted) {
             return true;
         }
@@ -140,25 +149,63 @@ pub fn contains(text: &[u8], wanted: &[u8]) -> bool {
     false
 }
 
-/// Return where one byte stands so far before another.
+/// Return where one byte stands before another.
 #[inline(always)]
-fn position(text: &[u8], mut at: usize, first: u8, last: u8, apart: usize) -> Option<usize> {
+fn position(text: &[u8], at: usize, first: u8, second: u8) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    if text.len() - at.min(text.len()) > FAR && std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { far_position(text, at, first, second) };
+    }
+    near_position(text, at, first, second)
+}
+
+#[cfg(any(target_arch = "x86_64", test))]
+const FAR: usize = 4096;
+
+/// The same in a long text, 32 bytes at a time.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn far_position(text: &[u8], mut at: usize, first: u8, second: u8) -> Option<usize> {
+    use core::arch::x86_64::*;
+    let (one, other) = (_mm256_set1_epi8(first as i8), _mm256_set1_epi8(second as i8));
+    while at + 65 <= text.len() {
+        // the four blocks lie in the text
+        let load = |at: usize| _mm256_loadu_si256(text.as_ptr().add(at).cast());
+        let pairs = |at: usize| _mm256_and_si256(_mm256_cmpeq_epi8(load(at), one), _mm256_cmpeq_epi8(load(at + 1), other));
+        let (low, high) = (pairs(at), pairs(at + 32));
+        if _mm256_movemask_epi8(_mm256_or_si256(low, high)) != 0 {
+            let bits = _mm256_movemask_epi8(low) as u32 as u64 | (_mm256_movemask_epi8(high) as u32 as u64) << 32;
+            return Some(at + bits.trailing_zeros() as usize);
+        }
+        at += 64;
+    }
+    near_position(text, at, first, second)
+}
+
+#[inline(always)]
+fn near_position(text: &[u8], at: usize, first: u8, second: u8) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE2 is part of x86_64, and both blocks lie in the text.
-    unsafe {
+    let at = unsafe {
         use core::arch::x86_64::*;
-        let (one, other) = (_mm_set1_epi8(first as i8), _mm_set1_epi8(last as i8));
-        while at + apart + 16 <= text.len() {
+        let mut at = at;
+        let (one, other) = (_mm_set1_epi8(first as i8), _mm_set1_epi8(second as i8));
+        while at + 17 <= text.len() {
             let load = |at: usize| _mm_loadu_si128(text.as_ptr().add(at).cast());
-            let found = _mm_and_si128(_mm_cmpeq_epi8(load(at), one), _mm_cmpeq_epi8(load(at + apart), other));
+            let found = _mm_and_si128(_mm_cmpeq_epi8(load(at), one), _mm_cmpeq_epi8(load(at + 1), other));
             let bits = _mm_movemask_epi8(found) as u32;
             if bits != 0 {
                 return Some(at + bits.trailing_zeros() as usize);
             }
             at += 16;
         }
-    }
-    (at..text.len().saturating_sub(apart)).find(|at| text[*at] == first && text[*at + apart] == last)
+        at
+    };
+    (at..text.len().saturating_sub(1)).find(|at| text[*at] == first && text[*at + 1] == second)
 }
 
 /// Ask for the memory of a value ahead of its use.
@@ -250,4 +297,36 @@ pub fn is_word(text: &[u8], begin: usize, end: usize, without: [u8; 4]) -> bool 
 #[inline(always)]
 pub fn is_word(text: &[u8], begin: usize, end: usize, without: [u8; 4]) -> bool {
     text[begin..end].iter().all(|byte| byte.is_ascii_graphic() && !without.contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for length in 1..40 {
+            let mut text = vec![0x80u8; length];
+            assert!(!holds(&text, 0) && !holds(&text, 0x81) && holds(&text, 0x80));
+            for at in 0..length {
+                text[at] = b'\\';
+                assert!(holds(&text, b'\\'));
+                text[at] = b'\\' ^ 1;
+                assert!(!holds(&text, b'\\'));
+                text[at] = 0x80;
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_it_stands() {
+        for least in [0, FAR] {
+            for before in least..least + 70 {
+                for after in 0..70 {
+                    let text = [&vec![b'w'; before][..], b"why502", &vec![b'w'; after][..]].concat();
+                    assert!(contains(&text, b"why502") && !contains(&text[..before + 5], b"why502"));
+                }
+            }
+        }
+    }
 }

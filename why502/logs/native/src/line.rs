@@ -367,12 +367,15 @@ impl Walk<'_> {
                 return None;
             }
             let (action, from) = self.name(at, depth, chosen)?;
-            let (place, after, is_text) = value(text, blank(text, from), end)?;
+            let start = blank(text, from);
+            let (place, after, is_text) = if action.deeper != 0 && text[start] == b'{' {
+                let stop = self.object(start, depth + 1, action.deeper)?;
+                ((start, stop), stop, false)
+            } else {
+                value(text, start, end)?
+            };
             if action.is != 0 {
                 self.take(action.is, place, is_text);
-            }
-            if action.deeper != 0 && text[place.0] == b'{' && self.object(place.0, depth + 1, action.deeper).is_none() {
-                self.fits = false;
             }
             at = blank(text, after);
             match text[at] {

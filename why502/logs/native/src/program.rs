@@ -1,5 +1,7 @@
 //! The layout of a log, as Python describes it: one instruction a line, texts in hexadecimal.
 
+use crate::find::is_word;
+
 pub const ROLES: usize = 32;
 
 // what a value is of
@@ -111,7 +113,7 @@ pub enum Question {
 
 /// What a value must be; lines in which it is not are left to Python.
 pub enum Check {
-    Without(Vec<u8>), // a word without these bytes
+    Without([u8; 4]), // a word without these bytes
     Around(u8),       // a word with this byte inside
     Integer,
     Duration, // of seconds, with six digits on either side of the point at most
@@ -123,7 +125,15 @@ pub enum Check {
 impl Check {
     fn parse(words: &[&str]) -> Option<Check> {
         Some(match *words.first()? {
-            "without" => Check::Without(unhex(words.get(1)?)?),
+            "without" => {
+                let bytes = unhex(words.get(1)?)?;
+                if bytes.len() > 4 {
+                    return None;
+                }
+                let mut four = [b' '; 4]; // no word holds a space
+                four[..bytes.len()].copy_from_slice(&bytes);
+                Check::Without(four)
+            }
             "around" => Check::Around(*unhex(words.get(1)?)?.first()?),
             "integer" => Check::Integer,
             "duration" => Check::Duration,
@@ -134,13 +144,16 @@ impl Check {
         })
     }
 
-    pub fn holds(&self, value: &[u8]) -> bool {
-        let is_word = |value: &[u8]| value.iter().all(u8::is_ascii_graphic);
+    /// Return whether the value at a place of a text is so.
+    #[inline(always)]
+    pub fn holds(&self, text: &[u8], (begin, end): (u32, u32)) -> bool {
+        let (begin, end) = (begin as usize, end as usize);
+        let value = &text[begin..end];
         match self {
-            Check::Without(bytes) => is_word(value) && !value.iter().any(|byte| bytes.contains(byte)),
+            Check::Without(bytes) => is_word(text, begin, end, *bytes),
             Check::Around(byte) => {
                 let place = value.iter().position(|one| one == byte);
-                is_word(value) && place.map_or(false, |at| (1..=200).contains(&at) && (1..=200).contains(&(value.len() - at - 1)))
+                place.map_or(false, |at| (1..=200).contains(&at) && (1..=200).contains(&(value.len() - at - 1))) && is_word(text, begin, end, [b' '; 4])
             }
             Check::Integer => {
                 let digits = value.strip_prefix(b"-").unwrap_or(value);
@@ -153,7 +166,7 @@ impl Check {
                 (1..=6).contains(&whole) && (positive.len() == whole || positive[whole] == b'.') && (1..=6).contains(&part.len()) && part.iter().all(u8::is_ascii_digit)
             }
             Check::List => value.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b':' | b' ')),
-            Check::Short => is_word(value) && (1..=64).contains(&value.len()),
+            Check::Short => (1..=64).contains(&value.len()) && is_word(text, begin, end, [b' '; 4]),
             Check::Capital => value.first().map_or(false, u8::is_ascii_uppercase) || value == b"<BADREQ>",
         }
     }

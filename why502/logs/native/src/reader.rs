@@ -25,6 +25,10 @@ const OF_THREAD: &[u8] = b"[pid ";
 const LONGEST_PAIR: i64 = 4; // seconds
 const AGENT: &[u8] = b"why502-probe"; // our own requests, which are nobody's
 const NO_TIME: u64 = u64::MAX;
+const MINUTE_BITS: u32 = 26;
+const ENTRY_BITS: u32 = 30; // of a count beside its minute
+const WHOSE_BITS: u32 = 34; // of a bucket beside the number of its time
+const BUCKETS: u64 = (1 << WHOSE_BITS) - 1;
 const CONTAINER: usize = 1 << 18; // bytes of unwrapped text of a batch
 
 /// How a request ended, without the addresses of its attempts.
@@ -373,7 +377,7 @@ impl Reader {
     }
 
     /// Count the line of these values; `whole` is where it stands with its wrapper.
-    #[inline(always)]
+    #[inline(never)]
     fn bare(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
         let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
         let program = &self.programs[which];
@@ -386,7 +390,7 @@ impl Reader {
                 return None;
             }
         }
-        if !program.checks.iter().all(|(role, check)| spans[*role] == (0, 0) || check.holds(of(text, spans[*role]))) {
+        if !program.checks.iter().all(|(role, check)| spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
             return None;
         }
         if let Some(last) = of(text, spans[SERVER]).last() {
@@ -698,7 +702,7 @@ impl Reader {
         let name = &mut self.tries.all[place];
         for (whose, value) in times.iter().enumerate() {
             if *value != NO_TIME {
-                self.pool.add(&mut name.times, (whose as u64) << 34 | key_of_time(*value, self.is_exact), 1);
+                self.pool.add(&mut name.times, (whose as u64) << WHOSE_BITS | key_of_time(*value, self.is_exact), 1);
             }
         }
     }
@@ -714,7 +718,7 @@ impl Reader {
                 let map = self.tries.all[line.attempt as usize].times;
                 for (whose, value) in line.times.iter().enumerate() {
                     if *value != NO_TIME {
-                        self.pool.prefetch_key(map, (whose as u64) << 34 | key_of_time(*value, self.is_exact));
+                        self.pool.prefetch_key(map, (whose as u64) << WHOSE_BITS | key_of_time(*value, self.is_exact));
                     }
                 }
             }
@@ -768,7 +772,7 @@ impl Reader {
             }
             if line.failed {
                 name.failed += 1;
-                self.pool.add(&mut name.fails, (line.status as u64) << 26 | line.minute as u64 & ((1 << 26) - 1), 1);
+                self.pool.add(&mut name.fails, (line.status as u64) << MINUTE_BITS | line.minute as u64 & ((1 << MINUTE_BITS) - 1), 1);
             }
             if line.client_at.end != 0 {
                 let name = &mut self.clients.all[line.client_number as usize];
@@ -872,15 +876,17 @@ impl Reader {
             put(out, blob, &shape.sample);
             put(out, blob, &shape.later);
             out.extend_from_slice(&[shape.place.0, shape.place.1, shape.is_said as u64, shape.first as u64, shape.last as u64, shape.total]);
-            put_map(out, &self.pool, shape.minutes);
+            put_minutes(out, self.pool.items(shape.minutes).collect());
         }
         out.push(self.tries.all.len() as u64);
         for (name, last) in self.tries.all.iter().zip(&self.tries.lasts) {
             put(out, blob, self.tries.text(name));
             out.push(name.total);
             out.push(*last as u64);
-            put_map(out, &self.pool, name.times);
-            put_map(out, &self.pool, name.fails);
+            for whose in 0..3 {
+                put_pairs(out, self.pool.items(name.times).filter(|(key, _)| key >> WHOSE_BITS == whose).map(|(key, count)| (key & BUCKETS, count)));
+            }
+            put_minutes(out, self.pool.items(name.fails).collect());
         }
         for names in [&self.routes, &self.clients, &self.servers] {
             let chosen = names.top(most);
@@ -889,16 +895,16 @@ impl Reader {
                 let name = &names.all[number];
                 put(out, blob, names.text(name));
                 out.extend_from_slice(&[name.total, name.failed as u64]);
-                put_map(out, &self.pool, name.times);
-                put_map(out, &self.pool, name.fails);
+                put_pairs(out, self.pool.items(name.times));
+                put_failures(out, self.pool.items(name.fails).collect());
             }
         }
         out.push(self.paths.all.len() as u64);
         for (name, last) in self.paths.all.iter().zip(&self.paths.lasts) {
             put(out, blob, self.paths.text(name));
             out.extend_from_slice(&[name.total, *last as u64]);
-            put_map(out, &self.pool, name.times);
-            put_map(out, &self.pool, name.fails);
+            put_pairs(out, self.pool.items(name.times));
+            put_pairs(out, self.pool.items(name.fails));
         }
     }
 }
@@ -923,14 +929,47 @@ fn put(out: &mut Vec<u64>, blob: &mut Vec<u8>, text: &[u8]) {
     blob.extend_from_slice(text);
 }
 
-fn put_map(out: &mut Vec<u64>, pool: &Pool, map: Map) {
+/// Put how many pairs there are, and the pairs.
+fn put_pairs(out: &mut Vec<u64>, pairs: impl Iterator<Item = (u64, u64)>) {
     let place = out.len();
     out.push(0);
-    for (key, count) in pool.items(map) {
+    for (key, count) in pairs {
         out.push(key);
         out.push(count);
     }
     out[place] = (out.len() - place - 1) as u64 / 2;
+}
+
+/// Put how many minutes there are, and the minutes in order with their counts, each as Python keeps it (scan/minutes.py).
+fn put_minutes(out: &mut Vec<u64>, mut minutes: Vec<(u64, u64)>) {
+    minutes.sort_unstable();
+    let place = out.len();
+    out.push(0);
+    let mut before = None;
+    for (minute, count) in minutes {
+        if before == Some(minute) {
+            *out.last_mut().expect("there is one") += count;
+        } else {
+            out.push(minute << ENTRY_BITS | count);
+        }
+        before = Some(minute);
+    }
+    out[place] = (out.len() - place - 1) as u64;
+}
+
+/// Put how often each status failed, and the minutes of all failures.
+fn put_failures(out: &mut Vec<u64>, mut fails: Vec<(u64, u64)>) {
+    fails.sort_unstable();
+    let mut statuses: Vec<(u64, u64)> = Vec::new();
+    for (key, count) in &fails {
+        let status = key >> MINUTE_BITS;
+        match statuses.last_mut() {
+            Some(last) if last.0 == status => last.1 += count,
+            _ => statuses.push((status, *count)),
+        }
+    }
+    put_pairs(out, statuses.into_iter());
+    put_minutes(out, fails.into_iter().map(|(key, count)| (key & ((1 << MINUTE_BITS) - 1), count)).collect());
 }
 
 #[inline(always)]

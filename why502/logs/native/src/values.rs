@@ -286,7 +286,8 @@ static CLASSES: [u8; 256] = {
     found
 };
 
-/// Return the length of a path in which nothing is to be replaced: the first of its 64 bytes that ends it, no digits, eight segments.
+/// Return the length of a path in which nothing is to be replaced: the first of its 64 bytes that ends it, digits only in short names,
+/// eight segments. None: `route` decides.
 #[inline(always)]
 pub fn plain_path(text: &[u8], begin: usize, end: usize) -> Option<usize> {
     if begin >= end || text[begin] != b'/' {
@@ -298,7 +299,26 @@ pub fn plain_path(text: &[u8], begin: usize, end: usize) -> Option<usize> {
         return None;
     }
     let inside = (1u64 << length) - 1;
-    if digits & inside == 0 && (slashes & inside).count_ones() <= 8 { Some(length as usize) } else { None }
+    let (slashes, digits) = (slashes & inside, digits & inside);
+    if slashes.count_ones() <= 8 && are_in_names(digits, slashes, length) { Some(length as usize) } else { None }
+}
+
+const LONGEST_NAME: u32 = 7; // with digits, whatever the rest of it is
+
+/// Return whether all digits of a path stand in short segments of other bytes, too: `v2`. The path begins with a slash.
+#[inline(always)]
+fn are_in_names(mut digits: u64, slashes: u64, length: u32) -> bool {
+    while digits != 0 {
+        let first = digits.trailing_zeros();
+        let begin = 64 - (slashes & ((1 << first) - 1)).leading_zeros();
+        let end = (slashes >> first << first | 1 << length).trailing_zeros();
+        let segment = (1u64 << end) - (1u64 << begin);
+        if end - begin > LONGEST_NAME || digits & segment == segment {
+            return false;
+        }
+        digits &= !segment;
+    }
+    true
 }
 
 /// Append the route of a request, `METHOD /path` with `*` in place of numbers, to a text. None: Python is to make it.
@@ -409,6 +429,21 @@ mod tests {
         let mut found = Vec::new();
         assert_eq!(route(b"GET", b"/a/17/feedbee1/x?y=1", &mut found), Some(()));
         assert_eq!(found, b"GET /a/*/*/x");
+    }
+
+    #[test]
+    fn a_path_is_plain_where_its_route_is_itself() {
+        for path in ["/", "/a/b", "/api/v2/x", "/v2", "/v2/", "/3d/a1b2c3d", "/17", "/a/17/x", "/a17/18", "/a1234567", "/feedbee1", "//1a", "/a//2/"] {
+            let whole = format!("{path}?b=1");
+            let mut text = whole.clone().into_bytes();
+            text.extend_from_slice(&[b'\n'; crate::find::PAD]);
+            let mut found = Vec::new();
+            assert_eq!(route(b"GET", whole.as_bytes(), &mut found), Some(()));
+            let is_kept = found == format!("GET {path}").into_bytes();
+            let may_be_plain = path.split('/').all(|name| name.len() <= 7 || !name.bytes().any(|byte| byte.is_ascii_digit()));
+            let plain = plain_path(&text, 0, whole.len());
+            assert_eq!(plain, if is_kept && may_be_plain { Some(path.len()) } else { None }, "{path}");
+        }
     }
 
     #[test]

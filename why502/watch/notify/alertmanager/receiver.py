@@ -60,12 +60,12 @@ class Alertmanager:
         """Take the incidents that are open or ended a short while ago. Of those `held` (by id) nothing is sent, unless it was
         before. Return a value that differs if Alertmanager should be told now.
         """
-        told = {notice.incident.id for notice in self._firing.values()}
+        announced = {notice.incident.id for notice in self._firing.values()}
         firing: dict[Identity, Notice] = {}
         ended: dict[Identity, tuple[Notice, datetime]] = {}
         for notice in notices:
             incident = notice.incident
-            if incident.id in held and incident.id not in told:
+            if incident.id in held and incident.id not in announced:
                 continue
             if incident.closed_at is None:
                 firing[_identity(incident)] = notice

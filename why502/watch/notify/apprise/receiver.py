@@ -20,7 +20,7 @@ logging.getLogger("apprise").addHandler(logging.StreamHandler(said))
 import apprise
 sender = apprise.Apprise()
 if not sender.add(given["url"]):
-    print("the URL is not one that Apprise knows")
+    print("Apprise does not recognise the URL")
     sys.exit(2)
 if not sender.notify(title=given["title"], body=given["body"], body_format="text"):
     print(said.getvalue())
@@ -58,8 +58,8 @@ class Apprise:
             raise Undelivered(f"apprise: {(error.strerror or 'cannot be started').lower()}") from error
         if done.returncode:
             written = done.stdout.decode("utf-8", "replace") or done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-            told = reason_of(written, _parts(url))
-            raise Undelivered(f"apprise: {told or 'the service did not take it'}")
+            reason = reason_of(written, _parts(url))
+            raise Undelivered(f"apprise: {reason or 'the service did not accept it'}")
         return ""
 
 

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 
 from why502.watch.message import page, plain, text
 from why502.watch.notify.base import Notice, Undelivered, reason_of, secret
-from why502.watch.notify.connection import connect, said, tls
+from why502.watch.notify.connection import connect, failure_of, tls
 from why502.watch.notify.email.settings import PORTS, Security, Settings
 
 
@@ -41,7 +41,9 @@ class Email:
         except smtplib.SMTPResponseException as error:
             raise Undelivered(f"{self.settings.host}: {_answer(error, password)}", is_final=_is_final(error)) from error
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            reason = "the server closed the connection" if isinstance(error, smtplib.SMTPServerDisconnected) else said(error)
+            reason = (
+                "the server closed the connection" if isinstance(error, smtplib.SMTPServerDisconnected) else failure_of(error)
+            )
             raise Undelivered(f"{self.settings.host}: {reason}") from error
         return notice.thread or str(message["Message-ID"])
 
@@ -83,8 +85,8 @@ def _own_name() -> str:
 def _answer(error: smtplib.SMTPResponseException, password: str) -> str:
     if isinstance(error, smtplib.SMTPAuthenticationError):
         return f"answered {error.smtp_code}: the user or the password was not accepted"
-    told = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
-    return f"answered {error.smtp_code}: {reason_of(told, (password,))}"
+    answer = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else str(error.smtp_error)
+    return f"answered {error.smtp_code}: {reason_of(answer, (password,))}"
 
 
 def _is_final(error: smtplib.SMTPResponseException) -> bool:

@@ -88,7 +88,7 @@ class Slack:
         try:
             answer = msgspec.json.decode(body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Undelivered(f"Slack: {method}: the answer is not understood") from error
+            raise Undelivered(f"Slack: {method}: the response could not be parsed") from error
         if not answer.ok:
             raise _Refused(method, answer.error)
         return answer

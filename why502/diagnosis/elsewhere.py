@@ -1,0 +1,21 @@
+"""Whether the service that should listen on a target listens somewhere else instead."""
+
+from __future__ import annotations
+
+from why502.diagnosis.case import Case
+from why502.model.snapshot import Listener
+
+
+def is_of_its_service(listener: Listener, case: Case) -> bool:
+    """Return whether the listening process belongs to the service that should listen on the target. A stopped one has none."""
+    process = case.process_of(listener)
+    running = [service for service in case.services if service.is_running is not False]
+    units, pids = {service.name for service in running}, {service.main_pid for service in running} - {None}
+    return process is not None and (process.unit in units or bool(pids & {process.pid, process.ppid}))
+
+
+def own_listeners(case: Case) -> tuple[Listener, ...]:
+    """Return the listeners of the target's own service that no route names and that were not there while the target answered."""
+    return tuple(
+        listener for listener in case.unclaimed_listeners if is_of_its_service(listener, case) and not case.was_beside(listener)
+    )

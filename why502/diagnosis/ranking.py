@@ -1,0 +1,95 @@
+"""Ranking: the order of the findings, those that a person should read first at the top."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from why502.diagnosis.alarms import is_impatience
+from why502.diagnosis.attribution import GAP
+from why502.diagnosis.causes import CAUSES
+from why502.diagnosis.targets import addresses
+from why502.diagnosis.ways import FAILED
+from why502.model.finding import (
+    ASSERTED,
+    Finding,
+)
+from why502.model.logs import Symptom, Tally
+from why502.model.snapshot import Snapshot
+from why502.model.target import Target
+
+SURE = 0.9  # confidence from which the reason of each server's failure counts as known
+LATER = timedelta(seconds=3)  # after the end of a gap: a later failure has another cause
+
+
+def ranked(findings: list[Finding], here: Snapshot) -> list[Finding]:
+    """Return the findings in the order in which a person should read them."""
+    latest = _latest(findings)
+    return sorted(
+        findings,
+        key=lambda finding: _rank(
+            finding,
+            is_sum=_is_sum(finding, findings, here),
+            is_unfelt=_is_unfelt(finding, here),
+            latest=latest.get(finding.target),
+        ),
+    )
+
+
+def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
+    """Return whether a finding about a group only repeats findings about each of its servers: of one cause, or ongoing ones."""
+    if not CAUSES[finding.cause].sums_members or not finding.group or finding.confidence < ASSERTED:
+        return False
+    groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
+    members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
+    alive = {probe.target for probe in here.probes or () if probe.has_recovered and not probe.through_proxy}
+    is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
+    least = SURE if is_marked else ASSERTED  # recovered servers that the proxy still marks as down are a separate fault
+    hurt: dict[str, set[Target | None]] = {}
+    for other in findings:
+        if other.confidence >= least and other.target in members:
+            hurt.setdefault(other.cause, set()).add(other.target)
+    failing = {other.target for other in findings if other.confidence >= least and other.ongoing}
+    return bool(members) and (members <= failing or any(places == members for places in hurt.values()))
+
+
+def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
+    """Return the time of the last explained failure of each target."""
+    found: dict[Target | None, datetime] = {}
+    for finding in findings:
+        if finding.confidence >= ASSERTED and finding.last_seen is not None:
+            found[finding.target] = max(finding.last_seen, found.get(finding.target, finding.last_seen))
+    return found
+
+
+def _is_unfelt(finding: Finding, here: Snapshot) -> bool:
+    """Return whether no client noticed the failures of a finding: few clients gave up, or another attempt succeeded."""
+    found = here.logs.tallies if here.logs and finding.target is not None else ()
+    tallies = [tally for tally in found if tally.target == finding.target and tally.is_failure]
+    gave_up = [tally for tally in tallies if tally.symptom is Symptom.CLIENT_CLOSED]
+    retried = [tally for tally in tallies if tally.hidden >= tally.count or _is_of_another_attempt(tally)]
+    if not tallies or len(gave_up) + len(retried) < len(tallies) or (gave_up and not is_impatience(here, finding.target)):
+        return False
+    own = CAUSES[finding.cause].symptoms
+    return not retried or any(tally.symptom in own for tally in retried)
+
+
+def _is_of_another_attempt(tally: Tally) -> bool:
+    """Return whether the client got another attempt's answer: no gateway sends a status below 502 for an unanswered attempt."""
+    is_unanswered = tally.symptom in GAP and tally.symptom not in (Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)
+    return is_unanswered and tally.status is not None and f"{tally.status}" not in FAILED
+
+
+def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime | None) -> tuple[object, ...]:
+    was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
+    return (
+        finding.confidence < ASSERTED,
+        is_sum,  # the cause on each server ranks before "no server left", also if each is up for a moment
+        is_unfelt,  # if requests fail elsewhere, the user asks about those
+        finding.confidence >= ASSERTED and not finding.ongoing,  # ongoing failures rank before resolved ones
+        finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and the latest failures before earlier ones
+        -round(min(finding.confidence, 0.95), 2),
+        not finding.ongoing,
+        -finding.failures,
+        finding.cause,
+        str(finding.target),
+    )

@@ -1,0 +1,1 @@
+"""The rules of the packet filter in what nft(8) and iptables-save(8) write."""
