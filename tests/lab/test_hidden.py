@@ -36,6 +36,12 @@ def without(snapshot: Snapshot, part: str) -> Snapshot:
     return msgspec.structs.replace(snapshot, **{part: None})
 
 
+def late(snapshot: Snapshot, part: str) -> Snapshot:
+    """Return the same moment, that part not seen because its source was too slow."""
+    gap = Gap(source=part, reason="did not answer within 5 s", section=part)
+    return msgspec.structs.replace(without(snapshot, part), gaps=(*snapshot.gaps, gap))
+
+
 # Every so many parts are taken away of a scene, not the same of each; of the thorough test, all.
 every = pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.thorough)])
 
@@ -60,9 +66,7 @@ def test_what_took_too_long_to_see_is_not_asserted_without(path: Path, every: in
     here = load(path.read_bytes(), path.name)
     others = [load(there.read_bytes(), there.name)] if there.exists() else []
     for part in PARTS[OWN.index(path) % every :: every]:
-        gap = Gap(source=part, reason="did not answer within 5 s", section=part)
-        late = msgspec.structs.replace(without(here, part), gaps=(*here.gaps, gap))
-        for finding in diagnose(late, *others).findings:
+        for finding in diagnose(*(late(machine, part) for machine in (here, *others))).findings:
             needs = {need for id_ in (finding.cause, *EXPLAINED_BY[finding.cause]) for need in CAUSES[id_].needs}
             if part in needs:
                 assert finding.confidence <= 0.5, (part, finding.cause)
