@@ -21,7 +21,7 @@ RUNS_CODE = re.compile(
     r"^[ \t]*(exec|command|events[ \t]*\{|supervisor)\b|\"(?:module|handler)\": ?\"(exec|command)\"", re.MULTILINE
 )
 _VARIABLE = lazy(r"\{(?:\$|env\.)(\w{1,128})")
-_AT = lazy(r"(?P<message>.+?),? at (?P<file>/[^\n:]{1,1000}):(?P<line>\d{1,9})(?: import chain: .*)?", re.DOTALL)
+_PLACE = lazy(r"(?P<file>/[^\n:]{1,1000}):(?P<line>\d{1,9})")
 _FIRST = lazy(r"(?P<file>/[^\n:]{1,1000}):(?P<line>\d{1,9}):? ?-? ?(?P<message>.+)", re.DOTALL)
 _STAGES = lazy(r"^(?:adapting config using \w{1,40}|loading new config|loading \w{1,40} app module|provision \w{1,40}): ")
 _LONGEST = 2000
@@ -72,6 +72,10 @@ def problems(output: str) -> tuple[ConfigProblem, ...]:
 
 
 def _problem(message: str) -> ConfigProblem:
-    match = _FIRST.fullmatch(message) or _AT.fullmatch(message)
+    before, _, place = message.partition(" import chain: ")[0].rpartition(" at /")
+    match = _FIRST.fullmatch(message)
+    said = match["message"] if match else message
+    if match is None and before and (match := _PLACE.fullmatch(f"/{place}")):
+        said = before.removesuffix(",")
     at = Position(file=match["file"], line=int(match["line"])) if match else None
-    return ConfigProblem(message=(match["message"] if match else message).strip(), at=at, source="caddy validate")
+    return ConfigProblem(message=said.strip(), at=at, source="caddy validate")
