@@ -1,7 +1,8 @@
 # make demo [FAULT=name]   breaks a real nginx and diagnoses it
 # make demo-web [FAULT=name]   the same under `why502 watch`, in a browser
-# make test                everything, and more examples of what `make check` tries: unit, properties, golden, real servers; a staged fault that fails is staged once more, and named at the end
+# make test                all but the long suites, and more examples of what `make check` tries: unit, properties, golden, real servers; a staged fault that fails is staged once more, and named at the end
 # make check               format, lint, types, imports, unit tests, docs
+# make scenes              breaks, diagnoses and repairs the lab's servers in the scenes that `make test` leaves out: a quarter of an hour
 # make attack              what a hostile user, bundle or file could have root do
 # make kill                kills each mutating call of fix and mitigate, or takes its power: half an hour
 # make accuracy            breaks every server of the lab and writes docs/accuracy.md
@@ -21,7 +22,7 @@ WORKERS ?= 2
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-web test check attack kill bench-tail accuracy web lab-vm generate-proof generate-versions gateways stacks containers \
+.PHONY: demo demo-web test check scenes attack kill bench-tail accuracy web lab-vm generate-proof generate-versions gateways stacks containers \
         docs format lock clean
 
 demo:
@@ -42,7 +43,11 @@ check:
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) -m "real or machine or thorough" -rR
+	$(PYTHON) -m pytest -n $(WORKERS) -m "(real or machine or thorough) and not long" -rR
+
+scenes:
+	@scripts/setup --tests
+	$(PYTHON) -m pytest -n $(WORKERS) -m long -rR
 
 attack:
 	$(PYTHON) -m pytest tests/attack

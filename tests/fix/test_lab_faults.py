@@ -5,7 +5,7 @@ byte.
 from __future__ import annotations
 
 import pytest
-from staged import REPEATED
+from staged import REPEATED, scenes
 
 from why502.lab.fault import Fault
 from why502.lab.faults import faults
@@ -57,7 +57,7 @@ def fixable() -> dict[str, Fault]:
     }
 
 
-@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in fixable().items()])
+@pytest.mark.parametrize("fault", scenes(fixable().values()))
 def test_it_is_repaired_and_undone(fault: Fault) -> None:
     if missing := fault.missing():
         pytest.skip(missing)

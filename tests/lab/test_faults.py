@@ -7,7 +7,7 @@ import json
 
 import pytest
 from lab.bundles import keep
-from staged import REPEATED
+from staged import REPEATED, scenes
 
 from why502.bundle import load
 from why502.diagnosis.engine import diagnose
@@ -20,13 +20,9 @@ from why502.render.json import render
 from why502.render.words import Terminal
 
 pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(120)]
-SCENES = [
-    pytest.param(fault, id=name, marks=[pytest.mark.machine] if "machine" in fault.needs else [])
-    for name, fault in faults().items()
-]
 
 
-@pytest.mark.parametrize("fault", SCENES)
+@pytest.mark.parametrize("fault", scenes(faults().values()))
 def test_the_scene_is_real_and_its_diagnosis_right(fault: Fault, update: bool) -> None:
     if missing := fault.missing():
         pytest.skip(missing)
