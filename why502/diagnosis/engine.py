@@ -30,14 +30,7 @@ from why502.diagnosis.serving import serving
 from why502.diagnosis.settling import settle
 from why502.diagnosis.unserved import refusing, unserved
 from why502.diagnosis.weighing import Weighed, confidence_of, weigh_symptoms
-from why502.model.finding import (
-    ASSERTED,
-    Check,
-    CheckStatus,
-    Diagnosis,
-    Finding,
-    Verdict,
-)
+from why502.model.finding import ASSERTED, Check, CheckStatus, Diagnosis, Finding, Verdict
 from why502.model.logs import LogFile
 from why502.model.proxy import Proxy
 from why502.model.snapshot import Gap, Snapshot

@@ -18,13 +18,7 @@ from why502.diagnosis.unserved import unserved
 from why502.diagnosis.weighing import Weighed
 from why502.gateways.advice import own_advice
 from why502.gateways.behaviour import OF_MESSAGES
-from why502.model.finding import (
-    ASSERTED,
-    STRONG,
-    Evidence,
-    Finding,
-    Place,
-)
+from why502.model.finding import ASSERTED, STRONG, Evidence, Finding, Place
 from why502.model.logs import NOTICES, Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.proxy import Proxy

@@ -11,9 +11,7 @@ from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.routed import BROKEN
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.ways import FAILED
-from why502.model.finding import (
-    LIKELY,
-)
+from why502.model.finding import LIKELY
 from why502.model.logs import NOTICES, Symptom, Tally
 from why502.model.probe import SERVER_ERROR, Probe
 from why502.model.proxy import ConfigTest, Proxy

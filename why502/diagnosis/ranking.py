@@ -9,10 +9,7 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.ways import FAILED
-from why502.model.finding import (
-    ASSERTED,
-    Finding,
-)
+from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target

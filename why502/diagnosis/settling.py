@@ -11,14 +11,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, OUTRANKED_BY
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.weighing import Weighed, confidence_of
-from why502.model.finding import (
-    ASSERTED,
-    LIKELY,
-    WEAK,
-    Evidence,
-    Layer,
-    refutes,
-)
+from why502.model.finding import ASSERTED, LIKELY, WEAK, Evidence, Layer, refutes
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
@@ -56,9 +49,7 @@ def settle(weighed: list[Weighed]) -> list[Weighed]:
         if reasons and w.confidence >= ASSERTED:
             names = list(dict.fromkeys(cause for cause, _ in reasons))
             same = f"{' and '.join(names)}, which {'look' if names[1:] else 'looks'} the same from the proxy"
-            note = Evidence(message=f"explained by {same}", weight=YIELDED - WEAK)
-            lowered = 1 / (1 + math.exp(-YIELDED))
-            result.append(replace(w, confidence=lowered, evidence=(*w.evidence, note)))
+            result.append(_lowered(w, f"explained by {same}"))
         else:
             result.append(_doubted(w))
     return [replace(w, heirs=frozenset(heirs.get((w.cause.id, w.case.target), ()))) for w in result]
@@ -79,8 +70,7 @@ def _of_inner(weighed: Weighed, asserted: dict[tuple[str, Target | None], float]
         f"{gateway.name} (pid {gateway.pid}) on {weighed.case.target} is itself a gateway: this is the effect of {cause} on "
         f"{where} behind it"
     )
-    note = Evidence(message=message, weight=YIELDED - WEAK, source="ss -ltnp")
-    return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
+    return _lowered(weighed, message, source="ss -ltnp")
 
 
 def _of_members(weighed: Weighed, asserted: dict[tuple[str, Target | None], float]) -> Weighed | None:
@@ -101,7 +91,12 @@ def _of_members(weighed: Weighed, asserted: dict[tuple[str, Target | None], floa
     if not same or not members:
         return None
     name = group.name if group is not None else "the group"
-    note = Evidence(message=f"each server of {name} has its own {same[0]}", weight=YIELDED - WEAK)
+    return _lowered(weighed, f"each server of {name} has its own {same[0]}")
+
+
+def _lowered(weighed: Weighed, message: str, source: str = "") -> Weighed:
+    """Return a cause that is only the effect of another one, as the message says."""
+    note = Evidence(message=message, weight=YIELDED - WEAK, source=source)
     return replace(weighed, confidence=1 / (1 + math.exp(-YIELDED)), evidence=(*weighed.evidence, note))
 
 

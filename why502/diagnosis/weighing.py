@@ -9,13 +9,7 @@ from dataclasses import dataclass
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import weight as weight_of
-from why502.model.finding import (
-    FAIR,
-    PRIOR,
-    WEAK,
-    Evidence,
-    supports,
-)
+from why502.model.finding import FAIR, PRIOR, WEAK, Evidence, supports
 from why502.model.logs import NOTICES, Symptom, Tally
 from why502.model.words import words
 

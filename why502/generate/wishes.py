@@ -8,20 +8,7 @@ from dataclasses import dataclass
 
 from why502.generate import options
 from why502.generate.options import Given, Option, refuse
-from why502.generate.site import (
-    Group,
-    Health,
-    Limits,
-    Method,
-    Peer,
-    Rate,
-    Site,
-    Speech,
-    Times,
-    Tls,
-    TlsMode,
-    Trust,
-)
+from why502.generate.site import Group, Health, Limits, Method, Peer, Rate, Site, Speech, Times, Tls, TlsMode, Trust
 from why502.model.errors import Why502Error
 from why502.model.patterns import lazy
 

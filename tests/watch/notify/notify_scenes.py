@@ -20,17 +20,7 @@ import msgspec
 
 from why502.model.finding import Finding, Layer, Place, supports
 from why502.model.target import Target
-from why502.watch.model import (
-    Change,
-    ChangeKind,
-    Diagnosed,
-    Incident,
-    Message,
-    Occasion,
-    Proposal,
-    Step,
-    Transition,
-)
+from why502.watch.model import Change, ChangeKind, Diagnosed, Incident, Message, Occasion, Proposal, Step, Transition
 from why502.watch.notify.base import Notice
 
 AT = datetime(2026, 11, 23, 3, 12, 30, tzinfo=UTC)

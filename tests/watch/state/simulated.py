@@ -21,18 +21,7 @@ from why502.watch.model import (
     Transition,
 )
 from why502.watch.state.step import step
-from why502.watch.state.values import (
-    Action,
-    Diagnose,
-    DiagnosisReady,
-    Event,
-    Notify,
-    Save,
-    Served,
-    State,
-    TargetsChanged,
-    Tick,
-)
+from why502.watch.state.values import Action, Diagnose, DiagnosisReady, Event, Notify, Save, Served, State, TargetsChanged, Tick
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROXY = "nginx"

@@ -13,18 +13,7 @@ import pytest
 from observing import FAILURE, LOG, MINUTE, NOW, PEER, incident, observed
 
 from why502.model.target import Target
-from why502.watch.model import (
-    Batch,
-    Change,
-    ChangeKind,
-    FailureKey,
-    Limit,
-    LimitKind,
-    Member,
-    Message,
-    Observed,
-    Transition,
-)
+from why502.watch.model import Batch, Change, ChangeKind, FailureKey, Limit, LimitKind, Member, Message, Observed, Transition
 from why502.watch.store import OTHER, Counted, Ring, Store, file, retention
 
 DAY = 1440

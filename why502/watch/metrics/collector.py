@@ -28,17 +28,7 @@ from prometheus_client.utils import floatToGoString
 from why502.model.patterns import lazy
 from why502.redaction.known import known
 from why502.render.words import safe
-from why502.watch.metrics.families import (
-    ATTEMPTS,
-    DURATIONS,
-    FAILURES,
-    FAMILIES,
-    OVERFLOW,
-    RECOVERED,
-    REQUESTS,
-    Family,
-    Kind,
-)
+from why502.watch.metrics.families import ATTEMPTS, DURATIONS, FAILURES, FAMILIES, OVERFLOW, RECOVERED, REQUESTS, Family, Kind
 from why502.watch.metrics.series import Counters, Labels, Room, Values
 from why502.watch.metrics.view import MetricsView
 from why502.watch.model import FailureKey, TargetKey

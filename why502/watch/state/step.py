@@ -11,18 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from why502.watch import concern
-from why502.watch.model import (
-    Blindness,
-    Change,
-    Incident,
-    Limit,
-    LimitKind,
-    Member,
-    MemberStatus,
-    Observed,
-    Occasion,
-    TargetKey,
-)
+from why502.watch.model import Blindness, Change, Incident, Limit, LimitKind, Member, MemberStatus, Observed, Occasion, TargetKey
 from why502.watch.state import diagnosed, resources, self_watch
 from why502.watch.state.burn import Budget, Objective, burning
 from why502.watch.state.closing import KEEP_S, close_what_ended, closed

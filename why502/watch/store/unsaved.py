@@ -9,19 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from why502.logs.checkpoint import Checkpoint
-from why502.watch.model import (
-    Batch,
-    Change,
-    Configured,
-    Incident,
-    Limit,
-    LimitKind,
-    Member,
-    Message,
-    Observed,
-    Seen,
-    TargetKey,
-)
+from why502.watch.model import Batch, Change, Configured, Incident, Limit, LimitKind, Member, Message, Observed, Seen, TargetKey
 from why502.watch.store.durations import Durations
 from why502.watch.store.reading import LogTotals, Totals
 from why502.watch.store.series import Counted, K, Key, Ring, Series, clean_key, is_other
