@@ -169,3 +169,33 @@ def test_the_full_pool_whose_children_wait_for_a_database_is_named(queued: int, 
     assert first is not None and first.cause == "backend-dependency-slow"
     assert ("pm.max_children = 2 of pool www" in first.message) is bool(said)
     assert said in first.message
+
+
+@pytest.mark.parametrize(
+    ("queued", "served_s", "cause"),
+    [(29, 1, "php-fpm-max-children"), (29, 5, "backend-dependency-slow"), (1, 1, "backend-dependency-slow")],
+)
+def test_a_long_queue_for_children_that_go_on_answering(queued: int, served_s: float, cause: str) -> None:
+    """Two children that ask a database, as each request does, and are free again in between: that it is slow is not shown."""
+    here = _backend({"GET /search": {"504": 9, "200": 4}}, {"GET /search": 9}, served_s=served_s, pool=True)
+    (fpm,) = here.php_pools or ()
+    full = msgspec.structs.replace(fpm, max_children=2, children=2, children_busy=2)
+    peer = Dependency(target=BACKEND, peer=Target(path="/run/mysqld/mysqld.sock"), busy=2, waiting=2, is_heard=True)
+    listener = Listener(target=BACKEND, pids=(9,), queued=queued)
+    first = _first(msgspec.structs.replace(here, php_pools=(full,), dependencies=(peer,), listeners=(listener,), events=()))
+    assert first is not None and first.cause == cause
+
+
+@pytest.mark.parametrize(("broken", "cause"), [(3, "worker-timeout"), (1, "backend-too-slow")])
+def test_a_path_whose_requests_break_off_is_not_slow_for_the_proxy(broken: int, cause: str) -> None:
+    """The server kills what serves it. The requests that the proxy gave up waited behind it."""
+    here = _backend({"GET /report": {"502": broken, "504": 2}, "GET /": {"200": 30, "504": 11}}, {"GET /report": 2, "GET /": 11})
+    assert here.logs is not None
+    (late,) = here.logs.tallies
+    breaks = msgspec.structs.replace(
+        late, symptom=Symptom.CLOSED_BEFORE_HEADER, status=502, count=broken, requests=(("GET /report", broken),)
+    )
+    killed = Event(symptom=Symptom.WORKER_TIMED_OUT, message="WORKER TIMEOUT", unit="php.service", at=AT, source="journalctl")
+    logs = msgspec.structs.replace(here.logs, tallies=(late, breaks))
+    first = _first(msgspec.structs.replace(here, logs=logs, events=(killed,)))
+    assert first is not None and first.cause == cause
