@@ -14,7 +14,7 @@ from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.probe import Probe
 from why502.model.process import Process
 from why502.model.proxy import Proxy
-from why502.model.service import PhpPool
+from why502.model.service import PhpPool, Service
 from why502.model.snapshot import Dependency, Event, Kernel, Listener, Snapshot
 from why502.model.target import Target
 
@@ -198,4 +198,29 @@ def test_a_path_whose_requests_break_off_is_not_slow_for_the_proxy(broken: int, 
     killed = Event(symptom=Symptom.WORKER_TIMED_OUT, message="WORKER TIMEOUT", unit="php.service", at=AT, source="journalctl")
     logs = msgspec.structs.replace(here.logs, tallies=(late, breaks))
     first = _first(msgspec.structs.replace(here, logs=logs, events=(killed,)))
+    assert first is not None and first.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("started_s", "limit", "cause"),
+    [(3, "5", "worker-timeout"), (3, "30", "backend-too-slow"), (600, "5", "backend-too-slow")],
+)
+def test_requests_that_a_long_stop_kept_waiting_say_nothing_about_the_new_run(started_s: float, limit: str, cause: str) -> None:
+    """The proxy gave them up before the server was started with the limit that kills its workers now."""
+    here = _backend({"GET /report": {"504": 5}, "GET /": {"200": 30, "504": 11}}, {"GET /report": 5, "GET /": 11})
+    assert here.logs is not None
+    late = msgspec.structs.replace(here.logs.tallies[0], first=AT - timedelta(seconds=4), last=AT)
+    killed = Event(symptom=Symptom.WORKER_TIMED_OUT, message="WORKER TIMEOUT", unit="app.service", at=AT, source="journalctl")
+    service = Service(
+        manager="systemd",
+        name="app.service",
+        is_running=True,
+        state="active",
+        started_at=AT - timedelta(seconds=started_s),
+        argv=("gunicorn", "--timeout", limit, "app:app"),
+        targets=(BACKEND,),
+    )
+    listener = Listener(target=BACKEND, pids=(9,))
+    logs = msgspec.structs.replace(here.logs, tallies=(late,))
+    first = _first(msgspec.structs.replace(here, logs=logs, events=(killed,), services=(service,), listeners=(listener,)))
     assert first is not None and first.cause == cause
