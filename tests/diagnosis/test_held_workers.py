@@ -224,3 +224,17 @@ def test_requests_that_a_long_stop_kept_waiting_say_nothing_about_the_new_run(st
     logs = msgspec.structs.replace(here.logs, tallies=(late,))
     first = _first(msgspec.structs.replace(here, logs=logs, events=(killed,), services=(service,), listeners=(listener,)))
     assert first is not None and first.cause == cause
+
+
+@pytest.mark.parametrize(("stopped", "cause"), [(True, "backend-dependency-down"), (False, "backend-too-slow")])
+def test_an_event_loop_that_waits_for_a_stopped_peer(stopped: bool, cause: str) -> None:
+    """Its one thread waits for all requests, so the number of waiting threads says little; that the peer is stopped says all."""
+    here = _backend({"GET /lots": {"504": 9}, "GET /": {"200": 30}}, {"GET /lots": 9})
+    place = Target(host="127.0.0.1", port=6379)
+    peer = Dependency(
+        target=BACKEND, peer=place, busy=8, waiting=1, is_heard=True, pid=7, process="redis-server", is_stopped=stopped
+    )
+    listener = Listener(target=BACKEND, pids=(9,))
+    first = _first(msgspec.structs.replace(here, dependencies=(peer,), listeners=(listener,)))
+    assert first is not None and first.cause == cause
+    assert (str(place) in first.message) is stopped
