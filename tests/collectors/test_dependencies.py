@@ -446,16 +446,53 @@ SHOWN = """0      0              127.0.0.1:40002            127.0.0.1:4567
      cubic wscale:7,7 rto:204 bytes_sent:9 bytes_received:9 lastsnd:20 lastrcv:10 lastack:10
 0      0                 [::1]:40006                [::1]:6379
      cubic rto:204 lastsnd:x lastrcv:10
+0      0             127.0.0.1:3000             127.0.0.1:40010
+     cubic rto:204 bytes_received:90 lastsnd:5004 lastrcv:5000
 garbage
      lastsnd:1 lastrcv:2
 """
 
 
 def test_when_data_was_sent_last_and_received() -> None:
-    assert [(str(local), str(remote), sent, received) for local, remote, sent, received in dependencies.parse_times(SHOWN)] == [
+    seen = [(str(one.local), str(one.remote), one.sent_ms, one.received_ms) for one in dependencies.parse_exchanges(SHOWN)]
+    assert seen == [
         ("127.0.0.1:40002", "127.0.0.1:4567", 8124, None),
         ("10.0.0.5:40004", "10.0.0.9:443", 20, 10),
+        ("127.0.0.1:3000", "127.0.0.1:40010", None, 5000),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent_ms", "received_ms", "waiting", "busy"),
+    [
+        (300, 60_000, 3, 3),  # asked again a moment ago; its last answer is older than each request
+        (300, None, 3, 3),  # it never answered
+        (300, 7000, 2, 3),  # a heartbeat came after the first request
+        (9000, 60_000, 0, 8),  # a blocking read that began before any of the requests
+        (300, 200, 0, 8),  # it answers
+    ],
+)
+def test_requests_that_share_one_connection_to_a_silent_peer(
+    sent_ms: int, received_ms: int | None, waiting: int, busy: int
+) -> None:
+    """An event loop sends the queries of all requests on one connection, and shows no thread for each."""
+    target, peer = Target(host="127.0.0.1", port=3000), Target(host="127.0.0.1", port=6379)
+
+    def client(port: int, sent_ms: int | None, received_ms: int | None) -> dependencies.Exchange:
+        remote = Target(host="127.0.0.1", port=port)
+        return dependencies.Exchange(local=target, remote=remote, sent_ms=sent_ms, received_ms=received_ms)
+
+    requests = [client(50001, None, 8000), client(50002, 20_000, 5000), client(50003, None, 2000)]
+    others = [
+        client(50004, 100, 100),  # between two requests
+        client(50005, None, 10),  # a moment old
+        client(50006, 900_000, 800_000),  # an idle tunnel
+    ]
+    query = dependencies.Exchange(
+        local=Target(host="127.0.0.1", port=41000), remote=peer, sent_ms=sent_ms, received_ms=received_ms
+    )
+    found = dependencies._unanswered(Dependency(target=target, peer=peer, busy=8), [*requests, *others, query])
+    assert (found.waiting, found.busy) == (waiting, busy)
 
 
 # Polling threads, like those of Ruby and Go, each with its own request; beside them a pool of idle connections.

@@ -170,6 +170,38 @@ def test_a_timeout_of_the_first_byte_has_the_limit_of_the_vcl() -> None:
     assert known.proxies is not None and known.proxies[0].routes[0].read_timeout_s == 3.0
 
 
+def shared(*, url: str = "/huge", since: float = AT) -> str:
+    """Return a client's transaction that waited for the fetch of another client, and got its error from the cache."""
+    return f"""\
+*   << Request  >> 7
+-   Begin          req 6 rxreq
+-   Timestamp      Start: {since:.6f} 0.000000 0.000000
+-   ReqMethod      GET
+-   ReqURL         {url}
+-   VCL_call       HASH
+-   VCL_call       HIT
+-   RespStatus     503
+-   Timestamp      Resp: {since + 0.3:.6f} 0.300000 0.300000
+-   End
+
+"""
+
+
+def test_clients_that_share_a_fetch_get_its_failure() -> None:
+    known = looked(Machine(shared() * 5 + fetch("first byte timeout")))
+    assert known.logs is not None
+    (tally,) = known.logs.tallies
+    assert (tally.symptom, tally.target, tally.count) == (Symptom.READ_TIMED_OUT, TARGET, 6)
+
+
+def test_an_error_in_the_cache_without_a_failed_fetch_is_the_backends() -> None:
+    others = shared(url="/other") * 2 + shared(since=AT + 4) * 3  # of another page, and after the fetch
+    known = looked(Machine(others + fetch("first byte timeout")))
+    assert known.logs is not None
+    counts = {tally.symptom: tally.count for tally in known.logs.tallies}
+    assert counts == {Symptom.READ_TIMED_OUT: 1, Symptom.UPSTREAM_STATUS: 5}
+
+
 def test_an_answer_of_vcl_itself_is_not_a_backend_failure() -> None:
     known = looked(Machine(SYNTH * 3))
     assert known.logs is not None and [(x.symptom, x.target) for x in known.logs.tallies] == [(Symptom.OWN_STATUS, None)]

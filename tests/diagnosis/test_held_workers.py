@@ -14,7 +14,7 @@ from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.probe import Probe
 from why502.model.process import Process
 from why502.model.proxy import Proxy
-from why502.model.service import PhpPool
+from why502.model.service import PhpPool, Service
 from why502.model.snapshot import Dependency, Event, Kernel, Listener, Snapshot
 from why502.model.target import Target
 
@@ -169,3 +169,72 @@ def test_the_full_pool_whose_children_wait_for_a_database_is_named(queued: int, 
     assert first is not None and first.cause == "backend-dependency-slow"
     assert ("pm.max_children = 2 of pool www" in first.message) is bool(said)
     assert said in first.message
+
+
+@pytest.mark.parametrize(
+    ("queued", "served_s", "cause"),
+    [(29, 1, "php-fpm-max-children"), (29, 5, "backend-dependency-slow"), (1, 1, "backend-dependency-slow")],
+)
+def test_a_long_queue_for_children_that_go_on_answering(queued: int, served_s: float, cause: str) -> None:
+    """Two children that ask a database, as each request does, and are free again in between: that it is slow is not shown."""
+    here = _backend({"GET /search": {"504": 9, "200": 4}}, {"GET /search": 9}, served_s=served_s, pool=True)
+    (fpm,) = here.php_pools or ()
+    full = msgspec.structs.replace(fpm, max_children=2, children=2, children_busy=2)
+    peer = Dependency(target=BACKEND, peer=Target(path="/run/mysqld/mysqld.sock"), busy=2, waiting=2, is_heard=True)
+    listener = Listener(target=BACKEND, pids=(9,), queued=queued)
+    first = _first(msgspec.structs.replace(here, php_pools=(full,), dependencies=(peer,), listeners=(listener,), events=()))
+    assert first is not None and first.cause == cause
+
+
+@pytest.mark.parametrize(("broken", "cause"), [(3, "worker-timeout"), (1, "backend-too-slow")])
+def test_a_path_whose_requests_break_off_is_not_slow_for_the_proxy(broken: int, cause: str) -> None:
+    """The server kills what serves it. The requests that the proxy gave up waited behind it."""
+    here = _backend({"GET /report": {"502": broken, "504": 2}, "GET /": {"200": 30, "504": 11}}, {"GET /report": 2, "GET /": 11})
+    assert here.logs is not None
+    (late,) = here.logs.tallies
+    breaks = msgspec.structs.replace(
+        late, symptom=Symptom.CLOSED_BEFORE_HEADER, status=502, count=broken, requests=(("GET /report", broken),)
+    )
+    killed = Event(symptom=Symptom.WORKER_TIMED_OUT, message="WORKER TIMEOUT", unit="php.service", at=AT, source="journalctl")
+    logs = msgspec.structs.replace(here.logs, tallies=(late, breaks))
+    first = _first(msgspec.structs.replace(here, logs=logs, events=(killed,)))
+    assert first is not None and first.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("started_s", "limit", "cause"),
+    [(3, "5", "worker-timeout"), (3, "30", "backend-too-slow"), (600, "5", "backend-too-slow")],
+)
+def test_requests_that_a_long_stop_kept_waiting_say_nothing_about_the_new_run(started_s: float, limit: str, cause: str) -> None:
+    """The proxy gave them up before the server was started with the limit that kills its workers now."""
+    here = _backend({"GET /report": {"504": 5}, "GET /": {"200": 30, "504": 11}}, {"GET /report": 5, "GET /": 11})
+    assert here.logs is not None
+    late = msgspec.structs.replace(here.logs.tallies[0], first=AT - timedelta(seconds=4), last=AT)
+    killed = Event(symptom=Symptom.WORKER_TIMED_OUT, message="WORKER TIMEOUT", unit="app.service", at=AT, source="journalctl")
+    service = Service(
+        manager="systemd",
+        name="app.service",
+        is_running=True,
+        state="active",
+        started_at=AT - timedelta(seconds=started_s),
+        argv=("gunicorn", "--timeout", limit, "app:app"),
+        targets=(BACKEND,),
+    )
+    listener = Listener(target=BACKEND, pids=(9,))
+    logs = msgspec.structs.replace(here.logs, tallies=(late,))
+    first = _first(msgspec.structs.replace(here, logs=logs, events=(killed,), services=(service,), listeners=(listener,)))
+    assert first is not None and first.cause == cause
+
+
+@pytest.mark.parametrize(("stopped", "cause"), [(True, "backend-dependency-down"), (False, "backend-too-slow")])
+def test_an_event_loop_that_waits_for_a_stopped_peer(stopped: bool, cause: str) -> None:
+    """Its one thread waits for all requests, so the number of waiting threads says little; that the peer is stopped says all."""
+    here = _backend({"GET /lots": {"504": 9}, "GET /": {"200": 30}}, {"GET /lots": 9})
+    place = Target(host="127.0.0.1", port=6379)
+    peer = Dependency(
+        target=BACKEND, peer=place, busy=8, waiting=1, is_heard=True, pid=7, process="redis-server", is_stopped=stopped
+    )
+    listener = Listener(target=BACKEND, pids=(9,))
+    first = _first(msgspec.structs.replace(here, dependencies=(peer,), listeners=(listener,)))
+    assert first is not None and first.cause == cause
+    assert (str(place) in first.message) is stopped

@@ -98,3 +98,31 @@ def test_a_socket_that_another_instance_removed_as_it_stopped(unit: str, is_remo
     first = _first(here)
     assert (first.cause == "unix-socket-missing" and unit in first.message) is is_removed
     assert first.cause != "backend-startup-failure"  # "timeout" is the result of its stop
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+@pytest.mark.parametrize(("listen", "is_moved"), [("/run/library/gunicorn.sock", True), (PATH, False), ("", False)])
+def test_a_socket_unit_that_listens_on_another_path(is_running: bool, listen: str, is_moved: bool) -> None:
+    """The old file is left over, and refuses connections. That systemd has not started the service yet is not the reason."""
+    here = _missing(AT - timedelta(minutes=5))
+    (logs, target) = here.logs, Target(path=PATH)
+    assert logs is not None
+    refused = msgspec.structs.replace(logs.tallies[0], symptom=Symptom.CONNECT_REFUSED)
+    service = Service(
+        manager="systemd",
+        name="lms@loans.service",
+        state="active" if is_running else "inactive",
+        is_running=is_running,
+        started_at=AT - timedelta(minutes=9),
+        settings={"Listen": listen} if listen else {},
+        targets=(target,),
+    )
+    here = msgspec.structs.replace(
+        here,
+        socket_paths=(SocketPath(path=PATH, user="www-data", kind=FileKind.SOCKET),),
+        services=(service,),
+        logs=msgspec.structs.replace(logs, tallies=(refused,)),
+    )
+    first = _first(here)
+    assert (first.cause == "unix-socket-missing" and listen in first.message and service.name in first.message) is is_moved
+    assert is_moved or first.cause == "backend-not-running"

@@ -32,6 +32,7 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ("psycopg2.OperationalError: SSL error: certificate verify failed", "PostgreSQL", True),
         ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused',
         "PostgreSQL (127.0.0.1:5432)", True),
+        ("TypeError: fetch failed", "a service that it asks over HTTP", True),
         ("psycopg2.errors.LockNotAvailable: canceling statement due to lock timeout", "PostgreSQL", False),
         ("requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.com', port=443): Read timed out.",
         "api.example.com:443", False),

@@ -33,7 +33,8 @@ def test_only_sockets_of_others_are_dependencies() -> None:
 
 
 def test_a_backend_of_an_inner_gateway_is_no_dependency() -> None:
-    pool = Target(path="/run/php/blog.sock")
+    """What the only application behind it waits for is."""
+    pool, feed = Target(path="/run/php/blog.sock"), Target(host="203.0.113.88", port=80)
     inner = Route(
         location="/",
         protocol="fastcgi",
@@ -49,6 +50,7 @@ def test_a_backend_of_an_inner_gateway_is_no_dependency() -> None:
         dependencies=(
             Dependency(target=HTTPD, peer=pool, waiting=6, busy=7, pid=9, process="php-fpm8.2"),
             Dependency(target=HTTPD, peer=BASE, waiting=1, busy=7),
+            Dependency(target=pool, peer=feed, connecting=6, busy=6),
         ),
     )
-    assert [one.peer for one in Case(here=here, target=HTTPD).dependencies] == [BASE]
+    assert [one.peer for one in Case(here=here, target=HTTPD).dependencies] == [BASE, feed]

@@ -47,6 +47,7 @@ PEERS = 16  # maximum per target
 CLUSTER = 4  # workers whose variables are read
 TITLES = 4
 _TIMES = ("lastsnd:", "lastrcv:", "bytes_sent:", "bytes_received:")
+LONGEST_MS = 300_000  # a connection that is silent for longer is an idle tunnel, no request
 OWES_MS = 1000  # time since we sent data after which an answer counts as overdue
 # the third retransmission is more than a second after the first (0.2 s, doubled each time): more than a single lost packet
 RETRIES = 3
@@ -89,6 +90,16 @@ class Waits:
     ports: dict[Target, set[int]]  # local ports of the connections
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """A TCP connection, and the milliseconds since data was last sent and received on it; None if none ever was."""
+
+    local: Target
+    remote: Target
+    sent_ms: int | None
+    received_ms: int | None
+
+
 _CLIENT = lazy(r"\((\d{2,5})\) (\S[^\n]{0,79})")  # a client's port, and what its server process does for it
 
 
@@ -127,33 +138,69 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
                 break
         looked.append((target, tuple(pids), waits))
     failing = _failing(known)
-    late = _overdue(host, {peer for target, _, waits in looked if target in failing for one in waits for peer in one.perhaps})
+    asked = {peer for target, _, waits in looked if target in failing for one in waits for peer in one.perhaps}
+    exchanges = _exchanges(host, asked, {target for target, _, _ in looked if target in failing and not target.is_unix})
+    late = _overdue(exchanges)
     for target, pids, waits in looked:
-        found += _of_target(known, target, waits, _variables(host, known, pids), late)
+        found += (_unanswered(one, exchanges) for one in _of_target(known, target, waits, _variables(host, known, pids), late))
     return Found(tuple(_with_units(host, known, found, failing)), tuple(gaps))
 
 
-def _overdue(host: Host, peers: Iterable[Target]) -> dict[Target, set[int]]:
-    """Return the local ports of connections to some peers on which we sent last, a while ago: the peer owes an answer
-    (tcp(7), TCP_INFO).
-    """
+def _exchanges(host: Host, peers: Iterable[Target], targets: Iterable[Target]) -> list[Exchange]:
+    """Return the open connections to some peers and those of some targets' clients (tcp(7), TCP_INFO)."""
     wanted = sorted((peer for peer in peers if not peer.is_unix and peer.is_address), key=str)[:PEERS]
     if not wanted:
-        return {}
-    places = [word for peer in wanted for word in ("or", "dst", "=", str(peer))][1:]
-    shown = attempt(partial(host.run, "ss", "-tinH", "state", "established", "(", *places, ")", timeout_s=1.0))
+        return []
+    served = sorted((target for target in targets if target.is_address), key=str)[:PEERS]
+    places = [word for peer in wanted for word in ("or", "dst", "=", str(peer))]
+    places += [word for target in served for word in ("or", "src", "=", str(target))]
+    shown = attempt(partial(host.run, "ss", "-tinH", "state", "established", "(", *places[1:], ")", timeout_s=1.0))
+    return list(parse_exchanges(shown.stdout if shown else ""))
+
+
+def _overdue(exchanges: Iterable[Exchange]) -> dict[Target, set[int]]:
+    """Return the local ports of connections to some peers on which we sent last, a while ago: the peer owes an answer."""
     found: dict[Target, set[int]] = {}
-    for local, remote, sent_ms, received_ms in parse_times(shown.stdout if shown else ""):
-        if sent_ms >= OWES_MS and (received_ms is None or received_ms > sent_ms):
-            found.setdefault(remote, set()).add(local.port)
+    for one in exchanges:
+        sent_ms, received_ms = one.sent_ms, one.received_ms
+        if sent_ms is not None and sent_ms >= OWES_MS and (received_ms is None or received_ms > sent_ms):
+            found.setdefault(one.remote, set()).add(one.local.port)
     return found
 
 
-def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]:
-    """Yield both ends of each connection on which data was sent (`ss -ti`), and the milliseconds since data was sent and
-    received.
+def _unanswered(one: Dependency, exchanges: list[Exchange]) -> Dependency:
+    """Return a dependency with the requests that wait while a shared connection to it stays silent.
 
-    None if nothing was ever received: the kernel then counts from connection setup, and shows no bytes (ss(8)).
+    A server with an event loop sends the queries of many requests on one connection. A request waits for its peer if, since it
+    arrived, the server has sent something on such a connection and nothing has come back.
+    """
+    if not one.busy or one.waiting >= one.busy or one.connecting:
+        return one
+    ages = [
+        each.received_ms
+        for each in exchanges
+        if each.local == one.target
+        and each.received_ms is not None
+        and OWES_MS <= each.received_ms <= LONGEST_MS
+        and (each.sent_ms is None or each.sent_ms > each.received_ms)
+    ]
+    silent = [each for each in exchanges if each.remote == one.peer and each.sent_ms is not None]
+    waiting = max((sum(_is_silent_since(each, age) for age in ages) for each in silent), default=0)
+    if waiting <= one.waiting:
+        return one
+    return msgspec.structs.replace(one, waiting=waiting, busy=len(ages))
+
+
+def _is_silent_since(one: Exchange, age_ms: int) -> bool:
+    """Return whether data was sent on a connection in the last `age_ms`, and none received."""
+    is_heard = one.received_ms is not None and one.received_ms < age_ms
+    return one.sent_ms is not None and one.sent_ms <= age_ms and not is_heard
+
+
+def parse_exchanges(output: str) -> Iterator[Exchange]:
+    """Yield each connection of `ss -ti` on which data was sent or received.
+
+    If nothing was ever received (or sent), the kernel counts from connection setup, and shows no bytes (ss(8)).
     """
     ends: tuple[Target, Target] | None = None
     for line in output.splitlines():
@@ -164,8 +211,13 @@ def parse_times(output: str) -> Iterator[tuple[Target, Target, int, int | None]]
         elif ends is not None:
             values = dict(word.split(":", 1) for word in words if word.startswith(_TIMES))
             sent, received = values.get("lastsnd", ""), values.get("lastrcv", "")
-            if "bytes_sent" in values and sent.isdecimal() and received.isdecimal():
-                yield (*ends, int(sent), int(received) if "bytes_received" in values else None)
+            if sent.isdecimal() and received.isdecimal() and ("bytes_sent" in values or "bytes_received" in values):
+                yield Exchange(
+                    local=ends[0],
+                    remote=ends[1],
+                    sent_ms=int(sent) if "bytes_sent" in values else None,
+                    received_ms=int(received) if "bytes_received" in values else None,
+                )
 
 
 def _v4(target: Target | None) -> Target | None:

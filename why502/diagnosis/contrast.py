@@ -90,7 +90,7 @@ def never_answered(case: Case) -> Apart | None:
     if any(request not in by_request for request in failed):
         return None  # it is unknown what else was answered there
     stuck = [request for request in failed if not sum(path.answered for path in by_request[request])]
-    if len(stuck) != 1 or failed[stuck[0]] < SEVERAL:
+    if len(stuck) != 1 or failed[stuck[0]] < SEVERAL or _breaks_off(case, stuck[0]):
         return None
     others = [path for path in paths if path.request != stuck[0]]
     answered, every = sum(path.answered for path in others), sum(path.requests for path in others)
@@ -108,7 +108,15 @@ def given_up_before(case: Case, kill: Event) -> Tally | None:
     if late is None or late.first is None or kill.at is None or late.first >= kill.at - CLOCK:
         return None
     broken = sum(tally.count for tally in case.failures if tally.symptom in _BREAKS)
+    if any(_breaks_off(case, path.request) for path in _paths(case) if path.request and not path.answered):
+        return None  # the others waited behind these, for the worker that was killed
     return late if late.count > BREAKS * broken else None
+
+
+def _breaks_off(case: Case, request: str) -> bool:
+    """Return whether several requests for a path broke off, more than the proxy gave up: what serves it is ended first."""
+    broken = _failed(case, *_BREAKS)[request]
+    return broken >= SEVERAL and broken > _failed(case, Symptom.READ_TIMED_OUT)[request]
 
 
 def unfinished(case: Case) -> Event | None:
@@ -133,10 +141,10 @@ def _is_served_since(paths: Iterable[PathTraffic], began: datetime) -> bool:
     return any(path.last_served is not None and path.last_served >= began for path in paths)
 
 
-def _failed(case: Case) -> Counter[str]:
-    """Return the number of failures of each path on the target, as far as its logs name it."""
+def _failed(case: Case, *symptoms: Symptom) -> Counter[str]:
+    """Return the number of failures of each path on the target, as far as its logs name it. `symptoms`: of these alone."""
     found: Counter[str] = Counter()
-    for tally in case.failures:
+    for tally in case.failures if not symptoms else (tally for tally in case.failures if tally.symptom in symptoms):
         for request, count in tally.requests:
             found[route(request if " " in request else f"GET {request}")] += count
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from why502.diagnosis.case import Case
+from why502.model.service import Service
 from why502.model.snapshot import Listener
 
 
@@ -19,3 +20,22 @@ def own_listeners(case: Case) -> tuple[Listener, ...]:
     return tuple(
         listener for listener in case.unclaimed_listeners if is_of_its_service(listener, case) and not case.was_beside(listener)
     )
+
+
+def awaited(case: Case) -> tuple[Service, str] | None:
+    """Return the service of a unix socket for which systemd listens on other paths only, with the first of these; None if there
+    is none. The path of a socket unit was changed, and the old file remains.
+    """
+    if case.target is None or not case.target.is_unix or case.listeners != ():
+        return None
+    steps = case.socket_path.steps if case.socket_path is not None else ()
+    own = {
+        case.target.path,
+        *(f"/var{case.target.path}", case.target.path.removeprefix("/var")),
+        *(step.path for step in steps[-1:]),
+    }
+    for service in case.services:
+        paths = [place for place in service.settings.get("Listen", "").split() if place.startswith("/")]
+        if paths and not own & {*paths}:
+            return service, paths[0]
+    return None

@@ -177,6 +177,8 @@ _DOWN = (
     ),
 )
 _UNPLACED = (  # client libraries and forwarders that name no address
+    # Node's fetch: no answer came at all (refused, unresolved, a bad certificate). The stack that frameworks log lacks its cause.
+    ("a service that it asks over HTTP", "cannot be reached", lazy(r"^(?:Uncaught |Unhandled )?TypeError: fetch failed$")),
     (FORWARDED, "refuses connections", lazy(r"^Failed to connect to remote host: Connection refused")),
     (
         FORWARDED,

@@ -177,9 +177,11 @@ class Place(LocatedTarget):
         """The connections of the target's processes, and the dependencies that they report.
 
         A socket between its own processes (mod_wsgi's daemons) is none, nor is a backend of the gateway that is the target.
+        Such a gateway has those of the only application behind it.
         """
         own = {process.pid for process in self.processes}
-        found = (x for x in (self.host.dependencies if self.host else None) or () if x.target == self.target)
+        targets = {self.target, *(self.behind_inner if len(self.behind_inner) == 1 else ())}
+        found = (x for x in (self.host.dependencies if self.host else None) or () if x.target in targets)
         return tuple(x for x in found if not (x.peer.is_unix and x.pid in own) and x.peer not in self.behind_inner)
 
     @cached_property

@@ -18,7 +18,7 @@ from why502.model.service import Service
 from why502.supervisors.base import Look
 from why502.supervisors.systemd import journal
 from why502.supervisors.systemd.exit_status import exit_message
-from why502.supervisors.systemd.manager import _as_line, _with_words, described, parse_show, parse_unit_file
+from why502.supervisors.systemd.manager import _as_line, _with_sockets, _with_words, described, parse_show, parse_unit_file
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 ENTRIES = journal.parse((DATA / "systemd_252_journal.jsonl").read_text())
@@ -88,6 +88,14 @@ def test_what_a_restarted_unit_says_since_is_not_why_it_ended(monkeypatch: pytes
     service = Service(manager="systemd", name="bikes.service", is_running=True, restarts=3, started_at=began)
     look = cast(Look, SimpleNamespace(since=began, until=began + timedelta(minutes=1)))
     assert _with_words(LocalHost(), look, service).reason[-1].endswith("status=11/SEGV")
+
+
+@pytest.mark.parametrize(("state", "listen"), [("active", "/run/lms.sock 127.0.0.1:8000"), ("inactive", None)])
+def test_where_systemd_listens_for_a_service(state: str, listen: str | None) -> None:
+    socket = {"Id": "lms.socket", "ActiveState": state, "Listen": "/run/lms.sock (Stream)\n127.0.0.1:8000 (Stream)"}
+    unit = {"Id": "lms.service", "TriggeredBy": "lms.timer lms.socket"}
+    found = _with_sockets(Service(manager="systemd", name="lms.service"), unit, {"lms.socket": socket, "lms.service": unit})
+    assert found.settings.get("Listen") == listen
 
 
 def test_a_journal_entry_of_any_kind() -> None:

@@ -31,6 +31,8 @@ _HEAD = lazy(r"\*{1,9} {1,9}<< (Request|BeReq) {1,9}>> (\d{1,19})")
 _RECORD = lazy(r"-{1,9} {1,9}(\w{1,40}) {1,40}(\S.{0,4000})")
 _HEALTH = lazy(r"^ {0,20}0 Backend_health {1,9}-? {0,9}((?:boot\.)?([\w.():-]{1,200}) (?:Went|Still|Back|Probed) .{1,400})$")
 _SERVER_ERROR = 500
+CLOCK_S = 0.5  # after the fetch: the threads of its clients write their ends in any order
+_Fetch = tuple[float, dict[str, list[str]]]  # when it ended, and its records
 
 
 def read(host: Host, proxy: Proxy, directory: str, since: datetime, until: datetime, *, is_now: bool) -> tuple[bytes, bool]:
@@ -68,19 +70,42 @@ def _varnishlog(host: Host, directory: str, *options: str) -> str:
 def _failures(text: str) -> Iterator[tuple[datetime, str]]:
     """Yield time and line of each failed fetch, and of each client error without one.
 
-    Groups of transactions are separated by an empty line; the client's is the first in its group.
+    Groups of transactions are separated by an empty line; the client's is the first in its group. Clients that ask for the same
+    page share one fetch: if it fails, each of them gets the error of that fetch.
     """
-    for group in re.split(r"\n[ \t]*\n", text):
-        transactions = list(_transactions(group))
+    groups = [list(_transactions(group)) for group in re.split(r"\n[ \t]*\n", text)]
+    failed: dict[str, list[_Fetch]] = {}
+    for transactions in groups:
+        for kind, records in transactions:
+            if kind == "BeReq" and "FetchError" in records and (ends := _times(records)):
+                failed.setdefault(_url(records), []).append((ends[-1], records))
+    for transactions in groups:
         fetches = [records for kind, records in transactions if kind == "BeReq" and "FetchError" in records]
         for records in fetches:
-            yield from _line("BeReq", records, f"FetchError {records['FetchError'][0]}{_refused_header(records)}")
+            yield from _line("BeReq", records, _fetch_error(records))
         if fetches:
             continue
         for kind, records in transactions:
             status = next(iter(records.get("RespStatus", [])), "")
-            if kind == "Request" and status.isdigit() and int(status) >= _SERVER_ERROR:
-                yield from _line("Request", _with_backend(records, transactions), f"RespStatus {status} {_made_by(records)}")
+            if kind != "Request" or not status.isdigit() or int(status) < _SERVER_ERROR:
+                continue
+            if shared := _shared(records, failed):
+                yield from _line(kind, records, _fetch_error(shared), of=shared)
+            else:
+                yield from _line(kind, _with_backend(records, transactions), f"RespStatus {status} {_made_by(records)}")
+
+
+def _shared(records: dict[str, list[str]], failed: dict[str, list[_Fetch]]) -> dict[str, list[str]] | None:
+    """Return the failed fetch of another client that a request waited for: it ended while the request was open."""
+    times = _times(records)
+    if "HIT" not in records.get("VCL_call", []) or not times:
+        return None
+    ended = (fetch for at, fetch in reversed(failed.get(_url(records), [])) if min(times) <= at <= max(times) + CLOCK_S)
+    return next(ended, None)
+
+
+def _fetch_error(records: dict[str, list[str]]) -> str:
+    return f"FetchError {records['FetchError'][0]}{_refused_header(records)}"
 
 
 def _transactions(group: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
@@ -122,19 +147,34 @@ def _made_by(records: dict[str, list[str]]) -> str:
     return "synth" if "SYNTH" in calls else "backend"
 
 
-def _line(kind: str, records: dict[str, list[str]], reason: str) -> Iterator[tuple[datetime, str]]:
-    """Yield time and text of one transaction as one line, in the form that `logs.formats.varnish` reads."""
+def _times(records: dict[str, list[str]]) -> list[float]:
+    """Return when a transaction began and ended, in seconds since the epoch."""
     first = [value for value in records.get("Timestamp", []) if value.startswith(("Start:", "Resp:", "Error:"))]
-    times = [float(match[1]) for value in first if (match := re.match(r"\w+: (\d{1,12}\.\d{1,9}) ", value))]
+    return [float(match[1]) for value in first if (match := re.match(r"\w+: (\d{1,12}\.\d{1,9}) ", value))]
+
+
+def _url(records: dict[str, list[str]]) -> str:
+    return next(iter(records.get("BereqURL", []) + records.get("ReqURL", [])), "-").partition(" ")[0]
+
+
+def _line(
+    kind: str, records: dict[str, list[str]], reason: str, of: dict[str, list[str]] | None = None
+) -> Iterator[tuple[datetime, str]]:
+    """Yield time and text of one transaction as one line, in the form that `logs.formats.varnish` reads.
+
+    `of`: the fetch that failed, if it was another client's: its backend and its duration.
+    """
+    times = _times(records)
     at = of_epoch(times[-1]) if times else None
     if at is None:
         return
-    opened = next(iter(records.get("BackendOpen", []) + records.get("BackendReuse", [])), "").split()
+    fetch = of or records
+    opened = next(iter(fetch.get("BackendOpen", []) + fetch.get("BackendReuse", [])), "").split()
     backend, address = (opened[1], f"{opened[2]}:{opened[3]}") if len(opened) > 3 else ("-", "-")
     method = next(iter(records.get("BereqMethod", []) + records.get("ReqMethod", [])), "-")
-    url = next(iter(records.get("BereqURL", []) + records.get("ReqURL", [])), "-").partition(" ")[0]
-    took = f"{max(times) - min(times):.3f}"
-    yield at, f"{at.isoformat()} {kind} {records['vxid'][0]} {method} {url} {backend} {address} {took} {reason}"
+    lasted = _times(fetch)
+    took = f"{max(lasted) - min(lasted):.3f}"
+    yield at, f"{at.isoformat()} {kind} {records['vxid'][0]} {method} {_url(records)} {backend} {address} {took} {reason}"
 
 
 def _health(text: str, now: datetime) -> list[str]:

@@ -62,6 +62,7 @@ ASKED = (
 _ARGV = lazy(r"argv\[\]=(.{0,2000}?) ; ignore_errors=")
 _ENV_FILE = lazy(r"^(-?)(/.*?) \(ignore_errors=(yes|no)\)$")
 _BY_SOCKET = " listens for it"
+LISTEN = "Listen"  # the setting of a service that systemd starts on a connection
 _BY_DIRECTORY = "its RuntimeDirectory"
 Unit = dict[str, str]
 
@@ -91,6 +92,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
         service = found.get(unit["Id"]) or next(each([unit], lambda one: [_service(host, one, boot)], missed), None)
         if service is None:
             continue
+        service = _with_sockets(service, unit, units)
         socket = units.get(how.removesuffix(_BY_SOCKET), {})
         if socket.get("ActiveState") in ("inactive", "failed"):
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
@@ -99,6 +101,16 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
     for service in _failing_without_target(host, look, units, boot, found):
         found[service.name] = service
     return tuple(_with_words(host, look, service) for service in found.values())
+
+
+def _with_sockets(service: Service, unit: Unit, units: dict[str, Unit]) -> Service:
+    """Return a service with the addresses on which systemd listens for it now (systemd.socket(5)), as a setting `Listen`."""
+    sockets = [units[name] for name in unit.get("TriggeredBy", "").split() if name.endswith(".socket") and name in units]
+    lines = [
+        line for socket in sockets if socket.get("ActiveState") == "active" for line in socket.get("Listen", "").splitlines()
+    ]
+    places = " ".join(dict.fromkeys(line.rsplit(" (", 1)[0] for line in lines))
+    return msgspec.structs.replace(service, settings={**service.settings, LISTEN: places}) if places else service
 
 
 def _masked(host: Host) -> Iterator[str]:
@@ -198,7 +210,8 @@ def _has_ended(unit: Unit) -> bool:
 def _listens_elsewhere(unit: Unit, look: Look) -> bool:
     """Return whether a unit runs and listens, but on no target: it may have listened on one before its last start."""
     pid = _number(unit.get("MainPID")) or 0
-    return bool(pid) and unit.get("ActiveState") == "active" and pid in look.unrelated
+    has_socket = ".socket" in unit.get("TriggeredBy", "") and not look.served_by([pid])
+    return bool(pid) and unit.get("ActiveState") == "active" and (pid in look.unrelated or has_socket)
 
 
 def _restarts(unit: Unit, look: Look) -> bool:
@@ -428,6 +441,7 @@ def _match_by_journal(host: Host, look: Look, units: dict[str, Unit], boot: date
         for target in (*missing, *(doubtful if is_rival or entry.unit in movers else ()), *(taken if is_beaten else ())):
             if record.target == target or (target.port and record.target.port == target.port):
                 service = found.get(entry.unit) or _service(host, units[entry.unit], boot)
+                service = _with_sockets(service, units[entry.unit], units)
                 found[entry.unit] = merge(service, target, how)
                 for other in named_by.get(target, ()):
                     found[other.name] = _without(found[other.name], target)

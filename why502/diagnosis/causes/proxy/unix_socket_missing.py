@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.elsewhere import is_of_its_service
+from why502.diagnosis.elsewhere import awaited, is_of_its_service
 from why502.model.file_kind import FileKind
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -48,6 +48,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.target is None or not case.target.is_unix:
         return
     path = case.socket_path
+    if (moved := awaited(case)) and case.seen(Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING):
+        message = f"systemd listens for {moved[0].name} on {moved[1]}; nothing listens on {case.target.path}"
+        yield supports(message, "systemctl show, ss -lx", 2 * PROOF)
     if path and path.kind in (FileKind.MISSING, FileKind.FILE, FileKind.DIRECTORY):
         message = "does not exist for the proxy" if path.kind is FileKind.MISSING else f"is a {path.kind}, not a socket"
         yield supports(f"{case.target.path} {message}", f"stat {case.target.path}", STRONG)
@@ -136,6 +139,9 @@ def _meant(case: Case) -> tuple[Listener, ...]:
 def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     path = case.socket_path
+    if moved := awaited(case):
+        rest = "; the old file is left over" if path is not None and path.kind is FileKind.SOCKET else ""
+        return f"the socket of {moved[0].name} is {moved[1]} now, and the proxy connects to {case.target}{rest}"
     if path is None or path.kind is not FileKind.MISSING:
         return ""
     elsewhere = next(iter(path.seen_elsewhere), "") or next((listener.target.path for listener in _meant(case)[:1]), "")

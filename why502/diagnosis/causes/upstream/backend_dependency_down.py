@@ -203,7 +203,7 @@ def _deaf(case: Case) -> list[Dependency]:
 
 
 def _stopped(case: Case) -> list[Dependency]:
-    return [x for x in case.dependencies if x.is_stopped and (x.waiting >= SHARE * max(x.busy, 1) or x.connecting)]
+    return [x for x in case.dependencies if x.is_stopped and (x.waiting or x.connecting)]
 
 
 def _unit(peer: Dependency) -> str:

@@ -72,6 +72,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         is_waiting = any("waiting" in title for title in waited.does)
         message = f"it is working on: {', '.join(dict.fromkeys(waited.does))}"
         yield supports(message, f"/proc, titles of {waited.process or 'its processes'}", STRONG if is_waiting else FAIR)
+    if not waited.does and (full := _turns_over(case)):
+        yield refutes(full, "ss -lx, access log", LIKELY)
     used = (case.host.kernel.of(case.target, case.host.kernel.backend_cpu) or 0) if case.host and case.host.kernel else 0.0
     if used > COMPUTES:
         yield refutes(f"its own processes are computing at the same time ({used:.1f} CPUs)", "/proc/PID/stat", FAIR)
@@ -136,6 +138,18 @@ def _full_pool(case: Case) -> str:
         f"; they are all that pm.max_children = {pool.max_children} of pool {pool.name} allows, and {case.queued} {rest} "
         "for a free one"
     )
+
+
+def _turns_over(case: Case) -> str:
+    """Return that requests were answered after the first one failed, while more wait for a child of a full PHP-FPM pool than it
+    has; "" if not so. Too few children look the same as a slow peer then: nothing shows that each query takes longer.
+    """
+    pool, first, answered = case.pool, case.first_failure, case.last_answered
+    if not _full_pool(case) or pool is None or first is None or answered is None or answered <= first:
+        return ""
+    if case.queued <= (pool.max_children or 0):
+        return ""
+    return f"its children were free for others until {answered:%H:%M:%S}, and more requests wait than it has children"
 
 
 def summarize(case: Case) -> str:

@@ -30,7 +30,7 @@ from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.containers import Unresolved
-from why502.diagnosis.elsewhere import own_listeners
+from why502.diagnosis.elsewhere import awaited, own_listeners
 from why502.diagnosis.routed import BROKEN
 from why502.model.container import Container
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -60,20 +60,24 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.gone is not None:
         message = f"{containers.shown(case, case.gone)} has ended, and its address went with it: connections get no answer"
         yield supports(message, case.gone.manager, LIKELY)
-    for service in case.services:
+    if moved := awaited(case):
+        yield refutes(
+            f"systemd listens for {moved[0].name} on {moved[1]}, and starts it on a connection", "systemctl show", 2 * PROOF
+        )
+    for service in case.services if moved is None else ():
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
             yield supports(f"{service.manager} reports that {service.name} is {_state(service)}{when}", service.manager, PROOF)
     if gateway := case.missing_gateway:
         unit = f" ({gateway.unit})" if gateway.unit else ""
         yield supports(f"{gateway.kind}{unit}, which should listen on {case.target}, does not run", gateway.config, PROOF)
-    if case.listeners == () and (stop := case.told_to_stop):
+    if moved is None and case.listeners == () and (stop := case.told_to_stop):
         yield supports(f"it was asked to stop, and has not been started since: {stop.message}", stop.source, PROOF)
     if (starting := begins(case)) and not (case.began_again and case.tally(*BROKEN)):  # it did run, and died
         yield supports(starting, starting.partition(" ")[0], STRONG)
     path = case.socket_path
-    if case.listeners == () and case.target and case.target.is_unix and (moved := own_listeners(case)):
-        yield refutes(f"its service runs, and listens on {moved[0].target}", "ss -lx", PROOF)
+    if case.listeners == () and case.target and case.target.is_unix and (own := own_listeners(case)):
+        yield refutes(f"its service runs, and listens on {own[0].target}", "ss -lx", PROOF)
     if case.orphans:
         yield refutes(f"it still listens on {case.target}: only the socket's file was removed", "ss -lx", 2 * PROOF)
     elif case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):

@@ -25,6 +25,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from why502.backends.php_fpm.config import edits
 from why502.deployment.applications import behind, limit_of, server_of
@@ -35,14 +36,16 @@ from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import alone, given_up_before
 from why502.model.config import Position
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, Risk, Severity, refutes, supports
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.remedy import Edit, Remedy, Run
 from why502.model.service import Service
+from why502.model.snapshot import Event
 from why502.remedies.changes import family, reload, reload_php, set_in_route
 from why502.remedies.drop_ins import restart, seconds, write_drop_in
 
 MARGIN_S = 5  # the worker must end this much earlier than the proxy gives up; an eighth of a short wait, at least 1 s
+CLOCK = timedelta(seconds=1)  # logs drop the fractions of a second
 USUAL_S = 60  # nobody is to wait longer because of a repair
 _PHP = "request_terminate_timeout"
 _SERVERS = ("gunicorn", "uwsgi")  # those with an option for it
@@ -76,7 +79,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(event.message, event.source, PROOF)
-        if late := given_up_before(case, event):
+        if (late := given_up_before(case, event)) and not _is_from_before(case, late, event):
             message = (
                 f"the proxy gave up {late.count} requests, the first before a worker was killed: they fail without that, and a "
                 "higher limit of the application server helps none of them"
@@ -90,6 +93,21 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.source,
             PROOF,
         )
+
+
+def _is_from_before(case: Case, late: Tally, kill: Event) -> bool:
+    """Return whether the first requests that the proxy gave up were still those of the service's last run, which its stop kept
+    waiting; its limit is shorter than the proxy's, so that what computes for too long now is killed before that gives up.
+    """
+    if case.route is None or late.first is None or kill.at is None:
+        return False
+    for service in case.services:
+        limit, started = _limit(service), service.started_at
+        if limit is None or started is None or not service.is_running or limit.value_s >= case.route.read_timeout_s:
+            continue
+        if late.first <= started + CLOCK < kill.at:
+            return True
+    return False
 
 
 def summarize(case: Case) -> str:
