@@ -16,6 +16,7 @@ from why502.diagnosis.engine import diagnose
 from why502.explanation import explain
 from why502.gateways.admin import Asking, Door
 from why502.gateways.haproxy import admin, config
+from why502.gateways.haproxy.states import COUNTERS
 from why502.gateways.haproxy.tallies import settled
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
@@ -237,7 +238,7 @@ def counters(*, front: int, server: int) -> tuple[Answered, ...]:
     """Return the counters of a HAProxy with one frontend and one server."""
     since = datetime(2026, 11, 23, 12, tzinfo=UTC)
     found = (("frontend web", front), ("app/app1", server))
-    return tuple(Answered(name=name, responses=100, errors=many, since=since, source="show stat") for name, many in found if many)
+    return tuple(Answered(name=name, responses=100, errors=many, since=since, source=COUNTERS) for name, many in found if many)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +257,16 @@ def test_whose_the_counted_errors_are(front: int, server: int, found: list[tuple
 def test_which_of_two_frontends_answered_is_unknown() -> None:
     both = counters(front=60, server=0)
     assert not list(admin.failed((*both, replace(both[0], name="frontend other"))))
+
+
+def test_a_server_in_drain_is_known_where_lines_have_a_status() -> None:
+    """Its state is no counter: the log's statuses do not tell more than it."""
+    view = PeerView(group="app", name="app1", state=PeerState.DRAINING, source="show stat")
+    empty = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="haproxy", group="app/<NOSRV>", code="SC--", status=503)
+    proxy = Proxy(kind="haproxy", peers=(view,))
+    for by_status in ({}, {"503": 1}):
+        once = settled(LogSummary(tallies=(empty,), by_status=by_status), (proxy,))
+        assert {one.symptom for one in once.tallies} == {Symptom.NO_LIVE_UPSTREAMS, Symptom.PEER_DISABLED}
 
 
 OWN_RULES = "frontend web\n    bind :80\n    default_backend app\n    {rule}\nbackend app\n    server app1 127.0.0.1:3000\n"

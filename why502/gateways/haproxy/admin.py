@@ -115,7 +115,7 @@ def look(ask: Asking, _proxy: Proxy) -> AdminView:
     captured = attempt(lambda: rejected(_answer(ask, "show errors -1 response")))
     views = [
         view if captured is None else replace(view, rejected=captured.get((view.group, view.name), ""))
-        for view in _views(table, known, COUNTERS)
+        for view in _views(table, known, "show stat")
     ]
     if any(view.check == NO_ADDRESS for view in views):
         silent = attempt(lambda: unanswered(_answer(ask, "show resolvers")))
