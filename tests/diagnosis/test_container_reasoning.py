@@ -69,10 +69,25 @@ def test_a_route_that_ended_with_its_container() -> None:
     known = snapshot("traefik-stopped-docker")
     found = first(known)
     assert found.cause == "backend-not-running" and found.confidence >= SURE
+    assert str(found.target) == "shop-api-1"
     assert found.message.startswith("container shop-api-1 (compose service api), whose labels give traefik a route, ended at")
     assert [remedy.message for remedy in found.remedies] == [
         "start it: `docker compose -f /srv/shop/compose.yaml -p shop start api`"
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({"routed_port": 3000, "exposed": (80,)}, "shop-api-1:3000"),
+        ({"exposed": (80,)}, "shop-api-1:80"),
+        ({"exposed": (80, 81)}, "shop-api-1"),
+    ],
+)
+def test_the_name_and_port_of_an_ended_container_without_an_address(changes: dict[str, Any], target: str) -> None:
+    known = snapshot("traefik-stopped-docker")
+    others = tuple(msgspec.structs.replace(one, **changes) if one.name == "shop-api-1" else one for one in known.containers or ())
+    assert str(first(msgspec.structs.replace(known, containers=others)).target) == target
 
 
 @pytest.mark.parametrize("changes", [{"gateways": ()}, {"state": "running", "stopped_at": None}, {"stopped_at": LONG_AGO}])

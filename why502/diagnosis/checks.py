@@ -20,7 +20,7 @@ from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind
 from why502.model.finding import SERVED, Check, CheckStatus
 from why502.model.logs import Symptom
-from why502.model.proxy import ConfigTest, PeerState, Proxy
+from why502.model.proxy import FEW, ConfigTest, PeerState, Proxy
 from why502.model.snapshot import Event, Lookup, Snapshot
 from why502.model.words import words
 
@@ -35,7 +35,6 @@ _LIMITS = {
 }
 # Failures may be missed if more than this share of a log is unparsed; every error log contains messages of applications.
 UNREAD = 0.5
-_FEW = 0.01  # share of all responses since the start up to which counted 5xx are no sign of a fault
 _LOW_SPACE = 0.02  # share of a file system below which it counts as full
 
 
@@ -286,7 +285,7 @@ def _servers_in_use(here: Snapshot, joins: Joins) -> Check | None:
 
 def _counted_errors(here: Snapshot) -> Check | None:
     """Return where a gateway counts 5xx, if its log has lines, but none with a status; None if there is nothing to say."""
-    found = [(proxy, one) for proxy in here.proxies or () for one in proxy.answered if one.errors > _FEW * one.responses]
+    found = [(proxy, one) for proxy in here.proxies or () for one in proxy.answered if one.errors > FEW * one.responses]
     if not found or here.logs is None or here.logs.by_status or not any(file.lines for file in here.logs.files):
         return None
     messages = [

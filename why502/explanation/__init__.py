@@ -17,6 +17,7 @@ from why502.gateways.codes import Code, Product
 from why502.gateways.statuses import STATUSES
 from why502.logs.formats import named
 from why502.model.explanation import Candidate, Explanation, Kind
+from why502.model.finding import ASSERTED
 from why502.model.logs import ROUTINE, LogRecord, Phase, Symptom
 from why502.model.patterns import lazy
 from why502.model.words import WORDS
@@ -137,6 +138,8 @@ def _sentence(record: LogRecord, found: tuple[Candidate, ...], product: Product 
     where = f" ({record.target or record.group})" if record.target or record.group else ""
     if not found:
         return f"{who}: {what or 'not a failure on the way to a backend'}{where}"
+    if found[0].confidence < ASSERTED and record.symptom is Symptom.DENIED_BY_RULE:
+        return f"{who}: {what}{where}; the line has no status, so the reason is unknown"
     return f"{who}: {what or 'the request failed'}{where}; most likely {found[0].message}"
 
 

@@ -38,6 +38,8 @@ def of_record(record: LogRecord) -> tuple[Candidate, ...]:
     causes = record.causes
     if not causes and record.proxy is None and record.symptom is Symptom.APPLICATION_ERROR and (need := need_of(record.detail)):
         causes = ("backend-dependency-down" if need.is_down else "backend-dependency-slow",)
+    if record.symptom is Symptom.DENIED_BY_RULE and record.status is None and len(causes) > 1:
+        return of_status((causes,))  # only the status would tell these refusals apart
     return _of(causes, record.symptom, transport, record.protocol)
 
 

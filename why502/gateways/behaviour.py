@@ -92,6 +92,7 @@ class Behaviour:
     # Text and escape of a log format in the product's notation, in the readers' notation; those of another product unchanged.
     read_as: Callable[[str, str], tuple[str, str]] = lambda text, escape: (text, escape)
     container_labels: str = ""  # the prefix of the labels by which containers say how it routes to them
+    container_port_label: str = ""  # the end of the label that names the port, if containers say that
     serves_applications: bool = False  # in its own processes: their messages are then in its error log
 
 

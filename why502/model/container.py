@@ -88,6 +88,7 @@ class Container(Value, frozen=True, kw_only=True):
     config_files: tuple[str, ...] = ()
     listens: tuple[Target, ...] | None = None  # TCP addresses in its network namespace; None: unknown, or the machine's own
     gateways: tuple[str, ...] = ()  # the kinds of gateways to which its labels give a route: traefik
+    routed_port: int | None = None  # the port to which those labels route; None if they name none, or several
     links: dict[str, str] = {}  # by target: why it probably serves it, if its network is not its own
     history: tuple[ContainerEvent, ...] = ()
     last_words: tuple[str, ...] = ()  # its last log lines, if it does not run or was restarted

@@ -69,6 +69,9 @@ class PeerView(Value, frozen=True, kw_only=True):
     source: str = ""  # what said so: "/reverse_proxy/upstreams", "show stat"
 
 
+FEW = 0.01  # share of all responses since the start up to which counted 5xx are no sign of a fault
+
+
 class Answered(Value, frozen=True, kw_only=True):
     """How many responses the proxy counts at one of its servers or entrances since it was started, and how many were 5xx."""
 

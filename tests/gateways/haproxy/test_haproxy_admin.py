@@ -9,16 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from why502.diagnosis.checks import check_all
 from why502.diagnosis.engine import diagnose
 from why502.explanation import explain
 from why502.gateways.admin import Asking, Door
 from why502.gateways.haproxy import admin, config
+from why502.gateways.haproxy.states import COUNTERS
 from why502.gateways.haproxy.tallies import settled
 from why502.host.local import LocalHost
 from why502.model.errors import HostError
-from why502.model.finding import Verdict
+from why502.model.finding import ASSERTED, Verdict
 from why502.model.logs import LogFile, LogSummary, Symptom, Tally
 from why502.model.process import Process
 from why502.model.proxy import Answered, PeerState, PeerView, Proxy
@@ -225,6 +227,75 @@ def test_a_refusal_without_a_status_has_several_causes() -> None:
     line = "haproxy[14]: 10.0.0.9:50367 [23/Nov/2026:22:12:47.518] web web/<NOSRV> -1/-1/0 217 PR 2/2/0/0/0 0/0"
     found = explain(line).candidates
     assert {"denied-by-rule", "rate-limited", "client-bad-request"} <= {each.cause for each in found}
+    assert all(each.confidence < ASSERTED for each in found)
+    assert "no status" in explain(line).message
+    forbidden = line.replace(" -1/-1/0 217 ", " 0/-1/-1/-1/0 403 217 - - ").replace(" PR ", " PR-- ")
+    assert explain(forbidden).candidates[0].cause == "denied-by-rule"
+    assert explain(forbidden).candidates[0].confidence > ASSERTED
+
+
+def counters(*, front: int, server: int) -> tuple[Answered, ...]:
+    """Return the counters of a HAProxy with one frontend and one server."""
+    since = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    found = (("frontend web", front), ("app/app1", server))
+    return tuple(Answered(name=name, responses=100, errors=many, since=since, source=COUNTERS) for name, many in found if many)
+
+
+@pytest.mark.parametrize(
+    ("front", "server", "found"),
+    [
+        (60, 60, [("upstream-status", "app/app1", 60)]),
+        (60, 0, [("own-status", "web", 60)]),
+        (60, 20, [("upstream-status", "app/app1", 20), ("own-status", "web", 40)]),
+        (1, 1, []),
+    ],
+)
+def test_whose_the_counted_errors_are(front: int, server: int, found: list[tuple[str, str, int]]) -> None:
+    assert [(str(one.symptom), one.group, one.count) for one in admin.failed(counters(front=front, server=server))] == found
+
+
+def test_which_of_two_frontends_answered_is_unknown() -> None:
+    both = counters(front=60, server=0)
+    assert not list(admin.failed((*both, replace(both[0], name="frontend other"))))
+
+
+def test_a_server_in_drain_is_known_where_lines_have_a_status() -> None:
+    """Its state is no counter: the log's statuses do not tell more than it."""
+    view = PeerView(group="app", name="app1", state=PeerState.DRAINING, source="show stat")
+    empty = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="haproxy", group="app/<NOSRV>", code="SC--", status=503)
+    proxy = Proxy(kind="haproxy", peers=(view,))
+    for by_status in ({}, {"503": 1}):
+        once = settled(LogSummary(tallies=(empty,), by_status=by_status), (proxy,))
+        assert {one.symptom for one in once.tallies} == {Symptom.NO_LIVE_UPSTREAMS, Symptom.PEER_DISABLED}
+
+
+OWN_RULES = "frontend web\n    bind :80\n    default_backend app\n    {rule}\nbackend app\n    server app1 127.0.0.1:3000\n"
+DENIES = "http-request deny deny_status 503 if { path_beg /admin }"
+LIMITS = "http-request deny deny_status 503 if { sc_http_req_rate(0) gt 3 }"
+REFUSED = Tally(symptom=Symptom.DENIED_BY_RULE, proxy="haproxy", group="web/<NOSRV>", code="PR", count=7)
+
+
+@pytest.mark.parametrize(
+    ("rule", "logged", "lines", "by_status", "symptom", "status"),
+    [
+        (DENIES, (), 9, {}, "own-status", 503),
+        (DENIES, (REFUSED,), 9, {}, "own-status", 503),
+        (LIMITS, (REFUSED,), 9, {}, "rate-limited", 503),
+        (DENIES, (), 0, {}, "gateway-status", None),  # without a line, the server may have been gone
+        ("", (), 9, {}, "gateway-status", None),
+        (f"{DENIES}\n    http-request return status 500 if METH_TRACE", (), 9, {}, "gateway-status", None),
+        (DENIES, (), 9, {"200": 3}, None, None),  # the lines tell more than the counters
+    ],
+)
+def test_errors_of_its_own_behind_a_log_without_statuses(
+    rule: str, logged: tuple[Tally, ...], lines: int, by_status: dict[str, int], symptom: str | None, status: int | None
+) -> None:
+    read = config.load(OWN_RULES.format(rule=rule), "haproxy.cfg")
+    proxy = Proxy(kind="haproxy", upstreams=read.upstreams, answers=read.answers)
+    counted = tuple(admin.failed(counters(front=60, server=0)))
+    files = (LogFile(path="/var/log/haproxy.log", format="haproxy", lines=lines),)
+    summary = settled(LogSummary(tallies=(*logged, *counted), files=files, by_status=by_status), (proxy,))
+    assert [(str(one.symptom), one.status) for one in summary.tallies] == ([(symptom, status)] if symptom else [])
 
 
 CAPTURED = """\

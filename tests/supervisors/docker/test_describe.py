@@ -123,6 +123,25 @@ def test_files_of_compose_are_absolute_paths() -> None:
     assert (found.config_files, found.depends_on) == (("/b",), {"a": "b"})
 
 
+@pytest.mark.parametrize(
+    ("labels", "port"),
+    [
+        ({"traefik.enable": "true", "traefik.http.services.api.loadbalancer.server.port": "3000"}, 3000),
+        ({"traefik.HTTP.Services.api.LoadBalancer.Server.Port": "3000"}, 3000),
+        (
+            {"traefik.http.services.a.loadbalancer.server.port": "1", "traefik.http.services.b.loadbalancer.server.port": "2"},
+            None,
+        ),
+        ({"traefik.http.services.api.loadbalancer.server.port": "99999"}, None),
+        ({"traefik.enable": "false", "traefik.http.services.api.loadbalancer.server.port": "3000"}, None),
+        ({"other.loadbalancer.server.port": "3000"}, None),
+    ],
+)
+def test_the_port_that_labels_route_to(labels: dict[str, str], port: int | None) -> None:
+    found = describe.inspected(describe.listed("docker", "/s", 0, {}), {"Config": {"Labels": labels}})
+    assert found.routed_port == port
+
+
 def test_sigkill_under_podman_is_no_crash() -> None:
     """podman records no orders to stop; Docker does, so there a SIGKILL without one came from elsewhere."""
     killed = {"State": {"Status": "exited", "ExitCode": 137}}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -21,19 +21,21 @@ from why502.gateways.admin import AdminView, Asking, Door
 from why502.gateways.haproxy.codes import CHECKS
 from why502.gateways.haproxy.config import sections, trees_of
 from why502.gateways.haproxy.config.sections import PROXIES, Section
-from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS, NO_ANSWER
+from why502.gateways.haproxy.states import COUNTERS, MAINTENANCE, NO_ADDRESS, NO_ANSWER
 from why502.gateways.running import Texts
 from why502.machine.attempt import attempt
 from why502.model.errors import Denied, HostError
+from why502.model.logs import Sample, Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.process import Process
-from why502.model.proxy import Answered, PeerState, PeerView, Proxy
+from why502.model.proxy import FEW, Answered, PeerState, PeerView, Proxy
 from why502.model.target import Target
 from why502.model.times import whole_number
 
 _MOST_ROWS = 20_000
 _RESPONSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "other")
 _ERRORS = _RESPONSES.index("5xx")
+_FRONTEND = "frontend "  # before the name of one in `Answered`
 _GROUPS = frozenset({"FRONTEND", "BACKEND"})
 _ASKED_AGAIN = 3  # questions: fewer may still be under way
 # In `show errors`: the head of an event about a response, the server below it, and where the parser stopped.
@@ -118,7 +120,8 @@ def look(ask: Asking, _proxy: Proxy) -> AdminView:
     if any(view.check == NO_ADDRESS for view in views):
         silent = attempt(lambda: unanswered(_answer(ask, "show resolvers")))
         views = [replace(view, check=NO_ANSWER, reason=silent) if view.check == NO_ADDRESS and silent else view for view in views]
-    return AdminView(peers=tuple(views), version=version(info), answered=tuple(errors(table, _uptime_s(info), datetime.now(UTC))))
+    answered = tuple(errors(table, _uptime_s(info), datetime.now(UTC)))
+    return AdminView(peers=tuple(views), version=version(info), answered=answered, tallies=tuple(failed(answered)))
 
 
 def rejected(text: str) -> dict[tuple[str, str], str]:
@@ -187,11 +190,37 @@ def errors(table: str, uptime_s: int | None, now: datetime) -> Iterator[Answered
         counts = [whole_number(row.get(f"hrsp_{kind}") or "0", 18) or 0 for kind in _RESPONSES]
         if name and name != "BACKEND" and row.get("type") in ("0", "2") and counts[_ERRORS]:
             yield Answered(
-                name=f"frontend {group}" if name == "FRONTEND" else f"{group}/{name}",
+                name=f"{_FRONTEND}{group}" if name == "FRONTEND" else f"{group}/{name}",
                 responses=sum(counts),
                 errors=counts[_ERRORS],
                 since=now - timedelta(seconds=uptime_s),
-                source="show stat",
+                source=COUNTERS,
+            )
+
+
+def failed(answered: Sequence[Answered]) -> Iterator[Tally]:
+    """Yield the 5xx that it counted since its start: those that each server sent, and those that only HAProxy can have sent.
+
+    A frontend counts what its clients got, so what is above the servers' sum is HAProxy's own; of which frontend, only one
+    with errors tells. A few among many responses are no sign of a fault.
+    """
+    fronts = [one for one in answered if one.name.startswith(_FRONTEND)]
+    servers = [one for one in answered if not one.name.startswith(_FRONTEND)]
+    own = sum(one.errors for one in fronts) - sum(one.errors for one in servers)
+    found = [(one, one.name, Symptom.UPSTREAM_STATUS, one.errors) for one in servers]
+    if len(fronts) == 1:
+        found.append((fronts[0], fronts[0].name.removeprefix(_FRONTEND), Symptom.OWN_STATUS, own))
+    for one, group, symptom, count in found:
+        if count > FEW * one.responses:
+            text = f"{one.name}: {one.errors} 5xx of {one.responses} responses"
+            yield Tally(
+                symptom=symptom,
+                proxy="haproxy",
+                group=group,
+                program="haproxy",
+                count=count,
+                first=one.since,
+                samples=(Sample(source=one.source, text=text),),
             )
 
 

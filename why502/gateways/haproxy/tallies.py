@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from why502.gateways.haproxy.codes import CHECKS
-from why502.gateways.haproxy.logs import meaning_of_check
+from why502.gateways.haproxy.logs import NAME, meaning_of_check
 from why502.gateways.haproxy.rules import MISSING
-from why502.gateways.haproxy.states import MAINTENANCE, NO_ADDRESS, NO_ANSWER
+from why502.gateways.haproxy.states import COUNTERS, MAINTENANCE, NO_ADDRESS, NO_ANSWER
 from why502.model.logs import LogSummary, Sample, Symptom, Tally, TargetTraffic
 from why502.model.proxy import PeerState, PeerView, Proxy
 from why502.model.target import Target
@@ -24,6 +24,7 @@ _CONNECT_SYMPTOMS = frozenset(
 )
 _NAMELESS = {NO_ADDRESS: Symptom.NAME_NOT_FOUND, NO_ANSWER: Symptom.NAME_SERVER_FAILED}
 _DENIED = (Symptom.OWN_STATUS, Symptom.DENIED_BY_RULE)
+_SERVER_ERROR = 500
 _FORBIDDEN = 403  # a refusal intended by the rule's author
 _NO_SERVER = "/<NOSRV>"  # in the place of a server's name
 
@@ -39,7 +40,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     logged = (t for t in summary.tallies if not (t.proxy == "haproxy" and t.code in _CHECKS and t.group in outdated))
     every = (*logged, *present)
     named = [_named(_of_the_check(tally, elsewhere), known) if tally.proxy == "haproxy" else tally for tally in every]
-    tallies = _named_by_checks(_unread(_decided(named, mine), mine))
+    tallies = _named_by_checks(_unread(_decided(_without_status(named, summary, mine), mine), mine))
     return replace(summary, tallies=tuple(_caught(tallies, summary.targets)))
 
 
@@ -129,6 +130,41 @@ def _named(tally: Tally, known: dict[str, Target]) -> Tally:
     if tally.group.endswith(_NO_SERVER):
         return replace(tally, group=tally.group.removesuffix(_NO_SERVER))
     return replace(tally, target=known[tally.group]) if tally.target is None and tally.group in known else tally
+
+
+def _without_status(tallies: list[Tally], summary: LogSummary, proxies: list[Proxy]) -> list[Tally]:
+    """Return the tallies with what the runtime socket's counters add where no line of the log has a status (`option tcplog`).
+
+    5xx of HAProxy's own are those of a rule, if the log has no failed connection and all rules of the frontend that answer 5xx
+    have one status. Else it is unknown why it answered so. Lines with a status tell more than the counters.
+    """
+    counted = [tally for tally in tallies if tally.proxy == "haproxy" and tally.source == COUNTERS]
+    rest = [tally for tally in tallies if not (tally.proxy == "haproxy" and tally.source == COUNTERS)]
+    if summary.by_status:
+        return rest
+    has_lines = any(file.lines for file in summary.files if file.format == NAME)
+    for tally in counted:
+        if tally.symptom is not Symptom.OWN_STATUS:
+            rest.append(tally)
+            continue
+        statuses = {
+            rule.status
+            for proxy in proxies
+            for rule in proxy.answers
+            if rule.server == tally.group and rule.status >= _SERVER_ERROR and not rule.is_of_responses
+        }
+        refused = [one for one in rest if one.proxy == "haproxy" and one.group == tally.group and one.symptom in _DENIED]
+        if not has_lines or len(statuses) != 1 or any(not one.code.startswith("PR") for one in refused):
+            rest.append(replace(tally, symptom=Symptom.GATEWAY_STATUS))
+            continue
+        status = statuses.pop()
+        if not refused:
+            rest.append(replace(tally, status=status))
+            continue
+        rest = [one for one in rest if one not in refused]
+        samples, count = (*refused[0].samples, *tally.samples), sum(one.count for one in refused)
+        rest.append(replace(refused[0], symptom=Symptom.OWN_STATUS, status=status, named="", count=count, samples=samples))
+    return rest
 
 
 def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:

@@ -9,4 +9,5 @@ BEHAVIOUR = Behaviour(
     tries_each_address=True,  # Go: net/dial.go, dialSerial
     tells_own_500=True,
     container_labels="traefik.",
+    container_port_label=".loadbalancer.server.port",
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from why502.lab.gateways.own import scenes_of
-from why502.lab.gateways.play import Outcome, parts
+from why502.lab.gateways.play import SURE, Outcome, parts
 
 DIRECTORY = Path(__file__).resolve().parents[3] / "docs/gateways"
 BEGIN, END = "<!-- measured: written by `make gateways` -->\n", "<!-- end of measured -->\n"
@@ -60,7 +60,25 @@ def table(outcomes: Iterable[Outcome]) -> str:
         told = "<br>".join(f"`{_cell(line)}`" for line in list(said)[: 2 * _SHOWN]) or " "
         words = (_cell(same[0].words.get(place, "")) or " " for place in places)
         lines.append(f"| {message} | {statuses} | {told} | {' | '.join(words)} |")
+    lines += ["", *_figures(ones)]
     return "\n".join(lines) + "\n"
+
+
+def _figures(outcomes: list[Outcome]) -> list[str]:
+    """Return how often `why502 diagnose` named the cause, as the lines of a table with a row for each format of the log."""
+    by_log: dict[str, list[Outcome]] = {}
+    for each in outcomes:
+        by_log.setdefault(parts(each.name)[1], []).append(each)
+    lines = [
+        f"The answers of `why502 diagnose`; sure means {SURE:g} or more:",
+        "",
+        "| log format | scenes | first answer right | sure and wrong |",
+        "| --- | --- | --- | --- |",
+    ]
+    for log, same in by_log.items():
+        right, wrong = sum(each.is_right for each in same), sum(bool(each.wrong) for each in same)
+        lines.append(f"| {log} | {len(same)} | {right} | {wrong} |")
+    return lines
 
 
 def _status(status: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from why502.gateways.behaviour import container_labels
+from why502.gateways.behaviour import behaviour, container_labels
 from why502.logs import stamps
 from why502.model.container import Attachment, Container, ContainerEvent, HealthCheck, Publication
 from why502.model.patterns import lazy
@@ -198,21 +198,30 @@ def _with_compose(container: Container, labels: dict[str, Any]) -> Container:
     def label(name: str, most: int = NAME_BYTES) -> str:
         return text(labels.get(_COMPOSE + name), most) or text(labels.get(_OLDER + name), most)
 
-    gateways = (
+    gateways = [
         kind
         for kind, prefix in container_labels().items()
         if any(name.startswith(prefix) for name in labels) and labels.get(f"{prefix}enable") != "false"
-    )
+    ]
+    ports = {port for kind in gateways if (end := behaviour(kind).container_port_label) for port in _named_ports(labels, end)}
     needs = [part.split(":") for part in label("depends_on", 4096).split(",") if part][:DEPENDENCIES]
     files = label("project.config_files", 4096)
     return msgspec.structs.replace(
         container,
         gateways=tuple(gateways),
+        routed_port=ports.pop() if len(ports) == 1 else None,
         project=label("project"),
         service=label("service"),
         depends_on={words[0]: words[1] if len(words) > 1 else "" for words in needs if words[0]},
         config_files=tuple(path for path in files.split(",")[:FILES] if path.startswith("/")),
     )
+
+
+def _named_ports(labels: dict[str, Any], end: str) -> Iterator[int]:
+    """Yield the ports in labels whose names end so."""
+    for name, value in labels.items():
+        if name.lower().endswith(end) and isinstance(value, str) and 0 < (port := _port(value)) <= 65535:
+            yield port
 
 
 def events(answer: bytes) -> Iterator[tuple[str, str, ContainerEvent]]:

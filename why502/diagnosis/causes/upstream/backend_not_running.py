@@ -129,9 +129,14 @@ def _lost_route(container: Container, gateway: str) -> str:
 
 
 def aim(case: Case) -> Target | None:
-    """Return the name, as configured, of a container that has ended."""
-    found = _ended(case)
-    return found.target if found else None
+    """Return the name, as configured, of a container that has ended; if only its labels gave it a route, its own name."""
+    if found := _ended(case):
+        return found.target
+    if unrouted := containers.unrouted(case):
+        one = unrouted[0]
+        exposed = one.exposed[0] if len(one.exposed) == 1 else 0
+        return Target(host=one.name, port=one.routed_port or exposed)
+    return None
 
 
 def _state(service: Service) -> str:
