@@ -7,6 +7,7 @@ user's rights, and the management port is not used. Sources: vsl(7), vsl-query(7
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -79,6 +80,8 @@ def _failures(text: str) -> Iterator[tuple[datetime, str]]:
         for kind, records in transactions:
             if kind == "BeReq" and "FetchError" in records and (ends := _times(records)):
                 failed.setdefault(_url(records), []).append((ends[-1], records))
+    for same in failed.values():
+        same.sort(key=_ended)
     for transactions in groups:
         fetches = [records for kind, records in transactions if kind == "BeReq" and "FetchError" in records]
         for records in fetches:
@@ -100,8 +103,13 @@ def _shared(records: dict[str, list[str]], failed: dict[str, list[_Fetch]]) -> d
     times = _times(records)
     if "HIT" not in records.get("VCL_call", []) or not times:
         return None
-    ended = (fetch for at, fetch in reversed(failed.get(_url(records), [])) if min(times) <= at <= max(times) + CLOCK_S)
-    return next(ended, None)
+    fetches = failed.get(_url(records), [])
+    before = bisect.bisect_right(fetches, max(times) + CLOCK_S, key=_ended)
+    return fetches[before - 1][1] if before and _ended(fetches[before - 1]) >= min(times) else None
+
+
+def _ended(fetch: _Fetch) -> float:
+    return fetch[0]
 
 
 def _fetch_error(records: dict[str, list[str]]) -> str:
