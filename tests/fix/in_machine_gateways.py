@@ -45,8 +45,12 @@ PRODUCTS = {
 
 
 def status(port: int) -> int:
+    return status_of_path(port, "/")
+
+
+def status_of_path(port: int, path: str) -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

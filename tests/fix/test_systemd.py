@@ -35,3 +35,13 @@ def test_the_unit_of_a_target_is_started_unmasked_or_enabled(state: str) -> None
 @pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "unicorn"])
 def test_a_limit_in_the_file_of_an_application_server_is_raised(server: str) -> None:
     assert played(Path(__file__).with_name("in_machine_worker_limits.py"), server) == "repaired and undone\n"
+
+
+def test_the_stopped_unit_of_a_dependency_is_started() -> None:
+    assert played(Path(__file__).with_name("in_machine_dependency.py")) == "repaired and undone\n"
+
+
+def test_a_timeout_of_haproxy_is_raised_where_it_is_written() -> None:
+    if not shutil.which("haproxy", path="/usr/sbin:/usr/bin"):
+        pytest.skip("needs haproxy")
+    assert played(Path(__file__).with_name("in_machine_timeouts.py")) == "repaired and undone\n"

@@ -501,7 +501,7 @@ def _with_units(host: Host, known: Snapshot, found: list[Dependency], failing: t
     boot = boot_time(host) if units else None
     for one in found:
         if one.unit:
-            yield msgspec.structs.replace(one, unit_state=units.get(one.unit, {}).get("ActiveState", ""))
+            yield msgspec.structs.replace(one, unit_state=_state(units.get(one.unit, {})))
             continue
         product = _product(known, one.peer)
         idle = _idle(units, product) if one.is_heard is False else None
@@ -574,7 +574,13 @@ def _stops(host: Host, since: datetime) -> dict[str, datetime]:
 
 def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> Dependency:
     since = boot + timedelta(microseconds=_micros(unit)) if boot and _micros(unit) else None
-    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=unit["ActiveState"], unit_since=since)
+    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=_state(unit), unit_since=since)
+
+
+def _state(unit: dict[str, str]) -> str:
+    """Return systemd's ActiveState; "masked" for a unit that is stopped and cannot be started."""
+    state = unit.get("ActiveState", "")
+    return "masked" if state in ("inactive", "failed") and unit.get("LoadState") == "masked" else state
 
 
 def _micros(unit: dict[str, str]) -> int:

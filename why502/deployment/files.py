@@ -27,7 +27,8 @@ from why502.supervisors.systemd.unit_files import Unit
 _IP = lazy(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
 _PIECES = (("location",), ("if",), ("limit_except",))  # what a file of such blocks inherits is in another file
-_MOST_PEERS = 200
+_MOST_PEERS = 200  # of a group of which every route looks at each peer
+_FEW_PEERS = 20  # of a larger one, for all of its routes but the first
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
 
@@ -229,13 +230,13 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return self._levels_of_routes.get(id(route)) if id(route) in self._levels_of_routes else self._level_of(route)
 
     def peers(self, route: Route) -> tuple[Peer, ...]:
-        """Return the peers of a route that a rule looks at: for the first route to a group all, for the others a few hundred.
+        """Return the peers of a route that a rule looks at: all, but of a group of hundreds only for its first route.
 
-        Thousands of routes to a group of thousands would otherwise take minutes.
+        For the others a few peers stand for the group: thousands of routes to a group of thousands would otherwise take minutes.
         """
         if len(route.peers) <= _MOST_PEERS or self._first_to.get(id(route.peers)) is route:
             return route.peers
-        return route.peers[:_MOST_PEERS]
+        return route.peers[:_FEW_PEERS]
 
     @cached_property
     def _first_to(self) -> dict[int, Route]:

@@ -270,7 +270,7 @@ class Dependency(Value, frozen=True, kw_only=True):
     process: str = ""
     is_stopped: bool = False  # that process is stopped (state T)
     unit: str = ""
-    unit_state: str = ""  # systemd's ActiveState
+    unit_state: str = ""  # systemd's ActiveState; masked: stopped, and cannot be started
     unit_since: datetime | None = None  # time it stopped running
     named_by: str = ""  # the backend's variable that names it, if there is no connection to it
     elsewhere: Target | None = None  # address where the same port does have a listener

@@ -55,14 +55,16 @@ class Target(Value, frozen=True, kw_only=True, order=True):
     @property
     def is_loopback(self) -> bool:
         """True if it is local to this machine (or container)."""
-        ip = _ip(self.host)
-        return bool(self.path) or self.host == "localhost" or (ip is not None and ip.is_loopback)
+        if self.path or self.host == "localhost":
+            return True
+        may_be = ":" in self.host or self.host.startswith("127.")  # an address is read only then: lint asks for each of 100,000
+        return may_be and (ip := _ip(self.host)) is not None and ip.is_loopback
 
     @property
     def is_wildcard(self) -> bool:
         """True for a listener on every address (0.0.0.0 or ::)."""
-        ip = _ip(self.host)
-        return ip is not None and ip.is_unspecified
+        may_be = self.host.lstrip("0:.")[:1] in ("", "%")  # `::%eth0` names an interface
+        return may_be and (ip := _ip(self.host)) is not None and ip.is_unspecified
 
     @classmethod
     def unix(cls, path: str) -> Target:

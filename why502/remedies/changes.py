@@ -85,6 +85,17 @@ def set_in_route(case: Case, name: str, value: str, route: Route | None = None) 
         return None
 
 
+def set_where_written(route: Route, name: str, value: str) -> Edit | None:
+    """Return the edit of a setting's only argument in the line where it is written: for products of whose files only the meaning
+    is known here. None if the route has no such setting.
+    """
+    setting = route.setting(name)
+    if setting is None or setting.at is None or len(setting.args) != 1 or setting.args[0] == value:
+        return None
+    at = setting.at
+    return Edit(file=at.file, line=at.line, start=UNPLACED, end=UNPLACED, before=setting.args[0], after=value)
+
+
 def merge_edits(case: Case, changes: Iterable[Edit]) -> tuple[Edit, ...]:
     """Return the edits with insertions at the same place merged into one, since their separate diffs would overlap."""
     found: dict[tuple[str, int], Edit] = {}

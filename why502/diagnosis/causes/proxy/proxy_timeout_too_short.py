@@ -36,12 +36,13 @@ from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, Ri
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.request_line import path_of
-from why502.remedies.changes import family, reload, set_in_route
+from why502.remedies.changes import family, reload, set_in_route, set_where_written
 
 MUCH = 4.0  # times the limit: longer than any wait that a too short limit explains
 ENOUGH = 3  # failures; with fewer, "none succeeded" means nothing
 QUICK = 0.2  # of the limit
 LEAST_S = 1.0  # nobody sets a shorter limit for a whole application on purpose
+SERVER_TIMEOUT = "timeout server"  # HAProxy's limit of the wait for an answer
 USUAL_S = 60.0  # the default of every nginx module
 
 
@@ -147,10 +148,15 @@ def remedies(case: Case) -> Iterator[Remedy]:
     ):
         return
     wanted = f"{math.ceil(2 * late) if late > read_limit_s(route) else USUAL_S:g}s"
-    change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
-    yield Remedy(
-        message=f"raise the read timeout of that route to {wanted}", steps=(change, *reload(case.proxy)) if change else ()
-    )
+    if behaviour(route.proxy).takes_directives:
+        change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
+        message = f"raise the read timeout of that route to {wanted}"
+    else:
+        change = set_where_written(route, SERVER_TIMEOUT, wanted)
+        place = f" ({change.file}:{change.line}, for everything that these settings apply to)" if change else ""
+        message = f"raise the read timeout of that route to {wanted}{place}"
+    load = reload(case.proxy)
+    yield Remedy(message=message, steps=(change, *load) if change and load else ())
 
 
 _THREE = tuple(

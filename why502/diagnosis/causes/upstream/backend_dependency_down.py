@@ -45,10 +45,14 @@ from why502.diagnosis.waiting import (
 )
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.remedy import Remedy
+from why502.model.service import Service
 from why502.model.snapshot import Dependency, Event
+from why502.remedies.changes import start
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 MOST = 4  # times as many errors about something else
+STOPPED = ("inactive", "failed", "masked")
 SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 
@@ -137,11 +141,7 @@ def _gone(case: Case) -> list[Dependency]:
     """Return the dependency that its environment variables name but nothing serves, if it is known to have failed;
     unused settings do not count.
     """
-    return [
-        x
-        for x in case.dependencies
-        if x.named_by and x.is_heard is False and (x.elsewhere or x.unit_state in ("inactive", "failed"))
-    ]
+    return [x for x in case.dependencies if x.named_by and x.is_heard is False and (x.elsewhere or x.unit_state in STOPPED)]
 
 
 def _beyond(case: Case) -> list[tuple[Dependency, Dependency]]:
@@ -246,6 +246,43 @@ def summarize(case: Case) -> str:
     return ""
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Start the stopped unit of the dependency that nothing serves, if systemd here has it.
+
+    There is none for a dependency that listens on another address: the application must be told that one. To start a unit that
+    never ran since boot is a decision: the data of the application may be elsewhere.
+    """
+    peer = _stopped_unit(case)
+    if peer is None:
+        return
+    if peer.unit_state == "masked":
+        yield Remedy(message=f"unmask {peer.unit}, which was masked deliberately, and start it")
+        return
+    stopped = Service(manager="systemd", name=peer.unit, start_argv=("systemctl", "start", peer.unit))
+    yield Remedy(
+        message=f"start {peer.unit}, which the application on {case.target} needs",
+        steps=(start(stopped),),
+        is_policy=peer.unit_since is None,
+    )
+
+
+def _stopped_unit(case: Case) -> Dependency | None:
+    """Return the dependency that the finding names, if nothing listens there and its unit is stopped; None otherwise."""
+    own = [need for need, _ in dependency_errors(case) if need.is_down]
+    if own:
+        named = heard_of(case, own[-1])
+        found = [named] if named else []
+    elif _confined(case):
+        found = []
+    else:
+        found = [*_gone(case), *(need for _, need in _beyond(case)), *_ended(case)]
+    peer = found[0] if found else None
+    if peer is None or peer.is_heard is not False or peer.elsewhere is not None:
+        return None
+    is_of_system = peer.unit.endswith(".service") and not peer.unit.startswith("user@")
+    return peer if is_of_system and peer.unit_state in STOPPED else None
+
+
 CAUSE = Cause(
     id="backend-dependency-down",
     layer=Layer.UPSTREAM,
@@ -271,4 +308,5 @@ CAUSE = Cause(
     ),
     examine=examine,
     summarize=summarize,
+    remedies=remedies,
 )

@@ -30,6 +30,30 @@ def mapped(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+class Layer(Values):
+    """Values of which a level sets some: a copy for each of thousands of levels would take time with the square of their number.
+
+    `own`: those that it sets; None for one that becomes unknown here.
+    """
+
+    def __init__(self, own: Mapping[str, tuple[str, ...] | None], before: Values) -> None:
+        self._own = own
+        self._before = before
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        found = self._own[name] if name in self._own else self._before[name]
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name, found in self._own.items() if found is not None)
+        yield from (name for name in self._before if name not in self._own)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def assigned(before: Values, directives: Iterable[Directive]) -> Values:
     """Return the values after the rewrite directives of a level. A `set` within an `if` adds a value; any other replaces it.
 
@@ -39,15 +63,15 @@ def assigned(before: Values, directives: Iterable[Directive]) -> Values:
     own = [(directive, is_certain) for directive, is_certain in _statements(directives, True) if _is_assignment(directive)]
     if not own:
         return before
-    values = dict(before)
+    values: dict[str, tuple[str, ...] | None] = {}
     for directive, is_certain in own:
         name = directive.args[0][1:].lower()
         if directive.name == "set" and len(directive.args) == 2:
-            others = () if is_certain else values.get(name, ())
-            values[name] = tuple(dict.fromkeys((*others, directive.args[1])))
+            known = values[name] if name in values else before.get(name)
+            values[name] = tuple(dict.fromkeys((*((not is_certain and known) or ()), directive.args[1])))
         else:
-            values.pop(name, None)
-    return values
+            values[name] = None
+    return Layer(values, before)
 
 
 def anywhere(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:
