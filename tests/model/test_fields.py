@@ -19,7 +19,6 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("ConfigFile", "owner_uid"): "with whose rights what a file names is looked at",
     ("Container", "created_at"): "which containers are examined in detail: the newest",
     ("Container", "exit_code"): "becomes the service's",
-    ("Container", "exposed"): "which target a container in another network than its own serves",
     ("Container", "history"): "becomes events",
     ("Container", "image"): "becomes a setting of the service",
     ("Container", "image_id"): "becomes a setting of the service, and changes of the machine are told by it",

@@ -248,4 +248,4 @@ def test_any_order_of_commits_kills_restarts_and_backups(monkeypatch: pytest.Mon
 
 @pytest.mark.thorough
 def test_many_orders_of_commits_kills_restarts_and_backups(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, examples=60, steps=40)
+    run(monkeypatch, examples=30, steps=40)
