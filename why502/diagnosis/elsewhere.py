@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from why502.deployment.files import same_path
 from why502.diagnosis.case import Case
 from why502.model.service import Service
 from why502.model.snapshot import Listener
+from why502.model.target import Target
 
 
 def is_of_its_service(listener: Listener, case: Case) -> bool:
@@ -29,13 +31,9 @@ def awaited(case: Case) -> tuple[Service, str] | None:
     if case.target is None or not case.target.is_unix or case.listeners != ():
         return None
     steps = case.socket_path.steps if case.socket_path is not None else ()
-    own = {
-        case.target.path,
-        *(f"/var{case.target.path}", case.target.path.removeprefix("/var")),
-        *(step.path for step in steps[-1:]),
-    }
+    own = {same_path(case.target), *(same_path(Target.unix(step.path)) for step in steps[-1:])}
     for service in case.services:
         paths = [place for place in service.settings.get("Listen", "").split() if place.startswith("/")]
-        if paths and not own & {*paths}:
+        if paths and not own & {same_path(Target.unix(path)) for path in paths}:
             return service, paths[0]
     return None

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from why502.diagnosis.listening import Doors, accepts, takes
 from why502.diagnosis.routed import RoutedTarget
-from why502.diagnosis.targets import addresses
-from why502.gateways.behaviour import behaviour, programs
+from why502.diagnosis.targets import behind
+from why502.gateways.behaviour import programs
 from why502.model.process import Process
 from why502.model.proxy import Proxy
 from why502.model.service import Service
@@ -255,15 +255,7 @@ class LocatedTarget(RoutedTarget):
             pids = set(proxy.pids)
             if not {gateway.pid, gateway.ppid} & pids:  # HAProxy's worker is a child of its master
                 continue
-            for route in proxy.routes:
-                ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
-                if (
-                    not behaviour(proxy.kind).routes_have_listens
-                    or not ports
-                    or str(self.target.port) in ports
-                    or self.target.is_unix
-                ):
-                    found.update(target for peer in route.peers for target in addresses(peer, self.here))
+            found.update(behind(proxy, self.target, self.here))
         return frozenset(found - {self.target})
 
     @cached_property

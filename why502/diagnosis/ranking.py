@@ -8,7 +8,7 @@ from why502.diagnosis.alarms import is_impatience
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.listening import accepts
-from why502.diagnosis.targets import addresses
+from why502.diagnosis.targets import addresses, behind
 from why502.diagnosis.ways import FAILED
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import Symptom, Tally
@@ -42,25 +42,22 @@ def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
     alive = {probe.target for probe in here.probes or () if probe.has_recovered and not probe.through_proxy}
     is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
     least = SURE if is_marked else ASSERTED  # recovered servers that the proxy still marks as down are a separate fault
-    behind = _behind(members, here)
+    leads = _leads(members, here)
     hurt: dict[str, set[Target | None]] = {}
     for other in findings:
-        if other.confidence >= least and (place := behind.get(other.target, other.target)) in members:
+        if other.confidence >= least and (place := leads.get(other.target, other.target)) in members:
             hurt.setdefault(other.cause, set()).add(place)
-    failing = {behind.get(other.target, other.target) for other in findings if other.confidence >= least and other.ongoing}
+    failing = {leads.get(other.target, other.target) for other in findings if other.confidence >= least and other.ongoing}
     return bool(members) and (members <= failing or any(places == members for places in hurt.values()))
 
 
-def _behind(members: set[Target], here: Snapshot) -> dict[Target | None, Target]:
+def _leads(members: set[Target], here: Snapshot) -> dict[Target | None, Target]:
     """Return the addresses behind those members that are gateways of this machine, with the member that leads to each."""
     found: dict[Target | None, Target] = {}
     for proxy in here.proxies or ():
-        ways = [(member, listen) for member in members for listen in proxy.listens if accepts(listen, member)]
-        for member, listen in ways:
-            for route in proxy.routes:
-                ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
-                if not ports or str(listen.port) in ports:
-                    found.update((target, member) for peer in route.peers for target in addresses(peer, here))
+        for member in members:
+            if any(accepts(listen, member) for listen in proxy.listens):
+                found.update((target, member) for target in behind(proxy, member, here))
     return {target: member for target, member in found.items() if target not in members}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer, Route
+from why502.model.proxy import Proxy
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
@@ -51,3 +53,13 @@ def targets(snapshot: Snapshot) -> tuple[Target, ...]:
     )
     logged = (tally.target for tally in (snapshot.logs.tallies if snapshot.logs else ()) if tally.target is not None)
     return tuple(dict.fromkeys((*snapshot.asked, *configured, *logged)))
+
+
+def behind(proxy: Proxy, target: Target, snapshot: Snapshot) -> Iterator[Target]:
+    """Yield the addresses to which a gateway that listens on a target passes the requests that it gets there."""
+    for route in proxy.routes:
+        ports = [word.split(" ")[0].rpartition(":")[2] for word in route.listens]
+        is_any = not behaviour(proxy.kind).routes_have_listens or not ports or target.is_unix
+        if is_any or str(target.port) in ports:
+            for peer in route.peers:
+                yield from addresses(peer, snapshot)
