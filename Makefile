@@ -19,6 +19,8 @@
 FAULT ?= wrong-port
 PYTHON := .venv/bin/python
 WORKERS ?= 2
+# Tests of real servers wait for them half of the time.
+REAL_WORKERS ?= 3
 # The tests start the program hundreds of times: without bytecode each of them compiles it again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -43,11 +45,11 @@ check:
 
 test: check
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) -m "(real or machine or thorough) and not long" -rR
+	$(PYTHON) -m pytest -n $(REAL_WORKERS) -m "(real or machine or thorough) and not long" -rR
 
 scenes:
 	@scripts/setup --tests
-	$(PYTHON) -m pytest -n $(WORKERS) -m long -rR
+	$(PYTHON) -m pytest -n $(REAL_WORKERS) -m long -rR
 
 attack:
 	$(PYTHON) -m pytest tests/attack

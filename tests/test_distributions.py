@@ -46,6 +46,7 @@ def test_each_module_is_in_one_of_them(wheels: dict[str, Path]) -> None:
     assert lab == {name for name in files if name.startswith("why502/lab/") or name == "why502/cli/commands/lab.py"}
 
 
+@pytest.mark.thorough
 def test_without_the_lab_its_command_explains_how_to_install_it(wheels: dict[str, Path], tmp_path: Path) -> None:
     zipfile.ZipFile(wheels["why502"]).extractall(tmp_path)
     done = run(tmp_path, "lab", "list")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 
 import pytest
 from sampled import sampled
+from steps import steps
 
 from why502.bundle import save
 from why502.collectors import owners, probes
@@ -71,20 +70,9 @@ def snapshot(config: bytes) -> Snapshot:
 
 
 def calls(work: Callable[[], object]) -> int:
-    """Return how many Python functions were called or resumed, for texts not seen before."""
+    """Return the steps of a call, for texts not seen before."""
     text._own_of_short.cache_clear()
-    count = 0
-
-    def seen(_: FrameType, event: str, __: object) -> None:
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(seen)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
+    return steps(work)
 
 
 WORK: dict[str, Callable[[Snapshot], object]] = {

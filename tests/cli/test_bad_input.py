@@ -156,7 +156,7 @@ sys.exit(run(sys.argv[1:]))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, needs root")
-@pytest.mark.parametrize("option", sampled(["--config", "--log", "--bundle"], 3))
+@pytest.mark.parametrize("option", sampled(["--config", "--log", "--bundle"], 4))
 def test_no_permission(files: Path, option: str) -> None:
     files.chmod(0o755)
     (files / "nginx.conf").chmod(0o600)

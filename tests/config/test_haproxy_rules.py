@@ -32,6 +32,13 @@ frontend picky
     http-request deny deny_status 503 if {{ req.hdr(user-agent) -m sub bot }}
     http-request deny deny_status 502 unless {{ src 10.0.0.0/8 }}
     http-request deny deny_status 504 if !{{ src 10.0.0.0/8 }}
+frontend paths
+    acl is_admin path -m beg /admin
+    http-request deny deny_status 503 if is_admin
+    http-request deny deny_status 500 if METH_TRACE or {{ query -m sub union }}
+    http-request deny deny_status 502
+    http-request deny deny_status 504 if {{ date ge 1 }}
+    http-request return status 501 if {{ path_beg /shop }}
 listen alone
     bind :81
     server one 127.0.0.1:9003
@@ -79,12 +86,28 @@ def test_a_request_without_a_server_has_its_reason(tmp_path: Path, line: str, sy
     assert _tally(line, _proxy(file)).symptom is symptom
 
 
-@pytest.mark.parametrize(("status", "is_named"), [(503, True), (502, False), (504, False)])
-def test_a_rule_that_picks_clients_out_is_named(tmp_path: Path, status: int, is_named: bool) -> None:
-    line = f'picky picky/<NOSRV> 0/-1/-1/-1/0 {status} 217 - - PR-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"'
+@pytest.mark.parametrize(
+    ("frontend", "status", "condition"),
+    [
+        ("picky", 503, "blocked.lst"),
+        ("picky", 502, ""),
+        ("picky", 504, ""),
+        ("paths", 503, "path -m beg /admin"),
+        ("paths", 500, "METH_TRACE"),
+        ("paths", 502, ""),
+        ("paths", 504, ""),
+    ],
+)
+def test_a_rule_that_picks_clients_or_requests_out_is_named(tmp_path: Path, frontend: str, status: int, condition: str) -> None:
+    line = f'{frontend} {frontend}/<NOSRV> 0/-1/-1/-1/0 {status} 217 - - PR-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"'
     found = _tally(line, _proxy(tmp_path / "none.map"))
     assert (found.symptom, found.is_failure) == (Symptom.OWN_STATUS, True)
-    assert (found.named == "denied-by-rule" and "blocked.lst" in found.detail) is is_named
+    assert (condition in found.detail and found.named == "denied-by-rule") if condition else not found.detail
+
+
+def test_a_page_of_its_own_for_some_paths_is_maintenance(tmp_path: Path) -> None:
+    found = {answer.status: answer.is_of_some for answer in _proxy(tmp_path / "none.map").answers if answer.server == "paths"}
+    assert found == {503: True, 500: True, 502: False, 504: False, 501: False}
 
 
 def test_the_place_of_the_missing_name_is_reported(tmp_path: Path) -> None:

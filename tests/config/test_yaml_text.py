@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,7 @@ def test_what_cannot_be_read_is_a_problem_with_its_line() -> None:
     assert read("", "e.yaml") == (NOTHING, ())
 
 
+@pytest.mark.thorough
 def test_hostile_texts_end_early() -> None:
     begun = time.monotonic()
     bombs = "a: &a [1]\n" + "".join(f"k{n}: &k{n} [{', '.join(['*' + (f'k{n - 1}' if n else 'a')] * 9)}]\n" for n in range(12))

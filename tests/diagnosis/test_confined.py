@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from why502.diagnosis.confined import denied
 from why502.diagnosis.engine import diagnose
 from why502.model.config import Peer, Route
+from why502.model.finding import ASSERTED
 from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.process import Process
 from why502.model.proxy import Proxy
 from why502.model.service import Service
-from why502.model.snapshot import Dependency, Kernel, Listener, Snapshot
+from why502.model.snapshot import Dependency, Kernel, Listener, NetworkSpace, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -69,3 +71,24 @@ def test_packets_to_the_database_are_dropped() -> None:
     waits = Dependency(target=APP, peer=BASE, connecting=4, busy=4)
     found = diagnose(machine(unit("10.0.0.0/8"), Symptom.READ_TIMED_OUT, waits)).findings[0]
     assert (found.cause, "IPAddressDeny=10.0.0.0/8" in found.message) == ("backend-dependency-down", True)
+
+
+@pytest.mark.parametrize(
+    ("private", "expected"),
+    [("yes", "container-network-mismatch"), ("no", "backend-not-running")],  # "no": somebody made that namespace by hand
+)
+def test_a_unit_that_listens_in_a_network_of_its_own(private: str, expected: str) -> None:
+    network = "4026532544"
+    service = Service(
+        manager="systemd", name="shop.service", state="active", is_running=True, settings={"PrivateNetwork": private}
+    )
+    here = machine(service, Symptom.CONNECT_REFUSED)
+    found = msgspec.structs.replace(
+        here,
+        listeners=(Listener(target=APP, pids=(7,), network=network),),
+        processes=(Process(pid=7, ppid=1, name="shop", unit="shop.service", network=network),),
+        networks=(NetworkSpace(inode=network, pid=7, name="shop (pid 7)", addresses=("127.0.0.1", "::1")),),
+    )
+    first = next((each for each in diagnose(found).findings if each.confidence >= ASSERTED), None)
+    assert first is not None and first.cause == expected
+    assert ("PrivateNetwork=yes" in first.message) == (private == "yes")

@@ -9,7 +9,7 @@ import pytest
 
 from why502.diagnosis.engine import diagnose
 from why502.gateways.caddy.logs import parse
-from why502.model.config import Peer, Position, Route
+from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.probe import Probe
 from why502.model.proxy import PeerState, PeerView, Proxy
@@ -113,3 +113,34 @@ def test_a_server_that_is_left_out_for_long_after_a_few_errors(failed: int, stat
     )
     found = diagnose(left_out(own, state=state)).findings[0]
     assert (found.cause == "all-upstreams-down" and found.confidence > 0.9) is expected
+
+
+@pytest.mark.parametrize(
+    ("protocol", "accepts", "others", "expected"),
+    [
+        ("tcp", True, (), True),
+        ("http", True, (), False),  # there requests are answered so, too
+        ("tcp", False, (), False),
+        ("tcp", True, (closed("SD"),), False),  # connections of clients break, too
+    ],
+)
+def test_where_bytes_are_passed_on_only_a_check_reads_an_answer(
+    protocol: str, accepts: bool, others: tuple[Tally, ...], expected: bool
+) -> None:
+    """`option httpchk` in a backend of `mode tcp` whose server speaks TLS."""
+    lost = Tally(symptom=Symptom.NO_LIVE_UPSTREAMS, proxy="haproxy", group="tide", count=40, first=NOW, last=NOW)
+    check = Tally(
+        symptom=Symptom.HEADER_INVALID, target=APP, proxy="haproxy", group="tide/tide", code="L7RSP", count=3, first=NOW, last=NOW
+    )
+    peers = (Peer(name="tide", target=APP, check="GET /"),)
+    route = Route(proxy="haproxy", passes="tide", upstream="tide", protocol=protocol, at=AT, peers=peers)
+    group = Upstream(name="tide", peers=peers)
+    probe = Probe(target=APP, protocol="tcp", request="connect", symptom=None if accepts else Symptom.CONNECT_REFUSED)
+    here = Snapshot(
+        taken_at=NOW,
+        addresses=(),
+        proxies=(Proxy(kind="haproxy", pid=7, routes=(route,), upstreams=(group,)),),
+        probes=(probe,),
+        logs=LogSummary(tallies=(lost, check, *others)),
+    )
+    assert (first(here) == "health-check-misconfigured") is expected

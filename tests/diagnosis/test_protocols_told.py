@@ -95,6 +95,18 @@ def test_uwsgi_names_the_protocol_that_it_reads(protocol: str, parser: str, seco
     assert (first is not None and first.cause == "wrong-protocol") == expected
 
 
+@pytest.mark.parametrize(
+    ("protocol", "expected"), [("scgi", "wrong-protocol"), ("http", "wrong-protocol"), ("uwsgi", "request-header-too-big")]
+)
+def test_only_the_parser_of_uwsgis_own_protocol_reads_a_block_size(protocol: str, expected: str) -> None:
+    """It takes the first bytes of another protocol for a size, which looks like a header that is too big."""
+    record = parse_any("Tue Nov 24 04:26:07 2026 - invalid request block size: 14131 (max 4096)...skip")
+    assert record is not None and record.symptom is not None
+    event = Event(symptom=record.symptom, message=record.detail, detail=record.detail, unit="shop.service", at=AT, source="log")
+    first = _first(_broken(protocol, events=(event,)))
+    assert first is not None and first.cause == expected
+
+
 @pytest.mark.parametrize(("last_s", "expected"), [(-5, False), (0, False), (3, True)])
 @pytest.mark.parametrize("by_path", [False, True])
 def test_answers_before_the_first_failure_do_not_prove_the_protocol(last_s: int, expected: bool, by_path: bool) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from why502.diagnosis.engine import diagnose
+from why502.gateways.apache import config as apache
 from why502.gateways.hitch import config as hitch
 from why502.model.config import SENDS_PROXY, Peer, Position, Route, Setting
 from why502.model.finding import Verdict
@@ -77,6 +78,24 @@ def test_hitch_before_varnish(header: str, option: str, is_fault: bool) -> None:
     varnish = Proxy(kind="varnish", pid=6)
     process = Process(pid=6, name="varnishd", argv=("/usr/sbin/varnishd", "-a", ":80", "-a", option))
     assert (_first(outer, varnish, processes=(process,)) == "wrong-protocol") is is_fault
+
+
+@pytest.mark.parametrize(
+    ("sends", "directive", "is_fault"),
+    [
+        ("v2", "", True),
+        ("v2", "RemoteIPProxyProtocol On", False),
+        ("v2", "remoteipproxyprotocol off", True),
+        ("", "RemoteIPProxyProtocol On", True),
+        ("", "", False),
+    ],
+)
+def test_haproxy_before_apache(sends: str, directive: str, is_fault: bool) -> None:
+    text = f"<VirtualHost 127.0.0.1:8443>\nServerName a.example\n{directive}\nProxyPass / http://10.0.0.9:80/\n</VirtualHost>\n"
+    settings = {SENDS_PROXY: (Setting(args=(sends,)),)} if sends else {}
+    outer = Proxy(kind="haproxy", pid=3, routes=(Route(proxy="haproxy", protocol="tcp", settings=settings, peers=PEERS),))
+    inner = Proxy(kind="apache", pid=4, routes=apache.load(text, "/etc/apache2/site.conf").routes)
+    assert (_first(outer, inner) == "wrong-protocol") is is_fault
 
 
 @pytest.mark.parametrize(

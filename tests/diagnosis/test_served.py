@@ -71,24 +71,30 @@ def diagnosed(directory: Path, answers: list[Answered], *, errors: str = "", con
 
 @pytest.mark.parametrize(
     ("answers", "expected"),
-    [
-        ([("GET /api/list", 500, 40, 9), ("GET /", 200, 200, 9)], "40 of 40 requests to shop.example, location /api/ with 500"),
-        ([("GET /api/list", 500, 6, 1)], "6 of 6 requests to shop.example, location /api/ with 500"),
-        (
-            [("GET /api/list", 500, 30, 9), ("GET /api/other", 200, 90, 9)],
-            "30 of 120 requests to shop.example, location /api/ with 500",
-        ),
-        ([*PAGES, ("GET /report", 500, 12, 4)], "12 of 12 requests to shop.example, location / with 500"),
-        ([("GET /api/user/%d", 404, 40, 9), ("GET /api/list", 404, 60, 9), ("GET /", 200, 90, 9)], "rejected with 404"),
-        (
-            [("GET /", 403, 50, 9), ("GET /api/list", 200, 90, 9)],
-            "50 of 50 requests to shop.example, location / are rejected with 403",
-        ),
-        ([("POST /api/list", 400, 30, 3)], "30 of 30 requests to shop.example, location /api/ are rejected with 400"),
-        ([*PAGES, ("GET /ws/", 400, 12, 4)], "WebSockets do not open: 12 of 12 requests"),
-        ([*PAGES, ("GET /ws/", 426, 29, 1), ("GET /ws/", 101, 25, 1)], "WebSockets do not open: 29 of 54 requests"),
-        ([*PAGES, ("GET /ws/", 426, 8, 4), ("GET /ws/", 101, 1, 4)], "WebSockets do not open: 8 of 9 requests"),
-    ],
+    sampled(
+        [
+            (
+                [("GET /api/list", 500, 40, 9), ("GET /", 200, 200, 9)],
+                "40 of 40 requests to shop.example, location /api/ with 500",
+            ),
+            ([("GET /api/list", 500, 6, 1)], "6 of 6 requests to shop.example, location /api/ with 500"),
+            (
+                [("GET /api/list", 500, 30, 9), ("GET /api/other", 200, 90, 9)],
+                "30 of 120 requests to shop.example, location /api/ with 500",
+            ),
+            ([*PAGES, ("GET /report", 500, 12, 4)], "12 of 12 requests to shop.example, location / with 500"),
+            ([("GET /api/user/%d", 404, 40, 9), ("GET /api/list", 404, 60, 9), ("GET /", 200, 90, 9)], "rejected with 404"),
+            (
+                [("GET /", 403, 50, 9), ("GET /api/list", 200, 90, 9)],
+                "50 of 50 requests to shop.example, location / are rejected with 403",
+            ),
+            ([("POST /api/list", 400, 30, 3)], "30 of 30 requests to shop.example, location /api/ are rejected with 400"),
+            ([*PAGES, ("GET /ws/", 400, 12, 4)], "WebSockets do not open: 12 of 12 requests"),
+            ([*PAGES, ("GET /ws/", 426, 29, 1), ("GET /ws/", 101, 25, 1)], "WebSockets do not open: 29 of 54 requests"),
+            ([*PAGES, ("GET /ws/", 426, 8, 4), ("GET /ws/", 101, 1, 4)], "WebSockets do not open: 8 of 9 requests"),
+        ],
+        4,
+    ),
 )
 def test_clients_that_are_mostly_refused_come_first(tmp_path: Path, answers: list[Answered], expected: str) -> None:
     diagnosis = diagnosed(tmp_path, answers)
@@ -235,7 +241,7 @@ def test_a_resolved_failure_is_reported_as_resolved(tmp_path: Path) -> None:
                 [*PAGES, ("GET /api/list", 304, 900, 9), ("GET /old", 301, 90, 9), ("GET /old2", 410, 90, 9)], id="moved"
             ),
         ],
-        3,
+        4,
     ),
 )
 def test_scanners_robots_and_mistakes_are_healthy(tmp_path: Path, answers: list[Answered]) -> None:
@@ -258,3 +264,41 @@ def test_recent_failures_are_reported_although_most_of_the_window_was_healthy(tm
     host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
     now = why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
     assert "60 of 800 requests to shop.example, location /api/ with 500" in headlines(now)[0]
+
+
+def in_turn(directory: Path, phases: list[list[Answered]]) -> Diagnosis:
+    """Return the diagnosis of a log with phases of four minutes each, one after another."""
+    lines = []
+    for phase, answers in enumerate(phases):
+        begin = NOW - timedelta(minutes=14 - 4 * phase)
+        for request, status, count, clients in answers:
+            for number in range(count):
+                at = begin + timedelta(minutes=4) * (number / count)
+                who = f"10.0.0.{number % clients}"
+                lines.append((at, f'{who} - - [{at:%d/%b/%Y:%H:%M:%S} +0000] "{request} HTTP/1.1" {status} 10 "-" "Mozilla"\n'))
+    (directory / "access.log").write_text("".join(line for _, line in sorted(lines)))
+    (directory / "nginx.conf").write_text(CONFIG)
+    ask = CollectOptions(configs=(f"{directory}/nginx.conf",), logs=(f"{directory}/access.log",), probes=False, offline=True)
+    host = OfflineHost(LocalHost(), (*ask.configs, *ask.logs))
+    return why502.diagnose(collect(host, NOW, NOW - timedelta(minutes=15), NOW, ask), offline=True)
+
+
+SHOP = [("GET /", 200, 100, 9), ("GET /offers", 200, 60, 9)]
+
+
+@pytest.mark.parametrize(
+    ("then", "is_closed"),
+    [
+        ([("GET /", 403, 30, 9), ("GET /offers", 403, 20, 9)], True),
+        ([("GET /", 404, 30, 9), ("GET /offers", 404, 20, 9), ("GET /.env", 404, 9, 1)], True),
+        ([("GET /", 403, 30, 9), ("GET /offers", 403, 20, 9), ("GET /", 200, 10, 1)], False),  # refused to some of them
+        ([("GET /", 200, 30, 9), ("GET /offers", 404, 20, 9)], False),  # one page was taken away
+        ([("GET /", 403, 6, 1)], False),  # one visitor, a few times
+    ],
+)
+def test_a_site_that_refuses_everyone_since_a_moment_is_not_healthy(
+    tmp_path: Path, then: list[Answered], is_closed: bool
+) -> None:
+    """It served most requests of the window, so a share of them does not show it."""
+    diagnosis = in_turn(tmp_path, [SHOP, SHOP, then])
+    assert any("are rejected with" in line for line in headlines(diagnosis)) == is_closed

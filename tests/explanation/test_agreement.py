@@ -54,7 +54,7 @@ def diagnosed(path: Path) -> str | None:
 
 
 @pytest.mark.parametrize("origin", ["made", "seen"])
-@pytest.mark.parametrize("part", sampled(range(4), 4))
+@pytest.mark.parametrize("part", sampled(range(4), 8))
 def test_three_commands_name_one_cause(tmp_path: Path, origin: str, part: int) -> None:
     rows = NGINX[origin][part::4]
     wrong, named = [], 0

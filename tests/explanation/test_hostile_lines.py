@@ -101,7 +101,7 @@ def test_bytes_of_any_kind(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("length", "most"), [(10_000, 4), pytest.param(40_000, 20, marks=pytest.mark.thorough)])
-@pytest.mark.parametrize("name", sampled([form.NAME for form in formats()], 3))
+@pytest.mark.parametrize("name", sampled([form.NAME for form in formats()], 12))
 def test_no_line_takes_longer_than_its_length(name: str, length: int, most: int) -> None:
     form = next(form for form in formats() if name == form.NAME)
     own = [line for line in REAL if form.parse(line) is not None][:most]

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from sampled import few
 from shop import HELPS, Shop
 
 from why502.fix import journal, reversal, transaction
@@ -67,7 +68,7 @@ def finish(shop: Shop, *, forward: bool) -> None:
 
 
 @pytest.mark.parametrize("forward", [True, False], ids=["resume", "undo"])
-@pytest.mark.parametrize("at", NAMES)
+@pytest.mark.parametrize("at", few(NAMES, 3))
 def test_killed_at_a_checkpoint(shop: Shop, at: str, forward: bool) -> None:
     assert killed(lambda progress: shop.apply(progress=progress), at=at)
     is_whole(shop)

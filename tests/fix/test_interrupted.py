@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from asking import Answer, ask
+from sampled import few
 from shop import HELPS, NOW, Shop
 
 from why502.fix import commands, journal, places, proxy_lock, reversal, schedule, transaction
@@ -57,7 +58,7 @@ def why502(shop: Shop, *argv: str) -> Answer:
 
 
 @pytest.mark.parametrize("way", ["--undo", "--resume"])
-@pytest.mark.parametrize("at", LATE)
+@pytest.mark.parametrize("at", few(LATE, 3))
 def test_the_running_proxy_matches_the_files(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str, way: str) -> None:
     interrupted(shop, monkeypatch, at)
     shop.apply_reload()  # somebody else does, in between
@@ -88,7 +89,7 @@ def test_a_way_back_that_is_interrupted_is_finished(shop: Shop, monkeypatch: pyt
         assert (shop.site.read_bytes(), shop.status()) == (shop.old, 502)
 
 
-@pytest.mark.parametrize("at", ["end arranged", *LATE])
+@pytest.mark.parametrize("at", few(["end arranged", *LATE], 3))
 def test_every_command_reports_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     monkeypatch.setattr(schedule, "begin", lambda entry, where: "nobody")
     soon = datetime.now(UTC) + timedelta(hours=1)
@@ -107,7 +108,7 @@ def test_every_command_reports_it(shop: Shop, monkeypatch: pytest.MonkeyPatch, a
     assert ask("mitigate", "list").status == 0
 
 
-@pytest.mark.parametrize("at", LATE)
+@pytest.mark.parametrize("at", few(LATE, 3))
 def test_its_time_ends_it_all_the_same(shop: Shop, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     monkeypatch.setattr(schedule, "begin", lambda entry, where: "nobody")
     now = datetime.now(UTC)

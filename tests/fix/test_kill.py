@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from mutations import Loss, killed
+from sampled import few
 from shop import Shop, stop
 
 from why502.fix import journal, mitigations, places
@@ -161,7 +162,7 @@ CASES += [("mitigate", "expire"), ("mitigate", "resume"), ("expire", "expire"), 
 
 
 @pytest.mark.parametrize("loss", list(Loss))
-@pytest.mark.parametrize(("what", "end"), CASES)
+@pytest.mark.parametrize(("what", "end"), few(CASES, 3))
 def test_killed_anywhere(shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str, end: str, loss: Loss) -> None:
     is_mitigation = what in ("mitigate", "expire", "mitigate undo")
     scene = Scene(shop, monkeypatch, mitigation=is_mitigation)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from asking import TWO_LINES, Answer, ask
+from sampled import few
 from shop import Shop, application, status_of
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -284,26 +285,29 @@ def test_nothing_is_done_without_being_asked(group: Group) -> None:
 
 @pytest.mark.parametrize(
     ("argv", "message"),
-    [
-        (("down", "10.9.9.9:80"), "no group has a server 10.9.9.9:80"),
-        (("standby", "10.0.0.1:80; evil"), "is not a valid server address"),
-        (("standby", "127.0.0.1:2", "--group", "none"), "there is no group none"),
-        (("timeout", "/nowhere/", "60"), "no route to a backend matches '/nowhere/'"),
-        (("timeout", "/api/", "2"), "already waits 5 s"),
-        (("timeout", "/api/", "0"), "Invalid value"),
-        (("answer", "/api/", "--json", "{"), "is not valid JSON"),
-        (("answer", "/api/", "--html", "<p>" + "x" * 4000), "has more than 3000 bytes"),
-        (("answer", "/api/", "--html", "/nonexistent/page"), "no such file"),
-        (("answer", "/api/", "--html", "<p>", "--stale"), "cannot be combined"),
-        (("answer", "/api/", "--html", "<p>", "--status", "302"), "an answer of status 302 has no body"),
-        (("answer", "/api/", "--html", "<p>", "--status", "204"), "an answer of status 204 has no body"),
-        (("timeout", "/api/", "60", "--for", "1h30"), "--for '1h30'"),
-        (("limit", "/api/", "0"), "Invalid value"),
-        (("undo", "nonsense"), "no active mitigation nonsense"),
-        (("undo",), "no mitigation is active"),
-        (("timeout", "/api/", "60", "--for", "soon"), "--for 'soon'"),
-        (("timeout", "/api/", "60", "--for", "30d"), "from one second to seven days"),
-    ],
+    few(
+        [
+            (("down", "10.9.9.9:80"), "no group has a server 10.9.9.9:80"),
+            (("standby", "10.0.0.1:80; evil"), "is not a valid server address"),
+            (("standby", "127.0.0.1:2", "--group", "none"), "there is no group none"),
+            (("timeout", "/nowhere/", "60"), "no route to a backend matches '/nowhere/'"),
+            (("timeout", "/api/", "2"), "already waits 5 s"),
+            (("timeout", "/api/", "0"), "Invalid value"),
+            (("answer", "/api/", "--json", "{"), "is not valid JSON"),
+            (("answer", "/api/", "--html", "<p>" + "x" * 4000), "has more than 3000 bytes"),
+            (("answer", "/api/", "--html", "/nonexistent/page"), "no such file"),
+            (("answer", "/api/", "--html", "<p>", "--stale"), "cannot be combined"),
+            (("answer", "/api/", "--html", "<p>", "--status", "302"), "an answer of status 302 has no body"),
+            (("answer", "/api/", "--html", "<p>", "--status", "204"), "an answer of status 204 has no body"),
+            (("timeout", "/api/", "60", "--for", "1h30"), "--for '1h30'"),
+            (("limit", "/api/", "0"), "Invalid value"),
+            (("undo", "nonsense"), "no active mitigation nonsense"),
+            (("undo",), "no mitigation is active"),
+            (("timeout", "/api/", "60", "--for", "soon"), "--for 'soon'"),
+            (("timeout", "/api/", "60", "--for", "30d"), "from one second to seven days"),
+        ],
+        6,
+    ),
 )
 def test_bad_input_is_two_lines(group: Group, argv: tuple[str, ...], message: str) -> None:
     refused = group.pull(*argv)

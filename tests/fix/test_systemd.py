@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from own_systemd import played
+from sampled import few
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(180)]
 
@@ -15,7 +16,7 @@ def test_a_persistent_timer_ends_it() -> None:
     assert played(Path(__file__).with_name("in_machine.py")) == "both ended\n"
 
 
-@pytest.mark.parametrize("product", ["haproxy", "haproxy-without-unit", "apache"])
+@pytest.mark.parametrize("product", few(["haproxy", "haproxy-without-unit", "apache"], 2))
 def test_another_gateway_is_repaired(product: str) -> None:
     program = {"apache": "apache2"}.get(product, "haproxy")
     if not shutil.which(program, path="/usr/sbin:/usr/bin"):
@@ -27,18 +28,22 @@ def test_limits_of_drop_ins_are_in_force() -> None:
     assert played(Path(__file__).with_name("in_machine_limits.py")).startswith("limits applied; ")
 
 
-@pytest.mark.parametrize("state", ["stopped", "masked", "disabled"])
+@pytest.mark.parametrize("state", few(["stopped", "masked", "disabled"], 3))
 def test_the_unit_of_a_target_is_started_unmasked_or_enabled(state: str) -> None:
     assert played(Path(__file__).with_name("in_machine_units.py"), state) == "repaired and undone\n"
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "unicorn"])
+@pytest.mark.parametrize("server", few(["gunicorn", "uwsgi", "unicorn"], 3))
 def test_a_limit_in_the_file_of_an_application_server_is_raised(server: str) -> None:
     assert played(Path(__file__).with_name("in_machine_worker_limits.py"), server) == "repaired and undone\n"
 
 
 def test_the_stopped_unit_of_a_dependency_is_started() -> None:
     assert played(Path(__file__).with_name("in_machine_dependency.py")) == "repaired and undone\n"
+
+
+def test_the_stopped_name_server_of_a_resolver_is_started() -> None:
+    assert played(Path(__file__).with_name("in_machine_name_server.py")) == "repaired and undone\n"
 
 
 def test_a_timeout_of_haproxy_is_raised_where_it_is_written() -> None:

@@ -52,6 +52,7 @@ def test_the_table_is_worth_its_name() -> None:
     assert {value for row in every for value in row.values()} >= {value for values in COLUMNS.values() for value in values}
 
 
+@pytest.mark.thorough
 def test_the_linter_finds_nothing_in_any_pair_of_options() -> None:
     problems = {}
     for row in table(VERSIONS):

@@ -31,6 +31,7 @@ def test_three_questions_make_a_site(tmp_path: Path) -> None:
     assert [err.count(question) for question in ("listen?", "For which domain?", "TLS: auto")] == [1, 1, 1]
 
 
+@pytest.mark.thorough
 def test_what_is_given_is_not_asked(tmp_path: Path) -> None:
     status, out, err = asked(tmp_path, "generate", "nginx", "--domain", "shop.example", "--tls", "off", answers=["3000"])
     assert status == 0, err

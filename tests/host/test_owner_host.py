@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,17 @@ def test_a_user_who_stops_it_does_not_stop_us(host: OwnerHost) -> None:
     with pytest.raises(Expired):
         host.read("/etc/passwd")
     assert host.read("/etc/passwd")
+
+
+def test_one_that_is_stopped_ends_with_the_program() -> None:
+    program = (
+        "import atexit, os, signal\nfrom why502.host.local import LocalHost\n"
+        f"host = LocalHost().acting_as({USER})\nhost.read('/etc/passwd')\n"
+        "os.kill(host._helper._process.pid, signal.SIGSTOP)\nprint(host._helper._process.pid, flush=True)\n"
+        "atexit._run_exitfuncs()\nos._exit(0)"  # so ends the command line
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert not Path("/proc", done.stdout.strip()).exists()
 
 
 def test_the_user_cannot_trace_it(host: OwnerHost) -> None:

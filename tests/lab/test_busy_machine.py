@@ -34,7 +34,7 @@ def busy(snapshot: Snapshot) -> Snapshot:
     return msgspec.structs.replace(snapshot, pressure=(msgspec.structs.replace(machine, **BUSY), *seen))
 
 
-@pytest.mark.parametrize("path", sampled([path for path in OWN if path.parent.name not in ABOUT_LOAD], 4), ids=name)
+@pytest.mark.parametrize("path", sampled([path for path in OWN if path.parent.name not in ABOUT_LOAD], 16), ids=name)
 def test_the_load_of_others_is_no_cause(path: Path) -> None:
     diagnosis = diagnose(busy(load(path.read_bytes(), path.name)))
     if path.parent.name == "healthy":

@@ -42,8 +42,8 @@ def late(snapshot: Snapshot, part: str) -> Snapshot:
     return msgspec.structs.replace(without(snapshot, part), gaps=(*snapshot.gaps, gap))
 
 
-# Every so many parts are taken away of a scene, not the same of each; of the thorough test, all.
-every = pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.thorough)])
+# Every so many parts are taken away of a scene, not the same of each: of all scenes together, each part often.
+every = pytest.mark.parametrize("every", [27, pytest.param(3, marks=pytest.mark.thorough)])
 
 
 @every

@@ -36,8 +36,11 @@ class Fault:
     text: str
     rules: list[str]
     refused: str = ""
+    warns: str = ""
     start: bool = False  # refused at the start, not by `nginx -t`
     like: str = ""
+    like_within: str = "server"
+    sane: str = ""
     before: str = ""
     request: str = "GET /"
     host: str = "www.example.org"
@@ -60,8 +63,8 @@ class Fault:
     written_lacks: str = ""
 
     def configuration(self, ports: dict[str, int], text: str = "") -> str:
-        """Return the whole file with this text in place of the fault's own, at these ports."""
-        around = _AROUND["server" if text else self.within]
+        """Return the whole file with this text (`like`, `sane`) in place of the fault's own, at these ports."""
+        around = _AROUND[self.like_within if text and text == self.like else self.within]
         found = around.format(text=text or self.text, before=self.before, connections=self.connections)
         for name, port in ports.items():
             found = found.replace(f"{{{name}}}", str(port))
@@ -151,12 +154,12 @@ def nginx(directory: Path, text: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait(timeout=20)
 
 
-def refusal(directory: Path, text: str) -> str:
-    """Return the error of `nginx -t` if it rejects the configuration, "" if it accepts it."""
+def configuration_test(directory: Path, text: str) -> tuple[bool, str]:
+    """Return whether `nginx -t` accepts the configuration, and its output."""
     (directory / "nginx.conf").write_text("pid nginx.pid; error_log stderr;\n" + text.replace("http {", "http {" + _TEMPORARY, 1))
     command = ["nginx", "-t", "-p", str(directory), "-c", "nginx.conf"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=directory)
-    return done.stderr if done.returncode else ""
+    return done.returncode == 0, done.stderr
 
 
 def connect(port: int, process: subprocess.Popen[bytes], source: str = "127.0.0.1") -> socket.socket:
@@ -174,12 +177,12 @@ def connect(port: int, process: subprocess.Popen[bytes], source: str = "127.0.0.
         time.sleep(0.02)
 
 
-def request_of(fault: Fault) -> bytes:
-    """Return the request that shows a fault."""
+def request_of(fault: Fault, port: int) -> bytes:
+    """Return the request that shows a fault, for an nginx that listens on this port."""
     body = fault.body or "x" * fault.size
     lines = [
         f"{fault.request} HTTP/1.1",
-        f"Host: {fault.host}",
+        f"Host: {fault.host}".replace("{listen}", str(port)),
         *(line.replace("{long}", "c=" + "x" * 1500) for line in fault.headers),
     ]
     if body:

@@ -121,6 +121,7 @@ def test_an_editor_gets_diagnostics_and_quick_fixes(path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.thorough
 def test_the_editors_text_counts_and_not_the_saved_file(path: Path) -> None:
     async def run() -> None:
         async with editor(path, TEXT) as opened:
@@ -131,6 +132,7 @@ def test_the_editors_text_counts_and_not_the_saved_file(path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_not_configuration(path: Path) -> None:
     async def run() -> None:
         async with editor(path, "listen {{ port }};\n") as opened:

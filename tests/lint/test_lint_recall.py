@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lint_faults import FIXED, Backends, Fault, connect, load, nginx, received, refusal, request_of
+from lint_faults import FIXED, Backends, Fault, configuration_test, connect, load, nginx, received, request_of
 from lint_sample import MAIN, found
+
+from why502.model.finding import Severity
 
 FAULTS = load()
 MISSED = frozenset(
@@ -43,6 +45,12 @@ def test_the_linter_names_it(fault: Fault) -> None:
     assert bool(told) != (fault.name in MISSED), [(risk.rule, risk.message) for risk in risks]
 
 
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.sane], ids=lambda fault: fault.name)
+def test_the_same_without_the_fault_has_no_warning(fault: Fault) -> None:
+    risks = found({MAIN: fault.configuration(FIXED, fault.sane)}, "1.22.1")
+    assert not [(risk.rule, risk.message) for risk in risks if risk.severity is not Severity.NOTE]
+
+
 @pytest.fixture
 def backends() -> Iterator[Backends]:
     made = Backends()
@@ -60,8 +68,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("fault", FAULTS, ids=_IDS)
 def test_nginx_shows_it(fault: Fault, directory: Path, backends: Backends) -> None:
     text = fault.configuration(backends.ports, fault.like)
-    if fault.refused and not fault.start:
-        assert re.search(re.escape(fault.refused).replace(r"\|", "|"), refusal(directory, text)), refusal(directory, text)
+    if (fault.refused and not fault.start) or fault.warns:
+        accepted, output = configuration_test(directory, text)
+        assert accepted == bool(fault.warns), output
+        assert re.search(re.escape(fault.refused or fault.warns).replace(r"\|", "|"), output), output
         return
     with nginx(directory, text) as process:
         if fault.start:
@@ -77,7 +87,7 @@ def _asked(fault: Fault, port: int, process: object) -> bytes:
     if fault.parallel > 1:
         clients = [connect(port, process) for _ in range(fault.parallel)]  # type: ignore[arg-type]
         for client in clients:
-            client.sendall(request_of(fault))
+            client.sendall(request_of(fault, port))
         answers = [received(client) for client in clients]
         for client in clients:
             client.close()
@@ -85,7 +95,7 @@ def _asked(fault: Fault, port: int, process: object) -> bytes:
     answer = b""
     for number in range(fault.times):
         with connect(port, process, f"127.0.0.{number + 1}" if fault.spread else "127.0.0.1") as client:  # type: ignore[arg-type]
-            threading.Thread(target=client.sendall, args=(request_of(fault),), daemon=True).start()
+            threading.Thread(target=client.sendall, args=(request_of(fault, port),), daemon=True).start()
             if not fault.first_byte:
                 client.settimeout(1.5)
                 with pytest.raises(TimeoutError):

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import lint_samples_config
+import lint_samples_mistakes
 import lint_samples_more
 import lint_samples_proxy
 import lint_samples_server
@@ -16,7 +17,13 @@ from lint_sample import MAIN, Sample, found
 from why502.diagnosis.causes import CAUSES
 from why502.linter.engine import RULES
 
-SAMPLES = (*lint_samples_config.SAMPLES, *lint_samples_more.SAMPLES, *lint_samples_proxy.SAMPLES, *lint_samples_server.SAMPLES)
+SAMPLES = (
+    *lint_samples_config.SAMPLES,
+    *lint_samples_mistakes.SAMPLES,
+    *lint_samples_more.SAMPLES,
+    *lint_samples_proxy.SAMPLES,
+    *lint_samples_server.SAMPLES,
+)
 _IDS = [f"{sample.rule}-{RULES[sample.rule].name}-{number}" for number, sample in enumerate(SAMPLES)]
 
 

@@ -37,7 +37,7 @@ def failures(found: LogSummary) -> int:
     return sum(tally.count for tally in failed if tally.symptom is not Symptom.ROUTE_MISSING)
 
 
-@pytest.mark.parametrize(("name", "wrapper"), sampled(PAIRS, 3))
+@pytest.mark.parametrize(("name", "wrapper"), sampled(PAIRS, 12))
 def test_diagnose_and_logs_count_the_same(name: str, wrapper: str, tmp_path: Path) -> None:
     number = list(COMBINATIONS).index(name) + list(COMBINATIONS[name]).index(wrapper)
     shape = Shape(format=name, wrapper=wrapper, lines=LINES, seed=number + 1, failures=0.2, odd=0.1, noise=0.1, attempts=2)

@@ -368,6 +368,7 @@ ERRORS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(ERRORS, LINES, st.sampled_from([FULL, JSON, COMBINED]))
 def test_fast_reading_counts_the_same(errors: list[str], lines: list[str], form: str) -> None:

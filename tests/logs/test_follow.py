@@ -679,6 +679,7 @@ OPERATIONS = int(os.environ.get("WHY502_TAIL_OPERATIONS", "2400"))  # `make benc
 Followed.TestCase.settings = settings(max_examples=OPERATIONS // 40, stateful_step_count=40, deadline=None)
 
 
+@pytest.mark.thorough
 class TestFollowed(Followed.TestCase):  # type: ignore[misc, valid-type]
     """The machine above, and how often it did something."""
 

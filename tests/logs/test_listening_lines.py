@@ -15,6 +15,8 @@ from why502.model.logs import Symptom
         ('caller=tls_config.go:313 level=info msg="Listening on" address=[::]:9100', "[::]:9100"),
         ('logger=http.server level=info msg="HTTP Server Listen" address=[::]:3000 protocol=http', "[::]:3000"),
         ('level=INFO msg="server listening" addr=:8080', ":8080"),
+        ("[2026-11-24 04:23:05 +0000] [170] [INFO] Running on https://127.0.0.1:9443 (CTRL + C to quit)", "127.0.0.1:9443"),
+        ("[2026-11-24 04:23:05 +0000] [170] [INFO] Running on http://unix:/run/a.sock (CTRL + C to quit)", "unix:/run/a.sock"),
         ("INFO:oejs.AbstractConnector:main: Started ServerConnector@1a2b{HTTP/1.1, (http/1.1)}{0.0.0.0:8080}", "0.0.0.0:8080"),
     ],
 )

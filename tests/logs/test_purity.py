@@ -88,6 +88,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return lines
 
 
+@pytest.mark.thorough
 def test_a_line_says_the_same_whatever_came_before(written: list[str]) -> None:
     alone = {line: parse_any(line) for line in written}
     shuffled = written[:]

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from sampled import sampled
 from truth import COMBINATIONS, FORMATS, GATEWAY_FAILURES, Shape, Truth, write
 
 from why502.logs.scan.counts import ROUTE, Counts
@@ -169,7 +170,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "wrapper"), PAIRS)
+@pytest.mark.parametrize(("name", "wrapper"), sampled(PAIRS, 4))
 def test_totals_are_those_that_were_written(name: str, wrapper: str, tmp_path: Path) -> None:
     number = list(COMBINATIONS).index(name) + list(COMBINATIONS[name]).index(wrapper)
     shape = Shape(

@@ -137,15 +137,18 @@ def test_garbage_behind_a_magic_number() -> None:
 @pytest.mark.parametrize("has_isal", [True, False])
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [
-        (lambda data: data, ""),
-        (lambda data: data + data, ""),
-        (lambda data: data + bytes(512), ""),
-        (lambda data: data[:-2000], "ended before"),
-        (lambda data: data[:-8] + b"abcd" + data[-4:], "CRC check failed"),
-        (lambda data: data[:10] + b"\xff" * 30 + data[40:], "damaged"),
-        (lambda data: data[:3] + b"\x1f" + data[4:], "damaged"),
-    ],
+    sampled(
+        [
+            (lambda data: data, ""),
+            (lambda data: data + data, ""),
+            (lambda data: data + bytes(512), ""),
+            (lambda data: data[:-2000], "ended before"),
+            (lambda data: data[:-8] + b"abcd" + data[-4:], "CRC check failed"),
+            (lambda data: data[:10] + b"\xff" * 30 + data[40:], "damaged"),
+            (lambda data: data[:3] + b"\x1f" + data[4:], "damaged"),
+        ],
+        4,
+    ),
 )
 def test_gzip_gives_the_same_with_isal_and_without(
     damage: Callable[[bytes], bytes], message: str, has_isal: bool, monkeypatch: pytest.MonkeyPatch

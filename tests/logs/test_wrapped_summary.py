@@ -24,7 +24,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("is_given", [False, True])
-@pytest.mark.parametrize(("name", "wrapper"), sampled(CASES, 4))
+@pytest.mark.parametrize(("name", "wrapper"), sampled(CASES, 10))
 def test_a_summary_holds_what_was_written(name: str, wrapper: str, tmp_path: Path, *, is_given: bool) -> None:
     truth = write(tmp_path / "some.log", Shape(format=name, wrapper=wrapper, lines=200, failures=0.2, noise=0.1, odd=0.0))
     assert truth.first is not None

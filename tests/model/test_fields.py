@@ -57,6 +57,7 @@ NO_READERS = COLLECTORS | frozenset("redaction bundle bounds lab cluster cli ses
 LENDERS = frozenset("config gateways backends".split())
 
 
+@pytest.mark.thorough
 def test_every_field_of_the_snapshot_has_a_reader() -> None:
     unread = sorted(".".join(each) for each in fields() - read() - NOT_FOR_REASONING.keys())
     assert unread == []

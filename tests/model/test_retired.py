@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from sampled import sampled
 
 from why502.bundle import SCHEMA, load
 from why502.model import config, logs, snapshot
@@ -34,7 +35,9 @@ def packed(fields: dict[str, Any]) -> bytes:
     return gzip.compress(json.dumps({"schema": SCHEMA, "why502": "1", "snapshot": NOW | fields}).encode())
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in RETIRED.items() for name in sorted(names)])
+@pytest.mark.parametrize(
+    ("kind", "name"), sampled([(kind, name) for kind, names in RETIRED.items() for name in sorted(names)], 4)
+)
 def test_a_removed_field_is_ignored(kind: str, name: str) -> None:
     home = HOMES[kind]
     assert load(packed(home({name: 5})), "x") == load(packed(home({})), "x")

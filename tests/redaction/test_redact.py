@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sampled import sampled
 
 from why502.redaction import clean, redact, redact_lines, without_query
 
@@ -72,7 +73,10 @@ def test_takes_any_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["token", "a.", "://", "a", "'", '\\"', "eyJ", "eyJa.", "basic ", "-----BEGIN ", "cookie: ", "?code", "password", " "]
+    "part",
+    sampled(
+        ["token", "a.", "://", "a", "'", '\\"', "eyJ", "eyJa.", "basic ", "-----BEGIN ", "cookie: ", "?code", "password", " "], 4
+    ),
 )
 def test_a_long_text_takes_no_quadratic_time(part: str) -> None:
     """Half a megabyte: with a quadratic expression the test would exceed its time limit."""

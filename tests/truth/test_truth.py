@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from sampled import sampled
 
 from truth import COMBINATIONS, FORMATS, GATEWAY_FAILURES, Refused, Shape, Truth, write
 
@@ -324,7 +325,7 @@ def counted(reads: list[Read], truth: Truth) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", sampled(READERS, 12))
 def test_truth_equals_a_naive_count(name: str, family: int) -> None:
     data, truth = written(format=name, attempts=2, ip_family=family, seed=family, order="shuffled" if family == 6 else "time")
     lines = lines_of(data)
@@ -412,7 +413,9 @@ def messages(name: str, lines: list[str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("wrapper", [name for name in COMBINATIONS["nginx-json-strings"] if name != "plain"])
-@pytest.mark.parametrize("name", ["nginx-json-strings", "nginx-combined", "apache-error", "caddy-json", "traefik-clf"])
+@pytest.mark.parametrize(
+    "name", sampled(["nginx-json-strings", "nginx-combined", "apache-error", "caddy-json", "traefik-clf"], 12)
+)
 def test_wrappers_hold_the_plain_lines(name: str, wrapper: str) -> None:
     plain, truth = written(format=name)
     data, wrapped = written(format=name, wrapper=wrapper)

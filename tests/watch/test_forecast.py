@@ -69,8 +69,8 @@ def noisy(shape: Shape, amount: float, seed: int = 502) -> Shape:
 
 
 def first_quick(names):
-    """Return the names as parameters, of which `make check` takes the first three."""
-    return [pytest.param(name, marks=[pytest.mark.thorough] if number >= 3 else []) for number, name in enumerate(names)]
+    """Return the names as parameters, of which `make check` takes the first."""
+    return [pytest.param(name, marks=[pytest.mark.thorough] if number else []) for number, name in enumerate(names)]
 
 
 LEAKS = {
@@ -123,6 +123,7 @@ def test_a_day_of_a_rhythm_alarms_nobody(name):
     assert [(at_s, told.ratio, told.reason) for at_s, told in warnings(SAWS[name], DAY_S)] == []
 
 
+@pytest.mark.thorough
 def test_a_first_tooth_that_nearly_fills_is_told_but_no_second_one():
     """Nobody can know that it will drop; from then on it is known."""
     found = [at_s for at_s, _ in warnings(saw(0.4, 0.95, HOUR_S), DAY_S)]
@@ -151,6 +152,7 @@ def test_a_start_that_is_known_to_a_second_is_the_same_start():
     assert warnings(leak(2 * HOUR_S), 3 * HOUR_S, **starts)
 
 
+@pytest.mark.thorough
 def test_a_process_that_is_killed_each_time_it_is_full_is_told_each_time():
     shape = saw(0.1, 0.995, 3 * HOUR_S)
     found = [at_s for at_s, told in warnings(shape, 12 * HOUR_S) if told.severity is Severity.PAGE]

@@ -33,6 +33,7 @@ from why502.model.errors import HostError, Missing
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.patterns import lazy
 from why502.model.process import Process
+from why502.model.service import ENDED
 from why502.model.snapshot import Dependency, Gap, Listener, Snapshot
 from why502.model.target import Target
 from why502.supervisors.pm2.variables import is_daemon, worker_variables
@@ -527,9 +528,7 @@ def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | No
     idle = [
         unit
         for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
-        if _is_of(name, product)
-        and unit.get("ActiveState") in ("inactive", "failed")
-        and unit.get("LoadState") in ("loaded", "masked")
+        if _is_of(name, product) and unit.get("ActiveState") in ENDED and unit.get("LoadState") in ("loaded", "masked")
     ]
     return max(idle, key=_micros, default=None)
 
@@ -580,7 +579,7 @@ def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> De
 def _state(unit: dict[str, str]) -> str:
     """Return systemd's ActiveState; "masked" for a unit that is stopped and cannot be started."""
     state = unit.get("ActiveState", "")
-    return "masked" if state in ("inactive", "failed") and unit.get("LoadState") == "masked" else state
+    return "masked" if state in ENDED and unit.get("LoadState") == "masked" else state
 
 
 def _micros(unit: dict[str, str]) -> int:

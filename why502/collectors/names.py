@@ -24,8 +24,10 @@ from why502.model.errors import HostError
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.proxy import Proxy
+from why502.model.service import ENDED
 from why502.model.snapshot import Gap, Lookup, Resolution, Snapshot
 from why502.model.target import Target
+from why502.supervisors.systemd.manager import parse_show
 
 SECTION = "names"
 NEEDS = ("logs", "socket_names")
@@ -39,6 +41,12 @@ _FAILED = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED, Symptom
 _HOSTS, _RESOLV, _NSSWITCH = "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf"
 _SOURCES = ("files", "dns")
 _SERVERS, _DOMAINS = 2, 6  # maximum that are asked, and appended
+_STUB = "systemd-resolved"
+_NAME_SERVERS = ("dnsmasq", "unbound", "named", "bind9", "pdns-recursor", "coredns", "knot-resolver", _STUB)
+_SHOW_UNITS = (
+    "systemctl", "show", "--all", "--no-pager", "--property=Id,ActiveState,LoadState,InactiveEnterTimestampMonotonic", "--",
+    *(f"{name}.service" for name in _NAME_SERVERS),
+)  # fmt: skip
 _SERVER_FAILURES = frozenset({Lookup.FAILED, Lookup.TIMED_OUT})
 
 
@@ -66,7 +74,38 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
                 gaps.append(Gap(source="names", reason=answer.reason, hint=answer.hint))
             else:
                 found.append(answer)
-    return Found(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(gaps)))
+    return Found(tuple(dict.fromkeys(_with_units(host, found))), tuple(dict.fromkeys(gaps)))
+
+
+def _with_units(host: Host, found: list[Resolution]) -> Iterator[Resolution]:
+    """Yield the answers, with the stopped unit of each name server of this machine that fails.
+
+    Only a unit that ran since boot counts, and only if it is the only one: another may never have served the proxy.
+    """
+    failing = [one for one in found if one.is_resolver and one.outcome in _SERVER_FAILURES and _is_here(one)]
+    if not failing or attempt(partial(host.stat, "/run/systemd/system")) is None:
+        yield from found
+        return
+    shown = attempt(partial(host.run, *_SHOW_UNITS, timeout_s=1.5))
+    units = {unit["Id"]: unit for unit in parse_show(shown.stdout) if "Id" in unit} if shown else {}
+    for one in found:
+        names = (_STUB,) if one.source.startswith("127.0.0.53") else _NAME_SERVERS
+        ended = [unit for name in names if (unit := units.get(f"{name}.service")) and _ran_before(unit)]
+        if one in failing and len(ended) == 1:
+            state = "masked" if ended[0].get("LoadState") == "masked" else ended[0]["ActiveState"]
+            yield msgspec.structs.replace(one, unit=ended[0]["Id"], unit_state=state)
+        else:
+            yield one
+
+
+def _is_here(one: Resolution) -> bool:
+    server = Target.parse(one.source)
+    return server is not None and server.is_loopback and not one.network
+
+
+def _ran_before(unit: dict[str, str]) -> bool:
+    since = unit.get("InactiveEnterTimestampMonotonic", "")
+    return unit.get("ActiveState") in ENDED and unit.get("LoadState") in ("loaded", "masked") and since not in ("", "0")
 
 
 def parse_ahosts(output: str) -> tuple[str, ...]:

@@ -32,9 +32,11 @@ _FEW_PEERS = 20  # of a larger one, for all of its routes but the first
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, slots=True)
+@dataclass(kw_only=True, eq=False, slots=True)  # not frozen: that makes each of tens of thousands several times slower
 class Level:
-    """A block. `path`: the names of the enclosing blocks and its own, outermost first; () is the file itself."""
+    """A block. `path`: the names of the enclosing blocks and its own, outermost first; () is the file itself. `name`: its own
+    name, "" for the file.
+    """
 
     directives: tuple[Directive, ...]
     settings: Settings  # in force here
@@ -42,9 +44,11 @@ class Level:
     args: tuple[str, ...] = ()
     at: Position | None = None
     around: Level | None = None
+    name: str = field(init=False)
     by_name: Mapping[str, tuple[Directive, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.name = self.path[-1] if self.path else ""
         found: dict[str, tuple[Directive, ...]] = {}
         for directive in self.directives:
             name = directive.name
@@ -55,19 +59,16 @@ class Level:
             for directive in self.directives:
                 several.setdefault(directive.name, []).append(directive)
             found = {name: tuple(same) for name, same in several.items()}
-        object.__setattr__(self, "by_name", found)
-
-    @property
-    def name(self) -> str:
-        """The name of the block; "" for the file itself."""
-        return self.path[-1] if self.path else ""
+        self.by_name = found
 
     @property
     def is_known(self) -> bool:
         """Whether all settings in force here could be read: the file is not a piece of a `server`, and no `include` here or in
         an enclosing block leads to a missing file.
         """
-        return self.path[:1] not in _PIECES and not any(_matters(setting.args) for setting in self.settings.get("include", ()))
+        if self.path[:1] in _PIECES:
+            return False
+        return "include" not in self.settings or not any(_matters(setting.args) for setting in self.settings["include"])
 
     def own(self, *names: str) -> tuple[Directive, ...]:
         """Return the directives with one of these names in the block itself."""
@@ -216,18 +217,37 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return {name: tuple(same) for name, same in found.items()}
 
     @cached_property
+    def directives(self) -> dict[str, tuple[tuple[Level, Directive], ...]]:
+        """All directives by name, each with its block, in the order of the configuration."""
+        found: dict[str, list[tuple[Level, Directive]]] = {}
+        for level in self.levels:
+            for directive in level.directives:
+                name = directive.name
+                if name in found:
+                    found[name].append((level, directive))
+                else:
+                    found[name] = [(level, directive)]
+        return {name: tuple(same) for name, same in found.items()}
+
+    def uses(self, *names: str) -> tuple[tuple[Level, Directive], ...]:
+        """Return the directives with these names, name after name, each with its block."""
+        if len(names) == 1:
+            return self.directives.get(names[0], ())
+        return tuple(use for name in names for use in self.directives.get(name, ()))
+
+    @cached_property
     def _places(self) -> dict[tuple[Position | None, Position], Level]:
         found = {}
-        for level in self.levels:
-            server = next((outer.at for outer in level.outwards if outer.name == "server"), None)
-            for directive in level.directives:
-                if directive.name.endswith("_pass"):
-                    found[server, directive.at] = level
+        for name, uses in self.directives.items():
+            for level, directive in uses if name.endswith("_pass") else ():
+                server = next((outer.at for outer in level.outwards if outer.name == "server"), None)
+                found[server, directive.at] = level
         return found
 
     def level(self, route: Route) -> Level | None:
         """Return the block that contains a route's pass directive."""
-        return self._levels_of_routes.get(id(route)) if id(route) in self._levels_of_routes else self._level_of(route)
+        found = self._levels_of_routes.get(id(route), self)
+        return self._level_of(route) if found is self else found  # type: ignore[return-value]
 
     def peers(self, route: Route) -> tuple[Peer, ...]:
         """Return the peers of a route that a rule looks at: all, but of a group of hundreds only for its first route.
@@ -276,8 +296,8 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         """The names of groups that nginx does not take for groups: in the wrong block, or with a misspelt `upstream`."""
         return frozenset(
             directive.args[0].lower()
-            for level in self.levels
-            for directive in level.directives
+            for uses in self.directives.values()
+            for _, directive in uses
             if directive.children and len(directive.args) == 1 and _has_servers(directive.children)
         )
 

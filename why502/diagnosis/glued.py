@@ -23,10 +23,11 @@ class Glued:
 
 def glued(case: Case) -> Glued | None:
     """Return the first such name of the proxy's failed lookups; None if there is none."""
-    hosts = {peer.target.host.lower() for route in case.joins.routes for peer in route.peers if peer.target and peer.target.host}
     for tally in case.tallies:
         match = _LOOKED_UP.search(tally.detail) if tally.symptom in (Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED) else None
-        asked = match["name"].lower() if match else ""
+        if match is None:
+            continue
+        asked, hosts = match["name"].lower(), case.joins.host_names
         longest = max((host for host in hosts if asked.startswith(host)), key=len, default="")
         if longest and asked not in hosts:
             return Glued(asked, longest, tally.source)

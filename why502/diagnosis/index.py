@@ -226,6 +226,12 @@ class Joins:
         return tuple(dict.fromkeys(found))
 
     @cached_property
+    def host_names(self) -> frozenset[str]:
+        """The hosts of all peers, names and addresses, in small letters."""
+        hosts = (peer.target.host for peers in peer_sets(self.routes) for peer in peers if peer.target)
+        return frozenset(host.lower() for host in hosts if host)
+
+    @cached_property
     def is_open(self) -> bool:
         """True if a route may lead to an address that the configuration does not contain: through a name or variable."""
         return any(route.has_variables and not route.peers for route in self.routes) or any(
@@ -234,7 +240,7 @@ class Joins:
 
     def may_lead_to(self, target: Target | None) -> bool:
         """Return whether a route may lead to an address through a variable, or through a name: with the port that it has."""
-        if target is None:
+        if target is None or not self.is_open:
             return self.is_open
         peers = (peer for found in peer_sets(self.routes) for peer in found if peer.target is None or not peer.target.is_address)
         return any(route.has_variables and not route.peers for route in self.routes) or any(

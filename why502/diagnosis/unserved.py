@@ -58,6 +58,7 @@ class Reason(StrEnum):
     APPLICATION = "application"  # it answers 500
     LIMIT = "limit"  # the request is larger than a limit
     REFUSAL = "refusal"  # the backend does not know the request or does not allow it
+    DENIAL = "denial"  # a rule of the proxy refuses everyone
     WEBSOCKET = "websocket"  # the upgrade is refused
     CUT = "cut"  # idle upgraded connections are closed
 
@@ -131,6 +132,7 @@ class Unserved:
             Reason.APPLICATION: f"the application{on} itself answers {share} with {status}{example}",
             Reason.LIMIT: f"{share} exceed a limit and are answered {status}{example}",
             Reason.REFUSAL: f"{share} are rejected with {status}{f' by {self.target}' if self.target else ''}{example}",
+            Reason.DENIAL: f"a rule of the proxy rejects {share} with {status}, and since it began to, everyone{example}",
             Reason.WEBSOCKET: f"WebSockets do not open: {share} are answered {status} instead of 101{example}",
         }[self.reason]
         return f"{whose} (resolved)" if self.is_over else whose
@@ -153,8 +155,11 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
         one for paths, route in known for one in _of_route(paths, route, _own_500s(here, paths, route), _ended(joins, route))
     ]
     found.extend(_without_paths(here))
+    found.extend(_denied(here))
     found = [
-        one if one.at else replace(one, target=_only_target(here, one.server) or taker(joins, one.request, one.server))
+        one
+        if one.at or one.reason is Reason.DENIAL
+        else replace(one, target=_only_target(here, one.server) or taker(joins, one.request, one.server))
         for one in found
     ]
     found = [_by_address(joins, one) for one in found]
@@ -201,6 +206,11 @@ def _ends(joins: Joins, routes: Iterable[Route]) -> tuple[Target, ...]:
     """Return the addresses that some routes lead to: at most `ENDS`."""
     found = (target for each in routes for peer in each.peers for target in addresses(peer, joins.here))
     return tuple(islice(dict.fromkeys(found), ENDS))
+
+
+def _taken_by(joins: Joins, one: Unserved) -> Target | None:
+    """Return the only backend that may have answered requests whose route is unknown; None if there are several."""
+    return _only_target(joins.here, one.server) or taker(joins, one.request, one.server)
 
 
 def taker(joins: Joins, request: str, server: str) -> Target | None:
@@ -309,7 +319,7 @@ def _is_ended(path: PathTraffic, ended: int) -> bool:
 
 def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved]:
     """Yield that nearly every request is refused on a route where the proxy has no rule to refuse it: the same paths,
-    again and again.
+    again and again, or all that were served before.
     """
     if route is None or _RULES & route.settings.keys() or route.if_conditions:
         return
@@ -319,8 +329,31 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     count, total = _sum(meant, REFUSED), sum(path.completed for path in meant)
     probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
     clients = max((path.clients for path in refused), default=0)
-    if count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed) and count >= 2 * len(refused):
+    is_all = count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed)
+    if (is_all and count >= 2 * len(refused)) or _has_closed(paths):
         yield _described(Reason.REFUSAL, meant, REFUSED, route)
+
+
+def _has_closed(paths: list[PathTraffic]) -> bool:
+    """Return whether paths that were served before are refused since, each time, and have nearly all of the traffic."""
+    closed = [path for path in paths if path.last_served and 0 < MOST * _sum([path], REFUSED) <= path.refused_since]
+    count = sum(path.refused_since for path in closed)
+    clients = max((path.clients for path in closed), default=0)
+    traffic = sum(path.completed for path in paths)
+    is_much = count >= (SOME if clients >= SEVERAL else MANY)
+    return is_much and sum(path.completed for path in closed) >= NEARLY_ALL * traffic
+
+
+def _denied(here: Snapshot) -> Iterator[Unserved]:
+    """Yield the servers where a rule of the proxy, according to its own log, refuses everyone since it began to."""
+    denied: dict[str, int] = {}
+    for tally in here.logs.tallies if here.logs else ():
+        if tally.symptom is Symptom.DENIED_BY_RULE and tally.proxy is not None:
+            denied[tally.server] = denied.get(tally.server, 0) + tally.count
+    for server, count in denied.items():
+        paths = [path for path in (here.logs.paths if here.logs else ()) if path.server == server]
+        if _has_closed(paths) and count >= MOST * _sum(paths, REFUSED):
+            yield replace(_described(Reason.DENIAL, paths, REFUSED, None), target=None)
 
 
 def _of_failures(here: Snapshot) -> Iterator[Unserved]:

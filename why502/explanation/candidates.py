@@ -18,6 +18,7 @@ from why502.model.target import Transport
 
 MOST = 5  # maximum candidates per input
 CERTAIN = 0.99
+UNDECIDED = 0.79  # the most for a cause whose line or code has others as well: it does not tell them apart
 ANY = Asked()
 _STEP = 0.5  # log-odds by which each further cause in a table is less likely than the one before
 _COMMAND = lazy(r"`([^`\n]+)`")
@@ -62,7 +63,7 @@ def ranked(names: tuple[str, ...], symptom: Symptom | None = None, named: int | 
     """Return candidates in the given order. The first `named` come from a table ordered best first."""
     named = len(names) if named is None else named
     found: list[Candidate] = []
-    confidence = CERTAIN
+    confidence = CERTAIN if named < 2 else UNDECIDED
     for at, name in enumerate(names[:MOST]):
         weight = CAUSES[name].symptoms.get(symptom, 0.0) if symptom else 0.0
         if at < named:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -32,6 +33,7 @@ from why502.model.errors import Denied, Expired, HostError
 from why502.model.network import Network
 from why502.model.target import Target
 
+_END_S = 0.5
 FAILURES_MOST = 3  # per user: after this many failures of the process (killed or stopped by its user) we stop trying
 _PROGRAM = str(Path(__file__).with_name("owner_process.py"))
 _START_S = 2.0
@@ -226,6 +228,8 @@ class _Helper:
             theirs.close()
             if below >= 0:
                 os.close(below)
+        # Also at the end of the program: one that its user has stopped would stay, as it does not see that its channel is closed.
+        self.end = weakref.finalize(self, _end, self._channel, self._process)
 
     def ask(self, order: dict[str, Any], timeout_s: float, *, most: int) -> tuple[dict[str, Any], bytes, int]:
         """Return its answer. Raises Expired, or HostError if the process is gone."""
@@ -267,20 +271,13 @@ class _Helper:
             found += chunk
         return bytes(found)
 
-    def end(self) -> None:
-        """Kill it."""
-        self._channel.close()
-        with contextlib.suppress(OSError):
-            self._process.kill()
-        threading.Thread(target=self._process.wait, daemon=True).start()
 
-    def __del__(self) -> None:
-        process = getattr(self, "_process", None)
-        if process is not None and process.returncode is None:
-            self._channel.close()
-            with contextlib.suppress(OSError):
-                process.kill()
-                process.wait()
+def _end(channel: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    """Kill it. It may stay for as long as a file system of its user's makes it wait."""
+    channel.close()
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait(_END_S)
 
 
 def _spawn(uid: int, gid: int, groups: list[int], channel: int, below: int) -> subprocess.Popen[bytes]:

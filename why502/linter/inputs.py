@@ -90,6 +90,7 @@ class _Reader:
         self.read_files: set[tuple[int, int]] = set()  # device and inode of files that configurations include
         self.is_own_build = False
         self.named: set[str] = set()
+        self.directories: dict[str, bool] = {}  # whether they exist, or may exist
         self.around: dict[str, Configuration | None] = {}  # main configurations that the user did not name, by path
 
     def enter(self, path: str) -> None:
@@ -263,7 +264,9 @@ class _Reader:
             def read(name: str) -> bytes:
                 if name == path and content is not None:
                     return content
-                found = host.read(self._known(name, lying))
+                known = self._known(name, lying)
+                self._require_directory(posixpath.dirname(known))
+                found = host.read(known)
                 if name != path:
                     _require_configuration(name, found)
                 self.read_files.add(self._identity(name))
@@ -335,12 +338,24 @@ class _Reader:
             return name
         rest = name.removeprefix(f"{home}/")
         for directory in (home, posixpath.dirname(home)):
+            path = posixpath.join(directory, rest)
             try:
-                self.host.stat(posixpath.join(directory, rest))
+                self._require_directory(posixpath.dirname(path))
+                self.host.stat(path)
             except HostError:
                 continue
-            return posixpath.join(directory, rest)
+            return path
         return name
+
+    def _require_directory(self, path: str) -> None:
+        """Raise Missing if a directory does not exist. Each is looked for once: thousands of includes may name the same."""
+        if path not in self.directories:
+            try:
+                self.directories[path] = self.host.stat(path) is not None
+            except HostError as error:
+                self.directories[path] = not isinstance(error, Missing)
+        if not self.directories[path]:
+            raise Missing("its directory does not exist")
 
     def _main_of(self, path: str) -> Configuration | None:
         """Return the configuration that a fragment belongs to: a main configuration in a directory above that includes it."""

@@ -182,7 +182,7 @@ class Answer(Value, frozen=True, kw_only=True):
     at: Position | None = None
     if_conditions: tuple[str, ...] = ()
     is_limit: bool = False  # its condition is a rate of requests or connections
-    is_of_clients: bool = False  # its condition selects clients by address, header, cookie or certificate
+    is_of_some: bool = False  # its condition selects clients, or the requests that it denies; it is no maintenance of the whole
     is_of_responses: bool = False  # it replaces the backend's response
 
 

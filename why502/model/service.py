@@ -8,6 +8,8 @@ from why502.model.base import Value
 from why502.model.config import Position, Setting
 from why502.model.target import Target
 
+ENDED = ("inactive", "failed")  # systemd's ActiveState of a unit that does not run
+
 
 class Service(Value, frozen=True, kw_only=True):
     """A service as its service manager reports it."""

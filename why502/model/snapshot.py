@@ -123,6 +123,8 @@ class Resolution(Value, frozen=True, kw_only=True):
     is_resolver: bool = False  # queried through the proxy's own `resolver`
     network: str = ""  # inode of the network namespace where it was queried, if it is not ours
     servers: tuple[str, ...] = ()  # the machine's own name servers that resolve it, if the proxy could not
+    unit: str = ""  # the one unit of a name server here that ran since boot and is stopped, if the source is here and fails
+    unit_state: str = ""  # systemd's ActiveState of that unit; masked: stopped, and cannot be started
 
 
 class Event(Value, frozen=True, kw_only=True):

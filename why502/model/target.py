@@ -110,7 +110,5 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _plain(host: str) -> str:
     """Return an IPv6 address in its short form, an IPv4-mapped one as IPv4, and anything else unchanged."""
-    ip = _ip(host)
-    if isinstance(ip, ipaddress.IPv6Address):
-        return str(ip.ipv4_mapped or ip)
-    return host
+    ip = _ip(host) if ":" in host else None
+    return str(ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else host

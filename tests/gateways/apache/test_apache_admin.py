@@ -103,6 +103,18 @@ def test_whose_status_it_is() -> None:
     assert others.symptom is Symptom.GATEWAY_STATUS
 
 
+@pytest.mark.parametrize(("responses", "is_its_own"), [(18, False), (40, True)])
+def test_requests_that_began_in_the_window_may_fail_after_it(responses: int, is_its_own: bool) -> None:
+    """The access line has the time of the begin: the messages about the last ones came after the window's end."""
+    target = Target(host="app.internal", port=3000)
+    late = Tally(symptom=Symptom.READ_TIMED_OUT, proxy="apache", target=target, status=504, code="AH01075", count=14)
+    seen = Tally(symptom=Symptom.GATEWAY_STATUS, status=504, count=responses)
+    read = LogSummary(tallies=(late, seen), files=(LogFile(path="/var/log/error.log"),))
+    rest = settled(read, (proxy_of(),)).tallies[1]
+    assert rest.count == responses - 14
+    assert (rest.symptom is Symptom.UPSTREAM_STATUS) == is_its_own
+
+
 def test_a_500_of_httpd_is_not_the_applications() -> None:
     failed = Tally(symptom=Symptom.TLS_FAILED, proxy="apache", code="AH02003", count=6, target=Target(host="10.0.0.1", port=1))
     paths = (PathTraffic(request="GET /", statuses={"500": 6, "200": 1}),)

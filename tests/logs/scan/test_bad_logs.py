@@ -90,6 +90,7 @@ def test_a_log_that_was_emptied_while_it_was_written_to_begins_with_zeros(tmp_pa
     assert [row.name for row in found.clients] == ["192.0.2.7"]
 
 
+@pytest.mark.thorough
 def test_zeros_alone_are_no_lines(tmp_path: Path) -> None:
     assert (read(tmp_path, bytes(500_000)).requests, read(tmp_path, bytes(500_000)).causes) == (0, ())
 

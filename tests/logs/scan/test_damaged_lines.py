@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sampled import sampled
 from truth import Shape, write
 
 from tests.logs.scan.changed import found
@@ -93,7 +94,7 @@ LINES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("name", sampled(LINES, 4))
 def test_damaged_lines_count_alike(name: str, tmp_path: Path) -> None:
     path = tmp_path / "log"
     write(path, Shape(format=name, lines=SOUND, seed=1, failures=0.3, odd=0.1, noise=0.1, attempts=2))

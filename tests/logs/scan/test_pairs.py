@@ -66,6 +66,7 @@ def test_a_second_line_counts_once(lines: list[str], wanted: int, tmp_path: Path
     )  # as with an access log
 
 
+@pytest.mark.thorough
 def test_where_it_is_cut_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "log"
     truth = write(path, Shape(format="apache-error", lines=300, seed=1, failures=0.6, noise=0.1))

@@ -6,6 +6,7 @@ import json
 import unicodedata
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from notify_scenes import closed, hostile, notice
@@ -42,6 +43,7 @@ def lines_of(one: Notice) -> list[str]:
     return [words.title, *words.paragraphs, *(line for part in words.parts for line in (part.heading, *part.lines))]
 
 
+@pytest.mark.thorough
 @given(NOTICES)
 @settings(max_examples=150, deadline=None)
 def test_any_text_can_be_sent_to_every_receiver(one: Notice) -> None:

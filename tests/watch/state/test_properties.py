@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import fields
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,7 @@ def run(steps: list[tuple]) -> World:
     return world
 
 
+@pytest.mark.thorough
 @given(operations)
 @example(  # a restart between failures that are intended and others that are not
     [

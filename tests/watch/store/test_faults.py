@@ -110,6 +110,7 @@ def test_a_full_disk_costs_nothing_but_the_history_in_other_processes(small_disk
     close(store, path)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("impatient")
 def test_memory_stays_bounded_while_nothing_can_be_written(path: Path) -> None:
     clock = Clock()

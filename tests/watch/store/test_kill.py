@@ -173,6 +173,7 @@ def test_a_power_loss_leaves_an_earlier_state_that_fits(tmp_path: Path) -> None:
     assert found <= set(range(0, 37, 3))
 
 
+@pytest.mark.thorough
 def test_the_file_is_sound_after_all_that(tmp_path: Path) -> None:
     path = tmp_path / "watch.db"
     for statement in range(10, 40, 7):

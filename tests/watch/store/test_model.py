@@ -242,6 +242,7 @@ def run(monkeypatch: pytest.MonkeyPatch, examples: int, steps: int) -> None:
     run_state_machine_as_test(StoreMachine, settings=options)
 
 
+@pytest.mark.thorough
 def test_any_order_of_commits_kills_restarts_and_backups(monkeypatch: pytest.MonkeyPatch) -> None:
     run(monkeypatch, examples=15, steps=20)
 

@@ -89,6 +89,7 @@ def test_thirty_days_leave_the_size_and_the_memory_flat(path: Path) -> None:
     assert descriptors[-1] == descriptors[0]
 
 
+@pytest.mark.thorough
 def test_the_size_is_bounded_by_the_oldest_details(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "ROOMY_BYTES", 3_000_000)
     with Store.open(path) as store:
@@ -128,6 +129,7 @@ def test_a_store_that_reached_its_limit_makes_room_and_goes_on(path: Path, monke
     assert path.stat().st_size <= 2_000_000
 
 
+@pytest.mark.thorough
 def test_a_file_that_was_large_becomes_small_again(path: Path) -> None:
     with Store.open(path) as store:
         for number in range(40):

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from following import CONFIG, NOW, Sums, Watched, access, proxy, refused, snapshot, stamp
+from sampled import sampled
 
 from why502.gateways.apache import piped
 from why502.logs.follow.follower import Follower
@@ -113,6 +114,7 @@ def test_w6_a_log_that_is_written_anew_with_the_same_bytes_is_not_counted_again(
     assert (watched.turns().lines, watched.sums.lost_bytes) == (6, 0)
 
 
+@pytest.mark.thorough
 def test_w20_lines_of_any_bytes_are_counted_or_unparsed_and_the_log_goes_on(watched: Watched) -> None:
     odd = [
         "x" * 10_000_000, "\udcff\udcfe" * 50, "\x1b[31m\x1b]0;title\x07" * 9, access("/api/" + "%00" * 1400).rstrip("\n"),
@@ -349,7 +351,7 @@ def test_w34_the_hour_that_comes_twice(tmp_path: Path, monkeypatch: pytest.Monke
     assert minutes == [int(begin // 60), int((begin + 3600) // 60)]
 
 
-@pytest.mark.parametrize("hours", [-9.5, -1, 2, 5.75])
+@pytest.mark.parametrize("hours", sampled([-9.5, -1, 2, 5.75], 4))
 def test_w35_an_error_log_in_another_zone_is_joined_after_three_failures(watched: Watched, hours: float) -> None:
     def fail(first: int, count: int) -> None:
         for number in range(first, first + count):

@@ -44,6 +44,8 @@ PHRASES = (
     Phrase("Bad request", r"code 400, message (?P<detail>Bad request (?:version|syntax) \('.{0,2048}\\x16\\x03.*)", Symptom.OTHER_PROTOCOL),
     Phrase("Serving HTTP on ", r"^Serving HTTP on (?P<host>\S{1,255}) port (?P<port>\d+)", Symptom.LISTENS_ON, _START),
     Phrase("Running on ", r"\* Running on (?:all addresses.{0,2048}|(?P<address>https?://\S+))", Symptom.LISTENS_ON, _START),
+    # hypercorn/asyncio/run.py
+    Phrase("Running on ", r"\] Running on (?:https?://(?=unix:))?(?P<address>(?:https?://|unix:)\S+) \((?:QUIC\) \()?CTRL \+ C to quit\)", Symptom.LISTENS_ON, _START),
     Phrase("Starting development server at ", r"Starting development server at (?P<address>\S+)", Symptom.LISTENS_ON, _START),
     *ENVIRONMENT,
     Phrase("Error: ", r"^(?P<detail>(?:[a-zA-Z_]\w{0,100}\.)*[A-Z]\w{0,100}Error: .+)", Symptom.APPLICATION_ERROR),

@@ -134,31 +134,6 @@ Istio has outlier detection.
     ),
     (
         Cause(
-            id="denied-by-rule",
-            layer=Layer.PROXY,
-            is_intended=True,
-            message="an access rule or web application firewall of the proxy rejected the request",
-            symptoms={Symptom.DENIED_BY_RULE: 5.0},
-        ),
-        """An access rule or web application firewall of the proxy rejected the request.
-
-Typical: 403 from a deny rule or a WAF, HAProxy PR, Envoy RBAC.
-
-## Do not confuse with
-- `rate-limited`: the request was rejected for its rate.
-
-## Confirm
-- The log line names the rule or its number.
-
-## Fix
-- Change the rule to allow legitimate requests.
-
-## References
-- https://nginx.org/en/docs/http/ngx_http_access_module.html
-""",
-    ),
-    (
-        Cause(
             id="proxy-bind-failed",
             layer=Layer.PROXY,
             message="the local address that the proxy should connect from is not available, or belongs to another address family",

@@ -1,12 +1,37 @@
 """How Apache httpd behaves where gateways differ.
 
 Sources: its messages, of which many name no backend (mod_proxy, mod_cgid); modules/proxy/proxy_util.c, ap_proxy_connect_backend
-(it connects to each address of the worker's name in turn).
+(it connects to each address of the worker's name in turn); mod_remoteip, RemoteIPProxyProtocol.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from why502.gateways.apache.config.load import PREFACE, VIRTUAL_HOST
 from why502.gateways.apache.logs.log_format import read_as
-from why502.gateways.behaviour import OF_MESSAGES, Behaviour
+from why502.gateways.behaviour import OF_MESSAGES, Behaviour, Demand, Listen
+from why502.gateways.listens import accepts_target
 from why502.model.logs import Symptom
+from why502.model.process import Process
+from why502.model.proxy import Proxy
+from why502.model.target import Target
+
+
+def _wants(proxy: Proxy, target: Target, _found: Sequence[Listen], _processes: Sequence[Process]) -> Demand | None:
+    """`RemoteIPProxyProtocol` of one virtual host applies to its address; without it none is expected there."""
+    found = [
+        (address, route.setting(PREFACE))
+        for route in proxy.routes
+        if (address := route.setting(VIRTUAL_HOST)) and any(accepts_target(word, target) for word in address.args)
+    ]
+    wants = {setting is not None and setting.args[0].lower() == "on" for _, setting in found}
+    if len(wants) != 1:  # of several virtual hosts at one address the first one counts, which may have no route
+        return None
+    address, setting = found[0]
+    name = f"Apache's `<VirtualHost {' '.join(address.args)}>`"
+    return wants.pop(), f"{name} ({setting.at})" if setting else f"{name} without RemoteIPProxyProtocol"
+
 
 BEHAVIOUR = Behaviour(
     programs=frozenset({"apache2", "httpd"}),
@@ -29,4 +54,5 @@ BEHAVIOUR = Behaviour(
     },
     read_as=read_as,
     serves_applications=True,
+    wants_preface=_wants,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
@@ -35,6 +36,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     joined only if unambiguous: if all lines of one request, status and target belong to one failure, it gets these requests.
     """
     tallies = list(summary.tallies)
+    explained: Counter[tuple[str, int | None]] = Counter()
     for place, failure in enumerate(tallies):
         if failure.proxy != "apache" or failure.symptom in (*_STATUSES, Symptom.APPLICATION_ERROR) or not failure.is_failure:
             continue
@@ -50,10 +52,15 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
             statuses = {tallies[at].status for at in whole}
             tallies[place] = replace(failure, requests=tuple(requests), status=statuses.pop() if len(statuses) == 1 else None)
         for at, taken in again:
+            explained[tallies[at].server, tallies[at].status] += taken
             tallies[at] = without(tallies[at], taken)
     own = [proxy for proxy in proxies if proxy.kind == "apache"]
     is_alone = len(own) == len(proxies)  # other gateways write lines of the same form
-    tallies = [_named(_of_application(tally, own if is_alone else [], summary), own) for tally in tallies if tally.count]
+    tallies = [
+        _named(_of_application(tally, own, summary) if is_alone and not _is_remainder(tally, explained) else tally, own)
+        for tally in tallies
+        if tally.count
+    ]
     views = [view for proxy in own for view in proxy.peers]
     tallies += [*_of_views(tallies, views), *_of_shared_workers(tallies, own)]
     return replace(summary, tallies=tuple(tallies), paths=_without_own(summary.paths, tallies))
@@ -82,6 +89,14 @@ def _of_application(tally: Tally, proxies: list[Proxy], summary: LogSummary) -> 
     if target is None:
         return tally
     return replace(tally, symptom=Symptom.UPSTREAM_STATUS, proxy="apache", target=target, named="upstream-error-status")
+
+
+def _is_remainder(tally: Tally, explained: Mapping[tuple[str, int | None], int]) -> bool:
+    """Return whether messages of the error log explain at least as many responses of the same status as a tally still has.
+
+    The time of an access line is that of its request's begin, so the window has requests whose message came after its end.
+    """
+    return tally.count <= explained.get((tally.server, tally.status), 0)
 
 
 def _named(tally: Tally, proxies: list[Proxy]) -> Tally:

@@ -25,6 +25,7 @@ BEHAVIOUR = Behaviour(
     tells_failed_checks=True,
     check_codes=("L4TOUT", "L6TOUT", "L7TOUT"),  # those that timed out: the check's own limit may be too short
     starts_workers_to_load=True,
+    read_timeout="timeout server",
     worker_limit="maxconn",
     binds_lead_to_routes=True,
     sends_preface=sends_proxy_header,

@@ -23,6 +23,12 @@ _CLIENT = lazy(
     r"\b(?:src(?:_port)?|src_is_local|(?:req\.)?(?:f?hdr|cook)(?:_\w{2,4})?\(|ssl_c_\w{1,20}|ssl_fc_(?:sni|has_crt)|http_auth\w{0,8}|req\.ssl_\w{1,20}"
     r"|url_param|urlp)\b"
 )
+# Sample fetches and predefined conditions (7.4) that distinguish requests.
+_REQUEST = lazy(
+    r"\b(?:(?:path|url|base)\d{0,2}(?:_\w{2,4})?|pathq|query|method|METH_[A-Z]{3,7}|HTTP(?:_URL_\w{1,9}|_[12]\.[01])?|urlp_val"
+    r"|req\.(?:ver|body\w{0,6}|hdrs?\w{0,6}|cook\w{0,6}|len|payload\w{0,4})|capture\.req\.\w{2,6})\b"
+)
+_DENIALS = ("deny", "tarpit", "reject")
 # Defaults without deny_status or status; 0: the connection is closed.
 _STATUSES = {"deny": 403, "tarpit": 500, "reject": 0, "return": 200}
 _OF_RESPONSES = {"deny": 502, "return": 200}
@@ -63,7 +69,7 @@ def denials(section: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> 
             at=at,
             if_conditions=(condition,) if condition else (),
             is_limit=_RATE.search(condition) is not None,
-            is_of_clients=_picks_clients(words, condition),
+            is_of_some=_picks_some(words, condition),
             is_of_responses=is_of_responses,
         )
 
@@ -92,13 +98,15 @@ def _condition(words: tuple[str, ...], named: Mapping[str, list[str]]) -> str:
     return " ".join(" or ".join(named.get(word.removeprefix("!"), [word])) for word in words[place + 1 :])[:2000]
 
 
-def _picks_clients(words: tuple[str, ...], condition: str) -> bool:
-    """Return whether a rule applies to clients that match its condition.
+def _picks_some(words: tuple[str, ...], condition: str) -> bool:
+    """Return whether a rule applies to clients that match its condition, or is a denial of the requests that do.
 
-    A rule for all clients except these (`unless`, `!`) is how maintenance lets some of them through.
+    A rule for all clients except these (`unless`, `!`) is how maintenance lets some of them through. So is a page of one's own
+    for some paths (`return`).
     """
-    is_negated = "unless" in words or any(word.startswith("!") for word in words)
-    return not is_negated and _CLIENT.search(condition) is not None and _RATE.search(condition) is None
+    if "unless" in words or any(word.startswith("!") for word in words) or _RATE.search(condition):
+        return False
+    return _CLIENT.search(condition) is not None or (_action(words) in _DENIALS and _REQUEST.search(condition) is not None)
 
 
 def lookups(frontend: str, lines: Iterable[tuple[tuple[str, ...], Position]]) -> Iterator[Lookup]:

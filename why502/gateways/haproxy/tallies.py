@@ -172,7 +172,7 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
 
     A `listen` section logs its own name in the place of the backend's, too: it had no server left. If a frontend chose no
     backend, the name in its map may have no section. The others were denied by a rule: if all rules with that status count a
-    rate, the limit was exceeded; if they all select clients, the rule refused these.
+    rate, the limit was exceeded; if they all select clients or requests, the rule refused these.
     """
     groups = {group.name for proxy in proxies for group in proxy.upstreams}
     empty = {group.name: group.at for proxy in proxies for group in proxy.upstreams if not group.peers}
@@ -195,7 +195,7 @@ def _decided(tallies: list[Tally], proxies: list[Proxy]) -> list[Tally]:
                 first = f"{fitting[0].at}: if {fitting[0].if_conditions[0]}"
                 if all(rule.is_limit for rule in fitting):
                     return replace(tally, symptom=Symptom.RATE_LIMITED, detail=first, named="rate-limited")
-                if all(rule.is_of_clients for rule in fitting):
+                if all(rule.is_of_some for rule in fitting):
                     return replace(tally, symptom=Symptom.OWN_STATUS, detail=first, named="denied-by-rule")
         return tally
 

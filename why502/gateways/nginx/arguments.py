@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from why502.gateways.nginx.config import units
+
+_WORLDS = {"stream": "t", "mail": "m", "events": "E"}
 
 
 class Kind(StrEnum):
@@ -50,9 +52,13 @@ class Form:
             return count >= int(self.counts[:-1])
         return str(count) in self.counts
 
+    def is_met(self, args: tuple[str, ...], has_block: bool) -> bool:
+        """Return whether a directive has this form; whether a flag is on or off is not looked at."""
+        return self.is_block == has_block and self.takes(len(args)) and (self.kind is Kind.FLAG or self.fits(args))
+
     def fits(self, args: tuple[str, ...]) -> bool:
         """Return whether the arguments have the right kind; those with a variable are not checked."""
-        if not args or any("$" in arg for arg in args):
+        if self.kind is Kind.ANY or not args or any("$" in arg for arg in args):
             return True
         match self.kind:
             case Kind.NUMBER:
@@ -81,11 +87,10 @@ def table() -> dict[tuple[str, str], Form]:
     }
 
 
+@lru_cache(1 << 14)
 def form(name: str, path: tuple[str, ...]) -> Form | None:
     """Return the form of a directive in a block, given by the names of the enclosing blocks; None if it is unknown."""
-    worlds = {"stream": "t", "mail": "m", "events": "E"}
-    inside = worlds.get(path[0], "h") if path else ""
-    if inside:
-        return table().get((name, inside))
+    if path:
+        return table().get((name, _WORLDS.get(path[0], "h")))
     found = [table()[name, world] for world in "Mht" if (name, world) in table()]
     return found[0] if found and all(other == found[0] for other in found) else None

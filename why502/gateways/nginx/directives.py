@@ -9,7 +9,7 @@ t stream, r and v server and upstream in stream, * everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from why502.gateways.nginx.config.defaults import Version
@@ -88,6 +88,7 @@ def module_of(name: str) -> str:
     return ""
 
 
+@lru_cache(1 << 12)
 def place(path: tuple[str, ...]) -> str:
     """Return the letter of a block, from the names of the enclosing blocks and its own; "" if it has none."""
     if not path:

@@ -27,19 +27,21 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
     """
     reported = {problem.at for problem in deployment.configuration.problems}
     severity = Severity.NOTE if deployment.is_piece else None  # a placeholder of an unknown form is as likely
-    for level in deployment.levels:
-        for directive in level.directives:
-            found = form(directive.name, level.path)
-            if found is None or directive.name in _OF_PLUS or module_of(directive.name) or directive.at in reported:
+    for name, uses in deployment.directives.items():
+        if name in _OF_PLUS or module_of(name):
+            continue
+        for level, directive in uses:
+            found = form(name, level.path)
+            if found is None or found.is_met(directive.args, directive.children is not None) or directive.at in reported:
                 continue
             if found.is_block != (directive.children is not None):
                 what = "needs a block { }" if found.is_block else "takes no block"
                 advice = "check the line above for a missing semicolon"
-                yield risk(f'"{directive.name}" {what}', directive.at, advice, severity=severity)
+                yield risk(f'"{name}" {what}', directive.at, advice, severity=severity)
             elif not found.takes(len(directive.args)):
-                message = f'"{directive.name}" does not accept {len(directive.args)} arguments'
+                message = f'"{name}" does not accept {len(directive.args)} arguments'
                 yield risk(message, directive.at, "check for a missing semicolon, or a value without quotes", severity=severity)
-            elif found.kind is not Kind.FLAG and not found.fits(directive.args):
+            else:
                 words = _NAMES.get(found.kind) or f"one of {', '.join(sorted(found.words))}"
-                message = f'"{directive.name}" does not accept "{" ".join(directive.args)}"'
+                message = f'"{name}" does not accept "{" ".join(directive.args)}"'
                 yield risk(message, directive.at, f"write {words}", severity=severity)

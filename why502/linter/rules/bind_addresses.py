@@ -20,8 +20,7 @@ def not_transparent(deployment: Deployment) -> Iterator[Risk]:
     for every
     client.
     """
-    for level in deployment.levels:
-        for directive in level.own(*_BINDS):
-            if directive.args[:1] and directive.args[0] in _CLIENTS and "transparent" not in directive.args:
-                message = f"{directive.name} {directive.args[0]} fails for every client"
-                yield risk(message, directive.at, "add `transparent`, or remove it")
+    for _, directive in deployment.uses(*_BINDS):
+        if directive.args[:1] and directive.args[0] in _CLIENTS and "transparent" not in directive.args:
+            message = f"{directive.name} {directive.args[0]} fails for every client"
+            yield risk(message, directive.at, "add `transparent`, or remove it")

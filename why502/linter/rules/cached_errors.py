@@ -20,11 +20,10 @@ def cached(deployment: Deployment) -> Iterator[Risk]:
     `proxy_cache_valid any` includes 500, 502 and 503: one failure is answered from the cache long after the backend has
     recovered.
     """
-    for level in deployment.levels:
-        for directive in level.own(*_VALID):
-            errors = [word for word in directive.args[:-1] if word == "any" or word[:1] == "5"]
-            kept_s = units.time(directive.args[-1]) if len(directive.args) > 1 else None
-            if errors and kept_s:
-                message = f"errors of the backend are kept for {directive.args[-1]}"
-                severity = Severity.WARNING if kept_s >= _LONG_S else None
-                yield risk(message, directive.at, "name statuses: 200 301 302 404", severity=severity)
+    for _, directive in deployment.uses(*_VALID):
+        errors = [word for word in directive.args[:-1] if word == "any" or word[:1] == "5"]
+        kept_s = units.time(directive.args[-1]) if len(directive.args) > 1 else None
+        if errors and kept_s:
+            message = f"errors of the backend are kept for {directive.args[-1]}"
+            severity = Severity.WARNING if kept_s >= _LONG_S else None
+            yield risk(message, directive.at, "name statuses: 200 301 302 404", severity=severity)

@@ -19,14 +19,13 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
     nginx has no `&&`, `||` and `==`, and reads `if(` as the name of a directive. It refuses the configuration.
     """
-    for level in deployment.levels:
+    for level, directive in deployment.uses(*(name for name in deployment.directives if name == "if" or name.startswith("if("))):
         if level.path[:1] in (("stream",), ("mail",)):
             continue
-        for directive in level.directives:
-            if directive.name.startswith("if("):
-                yield risk("nginx needs a space between if and (", directive.at, "write `if (…)`")
-            elif directive.name == "if" and directive.children is not None and (problem := _problem(directive.args)):
-                yield risk(problem, directive.at, "write one comparison with = != ~ or ~*, or combine them in a `map`")
+        if directive.name != "if":
+            yield risk("nginx needs a space between if and (", directive.at, "write `if (…)`")
+        elif directive.children is not None and (problem := _problem(directive.args)):
+            yield risk(problem, directive.at, "write one comparison with = != ~ or ~*, or combine them in a `map`")
 
 
 def _problem(args: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
 
+_CHECKED = ("allow", "deny", "server", "listen", "error_log", "access_log", "alias", "split_clients", "map", "location")
 _LEVELS = frozenset("debug info notice warn error crit alert emerg".split())
 _DEBUG = "debug_"
 _MODIFIERS = frozenset({"=", "~", "~*", "^~"})
@@ -32,11 +33,10 @@ def contents(deployment: Deployment) -> Iterator[Risk]:
     """
     reported = {problem.at for problem in deployment.configuration.problems}
     severity = Severity.NOTE if deployment.is_piece else None  # a placeholder of an unknown form is as likely
-    for level in deployment.levels:
-        for directive in level.directives:
-            found = _fault(directive, level) if directive.at not in reported else ""
-            if found:
-                yield risk(found, directive.at, "correct it, then `nginx -t`", severity=severity)
+    for level, directive in deployment.uses(*_CHECKED):
+        found = _fault(directive, level)
+        if found and directive.at not in reported:
+            yield risk(found, directive.at, "correct it, then `nginx -t`", severity=severity)
 
 
 def _fault(directive: Directive, level: Level) -> str:

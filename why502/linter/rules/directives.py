@@ -5,14 +5,14 @@ nginx rejects the reload and keeps the old configuration.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.arguments import form
 from why502.gateways.nginx.config.files import Directive
-from why502.gateways.nginx.directives import PLUS, module_of, nearest, place, table
+from why502.gateways.nginx.directives import PLUS, Known, module_of, nearest, place, table
 from why502.model.config import Position
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
@@ -39,10 +39,13 @@ _WORDS = (
 )
 
 
-def _all(deployment: Deployment) -> Iterator[tuple[Level, Directive]]:
-    for level in deployment.levels:
-        for directive in level.directives:
-            yield level, directive
+def _known(deployment: Deployment, wanted: Callable[[Known], bool]) -> Iterator[tuple[Known, Directive]]:
+    """Yield the directives that nginx's table has, and that are wanted by their row in it."""
+    for name, uses in deployment.directives.items():
+        known = table().get(name)
+        if known and wanted(known):
+            for _, directive in uses:
+                yield known, directive
 
 
 @rule(1, "configuration-refused", Severity.ERROR, _INVALID)
@@ -94,7 +97,8 @@ def _follows_from_a_missing_brace(problem: ConfigProblem, deployment: Deployment
         and directive.at.file == problem.source
         and problem.at is not None
         and directive.at.start < problem.at.start
-        for level, directive in _all(deployment)
+        for level in deployment.levels
+        for directive in level.directives
     )
 
 
@@ -104,11 +108,11 @@ def unknown(deployment: Deployment) -> Iterator[Risk]:
 
     nginx does not start with it (`unknown directive`). `proxy_busy_buffer_size` for `proxy_busy_buffers_size` is a common case.
     """
-    for level, directive in _all(deployment):
-        name = directive.name
-        if name in table() or module_of(name):
-            continue
-        if (right := nearest(name)) and (not level.path or table()[right].may_stand(place(level.path))):
+    for name, uses in deployment.directives.items():
+        right = "" if name in table() or module_of(name) else nearest(name)
+        for level, directive in uses if right else ():
+            if level.path and not table()[right].may_stand(place(level.path)):
+                continue
             yield risk(f'there is no directive "{name}"', directive.at, *_renamed(deployment, directive.at, name, right))
 
 
@@ -134,15 +138,16 @@ def too_new(deployment: Deployment) -> Iterator[Risk]:
     for name, pattern, since in _WORDS:
         if not deployment.since(*since):
             words.setdefault(name, []).append((pattern, since))
-    for level, directive in _all(deployment):
-        known = table().get(directive.name)
+    for name, uses in deployment.directives.items():
+        known = table().get(name)
         if known and known.since and not deployment.since(*known.since):
-            yield risk(f'"{directive.name}" was added in nginx {_dotted(known.since)}', directive.at, _UPGRADE)
-        name = directive.name
-        for pattern, version in words.get(name, ()) if name != "server" or level.name == "upstream" else ():
-            for word in directive.args:
-                if re.fullmatch(pattern, word):
-                    yield risk(f'"{name} … {word}" was added in nginx {_dotted(version)}', directive.at, _UPGRADE)
+            for _, directive in uses:
+                yield risk(f'"{name}" was added in nginx {_dotted(known.since)}', directive.at, _UPGRADE)
+        for pattern, version in words.get(name, ()):
+            for _, directive in uses if name != "server" else (use for use in uses if use[0].name == "upstream"):
+                for word in directive.args:
+                    if re.fullmatch(pattern, word):
+                        yield risk(f'"{name} … {word}" was added in nginx {_dotted(version)}', directive.at, _UPGRADE)
 
 
 _UPGRADE = "remove it, or deploy that nginx first"
@@ -158,11 +163,10 @@ def removed(deployment: Deployment) -> Iterator[Risk]:
 
     An upgrade of the package ends with `unknown directive`, and the new nginx does not start.
     """
-    for _, directive in _all(deployment):
-        known = table().get(directive.name)
-        if known and known.removed and deployment.since(*known.removed) and not module_of(directive.name):
-            instead = "`listen … ssl`" if directive.name == "ssl" else ""
-            message = f'"{directive.name}" was removed in nginx {_dotted(known.removed)}'
+    for known, directive in _known(deployment, lambda known: bool(known.removed)):
+        if deployment.since(*known.removed) and not module_of(known.name):
+            instead = "`listen … ssl`" if known.name == "ssl" else ""
+            message = f'"{known.name}" was removed in nginx {_dotted(known.removed)}'
             yield risk(message, directive.at, f"write {instead} instead" if instead else "remove it")
 
 
@@ -172,11 +176,10 @@ def obsolete(deployment: Deployment) -> Iterator[Risk]:
 
     nginx warns about it at each start; a later version will refuse it.
     """
-    for _, directive in _all(deployment):
-        known = table().get(directive.name)
-        if known and known.obsolete and deployment.since(*known.obsolete):
+    for known, directive in _known(deployment, lambda known: bool(known.obsolete)):
+        if deployment.since(*known.obsolete):
             if not (known.removed and deployment.since(*known.removed)):
-                yield risk(f'"{directive.name}" has no effect since nginx {_dotted(known.obsolete)}', directive.at, "remove it")
+                yield risk(f'"{known.name}" has no effect since nginx {_dotted(known.obsolete)}', directive.at, "remove it")
 
 
 @rule(6, "directive-misplaced", Severity.ERROR, _INVALID)
@@ -185,15 +188,17 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `directive is not allowed here`.
     """
-    for level, directive in _all(deployment):
-        known = table().get(directive.name)
-        letter = place(level.path)
-        if not known or not letter or module_of(directive.name) or (not level.path and not deployment.is_whole):
+    for name, uses in deployment.directives.items():
+        known = table().get(name)
+        if not known or name == "include" or module_of(name):
             continue
-        is_second_form = directive.name == "include" or (directive.name == "server" and directive.children is None)
-        if not known.may_stand(letter) and not is_second_form and _is_rooted(level, deployment):
-            where = f"in {level.name}" if level.path else "outside of all blocks"
-            yield risk(f'"{directive.name}" is not allowed {where}', directive.at, "move it to a block where it is")
+        for level, directive in uses:
+            letter = place(level.path)
+            if not letter or known.may_stand(letter) or (not level.path and not deployment.is_whole):
+                continue
+            if not (name == "server" and directive.children is None) and _is_rooted(level, deployment):
+                where = f"in {level.name}" if level.path else "outside of all blocks"
+                yield risk(f'"{name}" is not allowed {where}', directive.at, "move it to a block where it is")
 
 
 def _is_rooted(level: Level, deployment: Deployment) -> bool:
@@ -216,15 +221,14 @@ def other_module(deployment: Deployment) -> Iterator[Risk]:
     source server has passive ones only.
     """
     seen = set()
-    for level, directive in _all(deployment):
+    others = [
+        name
+        for name in deployment.directives
+        if module_of(name).startswith((PLUS, "nginx_upstream_check")) and not ((known := table().get(name)) and not known.removed)
+    ]
+    for directive in (directive for level in deployment.levels if others and level.path for directive in level.own(*others)):
         module = module_of(directive.name)
-        known = table().get(directive.name)
-        if (
-            not level.path
-            or module in seen
-            or (known and not known.removed)
-            or not module.startswith((PLUS, "nginx_upstream_check"))
-        ):
+        if module in seen:
             continue
         seen.add(module)
         severity = Severity.NOTE if module == PLUS else None  # users who pay for it have it
@@ -253,8 +257,7 @@ def not_a_flag(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `it must be "on" or "off"`.
     """
-    for _, directive in _all(deployment):
-        known = table().get(directive.name)
-        if known and known.is_flag and len(directive.args) == 1 and directive.args[0].lower() not in ("on", "off"):
+    for known, directive in _known(deployment, lambda known: known.is_flag):
+        if len(directive.args) == 1 and directive.args[0].lower() not in ("on", "off"):
             if "$" not in directive.args[0]:
-                yield risk(f'"{directive.name}" must be on or off, not "{directive.args[0]}"', directive.at, "write on or off")
+                yield risk(f'"{known.name}" must be on or off, not "{directive.args[0]}"', directive.at, "write on or off")

@@ -55,14 +55,13 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
     It is the only place that records why a request became a 502. `error_log off` does not even turn it off: it writes to a file
     of that name.
     """
-    for level in deployment.levels:
-        for directive in level.own("error_log"):
-            if directive.args[:1] == ("off",):
-                yield risk(
-                    'error_log has no "off": this writes to a file called off', directive.at, "give a file, or raise its level"
-                )
-            elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
-                yield risk("errors of backends are not logged", directive.at, "give a file")
+    for level, directive in deployment.uses("error_log"):
+        if directive.args[:1] == ("off",):
+            yield risk(
+                'error_log has no "off": this writes to a file called off', directive.at, "give a file, or raise its level"
+            )
+        elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
+            yield risk("errors of backends are not logged", directive.at, "give a file")
 
 
 @rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)

@@ -42,10 +42,9 @@ def one_connection(deployment: Deployment) -> Iterator[Risk]:
         for word in directive.args
         if word.startswith("zone=")
     }
-    for level in deployment.levels:
-        for directive in level.own("limit_conn"):
-            is_one = directive.args[1:] == ("1",) and _ADDRESS.fullmatch(keys.get(directive.args[0], ""))
-            if is_one and level.path[:1] != ("stream",) and not _DOWNLOAD.search(" ".join(level.args)):
-                yield risk(
-                    f"limit_conn {directive.args[0]} 1 rejects the second request of a browser", directive.at, "allow 10 or more"
-                )
+    for level, directive in deployment.uses("limit_conn"):
+        is_one = directive.args[1:] == ("1",) and _ADDRESS.fullmatch(keys.get(directive.args[0], ""))
+        if is_one and level.path[:1] != ("stream",) and not _DOWNLOAD.search(" ".join(level.args)):
+            yield risk(
+                f"limit_conn {directive.args[0]} 1 rejects the second request of a browser", directive.at, "allow 10 or more"
+            )

@@ -30,11 +30,10 @@ def unknown(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `invalid parameter`. `max_fail=3` for `max_fails=3` is a common case.
     """
-    for level in deployment.levels:
-        for directive in level.directives:
-            if directive.children is None and directive.args and not any("$" in arg for arg in directive.args):
-                for word in islice(_strange(level, directive), 1):  # nginx names the first; the others follow a lost semicolon
-                    yield risk(f'"{directive.name}" does not accept "{word}"', directive.at, "correct or remove it")
+    for level, directive in deployment.uses("server", "listen", "resolver"):
+        if directive.children is None and directive.args and not any("$" in arg for arg in directive.args):
+            for word in islice(_strange(level, directive), 1):  # nginx names the first; the others follow a lost semicolon
+                yield risk(f'"{directive.name}" does not accept "{word}"', directive.at, "correct or remove it")
 
 
 def _strange(level: Level, directive: Directive) -> Iterator[str]:

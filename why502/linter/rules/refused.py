@@ -16,10 +16,12 @@ from why502.deployment.variants import alternatives, certainty
 from why502.gateways.nginx.config import units
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 
 _INVALID = "proxy-config-invalid"
 _PAGE = 4096
+_LOCATION = lazy(r"(=|\^~|~\*|~)?(.*)", re.DOTALL)
 _NO_BACKUP = frozenset({"hash", "ip_hash", "random"})
 _ZONES = (
     ("limit_req", "limit_req_zone", r"zone=([^:]+).*"),
@@ -40,10 +42,11 @@ def buffers(deployment: Deployment) -> Iterator[Risk]:
     not the directive.
     """
     seen = set()
-    for level in deployment.levels:
-        if level.name not in ("server", "location", "if") or level.path[:1] == ("stream",):
+    modules = [module for module in ("proxy", "fastcgi", "uwsgi", "scgi") if deployment.uses(*_buffer_names(module))]
+    for level in deployment.blocks("server", "location", "if") if modules else ():
+        if level.path[:1] == ("stream",):
             continue
-        for module in ("proxy", "fastcgi", "uwsgi", "scgi"):
+        for module in modules:
             if found := _contradiction(deployment, level, module):
                 at = found.at
                 if at not in seen:
@@ -51,8 +54,12 @@ def buffers(deployment: Deployment) -> Iterator[Risk]:
                     yield found
 
 
+def _buffer_names(module: str) -> tuple[str, ...]:
+    return tuple(f"{module}_{name}" for name in ("busy_buffers_size", "buffer_size", "buffers", "temp_file_write_size"))
+
+
 def _contradiction(deployment: Deployment, level: Level, module: str) -> Risk | None:
-    names = [f"{module}_{name}" for name in ("busy_buffers_size", "buffer_size", "buffers", "temp_file_write_size")]
+    names = _buffer_names(module)
     set_here = [level.settings[name][-1] for name in names if name in level.settings]
     if not set_here:
         return None
@@ -162,7 +169,7 @@ def duplicate_location(deployment: Deployment) -> Iterator[Risk]:
     for level in deployment.blocks("server", "location"):
         seen: dict[tuple[str, ...], Position] = {}
         for directive in level.own("location"):
-            match = re.fullmatch(r"(=|\^~|~\*|~)?(.*)", " ".join(directive.args).strip(), re.DOTALL)
+            match = _LOCATION.fullmatch(" ".join(directive.args).strip())
             modifier, name = ((match[1] or "").strip(), match[2].strip()) if match else ("", "")
             kind = "exact" if modifier == "=" else modifier if modifier.startswith("~") else "prefix"
             if (kind, name) in seen:
@@ -228,13 +235,12 @@ def zone_not_defined(deployment: Deployment) -> Iterator[Risk]:
         for word in directive.args
         if (name := word.partition("=")[2].partition(":")[0]) and word.startswith(("zone=", "keys_zone="))
     }
-    for level in deployment.levels:
-        for name, definition, pattern in _ZONES:
-            for directive in level.own(name):
-                words = (match[1] for word in directive.args if (match := re.fullmatch(pattern, word)))
-                zone = next(words, None)
-                if zone and (definition, zone) not in defined:
-                    yield risk(f'no {definition} defines the zone "{zone}"', directive.at, f"define it in http with {definition}")
+    for name, definition, pattern in _ZONES:
+        for _, directive in deployment.uses(name):
+            words = (match[1] for word in directive.args if (match := re.fullmatch(pattern, word)))
+            zone = next(words, None)
+            if zone and (definition, zone) not in defined:
+                yield risk(f'no {definition} defines the zone "{zone}"', directive.at, f"define it in http with {definition}")
 
 
 @rule(18, "resolve-incomplete", Severity.ERROR, _INVALID, depends_on_build=True)

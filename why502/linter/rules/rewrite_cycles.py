@@ -14,6 +14,7 @@ from why502.model.patterns import lazy
 
 _VARIABLE = lazy(r"\$(?:\{\w+\}|\w+)")
 _VALUES = ("", "x", "/x")  # possible values of a variable: the rewrite must loop with each of them
+_BEGIN = lazy(r"\^([\w/-]+)(?=[^\w/*?{-]|$)")  # letters with which every match begins: none of them is optional
 _ENDS = ("break", "redirect", "permanent")
 
 
@@ -36,9 +37,14 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
                 or _is_ended_before(level, directive)
             ):
                 continue
-            expression = compiled(args[0], False)
             targets = [_VARIABLE.sub(value, args[1]).partition("?")[0] for value in _VALUES]
-            if expression is not None and all(expression.search(uri) and _place(server, uri) == _name(level) for uri in targets):
+            begin = _BEGIN.match(args[0]) if "|" not in args[0] else None
+            if begin and not all(uri.startswith(begin[1]) for uri in targets):
+                continue  # most rewrites: the expression need not be compiled
+            expression = compiled(args[0], False)
+            if expression is not None and all(
+                expression.search(uri) and location_of(server, uri) == name_of(level) for uri in targets
+            ):
                 yield risk(
                     f"{args[1]} matches this rewrite again",
                     directive.at,
@@ -57,12 +63,12 @@ def _is_ended_before(level: Level, directive: Directive) -> bool:
     )
 
 
-def _name(level: Level) -> str:
+def name_of(level: Level) -> str:
     """Return the name of a location, with its modifier separated."""
     return location_name(level.args) if level.args else ""
 
 
-def _place(server: Level, uri: str) -> str:
+def location_of(server: Level, uri: str) -> str:
     """Return the location of a server that handles a URI; "" if a nested or unreadable one may."""
     best, is_final = "", False
     expressions = []

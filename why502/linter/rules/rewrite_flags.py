@@ -17,9 +17,6 @@ def unknown_flag(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `invalid parameter`.
     """
-    for level in deployment.levels:
-        for directive in level.own("rewrite"):
-            if len(directive.args) > 2 and directive.args[2] not in _FLAGS:
-                yield risk(
-                    f'rewrite does not accept "{directive.args[2]}"', directive.at, "write last, break, redirect or permanent"
-                )
+    for _, directive in deployment.uses("rewrite"):
+        if len(directive.args) > 2 and directive.args[2] not in _FLAGS:
+            yield risk(f'rewrite does not accept "{directive.args[2]}"', directive.at, "write last, break, redirect or permanent")

@@ -22,6 +22,8 @@ def twice(deployment: Deployment) -> Iterator[Risk]:
     nginx refuses the configuration: `directive is duplicate`. The second often comes from an included file.
     """
     for level in deployment.levels:
+        if len(level.by_name) == len(level.directives):
+            continue
         seen: dict[str, Directive] = {}
         for directive in level.directives:
             found = form(directive.name, level.path)

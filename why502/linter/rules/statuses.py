@@ -20,16 +20,16 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `invalid return code`, `value must be between 300 and 599`.
     """
-    for level in deployment.levels:
+    for level, directive in deployment.uses("return", "error_page"):
         if level.path[:1] in (("stream",), ("mail",)):
             continue
-        for directive in level.own("return"):
+        if directive.name == "return":
             code = directive.args[0] if directive.args else "0"
             number = units.number(code)
             if (number is None or number > 999) and not (len(directive.args) == 1 and _URL.fullmatch(code)) and "$" not in code:
                 yield risk(f'"{code}" is not a status', directive.at, "write a number, or a URL with http:// or https://")
-        for directive in level.own("error_page"):
-            for word in directive.args[:-1]:
-                number = units.number(word)
-                if not word.startswith("=") and (number is None or not 300 <= number <= 599):
-                    yield risk(f'error_page does not accept "{word}"', directive.at, "write statuses from 300 to 599")
+            continue
+        for word in directive.args[:-1]:
+            number = units.number(word)
+            if not word.startswith("=") and (number is None or not 300 <= number <= 599):
+                yield risk(f'error_page does not accept "{word}"', directive.at, "write statuses from 300 to 599")

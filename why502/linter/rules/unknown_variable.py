@@ -38,21 +38,19 @@ def undefined(deployment: Deployment) -> Iterator[Risk]:
     """
     if not deployment.is_whole or not all(level.is_known for level in deployment.levels):
         return
-    directives = [directive for level in deployment.levels for directive in level.directives]
-    if any(
-        directive.name == "load_module" or (module_of(directive.name) and directive.name not in table())
-        for directive in directives
-    ):
+    if any(name == "load_module" or (module_of(name) and name not in table()) for name in deployment.directives):
         return
-    defined = {word.lstrip("$").lower() for directive in directives if directive.name in _IN_PLACE for word in directive.args}
-    defined |= {name.lower() for directive in directives for word in directive.args for name in _CAPTURED.findall(word)}
+    directives = [directive for level in deployment.levels for directive in level.directives]
+    defined = {word.lstrip("$").lower() for _, directive in deployment.uses(*_IN_PLACE) for word in directive.args}
+    words = (word for directive in directives for word in directive.args if "(?" in word)
+    defined |= {name.lower() for word in words for name in _CAPTURED.findall(word)}
     defined |= {name.lower() for server in deployment.servers for word in server.names for name in _CAPTURED.findall(word)}
     reported = set()
     for directive in directives:
         if directive.name not in _READ:
             continue
         for word in directive.args:
-            for found in _USED.finditer(word):
+            for found in _USED.finditer(word) if "$" in word else ():
                 name = (found[1] or found[2]).lower()
                 if name not in defined and name not in _known() and not name.startswith(_OPEN) and name not in reported:
                     reported.add(name)

@@ -17,8 +17,7 @@ def no_dollar(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `invalid variable name`.
     """
-    for level in deployment.levels:
-        for directive in level.directives:
-            place = _DEFINES.get(directive.name)
-            if place is not None and directive.args and not directive.args[place].startswith("$"):
-                yield risk(f'"{directive.args[place]}" is not a variable', directive.at, f"write ${directive.args[place]}")
+    for _, directive in deployment.uses(*_DEFINES):
+        name = directive.args[_DEFINES[directive.name]] if directive.args else "$"
+        if not name.startswith("$"):
+            yield risk(f'"{name}" is not a variable', directive.at, f"write ${name}")

@@ -25,7 +25,7 @@ from why502.machine.process_table import boot_time
 from why502.model.errors import HostError, Missing
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.service import Service
+from why502.model.service import ENDED, Service
 from why502.model.target import Target
 from why502.model.times import of_epoch, whole_number
 from why502.supervisors.base import ADDRESS_TAKEN, LISTENS, UNLINKED, Described, Look, link, merge, named, names_of, words
@@ -94,7 +94,7 @@ def services(host: Host, look: Look) -> tuple[Service, ...]:
             continue
         service = _with_sockets(service, unit, units)
         socket = units.get(how.removesuffix(_BY_SOCKET), {})
-        if socket.get("ActiveState") in ("inactive", "failed"):
+        if socket.get("ActiveState") in ENDED:
             service = msgspec.structs.replace(service, start_argv=("systemctl", "start", socket["Id"]))
         found[unit["Id"]] = merge(service, target, how)
     _match_by_journal(host, look, units, boot, found)
@@ -358,7 +358,7 @@ def _service(host: Host, unit: Unit, boot: datetime | None) -> Service:
     state, sub, result = unit.get("ActiveState", ""), unit.get("SubState", ""), unit.get("Result", "")
     code, status = _number(unit.get("ExecMainCode")) or 0, _number(unit.get("ExecMainStatus")) or 0
     pid = _number(unit.get("MainPID")) or None
-    ended = state in ("failed", "inactive") or sub == "auto-restart" or sub.startswith("auto-restart")
+    ended = state in ENDED or sub == "auto-restart" or sub.startswith("auto-restart")
     running = False if ended else True if state in ("active", "reloading") or (pid and state == "activating") else None
     settings = {name: unit[name] for name in KEPT if unit.get(name) not in (None, "", "infinity", "~", "[not set]")}
     gone = [path for path, may in _environment_files(unit) if not may and _is_missing(host, path)]

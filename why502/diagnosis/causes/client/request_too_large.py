@@ -93,15 +93,14 @@ def request_buffers_small(deployment: Deployment) -> Iterator[Risk]:
     recommend such values.
     """
     seen = set()
-    for level in deployment.levels:
-        for directive in level.own("large_client_header_buffers"):
-            size = units.size(directive.args[1]) if len(directive.args) == 2 else None
-            first = units.size(level.first("client_header_buffer_size")) or 0  # a line in the first buffer needs no other
-            if size is not None and max(size, first) < 8192 and directive.at not in seen:
-                seen.add(directive.at)
-                severity = Severity.NOTE if max(size, first) >= 4096 else None
-                message = f"a line of the request header, cookies included, of more than {directive.args[1]} can be refused"
-                yield risk(message, directive.at, "use 4 8k, the default", severity=severity)
+    for level, directive in deployment.uses("large_client_header_buffers"):
+        size = units.size(directive.args[1]) if len(directive.args) == 2 else None
+        first = units.size(level.first("client_header_buffer_size")) or 0  # a line in the first buffer needs no other
+        if size is not None and max(size, first) < 8192 and directive.at not in seen:
+            seen.add(directive.at)
+            severity = Severity.NOTE if max(size, first) >= 4096 else None
+            message = f"a line of the request header, cookies included, of more than {directive.args[1]} can be refused"
+            yield risk(message, directive.at, "use 4 8k, the default", severity=severity)
 
 
 @rule(95, "upload-limit-default", Severity.NOTE)

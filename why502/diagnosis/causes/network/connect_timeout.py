@@ -103,16 +103,15 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
     down. A long timeout hides that and keeps the client and the worker waiting.
     """
     seen = set()
-    for level in deployment.levels:
-        for directive in level.own(*_CONNECT):
-            seconds = units.time(directive.args[0]) if directive.args else None
-            if seconds and seconds > 75 and directive.at not in seen:
-                seen.add(directive.at)
-                yield risk(
-                    f"{directive.name} {directive.args[0]} exceeds the possible 75 s",
-                    directive.at,
-                    "use 1s to 5s inside one network",
-                )
+    for _, directive in deployment.uses(*_CONNECT):
+        seconds = units.time(directive.args[0]) if directive.args else None
+        if seconds and seconds > 75 and directive.at not in seen:
+            seen.add(directive.at)
+            yield risk(
+                f"{directive.name} {directive.args[0]} exceeds the possible 75 s",
+                directive.at,
+                "use 1s to 5s inside one network",
+            )
 
 
 CAUSE = Cause(

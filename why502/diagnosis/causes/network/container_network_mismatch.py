@@ -1,6 +1,7 @@
 """The proxy and the container share no network, or the wrong one is used (127.0.0.1 inside a container is the container itself).
 
-The connection is refused (loopback of the proxy's own container) or times out (another bridge).
+The connection is refused (loopback of the proxy's own container) or times out (another bridge). A systemd unit with
+PrivateNetwork=yes is alone in its network in the same way: what it listens on cannot be reached from the machine.
 
 ## Do not confuse with
 - `wrong-address`: the same problem on one machine without containers.
@@ -10,6 +11,7 @@ The connection is refused (loopback of the proxy's own container) or times out (
 
 ## Fix
 - Put both on one network and use the service name. For a backend on the host, use host.docker.internal or the bridge's address.
+- For a unit with PrivateNetwork=yes, use a unix socket.
 
 ## References
 - https://docs.docker.com/engine/network/
@@ -25,11 +27,13 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.confined import by_itself
 from why502.diagnosis.containers import Unresolved
 from why502.model.container import Container
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.service import Service
 from why502.model.snapshot import Listener
 from why502.model.target import Target, Transport
 
@@ -41,7 +45,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         if found := _unknown(case):
             yield supports(_apart_words(found.own, found.other), _inspect(found.own, found.other), 2 * PROOF)
         return
-    if target.is_unix or not case.network or not case.seen(*containers.NO_CONNECTION):
+    if target.is_unix or not case.seen(*containers.NO_CONNECTION):
+        return
+    if alone := by_itself(case):
+        yield supports(_by_itself_words(*alone), "systemctl show", 2 * PROOF)
+    if not case.network:
         return
     if (listener := _elsewhere(case)) is not None:
         yield supports(_other_loopback(case, listener), "ss -ltnp", PROOF)
@@ -49,6 +57,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(mismatch[0], mismatch[1], 2 * PROOF)
     elif apart := _apart(case):
         yield supports(apart, "ip route", PROOF)
+
+
+def _by_itself_words(service: Service, listener: Listener) -> str:
+    return f"{service.name} listens on {listener.target} in a network of its own (PrivateNetwork=yes), which the proxy is not in"
 
 
 def _elsewhere(case: Case) -> Listener | None:
@@ -162,6 +174,8 @@ def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if found := _unknown(case):
         return f"{found.target.host} is unknown to the proxy: {_apart_words(found.own, found.other)}"
+    if alone := by_itself(case):
+        return _by_itself_words(*alone)
     if (listener := _elsewhere(case)) is not None:
         return _other_loopback(case, listener)
     mismatch = _mismatch(case)
@@ -172,6 +186,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the change of the compose file, or the engine's command, that gives them a common network."""
     if unknown := _unknown(case):
         yield _join(unknown.own, unknown.other)
+    if alone := by_itself(case):
+        yield Remedy(message=f"have {alone[0].name} listen on a unix socket, or take PrivateNetwork=yes out of its settings")
     own, other, target = containers.proxy_container(case), containers.meant(case), case.target
     if own is None or target is None:
         return

@@ -10,6 +10,7 @@ client gets 502, immediately or after resolver_timeout (30 s).
 - `dig NAME @RESOLVER +tries=1 +time=2` fails or times out.
 
 ## Fix
+- If the name server runs on the same machine and is stopped, start it: `systemctl start dnsmasq`.
 - Configure a resolver that works, better two of them; on a machine with systemd-resolved use 127.0.0.53.
 - In a container, use the name server of its /etc/resolv.conf. Docker's is 127.0.0.11; podman's is the address of the bridge.
 
@@ -29,8 +30,9 @@ from why502.diagnosis.glued import glued
 from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
+from why502.model.service import Service
 from why502.model.snapshot import Lookup, Resolution
-from why502.remedies.changes import own_servers, reload, tree_of
+from why502.remedies.changes import own_servers, reload, start, tree_of
 
 DOCKER = "127.0.0.11"
 SYMPTOMS = (Symptom.NAME_SERVER_FAILED, Symptom.NAME_NOT_FOUND)
@@ -84,7 +86,15 @@ def summarize(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Use the container's own name server, or this machine's, which resolve the name, instead of those that fail."""
+    """Start the stopped name server of this machine, or use the container's own, or this machine's, which resolve the name."""
+    for name in case.here.names or ():
+        if name.unit_state == "masked":
+            yield Remedy(message=f"unmask {name.unit}, which was masked deliberately, and start it")
+        elif name.unit:
+            stopped = Service(manager="systemd", name=name.unit, start_argv=("systemctl", "start", name.unit))
+            yield Remedy(message=f"start {name.unit}, the name server of this machine", steps=(start(stopped),))
+        if name.unit:
+            return
     own = containers.proxy_container(case)
     if own is not None and _of_docker(case):
         gateways = " ".join(place.gateway for place in own.attachments if place.gateway)

@@ -62,11 +62,10 @@ def asks_for_ipv6(deployment: Deployment) -> Iterator[Risk]:
     is_used = any(route.has_variables and route.resolver for route in deployment.routes)
     if not is_used or not deployment.is_whole or any("[" in listen for server in deployment.servers for listen in server.listens):
         return
-    for level in deployment.levels:
-        for directive in level.own("resolver"):
-            addresses = [word for word in directive.args if "=" not in word]
-            if addresses and not any("[" in word for word in addresses) and "ipv6=off" not in directive.args:
-                yield risk("the resolver also returns IPv6 addresses, but nothing here uses IPv6", directive.at, "add `ipv6=off`")
+    for _, directive in deployment.uses("resolver"):
+        addresses = [word for word in directive.args if "=" not in word]
+        if addresses and not any("[" in word for word in addresses) and "ipv6=off" not in directive.args:
+            yield risk("the resolver also returns IPv6 addresses, but nothing here uses IPv6", directive.at, "add `ipv6=off`")
 
 
 CAUSE = Cause(

@@ -38,12 +38,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
     The subrequest carries the client's Content-Length without the body. The service waits for the body until a timeout, so every
     POST fails.
     """
-    asked = {
-        setting.args[0].partition("?")[0]
-        for level in deployment.levels
-        for setting in level.settings.get("auth_request", ())
-        if setting.args
-    }
+    asked = {setting.args[0].partition("?")[0] for _, setting in deployment.uses("auth_request") if setting.args}
     for route in deployment.routes:
         level = deployment.level(route)
         name = route.location.removeprefix("= ").removeprefix("^~ ")

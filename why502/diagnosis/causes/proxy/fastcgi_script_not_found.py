@@ -1,6 +1,7 @@
 """SCRIPT_FILENAME names a file that PHP-FPM cannot see.
 
-PHP-FPM reports "Primary script unknown" and answers 404 "File not found." The path is built from root and the script's name. If
+PHP-FPM reports "Primary script unknown" and answers 404 "File not found.", or refuses a name that the pool's
+security.limit_extensions does not allow, with 403 "Access denied." The path is built from root and the script's name. If
 PHP-FPM runs in a container or chroot, the path must exist there, not where nginx runs.
 
 ## Do not confuse with
@@ -31,6 +32,7 @@ from why502.model.request_line import path_of
 
 MANY, SEVERAL = 5, 2  # refused requests in a row, and clients
 _FRONT = frozenset({"/", "/index.php"})
+_REFUSED = frozenset({"403", "404"})  # `Access denied.` (security.limit_extensions) and `File not found.`
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -51,18 +53,20 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"PHP-FPM found no script for {tally.count} requests, including the front page, and no request succeeded"
         yield supports(message, tally.source, 5.0)
     elif path := _front_refused(case):
-        message = f"PHP-FPM found no script for {tally.count} requests; the last {path.refused_since} for the front page got 404"
+        message = (
+            f"PHP-FPM found no script for {tally.count} requests; the last {path.refused_since} of the front page were refused"
+        )
         yield supports(message, tally.source, 5.0)
 
 
 def _front_refused(case: Case) -> PathTraffic | None:
-    """Return the traffic of the front page if several clients in a row got only 404 there; None if not, or if unknown."""
+    """Return the traffic of the front page if several clients in a row were refused there; None if not, or if unknown."""
     places = {route.at for route in case.routes if route.at is not None}
     return next(
         (
             path
             for path in (case.here.logs.paths if case.here.logs else ())
-            if path.at in places and path_of(path.request) in _FRONT and "404" in path.statuses
+            if path.at in places and path_of(path.request) in _FRONT and _REFUSED & path.statuses.keys()
             if path.refused_since >= MANY and path.clients >= SEVERAL
         ),
         None,

@@ -61,6 +61,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     served = _served_until(case)
     if tally is None:
         yield from _of_check_alone(case, served)
+        yield from _of_bytes(case)
         yield from _called_down(case)
         return
     message = f"the health check did not get the expected response ({tally.detail})" if tally.detail else "the health check fails"
@@ -154,6 +155,23 @@ def _of_check_alone(case: Case, served: str) -> Iterator[Evidence]:
     answered = next((probe for probe in case.probes if probe.is_answer and probe.first_byte_s is not None), None)
     if answered is not None and answered.first_byte_s is not None:
         yield supports(f"it answers a probe after {answered.first_byte_s:.2f} s", "probe", FAIR)
+
+
+def _of_bytes(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence for a check that speaks another protocol than clients do: the proxy passes on their bytes and reads no
+    answer, so an answer that is not valid can only be one to its check.
+    """
+    checks = [tally for tally in case.failures if tally.symptom is Symptom.HEADER_INVALID]
+    others = [tally for tally in case.failures if tally not in checks and tally.symptom not in _EFFECTS]
+    accepted = next((probe for probe in case.probes if probe.symptom is None), None)
+    if case.protocol != "tcp" or not checks or others or accepted is None:
+        return
+    sent = f" ({case.peer.check})" if case.peer and case.peer.check else ""
+    message = (
+        f"the proxy passes on bytes, and only what its health check{sent} gets is not valid; no server of the group was left"
+    )
+    yield supports(message, checks[0].source, LIKELY)
+    yield supports("it accepts connections", "probe", WEAK)
 
 
 def _are_late(checks: list[Tally]) -> bool:

@@ -57,8 +57,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     limited = case.tally(Symptom.RATE_LIMITED)
     for proxy in case.proxies:
         for answer in proxy.answers:
-            is_of_some = answer.is_limit or answer.is_of_clients or answer.is_of_responses
-            asked = [t for t in seen if t.status == answer.status and not is_of_some]
+            is_other = answer.is_limit or answer.is_of_some or answer.is_of_responses
+            asked = [t for t in seen if t.status == answer.status and not is_other]
             if asked:
                 where = f"the configuration returns {answer.status} in {answer.location or answer.server}"
                 yield supports(where, str(answer.at or ""), LIKELY)

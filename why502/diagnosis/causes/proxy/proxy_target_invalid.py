@@ -75,22 +75,21 @@ def named_missing(deployment: Deployment) -> Iterator[Risk]:
     nginx does not check this when it loads. The first such request fails with 500 (`could not find named location`).
     """
     locations: dict[Position | None, set[str]] = {}  # by server: one of thousands of locations is looked at once
-    for level in deployment.levels:
-        for directive in level.own("try_files", "error_page"):
-            last = directive.args[-1] if directive.args else ""
-            if not last.startswith("@") or "$" in last:
-                continue
-            server = next((outer for outer in level.outwards if outer.name == "server"), None)
-            if server is None or not server.is_known or not level.is_known or (level is server and _always_redirects(server)):
-                continue
-            if server.at not in locations:
-                locations[server.at] = {" ".join(found.args) for found in server.own("location")}
-            if last not in locations[server.at]:
-                yield risk(
-                    f"{directive.name} redirects to {last}, which this server does not have",
-                    directive.at,
-                    f"add `location {last} {{ … }}`",
-                )
+    for level, directive in deployment.uses("try_files", "error_page"):
+        last = directive.args[-1] if directive.args else ""
+        if not last.startswith("@") or "$" in last:
+            continue
+        server = next((outer for outer in level.outwards if outer.name == "server"), None)
+        if server is None or not server.is_known or not level.is_known or (level is server and _always_redirects(server)):
+            continue
+        if server.at not in locations:
+            locations[server.at] = {" ".join(found.args) for found in server.own("location")}
+        if last not in locations[server.at]:
+            yield risk(
+                f"{directive.name} redirects to {last}, which this server does not have",
+                directive.at,
+                f"add `location {last} {{ … }}`",
+            )
 
 
 def _always_redirects(server: Level) -> bool:

@@ -61,16 +61,15 @@ def temp_small(deployment: Deployment) -> Iterator[Risk]:
     download is truncated although its status is 200.
     """
     seen = set()
-    for level in deployment.levels:
-        for directive in level.own(*_SIZES):
-            size = units.size(directive.args[0]) if directive.args else None
-            if size and size < _LEAST and directive.at not in seen:
-                seen.add(directive.at)
-                yield risk(
-                    f"responses above {directive.args[0]} tie the backend to the slowest client",
-                    directive.at,
-                    "keep the default of 1024m, or set 0 to use no file",
-                )
+    for _, directive in deployment.uses(*_SIZES):
+        size = units.size(directive.args[0]) if directive.args else None
+        if size and size < _LEAST and directive.at not in seen:
+            seen.add(directive.at)
+            yield risk(
+                f"responses above {directive.args[0]} tie the backend to the slowest client",
+                directive.at,
+                "keep the default of 1024m, or set 0 to use no file",
+            )
 
 
 @rule(98, "buffers-without-buffering", Severity.NOTE, "workers-exhausted")
@@ -79,11 +78,9 @@ def unbuffered_settings(deployment: Deployment) -> Iterator[Risk]:
 
     Without buffering only buffer_size is used; the other settings change nothing.
     """
-    for level in deployment.levels:
-        if level.by_name.keys().isdisjoint(_BUFFERING):
-            continue
-        for module in _MODULES:
-            off = [directive for directive in level.own(f"{module}_buffering") if directive.args == ("off",)]
+    for module in _MODULES:
+        for level, switch in deployment.uses(f"{module}_buffering"):
+            off = switch.args == ("off",)
             idle = level.own(f"{module}_buffers", f"{module}_busy_buffers_size", f"{module}_max_temp_file_size")
             idle = tuple(directive for directive in idle if directive.args != ("0",))
             if off and idle:

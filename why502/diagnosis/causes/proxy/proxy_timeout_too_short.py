@@ -42,7 +42,6 @@ MUCH = 4.0  # times the limit: longer than any wait that a too short limit expla
 ENOUGH = 3  # failures; with fewer, "none succeeded" means nothing
 QUICK = 0.2  # of the limit
 LEAST_S = 1.0  # nobody sets a shorter limit for a whole application on purpose
-SERVER_TIMEOUT = "timeout server"  # HAProxy's limit of the wait for an answer
 USUAL_S = 60.0  # the default of every nginx module
 
 
@@ -152,7 +151,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
         message = f"raise the read timeout of that route to {wanted}"
     else:
-        change = set_where_written(route, SERVER_TIMEOUT, wanted)
+        change = set_where_written(route, behaviour(route.proxy).read_timeout, wanted)
         place = f" ({change.file}:{change.line}, for everything that these settings apply to)" if change else ""
         message = f"raise the read timeout of that route to {wanted}{place}"
     load = reload(case.proxy)
@@ -172,9 +171,9 @@ def equal_defaults(deployment: Deployment) -> Iterator[Risk]:
 
     Such lines look like a fix for timeouts but change nothing.
     """
-    for level in deployment.levels:
-        for names in _THREE:
-            own = [directive for name in names for directive in level.own(name)] if names[0] in level.by_name else []
+    for names in _THREE:
+        for level, _ in deployment.uses(names[0]):
+            own = [directive for name in names for directive in level.own(name)]
             is_default = len(own) == 3 and all(units.time(" ".join(directive.args)) == 60 for directive in own)
             if is_default and not (level.around and any(name in level.around.settings for name in names)):
                 yield risk(
@@ -212,21 +211,15 @@ def in_milliseconds(deployment: Deployment) -> Iterator[Risk]:
     A number without a unit means seconds: 60000 is more than 16 hours. During that time a dead backend holds each connection.
     """
     seen = set()
-    for level in deployment.levels:
-        for directive in level.directives:
-            if (
-                directive.name.endswith("_timeout")
-                and directive.args[:1]
-                and directive.args[0] in _MILLISECONDS
-                and directive.at not in seen
-            ):
-                seen.add(directive.at)
-                value = int(directive.args[0])
-                yield risk(
-                    f"{directive.name} {value} is {value / 3600:.1f} hours",
-                    directive.at,
-                    f"write {value // 1000}s if you meant milliseconds",
-                )
+    for _, directive in deployment.uses(*(name for name in deployment.directives if name.endswith("_timeout"))):
+        if directive.args[:1] and directive.args[0] in _MILLISECONDS and directive.at not in seen:
+            seen.add(directive.at)
+            value = int(directive.args[0])
+            yield risk(
+                f"{directive.name} {value} is {value / 3600:.1f} hours",
+                directive.at,
+                f"write {value // 1000}s if you meant milliseconds",
+            )
 
 
 CAUSE = Cause(

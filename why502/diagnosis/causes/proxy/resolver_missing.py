@@ -67,11 +67,14 @@ def without_resolver(deployment: Deployment) -> Iterator[Risk]:
     `localhost`. Only addresses, upstream groups and names that another pass directive contains without a variable need no
     resolver.
     """
+    unresolved = [route for route in deployment.routes if route.has_variables and not route.resolver]
+    if not unresolved or not deployment.is_whole:
+        return
     fixed = (route for route in deployment.routes if not route.has_variables)
     static = {(host_name(peer), peer.target.port) for peer in peers_of(fixed) if peer.target}
-    for route in deployment.routes:
+    for route in unresolved:
         level = deployment.level(route)
-        if not route.has_variables or route.resolver or not deployment.is_whole or level is None or not level.is_known:
+        if level is None or not level.is_known:
             continue
         for peer in deployment.peers(route):
             if peer.at != route.at or peer.name.startswith("unix:"):

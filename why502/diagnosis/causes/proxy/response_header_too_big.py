@@ -121,16 +121,15 @@ def buffer_small(deployment: Deployment) -> Iterator[Risk]:
     logs `upstream sent too big header`, and logged-in users get 502.
     """
     seen = set()
-    for level in deployment.levels:
-        for directive in level.own(*(f"{module}_buffer_size" for module in _MODULES)):
-            size = units.size(directive.args[0]) if directive.args else None
-            if size is not None and size < 4096 and directive.at not in seen and level.path[:1] != ("stream",):
-                seen.add(directive.at)
-                yield risk(
-                    f"{directive.name} {directive.args[0]} is too small for common headers",
-                    directive.at,
-                    "use 4k or more; 8k to 16k with many cookies",
-                )
+    for level, directive in deployment.uses(*(f"{module}_buffer_size" for module in _MODULES)):
+        size = units.size(directive.args[0]) if directive.args else None
+        if size is not None and size < 4096 and directive.at not in seen and level.path[:1] != ("stream",):
+            seen.add(directive.at)
+            yield risk(
+                f"{directive.name} {directive.args[0]} is too small for common headers",
+                directive.at,
+                "use 4k or more; 8k to 16k with many cookies",
+            )
 
 
 @rule(91, "header-buffer-not-raised", Severity.NOTE)
@@ -140,17 +139,16 @@ def only_buffers_raised(deployment: Deployment) -> Iterator[Risk]:
     Only the buffer size helps against `upstream sent too big header`: the whole header must fit into that one buffer.
     """
     seen = set()
-    for level in deployment.levels:
-        for module in ("proxy", "fastcgi", "uwsgi", "scgi"):
-            own = level.own(f"{module}_buffers")
-            each = units.size(own[0].args[1]) if own and len(own[0].args) == 2 else None
+    for module in ("proxy", "fastcgi", "uwsgi", "scgi"):
+        for level, buffers in deployment.uses(f"{module}_buffers"):
+            each = units.size(buffers.args[1]) if len(buffers.args) == 2 else None
             is_buffered = level.first(f"{module}_buffering") != "off"
-            if each and each > 8192 and f"{module}_buffer_size" not in level.settings and is_buffered and own[0].at not in seen:
+            if each and each > 8192 and f"{module}_buffer_size" not in level.settings and is_buffered and buffers.at not in seen:
                 if level.is_known:
-                    seen.add(own[0].at)
+                    seen.add(buffers.at)
                     yield risk(
-                        f"{module}_buffers are {own[0].args[1]}, but {module}_buffer_size, for the header, is 4k",
-                        own[0].at,
+                        f"{module}_buffers are {buffers.args[1]}, but {module}_buffer_size, for the header, is 4k",
+                        buffers.at,
                         f"set {module}_buffer_size too",
                     )
 

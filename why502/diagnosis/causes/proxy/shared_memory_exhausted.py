@@ -34,12 +34,11 @@ def zone_small(deployment: Deployment) -> Iterator[Risk]:
 
     One state takes 64 or 128 bytes. When the zone is full, requests from every client are rejected with 503.
     """
-    for level in deployment.levels:
-        for directive in level.own("limit_req_zone", "limit_conn_zone"):
-            for word in directive.args:
-                size = units.size(word.rpartition(":")[2]) if word.startswith("zone=") else None
-                if size and size < 256 << 10:
-                    yield risk(f"{word} holds about {size // 128} clients", directive.at, "use 1m or more")
+    for _, directive in deployment.uses("limit_req_zone", "limit_conn_zone"):
+        for word in directive.args:
+            size = units.size(word.rpartition(":")[2]) if word.startswith("zone=") else None
+            if size and size < 256 << 10:
+                yield risk(f"{word} holds about {size // 128} clients", directive.at, "use 1m or more")
 
 
 CAUSE = Cause(

@@ -181,11 +181,10 @@ def docker_without_valid(deployment: Deployment) -> Iterator[Risk]:
     is_used = any(route.has_variables for route in deployment.routes) or any(
         peer.resolves for peer in peers_of(deployment.routes)
     )
-    for level in deployment.levels if is_used else ():
-        for directive in level.own("resolver"):
-            words = directive.args
-            if any(word.partition(":")[0] == "127.0.0.11" for word in words) and not any(w.startswith("valid=") for w in words):
-                yield risk("resolver 127.0.0.11 without valid=: answers are kept for 600 s", directive.at, "add `valid=10s`")
+    for _, directive in deployment.uses("resolver") if is_used else ():
+        words = directive.args
+        if any(word.partition(":")[0] == "127.0.0.11" for word in words) and not any(w.startswith("valid=") for w in words):
+            yield risk("resolver 127.0.0.11 without valid=: answers are kept for 600 s", directive.at, "add `valid=10s`")
 
 
 CAUSE = Cause(

@@ -180,17 +180,20 @@ def _pool(case: Case) -> PhpPool | None:
     return pool if not owners or pool.master_pid in owners else None
 
 
+# Each of uWSGI's parsers names itself when a client leaves; only the one of its own protocol reads a block size (proto/uwsgi.c).
 _PARSER = lazy(r"uwsgi_proto_([a-z0-9]{1,20})_parser")
+_PACKET = lazy(r"invalid request block size")
 
 
 def _uwsgi_protocol(case: Case) -> tuple[str, Event] | None:
     """Return the protocol that uWSGI reports, if the proxy speaks another one; None if it reports none, or the same."""
     first = case.first_failure
-    for event in reversed(case.events(Symptom.PROTOCOL_TOLD)):
+    for event in reversed((*case.events(Symptom.REQUEST_HEADER_TOO_BIG), *case.events(Symptom.PROTOCOL_TOLD))):
         match = _PARSER.search(event.detail)
+        read = match[1] if match else "uwsgi" if _PACKET.search(event.detail) else ""
         is_near = first is None or event.ended_at is None or event.ended_at >= first
-        if match and is_near:
-            return (match[1], event) if case.protocol in SPOKEN and match[1] not in SPOKEN[case.protocol] else None
+        if read and is_near:
+            return (read, event) if case.protocol in SPOKEN and read not in SPOKEN[case.protocol] else None
     return None
 
 
@@ -364,6 +367,7 @@ CAUSE = Cause(
             "invalid-response",
             "premature-close",
             "proxy-module-missing",
+            "request-header-too-big",
             "tls-handshake-failed",
         }
     ),

@@ -54,6 +54,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             words = f"; its last words: {said}" if said else ""
             message = f"{service.manager} has restarted {service.name} {service.restarts} times{words}"
             yield supports(message, service.manager, PROOF)
+        elif service.substate.startswith("auto-restart") and (service.restarts or 0) >= TWICE and recent:
+            message = f"{service.manager} waits to start {service.name} again, after {service.restarts} restarts"
+            yield supports(message, service.manager, LIKELY)
         elif service.state in ("FATAL", "BACKOFF", "errored"):
             yield supports(f"{service.manager} reports {service.name} as {service.state}", service.manager, PROOF)
     if evidence := _ends_again(case):

@@ -46,13 +46,13 @@ from why502.diagnosis.waiting import (
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
-from why502.model.service import Service
+from why502.model.service import ENDED, Service
 from why502.model.snapshot import Dependency, Event
 from why502.remedies.changes import start
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 MOST = 4  # times as many errors about something else
-STOPPED = ("inactive", "failed", "masked")
+STOPPED = (*ENDED, "masked")
 SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 

@@ -51,6 +51,7 @@ _KEPT = frozenset({"errordocument", "proxyerroroverride"})
 _OF_TLS = frozenset(
     "sslproxyverify sslproxycacertificatefile sslproxycheckpeername sslproxymachinecertificatefile proxypreservehost".split()
 )
+PREFACE, VIRTUAL_HOST = "RemoteIPProxyProtocol", "VirtualHost"  # the settings of a route that tell what its server accepts
 _LIMITS = frozenset({"maxrequestworkers", "maxclients"})
 
 
@@ -85,6 +86,7 @@ class _Host:
     excluded: list[Setting] = field(default_factory=list)
     kept: dict[str, list[Setting]] = field(default_factory=dict)
     tls: dict[str, Setting] = field(default_factory=dict)
+    preface: Setting | None = None
 
     @property
     def name(self) -> str:
@@ -193,6 +195,8 @@ class _Meaning:
                 host.tls[name] = Setting(args=args, at=each.at)
             case name, args if name in _LOGS and args:
                 self._logs.append(each)
+            case "remoteipproxyprotocol" | "proxyprotocol", args if args:  # the second is of a module of its own
+                host.preface = Setting(args=args, at=each.at)
             case name, (given, *_) if name in _LIMITS:
                 self.most_requests = whole_number(given, 8) or self.most_requests
             case "require", words if [word.lower() for word in words] == ["all", "denied"]:
@@ -332,6 +336,10 @@ class _Meaning:
             settings[name] = (*main.kept.get(name, ()), *(host.kept.get(name, ()) if host is not main else ()))
         if of_file := self.of_files.get(each.directive.at.file):
             settings["ErrorDocument"] = (*settings.get("ErrorDocument", ()), *of_file)
+        if host.address:
+            settings[VIRTUAL_HOST] = (Setting(args=tuple(host.address.split()), at=each.directive.at),)
+        if preface := host.preface or main.preface:
+            settings[PREFACE] = (preface,)
         upstream, peers, protocol = "", tuple[Peer, ...](), "http"
         worker = each.worker or _worker_of(host, each.url.rpartition("|")[2]) or _worker_of(main, each.url.rpartition("|")[2])
         options = worker.options if worker else {}

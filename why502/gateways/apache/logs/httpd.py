@@ -183,7 +183,7 @@ _OWN_ERROR = lazy(
     r"(?P<detail>PHP (?:Fatal|Parse) error: .*|(?<![\w.])(?:[a-zA-Z_]\w{0,100}\.){0,8}[A-Z]\w{0,100}(?:Error|Exception)(?:: .+|\s*\Z))"
 )
 _FATAL = lazy(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
-_NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No input file")
+_NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No input file|Access to the script")
 
 
 def fits(sample: list[str]) -> float:
@@ -275,6 +275,8 @@ def _record(code: Code, message: str, fields: dict[str, str], head: dict[str, st
     )
     if is_of_backend and record.target is None:
         record = replace(record, target=Target.parse(fields["ip"]))
+    if record.symptom is Symptom.TLS_FAILED and not record.causes:  # the line does not say what failed in the handshake
+        record = replace(record, causes=PRODUCT.codes["AH02003"].causes)
     return record
 
 

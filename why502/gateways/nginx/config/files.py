@@ -77,19 +77,20 @@ class Files:
         """
         out: list[Directive] = []
         for node in items:
-            if node.name == "include" and len(node.words) == 2 and node.body is None and block not in _NO_INCLUDES:
-                paths = self._paths(node.args[0], node.at.file)
+            name, args = node.words[0].value, node.args
+            if name == "include" and len(args) == 1 and node.body is None and block not in _NO_INCLUDES:
+                paths = self._paths(args[0], node.at.file)
                 for path in paths:
                     out.extend(self._included(path, node.at, around, block, depth))
                     if len(out) > MAX_DIRECTIVES:
                         return self._too_large(out)
                 if not paths or any(path not in self.trees for path in paths):  # its contents are unknown
-                    out.append(Directive(name="include", args=node.args, at=node.at))
+                    out.append(Directive(name="include", args=args, at=node.at))
                 continue
             children = None
             if node.body is not None:
-                children = tuple(self.expand(node.children, around, node.name, depth + 1)) if depth < MAX_DEPTH else ()
-            out.append(Directive(name=node.name, args=node.args, at=node.at, children=children))
+                children = tuple(self.expand(node.children, around, name, depth + 1)) if depth < MAX_DEPTH else ()
+            out.append(Directive(name=name, args=args, at=node.at, children=children))
         self._left -= len(out)
         return out if self._left >= 0 else self._too_large(out)
 

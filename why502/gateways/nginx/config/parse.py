@@ -74,11 +74,16 @@ class _Reader(TokenReader):
             self.items.append(self.token(Kind.STRAY, _BOM, 0))
             self.problem("the file begins with a byte order mark, which nginx treats as part of the first word", self.items[0])
             position = len(_BOM)
-        text, file, length, once = self.text, self.file, len(self.text), self.seen.setdefault
+        while position < len(self.text):
+            position = self.up_to_code(position)
+        self.finish()
+        return Tree(file=self.file, items=tuple(self.items), problems=tuple(self.problems))
+
+    def up_to_code(self, position: int) -> int:
+        """Read up to the end of the text or of the next block of code; return the offset after it."""
+        text, file, once = self.text, self.file, self.seen.setdefault
         after_quote = False
-        while position < length:
-            match = _TOKEN.match(text, position)
-            assert match is not None  # every character starts one of the alternatives
+        for match in _TOKEN.finditer(text, position):  # every character starts one of the alternatives: there are no gaps
             group, raw = match.lastgroup, match[0]
             raw = once(raw, raw)
             if (
@@ -88,6 +93,12 @@ class _Reader(TokenReader):
                 self.words.append(token)
                 self.head.append(token)
                 position += len(raw)
+                continue
+            if raw == " ":  # nearly every space
+                token = Token(_SPACE, raw, "", file, position, self.line, position - self.line_start + 1)
+                (self.head if self.words else self.items).append(token)
+                position += 1
+                after_quote = False
                 continue
             token = self.token_of(group, raw, position)
             position += len(raw)
@@ -104,9 +115,8 @@ class _Reader(TokenReader):
             elif raw == "}":
                 self.close(token)
             elif self.open(token):
-                position = self.lua(position)
-        self.finish()
-        return Tree(file=self.file, items=tuple(self.items), problems=tuple(self.problems))
+                return self.lua(position)
+        return position
 
     def token_of(self, group: str | None, raw: str, start: int) -> Token:
         if group == "space":

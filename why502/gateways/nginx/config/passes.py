@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -59,8 +60,11 @@ def aim(
     """
     written = directive.args[0]
     is_fixed = not variables.is_in(written)
-    known = ChainMap(values, {"scheme": ("https" if is_tls else "http",)})  # type: ignore[arg-type]  # only read
-    ways = [split(text, kind) for text in variables.expanded(written, known)]
+    texts: tuple[str, ...] = (written,)
+    if not is_fixed:
+        known = ChainMap(values, {"scheme": ("https" if is_tls else "http",)})  # type: ignore[arg-type]  # only read
+        texts = variables.expanded(written, known)
+    ways = [split(text, kind) for text in texts]
     groups = {way.authority.lower(): upstreams.get(way.authority.lower()) for way in ways}
     peers: dict[str, Peer] = {}
     shared: tuple[Peer, ...] = ()
@@ -206,6 +210,7 @@ def group(directive: Directive, defaults: Defaults | None) -> Upstream:
     )
 
 
+@lru_cache(1 << 12)
 def target(name: str, port: int = 0) -> Target | None:
     """Return the address in a text; None if it contains a variable or is invalid."""
     if variables.is_in(name):

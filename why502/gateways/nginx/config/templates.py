@@ -11,10 +11,13 @@ from why502.model.patterns import lazy
 _ENDINGS = (".template", ".tmpl", ".tpl", ".gotmpl", ".j2", ".jinja", ".jinja2", ".erb", ".epp", ".mustache", ".ctmpl")
 _COMMENT = lazy(rb"^[ \t\r]*+#.*+$", re.MULTILINE)
 # Go, Jinja, Mustache and Helm; ERB; PHP; envsubst and shell; sed scripts and installers; autoconf.
-_MARKS = lazy(
-    rb"\{\{|\{%|<%|<\?php|^[ \t\r]*+#\{|\$?\{[A-Z][A-Z0-9_]+\}|@[A-Z][A-Z0-9_]+@|(?<!\w)__[A-Z][A-Z0-9_]*__|%%?[A-Z][A-Z_]{2,}%"
-    rb"|(?<![?P])<[A-Z]+_[A-Z0-9_]+>",
-    re.MULTILINE,
+# One expression for each first character: together they would be tried at every place of the text.
+_MARKS = (
+    lazy(rb"\{(?:[{%]|[A-Z][A-Z0-9_]+\})"),
+    lazy(rb"<(?:%|\?php|(?<![?P]<)[A-Z]+_[A-Z0-9_]+>)"),
+    lazy(rb"@[A-Z][A-Z0-9_]+@"),
+    lazy(rb"__(?<!\w__)[A-Z][A-Z0-9_]*__"),
+    lazy(rb"%[A-Z][A-Z_]{2,}%"),
 )
 _VALUE = rb"[ \t]++[^;#\n\"']{0,500}?"
 _FIXED = (
@@ -66,7 +69,7 @@ def is_template(path: str, content: bytes) -> bool:
     if b"_by_lua" in text:
         text = _LUA_WORD.sub(b"", _without_lua(text))
     defined = {b"{" + name + b"}" for name in _DEFINED.findall(text)}
-    if any(found[0].lstrip(b"$") not in defined for found in _MARKS.finditer(text)):
+    if any(found[0].lstrip(b"$") not in defined for marks in _MARKS for found in marks.finditer(text)):
         return True
     return any(placeholder.search(text) for placeholder in _PLACEHOLDERS)
 

@@ -17,7 +17,7 @@ Values = Mapping[str, tuple[str, ...]]  # by variable: every value it may have, 
 
 def is_in(text: str) -> bool:
     """Return whether the text contains a variable."""
-    return _VARIABLE.search(text) is not None
+    return "$" in text and _VARIABLE.search(text) is not None
 
 
 def mapped(directives: Iterable[Directive]) -> dict[str, tuple[str, ...]]:

@@ -127,7 +127,7 @@ SCENES = (
         name="denied",
         message="`http-request deny` answers 503",
         build=partial(ruled, rule="http-request deny deny_status 503 if { path_beg /admin }"),
-        causes=("denied-by-rule", "maintenance-response"),
+        causes=("denied-by-rule",),
         targets=(),
     ),
     Scene(

@@ -33,6 +33,7 @@ def directives(deployment: Deployment) -> tuple[Directive, ...]:
     return tuple(Reader(own).directives())
 
 
+@lru_cache(4)
 def by_host(deployment: Deployment) -> dict[int, list[Directive]]:
     """Return the directives of each virtual host by its number, 0 for those outside of all."""
     found: dict[int, list[Directive]] = {0: []}

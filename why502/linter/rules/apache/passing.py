@@ -29,7 +29,8 @@ def unreached(deployment: Deployment) -> Iterator[Risk]:
         for each in passes(lines):
             if each.is_place:
                 continue
-            above = (each.path[:end] for end in range(1, len(each.path) + 1))
+            ends = sorted({len(each.path), *(end for slash in re.finditer("/", each.path) for end in slash.span() if end)})
+            above = (each.path[:end] for end in ends)  # the paths that it can be below
             takes = [path for path in above if path in earlier and is_below(each.path, path) and "${" not in path]
             if takes:
                 taken = min(takes, key=lambda path: earlier[path].start)

@@ -54,10 +54,13 @@ def all_of(deployment: Deployment) -> tuple[Section, ...]:
 
 
 def proxies(deployment: Deployment, *kinds: str) -> Iterator[Section]:
-    """Yield the proxies of these kinds that are in force for sure: not those in a condition whose outcome is unknown."""
-    for section in all_of(deployment):
-        if section.kind in kinds and section.name and not any(line.condition for line in section.lines):
-            yield section
+    """Return the proxies of these kinds that are in force for sure: not those in a condition whose outcome is unknown."""
+    return (section for section in _in_force(deployment) if section.kind in kinds)
+
+
+@lru_cache(4)
+def _in_force(deployment: Deployment) -> tuple[Section, ...]:
+    return tuple(section for section in all_of(deployment) if section.name and not any(line.condition for line in section.lines))
 
 
 def servers(section: Section) -> list[Server]:
