@@ -208,11 +208,6 @@ def _ends(joins: Joins, routes: Iterable[Route]) -> tuple[Target, ...]:
     return tuple(islice(dict.fromkeys(found), ENDS))
 
 
-def _taken_by(joins: Joins, one: Unserved) -> Target | None:
-    """Return the only backend that may have answered requests whose route is unknown; None if there are several."""
-    return _only_target(joins.here, one.server) or taker(joins, one.request, one.server)
-
-
 def taker(joins: Joins, request: str, server: str) -> Target | None:
     """Return the only backend of the routes that may take a request ("GET /path") to a server; None if there are several."""
     found = set(_ends(joins, joins.routes_for_request(request, server)))
