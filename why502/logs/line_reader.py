@@ -39,6 +39,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     proxy: str = "nginx"
     pid: int | None = None  # of the master process, for its TZ and open files
     is_mixed: bool = False  # the configuration sends requests and messages there
+    is_wrapped: bool = False  # its `content` has the journal's time, host and program before each line
     is_rotated: bool = True  # include its rotated siblings
     is_given: bool = False  # named by the user: it may be a fragment, from several programs, without times
     owner_uid: int = 0  # the user, other than root, whose words it holds, and whose permissions are used to read it
@@ -66,6 +67,8 @@ def line_reader(log: LogInput, sample: bytes) -> LineReader:
     if log.kind == "access" and log.format:
         known = Form(name=nginx_access.NAME, log_format=log.format, escape=log.escape)
         return _wrapped(lines, known) or _by_format(log.format, log.escape)
+    if log.is_wrapped and (within := _wrapped_in_form(log, lines)) is not None:
+        return within
     if log.kind == "error" and behaviour(log.proxy).error_format == nginx_error.NAME:
         return LineReader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
     product = registry.part("why502.gateways", log.proxy, "log_format")
@@ -120,6 +123,15 @@ def _wrapped(lines: list[str], known: Form | None = None) -> LineReader | None:
     return _of_form(form) if form.wrapper and form.name else None
 
 
+def _wrapped_in_form(log: LogInput, lines: list[str]) -> LineReader | None:
+    """Return the reader of a log whose lines all have the same wrapper, in a form that the configuration names or in another."""
+    for text, escape in log.candidates:
+        found = _wrapped(lines, Form(name=nginx_access.NAME, log_format=text, escape=escape))
+        if found is not None and found.format == text:
+            return found
+    return _wrapped(lines)
+
+
 def _of_form(form: Form) -> LineReader:
     is_access = form.name == nginx_access.NAME
     parse = _only_access(form.parser()) if is_access else _but_access(form.parser())
@@ -131,13 +143,13 @@ def sample_lines(sample: bytes) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
 
 
-def reader_of_the_rest(reader: LineReader, lines: list[str]) -> LineReader | None:
+def reader_of_the_rest(reader: LineReader, lines: list[str], *, is_mixed: bool = False) -> LineReader | None:
     """Return a reader for the lines that the reader of a given log cannot read: access lines among others, or the reverse.
 
-    None: there are no such lines.
+    None: there are no such lines. `is_mixed`: there may be such lines after these first ones.
     """
     parse = _left_by(reader.parse, _parse_other if reader.is_access else _parse_access)
-    if not any(record.format for line in lines if (record := parse(line)) is not None):
+    if not is_mixed and not any(record.format for line in lines if (record := parse(line)) is not None):
         return None
     return LineReader("" if reader.is_access else nginx_access.NAME, not reader.is_access, parse, wrapper=reader.wrapper)
 
