@@ -323,16 +323,11 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
     first, servers = targets[0], {target.server for target in targets}
     stated = behaviour(proxy.kind)
     if not stated.access_format:  # its content decides, or one of its own formats
-        own = dict.fromkeys(
-            form
-            for target in targets
-            if target.format and ((form := stated.read_as(target.format, target.escape))[0] == target.format or has_time(form[0]))
-        )
         return LogInput(
             path=path,
             root=proxy.root,
             is_mixed=len({target.kind for target in targets}) > 1,
-            candidates=tuple(own),
+            candidates=_own_forms(proxy, targets),
             server=servers.pop() if len(servers) == 1 else "",
             proxy=proxy.kind,
             pid=proxy.pid,
@@ -350,6 +345,18 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
         proxy=proxy.kind,
         pid=proxy.pid,
         owner_uid=owner,
+    )
+
+
+def _own_forms(proxy: Proxy, targets: Iterable[LogTarget]) -> tuple[tuple[str, str], ...]:
+    """Return the forms of logs that only the configuration tells: those in the product's own notation, and those with a time."""
+    read_as = behaviour(proxy.kind).read_as
+    return tuple(
+        dict.fromkeys(
+            form
+            for target in targets
+            if target.format and ((form := read_as(target.format, target.escape))[0] == target.format or has_time(form[0]))
+        )
     )
 
 
@@ -478,12 +485,10 @@ def _of_journal(proxy: Proxy, source: str, text: str, streams: list[tuple[str, s
     """Yield what the journal has of a proxy: error lines and others apart where they have forms of their own, else together."""
     log = LogInput(path=source, proxy=proxy.kind, pid=proxy.pid, candidates=_formats(proxy), owner_uid=proxy.owner_uid)
     if is_dated:
-        own = tuple(dict.fromkeys(behaviour(proxy.kind).read_as(*form) for form in _formats(proxy)))
         errors_of = proxy.pid if ("error", "stderr") in streams else None
         yield msgspec.structs.replace(
             log,
             content=text.encode("utf-8", "surrogateescape"),
-            candidates=own,
             is_wrapped=True,
             is_mixed=True,
             errors_of=errors_of,
@@ -496,6 +501,8 @@ def _of_journal(proxy: Proxy, source: str, text: str, streams: list[tuple[str, s
 
 
 def _formats(proxy: Proxy) -> tuple[tuple[str, str], ...]:
+    if not behaviour(proxy.kind).access_format:
+        return _own_forms(proxy, proxy.logs)
     return tuple(dict.fromkeys((target.format, target.escape) for target in proxy.logs if target.format))
 
 

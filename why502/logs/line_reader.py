@@ -78,7 +78,7 @@ def line_reader(log: LogInput, sample: bytes) -> LineReader:
     elif log.candidates and log.kind != "error":
         readers = [_by_format(*candidate) for candidate in log.candidates]
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
-        if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
+        if max(fitting) > (0 if log.kind == "access" or log.is_mixed else FITTING * len(lines)):
             return readers[fitting.index(max(fitting))]
     is_file = log.content is None or log.is_given  # output that collectors assemble has the form that they chose
     if is_file and (within := _wrapped(lines)) is not None:
@@ -124,11 +124,17 @@ def _wrapped(lines: list[str], known: Form | None = None) -> LineReader | None:
 
 
 def _wrapped_in_form(log: LogInput, lines: list[str]) -> LineReader | None:
-    """Return the reader of a log whose lines all have the same wrapper, in a form that the configuration names or in another."""
-    for text, escape in log.candidates:
-        found = _wrapped(lines, Form(name=nginx_access.NAME, log_format=text, escape=escape))
-        if found is not None and found.format == text:
-            return found
+    """Return the reader of a log whose lines have the same wrapper: in the form that most of those lines have which have one
+    of the configuration's, else in the form that its content shows.
+    """
+    forms = [
+        Form(name=nginx_access.NAME, wrapper=wrapper, log_format=text, escape=escape)
+        for wrapper in wrappers.likely(lines)[:1]
+        for text, escape in log.candidates
+    ]
+    fitting = [sum(1 for line in lines if parse(line)) for parse in (form.strict_parser() for form in forms)]
+    if max(fitting, default=0):
+        return _of_form(forms[fitting.index(max(fitting))])
     return _wrapped(lines)
 
 
