@@ -11,7 +11,8 @@ PHP-FPM runs in a container or chroot, the path must exist there, not where ngin
 - Find the path with `nginx -T | grep -n SCRIPT_FILENAME`, and list it as PHP-FPM's user.
 
 ## Fix
-- `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root as PHP-FPM sees it.
+- Pass the path of the script as the FastCGI server sees it. For a program (fcgiwrap), the file must exist and be executable.
+- nginx: `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root as PHP-FPM sees it.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param

@@ -11,8 +11,8 @@ addresses. The old address refuses connections, does not answer, is unreachable,
 - Compare `getent ahosts NAME` with the address in the log line.
 
 ## Fix
-- Immediate fix: reload. Permanent fix: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or
-  a variable and a `resolver`.
+- Immediate fix: reload. Permanent fix: have the proxy resolve the name again and again.
+- nginx: `server NAME resolve;` with a `zone` and a `resolver` (open source since 1.27.3), or a variable and a `resolver`.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
