@@ -9,11 +9,12 @@ from why502.collectors import journal_lines, logs
 from why502.collectors.base import CollectOptions
 from why502.host.base import Finished
 from why502.host.local import LocalHost
-from why502.model.config import LogKind, LogPlace, LogTarget
+from why502.model.config import LogKind, LogPlace, LogTarget, Peer, Route
 from why502.model.errors import Expired, HostError
 from why502.model.logs import Symptom
 from why502.model.proxy import Proxy
 from why502.model.snapshot import Snapshot
+from why502.model.target import Target
 
 NOW = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
 BEGIN = NOW - timedelta(minutes=10)
@@ -104,6 +105,17 @@ def test_messages_of_apache_without_a_time_have_that_of_the_journal() -> None:
 def test_an_error_log_alone_in_the_journal() -> None:
     found, _ = collect(Journal(entries(REFUSED, MADE_503)), "apache", OF_APACHE[0])
     assert [(symptom, count) for symptom, _, count in found] == [(Symptom.CONNECT_REFUSED, 1)]
+
+
+def test_a_status_that_no_message_of_apache_explains_is_the_applications() -> None:
+    """httpd logs a message for each status that it makes itself: its error log was read, in the journal."""
+    target = Target(host="127.0.0.1", port=3000)
+    route = Route(proxy="apache", server="", peers=(Peer(name="127.0.0.1:3000", target=target),), protocol="http")
+    proxy = Proxy(kind="apache", pid=74, logs=OF_APACHE, unit="apache2.service", routes=(route,))
+    host = Journal(entries(*[ACCESS.format(BEGIN, 503)] * 6))
+    found = logs.collect(host, Snapshot(taken_at=NOW, proxies=(proxy,)), CollectOptions())
+    assert found.value is not None
+    assert [(tally.symptom, tally.target, tally.count) for tally in found.value.tallies] == [(Symptom.UPSTREAM_STATUS, target, 6)]
 
 
 def test_messages_after_many_requests_that_succeeded() -> None:

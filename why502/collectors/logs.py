@@ -448,7 +448,7 @@ def _streams(
             source = f"journalctl {match.replace('--unit=', '-u ')}"
             if journal.cut_because:
                 gaps.append(Gap(source=source, reason=journal.cut_because, hint="use a shorter time window with --since"))
-            yield from _of_journal(proxy, source, text, left, is_dated=is_dated)
+            yield from _of_journal(proxy, source, text, left, is_dated=is_dated, is_whole=not journal.cut_because)
         if text or journal.text:
             return
     for kind, place in left:
@@ -481,11 +481,13 @@ def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
         return ""
 
 
-def _of_journal(proxy: Proxy, source: str, text: str, streams: list[tuple[str, str]], *, is_dated: bool) -> Iterator[LogInput]:
+def _of_journal(
+    proxy: Proxy, source: str, text: str, streams: list[tuple[str, str]], *, is_dated: bool, is_whole: bool
+) -> Iterator[LogInput]:
     """Yield what the journal has of a proxy: error lines and others apart where they have forms of their own, else together."""
     log = LogInput(path=source, proxy=proxy.kind, pid=proxy.pid, candidates=_formats(proxy), owner_uid=proxy.owner_uid)
     if is_dated:
-        errors_of = proxy.pid if ("error", "stderr") in streams else None
+        errors_of = proxy.pid if is_whole and "error" in dict(streams) else None
         yield msgspec.structs.replace(
             log,
             content=text.encode("utf-8", "surrogateescape"),

@@ -45,7 +45,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     owner_uid: int = 0  # the user, other than root, whose words it holds, and whose permissions are used to read it
     is_of_engine: bool = False  # written by root's container engine, which decides where: root reads it
     unread_because: str = ""  # reason why there are no lines from it
-    errors_of: int | None = None  # the process whose standard error it holds
+    errors_of: int | None = None  # the process whose standard error it holds, or what that sends to syslog, all of it
 
 
 class LineReader(NamedTuple):

@@ -507,6 +507,7 @@ def test_t12_the_names_that_piped_logs_have(command: str, files: str) -> None:
     [
         ("|/usr/bin/systemd-cat -t httpd", True),
         ("||/usr/bin/logger -t apache -p local1.info", True),
+        ("|/usr/bin/logger -n logs.internal -t apache", False),
         ("|/usr/bin/rotatelogs /var/log/logger 5M", False),
         ("|'", False),
     ],

@@ -7,11 +7,13 @@ import shlex
 _WITH_VALUE = frozenset("-L -p -n -m".split())  # options of rotatelogs
 _OF_CRONOLOG = frozenset("-H --hardlink -S --symlink -P --prev-symlink -x --debug -p --period -d --delay -r".split())
 _TO_JOURNAL = frozenset({"systemd-cat", "logger"})
+_ELSEWHERE = ("-n", "--server", "-u", "--socket")  # another machine, or another socket than that of syslog
 
 
 def is_to_journal(command: str) -> bool:
-    """Return whether a piped command passes the lines on to the journal or to syslog: systemd-cat(1), logger(1)."""
-    return _program(_words(command)) in _TO_JOURNAL
+    """Return whether a piped command passes the lines on to this machine's journal: systemd-cat(1), logger(1)."""
+    words = _words(command)
+    return _program(words) in _TO_JOURNAL and not any(word.startswith(_ELSEWHERE) for word in words)
 
 
 def files(command: str) -> str:
