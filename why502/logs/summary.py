@@ -144,8 +144,9 @@ class _Run:
                 yield from self.open(msgspec.structs.replace(log, content=content))
                 continue
             opened.append(one)
+            is_mixed = log.is_mixed or log.errors_of is not None  # the first lines may be requests alone
             if (log.is_given or log.is_mixed or one.reader.wrapper) and (
-                other := reader_of_the_rest(one.reader, sample_lines(head(one.stream)), is_mixed=log.is_mixed)
+                other := reader_of_the_rest(one.reader, sample_lines(head(one.stream)), is_mixed=is_mixed)
             ):
                 opened.append(one._replace(reader=other, stream=part.files.open(part.opens)))
             if not found and self._begins_before(one):
