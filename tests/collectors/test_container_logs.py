@@ -48,7 +48,9 @@ class Machine(LocalHost):
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         self.asked.append(argv)
-        return Finished(status=0, stdout=self.journal, stderr="")
+        at = f"{NOW.timestamp() * 1e6:.0f}"
+        lines = [json.dumps({"__REALTIME_TIMESTAMP": at, "MESSAGE": line}) for line in reversed(self.journal.splitlines())]
+        return Finished(status=0, stdout="".join(f"{line}\n" for line in lines), stderr="")
 
 
 @pytest.fixture

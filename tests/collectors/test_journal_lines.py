@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +29,7 @@ ACCESS = '127.0.0.1 - - [21/Nov/2026:00:{:%M:%S} +0000] "GET / HTTP/1.1" {} 544 
 
 
 class Journal(LocalHost):
-    """This machine, with a journal of our own: `journalctl --reverse --show-cursor` of systemd 252."""
+    """This machine, with a journal of our own: `journalctl -o json --reverse`."""
 
     def __init__(self, entries: list[tuple[datetime, str, str]], *, fails_after: int = 1 << 30) -> None:
         super().__init__()
@@ -43,11 +44,11 @@ class Journal(LocalHost):
         told = dict(word.removeprefix("--").partition("=")[::2] for word in argv if word.startswith("--"))
         until, most = float(told["until"].removeprefix("@")), int(told["lines"])
         found = [(at, who, text) for at, who, text in reversed(self.entries) if round(at.timestamp(), 6) <= until][:most]
-        lines = [f"{at:%Y-%m-%dT%H:%M:%S.%f}+0000 gate {who}[74]: {text}\n" for at, who, text in found]
-        if told["output"] == "cat":
-            lines = [f"{text}\n" for _, _, text in found]
-        cursor = f"-- cursor: s=1;i=2;b=3;m=4;t={round(found[-1][0].timestamp() * 1e6):x};x=5\n" if found else ""
-        return Finished(status=0, stdout="".join(lines) + cursor, stderr="")
+        lines = (
+            {"__REALTIME_TIMESTAMP": f"{at.timestamp() * 1e6:.0f}", "MESSAGE": text, "SYSLOG_IDENTIFIER": who, "_PID": "74"}
+            for at, who, text in found
+        )
+        return Finished(status=0, stdout="".join(f"{json.dumps(line)}\n" for line in lines), stderr="")
 
 
 def entries(*lines: str, who: str = "httpd", step: timedelta = timedelta(milliseconds=1)) -> list[tuple[datetime, str, str]]:
@@ -61,23 +62,25 @@ def read(host: LocalHost) -> journal_lines.Lines:
 
 
 def test_a_journal_of_many_pages_is_read_whole_and_in_order() -> None:
-    lines = [f"line {number}" for number in range(2 * journal_lines.PAGE_LINES + 7)]
+    lines = [f"line {number}" for number in range(2 * journal_lines.PAGE + 7)]
     host = Journal(entries(*lines))
     assert read(host) == journal_lines.Lines(text="".join(f"{line}\n" for line in lines)) and host.pages == 3
 
 
 def test_entries_of_one_microsecond_at_a_border_are_read_once() -> None:
-    lines = [f"line {number}" for number in range(journal_lines.PAGE_LINES + 9)]
+    """journald gives all lines that it reads at once from a stream the same time; they may be equal, too."""
+    lines = [f"line {number // 50}" for number in range(journal_lines.PAGE + 300)]
     found = entries(*lines)
-    at = found[9][0]
-    host = Journal([(at if 5 <= number <= 12 else when, who, text) for number, (when, who, text) in enumerate(found)])
+    host = Journal([(found[number - number % 100][0], who, text) for number, (_, who, text) in enumerate(found)])
     assert read(host).text.splitlines() == lines
+    host = Journal([(BEGIN, who, text) for _, who, text in found])
+    assert "same time" in read(host).cut_because
 
 
 def test_a_page_that_cannot_be_read_costs_only_older_lines_and_is_told() -> None:
-    lines = [f"line {number}" for number in range(journal_lines.PAGE_LINES + 9)]
+    lines = [f"line {number}" for number in range(journal_lines.PAGE + 9)]
     found = read(Journal(entries(*lines), fails_after=1))
-    assert found.text.splitlines() == lines[9:] and "took too long" in found.cut_because
+    assert found.text.splitlines() == lines[10:] and "took too long" in found.cut_because
     none = journal_lines.read(Journal([], fails_after=0), "--unit=x.service", BEGIN, NOW, is_dated=False)
     assert isinstance(none, HostError)
 
