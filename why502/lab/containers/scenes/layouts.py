@@ -28,6 +28,7 @@ def paused(site: Site, is_broken: bool) -> None:
     site.serves()
     if is_broken:
         site.call("pause", "api-2")
+        site.until(lambda: site.ask()[0] != 200, "a request meets the paused one")
         site.ask(times=4)
 
 
