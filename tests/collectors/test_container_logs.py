@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from why502.collectors import container_logs, logs
 from why502.collectors.base import CollectOptions
 from why502.host.base import Finished
 from why502.host.local import LocalHost
+from why502.logs.line_reader import LogInput
+from why502.logs.summary import summarise
 from why502.machine.containers import Container
 from why502.model.config import LogKind, LogPlace, LogTarget
 from why502.model.logs import Symptom
@@ -45,7 +48,9 @@ class Machine(LocalHost):
 
     def run(self, *argv: str, timeout_s: float = 5.0) -> Finished:
         self.asked.append(argv)
-        return Finished(status=0, stdout=self.journal, stderr="")
+        at = f"{NOW.timestamp() * 1e6:.0f}"
+        lines = [json.dumps({"__REALTIME_TIMESTAMP": at, "MESSAGE": line}) for line in reversed(self.journal.splitlines())]
+        return Finished(status=0, stdout="".join(f"{line}\n" for line in lines), stderr="")
 
 
 @pytest.fixture
@@ -92,3 +97,22 @@ def test_roots_engine_is_read_by_root_and_a_users_by_the_user() -> None:
     (theirs,) = container_logs.inputs(proxy, Container(ID, "docker", logs=("/x",), owner_uid=1000))
     assert (ours.is_of_engine, ours.owner_uid) == (True, 101)
     assert (theirs.is_of_engine, theirs.owner_uid) == (False, 1000)
+
+
+def test_messages_of_a_stream_after_many_requests_that_succeeded(tmp_path: Path) -> None:
+    """The engine's file holds both streams. After a rotation it begins with requests."""
+    path = tmp_path / f"{ID}-json.log"
+    access = '10.0.0.9 - - [23/Nov/2026:06:59:{:02} +0000] "GET / HTTP/1.1" {} 157 "-" "curl/8"\n'
+    lines = [("stdout", access.format(number % 30, 200)) for number in range(600)]
+    lines += [("stderr", ERROR), ("stdout", access.format(30, 502))]
+    path.write_text(
+        "".join(
+            f"{json.dumps({'log': line, 'stream': stream, 'time': f'2026-11-23T06:59:{min(30, at // 20):02}.5Z'})}\n"
+            for at, (stream, line) in enumerate(lines)
+        )
+    )
+    combined = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
+    log = LogInput(path=str(path), kind=LogKind.ACCESS, format=combined, pid=7, is_of_engine=True, errors_of=7)
+    summary, gaps = summarise(LocalHost(), [log], NOW - timedelta(minutes=5), NOW)
+    assert [(tally.symptom, tally.status, tally.count) for tally in summary.tallies] == [(Symptom.CONNECT_REFUSED, 502, 1)]
+    assert summary.requests == 601 and gaps == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -41,8 +42,10 @@ class Journal(LocalHost):
         self.argv = argv
         if self.text is None:
             raise Missing("journalctl: no such program")
-        text = "".join(reversed(self.text.splitlines(keepends=True))) if "--reverse" in argv else self.text
-        return Finished(status=0, stdout=text, stderr="")
+        assert "--reverse" in argv
+        at = f"{NOW.timestamp() * 1e6:.0f}"
+        lines = [json.dumps({"__REALTIME_TIMESTAMP": at, "MESSAGE": line}) for line in reversed(self.text.splitlines())]
+        return Finished(status=0, stdout="".join(f"{line}\n" for line in lines), stderr="")
 
 
 def collect(

@@ -8,13 +8,15 @@ import pytest
 from staged import REPEATED
 
 from why502.lab.gateways import log_alone, pages
-from why502.lab.gateways.front import fronts
+from why502.lab.gateways.front import JOURNALS, fronts
 from why502.lab.gateways.own import scenes_of
 from why502.lab.gateways.play import Outcome, missing, names, parts, play
 from why502.lab.gateways.scenes import SCENES
 from why502.lab.stage import LabError
 
 QUICK = [f"{product}/{front.LOGS[0]}/{scene}" for product, front in fronts().items() for scene in ("not-running", "wrong-port")]
+QUICK += [f"{product}/{log}/error-503" for product, front in fronts().items() for log in front.LOGS if log in JOURNALS]
+QUICK += [f"haproxy/http/{scene}" for scene in ("check-issuer", "check-silent-tls")]
 
 
 @pytest.mark.real

@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from why502 import registry
-from why502.collectors import container_logs
+from why502.collectors import container_logs, journal_lines
 from why502.collectors.base import CollectOptions, Found
 from why502.diagnosis.targets import peer_sets, routes
 from why502.diagnosis.ways import by_route, placed, ways_of
@@ -51,8 +51,6 @@ LIMIT_S = PATIENCE_S + 10.0  # the lines read must still be counted
 # A request that began before the machine was looked at may fail before its logs are read. Some access logs have the time of its
 # begin, and the message about it has that of its end.
 MEANWHILE = timedelta(seconds=LIMIT_S)
-JOURNAL_LINES = 20_000
-JOURNAL_S = 5.0
 DESCRIPTORS = 4096
 MATCHES = 50  # files that a log's path with variables is looked up for
 _VARIABLE = lazy(r"\\\$(?:\\\{\w+\\\}|\w+)|%[A-Za-z]")  # of nginx, and parts of times: strftime(3)
@@ -325,16 +323,11 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
     first, servers = targets[0], {target.server for target in targets}
     stated = behaviour(proxy.kind)
     if not stated.access_format:  # its content decides, or one of its own formats
-        own = dict.fromkeys(
-            form
-            for target in targets
-            if target.format and ((form := stated.read_as(target.format, target.escape))[0] == target.format or has_time(form[0]))
-        )
         return LogInput(
             path=path,
             root=proxy.root,
             is_mixed=len({target.kind for target in targets}) > 1,
-            candidates=tuple(own),
+            candidates=_own_forms(proxy, targets),
             server=servers.pop() if len(servers) == 1 else "",
             proxy=proxy.kind,
             pid=proxy.pid,
@@ -352,6 +345,18 @@ def _log(proxy: Proxy, targets: list[LogTarget], path: str, owner: int) -> LogIn
         proxy=proxy.kind,
         pid=proxy.pid,
         owner_uid=owner,
+    )
+
+
+def _own_forms(proxy: Proxy, targets: Iterable[LogTarget]) -> tuple[tuple[str, str], ...]:
+    """Return the forms of logs that only the configuration tells: those in the product's own notation, and those with a time."""
+    read_as = behaviour(proxy.kind).read_as
+    return tuple(
+        dict.fromkeys(
+            form
+            for target in targets
+            if target.format and ((form := read_as(target.format, target.escape))[0] == target.format or has_time(form[0]))
+        )
     )
 
 
@@ -434,25 +439,18 @@ def _streams(
         return
     match = f"CONTAINER_ID_FULL={container.id}" if container is not None else f"--unit={proxy.unit}"
     whose = f"container {container.words}" if container is not None else proxy.unit
-    journal = _journal(host, match, since, until) if whose else None
-    own_line = behaviour(proxy.kind).journal_line
-    if isinstance(journal, str) and journal.strip() and own_line is not None:
-        journal = "".join(own_line.findall(journal))
-        if not journal:
+    stated = behaviour(proxy.kind)
+    is_dated = not stated.error_format  # some lines have no time of their own: the journal's is read with them
+    journal = journal_lines.read(host, match, since, until, is_dated=is_dated) if whose else None
+    if isinstance(journal, journal_lines.Lines):
+        text = journal.text if stated.journal_line is None else "".join(stated.journal_line.findall(journal.text))
+        if text:
+            source = f"journalctl {match.replace('--unit=', '-u ')}"
+            if journal.cut_because:
+                gaps.append(Gap(source=source, reason=journal.cut_because, hint="use a shorter time window with --since"))
+            yield from _of_journal(proxy, source, text, left, is_dated=is_dated, is_whole=not journal.cut_because)
+        if text or journal.text:
             return
-    if isinstance(journal, str) and journal.strip():
-        errors, others = "".join(_ERROR_LINE.findall(journal)).encode(), _ERROR_LINE.sub("", journal).encode()
-        log = LogInput(
-            path=f"journalctl {match.replace('--unit=', '-u ')}",
-            proxy=proxy.kind,
-            pid=proxy.pid,
-            candidates=_formats(proxy),
-            owner_uid=proxy.owner_uid,
-        )
-        for kind, place in dict(left).items():
-            errors_of = proxy.pid if (kind, place) == ("error", "stderr") else None
-            yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others, errors_of=errors_of)
-        return
     for kind, place in left:
         target = next(one for one in container_logs.resolved(host, proxy) if one.kind == kind and one.goes_to == place)
         goes = "syslog" if place == "syslog" else "the standard output of the process" if kind == "access" else "standard error"
@@ -483,24 +481,30 @@ def _redirected(host: Host, proxy: Proxy, descriptor: int) -> str:
         return ""
 
 
-def _journal(host: Host, match: str, since: datetime, until: datetime) -> str | HostError:
-    """Return the newest lines of a unit or container as it wrote them, oldest first (journalctl(1); order: `journal.read`)."""
-    window = (f"--since=@{int(since.timestamp())}", f"--until=@{int(until.timestamp()) + 1}")
-    try:
-        found = host.run(
-            *("journalctl", "--no-pager", "--quiet", "--output=cat", "--reverse", match, *window),
-            f"--lines={JOURNAL_LINES}",
-            timeout_s=JOURNAL_S,
+def _of_journal(
+    proxy: Proxy, source: str, text: str, streams: list[tuple[str, str]], *, is_dated: bool, is_whole: bool
+) -> Iterator[LogInput]:
+    """Yield what the journal has of a proxy: error lines and others apart where they have forms of their own, else together."""
+    log = LogInput(path=source, proxy=proxy.kind, pid=proxy.pid, candidates=_formats(proxy), owner_uid=proxy.owner_uid)
+    if is_dated:
+        errors_of = proxy.pid if is_whole and "error" in dict(streams) else None
+        yield msgspec.structs.replace(
+            log,
+            content=text.encode("utf-8", "surrogateescape"),
+            is_wrapped=True,
+            is_mixed=True,
+            errors_of=errors_of,
         )
-    except HostError as error:
-        return error
-    if found.status:
-        return HostError(found.stderr.strip()[:200] or f"journalctl exited with status {found.status}")
-    whole = found.stdout[: found.stdout.rfind("\n") + 1]  # output beyond the limit is cut, which is of the oldest lines here
-    return "".join(reversed(whole.splitlines(keepends=True)))
+        return
+    errors, others = "".join(_ERROR_LINE.findall(text)).encode(), _ERROR_LINE.sub("", text).encode()
+    for kind, place in dict(streams).items():
+        errors_of = proxy.pid if (kind, place) == ("error", "stderr") else None
+        yield msgspec.structs.replace(log, kind=kind, content=errors if kind == "error" else others, errors_of=errors_of)
 
 
 def _formats(proxy: Proxy) -> tuple[tuple[str, str], ...]:
+    if not behaviour(proxy.kind).access_format:
+        return _own_forms(proxy, proxy.logs)
     return tuple(dict.fromkeys((target.format, target.escape) for target in proxy.logs if target.format))
 
 

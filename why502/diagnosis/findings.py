@@ -9,7 +9,7 @@ from why502.diagnosis import siblings
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.causes import CAUSES, section
+from why502.diagnosis.causes import CAUSES, fixes
 from why502.diagnosis.notes import notes
 from why502.diagnosis.ongoing import is_ongoing
 from why502.diagnosis.peers import OUT, contradictions, described, views_of
@@ -220,5 +220,6 @@ def _remedies(cause: Cause, case: Case) -> tuple[Remedy, ...]:
     except Exception:  # a remedy that we cannot write must not break the diagnosis
         found = ()
     kinds = {case.proxy.kind} if case.proxy else {tally.proxy for tally in case.failures if tally.proxy}
-    own = own_advice(kinds.pop(), cause.id) if len(kinds) == 1 else ""
-    return found or tuple(Remedy(message=advice) for advice in ([own] if own else section(cause.id, "Fix")))
+    kind = kinds.pop() if len(kinds) == 1 else ""
+    own = own_advice(kind, cause.id)
+    return found or tuple(Remedy(message=advice) for advice in ([own] if own else fixes(cause.id, kind)))

@@ -152,7 +152,11 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
     known = ((paths, places.get(at) if at else None) for (at, _), paths in groups.items())
     found = [
-        one for paths, route in known for one in _of_route(paths, route, _own_500s(here, paths, route), _ended(joins, route))
+        one
+        for paths, route in known
+        for one in _of_route(
+            paths, route, _own_500s(here, paths, route), _ended(joins, route), not_found=_not_found(joins, route)
+        )
     ]
     found.extend(_without_paths(here))
     found.extend(_denied(here))
@@ -248,7 +252,21 @@ def _ended(joins: Joins, route: Route | None) -> int:
     return sum(event.count for case in own for event in case.events(Symptom.WORKER_TIMED_OUT))
 
 
-def _of_route(paths: list[PathTraffic], route: Route | None, own_500s: int, ended: int) -> Iterator[Unserved]:
+def _not_found(joins: Joins, route: Route | None) -> int:
+    """Return how many requests of a route its FastCGI server refused because it could not run the script, according to its own
+    words.
+    """
+    tallies, events = (joins.here.logs.tallies if joins.here.logs else ()), joins.here.events or ()
+    symptoms = {*(tally.symptom for tally in tallies), *(event.symptom for event in events)}
+    if route is None or Symptom.SCRIPT_NOT_FOUND not in symptoms:
+        return 0
+    own = [Case(here=joins.here, target=target, index=joins) for target in _ends(joins, (route,))]
+    told = sum(event.count for case in own for event in case.events(Symptom.SCRIPT_NOT_FOUND))
+    ends = {case.target for case in own}
+    return max(told, sum(each.count for each in tallies if each.symptom is Symptom.SCRIPT_NOT_FOUND and each.target in ends))
+
+
+def _of_route(paths: list[PathTraffic], route: Route | None, own_500s: int, ended: int, *, not_found: int) -> Iterator[Unserved]:
     """Yield the problem of most of a route's clients: an error of the application, else a limit, else a refusal.
 
     A few errors beside those that the gateway itself sent are not taken for the application's: its log may not have all of them.
@@ -278,6 +296,10 @@ def _of_route(paths: list[PathTraffic], route: Route | None, own_500s: int, ende
         if _WEBSOCKET.search(path.request) and _is_certain(path, count, FEW) and _is_most(path, count):
             yield _described(Reason.WEBSOCKET, [path], REFUSED, route)
             return
+    closed = [path for path in paths if _is_closed(path) and path.refused_since >= FEW]
+    if not_found >= FEW and closed:
+        yield _described(Reason.REFUSAL, closed, REFUSED, route)
+        return
     yield from _refused(paths, route)
 
 
@@ -329,9 +351,14 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
         yield _described(Reason.REFUSAL, meant, REFUSED, route)
 
 
+def _is_closed(path: PathTraffic) -> bool:
+    """Return whether a path that was served before is refused since, each time."""
+    return path.last_served is not None and 0 < MOST * _sum([path], REFUSED) <= path.refused_since
+
+
 def _has_closed(paths: list[PathTraffic]) -> bool:
     """Return whether paths that were served before are refused since, each time, and have nearly all of the traffic."""
-    closed = [path for path in paths if path.last_served and 0 < MOST * _sum([path], REFUSED) <= path.refused_since]
+    closed = [path for path in paths if _is_closed(path)]
     count = sum(path.refused_since for path in closed)
     clients = max((path.clients for path in closed), default=0)
     traffic = sum(path.completed for path in paths)

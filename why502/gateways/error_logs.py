@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from why502.gateways.behaviour import behaviour
 from why502.model.config import LogKind, LogPlace
 from why502.model.logs import LogSummary
 from why502.model.proxy import Proxy
@@ -18,10 +19,12 @@ def read_error_log(proxy: Proxy, logs: LogSummary | None) -> str:
     files = [file for file in (logs.files if logs else ()) if not file.reason]
     read = {file.path for file in files}
     stream = next((file.path for file in files if proxy.pid is not None and file.errors_of == proxy.pid), "")
+    # Messages of nginx to syslog go to the server that it names; what others send there is in the journal of their unit.
+    of_stream = {LogPlace.STDERR} if behaviour(proxy.kind).error_format else {LogPlace.STDERR, LogPlace.SYSLOG}
     by_server: dict[str, list[str]] = {}
     for log in proxy.logs:
         if log.kind is LogKind.ERROR:
-            found_at = stream if log.goes_to is LogPlace.STDERR else log.path if log.goes_to is LogPlace.FILE else ""
+            found_at = log.path if log.goes_to is LogPlace.FILE else stream if log.goes_to in of_stream else ""
             is_read = bool(found_at) and bool({found_at, proxy.root + found_at} & read) and log.level not in HIDING
             by_server.setdefault(log.server, []).extend([found_at] if is_read else [])
     found = list(by_server.values())

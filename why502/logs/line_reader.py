@@ -39,12 +39,13 @@ class LogInput(Value, frozen=True, kw_only=True):
     proxy: str = "nginx"
     pid: int | None = None  # of the master process, for its TZ and open files
     is_mixed: bool = False  # the configuration sends requests and messages there
+    is_wrapped: bool = False  # its `content` has the journal's time, host and program before each line
     is_rotated: bool = True  # include its rotated siblings
     is_given: bool = False  # named by the user: it may be a fragment, from several programs, without times
     owner_uid: int = 0  # the user, other than root, whose words it holds, and whose permissions are used to read it
     is_of_engine: bool = False  # written by root's container engine, which decides where: root reads it
     unread_because: str = ""  # reason why there are no lines from it
-    errors_of: int | None = None  # the process whose standard error it holds
+    errors_of: int | None = None  # the process whose standard error it holds, or what that sends to syslog, all of it
 
 
 class LineReader(NamedTuple):
@@ -66,6 +67,8 @@ def line_reader(log: LogInput, sample: bytes) -> LineReader:
     if log.kind == "access" and log.format:
         known = Form(name=nginx_access.NAME, log_format=log.format, escape=log.escape)
         return _wrapped(lines, known) or _by_format(log.format, log.escape)
+    if log.is_wrapped and (within := _wrapped_in_form(log, lines)) is not None:
+        return within
     if log.kind == "error" and behaviour(log.proxy).error_format == nginx_error.NAME:
         return LineReader(nginx_error.NAME, False, nginx_error.parse, nginx_error.continues)
     product = registry.part("why502.gateways", log.proxy, "log_format")
@@ -75,7 +78,7 @@ def line_reader(log: LogInput, sample: bytes) -> LineReader:
     elif log.candidates and log.kind != "error":
         readers = [_by_format(*candidate) for candidate in log.candidates]
         fitting = [sum(1 for line in lines if reader.parse(line)) for reader in readers]
-        if max(fitting) > (0 if log.kind == "access" else FITTING * len(lines)):
+        if max(fitting) > (0 if log.kind == "access" or log.is_mixed else FITTING * len(lines)):
             return readers[fitting.index(max(fitting))]
     is_file = log.content is None or log.is_given  # output that collectors assemble has the form that they chose
     if is_file and (within := _wrapped(lines)) is not None:
@@ -120,6 +123,21 @@ def _wrapped(lines: list[str], known: Form | None = None) -> LineReader | None:
     return _of_form(form) if form.wrapper and form.name else None
 
 
+def _wrapped_in_form(log: LogInput, lines: list[str]) -> LineReader | None:
+    """Return the reader of a log whose lines have the same wrapper: in the form that most of those lines have which have one
+    of the configuration's, else in the form that its content shows.
+    """
+    forms = [
+        Form(name=nginx_access.NAME, wrapper=wrapper, log_format=text, escape=escape)
+        for wrapper in wrappers.likely(lines)[:1]
+        for text, escape in log.candidates
+    ]
+    fitting = [sum(1 for line in lines if parse(line)) for parse in (form.strict_parser() for form in forms)]
+    if max(fitting, default=0):
+        return _of_form(forms[fitting.index(max(fitting))])
+    return _wrapped(lines)
+
+
 def _of_form(form: Form) -> LineReader:
     is_access = form.name == nginx_access.NAME
     parse = _only_access(form.parser()) if is_access else _but_access(form.parser())
@@ -131,13 +149,13 @@ def sample_lines(sample: bytes) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in sample.split(b"\n")[:SAMPLE_LINES] if line.strip()]
 
 
-def reader_of_the_rest(reader: LineReader, lines: list[str]) -> LineReader | None:
+def reader_of_the_rest(reader: LineReader, lines: list[str], *, is_mixed: bool = False) -> LineReader | None:
     """Return a reader for the lines that the reader of a given log cannot read: access lines among others, or the reverse.
 
-    None: there are no such lines.
+    None: there are no such lines. `is_mixed`: there may be such lines after these first ones.
     """
     parse = _left_by(reader.parse, _parse_other if reader.is_access else _parse_access)
-    if not any(record.format for line in lines if (record := parse(line)) is not None):
+    if not is_mixed and not any(record.format for line in lines if (record := parse(line)) is not None):
         return None
     return LineReader("" if reader.is_access else nginx_access.NAME, not reader.is_access, parse, wrapper=reader.wrapper)
 

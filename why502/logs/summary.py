@@ -120,9 +120,11 @@ class _Run:
             self.log_files.append(LogFile(path=log.path, reason=log.unread_because))
             return
         if log.content is not None:
-            yield _Opened(
-                log, log.path, None, io.BytesIO(log.content), line_reader(log, log.content[:PROBE_BYTES]), self._zone(log)
-            )
+            sample = log.content[:PROBE_BYTES]
+            whole = _Opened(log, log.path, None, io.BytesIO(log.content), line_reader(log, sample), self._zone(log))
+            yield whole
+            if log.is_mixed and (other := reader_of_the_rest(whole.reader, sample_lines(sample), is_mixed=True)):
+                yield whole._replace(reader=other, stream=io.BytesIO(log.content))
             return
         files = self._inside(log)
         found = list(unlinked(self.files, log.path, log.pid)) if log.pid is not None else []
@@ -142,8 +144,9 @@ class _Run:
                 yield from self.open(msgspec.structs.replace(log, content=content))
                 continue
             opened.append(one)
+            is_mixed = log.is_mixed or log.errors_of is not None  # the first lines may be requests alone
             if (log.is_given or log.is_mixed or one.reader.wrapper) and (
-                other := reader_of_the_rest(one.reader, sample_lines(head(one.stream)))
+                other := reader_of_the_rest(one.reader, sample_lines(head(one.stream)), is_mixed=is_mixed)
             ):
                 opened.append(one._replace(reader=other, stream=part.files.open(part.opens)))
             if not found and self._begins_before(one):

@@ -83,17 +83,18 @@ def span(first: datetime, last: datetime) -> str:
 def headlines(diagnosis: Diagnosis) -> list[str]:
     """Return the answer in one sentence, and one sentence for each further asserted finding.
 
-    Ongoing failures come before resolved ones.
+    Ongoing failures come before resolved ones. Nothing is said twice.
     """
     unwell = [check.detail for check in diagnosis.checks if check.id == SERVED]
     findings = asserted(diagnosis)
     if diagnosis.verdict == "healthy":
         return [_unasserted(diagnosis), *(f"no client notices it, but {sentence(one)}" for one in findings)]
     leads = 1 if findings and findings[0].ongoing else 0
+    unwell = [detail for detail in unwell if not any(detail in finding.message for finding in findings)]
     unsaid = [
         [sentence(one) for one in part if one.message not in "; ".join(unwell)] for part in (findings[:leads], findings[leads:])
     ]
-    return [*unsaid[0], *unwell, *unsaid[1]] or [_unasserted(diagnosis)]
+    return list(dict.fromkeys((*unsaid[0], *unwell, *unsaid[1]))) or [_unasserted(diagnosis)]
 
 
 def _unasserted(diagnosis: Diagnosis) -> str:

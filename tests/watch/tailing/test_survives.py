@@ -502,6 +502,20 @@ def test_t12_the_names_that_piped_logs_have(command: str, files: str) -> None:
     assert piped.files(command) == files
 
 
+@pytest.mark.parametrize(
+    ("command", "is_it"),
+    [
+        ("|/usr/bin/systemd-cat -t httpd", True),
+        ("||/usr/bin/logger -t apache -p local1.info", True),
+        ("|/usr/bin/logger -n logs.internal -t apache", False),
+        ("|/usr/bin/rotatelogs /var/log/logger 5M", False),
+        ("|'", False),
+    ],
+)
+def test_t12_what_is_piped_to_the_journal(command: str, *, is_it: bool) -> None:
+    assert piped.is_to_journal(command) is is_it
+
+
 def test_t11_of_two_logs_with_the_same_requests_one_is_counted(tmp_path: Path) -> None:
     watched = Watched(tmp_path, CONFIG.replace("access_log", "access_log {directory}/second.log; access_log", 1))
     watched.turns(1)

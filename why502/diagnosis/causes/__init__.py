@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from functools import lru_cache
 from types import ModuleType
 
+from why502 import registry
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes.of_one_symptom import ROWS
 from why502.model.finding import FAIR
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 
 
 def _find() -> dict[str, ModuleType]:
@@ -32,6 +35,7 @@ EXPLAINED_BY: dict[str, frozenset[str]] = {
 OUTRANKED_BY: dict[str, frozenset[str]] = {
     name: frozenset(cause.id for cause in CAUSES.values() if name in cause.outranks) for name in CAUSES
 }
+_PRODUCT = lazy(rf"({'|'.join(registry.products('why502.gateways'))}): ", re.IGNORECASE)
 PAGES: dict[str, str] = {name: page for name, (_, page) in sorted(_ROWS.items())}
 
 
@@ -64,3 +68,22 @@ def section(cause: str, title: str) -> tuple[str, ...]:
     _, _, rest = PAGES.get(cause, "").partition(f"## {title}\n")
     items = rest.partition("\n## ")[0].strip().removeprefix("- ").split("\n- ")
     return tuple(" ".join(item.split()) for item in items if item)
+
+
+def fixes(cause: str, kind: str) -> tuple[str, ...]:
+    """Return what a cause's page says about its fix for a kind of gateway, each on one line; for "" all of it.
+
+    An item that begins with a gateway's name ("nginx: …") says in that one's words what the item before it says in general.
+    """
+    items = section(cause, "Fix")
+    if not kind:
+        return items
+    found: list[str] = []
+    for item in items:
+        named = _PRODUCT.match(item)
+        if named is None:
+            found.append(item)
+        elif named[1].lower() == kind:
+            words = item[named.end() :]
+            found[-1:] = [f"{found[-1]} {words[0].upper()}{words[1:]}"]
+    return tuple(found)

@@ -151,7 +151,8 @@ requested address)" and answers 500.
 - Compare `ip addr` with proxy_bind.
 
 ## Fix
-- Set proxy_bind to an address of this machine, or remove it.
+- Have the proxy connect from an address of this machine, or let the kernel choose it.
+- nginx: set proxy_bind to such an address, or remove it.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_bind
@@ -375,7 +376,8 @@ up. This is not the proxy's own timer.
   350 s or 5 min).
 
 ## Fix
-- Set `proxy_socket_keepalive on` with short kernel intervals, and a keepalive_timeout shorter than the firewall's idle timeout.
+- Keep connections alive at intervals shorter than the firewall's idle timeout, or close idle ones earlier.
+- nginx: `proxy_socket_keepalive on` with short kernel intervals, and a keepalive_timeout shorter than that.
 
 ## References
 - https://man7.org/linux/man-pages/man7/tcp.7.html (tcp_retries2)

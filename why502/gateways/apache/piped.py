@@ -1,4 +1,4 @@
-"""Logs that httpd pipes to rotatelogs(8) or cronolog: the names of the files that these write."""
+"""Logs that httpd pipes to another program: the files that rotatelogs(8) and cronolog write, or the journal and syslog."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import shlex
 
 _WITH_VALUE = frozenset("-L -p -n -m".split())  # options of rotatelogs
 _OF_CRONOLOG = frozenset("-H --hardlink -S --symlink -P --prev-symlink -x --debug -p --period -d --delay -r".split())
+_TO_JOURNAL = frozenset({"systemd-cat", "logger"})
+_ELSEWHERE = ("-n", "--server", "-u", "--socket")  # another machine, or another socket than that of syslog
+
+
+def is_to_journal(command: str) -> bool:
+    """Return whether a piped command passes the lines on to this machine's journal: systemd-cat(1), logger(1)."""
+    words = _words(command)
+    return _program(words) in _TO_JOURNAL and not any(word.startswith(_ELSEWHERE) for word in words)
 
 
 def files(command: str) -> str:
@@ -13,11 +21,8 @@ def files(command: str) -> str:
 
     rotatelogs adds the seconds since the epoch to a name without such parts, and `-n` makes it reuse a few names.
     """
-    try:
-        words = shlex.split(command.lstrip("|$").strip())
-    except ValueError:
-        return ""
-    program = words[0].rpartition("/")[2] if words else ""
+    words = _words(command)
+    program = _program(words)
     if program not in ("rotatelogs", "rotatelogs2", "cronolog"):
         return ""
     is_rotatelogs = program != "cronolog"
@@ -30,3 +35,14 @@ def files(command: str) -> str:
         return ""
     is_numbered = is_rotatelogs and "%" not in rest[0] and "-n" not in options
     return f"{rest[0]}.%s" if is_numbered else rest[0]
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command.lstrip("|$").strip())
+    except ValueError:
+        return []
+
+
+def _program(words: list[str]) -> str:
+    return words[0].rpartition("/")[2] if words else ""

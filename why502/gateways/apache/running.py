@@ -93,7 +93,9 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
             yield target
             continue
         path = _named(target.path, process)
-        if path.startswith("|"):
+        if path.startswith("|") and piped.is_to_journal(path):
+            yield replace(target, path="", goes_to=LogPlace.SYSLOG)
+        elif path.startswith("|"):
             path = piped.files(path)
             if path:
                 goes_to = LogPlace.VARIABLE if "%" in path else LogPlace.FILE

@@ -13,7 +13,7 @@ _STATE = lazy(r"[CSPLRIDUKcs-][RQCHDLT-][NIDVEOU-]?[NIUPRD-]?")
 CHECKS = {  # src/check.c, check_statuses
     "Layer4 connection problem": ("L4CON", Symptom.CONNECT_REFUSED, "backend-not-running wrong-port connect-rejected"),
     "Layer4 timeout": ("L4TOUT", Symptom.CONNECT_TIMED_OUT, "connect-timeout listen-backlog-overflow"),
-    "Layer6 timeout": ("L6TOUT", Symptom.TLS_NOT_TLS, "wrong-protocol backend-hung"),
+    "Layer6 timeout": ("L6TOUT", Symptom.TLS_TIMED_OUT, "backend-hung wrong-protocol tls-handshake-failed"),
     "Layer6 invalid response": ("L6RSP", Symptom.TLS_FAILED, "tls-handshake-failed tls-verify-failed wrong-protocol"),
     "Layer7 timeout": ("L7TOUT", Symptom.READ_TIMED_OUT, "backend-hung backend-too-slow workers-exhausted"),
     "Layer7 invalid response": ("L7RSP", Symptom.HEADER_INVALID, "wrong-protocol premature-close invalid-response"),

@@ -11,11 +11,15 @@ from functools import cache
 from typing import Protocol, cast
 
 from why502.lab.gateways import fronts as package
+from why502.lab.managers import journal
 from why502.lab.stage import Stage
 
 HOST = "shop.example"  # the only name that a front serves
 LOGS = "/var/log/front"
 ANSWER_S = 2.0
+# Forms of a log that goes to the journal of a unit: by its standard streams or by pipes, and by syslog. They need a systemd.
+JOURNALS = frozenset({"journal", "syslog-journal"})
+_JOURNAL = f"{LOGS}/journal.txt"  # a copy, for us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,12 @@ def logged(stage: Stage) -> dict[str, str]:
 
 def written_at_once(_: Stage) -> None:
     """Do nothing: for a front that writes the line of each request when it ends."""
+
+
+def written_to_journal(stage: Stage, unit: str) -> None:
+    """Wait until the journal has what was written to it, and copy what it has of a unit below LOGS."""
+    stage.sh("journalctl", "--sync")
+    stage.write(_JOURNAL, journal(stage, unit))
 
 
 def asked(address: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from why502.lab import room
 from why502.lab.fault import Fault
-from why502.lab.gateways.front import Front, fronts, logged
+from why502.lab.gateways.front import JOURNALS, Front, fronts, logged
 from why502.lab.gateways.own import scenes_of
 from why502.lab.gateways.scenes import Play, Scene
 from why502.lab.isolation import can_isolate, program
@@ -45,8 +45,11 @@ def missing(name: str) -> str:
     """Return what this machine lacks for a scene, in words; "" where it can run."""
     if not can_isolate():
         return "needs root and its own namespaces (unshare)"
+    front, log, _ = parts(name)
+    if log in JOURNALS and not (program("systemd-nspawn") and program("systemctl")):
+        return "needs systemd-nspawn (Debian package systemd-container)"
     absent = next((each for each in PROGRAMS if not program(each)), "")
-    return f"needs the program {absent}" if absent else parts(name)[0].missing()
+    return f"needs the program {absent}" if absent else front.missing()
 
 
 def behind_a_front(name: str) -> Fault:
@@ -59,6 +62,7 @@ def behind_a_front(name: str) -> Fault:
         message=scene.message,
         build=partial(_build, front, log, scene),
         statuses=frozenset(),
+        needs=frozenset({"machine"}) if log in JOURNALS else frozenset(),
     )
 
 

@@ -10,8 +10,8 @@ ALB logs 460. The proxy itself works correctly.
 - Look at the distribution of `$request_time` among the 499 responses.
 
 ## Fix
-- Make the backend faster, or make the caller's timeout longer than the proxy's. Use `proxy_ignore_client_abort on` if the work
-  must be finished.
+- Make the backend faster, or make the caller's timeout longer than the proxy's.
+- nginx: use `proxy_ignore_client_abort on` if the work must be finished.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection

@@ -27,6 +27,7 @@ from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.glued import glued
+from why502.gateways.behaviour import behaviour
 from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -98,7 +99,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
     own = containers.proxy_container(case)
     if own is not None and _of_docker(case):
         gateways = " ".join(place.gateway for place in own.attachments if place.gateway)
-        yield Remedy(message=f"write `resolver {gateways} valid=10s;`: the nameserver line of the container's /etc/resolv.conf")
+        has_directive = case.proxy is not None and behaviour(case.proxy.kind).takes_directives
+        use = f"write `resolver {gateways} valid=10s;`" if has_directive else f"ask the name server {gateways}"
+        yield Remedy(message=f"{use}: the nameserver line of the container's /etc/resolv.conf")
         return
     servers = own_servers(case)
     for route in case.routes if servers else ():

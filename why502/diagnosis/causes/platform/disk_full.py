@@ -9,8 +9,9 @@ Programs fail with "(28: No space left on device)". Responses are truncated, upl
 - `df -h PATH; df -i PATH` shows 100 %. A separate tmpfs may be full although the disk is not.
 
 ## Fix
-- Free space (old logs, caches, deleted files still held open: `lsof +L1`). Then set a limit: max_size of proxy_cache_path,
-  logrotate.
+- Free space (old logs, caches, deleted files still held open: `lsof +L1`). Then set a limit: logrotate, a maximum
+  size of the cache.
+- nginx: max_size of proxy_cache_path limits a cache.
 
 ## References
 - https://man7.org/linux/man-pages/man2/write.2.html (ENOSPC)

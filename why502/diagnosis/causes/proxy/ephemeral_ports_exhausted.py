@@ -10,8 +10,8 @@ none is free, connect() fails with EADDRNOTAVAIL (99) and nginx answers 502 imme
 - Compare `ss -Htan dst ADDRESS:PORT | wc -l` with `sysctl net.ipv4.ip_local_port_range`.
 
 ## Fix
-- Keep connections open: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (the default since nginx
-  1.29.7). Otherwise add peers or local addresses.
+- Keep connections to the backend open. Otherwise add peers or local addresses.
+- nginx: `keepalive` in the upstream block, with HTTP/1.1 and an empty Connection header (the default since 1.29.7).
 
 ## References
 - https://man7.org/linux/man-pages/man7/ip.7.html (ip_local_port_range, EADDRNOTAVAIL)

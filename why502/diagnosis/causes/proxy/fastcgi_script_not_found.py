@@ -1,20 +1,23 @@
-"""SCRIPT_FILENAME names a file that PHP-FPM cannot see.
+"""SCRIPT_FILENAME names a script that the FastCGI server cannot see or run.
 
 PHP-FPM reports "Primary script unknown" and answers 404 "File not found.", or refuses a name that the pool's
 security.limit_extensions does not allow, with 403 "Access denied." The path is built from root and the script's name. If
-PHP-FPM runs in a container or chroot, the path must exist there, not where nginx runs.
+PHP-FPM runs in a container or chroot, the path must exist there, not where the gateway runs. fcgiwrap, which runs programs,
+answers 403 and reports "Cannot get script name, …" also if the file is not executable, and 502 if its interpreter is missing.
 
 ## Do not confuse with
 - `php-fpm-socket-mismatch`: PHP-FPM is not reached at all.
 
 ## Confirm
-- Find the path with `nginx -T | grep -n SCRIPT_FILENAME`, and list it as PHP-FPM's user.
+- Find the path with `nginx -T | grep -n SCRIPT_FILENAME`, and list it as the FastCGI server's user.
 
 ## Fix
-- `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root as PHP-FPM sees it.
+- Pass the path of the script as the FastCGI server sees it. For a program (fcgiwrap), the file must exist and be executable.
+- nginx: `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;` with the root as PHP-FPM sees it.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_param
+- fcgiwrap: fcgiwrap.c, cgi_error
 """
 
 from __future__ import annotations
@@ -25,13 +28,18 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.unserved import unserved
+from why502.gateways.fastcgi_words import OF_A_PROGRAM
 from why502.model.config import Position
 from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import PathTraffic, Symptom
+from why502.model.patterns import lazy
 from why502.model.request_line import path_of
 
 MANY, SEVERAL = 5, 2  # refused requests in a row, and clients
 _FRONT = frozenset({"/", "/index.php"})
+BAD_GATEWAY = 502
+_OF_A_PROGRAM = lazy(OF_A_PROGRAM)
 _REFUSED = frozenset({"403", "404"})  # `Access denied.` (security.limit_extensions) and `File not found.`
 
 
@@ -41,7 +49,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     Scanners request many scripts that do not exist, so this applies only if the front page is missing too.
     """
     tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
-    if tally is None or case.target is None or case.explains_notices:
+    if case.target is None or case.explains_notices:
+        return
+    if found := _of_a_program(case):
+        yield supports(*found, PROOF)
+        return
+    if tally is None:
         return
     if message := _outside(case):
         yield supports(message, tally.source, PROOF)
@@ -57,6 +70,29 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"PHP-FPM found no script for {tally.count} requests; the last {path.refused_since} of the front page were refused"
         )
         yield supports(message, tally.source, 5.0)
+
+
+def _of_a_program(case: Case) -> tuple[str, str] | None:
+    """Return a message that the server reports why it runs no program, while requests fail for that, with its source."""
+    tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
+    logged = (*((tally,) if tally else ()), *case.words(Symptom.SCRIPT_NOT_FOUND))
+    told = [(each.detail, each.source, each.count) for each in (*logged, *case.events(Symptom.SCRIPT_NOT_FOUND))]
+    own = [each for each in told if _OF_A_PROGRAM.search(each[0])]
+    if sum(count for _, _, count in own) < SEVERAL:
+        return None
+    words, source, _ = own[-1]
+    one = next((one for one in unserved(case.joins) if one.is_of_refusal and one.is_on(case.target)), None)
+    failed = case.tally(Symptom.UPSTREAM_STATUS)
+    if one is None and (failed is None or failed.status != BAD_GATEWAY):
+        return None
+    refused = one.message if one else f"{failed.count if failed else 0} requests are answered {BAD_GATEWAY}"
+    return f'{case.target} reports "{words}": {refused}', source
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence; "" if its headline says it all."""
+    found = _of_a_program(case)
+    return found[0] if found else ""
 
 
 def _front_refused(case: Case) -> PathTraffic | None:
@@ -139,9 +175,11 @@ CAUSE = Cause(
     id="fastcgi-script-not-found",
     layer=Layer.PROXY,
     protocol="fastcgi",
-    message="SCRIPT_FILENAME names a file that PHP-FPM cannot see",
+    message="the FastCGI server cannot see or run the script that the proxy names (SCRIPT_FILENAME)",
+    headline="{target} cannot see or run the script that {proxy} names",
     symptoms={Symptom.SCRIPT_NOT_FOUND: 5.0},
     examine=examine,
+    summarize=summarize,
     foresee=(
         no_script,
         params_lost,

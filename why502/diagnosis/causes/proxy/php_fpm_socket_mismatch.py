@@ -11,7 +11,8 @@ with ENOENT or ECONNREFUSED, and nginx answers 502 immediately.
 - Compare `grep -rn '^listen' /etc/php*/` with `nginx -T | grep fastcgi_pass` and `ss -Hlxp | grep php`.
 
 ## Fix
-- Set fastcgi_pass to the pool's `listen` address.
+- Make the proxy connect to the pool's `listen` address.
+- nginx: set fastcgi_pass to it.
 
 ## References
 - https://www.php.net/manual/en/install.fpm.configuration.php (listen)
@@ -82,15 +83,22 @@ def _is_php(*names: str) -> bool:
 def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     pool = next(iter(_running(case)), None)
-    return f"fastcgi_pass names {case.target}, but the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
+    return f"{_named(case)} names {case.target}, but the PHP-FPM pool {pool.name} listens on {pool.target}" if pool else ""
+
+
+def _named(case: Case) -> str:
+    """Return the setting that names the target, as it is written in the gateway's configuration."""
+    return (
+        case.route.directive if case.route else ""
+    ) or f"the configuration of {case.proxy.kind if case.proxy else 'the proxy'}"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy that sets fastcgi_pass to the pool's `listen` address."""
+    """Return the remedy that changes the setting to the pool's `listen` address."""
     for pool in _running(case)[:1]:
         if pool.target is not None and case.target is not None:
             changes = set_peer_addresses(case, pool.target)
-            message = f"set fastcgi_pass to {pool.target}, where pool {pool.name} listens{doubt(case, pool.target)}"
+            message = f"name {pool.target} in {_named(case)}, where pool {pool.name} listens{doubt(case, pool.target)}"
             yield Remedy(message=message, steps=(*changes, *reload(case.proxy)) if changes else ())
 
 
@@ -98,7 +106,7 @@ CAUSE = Cause(
     id="php-fpm-socket-mismatch",
     layer=Layer.PROXY,
     protocol="fastcgi",
-    message="fastcgi_pass and the pool's listen name different sockets or ports",
+    message="the proxy and the pool's listen name different sockets or ports",
     symptoms={Symptom.SOCKET_PATH_MISSING: WEAK, Symptom.CONNECT_REFUSED: 0.5},
     needs=frozenset({"php_pools"}),
     explains=frozenset({"backend-not-running", "unix-socket-missing", "wrong-address", "wrong-port"}),

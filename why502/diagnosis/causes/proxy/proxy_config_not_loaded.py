@@ -9,7 +9,8 @@ A changed file has no effect until the proxy is reloaded. The log still shows ta
 - Compare the modification times of the files with the start time of the workers (`ps -o lstart -C nginx`).
 
 ## Fix
-- Run `nginx -t && nginx -s reload`.
+- Test the configuration, then reload the proxy.
+- nginx: `nginx -t && nginx -s reload`.
 
 ## References
 - https://nginx.org/en/docs/control.html#reconfiguration

@@ -10,7 +10,7 @@ start. During a reload it keeps the old configuration.
 - `ss -Hltnp 'sport = :80'` shows the process that holds the port.
 
 ## Fix
-- Stop the other process (often apache2, or an nginx without a pid file), or listen on another address.
+- Stop the other process (often another web server, or one without a pid file), or listen on another address.
 
 ## References
 - nginx: src/core/ngx_connection.c, ngx_open_listening_sockets

@@ -11,7 +11,9 @@ defined by a module not included") makes Apache answer 500 to every request belo
 - `apachectl -M` or `nginx -V` does not list the module.
 
 ## Fix
-- Load it: `a2enmod proxy_http` (proxy_fcgi, proxy_wstunnel …), or load_module.
+- Load the module, then reload the proxy.
+- Apache: `a2enmod proxy_http` (proxy_fcgi, proxy_wstunnel …).
+- nginx: the directive is load_module.
 
 ## References
 - https://httpd.apache.org/docs/2.4/mod/mod_proxy.html

@@ -10,7 +10,8 @@ connection meanwhile.
 - All truncated responses have nearly the same size, about 1 GiB.
 
 ## Fix
-- Set `proxy_max_temp_file_size 0;` or `proxy_buffering off;` for that route.
+- Raise the limit, or do not store responses of that route in a file.
+- nginx: `proxy_max_temp_file_size 0;` or `proxy_buffering off;` for that route.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_max_temp_file_size

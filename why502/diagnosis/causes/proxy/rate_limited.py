@@ -11,7 +11,8 @@ connections by zone" at level error. This is the configured behaviour, not a fai
 - `nginx -T | grep -nE 'limit_(req|conn)'` shows the limits.
 
 ## Fix
-- Raise rate or burst if real users are affected. Return 429 instead of 503 (limit_req_status 429).
+- Raise rate or burst if real users are affected. Return 429 instead of 503.
+- nginx: `limit_req_status 429;`
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_limit_req_module.html
@@ -121,7 +122,7 @@ CAUSE = Cause(
     id="rate-limited",
     layer=Layer.PROXY,
     is_intended=True,
-    message="the proxy itself rejected the request by limit_req, limit_conn or similar",
+    message="the proxy itself rejected the request: a limit on requests or connections was exceeded",
     symptoms={Symptom.RATE_LIMITED: PROOF},
     examine=examine,
     summarize=summarize,

@@ -12,8 +12,8 @@ above 32 KiB.
 - `curl -s -D - -o /dev/null -H 'Host: NAME' http://TARGET/PATH | wc -c` shows the header size; compare it with the buffer size.
 
 ## Fix
-- Raise the buffer size to the measured header plus a reserve. Adjust busy_buffers_size with it: it may not be smaller than the
-  buffer size, nor larger than all buffers minus one. Otherwise send smaller cookies.
+- Raise the buffer size to the measured header plus a reserve. Otherwise send smaller cookies.
+- nginx: adjust busy_buffers_size with the buffer size: it may not be smaller, nor larger than all buffers minus one.
 
 ## References
 - nginx: src/http/ngx_http_upstream.c ("upstream sent too big header"); ngx_http_proxy_module.c, ngx_http_proxy_merge_loc_conf
@@ -176,7 +176,7 @@ def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="response-header-too-big",
     layer=Layer.PROXY,
-    message="the response header does not fit proxy_buffer_size (or fastcgi_/uwsgi_/grpc_ likewise)",
+    message="the response header does not fit the proxy's buffer for it",
     symptoms={Symptom.HEADER_TOO_BIG: PROOF},
     explains=frozenset({"invalid-response"}),
     examine=examine,

@@ -9,7 +9,8 @@ nginx logs "rewrite or internal redirection cycle" and answers 500 after ten rou
 - Set `rewrite_log on; error_log … notice;` to log each step.
 
 ## Fix
-- Break the loop: use `break` instead of `last`, an error_page that needs no backend, or try_files with a file that exists.
+- Break the loop: end the rewriting after the rule that matched, and use an error page that needs no backend.
+- nginx: `break` instead of `last`, an error_page that needs no backend, or try_files with a file that exists.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_rewrite_module.html

@@ -1,4 +1,4 @@
-"""A shared memory zone of the proxy is too small (limit_req, cache keys, upstream zone).
+"""A shared memory zone of the proxy is too small (rate limits, cache keys, state of a group).
 
 nginx logs "could not allocate node", "could not allocate new session" or "no memory in … zone". Requests are rejected, or the
 feature stops working.
@@ -44,7 +44,7 @@ def zone_small(deployment: Deployment) -> Iterator[Risk]:
 CAUSE = Cause(
     id="shared-memory-exhausted",
     layer=Layer.PROXY,
-    message="a shared memory zone of the proxy is too small (limit_req, cache keys, upstream zone)",
+    message="a shared memory zone of the proxy is too small (rate limits, cache keys, state of a group)",
     symptoms={Symptom.SHARED_MEMORY: 5.0},
     foresee=(zone_small,),
 )

@@ -11,8 +11,8 @@ addresses. The old address refuses connections, does not answer, is unreachable,
 - Compare `getent ahosts NAME` with the address in the log line.
 
 ## Fix
-- Immediate fix: reload. Permanent fix: `server NAME resolve;` with a `zone` and a `resolver` (open source since nginx 1.27.3), or
-  a variable and a `resolver`.
+- Immediate fix: reload. Permanent fix: have the proxy resolve the name again and again.
+- nginx: `server NAME resolve;` with a `zone` and a `resolver` (open source since 1.27.3), or a variable and a `resolver`.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
@@ -27,6 +27,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.gateways.behaviour import behaviour
 from why502.model.finding import PROOF, STRONG, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -97,10 +98,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
     lives = {name.host: _lives_s(case, name.host) for name in case.joins.names_at_start}
     short = min((name for name, ttl_s in lives.items() if ttl_s is not None and ttl_s <= SHORT_S), default=None)
     if short is not None:
-        message = (
-            f"have the name resolved periodically (`resolve`, or a variable and a `resolver`): answers for {short} are valid "
-            f"for only {lives[short]:g} s"
+        how = (
+            " (`resolve`, or a variable and a `resolver`)"
+            if all(behaviour(proxy.kind).takes_directives for proxy in case.proxies)
+            else ""
         )
+        message = f"have the name resolved periodically{how}: answers for {short} are valid for only {lives[short]:g} s"
         yield Remedy(message=message)
 
 

@@ -10,7 +10,8 @@ nginx, it answers 400 "No required SSL certificate was sent".
 - `openssl s_client -connect HOST:PORT </dev/null` lists "Acceptable client certificate CA names".
 
 ## Fix
-- Set `proxy_ssl_certificate` and `proxy_ssl_certificate_key`.
+- Give the proxy a certificate that the backend accepts, with its key.
+- nginx: `proxy_ssl_certificate` and `proxy_ssl_certificate_key`.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_certificate

@@ -12,7 +12,8 @@ every CDN then answer with an alert (unrecognized name, handshake failure) or wi
 - Compare `openssl s_client -connect HOST:PORT -noservername` with `-servername NAME`; try `-tls1_2`.
 
 ## Fix
-- Set `proxy_ssl_server_name on; proxy_ssl_name NAME;`, or a protocol that both support in proxy_ssl_protocols.
+- Send the server name that the backend expects, or allow a protocol that both support.
+- nginx: `proxy_ssl_server_name on; proxy_ssl_name NAME;`, proxy_ssl_protocols.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_server_name

@@ -11,8 +11,8 @@ This happens only with `proxy_ssl_verify on` (off by default in nginx). nginx lo
   `openssl x509 -noout -dates -subject -ext subjectAltName` it prints the certificate's dates and names.
 
 ## Fix
-- Expired: renew it. Wrong name: set proxy_ssl_name to a name in the certificate. Unknown issuer: add the issuer to
-  proxy_ssl_trusted_certificate.
+- Expired: renew it. Wrong name: verify a name in the certificate. Unknown issuer: add the issuer to the trusted ones.
+- nginx: proxy_ssl_name is the name, proxy_ssl_trusted_certificate the file of trusted issuers.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify

@@ -10,7 +10,8 @@ kernel's accept queue.
 - Compare `grep 'open files' /proc/WORKERPID/limits` with `ls /proc/WORKERPID/fd | wc -l`.
 
 ## Fix
-- Set `worker_rlimit_nofile` (and LimitNOFILE= of the unit) to more than twice worker_connections.
+- Raise LimitNOFILE= of the unit to more than twice the proxy's limit of connections.
+- nginx: set `worker_rlimit_nofile` to more than twice worker_connections.
 
 ## References
 - https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile
@@ -26,6 +27,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.routed import BROKEN
+from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -111,8 +113,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(message=f"raise fs.file-max, and find the process that opens so many files: {full}")
     limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
     wanted = max(8192, 2 * (proxy.worker_connections or 512) + 1024, 2 * max(limits, default=0))
-    change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
-    yield Remedy(message=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
+    if behaviour(proxy.kind).takes_directives:
+        change = set_at_top(case, proxy, "worker_rlimit_nofile", str(wanted))
+        yield Remedy(message=f"worker_rlimit_nofile {wanted};", steps=(change, *reload(proxy)) if change else ())
     if proxy.unit and proxy.is_running and not proxy.is_apart:
         unit = unit_named(proxy.unit)
         yield Remedy(

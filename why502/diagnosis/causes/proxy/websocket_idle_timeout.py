@@ -10,7 +10,8 @@ status stays 101.
 - All sessions end exactly one timeout after their last message.
 
 ## Fix
-- Send pings from the application at a shorter interval, or set a longer proxy_read_timeout on that route.
+- Send pings from the application at a shorter interval, or set a longer idle timeout on that route.
+- nginx: the timeout is proxy_read_timeout.
 
 ## References
 - https://nginx.org/en/docs/http/websocket.html

@@ -10,7 +10,8 @@ Both headers are hop-by-hop, so a proxy drops them by default. The backend sees 
   AAAAAAAAAAAAAAAAAAAAAA==' URL` returns a status other than 101.
 
 ## Fix
-- Set `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection
+- Have the proxy forward the headers Upgrade and Connection, over HTTP/1.1.
+- nginx: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection
   $connection_upgrade;` with a map that defines `$connection_upgrade`.
 
 ## References

@@ -15,7 +15,8 @@ do not appear in any log. Slow backends keep the workers busy. Apache logs it on
 - Apache: `ss -ltn 'sport = :80'` shows Recv-Q above 0 while clients wait.
 
 ## Fix
-- Raise worker_connections, and worker_rlimit_nofile to at least twice that.
+- Raise the limit, and that of open files with it.
+- nginx: raise worker_connections, and worker_rlimit_nofile to at least twice that.
 - Apache: find out which backend keeps the workers busy. Then raise MaxRequestWorkers (and ServerLimit) as far as memory allows,
   or use mpm_event.
 
@@ -49,7 +50,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.seen(Symptom.WORKER_CONNECTIONS):
         for proxy in case.proxies:
             if proxy.worker_connections is not None:
-                yield supports(f"worker_connections is {proxy.worker_connections}", proxy.config, WEAK)
+                name = behaviour(proxy.kind).worker_limit or "worker_connections"
+                yield supports(f"{name} is {proxy.worker_connections}", proxy.config, WEAK)
                 break
     if case.target is None:
         for proxy in case.proxies:
@@ -105,7 +107,8 @@ def summarize(case: Case) -> str:
     limits = [x.worker_connections for x in case.proxies if used_up and x.kind == used_up.proxy and x.worker_connections]
     if used_up is None or not limits:
         return ""
-    return f"the {limits[0]} worker_connections of {used_up.proxy} are too few: used up {used_up.count} times"
+    name = behaviour(used_up.proxy).worker_limit or "worker_connections"
+    return f"the {limits[0]} {name} of {used_up.proxy} are too few: used up {used_up.count} times"
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -113,7 +116,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
     and each is a file.
     """
     proxy = case.proxy or next(iter(case.proxies), None)
-    if proxy is None or not proxy.worker_connections:
+    if proxy is None or not proxy.worker_connections or not behaviour(proxy.kind).takes_directives:
         return
     wanted = max(4096, 4 * proxy.worker_connections)
     files = 2 * wanted + 1024

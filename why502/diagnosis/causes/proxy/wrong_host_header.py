@@ -10,7 +10,8 @@ redirect. A CDN answers 403, 409 or an error page such as 1016.
 - Compare `curl -si -H 'Host: A' http://TARGET/` with `-H 'Host: B'`.
 
 ## Fix
-- Set `proxy_set_header Host $host;`, or the name that the backend expects.
+- Send the client's Host, or the name that the backend expects.
+- nginx: `proxy_set_header Host $host;`
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header

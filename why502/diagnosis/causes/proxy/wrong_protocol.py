@@ -13,8 +13,9 @@ line "PROXY TCP4 …". A server that requires it closes the connection.
 - `openssl s_client -connect HOST:PORT </dev/null` and `curl -sv http://HOST:PORT/` show which protocol the port speaks.
 
 ## Fix
-- Use `https://` in proxy_pass for a TLS port, fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC, and
-  `http://` otherwise.
+- Make the proxy speak the backend's protocol.
+- nginx: use `https://` in proxy_pass for a TLS port, fastcgi_pass for PHP-FPM, uwsgi_pass for a uwsgi socket, grpc_pass for gRPC,
+  and `http://` otherwise.
 
 ## References
 - nginx: src/http/modules/ngx_http_proxy_module.c, ngx_http_fastcgi_module.c ("unsupported FastCGI protocol version: 72": "H" of

@@ -206,7 +206,9 @@ CAUSE = Cause(
     message="the backend accepts connections but never answers: stuck, deadlocked or stopped",
     headline="{target} accepts connections but never answers",
     symptoms={Symptom.READ_TIMED_OUT: WEAK, Symptom.TLS_TIMED_OUT: WEAK},
-    explains=frozenset({"backend-too-slow", "client-closed-request", "connect-timeout", "worker-connections-exhausted"}),
+    explains=frozenset(
+        {"backend-too-slow", "client-closed-request", "connect-timeout", "tls-handshake-failed", "worker-connections-exhausted"}
+    ),
     examine=examine,
     summarize=summarize,
     remedies=remedies,

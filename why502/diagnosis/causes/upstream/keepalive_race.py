@@ -13,8 +13,8 @@ POST, PATCH and LOCK fail with 502.
   gunicorn 2 s, uvicorn 5 s, Apache 5 s.
 
 ## Fix
-- Make the backend's idle timeout longer than the proxy's (keepalive_timeout in the upstream block, 60 s by default), or shorten
-  the proxy's.
+- Make the backend's idle timeout longer than the proxy's, or shorten the proxy's.
+- nginx: the proxy's is keepalive_timeout in the upstream block, 60 s by default.
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive_timeout

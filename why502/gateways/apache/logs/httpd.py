@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from why502.gateways.apache.codes import BODY, CONNECT, PRODUCT, READ, SOCKET
 from why502.gateways.codes import Code
 from why502.gateways.codes import code as row
+from why502.gateways.fastcgi_words import NO_SCRIPT
 from why502.logs.coded import LIMIT, coded_record, iso
 from why502.logs.native.described import Tail, Text
 from why502.logs.pairing import Firsts, Pairing
@@ -183,7 +184,6 @@ _OWN_ERROR = lazy(
     r"(?P<detail>PHP (?:Fatal|Parse) error: .*|(?<![\w.])(?:[a-zA-Z_]\w{0,100}\.){0,8}[A-Z]\w{0,100}(?:Error|Exception)(?:: .+|\s*\Z))"
 )
 _FATAL = lazy(r"PHP (?:Fatal|Parse|Compile) error|Uncaught |Allowed memory size|Maximum execution")
-_NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No input file|Access to the script")
 
 
 def fits(sample: list[str]) -> float:
@@ -371,7 +371,7 @@ def _symptom(code: Code, errno: int | None, written: str, message: str) -> Sympt
                 return Symptom.HEADER_INVALID
             return Symptom.READ_TIMED_OUT if "Timeout" in message else None
         case "AH01071":
-            if _NO_SCRIPT.search(message):
+            if NO_SCRIPT.search(message):
                 return Symptom.SCRIPT_NOT_FOUND
             return Symptom.APPLICATION_ERROR if _FATAL.search(message) else None
         case "AH01090" | "AH01091":

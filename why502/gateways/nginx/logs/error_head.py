@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from why502.gateways.fastcgi_words import NO_SCRIPT
 from why502.gateways.nginx.logs.lua_messages import meaning as lua_meaning
 from why502.gateways.nginx.logs.messages import ACTIONS, Meaning, look_up
 from why502.model.logs import LogRecord, Phase, Symptom
@@ -62,7 +63,6 @@ _ERRNOS = {  # Linux numbers by lower-case text: other systems use other numbers
 _FATAL = lazy(
     r"PHP (?:Fatal|Parse|Compile|Core) error|Uncaught |Fatal error|Allowed memory size|Maximum execution", re.IGNORECASE
 )
-_NO_SCRIPT = lazy(r"Primary script unknown|Unable to open primary script|No input file|Access to the script", re.IGNORECASE)
 _CONNECT = lazy(r"connect\(\) to (unix:\S+|/\S+|\[[^\]]+\]:\d+|[\d.]+:\d+)")
 _VICTIM = lazy(r"([a-z ]{1,60}process) (\d{1,10}) exited ")
 _PATH = lazy(r'"(/[^"]+)"')
@@ -165,7 +165,7 @@ def stderr_template(text: str, action: str) -> LogRecord:
     """
     symptom: Symptom | None = None
     causes: tuple[str, ...] = ("application-error", "upstream-error-status")
-    if _NO_SCRIPT.search(text):
+    if NO_SCRIPT.search(text):
         symptom, causes = Symptom.SCRIPT_NOT_FOUND, ("fastcgi-script-not-found",)
     elif _FATAL.search(text):
         symptom = Symptom.APPLICATION_ERROR

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 
-from why502.lab.gateways.front import HOST, Wiring, asked, written_at_once
+from why502.lab.gateways.front import HOST, JOURNALS, Wiring, asked, written_to_journal
 from why502.lab.gateways.front import LOGS as DIRECTORY
 from why502.lab.isolation import program
+from why502.lab.managers import journal, unit
 from why502.lab.stage import Stage
 
 KIND = "apache"
-LOGS = ("combined", "vhost", "json", "common", "short", "stderr")
+LOGS = ("combined", "vhost", "json", "common", "short", "stderr", *sorted(JOURNALS))
 HEADER_KIB = 0
 LACKS = {
     "hang-without-limit": "it has no way to wait for ever: ProxyTimeout is 60 s unless set",
@@ -38,13 +39,29 @@ _FORMATS = {
     "common": r"%h %l %u %t \"%r\" %>s %b",
     "short": r"%h %l %u %t \"%r\" %>s %b",
     "stderr": r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\"",
+    "journal": r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\"",
+    "syslog-journal": r"%h %l %u %t \"%r\" %>s %O \"%{Referer}i\" \"%{User-Agent}i\"",
 }
 _SHORT = '\nErrorLogFormat "[%{u}t] [%-m:%l] [pid %P:tid %T] %7F: %E: [client\\\\ %a] %M"'
 _LINE = re.compile(r"(?:\[client [^\]]*\] )?(AH\d{5}: .*|\(\d+\).*)")
 _OF_START = re.compile(r"AH0(?:0489|0094|0558|0493|2282|18\d\d)\b")
 _STATUS = re.compile(r'"[^"]*?" (\d{3}) |\\?"status\\?":(\d{3})')
 
-settle = written_at_once
+_UNIT = "apache2"
+# Of the error log and the access log. Below a unit httpd cannot open /dev/stderr, which is a socket there.
+_LOG_TO = {
+    "stderr": ("/dev/stderr", "/dev/stdout"),
+    "journal": ('"|/usr/bin/systemd-cat -t httpd"', '"|/usr/bin/systemd-cat -t httpd-access"'),
+    "syslog-journal": ("syslog:local1", '"|/usr/bin/logger -t httpd-access -p local1.info"'),
+}
+
+
+def settle(stage: Stage) -> None:
+    """Wait for the journal where its logs go there: it writes the lines of each request when that ends."""
+    if stage.is_machine:
+        answered = sum(done.times for done in stage.rounds if not done.statuses & {0, 499})  # 0, 499: a client did not wait
+        stage.until(lambda: journal(stage, _UNIT).count(" HTTP/1.") >= answered, "its pipes have passed on each request")
+        written_to_journal(stage, _UNIT)
 
 
 def missing() -> str:
@@ -74,7 +91,8 @@ def start(stage: Stage, wiring: Wiring) -> None:
     loads = "\n".join(
         f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in modules if name not in _BUILT_IN
     )
-    is_stderr = wiring.log == "stderr"
+    files = (str(stage.path(f"{DIRECTORY}/error.log")), str(stage.path(f"{DIRECTORY}/access.log")))
+    errors, requests = _LOG_TO.get(wiring.log, files)
     text = f"""\
 ServerRoot /etc/apache2
 {loads}
@@ -91,7 +109,7 @@ LogLevel warn{_SHORT if wiring.log == "short" else ""}
 {own["top"]}
 {group}
 LogFormat "{_FORMATS[wiring.log]}" own
-ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
+ErrorLog {errors}
 <VirtualHost *:{stage.port(80)}>
   ServerName other.invalid
   <Location />
@@ -100,7 +118,7 @@ ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
 </VirtualHost>
 <VirtualHost *:{stage.port(80)}>
   ServerName {HOST}
-  CustomLog {"/dev/stdout" if is_stderr else stage.path(f"{DIRECTORY}/access.log")} own{tls}
+  CustomLog {requests} own{tls}
   {own["site"]}
   ProxyPass / {target}
 </VirtualHost>
@@ -116,7 +134,12 @@ ErrorLog {"/dev/stderr" if is_stderr else stage.path(f"{DIRECTORY}/error.log")}
 """
     config = stage.write(CONFIG, text)
     stage.path(DIRECTORY).mkdir(parents=True, exist_ok=True)
-    process = stage.spawn(program("apache2"), "-DFOREGROUND", "-f", config, log=f"{DIRECTORY}/out.log")
+    if stage.is_machine:
+        command = f"{program('apache2')} -DFOREGROUND -f {config}"
+        unit(stage, command, "KillMode=mixed", name=_UNIT)
+        process = None
+    else:
+        process = stage.spawn(program("apache2"), "-DFOREGROUND", "-f", config, log=f"{DIRECTORY}/out.log")
     stage.until(lambda: "Apache" in asked(f"{ADMIN}/server-status?auto"), "Apache serves", process)
 
 

@@ -10,13 +10,14 @@ import re
 import socket
 import sys
 
-from why502.lab.gateways.front import ANSWER_S, HOST, Wiring, written_at_once
+from why502.lab.gateways.front import ANSWER_S, HOST, JOURNALS, Wiring, written_to_journal
 from why502.lab.gateways.front import LOGS as DIRECTORY
 from why502.lab.isolation import program
+from why502.lab.managers import unit
 from why502.lab.stage import BACKENDS, Stage
 
 KIND = "haproxy"
-LOGS = ("http", "clf", "json", "tcp", "iso", "stdout")
+LOGS = ("http", "clf", "json", "tcp", "iso", "stdout", *sorted(JOURNALS))
 HEADER_KIB = 16  # tune.bufsize
 LACKS: dict[str, str] = {}
 ALIKE = {"reset": ("premature-close",)}  # SH, the state of both
@@ -36,7 +37,11 @@ _FORMS = {
     "tcp": "option tcplog",
     "iso": "option httplog",
     "stdout": "option httplog",
+    "journal": "option httplog",
+    "syslog-journal": "option httplog",
 }
+_LOG_TO = dict.fromkeys(("json", "stdout", "journal"), "stdout format raw") | {"syslog-journal": "/dev/log"}
+_UNIT = "haproxy"
 _LINE = re.compile(r"(?:\] |: )(\S+) (\S+/\S+) (\S+) (-?\d+) (?:\S+ ){3}(\S{4}) ")
 _TIMER = re.compile(r"(?<!-)\b\d+\b")  # those that were not reached are -1
 _MESSAGE = re.compile(
@@ -44,7 +49,11 @@ _MESSAGE = re.compile(
 )
 _PARTS = re.compile(r'"(?:backend|server|status_code|termination_state)":"?([^",}]+)')
 
-settle = written_at_once
+
+def settle(stage: Stage) -> None:
+    """Wait for the journal where its log goes there: it writes the line of each request when that ends."""
+    if stage.is_machine:
+        written_to_journal(stage, _UNIT)
 
 
 def missing() -> str:
@@ -54,8 +63,7 @@ def missing() -> str:
 
 def start(stage: Stage, wiring: Wiring) -> None:
     """Write its configuration, start it after its syslog daemon, and wait until it serves."""
-    is_syslog = wiring.log not in ("json", "stdout")
-    if is_syslog:
+    if wiring.log not in _LOG_TO:
         form = "iso" if wiring.log == "iso" else "traditional"
         stage.path(DIRECTORY).mkdir(parents=True, exist_ok=True)
         daemon = stage.spawn(sys.executable, str(BACKENDS / "syslog.py"), str(stage.path(LOG)), form)
@@ -75,7 +83,7 @@ def start(stage: Stage, wiring: Wiring) -> None:
     limit = f"\n    timeout server {wiring.answer_s:g}s" if wiring.answer_s else ""
     text = f"""\
 global
-    log {"127.0.0.1:514" if is_syslog else "stdout format raw"} local0
+    log {_LOG_TO.get(wiring.log, "127.0.0.1:514")} local0
     stats socket {stage.path(SOCKET)} mode 600 level admin{own["global"]}
 defaults
     mode http
@@ -93,7 +101,12 @@ frontend web
 backend app{check}{own["backend"]}{servers}
 """
     config = stage.write(CONFIG, text)
-    process = stage.spawn(program("haproxy"), "-db", "-f", config, log=f"{DIRECTORY}/out.log")
+    if stage.is_machine:  # as in Debian's unit
+        command = f"{program('haproxy')} -Ws -f {config} -p /run/haproxy.pid"
+        unit(stage, command, "Type=notify\nKillMode=mixed\nSuccessExitStatus=143", name=_UNIT)
+        process = None
+    else:
+        process = stage.spawn(program("haproxy"), "-db", "-f", config, log=f"{DIRECTORY}/out.log")
     stage.until(lambda: stage.path(SOCKET).exists() and bool(asked(stage, "show info")), "HAProxy serves", process)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from why502.lab.certificates import authority, certificate
 from why502.lab.gateways.fronts.haproxy import asked
 from why502.lab.gateways.scenes import APP, REQUESTS, Play, Scene
 
@@ -75,6 +76,28 @@ def another_check(play: Play, *, server: str, backend: str = "") -> None:
     play.put(APP, own={"server": f"check inter 200ms fall 1 rise 2 {server}", "backend": backend})
     play.stage.until(lambda: play.send(times=1) == [503], "its checks have failed")
     play.send()
+
+
+def failed_check(play: Play, code: str) -> None:
+    """Wait until the check has failed with this code, and send requests."""
+    play.stage.until(lambda: code in asked(play.stage, "show stat"), f"its check has failed with {code}")
+    play.send()
+
+
+def unverified_check(play: Play, *, is_expired: bool = False, trusted: str = "lab") -> None:
+    """Check a server whose certificate is not one that the check accepts."""
+    ca = authority(play.stage)
+    trust = ca if trusted == "lab" else authority(play.stage, trusted)
+    play.stage.backend(3000, "--tls", certificate(play.stage, ca, "app.internal", is_expired=is_expired))
+    play.put(APP, is_tls=True, trusted=str(trust), server_name="app.internal", check="/")
+    failed_check(play, "L6RSP")
+
+
+def unanswered_check(play: Play, *, code: str, is_tls: bool = False) -> None:
+    """Check a server that accepts connections and says nothing."""
+    play.stage.backend(3000, "--does", "hang")
+    play.put(APP, is_tls=is_tls, check="/")
+    failed_check(play, code)
 
 
 def to_missing_group(play: Play) -> None:
@@ -190,6 +213,34 @@ SCENES = (
         causes=("health-check-misconfigured",),
         also=("all-upstreams-down",),
         targets=_IN_GROUP,
+    ),
+    Scene(
+        name="check-issuer",
+        message="the check does not trust the authority of the server's certificate",
+        build=partial(unverified_check, trusted="other"),
+        causes=("tls-verify-failed",),
+        also=("all-upstreams-down",),
+    ),
+    Scene(
+        name="check-expired",
+        message="the check refuses the server's certificate, which has expired",
+        build=partial(unverified_check, is_expired=True),
+        causes=("tls-verify-failed",),
+        also=("all-upstreams-down",),
+    ),
+    Scene(
+        name="check-silent",
+        message="the application accepts the check's connection and says nothing",
+        build=partial(unanswered_check, code="L7TOUT"),
+        causes=("backend-hung",),
+        also=("all-upstreams-down",),
+    ),
+    Scene(
+        name="check-silent-tls",
+        message="the application accepts the check's connection and never answers its TLS handshake",
+        build=partial(unanswered_check, code="L6TOUT", is_tls=True),
+        causes=("backend-hung",),
+        also=("all-upstreams-down",),
     ),
     Scene(
         name="group-missing",

@@ -1,0 +1,1 @@
+"""fcgiwrap: runs CGI programs for a gateway that speaks FastCGI."""
