@@ -102,8 +102,8 @@ def _passes_alike(server: Level, name: str, own: Directive) -> bool:
 def never_passed(deployment: Deployment) -> Iterator[Risk]:
     """A pass directive or a fallback is never reached, because something before it answers.
 
-    `return` comes before `proxy_pass`, `try_files … =404` answers for every path that is no file, only its last argument may be
-    a named location, and the first regular expression that matches wins.
+    `return` comes before `proxy_pass`, `try_files … =404` answers for every path that is not a file, only its last argument may
+    be a named location, and the first regular expression that matches wins.
     """
     for level in deployment.blocks("location"):
         passes = level.own("proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass")
