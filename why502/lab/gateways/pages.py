@@ -70,7 +70,7 @@ def _figures(outcomes: list[Outcome]) -> list[str]:
     for each in outcomes:
         by_log.setdefault(parts(each.name)[1], []).append(each)
     lines = [
-        f"The answers of `why502 diagnose`; sure means {SURE:g} or more, and of a scene played again the last play counts:",
+        f"The answers of `why502 diagnose`; sure means {SURE:g} or more, and the last run of each scene counts:",
         "",
         "| log format | scenes | first answer right | sure and wrong |",
         "| --- | --- | --- | --- |",
