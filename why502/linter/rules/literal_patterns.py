@@ -9,9 +9,9 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.directives import table
 from why502.model.finding import Risk, Severity
-from why502.model.patterns import lazy
 
-_PATTERN = lazy(r"\^[/(].*|.*(?:\.[*+]|\[[^\]]*\][*+]|\|.*\)).*|/.*\$")
+_REPEATED = (".*", ".+")
+_SETS = ("]*", "]+")
 _MAP_WORDS = frozenset({"default", "include", "volatile", "hostnames"})
 
 
@@ -31,11 +31,22 @@ def literal(deployment: Deployment) -> Iterator[Risk]:
             yield from _map(directive, level)
 
 
+def _is_pattern(text: str) -> bool:
+    """Return whether a text can only be meant as a regular expression."""
+    return (
+        text.startswith(("^/", "^("))
+        or any(mark in text for mark in _REPEATED)
+        or any(mark in text and "[" in text.partition(mark)[0] for mark in _SETS)
+        or ")" in text.partition("|")[2]
+        or (text.startswith("/") and text.endswith("$"))
+    )
+
+
 def _location(directive: Directive) -> Iterator[Risk]:
     path = directive.args[-1] if directive.args else ""
     if len(directive.args) > 2 or (directive.args[0] if directive.args else "")[:1] in ("~", "@", ""):
         return
-    if _PATTERN.fullmatch(path):
+    if _is_pattern(path):
         yield risk(f"location {path} has no ~, and matches only these letters", directive.at, f"write location ~ {path}")
     elif "*" in path:
         yield risk(f"location {path} matches only a path with a star", directive.at, f"write location {path.partition('*')[0]}")
@@ -64,7 +75,7 @@ def _map(directive: Directive, level: Level) -> Iterator[Risk]:
     for line in lines:
         if line.name in _MAP_WORDS or line.name.startswith(("~", "\\")) or len(line.args) != 1:
             continue
-        if line.name.startswith("^") and _PATTERN.fullmatch(line.name):
+        if line.name.startswith("^") and _is_pattern(line.name):
             yield risk(f"{line.name} has no ~, and matches only these letters", line.at, f"write ~{line.name}")
         elif not has_names and line.name.startswith("*.") and line.name[2:].replace(".", "").replace("-", "").isalnum():
             yield risk(f"{line.name} matches only a name with a star", line.at, "add `hostnames;` to the map")

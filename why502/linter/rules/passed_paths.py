@@ -15,7 +15,7 @@ from why502.model.patterns import lazy
 
 _URL = lazy(r"https?://(?P<host>[^/$]+)(?:[/$].*)?")
 _TWICE = lazy(r"https?://[^/]+/\$\{?request_uri\}?")
-_DECODED = lazy(r"https?://[^/$]*(?:\$\w+)?[^/$]*\$\{?uri\}?(?:\$.*)?")
+_DECODED = lazy(r"https?://[^/$]*(?:\$\w+(?:[^\w/$][^/$]*)?)?\$\{?uri\}?(?:\$.*)?")
 _CAPTURED = lazy(r"https?://[^/]+/[^$]*\$(?:[1-9]|\{[1-9]\})")
 _ITSELF = lazy(r"\$scheme://\$(?:http_)?host\$request_uri")
 _ENDS = ("break", "redirect", "permanent")

@@ -34,7 +34,8 @@ def in_vain(deployment: Deployment) -> Iterator[Risk]:
 def not_retried(deployment: Deployment) -> Iterator[Risk]:
     """A server that does not answer in time is not followed by another one, although the group has several.
 
-    `proxy_next_upstream` does not list `timeout`, or `proxy_next_upstream_timeout` has passed when the read timeout ends.
+    `proxy_next_upstream` does not list `timeout`, or `proxy_next_upstream_timeout` has passed when the read timeout ends and the
+    number of tries is not limited either.
     """
     seen = set()
     for route in deployment.routes:
@@ -47,6 +48,8 @@ def not_retried(deployment: Deployment) -> Iterator[Risk]:
         if conditions and not {"timeout", "off"} & set(conditions.args) and conditions.at not in seen:
             seen.add(conditions.at)
             yield risk("a timeout of one server reaches the client", conditions.at, "add timeout")
+        elif route.setting(f"{module}_next_upstream_tries"):  # retries are limited on purpose
+            continue
         elif limit and limit_s and limit_s <= route.read_timeout_s and limit.at not in seen:
             seen.add(limit.at)
             message = f"no second server is tried after a read timeout of {route.read_timeout_s:g} s"

@@ -51,7 +51,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if case.offline:
         return
     inner = _inner(case)
-    if reporting and reporting - {"", None} <= {proxy.kind for proxy in inner}:
+    if inner and reporting and reporting - {"", None} <= {proxy.kind for proxy in inner}:
         yield refutes(
             f"{inner[0].kind} is a backend here: {running[0].kind} is running and passes requests to it",
             "configuration",
