@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, Level
@@ -57,4 +56,4 @@ def _has_rest(block: Directive) -> bool:
         return True
     if block.name == "split_clients":
         return False
-    return any(re.fullmatch(_EVERYTHING.pattern, name) for name in names)
+    return any(_EVERYTHING.fullmatch(name) for name in names)
