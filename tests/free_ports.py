@@ -12,6 +12,7 @@ import os
 import socket
 
 _FIRST, _OF_ONE = 10_000, 1_000  # of 22 workers; Linux chooses from 32,768 on
+_APART = 389  # ports side by side look like members of one group
 _counted = itertools.count(os.getpid())
 
 
@@ -19,7 +20,7 @@ def free_port() -> int:
     """Return a TCP port on which nobody listens at any address; another one at each call, a thousand times over."""
     begin = _FIRST + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) * _OF_ONE
     for _ in range(_OF_ONE):
-        port = begin + next(_counted) % _OF_ONE
+        port = begin + next(_counted) * _APART % _OF_ONE
         if _is_free(socket.AF_INET, "0.0.0.0", port) and _is_free(socket.AF_INET6, "::", port):
             return port
     raise AssertionError(f"no port from {begin} to {begin + _OF_ONE} is free")

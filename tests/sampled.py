@@ -17,7 +17,7 @@ def sampled(cases: Iterable[object], step: int) -> list[ParameterSet]:
 
 
 def few(cases: Iterable[object], step: int) -> list[ParameterSet]:
-    """Return parameters of a long test with real servers: `make test` tries each `step`-th case, `make scenes` the others."""
+    """Return parameters of a long test: `make test` tries each `step`-th case, `make scenes` the others."""
     return _marked(cases, step, pytest.mark.long)
 
 

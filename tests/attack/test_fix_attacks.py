@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -46,11 +47,13 @@ class His:
         self.home = directory(0o755, STRANGER)
         self.config, self.mark = self.home / "nginx.conf", self.home / "mark"
         self.port = free_port()
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            behind = closed.getsockname()[1]
         temporary = "".join(f"{x}_temp_path {self.home}/{x};" for x in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         self.config.write_text(
             f"pid {self.home}/nginx.pid; error_log {self.home}/error.log; events {{}} http {{ {temporary} access_log "
             f"{self.home}/access.log;\n"
-            f"server {{ listen 127.0.0.1:{self.port}; location / {{\nproxy_pass http://127.0.0.1:{free_port()};\n}} }} }}\n"
+            f"server {{ listen 127.0.0.1:{self.port}; location / {{\nproxy_pass http://127.0.0.1:{behind};\n}} }} }}\n"
         )
         given(self.config)
         self.text = self.config.read_text()

@@ -30,7 +30,7 @@ from why502.session.fixing import Work
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(3600)]
 
-EVERY = int(os.environ.get("WHY502_KILL_EVERY", "23"))
+EVERY = int(os.environ.get("WHY502_KILL_EVERY", "47"))
 RESULTS = os.environ.get("WHY502_KILL_RESULTS", "")
 
 

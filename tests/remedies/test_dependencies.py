@@ -81,9 +81,9 @@ def test_nothing_is_started_that_cannot_help(other: dict[str, object]) -> None:
 
 def test_a_setting_is_changed_in_its_line() -> None:
     at = Position(file="/etc/haproxy/haproxy.cfg", line=7)
-    route = Route(settings={"timeout server": (Setting(args=("5000",), at=at),)})
+    setting = Setting(args=("5000",), at=at)
     edit = Edit(file=at.file, line=7, start=UNPLACED, end=UNPLACED, before="5000", after="14s")
-    assert set_where_written(route, "timeout server", "14s") == edit
-    assert set_where_written(route, "timeout server", "5000") is None
-    assert set_where_written(route, "timeout connect", "14s") is None
-    assert set_where_written(Route(), "timeout server", "14s") is None
+    assert set_where_written(setting, "14s") == edit
+    assert set_where_written(setting, "5000") is None
+    assert set_where_written(Setting(args=("5000",)), "14s") is None
+    assert set_where_written(None, "14s") is None
