@@ -83,7 +83,7 @@ def options(deployment: Deployment) -> Iterator[Risk]:
                 message = f"the options of {listen.address} are also given at {other.directive.at}"
                 severity = certainty(other.directive.at, listen.directive.at, deployment.is_here)
                 yield risk(message, listen.directive.at, "give them in one server only", severity=severity)
-        if "ipv6only=off" in listen.directive.args:
+        if "ipv6only=off" in listen.directive.args and "[::]" in listen.address:  # nginx ignores it for an IPv4 address
             wide.setdefault(listen.address.replace("[::]:", "*:"), listen.directive)
     for listen in all_:
         if listen.address in wide and listen.directive.at != wide[listen.address].at:

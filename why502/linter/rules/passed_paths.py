@@ -103,12 +103,15 @@ def never_passed(deployment: Deployment) -> Iterator[Risk]:
     """A pass directive or a fallback is never reached, because something before it answers.
 
     `return` comes before `proxy_pass`, `try_files … =404` answers for every path that is not a file, only its last argument may
-    be a named location, and the first regular expression that matches wins.
+    be a named location, and the first regular expression that matches wins. Of two pass directives, the last one holds.
     """
     for level in deployment.blocks("location"):
         passes = level.own("proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass")
         answers = level.own("return")
         tries = level.own("try_files")
+        for directive in passes:
+            if directive.name != passes[-1].name:
+                yield risk(f"{passes[-1].name} below replaces {directive.name}", directive.at, "remove it")
         if passes and answers:
             yield risk(f"`return` answers before {passes[0].name}", answers[0].at, "remove one of them")
         elif passes and tries and passes[0].name != "fastcgi_pass" and tries[0].args[-1:] == ("=404",):

@@ -30,7 +30,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.upgrades import UPGRADE_REQUIRED, passes_upgrade
-from why502.model.config import Route
+from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -83,18 +83,31 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     Upgrade.
     """
     is_elsewhere = any(_connection(route) for route in deployment.routes)
+    shared = _shared(deployment)
     for route in deployment.routes:
         if route.protocol not in ("http", "https") or not _upgrade(route) or _connection(route):
             continue
         level = deployment.level(route)
         is_inherited = level is not None and not level.own("proxy_set_header")
+        is_general = (is_inherited and is_elsewhere) or (
+            level is not None and level.at in shared and not _PATH.search(route.location.split(" ")[-1])
+        )
         yield risk(
             "Upgrade is forwarded, but Connection is not `upgrade`",
             route.at,
             add(level, 'proxy_set_header Connection "upgrade";'),
-            # an inherited header does not show that this location is for WebSockets, if another one is
-            severity=Severity.NOTE if is_inherited and is_elsewhere else None,
+            # a header from elsewhere does not show that this location is for WebSockets, if another one may be
+            severity=Severity.NOTE if is_general else None,
         )
+
+
+def _shared(deployment: Deployment) -> frozenset[Position | None]:
+    """Return the blocks whose Upgrade comes from a file that several blocks include."""
+    blocks: dict[tuple[str, int], list[Position | None]] = {}
+    for level, directive in deployment.uses("proxy_set_header"):
+        if directive.args[:1] and directive.args[0].lower() == "upgrade" and level.at and level.at.file != directive.at.file:
+            blocks.setdefault((directive.at.file, directive.at.start), []).append(level.at)
+    return frozenset(at for several in blocks.values() if len(several) > 1 for at in several)
 
 
 def _connection(route: Route) -> bool:

@@ -27,7 +27,7 @@ _FIXED = (
 _PLACEHOLDERS = (
     lazy(rb"^[ \t]*+(?:" + _FIXED + rb")" + _VALUE + rb"\$[A-Z][A-Z0-9_]++(?![\w=.])", re.MULTILINE),
     lazy(
-        rb"^[ \t]*+(?:" + _FIXED + rb"|(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|ssl_(?:trusted_)?certificate(?:_key)?)"
+        rb"^[ \t]*+(?:" + _FIXED + rb"|(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|root|alias|ssl_(?:trusted_)?certificate(?:_key)?)"
         + _VALUE + rb"(?<![\w$/.-])[A-Z][A-Z0-9]*_[A-Z0-9_]++(?![\w=.])",
         re.MULTILINE,
     ),
