@@ -14,6 +14,7 @@ from why502.backends.php_fpm.config import Entry
 from why502.config.configuration import Configuration
 from why502.config.tree import Tree
 from why502.gateways.nginx.config import Matcher, scope, variables
+from why502.gateways.nginx.config.defaults import PASSES
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
 from why502.model.base import Value
@@ -29,6 +30,7 @@ _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match
 _PIECES = (("location",), ("if",), ("limit_except",))  # what a file of such blocks inherits is in another file
 _MOST_PEERS = 200  # of a group of which every route looks at each peer
 _FEW_PEERS = 20  # of a larger one, for all of its routes but the first
+_MODULES = tuple(name.removesuffix("_pass") for name in PASSES)
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
 
@@ -147,6 +149,51 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     def matcher(self) -> Matcher:
         """The matcher that finds the route of a request."""
         return Matcher(self._routes, [server for server in self.servers if server.listens])
+
+    def routes_of(self, *protocols: str) -> tuple[Route, ...]:
+        """Return the routes with one of these protocols."""
+        if protocols not in self._of_protocols:
+            self._of_protocols[protocols] = tuple(route for route in self._routes if route.protocol in protocols)
+        return self._of_protocols[protocols]
+
+    def routes_with(self, *names: str) -> tuple[Route, ...]:
+        """Return the routes where one of these directives is in force."""
+        if self.directives.keys().isdisjoint(names):
+            return ()
+        if names not in self._with_names:
+            self._with_names[names] = tuple(route for route in self._routes if any(name in route.settings for name in names))
+        return self._with_names[names]
+
+    def routes_setting(self, name: str) -> tuple[Route, ...]:
+        """Return the routes where a setting that several modules have may be in force: `read_timeout` for
+        `proxy_read_timeout`, `fastcgi_read_timeout` and so on.
+        """
+        return self.routes_with(*(f"{module}_{name}" for module in _MODULES))
+
+    @cached_property
+    def _of_protocols(self) -> dict[tuple[str, ...], tuple[Route, ...]]:
+        """The routes by protocols, as asked for so far."""
+        return {}
+
+    @cached_property
+    def _with_names(self) -> dict[tuple[str, ...], tuple[Route, ...]]:
+        """The routes by directives in force, as asked for so far."""
+        return {}
+
+    @cached_property
+    def named_peers(self) -> tuple[tuple[Route, Peer, str], ...]:
+        """The peers that are host names, each with its route and the name: see `peers` and `host_name`."""
+        return tuple((route, peer, name) for route in self._routes for peer in self.peers(route) if (name := host_name(peer)))
+
+    @cached_property
+    def local_peers(self) -> tuple[tuple[Route, Peer, Target], ...]:
+        """The peers on this machine (loopback, unix sockets, and the wildcard address), each with its route and target."""
+        return tuple(
+            (route, peer, target)
+            for route in self._routes
+            for peer in self.peers(route)
+            if (target := peer.target) is not None and (target.is_loopback or target.is_wildcard)
+        )
 
     @cached_property
     def _by_server(self) -> dict[Position | None, list[Route]]:

@@ -31,9 +31,11 @@ def path_differs(deployment: Deployment) -> Iterator[Risk]:
     for level, directive in deployment.uses("proxy_pass"):
         text = directive.args[0] if directive.args else ""
         path = level.args[-1] if level.name == "location" and level.args and level.args[0] in ("^~", level.args[-1]) else ""
-        url = _URL.fullmatch(text)
-        if path.startswith("/") and not path.endswith("/") and url and text.endswith("/") and text.count("/") == 3:
+        is_whole = text.endswith("/") and text.count("/") == 3
+        if is_whole and path.startswith("/") and not path.endswith("/") and _URL.fullmatch(text):
             yield risk(f"{path}/x becomes //x", directive.at, f"write location {path}/")
+        elif "$" not in text:
+            continue
         elif _TWICE.fullmatch(text):
             yield risk("the path begins with two slashes", directive.at, "remove the slash before $request_uri")
         elif _DECODED.fullmatch(text):
@@ -67,7 +69,7 @@ def leaves(deployment: Deployment) -> Iterator[Risk]:
 
     After such a rewrite nginx looks for the location again, with the new path.
     """
-    for level in deployment.blocks("location"):
+    for level in deployment.blocks("location") if deployment.uses("rewrite") else ():
         server = level.around
         passes = level.own("proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass")
         if server is None or server.name != "server" or not server.is_known or not passes:

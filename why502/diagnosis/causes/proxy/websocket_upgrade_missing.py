@@ -50,14 +50,12 @@ def websocket_path(deployment: Deployment) -> Iterator[Risk]:
 
     nginx drops that header. The backend answers the handshake as a plain request, with 400, 404 or 426.
     """
-    for route in deployment.routes:
-        level = deployment.level(route)
-        if route.protocol not in ("http", "https") or level is None or not level.is_known or _upgrade(route):
+    for route in deployment.routes_of("http", "https"):
+        if not _PATH.search(route.location.split(" ")[-1]):
             continue
-        if _PATH.search(route.location.split(" ")[-1]):
-            yield risk(
-                f"location {route.location} does not forward the Upgrade header", route.at, add(deployment.level(route), _UPGRADE)
-            )
+        level = deployment.level(route)
+        if level is not None and level.is_known and not _upgrade(route):
+            yield risk(f"location {route.location} does not forward the Upgrade header", route.at, add(level, _UPGRADE))
 
 
 _UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
@@ -69,7 +67,7 @@ def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
 
     HTTP/1.0 is the default of proxy_http_version before nginx 1.29.7. WebSockets cannot open.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_with("proxy_set_header"):
         level = deployment.level(route)
         if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
             yield risk("Upgrade is forwarded with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
@@ -82,9 +80,10 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores
     Upgrade.
     """
-    is_elsewhere = any(_connection(route) for route in deployment.routes)
+    routes = deployment.routes_with("proxy_set_header")
+    is_elsewhere = any(_connection(route) for route in routes)
     shared = _shared(deployment)
-    for route in deployment.routes:
+    for route in routes:
         if route.protocol not in ("http", "https") or not _upgrade(route) or _connection(route):
             continue
         level = deployment.level(route)

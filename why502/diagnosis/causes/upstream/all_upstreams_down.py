@@ -148,7 +148,7 @@ def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
     failed, and all other requests get `no live upstreams`. http_429 has the same effect for one client over its limit.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("next_upstream"):
         group = deployment.group(route.upstream)
         words = [word for word in route.next_upstream if word in ("http_500", "http_429")]
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
@@ -178,7 +178,7 @@ def retry_alone(deployment: Deployment) -> Iterator[Risk]:
     nginx tries each server once for a request, so proxy_next_upstream has no next server.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("next_upstream"):
         module = route.directive.removesuffix("_pass")
         level = deployment.level(route)
         own = level.own(f"{module}_next_upstream") if level else ()
@@ -200,7 +200,7 @@ def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
     twice, and a request that crashes the application crashes it on every server.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("next_upstream"):
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
         if setting and "non_idempotent" in setting.args and setting.at not in seen and not stands_alone(route.peers):
             seen.add(setting.at)
