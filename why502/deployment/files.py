@@ -283,12 +283,19 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return tuple(use for name in names for use in self.directives.get(name, ()))
 
     @cached_property
-    def _places(self) -> dict[tuple[Position | None, Position], Level]:
+    def _places(self) -> dict[tuple[int, int], Level]:
+        """The blocks of pass directives, by the identity of the positions of their server and of the directive.
+
+        Routes have the same objects. To hash tens of thousands of positions takes long.
+        """
         found = {}
+        servers: dict[int, Position | None] = {}
         for name, uses in self.directives.items():
             for level, directive in uses if name.endswith("_pass") else ():
-                server = next((outer.at for outer in level.outwards if outer.name == "server"), None)
-                found[server, directive.at] = level
+                around = level if level.around is None or level.name == "server" else level.around
+                if id(around) not in servers:
+                    servers[id(around)] = next((outer.at for outer in around.outwards if outer.name == "server"), None)
+                found[id(servers[id(around)]), id(directive.at)] = level
         return found
 
     def level(self, route: Route) -> Level | None:
@@ -322,7 +329,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     def _level_of(self, route: Route) -> Level | None:
         if route.at is None:
             return None
-        return self._places.get((route.server_at, route.at)) or self._places.get((None, route.at))
+        return self._places.get((id(route.server_at), id(route.at))) or self._places.get((id(None), id(route.at)))
 
     @cached_property
     def values(self) -> variables.Values:
