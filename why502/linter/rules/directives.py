@@ -193,11 +193,15 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
         known = table().get(name)
         if not known or name == "include" or module_of(name):
             continue
+        fine: set[tuple[str, ...]] = set()
         for level, directive in uses:
+            if level.path in fine:
+                continue
             if directive.at.start < braces.get(directive.at.file, 0) and (level.at is None or level.at.file != directive.at.file):
                 continue  # it may have been in a block whose beginning is lost: the brace is reported
             letter = place(level.path)
             if not letter or known.may_stand(letter) or (not level.path and not deployment.is_whole):
+                fine.add(level.path)
                 continue
             if not (name == "server" and directive.children is None) and _is_rooted(level, deployment):
                 where = f"in {level.name}" if level.path else "outside of all blocks"

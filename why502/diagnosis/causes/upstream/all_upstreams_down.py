@@ -108,10 +108,11 @@ def max_fails_alone(deployment: Deployment) -> Iterator[Risk]:
     nginx ignores both if a group has only one address: it tries the server for every request, because there is no other.
     """
     for level in deployment.blocks("upstream"):
-        group = deployment.group_at(level.at)
+        servers = level.own("server")
+        group = deployment.group_at(level.at) if any(len(server.args) > 1 for server in servers) else None
         if group is None or not stands_alone(group.peers) or len(group.peers) != 1:
             continue
-        for server in level.own("server"):
+        for server in servers:
             words = [
                 word
                 for word in server.args[1:]

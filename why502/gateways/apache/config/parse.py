@@ -78,7 +78,7 @@ class _Reader(TokenReader):
                 assert match is not None  # every character begins one of both
                 head.append(self.span(Kind.WORD, at, match.end(), _value(match)))
             at = match.end()
-        return tuple(head), tuple(token for token in head if token.kind is Kind.WORD)
+        return tuple(head), tuple([token for token in head if token.kind is Kind.WORD])
 
     def open(self, at: int, end: int) -> None:
         """Open a block; a line that does not end it well, or too deep a one, is a loose token."""
@@ -115,7 +115,9 @@ class _Reader(TokenReader):
 
 def _value(match: re.Match[str]) -> str:
     """Return the value of a word, without its quotes, escapes and joined lines."""
-    raw = _JOINED.sub("", match[0])
+    raw = match[0]
+    if "\\" in raw:
+        raw = _JOINED.sub("", raw)
     if not match["quoted"]:
         return decode(raw)
     inside = raw[1:-1] if len(raw) > 1 and raw[-1] == raw[0] else raw[1:]

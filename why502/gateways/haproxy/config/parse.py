@@ -19,7 +19,9 @@ SECTIONS = frozenset(
 )
 MOST_LINES = 200_000
 _WORD, _SPACE = Kind.WORD, Kind.SPACE  # each is looked up for every token
-_TOKEN = lazy(r"(?P<space>[^\S\n]++)|(?P<lines>\n++)|(?P<comment>\#[^\n]*+)|(?P<word>[^\s'\"\\\#]++(?=\s|\Z))", re.ASCII)
+_TOKEN = lazy(
+    r"(?P<space>[^\S\n]++)|(?P<lines>\n++)|(?P<comment>\#[^\n]*+)|(?P<word>[^\s'\"\\\#]++(?=\s|\Z))|(?P<other>.)", re.ASCII
+)
 
 
 def parse(content: bytes, file: str) -> Tree:
@@ -40,24 +42,12 @@ class _Reader(TokenReader):
         self.last = 0  # how many tokens of the head come before what follows its last word
 
     def read(self) -> Tree:
-        text, at, file = self.text, 0, self.file
-        while at < len(text):
-            match = _TOKEN.match(text, at)
-            group, raw = (match.lastgroup, match[0]) if match else ("", "")
-            if group == "word" and raw.isascii() and len(raw) <= words.LONGEST and self.line <= MOST_LINES:  # nearly every word
-                self.add_word(Token(_WORD, raw, raw, file, at, self.line, at - self.line_start + 1))
-                at += len(raw)
-            elif group == "space":
-                (self.head or self.items).append(Token(_SPACE, raw, "", file, at, self.line, at - self.line_start + 1))
-                at += len(raw)
-            elif group in ("lines", "comment"):
-                self.end_line()
-                self.items.append(self.token(_SPACE if group == "lines" else Kind.COMMENT, raw, at))
-                at += len(raw)
-            elif self.line > MOST_LINES:
+        text, at = self.text, 0
+        while (at := self.up_to_quotes(at)) < len(text):
+            if self.line > MOST_LINES:
                 self.add_stray(at, len(text))
                 break
-            elif (end := words.ends(text, at)) > at:
+            if (end := words.ends(text, at)) > at:
                 self.add_word(self.span(_WORD, at, end, words.value(text[at:end])))
                 at = end
             else:
@@ -66,6 +56,23 @@ class _Reader(TokenReader):
         self.end_line()
         self.end_section()
         return Tree(file=self.file, items=tuple(self.top))
+
+    def up_to_quotes(self, at: int) -> int:
+        """Read up to the end of the text or the next word that is not plain; return its offset."""
+        file = self.file
+        for match in _TOKEN.finditer(self.text, at):  # every character starts one of the alternatives: there are no gaps
+            group, raw = match.lastgroup, match[0]
+            if group == "word" and raw.isascii() and len(raw) <= words.LONGEST and self.line <= MOST_LINES:
+                self.add_word(Token(_WORD, raw, raw, file, at, self.line, at - self.line_start + 1))
+            elif group == "space":
+                (self.head or self.items).append(Token(_SPACE, raw, "", file, at, self.line, at - self.line_start + 1))
+            elif group in ("lines", "comment"):
+                self.end_line()
+                self.items.append(self.token(_SPACE if group == "lines" else Kind.COMMENT, raw, at))
+            else:
+                return at
+            at += len(raw)
+        return at
 
     def add_word(self, token: Token) -> None:
         """Add a word to the line."""

@@ -12,10 +12,9 @@ FRONTS = ("frontend", "listen")
 BACKS = ("backend", "listen")
 
 
-@lru_cache(4)
-def all_of(deployment: Deployment) -> tuple[Section, ...]:
+def all_of(deployment: Deployment) -> list[Section]:
     """Return the sections of a deployment; those of its `defaults` and `global` too."""
-    return tuple(sections(deployment.configuration.trees))
+    return sections(deployment.configuration.trees)
 
 
 def proxies(deployment: Deployment, *kinds: str) -> Iterator[Section]:
