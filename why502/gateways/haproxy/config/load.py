@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import msgspec
@@ -310,6 +311,7 @@ def _limits(lines: list[Line]) -> dict[str, tuple[Setting, ...]]:
     return {"maxconn": tuple(Setting(args=line.words[1:2], at=line.at) for line in found)} if found else {}
 
 
+@lru_cache(1 << 10)
 def seconds(words: tuple[str, ...], default: float) -> float:
     """Return a time in seconds: HAProxy's unit without a suffix is the millisecond."""
     match = _TIME.fullmatch(words[0]) if words else None

@@ -17,9 +17,10 @@ def all_of(deployment: Deployment) -> list[Section]:
     return sections(deployment.configuration.trees)
 
 
-def proxies(deployment: Deployment, *kinds: str) -> Iterator[Section]:
+@lru_cache(16)
+def proxies(deployment: Deployment, *kinds: str) -> tuple[Section, ...]:
     """Return the proxies of these kinds that are in force for sure: not those in a condition whose outcome is unknown."""
-    return (section for section in _in_force(deployment) if section.kind in kinds)
+    return tuple(section for section in _in_force(deployment) if section.kind in kinds)
 
 
 @lru_cache(4)
