@@ -113,7 +113,8 @@ def never_passed(deployment: Deployment) -> Iterator[Risk]:
         tries = level.own("try_files")
         for directive in passes:
             if directive.name != passes[-1].name:
-                yield risk(f"{passes[-1].name} below replaces {directive.name}", directive.at, "remove it")
+                message = f"{passes[-1].name} below replaces {directive.name}"
+                yield risk(message, directive.at, "remove it", severity=Severity.NOTE)
         if passes and answers:
             yield risk(f"`return` answers before {passes[0].name}", answers[0].at, "remove one of them")
         elif passes and tries and passes[0].name != "fastcgi_pass" and tries[0].args[-1:] == ("=404",):

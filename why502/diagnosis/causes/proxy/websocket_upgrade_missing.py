@@ -20,6 +20,7 @@ Both headers are hop-by-hop, so a proxy drops them by default. The backend sees 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -38,6 +39,9 @@ from why502.model.patterns import lazy
 _PATH = lazy(
     r"(?:^|[/^])(?:wss?|websockets?|web-socket|socket\\?\.io|sockjs(?:-node)?|cable|signalr)(?:/|\(|\$|$)", re.IGNORECASE
 )
+
+
+_FOR_WEBSOCKETS = lazy(r"(?<![a-z])wss?(?![a-z])|socket|upgrade", re.IGNORECASE)  # the name of a file with headers
 
 
 def _upgrade(route: Route) -> bool:
@@ -101,12 +105,13 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
 
 
 def _shared(deployment: Deployment) -> frozenset[Position | None]:
-    """Return the blocks whose Upgrade comes from a file that several blocks include."""
-    blocks: dict[tuple[str, int], list[Position | None]] = {}
-    for level, directive in deployment.uses("proxy_set_header"):
-        if directive.args[:1] and directive.args[0].lower() == "upgrade" and level.at and level.at.file != directive.at.file:
-            blocks.setdefault((directive.at.file, directive.at.start), []).append(level.at)
-    return frozenset(at for several in blocks.values() if len(several) > 1 for at in several)
+    """Return the blocks whose Upgrade comes from an included file for routes of any kind: its name says nothing else."""
+    return frozenset(
+        level.at
+        for level, directive in deployment.uses("proxy_set_header")
+        if directive.args[:1] and directive.args[0].lower() == "upgrade" and level.at and level.at.file != directive.at.file
+        if not _FOR_WEBSOCKETS.search(posixpath.basename(directive.at.file))
+    )
 
 
 def _connection(route: Route) -> bool:
