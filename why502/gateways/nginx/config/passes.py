@@ -208,7 +208,7 @@ def group(directive: Directive, defaults: Defaults | None) -> Upstream:
     )
 
 
-@lru_cache(1 << 12)
+@lru_cache(1 << 15)  # of a site with thousands of ports, too
 def target(name: str, port: int = 0) -> Target | None:
     """Return the address in a text; None if it contains a variable or is invalid."""
     if variables.is_in(name):
