@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lint_sample import given
+from lint_sample import found, given
 
 from why502.deployment.files import Deployment, host_name
 
@@ -28,8 +28,8 @@ http {
 def deployment() -> Deployment:
     """Return a deployment with routes of several kinds."""
     files = {"/repo/nginx.conf": TEXT, "/repo/a.inc": "limit_req zone=z;"}
-    (found,) = given(files, "", "/repo").deployments
-    return found
+    (each,) = given(files, "", "/repo").deployments
+    return each
 
 
 @pytest.mark.parametrize("protocols", [("http",), ("https", "fastcgi"), ("grpc",)])
@@ -59,3 +59,11 @@ def test_the_block_of_a_route_in_a_file_that_several_servers_include(deployment:
     assert [(level.around.at, level.args) for level in levels if level and level.around] == [
         (route.server_at, (route.location,)) for route in deployment.routes
     ]
+
+
+def test_every_server_of_a_large_group_is_looked_at_for_each_kind_of_route() -> None:
+    servers = " ".join(f"server 10.0.{number >> 8}.{number & 255}:{443 if number == 250 else 8443};" for number in range(300))
+    places = "".join(f"location /{number} {{ proxy_pass {'http' if number == 5 else 'https'}://big; }}" for number in range(9))
+    text = f"events {{}} http {{ upstream big {{ {servers} }} server {{ listen 80; {places} }} }}"
+    told = [risk.message for risk in found({"/repo/nginx.conf": text}, "", "/repo") if risk.rule == "W502-031"]
+    assert told == ["plain HTTP is sent to port 443 of 10.0.0.250"]

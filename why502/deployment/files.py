@@ -29,7 +29,8 @@ _IP = lazy(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
 _PIECES = (("location",), ("if",), ("limit_except",))  # what a file of such blocks inherits is in another file
 _MOST_PEERS = 200  # of a group of which every route looks at each peer
-_FEW_PEERS = 20  # of a larger one, for all of its routes but the first
+_FEW_PEERS = 20  # of a larger one, for all of its routes but the first of each kind
+_MOST_KINDS = 16  # of routes to one large group
 _MODULES = tuple(name.removesuffix("_pass") for name in PASSES)
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
@@ -304,22 +305,25 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return self._level_of(route) if found is self else found  # type: ignore[return-value]
 
     def peers(self, route: Route) -> tuple[Peer, ...]:
-        """Return the peers of a route that a rule looks at: all, but of a group of hundreds only for its first route.
+        """Return the peers of a route that a rule looks at: all, but of a group of hundreds only for the first of each kind.
 
         For the others a few peers stand for the group: thousands of routes to a group of thousands would otherwise take minutes.
         """
-        if len(route.peers) <= _MOST_PEERS or self._first_to.get(id(route.peers)) is route:
+        if len(route.peers) <= _MOST_PEERS or id(route) in self._first_to:
             return route.peers
         return route.peers[:_FEW_PEERS]
 
     @cached_property
-    def _first_to(self) -> dict[int, Route]:
-        """The first route to each large group, by the identity of its peers, which all its routes share."""
-        found: dict[int, Route] = {}
+    def _first_to(self) -> frozenset[int]:
+        """The identity of the first route of each kind to each large group: kinds may differ in what is wrong."""
+        found: dict[int, dict[tuple[object, ...], int]] = {}  # by the identity of the peers, which all routes to a group share
         for route in self.configuration.routes:
             if len(route.peers) > _MOST_PEERS:
-                found.setdefault(id(route.peers), route)
-        return found
+                of_group = found.setdefault(id(route.peers), {})
+                kind = (route.directive, route.protocol, route.has_variables, route.host_header, route.sends_sni, route.resolver)
+                if len(of_group) < _MOST_KINDS:
+                    of_group.setdefault(kind, id(route))
+        return frozenset(first for of_group in found.values() for first in of_group.values())
 
     @cached_property
     def _levels_of_routes(self) -> dict[int, Level | None]:
