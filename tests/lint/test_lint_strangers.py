@@ -126,6 +126,7 @@ def test_what_an_nginx_of_ones_own_knows_is_not_known_here(recipe: str, is_own: 
         "ssl_certificate_key /etc/ssl/{name-of-site}.key;",
         "server_name [your domain];",
         "location / {\nproxy_pass #DESTINATION_1#;\n}",
+        "root HTTP_DOCUMENTROOT;",
     ],
 )
 def test_placeholders_of_people_and_programs_of_ones_own(line: str) -> None:
@@ -143,6 +144,7 @@ def test_placeholders_of_people_and_programs_of_ones_own(line: str) -> None:
         "listen [::]:80; listen [fe80::abcd]:80;",
         "server_name ~^[abcdef]+\\.example$;",
         "server_name shop.example; #DEV#",
+        "root /srv/APP_ONE/public;",
         "sub_filter </head> '<b>{ip}</b></head>';",
         "location ~ '^/[0-9]{1,3}/{id}' { root /srv; }",
     ],
@@ -300,3 +302,46 @@ def test_a_file_included_by_several_servers_may_serve_only_one() -> None:
 def test_a_numbered_copy_is_not_read(name: str, is_told: bool) -> None:
     text = HTTP % "server { listen 80; location / { proxy_pass http://0.0.0.0:1; } }"
     assert ("W502-028" in _names({f"/repo/{name}": text, "/repo/other/nginx.conf": HTTP % ""})) == is_told
+
+
+def test_what_follows_from_a_lost_opening_brace_is_told_once() -> None:
+    site = "listen 80;\nserver_name shop.test;\nlocation / { root /srv; }\nlocation /a { root /srv; }\n}\n"
+    files = {"/repo/nginx/nginx.conf": HTTP % "include sites-enabled/*;", "/repo/nginx/sites-enabled/shop": site}
+    severe = [risk for risk in found(files, "", "/repo") if str(risk.severity) != "note"]
+    assert [(risk.rule, risk.message) for risk in severe] == [("W502-001", 'unexpected "}"')]
+    files["/repo/nginx/sites-enabled/shop"] = site.removesuffix("}\n")
+    assert _names(files) == {"W502-006"}
+
+
+@pytest.mark.parametrize(("address", "is_told"), [("80", False), ("0.0.0.0:80", False), ("[::]:80", True)])
+def test_only_an_address_of_ipv6_can_take_the_port_of_ipv4(address: str, is_told: bool) -> None:
+    text = HTTP % f"server {{ listen 80; server_name a; }}\nserver {{ listen {address} default_server ipv6only=off; }}"
+    assert ("W502-163" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(("last", "is_told"), [("proxy_pass", False), ("fastcgi_pass", True)])
+def test_of_two_pass_directives_the_last_one_holds(last: str, is_told: bool) -> None:
+    passes = {"proxy_pass": "proxy_pass http://app:80;", "fastcgi_pass": "fastcgi_pass app:80;"}
+    lines = sorted(passes, key=lambda name: name == last)
+    text = HTTP % f"server {{ location / {{ {' '.join(passes[name] for name in lines)} }} }}"
+    assert ("W502-206" in _names({"/repo/nginx.conf": text})) == is_told
+    assert "W502-199" in {risk.rule for risk in found({"/repo/nginx.conf": text}, "", "/repo")}
+
+
+SHORT = "location ~ /box/([0-9]+) { set $port $1; proxy_pass http://127.0.0.1:$port/; }"
+LONG = "location ~ /box/([0-9]+)/(.*) { set $port $1; proxy_pass http://127.0.0.1:$port/$2; }"
+
+
+@pytest.mark.parametrize(("places", "is_told"), [(LONG + SHORT, False), (SHORT + LONG, True), (SHORT, True)])
+def test_an_expression_after_one_that_takes_the_rest_has_one_path(places: str, is_told: bool) -> None:
+    assert ("W502-111" in _names({"/repo/nginx.conf": HTTP % f"server {{ {places} }}"})) == is_told
+
+
+@pytest.mark.parametrize(
+    ("place", "file", "is_told"),
+    [("/a", "proxy.inc", False), ("/ws", "proxy.inc", True), ("/a/socket.io/", "proxy.inc", True), ("/a", "websocket.inc", True)],
+)
+def test_headers_in_a_file_for_all_routes_show_no_websockets(place: str, file: str, is_told: bool) -> None:
+    headers = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection keep-alive;"
+    text = HTTP % f"server {{ location {place} {{ include {file}; proxy_pass http://127.0.0.1:1; }} }}"
+    assert ("W502-052" in _names({"/repo/nginx.conf": text, f"/repo/{file}": headers})) == is_told

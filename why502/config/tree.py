@@ -91,7 +91,7 @@ class Node(msgspec.Struct, frozen=True):
     @property
     def children(self) -> Iterator[Node]:
         """The directives in its block."""
-        return (item for item in self.body or () if isinstance(item, Node))
+        return iter([item for item in self.body or () if isinstance(item, Node)])  # a list is built faster
 
 
 class Tree(msgspec.Struct, frozen=True):

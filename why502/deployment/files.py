@@ -14,6 +14,7 @@ from why502.backends.php_fpm.config import Entry
 from why502.config.configuration import Configuration
 from why502.config.tree import Tree
 from why502.gateways.nginx.config import Matcher, scope, variables
+from why502.gateways.nginx.config.defaults import PASSES
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.config.scope import Settings
 from why502.model.base import Value
@@ -28,7 +29,9 @@ _IP = lazy(r"[0-9.]+")
 _DATA = frozenset({"map", "geo", "types", "split_clients", "charset_map", "match"})
 _PIECES = (("location",), ("if",), ("limit_except",))  # what a file of such blocks inherits is in another file
 _MOST_PEERS = 200  # of a group of which every route looks at each peer
-_FEW_PEERS = 20  # of a larger one, for all of its routes but the first
+_FEW_PEERS = 20  # of a larger one, for all of its routes but the first of each kind
+_MOST_KINDS = 16  # of routes to one large group
+_MODULES = tuple(name.removesuffix("_pass") for name in PASSES)
 _INNER = frozenset({"http", "stream", "mail", "events", "server", "upstream", "location", "if", "limit_except"})
 
 
@@ -148,6 +151,51 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         """The matcher that finds the route of a request."""
         return Matcher(self._routes, [server for server in self.servers if server.listens])
 
+    def routes_of(self, *protocols: str) -> tuple[Route, ...]:
+        """Return the routes with one of these protocols."""
+        if protocols not in self._of_protocols:
+            self._of_protocols[protocols] = tuple(route for route in self._routes if route.protocol in protocols)
+        return self._of_protocols[protocols]
+
+    def routes_with(self, *names: str) -> tuple[Route, ...]:
+        """Return the routes where one of these directives is in force."""
+        if self.directives.keys().isdisjoint(names):
+            return ()
+        if names not in self._with_names:
+            self._with_names[names] = tuple(route for route in self._routes if any(name in route.settings for name in names))
+        return self._with_names[names]
+
+    def routes_setting(self, name: str) -> tuple[Route, ...]:
+        """Return the routes where a setting that several modules have may be in force: `read_timeout` for
+        `proxy_read_timeout`, `fastcgi_read_timeout` and so on.
+        """
+        return self.routes_with(*(f"{module}_{name}" for module in _MODULES))
+
+    @cached_property
+    def _of_protocols(self) -> dict[tuple[str, ...], tuple[Route, ...]]:
+        """The routes by protocols, as asked for so far."""
+        return {}
+
+    @cached_property
+    def _with_names(self) -> dict[tuple[str, ...], tuple[Route, ...]]:
+        """The routes by directives in force, as asked for so far."""
+        return {}
+
+    @cached_property
+    def named_peers(self) -> tuple[tuple[Route, Peer, str], ...]:
+        """The peers that are host names, each with its route and the name: see `peers` and `host_name`."""
+        return tuple((route, peer, name) for route in self._routes for peer in self.peers(route) if (name := host_name(peer)))
+
+    @cached_property
+    def local_peers(self) -> tuple[tuple[Route, Peer, Target], ...]:
+        """The peers on this machine (loopback, unix sockets, and the wildcard address), each with its route and target."""
+        return tuple(
+            (route, peer, target)
+            for route in self._routes
+            for peer in self.peers(route)
+            if (target := peer.target) is not None and (target.is_loopback or target.is_wildcard)
+        )
+
     @cached_property
     def _by_server(self) -> dict[Position | None, list[Route]]:
         found: dict[Position | None, list[Route]] = {}
@@ -236,12 +284,19 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return tuple(use for name in names for use in self.directives.get(name, ()))
 
     @cached_property
-    def _places(self) -> dict[tuple[Position | None, Position], Level]:
+    def _places(self) -> dict[tuple[int, int], Level]:
+        """The blocks of pass directives, by the identity of the positions of their server and of the directive.
+
+        Routes have the same objects. To hash tens of thousands of positions takes long.
+        """
         found = {}
+        servers: dict[int, Position | None] = {}
         for name, uses in self.directives.items():
             for level, directive in uses if name.endswith("_pass") else ():
-                server = next((outer.at for outer in level.outwards if outer.name == "server"), None)
-                found[server, directive.at] = level
+                around = level if level.around is None or level.name == "server" else level.around
+                if id(around) not in servers:
+                    servers[id(around)] = next((outer.at for outer in around.outwards if outer.name == "server"), None)
+                found[id(servers[id(around)]), id(directive.at)] = level
         return found
 
     def level(self, route: Route) -> Level | None:
@@ -250,22 +305,25 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
         return self._level_of(route) if found is self else found  # type: ignore[return-value]
 
     def peers(self, route: Route) -> tuple[Peer, ...]:
-        """Return the peers of a route that a rule looks at: all, but of a group of hundreds only for its first route.
+        """Return the peers of a route that a rule looks at: all, but of a group of hundreds only for the first of each kind.
 
         For the others a few peers stand for the group: thousands of routes to a group of thousands would otherwise take minutes.
         """
-        if len(route.peers) <= _MOST_PEERS or self._first_to.get(id(route.peers)) is route:
+        if len(route.peers) <= _MOST_PEERS or id(route) in self._first_to:
             return route.peers
         return route.peers[:_FEW_PEERS]
 
     @cached_property
-    def _first_to(self) -> dict[int, Route]:
-        """The first route to each large group, by the identity of its peers, which all its routes share."""
-        found: dict[int, Route] = {}
+    def _first_to(self) -> frozenset[int]:
+        """The identity of the first route of each kind to each large group: kinds may differ in what is wrong."""
+        found: dict[int, dict[tuple[object, ...], int]] = {}  # by the identity of the peers, which all routes to a group share
         for route in self.configuration.routes:
             if len(route.peers) > _MOST_PEERS:
-                found.setdefault(id(route.peers), route)
-        return found
+                of_group = found.setdefault(id(route.peers), {})
+                kind = (route.directive, route.protocol, route.has_variables, route.host_header, route.sends_sni, route.resolver)
+                if len(of_group) < _MOST_KINDS:
+                    of_group.setdefault(kind, id(route))
+        return frozenset(first for of_group in found.values() for first in of_group.values())
 
     @cached_property
     def _levels_of_routes(self) -> dict[int, Level | None]:
@@ -275,7 +333,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     def _level_of(self, route: Route) -> Level | None:
         if route.at is None:
             return None
-        return self._places.get((route.server_at, route.at)) or self._places.get((None, route.at))
+        return self._places.get((id(route.server_at), id(route.at))) or self._places.get((id(None), id(route.at)))
 
     @cached_property
     def values(self) -> variables.Values:

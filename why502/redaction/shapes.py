@@ -173,7 +173,7 @@ _PLACES: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("sec-websocket-protocol",), lazy(r"(?i)\bsec-websocket-protocol:[^\n]{0,80}?,\s{0,4}(?P<maybe>[\w.~+/=-]{16,4096})")),
     # a custom header that is set to a random value
     (
-        ("header",),
+        ("x-",),
         lazy(
             r"(?i)(?:_set_header|add_header|set-header|add-header|requestheader\s{1,8}(?:set|add|append|merge)|_set_headers)\s{1,8}['\"]?x-(?!request-|correlation-|trace)[\w-]{1,80}['\"]?\s{1,8}['\"]?(?P<maybe>[\w+/=.-]{16,512})"
         ),

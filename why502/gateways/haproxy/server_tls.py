@@ -57,11 +57,11 @@ def options(words: Iterable[str], inherited: Mapping[str, str]) -> dict[str, str
     """Return the options of a line by name, overriding those of `default-server`: the argument, or "" for an option without
     one.
     """
-    found, rest = dict(inherited), list(words)
-    while rest:
-        name = rest.pop(0)
-        if name in _TAKES and rest:
-            found[name] = rest.pop(0)
+    found, rest = dict(inherited), iter(words)
+    for name in rest:
+        argument = next(rest, None) if name in _TAKES else None
+        if argument is not None:
+            found[name] = argument
         elif name in _FLAGS:
             found[name] = ""
         else:

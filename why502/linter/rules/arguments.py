@@ -30,9 +30,15 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
     for name, uses in deployment.directives.items():
         if name in _OF_PLUS or module_of(name):
             continue
+        fine: set[tuple[tuple[str, ...], int, bool]] = set()  # whatever the arguments are
         for level, directive in uses:
+            key = (level.path, len(directive.args), directive.children is not None)
+            if key in fine:
+                continue
             found = form(name, level.path)
             if found is None or found.is_met(directive.args, directive.children is not None) or directive.at in reported:
+                if found is None or (found.kind is Kind.ANY and directive.at not in reported):
+                    fine.add(key)
                 continue
             if found.is_block != (directive.children is not None):
                 what = "needs a block { }" if found.is_block else "takes no block"

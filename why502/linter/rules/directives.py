@@ -188,17 +188,34 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
 
     nginx refuses the configuration: `directive is not allowed here`.
     """
+    braces = _braces_too_many(deployment)
     for name, uses in deployment.directives.items():
         known = table().get(name)
         if not known or name == "include" or module_of(name):
             continue
+        fine: set[tuple[str, ...]] = set()
         for level, directive in uses:
+            if level.path in fine:
+                continue
+            if directive.at.start < braces.get(directive.at.file, 0) and (level.at is None or level.at.file != directive.at.file):
+                continue  # it may have been in a block whose beginning is lost: the brace is reported
             letter = place(level.path)
             if not letter or known.may_stand(letter) or (not level.path and not deployment.is_whole):
+                fine.add(level.path)
                 continue
             if not (name == "server" and directive.children is None) and _is_rooted(level, deployment):
                 where = f"in {level.name}" if level.path else "outside of all blocks"
                 yield risk(f'"{name}" is not allowed {where}', directive.at, "move it to a block where it is")
+
+
+def _braces_too_many(deployment: Deployment) -> dict[str, int]:
+    """Return, by file, where a block is closed that was never opened."""
+    return {
+        problem.at.file: problem.at.start
+        for tree in deployment.configuration.trees
+        for problem in tree.problems
+        if problem.at and problem.message == 'unexpected "}"'
+    }
 
 
 def _is_rooted(level: Level, deployment: Deployment) -> bool:

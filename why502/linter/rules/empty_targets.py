@@ -35,9 +35,9 @@ def may_be_empty(deployment: Deployment) -> Iterator[Risk]:
             sets.setdefault(directive.args[0].lstrip("$").lower(), []).append(level)
     checked = {name.lower() for _, directive in deployment.uses("if") for word in directive.args for name in _NAME.findall(word)}
     for level, directive in deployment.uses(*_PASSES):
-        text = directive.args[0] if directive.args and level.is_known else ""
-        found = _AUTHORITY.match(text)
-        for name in _NAME.findall(found[1]) if found and "$" in text else ():
+        text = directive.args[0] if directive.args else ""
+        found = _AUTHORITY.match(text) if "$" in text and level.is_known else None
+        for name in _NAME.findall(found[1]) if found else ():
             if name.lower() in checked:
                 continue
             lines = defined.get(name.lower(), [])

@@ -70,7 +70,7 @@ def error_log_level(deployment: Deployment) -> Iterator[Risk]:
 
     Refused, reset and timed out connections are logged at level error.
     """
-    for level in _above_routes(deployment):
+    for level in _above_routes(deployment) if deployment.uses("error_log") else ():
         for directive in level.own("error_log"):
             if len(directive.args) > 1 and directive.args[1] in _HIDING and directive.args[0] != "/dev/null":
                 yield risk(f"level {directive.args[1]} omits why backends failed", directive.at, "use error or warn")

@@ -21,6 +21,7 @@ _SURE = (
 _LONGEST = 2000
 _ESCAPED = lazy(r"\\.", re.DOTALL)
 _GROUP = lazy(r"\(\?P?<[A-Za-z_]\w*>")
+_SET = lazy(r"\[(?:[^\[\]^]|\^[^\[\]])[^\[\]]*+\]")  # without another bracket in it
 _PARENTHESES = lazy(r"[()]")
 _EXPRESSION = lazy(r"~\*?\s*(.*)", re.DOTALL)
 
@@ -51,11 +52,11 @@ def _expressions(level: Level, directive: Directive) -> Iterator[str]:
 
 
 def _is_plain(expression: str) -> bool:
-    """Return whether it surely has none of the errors: no brackets, every parenthesis has its other one, nothing to repeat.
+    """Return whether it surely has none of the errors: every bracket and parenthesis has its other one, nothing to repeat.
 
     Compiling each of thousands of expressions takes a hundred times as long.
     """
-    left = _GROUP.sub("(", _ESCAPED.sub("x", expression))
+    left = _GROUP.sub("(", _SET.sub("x", _ESCAPED.sub("x", expression)))
     if left[:1] in ("*", "+", "?") or "[" in left or "(?" in left:
         return False
     open_ = 0

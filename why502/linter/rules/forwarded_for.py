@@ -17,7 +17,7 @@ def chain_lost(deployment: Deployment) -> Iterator[Risk]:
     is in front.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("proxy_set_header"):
         is_behind = "set_real_ip_from" in route.settings or any("proxy_protocol" in listen for listen in route.listens)
         value = next((value for name, value in route.headers if name.lower() == "x-forwarded-for"), "")
         at = next(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
@@ -28,7 +29,12 @@ class _Listen:
         return any(_OF_SOCKET.fullmatch(word) for word in self.directive.args[1:])
 
 
-def _listens(deployment: Deployment) -> Iterator[_Listen]:
+@lru_cache(2)
+def _listens(deployment: Deployment) -> tuple[_Listen, ...]:
+    return tuple(_read(deployment))
+
+
+def _read(deployment: Deployment) -> Iterator[_Listen]:
     for level in deployment.blocks("server"):
         if level.path[:1] == ("mail",):
             continue
@@ -75,7 +81,7 @@ def options(deployment: Deployment) -> Iterator[Risk]:
     """
     seen: dict[str, _Listen] = {}
     wide: dict[str, Directive] = {}
-    all_ = list(_listens(deployment))
+    all_ = _listens(deployment)
     for listen in all_:
         if listen.is_with_options:
             other = seen.setdefault(listen.address, listen)
@@ -83,7 +89,7 @@ def options(deployment: Deployment) -> Iterator[Risk]:
                 message = f"the options of {listen.address} are also given at {other.directive.at}"
                 severity = certainty(other.directive.at, listen.directive.at, deployment.is_here)
                 yield risk(message, listen.directive.at, "give them in one server only", severity=severity)
-        if "ipv6only=off" in listen.directive.args:
+        if "ipv6only=off" in listen.directive.args and "[::]" in listen.address:  # nginx ignores it for an IPv4 address
             wide.setdefault(listen.address.replace("[::]:", "*:"), listen.directive)
     for listen in all_:
         if listen.address in wide and listen.directive.at != wide[listen.address].at:

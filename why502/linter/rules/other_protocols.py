@@ -18,7 +18,7 @@ def web_port(deployment: Deployment) -> Iterator[Risk]:
 
     A web server does not speak FastCGI: `upstream sent unsupported FastCGI protocol version`, 502.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_of("fastcgi"):
         for peer in deployment.peers(route) if route.protocol == "fastcgi" else ():
             if peer.target is not None and peer.target.port in _WEB_PORTS:
                 yield risk(f"{peer.name} is a port of web servers", route.at, "use proxy_pass, or the port of PHP-FPM")
@@ -30,7 +30,7 @@ def params_missing(deployment: Deployment) -> Iterator[Risk]:
 
     `include uwsgi_params;` sets them.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_of("uwsgi"):
         level = deployment.level(route)
         if route.protocol == "uwsgi" and deployment.is_whole and level is not None and level.is_known:
             if not {"uwsgi_param", "include"} & level.settings.keys():
@@ -56,7 +56,7 @@ def bind(deployment: Deployment) -> Iterator[Risk]:
 
     `bind() failed`, `connect() failed (22: Invalid argument)`: every request gets 500 or 502.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_setting("bind"):
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_bind")
         own = _address(setting.args[0]) if setting and setting.args else None
         if own is None or setting is None:

@@ -94,13 +94,12 @@ def _to_loopback(deployment: Deployment) -> Iterator[tuple[Route, Target]]:
     if not deployment.is_whole:
         return
     ports = {listen.port for listen in deployment.configuration.listens}
-    for route in deployment.routes:
-        if route.protocol not in ("http", "https") or route.has_variables or route.if_conditions:
+    for route, _, target in deployment.local_peers:
+        if target.port not in ports or len(route.peers) != 1 or route.protocol not in ("http", "https"):
             continue
-        if route.location.startswith(("~", "@")) or any(name in route.settings for name in ("allow", "limit_except")):
+        if route.has_variables or route.if_conditions or route.location.startswith(("~", "@")):
             continue
-        target = route.peers[0].target if len(route.peers) == 1 else None
-        if target is not None and target.port in ports and _is_own(deployment, target):
+        if not any(name in route.settings for name in ("allow", "limit_except")) and _is_own(deployment, target):
             level = deployment.level(route)
             if level is not None and level.is_known:
                 yield route, target

@@ -31,9 +31,11 @@ def path_differs(deployment: Deployment) -> Iterator[Risk]:
     for level, directive in deployment.uses("proxy_pass"):
         text = directive.args[0] if directive.args else ""
         path = level.args[-1] if level.name == "location" and level.args and level.args[0] in ("^~", level.args[-1]) else ""
-        url = _URL.fullmatch(text)
-        if path.startswith("/") and not path.endswith("/") and url and text.endswith("/") and text.count("/") == 3:
+        is_whole = text.endswith("/") and text.count("/") == 3
+        if is_whole and path.startswith("/") and not path.endswith("/") and _URL.fullmatch(text):
             yield risk(f"{path}/x becomes //x", directive.at, f"write location {path}/")
+        elif "$" not in text:
+            continue
         elif _TWICE.fullmatch(text):
             yield risk("the path begins with two slashes", directive.at, "remove the slash before $request_uri")
         elif _DECODED.fullmatch(text):
@@ -67,7 +69,7 @@ def leaves(deployment: Deployment) -> Iterator[Risk]:
 
     After such a rewrite nginx looks for the location again, with the new path.
     """
-    for level in deployment.blocks("location"):
+    for level in deployment.blocks("location") if deployment.uses("rewrite") else ():
         server = level.around
         passes = level.own("proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass")
         if server is None or server.name != "server" or not server.is_known or not passes:
@@ -103,12 +105,16 @@ def never_passed(deployment: Deployment) -> Iterator[Risk]:
     """A pass directive or a fallback is never reached, because something before it answers.
 
     `return` comes before `proxy_pass`, `try_files … =404` answers for every path that is not a file, only its last argument may
-    be a named location, and the first regular expression that matches wins.
+    be a named location, and the first regular expression that matches wins. Of two pass directives, the last one holds.
     """
     for level in deployment.blocks("location"):
         passes = level.own("proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass")
         answers = level.own("return")
         tries = level.own("try_files")
+        for directive in passes:
+            if directive.name != passes[-1].name:
+                message = f"{passes[-1].name} below replaces {directive.name}"
+                yield risk(message, directive.at, "remove it", severity=Severity.NOTE)
         if passes and answers:
             yield risk(f"`return` answers before {passes[0].name}", answers[0].at, "remove one of them")
         elif passes and tries and passes[0].name != "fastcgi_pass" and tries[0].args[-1:] == ("=404",):

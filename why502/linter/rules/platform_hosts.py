@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment, host_name
+from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.model.finding import Risk, Severity
 
@@ -26,11 +26,9 @@ def platform(deployment: Deployment) -> Iterator[Risk]:
     application's.
     """
     seen = set()
-    for route in deployment.routes:
-        for peer in deployment.peers(route):
-            name = host_name(peer)
-            if name.endswith(_PLATFORMS) and route.host_header in _OWN and route.at not in seen:
-                seen.add(route.at)
-                yield risk(
-                    f"{name} is chosen by Host, and gets {route.host_header}", route.at, f"write `proxy_set_header Host {name};`"
-                )
+    for route, _, name in deployment.named_peers:
+        if name.endswith(_PLATFORMS) and route.host_header in _OWN and route.at not in seen:
+            seen.add(route.at)
+            yield risk(
+                f"{name} is chosen by Host, and gets {route.host_header}", route.at, f"write `proxy_set_header Host {name};`"
+            )

@@ -62,7 +62,9 @@ def other_module(deployment: Deployment) -> Iterator[Risk]:
 
     Each module has its own settings: `fastcgi_read_timeout` for `fastcgi_pass`. Without buffering nothing is cached.
     """
-    for level in deployment.blocks("location"):
+    kinds = ("read_timeout", "send_timeout", "connect_timeout", "cache")
+    names = {f"{module}_{kind}" for module in ("proxy", "fastcgi", "uwsgi", "grpc") for kind in kinds}
+    for level in deployment.blocks("location") if not names.isdisjoint(deployment.directives) else ():
         passes = [line.name.removesuffix("_pass") for line in level.own("proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass")]
         for module in ("proxy", "fastcgi", "uwsgi", "grpc"):
             own = level.own(f"{module}_read_timeout", f"{module}_send_timeout", f"{module}_connect_timeout")

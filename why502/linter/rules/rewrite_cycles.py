@@ -24,7 +24,7 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
 
     nginx gives up after ten rounds: 500, `rewrite or internal redirection cycle`. `break` instead of `last` ends it.
     """
-    for level in deployment.blocks("location"):
+    for level in deployment.blocks("location") if deployment.uses("rewrite") else ():
         server = level.around
         if server is None or server.name != "server" or not server.is_known:
             continue

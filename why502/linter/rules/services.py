@@ -129,11 +129,10 @@ def in_tmp(deployment: Deployment) -> Iterator[Risk]:
     `No such file or directory`.
     """
     seen = set()
-    for route in deployment.routes:
-        for peer in deployment.peers(route):
-            if peer.target and peer.target.path.startswith(("/tmp/", "/var/tmp/")) and peer.at not in seen:
-                seen.add(peer.at)
-                yield risk(f"{peer.target.path} is in a directory that services see differently", peer.at, "put it below /run")
+    for _, peer, target in deployment.local_peers:
+        if target.path.startswith(("/tmp/", "/var/tmp/")) and peer.at not in seen:
+            seen.add(peer.at)
+            yield risk(f"{target.path} is in a directory that services see differently", peer.at, "put it below /run")
 
 
 def _services(deployment: Deployment) -> Iterator[tuple[Unit, Application]]:

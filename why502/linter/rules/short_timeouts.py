@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.config.defaults import PASSES
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
 
 _SHORTEST_S = {"connect_timeout": 0.1, "read_timeout": 1.0, "send_timeout": 1.0}
+_NAMES = tuple(f"{name.removesuffix('_pass')}_{kind}" for name in PASSES for kind in _SHORTEST_S)
 _QUICK = lazy(r"mirror|health|ping|auth|stat|metric|live|ready|status", re.IGNORECASE)  # for which a quick rejection is intended
 
 
@@ -21,7 +23,7 @@ def too_short(deployment: Deployment) -> Iterator[Risk]:
     One lost packet costs a second, a garbage collection or a cold cache more than that. The client gets 504.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with(*_NAMES):
         if _QUICK.search(route.location) or len(route.peers) > 1:
             continue
         module = route.directive.removesuffix("_pass")

@@ -19,8 +19,10 @@ def no_second_try(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
+        if route.upstream is None or len(route.peers) < 2 or route.upstream in seen:
+            continue
         alive = [peer for peer in deployment.peers(route) if not peer.is_down and not peer.is_backup]
-        if route.upstream is None or len(alive) < 2 or route.upstream in seen:
+        if len(alive) < 2:
             continue
         is_off = "off" in route.next_upstream
         if is_off or route.next_upstream_tries == 1:

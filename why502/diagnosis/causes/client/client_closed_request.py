@@ -58,18 +58,14 @@ def unbounded_retries(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
+        if len(route.peers) < 3 or "timeout" not in route.next_upstream:
+            continue
         module = route.directive.removesuffix("_pass")
         peers = [peer for peer in deployment.peers(route) if not peer.is_down]
         limit = route.setting(f"{module}_next_upstream_timeout")
         is_bounded = route.next_upstream_tries > 0 or (limit is not None and limit.args[:1] not in (("0",), ("0s",)))
         longest_s = len(peers) * route.read_timeout_s
-        if (
-            "timeout" in route.next_upstream
-            and not is_bounded
-            and len(peers) > 2
-            and longest_s >= 300
-            and route.upstream not in seen
-        ):
+        if not is_bounded and len(peers) > 2 and longest_s >= 300 and route.upstream not in seen:
             seen.add(route.upstream)
             message = f"a slow request is tried on {len(peers)} servers, up to {longest_s:g} s"
             yield risk(message, route.at, f"add `{module}_next_upstream_tries 2;` or {module}_next_upstream_timeout")

@@ -35,7 +35,7 @@ def grpc_without_http2(deployment: Deployment) -> Iterator[Risk]:
     every = [listen.split() for server in deployment.servers for listen in server.listens]
     if any({"http2", "quic"} & set(words[1:]) for words in every):
         return
-    for route in deployment.routes:
+    for route in deployment.routes_of("grpc", "grpcs"):
         level = deployment.level(route)
         if route.directive == "grpc_pass" and deployment.is_whole and level and level.is_known and level.first("http2") != "on":
             on = "`http2 on;`" if deployment.since(1, 25, 1) else "`http2` to its listen directive"

@@ -110,8 +110,10 @@ def upload_default(deployment: Deployment) -> Iterator[Risk]:
     The proxy rejects larger files with 413. The application never sees them.
     """
     for route in deployment.routes:
+        if not deployment.is_whole or not _UPLOAD.search(route.location.split(" ")[-1]):
+            continue
         level = deployment.level(route)
-        if not _UPLOAD.search(route.location.split(" ")[-1]) or not deployment.is_whole or level is None or not level.is_known:
+        if level is None or not level.is_known:
             continue
         if "client_max_body_size" not in route.settings:
             yield risk(
@@ -125,7 +127,7 @@ def below_php(deployment: Deployment) -> Iterator[Risk]:
 
     The proxy rejects files between the two limits with 413.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_of("fastcgi"):
         level = deployment.level(route)
         if route.protocol != "fastcgi" or level is None or not level.is_known or not deployment.is_whole:
             continue

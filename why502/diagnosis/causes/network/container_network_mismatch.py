@@ -235,7 +235,7 @@ def loopback_in_container(deployment: Deployment) -> Iterator[Risk]:
     """
     ports = {target.port for target in deployment.configuration.listens}
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("resolver"):
         if not any(word.partition(":")[0] == "127.0.0.11" for word in route.resolver) or route.has_variables:
             continue
         for peer in deployment.peers(route):

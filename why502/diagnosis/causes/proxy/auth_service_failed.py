@@ -39,7 +39,7 @@ def waits_for_body(deployment: Deployment) -> Iterator[Risk]:
     POST fails.
     """
     asked = {setting.args[0].partition("?")[0] for _, setting in deployment.uses("auth_request") if setting.args}
-    for route in deployment.routes:
+    for route in deployment.routes if asked else ():
         level = deployment.level(route)
         name = route.location.removeprefix("= ").removeprefix("^~ ")
         if route.directive != "proxy_pass" or name not in asked or level is None or not level.is_known:

@@ -133,8 +133,9 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
     (`could not be resolved (3: Host not found)`).
     """
     # Where some values of a variable are groups, the others may belong to servers that only include the same file.
-    of_groups = {route.at for route in deployment.routes if any(peer.at != route.at for peer in deployment.peers(route))}
-    for route in deployment.routes:
+    asking = deployment.routes_with("resolver")
+    of_groups = {route.at for route in asking if any(peer.at != route.at for peer in deployment.peers(route))}
+    for route in asking:
         if not route.resolver or not {word.partition(":")[0] for word in route.resolver} <= _PUBLIC:
             continue
         if route.has_variables and route.at in of_groups:
@@ -159,16 +160,14 @@ def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
     """
     if not deployment.is_whole:
         return
-    for route in deployment.routes:
+    for route, peer, name in deployment.named_peers:
+        if "." in name or ":" in peer.name or name == "localhost" or name in deployment.groups_in_vain:
+            continue
         level = deployment.level(route)
         if route.upstream or route.has_variables or level is None or not level.is_known:
             continue
-        for peer in deployment.peers(route):
-            name = host_name(peer)
-            if not name or "." in name or ":" in peer.name or name == "localhost" or name in deployment.groups_in_vain:
-                continue
-            for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
-                yield risk(f'"{peer.name}" is not an upstream group; there is "{group}"', route.at, f"write {group}")
+        for group in difflib.get_close_matches(name, deployment.groups, 1, 0.85):
+            yield risk(f'"{peer.name}" is not an upstream group; there is "{group}"', route.at, f"write {group}")
 
 
 CAUSE = Cause(

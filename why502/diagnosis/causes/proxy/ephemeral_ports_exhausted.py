@@ -70,9 +70,9 @@ _METHODS = ("least_conn", "ip_hash", "hash", "random", "least_time")
 def _asks_for_keepalive(deployment: Deployment, protocols: tuple[str, ...]) -> Iterator[tuple[Route, Level]]:
     """Yield the routes whose group sets `keepalive N`."""
     asked = {group.name for group in deployment.upstreams if group.keepalive_at is not None and group.keepalive > 0}
-    for route in deployment.routes:
-        level = deployment.level(route)
-        if route.upstream in asked and route.protocol in protocols and level is not None and level.is_known:
+    for route in deployment.routes_of(*protocols) if asked else ():
+        level = deployment.level(route) if route.upstream in asked else None
+        if level is not None and level.is_known:
             yield route, level
 
 

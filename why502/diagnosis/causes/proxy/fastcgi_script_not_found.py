@@ -131,7 +131,7 @@ def no_script(deployment: Deployment) -> Iterator[Risk]:
     Without SCRIPT_FILENAME it answers with an empty page, or with 404 `File not found`. nginx's `fastcgi_params` does not set it;
     `fastcgi.conf` does.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_of("fastcgi"):
         level = deployment.level(route)
         is_php = "php" in route.passes or ".php" in route.location
         if route.directive != "fastcgi_pass" or not is_php or level is None or not level.is_known:
@@ -153,7 +153,7 @@ def params_lost(deployment: Deployment) -> Iterator[Risk]:
     method nor the URI.
     """
     seen: set[Position] = set()
-    for route in deployment.routes:
+    for route in deployment.routes_of("fastcgi", "uwsgi", "scgi"):
         name = {"fastcgi_pass": "fastcgi_param", "uwsgi_pass": "uwsgi_param", "scgi_pass": "scgi_param"}.get(route.directive)
         level = deployment.level(route)
         own = next((outer for outer in level.outwards if name and outer.own(name)), None) if level else None

@@ -140,29 +140,28 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
         if not listen.is_unix and (listen.host in WIDE or listen.is_loopback):
             own.setdefault(listen.port, set()).add(listen)
     servers_at = cache(deployment.matcher.at)
-    for route in deployment.routes:
-        if route.protocol not in ("http", "https") or route.has_variables or route.if_conditions or not deployment.is_whole:
+    told: Route | None = None
+    for route, peer, target in deployment.local_peers if deployment.is_whole else ():
+        if target.port not in own or target.is_unix or route is told:
+            continue
+        if route.protocol not in ("http", "https") or route.has_variables or route.if_conditions:
             continue
         if any(name in route.settings for name in ("allow", "limit_except")) or route.location.startswith(("~", "@")):
             continue
         level = deployment.level(route)
         if level is None or not level.is_known:  # the listen address may be in a file that could not be read
             continue
-        for peer in deployment.peers(route):
-            target = peer.target
-            if target is None or target.is_unix or not (target.is_loopback or target.is_wildcard):
-                continue
-            if not any(accepts(listen, target) for listen in own.get(target.port, ())):
-                continue
-            is_same_name = route.host_header in ("$host", "$http_host", "$server_name")
-            sent = route.proxy_host if route.host_header == "$proxy_host" else route.host_header
-            host = route.server_names[0] if is_same_name and route.server_names else sent
-            if "$" in host:
-                continue
-            path = route.uri or route.location.split(" ")[-1] or "/"
-            if servers_at(target).find(host, path, target.port) == route:
-                yield risk(f"{peer.name} is this server itself", route.at, "pass to the port of the application")
-                break
+        if not any(accepts(listen, target) for listen in own[target.port]):
+            continue
+        is_same_name = route.host_header in ("$host", "$http_host", "$server_name")
+        sent = route.proxy_host if route.host_header == "$proxy_host" else route.host_header
+        host = route.server_names[0] if is_same_name and route.server_names else sent
+        if "$" in host:
+            continue
+        path = route.uri or route.location.split(" ")[-1] or "/"
+        if servers_at(target).find(host, path, target.port) == route:
+            told = route
+            yield risk(f"{peer.name} is this server itself", route.at, "pass to the port of the application")
 
 
 CAUSE = Cause(

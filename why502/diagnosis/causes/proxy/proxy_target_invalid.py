@@ -23,11 +23,12 @@ from collections.abc import Iterator
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.cause import Cause
-from why502.model.config import Position
+from why502.model.config import Position, Route
 from why502.model.finding import PROOF, Layer, Risk, Severity
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 
+_LONGEST = 500  # of an expression that is compared with others, in characters
 _ONE_PATH = lazy(r"~\*? \^/[\w/.-]*\$")
 
 
@@ -45,6 +46,7 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
     With variables nginx passes the URI exactly as written: `proxy_pass $app/api/;` requests `/api/` whatever URI the client
     requested.
     """
+    before: dict[Position | None, dict[tuple[str, ...], int]] = {}
     for route in deployment.routes:
         uri = route.uri
         if route.directive != "proxy_pass" or not route.has_variables or uri is None or not _is_wide(route.location):
@@ -61,11 +63,31 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
                 level
                 and not level.own("health_check", "internal")
                 and not any(outer.own("rewrite") for outer in level.outwards if outer.name in ("location", "if"))
+                and not _is_rest(route, before, deployment)
             ):
                 fixed = "/" + written.partition("/")[2]
                 yield risk(
                     f"every request here is sent to the backend as {fixed}", route.at, "remove the URI, or append $request_uri"
                 )
+
+
+def _is_rest(route: Route, before: dict[Position | None, dict[tuple[str, ...], int]], deployment: Deployment) -> bool:
+    """Return whether an expression above takes the paths below this one, as `~ ^/a/([0-9]+)/(.*)` does for `~ ^/a/([0-9]+)`.
+
+    `before`: by server, the number of the first location below each expression that is a directory.
+    """
+    if not route.location.startswith("~"):
+        return False
+    if route.server_at not in before:
+        first = before[route.server_at] = {}
+        for number, location in enumerate(deployment.server(route.server_at).locations):
+            *outer, name = location.path
+            for slash in re.finditer("/", name[:_LONGEST] if name.startswith("~") else ""):
+                first.setdefault((*outer, name[: slash.start()]), number)
+            first.setdefault(("", *location.path), number)
+    first = before[route.server_at]
+    here = first.get(("", *route.location_path))
+    return here is not None and first.get(route.location_path, here) < here
 
 
 @rule(115, "named-location-missing", Severity.ERROR)

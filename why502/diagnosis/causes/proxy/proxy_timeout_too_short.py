@@ -190,18 +190,16 @@ def proxy_gives_up_first(deployment: Deployment) -> Iterator[Risk]:
     The client gets 504, but the worker continues although nobody waits for the result. Under load this keeps all workers busy.
     """
     seen = set()
-    for route in deployment.routes:
-        for peer in deployment.peers(route):
-            for backend in behind(deployment, peer.target):
-                limit = backend.timeout_s
-                if limit and backend.is_timeout_set and limit > read_limit_s(route) and (route.at, backend.name) not in seen:
-                    seen.add((route.at, backend.name))
-                    yield risk(
-                        f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s "
-                        f"({backend.timeout_at})",
-                        route.at,
-                        f"{route.directive.removesuffix('_pass')}_read_timeout above it, or a shorter limit there",
-                    )
+    for route, _, target in deployment.local_peers if deployment.units or deployment.pools else ():
+        for backend in behind(deployment, target):
+            limit = backend.timeout_s
+            if limit and backend.is_timeout_set and limit > read_limit_s(route) and (route.at, backend.name) not in seen:
+                seen.add((route.at, backend.name))
+                yield risk(
+                    f"the proxy waits {route.read_timeout_s:g} s, {backend.name} works up to {limit:g} s ({backend.timeout_at})",
+                    route.at,
+                    f"{route.directive.removesuffix('_pass')}_read_timeout above it, or a shorter limit there",
+                )
 
 
 @rule(89, "timeout-in-milliseconds", Severity.NOTE)

@@ -93,7 +93,7 @@ def told_as_503(deployment: Deployment) -> Iterator[Risk]:
     immediately.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("limit_req", "limit_conn"):
         level = deployment.level(route)
         for name in ("limit_req", "limit_conn"):
             setting = route.setting(name)
@@ -109,7 +109,7 @@ def without_burst(deployment: Deployment) -> Iterator[Risk]:
     10r/s means one request every 100 ms. A browser sends many requests at once, so parts of each page are missing.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("limit_req"):
         for setting in route.settings.get("limit_req", ()):
             if not any(word.startswith("burst=") for word in setting.args) and setting.at not in seen:
                 seen.add(setting.at)

@@ -160,7 +160,7 @@ def auth_cookies(deployment: Deployment) -> Iterator[Risk]:
     OpenID Connect sessions are split into several cookies of 4k. The response header does not fit, and every login fails.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("auth_request_set"):
         sets = [x for x in route.settings.get("auth_request_set", ()) if any("set_cookie" in word for word in x.args)]
         if sets and "proxy_buffer_size" not in route.settings and sets[0].at not in seen and route.protocol in ("http", "https"):
             level = deployment.level(route)

@@ -54,7 +54,7 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
     seen: set[Position | None] = set()
     names = cache(lambda server_at: _names(deployment.server(server_at)))
     pages: set[tuple[Position | None, str]] = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("error_page"):
         level = deployment.level(route)
         if level is None or not level.is_known or not route.listens or route.location.startswith("@"):
             continue

@@ -133,22 +133,20 @@ def resolved_once(deployment: Deployment) -> Iterator[Risk]:
         else "a variable in the target, with `resolver … valid=30s`"
     )
     seen = set()
-    for route in deployment.routes:
+    for route, peer, name in deployment.named_peers:
         if route.has_variables and not route.upstream:
             continue
-        for peer in deployment.peers(route):
-            name = host_name(peer)
-            is_group = peer.at != route.at
-            if not name or name in seen or (is_group and peer.resolves) or _FIXED.search(name) or peer.is_down:
-                continue
-            if not deployment.is_whole and not is_group and "." not in name and ":" not in peer.name:
-                continue  # possibly a group that is defined elsewhere
-            seen.add(name)
-            is_changing = _CHANGING.search(name) is not None
-            message = f"{name} is resolved only when the configuration is loaded" + (
-                ", and its addresses change" if is_changing else ""
-            )
-            yield risk(message, peer.at, f"if the address can change: {way}", severity=Severity.WARNING if is_changing else None)
+        is_group = peer.at != route.at
+        if name in seen or (is_group and peer.resolves) or _FIXED.search(name) or peer.is_down:
+            continue
+        if not deployment.is_whole and not is_group and "." not in name and ":" not in peer.name:
+            continue  # possibly a group that is defined elsewhere
+        seen.add(name)
+        is_changing = _CHANGING.search(name) is not None
+        message = f"{name} is resolved only when the configuration is loaded" + (
+            ", and its addresses change" if is_changing else ""
+        )
+        yield risk(message, peer.at, f"if the address can change: {way}", severity=Severity.WARNING if is_changing else None)
 
 
 @rule(24, "variable-not-resolved-again", Severity.WARNING)
@@ -159,14 +157,12 @@ def not_resolved_again(deployment: Deployment) -> Iterator[Risk]:
     nginx then uses the addresses of that one, resolved when the configuration was loaded, for both.
     """
     fixed = {
-        (host_name(peer), peer.target.port): peer.at
-        for route in deployment.routes
-        if not route.has_variables
-        for peer in deployment.peers(route)
-        if peer.target and (name := host_name(peer)) and peer.at == route.at and name not in deployment.groups_in_vain
+        (name, peer.target.port): peer.at
+        for route, peer, name in deployment.named_peers
+        if not route.has_variables and peer.target and peer.at == route.at and name not in deployment.groups_in_vain
         if deployment.is_whole or "." in name or ":" in peer.name  # otherwise it may be a group that is defined elsewhere
     }
-    for route in deployment.routes:
+    for route in deployment.routes if fixed else ():
         if "resolver" not in route.settings and route.uri is not None and "$" not in route.passes.removesuffix(route.uri):
             continue  # the variable is for the path: without the other directive nginx could not resolve the name at all
         for peer in deployment.peers(route) if route.has_variables else ():

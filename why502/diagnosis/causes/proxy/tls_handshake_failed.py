@@ -76,7 +76,7 @@ def without_sni(deployment: Deployment) -> Iterator[Risk]:
     another certificate: 502.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_of("https", "grpcs"):
         level = deployment.level(route)
         if route.protocol not in ("https", "grpcs") or route.sends_sni or level is None or not level.is_known:
             continue
@@ -102,7 +102,7 @@ def group_as_sni(deployment: Deployment) -> Iterator[Risk]:
 
     proxy_ssl_name is `$proxy_host` by default, which is the group's name. No certificate is issued for that.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_of("https", "grpcs"):
         if route.protocol in ("https", "grpcs") and (route.sends_sni or route.verifies_tls) and route.sni_name == "$proxy_host":
             if route.upstream and "." not in route.upstream:
                 module = route.directive.removesuffix("_pass")
@@ -120,7 +120,7 @@ def old_protocols(deployment: Deployment) -> Iterator[Risk]:
     TLS 1.0 and 1.1 are deprecated (RFC 8996) and disabled in current servers and OpenSSL builds. The handshake fails.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("ssl_protocols"):
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_ssl_protocols")
         if (
             setting

@@ -103,7 +103,7 @@ def without_ca(deployment: Deployment) -> Iterator[Risk]:
     nginx rejects this configuration: `no proxy_ssl_trusted_certificate for proxy_ssl_verify`.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("ssl_verify"):
         level = deployment.level(route)
         module = route.directive.removesuffix("_pass")
         setting = route.setting(f"{module}_ssl_verify")
@@ -132,7 +132,7 @@ def not_verified(deployment: Deployment) -> Iterator[Risk]:
     verification is turned on.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_of("https", "grpcs"):
         level = deployment.level(route)
         module = route.directive.removesuffix("_pass")
         if route.protocol not in ("https", "grpcs") or route.verifies_tls or level is None or not level.is_known:

@@ -65,7 +65,9 @@ def short_websocket(deployment: Deployment) -> Iterator[Risk]:
     The timeout also ends idle connections: without a ping in that time nginx closes each WebSocket.
     """
     upgrading = [
-        route for route in deployment.routes if any(name.lower() == "upgrade" and value for name, value in route.headers)
+        route
+        for route in deployment.routes_with("proxy_set_header")
+        if any(name.lower() == "upgrade" and value for name, value in route.headers)
     ]
     served = {(route.server_at, route.upstream or route.passes) for route in upgrading if route.read_timeout_s > _SHORT_S}
     for route in upgrading:

@@ -20,6 +20,7 @@ Both headers are hop-by-hop, so a proxy drops them by default. The backend sees 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -30,7 +31,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.upgrades import UPGRADE_REQUIRED, passes_upgrade
-from why502.model.config import Route
+from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -38,6 +39,9 @@ from why502.model.patterns import lazy
 _PATH = lazy(
     r"(?:^|[/^])(?:wss?|websockets?|web-socket|socket\\?\.io|sockjs(?:-node)?|cable|signalr)(?:/|\(|\$|$)", re.IGNORECASE
 )
+
+
+_FOR_WEBSOCKETS = lazy(r"(?<![a-z])wss?(?![a-z])|socket|upgrade", re.IGNORECASE)  # the name of a file with headers
 
 
 def _upgrade(route: Route) -> bool:
@@ -50,14 +54,12 @@ def websocket_path(deployment: Deployment) -> Iterator[Risk]:
 
     nginx drops that header. The backend answers the handshake as a plain request, with 400, 404 or 426.
     """
-    for route in deployment.routes:
-        level = deployment.level(route)
-        if route.protocol not in ("http", "https") or level is None or not level.is_known or _upgrade(route):
+    for route in deployment.routes_of("http", "https"):
+        if not _PATH.search(route.location.split(" ")[-1]):
             continue
-        if _PATH.search(route.location.split(" ")[-1]):
-            yield risk(
-                f"location {route.location} does not forward the Upgrade header", route.at, add(deployment.level(route), _UPGRADE)
-            )
+        level = deployment.level(route)
+        if level is not None and level.is_known and not _upgrade(route):
+            yield risk(f"location {route.location} does not forward the Upgrade header", route.at, add(level, _UPGRADE))
 
 
 _UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
@@ -69,7 +71,7 @@ def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
 
     HTTP/1.0 is the default of proxy_http_version before nginx 1.29.7. WebSockets cannot open.
     """
-    for route in deployment.routes:
+    for route in deployment.routes_with("proxy_set_header"):
         level = deployment.level(route)
         if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
             yield risk("Upgrade is forwarded with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
@@ -82,19 +84,34 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores
     Upgrade.
     """
-    is_elsewhere = any(_connection(route) for route in deployment.routes)
-    for route in deployment.routes:
+    routes = deployment.routes_with("proxy_set_header")
+    is_elsewhere = any(_connection(route) for route in routes)
+    shared = _shared(deployment)
+    for route in routes:
         if route.protocol not in ("http", "https") or not _upgrade(route) or _connection(route):
             continue
         level = deployment.level(route)
         is_inherited = level is not None and not level.own("proxy_set_header")
+        is_general = (is_inherited and is_elsewhere) or (
+            level is not None and level.at in shared and not _PATH.search(route.location.split(" ")[-1])
+        )
         yield risk(
             "Upgrade is forwarded, but Connection is not `upgrade`",
             route.at,
             add(level, 'proxy_set_header Connection "upgrade";'),
-            # an inherited header does not show that this location is for WebSockets, if another one is
-            severity=Severity.NOTE if is_inherited and is_elsewhere else None,
+            # a header from elsewhere does not show that this location is for WebSockets, if another one may be
+            severity=Severity.NOTE if is_general else None,
         )
+
+
+def _shared(deployment: Deployment) -> frozenset[Position | None]:
+    """Return the blocks whose Upgrade comes from an included file for routes of any kind: its name says nothing else."""
+    return frozenset(
+        level.at
+        for level, directive in deployment.uses("proxy_set_header")
+        if directive.args[:1] and directive.args[0].lower() == "upgrade" and level.at and level.at.file != directive.at.file
+        if not _FOR_WEBSOCKETS.search(posixpath.basename(directive.at.file))
+    )
 
 
 def _connection(route: Route) -> bool:

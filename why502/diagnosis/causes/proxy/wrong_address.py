@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment, host_name
+from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -139,11 +139,10 @@ def localhost_target(deployment: Deployment) -> Iterator[Risk]:
     every second request causes a failed attempt and an error line, and nginx marks that address as failed.
     """
     seen = set()
-    for route in deployment.routes:
-        for peer in deployment.peers(route):
-            if host_name(peer) == "localhost" and peer.at not in seen and not route.has_variables:
-                seen.add(peer.at)
-                yield risk(f"{peer.name} may be 127.0.0.1 and ::1", peer.at, "write the address that the application listens on")
+    for route, peer, name in deployment.named_peers:
+        if name == "localhost" and peer.at not in seen and not route.has_variables:
+            seen.add(peer.at)
+            yield risk(f"{peer.name} may be 127.0.0.1 and ::1", peer.at, "write the address that the application listens on")
 
 
 @rule(28, "wildcard-target", Severity.WARNING)
@@ -153,11 +152,10 @@ def wildcard_target(deployment: Deployment) -> Iterator[Risk]:
     Linux treats it as loopback. Other systems and network policies reject it.
     """
     seen = set()
-    for route in deployment.routes:
-        for peer in deployment.peers(route):
-            if peer.target and peer.target.is_wildcard and peer.at not in seen:
-                seen.add(peer.at)
-                yield risk(f"{peer.name} is not an address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
+    for _, peer, target in deployment.local_peers:
+        if target.is_wildcard and peer.at not in seen:
+            seen.add(peer.at)
+            yield risk(f"{peer.name} is not an address to connect to", peer.at, "write 127.0.0.1, or the machine's address")
 
 
 CAUSE = Cause(

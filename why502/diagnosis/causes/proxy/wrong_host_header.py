@@ -94,7 +94,7 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
     this block. The results are redirects to wrong names, responses from another site, or WebSockets that do not open.
     """
     seen: set[Position | None] = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("proxy_set_header", "grpc_set_header"):
         name = {"proxy_pass": "proxy_set_header", "grpc_pass": "grpc_set_header"}.get(route.directive)
         level = deployment.level(route)
         own = next((outer for outer in level.outwards if name and outer.own(name)), None) if level else None
@@ -122,9 +122,9 @@ def group_as_host(deployment: Deployment) -> Iterator[Risk]:
     """
     seen = set()
     for route in deployment.routes:
-        level = deployment.level(route)
         if route.directive != "proxy_pass" or not route.upstream or route.host_header != "$proxy_host" or "." in route.upstream:
             continue
+        level = deployment.level(route)
         if level is None or not level.is_known or route.upstream in seen:
             continue
         seen.add(route.upstream)
@@ -140,7 +140,7 @@ def host_twice(deployment: Deployment) -> Iterator[Risk]:
     it too.
     """
     seen: set[Position | None] = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("proxy_set_header"):
         found = [
             x for x in route.settings.get("proxy_set_header", ()) if len(x.args) > 1 and x.args[0].lower() == "host" and x.args[1]
         ]
@@ -169,14 +169,10 @@ def not_forwarded(deployment: Deployment) -> Iterator[Risk]:
     """
     seen: set[Position | None] = set()
     for route in deployment.routes:
+        if not route.listens_tls or route.protocol != "http":
+            continue
         level = deployment.level(route)
-        if (
-            not route.listens_tls
-            or route.protocol != "http"
-            or level is None
-            or not level.is_known
-            or route.host_header not in _OWN_HOST
-        ):
+        if level is None or not level.is_known or route.host_header not in _OWN_HOST:
             continue
         own = _headers_of(level)
         if own not in seen and not _FORWARDED_PROTO & {name.lower() for name, _ in route.headers}:
@@ -198,15 +194,14 @@ def not_passed(deployment: Deployment) -> Iterator[Risk]:
     It gets the address of the target as Host (`$proxy_host`), and builds redirects and links from it.
     """
     seen = set()
-    for route in deployment.routes:
-        level = deployment.level(route)
+    for route, _, target in deployment.local_peers:
         has_other = route.directive != "proxy_pass" or route.upstream or route.host_header != "$proxy_host"
-        if has_other or not _named(route) or level is None:
+        if has_other or route.has_variables or route.server_at in seen or not target.is_loopback or not _named(route):
             continue
-        local = [peer for peer in deployment.peers(route) if peer.target and peer.target.is_loopback]
-        if local and level.is_known and route.server_at not in seen and not route.has_variables:
+        level = deployment.level(route)
+        if level is not None and level.is_known:
             seen.add(route.server_at)
-            host = "localhost" if local[0].target and local[0].target.is_unix else route.proxy_host
+            host = "localhost" if target.is_unix else route.proxy_host
             yield risk(f"the application receives `Host: {host}`", route.at, add(level, "proxy_set_header Host $host;"))
 
 

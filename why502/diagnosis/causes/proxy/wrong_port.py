@@ -286,6 +286,8 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
     if not deployment.is_whole:  # other files may pass to it
         return
     known = [(target, backend) for backend in applications(deployment) for target in backend.targets]
+    if not known:
+        return
     own = {target.port for target in deployment.configuration.listens}
     passed = {target for peer in peers_of(deployment.configuration.routes) if (target := same_path(peer.target))}
     ports = {target.port for target in passed if not target.is_unix}

@@ -33,7 +33,7 @@ from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.preface import unmet
 from why502.gateways.behaviour import behaviour
-from why502.model.config import PROTOCOL, SENDS_PROXY
+from why502.model.config import PROTOCOL, SENDS_PROXY, Route
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -333,12 +333,13 @@ def http_to_php(deployment: Deployment) -> Iterator[Risk]:
     It closes the connection without a response, and every request gets 502.
     """
     pools = {same_path(pool.target) for pool in deployment.pools if pool.target}
-    for route in deployment.routes:
-        for peer in deployment.peers(route) if route.directive in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass") else ():
-            target = peer.target
-            if target and (same_path(target) in pools or (target.is_unix and _PHP_SOCKET.search(target.path))):
-                yield risk(f"{peer.name} is PHP-FPM, but {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
-                break
+    told: Route | None = None
+    for route, peer, target in deployment.local_peers:
+        if route is told or route.directive not in ("proxy_pass", "uwsgi_pass", "scgi_pass", "grpc_pass"):
+            continue
+        if (pools and same_path(target) in pools) or (target.is_unix and _PHP_SOCKET.search(target.path)):
+            told = route
+            yield risk(f"{peer.name} is PHP-FPM, but {route.directive} does not speak FastCGI", route.at, "use fastcgi_pass")
 
 
 CAUSE = Cause(

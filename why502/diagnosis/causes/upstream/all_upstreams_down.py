@@ -108,10 +108,11 @@ def max_fails_alone(deployment: Deployment) -> Iterator[Risk]:
     nginx ignores both if a group has only one address: it tries the server for every request, because there is no other.
     """
     for level in deployment.blocks("upstream"):
-        group = deployment.group_at(level.at)
+        servers = level.own("server")
+        group = deployment.group_at(level.at) if any(len(server.args) > 1 for server in servers) else None
         if group is None or not stands_alone(group.peers) or len(group.peers) != 1:
             continue
-        for server in level.own("server"):
+        for server in servers:
             words = [
                 word
                 for word in server.args[1:]
@@ -148,7 +149,7 @@ def errors_empty_group(deployment: Deployment) -> Iterator[Risk]:
     failed, and all other requests get `no live upstreams`. http_429 has the same effect for one client over its limit.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("next_upstream"):
         group = deployment.group(route.upstream)
         words = [word for word in route.next_upstream if word in ("http_500", "http_429")]
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
@@ -178,7 +179,7 @@ def retry_alone(deployment: Deployment) -> Iterator[Risk]:
     nginx tries each server once for a request, so proxy_next_upstream has no next server.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("next_upstream"):
         module = route.directive.removesuffix("_pass")
         level = deployment.level(route)
         own = level.own(f"{module}_next_upstream") if level else ()
@@ -200,7 +201,7 @@ def non_idempotent(deployment: Deployment) -> Iterator[Risk]:
     twice, and a request that crashes the application crashes it on every server.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("next_upstream"):
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_next_upstream")
         if setting and "non_idempotent" in setting.args and setting.at not in seen and not stands_alone(route.peers):
             seen.add(setting.at)

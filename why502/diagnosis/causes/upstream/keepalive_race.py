@@ -122,7 +122,7 @@ def balancer_in_front(deployment: Deployment) -> Iterator[Risk]:
     nginx closes the connection gets 502 from the balancer, and nginx does not log it.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("real_ip_header"):
         found = route.settings.get("keepalive_timeout")
         if not found or "real_ip_header" not in route.settings or found[-1].at in seen:
             continue

@@ -56,7 +56,7 @@ def uwsgi_buffer(deployment: Deployment) -> Iterator[Risk]:
     Its `buffer-size` is 4096. uWSGI drops a longer request (`invalid request block size`), and nginx answers 502.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_of("uwsgi"):
         setting = route.setting("large_client_header_buffers")
         size = units.size(setting.args[1]) if setting and len(setting.args) == 2 else None
         if route.directive == "uwsgi_pass" and setting and size and size > 8192 and setting.at not in seen:

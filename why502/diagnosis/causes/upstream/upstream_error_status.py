@@ -116,7 +116,7 @@ def told_as_200(deployment: Deployment) -> Iterator[Risk]:
     Monitoring, caches and search engines treat the error page as the real page. Only `$upstream_status` still shows the failure.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_with("error_page"):
         for setting in route.settings.get("error_page", ()):
             if {"500", "502", "503", "504"} & set(setting.args) and "=200" in setting.args and setting.at not in seen:
                 if not setting.args[-1].startswith("@"):

@@ -210,7 +210,7 @@ def killed_first(deployment: Deployment) -> Iterator[Risk]:
     The worker is killed in the middle of the request, and the client gets 502. Raising only the proxy's timeout changes nothing.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_setting("read_timeout"):
         setting = route.setting(f"{route.directive.removesuffix('_pass')}_read_timeout")
         for peer in deployment.peers(route) if setting and route.read_timeout_s > 60 else ():
             for backend in behind(deployment, peer.target):

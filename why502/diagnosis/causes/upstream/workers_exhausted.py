@@ -124,7 +124,7 @@ def slow_clients(deployment: Deployment) -> Iterator[Risk]:
     workers busy.
     """
     seen = set()
-    for route in deployment.routes:
+    for route in deployment.routes_of("fastcgi", "uwsgi", "scgi"):
         module = route.directive.removesuffix("_pass")
         setting = route.setting(f"{module}_buffering")
         if module in ("fastcgi", "uwsgi", "scgi") and setting and setting.args == ("off",) and setting.at not in seen:

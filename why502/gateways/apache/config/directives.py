@@ -40,7 +40,7 @@ class Scope:
     conditions: tuple[str, ...] = ()  # those of <If>, which hold or not for each request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that makes each of tens of thousands several times slower
 class Directive:
     """A directive in force: its name in lower case, its arguments with their variables replaced, and its place."""
 

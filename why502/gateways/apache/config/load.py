@@ -94,7 +94,7 @@ class _Host:
         return self.names[0] if self.names else self.address
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Pass:
     """A directive that leads to a backend."""
 
@@ -207,7 +207,10 @@ class _Meaning:
                 host.kept.setdefault(each.written, []).append(Setting(args=args, at=each.at))
 
     def _host(self, scope: Scope) -> _Host:
-        return self.hosts.setdefault(scope.host, _Host(address=scope.address))
+        found = self.hosts.get(scope.host)
+        if found is None:
+            found = self.hosts[scope.host] = _Host(address=scope.address)
+        return found
 
     def _rewrite(self, each: Directive, args: tuple[str, ...]) -> None:
         """Process a RewriteRule that answers itself (flag R with an error's status), or that proxies (flag P)."""

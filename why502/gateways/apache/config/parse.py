@@ -19,7 +19,13 @@ _MOST_PROBLEMS = 20
 _LINE = lazy(r"(?:[^\n\\]++|\\\r?\n|\\)*+", re.ASCII)  # a logical line, without its line feed
 _BLANKS = " \t\n\r\f\v"  # as isspace() in the C locale: others may be letters
 _SPACE = lazy(r"(?:[^\S\n]|\\\r?\n|\n)++", re.ASCII)
-_WORD = lazy(r"""(?P<quoted>"(?:[^"\\]++|\\[\s\S]?)*+"?|'(?:[^'\\]++|\\[\s\S]?)*+'?)|(?:[^\s\\]++|\\\r?\n|\\)++""", re.ASCII)
+_PIECE = lazy(
+    r"""(?P<space>(?:[^\S\n]|\\\r?\n|\n)++)
+    |(?P<plain>[^\s\\"'][^\s\\]*+(?![^\s]))
+    |(?P<quoted>"(?:[^"\\]++|\\[\s\S]?)*+"?|'(?:[^'\\]++|\\[\s\S]?)*+'?)
+    |(?:[^\s\\]++|\\\r?\n|\\)++""",
+    re.ASCII | re.VERBOSE,
+)
 _NAME = lazy(r"[^\s>]++", re.ASCII)
 _JOINED = lazy(r"\\\r?\n")
 _ESCAPED = lazy(r"\\([\"'\\])")
@@ -70,15 +76,17 @@ class _Reader(TokenReader):
         """Return the tokens of a part of the text that begins with a word, and those that are words."""
         head: list[Token] = []
         while at < end:
-            match = _SPACE.match(self.text, at, end)
-            if match is not None:
-                head.append(self.span(Kind.SPACE, at, match.end()))
+            match = _PIECE.match(self.text, at, end)
+            assert match is not None  # every character begins one of the alternatives
+            group, raw = match.lastgroup, match[0]
+            if group == "space":
+                head.append(self.token(Kind.SPACE, raw, at))
+            elif group == "plain" and raw.isascii():  # nearly every word
+                head.append(Token(Kind.WORD, raw, raw, self.file, at, self.line, at - self.line_start + 1))
             else:
-                match = _WORD.match(self.text, at, end)
-                assert match is not None  # every character begins one of both
-                head.append(self.span(Kind.WORD, at, match.end(), _value(match)))
-            at = match.end()
-        return tuple(head), tuple(token for token in head if token.kind is Kind.WORD)
+                head.append(self.token(Kind.WORD, raw, at, _value(match)))
+            at += len(raw)
+        return tuple(head), tuple([token for token in head if token.kind is Kind.WORD])
 
     def open(self, at: int, end: int) -> None:
         """Open a block; a line that does not end it well, or too deep a one, is a loose token."""
@@ -115,7 +123,9 @@ class _Reader(TokenReader):
 
 def _value(match: re.Match[str]) -> str:
     """Return the value of a word, without its quotes, escapes and joined lines."""
-    raw = _JOINED.sub("", match[0])
+    raw = match[0]
+    if "\\" in raw:
+        raw = _JOINED.sub("", raw)
     if not match["quoted"]:
         return decode(raw)
     inside = raw[1:-1] if len(raw) > 1 and raw[-1] == raw[0] else raw[1:]

@@ -123,12 +123,12 @@ class Blocks:
     @property
     def is_active(self) -> bool:
         """Whether HAProxy reads the present line, or may."""
-        return all(block.is_read is not False for block in self.stack)
+        return not self.stack or all(block.is_read is not False for block in self.stack)
 
     @property
     def text(self) -> str:
         """The conditions on which the present line depends, as far as their outcome is unknown."""
-        return " and ".join(block.text for block in self.stack if block.is_read is None)
+        return " and ".join(block.text for block in self.stack if block.is_read is None) if self.stack else ""
 
     def take(self, keyword: str, condition: str, variables: Mapping[str, str] | None) -> None:
         """Enter or leave a block."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import msgspec
@@ -15,9 +16,9 @@ import msgspec
 from why502.config.configuration import Configuration
 from why502.config.tree import Tree
 from why502.gateways.haproxy.config.parse import parse
-from why502.gateways.haproxy.config.sections import PROXIES, Line, Section, sections
+from why502.gateways.haproxy.config.sections import PROXIES, Line, Section, Server, sections
 from why502.gateways.haproxy.rules import Lookup, choices, denials, lookups
-from why502.gateways.haproxy.server_tls import Bases, bases, options, server_tls
+from why502.gateways.haproxy.server_tls import Bases, bases, server_tls
 from why502.model.config import PROTOCOL, SOURCE, Peer, Position, Route, Setting, Upstream
 from why502.model.patterns import lazy
 from why502.model.proxy import ConfigFile
@@ -131,20 +132,15 @@ def _globals(found: list[Section]) -> _Globals:
 
 def _servers(section: Section) -> Iterator[tuple[Peer, dict[str, str]]]:
     """Yield the servers of a section with their options, in order: those after a `default-server` line inherit from it."""
-    given: dict[str, str] = {}
     check = _check(section)
-    for line in section.inherited():
-        if line.words[0] == "default-server":
-            given = options(line.words[1:], given)
-        elif line.words[0] == "server" and len(line.words) >= 3:
-            own = options(line.words[3:], given)
-            yield _peer(line, line.words[1], line.words[2], own, check), own
-        elif line.words[0] == "server-template" and len(line.words) >= 4:
-            own = options(line.words[4:], given)
-            match = _TEMPLATE.fullmatch(line.words[2])
-            first, last = (int(match[1] or 1), int(match[2])) if match else (1, 1)
-            for number in range(first, min(last, first + _MOST_OF_TEMPLATE - 1) + 1):
-                yield _peer(line, f"{line.words[1]}{number}", line.words[3], own, check), own
+    for each in section.servers:
+        if not each.is_template:
+            yield _peer(each, each.name, check), each.options
+            continue
+        match = _TEMPLATE.fullmatch(each.numbers)
+        first, last = (int(match[1] or 1), int(match[2])) if match else (1, 1)
+        for number in range(first, min(last, first + _MOST_OF_TEMPLATE - 1) + 1):
+            yield _peer(each, f"{each.name}{number}", check), each.options
 
 
 def _check(section: Section) -> str:
@@ -159,14 +155,15 @@ def _check(section: Section) -> str:
     return f"{options.get('meth', method)} {options.get('uri', uri)}"
 
 
-def _peer(line: Line, name: str, address: str, given: Mapping[str, str], check: str) -> Peer:
+def _peer(server: Server, name: str, check: str) -> Peer:
     """Return the member on a `server` line: `server NAME ADDRESS[:PORT] [option…]`."""
-    target = _target(address)
+    given = server.options
+    target = _target(server.address)
     return Peer(
-        name=address,
+        name=server.address,
         label=name,
         target=target if target and (target.port or target.path) else None,
-        at=line.at,
+        at=server.at,
         is_backup="backup" in given,
         is_down="disabled" in given,
         max_conns=whole_number(given.get("maxconn", ""), 9) or 0,
@@ -316,6 +313,7 @@ def _limits(found: Iterable[Section]) -> tuple[Setting, ...]:
     return tuple(Setting(args=line.words[1:2], at=line.at) for line in lines)
 
 
+@lru_cache(1 << 10)
 def seconds(words: tuple[str, ...], default: float) -> float:
     """Return a time in seconds: HAProxy's unit without a suffix is the millisecond."""
     match = _TIME.fullmatch(words[0]) if words else None

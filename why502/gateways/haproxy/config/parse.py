@@ -18,8 +18,10 @@ SECTIONS = frozenset(
     " log-profile crt-store traces acme".split()
 )
 MOST_LINES = 200_000
-_BLANK = lazy(r"[^\S\n]++|\n++", re.ASCII)
-_COMMENT = lazy(r"\#[^\n]*+")
+_WORD, _SPACE = Kind.WORD, Kind.SPACE  # each is looked up for every token
+_TOKEN = lazy(
+    r"(?P<space>[^\S\n]++)|(?P<lines>\n++)|(?P<comment>\#[^\n]*+)|(?P<word>[^\s'\"\\\#]++(?=\s|\Z))|(?P<other>.)", re.ASCII
+)
 
 
 def parse(content: bytes, file: str) -> Tree:
@@ -36,51 +38,66 @@ class _Reader(TokenReader):
         self.section: tuple[tuple[Token, ...], tuple[Token, ...]] | None = None
         self.items = self.top
         self.head: list[Token] = []
+        self.words: list[Token] = []
+        self.last = 0  # how many tokens of the head come before what follows its last word
 
     def read(self) -> Tree:
         text, at = self.text, 0
-        while at < len(text):
-            if match := _BLANK.match(text, at):
-                if "\n" in match[0]:
-                    self.end_line()
-                self.add(Kind.SPACE, at, match.end())
-            elif match := _COMMENT.match(text, at):
-                self.end_line()
-                self.add(Kind.COMMENT, at, match.end())
-            elif self.line > MOST_LINES:
-                self.add(Kind.STRAY, at, len(text))
+        while (at := self.up_to_quotes(at)) < len(text):
+            if self.line > MOST_LINES:
+                self.add_stray(at, len(text))
                 break
-            elif (end := words.ends(text, at)) > at:
-                self.head.append(self.span(Kind.WORD, at, end, words.value(text[at:end])))
+            if (end := words.ends(text, at)) > at:
+                self.add_word(self.span(_WORD, at, end, words.value(text[at:end])))
                 at = end
-                continue
             else:
-                self.add(Kind.STRAY, at, at + 1)
+                self.add_stray(at, at + 1)
                 at += 1
-                continue
-            at = match.end()
         self.end_line()
         self.end_section()
         return Tree(file=self.file, items=tuple(self.top))
 
-    def add(self, kind: Kind, start: int, end: int) -> None:
-        """Add a token that is not a word: within a line to its head, else to the block."""
-        (self.head if self.head else self.items).append(self.span(kind, start, end))
+    def up_to_quotes(self, at: int) -> int:
+        """Read up to the end of the text or the next word that is not plain; return its offset."""
+        file = self.file
+        for match in _TOKEN.finditer(self.text, at):  # every character starts one of the alternatives: there are no gaps
+            group, raw = match.lastgroup, match[0]
+            if group == "word" and raw.isascii() and len(raw) <= words.LONGEST and self.line <= MOST_LINES:
+                self.add_word(Token(_WORD, raw, raw, file, at, self.line, at - self.line_start + 1))
+            elif group == "space":
+                (self.head or self.items).append(Token(_SPACE, raw, "", file, at, self.line, at - self.line_start + 1))
+            elif group in ("lines", "comment"):
+                self.end_line()
+                self.items.append(self.token(_SPACE if group == "lines" else Kind.COMMENT, raw, at))
+            else:
+                return at
+            at += len(raw)
+        return at
+
+    def add_word(self, token: Token) -> None:
+        """Add a word to the line."""
+        self.head.append(token)
+        self.words.append(token)
+        self.last = len(self.head)
+
+    def add_stray(self, start: int, end: int) -> None:
+        """Add what cannot be read: within a line to its head, else to the block."""
+        (self.head or self.items).append(self.span(Kind.STRAY, start, end))
 
     def end_line(self) -> None:
         """Make a directive of the words since the line's begin; trailing space stays outside of it."""
-        head, self.head = self.head, []
+        head, found, last = self.head, tuple(self.words), self.last
         if not head:
             return
-        last = max(number for number, token in enumerate(head) if token.kind is Kind.WORD) + 1
-        found = tuple(token for token in head if token.kind is Kind.WORD)
+        self.head, self.words = [], []
         if found[0].value in SECTIONS:
             self.end_section()
             self.section = (tuple(head[:last]), found)
             self.items = []
         else:
             self.items.append(Node(tuple(head[:last]), found))
-        self.items.extend(head[last:])
+        if last < len(head):
+            self.items.extend(head[last:])
 
     def end_section(self) -> None:
         if self.section is not None:

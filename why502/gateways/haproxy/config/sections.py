@@ -6,14 +6,18 @@ Source: doc/configuration.txt, 2 (format) and 4 (proxies: `from`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice
 
 from why502.config.tree import Node, Tree
 from why502.gateways.haproxy.config.conditions import KEYWORDS, Blocks
 from why502.gateways.haproxy.config.words import expanded, variables_in
+from why502.gateways.haproxy.server_tls import options
 from why502.model.config import Position
+from why502.model.patterns import lazy
 
 PROXIES = frozenset({"frontend", "backend", "listen", ""})  # "": the lines of a fragment
 _WITH_SECOND = frozenset({"timeout", "option", "no", "errorfile", "http-error", "stats", "email-alert"})
@@ -21,6 +25,8 @@ _OLD = {"contimeout": "timeout connect", "clitimeout": "timeout client", "srvtim
 _MOST_CHAINED = 50  # `defaults` that inherit from one another
 _MOST_SETTINGS = 500  # that a `defaults` passes on
 _MOST_RULES = 200
+_ADDRESS = lazy(r"\[?[0-9a-fA-F:.]*\]?(?::[+-]?\d+)?")
+_ALREADY = lazy(r"^(?:ipv[46]|tcp[46]?|udp[46]?|quic[46]|unix|abns|fd|sockpair|rev|rhttp)@")
 _ORDERED = frozenset({"http-check", "tcp-check"})  # those of a proxy replace those of its defaults
 # Lines whose variables are replaced. Others hold passwords and tokens, which must not leave the environment.
 _WITH_VALUES = KEYWORDS | frozenset(
@@ -33,13 +39,48 @@ _RULES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+_last: ContextVar[tuple[tuple[Tree, ...], list[Section]] | None] = ContextVar("last", default=None)
+
+
+@dataclass(slots=True)  # not frozen: that makes each of tens of thousands several times slower
 class Line:
     """A keyword with its arguments. `condition`: that of the blocks around it whose outcome is unknown."""
 
     words: tuple[str, ...]
     at: Position
     condition: str = ""
+
+
+@dataclass(slots=True)
+class Server:
+    """A `server` or `server-template` line with the options in force, those of `default-server` included.
+
+    `numbers`: of a template, how many servers it makes, as written.
+    """
+
+    name: str
+    address: str
+    options: dict[str, str]
+    at: Position
+    is_template: bool = False
+    numbers: str = ""
+
+    @property
+    def is_dormant(self) -> bool:
+        """Whether it gets no requests as configured: disabled, or only a reserve."""
+        return "disabled" in self.options or "backup" in self.options
+
+    @property
+    def host_name(self) -> str:
+        """The host name in its address; "" for an IP address, a socket, or one with a variable."""
+        if (
+            self.address.startswith("/")
+            or "$" in self.address
+            or _ALREADY.match(self.address)
+            or _ADDRESS.fullmatch(self.address)
+        ):
+            return ""
+        return re.sub(r":[+-]?\d*$", "", self.address).lower()
 
 
 @dataclass(slots=True)
@@ -54,6 +95,7 @@ class Section:
     depth: int = 0  # how many `defaults` it inherits from in a row
     _settings: dict[str, tuple[Line, ...]] | None = None
     _rules: list[Line] | None = None
+    _servers: list[Server] | None = None
 
     @property
     def settings(self) -> dict[str, tuple[Line, ...]]:
@@ -87,6 +129,24 @@ class Section:
             self._rules = [*(self.base.rules if self.base else ()), *own][:_MOST_RULES]
         return self._rules
 
+    @property
+    def servers(self) -> list[Server]:
+        """The servers, in order: those after a `default-server` line have its options."""
+        if self._servers is None:
+            self._servers = list(self._read_servers())
+        return self._servers
+
+    def _read_servers(self) -> Iterator[Server]:
+        given: dict[str, str] = {}
+        for line in self.inherited():
+            words = line.words
+            if words[0] == "default-server":
+                given = options(words[1:], given)
+            elif words[0] == "server" and len(words) >= 3:
+                yield Server(words[1], words[2], options(words[3:], given), line.at)
+            elif words[0] == "server-template" and len(words) >= 4:
+                yield Server(words[1], words[3], options(words[4:], given), line.at, is_template=True, numbers=words[2])
+
     def inherited(self) -> Iterator[Line]:
         """Yield the rules of its defaults, then its own lines."""
         if self.base is not None:
@@ -103,14 +163,18 @@ def keyword(words: tuple[str, ...]) -> str:
     return f"{words[0]} {words[1]}" if words[0] in _WITH_SECOND and len(words) > 1 else words[0]
 
 
-def sections(trees: Iterable[Tree], environment: Mapping[str, str] | None = None) -> list[Section]:
+def sections(trees: tuple[Tree, ...], environment: Mapping[str, str] | None = None) -> list[Section]:
     """Return the sections of the files, read in this order.
 
     `environment`: the variables of the running process; None if they are unknown: names in the text then stay as written.
     """
+    if environment is None and (last := _last.get()) is not None and last[0] is trees:
+        return last[1]  # lint's rules ask for those that the configuration was made of
     reader = _Reader(environment)
     for tree in trees:
         reader.read(tree)
+    if environment is None:
+        _last.set((trees, reader.found))
     return reader.found
 
 
@@ -152,13 +216,17 @@ class _Reader:
                 self._take(Line(words, node.at, blocks.text), is_section=node.body is not None)
 
     def _words(self, node: Node) -> tuple[str, ...]:
-        found: list[str] = []
-        is_shown = node.name in _WITH_VALUES or node.body is not None
         for word in node.words:
-            if "$" not in word.raw or not is_shown:
-                found.append(word.value)
-            else:
+            if "$" in word.raw and (node.name in _WITH_VALUES or node.body is not None):
+                break
+        else:
+            return tuple([word.value for word in node.words])  # nearly every line
+        found: list[str] = []
+        for word in node.words:
+            if "$" in word.raw:
                 found += expanded(word.raw, self.variables, is_complete=self.is_known)
+            else:
+                found.append(word.value)
         return tuple(found)
 
     def _take(self, line: Line, *, is_section: bool) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-import msgspec
-
 from why502.gateways.nginx.config import units, variables
 from why502.gateways.nginx.config.defaults import SERVER_PORT, Defaults, Pass
 from why502.gateways.nginx.config.files import Directive
@@ -76,9 +74,9 @@ def aim(
                 shared = members[found.name]
             peers.update((peer.name, peer) for peer in (() if shared else members[found.name]))
         elif way.authority:
-            peer = Peer(name=way.authority, target=target(way.authority, kind.ports.get(way.protocol, 0)), at=directive.at)
-            is_name = peer.target is not None and not peer.target.is_address
-            peers.setdefault(peer.name, msgspec.structs.replace(peer, resolves=is_name and not is_fixed))
+            to = target(way.authority, kind.ports.get(way.protocol, 0))
+            resolves = not is_fixed and to is not None and not to.is_address
+            peers.setdefault(way.authority, Peer(name=way.authority, target=to, at=directive.at, resolves=resolves))
     way = ways[0]
     return Aim(
         protocol=way.protocol or next(iter(kind.schemes.values())),
@@ -210,7 +208,7 @@ def group(directive: Directive, defaults: Defaults | None) -> Upstream:
     )
 
 
-@lru_cache(1 << 12)
+@lru_cache(1 << 15)  # of a site with thousands of ports, too
 def target(name: str, port: int = 0) -> Target | None:
     """Return the address in a text; None if it contains a variable or is invalid."""
     if variables.is_in(name):

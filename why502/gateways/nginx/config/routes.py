@@ -114,9 +114,11 @@ def _level(block: Sequence[Directive], settings: Settings, place: Place, world: 
     """Process a server, a location, or the block of an `if` or `limit_except`."""
     world.logs.level(settings, world.settings, place.server, is_stream=world.is_stream)
     _answers(block, place, world)
+    holding = _holding(block)
     for directive in block:
         if directive.name in PASSES and directive.children is None and (directive.args or directive.name == "tunnel_pass"):
-            _route(directive, settings, place, world)
+            if directive.name == holding:
+                _route(directive, settings, place, world)
         elif directive.children is None:
             continue
         elif directive.name == "location" and directive.args:
@@ -132,6 +134,14 @@ def _level(block: Sequence[Directive], settings: Settings, place: Place, world: 
                 values=variables.assigned(place.values, directive.children),
             )
             _level(directive.children, scope.inner(settings, directive.children), inside, world)
+
+
+def _holding(block: Sequence[Directive]) -> str:
+    """Return the name of the block's last pass directive, "" without one.
+
+    Each module sets the handler of the location anew: `fastcgi_pass` before `proxy_pass` has no effect.
+    """
+    return next((directive.name for directive in reversed(block) if directive.name in PASSES), "")
 
 
 def _location(directive: Directive, block: Sequence[Directive], outer: Settings, place: Place, world: World) -> None:

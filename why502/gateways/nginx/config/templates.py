@@ -27,7 +27,7 @@ _FIXED = (
 _PLACEHOLDERS = (
     lazy(rb"^[ \t]*+(?:" + _FIXED + rb")" + _VALUE + rb"\$[A-Z][A-Z0-9_]++(?![\w=.])", re.MULTILINE),
     lazy(
-        rb"^[ \t]*+(?:" + _FIXED + rb"|(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|ssl_(?:trusted_)?certificate(?:_key)?)"
+        rb"^[ \t]*+(?:" + _FIXED + rb"|(?:proxy|fastcgi|uwsgi|scgi|grpc)_pass|root|alias|ssl_(?:trusted_)?certificate(?:_key)?)"
         + _VALUE + rb"(?<![\w$/.-])[A-Z][A-Z0-9]*_[A-Z0-9_]++(?![\w=.])",
         re.MULTILINE,
     ),
@@ -55,6 +55,15 @@ _PLACEHOLDERS = (
         re.MULTILINE,
     ),
 )  # fmt: skip
+# What each of them contains at least: most files have none of it, and the expressions above look at every line.
+_SIGNS = (
+    lazy(rb"\$[A-Z]"),
+    lazy(rb"[A-Z0-9]_"),
+    lazy(rb"<[A-Za-z]"),
+    lazy(rb"<[A-Za-z]"),
+    lazy(rb"\{[A-Za-z_][\w-]{0,60}\}"),
+    lazy(rb"[{\[#][A-Za-z_][\w -]{0,300}[}\]#]"),
+)
 _NAMED = lazy(r"(?:^|[_.-])template(?:[_.-]|$)", re.IGNORECASE)
 _DEFINED = lazy(rb"\b(?:set[ \t]+|(?:map|geo|split_clients)[ \t]+[^\n;{]{1,200}?)\$\{?([A-Z][A-Z0-9_]*)\}?")
 _LUA_BLOCK = lazy(rb"_by_lua_block\s*\{")
@@ -71,7 +80,7 @@ def is_template(path: str, content: bytes) -> bool:
     defined = {b"{" + name + b"}" for name in _DEFINED.findall(text)}
     if any(found[0].lstrip(b"$") not in defined for marks in _MARKS for found in marks.finditer(text)):
         return True
-    return any(placeholder.search(text) for placeholder in _PLACEHOLDERS)
+    return any(sign.search(text) and placeholder.search(text) for sign, placeholder in zip(_SIGNS, _PLACEHOLDERS, strict=True))
 
 
 def is_stored_link(content: bytes) -> bool:

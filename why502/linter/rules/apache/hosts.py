@@ -16,7 +16,7 @@ _URL = lazy(r"(?P<scheme>[a-z0-9+]{1,10})://(?P<host>\[[^\]]+\]|[^/:]*)(?::(?P<p
 _UNIX = lazy(r"unix:[^|]{0,300}\|")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pass:
     """A ProxyPass: the path that it takes, and the URL or `!`. `is_place`: it stands in a <Location>, whose path it has."""
 
@@ -59,6 +59,7 @@ def value(lines: list[Directive], name: str) -> str:
     return next((each.args[0].lower() for each in reversed(lines) if each.name == name and each.args), "")
 
 
+@lru_cache(1 << 15)
 def parts(url: str) -> re.Match[str] | None:
     """Return scheme, host, port and path of the URL of a worker."""
     return _URL.fullmatch(_UNIX.sub("", url))

@@ -6,7 +6,7 @@ check_config_validity.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from why502.deployment.files import Deployment
@@ -170,9 +170,8 @@ def _used(deployment: Deployment) -> frozenset[str]:
     return frozenset(name for line in lines for name in _named(line.words))
 
 
-def _named(words: Iterable[str]) -> tuple[str, ...]:
-    first, *rest = words
-    return tuple(rest[:1]) if first in ("use_backend", "default_backend") else ()
+def _named(words: tuple[str, ...]) -> tuple[str, ...]:
+    return words[1:2] if words[0] in ("use_backend", "default_backend") else ()
 
 
 def _chooses_by_data(deployment: Deployment) -> bool:
