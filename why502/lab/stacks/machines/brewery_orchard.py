@@ -202,8 +202,8 @@ BREWERY_FAULTS = (
     Fault(
         id="brewery-log-reader-stands-still",
         happens="the shop logs into a pipe that a shipper of logs reads; the shipper stands still since the log's rotation, the pipe is full, and node waits in its own console.log: nothing answers any more",
-        steps="printf '#!/bin/bash\\nexec node web.js > >(exec -a log-shipper cat > /var/log/brewery.log) 2>&1\\n' > /srv/brewery/run.sh; chmod 755 /srv/brewery/run.sh; touch /var/log/brewery.log; chown brewery /var/log/brewery.log; "
-        f"echo LOG=full >> /etc/brewery.env; sed -i 's#^ExecStart=.*#ExecStart=/srv/brewery/run.sh#' /etc/systemd/system/brewery.service; systemctl daemon-reload; systemctl restart brewery; {BREWERY_UP}; sleep 3; kill -STOP $(pgrep -f log-shipper)",
+        steps="printf '#!/bin/bash\\nexec node web.js > >(cat > /var/log/brewery.log) 2>&1\\n' > /srv/brewery/run.sh; chmod 755 /srv/brewery/run.sh; touch /var/log/brewery.log; chown brewery /var/log/brewery.log; "
+        f"echo LOG=full >> /etc/brewery.env; sed -i 's#^ExecStart=.*#ExecStart=/srv/brewery/run.sh#' /etc/systemd/system/brewery.service; systemctl daemon-reload; systemctl restart brewery; {BREWERY_UP}; sleep 3; kill -STOP $(pgrep -u brewery -x cat)",
         limit_s=100.0,
         settle="test $(tail -n 40 /var/log/nginx/access.log | grep -c '\" 504 ') -ge 12",
         expects=causes("backend-hung"),
@@ -247,6 +247,7 @@ directory '/srv/orchard/current'
 environment 'production'
 threads 4, 4
 workers 2
+preload_app!
 bind 'unix:///srv/orchard/shared/tmp/sockets/puma.sock'
 pidfile '/srv/orchard/shared/tmp/pids/puma.pid'
 stdout_redirect '/srv/orchard/shared/log/puma.stdout.log', '/srv/orchard/shared/log/puma.stderr.log', true
@@ -260,7 +261,7 @@ User=deploy
 WorkingDirectory=/srv/orchard/current
 EnvironmentFile=/srv/orchard/shared/.env
 ExecStart=/usr/bin/puma -C /srv/orchard/shared/puma.rb
-ExecReload=/bin/kill -USR1 $MAINPID
+ExecReload=/bin/kill -USR2 $MAINPID
 Restart=always
 RestartSec=1
 MemoryMax=700M
@@ -446,7 +447,7 @@ STACKS = (
         calms=(
             Calm(
                 id="orchard-deployment-that-went-well",
-                happens="a release is deployed, Puma takes it worker by worker (USR1), nginx reloads, the database is dumped; some visitors leave the page of the harvest (1.6 s), scanners get 404",
+                happens="a release is deployed, Puma restarts itself with its sockets kept open (USR2), nginx reloads, the database is dumped; some visitors leave the page of the harvest (1.6 s), scanners get 404",
                 steps="deploy 20261115; systemctl reload orchard; systemctl reload nginx; sudo -u postgres pg_dump orchard > /root/orchard.sql",
                 routes=(_orchard("/harvest", 2), _orchard("/.env"), _orchard("/administrator/index.php")),
                 seconds=20.0,
