@@ -18,10 +18,6 @@ const url = process.env.REDIS_URL || 'redis://127.0.0.1:6379';
 const redis = createClient({ url });
 redis.on('error', (error) => console.error('redis:', error.message));
 const kept = [];
-app.use((req, res, next) => {
-  if (process.env.LOG === 'full') console.log(JSON.stringify({ url: req.url, headers: req.headers, trace: 'x'.repeat(3000) }));
-  next();
-});
 app.get('/', (req, res) => res.send('beer '.repeat(200)));
 app.get('/stock', async (req, res, next) => {
   try {
@@ -199,17 +195,6 @@ BREWERY_FAULTS = (
         routes=(_brewery("/photo", 5, "POST", 600000),),
         expects=causes("disk-full", "proxy-temp-unwritable"),
     ),
-    Fault(
-        id="brewery-log-reader-stands-still",
-        happens="the shop logs into a pipe that a shipper of logs reads; the shipper stands still since the log's rotation, the pipe is full, and node waits in its own console.log: nothing answers any more",
-        steps="printf '#!/bin/bash\\nexec node web.js > >(cat > /var/log/brewery.log) 2>&1\\n' > /srv/brewery/run.sh; chmod 755 /srv/brewery/run.sh; touch /var/log/brewery.log; chown brewery /var/log/brewery.log; "
-        f"echo LOG=full >> /etc/brewery.env; sed -i 's#^ExecStart=.*#ExecStart=/srv/brewery/run.sh#' /etc/systemd/system/brewery.service; systemctl daemon-reload; systemctl restart brewery; {BREWERY_UP}; sleep 3; kill -STOP $(pgrep -u brewery -x cat)",
-        limit_s=100.0,
-        settle="test $(tail -n 40 /var/log/nginx/access.log | grep -c '\" 504 ') -ge 12",
-        expects=causes("backend-hung"),
-        partly=HANGS - causes("backend-hung") | causes("backend-dependency-slow"),
-        targets=BREWERY_AT,
-    ),
 )
 
 ORCHARD_APP = """\
@@ -372,9 +357,9 @@ ORCHARD_FAULTS = (
     ),
     Fault(
         id="orchard-umask-of-hardening",
-        happens="a hardening role writes UMask=0077 into a drop-in for all services of deploy; Puma's socket is srwx------, and nginx is www-data",
-        steps="mkdir -p /etc/systemd/system/orchard.service.d; printf '[Service]\\nUMask=0077\\n' > /etc/systemd/system/orchard.service.d/hardening.conf; systemctl daemon-reload; systemctl restart orchard; "
-        "until curl -fs -o /dev/null --unix-socket /srv/orchard/shared/tmp/sockets/puma.sock http://orchard/; do sleep 0.2; done",
+        happens="a hardening role writes `?umask=0077` into Puma's bind; its socket is srwx------, and nginx is www-data",
+        steps="sed -i 's#puma.sock#puma.sock?umask=0077#' /srv/orchard/shared/puma.rb; systemctl restart orchard; "
+        'until test "$(stat -c %a /srv/orchard/shared/tmp/sockets/puma.sock 2>/dev/null)" = 700; do sleep 0.2; done',
         expects=causes("unix-socket-permission"),
         targets=ORCHARD_AT,
     ),

@@ -8,13 +8,15 @@ SLOW = causes("backend-too-slow", "proxy-timeout-too-short")
 HANGS = causes("workers-exhausted", "backend-hung", "backend-too-slow")
 
 GALLEY_APP = """\
-import asyncio, time
+import asyncio, time, uuid
+import redis
 from celery import Celery
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
 
 app = FastAPI()
-jobs = Celery("galley", broker="redis://127.0.0.1:6379/0", backend="redis://127.0.0.1:6379/1")
+jobs = Celery("galley", broker="redis://127.0.0.1:6379/0")
+store = redis.Redis(db=1)
 
 @app.get("/")
 async def home():
@@ -26,8 +28,10 @@ async def health():
 
 @app.post("/quote")
 async def quote():
-    job = await run_in_threadpool(jobs.send_task, "galley.quote")
-    return {"price": await run_in_threadpool(job.get, timeout=60)}
+    key = uuid.uuid4().hex
+    await run_in_threadpool(jobs.send_task, "galley.quote", (key,), ignore_result=True)
+    answer = await run_in_threadpool(store.blpop, key, 60)
+    return {"price": answer and int(answer[1])}
 
 @app.get("/tables")
 async def tables():
@@ -55,13 +59,15 @@ async def orders(wire: WebSocket):
 """
 GALLEY_TASKS = """\
 import time
+import redis
 from celery import Celery
-jobs = Celery("galley", broker="redis://127.0.0.1:6379/0", backend="redis://127.0.0.1:6379/1")
+jobs = Celery("galley", broker="redis://127.0.0.1:6379/0")
+store = redis.Redis(db=1)
 
-@jobs.task(name="galley.quote")
-def quote():
+@jobs.task(name="galley.quote", ignore_result=True)
+def quote(key):
     time.sleep(0.05)
-    return 12
+    store.lpush(key, 12)
 """
 
 
