@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from shop import Shop, free_port, shop
+from free_ports import free_port
+from shop import Shop, shop
 from stranger import STRANGER, directory, given, needs_root, refused, why502, why502_as
 
 from why502.fix import commands, guard, journal

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from stranger import STRANGER, attacking, directory, given, needs_root, why502
 from test_supplier_attacks import acting, collected, config, diagnose, master, site
 
@@ -40,12 +41,6 @@ def megabytes(*argv: str) -> int:
     status, size = map(int, done.stdout.split())
     assert status in (0, 1, 2), done.stderr
     return size
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Dead(int):

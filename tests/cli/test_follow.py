@@ -18,7 +18,8 @@ import pytest
 from asking import PROGRAM, TWO_LINES, ask, environment
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "logs"))
-from logging_nginx import Nginx, free_port, needs_nginx, nginx, wait
+from free_ports import free_port
+from logging_nginx import Nginx, needs_nginx, nginx, wait
 
 COMBINED = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"'
 FORMAT = COMBINED + (

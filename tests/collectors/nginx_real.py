@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 PROGRAM = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/nginx/sbin")
 
@@ -45,13 +45,6 @@ def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> 
     while not condition():
         assert time.monotonic() < end, f"waited in vain until {what}"
         time.sleep(0.01)
-
-
-def free_port(family: socket.AddressFamily = socket.AF_INET) -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket(family) as probe:
-        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Nginx:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from first_answer import answers
+from free_ports import free_port
 
 from why502.collectors import config_test, proxies
 from why502.collectors.base import CollectOptions
@@ -57,12 +57,6 @@ Include {directory}/*.site
 </IfDefine>
 """
 SITE = "<VirtualHost *>\n    ProxyPass / http://${APP}/\n</VirtualHost>\n"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from first_answer import answers
+from free_ports import free_port
 
 from why502.collectors.other_running import masters, one, others, that_serve
 from why502.host.local import LocalHost
@@ -41,12 +41,6 @@ Group www-data
 ErrorLog error.log
 {more}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
 
 
 @contextmanager

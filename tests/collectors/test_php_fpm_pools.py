@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from why502.backends.php_fpm import files as php_fpm_files
 from why502.backends.php_fpm import status as php_fpm_status
@@ -266,8 +267,7 @@ def test_a_saturated_static_pool(start):
 @pytest.mark.real
 @needs_fpm
 def test_pools_of_several_masters_and_managers(start):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     one = start(
         f"[tcp]\n{POOL}listen = {port}\npm = ondemand\npm.max_children = 3\npm.process_idle_timeout = 60\nping.path = /p\n"
         f"[dyn]\n{POOL}prefix = DIR\nlisten = $pool.sock\npm = dynamic\npm.max_children = 4\npm.start_servers = 2\n"

@@ -17,6 +17,7 @@ from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.probe import Probe
 from why502.model.process import Process
 from why502.model.proxy import Proxy
+from why502.model.remedy import Edit, Run
 from why502.model.service import Service
 from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
@@ -221,6 +222,24 @@ def test_the_limit_of_the_whole_process_counts() -> None:
 
     assert causes(full) == ["worker-connections-exhausted"]
     assert causes(REPLACE(full, queued=3)) == []
+
+
+def test_the_limits_are_raised_where_they_are_written() -> None:
+    """The one of the process and the smaller one of the frontend; a large one stays."""
+    text = "global\n maxconn 60\ndefaults\n maxconn 50000\n" + CONFIG.replace("bind :443", "bind :443\n maxconn 6")
+    read = haproxy.load(text, "/etc/haproxy/haproxy.cfg")
+    proxy = Proxy(kind="haproxy", pid=7, exe="/usr/sbin/haproxy", unit="haproxy.service", config="/etc/haproxy/haproxy.cfg")
+    proxy = REPLACE(proxy, routes=read.routes, upstreams=read.upstreams)
+    full = Listener(target=Target(host="0.0.0.0", port=443), pids=(7,), queued=9, backlog=6)
+    found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), listeners=(full,), logs=LogSummary())).findings[0]
+    (remedy,) = found.remedies
+    edits = [step for step in remedy.steps if isinstance(step, Edit)]
+    lines = text.splitlines()
+    assert sorted((lines[edit.line - 1].strip(), edit.before, edit.after) for edit in edits) == [
+        ("maxconn 6", "6", "4096"),
+        ("maxconn 60", "60", "4096"),
+    ]
+    assert [step.argv[0] for step in remedy.steps if isinstance(step, Run)] == ["/usr/sbin/haproxy", "systemctl"]
 
 
 def test_a_backend_without_servers_is_empty() -> None:

@@ -11,7 +11,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from shop import application, free_port
+from free_ports import free_port
+from shop import application
 
 HAPROXY = """\
 global

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from free_ports import free_port
 from in_machine_gateways import HAPROXY, fix, status_of_path, until
-from shop import free_port
 
 FILE, UNIT = Path("/etc/haproxy/haproxy.cfg"), Path("/etc/systemd/system/shop-app.service")
 LIMIT = "    timeout server 1s  # short\n"

@@ -7,7 +7,8 @@ import json
 
 import msgspec
 import pytest
-from shop import NOW, Shop, free_port
+from free_ports import free_port
+from shop import NOW, Shop
 
 from why502.cli.env import Env
 from why502.cli.plan_output import apply, work

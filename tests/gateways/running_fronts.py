@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -33,12 +32,6 @@ def program(name: str) -> str:
     if path is None:
         pytest.fail(f"needs {name}: it is one of the development dependencies")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
 
 
 def asked(port: int, path: str = "/", host: str = "shop.example", method: str = "GET", body: str = "") -> tuple[int, str]:

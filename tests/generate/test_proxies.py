@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from pairs import rows
 from sites import COLUMNS, fits, line_of, make
 
@@ -145,8 +145,3 @@ def ask(port: int, what: str, least: int) -> list[dict[str, Any]]:
             return found
         assert time.monotonic() < end, f"only {len(found)} of {least} {what}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

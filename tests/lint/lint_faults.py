@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from free_ports import free_port
+
 DATA = Path(__file__).parent.parent / "data" / "lint" / "faults.toml"
 PORTS = ("listen", "app", "other", "dead", "dead2", "closing", "slow", "big", "once", "stream", "tls")
 FIXED = {name: 3000 + number for number, name in enumerate(PORTS)}  # for the linter, which connects to nothing
@@ -83,7 +85,7 @@ class Backends:
         self.seen: list[bytes] = []
         self.failed_once = False
         self._listeners: list[socket.socket] = []
-        self.ports = {name: self._port() for name in ("listen", "other")}
+        self.ports = {name: free_port() for name in ("listen", "other")}
         for name in ("app", "closing", "slow", "big", "once", "stream", "tls"):
             self.ports[name] = self._serve(name)
         for name in ("dead", "dead2"):  # bound and not listening: refused
@@ -91,11 +93,6 @@ class Backends:
             held.bind(("127.0.0.1", 0))
             self._listeners.append(held)
             self.ports[name] = held.getsockname()[1]
-
-    @staticmethod
-    def _port() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            return int(free.getsockname()[1])
 
     def _serve(self, name: str) -> int:
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)

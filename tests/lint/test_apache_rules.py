@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from lint_sample import Pair, found, has_samples
 
 from why502.linter.engine import RULES
@@ -196,8 +196,7 @@ def httpd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """Yield the port of a running httpd with the claims, and its error log."""
     app = ThreadingHTTPServer(("127.0.0.1", 0), App)
     threading.Thread(target=app.serve_forever, daemon=True).start()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     loads = "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in USED)
     config = tmp_path / "httpd.conf"
     config.write_text(loads + CLAIMS.format(at=tmp_path, port=port, app=app.server_port))

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from logging_nginx import Nginx, backend, closes, cuts, free_port, hangs, message, mumbles, needs_nginx, nginx, resets
+from free_ports import free_port
+from logging_nginx import Nginx, backend, closes, cuts, hangs, message, mumbles, needs_nginx, nginx, resets
 
 from why502.collectors import logs as source
 from why502.collectors.base import CollectOptions

@@ -15,7 +15,7 @@ from why502.diagnosis.case import Case
 from why502.gateways.behaviour import behaviour
 from why502.gateways.control import control
 from why502.gateways.nginx.config import parse
-from why502.model.config import Peer, Position, Route
+from why502.model.config import Peer, Position, Route, Setting
 from why502.model.errors import Why502Error
 from why502.model.process import Process
 from why502.model.proxy import Proxy
@@ -85,11 +85,10 @@ def set_in_route(case: Case, name: str, value: str, route: Route | None = None) 
         return None
 
 
-def set_where_written(route: Route, name: str, value: str) -> Edit | None:
+def set_where_written(setting: Setting | None, value: str) -> Edit | None:
     """Return the edit of a setting's only argument in the line where it is written: for products of whose files only the meaning
-    is known here. None if the route has no such setting.
+    is known here. None if it is not written anywhere, or has this value.
     """
-    setting = route.setting(name)
     if setting is None or setting.at is None or len(setting.args) != 1 or setting.args[0] == value:
         return None
     at = setting.at

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from asked import known
-from free import free_ports
+from free_ports import free_port
 
 from why502.collectors import services
 from why502.collectors.base import CollectOptions
@@ -53,7 +53,7 @@ class Systemd(LocalHost):
 
 
 def test_a_systemctl_that_hangs() -> None:
-    host, target = Systemd(None), Target(host="127.0.0.1", port=free_ports(1)[0])
+    host, target = Systemd(None), Target(host="127.0.0.1", port=free_port())
     found = services.collect(host, known(host, target), CollectOptions())
     assert found.value == ()
     of_systemd = [gap for gap in found.gaps if gap.source == "systemd"]  # other managers may run on this machine
@@ -68,7 +68,7 @@ def test_a_manager_with_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(systemd, "services", fails)
     host = LocalHost()
-    found = services.collect(host, known(host, Target(host="127.0.0.1", port=free_ports(1)[0])), CollectOptions())
+    found = services.collect(host, known(host, Target(host="127.0.0.1", port=free_port())), CollectOptions())
     assert "internal error: KeyError" in found.gaps[0].reason
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 from asked import ask, until
-from free import free_ports
+from free_ports import free_port
 from msgspec.structs import replace
 
 from why502.collectors import services
@@ -82,7 +82,7 @@ def home(tmp_path: Path) -> Iterator[dict[str, str]]:
 @pytest.mark.real
 @pytest.mark.skipif(PM2 is None, reason="needs pm2")
 def test_a_real_daemon(tmp_path: Path, home: dict[str, str]) -> None:
-    serves, broken = free_ports(2)
+    serves, broken = free_port(), free_port()
     (tmp_path / "web.js").write_text(f"require('http').createServer((q, r) => r.end()).listen({serves}, '127.0.0.1')")
     (tmp_path / "api.js").write_text("require('nosuchmodule')")
     for name in ("web", "api"):
@@ -109,7 +109,7 @@ def test_a_real_daemon(tmp_path: Path, home: dict[str, str]) -> None:
 @pytest.mark.skipif(PM2 is None, reason="needs pm2")
 def test_the_daemon_listens_for_its_cluster(tmp_path: Path, home: dict[str, str]) -> None:
     """Its workers have no listening socket of their own."""
-    port, other = free_ports(2)
+    port, other = free_port(), free_port()
     (tmp_path / "api.js").write_text(f"require('http').createServer((q, r) => r.end()).listen({port}, '127.0.0.1')")
     (tmp_path / "idle.js").write_text("setInterval(() => 0, 1000)")
     for name, count in (("api", "2"), ("idle", "")):
@@ -128,7 +128,7 @@ def test_the_daemon_listens_for_its_cluster(tmp_path: Path, home: dict[str, str]
 
 @pytest.mark.skipif(os.path.exists("/root/.pm2"), reason="this machine's own pm2 was used before")
 def test_no_daemon_is_started() -> None:
-    ask(LocalHost(), Target(host="127.0.0.1", port=free_ports(1)[0]))
+    ask(LocalHost(), Target(host="127.0.0.1", port=free_port()))
     assert not os.path.exists("/root/.pm2")
 
 

@@ -12,7 +12,7 @@ from textwrap import dedent
 
 import pytest
 from asked import ask, happened, until
-from free import free_ports
+from free_ports import free_port
 
 from why502.host.local import LocalHost
 from why502.model.logs import Symptom
@@ -47,7 +47,7 @@ while True:
 
 class Machine:
     def __init__(self, directory: Path) -> None:
-        self.serves, self.lost, self.none = free_ports(3)
+        self.serves, self.lost, self.none = free_port(), free_port(), free_port()
         self.log = directory / "supervisord.log"
         serve = directory / "serve.py"
         serve.write_text(SERVE)

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from gateways.running_fronts import asked, found, free_port, program, serving
+from free_ports import free_port
+from gateways.running_fronts import asked, found, program, serving
 
 from why502.gateways.caddy.testing import problems
 from why502.lab.isolation import can_isolate

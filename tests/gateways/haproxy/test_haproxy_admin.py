@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from msgspec.structs import replace
 
 from why502.diagnosis.checks import check_all
@@ -64,10 +64,7 @@ def test_doors() -> None:
 
 @pytest.mark.real
 def test_a_real_haproxy(tmp_path: Path) -> None:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        front, closed = one.getsockname()[1], two.getsockname()[1]
+    front, closed = free_port(), free_port()
     config, door = tmp_path / "h.cfg", tmp_path / "s.sock"
     config.write_text(CONFIG.format(socket=door, front=front, closed=closed))
     with subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(config)], stderr=subprocess.DEVNULL) as process:

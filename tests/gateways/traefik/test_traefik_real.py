@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from gateways.running_fronts import asked, found, free_port, program, serving
+from free_ports import free_port
+from gateways.running_fronts import asked, found, program, serving
 from serving import answering
 
 from why502.model.proxy import PeerState

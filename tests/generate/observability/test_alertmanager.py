@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from free_ports import free_port
 
 from why502.diagnosis.causes import CAUSES
 from why502.generate.observability.inhibition import alertmanager
@@ -96,9 +96,7 @@ def alertmanager_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory: Path = tmp_path_factory.mktemp("alertmanager")
     (directory / "alertmanager.yml").write_text(alertmanager())
     subprocess.run(["amtool", "check-config", str(directory / "alertmanager.yml")], check=True, capture_output=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = [
         f"--config.file={directory}/alertmanager.yml",
         f"--storage.path={directory}/data",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from free_ports import free_port
 from metric_views import bad_night
 from prometheus_client import ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -152,9 +152,7 @@ class Prometheus:
 @contextmanager
 def prometheus(directory: Path, config: str) -> Iterator[Prometheus]:
     """Yield a Prometheus on a free port of the loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (directory / "prometheus.yml").write_text(config)
     arguments = [
         f"--config.file={directory}/prometheus.yml",

@@ -19,6 +19,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from free_ports import free_port
+
 from why502.logs.scan import over_ssh
 
 WAIT_S = 30
@@ -124,12 +126,6 @@ def _child(argv: list[str], log: Path, is_ready: Callable[[], bool]) -> Iterator
     finally:
         process.terminate()
         process.wait(WAIT_S)
-
-
-def free_port() -> int:
-    """Return a port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nginx_real import free_port, until
+from free_ports import free_port
+from nginx_real import until
 
 from why502.collectors import collect
 from why502.collectors.base import CollectOptions

@@ -16,6 +16,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from metric_views import BOUNDS_S, NOW, Times, empty, incident, member
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -199,9 +200,7 @@ def test_a_bad_address_is_an_error_at_the_start() -> None:
 
 @pytest.mark.real
 def test_node_exporter_serves_the_file(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     textfile.write(tmp_path / "why502.prom", exposition(Collector(view)))
     arguments = [
         f"--web.listen-address=127.0.0.1:{port}",

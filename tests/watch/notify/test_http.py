@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_port
 from notify_scenes import answer, certificate, serving
 
 from why502.watch.notify import connection
@@ -76,8 +77,7 @@ def test_retry_after(value: str | None, expected: float | None) -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     assert failure(f"http://127.0.0.1:{port}/").reason == f"127.0.0.1:{port}: connection refused"
 
 

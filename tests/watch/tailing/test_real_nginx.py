@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from following import Sums, snapshot
-from logging_nginx import Nginx, backend, free_port, message, needs_nginx, nginx, resets
+from free_ports import free_port
+from logging_nginx import Nginx, backend, message, needs_nginx, nginx, resets
 
 from why502.gateways.nginx.config import load
 from why502.model.proxy import Proxy

@@ -104,6 +104,8 @@ class Tailer:
         """End all threads, put what was read, and close the logs. A log whose mount hangs is left to itself."""
         self._stop.set()
         until = self._times.monotonic() + timeout_s
+        if self._finder is not None:  # first: it may begin the thread of another log
+            self._finder.join(timeout_s)
         for thread in self._threads.values():
             thread.join(max(until - self._times.monotonic(), 0.0))
         for group in self._groups.values():

@@ -151,7 +151,7 @@ def remedies(case: Case) -> Iterator[Remedy]:
         change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
         message = f"raise the read timeout of that route to {wanted}"
     else:
-        change = set_where_written(route, behaviour(route.proxy).read_timeout, wanted)
+        change = set_where_written(route.setting(behaviour(route.proxy).read_timeout), wanted)
         place = f" ({change.file}:{change.line}, for everything that these settings apply to)" if change else ""
         message = f"raise the read timeout of that route to {wanted}{place}"
     load = reload(case.proxy)

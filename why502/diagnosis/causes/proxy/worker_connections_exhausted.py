@@ -17,6 +17,7 @@ do not appear in any log. Slow backends keep the workers busy. Apache logs it on
 ## Fix
 - Raise the limit, and that of open files with it.
 - nginx: raise worker_connections, and worker_rlimit_nofile to at least twice that.
+- HAProxy: raise the `maxconn` of the frontend or of its defaults, and the global one.
 - Apache: find out which backend keeps the workers busy. Then raise MaxRequestWorkers (and ServerLimit) as far as memory allows,
   or use mpm_event.
 
@@ -40,8 +41,9 @@ from why502.model.logs import Symptom
 from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
 from why502.model.times import whole_number
-from why502.remedies.changes import reload, set_at_top
+from why502.remedies.changes import reload, set_at_top, set_where_written
 
+FEWEST = 4096  # connections that a raised limit allows
 MANY = 8  # connections that wait to be accepted: after a short burst fewer than that remain
 
 
@@ -62,7 +64,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                     else ", which does not accept them"
                 )
                 yield supports(f"{waiting} clients wait to be accepted by {proxy.kind}{busy}", "ss -ltn", LIKELY)
-                if limits := [found for route in proxy.routes if (found := route.setting("maxconn"))]:
+                if limits := [limit for route in proxy.routes for limit in route.settings.get("maxconn", ())]:
                     least = min(limits, key=lambda limit: whole_number(limit.args[0], 8) or 0)
                     yield supports(f"maxconn is {least.args[0]} there", str(least.at or proxy.config), FAIR)
 
@@ -116,9 +118,14 @@ def remedies(case: Case) -> Iterator[Remedy]:
     and each is a file.
     """
     proxy = case.proxy or next(iter(case.proxies), None)
-    if proxy is None or not proxy.worker_connections or not behaviour(proxy.kind).takes_directives:
+    if proxy is None:
         return
-    wanted = max(4096, 4 * proxy.worker_connections)
+    if not behaviour(proxy.kind).takes_directives:
+        yield from _raised_where_written(proxy)
+        return
+    if not proxy.worker_connections:
+        return
+    wanted = max(FEWEST, 4 * proxy.worker_connections)
     files = 2 * wanted + 1024
     limits = [worker.limits.files_limit for worker in proxy.workers if worker.limits and worker.limits.files_limit]
     changes = [set_at_top(case, proxy, "worker_connections", str(wanted), "events")]
@@ -128,6 +135,19 @@ def remedies(case: Case) -> Iterator[Remedy]:
         message = f"{message} and worker_rlimit_nofile {files};"
     found = tuple(change for change in changes if change)
     yield Remedy(message=message, steps=(*found, *reload(proxy)) if len(found) == len(changes) else ())
+
+
+def _raised_where_written(proxy: Proxy) -> Iterator[Remedy]:
+    """Yield the remedy for a gateway whose routes say how many clients it accepts; it raises its limit of open files itself."""
+    name = behaviour(proxy.kind).worker_limit
+    limits = {setting: whole_number(setting.args[0], 8) for route in proxy.routes for setting in route.settings.get(name, ())}
+    counts = [count for count in limits.values() if count]
+    if not counts:
+        return
+    wanted = max(FEWEST, 4 * min(counts))
+    changes = [set_where_written(setting, str(wanted)) for setting, count in limits.items() if count and count < wanted]
+    found, load = tuple(change for change in changes if change), reload(proxy)
+    yield Remedy(message=f"{name} {wanted}", steps=(*found, *load) if load and len(found) == len(changes) else ())
 
 
 @rule(101, "worker-connections-few", Severity.NOTE)

@@ -43,7 +43,7 @@ class Front:
     server: str | None
     listens: tuple[str, ...]
     names: tuple[str, ...]
-    limits: dict[str, tuple[Setting, ...]]
+    limits: tuple[Setting, ...]
     conditions: tuple[str, ...] = ()
 
 
@@ -52,11 +52,11 @@ class _Globals:
     """What `global` sets for every server."""
 
     buffer_bytes: int
-    limits: dict[str, tuple[Setting, ...]]
+    limits: tuple[Setting, ...]
     base: Bases
 
 
-_NO_FRONT = Front(None, (), (), {})
+_NO_FRONT = Front(None, (), (), ())
 
 
 def load(text: str, file: str) -> Configuration:
@@ -119,11 +119,12 @@ def _pairs(lines: Iterable[Line]) -> Iterator[tuple[tuple[str, ...], Position]]:
 
 
 def _globals(found: list[Section]) -> _Globals:
-    lines = [line for section in found if section.kind == "global" for line in section.lines]
+    own = [section for section in found if section.kind == "global"]
+    lines = [line for section in own for line in section.lines]
     written = next((line.words[1] for line in lines if line.words[0] == "tune.bufsize" and len(line.words) > 1), "")
     return _Globals(
         buffer_bytes=whole_number(written, 9) or BUFFER_BYTES,  # a buffer must hold a whole header
-        limits=_limits(lines),
+        limits=_limits(own),
         base=bases(line.words for line in lines),
     )
 
@@ -221,7 +222,7 @@ def _front(leading: list[Section]) -> Front:
         server=leading[0].name if leading else None,
         listens=tuple(" ".join(line.words[1:]) for line in binds),
         names=tuple(dict.fromkeys(_names(lines))),
-        limits=_limits(lines),
+        limits=_limits(leading),
         conditions=tuple(dict.fromkeys(line.condition for line in binds)) if all(line.condition for line in binds) else (),
     )
 
@@ -234,6 +235,7 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
     if not is_tcp:
         peers = _with_protocols(peers, given)
     own = tuple(name for name in dict.fromkeys(_names(section.inherited())) if name not in front.names)
+    limits = {"maxconn": found} if (found := general.limits + front.limits) else {}
     return Route(
         proxy="haproxy",
         server=section.name if front.server is None else front.server,
@@ -247,7 +249,7 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
         has_variables=any("$" in peer.name for peer in peers),
         server_names=front.names + own if own else front.names,
         host_header="$host",
-        settings={**general.limits, **front.limits, **_kept(section), **tls.settings, **_towards(section, given, peers[0].at)},
+        settings={**limits, **_kept(section), **tls.settings, **_towards(section, given, peers[0].at)},
         buffer_size_bytes=general.buffer_bytes,
         verifies_tls=tls.verifies,
         sends_sni=bool(tls.sni),
@@ -308,10 +310,10 @@ def _names(lines: Iterable[Line]) -> Iterator[str]:
                     yield match[1]
 
 
-def _limits(lines: list[Line]) -> dict[str, tuple[Setting, ...]]:
-    """Return the `maxconn` set in the sections that lead to a backend."""
-    found = [line for line in lines if line.words[0] == "maxconn" and len(line.words) > 1]
-    return {"maxconn": tuple(Setting(args=line.words[1:2], at=line.at) for line in found)} if found else {}
+def _limits(found: Iterable[Section]) -> tuple[Setting, ...]:
+    """Return the `maxconn` in force of each section that has one."""
+    lines = [line for section in found for line in section.settings.get("maxconn", ()) if len(line.words) > 1]
+    return tuple(Setting(args=line.words[1:2], at=line.at) for line in lines)
 
 
 def seconds(words: tuple[str, ...], default: float) -> float:

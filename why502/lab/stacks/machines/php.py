@@ -91,6 +91,7 @@ SETUP = (
     + """
 mariadb -e "create database wordpress; create user wordpress@localhost identified by 'hunter22'; grant all on wordpress.* to wordpress@localhost"
 mkdir -p /var/lib/wordpress/wp-content/mu-plugins; chown -R www-data: /var/lib/wordpress/wp-content
+sed -i 's/^;process_control_timeout.*/process_control_timeout = 10s/' /etc/php/8.2/fpm/php-fpm.conf
 systemctl enable --now php8.2-fpm
 """
     + ENABLE_SITE
