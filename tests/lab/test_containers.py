@@ -25,7 +25,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def left(tests: Path) -> set[str]:
-    """The control groups, network devices and mounts of this machine, without those of other tests (whose files are below `tests`)."""
+    """The control groups, network devices and mounts of this machine but those of other tests, whose files are below `tests`."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     found = {str(path) for path in groups.ROOT.glob(f"*/why502-containers-{os.getpid()}-*")}
     return found | set(os.listdir("/sys/class/net")) | {line for line in mounts if f" {tests}/" not in line}
