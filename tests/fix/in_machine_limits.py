@@ -1,78 +1,77 @@
-"""Run under its own systemd: `maxconn` of HAProxy, smaller than the number of its clients, is raised, and the repair undone."""
+"""Run under its own systemd: limits that a drop-in raises apply to running processes; one that another file overrides is
+reported.
+"""
 
 from __future__ import annotations
 
 import subprocess
-import sys
-import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
-from free_ports import free_port
-from in_machine_gateways import HAPROXY, fix, status_of_path, until
+from why502.fix import commands, reversal, transaction
+from why502.fix.journal import Entry
+from why502.fix.plan import Plan
+from why502.fix.reversal import Progress
+from why502.fix.verify import Verdict
+from why502.model.errors import Why502Error
+from why502.model.remedy import Edit, Run
+from why502.model.service import Service
+from why502.remedies import drop_ins
 
-FILE, UNIT = Path("/etc/haproxy/haproxy.cfg"), Path("/etc/systemd/system/shop-app.service")
-LIMITS = ("    maxconn 4\n", "    maxconn 6  # of everything\n")
-CLIENTS = 24
-APPLICATION = """\
-import http.server, sys, time
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        time.sleep(2 if self.path == "/report" else 0)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-Server(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
+UNIT = Path("/etc/systemd/system/app.service")
+DIRECTORY = Path("/etc/systemd/system/app.service.d")
+STATE = Path("/srv/why502-state")
+SERVICE = Service(manager="systemd", name="app.service", unit_file=str(UNIT))
+FILES, MEMORY = 8192, 256 << 20
+
+
+def show(name: str) -> str:
+    return commands.finish(("systemctl", "show", "-p", name, "--value", "app.service")).stdout.strip()
+
+
+def files_limit() -> int:
+    lines = Path(f"/proc/{show('MainPID')}/limits").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Max open files")).split()[3])
+
+
+def apply(name: str, *lines: str, restarts: bool) -> Entry:
+    steps = (*drop_ins.write_drop_in(SERVICE, name, *lines), *((drop_ins.restart(SERVICE),) if restarts else ()))
+    edits, runs = ([step for step in steps if isinstance(step, kind)] for kind in (Edit, Run))
+    plan = Plan(cause="too-many-open-files", message="", remedy="", edits=tuple(edits), runs=tuple(runs))  # type: ignore[arg-type]
+    return transaction.apply(plan, STATE, datetime.now(UTC), (), lambda _: Verdict(helps=True, message=""), Progress())
 
 
 def main() -> None:
-    port, behind = free_port(), free_port()
-    source = Path("/srv/app.py")
-    source.write_text(APPLICATION)
-    UNIT.write_text(f"[Service]\nExecStart={sys.executable} {source} {behind}\n")
-    text = HAPROXY.format(port=port, wrong=behind).replace("    daemon\n", LIMITS[1])
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    FILE.write_text(
-        text.replace("    mode http\n", f"    mode http\n{LIMITS[0]}    log stdout format raw local0\n    option httplog\n")
-    )
-    before = FILE.read_bytes()
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    UNIT.write_text("[Service]\nExecStart=/bin/sleep 600\nLimitNOFILE=256\nMemoryMax=128M\n")
     subprocess.run(["systemctl", "daemon-reload"], check=True)
-    subprocess.run(["systemctl", "restart", "shop-app.service", "haproxy.service"], check=True)
-    until(lambda: status_of_path(port, "/") == 200, "it serves")
-    is_over = threading.Event()
+    subprocess.run(["systemctl", "start", "app.service"], check=True)
+    assert files_limit() == 256
 
-    def ask() -> None:
-        while not is_over.is_set():
-            status_of_path(port, "/report")
+    entry = apply("files", f"LimitNOFILE={FILES}", restarts=True)
+    assert (entry.phase, files_limit()) == ("kept", FILES)
+    assert reversal.revert(STATE, entry, Progress()).phase == "reverted"
+    assert (files_limit(), DIRECTORY.exists()) == (256, False)
 
-    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
+    pid = show("MainPID")
+    entry = apply("memory", f"MemoryMax={MEMORY}", restarts=False)
+    assert (entry.phase, show("MemoryMax"), show("MainPID")) == ("kept", str(MEMORY), pid)
+    group = Path("/sys/fs/cgroup", show("ControlGroup").lstrip("/"), "memory.max")
+    applied = group.read_text().strip() if group.exists() else "no memory controller"
+    assert applied in (str(MEMORY), "no memory controller")
+    assert reversal.revert(STATE, entry, Progress()).phase == "reverted"
+    assert show("MemoryMax") == str(128 << 20)
+
+    DIRECTORY.mkdir()
+    (DIRECTORY / "zz-local.conf").write_text("[Service]\nLimitNOFILE=512\n")
     try:
-        until(lambda: waiting(port) > 4, "the queue is full")  # it is as long as `maxconn`
-        answer = fix("worker-connections-exhausted", "--apply", "--yes")
-        assert (answer["cause"], answer["outcome"], answer["unverified"]) == ("worker-connections-exhausted", "kept", None), (
-            answer
-        )
-        raised = before.replace(b"maxconn 4\n", b"maxconn 4096\n").replace(b"maxconn 6 ", b"maxconn 4096 ")
-        assert FILE.read_bytes() == raised, (FILE.read_bytes(), answer)
-        until(lambda: waiting(port) == 0, "nobody waits")
-        assert fix("--undo")["outcome"] == "reverted"
-        assert FILE.read_bytes() == before
-        until(lambda: waiting(port) > 0, "clients wait again")
-    finally:
-        is_over.set()
-        for client in clients:
-            client.join()
-    print("repaired and undone")
-
-
-def waiting(port: int) -> int:
-    """Return how many clients wait to be accepted, at all sockets of the port (a reload has the old and the new one)."""
-    told = subprocess.run(["ss", "-ltnH", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
-    return sum(int(line.split()[1]) for line in told.splitlines())
+        apply("files", f"LimitNOFILE={FILES}", restarts=True)
+        raise AssertionError("it was not noticed")
+    except Why502Error as error:
+        assert "LimitNOFILE=512 although our drop-in sets 8192" in error.message, error.message
+        assert "everything was rolled back" in error.message
+    assert [path.name for path in DIRECTORY.iterdir()] == ["zz-local.conf"]
+    print(f"limits applied; memory: {'in force' if applied == str(MEMORY) else applied}")
 
 
 if __name__ == "__main__":

@@ -55,4 +55,4 @@ def test_a_timeout_of_haproxy_is_raised_where_it_is_written() -> None:
 def test_a_limit_of_haproxy_is_raised_where_it_is_written() -> None:
     if not shutil.which("haproxy", path="/usr/sbin:/usr/bin"):
         pytest.skip("needs haproxy")
-    assert played(Path(__file__).with_name("in_machine_limits.py")) == "repaired and undone\n"
+    assert played(Path(__file__).with_name("in_machine_maxconn.py")) == "repaired and undone\n"

@@ -202,7 +202,9 @@ def test_the_read_timeout_comes_from_the_logs_of_the_present_proxy(directory: Pa
         found = measure(LocalHost(), f":{port}", now())
     values, source = found.options["--read-timeout"]
     assert values == ("43s",)
-    assert source == f"three times p99: p50 is 0.1 s and p99 14.2 s of 120 requests in {log}"
+    words, _, logs = source.partition(" in ")
+    assert words == "three times p99: p50 is 0.1 s and p99 14.2 s of 120 requests"
+    assert str(log) in logs.split(", ")  # beside those of other servers of this machine
 
 
 CONTAINER = "4f1c" * 16

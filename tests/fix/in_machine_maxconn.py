@@ -1,0 +1,79 @@
+"""Run under its own systemd: `maxconn` of HAProxy, smaller than the number of its clients, is raised, and the repair undone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from free_ports import free_port
+from in_machine_gateways import HAPROXY, fix, status_of_path, until
+
+FILE, UNIT = Path("/etc/haproxy/haproxy.cfg"), Path("/etc/systemd/system/shop-app.service")
+LIMITS = ("    maxconn 4\n", "    maxconn 6  # of everything\n")
+CLIENTS = 24
+APPLICATION = """\
+import http.server, sys, time
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(2 if self.path == "/report" else 0)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+Server(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def main() -> None:
+    port, behind = free_port(), free_port()
+    source = Path("/srv/app.py")
+    source.write_text(APPLICATION)
+    UNIT.write_text(f"[Service]\nExecStart={sys.executable} {source} {behind}\n")
+    text = HAPROXY.format(port=port, wrong=behind).replace("    daemon\n", LIMITS[1])
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(
+        text.replace("    mode http\n", f"    mode http\n{LIMITS[0]}    log stdout format raw local0\n    option httplog\n")
+    )
+    before = FILE.read_bytes()
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    subprocess.run(["systemctl", "restart", "shop-app.service", "haproxy.service"], check=True)
+    until(lambda: status_of_path(port, "/") == 200, "it serves")
+    is_over = threading.Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            status_of_path(port, "/report")
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        until(lambda: waiting(port) > 4, "the queue is full")  # it is as long as `maxconn`
+        answer = fix("worker-connections-exhausted", "--apply", "--yes")
+        assert (answer["cause"], answer["outcome"], answer["unverified"]) == ("worker-connections-exhausted", "kept", None), (
+            answer
+        )
+        raised = before.replace(b"maxconn 4\n", b"maxconn 4096\n").replace(b"maxconn 6 ", b"maxconn 4096 ")
+        assert FILE.read_bytes() == raised, (FILE.read_bytes(), answer)
+        until(lambda: waiting(port) == 0, "nobody waits")
+        assert fix("--undo")["outcome"] == "reverted"
+        assert FILE.read_bytes() == before
+        until(lambda: waiting(port) > 0, "clients wait again")
+    finally:
+        is_over.set()
+        for client in clients:
+            client.join()
+    print("repaired and undone")
+
+
+def waiting(port: int) -> int:
+    """Return how many clients wait to be accepted, at all sockets of the port (a reload has the old and the new one)."""
+    told = subprocess.run(["ss", "-ltnH", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+    return sum(int(line.split()[1]) for line in told.splitlines())
+
+
+if __name__ == "__main__":
+    main()
