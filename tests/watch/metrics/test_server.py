@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.watch.daemons import eventually
 from why502.model.errors import Why502Error
 from why502.watch.metrics.server import AT_ONCE, Server, wants_openmetrics
 from why502.watch.metrics.settings import MetricsSettings, address
@@ -110,6 +111,7 @@ def test_slow_clients_are_cut_off_and_others_served_afterwards() -> None:
         done.set()
         thread.join()
         assert time.monotonic() - began >= SLOW_S
+        eventually(lambda: not server.open_connections, "The places of the clients that were cut off are not free again")
         assert get(server, "/metrics")[0] == 200
 
 

@@ -74,6 +74,12 @@ class Server(ThreadingMixIn, TCPServer):
         if self._path:
             self._path.unlink(missing_ok=True)
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now. There is room for `AT_ONCE`."""
+        with self._lock:
+            return len(self._open)
+
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
         """Return whether there is room for one more connection."""
         with self._lock:
