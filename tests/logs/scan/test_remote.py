@@ -12,6 +12,7 @@ import shutil
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from asking import TWO_LINES, ask, run_program
 
 from tests.logs.scan import servers
 from tests.logs.scan.written import START
-from why502.logs.scan import plan, remote
+from why502.logs.scan import over_ssh, plan, remote
 from why502.logs.scan.remote import Ranged
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
@@ -277,6 +278,24 @@ def test_ranges_grow_while_one_follows_the_other() -> None:
     assert b"".join(pieces) == content
     assert len(asked) < 15
     assert all(end - start <= remote.MOST_BYTES for start, end in asked)
+
+
+def test_what_is_left_of_an_earlier_read_does_not_stop_the_next(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paramiko keeps an answer that came too late, and asks for nothing from there on."""
+    log = (directory / "access.log").read_bytes()
+    opened = []
+    with contextmanager(_ssh)(directory, tmp_path, monkeypatch) as there:
+        system, path = over_ssh.reached(f"{there.address}/access.log")
+        open_there = system.ftp.open
+        monkeypatch.setattr(system.ftp, "open", lambda *argv: opened.append(open_there(*argv)) or opened[-1])
+        system.ftp.sock.settimeout(10)
+        fetch, size, close = system.ranges(path)
+        assert size == len(log)
+        opened[0]._prefetch_data[90_000] = log[90_000:90_100]
+        assert fetch(90_010, 190_000) == log[90_010:190_000]
+        close()
 
 
 def test_a_file_that_became_shorter_is_told() -> None:

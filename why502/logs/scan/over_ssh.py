@@ -27,6 +27,7 @@ _OPTIONS = (
     "ForwardX11=no",
 )
 _MOST_SAID = 4096
+_PATIENCE_S = 60.0  # for one more byte; ssh itself gives up on a dead network after as long
 
 
 def reached(path: str) -> tuple[SFTPFileSystem, str]:
@@ -54,10 +55,17 @@ class _Client(paramiko.SFTPClient):  # type: ignore[misc] # no types
         pass
 
     def _read_all(self, size: int) -> bytes:
-        """Return so many bytes. paramiko asks select(2) first, which knows no descriptor above 1023. Raises EOFError."""
+        """Return so many bytes. paramiko asks select(2) first, which knows no descriptor above 1023.
+
+        Raises EOFError, and TimeoutError if nothing comes for a minute; then the connection is closed, as its state is unknown.
+        """
         found = b""
         while len(found) < size:
-            piece = self.sock.recv(size - len(found))
+            try:
+                piece = self.sock.recv(size - len(found))
+            except TimeoutError:
+                self.sock.close()
+                raise
             if not piece:
                 raise EOFError
             found += piece
@@ -75,6 +83,7 @@ class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
         argv += ["-l", user] if user else []
         argv += ["-p", str(port)] if port else []
         mine, its = socket.socketpair()
+        mine.settimeout(_PATIENCE_S)
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as ssh
         try:
             with its:
@@ -106,6 +115,8 @@ class System(SFTPFileSystem):  # type: ignore[misc] # fsspec has no types
 
         def fetch(start: int, end: int) -> bytes:
             with lock:
+                # paramiko asks for nothing from where an answer to an earlier read was left over, and would wait for ever
+                stream._prefetch_data.clear()
                 return b"".join(stream.readv([(start, end - start)]))  # many requests at once
 
         return fetch, size, stream.close
