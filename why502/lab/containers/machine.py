@@ -22,6 +22,7 @@ from why502.lab.stage import BACKENDS, LabError
 
 NAMESPACES = ("--net", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
 EMPTY = (
+    "/dev/shm",  # podman's locks
     "/var/log",
     "/var/tmp",
     "/var/lib/docker",

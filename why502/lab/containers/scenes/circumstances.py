@@ -125,6 +125,8 @@ def database_not_ready(site: Site, is_broken: bool) -> None:
     prompt = ("python3", "/app/server.py", "0.0.0.0:5432")
     site.run("db", *(late if is_broken else prompt), networks=("shop",))
     site.run("api", "python3", "/app/migrate.py", networks=("shop",), options=own)
+    if not is_broken:
+        site.until(lambda: site.listens("api"), "the application is ready")
     site.nginx("edge", "proxy_pass http://api:3000;", networks=("shop",))
     site.until(lambda: site.listens("db"), "the database is ready")
     if is_broken:
@@ -198,8 +200,7 @@ def signal_lost(site: Site, is_broken: bool) -> None:
     site.serves()
     if is_broken:
         ask = (
-            "import sys; from why502.lab import traffic; "
-            "print(traffic.request(('127.0.0.1', 8080), '/sleep/3', patience_s=12.0))"
+            "import sys; from why502.lab import traffic; print(traffic.request(('127.0.0.1', 8080), '/sleep/3', patience_s=12.0))"
         )
         slow = [subprocess.Popen([sys.executable, "-c", ask]) for _ in range(3)]
         site.until(lambda: "/sleep/3" in _connections(site), "the slow requests run")
@@ -278,7 +279,9 @@ def fpm(site: Site, more: str, root: str, *, mounts_files: bool = True) -> None:
     command = (fpm_program(), "-R", "-F", "-n", "-y", "/srv/php-fpm.conf")
     site.run("php", *command, networks=("shop",), options=(*MACHINE_PROGRAMS, *mounts))
     site.until(lambda: site.listens("php"), "PHP-FPM listens")
-    location = f"fastcgi_pass php:9000; fastcgi_param SCRIPT_FILENAME {root}/index.php; fastcgi_param REQUEST_METHOD $request_method;"
+    location = (
+        f"fastcgi_pass php:9000; fastcgi_param SCRIPT_FILENAME {root}/index.php; fastcgi_param REQUEST_METHOD $request_method;"
+    )
     site.nginx("edge", location, networks=("shop",), options=("-p", "8080:80", "-v", f"{page.parent}:/var/www:ro"))
 
 
@@ -289,7 +292,7 @@ def fpm_program() -> str:
 
 def fpm_clients(site: Site, is_broken: bool) -> None:
     """PHP-FPM's pool accepts connections of 127.0.0.1 only, as its stock file has it, and drops the proxy's."""
-    fpm(site, f"listen.allowed_clients = {'127.0.0.1' if is_broken else 'any'}", "/var/www")
+    fpm(site, "listen.allowed_clients = 127.0.0.1" if is_broken else "", "/var/www")
     site.fails() if is_broken else site.serves()
 
 

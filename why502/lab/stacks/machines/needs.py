@@ -35,7 +35,10 @@ STEPS = {
     ("redis", "stopped"): "systemctl stop redis-server",
     ("redis", "hangs"): "pkill -STOP -x redis-server",
     ("redis", "slow"): "redis-cli client pause 600000 all",
-    ("redis", "login"): "redis-cli config set requirepass rotated; redis-cli -a rotated --no-auth-warning client kill type normal",
+    (
+        "redis",
+        "login",
+    ): "redis-cli config set requirepass rotated; redis-cli -a rotated --no-auth-warning client kill type normal",
 }
 HAPPENS = {
     "stopped": "is stopped",
