@@ -115,7 +115,8 @@ def called(case: Case, need: Need) -> str:
         return next((service.argv[-1] for service in case.services if is_forwarder(service.argv)), need.name)
     if need.place is None and need.product in _DATABASES:
         peers = [peer for peer in case.dependencies if peer.is_heard and PRODUCTS.get(peer.peer.port) in _DATABASES]
-        if len(peers) == 1:
+        product = PRODUCTS.get(peers[0].peer.port) if len(peers) == 1 else None
+        if product and (need.product in (product, "a database") or {need.product, product} <= {"PostgreSQL", "PgBouncer"}):
             return name_of(peers[0])
     return need.name
 

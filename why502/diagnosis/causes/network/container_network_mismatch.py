@@ -54,13 +54,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (lost := containers.unforwarded(case)) is not None and case.seen(Symptom.CONNECT_REFUSED):
         weight = FAIR if not lost.is_trusted else PROOF if lost.is_asked else LIKELY  # any user may make such a container
         yield supports(_unforwarded_words(case, lost), lost.container.shows("inspect"), weight)
-    if not case.network:
-        return
-    if (listener := _elsewhere(case)) is not None:
+    if case.network and (listener := _elsewhere(case)) is not None:
         yield supports(_other_loopback(case, listener), "ss -ltnp", PROOF)
-    if (mismatch := _mismatch(case)) is not None:
+    if (mismatch := _mismatch(case)) is not None:  # an old address of a container leads to no route, and so to no network
         yield supports(mismatch[0], mismatch[1], 2 * PROOF)
-    elif apart := _apart(case):
+    elif case.network and (apart := _apart(case)):
         yield supports(apart, "ip route", PROOF)
 
 

@@ -48,7 +48,7 @@ SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     hurt = case.failures or any(probe.symptom for probe in case.probes)
-    if not hurt and case.target is not None:
+    if (not hurt and case.target is not None) or any(map(_is_looped, case.services)):
         return
     failed = [
         event
@@ -100,13 +100,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
+def _is_looped(service: Service) -> bool:
+    """Return whether an engine starts a container again and again: that is a loop, whatever its last words are."""
+    return service.manager in ENGINES and not service.is_running and (service.restarts or 0) >= LOOP
+
+
 def _gave_up(service: Service) -> str:
     """Return a message that a container's last run ended with an error soon after its start; "" otherwise.
 
     The caller knows that this run served nothing. What ends later, or without a word, may have served before the window.
     """
     began, ended, code = service.started_at, service.stopped_at, service.exit_code
-    is_repeated = (service.restarts or 0) >= LOOP
+    is_repeated = bool(service.restarts)  # a loop is a cause of its own
     if service.is_running is not False or service.manager not in ENGINES or is_repeated or not code or not (began and ended):
         return ""
     lasted_s = (ended - began).total_seconds()

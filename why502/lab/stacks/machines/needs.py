@@ -134,7 +134,7 @@ settings.configure(
         "catalog": {"ENGINE": "django.db.backends.mysql", **SHOP},
     },
     CACHES={"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:6379"}},
-    LOGGING={"version": 1, "handlers": {"console": {"class": "logging.StreamHandler"}},
+    LOGGING={"version": 1, "disable_existing_loggers": False, "handlers": {"console": {"class": "logging.StreamHandler"}},
              "root": {"handlers": ["console"], "level": "INFO"}},
 )
 from django.core.cache import cache
