@@ -31,6 +31,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.containers import Unresolved
 from why502.diagnosis.elsewhere import awaited, own_listeners
+from why502.diagnosis.place import SINCE, proof_of
 from why502.diagnosis.routed import BROKEN
 from why502.model.container import Container
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -67,7 +68,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     for service in case.services if moved is None else ():
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
-            yield supports(f"{service.manager} reports that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+            message = f"{service.manager} reports that {service.name} is {_state(service)}{when}"
+            yield supports(message, service.manager, proof_of(service))
     if gateway := case.missing_gateway:
         unit = f" ({gateway.unit})" if gateway.unit else ""
         yield supports(f"{gateway.kind}{unit}, which should listen on {case.target}, does not run", gateway.config, PROOF)
@@ -195,6 +197,11 @@ def summarize(case: Case) -> str:
     if starting := begins(case):
         return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
+    if stopped and stopped.link.startswith(SINCE):
+        return (
+            f"nothing listens on {case.target}; {stopped.name} may be its application: {_state(stopped)}, and nothing but the "
+            "time links the two"
+        )
     if stopped:
         return f"{containers.shown(case, stopped)}, which should answer on {case.target}, is not running ({_state(stopped)})"
     if case.listeners == () and case.unidentified_listeners:
