@@ -44,7 +44,6 @@ from why502.remedies.drop_ins import is_masked, restart_remedies
 from why502.remedies.gateways import begin
 
 YOUNG_S = 30.0  # after its start, in which an application may not listen yet
-_SC = "SC"  # HAProxy: the connection failed, or the TLS handshake on it
 _AFTER_CONNECT = (Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.TLS_UNVERIFIED, Symptom.TLS_CLIENT_CERTIFICATE)
 CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
 
@@ -95,8 +94,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             "no application listens on another path or address either, and this target worked before", "ss -ltnx", LIKELY
         )
-    if any(tally.code.startswith(_SC) for tally in case.failures) and (met := case.probe(*_AFTER_CONNECT)):
-        message = f"a probe connects, and then fails ({met.detail or met.symptom}); HAProxy logs both alike (SC)"
+    if (same := case.handshake_code) and (met := case.probe(*_AFTER_CONNECT)):
+        message = f"a probe connects, and then fails ({met.detail or met.symptom}); the proxy's log has {same} for both"
         yield refutes(message, "probe", PROOF)
     first = case.first_failure
     for listener in case.listeners or ():
