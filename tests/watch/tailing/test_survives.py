@@ -447,7 +447,7 @@ def test_t12_names_with_times(tmp_path: Path) -> None:
     watched = Watched(tmp_path, config)
     watched.turns(1)
     watched.write("access.2026-11-20.log", access("/api/c"))
-    watched.write("access.2026-11-21.log", access("/api/b"))  # last: the newest file, whichever tick of the clock the writes fall in
+    watched.write("access.2026-11-21.log", access("/api/b"))  # last, so that it is the newest whatever the clock's tick
     watched.turns(2)
     assert watched.sums.lines == 3
     watched.turns(5, 1000)
