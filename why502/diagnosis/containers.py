@@ -155,7 +155,7 @@ class Unforwarded:
 
 
 def _silent_port(case: Case) -> Target | None:
-    """Return the target if it is a port of the machine, for a proxy in the machine's own network, on which nothing listens, and no
+    """Return the target if it is a port of the machine where nothing listens, the proxy is in the machine's own network, and no
     service that has ended is known to belong there; else None.
     """
     target, proxy = case.target, case.proxy

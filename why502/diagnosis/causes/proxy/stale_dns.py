@@ -90,8 +90,8 @@ def _looked_up_before(case: Case) -> str:
     if not address:
         return ""
     return (
-        f"{name} is {container.shown}, which was started at {began:%H:%M:%S}, after the proxy had looked the name up; its address "
-        f"{address} answers a probe, and the proxy cannot connect: it still has an old address"
+        f"{name} is {container.shown}, which was started at {began:%H:%M:%S}, after the proxy had looked the name up; its "
+        f"address {address} answers a probe, and the proxy cannot connect: it still has an old address"
     )
 
 

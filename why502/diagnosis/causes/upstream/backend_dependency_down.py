@@ -93,15 +93,13 @@ def examine(case: Case) -> Iterator[Evidence]:
                 "the number of requests that failed with its own error matches the number of reports", event.source, FAIR
             )
     if not own and (unheard := _unheard(case)) is not None:
-        peer, event = unheard
-        if event is not None:
-            message = (
-                f"the application reports: {event.detail or event.message}; nothing listens on {name_of(peer)}, which it needs"
-            )
-            yield supports(message, f"{event.source}, ss -ltnx", LIKELY + FAIR)
+        lost, said = unheard
+        if said is not None:
+            message = f"the application reports: {said.detail or said.message}; nothing listens on {name_of(lost)}"
+            yield supports(f"{message}, which it needs", f"{said.source}, ss -ltnx", LIKELY + FAIR)
         elif not _gone(case):
-            message = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens, and no log has another reason"
-            yield supports(message, "ss -ltnx", LIKELY)
+            message = f"its variable {lost.named_by} names {name_of(lost)}, where nothing listens"
+            yield supports(f"{message}, and no log has another reason", "ss -ltnx", LIKELY)
     for peer in _gone(case) if not own else ():
         message = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
         yield supports(f"{message}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)

@@ -248,7 +248,7 @@ def socket_not_shared(site: Site, is_broken: bool) -> None:
     place.chmod(0o755)
     volume = ("-v", f"{place}:/run/app")
     site.run("api", "python3", "/app/server.py", "unix:/run/app/app.sock", options=volume)
-    site.until(lambda: (place / "app.sock").exists(), "the socket is there")
+    site.until((place / "app.sock").exists, "the socket is there")
     own = () if is_broken else volume
     site.nginx("edge", "proxy_pass http://unix:/run/app/app.sock:;", options=("-p", "8080:80", *own))
     site.fails() if is_broken else site.serves()
@@ -262,7 +262,7 @@ def socket_closed(site: Site, is_broken: bool) -> None:
     volume = ("-v", f"{place}:/run/app")
     mode = "600" if is_broken else "666"
     site.run("api", "python3", "/app/server.py", "unix:/run/app/app.sock", "--mode", mode, options=volume)
-    site.until(lambda: (place / "app.sock").exists(), "the socket is there")
+    site.until((place / "app.sock").exists, "the socket is there")
     site.nginx("edge", "proxy_pass http://unix:/run/app/app.sock:;", options=("-p", "8080:80", *volume))
     site.fails() if is_broken else site.serves()
 

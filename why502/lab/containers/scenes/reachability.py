@@ -103,10 +103,9 @@ def removed_network(site: Site, is_broken: bool) -> None:
 
 def default_bridge(site: Site, is_broken: bool) -> None:
     """Both are in the engine's default network, in which containers have no names and nobody listens at 127.0.0.11."""
-    networks = ()
-    if not is_broken:
-        site.network("shop")
-        networks = ("shop",)
+    networks = () if is_broken else ("shop",)
+    for network in networks:
+        site.network(network)
     site.app("api", networks=networks)
     site.nginx(
         "edge",
@@ -164,8 +163,8 @@ SCENES = (
           engines=("docker", "podman", ROOTLESS), never=NO_PROCESS),
     Scene("published-on-loopback", "a port published on 127.0.0.1 of the machine, asked for from a container", ELSEWHERE,
           published_on_loopback, never=NO_PROCESS),
-    Scene("internal-network-published", "a port of a container whose network is internal", ELSEWHERE | {"published-port-unserved"},
-          internal_network, DOCKER, never=NO_PROCESS),
+    Scene("internal-network-published", "a port of a container whose network is internal",
+          ELSEWHERE | {"published-port-unserved"}, internal_network, DOCKER, never=NO_PROCESS),
     Scene("disconnected", "somebody took the application out of the proxy's network", MISMATCH, disconnected, never=NO_PROCESS),
     Scene("application-in-host-network", "the application is in the machine's network, and the proxy uses its name",
           MISMATCH | {"dns-host-not-found"}, application_in_host_network, never=NO_PROCESS),
