@@ -226,6 +226,27 @@ def since_proxy(case: Case) -> tuple[str, Container] | None:
     return None
 
 
+def may_be_another(case: Case, process: Process) -> str:
+    """Return why a process that listens in a network shared by several containers, as those of a pod do, need not be the
+    application that is meant; "" if it may well be.
+
+    Each of them is a program of its own: one that has ended may be meant, and one that its engine did not describe may have ended.
+    """
+    if not process.container:
+        return ""
+    if case.here.containers is None:
+        return f"{process.name} runs in a container, and no engine described those beside it"
+    own = next((one for one in case.here.containers if one.id.startswith(process.container)), None)
+    if own is None or (own.is_whole and not own.shares_network_of):
+        return ""
+    place = own.shares_network_of
+    for one in trusted(case) if place else ():
+        if one != own and not one.is_running and one.state and one.shares_network_of == place:
+            return f"{one.shown}, of the same network, has ended ({one.state}), and may be what is meant"
+    unknown = unexamined(case)
+    return f"{unknown.shown} does not run ({unknown.state}), and its engine gave no details" if unknown else ""
+
+
 def paused(case: Case) -> Container | None:
     """Return the container of the target if somebody has paused it: its processes are frozen; None otherwise."""
     found = meant(case)

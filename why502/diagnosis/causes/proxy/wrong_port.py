@@ -159,6 +159,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if unauthorised_listener(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
+    if process is not None and (other := containers.may_be_another(case, process)):
+        yield refutes(other, "inspect", LIKELY)
     if (inner := _published_as(case)) is not None:
         message = f"port {case.target.port} is only published on the host; between containers it is port {inner.port}"
         yield supports(message, "docker port", PROOF)
