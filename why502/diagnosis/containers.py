@@ -230,7 +230,7 @@ def may_be_another(case: Case, process: Process) -> str:
     """Return why a process that listens in a network shared by several containers, as those of a pod do, need not be the
     application that is meant; "" if it may well be.
 
-    Each of them is a program of its own: one that has ended may be meant, and one that its engine did not describe may have ended.
+    Each of them is a program of its own: one that has ended may be meant. One that its engine did not describe may have ended.
     """
     if not process.container:
         return ""
