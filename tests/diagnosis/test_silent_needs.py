@@ -25,7 +25,7 @@ def snapshot(name: str) -> Snapshot:
     ("name", "cause", "words"),
     [
         ("express-postgres-login", "backend-dependency-down", "needs PostgreSQL (127.0.0.1:5432), which rejects the login"),
-        ("express-mariadb-login", "backend-dependency-down", "needs MySQL (127.0.0.1:3306), which rejects the login"),
+        ("express-mariadb-login", "backend-dependency-down", "needs MySQL, which rejects the login"),
         ("java-redis-stopped", "backend-dependency-down", "needs Redis (127.0.0.1:6379), where nothing listens"),
         ("django-postgres-stopped", "backend-dependency-down", "needs PostgreSQL (127.0.0.1:5432), where nothing listens"),
         ("flask-redis-slow", "backend-dependency-slow", "wait for Redis (127.0.0.1:6379)"),
