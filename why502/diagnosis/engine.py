@@ -28,7 +28,8 @@ from why502.diagnosis.ranking import ranked
 from why502.diagnosis.routed import Vantage
 from why502.diagnosis.serving import serving
 from why502.diagnosis.settling import settle
-from why502.diagnosis.unserved import refusing, taker, unserved
+from why502.diagnosis.takers import taker
+from why502.diagnosis.unserved import refusing, unserved
 from why502.diagnosis.weighing import Weighed, confidence_of, weigh_symptoms
 from why502.model.finding import ASSERTED, Check, CheckStatus, Diagnosis, Finding, Verdict
 from why502.model.logs import LogFile, Symptom
