@@ -169,7 +169,14 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         if one.is_of_application or one.is_of_backend_limit or one.is_of_upgrade or one.is_of_refusal
         for target in ((one.target,) if one.target is not None else one.sharing)
     )
-    known = (*index.targets_without_listener, *frozen(here), *all_paused(index), *index.refused_upgrades, *answered, *sorted(refusing(index)))
+    known = (
+        *index.targets_without_listener,
+        *frozen(here),
+        *all_paused(index),
+        *index.refused_upgrades,
+        *answered,
+        *sorted(refusing(index)),
+    )
     return tuple(dict.fromkeys((*logged, *probed, *known, *unmet(index), *called_down(here))))
 
 
