@@ -19,6 +19,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.checks import check_all
+from why502.diagnosis.containers import all_paused
 from why502.diagnosis.findings import finding_of
 from why502.diagnosis.index import Joins
 from why502.diagnosis.listening import frozen
@@ -173,6 +174,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         *_filled(here, index),
         *index.targets_without_listener,
         *frozen(here),
+        *all_paused(index),
         *index.refused_upgrades,
         *answered,
         *sorted(refusing(index)),
