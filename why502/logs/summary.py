@@ -61,6 +61,7 @@ class _Opened(NamedTuple):
             last=None if counts.last is None else moment(counts.last),
             is_deleted=self.part is not None and self.part.is_deleted,
             errors_of=self.log.errors_of,
+            errors_from=self.log.errors_from,
         )
 
 
