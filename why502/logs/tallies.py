@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from why502.logs.scan.histogram import middle
@@ -54,18 +53,28 @@ class Kind(NamedTuple):
         return Kind(self.symptom, self.proxy, status=self.status, phase=self.phase, errno=self.errno, is_notice=self.is_notice)
 
 
-@dataclass(slots=True)
-class Count:
+class _Sum:
+    """A sum that equals another with the same values. A dataclass would take longer to define than to use in most runs."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+
+class Count(_Sum):
     """How often and when a kind was seen. `samples`: the first lines, with their positions."""
 
-    count: int = 0
-    hidden: int = 0
-    first: float = math.inf
-    last: float = -math.inf
-    shortest: float = math.inf
-    longest: float = -math.inf
-    requests: Counter[str] = field(default_factory=Counter)
-    samples: list[tuple[Order, Sample]] = field(default_factory=list)
+    __slots__ = ("count", "first", "hidden", "last", "longest", "requests", "samples", "shortest")
+
+    def __init__(self) -> None:
+        self.count = self.hidden = 0
+        self.first = self.shortest = math.inf
+        self.last = self.longest = -math.inf
+        self.requests: Counter[str] = Counter()
+        self.samples: list[tuple[Order, Sample]] = []
 
     def show(self, order: Order, sample: Sample) -> None:
         """Keep a line as evidence if it is among the first."""
@@ -108,15 +117,16 @@ class Count:
         )
 
 
-@dataclass(slots=True)
-class Traffic:
+class Traffic(_Sum):
     """The outcomes of the attempts at one target. `times`: how many took how long, see the histogram."""
 
-    attempts: int = 0
-    failures: int = 0
-    last_success: float = -math.inf
-    times: Counter[int] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
+    __slots__ = ("attempts", "failures", "last_success", "statuses", "times")
+
+    def __init__(self) -> None:
+        self.attempts = self.failures = 0
+        self.last_success = -math.inf
+        self.times: Counter[int] = Counter()
+        self.statuses: Counter[str] = Counter()
 
     def add(self, status: str, count: int = 1) -> None:
         """Count attempts that ended with a status, as written in the log."""
@@ -160,12 +170,14 @@ class Traffic:
         return None
 
 
-@dataclass(slots=True)
-class Tallies:
+class Tallies(_Sum):
     """Failures by kind, and the outcomes of the attempts at each target."""
 
-    kinds: dict[Kind, Count] = field(default_factory=dict)
-    targets: dict[Target, Traffic] = field(default_factory=dict)
+    __slots__ = ("kinds", "targets")
+
+    def __init__(self) -> None:
+        self.kinds: dict[Kind, Count] = {}
+        self.targets: dict[Target, Traffic] = {}
 
     def add(
         self,
