@@ -7,7 +7,7 @@ counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -46,12 +46,12 @@ _SHAPE = lazy(
 
 
 class Place(NamedTuple):
-    """Where a line stands: its log, its position among all lines, and the byte and the number at which it starts."""
+    """Where a line stands: its log, its position among all lines, the byte at which it starts; and what numbers its lines."""
 
     path: str
     order: Order
     start: int
-    line: int | None
+    number: Callable[[int], int | None]
 
 
 class _Undated(NamedTuple):
@@ -171,7 +171,7 @@ class Details:
             wants = counts.errors.wants_sample(number)
             if counts.errors.add(number, line_of(record, int(at), order_of(*place.order))):
                 if wants:
-                    counts.errors.sample(sample_of(text, place.path, place.start, place.line))
+                    counts.errors.sample(sample_of(text, place.path, place.start, place.number(place.start)))
                 return
         its = waiting.kind if waiting is not None else kind_of(record)
         if its is not None:
@@ -185,7 +185,7 @@ class Details:
         counts.tallies.add(
             kind,
             at,
-            sample=sample_of(text, place.path, place.start, place.line) if is_shown else None,
+            sample=sample_of(text, place.path, place.start, place.number(place.start)) if is_shown else None,
             order=place.order,
             request=bare(record.request),
             duration_s=record.duration_s,

@@ -323,12 +323,12 @@ class Reader:
 
     def _detail(self, details: Details, record: LogRecord, text: str, start: int, exact: float | None) -> None:
         """Count a line for a diagnosis, with its details. `exact`: its time in seconds, if it has one of its own."""
-        where = Place(self.origin.path, (self.part.index, start), start, self._number(start))
+        where = Place(self.origin.path, (self.part.index, start), start, self._number)
         if self.at is None:
             if details.wait(record, text, where):
                 self.counts.lines += 1
             else:
-                self.counts.skip(where.order, place(where.path, start, where.line), clean(redact(text[:_TEXT])))
+                self.counts.skip(where.order, place(where.path, start, self._number(start)), clean(redact(text[:_TEXT])))
             return
         at = self.at if exact is None else exact
         if is_ending(record) and AGENT in text:  # our own probe
