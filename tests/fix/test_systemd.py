@@ -38,8 +38,9 @@ def test_a_limit_in_the_file_of_an_application_server_is_raised(server: str) -> 
     assert played(Path(__file__).with_name("in_machine_worker_limits.py"), server) == "repaired and undone\n"
 
 
-def test_the_stopped_unit_of_a_dependency_is_started() -> None:
-    assert played(Path(__file__).with_name("in_machine_dependency.py")) == "repaired and undone\n"
+@pytest.mark.parametrize("log", ["own-format", "stock-format"])
+def test_the_stopped_unit_of_a_dependency_is_started(log: str) -> None:
+    assert played(Path(__file__).with_name("in_machine_dependency.py"), log) == "repaired and undone\n"
 
 
 def test_the_stopped_name_server_of_a_resolver_is_started() -> None:

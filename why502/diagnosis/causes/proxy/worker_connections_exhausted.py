@@ -191,6 +191,7 @@ CAUSE = Cause(
     message="the proxy's own limit on connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
     headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
+    is_reached_by_load=True,
     examine=examine,
     remedies=remedies,
     summarize=summarize,

@@ -306,6 +306,7 @@ CAUSE = Cause(
             "workers-exhausted",
         }
     ),
+    repeats_cut_off=True,
     examine=examine,
     summarize=summarize,
     remedies=remedies,
