@@ -65,3 +65,9 @@ def test_a_queue_that_the_reload_emptied_repairs_nothing(limit: str, ending: str
     told = played(Path(__file__).with_name("in_machine_maxconn.py"), limit)
     assert told.startswith(ending), told
     assert ("connections still wait at 127.0.0.1:" in told) == (limit == "7"), told
+
+
+@pytest.mark.skipif(not shutil.which("apache2", path="/usr/sbin:/usr/bin"), reason="needs apache2")
+@pytest.mark.parametrize("limit", few(["workers", "servers"], 2))
+def test_the_workers_of_apache_are_raised_as_far_as_memory_allows(limit: str) -> None:
+    assert played(Path(__file__).with_name("in_machine_apache.py"), limit) == "repaired and undone\n"

@@ -168,7 +168,9 @@ def _under_load(entry: Entry, verdict: verify.Verdict) -> verify.Verdict:
         reason = "the load that reached the limit cannot be seen from here, and the process began without connections"
         return _doubted(verdict, reason)
     relief = saturation.observe(entry.pressure)
-    named = [name for name in error_log.news(entry.logs, entry.master) if name in entry.seen]
+    # Requests that waited before the change may still fail; only the limit's own message shows that it is reached again.
+    news = error_log.news(entry.logs, entry.master)
+    named = [name for name in news if name in entry.seen and name.partition(" of ")[0] in cause.symptoms]
     if named:
         return msgspec.structs.replace(verdict, helps=False, message=f"the error log shows {named[0]} again")
     if relief.is_refuted:
