@@ -71,3 +71,14 @@ def test_a_queue_that_the_reload_emptied_repairs_nothing(limit: str, ending: str
 @pytest.mark.parametrize("limit", few(["workers", "servers"], 2))
 def test_the_workers_of_apache_are_raised_as_far_as_memory_allows(limit: str) -> None:
     assert played(Path(__file__).with_name("in_machine_apache.py"), limit) == "repaired and undone\n"
+
+
+@pytest.mark.parametrize("product", ["haproxy", "apache"])
+def test_another_gateway_is_reloaded_gracefully_and_only_if_its_own_test_passes(product: str) -> None:
+    program = {"apache": "apache2"}.get(product, product)
+    if not shutil.which(program, path="/usr/sbin:/usr/bin"):
+        pytest.skip(f"needs {program}")
+    assert (
+        played(Path(__file__).with_name("in_machine_graceful.py"), product)
+        == "refused with the reason, then repaired without a lost request\n"
+    )

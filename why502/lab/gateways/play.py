@@ -26,7 +26,11 @@ def names(products: Iterable[str] = (), scenes: Iterable[str] = (), *, every_log
     for product, front in fronts().items():
         for log in front.LOGS if every_log else front.LOGS[:1]:
             for scene in scenes_of(product):
-                if (not named or product in named) and (not wanted or scene in wanted) and scene not in front.LACKS:
+                if (
+                    (not named or product in named)
+                    and (not wanted or scene in wanted)
+                    and not {scene, f"{log}/{scene}"} & front.LACKS.keys()
+                ):
                     yield f"{product}/{log}/{scene}"
 
 
@@ -89,6 +93,7 @@ class Outcome:
     words: dict[str, str]
     texts: dict[str, str]
     error: str = ""
+    played: str = ""  # the day, and the version of why502
 
     @property
     def is_right(self) -> bool:
@@ -125,6 +130,7 @@ class Outcome:
             words=row["words"],
             texts={},
             error=row["error"],
+            played=row.get("played", ""),
         )
 
     def row(self) -> dict[str, Any]:
@@ -140,6 +146,7 @@ class Outcome:
             "words": self.words,
             "gaps": self.gaps,
             "error": self.error,
+            "played": self.played,
         }
 
 

@@ -32,11 +32,12 @@ from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, ref
 from why502.model.firewall import Verdict
 from why502.model.logs import Symptom
 from why502.model.probe import Probe
-from why502.model.target import Transport
+from why502.model.target import Target, Transport
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or a second SYN if ICMP is rate-limited; a dead neighbour takes 3.06 s
 
 SETTLED = timedelta(seconds=60)  # a restarted process must run that long to count as settled
+NEAR = timedelta(seconds=10)  # between the death of a worker and the probe: another may have died since
 NO_ROUTE = 113  # EHOSTUNREACH
 SOON_S = 0.5  # if the proxy tried in vain just before, the kernel may already have waited most of that time for a dead neighbour
 
@@ -96,11 +97,11 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"the requests failed within {unreachable.duration_max_s:.2f} s: something answered", "access log", WEAK
             )
     for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
-        if tally.target is None or tally.target.port == target.port:
-            yield supports("the kernel logged packets to that port that a firewall rule blocked", tally.source, STRONG)
+        if _is_to(tally.target, target):
+            yield supports(f"the kernel logged packets to {tally.target} that a firewall rule blocked", tally.source, STRONG)
             break
     for event in (case.host.events if case.host else None) or ():
-        if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
+        if event.symptom is Symptom.FIREWALL_DROPPED and _is_to(event.target, target):
             yield supports(event.message, event.source, STRONG)
             break
     if path is not None and path.route == "prohibit" and case.seen(Symptom.CONNECT_DENIED):
@@ -113,17 +114,27 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
 
 
+def _is_to(packet: Target | None, target: Target) -> bool:
+    """Return whether a blocked packet went to the target. Its port alone does not show that: every machine on a network is
+    scanned for the usual ports. A name's address is not in the log.
+    """
+    return packet is not None and packet.port == target.port and (packet.host == target.host or not target.is_address)
+
+
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
     """Return whether the listening process was started just now, after the first failure, or ended: it may not have listened
-    during the probe. Without a manager that tells of its restarts, it may have been started again and again.
+    during the probe. Without a manager that tells of its restarts, it may have been started again and again. Some servers close
+    their socket while no worker is left (cluster of Node.js).
     """
     if case.has_left:
+        return True
+    asked = probe.at or case.here.taken_at
+    if any(event.at and abs(asked - event.at) < NEAR for event in case.events(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)):
         return True
     ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)
     if case.services and not ends and not any(service.restarts for service in case.services):
         return False
     born, first = case.born, case.first_failure
-    asked = probe.at or case.here.taken_at
     return born is not None and first is not None and born > first and asked - born < SETTLED
 
 
