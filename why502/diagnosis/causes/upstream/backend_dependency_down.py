@@ -380,6 +380,7 @@ CAUSE = Cause(
             "workers-exhausted",
         }
     ),
+    repeats_cut_off=True,
     examine=examine,
     summarize=summarize,
     remedies=remedies,
