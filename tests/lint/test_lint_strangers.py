@@ -270,7 +270,7 @@ def test_websockets_with_a_location_of_their_own_are_not_those_of_the_others(tim
     upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
     text = HTTP % (
         "upstream app { server 127.0.0.1:1; }\nserver { listen 80;\n"
-        f"location /api/ {{ {upgrade} proxy_read_timeout 20s; proxy_pass http://app/; }}\n"
+        f"location /ws/ {{ {upgrade} proxy_read_timeout 20s; proxy_pass http://app/; }}\n"
         f"location /live/ {{ {upgrade} proxy_read_timeout {timeout}; proxy_pass http://app; }} }}"
     )
     assert ("W502-053" in _names({"/repo/nginx.conf": text})) == is_told
@@ -334,7 +334,7 @@ LONG = "location ~ /box/([0-9]+)/(.*) { set $port $1; proxy_pass http://127.0.0.
 
 @pytest.mark.parametrize(("places", "is_told"), [(LONG + SHORT, False), (SHORT + LONG, True), (SHORT, True)])
 def test_an_expression_after_one_that_takes_the_rest_has_one_path(places: str, is_told: bool) -> None:
-    assert ("W502-111" in _names({"/repo/nginx.conf": HTTP % f"server {{ {places} }}"})) == is_told
+    assert ("W502-111" in {risk.rule for risk in found({"/repo/nginx.conf": HTTP % f"server {{ {places} }}"}, "", "/repo")}) == is_told
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,10 @@ class _Reader:
             unchecked=tuple(self.unchecked),
         )
 
+    def _below(self, file: str) -> str:
+        """Return the path of a file below the directory that the user named."""
+        return file.removeprefix(next((top for top in self.walked if file.startswith(top)), ""))
+
     def _doubtful(self, files: Iterable[str]) -> frozenset[str]:
         """Return those of the files of a directory whose text proves nothing: see `Deployment.doubtful`."""
         return frozenset(
@@ -267,11 +271,7 @@ class _Reader:
             for file in files
             if file not in self.named
             and file.startswith(self.walked)
-            and (
-                posixpath.basename(file) in self.scripted
-                or _OF_TESTS
-                & set(file.removeprefix(next((top for top in self.walked if file.startswith(top)), "")).split("/")[:-1])
-            )
+            and (posixpath.basename(file) in self.scripted or _OF_TESTS & set(self._below(file).split("/")[:-1]))
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:

@@ -15,7 +15,7 @@ _SCRIPT = lazy(
 _OWN_BUILD = lazy(rb"--add-(?:dynamic-)?module=|^FROM\s+\S*(?:openresty|tengine|angie)", re.MULTILINE | re.IGNORECASE)
 _CHANGES = lazy(rb"\b(?:sed|envsubst|perl|gomplate|dockerize|confd|j2|jinja2|mustache|mo|awk)\b")
 _CONTINUED = lazy(rb"\\\r?\n")
-_FILE = lazy(rb"[\w.-]+\.(?:conf|cfg|vhost|service|socket)\b|(?<=sites-available/)[\w.-]+|(?<=sites-enabled/)[\w.-]+")
+_FILE = lazy(rb"(?<![\w.-])[\w.-]+\.(?:conf|cfg|vhost|service|socket)\b|(?<=sites-available/)[\w.-]+|(?<=sites-enabled/)[\w.-]+")
 
 
 def is_script(name: str) -> bool:

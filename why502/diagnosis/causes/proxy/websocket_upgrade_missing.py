@@ -24,7 +24,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment
+from why502.deployment.files import Deployment, Level
 from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.deployment.websockets import is_for_websockets
@@ -89,7 +89,8 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         level = deployment.level(route)
         is_inherited = level is not None and not level.own("proxy_set_header")
         is_general = (is_inherited and is_elsewhere) or (
-            not is_for_websockets(route) and (_keeps_alive(route) or (level is not None and level.at in shared))
+            not is_for_websockets(route)
+            and ((_keeps_alive(route) and not _is_named(level)) or (level is not None and level.at in shared))
         )
         yield risk(
             "Upgrade is forwarded, but Connection is not `upgrade`",
@@ -103,6 +104,18 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
 def _keeps_alive(route: Route) -> bool:
     """Return whether a route sends `Connection: keep-alive`, as templates for any application do."""
     return any(name.lower() == "connection" and value.lower() == "keep-alive" for name, value in route.headers)
+
+
+def _is_named(level: Level | None) -> bool:
+    """Return whether the Upgrade header comes from an included file that is named for WebSockets."""
+    return level is not None and any(
+        directive.at
+        and level.at
+        and directive.at.file != level.at.file
+        and _FOR_WEBSOCKETS.search(posixpath.basename(directive.at.file))
+        for directive in level.settings.get("proxy_set_header", ())
+        if directive.args[:1] and directive.args[0].lower() == "upgrade"
+    )
 
 
 def _shared(deployment: Deployment) -> frozenset[Position | None]:
