@@ -202,8 +202,11 @@ class _Reader:
             dumped |= {file.path for file in configuration.files}
         shown |= dumped
         read: set[str] = set()
-        for path, content in self.mains.items():
-            configuration = self._load(path, content)
+        loaded = {path: self._load(path, content) for path, content in self.mains.items()}
+        parts = {file.path for configuration in loaded.values() for file in configuration.files[1:]}
+        for path, configuration in loaded.items():
+            if path in parts and posixpath.basename(path) != recognition.MAIN_NAME:
+                continue  # a main file may keep its `http` block in a file of its own
             is_here = posixpath.dirname(path) in recognition.PLACES
             found.append((configuration, True, is_here))
             files = {file.path for file in configuration.files}

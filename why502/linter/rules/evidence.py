@@ -61,7 +61,8 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
                 'error_log has no "off": this writes to a file called off', directive.at, "give a file, or raise its level"
             )
         elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
-            yield risk("errors of backends are not logged", directive.at, "give a file")
+            # on purpose, unlike `off`: for speed, or for privacy
+            yield risk("errors of backends are not logged", directive.at, "give a file", severity=Severity.NOTE)
 
 
 @rule(132, "error-log-hides-failures", Severity.NOTE, _CAUSE)

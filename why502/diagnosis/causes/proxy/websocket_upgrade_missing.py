@@ -90,7 +90,7 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         is_inherited = level is not None and not level.own("proxy_set_header")
         is_general = (is_inherited and is_elsewhere) or (
             not is_for_websockets(route)
-            and ((_keeps_alive(route) and not _is_named(level)) or (level is not None and level.at in shared))
+            and ((_has_another(route) and not _is_named(level)) or (level is not None and level.at in shared))
         )
         yield risk(
             "Upgrade is forwarded, but Connection is not `upgrade`",
@@ -101,9 +101,9 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         )
 
 
-def _keeps_alive(route: Route) -> bool:
-    """Return whether a route sends `Connection: keep-alive`, as templates for any application do."""
-    return any(name.lower() == "connection" and value.lower() == "keep-alive" for name, value in route.headers)
+def _has_another(route: Route) -> bool:
+    """Return whether a route sets Connection to something else, as templates for any application do (`keep-alive`, `""`)."""
+    return any(name.lower() == "connection" for name, _ in route.headers)
 
 
 def _is_named(level: Level | None) -> bool:
