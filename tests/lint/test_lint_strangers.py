@@ -270,7 +270,7 @@ def test_websockets_with_a_location_of_their_own_are_not_those_of_the_others(tim
     upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
     text = HTTP % (
         "upstream app { server 127.0.0.1:1; }\nserver { listen 80;\n"
-        f"location /api/ {{ {upgrade} proxy_read_timeout 20s; proxy_pass http://app/; }}\n"
+        f"location /ws/ {{ {upgrade} proxy_read_timeout 20s; proxy_pass http://app/; }}\n"
         f"location /live/ {{ {upgrade} proxy_read_timeout {timeout}; proxy_pass http://app; }} }}"
     )
     assert ("W502-053" in _names({"/repo/nginx.conf": text})) == is_told
@@ -334,7 +334,9 @@ LONG = "location ~ /box/([0-9]+)/(.*) { set $port $1; proxy_pass http://127.0.0.
 
 @pytest.mark.parametrize(("places", "is_told"), [(LONG + SHORT, False), (SHORT + LONG, True), (SHORT, True)])
 def test_an_expression_after_one_that_takes_the_rest_has_one_path(places: str, is_told: bool) -> None:
-    assert ("W502-111" in _names({"/repo/nginx.conf": HTTP % f"server {{ {places} }}"})) == is_told
+    assert (
+        "W502-111" in {risk.rule for risk in found({"/repo/nginx.conf": HTTP % f"server {{ {places} }}"}, "", "/repo")}
+    ) == is_told
 
 
 @pytest.mark.parametrize(
@@ -345,3 +347,95 @@ def test_headers_in_a_file_for_all_routes_show_no_websockets(place: str, file: s
     headers = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection keep-alive;"
     text = HTTP % f"server {{ location {place} {{ include {file}; proxy_pass http://127.0.0.1:1; }} }}"
     assert ("W502-052" in _names({"/repo/nginx.conf": text, f"/repo/{file}": headers})) == is_told
+
+
+@pytest.mark.parametrize(("place", "is_told"), [("/api/", False), ("/socket.io/", True)])
+@pytest.mark.parametrize("value", ["keep-alive", '""'])
+def test_headers_alone_make_no_location_for_websockets(place: str, value: str, is_told: bool) -> None:
+    headers = f"proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection {value};"
+    text = HTTP % f"server {{ location {place} {{ {headers} proxy_pass http://127.0.0.1:1; }} }}"
+    assert ("W502-052" in _names({"/repo/nginx.conf": text})) == is_told
+    short = text.replace(f"Connection {value}", "Connection upgrade").replace("proxy_pass", "proxy_read_timeout 10s; proxy_pass")
+    assert ("W502-053" in _names({"/repo/nginx.conf": short})) == is_told
+
+
+@pytest.mark.parametrize(
+    ("script", "is_told"),
+    [
+        ('sed -i \\\n  "s/shop.test/$NAME/" /etc/nginx/nginx.conf', False),
+        ("envsubst < nginx.conf > /etc/nginx/nginx.conf", False),
+        ("# sed nginx.conf", True),
+        ("sed -i s/a/b/ /etc/nginx/other.conf", True),
+    ],
+)
+@pytest.mark.parametrize("name", ["entrypoint.sh", "Dockerfile"])
+def test_a_file_that_a_script_changes_proves_nothing(script: str, name: str, is_told: bool) -> None:
+    text = HTTP % "server { listen 80; proxy_read_timeout soon; }"
+    files = {"/repo/nginx.conf": text, f"/repo/docker/{name}": f"FROM nginx\nRUN {script}\n" if name == "Dockerfile" else script}
+    if name == "Dockerfile" and is_told and script.startswith("#"):
+        files[f"/repo/docker/{name}"] = f"FROM nginx\n{script}\n"
+    assert ("W502-160" in _names(files)) == is_told
+
+
+@pytest.mark.parametrize(
+    ("home", "is_told"), [("deploy", True), ("tests/data", False), (".docker/nginx", True), (".cache", False)]
+)
+def test_files_of_tests_get_notes_and_hidden_directories_of_deployments_are_read(home: str, is_told: bool) -> None:
+    text = HTTP % "server { listen 80; proxy_read_timeout soon; }"
+    assert ("W502-160" in _names({f"/repo/{home}/nginx.conf": text})) == is_told
+
+
+def test_after_a_brace_too_many_only_that_is_told() -> None:
+    text = HTTP % "server { listen 80; }\n}\nserver { listen 80 ssl; location / { proxy_pass http://0.0.0.0:1; } }"
+    assert _names({"/repo/nginx.conf": text}) == {"W502-001"}
+
+
+@pytest.mark.parametrize(("socket", "is_told"), [("mode 660 level admin", False), ("mode 660", True)])
+def test_a_program_may_fill_an_empty_backend(socket: str, is_told: bool) -> None:
+    text = (
+        f"global\n stats socket /run/haproxy.sock {socket}\ndefaults\n mode http\n timeout connect 5s\n timeout client 5s\n"
+        " timeout server 5s\nfrontend web\n bind :80\n default_backend app\nbackend app\n"
+    )
+    assert ("W502-308" in _names({"/repo/haproxy.cfg": text})) == is_told
+
+
+@pytest.mark.parametrize(("ports", "is_told"), [("", False), (":21", True)])
+def test_servers_for_the_clients_port_have_no_check(ports: str, is_told: bool) -> None:
+    text = (
+        "defaults\n mode tcp\n timeout connect 5s\n timeout client 5s\n timeout server 5s\nlisten data\n bind :50000-50010\n"
+        f" server a 192.0.2.1{ports}\n server b 192.0.2.2{ports}\n"
+    )
+    assert ("W502-303" in _names({"/repo/haproxy.cfg": text})) == is_told
+
+
+@pytest.mark.parametrize(("listen", "is_told"), [("unix:/run/onion.sock", False), ("80", True)])
+def test_the_names_of_an_address_with_one_server_are_not_hashed(listen: str, is_told: bool) -> None:
+    servers = f"server {{ listen 80; server_name a; }} server {{ listen {listen}; server_name {'a' * 56}.onion; }}"
+    assert ("W502-173" in _names({"/repo/nginx.conf": HTTP % servers})) == is_told
+
+
+def test_settings_of_akka_are_no_configuration() -> None:
+    text = 'akka.http {\n  server {\n    idle-timeout = 10 s\n  }\n}\nhttp-server {\n  host = "0.0.0.0"\n}\n'
+    assert given({"/repo/src/application.conf": text}, "", "/repo").texts == {}
+
+
+def test_the_http_block_may_be_in_a_file_of_its_own() -> None:
+    files = {
+        "/repo/nginx/nginx.conf": "events {}\ninclude /etc/nginx/http.conf;\n",
+        "/repo/nginx/http.conf": "http { server { } }",
+    }
+    assert _names(files) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"), [("s3.amazonaws.com", True), ("ec2-192-0-2-1.compute.amazonaws.com", False), ("shop.fly.dev", False)]
+)
+def test_platforms_that_keep_their_addresses_get_a_note(name: str, is_told: bool) -> None:
+    text = HTTP % f"server {{ location / {{ proxy_pass http://{name}; proxy_set_header Host {name}; }} }}"
+    assert ("W502-023" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("api", False), ("api.example.com", True)])
+def test_a_container_may_speak_plain_http_on_443(name: str, is_told: bool) -> None:
+    text = HTTP % f"server {{ location / {{ proxy_pass http://{name}:443; }} }}"
+    assert ("W502-031" in _names({"/repo/nginx.conf": text})) == is_told

@@ -100,7 +100,8 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     `is_whole`: False for a fragment whose context (upstream groups, `resolver`, inherited settings) is unknown. `is_here`: the
     files are in the place where this machine's nginx reads them. `is_own_build`: the nginx that will run it is built with
     modules of others. `is_piece`: a fragment that was found in a directory, and that no configuration there includes: a
-    program may put it together with others, or fill it in.
+    program may put it together with others, or fill it in. `doubtful`: files that a script changes before the proxy reads them,
+    or that are there for tests, so that their text proves nothing.
     """
 
     configuration: Configuration = Configuration()
@@ -110,6 +111,7 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     is_here: bool = False
     is_own_build: bool = False
     is_piece: bool = False
+    doubtful: frozenset[str] = frozenset()
     pools: tuple[PhpPool, ...] = ()
     pool_entries: tuple[Entry, ...] = ()
     units: tuple[Unit, ...] = ()

@@ -48,6 +48,8 @@ def _of(package: ModuleType) -> Iterator[Rule]:
 
 
 RULES: dict[str, Rule] = _find()
+_UNBALANCED = ('unexpected "}"', "unexpected end of file")
+_OF_SYNTAX = frozenset({"W502-001", "W502-002", "W502-160"})  # what a brace or semicolon that is missing leads to
 
 
 def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule, ...]:
@@ -75,6 +77,7 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
     found: dict[Risk, None] = {}
     gaps = []
     astray = _astray(deployment)
+    unbalanced = _unbalanced(deployment)
     for rule in RULES.values() if chosen is None else chosen:
         if rule.product != deployment.product:
             continue
@@ -84,9 +87,11 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
             gaps.append(Gap(source=f"rule {rule.id}", reason=f"it failed: {type(error).__name__}: {error}", hint="report this"))
             continue
         for risk in risks:
-            if _is_astray(risk, astray):
+            if _is_astray(risk, astray) or (risk.at and risk.at.file in unbalanced and rule.id not in _OF_SYNTAX):
                 continue
-            severity = Severity.NOTE if rule.depends_on_build and deployment.is_own_build else risk.severity or rule.severity
+            is_doubtful = risk.at is not None and risk.at.file in deployment.doubtful
+            is_doubtful = is_doubtful or (rule.depends_on_build and deployment.is_own_build)
+            severity = Severity.NOTE if is_doubtful else risk.severity or rule.severity
             found[msgspec.structs.replace(risk, rule=rule.id, cause=risk.cause or rule.cause, severity=severity)] = None
     return tuple(sorted(found, key=_order)), tuple(gaps)
 
@@ -106,6 +111,16 @@ def _astray(deployment: Deployment) -> dict[str, int]:
             ):
                 found.setdefault(problem.at.file, problem.at.start)
     return found
+
+
+def _unbalanced(deployment: Deployment) -> frozenset[str]:
+    """Return the files with a brace too many or too few: which block anything in them belongs to is not known."""
+    return frozenset(
+        problem.at.file
+        for tree in deployment.configuration.trees
+        for problem in tree.problems
+        if problem.at and problem.message.startswith(_UNBALANCED)
+    )
 
 
 def _is_astray(risk: Risk, astray: dict[str, int]) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
+
 from why502.backends.php_fpm import config as php_fpm
 from why502.config.configuration import Configuration
 from why502.deployment.files import Deployment
@@ -17,7 +19,7 @@ from why502.gateways.nginx.config.defaults import NEWEST
 from why502.gateways.nginx.config.files import Listing, Read, split_dump
 from why502.gateways.nginx.config.templates import is_stored_link, is_template
 from why502.host.base import Host
-from why502.linter import gateway_files
+from why502.linter import gateway_files, scripts
 from why502.machine.suppliers import Rights
 from why502.model.errors import HostError, Missing, Why502Error
 from why502.model.file_kind import FileKind
@@ -29,13 +31,15 @@ from why502.supervisors.systemd import unit_files as systemd
 TEMPLATE = "it is a template, not a configuration"
 UNKNOWN = (-1, -1)
 LINK = "it is a link that was stored as a file"
-# A recipe of an image whose nginx is built with modules of others, or is a relative of nginx with directives of its own.
-_OWN_BUILD = lazy(rb"--add-(?:dynamic-)?module=|^FROM\s+\S*(?:openresty|tengine|angie)", re.MULTILINE | re.IGNORECASE)
-_RECIPES = ("dockerfile", "containerfile")
 MAX_FILES = 20_000
 MAX_DEPTH = 12
 _MOST_PARTS = 4
 _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
+# Hidden directories with files for deployment.
+_HIDDEN_HOME = lazy(
+    r"\.(?:docker|container|deploy|infra|devops|ops|platform|provision|nginx|haproxy|apache|httpd|server)(?![\w-]*\.\w)"
+)
+_OF_TESTS = frozenset({"test", "tests", "testing", "testdata", "test-data", "fixtures", "__tests__", "spec"})
 # Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}"
@@ -89,7 +93,9 @@ class _Reader:
         self.others: dict[str, dict[str, str]] = {}  # texts by path, by the gateway whose configuration they are
         self.read_files: set[tuple[int, int]] = set()  # device and inode of files that configurations include
         self.is_own_build = False
+        self.scripted: set[str] = set()  # names of files that scripts and recipes change
         self.named: set[str] = set()
+        self.walked: tuple[str, ...] = ()  # the directories that the user named, each with a slash at its end
         self.directories: dict[str, bool] = {}  # whether they exist, or may exist
         self.around: dict[str, Configuration | None] = {}  # main configurations that the user did not name, by path
 
@@ -97,6 +103,7 @@ class _Reader:
         """Add a file, or all relevant files of a directory, given by the user."""
         try:
             if self.host.stat(path).kind is FileKind.DIRECTORY:
+                self.walked = (*self.walked, path.rstrip("/") + "/")
                 self._walk(path, 0)
             else:
                 self.take(path, self.host.read(path), named=True)
@@ -110,7 +117,7 @@ class _Reader:
             self.gaps.append(Gap(source=directory, reason=error.reason, hint=error.hint))
             return
         for name in names:
-            if name.startswith(".") or _COPY.search(name):
+            if (name.startswith(".") and not _HIDDEN_HOME.match(name)) or _COPY.search(name):
                 continue  # no include pattern matches a hidden name
             path = posixpath.join(directory, name)
             try:
@@ -122,8 +129,10 @@ class _Reader:
                         and self.host.stat(path, follow=False).kind is FileKind.DIRECTORY
                     ):
                         self._walk(path, depth + 1)
-                elif found.kind is FileKind.FILE and name.lower().startswith(_RECIPES):
-                    self.is_own_build = self.is_own_build or _OWN_BUILD.search(self.host.read(path)) is not None
+                elif found.kind is FileKind.FILE and scripts.is_script(name):
+                    text = self.host.read(path, limit_bytes=scripts.MOST_BYTES)
+                    self.is_own_build = self.is_own_build or scripts.builds_with_modules(name, text)
+                    self.scripted |= scripts.changed(text)
                 elif (
                     found.kind is FileKind.FILE
                     and (recognition.is_likely(path) or systemd.is_unit_name(name) or name.endswith(gateway_files.ENDINGS))
@@ -193,8 +202,11 @@ class _Reader:
             dumped |= {file.path for file in configuration.files}
         shown |= dumped
         read: set[str] = set()
-        for path, content in self.mains.items():
-            configuration = self._load(path, content)
+        loaded = {path: self._load(path, content) for path, content in self.mains.items()}
+        parts = {file.path for configuration in loaded.values() for file in configuration.files[1:]}
+        for path, configuration in loaded.items():
+            if path in parts and posixpath.basename(path) != recognition.MAIN_NAME:
+                continue  # a main file may keep its `http` block in a file of its own
             is_here = posixpath.dirname(path) in recognition.PLACES
             found.append((configuration, True, is_here))
             files = {file.path for file in configuration.files}
@@ -229,13 +241,16 @@ class _Reader:
                     is_here=is_here,
                     is_own_build=self.is_own_build and not is_here,
                     is_piece=not is_whole and _main(configuration) not in self.named,
+                    doubtful=frozenset() if is_here else self._doubtful(file.path for file in configuration.files),
                     pools=_pools(entries),
                     pool_entries=entries,
                     units=tuple(unit for unit in self.units if homes[unit.file] & {_main(configuration)}),
                 )
             )
         for deployment, texts in others:
-            deployments.append(deployment)
+            deployments.append(
+                deployment if deployment.is_here else msgspec.structs.replace(deployment, doubtful=self._doubtful(texts))
+            )
             self.texts.update((path, text) for path, text in texts.items() if path not in self.texts)
             shown |= texts.keys()
         gaps = tuple(dict.fromkeys(self.gaps))
@@ -246,6 +261,20 @@ class _Reader:
             shown=frozenset(shown),
             dumped=frozenset(dumped),
             unchecked=tuple(self.unchecked),
+        )
+
+    def _below(self, file: str) -> str:
+        """Return the path of a file below the directory that the user named."""
+        return file.removeprefix(next((top for top in self.walked if file.startswith(top)), ""))
+
+    def _doubtful(self, files: Iterable[str]) -> frozenset[str]:
+        """Return those of the files of a directory whose text proves nothing: see `Deployment.doubtful`."""
+        return frozenset(
+            file
+            for file in files
+            if file not in self.named
+            and file.startswith(self.walked)
+            and (posixpath.basename(file) in self.scripted or _OF_TESTS & set(self._below(file).split("/")[:-1]))
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:

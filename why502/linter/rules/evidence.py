@@ -61,17 +61,21 @@ def error_log_off(deployment: Deployment) -> Iterator[Risk]:
                 'error_log has no "off": this writes to a file called off', directive.at, "give a file, or raise its level"
             )
         elif directive.args[:1] == ("/dev/null",) and (level.name in ("", "http") or _passes(deployment, level.at)):
-            yield risk("errors of backends are not logged", directive.at, "give a file")
+            # on purpose, unlike `off`: for speed, or for privacy
+            yield risk("errors of backends are not logged", directive.at, "give a file", severity=Severity.NOTE)
 
 
-@rule(132, "error-log-hides-failures", Severity.WARNING, _CAUSE)
+@rule(132, "error-log-hides-failures", Severity.NOTE, _CAUSE)
 def error_log_level(deployment: Deployment) -> Iterator[Risk]:
     """The error log's level hides failures of backends.
 
     Refused, reset and timed out connections are logged at level error.
     """
-    for level in _above_routes(deployment) if deployment.uses("error_log") else ():
+    used = {setting.at for route in deployment.routes_with("error_log") for setting in route.settings.get("error_log", ())}
+    for level in _above_routes(deployment) if used else ():
         for directive in level.own("error_log"):
+            if directive.at not in used:
+                continue  # a block inside has its own
             if len(directive.args) > 1 and directive.args[1] in _HIDING and directive.args[0] != "/dev/null":
                 yield risk(f"level {directive.args[1]} omits why backends failed", directive.at, "use error or warn")
 

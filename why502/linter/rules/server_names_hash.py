@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
@@ -21,7 +22,9 @@ def too_long(deployment: Deployment) -> Iterator[Risk]:
     entry takes 10
     bytes more than the name, rounded up (NGX_HASH_ELT_SIZE in src/core/ngx_hash.c).
     """
-    servers = [server for server in deployment.servers if server.names]
+    # nginx makes no hash for an address with one server (ngx_http_optimize_servers).
+    shared = Counter(address for server in deployment.servers for address in set(server.listens))
+    servers = [server for server in deployment.servers if server.names and any(shared[address] > 1 for address in server.listens)]
     for level in deployment.blocks("http"):
         if not level.is_known or len(deployment.servers) < 2:
             continue

@@ -25,6 +25,7 @@ import difflib
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, host_name
+from why502.deployment.names import is_private_name
 from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
@@ -122,7 +123,6 @@ def summarize(case: Case) -> str:
 _PUBLIC = frozenset(
     {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"}
 )
-_PRIVATE = (".local", ".internal", ".lan", ".svc", ".consul", ".home.arpa", ".localdomain", ".test")
 
 
 @rule(21, "public-resolver-for-private-name", Severity.WARNING)
@@ -143,11 +143,7 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
         for peer in deployment.peers(route):
             name = host_name(peer)
             is_asked = route.has_variables and peer.at == route.at
-            if (
-                name
-                and (is_asked or (peer.resolves and not route.has_variables))
-                and ("." not in name or name.endswith(_PRIVATE))
-            ):
+            if name and (is_asked or (peer.resolves and not route.has_variables)) and is_private_name(name):
                 message = f"{name} is a private name, but {', '.join(route.resolver)} resolves only public names"
                 yield risk(message, route.at, "use the resolver of that network (Docker: 127.0.0.11)")
 

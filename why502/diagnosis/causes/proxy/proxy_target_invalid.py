@@ -67,7 +67,11 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
             ):
                 fixed = "/" + written.partition("/")[2]
                 yield risk(
-                    f"every request here is sent to the backend as {fixed}", route.at, "remove the URI, or append $request_uri"
+                    f"every request here is sent to the backend as {fixed}",
+                    route.at,
+                    "remove the URI, or append $request_uri",
+                    # an expression may stand for one page, whose varying parts choose the backend
+                    severity=Severity.NOTE if route.location.startswith("~") else None,
                 )
 
 

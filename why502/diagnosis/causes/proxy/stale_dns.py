@@ -149,9 +149,10 @@ def _lives_s(case: Case, name: str) -> float | None:
 
 SETTLED = timedelta(seconds=1)  # log times are whole seconds
 SHORT_S = 300.0  # a TTL up to this means that the address is expected to change
+# Not the platforms that keep their addresses (anycast), nor names that contain their address.
 _CHANGING = lazy(
-    r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"
-    r"|herokuapp\.com|herokudns\.com|run\.app|appspot\.com|fly\.dev|vercel\.app|netlify\.app|onrender\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
+    r"^(?!ec2-\d)[\w.-]{1,250}\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io"
+    r"|azure-api\.net|cloudapp\.\w[\w.]{0,200}|herokuapp\.com|herokudns\.com|ngrok\.io|duckdns\.org|dyndns\.org)$"
 )
 _FIXED = lazy(r"(?:^|\.)localhost$|\.svc(?:\.|$)|^host\.docker\.internal$")
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.deployment.websockets import is_for_websockets
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import PING_S, Reason, unserved
@@ -79,6 +80,7 @@ def short_websocket(deployment: Deployment) -> Iterator[Risk]:
                 f"WebSockets are closed after {route.read_timeout_s:g} s of silence",
                 at,
                 "raise it above the application's ping interval",
+                severity=None if is_for_websockets(route) else Severity.NOTE,
             )
 
 

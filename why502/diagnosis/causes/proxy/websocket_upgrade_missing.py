@@ -24,9 +24,10 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from why502.deployment.files import Deployment
+from why502.deployment.files import Deployment, Level
 from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
+from why502.deployment.websockets import is_for_websockets
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import unserved
@@ -35,11 +36,6 @@ from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-
-_PATH = lazy(
-    r"(?:^|[/^])(?:wss?|websockets?|web-socket|socket\\?\.io|sockjs(?:-node)?|cable|signalr)(?:/|\(|\$|$)", re.IGNORECASE
-)
-
 
 _FOR_WEBSOCKETS = lazy(r"(?<![a-z])wss?(?![a-z])|socket|upgrade", re.IGNORECASE)  # the name of a file with headers
 
@@ -55,7 +51,7 @@ def websocket_path(deployment: Deployment) -> Iterator[Risk]:
     nginx drops that header. The backend answers the handshake as a plain request, with 400, 404 or 426.
     """
     for route in deployment.routes_of("http", "https"):
-        if not _PATH.search(route.location.split(" ")[-1]):
+        if not is_for_websockets(route):
             continue
         level = deployment.level(route)
         if level is not None and level.is_known and not _upgrade(route):
@@ -77,12 +73,12 @@ def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
             yield risk("Upgrade is forwarded with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
 
 
-@rule(52, "upgrade-without-connection", Severity.ERROR)
+@rule(52, "upgrade-without-connection", Severity.WARNING)
 def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     """Upgrade is forwarded without `Connection: upgrade`.
 
     Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores
-    Upgrade.
+    Upgrade. WebSockets do not open; ordinary requests work.
     """
     routes = deployment.routes_with("proxy_set_header")
     is_elsewhere = any(_connection(route) for route in routes)
@@ -93,7 +89,8 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
         level = deployment.level(route)
         is_inherited = level is not None and not level.own("proxy_set_header")
         is_general = (is_inherited and is_elsewhere) or (
-            level is not None and level.at in shared and not _PATH.search(route.location.split(" ")[-1])
+            not is_for_websockets(route)
+            and ((_has_another(route) and not _is_named(level)) or (level is not None and level.at in shared))
         )
         yield risk(
             "Upgrade is forwarded, but Connection is not `upgrade`",
@@ -102,6 +99,23 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
             # a header from elsewhere does not show that this location is for WebSockets, if another one may be
             severity=Severity.NOTE if is_general else None,
         )
+
+
+def _has_another(route: Route) -> bool:
+    """Return whether a route sets Connection to something else, as templates for any application do (`keep-alive`, `""`)."""
+    return any(name.lower() == "connection" for name, _ in route.headers)
+
+
+def _is_named(level: Level | None) -> bool:
+    """Return whether the Upgrade header comes from an included file that is named for WebSockets."""
+    return level is not None and any(
+        directive.at
+        and level.at
+        and directive.at.file != level.at.file
+        and _FOR_WEBSOCKETS.search(posixpath.basename(directive.at.file))
+        for directive in level.settings.get("proxy_set_header", ())
+        if directive.args[:1] and directive.args[0].lower() == "upgrade"
+    )
 
 
 def _shared(deployment: Deployment) -> frozenset[Position | None]:

@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, same_path
+from why502.deployment.names import is_private_name
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
@@ -323,7 +324,9 @@ def tls_port(deployment: Deployment) -> Iterator[Risk]:
                 )
             elif route.protocol == "http" and target.port == 443 and not route.has_variables:
                 seen.add(peer.at)
-                yield risk(f"plain HTTP is sent to port 443 of {target.host}", route.at, "pass to https://")
+                # a container of one's own may serve anything there
+                severity = Severity.NOTE if is_private_name(target.host) or target.is_loopback else None
+                yield risk(f"plain HTTP is sent to port 443 of {target.host}", route.at, "pass to https://", severity=severity)
 
 
 @rule(32, "http-to-php-fpm", Severity.ERROR)

@@ -24,6 +24,7 @@ _DIRECTIVE = lazy(
     rb"|map\s+\S+\s+\$\w+|ssl_\w+|add_header|http|events|stream|server)[\s{]",
 )
 _ARROW = lazy(rb"^[ \t]*\w{1,40}[ \t]*=>", re.MULTILINE)  # Logstash
+_ASSIGNED = lazy(rb"^[ \t]*+(?!location\b)[\w.-]{1,80}[ \t]*+=", re.MULTILINE)  # HOCON, INI, HCL
 _COMMENT = lazy(rb"^[ \t\r]*+#.*+$", re.MULTILINE)
 
 
@@ -49,6 +50,8 @@ def is_main(path: str, content: bytes) -> bool:
 def is_configuration(content: bytes) -> bool:
     """Return whether a text has a directive of nginx, and most lines end as in its syntax."""
     if _ARROW.search(content):
+        return False
+    if b"_by_lua" not in content and len(_ASSIGNED.findall(content)) > content.count(b";"):
         return False
     lines = [line.strip() for line in _COMMENT.sub(b"", content).splitlines()]
     ends = sum(line.endswith((b";", b"{", b"}")) or b"; #" in line or b";#" in line for line in lines if line)

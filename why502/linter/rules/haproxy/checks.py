@@ -9,11 +9,13 @@ from why502.deployment.rule import risk, rule
 from why502.linter.rules.haproxy.choice import unused_backends
 from why502.linter.rules.haproxy.proxies import BACKS, proxies, servers
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _KINDS = (
     *("option httpchk", "option smtpchk", "option ssl-hello-chk"),
     *(f"option {name}-check" for name in ("tcp", "mysql", "pgsql", "redis", "ldap", "spop", "external")),
 )
+_PORT = lazy(r":\+?\d+$|:$|/")
 _CHECKED = frozenset({"check", "agent-check", "track"})
 
 
@@ -49,6 +51,8 @@ def unchecked(deployment: Deployment) -> Iterator[Risk]:
             continue
         if any("observe" in each.options for each in found) or any(name in section.settings for name in _KINDS):
             continue  # the latter is another rule's
+        if not any(_PORT.search(each.address) for each in found):
+            continue  # they get the port of the client's connection, which may exist for that connection only
         yield risk(
             f'the {len(found)} servers of "{section.name}" are not checked', found[0].at, "add `check`, and `option redispatch`"
         )

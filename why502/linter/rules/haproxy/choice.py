@@ -131,7 +131,20 @@ def empty(deployment: Deployment) -> Iterator[Risk]:
         is_filled = any(True for _ in rules(section, "use-server"))  # names servers that a program adds
         if servers(section) or section.name not in used or _answers(section) or is_filled:
             continue
-        yield risk(f'backend "{section.name}" has no servers', section.at, "add a `server`, or `http-request return`")
+        yield risk(
+            f'backend "{section.name}" has no servers',
+            section.at,
+            "add a `server`, or `http-request return`",
+            severity=Severity.NOTE if _may_be_filled(deployment) else None,
+        )
+
+
+def _may_be_filled(deployment: Deployment) -> bool:
+    """Return whether a program may add servers at run time: through an admin socket, or one that another file sets."""
+    sections = [section for section in all_of(deployment) if section.kind == "global"]
+    return not sections or any(
+        line.words[:2] == ("stats", "socket") and "admin" in line.words for section in sections for line in section.lines
+    )
 
 
 def _answers(section: Section) -> bool:
