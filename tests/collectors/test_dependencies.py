@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from nginx_real import until
 
-from why502.collectors import dependencies, kernel, listeners, processes
+from why502.collectors import dependencies, dependency_units, kernel, listeners, processes
 from why502.collectors.base import CollectOptions
 from why502.diagnosis.engine import diagnose
 from why502.host.base import Finished
@@ -349,7 +349,7 @@ class Journal(LocalHost):
 
 
 def test_units_that_ended_and_were_not_restarted() -> None:
-    assert list(dependencies._stops(Journal(), JUST)) == ["redis-server.service"]
+    assert list(dependency_units.stops(Journal(), JUST)) == ["redis-server.service"]
 
 
 def unacknowledged(symptom: Symptom, count: int) -> Snapshot:

@@ -127,6 +127,36 @@ def test_a_handshake_that_arrives_as_a_plain_request(headers: tuple[tuple[str, s
     assert (("websocket-upgrade-missing", APP) in causes(here)) is is_told
 
 
+UPGRADE = (("Upgrade", "$http_upgrade"),)
+
+
+@pytest.mark.parametrize(
+    ("headers", "own", "front", "expected"),
+    [
+        ((), {"101": 6, "404": 16}, {}, "dropped"),
+        ((), {"404": 16}, {"101": 6, "404": 16}, "dropped"),
+        ((), {"404": 16}, {"404": 16}, ""),
+        ((), {"101": 40, "403": 16}, {}, ""),
+        (UPGRADE, {"101": 6, "404": 16}, {}, "refused"),
+        (UPGRADE, {"404": 16}, {"101": 60}, ""),
+    ],
+    ids=["opened before", "opened by the front", "never opened", "mostly opened", "by the application", "another application's"],
+)
+def test_handshakes_are_recognised_by_those_that_succeeded(
+    headers: tuple[tuple[str, str], ...], own: dict[str, int], front: dict[str, int], expected: str
+) -> None:
+    """The name of the path does not show that it is for WebSockets; other pages of the route are served."""
+    way = route(APP, 7, headers=headers, protocol="http", proxy="nginx", http_version="1.1")
+    refused = PathTraffic(request="GET /orders", at=way.at, statuses=own, clients=6, refused_since=16, last_refused=NOW)
+    pages = PathTraffic(request="GET /", at=way.at, statuses={"200": 60})
+    outer = PathTraffic(server="www", request="GET /orders", statuses=front, clients=6, refused_since=16, last_refused=NOW)
+    here = machine(routes=(way,))
+    assert here.logs is not None
+    here = REPLACE(here, logs=REPLACE(here.logs, paths=(refused, pages, outer), by_status={"404": 16, "200": 60}))
+    assert (("websocket-upgrade-missing", APP) in causes(here)) is (expected == "dropped")
+    assert any("WebSockets do not open" in check.detail for check in diagnose(here).checks) is (expected != "")
+
+
 @pytest.mark.parametrize(("since", "clients", "is_told"), [(16, 7, True), (0, 7, False), (16, 1, False)])
 def test_a_front_page_whose_script_is_not_found(since: int, clients: int, *, is_told: bool) -> None:
     own = route(SOCKET, 7, protocol="fastcgi")

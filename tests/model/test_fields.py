@@ -33,6 +33,8 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Listener", "inode"): "joins a socket to the processes that hold it",
     ("Listener", "file_inode"): "joins a unix socket to the path it is bound to",
     ("LogTarget", "repeats"): "the requests of one log are counted, where two have the same",
+    ("LogTarget", "facility"): "into which file the syslog daemon writes its messages",
+    ("LogTarget", "tag"): "which lines of that file are its own",
     ("LogTarget", "flush_s"): "how long `why502 watch` waits for lines that are written late",
     ("LogTarget", "format_name"): "`why502 logs` says from which log_format it knows a format",
     ("LogFile", "is_deleted"): "becomes a gap: the log that is read is not the one that is written",

@@ -8,36 +8,31 @@ update_process_title), and thus the reason.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import msgspec
 
 from why502.collectors import kernel
 from why502.collectors.base import CollectOptions, Found
+from why502.collectors.dependency_units import elsewhere, is_here, listener_at, owner_of, with_units
 from why502.collectors.owners import owners
 from why502.diagnosis.listening import takes
-from why502.diagnosis.needs import PRODUCTS, named_in, need_of
+from why502.diagnosis.needs import named_in, need_of
 from why502.diagnosis.targets import addresses, routes
 from why502.host.base import Host
 from why502.machine import sockets
 from why502.machine.attempt import attempt
-from why502.machine.process_table import boot_time
 from why502.machine.sockets import Socket
 from why502.model.errors import HostError, Missing
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.patterns import lazy
-from why502.model.process import Process
-from why502.model.service import ENDED
 from why502.model.snapshot import Dependency, Gap, Listener, Snapshot
 from why502.model.target import Target
 from why502.supervisors.pm2.variables import is_daemon, worker_variables
-from why502.supervisors.systemd.manager import parse_show
 
 SECTION = "dependencies"
 NEEDS = ("events", "kernel")
@@ -58,12 +53,7 @@ _OF_THE_SYSTEM = ("/run/systemd/", "/run/dbus/", "/var/run/dbus/", "/dev/", "/ru
 _ON_SOCKET = {"x86_64": {0, 1, 42, 44, 45, 46, 47}, "aarch64": {63, 64, 203, 206, 207, 211, 212}}
 _ON_SOME = {"x86_64": {7, 23, 232, 270, 271, 281}, "aarch64": {22, 72, 73}}
 _SELECT = {"x86_64": {23, 270}, "aarch64": {72}}  # their first argument is the number of descriptors; 0 is a sleep
-_UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
-# message ids of a unit's start and stop (systemd/sd-messages.h)
-_STARTED, _STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"
 HURT, FEW = 16, 3  # maximum targets, and minimum failures of one
-_UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
-_PLACES = {product: Target(host="127.0.0.1", port=port) for port, product in PRODUCTS.items() if product in _UNITS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,7 +134,7 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
     late = _overdue(exchanges)
     for target, pids, waits in looked:
         found += (_unanswered(one, exchanges) for one in _of_target(known, target, waits, _variables(host, known, pids), late))
-    return Found(tuple(_with_units(host, known, found, failing)), tuple(gaps))
+    return Found(tuple(with_units(host, known, found, failing)), tuple(gaps))
 
 
 def _exchanges(host: Host, peers: Iterable[Target], targets: Iterable[Target]) -> list[Exchange]:
@@ -392,8 +382,8 @@ def _of_target(
     named = [place for place in _named(known) if place not in connecting and place not in ports]
     for peer in [*dict.fromkeys((*connecting, *on, *perhaps, *ports, *named, *variables))][:PEERS]:
         # a wildcard listener takes only local addresses
-        listener = _listener(known, peer) if peer.is_unix or _is_here(known, peer) else None
-        process = _owner(known, listener)
+        listener = listener_at(known, peer) if peer.is_unix or is_here(known, peer) else None
+        process = owner_of(known, listener)
         is_stopped = bool(process and process.is_stopped)
         does = _titles(known, listener, ports.get(peer, set()))
         owes = is_stopped or any(not title.startswith("idle") for title in does)
@@ -404,13 +394,13 @@ def _of_target(
             waiting=on[peer] + min(perhaps[peer], busy, busy if owes else len(late.get(peer, set()) & ports.get(peer, set()))),
             unacknowledged=unacknowledged[peer],
             busy=busy,
-            is_heard=None if not _is_here(known, peer) else listener is not None,
+            is_heard=None if not is_here(known, peer) else listener is not None,
             pid=process.pid if process else None,
             process=process.name if process else "",
             is_stopped=is_stopped,
             unit=process.unit if process else "",
             named_by=variables.get(peer, ""),
-            elsewhere=_elsewhere(known, peer) if listener is None and _is_here(known, peer) else None,
+            elsewhere=elsewhere(known, peer) if listener is None and is_here(known, peer) else None,
             does=does,
         )
 
@@ -421,24 +411,6 @@ def _named(known: Snapshot) -> Iterator[Target]:
         if event.symptom in (Symptom.APPLICATION_ERROR, Symptom.START_FAILED) and (need := need_of(event.detail)) and need.place:
             place = need.place
             yield Target(host="127.0.0.1", port=place.port) if place.host == "localhost" else place
-
-
-def _is_here(known: Snapshot, peer: Target) -> bool:
-    return known.listeners is not None and (peer.is_loopback or peer.host in (known.addresses or ()))
-
-
-def _listener(known: Snapshot, peer: Target) -> Listener | None:
-    same = {"/var" + peer.path, peer.path.removeprefix("/var")} if peer.is_unix else set()
-    return next((one for one in known.listeners or () if takes(one, peer) or (one.target.path in same and one.target.path)), None)
-
-
-def _elsewhere(known: Snapshot, peer: Target) -> Target | None:
-    """Return another address with a listener on the same port."""
-    return next((one.target for one in known.listeners or () if peer.port and one.target.port == peer.port), None)
-
-
-def _owner(known: Snapshot, listener: Listener | None) -> Process | None:
-    return next((p for p in known.processes or () if listener and p.pid in listener.pids), None)
 
 
 def _titles(known: Snapshot, listener: Listener | None, ports: set[int]) -> tuple[str, ...]:
@@ -468,130 +440,3 @@ def _failing(known: Snapshot) -> tuple[Target, ...]:
 
 def _errors(path: PathTraffic) -> int:
     return sum(count for status, count in path.statuses.items() if status.startswith("5"))
-
-
-def _with_units(host: Host, known: Snapshot, found: list[Dependency], failing: tuple[Target, ...]) -> Iterator[Dependency]:
-    """Yield the dependencies with the state of the unit that serves each, or would serve it if nothing listens.
-
-    For failing targets also services that ended or moved in the window: they may be undocumented dependencies.
-    """
-    wanted = {one.unit for one in found if one.unit}
-    silent = {product for one in found if one.is_heard is False and (product := _product(known, one.peer)) in _UNITS}
-    missing = [
-        (product, place)
-        for product, place in _PLACES.items()
-        if failing and _is_here(known, place) and not _listener(known, place)
-    ]
-    silent |= {product for product, _ in missing}
-    patterns = [f"{name}.service" for product in silent for name in _UNITS[product]]
-    names = [*sorted(wanted), *patterns]
-    units: dict[str, dict[str, str]] = {}
-    is_there = attempt(partial(host.stat, "/run/systemd/system")) is not None
-    if names and is_there:
-        argv = (
-            "systemctl",
-            "show",
-            "--all",
-            "--no-pager",
-            "--property=Id,ActiveState,LoadState,InactiveEnterTimestampMonotonic",
-            "--",
-            *names,
-        )
-        shown = attempt(partial(host.run, *argv, timeout_s=1.5))
-        units = {unit["Id"]: unit for unit in parse_show(shown.stdout)} if shown else {}
-    boot = boot_time(host) if units else None
-    for one in found:
-        if one.unit:
-            yield msgspec.structs.replace(one, unit_state=_state(units.get(one.unit, {})))
-            continue
-        product = _product(known, one.peer)
-        idle = _idle(units, product) if one.is_heard is False else None
-        yield _of_unit(one, idle, boot) if idle else one
-    stops = _stops(host, known.since) if missing and is_there and known.since else {}
-    for product, place in missing:
-        for target in failing:
-            if any(one.target == target and one.peer.port == place.port for one in found):
-                continue
-            gone = Dependency(target=target, peer=place, is_heard=False)
-            if (idle := _idle(units, product)) and _micros(idle):
-                gone = _of_unit(gone, idle, boot)
-            elif unit := next((unit for unit in stops if _is_of(unit, product)), ""):
-                gone = msgspec.structs.replace(gone, unit=unit, unit_state="inactive", unit_since=stops[unit])
-            elif (moved := _elsewhere(known, place)) and (process := _owner(known, _listener(known, moved))):
-                gone = msgspec.structs.replace(gone, elsewhere=moved, unit=process.unit, unit_since=process.started_at)
-            if gone.unit_since and (known.since is None or gone.unit_since >= known.since):
-                yield gone
-
-
-def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | None:
-    """Return the stopped unit of a product, the one that ran last."""
-    idle = [
-        unit
-        for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
-        if _is_of(name, product) and unit.get("ActiveState") in ENDED and unit.get("LoadState") in ("loaded", "masked")
-    ]
-    return max(idle, key=_micros, default=None)
-
-
-def _is_of(unit: str, product: str) -> bool:
-    return any(unit.startswith(pattern.rstrip("*")) for pattern in _UNITS.get(product, ()))
-
-
-def _stops(host: Host, since: datetime) -> dict[str, datetime]:
-    """Return the end times of services that ended in the window and were not restarted: systemd forgets a unit without
-    references.
-    """
-    wanted = [f"MESSAGE_ID={message}" for message in (_STARTED, _STOPPED)]
-    options = (
-        "-q",
-        "--no-pager",
-        "-o",
-        "json",
-        "--output-fields=UNIT,MESSAGE_ID",
-        "--reverse",
-        "-n",
-        "500",
-        "-S",
-        f"@{since.timestamp():.0f}",
-    )
-    shown = attempt(
-        partial(host.run, "journalctl", *options, "_PID=1", *wanted, timeout_s=0.7)
-    )  # in total, within the source's time limit
-    found: dict[str, datetime] = {}
-    for line in reversed(shown.stdout.splitlines() if shown else []):  # with only --since, systemd 252 shows the oldest lines
-        try:
-            entry = json.loads(line)
-            unit, at = str(entry["UNIT"]), datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
-        except (ValueError, KeyError, TypeError, OverflowError, OSError):
-            continue
-        if entry.get("MESSAGE_ID") == _STOPPED:
-            found[unit] = at
-        else:
-            found.pop(unit, None)
-    return found
-
-
-def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> Dependency:
-    since = boot + timedelta(microseconds=_micros(unit)) if boot and _micros(unit) else None
-    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=_state(unit), unit_since=since)
-
-
-def _state(unit: dict[str, str]) -> str:
-    """Return systemd's ActiveState; "masked" for a unit that is stopped and cannot be started."""
-    state = unit.get("ActiveState", "")
-    return "masked" if state in ENDED and unit.get("LoadState") == "masked" else state
-
-
-def _micros(unit: dict[str, str]) -> int:
-    text = unit.get("InactiveEnterTimestampMonotonic", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
-def _product(known: Snapshot, peer: Target) -> str:
-    needs = (need_of(event.detail) for event in known.events or ())
-    named = next((need.product for need in needs if need and need.place and need.place.port == peer.port and need.product), "")
-    return (
-        named
-        or PRODUCTS.get(peer.port, "")
-        or ("PostgreSQL" if ".s.PGSQL" in peer.path else "MySQL" if "mysql" in peer.path else "")
-    )

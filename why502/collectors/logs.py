@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from why502 import registry
-from why502.collectors import container_logs, journal_lines
+from why502.collectors import container_logs, journal_lines, syslog
 from why502.collectors.base import CollectOptions, Found
 from why502.diagnosis.targets import peer_sets, routes
 from why502.diagnosis.ways import by_route, placed, ways_of
@@ -442,6 +442,11 @@ def _streams(
     stated = behaviour(proxy.kind)
     is_dated = not stated.error_format  # some lines have no time of their own: the journal's is read with them
     journal = journal_lines.read(host, match, since, until, is_dated=is_dated) if whose else None
+    if (silent := syslog.unheard(host, proxy, match if whose else "", left)) is not None:
+        left.remove(("error", "syslog"))
+        yield from syslog.inputs(host, proxy, silent, since, gaps, journal_of=whose)
+        if not left:
+            return
     if isinstance(journal, journal_lines.Lines):
         text = journal.text if stated.journal_line is None else "".join(stated.journal_line.findall(journal.text))
         if text:

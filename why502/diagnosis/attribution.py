@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from why502.diagnosis.place import Place
 from why502.diagnosis.routed import BROKEN
 from why502.model.logs import Symptom, Tally
+from why502.model.process import Process
 from why502.model.service import Service
 from why502.model.snapshot import Event
 
@@ -41,9 +42,14 @@ _TOLD = (
     "Stopped ",
 )
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
+_ENDS = (*DEATHS, Symptom.PROCESS_EXITED, Symptom.PHP_CHILD_DIED, Symptom.START_FAILED, Symptom.ADDRESS_IN_USE)
+_KILLED = (signal.SIGKILL, 128 + signal.SIGKILL)  # as a signal, and as a shell and container engines report it
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # around the second in which the proxy logged the first failure
 RESTART = timedelta(seconds=10)  # the time that a service takes to stop after the order
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
+AT_ONCE = timedelta(
+    seconds=5
+)  # between a death and the first request that it broke: gateways log a request when it began, or ended
 ID_DIGITS = 64  # of a container: no other part of a cgroup's path looks like one
 CLOCK = timedelta(seconds=2)  # log times are whole seconds; the kernel's times are computed from the time since boot
 
@@ -53,22 +59,15 @@ class Attribution(Place):
     """A place together with the events of the processes behind it."""
 
     def events(self, *symptoms: Symptom) -> tuple[Event, ...]:
-        """Return the events with one of these symptoms that belong to the target's own processes or service.
+        """Return the events with one of these symptoms that belong to the target's own processes or service, or that may belong
+        to them by their program's name and time (`is_of_a_name`).
 
         A program's name alone is not enough in three cases: the event is at another time than the target's failures, it is in
         another control group, or its process is still running. Many programs have the name of an interpreter.
         """
         if self.host is None:
             return ()
-        pids = {p.pid for p in self.processes} | {s.main_pid for s in self.services if s.main_pid}
-        units = (
-            {s.name for s in self.services} | {p.unit for p in self.processes if p.unit} | {p.unit for p in self.pools if p.unit}
-        )
         names = {p.name for p in self.processes} | {_program(s.argv) for s in self.services if s.argv}
-        managed = {(s.manager, s.name) for s in self.services}
-        ids = {one.id for one in self.here.containers or () if (one.engine, one.name) in managed}
-        if (space := self.joins.homes.spaces.get(self.home or "")) is not None and len(space.container) == ID_DIGITS:
-            ids.add(space.container)  # the target's own container, even if no engine describes it
         if self.pools or self.protocol == "fastcgi":
             names |= {"php-fpm"}
         mine = self.host.events or () if self.target is None else (self._as_backend(event) for event in self.host.events or ())
@@ -78,13 +77,35 @@ class Attribution(Place):
             if event.symptom in symptoms
             and not self._is_of_another_pool(event)
             and (
-                (event.target is not None and event.target == self.target)
-                or (event.unit != "" and event.unit in units)
-                or (event.pid is not None and event.pid in pids)
-                or (event.cgroup != "" and any(identity in event.cgroup for identity in ids))
+                self._is_identified(event)
                 or (event.process != "" and any(_same_program(event.process, name) for name in names) and self._fits(event))
             )
         )
+
+    def _is_identified(self, event: Event) -> bool:
+        """Return whether an event names the target itself: its address, its unit, one of its processes, or its container."""
+        units, pids, ids = self._identity
+        managed = {service.name for service in self.services if service.manager != "systemd"}
+        is_shared = bool(managed) and event.symptom in DEATHS and event.unit not in {s.name for s in self.services}
+        return (
+            (event.target is not None and event.target == self.target)
+            or (event.unit != "" and event.unit in units and not is_shared)  # a manager's unit has all of its programs
+            or (event.pid is not None and event.pid in pids)
+            or (event.cgroup != "" and any(identity in event.cgroup for identity in ids))
+        )
+
+    @cached_property
+    def _identity(self) -> tuple[frozenset[str], frozenset[int], frozenset[str]]:
+        """The names of the target's units, its process ids, and the ids of its containers."""
+        pids = {p.pid for p in self.processes} | {s.main_pid for s in self.services if s.main_pid}
+        units = (
+            {s.name for s in self.services} | {p.unit for p in self.processes if p.unit} | {p.unit for p in self.pools if p.unit}
+        )
+        managed = {(s.manager, s.name) for s in self.services}
+        ids = {one.id for one in self.here.containers or () if (one.engine, one.name) in managed}
+        if (space := self.joins.homes.spaces.get(self.home or "")) is not None and len(space.container) == ID_DIGITS:
+            ids.add(space.container)  # the target's own container, even if no engine describes it
+        return frozenset(units), frozenset(pids), frozenset(ids)
 
     def _as_backend(self, event: Event) -> Event:
         """Return an event of a gateway's unit as an event of a backend if the unit serves the target."""
@@ -106,13 +127,7 @@ class Attribution(Place):
 
     def _fits(self, event: Event) -> bool:
         """Return whether an event that names only a program can belong to the target."""
-        mine = self.processes
-        if self.target is None:  # every program of this machine, but none of another container that shares its kernel
-            mine = tuple(p for p in (self.host.processes if self.host else None) or () if _same_program(event.process, p.name))
-        groups = {p.cgroup for p in mine} - {"", "/"}
-        if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
-            return False
-        if event.unit and self.services and event.unit not in {service.name for service in self.services}:
+        if self._is_of_others(event):
             return False
         if event.at is None or event.symptom not in DEATHS:
             return True
@@ -127,6 +142,13 @@ class Attribution(Place):
         if first is None and self.target is None:  # for programs of this machine or of a container on it; no client was affected
             return False
         return first is None or last is None or first - CLOCK <= event.at <= last + CLOCK
+
+    def _is_of_others(self, event: Event) -> bool:
+        """Return whether an event names a control group or a unit that is none of the target's. Containers share one kernel."""
+        groups = {p.cgroup for p in self._alike(event)} - {"", "/"}
+        if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
+            return True
+        return bool(event.unit and self.services) and event.unit not in {service.name for service in self.services}
 
     @cached_property
     def _have_children_crashed(self) -> bool:
@@ -157,12 +179,50 @@ class Attribution(Place):
         return None if any(event.at and event.at < stop.ended_at for event in deaths) else stop
 
     def is_of_a_name(self, event: Event) -> bool:
-        """Return whether only a program's name links an event to the target: another program of that name may have died.
+        """Return whether only a program's name and the time link an event to the target: another program of that name may have
+        died.
 
-        The kernel log of every container shows the processes of all containers.
+        The kernel log of every container shows the processes of all containers, and many programs have the name of an
+        interpreter. An address, a unit, a process id or a control group of the target's own is more than a name.
         """
-        pids = {process.pid for process in self.processes} | {service.main_pid for service in self.services}
-        return not event.unit and not event.cgroup and event.target is None and event.pid not in pids
+        if self._is_identified(event) or event.pid in self._logged_pids:
+            return False
+        groups = {p.cgroup for p in self._alike(event) if _is_of_one_service(p.cgroup)}
+        return not (_is_of_one_service(event.cgroup) and any(_same_group(event.cgroup, group) for group in groups))
+
+    @cached_property
+    def _logged_pids(self) -> frozenset[int]:
+        """The process ids that the target's own messages name, such as those of workers that have ended."""
+        events = (self.host.events if self.host else None) or ()
+        return frozenset(event.pid for event in events if event.pid and self._is_identified(event))
+
+    def _alike(self, event: Event) -> tuple[Process, ...]:
+        """Return the target's processes; if no target is known, the processes of this machine that have the event's program."""
+        if self.target is not None:
+            return self.processes
+        return tuple(p for p in (self.host.processes if self.host else None) or () if _same_program(event.process, p.name))
+
+    def explains_otherwise(self, death: Event) -> str:
+        """Return what else explains the target's failures, if only a program's name and the time link a death to it; "" if
+        nothing does.
+
+        A process that died takes its connections along at that moment. It is another's death if failures began at another
+        time, if the target's own messages report an end or a failed start, or if what listens now fails in the same way.
+        """
+        ends = [end for end in self.events(*_ENDS) if end is not death and not self.is_of_a_name(end)]
+        killed = [end.at for end in ends if end.code in _KILLED and end.at]
+        if death.symptom is Symptom.OOM_KILLED and death.at and any(abs(at - death.at) <= CLOCK for at in killed):
+            return ""  # its own manager or master saw a SIGKILL at that moment, which no program sends to itself
+        first = self.first_failure
+        if first is not None and death.at is not None and not -AT_ONCE <= death.at - first <= AT_ONCE:
+            return f"the first request failed at {first:%H:%M:%S}"
+        if (order := self.told_to_stop or next(iter(self.restarts), None)) is not None:
+            return order.message
+        for end in ends:
+            if end.at is None or death.at is None or end.at <= death.at + SECOND:  # what comes later is an effect
+                return end.message
+        probe = next((probe for probe in self.probes if probe.symptom in BROKEN), None) if self.listeners else None
+        return f"a request fails in the same way now: {probe.detail or probe.symptom}" if probe else ""
 
     @cached_property
     def restarts(self) -> tuple[Event, ...]:
@@ -324,7 +384,19 @@ class Attribution(Place):
             and event.at is not None
             and any(abs(event.at - at) <= CLOCK for at in deaths)
             and any(_same_program(event.process, name) for name in names)
+            and not self._is_of_others(event)
         )
+
+    def is_named_by(self, tally: Tally) -> bool:
+        """Return whether lines of a log that no gateway wrote are about the target, as far as they say: they name its unit or
+        one of its processes, or they name nobody, as an application writes of itself. The kernel names any program.
+        """
+        units, pids, _ = self._identity
+        if self.target is None or tally.target is not None:
+            return True
+        if tally.unit:
+            return tally.unit in units or not units
+        return not tally.process or tally.process_pid in pids
 
     def words(self, *symptoms: Symptom) -> tuple[Tally, ...]:
         """Return tallies of application, service and kernel logs (not of gateways) with one of these symptoms.
@@ -370,6 +442,12 @@ def _same_program(one: str, other: str) -> bool:
         return False
     shorter, longer = sorted((one[:15], other[:15]), key=len)
     return longer.startswith(shorter) and (len(shorter) > 3 or len(longer) == len(shorter))
+
+
+def _is_of_one_service(group: str) -> bool:
+    """Return whether a control group can be of one service alone: a slice, or a session of a user, has processes of all kinds."""
+    last = group.rstrip("/").rpartition("/")[2]
+    return bool(last) and not last.endswith(".slice") and not last.startswith("session-") and last != "init.scope"
 
 
 def _same_group(one: str, other: str) -> bool:

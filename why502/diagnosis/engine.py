@@ -165,7 +165,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
     answered = (
         target
         for one in unserved(index)
-        if one.is_of_application or one.is_of_backend_limit or one.is_of_upgrade or one.is_of_refusal
+        if one.is_of_application or one.is_of_backend_limit or one.is_of_upgrade or one.is_of_refusal or one.is_of_denial
         for target in ((one.target,) if one.target is not None else one.sharing)
     )
     known = (*index.targets_without_listener, *frozen(here), *index.refused_upgrades, *answered, *sorted(refusing(index)))

@@ -60,7 +60,7 @@ def slowest(case: Case) -> tuple[str, str] | None:
 
 def _last(case: Case, symptoms: tuple[Symptom, ...]) -> Event | None:
     """Return the last of these events at the time of the failures; an event with a reason comes before one without."""
-    found = [event for event in case.events(*symptoms) if _is_near(case, event)]
+    found = [event for event in case.events(*symptoms) if _is_near(case, event) and not case.is_of_a_name(event)]
     return max(
         found,
         key=lambda event: (

@@ -66,6 +66,7 @@ def _says_so(cause: Cause, case: Case, last: datetime | None) -> bool:
     """
     words = [symptom for symptom, weight in cause.symptoms.items() if weight >= LIKELY and symptom not in GAP]
     events = case.events(*words) if words and case.target is not None and not case.offline else ()
+    events = tuple(event for event in events if not case.is_of_a_name(event))
     since = max((event.ended_at for event in events if event.ended_at), default=None)
     if since is None or since < case.here.taken_at - RECENT:
         return False

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from why502.diagnosis.listening import accepts
 from why502.diagnosis.located import LocatedTarget
 from why502.model.file_kind import FileKind
+from why502.model.finding import LIKELY, PROOF
 from why502.model.logs import Symptom
 from why502.model.probe import Probe
 from why502.model.service import PhpPool, Service
@@ -89,6 +90,8 @@ class Place(LocatedTarget):
     def _fails_since_then(self, service: Service) -> bool:
         """Return whether a service that does not run first failed, or was stopped, when the target's failures began."""
         first, served = self.first_failure, self.last_served
+        if service.settings.get("Type") == "oneshot":  # a job, which serves nothing
+            return False
         if service.is_running is not False or first is None or served is None or served > first + SWITCH:
             return False
         events = [event.at for event in (self.host.events if self.host else None) or () if event.unit == service.name]
@@ -201,6 +204,11 @@ class Place(LocatedTarget):
     def pool(self) -> PhpPool | None:
         """The PHP-FPM pool that serves the target."""
         return self.pools[0] if self.pools else None
+
+
+def proof_of(service: Service) -> float:
+    """Return the weight of what a manager reports of a target's service: less if only the time links it to the target."""
+    return LIKELY if service.link.startswith(SINCE) else PROOF
 
 
 def _has_failed(service: Service) -> bool:

@@ -11,6 +11,7 @@ from functools import cached_property
 from why502.diagnosis.index import Joins
 from why502.diagnosis.sums import merged
 from why502.diagnosis.ways import FAILED
+from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer, Position, Route, Upstream
 from why502.model.logs import Symptom, Tally, TargetTraffic
 from why502.model.proxy import Proxy
@@ -193,6 +194,14 @@ class RoutedTarget:
     def failures(self) -> tuple[Tally, ...]:
         """The tallies of gateways, without those that are not failures by themselves."""
         return tuple(tally for tally in self.tallies if tally.is_failure)
+
+    @property
+    def handshake_code(self) -> str:
+        """The code in the lines about its failures that a gateway writes for a failed TLS handshake and for a refused connection
+        alike; "" if there is none.
+        """
+        codes = ((behaviour(tally.proxy).handshake_code, tally.code) for tally in self.failures if tally.proxy)
+        return next((same for same, code in codes if same and code.startswith(same)), "")
 
     @cached_property
     def first_failure(self) -> datetime | None:

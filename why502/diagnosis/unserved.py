@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.index import Joins
+from why502.diagnosis.takers import backends_of, door_of, ends_of_names, only_target, taker
 from why502.diagnosis.targets import addresses, routes
+from why502.diagnosis.upgrades import UPGRADED, passes_upgrade
 from why502.diagnosis.ways import FAILED
 from why502.gateways.behaviour import behaviour
 from why502.model.config import Position, Route
@@ -38,7 +39,6 @@ MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
 NOTICEABLE = 0.2
 CONSTANT = 0.05  # of all requests, from different clients: more than one visitor or one bad link causes
 SEVERAL = 2  # clients
-ENDS = 32  # backends of one route whose own errors are counted
 QUIET = timedelta(seconds=60)  # without an error: if one request in twenty fails, some succeed in this time
 PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
@@ -106,6 +106,11 @@ class Unserved:
         return self.reason is Reason.REFUSAL and self.target is not None and not self.is_over
 
     @property
+    def is_of_denial(self) -> bool:
+        """Return whether a rule of a gateway behind another one refuses everyone now."""
+        return self.reason is Reason.DENIAL and self.target is not None and not self.is_over
+
+    @property
     def is_of_upgrade(self) -> bool:
         """Return whether WebSockets do not open now."""
         return self.reason is Reason.WEBSOCKET and not self.is_over
@@ -150,20 +155,26 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
     groups: dict[tuple[Position | None, str], list[PathTraffic]] = {}
     for path in here.logs.paths:
         groups.setdefault((path.at, "" if path.at else path.server), []).append(path)
+    upgraded = _upgraded(here.logs.paths)
     known = ((paths, places.get(at) if at else None) for (at, _), paths in groups.items())
     found = [
         one
         for paths, route in known
         for one in _of_route(
-            paths, route, _own_500s(here, paths, route), _ended(joins, route), not_found=_not_found(joins, route)
+            paths,
+            route,
+            _own_500s(here, paths, route),
+            _ended(joins, route),
+            not_found=_not_found(joins, route),
+            upgraded=upgraded,
         )
     ]
     found.extend(_without_paths(here))
-    found.extend(_denied(here))
+    found.extend(_denied(joins))
     found = [
         one
         if one.at or one.reason is Reason.DENIAL
-        else replace(one, target=_only_target(here, one.server) or taker(joins, one.request, one.server))
+        else replace(one, target=only_target(here, one.server) or taker(joins, one.request, one.server))
         for one in found
     ]
     found = [_by_address(joins, one) for one in found]
@@ -177,18 +188,8 @@ def _by_address(joins: Joins, one: Unserved) -> Unserved:
     """Return it with the address of its backend if that is configured as a name with one address, as other sections use it."""
     if one.target is None or one.target.is_address:
         return one
-    found = joins.once(_ends_of_names).get(one.target, frozenset())
+    found = joins.once(ends_of_names).get(one.target, frozenset())
     return replace(one, target=next(iter(found))) if len(found) == 1 else one
-
-
-def _ends_of_names(joins: Joins) -> dict[Target, frozenset[Target]]:
-    """Return the addresses of each name that the routes lead to, as the proxies in their network namespaces resolve it."""
-    found: dict[Target, set[Target]] = {}
-    for peers in {id(route.peers): route.peers for route in joins.routes}.values():
-        for peer in peers:
-            if peer.target is not None and not peer.target.is_address:
-                found.setdefault(peer.target, set()).update(addresses(peer, joins.here))
-    return {name: frozenset(ends) for name, ends in found.items()}
 
 
 def _by_words(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
@@ -196,7 +197,7 @@ def _by_words(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
     if one.target is not None or one.reason is not Reason.APPLICATION:
         return one
     told: Counter[Target] = Counter()
-    for target in _ends(joins, (route,) if route else joins.routes):
+    for target in backends_of(joins, (route,) if route else joins.routes):
         own = Case(here=joins.here, target=target, index=joins)
         told[target] = sum(event.count for event in own.events(Symptom.APPLICATION_ERROR))
     most = told.most_common(2)
@@ -204,25 +205,6 @@ def _by_words(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
         return one
     is_one = len(most) == 1 or (len(most) == 2 and 4 * most[1][1] <= most[0][1])
     return replace(one, target=most[0][0]) if is_one else replace(one, sharing=tuple(target for target in told if told[target]))
-
-
-def _ends(joins: Joins, routes: Iterable[Route]) -> tuple[Target, ...]:
-    """Return the addresses that some routes lead to: at most `ENDS`."""
-    found = (target for each in routes for peer in each.peers for target in addresses(peer, joins.here))
-    return tuple(islice(dict.fromkeys(found), ENDS))
-
-
-def taker(joins: Joins, request: str, server: str) -> Target | None:
-    """Return the only backend of the routes that may take a request ("GET /path") to a server; None if there are several."""
-    found = set(_ends(joins, joins.routes_for_request(request, server)))
-    return found.pop() if len(found) == 1 else None
-
-
-def _only_target(here: Snapshot, server: str) -> Target | None:
-    """Return the backend of a server's routes if there is only one: the location that took a request is unknown."""
-    own = [route for route in routes(here) if server and server in (route.server, *route.server_names)]
-    found = {peer.target for route in own for peer in route.peers if not peer.is_down}
-    return found.pop() if len(found) == 1 else None
 
 
 def _own_500s(here: Snapshot, paths: list[PathTraffic], route: Route | None) -> int:
@@ -248,7 +230,7 @@ def _ended(joins: Joins, route: Route | None) -> int:
     """Return how many requests of a route its application server ended because they took too long, according to its own log."""
     if route is None or not any(event.symptom is Symptom.WORKER_TIMED_OUT for event in joins.here.events or ()):
         return 0
-    own = (Case(here=joins.here, target=target, index=joins) for target in _ends(joins, (route,)))
+    own = (Case(here=joins.here, target=target, index=joins) for target in backends_of(joins, (route,)))
     return sum(event.count for case in own for event in case.events(Symptom.WORKER_TIMED_OUT))
 
 
@@ -260,13 +242,26 @@ def _not_found(joins: Joins, route: Route | None) -> int:
     symptoms = {*(tally.symptom for tally in tallies), *(event.symptom for event in events)}
     if route is None or Symptom.SCRIPT_NOT_FOUND not in symptoms:
         return 0
-    own = [Case(here=joins.here, target=target, index=joins) for target in _ends(joins, (route,))]
+    own = [Case(here=joins.here, target=target, index=joins) for target in backends_of(joins, (route,))]
     told = sum(event.count for case in own for event in case.events(Symptom.SCRIPT_NOT_FOUND))
     ends = {case.target for case in own}
     return max(told, sum(each.count for each in tallies if each.symptom is Symptom.SCRIPT_NOT_FOUND and each.target in ends))
 
 
-def _of_route(paths: list[PathTraffic], route: Route | None, own_500s: int, ended: int, *, not_found: int) -> Iterator[Unserved]:
+def _upgraded(paths: Iterable[PathTraffic]) -> frozenset[str]:
+    """Return the requests with which WebSockets were opened (101) in the window, on any server."""
+    return frozenset(path.request for path in paths if path.request and path.statuses.get(UPGRADED, 0))
+
+
+def _of_route(
+    paths: list[PathTraffic],
+    route: Route | None,
+    own_500s: int,
+    ended: int,
+    *,
+    not_found: int,
+    upgraded: frozenset[str],
+) -> Iterator[Unserved]:
     """Yield the problem of most of a route's clients: an error of the application, else a limit, else a refusal.
 
     A few errors beside those that the gateway itself sent are not taken for the application's: its log may not have all of them.
@@ -293,7 +288,8 @@ def _of_route(paths: list[PathTraffic], route: Route | None, own_500s: int, ende
         count = _sum([path], REFUSED)
         if _is_malformed(path, total):
             yield replace(_described(Reason.REFUSAL, [path], frozenset({BAD_REQUEST}), route), target=None)  # or by the gateway
-        if _WEBSOCKET.search(path.request) and _is_certain(path, count, FEW) and _is_most(path, count):
+        is_socket = _is_most(path, count) if _WEBSOCKET.search(path.request) else _is_shut(path, count, route, upgraded)
+        if is_socket and _is_certain(path, count, FEW):
             yield _described(Reason.WEBSOCKET, [path], REFUSED, route)
             return
     closed = [path for path in paths if _is_closed(path) and path.refused_since >= FEW]
@@ -311,6 +307,16 @@ def is_much(here: Snapshot, one: Unserved) -> bool:
     servers = {path.server for path in paths if path.request == one.request and path.at == one.at}
     total = sum(path.completed for path in paths if path.server in servers or path.at == one.at)
     return one.refused < one.requests or one.refused >= NOTICEABLE * total
+
+
+def _is_shut(path: PathTraffic, count: int, route: Route | None, upgraded: frozenset[str]) -> bool:
+    """Return whether WebSockets were opened with a path's request, and most such requests are refused now, none served.
+
+    If they were opened on another server only, the refusals must be explained by a route that drops the Upgrade header.
+    """
+    if path.request not in upgraded or count < MOST * path.completed or path.refused_since < FEW:
+        return False
+    return bool(path.statuses.get(UPGRADED, 0)) or (route is not None and not passes_upgrade(route))
 
 
 def _is_malformed(path: PathTraffic, total: int) -> bool:
@@ -366,16 +372,20 @@ def _has_closed(paths: list[PathTraffic]) -> bool:
     return is_much and sum(path.completed for path in closed) >= NEARLY_ALL * traffic
 
 
-def _denied(here: Snapshot) -> Iterator[Unserved]:
-    """Yield the servers where a rule of the proxy, according to its own log, refuses everyone since it began to."""
-    denied: dict[str, int] = {}
+def _denied(joins: Joins) -> Iterator[Unserved]:
+    """Yield the servers where a rule of the proxy, according to its own log, refuses everyone since it began to.
+
+    The target is None, or the address at which another gateway reaches this proxy.
+    """
+    here = joins.here
+    denied: Counter[tuple[str, str]] = Counter()
     for tally in here.logs.tallies if here.logs else ():
         if tally.symptom is Symptom.DENIED_BY_RULE and tally.proxy is not None:
-            denied[tally.server] = denied.get(tally.server, 0) + tally.count
-    for server, count in denied.items():
+            denied[tally.proxy, tally.server] += tally.count
+    for (kind, server), count in denied.items():
         paths = [path for path in (here.logs.paths if here.logs else ()) if path.server == server]
         if _has_closed(paths) and count >= MOST * _sum(paths, REFUSED):
-            yield replace(_described(Reason.DENIAL, paths, REFUSED, None), target=None)
+            yield replace(_described(Reason.DENIAL, paths, REFUSED, None), target=door_of(joins, kind))
 
 
 def _of_failures(here: Snapshot) -> Iterator[Unserved]:
@@ -425,7 +435,7 @@ def _cut(here: Snapshot) -> Iterator[Unserved]:
     count = sum(tally.count for tally in tallies)
     if count < FEW:
         return
-    opened = sum(path.statuses.get("101", 0) for path in (here.logs.paths if here.logs else ()))
+    opened = sum(path.statuses.get(UPGRADED, 0) for path in (here.logs.paths if here.logs else ()))
     targets = {tally.target for tally in tallies}
     limits = [route.read_timeout_s for route in routes(here) if {peer.target for peer in route.peers} & targets]
     is_short = bool(limits) and 0 < max(limits) <= PING_S

@@ -10,6 +10,7 @@ from why502.model.logs import PathTraffic
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
 
+UPGRADED = "101"  # RFC 9110, 15.2.2
 UPGRADE_REQUIRED = "426"  # RFC 9110, 15.5.22
 
 

@@ -62,6 +62,9 @@ class Behaviour:
     tells_failed_checks: bool = False  # its lines or its admin interface tell of each server why its checks fail
     # Codes in its lines about checks that tell a server's failure to answer the check; its requests may be answered meanwhile.
     check_codes: tuple[str, ...] = ()
+    handshake_code: str = (
+        ""  # in its lines, of a connection that failed or of a TLS handshake that failed on it: which, is unknown
+    )
     tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
     usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise
     read_timeout: str = ""  # the setting of that wait whose only argument is a time with a unit (`30s`)

@@ -190,6 +190,7 @@ class LogTarget(Value, frozen=True, kw_only=True):
     """A log named in the configuration. `path` is absolute, or "" if the destination is not a file (see `goes_to`).
 
     `flush_s`: how long lines may wait in a buffer of the proxy. `condition`: only requests that meet it are logged (`if=`).
+    `facility` and `tag`: of its messages to syslog, where that is known.
     `repeats`: another log of the same level has all of its requests, and tells more of them, or as much.
     """
 
@@ -204,6 +205,8 @@ class LogTarget(Value, frozen=True, kw_only=True):
     condition: str = ""
     repeats: bool = False
     server: str = ""
+    facility: str = ""
+    tag: str = ""
     at: Position | None = None
 
 

@@ -277,6 +277,7 @@ class Dependency(Value, frozen=True, kw_only=True):
     named_by: str = ""  # the backend's variable that names it, if there is no connection to it
     elsewhere: Target | None = None  # address where the same port does have a listener
     does: tuple[str, ...] = ()  # process titles at the other ends of the connections
+    shares: str = ""  # of a stopped unit of the same application, whose name is the peer: "has the same user (shop)"
 
 
 class Snapshot(Value, frozen=True, kw_only=True):

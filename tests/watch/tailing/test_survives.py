@@ -446,8 +446,8 @@ def test_t12_names_with_times(tmp_path: Path) -> None:
     (tmp_path / "access.2026-11-20.log").write_text(access("/api/a", at=NOW - 60))
     watched = Watched(tmp_path, config)
     watched.turns(1)
-    watched.write("access.2026-11-21.log", access("/api/b"))
     watched.write("access.2026-11-20.log", access("/api/c"))
+    watched.write("access.2026-11-21.log", access("/api/b"))  # last, so that it is the newest whatever the clock's tick
     watched.turns(2)
     assert watched.sums.lines == 3
     watched.turns(5, 1000)

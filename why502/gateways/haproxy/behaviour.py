@@ -24,6 +24,7 @@ BEHAVIOUR = Behaviour(
     keeps_addresses=True,
     tells_failed_checks=True,
     check_codes=("L4TOUT", "L6TOUT", "L7TOUT"),  # those that timed out: the check's own limit may be too short
+    handshake_code="SC",
     starts_workers_to_load=True,
     read_timeout="timeout server",
     worker_limit="maxconn",

@@ -204,7 +204,7 @@ def _set(token: _Token, value: Value, around: _Around, meaning: _Meaning) -> Non
     elif token.text == "accesslog.format" and isinstance(value, str):
         meaning.formats[around] = value
     elif token.text == "server.errorlog-use-syslog" and value == "enable":
-        meaning.logs.append((LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG, at=at), around))
+        meaning.logs.append((LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.SYSLOG, facility="daemon", at=at), around))
     elif not around.conditions:
         meaning.settings[token.text] = value
 

@@ -44,7 +44,7 @@ class Front(Protocol):
     KIND: str  # as in Proxy.kind
     LOGS: tuple[str, ...]  # the forms of its log that it can write, the usual one first
     HEADER_KIB: int  # the longest response header that it takes
-    LACKS: Mapping[str, str]  # scenes that it cannot have, with the reason
+    LACKS: Mapping[str, str]  # scenes that it cannot have (`empty`), or not in a form of its log (`json/empty`), with the reason
     ALIKE: Mapping[str, tuple[str, ...]]  # causes that are right as well in a scene, because its log has the same for both
 
     def missing(self) -> str:

@@ -26,7 +26,11 @@ def names(products: Iterable[str] = (), scenes: Iterable[str] = (), *, every_log
     for product, front in fronts().items():
         for log in front.LOGS if every_log else front.LOGS[:1]:
             for scene in scenes_of(product):
-                if (not named or product in named) and (not wanted or scene in wanted) and scene not in front.LACKS:
+                if (
+                    (not named or product in named)
+                    and (not wanted or scene in wanted)
+                    and not {scene, f"{log}/{scene}"} & front.LACKS.keys()
+                ):
                     yield f"{product}/{log}/{scene}"
 
 

@@ -32,7 +32,7 @@ from why502.model.finding import FAIR, PROOF, STRONG, WEAK, Evidence, Layer, ref
 from why502.model.firewall import Verdict
 from why502.model.logs import Symptom
 from why502.model.probe import Probe
-from why502.model.target import Transport
+from why502.model.target import Target, Transport
 
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or a second SYN if ICMP is rate-limited; a dead neighbour takes 3.06 s
 
@@ -96,11 +96,11 @@ def examine(case: Case) -> Iterator[Evidence]:
                 f"the requests failed within {unreachable.duration_max_s:.2f} s: something answered", "access log", WEAK
             )
     for tally in case.anywhere(Symptom.FIREWALL_DROPPED):
-        if tally.target is None or tally.target.port == target.port:
-            yield supports("the kernel logged packets to that port that a firewall rule blocked", tally.source, STRONG)
+        if _is_to(tally.target, target):
+            yield supports(f"the kernel logged packets to {tally.target} that a firewall rule blocked", tally.source, STRONG)
             break
     for event in (case.host.events if case.host else None) or ():
-        if event.symptom is Symptom.FIREWALL_DROPPED and (event.target is None or event.target.port == target.port):
+        if event.symptom is Symptom.FIREWALL_DROPPED and _is_to(event.target, target):
             yield supports(event.message, event.source, STRONG)
             break
     if path is not None and path.route == "prohibit" and case.seen(Symptom.CONNECT_DENIED):
@@ -111,6 +111,13 @@ def examine(case: Case) -> Iterator[Evidence]:
             "probe",
             STRONG,
         )
+
+
+def _is_to(packet: Target | None, target: Target) -> bool:
+    """Return whether a blocked packet went to the target. Its port alone does not show that: every machine on a network is
+    scanned for the usual ports. A name's address is not in the log.
+    """
+    return packet is not None and packet.port == target.port and (packet.host == target.host or not target.is_address)
 
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:

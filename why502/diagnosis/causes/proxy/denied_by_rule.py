@@ -36,9 +36,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _denied(case: Case) -> Unserved | None:
     """Return the server whose rule rejects everyone since it began to; None if there is none."""
-    if case.target is not None:
-        return None
-    return next((one for one in unserved(case.joins) if one.reason is Reason.DENIAL), None)
+    return next((one for one in unserved(case.joins) if one.reason is Reason.DENIAL and one.target == case.target), None)
 
 
 def summarize(case: Case) -> str:

@@ -32,7 +32,6 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Edit, Remedy, Run
 from why502.remedies.changes import family, reload, set_in_route
 
-_SC = "SC"  # failed on the server side, in the connect phase: HAProxy counts the handshake as part of it
 DEPTH = "3"  # nginx accepts a chain of one by default
 
 
@@ -44,8 +43,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     for probe in case.probes:
         if probe.certificate:
             yield supports(f"its certificate does not verify: {probe.certificate}", "probe", WEAK)
-            if any(tally.code.startswith(_SC) for tally in case.failures):
-                yield supports("HAProxy logs a failed handshake like a refused connection (SC)", "log", FAIR)
+            if same := case.handshake_code:
+                yield supports(f"the proxy logs a failed handshake like a refused connection ({same})", "log", FAIR)
             if failed := case.tally(Symptom.TLS_FAILED):
                 yield supports(f"the handshake failed {failed.count} times, without a reason in the log", failed.source, FAIR)
             return

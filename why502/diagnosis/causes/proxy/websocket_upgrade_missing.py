@@ -30,7 +30,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import unserved
-from why502.diagnosis.upgrades import UPGRADE_REQUIRED, passes_upgrade
+from why502.diagnosis.upgrades import UPGRADE_REQUIRED, UPGRADED, passes_upgrade
 from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -126,7 +126,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if path is None:
         yield from _refused(case)
         return
-    count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get("101", 0)
+    count, opened = path.statuses[UPGRADE_REQUIRED], path.statuses.get(UPGRADED, 0)
     message = (
         f"{path.request or path.location} was answered 426 (upgrade required) {count} times, and the route does not "
         "forward Upgrade"
@@ -144,6 +144,9 @@ def _refused(case: Case) -> Iterator[Evidence]:
         one = next((x for x in unserved(case.joins) if x.is_of_upgrade and x.at is not None and x.at == route.at), None)
         if one is not None and route.protocol in ("http", "https") and not passes_upgrade(route):
             yield supports(f"{one.message}, and the route does not forward Upgrade", str(route.at), LIKELY)
+            paths = case.here.logs.paths if case.here.logs else ()
+            if opened := sum(path.statuses.get(UPGRADED, 0) for path in paths if path.request == one.request):
+                yield supports(f"{opened} WebSockets were opened with {one.request} before", "access log", FAIR)
             return
 
 

@@ -25,7 +25,8 @@ from datetime import timedelta
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.deaths import is_bare, last_words
+from why502.diagnosis.deaths import is_bare, last_words, weigh_death
+from why502.diagnosis.place import proof_of
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.remedy import Remedy
@@ -70,9 +71,14 @@ def examine(case: Case) -> Iterator[Evidence]:
     ]
     words = case.words(Symptom.PROCESS_CRASHED)
     if events:
-        yield supports(_said(case, events[0]), events[0].source, PROOF)
+        death = min(events, key=case.is_of_a_name)  # one that is known to be the target's comes first
+        yield weigh_death(case, death, _said(case, death))
     elif words and (broken or refused or case.target is None):
-        yield supports(f"its log reports that it died: {words[0].detail or words[0].symptom.value}", words[0].source, PROOF)
+        told = words[0].detail or words[0].symptom.value
+        if case.is_named_by(words[0]):
+            yield supports(f"its log reports that it died: {told}", words[0].source, PROOF)
+        else:
+            yield supports(f"a log reports that {words[0].process or 'a process'} died: {told}", words[0].source, LIKELY)
     elif case.offline and (broken or refused or case.target is None) and (ended := _ended_alive(case)):
         yield supports(f"its manager reports that it exited on its own, and restarted it: {ended.detail}", ended.source, FAIR)
     for service in case.services:
@@ -80,7 +86,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 f"{service.manager} reports that {service.name} died by {service.exit_message or service.signal}",
                 service.manager,
-                PROOF,
+                proof_of(service),
             )
             break
         if broken and service.is_running is False and service.exit_code not in (None, 0) and not _failed_to_start(case, service):

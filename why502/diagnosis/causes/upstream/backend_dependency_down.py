@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.confined import kept_from
-from why502.diagnosis.needs import Need, product_in
+from why502.diagnosis.needs import PRODUCTS, Need, product_in
 from why502.diagnosis.waiting import (
     ERRORS,
     LATE,
@@ -53,6 +53,10 @@ from why502.remedies.changes import start
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
 MOST = 4  # times as many errors about something else
 STOPPED = (*ENDED, "masked")
+COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
+TIMED_OUT, FEW = "504", 3  # requests
+_LOCKED = "waiting"  # in the title of a database's process
+_CARRIERS = frozenset({"Redis", "RabbitMQ", "Kafka", "PostgreSQL", "MySQL", "MongoDB"})  # of jobs
 SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 
@@ -113,6 +117,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         count = "one connection" if peer.unacknowledged == 1 else f"{peer.unacknowledged} connections"
         message = f"{count} to {name_of(peer)} have unacknowledged data, which is being retransmitted"
         yield supports(message, "ss -tno", PROOF)
+    if (undone := _undone(case)) and not own:
+        peer, request = undone
+        when = f"ended at {peer.unit_since:%H:%M:%S}" if peer.unit_since else "has not run since boot"
+        message = f"{peer.unit}, which {peer.shares}, {when} ({peer.unit_state}); {request} has timed out each time since"
+        yield supports(message, "systemctl show, access log", LIKELY)
+        if carrier := next((x for x in case.dependencies if x.is_heard and PRODUCTS.get(x.peer.port) in _CARRIERS), None):
+            yield supports(f"it is connected to {name_of(carrier)}, which can pass work on to such a unit", "ss -tnp", WEAK)
     for peer in _stopped(case):
         yield supports(
             f"{peer.process} (pid {peer.pid}) on {name_of(peer)} is stopped (state T)", f"/proc/{peer.pid}/stat", PROOF
@@ -191,6 +202,33 @@ def _served_last(case: Case) -> datetime | None:
     return max((path.last_served for path in paths if path.last_served), default=None)
 
 
+def _undone(case: Case) -> tuple[Dependency, str] | None:
+    """Return the stopped unit of the same application that does what some requests wait for, and one of these requests; None if
+    there is none.
+
+    Those requests have timed out each time since it ended, while the application answers others and does not compute.
+    """
+    idle = [x for x in case.dependencies if x.shares]
+    first, answered = case.first_failure, case.last_answered
+    if not idle or not is_late(case) or first is None or answered is None or answered <= first:
+        return None
+    if any(
+        x.connecting or x.unacknowledged or x.is_stopped or any(_LOCKED in title for title in x.does) for x in case.dependencies
+    ):
+        return None  # it waits for something else
+    if case.host and case.host.kernel and (case.host.kernel.of(case.target, case.host.kernel.backend_cpu) or 0) > COMPUTES:
+        return None
+    late = (
+        [x for x in case.joins.paths_to(case.target) if x.request and x.statuses.get(TIMED_OUT, 0) >= FEW] if case.target else []
+    )
+    for peer in sorted(idle, key=lambda x: (x.unit_since is None, x.unit)):
+        for path in late:
+            served, since = path.last_served, peer.unit_since
+            if (since is None and served is None) or (since and first >= since and (served is None or served <= since + CLOCK)):
+                return peer, path.request
+    return None
+
+
 def _silent(case: Case) -> list[Dependency]:
     if case.loses_connections:
         return []  # this machine drops the proxy's own connections, too
@@ -232,6 +270,13 @@ def summarize(case: Case) -> str:
         )
     for peer in _ended(case):
         return f"the application on {case.target} seems to need {name_of(peer)}: {_end(case, peer)}"
+    if undone := _undone(case):
+        peer, request = undone
+        since = f"since {peer.unit_since:%H:%M:%S}" if peer.unit_since else "since boot"
+        return (
+            f"the application on {case.target} seems to need {peer.unit}, which {peer.shares} and has been stopped {since}: "
+            f"{request} times out each time"
+        )
     for peer in _stopped(case):
         return (
             f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) "
@@ -276,6 +321,8 @@ def _stopped_unit(case: Case) -> Dependency | None:
         found = []
     else:
         found = [*_gone(case), *(need for _, need in _beyond(case)), *_ended(case)]
+        if not found and (undone := _undone(case)):
+            return undone[0]
     peer = found[0] if found else None
     if peer is None or peer.is_heard is not False or peer.elsewhere is not None:
         return None

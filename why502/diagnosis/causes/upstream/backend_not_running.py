@@ -31,6 +31,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.containers import Unresolved
 from why502.diagnosis.elsewhere import awaited, own_listeners
+from why502.diagnosis.place import SINCE, proof_of
 from why502.diagnosis.routed import BROKEN
 from why502.model.container import Container
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -43,7 +44,6 @@ from why502.remedies.drop_ins import is_masked, restart_remedies
 from why502.remedies.gateways import begin
 
 YOUNG_S = 30.0  # after its start, in which an application may not listen yet
-_SC = "SC"  # HAProxy: the connection failed, or the TLS handshake on it
 _AFTER_CONNECT = (Symptom.TLS_FAILED, Symptom.TLS_NOT_TLS, Symptom.TLS_UNVERIFIED, Symptom.TLS_CLIENT_CERTIFICATE)
 CLOCK = timedelta(seconds=3)  # log times are whole seconds; a process's start time is accurate to about one second
 
@@ -67,7 +67,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     for service in case.services if moved is None else ():
         if service.is_running is False:
             when = f" since {service.changed_at:%H:%M:%S}" if service.changed_at else ""
-            yield supports(f"{service.manager} reports that {service.name} is {_state(service)}{when}", service.manager, PROOF)
+            message = f"{service.manager} reports that {service.name} is {_state(service)}{when}"
+            yield supports(message, service.manager, proof_of(service))
     if gateway := case.missing_gateway:
         unit = f" ({gateway.unit})" if gateway.unit else ""
         yield supports(f"{gateway.kind}{unit}, which should listen on {case.target}, does not run", gateway.config, PROOF)
@@ -93,8 +94,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(
             "no application listens on another path or address either, and this target worked before", "ss -ltnx", LIKELY
         )
-    if any(tally.code.startswith(_SC) for tally in case.failures) and (met := case.probe(*_AFTER_CONNECT)):
-        message = f"a probe connects, and then fails ({met.detail or met.symptom}); HAProxy logs both alike (SC)"
+    if (same := case.handshake_code) and (met := case.probe(*_AFTER_CONNECT)):
+        message = f"a probe connects, and then fails ({met.detail or met.symptom}); the proxy's log has {same} for both"
         yield refutes(message, "probe", PROOF)
     first = case.first_failure
     for listener in case.listeners or ():
@@ -195,6 +196,11 @@ def summarize(case: Case) -> str:
     if starting := begins(case):
         return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
+    if stopped and stopped.link.startswith(SINCE):
+        return (
+            f"nothing listens on {case.target}; {stopped.name} may be its application: {_state(stopped)}, and nothing but the "
+            "time links the two"
+        )
     if stopped:
         return f"{containers.shown(case, stopped)}, which should answer on {case.target}, is not running ({_state(stopped)})"
     if case.listeners == () and case.unidentified_listeners:

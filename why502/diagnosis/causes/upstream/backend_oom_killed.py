@@ -6,6 +6,8 @@ it is started again. On cgroup v1 systemd reports only "status=9/KILL"; only the
 ## Do not confuse with
 - `backend-crashed`: it died from another signal, or exited on its own.
 - `memory-pressure`: no process was killed, but everything is slow.
+- The death of another program: many are called python3, node or java. Only a process id, a unit or a control group shows whose it
+  was; a name and the time make it likely at most.
 
 ## Confirm
 - `journalctl -k -g 'Killed process'` names the process. `systemctl show -p Result UNIT` shows oom-kill. See also `memory.events`
@@ -26,6 +28,8 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.deaths import weigh_death
+from why502.diagnosis.place import proof_of
 from why502.diagnosis.routed import BROKEN
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom
@@ -44,19 +48,21 @@ def examine(case: Case) -> Iterator[Evidence]:
     hurt = case.seen(*BROKEN, *GONE) or case.gone is not None
     if not hurt and case.target is not None:
         return
-    for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
-        weight = min(LIKELY, case.odds_of(event))  # only the time links the two
-        yield supports(f"{event.message}, just when the failures began; nothing has listened since", event.source, weight)
-        return
-    for event in (*case.events(Symptom.OOM_KILLED), *case.kills_at_death())[:1]:
-        yield supports(event.message, event.source, PROOF)
-        return
     for service in case.services:
         if service.oom_killed:
-            yield supports(f"{service.manager} reports that {service.name} was killed for lack of memory", service.manager, PROOF)
+            message = f"{service.manager} reports that {service.name} was killed for lack of memory"
+            yield supports(message, service.manager, proof_of(service))
             return
+    kills = sorted(_kills(case), key=case.is_of_a_name)  # those that are known to be the target's come first
+    for event in kills[:1]:
+        yield weigh_death(case, event)
+        return
+    for event in case.deaths_at_break(Symptom.OOM_KILLED)[:1]:
+        yield weigh_death(case, event, f"{event.message}, just when the failures began; nothing has listened since")
+        return
     for tally in case.words(Symptom.OOM_KILLED)[:1]:
-        yield supports(f"the kernel killed {tally.process or 'a process'} for lack of memory", tally.source, PROOF)
+        message = f"the kernel killed {tally.process or 'a process'} for lack of memory"
+        yield supports(message, tally.source, PROOF if case.is_named_by(tally) else LIKELY)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
@@ -91,8 +97,11 @@ def _ended_by(case: Case, service: Service) -> bool:
 
 
 def _exceeded_its_group(case: Case) -> bool:
-    """Return whether the kernel reports that a process exceeded the limit of its control group, not the machine's memory."""
-    return any("Memory cgroup out of memory" in kill.message or "CONSTRAINT_MEMCG" in kill.message for kill in _kills(case))
+    """Return whether the kernel reports that a process of the target exceeded the limit of its control group, not the machine's
+    memory.
+    """
+    own = (kill.message for kill in _kills(case) if not case.is_of_a_name(kill))
+    return any("Memory cgroup out of memory" in message or "CONSTRAINT_MEMCG" in message for message in own)
 
 
 CAUSE = Cause(

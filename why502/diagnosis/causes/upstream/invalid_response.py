@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import taker
+from why502.diagnosis.takers import taker
 from why502.model.finding import LIKELY, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.target import Target

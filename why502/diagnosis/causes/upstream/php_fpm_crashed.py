@@ -46,7 +46,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for tally in case.words(Symptom.PROCESS_CRASHED)[:1]:
         if "php" in tally.process:
-            yield supports(f"the kernel reports that {tally.process} crashed", tally.source, PROOF)
+            message = f"the kernel reports that {tally.process} crashed"
+            yield supports(message, tally.source, PROOF if case.is_named_by(tally) else LIKELY)
 
 
 CAUSE = Cause(

@@ -47,6 +47,7 @@ _TIMEOUT_S = 60.0
 _LONGEST_PATH = 500
 _LOGS = frozenset({"errorlog", "customlog", "transferlog"})
 _STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/fd/1", "/dev/fd/2"})
+_FACILITY = "local7"  # of messages to syslog, unless another one is named (ErrorLog)
 _KEPT = frozenset({"errordocument", "proxyerroroverride"})
 _OF_TLS = frozenset(
     "sslproxyverify sslproxycacertificatefile sslproxycheckpeername sslproxymachinecertificatefile proxypreservehost".split()
@@ -285,6 +286,8 @@ class _Meaning:
             elif place in _STREAMS:
                 goes_to = LogPlace.STDERR
             is_file = goes_to is LogPlace.FILE and not place.startswith("|")
+            _, facility, tag, *_ = (*place.split(":", 2), "", "") if goes_to is LogPlace.SYSLOG else ("", "", "")
+            facility = (facility or _FACILITY) if goes_to is LogPlace.SYSLOG else ""
             found.append(
                 LogTarget(
                     kind=LogKind.ERROR if is_error else LogKind.ACCESS,
@@ -293,6 +296,8 @@ class _Meaning:
                     format_name=chosen if chosen in self.formats else "",
                     format="" if is_error else self.formats.get(chosen, chosen if "%" in chosen else ""),
                     server=self._host(each.scope).name if each.scope.host else "",
+                    facility=facility,
+                    tag=tag,
                     at=each.at,
                 )
             )

@@ -21,9 +21,10 @@ LACKS = {
     "header-too-big": "it takes a header of any length; only a line of it has a limit",
     "no-route": "a request without a route is for a file",
     "client-left": "its log does not tell that a client left",
+    "syslog-journal/unheard": "its access log needs the syslog that is to be missing",
 }
 ALIKE: dict[str, tuple[str, ...]] = {}
-_PLACES = frozenset({"modules", "top", "site", "member", "group"})
+_PLACES = frozenset({"modules", "top", "site", "member", "group", "unit"})
 CONFIG = "/run/front/httpd.conf"  # /etc is the machine's own
 ADMIN = "127.0.0.1:8081"
 MODULES = (
@@ -136,7 +137,7 @@ ErrorLog {errors}
     stage.path(DIRECTORY).mkdir(parents=True, exist_ok=True)
     if stage.is_machine:
         command = f"{program('apache2')} -DFOREGROUND -f {config}"
-        unit(stage, command, "KillMode=mixed", name=_UNIT)
+        unit(stage, command, f"KillMode=mixed\n{own['unit']}".rstrip(), name=_UNIT)
         process = None
     else:
         process = stage.spawn(program("apache2"), "-DFOREGROUND", "-f", config, log=f"{DIRECTORY}/out.log")

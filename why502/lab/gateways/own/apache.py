@@ -45,6 +45,19 @@ def few_workers(play: Play) -> None:
     play.send("/sleep/2", times=16, at_once=16, patience_s=1.5)
 
 
+def unheard(play: Play) -> None:
+    """Stop the application for a while, and send the messages about it to a syslog that nobody listens on."""
+    process = play.stage.backend(3000)
+    no_syslog = "InaccessiblePaths=/run/systemd/journal/dev-log"
+    play.put(APP, own={"site": "ErrorLog syslog:local1", "unit": no_syslog})
+    play.send()
+    play.stage.stop(process)
+    play.send()
+    play.stage.backend(3000)
+    play.stage.until(lambda: play.send(times=1) == [200], "the application serves again")
+    play.send()
+
+
 def own_page(play: Play) -> None:
     """Answer with a page of its own where nothing listens."""
     play.put(APP, own={"site": 'ErrorDocument 503 "Sorry"'})
@@ -128,6 +141,12 @@ SCENES = (
         message="nothing listens, and an `ErrorDocument` hides Apache's own page",
         build=own_page,
         causes=("backend-not-running",),
+    ),
+    Scene(
+        name="unheard",
+        message="the application was down and is back; Apache's messages go to a syslog that nobody listens on",
+        build=unheard,
+        targets=(),  # what sent the 503s is in no log: nothing can be asserted
     ),
     Scene(
         name="redirect-503",
