@@ -43,8 +43,8 @@ http.createServer((request, response) => {
 """
 AIRFIELD_ECOSYSTEM = """\
 module.exports = { apps: [
-  { name: 'airfield', script: '/srv/airfield/server.js', instances: 2, exec_mode: 'cluster', node_args: '', env: { PORT: 4300, NODE_PATH: '/opt/node/node_modules' } },
-  { name: 'tower', script: '/srv/airfield/tower.js', exec_mode: 'fork', env: { PORT: 4310 } },
+  { name: 'airfield', cwd: '/srv/airfield', script: '/srv/airfield/server.js', instances: 2, exec_mode: 'cluster', node_args: '', env: { PORT: 4300, NODE_PATH: '/opt/node/node_modules' } },
+  { name: 'tower', cwd: '/srv/airfield', script: '/srv/airfield/tower.js', exec_mode: 'fork', env: { PORT: 4310 } },
 ] };
 """
 AIRFIELD_PM2 = """[Unit]
@@ -326,9 +326,10 @@ LAUNDRY_FAULTS = (
     Fault(
         id="laundry-spool-read-only",
         happens="a cleaner unit file loses ReadWritePaths; under ProtectSystem=strict the spool is read-only: `OSError: Read-only file system`, 500 for each ticket",
-        steps=f"sed -i '/ReadWritePaths/d' {LAUNDRY_SERVICE}; systemctl daemon-reload; systemctl restart 'laundry@*'; {LAUNDRY_UP}",
+        steps=f"sed -i '/ReadWritePaths/d' {LAUNDRY_SERVICE}; systemctl daemon-reload; for port in 8401 8402; do systemctl restart laundry@$port; until curl -fs -o /dev/null http://127.0.0.1:$port/healthz; do sleep 0.2; done; sleep 3; done",
         routes=(_laundry("/tickets", 4, "POST"),),
         limit_s=90.0,
+        settle="test $(grep 'POST /tickets' /var/log/haproxy.log | grep -c ' 500 ') -ge 12",
         expects=OWN_ERROR,
         targets=DRUMS_AT,
     ),
@@ -410,6 +411,14 @@ STACKS = (
                 seconds=18,
                 cancels=True,
             ),
+            Calm(
+                id="airfield-night-jobs",
+                happens="cron packs the logs at low priority, MariaDB is optimised, somebody looks at PM2's list; impatient visitors break off the weather",
+                steps=f"systemd-run -q nice -n 15 timeout 8 sh -c 'while gzip -c /usr/bin/node > /dev/null; do :; done'; mariadb-check -s --optimize shop > /dev/null; {PM2} list > /dev/null",
+                routes=(_air("/weather", 2), _air("/favicon.ico")),
+                seconds=15,
+                cancels=True,
+            ),
         ),
     ),
     Stack(
@@ -428,7 +437,7 @@ STACKS = (
             Calm(
                 id="laundry-one-drum-in-maintenance",
                 happens="one instance is in maintenance on purpose (set by HAProxy's socket) and stopped, the tour takes 2.5 s, certificates are loaded again by a reload",
-                steps="systemctl reload haproxy; sleep 1; python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); s.sendall(b'set server laundry/drum2 state maint\\n'); s.recv(99)\"; sleep 1; systemctl stop laundry@8402",
+                steps="systemctl reload haproxy; sleep 1; python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); s.sendall(b'set server laundry/drum2 state maint\\n'); s.recv(99)\"; sleep 5; systemctl stop laundry@8402",
                 routes=(_laundry("/route"), _laundry("/tickets", 1, "POST"), _laundry("/owa/auth")),
                 seconds=16,
             ),

@@ -293,7 +293,7 @@ BEACON_FAULTS = (
         id="beacon-alertmanager-masked",
         happens="Alertmanager was stopped and masked so that it should be silent during a maintenance, weeks ago; today somebody needs it",
         steps="systemctl stop prometheus-alertmanager; systemctl mask -q prometheus-alertmanager",
-        routes=(_ops("/alerts/api/v2/status", 4),),
+        routes=(_ops("/alerts/-/healthy", 4),),
         expects=causes("backend-not-running"),
         targets=ALERTS_AT,
     ),
@@ -373,7 +373,7 @@ STACKS = (
         setup=BEACON_SETUP,
         routes=(
             _ops(QUERY, 4),
-            _ops("/alerts/api/v2/status"),
+            _ops("/alerts/-/healthy"),
             _ops("/node/metrics"),
             _ops("/hooks/ping"),
             _ops("/hooks/deploy", 1, "POST"),

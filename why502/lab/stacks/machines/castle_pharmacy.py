@@ -383,6 +383,14 @@ STACKS = (
                 ),
                 seconds=18,
             ),
+            Calm(
+                id="pharmacy-payday",
+                happens="the server of PHP was drained for a minute an hour ago and is ready again; pages of two seconds, impatient customers, a robot that asks for what was never there",
+                steps=f"echo '<?php sleep(2); echo \"basket\";' > /srv/pharmacy/public/basket.php; {ADMIN} 'set server php/fpm state ready'",
+                routes=(Route(path="/basket.php", host=PHARMACY), Route(path="/old-shop/index.html", host=PHARMACY)),
+                seconds=15,
+                cancels=True,
+            ),
         ),
     ),
 )
