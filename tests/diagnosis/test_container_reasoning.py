@@ -48,6 +48,20 @@ def test_a_paused_container() -> None:
     assert [remedy.message for remedy in found.remedies] == ["let it go on: `docker unpause api-2`"]
 
 
+@pytest.mark.parametrize("is_probed", [False, True])
+def test_a_paused_container_that_no_request_met(*, is_probed: bool) -> None:
+    """Nothing has failed yet, and it was not probed; an answer of now would show that it is not the target."""
+    known = snapshot("paused-docker")
+    assert known.logs is not None
+    paused = next(one.target for one in known.probes or () if str(one.target) == "127.0.0.1:8082")
+    probes = tuple(one for one in known.probes or () if one.target != paused)
+    answer = tuple(msgspec.structs.replace(one, target=paused) for one in probes[:1])
+    logs = msgspec.structs.replace(known.logs, tallies=())
+    found = why502.diagnose(msgspec.structs.replace(known, logs=logs, probes=(*probes, *answer * is_probed))).findings
+    hung = [finding.confidence for finding in found if finding.cause == "backend-hung" and finding.target == paused]
+    assert [sure >= SURE for sure in hung] == ([] if is_probed else [True])
+
+
 def test_a_gateway_that_ends_as_soon_as_it_starts() -> None:
     assert first(snapshot("name-unknown-at-start-podman")).cause == "proxy-config-invalid"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from why502.diagnosis.case import Case
@@ -77,9 +78,11 @@ def test_it_is_not_where_something_else_explains_the_timeouts(here: Snapshot) ->
     assert UNIT not in diagnose(here).findings[0].message
 
 
-def test_it_may_have_been_stopped_before_the_window() -> None:
-    first = diagnose(machine(QUEUE, replaced(unit_since=None), served=None)).findings[0]
-    assert first.cause == "backend-dependency-down" and "since boot" in first.message
+@pytest.mark.parametrize("ended", [None, NOW - timedelta(hours=9)], ids=["never ran", "hours ago"])
+def test_one_that_ended_before_the_window_is_only_considered(ended: datetime | None) -> None:
+    here = msgspec.structs.replace(machine(QUEUE, replaced(unit_since=ended), served=None), since=NOW - timedelta(minutes=15))
+    found = next(each for each in diagnose(here).findings if each.cause == "backend-dependency-down")
+    assert found.confidence <= 0.5 and any(UNIT in item.message for item in found.evidence)
 
 
 @pytest.mark.parametrize("state", ["inactive", "masked"])

@@ -56,3 +56,14 @@ def test_a_limit_of_haproxy_is_raised_where_it_is_written() -> None:
     if not shutil.which("haproxy", path="/usr/sbin:/usr/bin"):
         pytest.skip("needs haproxy")
     assert played(Path(__file__).with_name("in_machine_maxconn.py")) == "repaired and undone\n"
+
+
+@pytest.mark.parametrize("product", ["haproxy", "apache"])
+def test_another_gateway_is_reloaded_gracefully_and_only_if_its_own_test_passes(product: str) -> None:
+    program = {"apache": "apache2"}.get(product, product)
+    if not shutil.which(program, path="/usr/sbin:/usr/bin"):
+        pytest.skip(f"needs {program}")
+    assert (
+        played(Path(__file__).with_name("in_machine_graceful.py"), product)
+        == "refused with the reason, then repaired without a lost request\n"
+    )

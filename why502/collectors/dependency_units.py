@@ -77,12 +77,21 @@ def with_units(host: Host, known: Snapshot, found: list[Dependency], failing: tu
                 gone = _of_unit(gone, idle, boot)
             elif unit := next((unit for unit in ended if _is_of(unit, product)), ""):
                 gone = msgspec.structs.replace(gone, unit=unit, unit_state="inactive", unit_since=ended[unit])
-            elif (moved := elsewhere(known, place)) and (process := owner_of(known, listener_at(known, moved))):
+            elif (moved := elsewhere(known, place) or _other_socket(known, product)) and (
+                process := owner_of(known, listener_at(known, moved))
+            ):
                 gone = msgspec.structs.replace(gone, elsewhere=moved, unit=process.unit, unit_since=process.started_at)
             if gone.unit_since and (known.since is None or gone.unit_since >= known.since):
                 yield gone
     if failing and is_there:
         yield from idle_units(host, known, failing, ended)
+
+
+def _other_socket(known: Snapshot, product: str) -> Target | None:
+    """Return another address or path on which a unit of a product listens; None if there is none."""
+    units = {process.pid: process.unit for process in known.processes or ()}
+    found = (one.target for one in known.listeners or () if any(_is_of(units.get(pid, ""), product) for pid in one.pids))
+    return next(found, None)
 
 
 def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | None:

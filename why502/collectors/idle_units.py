@@ -29,7 +29,7 @@ ASKED = (
 MOST = 4  # per target
 TIMEOUT_S = 1.0
 # Users that run more than one application on many machines.
-_SHARED = frozenset({"", "root", "www-data", "nobody", "daemon", "apache", "nginx", "http", "nginx-user"})
+_SHARED = frozenset(("", *"root www-data nobody daemon apache nginx http nginx-user".split()))
 _ENABLED = frozenset({"enabled", "enabled-runtime", "masked", "masked-runtime"})
 
 

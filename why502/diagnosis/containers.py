@@ -12,6 +12,7 @@ from datetime import timedelta
 from why502.diagnosis.case import Case
 from why502.diagnosis.index import Joins
 from why502.diagnosis.listening import accepts
+from why502.diagnosis.targets import targets
 from why502.gateways.behaviour import programs
 from why502.logs.detect import parse_any
 from why502.model.container import Attachment, Container
@@ -124,6 +125,12 @@ def paused(case: Case) -> Container | None:
     """Return the container of the target if somebody has paused it: its processes are frozen; None otherwise."""
     found = meant(case)
     return found if found is not None and found.state == PAUSED else None
+
+
+def all_paused(joins: Joins) -> Iterator[Target]:
+    """Yield the targets whose containers somebody has paused, whether or not a request met them yet."""
+    if any(one.state == PAUSED for one in joins.here.containers or ()):
+        yield from (target for target in targets(joins.here) if paused(Case(here=joins.here, target=target, index=joins)))
 
 
 def meant(case: Case) -> Container | None:

@@ -19,6 +19,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.checks import check_all
+from why502.diagnosis.containers import all_paused
 from why502.diagnosis.findings import finding_of
 from why502.diagnosis.index import Joins
 from why502.diagnosis.listening import frozen
@@ -168,7 +169,14 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         if one.is_of_application or one.is_of_backend_limit or one.is_of_upgrade or one.is_of_refusal or one.is_of_denial
         for target in ((one.target,) if one.target is not None else one.sharing)
     )
-    known = (*index.targets_without_listener, *frozen(here), *index.refused_upgrades, *answered, *sorted(refusing(index)))
+    known = (
+        *index.targets_without_listener,
+        *frozen(here),
+        *all_paused(index),
+        *index.refused_upgrades,
+        *answered,
+        *sorted(refusing(index)),
+    )
     return tuple(dict.fromkeys((*logged, *probed, *known, *unmet(index), *called_down(here))))
 
 

@@ -98,7 +98,10 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
         return True
     if last is not None and tallies and all(tally.symptom is Symptom.PEER_LIMIT for tally in tallies):
         return last >= case.here.taken_at - RECENT  # that one request passes says nothing about the next
-    if any(probe.repeats and probe.symptom is None for probe in (*case.probes, *case.entrances)):
+    if any(
+        probe.repeats and probe.symptom is None and not _is_of_others(probe, case, tallies)
+        for probe in (*case.probes, *case.entrances)
+    ):
         return False
     if last is None:
         return True
@@ -113,6 +116,14 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
     if _came_back(case, last):
         return False
     return last >= case.here.taken_at - RECENT
+
+
+def _is_of_others(probe: Probe, case: Case, tallies: list[Tally]) -> bool:
+    """Return whether our request only repeats one that failed in another way: its success says nothing about these failures."""
+    own = {request for tally in tallies for request, _ in tally.requests}
+    every = case.here.logs.tallies if case.here.logs else ()
+    others = {request for tally in every if tally.is_failure for request, _ in tally.requests}
+    return bool(own) and probe.request in others - own
 
 
 def _fails(probe: Probe, tallies: list[Tally]) -> bool:

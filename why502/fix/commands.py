@@ -203,4 +203,5 @@ def may_run(run: Run, runs: tuple[Run, ...] = ()) -> None:
 def last(done: subprocess.CompletedProcess[str]) -> str:
     """Return the line of a command's output that contains the error."""
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return next((line for line in lines if "[emerg]" in line or "ERROR" in line), lines[-1] if lines else "no message")
+    marked = (line for line in lines if any(mark in line for mark in ("[emerg]", "[ALERT]", "ERROR")))
+    return next(marked, lines[-1] if lines else "no message")

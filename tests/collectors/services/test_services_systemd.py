@@ -18,7 +18,15 @@ from why502.model.service import Service
 from why502.supervisors.base import Look
 from why502.supervisors.systemd import journal
 from why502.supervisors.systemd.exit_status import exit_message
-from why502.supervisors.systemd.manager import _as_line, _with_sockets, _with_words, described, parse_show, parse_unit_file
+from why502.supervisors.systemd.manager import (
+    _as_line,
+    _service,
+    _with_sockets,
+    _with_words,
+    described,
+    parse_show,
+    parse_unit_file,
+)
 
 DATA = Path(__file__).parents[2] / "data" / "services"
 ENTRIES = journal.parse((DATA / "systemd_252_journal.jsonl").read_text())
@@ -130,3 +138,18 @@ def test_a_real_journal(tmp_path: Path) -> None:
     )
     (entry,) = journal.parse(done.stdout)
     assert (entry.unit, entry.pid, entry.message) == ("app.service", 7, "hello")
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "logs"),
+    [
+        ("append:/var/log/shop/out.log", "append:/var/log/shop/err.log", ("/var/log/shop/out.log", "/var/log/shop/err.log")),
+        ("file:/var/log/shop.log", "inherit", ("/var/log/shop.log",)),
+        ("truncate:/var/log/shop.log", "truncate:/var/log/shop.log", ("/var/log/shop.log",)),
+        ("journal", "inherit", ()),
+    ],
+)
+def test_the_files_that_a_unit_logs_to(output: str, error: str, logs: tuple[str, ...]) -> None:
+    """systemd.exec(5): StandardOutput=."""
+    unit = {"Id": "shop.service", "ActiveState": "active", "StandardOutput": output, "StandardError": error}
+    assert _service(LocalHost(), unit, None).logs == logs

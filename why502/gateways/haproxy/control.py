@@ -10,7 +10,7 @@ IS_BY_PROGRAM = False
 
 def test(proxy: Proxy) -> tuple[str, ...]:
     """Return the command that tests the configuration on disk."""
-    return (proxy.exe, "-c", "-q", "-f", proxy.config)
+    return (proxy.exe, "-c", "-f", proxy.config)  # with -q it would not give the reason
 
 
 def load(proxy: Proxy) -> tuple[str, ...]:

@@ -72,12 +72,13 @@ def _figures(outcomes: list[Outcome]) -> list[str]:
     lines = [
         f"The answers of `why502 diagnose`; sure means {SURE:g} or more, and the last run of each scene counts:",
         "",
-        "| log format | scenes | first answer right | sure and wrong |",
-        "| --- | --- | --- | --- |",
+        "| log format | scenes | first answer right | sure and wrong | played |",
+        "| --- | --- | --- | --- | --- |",
     ]
     for log, same in by_log.items():
         right, wrong = sum(each.is_right for each in same), sum(bool(each.wrong) for each in same)
-        lines.append(f"| {log} | {len(same)} | {right} | {wrong} |")
+        played = "; ".join(sorted({each.played for each in same if each.played}))
+        lines.append(f"| {log} | {len(same)} | {right} | {wrong} | {played} |")
     return lines
 
 

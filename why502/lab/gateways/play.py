@@ -93,6 +93,7 @@ class Outcome:
     words: dict[str, str]
     texts: dict[str, str]
     error: str = ""
+    played: str = ""  # the day, and the version of why502
 
     @property
     def is_right(self) -> bool:
@@ -129,6 +130,7 @@ class Outcome:
             words=row["words"],
             texts={},
             error=row["error"],
+            played=row.get("played", ""),
         )
 
     def row(self) -> dict[str, Any]:
@@ -144,6 +146,7 @@ class Outcome:
             "words": self.words,
             "gaps": self.gaps,
             "error": self.error,
+            "played": self.played,
         }
 
 

@@ -37,6 +37,7 @@ from why502.model.target import Target, Transport
 AT_ONCE_S = 2.5  # a rejection takes a round trip, or a second SYN if ICMP is rate-limited; a dead neighbour takes 3.06 s
 
 SETTLED = timedelta(seconds=60)  # a restarted process must run that long to count as settled
+NEAR = timedelta(seconds=10)  # between the death of a worker and the probe: another may have died since
 NO_ROUTE = 113  # EHOSTUNREACH
 SOON_S = 0.5  # if the proxy tried in vain just before, the kernel may already have waited most of that time for a dead neighbour
 
@@ -122,15 +123,18 @@ def _is_to(packet: Target | None, target: Target) -> bool:
 
 def _comes_and_goes(case: Case, probe: Probe) -> bool:
     """Return whether the listening process was started just now, after the first failure, or ended: it may not have listened
-    during the probe. Without a manager that tells of its restarts, it may have been started again and again.
+    during the probe. Without a manager that tells of its restarts, it may have been started again and again. Some servers close
+    their socket while no worker is left (cluster of Node.js).
     """
     if case.has_left:
+        return True
+    asked = probe.at or case.here.taken_at
+    if any(event.at and abs(asked - event.at) < NEAR for event in case.events(Symptom.PROCESS_CRASHED, Symptom.OOM_KILLED)):
         return True
     ends = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED, Symptom.OOM_KILLED, Symptom.PROCESS_STARTED)
     if case.services and not ends and not any(service.restarts for service in case.services):
         return False
     born, first = case.born, case.first_failure
-    asked = probe.at or case.here.taken_at
     return born is not None and first is not None and born > first and asked - born < SETTLED
 
 

@@ -121,7 +121,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         peer, request = undone
         when = f"ended at {peer.unit_since:%H:%M:%S}" if peer.unit_since else "has not run since boot"
         message = f"{peer.unit}, which {peer.shares}, {when} ({peer.unit_state}); {request} has timed out each time since"
-        yield supports(message, "systemctl show, access log", LIKELY)
+        # What was served before the window is unknown: a unit that ended earlier may have nothing to do with it.
+        is_within = peer.unit_since is not None and (case.here.since is None or peer.unit_since >= case.here.since)
+        yield supports(message, "systemctl show, access log", LIKELY if is_within else FAIR)
         if carrier := next((x for x in case.dependencies if x.is_heard and PRODUCTS.get(x.peer.port) in _CARRIERS), None):
             yield supports(f"it is connected to {name_of(carrier)}, which can pass work on to such a unit", "ss -tnp", WEAK)
     for peer in _stopped(case):

@@ -51,10 +51,10 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"process {listening[0].pid} ({listening[0].name}) is stopped (state T)", f"/proc/{listening[0].pid}/stat", 2 * PROOF
         )
         return
-    if not is_seen:
-        return
-    if container := containers.paused(case):
+    if (container := containers.paused(case)) and (is_seen or not case.answers_now):
         yield supports(_paused_words(container), container.shows("inspect"), 2 * PROOF)
+        return
+    if not is_seen:
         return
     was_stuck = stuck_then(case)
     if was_stuck:
