@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 
@@ -21,7 +23,21 @@ def products(package: str) -> tuple[str, ...]:
 def part(package: str, product: str, name: str) -> ModuleType | None:
     """Return the module of that name of one product; None if the product has none."""
     full = f"{package}.{product}.{name}"
-    return import_module(full) if product in products(package) and find_spec(full) is not None else None
+    return import_module(full) if product in products(package) and _exists(package, product, name) else None
+
+
+def _exists(package: str, product: str, name: str) -> bool:
+    """Return whether a product has a part. Its file is looked for first: `find_spec` would import the product."""
+    full = f"{package}.{product}.{name}"
+    if full in sys.modules:
+        return True
+    directories = [Path(path, product) for path in import_module(package).__path__]
+    try:
+        if any(directory.is_dir() for directory in directories):
+            return any((one / f"{name}.py").exists() or (one / name / "__init__.py").exists() for one in directories)
+    except OSError:  # another user's rights
+        pass
+    return find_spec(full) is not None  # an archive
 
 
 def parts(package: str, name: str) -> Iterator[ModuleType]:

@@ -20,6 +20,7 @@ from why502.collectors import php_fpm
 from why502.collectors.base import CollectOptions
 from why502.host.directory import DirectoryHost
 from why502.host.local import LocalHost
+from why502.machine import memory
 from why502.machine.suppliers import Rights
 from why502.model.errors import Expired, HostError
 from why502.model.service import PhpPool
@@ -50,8 +51,8 @@ def nothing_known() -> Snapshot:
 
 
 def test_texts():
-    assert php_fpm.parse_memory(ROLLUP) == (24680 * 1024, 9012 * 1024)
-    assert php_fpm.parse_memory(b"") == (None, None)
+    assert memory.parse_memory(ROLLUP) == (24680 * 1024, 9012 * 1024)
+    assert memory.parse_memory(b"") == (None, None)
     assert php_fpm.parse_environment(b"A=b=c\0PHP_VERSION=8.1.2\0x\0") == {"A": "b=c", "PHP_VERSION": "8.1.2"}
     assert php_fpm_status.parse(STATUS)["listen queue"] == "0"
     assert php_fpm_status.parse(STATUS)["start time"] == "21/Nov/2026:00:30:00 +0000"

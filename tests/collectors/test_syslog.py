@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as REPLACE  # noqa: N812 - as elsewhere in these tests
 from test_journal_lines import BEGIN, MADE_503, NOW, REFUSED
 
 from why502.collectors import logs
@@ -73,6 +74,17 @@ def test_a_log_that_nobody_hears_is_a_gap_and_no_evidence(tmp_path: Path) -> Non
     )
     assert "--log" in words
     assert read_error_log(proxy, here.logs) == ""
+
+
+def test_another_error_log_on_standard_error_does_not_stand_for_it(tmp_path: Path) -> None:
+    """The journal has the standard error of the process; the virtual host's own log goes to a syslog that nobody hears."""
+    host, proxy = machine(tmp_path)
+    own = REPLACE(TO_SYSLOG, server="shop.example")
+    proxy = REPLACE(proxy, logs=(LogTarget(kind=LogKind.ERROR, goes_to=LogPlace.STDERR, at=CONF), own))
+    here, words = collected(host, proxy)
+    assert "no line of apache2 is in the journal" in words
+    assert read_error_log(proxy, here.logs) == ""
+    assert read_error_log(REPLACE(proxy, logs=proxy.logs[:1]), here.logs) == "journalctl -u apache2.service"
 
 
 def test_a_log_that_the_journal_has_is_read_there_even_if_it_has_no_error(tmp_path: Path) -> None:

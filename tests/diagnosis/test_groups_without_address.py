@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from why502.diagnosis.engine import diagnose
+from why502.diagnosis.ranking import ranked
 from why502.model.config import Answer, Peer, Position, Route, Upstream
-from why502.model.finding import Verdict
+from why502.model.finding import Finding, Layer, Verdict
 from why502.model.logs import LogFile, LogSummary, PathTraffic, Symptom, Tally
 from why502.model.proxy import Proxy
 from why502.model.snapshot import Snapshot
@@ -86,3 +87,25 @@ def test_a_finding_about_an_answer_that_may_be_the_gateways_own_names_no_group()
     own = msgspec.structs.replace(given.proxies[0], answers=(Answer(server="shop.example", status=503),))
     found = diagnose(msgspec.structs.replace(given, proxies=(own,))).findings
     assert {finding.group for finding in found} == {""}
+
+
+@pytest.mark.parametrize(("ports", "cause", "first"), [
+    ((8091, 8092), "backend-dependency-down", "backend-dependency-down"),
+    ((8091,), "backend-dependency-down", "application-error"),
+    ((8091, 8092), "stale-dns", "application-error"),
+])  # fmt: skip
+def test_a_symptom_of_a_group_ranks_after_its_cause_on_each_server(ports: tuple[int, ...], cause: str, first: str) -> None:
+    here = snapshot("caddy", failed("caddy", Symptom.UPSTREAM_STATUS, 500), 90)
+    of_group = Finding(cause="application-error", layer=Layer.UPSTREAM, confidence=0.9, message="", group="pool", ongoing=True)
+    of_servers = [
+        Finding(
+            cause=cause,
+            layer=Layer.UPSTREAM,
+            confidence=0.8,
+            message="",
+            target=Target(host="127.0.0.1", port=port),
+            ongoing=True,
+        )
+        for port in ports
+    ]
+    assert ranked([of_group, *of_servers], here)[0].cause == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from why502.diagnosis.needs import named_in, need_of
+from why502.diagnosis.needs import is_refused_somewhere, named_in, need_of
 from why502.model.target import Target
 
 LOCAL = Target(host="127.0.0.1", port=5432)
@@ -28,6 +28,11 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ("sqlalchemy.exc.TimeoutError: QueuePool limit of size 5 overflow 10 reached, connection timed out", "a database", True),
         ("redis.exceptions.AuthenticationError: Authentication required.", "Redis", True),
         ("PHP Fatal error:  Uncaught mysqli_sql_exception: The table 'orders' is full in /srv/a.php:4", "MySQL", True),
+        ('error: password authentication failed for user "shop"', "PostgreSQL", True),
+        ("error: terminating connection due to administrator command", "PostgreSQL", True),
+        ("error: sorry, too many clients already", "PostgreSQL", True),
+        (('java.sql.SQLNonTransientConnectionException: Could not connect to address=(host=127.0.0.1)(port=3306)(type=master) '
+                ': Socket fail to connect to host:127.0.0.1, port:3306. Connection refused'), "MySQL (127.0.0.1:3306)", True),
         ("Error: certificate has expired", "a service that it asks over TLS", True),
         ("psycopg2.OperationalError: SSL error: certificate verify failed", "PostgreSQL", True),
         ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused',
@@ -134,3 +139,9 @@ def test_a_dependency_that_answers_with_a_refusal(text: str, name: str, how: str
     assert need.name == name
     assert need.how.startswith(how)
     assert need.is_down
+
+
+def test_a_refused_connection_without_an_address() -> None:
+    assert is_refused_somewhere("java.net.ConnectException: Connection refused")
+    assert not is_refused_somewhere("Error: connect ECONNREFUSED 127.0.0.1:3306")
+    assert not is_refused_somewhere("java.lang.IllegalStateException: no such order")

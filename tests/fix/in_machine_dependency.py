@@ -49,8 +49,9 @@ def main() -> None:
     with shop() as here:
         (here.root / "app.py").write_text(APPLICATION)
         log = f"access_log {here.root}/access.log"
-        here.config.write_text(here.config.read_text().replace(f"{log};", f"{FORMAT}\n{log} own;"))
-        here.apply_reload()
+        if sys.argv[1] == "own-format":
+            here.config.write_text(here.config.read_text().replace(f"{log};", f"{FORMAT}\n{log} own;"))
+            here.apply_reload()
         store = f"{sys.executable} -m http.server --bind 127.0.0.1 6379"
         (UNITS / STORE).write_text(f"[Service]\nExecStart={store}\n[Install]\nWantedBy=multi-user.target\n")
         (UNITS / NAME).write_text(

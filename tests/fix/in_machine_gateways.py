@@ -97,6 +97,7 @@ def main() -> None:
         assert (answer["cause"], answer["outcome"]) == ("wrong-port", "kept"), answer
         assert status(port) == 200
         assert str(right) in path.read_text()
+        assert f":{wrong}" not in path.read_text()  # also in what httpd replaces in redirects
         assert fix("--undo")["outcome"] == "reverted"
         assert path.read_bytes() == before
         until(lambda: status(port) == 503, "it fails again")

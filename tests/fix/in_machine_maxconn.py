@@ -1,4 +1,7 @@
-"""Run under its own systemd: `maxconn` of HAProxy, smaller than the number of its clients, is raised, and the repair undone."""
+"""Run under its own systemd: `maxconn` of HAProxy, smaller than the number of its clients, is raised, and the repair undone.
+
+With a value for it, the repair writes that one instead: the reload empties the queue for a moment, whatever the value is.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 from free_ports import free_port
 from in_machine_gateways import HAPROXY, fix, status_of_path, until
+
+import why502
 
 FILE, UNIT = Path("/etc/haproxy/haproxy.cfg"), Path("/etc/systemd/system/shop-app.service")
 LIMITS = ("    maxconn 4\n", "    maxconn 6  # of everything\n")
@@ -52,6 +58,9 @@ def main() -> None:
         client.start()
     try:
         until(lambda: waiting(port) > 4, "the queue is full")  # it is as long as `maxconn`
+        if len(sys.argv) > 1:
+            print(repaired_with(sys.argv[1]), FILE.read_bytes() == before)
+            return
         answer = fix("worker-connections-exhausted", "--apply", "--yes")
         assert (answer["cause"], answer["outcome"], answer["unverified"]) == ("worker-connections-exhausted", "kept", None), (
             answer
@@ -67,6 +76,15 @@ def main() -> None:
         for client in clients:
             client.join()
     print("repaired and undone")
+
+
+def repaired_with(limit: str) -> str:
+    """Apply the repair with another value; return its phase, what still fails and what is not verified."""
+    snapshot = why502.collect()
+    plan = why502.plan(why502.diagnose(snapshot), snapshot, "worker-connections-exhausted")[0]
+    edits = tuple(msgspec.structs.replace(one, after=limit, diff="") for one in plan.edits)
+    entry = why502.apply(msgspec.structs.replace(plan, edits=edits), snapshot, state="/srv/why502-state")
+    return f"{entry.phase}; {'; '.join(entry.failing)}; {entry.unverified}"
 
 
 def waiting(port: int) -> int:

@@ -10,6 +10,7 @@ from own_systemd import played
 from sampled import few
 
 pytestmark = [pytest.mark.machine, pytest.mark.timeout(180)]
+needs_haproxy = pytest.mark.skipif(not shutil.which("haproxy", path="/usr/sbin:/usr/bin"), reason="needs haproxy")
 
 
 def test_a_persistent_timer_ends_it() -> None:
@@ -38,24 +39,38 @@ def test_a_limit_in_the_file_of_an_application_server_is_raised(server: str) -> 
     assert played(Path(__file__).with_name("in_machine_worker_limits.py"), server) == "repaired and undone\n"
 
 
-def test_the_stopped_unit_of_a_dependency_is_started() -> None:
-    assert played(Path(__file__).with_name("in_machine_dependency.py")) == "repaired and undone\n"
+@pytest.mark.parametrize("log", ["own-format", "stock-format"])
+def test_the_stopped_unit_of_a_dependency_is_started(log: str) -> None:
+    assert played(Path(__file__).with_name("in_machine_dependency.py"), log) == "repaired and undone\n"
 
 
 def test_the_stopped_name_server_of_a_resolver_is_started() -> None:
     assert played(Path(__file__).with_name("in_machine_name_server.py")) == "repaired and undone\n"
 
 
+@needs_haproxy
 def test_a_timeout_of_haproxy_is_raised_where_it_is_written() -> None:
-    if not shutil.which("haproxy", path="/usr/sbin:/usr/bin"):
-        pytest.skip("needs haproxy")
     assert played(Path(__file__).with_name("in_machine_timeouts.py")) == "repaired and undone\n"
 
 
+@needs_haproxy
 def test_a_limit_of_haproxy_is_raised_where_it_is_written() -> None:
-    if not shutil.which("haproxy", path="/usr/sbin:/usr/bin"):
-        pytest.skip("needs haproxy")
     assert played(Path(__file__).with_name("in_machine_maxconn.py")) == "repaired and undone\n"
+
+
+@needs_haproxy
+@pytest.mark.parametrize(("limit", "ending"), [("04", "reverted; ;  True\n"), ("7", "kept; ")])
+def test_a_queue_that_the_reload_emptied_repairs_nothing(limit: str, ending: str) -> None:
+    """The same limit is rolled back. One that is too low by far is reported as partly repaired."""
+    told = played(Path(__file__).with_name("in_machine_maxconn.py"), limit)
+    assert told.startswith(ending), told
+    assert ("connections still wait at 127.0.0.1:" in told) == (limit == "7"), told
+
+
+@pytest.mark.skipif(not shutil.which("apache2", path="/usr/sbin:/usr/bin"), reason="needs apache2")
+@pytest.mark.parametrize("limit", few(["workers", "servers"], 2))
+def test_the_workers_of_apache_are_raised_as_far_as_memory_allows(limit: str) -> None:
+    assert played(Path(__file__).with_name("in_machine_apache.py"), limit) == "repaired and undone\n"
 
 
 @pytest.mark.parametrize("product", ["haproxy", "apache"])

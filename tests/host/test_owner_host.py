@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,3 +197,49 @@ def test_an_ordinary_user_reads_for_others_what_everybody_may(place: Path) -> No
     for name in ("closed", "shut/file"):
         with pytest.raises(Denied):
             host.read(f"{place}/{name}")
+
+
+def _is_gone(pid: int) -> bool:
+    """Return whether a process has ended; the kernel may keep its entry until its new parent has waited for it."""
+    try:
+        return b") Z " in Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return True
+
+
+def _await_gone(pid: int) -> None:
+    until = time.monotonic() + 10
+    while not _is_gone(pid):
+        assert time.monotonic() < until, f"process {pid} stays"
+        time.sleep(0.01)
+
+
+def test_one_that_is_stopped_ends_with_a_program_that_is_killed() -> None:
+    program = (
+        "import os, signal\nfrom why502.host.local import LocalHost\n"
+        f"host = LocalHost().acting_as({USER})\nhost.read('/etc/passwd')\n"
+        "os.kill(host._helper._process.pid, signal.SIGSTOP)\nprint(host._helper._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    _await_gone(int(done.stdout))
+
+
+def test_a_program_of_one_that_is_stopped_ends_with_it(host: OwnerHost, place: Path) -> None:
+    """The user stops both, the program and the process that runs it."""
+    place.chmod(0o777)
+    script = "echo $$ > pid; kill -STOP $PPID; kill -STOP $$"
+    with pytest.raises(HostError):
+        host.run("sh", "-c", f"cd {place}; {script}", timeout_s=0.2)
+    _await_gone(int((place / "pid").read_text()))
+
+
+def test_one_that_a_thread_started_outlives_the_thread(host: OwnerHost) -> None:
+    thread = threading.Thread(target=host.read, args=("/etc/passwd",))
+    thread.start()
+    thread.join()
+    assert host._helper is not None
+    first = host._helper._process.pid
+    assert host.read("/etc/passwd")
+    assert host._helper._process.pid == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from why502.lab.containers.scene import Scene, scene_list
 from why502.model.container import Container
 
 pytestmark = [pytest.mark.real, REPEATED, pytest.mark.timeout(240)]
+FIRST_RUN = Path(__file__).parents[1] / "data/containers/first-run.jsonl"
 CHOSEN = {"docker": "stopped-by-hand", "podman": "no-shared-network", machine.KUBELET: "pod-blocked"}
 
 
@@ -70,6 +72,15 @@ def test_every_scene_names_causes_and_engines() -> None:
     for one in scene_list().values():
         assert one.expects <= CAUSES.keys() and one.never <= CAUSES.keys(), one.id
         assert set(one.engines) <= set(machine.ENGINES) and one.happens and one.build.__doc__, one.id
+
+
+def test_the_first_run_tells_what_was_expected_before_it() -> None:
+    rows = [json.loads(line) for line in FIRST_RUN.read_text().splitlines()]
+    assert rows
+    for row in rows:
+        assert row["expects"] == sorted(scene_list()[row["scene"]].expects), (
+            f"the label of {row['scene']} was changed after its run"
+        )
 
 
 def test_a_container_in_words() -> None:

@@ -20,7 +20,8 @@ from why502.lab.stacks.traffic import Traffic
 
 SCENES = {scene.id: (stack, scene) for stack in registry.stacks().values() for scene in stack.scenes}
 ROOT = Path(__file__).parents[2]
-FIRST_RUNS = sorted((Path(__file__).parents[1] / "data/stacks").glob("first-run-*.jsonl"))
+DATA = Path(__file__).parents[1] / "data"
+FIRST_RUNS = [*sorted((DATA / "stacks").glob("first-run-*.jsonl")), DATA / "needs/first-run.jsonl"]
 NO_CAUSE = {"healthy", "unknown"}
 PLANNED = {"network-policy-denies"}  # of the vocabulary, without a rule yet
 # One of each kind of machine and of each layer; all of them were answered rightly when they were first run.

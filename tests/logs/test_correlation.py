@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from why502.host.nowhere import NowhereHost
-from why502.logs.correlation import correlate
+from why502.logs.correlation import summary as of_counts
 from why502.logs.line_reader import LogInput
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, of_format
@@ -24,7 +24,6 @@ from why502.logs.scan.part import Session
 from why502.logs.scan.rates import rates
 from why502.logs.scan.work import Part, ScanQuery
 from why502.logs.summary import summarise
-from why502.logs.tallies import Tallies
 from why502.model.logs import LogSummary, Phase, Symptom, Tally
 from why502.model.target import Target
 
@@ -401,9 +400,7 @@ def counted(error: bytes, access: bytes, cuts: Sequence[int] = (), order: int = 
 
 def told(counts: Counts) -> LogSummary:
     """Return what was counted, requests and their errors joined."""
-    tallies = Tallies()
-    correlate(counts, tallies)
-    return tallies.value()
+    return of_counts(counts)
 
 
 @pytest.mark.thorough

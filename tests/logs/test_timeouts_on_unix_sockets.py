@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from why502.logs.records import configured
+from why502.logs.scan.details import configured
 from why502.model.target import Target
 
 SOCKETS = frozenset({"/run/shop.sock", "/run/shop.sock/admin", "/run/a.sock"})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from why502.cli.env import Env, Exit
@@ -58,13 +61,26 @@ def _write(env: Env, live: Live, interval_s: float, top: int) -> None:
     try:
         while True:
             while (left_s := begun + interval_s - time.monotonic()) > 0:
-                if not live.step(time.time()):
+                with _whole():
+                    is_behind = live.step(time.time())
+                if not is_behind:
                     time.sleep(min(left_s, POLL_S))
-            begun = _interval(env, live, begun, top)
+            with _whole():
+                begun = _interval(env, live, begun, top)
     except KeyboardInterrupt:
         live.step(time.time())
         _interval(env, live, begun, top)
         raise
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Let Ctrl-C wait for the end: what a step had read when it was interrupted would be in no line."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _interval(env: Env, live: Live, begun: float, top: int) -> float:

@@ -65,6 +65,7 @@ def inputs(proxy: Proxy, found: Container) -> Iterator[LogInput]:
             owner_uid=found.owner_uid or proxy.owner_uid,
             is_of_engine=not found.owner_uid,
             errors_of=proxy.pid,
+            errors_from=LogPlace.STDERR,
         )
 
 

@@ -430,6 +430,7 @@ def _streams(
             pid=proxy.pid,
             owner_uid=proxy.owner_uid,
             errors_of=proxy.pid if "error" in kinds else None,
+            errors_from=LogPlace.STDERR,
         )
     container = container_logs.container(host, proxy) if left else None
     if container is not None and container.logs and any(place == "stderr" for _, place in left):
@@ -453,7 +454,9 @@ def _streams(
             source = f"journalctl {match.replace('--unit=', '-u ')}"
             if journal.cut_because:
                 gaps.append(Gap(source=source, reason=journal.cut_because, hint="use a shorter time window with --since"))
-            yield from _of_journal(proxy, source, text, left, is_dated=is_dated, is_whole=not journal.cut_because)
+            heard = LogPlace.STDERR if silent is not None else ""
+            for log in _of_journal(proxy, source, text, left, is_dated=is_dated, is_whole=not journal.cut_because):
+                yield msgspec.structs.replace(log, errors_from=heard)
         if text or journal.text:
             return
     for kind, place in left:

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
+import msgspec
+
 from why502.gateways.behaviour import behaviour
 from why502.gateways.running import Texts, by_kind, by_process, changed_at, environment_of, supplied, understood
 from why502.gateways.switch_files import in_force
 from why502.gateways.testing import tester
 from why502.host.base import Host
-from why502.machine import suppliers
+from why502.machine import memory, suppliers
 from why502.machine.attempt import attempt
 from why502.machine.process_table import CLOCKS_S, ProcessTable, settled_first
 from why502.machine.suppliers import Allowance, Rights
@@ -82,7 +84,11 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
     """
     try:
         rights = Rights(host, uid, table.root(pid), allowance)
-        proxy = _proxy(host.acting_as(uid), rights, table.process(pid), _workers(table, pid), name)
+        workers = _workers(table, pid)
+        proxy = _proxy(host.acting_as(uid), rights, table.process(pid), workers, name)
+        if behaviour(proxy.kind).workers_take_one_request:
+            rss, pss = memory.of_each(host, (worker.pid for worker in workers if worker.pid != pid))
+            proxy = msgspec.structs.replace(proxy, worker_bytes=pss or rss)
     except HostError as error:
         if by_process()[name].IS_ALWAYS_PROXY:
             gaps.append(Gap(source="proxies", reason=f"{name} process {pid}: {error.reason}", hint=error.hint))

@@ -20,9 +20,9 @@ from why502.backends.php_fpm.config import listen_target, pools
 from why502.collectors.base import CollectOptions, Found
 from why502.host.base import Host
 from why502.host.trust import NOBODY
-from why502.machine import sockets
+from why502.machine import memory, sockets
 from why502.machine.attempt import attempt, each
-from why502.machine.process_table import ProcessTable, parse_status, unit_of
+from why502.machine.process_table import ProcessTable, unit_of
 from why502.machine.sockets import Socket
 from why502.machine.suppliers import ROOT, Allowance, Rights, of_process, supplier_of
 from why502.model.base import Value
@@ -38,7 +38,6 @@ LIMIT_S = 2.5
 STATUS_S = 1.0  # for all status and ping pages together
 _MASTERS = 32
 _MASTERS_OF_USER = 4  # per user other than root
-_MEASURED = 8  # children per pool whose memory is read
 _MASTER = lazy(r"php-fpm: master process \((?P<config>[^)\n]+)\)?")
 _CHILD = lazy(r"php-fpm: pool (?P<pool>.+)")
 
@@ -149,14 +148,6 @@ def parse_environment(content: bytes) -> dict[str, str]:
     return {name: value for name, found, value in pairs if found}
 
 
-def parse_memory(smaps_rollup: bytes) -> tuple[int | None, int | None]:
-    """Return Rss and Pss of /proc/PID/smaps_rollup in bytes (proc_pid_smaps(5))."""
-    fields = parse_status(smaps_rollup.decode("ascii", "replace"))
-    sizes = [fields.get(name, "").split()[:1] for name in ("Rss", "Pss")]
-    rss, pss = (int(size[0]) * 1024 if size and size[0].isdigit() else None for size in sizes)
-    return rss, pss
-
-
 def _owned(pool: PhpPool, master: Master, supplier_uid: int) -> PhpPool:
     children = master.children.get(pool.name, ())
     return msgspec.structs.replace(
@@ -174,7 +165,7 @@ def _measured(host: Host, pool: PhpPool, master: Master, tables: dict[str, list[
     """Return the pool with the memory of its children, the number of those with a connection, and the number of waiting
     connections.
     """
-    sizes = [_memory(host, pid) for pid in master.children.get(pool.name, ())[:_MEASURED]]
+    rss, pss = memory.of_each(host, master.children.get(pool.name, ()))
     busy, queued = None, None
     if pool.target is not None:
         directory = f"/proc/{master.pid}/net" if master.network else "/proc/net"
@@ -189,20 +180,11 @@ def _measured(host: Host, pool: PhpPool, master: Master, tables: dict[str, list[
             pass
     return msgspec.structs.replace(
         pool,
-        child_rss_bytes=_mean([rss for rss, _ in sizes]),
-        child_pss_bytes=_mean([pss for _, pss in sizes]),
+        child_rss_bytes=rss,
+        child_pss_bytes=pss,
         children_busy=busy,
         queued=queued,
     )
-
-
-def _memory(host: Host, pid: int) -> tuple[int | None, int | None]:
-    rollup = attempt(partial(host.read, f"/proc/{pid}/smaps_rollup"))
-    if rollup:
-        return parse_memory(rollup)
-    fields = parse_status((attempt(partial(host.read, f"/proc/{pid}/status")) or b"").decode("utf-8", "replace"))
-    rss = fields.get("VmRSS", "").split()[:1]
-    return (int(rss[0]) * 1024 if rss and rss[0].isdigit() else None), None
 
 
 def _asked(host: Host, pool: PhpPool, prefix: str, until: float, gaps: list[Gap]) -> PhpPool:
@@ -251,8 +233,3 @@ def _identity(host: Host, master: Master) -> tuple[int, int, str]:
     where = Rights(host, master.owner_uid, master.root).own
     stat = attempt(partial(where.stat, master.config))
     return (stat.device, stat.inode, "") if stat else (0, 0, master.config)
-
-
-def _mean(sizes: list[int | None]) -> int | None:
-    seen = [size for size in sizes if size is not None]
-    return sum(seen) // len(seen) if seen else None

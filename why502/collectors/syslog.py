@@ -66,6 +66,7 @@ def inputs(
                 pid=proxy.pid,
                 owner_uid=proxy.owner_uid,
                 errors_of=proxy.pid,
+                errors_from=LogPlace.SYSLOG,
             )
             return
     where = [f"the journal of {journal_of}"] if journal_of else []

@@ -47,7 +47,9 @@ class Cause(Value, frozen=True, kw_only=True):
     `is_fixed_while_ongoing`: no change is made for it after the failures have ended.
     `may_be_refusal`: the reason may be a configuration that the proxy rejects; `is_refusal`: this is the reason.
     `is_disproved_by_404`: a plan for it has not helped if the backend then does not find the script.
-    `repeats_cut_off`: a fix for it is proved by requests that broke off: each ended no more than one worker.
+    `repeats_cut_off`: a fix for it is proved by requests that broke off or were late: each ended no more than one worker, or the
+    reason is known to be outside of the application.
+    `is_reached_by_load`: its fix raises a limit that only load reaches, so it is proved under that load, not by a request.
     `lingers_s`: how long failures may continue after the fix, in seconds.
     `foresee`: the rules that find this cause in a configuration before it happens.
     `is_intended`: somebody configured the proxy to answer so; it wakes nobody.
@@ -76,6 +78,7 @@ class Cause(Value, frozen=True, kw_only=True):
     is_refusal: bool = False
     repeats_cut_off: bool = False
     is_disproved_by_404: bool = False
+    is_reached_by_load: bool = False
     lingers_s: float = 0.0
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]

@@ -25,13 +25,16 @@ from why502.model.target import Target
 
 INSPECT = "inspect"
 PAUSED = "paused"
+UNSTARTED = ("created", "configured", "initialized")  # made, and never run
 NO_ANSWER = (Symptom.CONNECT_TIMED_OUT, Symptom.HOST_UNREACHABLE)
 REFUSALS = (Symptom.CONFIG_INVALID, Symptom.NAME_NOT_FOUND, Symptom.PROXY_START_FAILED)
+FATAL = ("emerg", "fatal")  # levels of lines after which a gateway that starts ends
 NO_NAME = (Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED)
 NO_CONNECTION = (*NO_ANSWER, Symptom.CONNECT_REFUSED)
 
 
 CLOCK = timedelta(seconds=1)  # log times are whole seconds
+TICK = timedelta(seconds=0.1)  # the start of a process is known to a hundredth of a second
 
 
 def trusted(case: Case) -> tuple[Container, ...]:
@@ -119,6 +122,130 @@ def publisher(case: Case) -> tuple[Container, int] | None:
             if port.outer == target.port and port.host in ("", target.host) and _is_there(one):
                 return one, port.inner
     return None
+
+
+def kept_out(case: Case) -> tuple[Container, Process] | None:
+    """Return the container that should publish the target's port and was never started, and the process that holds that port and
+    is in no container; None if there is none. What engines use to forward a port belongs to a container that runs.
+    """
+    target, proxy = case.target, case.proxy
+    if target is None or target.is_unix or (proxy is not None and proxy.network):
+        return None
+    taken = any(port.outer == target.port and one.is_running for one in trusted(case) for port in one.published)
+    holders = (case.process_of(listener) for listener in case.listeners or ())
+    holder = next((process for process in holders if process is not None and not process.container), None)
+    if holder is None or taken:
+        return None
+    for one in trusted(case):
+        if one.state in UNSTARTED and any(port.outer == target.port for port in one.published):
+            return one, holder
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Unforwarded:
+    """A container that serves a port in its own network, to which no port of the machine leads.
+
+    `is_asked`: its engine was asked to publish the target's port, and does not: a container whose networks are all internal.
+    """
+
+    container: Container
+    inner: int
+    is_asked: bool
+    is_trusted: bool  # its owner may be believed about the proxy
+
+
+def _silent_port(case: Case) -> Target | None:
+    """Return the target if it is a port of the machine where nothing listens, the proxy is in the machine's own network, and no
+    service that has ended is known to belong there; else None.
+    """
+    target, proxy = case.target, case.proxy
+    if target is None or target.is_unix or (proxy is not None and proxy.network) or case.listeners != () or case.network:
+        return None
+    is_own = target.is_loopback or target.host in (case.here.addresses or ())
+    return target if is_own and not any(not one.is_running for one in case.services) else None
+
+
+def unforwarded(case: Case) -> Unforwarded | None:
+    """Return the only container that may be meant by a port of the machine on which nothing listens; None if there is none, or if
+    several may be.
+    """
+    if (target := _silent_port(case)) is None:
+        return None
+    believed = {one.id for one in trusted(case)}
+    running = [one for one in case.here.containers or () if one.network and one.is_running]
+    asked = [
+        Unforwarded(one, port.inner, True, one.id in believed)
+        for one in running
+        for port in one.published
+        if port.outer == target.port and port.host in ("", target.host) and serves(one, port.inner)
+    ]
+    silent = [
+        Unforwarded(one, target.port, False, one.id in believed)
+        for one in running
+        if serves(one, target.port) and all(port.inner != target.port for port in one.published)
+    ]
+    found = asked or [one for one in silent if one.is_trusted] or silent
+    return found[0] if len(found) == 1 else None
+
+
+def published_as(case: Case) -> tuple[Container, int] | None:
+    """Return the only container that serves the target's port in its own network, and the other port as which the machine has it;
+    None if there is none, or if several may be meant.
+    """
+    if (target := _silent_port(case)) is None:
+        return None
+    here = case.here.listeners or ()
+    found = [
+        (one, port.outer)
+        for one in trusted(case)
+        for port in one.published
+        if port.inner == target.port and port.outer != target.port and one.network and one.is_running and serves(one, port.inner)
+        if any(not each.network and each.target.port == port.outer for each in here)
+    ]
+    return found[0] if len({one.id for one, _ in found}) == 1 else None
+
+
+def since_proxy(case: Case) -> tuple[str, Container] | None:
+    """Return the name and the running container that a proxy looked up only when it started, before this container did; None if
+    there is none, or if the proxy failed to connect only before that.
+
+    An engine gives a container an address when it starts, so the proxy may have another one.
+    """
+    own, target = proxy_container(case), case.target
+    if own is None or target is None or target.is_unix:
+        return None
+    pids = {pid for proxy in case.proxies if proxy.network == own.network for pid in proxy.pids}
+    begun = max((since for pid in pids if (one := case.joins.processes.get(pid)) and (since := one.started_at)), default=None)
+    at_start = {name.host for name in case.joins.names_at_start if name.port in (0, target.port)}
+    holder = at(case, target.host)
+    names = {target.host, *(name for place in (holder.attachments if holder else ()) for name in place.names)}
+    for name in sorted(at_start & names) if begun else ():
+        found = [one for one in called(case, name) if one.is_running and shared(one, own)]
+        if len(found) == 1 and begun and (began := found[0].started_at) and began > begun + TICK:
+            return name, found[0]
+    return None
+
+
+def may_be_another(case: Case, process: Process) -> str:
+    """Return why a process that listens in a network shared by several containers, as those of a pod do, need not be the
+    application that is meant; "" if it may well be.
+
+    Each of them is a program of its own: one that has ended may be meant. One that its engine did not describe may have ended.
+    """
+    if not process.container:
+        return ""
+    if case.here.containers is None:
+        return f"{process.name} runs in a container, and no engine described those beside it"
+    own = next((one for one in case.here.containers if one.id.startswith(process.container)), None)
+    if own is None or (own.is_whole and not own.shares_network_of):
+        return ""
+    place = own.shares_network_of
+    for one in trusted(case) if place else ():
+        if one != own and not one.is_running and one.state and one.shares_network_of == place:
+            return f"{one.shown}, of the same network, has ended ({one.state}), and may be what is meant"
+    unknown = unexamined(case)
+    return f"{unknown.shown} does not run ({unknown.state}), and its engine gave no details" if unknown else ""
 
 
 def paused(case: Case) -> Container | None:
@@ -247,10 +374,12 @@ def unexamined(case: Case) -> Container | None:
 
 
 def refused_gateway(case: Case) -> tuple[Container, str] | None:
-    """Return the gateway's container that does not start because of its configuration, and its last words; None if none."""
+    """Return the gateway's container that does not start because of its configuration or its files, and its last words; None if
+    there is none.
+    """
     for container in stopped_gateways(case):
         for line in reversed(container.last_words):
             record = parse_any(line)
-            if record is not None and record.symptom in REFUSALS:
+            if record is not None and (record.symptom in REFUSALS or (record.proxy and record.level in FATAL)):
                 return container, line
     return None

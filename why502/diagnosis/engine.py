@@ -29,10 +29,11 @@ from why502.diagnosis.ranking import ranked
 from why502.diagnosis.routed import Vantage
 from why502.diagnosis.serving import serving
 from why502.diagnosis.settling import settle
+from why502.diagnosis.takers import taker
 from why502.diagnosis.unserved import refusing, unserved
 from why502.diagnosis.weighing import Weighed, confidence_of, weigh_symptoms
 from why502.model.finding import ASSERTED, Check, CheckStatus, Diagnosis, Finding, Verdict
-from why502.model.logs import LogFile
+from why502.model.logs import LogFile, Symptom
 from why502.model.proxy import Proxy
 from why502.model.snapshot import Gap, Snapshot
 from why502.model.target import Target
@@ -170,6 +171,7 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         for target in ((one.target,) if one.target is not None else one.sharing)
     )
     known = (
+        *_filled(here, index),
         *index.targets_without_listener,
         *frozen(here),
         *all_paused(index),
@@ -178,6 +180,16 @@ def _doubtful(here: Snapshot, index: Joins) -> tuple[Target, ...]:
         *sorted(refusing(index)),
     )
     return tuple(dict.fromkeys((*logged, *probed, *known, *unmet(index), *called_down(here))))
+
+
+def _filled(here: Snapshot, index: Joins) -> Iterator[Target]:
+    """Yield the backends of failed requests of which only the status is known, if a program reports a full disk."""
+    if not any(event.symptom is Symptom.DISK_FULL for event in here.events or ()):
+        return
+    for tally in here.logs.tallies if here.logs else ():
+        for request, _ in tally.requests if tally.symptom is Symptom.GATEWAY_STATUS and tally.target is None else ():
+            if (target := taker(index, request, tally.server)) is not None:
+                yield target
 
 
 def _vantages(target: Target | None, others: tuple[Snapshot, ...]) -> tuple[Vantage, ...]:

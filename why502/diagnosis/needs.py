@@ -41,7 +41,15 @@ _NAMED = (
 )
 # Words that only one product's server sends. They count where neither the client library nor the address has told its name.
 _SPOKEN = (
-    ("PostgreSQL", lazy(r"\bpg_hba\.conf\b|\bFATAL: {1,4}(?:password|Peer|Ident|role)\b")),
+    (
+        "PostgreSQL",
+        lazy(
+            r"\bpg_hba\.conf\b|\bFATAL: {1,4}(?:password|Peer|Ident|role)\b"
+            r"|\b(?:password|Peer|Ident|LDAP|GSSAPI) authentication failed for user \"|\bno password supplied\b"
+            r"|\bterminating connection due to (?:administrator command|conflict with recovery|idle-)"
+            r"|\bremaining connection slots are reserved\b|\bsorry, too many clients already\b|\bthe database system is "
+        ),
+    ),
     ("MySQL", lazy(r"Access denied for user '[^']{0,100}'@'|Your password has expired\. To log in")),
     ("Redis", lazy(r"\bNOAUTH Auth|\bWRONGPASS\b|\binvalid username-password pair|Client sent AUTH, but no password")),
     ("RabbitMQ", lazy(r"Login was refused using authentication mechanism|\bACCESS_REFUSED\b|NOT_ALLOWED - (?:access to )?vhost")),
@@ -53,6 +61,7 @@ _PLACES = (
     lazy(rf"^{_HOST}:(?P<port>\d{{1,5}}): TIMEOUTconnect exceeded"),
     lazy(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
     lazy(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
+    lazy(rf"""(?i)\bhost[:=]{_HOST}\)?,? ?\(?port[:=](?P<port>\d{{1,5}})"""),  # MariaDB Connector/J
     lazy(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
     lazy(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
     lazy(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
@@ -285,6 +294,11 @@ def need_of(text: str) -> Need | None:
     if not product and place is None:
         return None
     return Need(product, place, *found)
+
+
+def is_refused_somewhere(text: str) -> bool:
+    """Return whether a line reports that a connection was refused, and not which."""
+    return need_of(text) is None and _DOWN[0][1].search(text[:2000]) is not None
 
 
 def is_mixed_up(text: str) -> bool:

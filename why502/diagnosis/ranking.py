@@ -34,11 +34,16 @@ def ranked(findings: list[Finding], here: Snapshot) -> list[Finding]:
 
 
 def _is_sum(finding: Finding, findings: list[Finding], here: Snapshot) -> bool:
-    """Return whether a finding about a group only repeats findings about each of its servers: of one cause, or ongoing ones."""
-    if not CAUSES[finding.cause].sums_members or not finding.group or finding.confidence < ASSERTED:
+    """Return whether a finding about a group only repeats findings about each of its servers: of one cause, or ongoing ones,
+    or of a cause that explains it on each of them.
+    """
+    if not finding.group or finding.confidence < ASSERTED:
         return False
     groups = [group for proxy in here.proxies or () for group in proxy.upstreams if group.name == finding.group]
     members = {target for group in groups for peer in group.peers if not peer.is_down for target in addresses(peer, here)}
+    if not CAUSES[finding.cause].sums_members:
+        reasons = (other for other in findings if other.confidence >= ASSERTED and finding.cause in CAUSES[other.cause].outranks)
+        return bool(members) and members <= {other.target for other in reasons}
     alive = {probe.target for probe in here.probes or () if probe.has_recovered and not probe.through_proxy}
     is_marked = bool(members & alive) and any(probe.symptom for probe in here.probes or () if probe.through_proxy)
     least = SURE if is_marked else ASSERTED  # recovered servers that the proxy still marks as down are a separate fault

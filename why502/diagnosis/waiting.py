@@ -109,15 +109,21 @@ def heard_of(case: Case, need: Need) -> Dependency | None:
 
 def called(case: Case, need: Need) -> str:
     """Return the dependency that the application's messages name. If they contain no address and the application is connected to
-    only one database, that database's address is added.
+    only one database that they may mean, that database's address is added.
     """
     if need.product == FORWARDED:
         return next((service.argv[-1] for service in case.services if is_forwarder(service.argv)), need.name)
     if need.place is None and need.product in _DATABASES:
-        peers = [peer for peer in case.dependencies if peer.is_heard and PRODUCTS.get(peer.peer.port) in _DATABASES]
-        if len(peers) == 1:
-            return name_of(peers[0])
+        heard = {peer: PRODUCTS.get(peer.peer.port, "") for peer in case.dependencies if peer.is_heard}
+        same = [peer for peer, product in heard.items() if product in _DATABASES and _may_be(need.product, product)]
+        if len(same) == 1:
+            return name_of(same[0])
     return need.name
+
+
+def _may_be(named: str, product: str) -> bool:
+    """Return whether a message about one product may be about a server of another: PgBouncer speaks for PostgreSQL."""
+    return named in (product, "a database") or {named, product} <= {"PostgreSQL", "PgBouncer"}
 
 
 def is_forwarder(argv: tuple[str, ...]) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from why502.diagnosis.causes import CAUSES, EXPLAINED_BY, PAGES, section
 from why502.explanation import candidates, pasted
+from why502.explanation.known import CAUSES, section
 from why502.explanation.steps import Asked
 from why502.gateways import codes
 from why502.gateways.codes import Code, Product
@@ -164,12 +164,12 @@ def _cause(text: str, name: str) -> Explanation:
         fields={
             "layer": cause.layer.value,
             "symptoms": [symptom.value for symptom in cause.symptoms],
-            "is_effect_of": sorted(EXPLAINED_BY[name]),
+            "is_effect_of": list(cause.explained_by),
         },
         message=cause.message,
         next=candidates.next_steps(name),
         remedies=candidates.remedies(name),
-        notes=PAGES[name].strip(),
+        notes=cause.page.strip(),
         references=_references(name),
     )
 

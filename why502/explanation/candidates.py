@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from functools import lru_cache
 
-from why502.diagnosis.causes import CAUSES, section, usual
 from why502.diagnosis.needs import need_of
+from why502.explanation.known import CAUSES, section, usual
 from why502.explanation.steps import Asked, fill, is_open
 from why502.model.explanation import Candidate
 from why502.model.finding import FAIR, LIKELY, PRIOR

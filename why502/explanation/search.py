@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from why502.diagnosis.causes import CAUSES, PAGES
+from why502.explanation.known import CAUSES
 from why502.gateways.codes import products
 from why502.gateways.statuses import STATUSES
 from why502.model.base import Value
@@ -55,7 +55,7 @@ def _all() -> tuple[tuple[Entry, str], ...]:
 def _entries() -> Iterator[tuple[Entry, str]]:
     for name, cause in CAUSES.items():
         seen = " ".join(WORDS.get(symptom, "") for symptom in cause.symptoms)
-        yield Entry(kind=Kind.CAUSE, name=name, message=cause.message), f"{name} {cause.message} {seen} {PAGES[name]}"
+        yield Entry(kind=Kind.CAUSE, name=name, message=cause.message), f"{name} {cause.message} {seen} {cause.page}"
     for code, status in STATUSES.items():
         when = " ".join(f"{maker.proxy} {maker.when}" for maker in status.makers)
         yield Entry(kind=Kind.STATUS, name=code, message=status.title), f"{code} {status.title} {when}"

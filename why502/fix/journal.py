@@ -14,6 +14,7 @@ from pathlib import Path
 from why502.fix import disk, places
 from why502.fix.commands import Master
 from why502.fix.error_log import Mark
+from why502.fix.saturation import Pressure
 from why502.fix.verify import Asked
 from why502.host import output, trust
 from why502.model.base import Value, decode, encode
@@ -68,6 +69,7 @@ class Entry(Value, frozen=True, kw_only=True):
     before: tuple[Asked, ...] = ()  # results of the requests that show whether it helps
     seen: tuple[str, ...] = ()  # the failures to be fixed, as error_log.news() names them
     logs: tuple[Mark, ...] = ()  # the end positions of the proxy's error logs before the change
+    pressure: Pressure | None = None  # the load before, where the change raises a limit that only load reaches
     reverts_at: datetime | None = None  # a time limit set by the user
     failing: tuple[str, ...] = ()  # once it is kept: failures that it should have fixed and that persist
     unverified: str = ""  # once it is kept: why no request shows whether it helps

@@ -11,10 +11,10 @@ import msgspec
 
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.engine import diagnose as think
-from why502.fix import error_log, guard, proxy_lock, transaction, verify
+from why502.fix import error_log, guard, proxy_lock, saturation, transaction, units, verify
 from why502.fix.containers import instead
 from why502.fix.error_log import Mark
-from why502.fix.journal import Entry
+from why502.fix.journal import Entry, Phase
 from why502.fix.mitigations import may_fail
 from why502.fix.plan import NothingToDo, Plan
 from why502.fix.reversal import AsBefore, Progress
@@ -26,6 +26,7 @@ from why502.model.errors import Why502Error
 from why502.model.finding import ASSERTED
 from why502.model.logs import Symptom
 from why502.model.snapshot import Snapshot
+from why502.model.target import Target
 
 PAUSE_S = 0.5  # between two checks of a service that was started and needs time
 
@@ -75,13 +76,28 @@ def repair(
                 f"recovered meanwhile: no request that {plan.cause} concerns fails any more",
                 "Nothing was changed. See `why502 diagnose`.",
             )
+        doors = _doors(plan, snapshot)
         try:
             return transaction.apply(
                 plan, where, now, before, verifier(host), progress,
                 reverts_at=reverts_at, as_before=witness(host), withheld=verify.withheld(snapshot, plan.targets, before),
+                pressure=saturation.measure(doors),
             )  # fmt: skip
         except Why502Error as error:
             raise NotApplied(error.message, error.hint) from error
+
+
+def _doors(plan: Plan, snapshot: Snapshot) -> tuple[Target, ...]:
+    """Return where clients reach the limit that a plan raises: at its proxy if it changes that, otherwise at its targets."""
+    cause, proxy = CAUSES.get(plan.cause), plan.proxy
+    if cause is None or not cause.is_reached_by_load or plan.mitigation:
+        return ()
+    files = {file.path for file in proxy.files} if proxy else set()
+    is_of_proxy = proxy is not None and (
+        any(edit.file in files for edit in plan.edits) or any(proxy.unit and proxy.unit in run.argv for run in plan.runs)
+    )
+    pids = proxy.pids if proxy else ()
+    return saturation.doors(snapshot, () if is_of_proxy else plan.targets, pids)
 
 
 def _may_be_over(plan: Plan, before: tuple[Asked, ...]) -> bool:
@@ -126,11 +142,53 @@ def verifier(host: Host) -> Verify:
             if verdict.helps:
                 verdict = _with_log(entry, verdict, logs)
             if (verdict.helps and verify.is_settled(entry.before, after)) or time.monotonic() >= ends:
-                return verdict
+                return _with_units(entry, _under_load(entry, verdict))
             time.sleep(PAUSE_S)
             logs = error_log.now(logs)  # what failed until then failed only because it was not up yet
 
     return verdict_of
+
+
+def _with_units(entry: Entry, verdict: verify.Verdict) -> verify.Verdict:
+    """Return the verdict; a unit that was started and has failed since makes a good one bad, or partly good."""
+    failed, is_down = units.complaint(entry) if verdict.helps and entry.phase is Phase.LOADED else ("", False)
+    if not failed:
+        return verdict
+    if is_down:
+        return msgspec.structs.replace(verdict, helps=False, message=failed)
+    return msgspec.structs.replace(verdict, message=f"{verdict.message}; {failed}", failing=(*verdict.failing, failed))
+
+
+def _under_load(entry: Entry, verdict: verify.Verdict) -> verify.Verdict:
+    """Return a good verdict, for a limit that only load reaches: as that load shows it, once it is there again."""
+    cause = CAUSES.get(entry.cause)
+    if not verdict.helps or entry.mitigation or cause is None or not cause.is_reached_by_load:
+        return verdict
+    if entry.pressure is None:
+        reason = "the load that reached the limit cannot be seen from here, and the process began without connections"
+        return _doubted(verdict, reason)
+    relief = saturation.observe(entry.pressure)
+    # Requests that waited before the change may still fail; only the limit's own message shows that it is reached again.
+    news = error_log.news(entry.logs, entry.master)
+    named = [name for name in news if name in entry.seen and name.partition(" of ")[0] in cause.symptoms]
+    if named:
+        return msgspec.structs.replace(verdict, helps=False, message=f"the error log shows {named[0]} again")
+    if relief.is_refuted:
+        return msgspec.structs.replace(verdict, helps=False, message=relief.message)
+    if not relief.is_proved:
+        return _doubted(verdict, relief.waiting or relief.message, (relief.waiting,) if relief.waiting else ())
+    is_seen = any(asked.is_failed and asked.concerns for asked in entry.before)  # then its answer is what may be in doubt
+    doubt = verdict.unverified if is_seen else ""
+    return msgspec.structs.replace(verdict, message=f"{verdict.message}; {relief.message}", unverified=doubt)
+
+
+def _doubted(verdict: verify.Verdict, reason: str, failing: tuple[str, ...] = ()) -> verify.Verdict:
+    return msgspec.structs.replace(
+        verdict,
+        message=f"{verdict.message}; {reason}",
+        failing=(*verdict.failing, *failing),
+        unverified="" if failing else reason,
+    )
 
 
 def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:

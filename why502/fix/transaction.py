@@ -19,6 +19,7 @@ from why502.fix.journal import Change, Entry, Phase
 from why502.fix.permissions import exact
 from why502.fix.plan import Plan
 from why502.fix.reversal import AsBefore, Progress, is_load
+from why502.fix.saturation import Pressure
 from why502.fix.verify import Asked, Verdict
 from why502.model.errors import Why502Error
 from why502.model.proxy import ConfigTest
@@ -61,11 +62,13 @@ def apply(
     reverts_at: datetime | None = None,
     as_before: AsBefore = lambda _: "",
     withheld: str = "",
+    pressure: Pressure | None = None,
 ) -> Entry:
     """Apply a plan and return its entry, KEPT or REVERTED. Raises Why502Error if nothing was changed.
 
     `before` holds the results of the requests that `verify` will repeat. `as_before` is called after a complete roll-back.
     `withheld`: a sentence about a failed request that will not be repeated, so that the result is not verified completely.
+    `pressure`: the load before, where the change raises a limit that only load reaches.
     """
     settled(where)
     journal.sweep(where)
@@ -80,6 +83,7 @@ def apply(
         unit=proxy.unit if proxy else "", was_refused=proxy is not None and proxy.test is ConfigTest.FAILED,
         master=Master(pid_file=proxy.pid_file, pid=proxy.pid or 0) if proxy else Master(),
         before=before, seen=plan.seen, logs=error_log.marks(proxy), reverts_at=reverts_at, unverified=withheld,
+        pressure=pressure,
     )  # fmt: skip
     try:
         _keep(where, entry, contents, progress)

@@ -67,7 +67,9 @@ class Behaviour:
     )
     tells_resets: bool = True  # its lines tell a connection that was reset from one that was closed
     usual_read_s: float = 60.0  # how long it waits for an answer unless it is told otherwise
-    read_timeout: str = ""  # the setting of that wait whose only argument is a time with a unit (`30s`)
+    read_timeout: str = ""  # the setting of that wait whose only argument is a time (`30s`), which may have a name (`timeout=30`)
+    read_timeout_unit: str = "s"  # what follows the seconds there
+    redirects: str = ""  # the setting with the addresses that it replaces in redirects of its backends
     starts_workers_to_load: bool = False  # each load of the configuration starts new workers
     logs_own_statuses: bool = False  # its error log has a line for each 502, 503 and 504 that it generates itself
     has_balancers: bool = False  # a status without a target may be that of a balancer

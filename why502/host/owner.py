@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import pwd
+import signal
 import socket
 import struct
 import subprocess
@@ -19,6 +20,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -34,6 +36,7 @@ from why502.model.network import Network
 from why502.model.target import Target
 
 _END_S = 0.5
+_STOP_S = 0.05  # for one that is to stop; one that waits for a file system does not
 FAILURES_MOST = 3  # per user: after this many failures of the process (killed or stopped by its user) we stop trying
 _PROGRAM = str(Path(__file__).with_name("owner_process.py"))
 _START_S = 2.0
@@ -220,10 +223,13 @@ class _Helper:
         below = -1
         try:
             below = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if root else -1
-            self._process = _spawn(uid, gid, groups, theirs.fileno(), below)
+            self._process = _starter().submit(_spawn, uid, gid, groups, theirs.fileno(), below).result()
         except OSError as error:
             self._channel.close()
             raise failure(error, root or "a process with a user's rights") from error
+        except RuntimeError as error:
+            self._channel.close()
+            raise HostError("no process with a user's rights is started any more: the program ends") from error
         finally:
             theirs.close()
             if below >= 0:
@@ -273,11 +279,42 @@ class _Helper:
 
 
 def _end(channel: socket.socket, process: subprocess.Popen[bytes]) -> None:
-    """Kill it. It may stay for as long as a file system of its user's makes it wait."""
+    """Kill it and the program that it runs. It may stay for as long as a file system of its user's makes it wait."""
     channel.close()
+    with contextlib.suppress(OSError):
+        for child in _children(process):
+            if os.getpgid(child) == child:
+                os.killpg(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         process.kill()
         process.wait(_END_S)
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    """Return the pids of its children, after it has been stopped: it cannot start or reap one, so the pids stay theirs.
+
+    Source: proc(5), /proc/PID/task/TID/children. A kernel without that file ends them with their parent (PR_SET_PDEATHSIG).
+    """
+    process.send_signal(signal.SIGSTOP)  # does nothing to one that has been waited for
+    own = Path(f"/proc/{process.pid}")
+    if process.returncode is not None:
+        return []
+    until = time.monotonic() + _STOP_S
+    while own.joinpath("stat").read_bytes().rpartition(b")")[2].split()[0] in b"RS" and time.monotonic() < until:
+        time.sleep(0.001)  # poll: a signal is delivered a moment later
+    return [int(word) for word in own.joinpath(f"task/{process.pid}/children").read_bytes().split()]
+
+
+_starters: dict[int, ThreadPoolExecutor] = {}
+
+
+def _starter() -> ThreadPoolExecutor:
+    """Return the one thread that starts these processes and lives as long as the program: the kernel kills them when it ends.
+
+    With any other thread they would be killed as soon as that one's work is done. A fork(2) has no threads, so it gets its own.
+    """
+    return _starters.setdefault(os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="owner-start"))
 
 
 def _spawn(uid: int, gid: int, groups: list[int], channel: int, below: int) -> subprocess.Popen[bytes]:

@@ -30,7 +30,7 @@ from typing import Any
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LIST_LIMIT = 100_000
 OUTPUT_LIMIT = 4 << 20
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _JOIN_SESSION_KEYRING = 1
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 # File systems that check the reader's rights and not the opener's (linux/magic.h): their descriptors are not passed on.
@@ -55,6 +55,11 @@ def become(uid: int, gid: int, groups: list[int]) -> None:
             raise OSError(ctypes.get_errno(), "prctl")
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise OSError(errno.EPERM, "still another user")
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends: its user may have stopped it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def read(order: dict[str, Any]) -> Answer:
@@ -152,6 +157,7 @@ def run(order: dict[str, Any]) -> Answer:
     except OSError:
         pass
     if status is None:
+        os.kill(child, signal.SIGKILL)  # its user may have stopped it before it had a session of its own
         os.waitpid(child, 0)
         return {"expired": True}, b"", -1
     return {"status": status, "stdout": len(kept[out_r])}, bytes(kept[out_r] + kept[err_r]), -1
@@ -160,6 +166,7 @@ def run(order: dict[str, Any]) -> Answer:
 def _execute(argv: list[str], out: int, err: int) -> None:
     """Replace this process by the program; never returns."""
     try:
+        end_with_parent()
         os.setsid()
         nothing = os.open("/dev/null", os.O_RDONLY)
         for source, number in ((nothing, 0), (out, 1), (err, 2)):
@@ -256,6 +263,7 @@ def main() -> None:
     os.chdir("/")
     os.set_inheritable(int(channel), False)
     become(int(uid), int(gid), [int(group) for group in groups.split(",") if group])
+    end_with_parent()  # a change of the user ends an earlier order (prctl(2))
     serve(socket.socket(fileno=int(channel)))
 
 

@@ -1,9 +1,11 @@
-"""Matches error lines to access lines, so that each failure counts once, with its reason and the client's status."""
+"""The summary of counts for a diagnosis: error lines are matched to access lines, so that each failure counts once, with its
+reason and the client's status.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from why502.logs.held import Ended
@@ -11,7 +13,7 @@ from why502.logs.join import IN_BODY, Joiner, Request, Waiting, requests
 from why502.logs.scan.counts import NEVER, RESPONSE, Counts
 from why502.logs.tallies import Kind, Tallies, Traffic
 from why502.logs.verdicts import CLIENT_CLOSED, NOT_HTTP, Fields, has_failed, is_failure, meaning
-from why502.model.logs import Symptom
+from why502.model.logs import LogFile, LogSummary, Symptom
 from why502.model.target import Target
 
 LEAST_REFUSAL = 400  # minimum value of limit_req_status and limit_conn_status; their default is 503
@@ -149,20 +151,42 @@ class Correlator:
         return self.fields.get(ended.path, self.common)
 
 
-def correlate(counts: Counts, tallies: Tallies, fields: Mapping[str, Fields] = MappingProxyType({})) -> None:
-    """Add the counted requests to the tallies, each with its error lines. `fields`: of the logs with a known format."""
+def summary(
+    counts: Counts,
+    fields: Mapping[str, Fields] = MappingProxyType({}),
+    files: Sequence[LogFile] = (),
+    *,
+    has_access: bool = False,
+) -> LogSummary:
+    """Return what a diagnosis reads of the counts, in which each failed request is joined with its error lines.
+
+    `fields`: of the logs with a known format. `has_access`: lines of access logs are among them.
+    """
+    tallies = Tallies()
+    tallies.merge(counts.tallies)
     correlator = Correlator(counts, tallies, fields)
     correlator.run()
     _traffic(counts, correlator, tallies)
+    by_status: Counter[str] = Counter()
+    requests = 0
+    for outcome, minutes in counts.outcomes.items():
+        count = minutes.total()
+        requests += count
+        if outcome.status is not None:
+            by_status[f"{outcome.status:03d}"] += count
+    return LogSummary(
+        files=tuple(files),
+        tallies=tallies.listed(),
+        targets=tallies.traffics(),
+        paths=counts.paths.value(),
+        requests=requests,
+        by_status=dict(sorted(by_status.items())),
+        has_access=has_access or bool(requests),
+    )
 
 
 def _traffic(counts: Counts, correlator: Correlator, tallies: Tallies) -> None:
-    """Add the outcomes of the requests and of the attempts at each target to the tallies."""
-    for outcome, minutes in counts.outcomes.items():
-        count = minutes.total()
-        tallies.requests += count
-        if outcome.status is not None:
-            tallies.by_status[f"{outcome.status:03d}"] += count
+    """Add the outcomes of the attempts at each target to the tallies."""
     for (outcome, number, where), tried in counts.tries.items():
         one = outcome.tries[number]
         target = None if one.is_group else Target.parse(where)
@@ -184,7 +208,6 @@ def _traffic(counts: Counts, correlator: Correlator, tallies: Tallies) -> None:
         target = Target.parse(where)
         if whose == RESPONSE and target is not None and (found := tallies.targets.get(target)) is not None:
             found.times.update(times)
-    tallies.paths.merge(counts.paths)
 
 
 def _of(tallies: Tallies, target: Target) -> Traffic:

@@ -14,7 +14,6 @@ from typing import cast
 import msgspec
 
 from why502 import registry
-from why502.gateways.nginx.logs import error as nginx_error
 from why502.logs import stamps
 from why502.logs.formats import Format, formats, named
 from why502.logs.unwrap import LIMIT, Inner, peel, unwrap
@@ -124,6 +123,8 @@ def parse_any(line: str, peel: Callable[[str], Iterator[Inner]] = peel) -> LogRe
 def _by_shape(line: str) -> Format | None:
     shape = line[:_BEGIN].translate(_SHAPES)
     if shape == _SHAPE_OF_NGINX:
+        from why502.gateways.nginx.logs import error as nginx_error
+
         return cast(Format, nginx_error)
     name = _BY_SHAPE.get(shape)
     return named(name) if name else None

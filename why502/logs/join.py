@@ -21,6 +21,7 @@ from why502.model.target import Target
 MOST_SUSPECTS = 20_000
 SLACK_S = 2.0  # both logs have whole seconds, and the access line is written slightly later
 RETRY_S = 300.0  # a failed attempt is still found if it is this much older than the last one of its request
+KEPT_S = 60.0  # an error line waits so long for its access line, where logs are followed
 STEPS = 64  # maximum number of lines examined for one access line
 NEIGHBOURS = 32  # lines before and after it that may be its other attempts
 _SLOTS = 1 << 16
@@ -141,6 +142,12 @@ class Joiner:
         for line, taken in enumerate(self.taken):
             if not taken:
                 self.count(line, tallies)
+
+    def left(self) -> Errors:
+        """Return the lines that match no access line so far."""
+        found: Errors = Held()
+        found.extend(self.errors, [line for line, taken in enumerate(self.taken) if not taken])
+        return found
 
     def _attempts(
         self, index: _Index, first: int, wanted: tuple[int | None, int | None], most: int | None, begin: float | None

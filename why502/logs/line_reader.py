@@ -46,6 +46,7 @@ class LogInput(Value, frozen=True, kw_only=True):
     is_of_engine: bool = False  # written by root's container engine, which decides where: root reads it
     unread_because: str = ""  # reason why there are no lines from it
     errors_of: int | None = None  # the process whose standard error it holds, or what that sends to syslog, all of it
+    errors_from: str = ""  # only one of the two: `stderr`, `syslog`
 
 
 class LineReader(NamedTuple):

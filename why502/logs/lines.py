@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from why502.logs.join import Waiting
 from why502.logs.tallies import Kind
-from why502.logs.window import Chunk
-from why502.logs.zone import aware, moment
-from why502.model.logs import LogFile, LogRecord, Sample
+from why502.logs.zone import aware
+from why502.model.logs import LogRecord, Sample
 from why502.model.patterns import lazy
 from why502.model.target import Target
 from why502.redaction import clean, redact
@@ -47,58 +46,14 @@ class Entry(NamedTuple):
     line: int | None
 
 
-class Span:
-    """The data of one LogFile, collected while the log is read."""
-
-    def __init__(self) -> None:
-        self.lines = self.unread = 0
-        self.first, self.last = float("inf"), float("-inf")
-
-    def see(self, at: float) -> None:
-        """Record the time of a line inside the window."""
-        self.first, self.last = min(self.first, at), max(self.last, at)
-
-    def value(
-        self, path: str, format: str, *, reason: str = "", is_deleted: bool = False, errors_of: int | None = None
-    ) -> LogFile:
-        """Return the LogFile."""
-        return LogFile(
-            path=path,
-            format=format,
-            lines=self.lines,
-            unread=self.unread,
-            first=moment(self.first),
-            last=moment(self.last),
-            reason=reason,
-            is_deleted=is_deleted,
-            errors_of=errors_of,
-        )
-
-
 def place(path: str, start: int, line: int | None) -> str:
     """Return the position of a line: `path:12`, or `path (byte 4711)` if lines were not counted."""
     return f"{path}:{line}" if line is not None else f"{path} (byte {start})"
 
 
-def entries(chunks: Iterable[Chunk], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
-    """Yield the entries of a log. A line for which `continues` is true is joined to the previous one, within limits."""
-    return _grouped(_lines(chunks), continues)
-
-
 def grouped(lines: Iterable[tuple[int, bytes]], continues: Callable[[str], bool] | None = None) -> Iterator[Entry]:
     """Yield the entries from lines and the bytes where they start; line numbers are not counted."""
     return _grouped(((start, raw, None) for start, raw in lines), continues)
-
-
-def _lines(chunks: Iterable[Chunk]) -> Iterator[tuple[int, bytes, int | None]]:
-    """Yield the non-empty lines with their first byte and number."""
-    for chunk in chunks:
-        start, number = chunk.start, chunk.line
-        for raw in chunk.data.split(b"\n"):
-            if raw:
-                yield start, raw, number
-            start += len(raw) + 1
-            number = None if number is None else number + 1
 
 
 def _grouped(lines: Iterable[tuple[int, bytes, int | None]], continues: Callable[[str], bool] | None) -> Iterator[Entry]:

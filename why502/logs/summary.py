@@ -13,26 +13,25 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from why502.gateways.nginx.logs import error as nginx_error
-from why502.logs import pretty
-from why502.logs.correlation import correlate
+from why502.logs import pretty, window
+from why502.logs.correlation import summary
 from why502.logs.files import Files, Part, regular, rotated, unlinked
-from why502.logs.held import Held, Origin
-from why502.logs.join import Errors, suspects
+from why502.logs.held import Origin
+from why502.logs.join import Suspects, suspects
 from why502.logs.line_reader import LineReader, LogInput, line_reader, reader_of_the_rest, sample_lines
-from why502.logs.lines import Span, Window, entries
+from why502.logs.lines import Window
 from why502.logs.native import ReaderError
-from why502.logs.records import RecordLog
 from why502.logs.scan.counts import Counts
+from why502.logs.scan.details import Details
 from why502.logs.scan.line_format import Form
 from why502.logs.scan.part import Session
+from why502.logs.scan.reading import Carried
 from why502.logs.scan.work import Part as ReadPart
 from why502.logs.scan.work import ScanQuery
-from why502.logs.split_lines import whole_lines
-from why502.logs.stitching import Stitch
-from why502.logs.tallies import Tallies
+from why502.logs.stitching import Records, Stitch
 from why502.logs.verdicts import Fields
-from why502.logs.window import PROBE_BYTES, SLACK_S, Chunk, begin, chunks, first_time, head, is_compressed
-from why502.logs.zone import zone
+from why502.logs.window import PROBE_BYTES, SLACK_S, begin, first_time, head, is_compressed
+from why502.logs.zone import moment, zone
 from why502.model.errors import HostError
 from why502.model.logs import LogFile, LogSummary
 from why502.model.snapshot import Gap
@@ -51,10 +50,19 @@ class _Opened(NamedTuple):
     reader: LineReader
     zone: tzinfo
 
-    def described(self, span: Span) -> LogFile:
+    def described(self, counts: Counts) -> LogFile:
         """Return what was read of it."""
-        is_deleted = self.part is not None and self.part.is_deleted
-        return span.value(self.path, self.reader.name, is_deleted=is_deleted, errors_of=self.log.errors_of)
+        return LogFile(
+            path=self.path,
+            format=self.reader.name,
+            lines=counts.lines,
+            unread=counts.unparsed,
+            first=None if counts.first is None else moment(counts.first),
+            last=None if counts.last is None else moment(counts.last),
+            is_deleted=self.part is not None and self.part.is_deleted,
+            errors_of=self.log.errors_of,
+            errors_from=self.log.errors_from,
+        )
 
 
 def summarise(
@@ -106,11 +114,11 @@ class _Run:
         self.deadline = deadline
         self.sockets = sockets
         self.members = members
-        self.tallies = Tallies()
+        self.total = Counts()
         self.shared: dict[str, Stitch | None] = {}
-        self.errors: Errors = Held()
         self.gaps: list[Gap] = []
         self.log_files: list[LogFile] = []
+        self._read = 0  # logs
         self._seen: set[tuple[int, int]] = set()
         self._zones: dict[tuple[str, int | None], tzinfo] = {}
 
@@ -154,55 +162,51 @@ class _Run:
         yield from reversed(opened)
 
     def read_errors(self, one: _Opened) -> None:
-        """Read an error log, including those of applications and the kernel."""
-        is_nginx = one.reader.name == nginx_error.NAME
-        reader = RecordLog(
-            Window(self.since, self.until, one.zone),
-            self.tallies,
-            self.errors,
-            parse=one.reader.parse,
-            is_nginx=is_nginx,
-            is_given=one.log.is_given,
-            sockets=self.sockets,
-            members=self.members,
-            shared=self.shared,
-        )
-        cut: list[HostError] = []
-        found = entries(whole_lines(self._chunks(one, cut), one.reader.wrapper), one.reader.continues)
-        reader.read((each for each in found if not (one.reader.has_comments and each.text.startswith("#"))), one.path)
-        self._tell(one.described(reader.span), cut)
+        """Read an error log, including those of applications and the kernel, and the logs of gateways that hold both."""
+        self.total.merge(self._counts(one, Suspects()))
 
     def finish(self, access: list[_Opened]) -> LogSummary:
         """Read the access logs and return the summary of all logs."""
-        total = Counts()
-        total.errors = self.errors
         fields: dict[str, Fields] = {}
-        for index, one in enumerate(access):
-            counts = self._access(index, one)
+        doubtful = [suspects(self.total.errors, only_in_body=only) for only in (False, True)]
+        lines = self.total.lines
+        for one in access:
+            counts = self._counts(one, doubtful[Fields.of(one.reader.format).upstream])
+            if one.log.server:
+                counts.paths = counts.paths.of_server(one.log.server)
+            if counts.failed.is_full:
+                self._cut(one, HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
             fields[one.path] = Fields.of(one.reader.format) if one.reader.format else counts.fields
-            total.merge(counts)
-        correlate(total, self.tallies, fields)
-        return self.tallies.value(tuple(self.log_files), has_access=bool(total.lines or self.tallies.requests))
+            self.total.merge(counts)
+        return summary(self.total, fields, self.log_files, has_access=self.total.lines > lines)
 
-    def _access(self, index: int, one: _Opened) -> Counts:
-        """Return the counts of an access log in the window."""
+    def _counts(self, one: _Opened, doubtful: Suspects) -> Counts:
+        """Return the counts of a log in the window."""
         reader, log = one.reader, one.log
         ask = ScanQuery(since=math.ceil(self.since), until=math.floor(self.until), most_held=MOST_CLOSE, is_summary=True)
         form = Form(name=reader.name, log_format=reader.format, escape=reader.escape, wrapper=reader.wrapper)
-        doubtful = suspects(self.errors, only_in_body=Fields.of(reader.format).upstream)
         origin = Origin(one.path, log.server, log.proxy)
         cut: list[HostError] = []
+        self._read += 1
 
         def read(query: ScanQuery, part: ReadPart) -> Counts:
-            session = Session(query, one.zone, doubtful)
-            if reason := session.take(one.stream, part, self._patience, origin, reader.parse)[2]:
+            details, carried, parse = None, None, reader.parse
+            if not reader.is_access:
+                details = Details(is_given=log.is_given, sockets=self.sockets, members=self.members)
+                carried = Carried(records=Records(self.shared))
+                parse = details.parser(reader.parse, is_nginx=reader.name == nginx_error.NAME)
+            session = Session(query, one.zone, doubtful, details=details)
+            if reason := session.take(one.stream, part, self._patience, origin, parse, carried)[2]:
                 cut.append(HostError(reason))
-            return session.total()
+            counts = session.total()
+            if details is not None:
+                details.finish(counts, reader.name)
+            return counts
 
         counts = Counts()
         try:
             start, end = self._range(one, cut)
-            part = ReadPart(path=one.path, form=form, index=index, start=start, end=end)
+            part = ReadPart(path=one.path, form=form, index=self._read, start=start, end=end)
             try:
                 counts = read(ask, part)
             except ReaderError:  # a bug in the compiled reader costs only speed
@@ -210,18 +214,11 @@ class _Run:
             self._check_size(one)
         except HostError as error:
             cut.append(error)
-        if log.server:
-            counts.paths = counts.paths.of_server(log.server)
         if counts.is_partial:
             cut.append(HostError("it is too large to read in full", "use a shorter time window with --since"))
-        if counts.failed.is_full:
-            cut.append(HostError(f"it holds more than {MOST_CLOSE} failures: later ones were only counted"))
-        span = Span()
-        span.lines, span.unread = counts.lines, counts.unparsed
-        for at in (counts.first, counts.last):
-            if at is not None:
-                span.see(at)
-        self._tell(one.described(span), cut)
+        for reason in {error.reason: error for error in cut}.values():
+            self._cut(one, reason)
+        self.log_files.append(one.described(counts))
         return counts
 
     def _range(self, one: _Opened, cut: list[HostError]) -> tuple[int, int | None]:
@@ -230,7 +227,7 @@ class _Run:
         if is_compressed(one.stream):
             return 0, None
         start = begin(one.stream, size_bytes, self.since, time_of)
-        end = min(begin(one.stream, size_bytes, self.until + 3 * SLACK_S, time_of) + 2 * PROBE_BYTES, size_bytes)
+        end = window.end(one.stream, size_bytes, self.until, time_of)
         if end - start > READ_BYTES:
             start = end - READ_BYTES
             cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "use a shorter time window with --since"))
@@ -274,24 +271,6 @@ class _Run:
             return False
         return first is not None and first < self.since
 
-    def _chunks(self, one: _Opened, cut: list[HostError]) -> Iterator[Chunk]:
-        """Yield the chunks that may be in the window; `cut` collects the reasons why the end or the start is missing."""
-        time_of = self._time_of(one)
-        size_bytes = self._size_bytes(one)
-        try:
-            start = begin(one.stream, size_bytes, self.since, time_of)
-            if size_bytes - start > READ_BYTES:
-                start = size_bytes - READ_BYTES
-                cut.append(HostError(f"only the last {READ_BYTES >> 30} GiB were read", "use a shorter time window with --since"))
-            for chunk in chunks(one.stream, start, self.since, self.until, time_of):
-                if time.monotonic() > self.deadline or chunk.start - start > READ_BYTES:
-                    cut.append(HostError("it is too large to read in full", "use a shorter time window with --since"))
-                    return
-                yield chunk
-            self._check_size(one)
-        except HostError as error:
-            cut.append(error)
-
     def _time_of(self, one: _Opened) -> Callable[[bytes], float | None]:
         window = Window(self.since, self.until, one.zone)
 
@@ -314,10 +293,9 @@ class _Run:
             self._zones[key] = found or UTC
         return self._zones[key]
 
-    def _tell(self, file: LogFile, cut: list[HostError]) -> None:
-        for error in cut:
-            self.gaps.append(Gap(source=file.path, reason=error.reason, hint=error.hint))
-        self.log_files.append(file)
+    def _cut(self, one: _Opened, error: HostError) -> None:
+        """Record why some of a log is missing."""
+        self.gaps.append(Gap(source=one.path, reason=error.reason, hint=error.hint))
 
     def _gap(self, path: str, error: HostError, *, kind: str, is_deleted: bool = False) -> None:
         message = f"{kind} log: {error.reason}" if kind else error.reason

@@ -1,7 +1,7 @@
-"""Counters for a summary, in bounded memory.
+"""What a diagnosis needs of failures beside their number: by kind, with their spans, requests and first lines; in bounded memory.
 
-Bounds: MOST_KINDS kinds of symptom (then coarser ones), MOST_TARGETS targets, MOST_REQUESTS different requests per kind (later
-ones are not listed).
+Within these bounds, any split of the logs merges to the same tallies: MOST_KINDS kinds of symptom (then coarser ones),
+MOST_TARGETS targets, MOST_REQUESTS different requests per kind (later ones are not listed).
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from why502.logs.paths import Paths
 from why502.logs.scan.histogram import middle
 from why502.logs.zone import moment
-from why502.model.logs import LogFile, LogSummary, Phase, Sample, Symptom, Tally, TargetTraffic
+from why502.model.logs import Phase, Sample, Symptom, Tally, TargetTraffic
 from why502.model.target import Target
 from why502.redaction import without_query
 
@@ -23,6 +22,8 @@ MOST_REQUESTS = 256
 MOST_STATUSES = 100
 SAMPLES = 3
 REQUESTS = 8
+Order = tuple[int, int]  # number of the log, byte in it: the position of a line among all lines
+LAST: Order = (1 << 62, 0)
 
 
 class Kind(NamedTuple):
@@ -52,8 +53,19 @@ class Kind(NamedTuple):
         return Kind(self.symptom, self.proxy, status=self.status, phase=self.phase, errno=self.errno, is_notice=self.is_notice)
 
 
-class Count:
-    """How often and when a kind was seen."""
+class _Sum:
+    """A sum that equals another with the same values. A dataclass would take longer to define than to use in most runs."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+
+class Count(_Sum):
+    """How often and when a kind was seen. `samples`: the first lines, with their positions."""
 
     __slots__ = ("count", "first", "hidden", "last", "longest", "requests", "samples", "shortest")
 
@@ -62,7 +74,24 @@ class Count:
         self.first = self.shortest = math.inf
         self.last = self.longest = -math.inf
         self.requests: Counter[str] = Counter()
-        self.samples: list[Sample] = []
+        self.samples: list[tuple[Order, Sample]] = []
+
+    def show(self, order: Order, sample: Sample) -> None:
+        """Keep a line as evidence if it is among the first."""
+        self.samples.append((order, sample))
+        self.samples.sort(key=lambda one: one[0])
+        del self.samples[SAMPLES:]
+
+    def update(self, other: Count) -> None:
+        """Add the other's counts."""
+        self.count += other.count
+        self.hidden += other.hidden
+        self.first, self.last = min(self.first, other.first), max(self.last, other.last)
+        self.shortest, self.longest = min(self.shortest, other.shortest), max(self.longest, other.longest)
+        for request, count in other.requests.items():
+            _bump(self.requests, request, MOST_REQUESTS, count)
+        for order, sample in other.samples:
+            self.show(order, sample)
 
     def tally(self, kind: Kind) -> Tally:
         """Return the Tally."""
@@ -84,12 +113,12 @@ class Count:
             duration_max_s=None if math.isinf(self.longest) else self.longest,
             requests=listed,
             queried=tuple(request for request, _ in listed if request in queried),
-            samples=tuple(self.samples),
+            samples=tuple(sample for _, sample in self.samples),
         )
 
 
-class Traffic:
-    """The outcomes of the attempts at one target."""
+class Traffic(_Sum):
+    """The outcomes of the attempts at one target. `times`: how many took how long, see the histogram."""
 
     __slots__ = ("attempts", "failures", "last_success", "statuses", "times")
 
@@ -112,6 +141,15 @@ class Traffic:
         """Record that at least one attempt succeeded in that second."""
         self.last_success = max(self.last_success, int(at))
 
+    def update(self, other: Traffic) -> None:
+        """Add the other's counts."""
+        self.failures += other.failures
+        self.last_success = max(self.last_success, other.last_success)
+        self.times.update(other.times)
+        for status, count in other.statuses.items():
+            _bump(self.statuses, status, MOST_STATUSES, count)
+        self.attempts += other.attempts
+
     def value(self, target: Target) -> TargetTraffic:
         """Return the TargetTraffic."""
         return TargetTraffic(
@@ -132,15 +170,14 @@ class Traffic:
         return None
 
 
-class Tallies:
-    """Everything counted over the logs of one machine."""
+class Tallies(_Sum):
+    """Failures by kind, and the outcomes of the attempts at each target."""
+
+    __slots__ = ("kinds", "targets")
 
     def __init__(self) -> None:
-        self.requests = 0
-        self.by_status: Counter[str] = Counter()
         self.kinds: dict[Kind, Count] = {}
         self.targets: dict[Target, Traffic] = {}
-        self.paths = Paths()
 
     def add(
         self,
@@ -148,13 +185,14 @@ class Tallies:
         at: float | None,
         *,
         sample: Sample | None = None,
+        order: Order = LAST,
         request: str = "",
         duration_s: float | None = None,
         is_hidden: bool = False,
     ) -> None:
         """Count one occurrence. `at` None: the time is unknown. `request` is unredacted, with its secrets.
 
-        `sample` may be None if Count.samples is full: see `wants_sample`.
+        `sample` may be None if Count.samples is full: see `wants_sample`. `order`: its position among all lines.
         """
         count = self._count(kind)
         count.count += 1
@@ -165,14 +203,20 @@ class Tallies:
             count.shortest, count.longest = min(count.shortest, duration_s), max(count.longest, duration_s)
         if request:
             _bump(count.requests, request, MOST_REQUESTS)
-        if sample is not None and len(count.samples) < SAMPLES:
-            count.samples.append(sample)
+        if sample is not None:
+            count.show(order, sample)
 
-    def see(self, status: int | None, count: int = 1) -> None:
-        """Count requests, whatever became of them."""
-        self.requests += count
-        if status is not None:
-            _bump(self.by_status, f"{status:03d}", MOST_STATUSES, count)
+    def merge(self, other: Tallies) -> None:
+        """Add the counts of another part of the logs, which stay as they are."""
+        for kind, count in other.kinds.items():
+            self._count(kind).update(count)
+        for target, traffic in other.targets.items():
+            if (found := self.traffic(target)) is not None:
+                found.update(traffic)
+
+    def expire(self, before: float) -> None:
+        """Drop the kinds that were last seen before that second; those without a time stay."""
+        self.kinds = {kind: count for kind, count in self.kinds.items() if not -math.inf < count.last < before}
 
     def wants_sample(self, kind: Kind) -> bool:
         """Return whether a sample of this kind would be kept."""
@@ -186,18 +230,14 @@ class Tallies:
             found = self.targets[target] = Traffic()
         return found
 
-    def value(self, files: tuple[LogFile, ...] = (), *, has_access: bool = False) -> LogSummary:
-        """Return all counts, most frequent first."""
+    def listed(self) -> tuple[Tally, ...]:
+        """Return the kinds, the most frequent first."""
         tallies = [count.tally(kind) for kind, count in self.kinds.items()]
-        return LogSummary(
-            files=files,
-            tallies=tuple(sorted(tallies, key=lambda tally: (-tally.count, tally.symptom, str(tally.target), repr(tally)))),
-            targets=tuple(self.targets[target].value(target) for target in sorted(self.targets)),
-            paths=self.paths.value(),
-            requests=self.requests,
-            by_status=dict(sorted(self.by_status.items())),
-            has_access=has_access,
-        )
+        return tuple(sorted(tallies, key=lambda tally: (-tally.count, tally.symptom, str(tally.target), repr(tally))))
+
+    def traffics(self) -> tuple[TargetTraffic, ...]:
+        """Return the outcomes at each target."""
+        return tuple(self.targets[target].value(target) for target in sorted(self.targets))
 
     def _count(self, kind: Kind) -> Count:
         count = self.kinds.get(kind)

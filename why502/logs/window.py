@@ -77,22 +77,6 @@ def _bounded(source: Iterator[bytes], stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def chunks(stream: BinaryIO, start: int, since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
-    """Yield the lines of a log that may be inside the window, in file order. `start` must be the start of a line.
-
-    Raises HostError when reading fails midway. A line longer than LINE_BYTES is cut there.
-    """
-    try:
-        if is_compressed(stream):
-            yield from _within(_lines(blocks(stream), 0, 1), since, until, time_of)
-            return
-        number = count_lines(stream, start) if start <= NUMBERED_BYTES else None
-        stream.seek(start)
-        yield from _within(_lines(_plain(stream, BLOCK_BYTES), start, number), since, until, time_of)
-    except READ_ERRORS as error:
-        raise HostError(_why(error)) from error
-
-
 def begin(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> int:
     """Return the byte at which to start reading: 0 in a compressed file, otherwise see `seek`. Raises HostError."""
     try:
@@ -114,6 +98,25 @@ def seek(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf, low: 
     return low
 
 
+def end(stream: BinaryIO, size_bytes: int, until: float, time_of: TimeOf) -> int:
+    """Return an offset behind every line of the window, found by bisection: up to that of a line far later than `until`.
+
+    What has no time (a hole, a line of many megabytes) may have lines of the window behind it. Raises HostError.
+    """
+    low, high = 0, size_bytes
+    try:
+        while high - low > PROBE_BYTES:
+            middle = (low + high) // 2
+            found = _first_timed(stream, middle, time_of)
+            if found is not None and found[1] > until + 2 * SLACK_S and found[0] < high:
+                high = found[0]
+            else:  # in the window, or unknown: reading too much only costs time
+                low = middle
+    except READ_ERRORS as error:
+        raise HostError(_why(error)) from error
+    return min(high + 2 * PROBE_BYTES, size_bytes)
+
+
 def first_time(data: bytes, time_of: TimeOf) -> float | None:
     """Return the first time found in the first 200 lines."""
     for line in data.split(b"\n", 200)[:200]:
@@ -132,50 +135,6 @@ def _first_timed(stream: BinaryIO, offset: int, time_of: TimeOf) -> tuple[int, f
         if (at := time_of(line)) is not None:
             return offset + begin, at
         begin += len(line) + 1
-    return None
-
-
-def _lines(source: Iterator[bytes], start: int, number: int | None) -> Iterator[Chunk]:
-    """Cut blocks at line ends. Text beyond LINE_BYTES of a line is dropped but still counted in the offsets."""
-    rest = b""
-    skipped = 0
-    for block in source:
-        end = block.rfind(b"\n") + 1
-        if not end:
-            room = max(LINE_BYTES - len(rest), 0)
-            rest += block[:room]
-            skipped += len(block) - min(room, len(block))
-            continue
-        if skipped:  # the long line ends in this block: yield it cut, on its own
-            tail = block.index(b"\n") + 1
-            yield Chunk(rest + b"\n", start, number)
-            start += len(rest) + skipped + tail
-            number = None if number is None else number + 1
-            data, rest, skipped = block[tail:end], block[end:], 0
-        else:
-            data, rest = rest + block[:end], block[end:]
-        if data:
-            yield Chunk(data, start, number)
-            start += len(data)
-            number = None if number is None else number + data.count(b"\n")
-    if rest:
-        yield Chunk(rest, start, number)
-
-
-def _within(source: Iterator[Chunk], since: float, until: float, time_of: TimeOf) -> Iterator[Chunk]:
-    """Skip chunks that end before the window, and stop at one that starts after it."""
-    for chunk in source:
-        if (latest := _last_time(chunk.data, time_of)) is not None and latest < since - SLACK_S:
-            continue
-        if (earliest := first_time(chunk.data, time_of)) is not None and earliest > until + SLACK_S:
-            return
-        yield chunk
-
-
-def _last_time(data: bytes, time_of: TimeOf) -> float | None:
-    for line in reversed(data.rstrip(b"\n").rsplit(b"\n", 50)[-50:]):
-        if (at := time_of(line)) is not None:
-            return at
     return None
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from why502.model.base import Value
+from why502.model.patterns import lazy
 from why502.model.target import Target
 
 KUBERNETES = "kubernetes"  # the engine of a pod's containers, whose names are NAMESPACE/POD/CONTAINER
+
+_POOLS = lazy(r"172\.(?:1[6-9]|2\d|3[01])\.|10\.8[89]\.")
+
+
+def is_pool_address(host: str) -> bool:
+    """Return whether an address is in the default network pools of Docker and podman."""
+    return _POOLS.match(host) is not None
 
 
 class Attachment(Value, frozen=True, kw_only=True):

@@ -362,6 +362,7 @@ class LogFile(Value, frozen=True, kw_only=True):
     reason: str = ""  # why it could not be read, or ""
     is_deleted: bool = False  # the proxy writes to an unlinked file
     errors_of: int | None = None  # the process whose standard error it holds
+    errors_from: str = ""  # of that process's error logs, only those that go to `stderr`, or to `syslog`; "": both
 
 
 class LogSummary(Value, frozen=True, kw_only=True):

@@ -103,6 +103,7 @@ class Proxy(Value, frozen=True, kw_only=True):
     loaded_at: datetime | None = None  # last (re)load of the running configuration
     listens: tuple[Target, ...] = ()  # as configured
     worker_connections: int | None = None
+    worker_bytes: int | None = None  # mean memory of a worker that handles one request at a time, shared pages in proportion
     files: tuple[ConfigFile, ...] = ()
     changed_at: datetime | None = None  # newest modification of a configuration file
     test: ConfigTest = ConfigTest.UNKNOWN

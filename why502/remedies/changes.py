@@ -7,7 +7,7 @@ text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from why502.config import edit
 from why502.config.tree import Tree, content, node_at, nodes
@@ -123,7 +123,22 @@ def set_peer_addresses(case: Case, to: Target, only: Route | None = None) -> tup
         peer = route.peers[0] if len(route.peers) == 1 else case.joins.members(route.peers).get(case.target)
         if (change := _set_address(case, route, peer, case.target, to)) is not None:
             found.setdefault((change.file, change.line, change.start), change)
+            for other in _redirects(case, route, case.target, to):
+                found.setdefault((other.file, other.line, other.start), other)
     return tuple(found.values())
+
+
+def _redirects(case: Case, route: Route, old: Target, new: Target) -> Iterator[Edit]:
+    """Yield the edits of the addresses that a gateway replaces in redirects of this backend: otherwise they lead to the old
+    one.
+    """
+    name = behaviour(case.proxy.kind).redirects if case.proxy else ""
+    for setting in route.settings.get(name, ()) if name else ():
+        address = setting.args[-1].partition("://")[2].partition("/")[0] if setting.at else ""
+        after = readdressed(address, old, new) if address and not old.is_unix and not new.is_unix else None
+        if setting.at is not None and after is not None and after != address:
+            at = setting.at
+            yield Edit(file=at.file, line=at.line, start=UNPLACED, end=UNPLACED, before=address, after=after)
 
 
 def _set_address(case: Case, route: Route, peer: Peer | None, target: Target, to: Target) -> Edit | None:

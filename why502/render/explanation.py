@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from why502.diagnosis.causes import CAUSES
 from why502.explanation.candidates import is_command
+from why502.explanation.known import CAUSES
 from why502.gateways.codes import products
 from why502.gateways.statuses import STATUSES
 from why502.model.explanation import Explanation, Kind
@@ -138,11 +138,11 @@ def everything(terminal: Terminal) -> str:
     """Return the list of all causes, statuses and products that `explain` knows."""
     page = _Page(terminal)
     for layer in Layer:
-        causes = [cause for cause in CAUSES.values() if cause.layer is layer]
+        causes = [(name, cause) for name, cause in CAUSES.items() if cause.layer is layer]
         if causes:
             page.title(FAULT_DOMAINS[layer])
-            for cause in causes:
-                page.item(cause.id, cause.message)
+            for name, cause in causes:
+                page.item(name, cause.message)
     page.title("statuses")
     for code, status in STATUSES.items():
         page.item(code, status.title)
@@ -159,7 +159,7 @@ def reference() -> contract.Reference:
     """Return all causes, statuses and products as the contract's object."""
     return contract.Reference(
         schema="why502.reference/1",
-        causes=[contract.CauseEntry(cause=cause.id, layer=cause.layer, message=cause.message) for cause in CAUSES.values()],
+        causes=[contract.CauseEntry(cause=name, layer=cause.layer, message=cause.message) for name, cause in CAUSES.items()],
         statuses=[
             contract.StatusEntry(status=code, message=status.title, gateway_failure=status.is_failure)
             for code, status in STATUSES.items()

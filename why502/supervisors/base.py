@@ -17,7 +17,7 @@ import msgspec
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.suppliers import ROOT, of_process
-from why502.model.container import Container
+from why502.model.container import Container, is_pool_address
 from why502.model.patterns import lazy
 from why502.model.process import Process
 from why502.model.service import PhpPool, Service
@@ -267,7 +267,7 @@ def _file_names_path(host: Host, file: str, path: str, cwd: str) -> bool:
 
 def is_of_container(target: Target) -> bool:
     """Return whether the address is in the default network pools of Docker and podman."""
-    return re.match(r"172\.(?:1[6-9]|2\d|3[01])\.|10\.8[89]\.", target.host) is not None
+    return is_pool_address(target.host)
 
 
 def words(command: str) -> tuple[str, ...]:

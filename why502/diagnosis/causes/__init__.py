@@ -14,6 +14,7 @@ from types import ModuleType
 from why502 import registry
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes.of_one_symptom import ROWS
+from why502.model.cause_page import items
 from why502.model.finding import FAIR
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -65,9 +66,7 @@ def weight(cause: str, symptom: Symptom, named: str = "") -> float:
 
 def section(cause: str, title: str) -> tuple[str, ...]:
     """Return the items of one section of a cause's page ("Fix", "Confirm"), each on one line; () if it has none."""
-    _, _, rest = PAGES.get(cause, "").partition(f"## {title}\n")
-    items = rest.partition("\n## ")[0].strip().removeprefix("- ").split("\n- ")
-    return tuple(" ".join(item.split()) for item in items if item)
+    return items(PAGES.get(cause, ""), title)
 
 
 def fixes(cause: str, kind: str) -> tuple[str, ...]:
@@ -75,11 +74,11 @@ def fixes(cause: str, kind: str) -> tuple[str, ...]:
 
     An item that begins with a gateway's name ("nginx: …") says in that one's words what the item before it says in general.
     """
-    items = section(cause, "Fix")
+    every = section(cause, "Fix")
     if not kind:
-        return items
+        return every
     found: list[str] = []
-    for item in items:
+    for item in every:
         named = _PRODUCT.match(item)
         if named is None:
             found.append(item)

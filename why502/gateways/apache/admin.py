@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from why502.gateways.admin import AdminView, Asking, Door
 from why502.gateways.apache.config.directives import Directive, Reader, defined_by
-from why502.gateways.apache.config.load import member
 from why502.gateways.apache.config.match import Matcher
 from why502.gateways.apache.config.parse import parse
+from why502.gateways.apache.config.workers import member
 from why502.gateways.running import Texts
 from why502.model.errors import HostError
 from why502.model.patterns import lazy

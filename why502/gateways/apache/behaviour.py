@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from why502.gateways.apache.config.load import PREFACE, VIRTUAL_HOST
+from why502.gateways.apache.config.load import PREFACE, REVERSE, VIRTUAL_HOST, WAIT
 from why502.gateways.apache.logs.log_format import read_as
 from why502.gateways.behaviour import OF_MESSAGES, Behaviour, Demand, Listen
 from why502.gateways.listens import accepts_target
@@ -36,6 +36,9 @@ def _wants(proxy: Proxy, target: Target, _found: Sequence[Listen], _processes: S
 BEHAVIOUR = Behaviour(
     programs=frozenset({"apache2", "httpd"}),
     starts_workers_to_load=True,
+    read_timeout=WAIT,
+    read_timeout_unit="",
+    redirects=REVERSE,
     tries_each_address=True,
     logs_own_statuses=True,  # at level error: AH00957, AH01102, AH01114, AH01167
     places_own_statuses=False,

@@ -22,6 +22,7 @@ from why502.lab.stage import BACKENDS, LabError
 
 NAMESPACES = ("--net", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
 EMPTY = (
+    "/dev/shm",  # podman's locks
     "/var/log",
     "/var/tmp",
     "/var/lib/docker",
@@ -106,6 +107,7 @@ def isolate() -> None:
     for path in EMPTY:
         Path(path).mkdir(parents=True, exist_ok=True)
         sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", path)
+    os.chmod("/dev/shm", 0o1777)
     Path("/run/lock").mkdir()
     sh("ip", "link", "set", "lo", "up")
     sh("mount", "-t", "tmpfs", "-o", "mode=755", "why502-lab", str(groups.ROOT))

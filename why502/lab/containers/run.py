@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -69,6 +70,7 @@ def main() -> int:
     parser.add_argument("--bundles", type=Path)
     parser.add_argument("--rows", type=Path)
     told = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the control groups of a scene are removed
     for engine in told.engine or machine.ENGINES:
         if why := machine.missing(engine):
             sys.stderr.write(f"why502: {engine} {why}\n")

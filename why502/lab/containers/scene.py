@@ -94,14 +94,19 @@ class Site:
     ) -> None:
         """Start an application in a container, and wait until it listens."""
         self.run(name, "python3", "/app/server.py", listen, *extra, networks=networks, options=options)
-        self.until(lambda: self.listens(name), f"{name} listens")
+        port = int(listen.rpartition(":")[2])
+        self.until(lambda: self.listens(name, port), f"{name} listens on port {port}")
 
-    def listens(self, name: str) -> bool:
-        """Return whether anything but the engine's own name server listens in a container."""
+    def listens(self, name: str, port: int = 0) -> bool:
+        """Return whether anything but the engine's own name server listens in a container, on one port or on any.
+
+        The containers of a pod share their ports.
+        """
         pid = self.pid(name)
         tables = [Path(f"/proc/{pid}/net/{table}") for table in ("tcp", "tcp6")] if pid else []
         lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
-        return any(words[3] == "0A" and not words[1].startswith("0B00007F") for words in lines)
+        heard = (words[1] for words in lines if words[3] == "0A" and not words[1].startswith("0B00007F"))
+        return any(not port or int(address.rpartition(":")[2], 16) == port for address in heard)
 
     def nginx(
         self,

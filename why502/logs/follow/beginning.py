@@ -10,10 +10,13 @@ from typing import BinaryIO
 from why502.logs import window
 from why502.logs.lines import Window
 from why502.logs.scan.line_format import Form, find
+from why502.logs.scan.message_key import is_request
 from why502.logs.scan.reading import zone
 from why502.logs.window import PROBE_BYTES
+from why502.model.errors import HostError
 
 MOST_PARTS = 1000  # of a file with holes
+_FIRST_BYTES = 1 << 13  # of a log, which tell whether it has requests
 
 
 def first_since(stream: BinaryIO, size_bytes: int, since: float, form: Form | None, localtime: bytes) -> int:
@@ -39,6 +42,18 @@ def first_since(stream: BinaryIO, size_bytes: int, since: float, form: Form | No
         return found
     is_timed = window.first_time(os.pread(stream.fileno(), PROBE_BYTES, 0), time_of) is not None
     return 0 if is_timed else end_of_lines(stream, size_bytes)
+
+
+def has_requests(stream: BinaryIO, form: Form | None) -> bool:
+    """Return whether most of the first lines that can be read are requests."""
+    try:
+        head = window.head(stream, _FIRST_BYTES)
+    except (HostError, *window.READ_ERRORS):
+        return False
+    lines = head.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    parse = find(head, form).parser() if lines else None
+    found = [is_request(record) for line in lines if parse is not None and (record := parse(line.rstrip("\r"))) is not None]
+    return 2 * sum(found) > len(found)
 
 
 def end_of_lines(stream: BinaryIO, size_bytes: int) -> int:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from why502.logs.checkpoint import Checkpoint, Head, Place
-from why502.logs.follow.beginning import end_of_lines, first_since
+from why502.logs.follow.beginning import end_of_lines, first_since, has_requests
 from why502.logs.follow.content import HEAD_BYTES, MARKER_BYTES, are_alike, ends_before, hashed, holds, is_begin, name_of
 from why502.logs.follow.counting import Counter
 from why502.logs.follow.open_file import OpenFile, is_written, opened
@@ -99,6 +99,12 @@ class Follower:
             return self._files[0].is_unchanged() and self._siblings.look_around() == self._state
         except OSError:
             return False
+
+    def has_requests(self) -> bool:
+        """Return whether the log begins with requests: it is an access log. A log that is empty or cannot be read is not known
+        to be one.
+        """
+        return any(has_requests(file.stream, self.counter.form) for file in self._files)
 
     def step(self) -> Step:
         """Read what was added, at most some megabytes. Nothing is raised for a log that cannot be read."""

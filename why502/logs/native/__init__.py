@@ -90,6 +90,9 @@ def loaded() -> Any:
     return found
 
 
+Leaves = Callable[[LogRecord], bool]  # whether lines like one of that record are left to Python
+
+
 class Reader:
     """Counts the lines of one layout. `buffer` receives the text of a log before `scan`."""
 
@@ -104,6 +107,7 @@ class Reader:
         is_exact: bool = False,
         is_careful: bool = False,
         leaves_errors: bool = False,
+        leaves: Leaves | None = None,
         has_paths: bool = False,
         most: int = 0,
     ) -> None:
@@ -124,6 +128,7 @@ class Reader:
         self.layout = layout
         self._is_exact = is_exact
         self._leaves_errors = leaves_errors
+        self._leaves = leaves
         self._byte = 0  # where the text of the buffer stands
         self._lines = Lines(layout.wrapper)  # of those left to Python
         # The bytes of the lines left to Python that repeat an earlier one; None if no line does, or Python reads all that may.
@@ -203,6 +208,8 @@ class Reader:
         """
         if record.at is None or is_request(record) == is_message or pairing.after or pairing.is_of_client:
             return False
+        if self._leaves is not None and self._leaves(record):
+            return False
         if record.pid is None and not pairing.is_alone:  # it names its thread in a way that only this reader knows
             return False
         if is_message and record.proxy is None and message_key(record) is None:  # its wording may count
@@ -240,9 +247,8 @@ class Reader:
         length = ctypes.c_uint64()
         begin = self._library.reader_blob(self._reader, ctypes.byref(length))
         blob = ctypes.string_at(begin, length.value) if length.value else b""
-        return _Export(
-            _array("Q", self._library.reader_words(self._reader), size), blob, self.layout, self._is_exact, place
-        ).counts()
+        words = _array("Q", self._library.reader_words(self._reader), size)
+        return _Export(words, blob, self.layout, self._is_exact, place, self._leaves).counts()
 
     def _checked(self, answer: int) -> int:
         if answer == _FAILED:
@@ -269,10 +275,19 @@ class _Ended(NamedTuple):
 class _Export:
     """Reads a reader's exported data, number by number: see `export` in src/reader.rs."""
 
-    def __init__(self, words: array[int], blob: bytes, layout: Layout, is_exact: bool, place: Callable[[Order], str]) -> None:
+    def __init__(
+        self,
+        words: array[int],
+        blob: bytes,
+        layout: Layout,
+        is_exact: bool,
+        place: Callable[[Order], str],
+        leaves: Leaves | None,
+    ) -> None:
         self._words, self._blob, self._layout = words, blob, layout
         self._is_exact = is_exact
         self._place = place
+        self._leaves = leaves
         self._at = 0
 
     def counts(self) -> Counts:
@@ -300,6 +315,10 @@ class _Export:
         record, other = self._record(first), self._record(later or first)
         if is_message == is_request(record) or is_message == is_request(other):
             raise ReaderError("Python does not read what it read")
+        if self._leaves is not None:
+            if self._leaves(record) or self._leaves(other):
+                raise ReaderError("it counted a line that it was to leave")
+            found.span(_signed(since), _signed(until))
         if not is_message:
             outcome = of(record)[0]
             if outcome != of(other)[0]:

@@ -18,6 +18,7 @@ from why502.logs.scan.histogram import bucket, in_micros
 from why502.logs.scan.minutes import Minutes
 from why502.logs.scan.outcome import Outcome, of
 from why502.logs.scan.routes import route
+from why502.logs.tallies import Tallies
 from why502.logs.verdicts import Fields, is_failure
 from why502.model.logs import Attempt, LogRecord
 from why502.model.target import Target
@@ -146,6 +147,7 @@ class Counts:
         self.errors: Errors = Held()  # error lines of requests
         self.failed: Held[Ended] = Held()  # access lines that may match them
         self.paths = Paths()
+        self.tallies = Tallies()  # for a diagnosis
 
     def add(self, record: LogRecord, at: int, *, is_doubtful: bool = False) -> None:
         """Count one access line that ended at that second. `is_doubtful`: not known yet whether its last attempt succeeded."""
@@ -229,6 +231,7 @@ class Counts:
         self.errors.merge(other.errors)
         self.failed.merge(other.failed)
         self.paths.merge(other.paths)
+        self.tallies.merge(other.tallies)
 
     def expire(self, before: int) -> None:
         """Drop the minutes before that second.
@@ -250,6 +253,7 @@ class Counts:
         self.messages = {key: equal for key, equal in self.messages.items() if len(equal.minutes)}
         self.wordings = {wording: equal for wording, equal in self.wordings.items() if len(equal.minutes)}
         self.errors, self.failed = self.errors.since(60 * minute), self.failed.since(60 * minute)
+        self.tallies.expire(60 * minute)
 
     def prune(self) -> None:
         """Enforce the memory bounds."""

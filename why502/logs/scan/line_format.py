@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec import structs
 
-from why502.gateways.behaviour import read_as
 from why502.gateways.nginx.logs import access as nginx_access
 from why502.gateways.nginx.logs.log_format import LineFormat
 from why502.logs import detect, formats, split_lines, wrappers
@@ -100,6 +99,8 @@ class Form(Value, frozen=True, kw_only=True):
 
 def of_format(text: str, escape: str = "default", format_source: str = "--log-format") -> Form:
     """Return the form of an nginx `log_format` or an Apache LogFormat."""
+    from why502.gateways.behaviour import read_as
+
     text, escape = read_as(text, escape)
     LineFormat(text, escape)
     return Form(name=nginx_access.NAME, log_format=text, escape=escape, format_source=format_source)

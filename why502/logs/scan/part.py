@@ -15,6 +15,7 @@ from why502.logs.join import Suspects
 from why502.logs.lines import Window, place
 from why502.logs.native import layout
 from why502.logs.scan.counts import MOST_KEYS, Counts, Order
+from why502.logs.scan.details import Details
 from why502.logs.scan.line_format import Form, Parse
 from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.reading import Carried, Each, Reader, named
@@ -52,7 +53,8 @@ class Layouts:
 class Session:
     """Reads parts one after the other into one sum. Each thread has its own session; `absorb` adds up their sums.
 
-    `each` is called with every request that Python reads; those that the compiled reader counts are in `apart`.
+    `each` is called with every request that Python reads; those that the compiled reader counts are in `apart`. `details`: for a
+    diagnosis, what counts of a log that is not an nginx access log.
     """
 
     def __init__(
@@ -62,9 +64,11 @@ class Session:
         suspects: Suspects | None = None,
         each: Each | None = None,
         layouts: Layouts | None = None,
+        details: Details | None = None,
     ) -> None:
         self.query = query
         self.each = each
+        self.details = details
         self.zone = zone or zone_of(query.localtime, query.shift_s)
         self.suspects = suspects or Suspects()
         self.counts = Counts(is_exact=query.is_exact)
@@ -160,6 +164,7 @@ class Session:
             is_exact=query.is_exact,
             is_careful=bool(query.most_held) and form.name == NGINX_ACCESS,
             leaves_errors=bool(query.most_held),
+            leaves=None if self.details is None else self.details.has,
             has_paths=query.is_summary or query.has_paths,
             most=_MOST_EXACT if query.is_exact else 0,
         )

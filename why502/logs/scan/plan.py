@@ -15,7 +15,7 @@ from why502.logs.scan.reading import zone
 from why502.logs.scan.source import open_
 from why502.logs.scan.source_file import Source
 from why502.logs.scan.work import Part, ScanQuery
-from why502.logs.window import PROBE_BYTES, SLACK_S
+from why502.logs.window import SLACK_S
 from why502.model.base import Value
 from why502.model.errors import HostError
 
@@ -72,7 +72,7 @@ def _range(stream: BinaryIO, size_bytes: int, form: Form, query: ScanQuery) -> t
     if query.since > 0:
         start = window.seek(stream, size_bytes, query.since, time_of)
     if query.until < _ENDLESS:
-        end = min(window.seek(stream, size_bytes, query.until + 3 * SLACK_S, time_of) + 2 * PROBE_BYTES, size_bytes)
+        end = window.end(stream, size_bytes, query.until, time_of)
     return start, max(start, end)
 
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from why502.logs.join import Joiner, requests
+from why502.logs.join import Errors, Joiner, requests
 from why502.logs.scan.breakdown import Seen
 from why502.logs.scan.counts import Counts
 from why502.model.base import Value
@@ -49,6 +49,11 @@ class Interval:
 
 def rates(counts: Counts) -> tuple[Rates, ...]:
     """Return the counted minutes in time order. The reason of a failure is that of its error line, if it has one."""
+    return rates_and_left(counts)[0]
+
+
+def rates_and_left(counts: Counts) -> tuple[tuple[Rates, ...], Errors]:
+    """Return the rates, and the error lines whose access lines are not among the counted ones."""
     seen = Seen(counts)
     facets = {
         name: _by_minute((value, minutes.items()) for value, minutes in values.items()) for name, values in seen.facets.items()
@@ -63,7 +68,7 @@ def rates(counts: Counts) -> tuple[Rates, ...]:
             by[before] -= 1
             by[failed[-1]] += 1
     failures = seen.failures
-    return tuple(
+    found = tuple(
         Rates(
             minute=minute,
             requests=seen.requests[minute],
@@ -76,6 +81,7 @@ def rates(counts: Counts) -> tuple[Rates, ...]:
         )
         for minute in sorted(seen.requests.keys() | failures.keys())
     )
+    return found, joiner.left()
 
 
 def summed(minutes: Iterable[Rates]) -> Rates:

@@ -18,6 +18,7 @@ from why502.logs.held import Origin, is_noted, line_of, mark, of_access, order_o
 from why502.logs.lines import Entry, Window, grouped, place, sample_of, waiting_of
 from why502.logs.scan import fields, messages
 from why502.logs.scan.counts import Order
+from why502.logs.scan.details import Place, is_ending
 from why502.logs.scan.line_format import Parse
 from why502.logs.scan.message_key import is_request, message_key, shown
 from why502.logs.scan.pieces import chunks, filled, line_begin
@@ -34,6 +35,7 @@ from why502.redaction import clean, redact
 if TYPE_CHECKING:
     from why502.logs.join import Suspects
     from why502.logs.scan.counts import Counts
+    from why502.logs.scan.details import Details
     from why502.logs.scan.line_format import Form
     from why502.logs.scan.work import Part, Progress, ScanQuery
 
@@ -54,6 +56,7 @@ class Session(Protocol):
     zone: tzinfo
     suspects: Suspects
     each: Each | None
+    details: Details | None
 
     def compiled(self, form: Form, sample: Callable[[], bytes]) -> native.Reader | None:
         """Return the compiled reader of such lines, if any; `sample` returns some of them."""
@@ -89,6 +92,7 @@ class Reader:
         self.session = session
         self.part = part
         self.query = session.query
+        self.details = session.details
         self.progress = progress
         self.origin = origin or Origin(named(part.path))
         self.parse = parse or part.form.parser()
@@ -108,6 +112,7 @@ class Reader:
         # The line before a line that the compiled reader left, if the reader read it; keyed by the byte of the latter.
         self._native: dict[int, str] = {}
         self._repeats: set[int] | None = None  # see `native.Reader.repeats`
+        self._is_cut = False  # the file became shorter than the part
         self._end = 0  # end of the bytes given to the compiled reader
         # Whether the previous line belongs to an application or error log, whose entries may span several lines.
         self.is_prose = self.carried.is_prose
@@ -131,6 +136,8 @@ class Reader:
         if self._is_followed:
             self._look_back(self._end)  # up to the last line, from which the next part continues
             self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
+        if self._is_cut:
+            raise HostError("it was truncated while being read", "run it again")
 
     def _needs_python(self) -> bool:
         """Return whether lines may repeat some of a part that was read before, and whose stream Python holds."""
@@ -183,8 +190,7 @@ class Reader:
             self.session.check()
         if self.lines.is_open:
             yield from self.lines.close(self._after(stream, end))
-        if self.part.end is not None and end < self.part.end and stream.seek(0, io.SEEK_END) < self.part.end:
-            raise HostError("it was truncated while being read", "run it again")
+        self._is_cut = self.part.end is not None and end < self.part.end and stream.seek(0, io.SEEK_END) < self.part.end
 
     def _after(self, stream: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
         """Yield the lines after the part, as far as they may hold the end of its last message."""
@@ -268,7 +274,7 @@ class Reader:
         if record is None or record.at is None or not record.format:
             self._look_back(start)
         self._native.pop(start, None)
-        if record is None or (not record.format and (not form.name or form.log_format)):
+        if record is None or (not record.format and self.details is None and (not form.name or form.log_format)):
             if self.at is not None and not self.query.since <= self.at <= self.query.until:
                 return
             if self.is_prose:
@@ -278,14 +284,21 @@ class Reader:
                 if not form.log_format:
                     self._unknown(record, text, order, where)
             return
-        if record.at is not None:
-            self.at = int(self.window.seconds(record.at) // 1)
+        exact = None if record.at is None else self.window.seconds(record.at)
+        if exact is not None:
+            self.at = int(exact // 1)
         at = self.at
-        if at is not None and not self.query.since <= at <= self.query.until:
+        is_inside = at is None or self.query.since <= at <= self.query.until
+        if self.details is not None and exact is not None:
+            self.details.date(self.counts, exact, is_inside=is_inside)
+        if not is_inside:
             return
         self.is_prose = bool(record.format) and not is_request(record)
         if not self.conditions.hold(record, text):
             self.counts.lines += 1
+            return
+        if self.details is not None:
+            self._detail(self.details, record, text, start, exact)
             return
         if is_request(record):
             if at is None or (record.at is None and self.part.form.log_format):  # the line has no time of its own
@@ -308,6 +321,25 @@ class Reader:
                 self.counts.errors.add(number, line_of(record, at, order_of(*order)))
         self.counts.add_message(found, at, order, place(where, start, None), shown(text))
 
+    def _detail(self, details: Details, record: LogRecord, text: str, start: int, exact: float | None) -> None:
+        """Count a line for a diagnosis, with its details. `exact`: its time in seconds, if it has one of its own."""
+        where = Place(self.origin.path, (self.part.index, start), start, self._number)
+        if self.at is None:
+            if details.wait(record, text, where):
+                self.counts.lines += 1
+            else:
+                self.counts.skip(where.order, place(where.path, start, self._number(start)), clean(redact(text[:_TEXT])))
+            return
+        at = self.at if exact is None else exact
+        if is_ending(record) and AGENT in text:  # our own probe
+            self.counts.note(self.at)
+            return
+        if is_ending(record) and is_request(record):
+            self._request(record, self.at, text, start, is_doubtful=details.has(record))
+        else:
+            self.counts.note(self.at)
+        details.count(self.counts, record, at, text, where)
+
     def _unknown(self, record: LogRecord | None, text: str, order: Order, where: str) -> None:
         """Count a message that no rule matches under its wording, if it looks like an error."""
         if (wording := messages.wording(record, text)) is None:
@@ -315,9 +347,8 @@ class Reader:
         at = self.at if record is None or record.at is None else int(self.window.seconds(record.at) // 1)
         self.counts.add_wording(wording, at, order, place(where, order[1], None), shown(text))
 
-    def _request(self, record: LogRecord, at: int, text: str, start: int) -> None:
+    def _request(self, record: LogRecord, at: int, text: str, start: int, *, is_doubtful: bool = False) -> None:
         """Count an access line; hold it if an error line may add details about its request."""
-        is_doubtful = False
         if self.query.most_held and record.format == NGINX_ACCESS:
             is_suspect = not (has_note := is_noted(record)) and self.session.suspects.has(at, request_line(record))
             if has_note or is_suspect:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from why502.model.container import KUBERNETES, Container, ContainerEvent
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
 _ACTIONS = {
@@ -18,17 +19,18 @@ _ACTIONS = {
 STOP_S = 120.0
 # Signals that leave no record of the order: of podman's stop, and of a kubelet that ends what fails its liveness probe.
 UNRECORDED = {"podman": (signal.SIGKILL,), KUBERNETES: (signal.SIGKILL, signal.SIGTERM)}
-NOT_RUN = (125, 126, 127)  # exit codes for a command that the engine could not start (docker-run(1))
+# What engines say of a port that they cannot publish: libnetwork's portallocator, and bind(2).
+PORT_TAKEN = lazy(r"(?i)port is already allocated|address already in use")
 
 
 def of_history(container: Container) -> Iterator[Event]:
     """Yield the starts, stops, ends and kills of a container. An end after a stop order is not a failure."""
     ordered: ContainerEvent | None = None
-    if container.exit_code in NOT_RUN and container.error and (at := container.started_at or container.created_at):
+    if not container.is_running and container.error and (at := container.started_at or container.created_at):
         message = f"{container.engine} could not start {container.name}: {container.error}"
         yield Event(
             at=at,
-            symptom=Symptom.START_FAILED,
+            symptom=Symptom.ADDRESS_IN_USE if PORT_TAKEN.search(container.error) else Symptom.START_FAILED,
             message=message,
             source=container.shows("inspect"),
             unit=container.name,

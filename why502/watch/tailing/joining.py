@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from why502.logs.held import Held
-from why502.logs.join import IN_BODY, Errors, Joiner, requests
+from why502.logs.join import IN_BODY, KEPT_S, Errors, Joiner, requests
 from why502.logs.join import Waiting as ErrorLine
 from why502.logs.scan.counts import EqualLines, MessageKey
 from why502.model.logs import Symptom
@@ -18,7 +18,6 @@ from why502.watch.tailing.projection import OK, Delta, Series, Waiting
 from why502.watch.tailing.shift import Shift
 
 MOST_ERRORS = 50_000  # error lines that wait for their access line
-KEPT_S = 60.0  # an error line waits so long, and for as long as the access log is buffered
 
 
 class Joining:
@@ -37,7 +36,9 @@ class Joining:
         return self._shift.seconds
 
     def hear(self, errors: Errors, kept_s: float = KEPT_S, shift_s: int = 0) -> None:
-        """Add error lines, to whose times `shift_s` was added, and drop those that waited too long."""
+        """Add error lines, to whose times `shift_s` was added, and drop those that waited longer than `kept_s`: KEPT_S, and as
+        long as the access log is buffered.
+        """
         if not errors:
             return
         with self._lock:

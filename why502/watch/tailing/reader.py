@@ -16,13 +16,14 @@ from msgspec import structs
 from why502.logs.checkpoint import Checkpoint
 from why502.logs.follow.follower import LINGER_S, LONGEST_LINGER_S, Follower
 from why502.logs.follow.step import Step
+from why502.logs.join import KEPT_S
 from why502.logs.live import MOST_HELD
 from why502.logs.scan.work import ScanQuery
 from why502.watch.model import Observed
 from why502.watch.tailing import logrotate
 from why502.watch.tailing.fitness import Fitness
 from why502.watch.tailing.found import Log
-from why502.watch.tailing.joining import KEPT_S, Joining, cut, failures
+from why502.watch.tailing.joining import Joining, cut, failures
 from why502.watch.tailing.journal import JournalFollower
 from why502.watch.tailing.localtime import localtime
 from why502.watch.tailing.permission import unreadable

@@ -28,14 +28,16 @@ from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.confined import by_itself
-from why502.diagnosis.containers import Unresolved
+from why502.diagnosis.containers import Unforwarded, Unresolved
 from why502.model.container import Container
-from why502.model.finding import PROOF, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import FAIR, LIKELY, PROOF, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.service import Service
 from why502.model.snapshot import Listener
 from why502.model.target import Target, Transport
+
+HOST = "host"  # the network mode of a container that has no network of its own
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -49,14 +51,24 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if alone := by_itself(case):
         yield supports(_by_itself_words(*alone), "systemctl show", 2 * PROOF)
-    if not case.network:
-        return
-    if (listener := _elsewhere(case)) is not None:
+    if (lost := containers.unforwarded(case)) is not None and case.seen(Symptom.CONNECT_REFUSED):
+        weight = FAIR if not lost.is_trusted else PROOF if lost.is_asked else LIKELY  # any user may make such a container
+        yield supports(_unforwarded_words(case, lost), lost.container.shows("inspect"), weight)
+    if case.network and (listener := _elsewhere(case)) is not None:
         yield supports(_other_loopback(case, listener), "ss -ltnp", PROOF)
-    if (mismatch := _mismatch(case)) is not None:
+    if (mismatch := _mismatch(case)) is not None:  # an old address of a container leads to no route, and so to no network
         yield supports(mismatch[0], mismatch[1], 2 * PROOF)
-    elif apart := _apart(case):
+    elif case.network and (apart := _apart(case)):
         yield supports(apart, "ip route", PROOF)
+
+
+def _unforwarded_words(case: Case, lost: Unforwarded) -> str:
+    container, target = lost.container, case.target
+    where = f"{container.shown} listens on port {lost.inner} in a network of its own"
+    if not lost.is_asked:
+        return f"{where}, and does not publish it: on the machine nothing listens on {target}"
+    internal = f" (is {_listed(container)} internal?)" if container.attachments else ""
+    return f"{where}; its engine was to publish it as {target and target.port}, and nothing forwards that port{internal}"
 
 
 def _by_itself_words(service: Service, listener: Listener) -> str:
@@ -142,7 +154,8 @@ def _unknown(case: Case) -> Unresolved | None:
     """Return a name that is unknown to the proxy because its container is only in other networks; None if there is none."""
     for found in containers.unresolved(case):
         is_near = any(containers.shared(one, found.own) and one.is_running for one in containers.called(case, found.target.host))
-        if found.other.is_running and not is_near and _has_networks(found.own) and _has_networks(found.other):
+        is_apart = _has_networks(found.other) or found.other.network_mode == HOST
+        if found.other.is_running and not is_near and _has_networks(found.own) and is_apart:
             return found
     return None
 
@@ -152,11 +165,15 @@ def _inspect(own: Container, other: Container) -> str:
 
 
 def _apart_words(own: Container, other: Container) -> str:
+    if other.network_mode == HOST:
+        return (
+            f"{other.shown} uses the machine's own network, in which containers have no names; {own.shown} is in {_listed(own)}"
+        )
     return f"{own.shown} is in {_listed(own)}, {other.shown} is in {_listed(other)}: they share no network"
 
 
 def _has_networks(container: Container) -> bool:
-    return bool(container.attachments) and container.network_mode not in ("host", "none") and container.is_whole
+    return bool(container.attachments) and container.network_mode not in (HOST, "none") and container.is_whole
 
 
 def _listed(container: Container) -> str:
@@ -176,6 +193,8 @@ def summarize(case: Case) -> str:
         return f"{found.target.host} is unknown to the proxy: {_apart_words(found.own, found.other)}"
     if alone := by_itself(case):
         return _by_itself_words(*alone)
+    if (lost := containers.unforwarded(case)) is not None:
+        return _unforwarded_words(case, lost)
     if (listener := _elsewhere(case)) is not None:
         return _other_loopback(case, listener)
     mismatch = _mismatch(case)
@@ -188,6 +207,8 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield _join(unknown.own, unknown.other)
     if alone := by_itself(case):
         yield Remedy(message=f"have {alone[0].name} listen on a unix socket, or take PrivateNetwork=yes out of its settings")
+    if lost := containers.unforwarded(case):
+        yield _publish(case, lost)
     own, other, target = containers.proxy_container(case), containers.meant(case), case.target
     if own is None or target is None:
         return
@@ -214,8 +235,22 @@ def remedies(case: Case) -> Iterator[Remedy]:
             yield _join(own, other)
 
 
+def _publish(case: Case, lost: Unforwarded) -> Remedy:
+    """Return the remedy for a port that its engine does not forward."""
+    one, port = lost.container, case.target.port if case.target else lost.inner
+    if lost.is_asked:
+        return Remedy(
+            message=f"give {one.shown} a network that is not internal, beside its own, so that port {port} is published"
+        )
+    how = f'`ports: ["127.0.0.1:{port}:{lost.inner}"]`' if one.service else f"`-p 127.0.0.1:{port}:{lost.inner}`"
+    return Remedy(message=f"publish the port of {one.shown} when it is made again: {how}; `expose` publishes nothing")
+
+
 def _join(own: Container, other: Container) -> Remedy:
-    """Return the remedy that puts a container into a network of the proxy's."""
+    """Return the remedy that puts a container into a network of the proxy's, or names the machine if that is its network."""
+    if other.network_mode == HOST:
+        hosts = '`extra_hosts: ["host.docker.internal:host-gateway"]`'
+        return Remedy(message=f"name the machine instead: {hosts} for {own.shown}, and host.docker.internal in its configuration")
     network = min(own.networks)
     if other.service and other.project:
         short = network.removeprefix(f"{other.project}_")

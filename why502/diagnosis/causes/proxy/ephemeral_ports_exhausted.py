@@ -29,7 +29,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.config import Route
-from why502.model.finding import STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
+from why502.model.finding import PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.model.target import Transport
@@ -39,11 +39,11 @@ from why502.remedies.changes import KEPT, enable_keepalive, reload
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     lost = case.tally(Symptom.NO_LOCAL_PORT)
-    if lost and case.target is not None and ":" in case.target.host:
+    if case.seen(Symptom.NO_LOCAL_PORT) and case.target is not None and ":" in case.target.host:
         yield refutes(
             "it is an IPv6 address: a more common reason is that this machine has no IPv6 address to connect from",
-            lost.source,
-            STRONG,
+            lost.source if lost else "probe",
+            PROOF,
         )
     kernel = case.here.kernel
     if kernel and kernel.ports_first is not None and kernel.ports_last is not None and case.target is not None:

@@ -60,6 +60,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     served = _served_until(case)
     if tally is None:
+        if containers.since_proxy(case):  # it may check an address that the name had before
+            return
         yield from _of_check_alone(case, served)
         yield from _of_bytes(case)
         yield from _called_down(case)
@@ -211,7 +213,7 @@ def _checked_members(case: Case) -> list[Peer]:
     taken = {view.target for proxy in case.proxies for view in proxy.peers if view.state in _OTHERWISE}
     is_so = (
         not taken & {target for targets in found.values() for target in targets}
-        and all(peer.check and found[peer.name] for peer in members)
+        and all(peer.check and found[peer.name] and peer.target not in failed for peer in members)
         and all(answers.get(target, False) and target not in failed for targets in found.values() for target in targets)
     )
     return members if is_so else []

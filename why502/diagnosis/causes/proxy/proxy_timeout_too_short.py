@@ -146,12 +146,15 @@ def remedies(case: Case) -> Iterator[Remedy]:
         and not (read_limit_s(route) < behaviour(route.proxy).usual_read_s and quick_otherwise(case, read_limit_s(route)))
     ):
         return
-    wanted = f"{math.ceil(2 * late) if late > read_limit_s(route) else USUAL_S:g}s"
+    wanted_s = math.ceil(2 * late) if late > read_limit_s(route) else USUAL_S
+    wanted = f"{wanted_s:g}s"
     if behaviour(route.proxy).takes_directives:
         change = set_in_route(case, f"{family(route)}_read_timeout", wanted)
         message = f"raise the read timeout of that route to {wanted}"
     else:
-        change = set_where_written(route.setting(behaviour(route.proxy).read_timeout), wanted)
+        setting = route.setting(behaviour(route.proxy).read_timeout)
+        name = "".join(setting.args[0].rpartition("=")[:2]) if setting and setting.args else ""
+        change = set_where_written(setting, f"{name}{wanted_s:g}{behaviour(route.proxy).read_timeout_unit}")
         place = f" ({change.file}:{change.line}, for everything that these settings apply to)" if change else ""
         message = f"raise the read timeout of that route to {wanted}{place}"
     load = reload(case.proxy)

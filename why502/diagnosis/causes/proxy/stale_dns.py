@@ -21,6 +21,7 @@ addresses. The old address refuses connections, does not answer, is unreachable,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.deployment.files import Deployment, host_name, peers_of
 from why502.deployment.rule import risk, rule
@@ -40,7 +41,11 @@ from why502.remedies.changes import reload
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     target = case.target
-    if target is None or target.is_unix or not target.is_address or not case.failures:
+    if target is None or target.is_unix or not case.failures:
+        return
+    if not target.is_address:
+        if message := _looked_up_before(case):
+            yield supports(message, "inspect", 2 * PROOF)
         return
     if target in case.joins.configured:
         return
@@ -60,6 +65,34 @@ def examine(case: Case) -> Iterator[Evidence]:
                 2 * PROOF,
             )
             return
+
+
+def _looked_up_before(case: Case) -> str:
+    """Return why a name means another address than the one that a proxy, whose log gives only the name, fails to connect to: its
+    container began after the proxy, takes connections from there, and the proxy still fails; else "".
+    """
+    found, target, last = containers.since_proxy(case), case.target, case.last_failure
+    if found is None or target is None or last is None or not case.tally(*containers.NO_CONNECTION):
+        return ""
+    name, container = found
+    began = container.started_at
+    fails_now = any(probe.through_proxy and not probe.is_answer for probe in case.here.probes or ())
+    if began is None or not (last >= began + SETTLED or fails_now) or not containers.serves(container, target.port):
+        return ""
+    address = next(
+        (
+            probe.target.host
+            for probe in case.here.probes or ()
+            if probe.is_answer and probe.target and probe.target.host in container.addresses
+        ),
+        "",
+    )
+    if not address:
+        return ""
+    return (
+        f"{name} is {container.shown}, which was started at {began:%H:%M:%S}, after the proxy had looked the name up; its "
+        f"address {address} answers a probe, and the proxy cannot connect: it still has an old address"
+    )
 
 
 def _begins_again(case: Case, name: str) -> bool:
@@ -88,6 +121,8 @@ def _made_anew(case: Case) -> str:
 
 def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
+    if case.target and not case.target.is_address:
+        return _looked_up_before(case)
     return _made_anew(case) if case.target and case.failures and case.target not in case.joins.configured else ""
 
 
@@ -112,6 +147,7 @@ def _lives_s(case: Case, name: str) -> float | None:
     return min((found.ttl_s for found in case.resolutions(name) if found.ttl_s is not None), default=None)
 
 
+SETTLED = timedelta(seconds=1)  # log times are whole seconds
 SHORT_S = 300.0  # a TTL up to this means that the address is expected to change
 _CHANGING = lazy(
     r"\.(?:amazonaws\.com(?:\.cn)?|elb\.\w[\w.-]{0,200}|cloudfront\.net|azurewebsites\.net|azurecontainer\.io|azure-api\.net|cloudapp\.\w[\w.]{0,200}"

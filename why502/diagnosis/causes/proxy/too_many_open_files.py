@@ -157,6 +157,7 @@ CAUSE = Cause(
     symptoms={Symptom.FILES_EXHAUSTED: PROOF},
     # For an application that cannot accept a connection, or cannot open a file for a request.
     outranks=frozenset({"connection-reset", "keepalive-race", "premature-close"}),
+    is_reached_by_load=True,
     examine=examine,
     summarize=summarize,
     remedies=remedies,

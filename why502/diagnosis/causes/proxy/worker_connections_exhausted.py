@@ -36,12 +36,14 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
+from why502.gateways.worker_limits import worker_limits
 from why502.model.finding import FAIR, LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
 from why502.model.times import whole_number
 from why502.remedies.changes import reload, set_at_top, set_where_written
+from why502.remedies.drop_ins import restart, unit_named
 
 FEWEST = 4096  # connections that a raised limit allows
 MANY = 8  # connections that wait to be accepted: after a short burst fewer than that remain
@@ -120,6 +122,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
     proxy = case.proxy or next(iter(case.proxies), None)
     if proxy is None:
         return
+    if behaviour(proxy.kind).workers_take_one_request:
+        yield from _raised_as_memory_allows(case, proxy)
+        return
     if not behaviour(proxy.kind).takes_directives:
         yield from _raised_where_written(proxy)
         return
@@ -135,6 +140,29 @@ def remedies(case: Case) -> Iterator[Remedy]:
         message = f"{message} and worker_rlimit_nofile {files};"
     found = tuple(change for change in changes if change)
     yield Remedy(message=message, steps=(*found, *reload(proxy)) if len(found) == len(changes) else ())
+
+
+def _raised_as_memory_allows(case: Case, proxy: Proxy) -> Iterator[Remedy]:
+    """Yield the remedies for a gateway each of whose workers takes memory. One that only a restart loads is a decision, since it
+    interrupts the requests that are being answered.
+    """
+    by, own = worker_limits(proxy.kind), {"machine", *(worker.cgroup for worker in proxy.workers)}
+    known = (each.memory_available_bytes for each in case.here.pressure or () if each.scope in own)
+    free = min((size_bytes for size_bytes in known if size_bytes), default=None)
+    load = reload(proxy)
+    child = proxy.worker_bytes
+    for one in by.raised(proxy, child, free, _waiting(case, proxy)) if by is not None and child and free else ():
+        changes = [set_where_written(setting, value) for setting, value in one.settings]
+        edits = tuple(change for change in changes if change) if all(changes) else ()
+        if one.needs_restart:
+            again = restart(unit_named(proxy.unit)) if proxy.unit.endswith(".service") and not proxy.is_apart else None
+            yield Remedy(
+                message=f"{one.message}. Only a restart of {proxy.unit or proxy.kind} loads that; it interrupts running requests",
+                steps=(*edits, *load[:1], again) if edits and again and load else (),
+                is_policy=True,
+            )
+        else:
+            yield Remedy(message=one.message, steps=(*edits, *load) if edits and load else ())
 
 
 def _raised_where_written(proxy: Proxy) -> Iterator[Remedy]:
@@ -191,6 +219,7 @@ CAUSE = Cause(
     message="the proxy's own limit on connections or workers (worker_connections, MaxRequestWorkers) is too low for the load",
     headline="the worker_connections of {proxy} are used up",
     symptoms={Symptom.WORKER_CONNECTIONS: 5.0},
+    is_reached_by_load=True,
     examine=examine,
     remedies=remedies,
     summarize=summarize,

@@ -23,12 +23,15 @@ refused connections to the other address.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.listening import accepts
+from why502.model.container import Container, is_pool_address
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -57,6 +60,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(
             "this machine has no IPv6 address at all, so no address of the application's would help", "ip -6 addr", 2 * PROOF
         )
+    if target is not None and (nobody := _of_nobody(case)) is not None and case.seen(*containers.NO_CONNECTION):
+        yield supports(_nobody_words(case, *nobody), nobody[0].shows("inspect"), PROOF)
     if target is None or target.is_unix or not case.seen(*CAUSE.symptoms):
         return
     if target.is_wildcard and case.listeners is None:
@@ -78,6 +83,33 @@ def examine(case: Case) -> Iterator[Evidence]:
         service, listener = moved
         message = f"{service.name}, which belongs on {target}, listens on {listener.target} instead"
         yield supports(message, "ss -lxp", 2 * PROOF)
+
+
+def _of_nobody(case: Case) -> tuple[Container, str] | None:
+    """Return the only container beside the proxy's that serves the target's port, and its address, if the configuration has an
+    address of an engine's range that no container and no network of the proxy has; else None.
+    """
+    target, own = case.target, containers.proxy_container(case)
+    if target is None or own is None or target not in case.joins.configured or not is_pool_address(target.host):
+        return None
+    space = next((one for one in case.here.networks or () if one.inode == own.network), None)
+    networks = [ip_network(each, strict=False) for each in (space.subnets.values() if space else ())]
+    if not networks or any(ip_address(target.host) in each for each in networks) or containers.at(case, target.host):
+        return None
+    if target.host in (case.here.addresses or ()):
+        return None
+    found = [
+        (one, places[0].address)
+        for one in containers.trusted(case)
+        if one.is_running and one != own and containers.serves(one, target.port) and (places := containers.shared(one, own))
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _nobody_words(case: Case, container: Container, address: str) -> str:
+    host = case.target.host if case.target else ""
+    port = case.target.port if case.target else 0
+    return f"no container and no network of the proxy has {host}; {container.shown} serves port {port} at {address}"
 
 
 def _moved_to_socket(case: Case) -> tuple[Service, Listener] | None:
@@ -107,6 +139,8 @@ def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     product = case.proxy.kind if case.proxy else "the proxy"
     listener = next(iter(case.same_port), None)
+    if listener is None and (nobody := _of_nobody(case)) is not None:
+        return f"{product} connects to {case.target}: {_nobody_words(case, *nobody)}"
     if listener is None and case.listeners == () and (moved := _moved_to_socket(case)) is not None:
         return f"{product} connects to {case.target}; {moved[0].name} listens on {moved[1].target} instead"
     return f"{product} connects to {case.target}; {case.name_of(listener)} listens only on {listener.target}" if listener else ""
@@ -114,6 +148,9 @@ def summarize(case: Case) -> str:
 
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: the address on which the application listens, or one that the proxy reaches."""
+    if (nobody := _of_nobody(case)) is not None:
+        container, address = nobody
+        yield Remedy(message=f"use the name of {container.shown} instead of an address: now it has {address}")
     for listener in case.same_port[:1]:
         if listener.target.is_loopback and not case.shares_network:
             yield Remedy(message=_open(case, listener))

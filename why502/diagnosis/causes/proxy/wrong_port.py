@@ -33,6 +33,7 @@ from why502.diagnosis.cause import Cause
 from why502.diagnosis.elsewhere import is_of_its_service
 from why502.diagnosis.listening import accepts
 from why502.model.config import Peer
+from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -122,6 +123,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if published := _of_container(case):
         yield supports(published, "inspect", 2 * PROOF)
         return
+    if (outer := containers.published_as(case)) is not None:
+        yield supports(_published_words(case, *outer), outer[0].shows("inspect"), PROOF)
+        return
     if case.listeners is None or case.listeners or case.same_port:
         return
     if gateway := case.missing_gateway:
@@ -155,6 +159,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if unauthorised_listener(case, best.target):  # any user may listen on the port of a dead backend
         weight = min(weight, FAIR)
     yield supports(message, "ss -ltnp", weight)
+    if process is not None and (other := containers.may_be_another(case, process)):
+        yield refutes(other, "inspect", LIKELY)
     if (inner := _published_as(case)) is not None:
         message = f"port {case.target.port} is only published on the host; between containers it is port {inner.port}"
         yield supports(message, "docker port", PROOF)
@@ -187,6 +193,11 @@ def _of_container(case: Case) -> str:
     others = sorted({one.port for one in containers.other_ports(container)})
     is_only = len(others) == 1 and not container.restarts
     return f"{container.shown} listens on port {others[0]}, and nothing in it on {target.port}" if is_only else ""
+
+
+def _published_words(case: Case, container: Container, port: int) -> str:
+    inner = case.target.port if case.target else 0
+    return f"{container.shown} listens on port {inner} in a network of its own, and the machine has it as port {port}"
 
 
 def _moved(case: Case) -> tuple[Listener, Service] | None:
@@ -241,6 +252,8 @@ def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if published := _of_container(case):
         return published
+    if (outer := containers.published_as(case)) is not None:
+        return _published_words(case, *outer)
     found = candidates(case)
     product = case.proxy.kind if case.proxy else "the proxy"
     if not found:
@@ -256,6 +269,9 @@ def remedies(case: Case) -> Iterator[Remedy]:
         ports = {one.port for one in containers.other_ports(container)}
         inner = next((port.inner for port in container.published if case.target and port.outer == case.target.port), min(ports))
         yield Remedy(message=f"let the proxy connect to port {inner} of {container.service or container.name}")
+        return
+    if (outer := containers.published_as(case)) is not None:
+        yield Remedy(message=f"let the proxy connect to port {outer[1]} of the machine")
         return
     found = candidates(case)
     own = _of_same_process(found[0], found) if found else ()

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.deaths import is_bare, last_words, weigh_death
@@ -89,7 +90,7 @@ def examine(case: Case) -> Iterator[Evidence]:
                 proof_of(service),
             )
             break
-        if broken and service.is_running is False and service.exit_code not in (None, 0) and not _failed_to_start(case, service):
+        if broken and _has_ended_badly(service) and not _failed_to_start(case, service):
             yield supports(
                 f"connections broke, and {service.manager} reports that {service.name} {service.exit_message or 'ended'}",
                 service.manager,
@@ -143,6 +144,11 @@ def summarize(case: Case) -> str:
     if case.target is None or not case.killer or not ends:
         return ""
     return f"{case.killer} ends the process behind {case.target}: {_said(case, ends[0])}"
+
+
+def _has_ended_badly(service: Service) -> bool:
+    """Return whether a service ran and ended with an error: a container that was only made has a status of its engine."""
+    return service.is_running is False and service.exit_code not in (None, 0) and service.state not in containers.UNSTARTED
 
 
 def _failed_to_start(case: Case, service: Service) -> bool:

@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.confined import kept_from
-from why502.diagnosis.needs import PRODUCTS, Need, product_in
+from why502.diagnosis.needs import PRODUCTS, Need, is_refused_somewhere, product_in
 from why502.diagnosis.waiting import (
     ERRORS,
     LATE,
@@ -96,6 +96,14 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(
                 "the number of requests that failed with its own error matches the number of reports", event.source, FAIR
             )
+    if not own and (unheard := _unheard(case)) is not None:
+        lost, said = unheard
+        if said is not None:
+            message = f"the application reports: {said.detail or said.message}; nothing listens on {name_of(lost)}"
+            yield supports(f"{message}, which it needs", f"{said.source}, ss -ltnx", LIKELY + FAIR)
+        elif not _gone(case):
+            message = f"its variable {lost.named_by} names {name_of(lost)}, where nothing listens"
+            yield supports(f"{message}, and no log has another reason", "ss -ltnx", LIKELY)
     for peer in _gone(case) if not own else ():
         message = f"its variable {peer.named_by} names {name_of(peer)}, where nothing listens"
         yield supports(f"{message}{_instead(peer)}{_unit(peer)}", "ss -ltnx", LIKELY)
@@ -155,6 +163,21 @@ def _gone(case: Case) -> list[Dependency]:
     unused settings do not count.
     """
     return [x for x in case.dependencies if x.named_by and x.is_heard is False and (x.elsewhere or x.unit_state in STOPPED)]
+
+
+def _unheard(case: Case) -> tuple[Dependency, Event | None] | None:
+    """Return the only dependency that its environment variables name and nothing serves, with its last message about a refused
+    connection that names no address; the message is None if it answers with its own error and no log has a reason. None if there
+    is no such dependency.
+    """
+    found = [one for one in case.dependencies if one.named_by and one.is_heard is False]
+    if len(found) != 1:
+        return None
+    said = case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED)
+    refused = [event for event in said if is_refused_somewhere(event.detail or event.message)]
+    if refused:
+        return found[0], refused[-1]
+    return (found[0], None) if errors_of(case) and not said else None
 
 
 def _beyond(case: Case) -> list[tuple[Dependency, Dependency]]:
@@ -263,6 +286,8 @@ def summarize(case: Case) -> str:
     if confined := _confined(case):
         product, _, service, setting = confined
         return f"the application on {case.target} needs {product}, to which {service} may not connect over IP ({setting})"
+    if not own and (unheard := _unheard(case)) is not None:
+        return f"the application on {case.target} needs {name_of(unheard[0])}, where nothing listens{_unit(unheard[0])}"
     for peer in _gone(case):
         return f"the application on {case.target} needs {name_of(peer)}, where nothing listens{_instead(peer)}{_unit(peer)}"
     for peer, need in _beyond(case):
@@ -355,6 +380,7 @@ CAUSE = Cause(
             "workers-exhausted",
         }
     ),
+    repeats_cut_off=True,
     examine=examine,
     summarize=summarize,
     remedies=remedies,

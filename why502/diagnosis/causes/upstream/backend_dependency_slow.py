@@ -27,6 +27,7 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.slots import slots
 from why502.diagnosis.waiting import called, dependency_errors, is_hurt, is_late, name_of
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -62,11 +63,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, "/proc, titles of postgres", LIKELY + WEAK)
     if waited is None or not is_late(case):
         return
-    are_all = waited.waiting >= ALL * waited.busy
-    of = f"all {waited.waiting}" if are_all and waited.waiting > 1 else f"{waited.waiting} of {waited.busy}"
+    busy = _busy(case, waited)
+    are_all = waited.waiting >= ALL * busy
+    of = f"all {waited.waiting}" if are_all and waited.waiting > 1 else f"{waited.waiting} of {busy}"
     # A single worker may be a new one, at its first query, while its server ends those that compute for too long.
     is_one = waited.waiting == 1 and bool(case.events(Symptom.WORKER_TIMED_OUT))
-    weight = FAIR if is_one or waited.waiting < MOST * waited.busy else LIKELY + are_all
+    weight = FAIR if is_one or waited.waiting < MOST * busy else LIKELY + are_all
     yield supports(f"{of} busy workers wait for an answer from {name_of(waited)}", "/proc/PID/syscall, ss -tnp", weight)
     if waited.does:
         is_waiting = any("waiting" in title for title in waited.does)
@@ -81,12 +83,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("its own processes are idle at the same time", "/proc/PID/stat", WEAK)
 
 
+def _busy(case: Case, peer: Dependency) -> int:
+    """Return how many workers can be busy: connections beyond what its command lets it serve at once wait inside of it."""
+    room = slots(case)
+    return min(peer.busy, room) if room else peer.busy
+
+
 def _waited(case: Case) -> Dependency | None:
     """Return the peer that most of the busy workers wait for, if it is running."""
     found = [
         x
         for x in case.dependencies
-        if x.waiting and x.waiting >= SHARE * max(x.busy, 1) and not (x.is_stopped or _is_its_own_gateway(case, x))
+        if x.waiting and x.waiting >= SHARE * max(_busy(case, x), 1) and not (x.is_stopped or _is_its_own_gateway(case, x))
     ]
     return max(found, key=lambda x: x.waiting, default=None)
 

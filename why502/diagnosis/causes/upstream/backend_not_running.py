@@ -83,6 +83,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"it still listens on {case.target}: only the socket's file was removed", "ss -lx", 2 * PROOF)
     elif case.listeners == () and not (case.target and case.target.is_unix and case.tally(Symptom.SOCKET_PATH_MISSING)):
         yield supports(f"no socket listens on {case.target}", "ss -ltnx")
+        if lost := containers.unforwarded(case):
+            message = f"{lost.container.shown} runs, and listens on port {lost.inner} in a network of its own: it may be meant"
+            yield refutes(message, lost.container.shows("inspect"), PROOF)
         if unowned := case.unidentified_listeners:
             others = ", ".join(str(listener.target) for listener in unowned[:4])
             yield refutes(

@@ -26,6 +26,7 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.routed import BROKEN
+from why502.model.container import KUBERNETES
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.proxy import ConfigTest
@@ -38,6 +39,8 @@ from why502.remedies.drop_ins import is_masked
 _EMPTY = "# The unit names this file; the variables it should contain are unknown.\n"
 
 LOOP = 3  # restarts
+START_S = 60.0  # in which an application starts, or tries to reach what it needs and gives up
+ENGINES = ("docker", "podman", KUBERNETES)
 NOT_RUN = (125, 126, 127)  # exit codes of an engine that could not start a container's command (docker-run(1))
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 
@@ -45,7 +48,7 @@ SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     hurt = case.failures or any(probe.symptom for probe in case.probes)
-    if not hurt and case.target is not None:
+    if (not hurt and case.target is not None) or any(map(_is_looped, case.services)):
         return
     failed = [
         event
@@ -78,10 +81,13 @@ def examine(case: Case) -> Iterator[Evidence]:
         if service.is_running is False and service.result in ("exit-code", "resources", "timeout", "protocol") and service.reason:
             yield supports(f"{service.name} could not start: {service.reason[-1]}", service.manager, LIKELY)
             break
-        if service.is_running is False and service.exit_code in NOT_RUN and service.manager in ("docker", "podman"):
+        if service.is_running is False and service.manager in ENGINES and (service.result or service.exit_code in NOT_RUN):
             yield supports(
                 f"{service.manager} could not start {service.name}: {service.exit_message}", service.manager, 2 * PROOF
             )
+            break
+        if gave_up := _gave_up(service):
+            yield supports(gave_up, service.manager, PROOF)
             break
         if service.is_running is False and service.exit_code in range(200, 245) and service.manager == "systemd":
             yield supports(f"systemd could not start {service.name}: {service.exit_message}", service.manager, PROOF)
@@ -92,6 +98,27 @@ def examine(case: Case) -> Iterator[Evidence]:
             tally.source,
             PROOF,
         )
+
+
+def _is_looped(service: Service) -> bool:
+    """Return whether an engine starts a container again and again: that is a loop, whatever its last words are."""
+    return service.manager in ENGINES and not service.is_running and (service.restarts or 0) >= LOOP
+
+
+def _gave_up(service: Service) -> str:
+    """Return a message that a container's last run ended with an error soon after its start; "" otherwise.
+
+    The caller knows that this run served nothing. What ends later, or without a word, may have served before the window.
+    """
+    began, ended, code = service.started_at, service.stopped_at, service.exit_code
+    is_repeated = bool(service.restarts)  # a loop is a cause of its own
+    if service.is_running is not False or service.manager not in ENGINES or is_repeated or not code or not (began and ended):
+        return ""
+    lasted_s = (ended - began).total_seconds()
+    if not 0 <= lasted_s <= START_S or not service.reason:
+        return ""
+    what = f"{service.name} ended {lasted_s:.0f} s after its start with status {code}, and had served nothing"
+    return f"{what}: {service.reason[-1]}"
 
 
 def _own_words(case: Case, event: Event) -> str:

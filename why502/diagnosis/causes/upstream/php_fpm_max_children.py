@@ -101,6 +101,7 @@ CAUSE = Cause(
             "workers-exhausted",
         }
     ),
+    is_reached_by_load=True,
     examine=examine,
     remedies=remedies,
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, supports
@@ -46,6 +47,10 @@ def examine(case: Case) -> Iterator[Evidence]:
             if process:
                 yield supports(f"{process.name} (pid {process.pid}) holds {listener.target}", "ss -ltnp", WEAK)
                 break
+    if not message and (kept_out := containers.kept_out(case)):
+        container, process = kept_out
+        what = f"{container.shown} should publish port {case.target and case.target.port}, and was never started"
+        yield supports(f"{what}: {process.name} (pid {process.pid}) holds that port", container.shows("inspect"), LIKELY)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

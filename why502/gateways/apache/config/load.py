@@ -17,34 +17,28 @@ from why502.gateways.apache.config import access_files
 from why502.gateways.apache.config.directives import Directive, Reader, Scope
 from why502.gateways.apache.config.match import EXCLUDED
 from why502.gateways.apache.config.parse import parse
+from why502.gateways.apache.config.workers import (
+    Worker,
+    Workers,
+    balancer_name,
+    common,
+    options_of,
+    peer_of,
+    seconds,
+    shared,
+    worker_of,
+)
 from why502.model.config import Answer, LogKind, LogPlace, LogTarget, Peer, Position, Route, Setting, Upstream
 from why502.model.patterns import lazy
 from why502.model.proxy import ConfigFile
-from why502.model.target import Target
 from why502.model.times import whole_number
 
 HEADER_BYTES = 1 << 20  # the lines of a response header have no limit together, only each (mod_proxy, ResponseFieldSize)
 SHARED = "worker sharing"  # route setting: the URL of the worker that the route shares, and the parameters that it ignores
-_URL = lazy(
-    r"(?:unix:(?P<path>[^|\"]+)\|)?(?P<scheme>\w+)://(?P<host>\[[^\]]+\]|[^/:?\"\s]+)?(?::(?P<port>\d{1,5}))?(?P<uri>/[^\"\s]*)?"
-)
-_PORTS = {
-    "http": 80,
-    "https": 443,
-    "ajp": 8009,
-    "fcgi": 8000,
-    "scgi": 4000,
-    "uwsgi": 3031,
-    "ws": 80,
-    "wss": 443,
-    "h2": 443,
-    "h2c": 80,
-}
 _PROTOCOLS = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "h2": "https", "h2c": "http"}
 _ANSWERS = lazy(r"[\[,]R(?:edirect)?=([45]\d\d)[,\]]", re.IGNORECASE)
 _PROXIES = lazy(r"[\[,](?:P|proxy)[,\]]", re.IGNORECASE)
 _TIMEOUT_S = 60.0
-_LONGEST_PATH = 500
 _LOGS = frozenset({"errorlog", "customlog", "transferlog"})
 _STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/fd/1", "/dev/fd/2"})
 _FACILITY = "local7"  # of messages to syslog, unless another one is named (ErrorLog)
@@ -53,16 +47,14 @@ _OF_TLS = frozenset(
     "sslproxyverify sslproxycacertificatefile sslproxycheckpeername sslproxymachinecertificatefile proxypreservehost".split()
 )
 PREFACE, VIRTUAL_HOST = "RemoteIPProxyProtocol", "VirtualHost"  # the settings of a route that tell what its server accepts
-_LIMITS = frozenset({"maxrequestworkers", "maxclients"})
-
-
-@dataclass(slots=True)
-class _Worker:
-    """A worker of a server: its URL, its parameters, and where it was defined first."""
-
-    url: str
-    options: dict[str, str]
-    at: Position
+WAIT, REVERSE = "ProxyTimeout", "ProxyPassReverse"  # what sets the read timeout in force; the addresses in redirects
+MODULE = "LoadModule mpm"  # the setting of a route that names how httpd runs its workers: prefork, worker, event
+_LIMITS = {
+    "maxrequestworkers": "MaxRequestWorkers",
+    "maxclients": "MaxRequestWorkers",
+    "serverlimit": "ServerLimit",
+    "threadsperchild": "ThreadsPerChild",
+}
 
 
 @dataclass(slots=True)
@@ -80,9 +72,10 @@ class _Host:
 
     address: str = ""
     names: tuple[str, ...] = ()
-    timeout_s: float | None = None
-    proxy_timeout_s: float | None = None
-    workers: dict[tuple[str, str], _Worker] = field(default_factory=dict)
+    timeout: Setting | None = None
+    proxy_timeout: Setting | None = None
+    reverses: list[Setting] = field(default_factory=list)
+    workers: Workers = field(default_factory=dict)
     balancers: dict[str, _Balancer] = field(default_factory=dict)
     excluded: list[Setting] = field(default_factory=list)
     kept: dict[str, list[Setting]] = field(default_factory=dict)
@@ -102,7 +95,7 @@ class _Pass:
     directive: Directive
     path: str
     url: str
-    worker: _Worker | None
+    worker: Worker | None
     ignored: tuple[str, ...]
     excluded: tuple[Setting, ...]
     conditions: tuple[str, ...]
@@ -133,7 +126,7 @@ def together(
         upstreams=meaning.upstreams(),
         answers=tuple(meaning.answers),
         logs=meaning.log_targets(),
-        worker_connections=meaning.most_requests,
+        worker_connections=meaning.most_requests(),
     )
 
 
@@ -144,7 +137,7 @@ class _Meaning:
         self.hosts: dict[int, _Host] = {0: _Host()}
         self.passes: list[_Pass] = []
         self.rewrites: list[Answer] = []
-        self.most_requests: int | None = None
+        self.limits: dict[str, tuple[Setting, ...]] = {}  # on the workers of the whole server
         self.root = ""
         self.formats: dict[str, str] = {}
         self.of_files: dict[str, list[Setting]] = {}  # ErrorDocument, by the file in a served directory
@@ -161,15 +154,17 @@ class _Meaning:
             case "serveralias", names:
                 host.names = (*host.names, *names)
             case "timeout", (given, *_) if whole_number(given, 8) is not None:
-                host.timeout_s = float(given)
+                host.timeout = Setting(args=(given,), at=each.at)
             case "proxytimeout", (given, *_) if whole_number(given, 8) is not None:
-                host.proxy_timeout_s = float(given)
+                host.proxy_timeout = Setting(args=(given,), at=each.at)
+            case "proxypassreverse", (*_, url) if "://" in url:
+                host.reverses.append(Setting(args=(url,), at=each.at))
             case "proxypass" | "proxypassmatch", args if args:
                 path, *rest = (scope.path, *args) if scope.path and not args[0].startswith("/") and args[0] != "!" else args
                 if scope.path and args[0] == "!":
                     path, rest = scope.path, ["!"]
                 if rest:
-                    self._pass(each, path, rest[0], _options(rest[1:]))
+                    self._pass(each, path, rest[0], options_of(rest[1:]))
             case "balancermember", args if args:
                 self._member(each, host, args)
             case "proxyset", args if args:
@@ -198,14 +193,21 @@ class _Meaning:
                 self._logs.append(each)
             case "remoteipproxyprotocol" | "proxyprotocol", args if args:  # the second is of a module of its own
                 host.preface = Setting(args=args, at=each.at)
-            case name, (given, *_) if name in _LIMITS:
-                self.most_requests = whole_number(given, 8) or self.most_requests
+            case name, (given, *_) if name in _LIMITS and whole_number(given, 8):
+                self.limits[_LIMITS[name]] = (Setting(args=(given,), at=each.at),)
+            case "loadmodule", (module, *_) if module.startswith("mpm_"):
+                self.limits[MODULE] = (Setting(args=(module.removeprefix("mpm_").removesuffix("_module"),), at=each.at),)
             case "require", words if [word.lower() for word in words] == ["all", "denied"]:
                 self._answer(each, 403, scope.path)
             case "errordocument", args if scope.section.startswith(access_files.SECTION):
                 self.of_files.setdefault(each.at.file, []).append(Setting(args=args, at=each.at))
             case name, args if name in _KEPT:
                 host.kept.setdefault(each.written, []).append(Setting(args=args, at=each.at))
+
+    def most_requests(self) -> int | None:
+        """Return how many requests it handles at a time; None if the configuration does not say."""
+        found = self.limits.get("MaxRequestWorkers")
+        return whole_number(found[0].args[0], 8) if found else None
 
     def _host(self, scope: Scope) -> _Host:
         found = self.hosts.get(scope.host)
@@ -245,34 +247,34 @@ class _Meaning:
         if url == "!":
             host.excluded.append(Setting(args=(path,), at=each.at))
             return
-        worker: _Worker | None = None
+        worker: Worker | None = None
         ignored: tuple[str, ...] = ()
         if each.name == "sethandler":
             pass  # its worker is looked for when a request comes: also one that is defined further down counts
         elif not url.startswith("balancer://") and "$" not in url.partition("://")[2].partition("/")[0]:
-            worker, ignored = _shared(host, url, options, each.at)
+            worker, ignored = shared(host.workers, url, options, each.at)
         elif url.startswith("balancer://") and options:
-            host.balancers.setdefault(_balancer(url), _Balancer(each.at)).options.update(options)
+            host.balancers.setdefault(balancer_name(url), _Balancer(each.at)).options.update(options)
         found = (*each.scope.conditions, *conditions)
         self.passes.append(_Pass(each, path, url, worker, ignored, tuple(host.excluded), found))
 
     def _member(self, each: Directive, host: _Host, args: tuple[str, ...]) -> None:
         inside = each.scope.proxy.startswith("balancer://")
         group, url, *rest = (each.scope.proxy, *args) if inside else (args if len(args) > 1 else (*args, ""))
-        options = _options(rest)
-        peer, scheme = _peer(url, options, each.at)
+        options = options_of(rest)
+        peer, scheme = peer_of(url, options, each.at)
         if peer is not None and group.startswith("balancer://"):
-            host.balancers.setdefault(_balancer(group), _Balancer(each.at)).members.append((peer, scheme, options))
+            host.balancers.setdefault(balancer_name(group), _Balancer(each.at)).members.append((peer, scheme, options))
 
     def _set(self, each: Directive, host: _Host, args: tuple[str, ...]) -> None:
         """Process ProxySet, whose URL is that of the section around it, or its first argument."""
         url, *rest = args if "://" in args[0].partition("=")[0] else (each.scope.proxy, *args)
-        options = _options(rest)
+        options = options_of(rest)
         if url.startswith("balancer://"):
-            host.balancers.setdefault(_balancer(url), _Balancer(each.at)).options.update(options)
+            host.balancers.setdefault(balancer_name(url), _Balancer(each.at)).options.update(options)
         elif url:
-            worker, _ = _shared(host, url, {}, each.at)
-            worker.options.update(options)
+            worker, _ = shared(host.workers, url, {}, each.at)
+            worker.set(options, each.at)
 
     def log_targets(self) -> tuple[LogTarget, ...]:
         """Return the logs, with the text of the format of each, and the first name of the virtual host that writes it."""
@@ -331,14 +333,9 @@ class _Meaning:
     def _route(self, each: _Pass) -> Route | None:
         scope = each.directive.scope
         host, main = self._host(scope), self.hosts[0]
-        general_s = next(
-            (
-                value
-                for value in (host.proxy_timeout_s, main.proxy_timeout_s, host.timeout_s, main.timeout_s)
-                if value is not None
-            ),
-            _TIMEOUT_S,
-        )
+        waits = (host.proxy_timeout, main.proxy_timeout, host.timeout, main.timeout)
+        general = next((setting for setting in waits if setting is not None), None)
+        general_s = float(general.args[0]) if general else _TIMEOUT_S
         settings: dict[str, tuple[Setting, ...]] = {EXCLUDED: each.excluded} if each.excluded else {}
         for name in main.kept.keys() | host.kept.keys():
             settings[name] = (*main.kept.get(name, ()), *(host.kept.get(name, ()) if host is not main else ()))
@@ -349,24 +346,35 @@ class _Meaning:
         if preface := host.preface or main.preface:
             settings[PREFACE] = (preface,)
         upstream, peers, protocol = "", tuple[Peer, ...](), "http"
-        worker = each.worker or _worker_of(host, each.url.rpartition("|")[2]) or _worker_of(main, each.url.rpartition("|")[2])
+        worker = (
+            each.worker
+            or worker_of(host.workers, each.url.rpartition("|")[2])
+            or worker_of(main.workers, each.url.rpartition("|")[2])
+        )
         options = worker.options if worker else {}
         if each.url.startswith("balancer://"):
-            upstream = _balancer(each.url)
+            upstream = balancer_name(each.url)
             group = host.balancers.get(upstream)
             if group is None or not group.members:
                 group = main.balancers.get(upstream, group)
             members = group.members if group else []
-            peers, options = tuple(peer for peer, _, _ in members), _common([given for _, _, given in members])
+            peers, options = tuple(peer for peer, _, _ in members), common([given for _, _, given in members])
             protocol = members[0][1] if members else "http"
         else:
-            peer, protocol = _peer(each.url, options, each.directive.at)
+            peer, protocol = peer_of(each.url, options, each.directive.at)
             if peer is None:
                 return None
             peers = (peer,)
         if each.worker and each.worker.at != each.directive.at:
             settings[SHARED] = (Setting(args=(each.worker.url, *each.ignored), at=each.worker.at),)
-        timeout_s = _seconds(options.get("timeout"), general_s)
+        timeout_s = seconds(options.get("timeout"), general_s)
+        if "timeout" not in options and general is not None:
+            settings[WAIT] = (general,)
+        elif worker is not None and worker.timeout_at is not None and options is worker.options:
+            settings[WAIT] = (Setting(args=(f"timeout={options['timeout']}",), at=worker.timeout_at),)
+        if host.reverses:
+            settings[REVERSE] = tuple(host.reverses)
+        settings |= self.limits
         tls = {**main.tls, **host.tls}
         name = _name_for_tls(tls, peers, host)
         directive = each.directive.written
@@ -385,7 +393,7 @@ class _Meaning:
             upstream=upstream or None,
             peers=peers,
             has_variables="$" in each.url or "%{" in each.url,
-            connect_timeout_s=_seconds(options.get("connectiontimeout"), timeout_s),
+            connect_timeout_s=seconds(options.get("connectiontimeout"), timeout_s),
             read_timeout_s=timeout_s,
             send_timeout_s=timeout_s,
             buffer_size_bytes=HEADER_BYTES,
@@ -428,89 +436,3 @@ def _verification(tls: Mapping[str, Setting], name: str) -> dict[str, Setting]:
     if name and _word(tls, "sslproxycheckpeername", "on").lower() == "on":
         found["verified_name"] = Setting(args=(name,), at=tls["host"].at if "host" in tls else None)
     return found
-
-
-def _shared(host: _Host, url: str, options: dict[str, str], at: Position) -> tuple[_Worker, tuple[str, ...]]:
-    """Return the worker of a URL, and the parameters that it ignores; its own is made where none before it begins its URL.
-
-    Source: mod_proxy, "Worker Sharing".
-    """
-    if best := _worker_of(host, url):
-        return best, tuple(f"{name}={value}" for name, value in options.items() if best.options.get(name) != value)
-    return host.workers.setdefault(_split(url), _Worker(url, dict(options), at)), ()
-
-
-def _worker_of(host: _Host, url: str) -> _Worker | None:
-    """Return the worker whose URL is the longest that begins a URL; None if there is none."""
-    authority, path = _split(url)
-    lengths = range(min(len(path), _LONGEST_PATH), -1, -1)
-    return next((found for length in lengths if (found := host.workers.get((authority, path[:length])))), None)
-
-
-def _split(url: str) -> tuple[str, str]:
-    """Return scheme, host and port of a URL as one text, and its path as far as it has no variable."""
-    scheme, mark, rest = url.partition("://")
-    authority, _, path = rest.partition("/")
-    return f"{scheme}{mark}{authority}".lower(), path.partition("$")[0][:_LONGEST_PATH]
-
-
-def _balancer(url: str) -> str:
-    return url.removeprefix("balancer://").split("/")[0]
-
-
-def _common(every: list[dict[str, str]]) -> dict[str, str]:
-    """Return the parameters that all members share."""
-    if not every:
-        return {}
-    return {name: value for name, value in every[0].items() if all(each.get(name) == value for each in every)}
-
-
-def member(url: str) -> Target | None:
-    """Return the address in the URL of a worker."""
-    peer, _ = _peer(url, {}, Position(file="", line=0))
-    return peer.target if peer else None
-
-
-def _peer(url: str, options: dict[str, str], at: Position) -> tuple[Peer | None, str]:
-    """Return the member for a URL, and its scheme."""
-    match = _URL.match(url)
-    if match is None:
-        return None, ""
-    scheme = match["scheme"].lower()
-    if match["path"]:
-        target: Target | None = Target(path=match["path"])
-    else:
-        host = (match["host"] or "").strip("[]")
-        port = int(match["port"] or _PORTS.get(scheme, 80))
-        target = Target(host=host, port=port) if host and "$" not in host and "%" not in host and port <= 65535 else None
-    status = options.get("status", "")
-    peer = Peer(
-        name=url,
-        label=options.get("route", ""),
-        target=target,
-        at=at,
-        is_backup="H" in status,
-        is_down="D" in status or "S" in status,
-        max_conns=whole_number(options.get("max", ""), 8) or 0,
-        check=_check(options),
-    )
-    return peer, scheme
-
-
-def _check(options: Mapping[str, str]) -> str:
-    """Return what the checks of a member ask for; "" if it has none. Source: mod_proxy_hcheck."""
-    method = options.get("hcmethod", "NONE").upper()
-    if method == "NONE":
-        return ""
-    return "a connection" if method == "TCP" else f"{method} {options.get('hcuri', '/')}"
-
-
-def _options(words: Iterable[str]) -> dict[str, str]:
-    """Return parameters in `name=value`; of a value in quotes, what it holds."""
-    return {name: value.strip("\"'") for name, mark, value in (word.partition("=") for word in words) if mark}
-
-
-def _seconds(text: str | None, default: float) -> float:
-    """Return a time of mod_proxy: in seconds, or in milliseconds with the suffix `ms`."""
-    match = re.fullmatch(r"(\d{1,9})(ms|s)?", text or "")
-    return default if match is None else int(match[1]) / (1000 if match[2] == "ms" else 1)

@@ -35,7 +35,7 @@ def full(play: Play) -> None:
     """Send more at once than the process takes at all: the others wait in the kernel, and leave."""
     play.stage.backend(3000)
     play.put(APP, answer_s=5.0, own={"global": "maxconn 2"})
-    play.stage.keep_sending("/sleep/2", clients=40, patience_s=1.5)
+    play.stage.keep_sending("/sleep/2", clients=16, patience_s=1.5)
     play.stage.until(lambda: "CurrConns: 2" in asked(play.stage, "show info"), "it has as many as it takes")
 
 
