@@ -13,7 +13,7 @@ from why502.gateways.haproxy import logs as lines
 from why502.gateways.tallies import settled
 from why502.model.config import Peer, Route
 from why502.model.finding import ASSERTED, Finding
-from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.probe import Probe
 from why502.model.process import Process
 from why502.model.proxy import Proxy
@@ -192,8 +192,12 @@ def test_a_source_address_that_the_machine_lacks() -> None:
     assert (record.symptom, record.group) == (Symptom.BIND_FAILED, "pool")
 
 
-@pytest.mark.parametrize(("option", "is_named"), [("proto h2", True), ("", False)])
-def test_a_protocol_that_the_server_does_not_speak(option: str, is_named: bool) -> None:
+@pytest.mark.parametrize(
+    ("option", "served_s", "is_named"),
+    [("proto h2", None, True), ("proto h2", -9, True), ("proto h2", 9, False), ("", None, False)],
+)
+def test_a_protocol_that_the_server_does_not_speak(option: str, served_s: int | None, is_named: bool) -> None:
+    """`served_s`: when a request was served last, after the first failure. Some servers speak both HTTP/1.1 and HTTP/2."""
     text = (
         CONFIG.replace("server right 10.1.0.5:8443 check", "")
         .replace("8443 check", f"8443 {option}")
@@ -206,7 +210,10 @@ def test_a_protocol_that_the_server_does_not_speak(option: str, is_named: bool) 
     )
     probe = Probe(target=target, status=200, first_bytes="HTTP/1.1 200 OK", request="GET /", at=AT)
     proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
-    found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), probes=(probe,), logs=LogSummary(tallies=(refused,)))).findings
+    last = None if served_s is None else AT + timedelta(seconds=served_s)
+    path = PathTraffic(request="GET /", at=read.routes[0].at, statuses={"200": 5}, last_served=last)
+    here = LogSummary(tallies=(refused,), paths=(path,))
+    found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), probes=(probe,), logs=here)).findings
     assert (found[0].cause == "wrong-protocol" and found[0].confidence >= ASSERTED) is is_named
 
 

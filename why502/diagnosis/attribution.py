@@ -47,9 +47,8 @@ _KILLED = (signal.SIGKILL, 128 + signal.SIGKILL)  # as a signal, and as a shell 
 BEFORE, AFTER = timedelta(seconds=0.5), timedelta(seconds=1.2)  # around the second in which the proxy logged the first failure
 RESTART = timedelta(seconds=10)  # the time that a service takes to stop after the order
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
-AT_ONCE = timedelta(
-    seconds=5
-)  # between a death and the first request that it broke: gateways log a request when it began, or ended
+# between a death and the first request that it broke: gateways log a request when it began, or when it ended
+AT_ONCE = timedelta(seconds=5)
 ID_DIGITS = 64  # of a container: no other part of a cgroup's path looks like one
 CLOCK = timedelta(seconds=2)  # log times are whole seconds; the kernel's times are computed from the time since boot
 

@@ -83,6 +83,29 @@ def test_servers_take_the_options_of_default_server() -> None:
     assert (str(a.target), a.is_down, b.is_down, found["patient"].protocol) == ("app.internal:9", True, False, "http")
 
 
+@pytest.mark.parametrize(
+    ("mode", "option", "protocol"),
+    [
+        ("http", "proto fcgi", "fastcgi"),
+        ("http", "proto h2", "http"),
+        ("http", "ssl proto h2", "https"),
+        ("tcp", "proto fcgi", "tcp"),
+    ],
+)
+def test_servers_of_a_fcgi_app_are_asked_in_fastcgi(mode: str, option: str, protocol: str) -> None:
+    text = f"""
+fcgi-app php
+    docroot /srv/site
+    index index.php
+listen site
+    mode {mode}
+    bind 127.0.0.1:8080
+    use-fcgi-app php
+    server fpm 127.0.0.1:9000 {option}
+"""
+    assert routes(together([("/h.cfg", text)], {}))["site"].protocol == protocol
+
+
 def test_a_frontend_leads_to_the_backends_of_an_expression() -> None:
     found = routes(together([("/h.cfg", SHOP)], {}))
     assert {(found[name].server, found[name].listens) for name in ("bk_main", "patient")} == {("web", ("127.0.0.1:8080",))}

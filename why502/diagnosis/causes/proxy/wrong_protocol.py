@@ -119,10 +119,14 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _forced(case: Case) -> str:
     """Return a message that the proxy speaks HTTP/2 without asking (HAProxy's `proto h2`) to a server that answers HTTP/1;
-    "" otherwise.
+    "" otherwise, and if it has served requests since the first failure: some servers speak both.
     """
     setting = case.route.setting(PROTOCOL) if case.route else None
-    if setting is None or setting.args != ("h2",):
+    if case.route is None or setting is None or setting.args != ("h2",):
+        return ""
+    first, paths = case.first_failure, case.here.logs.paths if case.here.logs else ()
+    served = [path.last_served for path in paths if path.at == case.route.at and path.last_served]
+    if first is not None and any(at >= first for at in served):
         return ""
     answered = next((probe for probe in case.probes if probe.first_bytes.startswith("HTTP/1.")), None)
     return f"the proxy speaks HTTP/2 to {case.target} (proto h2, {setting.at}), which answers HTTP/1.1" if answered else ""

@@ -240,7 +240,7 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
         at=peers[0].at,
         directive="server",
         passes=section.name,
-        protocol="tcp" if is_tcp else "https" if tls.is_on else "http",
+        protocol="tcp" if is_tcp else "https" if tls.is_on else _spoken(given[0]),
         upstream=section.name or None,
         peers=peers,
         has_variables=any("$" in peer.name for peer in peers),
@@ -259,9 +259,16 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
     )
 
 
+def _spoken(server: dict[str, str]) -> str:
+    """Return the protocol of requests to a server in `mode http`. `proto fcgi` is FastCGI, as its `use-fcgi-app` describes
+    (HAProxy's configuration manual, section 10).
+    """
+    return "fastcgi" if server.get("proto") == "fcgi" else "https" if "ssl" in server else "http"
+
+
 def _with_protocols(peers: tuple[Peer, ...], given: list[dict[str, str]]) -> tuple[Peer, ...]:
     """Return the peers, with a protocol of their own where they differ from the first, which is the route's."""
-    protocols = ["https" if "ssl" in each else "http" for each in given]
+    protocols = [_spoken(each) for each in given]
     if len(set(protocols)) < 2:
         return peers
     return tuple(
