@@ -202,6 +202,18 @@ class running:  # noqa: N801 - a context manager
         self.socket.close()
 
 
+@pytest.mark.parametrize(
+    ("listens", "is_asked"), [((), True), ((at(80),), True), ((at(8080),), False), ((Target(path="/run/front.sock"),), False)]
+)
+def test_the_usual_port_is_asked_only_if_the_proxy_may_listen_there(listens: tuple[Target, ...], is_asked: bool) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, and nobody listens: a connection is refused
+        app = at(closed.getsockname()[1])
+        known = knows(to(app), tallies=(refused(app),), listens=listens)
+        found = probes.collect(LocalHost(), known, CollectOptions()).value or ()
+    assert any(probe.through_proxy for probe in found) is is_asked
+
+
 def test_a_bug_free_pool(monkeypatch):
     """Probes run in parallel, and their results have the order of the requests."""
     barrier = threading.Barrier(3, timeout=10)

@@ -21,6 +21,7 @@ from why502.collectors.base import CollectOptions
 from why502.host.local import LocalHost
 from why502.model.config import Peer, Route
 from why502.model.file_kind import FileKind
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.process import Process
 from why502.model.proxy import Proxy
 from why502.model.snapshot import Listener, Snapshot, SocketPath
@@ -40,6 +41,14 @@ def look(known: Snapshot) -> SocketPath:
     assert found.gaps == ()
     (one,) = found.value or ()
     return one
+
+
+def test_a_socket_in_the_log_of_one_gateway_is_not_anothers(tmp_path: Path) -> None:
+    app = Target(path=str(tmp_path / "app.sock"))
+    tally = Tally(symptom=Symptom.APPLICATION_ERROR, proxy="apache", target=app, count=1)
+    gateways = (Proxy(kind="apache", user="www-data"), Proxy(kind="varnish", user="nobody"))
+    known = now(proxies=gateways, logs=LogSummary(tallies=(tally,)))
+    assert look(known).user == "www-data"
 
 
 def may_connect(path: Path) -> bool:

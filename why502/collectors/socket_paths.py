@@ -77,7 +77,7 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
     gaps: list[Gap] = []
     found: list[SocketPath] = []
     logged = [
-        (tally.target.path, tally.owner_uid)
+        (tally.proxy, tally.target.path, tally.owner_uid)
         for tally in (known.logs.tallies if known.logs else ())
         if tally.target and tally.target.is_unix
     ]
@@ -90,7 +90,8 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
             if peer.target and peer.target.is_unix
         )
         suppliers: dict[str, int] = {}
-        for path, uid in (*named, *((path, uid) for path, uid in logged if uid == proxy.owner_uid)):
+        own = ((path, uid) for kind, path, uid in logged if kind in (None, proxy.kind) and uid == proxy.owner_uid)
+        for path, uid in (*named, *own):
             if path.startswith("/"):
                 suppliers[path] = min(uid, suppliers.get(path, uid))  # root, if root's files name it too
         paths = list(suppliers)
