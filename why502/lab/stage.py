@@ -301,10 +301,14 @@ class Stage:
 
 
 def _nothing_is_left() -> bool:
-    """End and reap our children; return whether none is left (waitpid(2)). Orphans of the scene are ours: see `inside.adopt`."""
-    with suppress(OSError):
-        for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+    """End and reap our children; return whether none is left (waitpid(2)). Orphans of the scene are ours: see `inside.adopt`.
+
+    A child belongs to the thread that started it (proc(5), /proc/PID/task/TID/children).
+    """
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            for child in children.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
