@@ -39,7 +39,14 @@ _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".ve
 _HIDDEN_HOME = lazy(
     r"\.(?:docker|container|deploy|infra|devops|ops|platform|provision|nginx|haproxy|apache|httpd|server)(?![\w-]*\.\w)"
 )
-_OF_TESTS = frozenset({"test", "tests", "testing", "testdata", "test-data", "fixtures", "__tests__", "spec"})
+# Directories of files that no server reads: of tests, and of documentation and its examples.
+_NOT_DEPLOYED = frozenset(
+    {
+        *("test", "tests", "testing", "testdata", "test-data", "fixtures", "__tests__", "spec"),
+        *("doc", "docs", "documentation", "example", "examples", "sample", "samples", "tutorial", "tutorials"),
+    }
+)
+_EXAMPLE = lazy(r"(?:^|[._-])(?:example|sample|dist)(?:[._-]|$)", re.IGNORECASE)  # the name of a file to copy and adapt
 # Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}"
@@ -274,7 +281,11 @@ class _Reader:
             for file in files
             if file not in self.named
             and file.startswith(self.walked)
-            and (posixpath.basename(file) in self.scripted or _OF_TESTS & set(self._below(file).split("/")[:-1]))
+            and (
+                posixpath.basename(file) in self.scripted
+                or _EXAMPLE.search(posixpath.basename(file))
+                or _NOT_DEPLOYED & set(self._below(file).lower().split("/")[:-1])
+            )
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:
