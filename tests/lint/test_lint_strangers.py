@@ -429,7 +429,7 @@ def test_a_file_to_copy_and_adapt_gives_notes(name: str, is_warned: bool) -> Non
 @pytest.mark.parametrize(("location", "is_warned"), [("/", False), ("/api/", False), ("/ws/", True), ("/socket.io/", True)])
 def test_an_upgrade_header_alone_shows_no_websockets(location: str, is_warned: bool) -> None:
     text = HTTP % (
-        f"server {{ listen 80; location {location} {{ proxy_set_header Upgrade $http_upgrade; proxy_pass http://127.0.0.1:1; }} }}"
+        f"server {{ location {location} {{ proxy_set_header Upgrade $http_upgrade; proxy_pass http://127.0.0.1:1; }} }}"
     )
     assert ("W502-052" in _names({"/repo/nginx.conf": text})) == is_warned
     assert ("W502-052" in _notes({"/repo/nginx.conf": text})) != is_warned
@@ -475,3 +475,28 @@ def test_platforms_that_keep_their_addresses_get_a_note(name: str, is_told: bool
 def test_a_container_may_speak_plain_http_on_443(name: str, is_told: bool) -> None:
     text = HTTP % f"server {{ location / {{ proxy_pass http://{name}:443; }} }}"
     assert ("W502-031" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/repo/php-fpm/www.conf", "[www]\nlisten = {listen}\npm = {pm}\npm.max_children = 5\n"),
+        ("/repo/app.service", "[Service]\nStartLimitBurst={listen}\nExecStart=/usr/bin/app {pm}\n"),
+    ],
+)
+def test_a_pool_or_unit_that_a_program_fills_in_is_not_checked(path: str, text: str) -> None:
+    filled = given({path: text.format(listen="9000", pm="dynamic")}, "", "/repo")
+    assert any(each.pools or each.units for each in filled.deployments)
+    template = given({path: text.format(listen="{{ port }}", pm="{% if a %}dynamic{% endif %}")}, "", "/repo")
+    assert not any(each.pools or each.units for each in template.deployments)
+    assert [gap.source for gap in template.gaps] == [path]
+
+
+def test_the_format_of_a_docker_command_makes_no_template() -> None:
+    unit = "[Service]\nExecStart=/usr/bin/docker ps --format '{{.Names}}'\n"
+    assert any(each.units for each in given({"/repo/app.service": unit}, "", "/repo").deployments)
+
+
+def test_a_zone_that_is_defined_in_the_wrong_place_is_told_once() -> None:
+    text = HTTP % "server { listen 80; limit_req_zone $binary_remote_addr zone=a:1m rate=1r/s; limit_req zone=a; }"
+    assert _names({"/repo/nginx.conf": text}) == {"W502-006"}

@@ -53,6 +53,7 @@ _COPY = lazy(
     r"|[-_]bak$|\(\d{1,2}\)(?:\.|$)|^(?:backups?|_?old)$",
     re.IGNORECASE,
 )
+_FILLED_IN = lazy(rb"\{\{-?[ \t]*[A-Za-z_][^{}\n]{0,200}\}\}|\{%|<%")  # by Jinja or ERB; `{{.Names}}` is an argument of docker
 _VARIABLE = lazy(rb"[$%]\{[^{}\n]{0,200}\}")
 
 
@@ -165,7 +166,11 @@ class _Reader:
             return
         proxy = kind(content.decode("latin-1"))
         is_other = proxy in gateway_files.products()
-        if systemd.is_unit_file(path):
+        is_unit = systemd.is_unit_file(path)
+        if (is_unit or php_fpm.is_pool_file(path, content)) and _FILLED_IN.search(content):
+            self._leave(path, named, TEMPLATE, "lint the rendered result")
+            return
+        if is_unit:
             self.units.append(systemd.parse(content, path))
         elif split_dump(content):
             self.dumps[path] = content
