@@ -184,3 +184,14 @@ def test_an_apache_without_routes_is_found_with_its_logs(tmp_path: Path) -> None
         found_all = [one(host, table, pid, name, uid, Allowance(), []) for uid, pid, name in masters(host, table)]
     (proxy,) = (proxy for proxy in found_all if proxy and proxy.config.startswith(str(tmp_path)))
     assert (proxy.routes, [log.path for log in proxy.logs]) == ((), [str(tmp_path / "error.log")])
+
+
+def test_a_gateway_that_starts_while_the_processes_are_listed_costs_only_itself() -> None:
+    """The processes of other containers come and go during a diagnosis."""
+    host, gaps = LocalHost(), list[Gap]()
+    table = ProcessTable(host)
+    table.stats()
+    with subprocess.Popen(["sleep", "60"]) as later:
+        assert one(host, table, later.pid, "haproxy", 0, Allowance(), gaps) is None
+        later.kill()
+    assert "while the processes were listed" in gaps[0].reason
