@@ -174,8 +174,8 @@ class LocatedTarget(RoutedTarget):
 
     @cached_property
     def unclaimed_services(self) -> tuple[Listener, ...]:
-        """Listeners of databases and other servers that no route names: where a gateway passes on bare connections, the backend may
-        be one of them.
+        """Listeners of databases and other servers that no route names: where a gateway passes on bare connections, the backend
+        may be one of them.
         """
         own = {pid for proxy in self.proxies for pid in proxy.pids}
         reachable = {id(listener) for listener in self._reachable or ()}

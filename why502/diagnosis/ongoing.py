@@ -172,7 +172,7 @@ def _is_served_since(case: Case, last: datetime) -> bool:
 
 
 def _is_refused_since(case: Case, tallies: list[Tally], last: datetime) -> bool:
-    """Return whether the target could not be reached until its process began anew, and refuses its clients itself since then."""
+    """Return whether the target could not be reached until its process was started again, which refuses its clients itself."""
     born = case.born
     if born is None or last > born + READY or not tallies or any(tally.symptom not in GAP for tally in tallies):
         return False

@@ -103,7 +103,9 @@ def _of_application(case: Case) -> Iterator[Evidence]:
     for disk in case.here.disks or ():
         if not disk.is_of_proxy and disk.owner_uid in users and not _fails_to_read(case, writes):
             full = f"{disk.path}, which belongs to the user of its processes, has {disk.free_bytes} bytes free"
-            yield supports(f"{full}, and only requests such as {writes.request} get an error of its own", f"df {disk.path}", LIKELY)
+            yield supports(
+                f"{full}, and only requests such as {writes.request} get an error of its own", f"df {disk.path}", LIKELY
+            )
             return
 
 

@@ -12,8 +12,8 @@ redirect. A CDN answers 403, 409 or an error page such as 1016.
 ## Fix
 - Send the client's Host, or the name that the backend expects.
 - nginx: `proxy_set_header Host $host;`
-- If the proxy sends the right name, add that name to those which the application allows (`ALLOWED_HOSTS` in Django, `config.hosts`
-  in Rails).
+- If the proxy sends the right name, add it to those that the application allows (`ALLOWED_HOSTS` in Django, `config.hosts` in
+  Rails).
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header
@@ -85,16 +85,18 @@ def _named_otherwise(case: Case) -> Iterator[Evidence]:
     if asked and one.statuses[0] == MISDIRECTED:
         yield supports(f"it answers a request of ours with {asked[0].status} too", "probe", FAIR)
     elif (born := case.born) is not None and one.statuses[0] != MISDIRECTED:
-        yield supports(f"it served them until its process began anew at {born:%H:%M:%S}", "ps", 0.0)
+        yield supports(f"it served them until its process was started again at {born:%H:%M:%S}", "ps", 0.0)
 
 
 def _unknown_name(case: Case) -> Unserved | None:
     """Return the route on which the application refuses a name: with 421, which says so (RFC 9110, 15.5.20), or, since its
-    process began anew, with 400 whatever the path, as frameworks do that check the Host header. None if there is none.
+    process was started again, with 400 whatever the path, as frameworks do that check the Host header. None if there is none.
     """
     for one in refusals(case):
         if one.reason is Reason.REFUSAL and case.protocol in ("http", "https"):
-            if one.statuses == (MISDIRECTED,) or (one.statuses == (BAD_REQUEST,) and one.has_closed and _is_since_start(case, one)):
+            if one.statuses == (MISDIRECTED,) or (
+                one.statuses == (BAD_REQUEST,) and one.has_closed and _is_since_start(case, one)
+            ):
                 return one
     return None
 
@@ -121,7 +123,7 @@ def summarize(case: Case) -> str:
         if (one := _unknown_name(case)) is None:
             return ""
         how = "" if one.statuses == (MISDIRECTED,) else "probably "
-        since = f" since its process began anew at {case.born:%H:%M:%S}" if how and case.born else ""
+        since = f" since its process was started again at {case.born:%H:%M:%S}" if how and case.born else ""
         return f"the application {how}refuses the name that it is sent{since}: {one.message}"
     one, host, status = found
     sent = f"the Host {host}, which the proxy sends instead of {one.server}"

@@ -40,7 +40,9 @@ ALL = 1.0
 _LOCKED = "waiting"  # in a title: src/backend/storage/lmgr, set_ps_display_suffix
 # In a title: cluster, role, database, host ("[local]") and command (init_ps_display).
 _SESSION = lazy(r"postgres: (?:\S{1,100}: )?(?P<role>\S{1,63}) \S{1,63} \[local\] (?P<does>[A-Z ]{1,60} waiting)$")
-_OVER_TCP = lazy(r"postgres: (?:\S{1,100}: )?\S{1,63} \S{1,63} (?:127\.|::1)[\d.]{0,12}\(\d{2,5}\) (?P<does>[A-Z ]{1,60} waiting)$")
+_OVER_TCP = lazy(
+    r"postgres: (?:\S{1,100}: )?\S{1,63} \S{1,63} (?:127\.|::1)[\d.]{0,12}\(\d{2,5}\) (?P<does>[A-Z ]{1,60} waiting)$"
+)
 SEVERAL = 3  # sessions
 SHARE, MOST = 0.5, 0.6  # of the busy workers
 COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
@@ -63,7 +65,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, f"/proc, titles of {blocked.process}", LIKELY + (WEAK if is_all else 0.0))
     elif waited is None and (beyond := _locked_beyond(case)) is not None:
         peer, sessions = beyond
-        message = f"{len(sessions)} sessions at PostgreSQL, which it reaches through {name_of(peer)}, wait for a lock: {sessions[0]}"
+        message = (
+            f"{len(sessions)} sessions at PostgreSQL, which it reaches through {name_of(peer)}, wait for a lock: {sessions[0]}"
+        )
         yield supports(message, "/proc, titles of postgres", LIKELY + WEAK)
     elif waited is None and (locked := _locked_here(case)):
         message = f"{len(locked)} sessions of its user at the PostgreSQL of this machine wait for a lock: {locked[0]}"
@@ -196,8 +200,8 @@ def summarize(case: Case) -> str:
     if waited is None and (beyond := _locked_beyond(case)) is not None:
         peer, sessions = beyond
         return (
-            f"the application on {case.target} waits for PostgreSQL, which it reaches through {name_of(peer)}: {len(sessions)} of "
-            "the sessions there wait for a lock"
+            f"the application on {case.target} waits for PostgreSQL, which it reaches through {name_of(peer)}: {len(sessions)} "
+            "sessions there wait for a lock"
         )
     if waited is None and (locked := _locked_here(case)):
         return f"the application on {case.target} waits for PostgreSQL, where {len(locked)} of its sessions wait for a lock"
