@@ -13,7 +13,7 @@ from why502.model.probe import Probe
 from why502.model.snapshot import Snapshot
 
 MANY = 20  # requests that were all served
-RECENTLY = timedelta(seconds=5)  # about as long as a request of ours waits
+LONGEST_S = 10.0  # since the last answer
 
 
 def without_hurried(here: Snapshot) -> Snapshot:
@@ -34,8 +34,12 @@ def _gave_up_early(probe: Probe, joins: Joins) -> bool:
 
 
 def _serves_all(probe: Probe, joins: Joins) -> bool:
-    """Return whether each of many requests to the target was answered, one of them just before the collection."""
+    """Return whether each of many requests to the target was answered, one of them less than half as long before the collection
+    as its gateway waits.
+    """
     case = Case(here=joins.here, target=probe.target, index=joins)
     served, traffic = case.last_answered, case.traffic
     is_free_of_failures = not case.tallies and traffic is not None and not traffic.failures and traffic.attempts >= MANY
-    return is_free_of_failures and served is not None and served >= joins.here.taken_at - RECENTLY
+    waits_s = max((route.read_timeout_s for route in case.routes), default=0.0)
+    recent = joins.here.taken_at - timedelta(seconds=min(waits_s / 2, LONGEST_S))
+    return is_free_of_failures and served is not None and served >= recent
