@@ -80,12 +80,17 @@ class Place(LocatedTarget):
         """
         every = (self.host.services if self.host else None) or ()
         own = tuple(service for service in every if self.target in service.targets)
-        if self.target is None or self.listeners != () or not all(service.never_ran for service in own):
+        if not self.joins_by_time or self.target is None or self.listeners != () or not all(one.never_ran for one in own):
             return own
         fitting = [service for service in every if not service.targets and self._fails_since_then(service)]
         if len(fitting) != 1:
             return own
         return (replace(fitting[0], targets=(self.target,), link=f"{SINCE}{self.target} fail"),)
+
+    @cached_property
+    def linked_by_time(self) -> Service | None:
+        """The service that nothing but the time links to the target; None if there is none."""
+        return next((service for service in self.services if service.link.startswith(SINCE)), None)
 
     def _fails_since_then(self, service: Service) -> bool:
         """Return whether a service that does not run first failed, or was stopped, when the target's failures began."""
@@ -171,7 +176,8 @@ class Place(LocatedTarget):
         None if unknown.
         """
         path = self.socket_path
-        begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
+        held = (self.owners_of(listener) for listener in self.listeners or ())
+        begun = [min((owner.started_at for owner in owners if owner.started_at), default=None) for owners in held]
         made = path.modified_at if path is not None and path.kind is FileKind.SOCKET else None
         return max((at for at in (*begun, made) if at is not None), default=None)
 
