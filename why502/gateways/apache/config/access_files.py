@@ -21,6 +21,7 @@ SECTION = "AccessFile"  # the kind of section that its directives are in; its pl
 _USUAL = ".htaccess"
 _ALLOWED = lazy(r"^[ \t]*AllowOverride(?:List)?[ \t]+(?!\"?None\b)", re.MULTILINE | re.IGNORECASE)
 _LONGEST = 500
+_MOST_ALIASES = 100  # of a virtual host that are looked up; with more, the directory of a path is unknown
 # Of the directives that matter here: those of a class of AllowOverride.
 _CLASSES = {
     "rewriteengine": "fileinfo",
@@ -49,8 +50,7 @@ class _Section:
         if self.is_expression:
             expression = compiled(self.place, False) if len(self.place) <= _LONGEST else None
             return expression is not None and expression.search(directory + "/") is not None
-        names, parts = directory.strip("/").split("/"), posixpath.normpath(self.place).strip("/").split("/")
-        return self.place == "/" or (len(parts) <= len(names) and all(map(fnmatch.fnmatchcase, names, parts)))
+        return is_around(self.place, directory)
 
 
 @dataclass(slots=True)
@@ -59,6 +59,7 @@ class Overrides:
 
     roots: dict[int, str] = field(default_factory=dict)  # by the number of the virtual host
     aliases: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # path of the URL, directory
+    unknown: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # such paths whose directory is not known, with ""
     sections: list[_Section] = field(default_factory=list)
     scopes: dict[int, Scope] = field(default_factory=lambda: {0: Scope()})
 
@@ -72,6 +73,12 @@ class Overrides:
                 self.roots[scope.host] = posixpath.normpath(root)
             case "alias" | "scriptalias", (url, directory, *_) if url.startswith("/") and _is_known(directory):
                 self.aliases.setdefault(scope.host, []).append((url, posixpath.normpath(directory)))
+            case "aliasmatch" | "scriptaliasmatch", (expression, *_):
+                self.unknown.setdefault(scope.host, []).append((f"~ {expression}", ""))
+            case "documentroot", _:
+                self.roots[scope.host] = ""
+            case "alias" | "scriptalias", (url, *_) if url.startswith("/"):
+                self.unknown.setdefault(scope.host, []).append((url, ""))
             case "allowoverride", words if words:
                 self._allow(scope, frozenset(word.lower().partition("=")[0] for word in words))
             case "allowoverridelist", words if words:
@@ -90,6 +97,15 @@ class Overrides:
                 yield host, root, "/"
             for url, directory in (*self.aliases.get(host, ()), *(self.aliases.get(0, ()) if host else ())):
                 yield host, directory, url
+
+    def served(self, host: int) -> tuple[tuple[str, str], ...]:
+        """Return the paths of URLs on a virtual host with the directory of each, "" if unknown, in the order in which they are
+        tried. A path that begins with `~ ` is an expression (AliasMatch).
+        """
+        hosts = (host, 0) if host else (0,)
+        known = [pair for each in hosts for pair in (*self.unknown.get(each, ()), *self.aliases.get(each, ()))]
+        root = self.roots.get(host, self.roots.get(0, ""))
+        return (*known, ("/", root)) if len(known) <= _MOST_ALIASES else (("/", ""),)
 
     def directories(self) -> tuple[str, ...]:
         """Return the directories that may have such a file: those served, and those that a section names in them."""
@@ -118,8 +134,17 @@ class Overrides:
                     continue
                 path = posixpath.join(url, below) if below else url
                 at = self.scopes[host]
-                scope = Scope(host=host, address=at.address, section=f"{SECTION} {path}", path=path)
+                section = f"{SECTION} {path}"
+                scope = Scope(
+                    host=host, address=at.address, section=section, path=path, directory=f"{SECTION} {directory or '/'}"
+                )
                 yield from _said(tree, scope, main, allowed)
+
+
+def is_around(place: str, directory: str) -> bool:
+    """Return whether the place of a <Directory>, which may have wildcards, is a directory or one above it."""
+    names, parts = directory.strip("/").split("/"), posixpath.normpath(place).strip("/").split("/")
+    return place == "/" or (len(parts) <= len(names) and all(map(fnmatch.fnmatchcase, names, parts)))
 
 
 def _said(tree: Tree, scope: Scope, main: Reader, allowed: frozenset[str]) -> Iterator[Directive]:

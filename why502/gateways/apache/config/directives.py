@@ -36,6 +36,7 @@ class Scope:
     address: str = ""  # the arguments of <VirtualHost>
     section: str = ""  # the innermost section with a place, as written: "FilesMatch \\.php$"
     path: str = ""  # its place
+    directory: str = ""  # the <Directory> or <DirectoryMatch> around it, as written; of `.htaccess`, its own directory
     proxy: str = ""  # the URL of <Proxy>
     conditions: tuple[str, ...] = ()  # those of <If>, which hold or not for each request
 
@@ -154,6 +155,8 @@ class Reader:
                 scope = replace(scope, proxy=args[0] if args else "")
             elif not name.startswith("limit"):
                 scope = replace(scope, path=path, section=f"{kind} {path}")
+                if name.startswith("directory"):
+                    scope = replace(scope, directory=scope.section)
         elif name in _RUNTIME and name in ("if", "elseif", "else"):
             scope = replace(scope, conditions=(*scope.conditions, " ".join(args) or name))
         elif name not in _ALWAYS and name not in _RUNTIME:

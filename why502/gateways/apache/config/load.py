@@ -11,12 +11,13 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from why502.config.configuration import Configuration
 from why502.gateways.apache.config import access_files
 from why502.gateways.apache.config.directives import Directive, Reader, Scope
 from why502.gateways.apache.config.listens import TLS, opened, reached
-from why502.gateways.apache.config.match import EXCLUDED
+from why502.gateways.apache.config.match import DIRECTORY, EXCLUDED, SERVED
 from why502.gateways.apache.config.parse import parse
 from why502.gateways.apache.config.workers import (
     Worker,
@@ -115,7 +116,8 @@ def together(
     """Return the configuration that all files make, the main one first. See `directives.Reader`."""
     trees = tuple(parse(text.encode("utf-8", "surrogateescape"), path) for path, text in texts)
     own, live = access_files.split(trees)
-    meaning, overrides = _Meaning(), access_files.Overrides()
+    overrides = access_files.Overrides()
+    meaning = _Meaning(overrides)
     reader = Reader(own, environment, defined)
     for directive in reader.directives():
         meaning.take(directive)
@@ -137,7 +139,8 @@ def together(
 class _Meaning:
     """What the directives read so far mean."""
 
-    def __init__(self) -> None:
+    def __init__(self, overrides: access_files.Overrides) -> None:
+        self.overrides = overrides
         self.hosts: dict[int, _Host] = {0: _Host()}
         self.passes: list[_Pass] = []
         self.rewrites: list[Answer] = []
@@ -212,6 +215,11 @@ class _Meaning:
                 self.of_files.setdefault(each.at.file, []).append(Setting(args=args, at=each.at))
             case name, args if name in _KEPT:
                 host.kept.setdefault(each.written, []).append(Setting(args=args, at=each.at))
+
+    @cached_property
+    def has_directories(self) -> bool:
+        """Whether a handler is in force in one directory only. All directives must have been read."""
+        return any(each.directive.scope.directory for each in self.passes if each.directive.name == "sethandler")
 
     def most_requests(self) -> int | None:
         """Return how many requests it handles at a time; None if the configuration does not say."""
@@ -350,6 +358,10 @@ class _Meaning:
             settings[name] = (*main.kept.get(name, ()), *(host.kept.get(name, ()) if host is not main else ()))
         if of_file := self.of_files.get(each.directive.at.file):
             settings["ErrorDocument"] = (*settings.get("ErrorDocument", ()), *of_file)
+        if each.directive.name == "sethandler" and self.has_directories:
+            settings[SERVED] = tuple(Setting(args=pair) for pair in self.overrides.served(scope.host))
+            if scope.directory:
+                settings[DIRECTORY] = (Setting(args=(scope.directory,), at=each.directive.at),)
         if host.address:
             settings[VIRTUAL_HOST] = (Setting(args=tuple(host.address.split()), at=each.directive.at),)
         if preface := host.preface or main.preface:
