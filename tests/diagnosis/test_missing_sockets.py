@@ -14,7 +14,7 @@ from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.process import Process
 from why502.model.proxy import Proxy
-from why502.model.service import Service
+from why502.model.service import PhpPool, Service
 from why502.model.snapshot import Event, Listener, Snapshot, SocketPath
 from why502.model.target import Target
 
@@ -126,3 +126,34 @@ def test_a_socket_unit_that_listens_on_another_path(is_running: bool, listen: st
     first = _first(here)
     assert (first.cause == "unix-socket-missing" and listen in first.message and service.name in first.message) is is_moved
     assert is_moved or first.cause == "backend-not-running"
+
+
+@pytest.mark.parametrize("gateway", ["lighttpd", "nginx"])
+def test_the_unit_of_the_gateway_that_names_a_socket_does_not_have_it(gateway: str) -> None:
+    """A gateway's own file names its backends: its unit is not that of the application."""
+    target, other = Target(path=PATH), Target(path="/run/php/shop.sock")
+    route = Route(proxy=gateway, location=".php", at=PLACE, protocol="fastcgi", peers=(Peer(name=PATH, target=target),))
+    tally = Tally(symptom=Symptom.SOCKET_PATH_MISSING, proxy=gateway, target=target, status=503, count=12, first=AT, last=AT)
+    here = Snapshot(
+        taken_at=AT + timedelta(seconds=2),
+        proxies=(Proxy(kind=gateway, pid=3, routes=(route,), user="www-data", unit=f"{gateway}.service"),),
+        listeners=(Listener(target=other, pids=(9,)),),
+        processes=(Process(pid=9, name="php-fpm8.2"),),
+        socket_paths=(SocketPath(path=PATH, user="www-data", kind=FileKind.MISSING),),
+        php_pools=(PhpPool(name="shop", file="/etc/php/8.2/fpm/pool.d/shop.conf", target=other, master_pid=9),),
+        services=(
+            Service(
+                name=f"{gateway}.service",
+                manager="systemd",
+                targets=(target,),
+                main_pid=3,
+                is_running=True,
+                argv=(f"/usr/sbin/{gateway}",),
+                link=f"/etc/{gateway}.conf names {PATH}",
+            ),
+        ),
+        logs=LogSummary(tallies=(tally,), requests=21, has_access=True),
+    )
+    first = _first(here)
+    assert (first.cause, first.target) == ("php-fpm-socket-mismatch", target)
+    assert other.path in first.message

@@ -18,6 +18,7 @@ from why502 import registry
 from why502.collectors import container_logs, journal_lines, syslog
 from why502.collectors.base import CollectOptions, Found
 from why502.diagnosis.targets import peer_sets, routes
+from why502.diagnosis.unnamed_requests import by_answers
 from why502.diagnosis.ways import by_route, placed, ways_of
 from why502.gateways.behaviour import behaviour
 from why502.gateways.error_logs import HIDING
@@ -90,9 +91,8 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[LogSu
         summary = msgspec.structs.replace(summary, tallies=(*summary.tallies, *counted), targets=targets)
     summary = msgspec.structs.replace(summary, tallies=tuple(_credible(summary.tallies, proxies)))
     ways = ways_of(proxies)
-    summary = msgspec.structs.replace(
-        summary, tallies=placed(summary.tallies, ways), paths=by_route(_worst_first(summary.paths), ways)
-    )
+    paths = by_route(_worst_first(summary.paths), ways)
+    summary = msgspec.structs.replace(summary, tallies=by_answers(placed(summary.tallies, ways), paths, ways), paths=paths)
     summary = settled(summary, known.proxies or ())
     gaps += [_of_deleted(file) for file in summary.files if file.is_deleted and not file.reason]
     read = bool(counted) or any(not file.reason for file in summary.files)

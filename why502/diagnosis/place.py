@@ -79,13 +79,19 @@ class Place(LocatedTarget):
         and the target has no other service that ever ran.
         """
         every = (self.host.services if self.host else None) or ()
-        own = tuple(service for service in every if self.target in service.targets)
+        own = tuple(service for service in every if self.target in service.targets and not self._only_leads_here(service))
         if not self.joins_by_time or self.target is None or self.listeners != () or not all(one.never_ran for one in own):
             return own
         fitting = [service for service in every if not service.targets and self._fails_since_then(service)]
         if len(fitting) != 1:
             return own
         return (replace(fitting[0], targets=(self.target,), link=f"{SINCE}{self.target} fail"),)
+
+    def _only_leads_here(self, service: Service) -> bool:
+        """Return whether a service is that of a gateway whose files name the target because it sends requests there."""
+        gateways = (self.joins.proxy_of.get(id(route)) for route in self.routes)
+        is_gateway = any(one is not None and service.main_pid in one.pids for one in gateways) and bool(service.main_pid)
+        return is_gateway and " names " in service.link
 
     @cached_property
     def linked_by_time(self) -> Service | None:

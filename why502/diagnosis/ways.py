@@ -25,6 +25,8 @@ FAILED = PASSED | {"499"}
 MOST_REFUSED = 100  # refused paths that are listed one by one
 OF_GROUPS = frozenset({Symptom.NO_LIVE_UPSTREAMS, Symptom.NO_MEMBERS})
 OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})  # then a target is a name with its port
+SEVERAL = 2
+MOST_REQUESTS = 8  # of a tally
 MOST_WAYS = 200  # routes of one path on servers that the log does not name; more are not compared
 
 
@@ -93,17 +95,57 @@ def ways_of(proxies: Iterable[Proxy]) -> dict[str, Ways]:
 
 
 def placed(tallies: Iterable[Tally], ways: Mapping[str, Ways]) -> tuple[Tally, ...]:
-    """Return the tallies. If all requests of a tally lead to one single address, that becomes its target.
+    """Return the tallies. If all requests of a tally lead to one single address, that becomes its target; if they lead to
+    several, it becomes a tally for each.
 
     An access log without upstream fields does not name the address, nor do some lines of Apache and Caddy; the configuration
     does. If the gateway may send the same status itself, the target stays unknown. If several servers have the path, the
     application's own messages about the same requests decide.
     """
     found = tuple(tallies)
-    return tuple(
-        _at_its_place(tally, way, found) if (way := ways.get(tally.proxy or "")) and _is_unplaced(tally, way) else tally
-        for tally in found
-    )
+
+    def parts(tally: Tally) -> tuple[Tally, ...]:
+        way = ways.get(tally.proxy or "")
+        return _at_their_places(tally, way, found) if way and _is_unplaced(tally, way) else (tally,)
+
+    return tuple(chain.from_iterable(map(parts, found)))
+
+
+def _at_their_places(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> tuple[Tally, ...]:
+    """Return a tally at its place, or its parts at theirs if its requests lead to several single addresses."""
+    whole = _at_its_place(tally, ways, others)
+    if whole.target is not None or whole.group or tally.symptom in OF_GROUPS or len(tally.requests) < SEVERAL:
+        return (whole,)
+    parts: dict[Target | None, list[tuple[str, int]]] = {}
+    for request, count in tally.requests:
+        alone = msgspec.structs.replace(tally, requests=((request, count),), count=count)
+        parts.setdefault(_place(alone, ways, others), []).append((request, count))
+    return divided(tally, parts) if len(parts.keys() - {None}) >= SEVERAL else (whole,)
+
+
+def divided(tally: Tally, parts: Mapping[Target | None, Sequence[tuple[str, int]]]) -> tuple[Tally, ...]:
+    """Return a tally for each target that some of its requests lead to, and one for the rest of its count, if any.
+
+    The times are those of all together, as the log does not keep them for each request.
+    """
+    found = []
+    for target, requests in parts.items():
+        names = {request for request, _ in requests if request}
+        samples = tuple(each for each in tally.samples if any(f'"{name}' in each.text for name in names))
+        found.append(
+            msgspec.structs.replace(
+                tally,
+                target=target,
+                requests=tuple(each for each in requests if each[0])[:MOST_REQUESTS],
+                queried=tuple(each for each in tally.queried if each in names),
+                count=sum(count for _, count in requests),
+                hidden=0,
+                samples=samples or tally.samples,
+            )
+        )
+    if (rest := tally.count - sum(each.count for each in found)) > 0:
+        found.append(msgspec.structs.replace(tally, requests=(), queried=(), count=rest, hidden=0))
+    return tuple(found)
 
 
 def _at_its_place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Tally:

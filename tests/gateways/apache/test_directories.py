@@ -1,4 +1,4 @@
-"""The handler of a file among those of several directories: by the path of the URL, the directory served there, and its section."""
+"""The handler of a file among those of several directories: by the URL's path, the directory served there, and its section."""
 
 from __future__ import annotations
 
@@ -54,7 +54,16 @@ DocumentRoot /srv/none
   </Location>
 </VirtualHost>
 """
-OVERRIDES = "<Directory /srv/own>\nAllowOverride FileInfo\n{outer}</Directory>\n<VirtualHost *:80>\nServerName own.example\nDocumentRoot /srv/own\n</VirtualHost>\n"
+OVERRIDES = """\
+<Directory /srv/own>
+  AllowOverride FileInfo
+  {outer}
+</Directory>
+<VirtualHost *:80>
+  ServerName own.example
+  DocumentRoot /srv/own
+</VirtualHost>
+"""
 
 
 def pool(path: str, server: str, *files: tuple[str, str], main: str = SITE, is_passed: bool = False) -> str:
@@ -115,5 +124,6 @@ def test_a_file_in_the_directory_comes_after_the_section_about_it() -> None:
 
 def test_many_aliases_make_the_directory_unknown() -> None:
     aliases = "".join(f"Alias /a{number} /srv/a{number}\n" for number in range(200))
-    main = f"DocumentRoot /srv/x\n{aliases}<Directory /srv/x>\n{handler('x')}</Directory>\n<Directory /srv/a1>\n{handler('a')}</Directory>\n"
+    sections = "".join(f"<Directory /srv/{name}>\n{handler(name)}</Directory>\n" for name in ("x", "a1"))
+    main = f"DocumentRoot /srv/x\n{aliases}{sections}"
     assert pool("/index.php", "", main=main) == ""
