@@ -214,7 +214,7 @@ CLOUD_FAULTS = (
     ),
     Fault(
         id="cloud-push-lost-in-update",
-        happens="the update of the push app moves its program to another directory; the unit starts a file that is not there (Cannot find module), gives up, and everything below /push/ is 502",
+        happens="the update of the push app moves its program to another directory; the unit starts a file that is not there (Cannot find module) again every two seconds, and everything below /push/ is 502",
         steps="mv /srv/cloud/apps/notify_push /srv/cloud/apps/notify_push.old; systemctl restart cloud-push || true; sleep 3",
         routes=(_cloud("/push/test/version", 3),),
         expects=NO_START,

@@ -333,8 +333,8 @@ STACKS = (
         calms=(
             Calm(
                 id="gallery-open-day",
-                happens="many visitors, searches of two seconds, Apache and PHP-FPM reload with grace, HAProxy reloads, logs rotate; scanners ask for wp-login.php and .git",
-                steps="apachectl graceful; systemctl reload php8.2-fpm; systemctl reload haproxy; logrotate -f /etc/logrotate.d/apache2",
+                happens="many visitors, searches of two seconds, Apache reloads with grace, HAProxy reloads, logs rotate; scanners ask for wp-login.php and .git",
+                steps="apachectl graceful; systemctl reload haproxy; logrotate -f /etc/logrotate.d/apache2",
                 routes=(
                     _gallery("/search.php?s=2"),
                     _gallery("/panorama.php?ms=1200"),
