@@ -26,6 +26,7 @@ MOST_REFUSED = 100  # refused paths that are listed one by one
 OF_GROUPS = frozenset({Symptom.NO_LIVE_UPSTREAMS, Symptom.NO_MEMBERS})
 OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})  # then a target is a name with its port
 SEVERAL = 2
+LATEST_S = 1.0  # after its limit, a request that waited too long has its answer
 MOST_REQUESTS = 8  # of a tally
 MOST_WAYS = 200  # routes of one path on servers that the log does not name; more are not compared
 
@@ -195,7 +196,9 @@ def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None
             return None
         spoken = tuple(route for route in routes if route.protocol == tally.protocol) if tally.protocol else ()
         routes = spoken or routes
-        peers = {end for route in {id(route.peers): route for route in routes}.values() for end in ways.ends(route)}
+        peers = {
+            end for route in {id(route.peers): route for route in routes}.values() for end in _ends(route, tally, ways, others)
+        }
         found |= peers if peers and all(route.peers for route in routes) else {None}
     if not tally.requests and behaviour(ways.kind).is_placed_by_protocol:
         found |= ways.by_protocol.get(tally.protocol) or {end for ends in ways.by_protocol.values() for end in ends}
@@ -203,6 +206,42 @@ def _place(tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> Target | None
         found = _said_by(tally, others) & found or found
     only = found.pop() if len(found) == 1 else None
     return only if only and (only.is_address or tally.symptom in OF_NAMES) else None
+
+
+def _ends(route: Route, tally: Tally, ways: Ways, others: tuple[Tally, ...]) -> frozenset[Target | None]:
+    """Return the targets that a failure on a route can be of: those of the route, or those that it asks first whether the client
+    may pass (forward_auth), if these fit better.
+
+    A timeout tells by its duration. Where several backends behind the same answer with the same error, it may be theirs or that
+    of whom they all wait for.
+    """
+    own = ways.ends(route)
+    asked = route.settings.get(behaviour(ways.kind).asked_first, ())
+    first = frozenset(Target.parse(word) for each in asked for word in each.args[1:])
+    if not first:
+        return own
+    if tally.symptom is not Symptom.READ_TIMED_OUT:
+        alike = {ways.ends(other) for each in others[:MOST_WAYS] if _is_alike(each, tally) for other in _routes_of(each, ways)}
+        behind = [ends for ends in alike if ends != first]
+        return own | first if len(behind) >= SEVERAL else own
+    shortest, longest = tally.duration_min_s, tally.duration_max_s
+    if shortest is None or longest is None:
+        return own | first
+    limits = [float(each.args[0]) for each in asked]
+    is_of_first = any(limit and limit <= shortest and longest < limit + LATEST_S for limit in limits)
+    is_own = bool(route.read_timeout_s) and route.read_timeout_s <= shortest
+    return first if is_of_first and not is_own else own if is_own and not is_of_first else own | first
+
+
+def _is_alike(one: Tally, other: Tally) -> bool:
+    return (one.symptom, one.proxy, one.status, one.owner_uid) == (other.symptom, other.proxy, other.status, other.owner_uid)
+
+
+def _routes_of(tally: Tally, ways: Ways) -> Iterator[Route]:
+    """Yield the routes of a tally's requests that ask somebody first; none if its server is unknown."""
+    setting = behaviour(ways.kind).asked_first
+    for request, _ in tally.requests if tally.server else ():
+        yield from (route for route in ways.of(uri_of(request), tally.server) if setting in route.settings)
 
 
 def _said_by(tally: Tally, others: tuple[Tally, ...]) -> set[Target | None]:

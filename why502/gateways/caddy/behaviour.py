@@ -5,6 +5,7 @@ name.
 """
 
 from why502.gateways.behaviour import OF_MESSAGES, Behaviour
+from why502.gateways.caddy.config.routes import ASKED
 from why502.gateways.caddy.logs import CHECK
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -17,6 +18,7 @@ BEHAVIOUR = Behaviour(
     connects_as_configured=True,
     tries_each_address=True,  # Go: net/dial.go, dialSerial
     refuses_long_requests=True,
+    asked_first=ASKED,
     # Beside these it writes its environment, and what it does itself.
     journal_line=lazy(r"(?m)^[^\n]*\bhttp\.(?:log|handlers|reverse)[^\n]*\n?"),
     unplaced=OF_MESSAGES

@@ -10,16 +10,16 @@ import fnmatch
 import json
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from why502.config.configuration import Configuration
 from why502.gateways.caddy.config.json_form import admin_in, host_header, logs_in, routes_in
 from why502.gateways.caddy.config.match import finder
-from why502.gateways.caddy.config.routes import Handling, groups_of, route_of
+from why502.gateways.caddy.config.routes import ASKED, Handling, groups_of, route_of
 from why502.gateways.go_programs import seconds_of
 from why502.gateways.running import Texts
-from why502.model.config import LogKind, LogTarget, Position, Route
+from why502.model.config import LogKind, LogTarget, Position, Route, Setting
 from why502.model.patterns import lazy
 from why502.model.proxy import ConfigFile
 
@@ -228,6 +228,7 @@ class Site:
 
     hosts: tuple[str, ...]
     paths: Mapping[str, str] = field(default_factory=dict)
+    asked: tuple[Setting, ...] = ()  # before a request is passed on: see `ASKED`
 
     @property
     def listens(self) -> tuple[str, ...]:
@@ -262,14 +263,22 @@ def _routes(inner: list[Segment], site: Site, location: str, imports: Imports, d
     """Yield a route for each directive that proxies requests, with its path."""
     if depth > _DEEPEST:
         return
+    inner = imports.resolved(inner)
+    site = replace(site, asked=(*site.asked, *(_asked(each, imports) for each in inner if each.name == ASKED)))
     for segment in inner:
         rest = segment.words[1:]
-        yield from _routes(imports.of(segment), site, location, imports, depth + 1)
         if segment.name in _PASSES:
             yield _route(segment, imports.resolved(segment.inner), site, location)
         elif segment.name in _AROUND:
             path = _located(rest[0], site) if rest else ""
             yield from _routes(segment.inner, site, path or location, imports, depth + 1)
+
+
+def _asked(segment: Segment, imports: Imports) -> Setting:
+    """Return what a `forward_auth` asks: how many seconds it waits for the answer, 0 for no limit, and the addresses."""
+    route = _route(Segment(("reverse_proxy", *segment.words[1:]), segment.at), imports.resolved(segment.inner), Site(()), "")
+    targets = (str(peer.target) for peer in route.peers if peer.target is not None)
+    return Setting(args=(f"{route.read_timeout_s:g}", *targets), at=segment.at)
 
 
 def _located(matcher: str, site: Site) -> str:
@@ -317,6 +326,7 @@ def _route(segment: Segment, inner: list[Segment], site: Site, location: str) ->
             verifies="tls_insecure_skip_verify" not in lines,
             server_name=next(iter(lines["tls_server_name"].words[1:]), "") if "tls_server_name" in lines else "",
             tls=_tls_files(lines),
+            asked=site.asked,
         )
     )
 

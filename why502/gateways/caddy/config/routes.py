@@ -14,6 +14,7 @@ from why502.model.config import Peer, Position, Route, Setting, Upstream
 from why502.model.target import Target
 
 DIAL_S = 3.0
+ASKED = "forward_auth"  # in a route's settings: the seconds that Caddy waits for whom it asks first, and their addresses
 _SCHEMES = {"http": "http", "https": "https", "h2c": "http", "unix": "http"}
 
 
@@ -38,6 +39,7 @@ class Handling:
     verifies: bool = True
     server_name: str = ""
     tls: dict[str, str] = field(default_factory=dict)  # trusted_certificate, certificate, certificate_key
+    asked: tuple[Setting, ...] = ()
 
 
 def route_of(handling: Handling) -> Route:
@@ -81,7 +83,8 @@ def route_of(handling: Handling) -> Route:
         send_timeout_s=handling.write_s,
         read_timeout_s=handling.answer_s,
         next_upstream=(),
-        settings={
+        settings=({ASKED: handling.asked} if handling.asked else {})
+        | {
             f"{handling.directive}_ssl_{name}": (Setting(args=(value,), at=handling.at),)
             for name, value in given.items()
             if value
