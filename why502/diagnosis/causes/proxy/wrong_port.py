@@ -335,6 +335,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
                 f"nothing here listens on {target}; {backend.name} listens on {stray}",
                 peer.at,
                 f"pass to {stray}, or change {backend.name}",
+                severity=None if deployment.is_here else Severity.NOTE,  # a repository seldom has every program of its machines
             )
 
 

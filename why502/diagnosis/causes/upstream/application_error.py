@@ -26,6 +26,7 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import never_answered, unfinished
+from why502.diagnosis.streams import cut_short
 from why502.diagnosis.unserved import Reason, Unserved, last_words, refusals, unserved
 from why502.diagnosis.waiting import is_hurt, mixed_up
 from why502.gateways.behaviour import behaviour
@@ -56,6 +57,9 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
+        if is_sure and (stream := cut_short(case)):
+            message = f"{stream.gateway} ends its connections to {stream.end} after {stream.limit_s:g} s of silence"
+            yield refutes(message, str(stream.route.at or ""), LIKELY)
         ended = case.events(Symptom.WORKER_TIMED_OUT)
         if is_sure and ended and ENDED * sum(event.count for event in ended) >= one.refused:
             yield refutes("its server ended about as many requests because they took too long", ended[0].source, PROOF)
