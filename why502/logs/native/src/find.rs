@@ -113,6 +113,7 @@ unsafe fn far_ends(text: &[u8], length: usize, to: &mut Vec<u32>) {
 
 #[inline(always)]
 fn ends(text: &[u8], length: usize, to: &mut Vec<u32>, bits: impl Fn(&[u8], usize) -> (u64, u64, u64)) {
+    let note = |bits: u64, note: u32| if bits == 0 { 0 } else { note };
     let mut notes = 0;
     let mut at = 0;
     while at < length {
@@ -124,13 +125,13 @@ fn ends(text: &[u8], length: usize, to: &mut Vec<u32>, bits: impl Fn(&[u8], usiz
         let mut rest = !0u64; // the bits behind the last end
         while feeds != 0 {
             let mine = rest & (feeds - 1) & !feeds;
-            notes |= ((slashes & mine) != 0) as u32 * HAS_SLASH | ((odd & mine) != 0) as u32 * IS_ODD;
+            notes |= note(slashes & mine, HAS_SLASH) | note(odd & mine, IS_ODD);
             to.push((at as u32 + feeds.trailing_zeros()) << NOTES | notes);
             notes = 0;
             rest = !(feeds ^ (feeds - 1));
             feeds &= feeds - 1;
         }
-        notes |= ((slashes & rest) != 0) as u32 * HAS_SLASH | ((odd & rest) != 0) as u32 * IS_ODD;
+        notes |= note(slashes & rest, HAS_SLASH) | note(odd & rest, IS_ODD);
         at += 64;
     }
     if length > 0 && text[length - 1] != b'\n' {
