@@ -11,6 +11,7 @@ mod program;
 mod questions;
 mod reader;
 mod small;
+mod steady;
 mod values;
 
 use pairs::Pairing;

@@ -1,7 +1,7 @@
 //! From a line to its values: wrappers are taken off, then fields are parted or the members of an object found.
 
-use crate::find::{find, find_either, holds, is_printable, is_same, is_word, word};
-use crate::program::{Field, Program, Wrapper, FOREIGN, ROLES, URI};
+use crate::find::{are_digits, byte_at, find, find_either, find_in_line, holds, is_at, is_printable, is_same, is_word, word_at};
+use crate::program::{Field, Kind, Program, Wrapper, FOREIGN, ROLES, URI};
 
 /// Where a value stands in its text; nothing where begin and end are zero.
 pub type Span = (u32, u32);
@@ -520,25 +520,38 @@ fn is_last_of(value: &[u8], begin: &[u8]) -> bool {
 
 /// Fill the values of a line by its literals. None: it does not fit.
 #[inline(always)]
-pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spans: &mut Spans) -> Option<()> {
-    if !program.begin.is_empty() && !text[begin..end].starts_with(&program.begin) {
+pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, may_be_escaped: bool, spans: &mut Spans) -> Option<()> {
+    if !program.begin.is_empty() && !is_at(text, begin, &program.begin) {
         return None;
     }
     let mut at = begin + program.begin.len();
     for field in &program.fields {
         let from = at;
-        at = find(text, at, field.first);
-        if field.is_odd {
+        let kind = if may_be_escaped { field.kind_of_escaped } else { field.kind };
+        if kind == Kind::Odd {
+            at = find(text, at, field.first);
             let (until, next) = read_odd(text, from, at, end, field, program.is_escaped)?;
             spans[field.role] = (from as u32, until as u32);
             at = next;
             continue;
         }
-        if (word(text, at) ^ field.begin) & field.mask != 0 {
+        at = find_in_line(text, at, field.first, field.first);
+        if kind == Kind::List && ((at > from && byte_at(text, at - 1) == b',') || word_at(text, at) & 0xff_ffff == LIST) {
+            let (until, next) = read_odd(text, from, at, end, field, program.is_escaped)?;
+            spans[field.role] = (from as u32, until as u32);
+            at = next;
+            continue;
+        }
+        if (word_at(text, at) ^ field.begin) & field.mask != 0 {
             return None;
         }
+        match kind {
+            Kind::Word if at == from || !is_word(text, from, at, [b'"'; 4]) => return None,
+            Kind::Number if !is_number(text, from, at) => return None,
+            _ => {}
+        }
         spans[field.role] = (from as u32, at as u32);
-        at += field.literal.len();
+        at += field.size;
     }
     if !(at == end || (at + 1 == end && text[at] == b'\r')) {
         return None;
@@ -549,12 +562,14 @@ pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, spa
     }
 }
 
+const LIST: u64 = 0x20_3a20; // ` : `, which parts two values of a list
+
 /// Return where the value of a field ends that needs a second look, and where the next begins. None: it does not fit.
 #[inline(always)]
 fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, is_escaped: bool) -> Option<(usize, usize)> {
     if field.literal.is_empty() {
         let until = if end > from && text[end - 1] == b'\r' { end - 1 } else { end };
-        let is_odd = (field.is_number && !is_number(&text[from..until])) || (field.is_word && !is_word(text, from, until, [b'"'; 4]));
+        let is_odd = (field.is_number && !is_number(text, from, until)) || (field.is_word && !is_word(text, from, until, [b'"'; 4]));
         return if is_odd { None } else { Some((until, end)) };
     }
     if is_escaped && field.first == b'"' {
@@ -576,7 +591,7 @@ fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, 
             }
         }
     }
-    if (field.is_number && !is_number(&text[from..at])) || (field.is_word && (at == from || !is_word(text, from, at, [b'"'; 4]))) {
+    if (field.is_number && !is_number(text, from, at)) || (field.is_word && (at == from || !is_word(text, from, at, [b'"'; 4]))) {
         return None;
     }
     if text[at..].starts_with(&field.literal) { Some((at, at + field.literal.len())) } else { None }
@@ -589,8 +604,8 @@ fn escapes(text: &[u8], from: usize, at: usize) -> usize {
 }
 
 #[inline(always)]
-fn is_number(text: &[u8]) -> bool {
-    text == b"-" || (!text.is_empty() && text.len() <= 16 && text.iter().all(u8::is_ascii_digit))
+fn is_number(text: &[u8], begin: usize, end: usize) -> bool {
+    (begin < end && end - begin <= 16 && are_digits(text, begin, end)) || &text[begin..end] == b"-"
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{contains, find, find_feed, holds, is_same, is_word};
+use crate::find::{contains, ends_of_lines, find, holds, is_same, is_word, HAS_SLASH, NOTES};
 use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
 use crate::names::{Key, Names};
 use crate::pairs::{number, thread_of, Pairing, Pairs};
 use crate::program::*;
 use crate::questions::{answer, is_there};
 use crate::small::{Map, Pool};
+use crate::steady::{Known, Mark, Marking, Steady, NO_NUMBER};
 use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, part_of, plain_path, route, status, LONGEST_MICROS};
 use std::collections::HashSet;
 
@@ -103,8 +104,6 @@ struct Pending {
     times: [u64; 3],
 }
 
-const NO_NUMBER: u32 = u32::MAX;
-
 pub struct Reader {
     programs: Vec<Program>,
     pub place: (u64, u64), // of the text that is read
@@ -133,10 +132,13 @@ pub struct Reader {
     is_exact: bool,
     steps: Vec<Vec<Step>>, // of each program
     has_keys: bool,            // whether further values decide an outcome
+    steady: Steady,
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
     pub rejected: Vec<u32>,
     pub stopped: usize,   // where the scan ended
+    ends: Vec<u32>, // of the lines of the text: see find.rs
+    next: usize, // the first of them that is not read
     asked: Option<usize>, // the new shape before which it did
     pairs: Pairs,
     is_odd: bool, // it stopped before a line of a thread that it does not read
@@ -182,10 +184,13 @@ impl Reader {
             is_exact,
             steps,
             has_keys,
+            steady: Steady::default(),
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
             rejected: Vec::new(),
             stopped: 0,
+            ends: Vec::new(),
+            next: 0,
             asked: None,
             pairs: Pairs::default(),
             is_odd: false,
@@ -201,17 +206,20 @@ impl Reader {
     pub fn scan(&mut self, text: &[u8], from: usize, length: usize) {
         if from == 0 {
             self.rejected.clear();
+            self.ends.clear();
+            ends_of_lines(text, length, &mut self.ends);
         }
+        self.next = self.ends.partition_point(|line| ((line >> NOTES) as usize) < from);
         self.stopped = length;
         if self.programs[0].is_entry {
-            return self.scan_entries(text, from, length);
+            return self.scan_entries(text, from);
         }
         if from == 0 {
             self.has_own = contains(&text[..length], AGENT);
         }
         let mut at = from;
-        while at < length {
-            let (end, may_be_escaped) = find_feed(text, at);
+        while let Some(line) = self.ends.get(self.next) {
+            let (end, may_be_escaped) = ((line >> NOTES) as usize, line & HAS_SLASH != 0);
             let is_own = end > at && self.has_own && contains(&text[at..end], AGENT);
             if end > at && (is_own || self.line(text, at, end, may_be_escaped).is_none()) {
                 self.is_odd = self.asked.is_none() && self.programs[0].has_pairs && !self.is_passed && self.may_name_thread(&text[at..end]);
@@ -223,6 +231,7 @@ impl Reader {
                 self.reject(at, end);
             }
             at = end + 1;
+            self.next += 1;
             if self.batch.len() >= BATCH || self.room.len() > CONTAINER {
                 self.settle(text);
             }
@@ -236,12 +245,12 @@ impl Reader {
     }
 
     /// The same where a line may go on with the one before: a line counts when the next one has begun, else both are left. So is the last.
-    fn scan_entries(&mut self, text: &[u8], from: usize, length: usize) {
+    fn scan_entries(&mut self, text: &[u8], from: usize) {
         let mut held: Option<(usize, usize, u8)> = None;
         let (mut spans, mut before): (Spans, Spans) = ([(0, 0); ROLES], [(0, 0); ROLES]);
         let mut at = from;
-        while at < length {
-            let (end, may_be_escaped) = find_feed(text, at);
+        while let Some(line) = self.ends.get(self.next) {
+            let (end, may_be_escaped) = ((line >> NOTES) as usize, line & HAS_SLASH != 0);
             if end > at {
                 let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans).filter(|source| self.has_time(text, *source, &spans));
                 if let Some((begin, end, source)) = held.take() {
@@ -264,6 +273,7 @@ impl Reader {
                 }
             }
             at = end + 1;
+            self.next += 1;
         }
         if let Some((begin, end, _)) = held {
             self.reject(begin, end);
@@ -353,7 +363,7 @@ impl Reader {
         let fits = if program.is_json {
             read_members(text, from, until, program, &mut self.steps[which], may_be_escaped || source == ROOM, spans)
         } else {
-            read_fields(text, from, until, program, spans).is_some()
+            read_fields(text, from, until, program, may_be_escaped || source == ROOM, spans).is_some()
         };
         if program.is_stamped {
             spans[TIME] = stamp;
@@ -390,7 +400,9 @@ impl Reader {
                 return None;
             }
         }
-        if !program.checks.iter().all(|(role, check)| spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
+        let is_said = program.is_said;
+        let mut checks = program.checks.iter().zip(&program.is_decided).filter(|(_, is_decided)| is_said || !**is_decided);
+        if !checks.all(|((role, check), _)| spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
             return None;
         }
         if let Some(last) = of(text, spans[SERVER]).last() {
@@ -463,56 +475,38 @@ impl Reader {
     fn request(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize, (at, code): (i64, u32), attempts: &mut [Attempt]) -> Option<()> {
         let program = &self.programs[which];
         let failed = is_failure(code);
-        let number = read_attempts(text, spans, program, code, attempts)?;
-        if program.is_careful && attempts[..number].iter().any(|attempt| attempt.failed) {
-            return None;
-        }
-        let mut total = match spans[TOTAL] {
-            (0, 0) if program.is_json && program.has[TOTAL] => return None,
-            (0, 0) => NO_TIME,
-            span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
-        };
-        if program.has[OTHER] {
-            total = between(text, spans, at, program)?;
-        }
-        if total == NO_TIME {
-            for attempt in &attempts[..number] {
-                if attempt.times[2] != NO_TIME {
-                    total = LONGEST_MICROS.min(if total == NO_TIME { 0 } else { total } + attempt.times[2]);
-                }
-            }
-        }
-        let (route_source, url_server) = (line_source(text, read), program.has_url);
+        let total = total_of(text, spans, at, program)?;
+        let route_source = line_source(text, read);
         let route_at = put_route(text, spans, program, route_source, may_be_escaped, &mut self.texts)?;
-        if url_server && spans[SERVER] == (0, 0) {
+        if program.has_url && spans[SERVER] == (0, 0) {
             spans[SERVER] = host_of(text, spans[URI])?;
         }
         let client = of(text, spans[CLIENT]);
-        let server = of(text, spans[SERVER]);
-        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
+        if client.len() > LONGEST_CLIENT || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
             return None;
         }
-        let shape = self.shape(text, spans, code, &attempts[..number], total, read, whole, which)?;
-        let minute = at.div_euclid(60);
-        self.count_shape(shape, at, read, whole);
-        let mut attempt = NO_NUMBER;
-        for (place, one) in attempts[..number].iter().enumerate() {
-            let found = self.count_try(text, shape, place, one, failed, at);
-            if number == 1 {
-                attempt = found as u32;
-            } else {
-                self.count_times(found, &one.times);
+        let timed = times_of(text, spans, program);
+        let mark = timed.and_then(|times| mark_of(text, spans, which, &self.programs[which], code, total, &times, &mut self.key));
+        let known = mark.and_then(|mark| self.steady.known(mark));
+        let (attempt, times, total) = match (known, timed) {
+            (Some(known), Some(times)) => {
+                if self.programs[which].is_careful && known.has_failed {
+                    return None;
+                }
+                self.count_shape(known.shape as usize, at, read, whole);
+                if known.attempt != NO_NUMBER {
+                    self.count_try(known.attempt as usize, failed || known.has_failed, at);
+                }
+                if known.server != NO_NUMBER {
+                    self.count_server(known.server as usize, failed);
+                }
+                let times = if known.attempt == NO_NUMBER { [NO_TIME; 3] } else if known.is_of_group { [NO_TIME, NO_TIME, times[2]] } else { times };
+                (known.attempt, times, with_times(total, &times))
             }
-        }
-        let times = if number == 1 { attempts[0].times } else { [NO_TIME; 3] };
+            _ => self.unknown(text, spans, read, whole, which, (at, code, total), mark, attempts)?,
+        };
+        let minute = at.div_euclid(60);
         self.lines += 1;
-        if is_there(server) {
-            let key = self.servers.key(server);
-            let number = self.servers.number(&key, server);
-            let name = &mut self.servers.all[number];
-            name.total += 1;
-            name.failed += failed as u32;
-        }
         let client_at = if !is_there(client) { (0, 0) } else { spans[CLIENT] };
         let route = match route_at.source {
             MADE => self.routes.key_in(&self.texts, route_at.begin as usize, route_at.end as usize),
@@ -528,6 +522,58 @@ impl Reader {
         let status = code;
         self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status, failed, at, server_at, caller, attempt, times });
         Some(())
+    }
+
+    /// Count the outcome of a line whose words were not met before. Return the number of its only attempt, its times, and the time of the request.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    fn unknown(&mut self, text: &[u8], spans: &Spans, read: &[u8], whole: (usize, usize), which: usize, (at, code, total): (i64, u32, u64), mark: Option<Mark>, attempts: &mut [Attempt]) -> Option<(u32, [u64; 3], u64)> {
+        let program = &self.programs[which];
+        if !program.checks.iter().zip(&program.is_decided).all(|((role, check), is_decided)| !is_decided || spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
+            return None;
+        }
+        let failed = is_failure(code);
+        let number = read_attempts(text, spans, program, code, attempts)?;
+        let attempts = &attempts[..number];
+        if program.is_careful && attempts.iter().any(|attempt| attempt.failed) {
+            return None;
+        }
+        let total = attempts.iter().fold((total, total == NO_TIME), |(sum, is_sum), attempt| if is_sum { (with_more(sum, attempt.times[2]), true) } else { (sum, false) }).0;
+        let server = of(text, spans[SERVER]);
+        if server.len() > LONGEST_SERVER {
+            return None;
+        }
+        let shape = self.shape(text, spans, code, attempts, total, read, whole, which)?;
+        self.count_shape(shape, at, read, whole);
+        let mut only = NO_NUMBER;
+        for (place, one) in attempts.iter().enumerate() {
+            let found = self.number_of_try(text, shape, place, one);
+            self.count_try(found, failed || one.failed, at);
+            if number == 1 {
+                only = found as u32;
+            } else {
+                self.count_times(found, &one.times);
+            }
+        }
+        let mut its_server = NO_NUMBER;
+        if is_there(server) {
+            let key = self.servers.key(server);
+            let number = self.servers.number(&key, server);
+            self.count_server(number, failed);
+            its_server = number as u32;
+        }
+        if let Some(mark) = mark.filter(|_| number < 2) {
+            let one = attempts.first().unwrap_or(&NO_ATTEMPT);
+            self.steady.keep(Known { mark, shape: shape as u32, attempt: only, server: its_server, has_failed: one.failed, is_of_group: one.class >= OF_GROUP });
+        }
+        Some((only, if number == 1 { attempts[0].times } else { [NO_TIME; 3] }, total))
+    }
+
+    #[inline(always)]
+    fn count_server(&mut self, number: usize, failed: bool) {
+        let name = &mut self.servers.all[number];
+        name.total += 1;
+        name.failed += failed as u32;
     }
 
     #[inline(always)]
@@ -662,25 +708,29 @@ impl Reader {
         shape.count += 1;
     }
 
+    /// Return the number of an attempt.
     #[inline(always)]
-    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) -> usize {
+    fn number_of_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt) -> usize {
         let number = number as u8 | ((attempt.class >= OF_GROUP) as u8) << 7;
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
-        let place = match self.tries.known(&key, length) {
+        match self.tries.known(&key, length) {
             Some(place) => place,
             None => {
                 let name = try_name(shape, number, of(text, attempt.address));
                 self.tries.number(&key, &name)
             }
-        };
+        }
+    }
+
+    #[inline(always)]
+    fn count_try(&mut self, place: usize, failed: bool, at: i64) {
         self.tries.lasts[place] = self.tries.lasts[place].max(at);
         let name = &mut self.tries.all[place];
         name.total += 1;
-        if failed || attempt.failed {
+        if failed {
             self.pool.add(&mut name.fails, at.div_euclid(60) as u64, 1);
         }
-        place
     }
 
     /// Leave the healthy lines of these requests in these seconds.
@@ -792,9 +842,11 @@ impl Reader {
         }
         if self.servers.is_full() {
             self.servers.prune(&mut self.pool);
+            self.steady.clear();
         }
         if self.tries.is_full() {
             self.tries.prune(&mut self.pool);
+            self.steady.clear();
         }
         if self.paths.is_full() {
             self.paths.prune(&mut self.pool);
@@ -803,6 +855,7 @@ impl Reader {
 
     /// Add what another reader of the same program counted.
     pub fn absorb(&mut self, other: &Reader) {
+        self.steady.clear();
         self.lines += other.lines;
         self.routes.absorb(&other.routes, &mut self.pool, &other.pool);
         self.clients.absorb(&other.clients, &mut self.pool, &other.pool);
@@ -1260,6 +1313,82 @@ fn summed(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
         _ => NO_TIME,
     };
     Some([connect, header.map_or(NO_TIME, |header| connect + header), response])
+}
+
+/// Return the time that a line tells of its request; NO_TIME where it tells none. None: Python is to read it.
+#[inline(always)]
+fn total_of(text: &[u8], spans: &Spans, at: i64, program: &Program) -> Option<u64> {
+    let total = match spans[TOTAL] {
+        (0, 0) if program.is_json && program.has[TOTAL] => return None,
+        (0, 0) => NO_TIME,
+        span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
+    };
+    if program.has[OTHER] { between(text, spans, at, program) } else { Some(total) }
+}
+
+/// Return the sum of two times, of which each may be missing.
+#[inline(always)]
+fn with_more(total: u64, time: u64) -> u64 {
+    match (total, time) {
+        (_, NO_TIME) => total,
+        (NO_TIME, _) => LONGEST_MICROS.min(time),
+        _ => LONGEST_MICROS.min(total + time),
+    }
+}
+
+/// Return the time of a request: that of its only attempt where no other is told.
+#[inline(always)]
+fn with_times(total: u64, times: &[u64; 3]) -> u64 {
+    if total == NO_TIME { with_more(total, times[2]) } else { total }
+}
+
+/// Return the times of the only attempt of a line, if it has one. None: it may have more, or Python is to read it.
+#[inline(always)]
+fn times_of(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
+    if !program.has[ADDRESS] {
+        return Some([NO_TIME; 3]);
+    }
+    if program.is_summed {
+        return if program.is_grouped { None } else { summed(text, spans, program) };
+    }
+    let mut times = [NO_TIME; 3];
+    for (which, time) in times.iter_mut().enumerate() {
+        let span = spans[CONNECT + which];
+        if span != (0, 0) {
+            *time = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
+        }
+    }
+    if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
+        times[2] = NO_TIME;
+    }
+    Some(times)
+}
+
+/// Return the mark of a line with these times. None: an answer cannot be told.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn mark_of(text: &[u8], spans: &Spans, which: usize, program: &Program, code: u32, total: u64, times: &[u64; 3], key: &mut Vec<u8>) -> Option<Mark> {
+    let (words, failed) = (&program.words, is_failure(code));
+    let mut has = 0;
+    for (place, time) in times.iter().enumerate() {
+        has |= ((*time != NO_TIME) as u64) << place | (is_there(of(text, spans[CONNECT + place])) as u64) << (3 + place);
+    }
+    let mut found = Marking::new(program.seed, code as u64 | has << 16 | (which as u64) << 32);
+    words.add(text, spans, failed, &mut found);
+    if !(words.codes.is_empty() && words.codes_of_failures.is_empty()) {
+        let took = with_times(total, times);
+        key.clear();
+        for number in &words.codes {
+            answer(&program.questions[*number], text, spans, program, took, key)?;
+        }
+        if failed {
+            for number in &words.codes_of_failures {
+                answer(&program.questions_of_failures[*number], text, spans, program, took, key)?;
+            }
+        }
+        found.add_bytes(key);
+    }
+    Some(found.mark())
 }
 
 /// Return the next of a list that `, ` and ` : ` part.

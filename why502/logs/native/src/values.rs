@@ -193,8 +193,8 @@ pub fn fraction(clock: Clock, text: &[u8]) -> Option<u64> {
 /// Return a duration in microseconds, None inside where there is none (`-`); `unit` are the nanoseconds of one.
 #[inline(always)]
 pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
-    if text == b"-" || text == b"-1" {
-        return Some(None);
+    if text.first() == Some(&b'-') {
+        return if text.len() == 1 || text == b"-1" { Some(None) } else { None };
     }
     let (mut whole, mut at) = (0u64, 0);
     while at < text.len() && text[at].wrapping_sub(b'0') <= 9 {
