@@ -230,6 +230,34 @@ pub fn word_at(text: &[u8], at: usize) -> u64 {
     unsafe { u64::from_le(text.as_ptr().add(at).cast::<u64>().read_unaligned()) }
 }
 
+pub const BLOCK: usize = 16;
+
+/// Return whether a text holds, at a place, one that stands in another text and is padded to blocks there; PAD bytes follow the first.
+#[inline(always)]
+pub fn is_at_padded(text: &[u8], at: usize, others: &[u8], place: usize, size: usize) -> bool {
+    debug_assert!(at + size + BLOCK <= text.len() && place + (size + BLOCK - 1) / BLOCK * BLOCK <= others.len());
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 is part of x86_64. The blocks lie in their texts: see above; the tests check it.
+    unsafe {
+        use core::arch::x86_64::*;
+        let mut done = 0;
+        while done < size {
+            let (one, other) = (text.as_ptr().add(at + done), others.as_ptr().add(place + done));
+            let same = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(one.cast()), _mm_loadu_si128(other.cast()))) as u32;
+            let wanted = if size - done < BLOCK { (1u32 << (size - done)) - 1 } else { 0xffff };
+            if same & wanted != wanted {
+                return false;
+            }
+            done += BLOCK;
+        }
+        true
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        text[at..at + size] == others[place..place + size]
+    }
+}
+
 /// Return whether a value of at most 16 bytes is of digits alone; PAD bytes follow its text.
 #[inline(always)]
 pub fn are_digits(text: &[u8], begin: usize, end: usize) -> bool {

@@ -1,7 +1,8 @@
 //! Answers to the questions of a program, from the values of a line. Lines with the same answers make one shape.
 
 use crate::find::holds;
-use crate::line::{names_of, of, Spans};
+use crate::json::names_of;
+use crate::line::{of, Spans};
 use crate::program::{Program, Question, TOOK};
 use crate::values::micros;
 

@@ -1,7 +1,8 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{contains, ends_of_lines, find, holds, is_same, is_word, HAS_SLASH, NOTES};
-use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
+use crate::find::{contains, ends_of_lines, find, holds, is_same, is_word, HAS_SLASH, IS_ODD, NOTES};
+use crate::json::{read_members, Memory, Notes};
+use crate::line::{of, read_fields, unwrap, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::pairs::{number, thread_of, Pairing, Pairs};
 use crate::program::*;
@@ -130,7 +131,7 @@ pub struct Reader {
     key: Vec<u8>,
     attempts: Vec<Attempt>, // of the line that is read
     is_exact: bool,
-    steps: Vec<Vec<Step>>, // of each program
+    memories: Vec<Memory>, // of each program
     has_keys: bool,            // whether further values decide an outcome
     steady: Steady,
     memos: [(u64, u32); MEMOS], // shapes of plain lines
@@ -153,7 +154,7 @@ impl Reader {
         let first = programs.first()?;
         let (seed, most) = (first.seed, first.most);
         let is_exact = first.is_exact;
-        let steps = programs.iter().map(|_| Vec::new()).collect();
+        let memories = programs.iter().map(|_| Memory::default()).collect();
         let has_keys = programs.len() > 1 || !first.questions.is_empty() || !first.questions_of_failures.is_empty();
         let few = (most / 4).max(16);
         Some(Reader {
@@ -182,7 +183,7 @@ impl Reader {
             key: Vec::new(),
             attempts: vec![NO_ATTEMPT; ATTEMPTS],
             is_exact,
-            steps,
+            memories,
             has_keys,
             steady: Steady::default(),
             memos: [(u64::MAX, 0); MEMOS],
@@ -219,9 +220,9 @@ impl Reader {
         }
         let mut at = from;
         while let Some(line) = self.ends.get(self.next) {
-            let (end, may_be_escaped) = ((line >> NOTES) as usize, line & HAS_SLASH != 0);
+            let (end, notes) = ((line >> NOTES) as usize, noted(*line));
             let is_own = end > at && self.has_own && contains(&text[at..end], AGENT);
-            if end > at && (is_own || self.line(text, at, end, may_be_escaped).is_none()) {
+            if end > at && (is_own || self.line(text, at, end, notes).is_none()) {
                 self.is_odd = self.asked.is_none() && self.programs[0].has_pairs && !self.is_passed && self.may_name_thread(&text[at..end]);
                 if self.asked.is_some() || self.is_odd {
                     self.stopped = at;
@@ -250,9 +251,9 @@ impl Reader {
         let (mut spans, mut before): (Spans, Spans) = ([(0, 0); ROLES], [(0, 0); ROLES]);
         let mut at = from;
         while let Some(line) = self.ends.get(self.next) {
-            let (end, may_be_escaped) = ((line >> NOTES) as usize, line & HAS_SLASH != 0);
+            let (end, notes) = ((line >> NOTES) as usize, noted(*line));
             if end > at {
-                let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans).filter(|source| self.has_time(text, *source, &spans));
+                let found = self.parted(text, at, end, notes, 0, &mut spans).filter(|source| self.has_time(text, *source, &spans));
                 if let Some((begin, end, source)) = held.take() {
                     if found.is_none() || self.count(text, (begin, end), source, &mut before, true, 0).is_none() {
                         if self.asked.is_some() {
@@ -290,11 +291,11 @@ impl Reader {
     }
 
     #[inline(always)]
-    fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
+    fn line(&mut self, text: &[u8], begin: usize, end: usize, notes: Notes) -> Option<()> {
         for which in 0..self.programs.len() {
             let mut spans: Spans = [(0, 0); ROLES];
-            if let Some(source) = self.parted(text, begin, end, may_be_escaped, which, &mut spans) {
-                if self.count(text, (begin, end), source, &mut spans, may_be_escaped, which).is_some() {
+            if let Some(source) = self.parted(text, begin, end, notes, which, &mut spans) {
+                if self.count(text, (begin, end), source, &mut spans, notes.may_be_escaped, which).is_some() {
                     return Some(());
                 }
                 if self.asked.is_some() {
@@ -347,7 +348,7 @@ impl Reader {
 
     /// Fill the values of a line as a program parts it; return in which text they stand.
     #[inline(always)]
-    fn parted(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool, which: usize, spans: &mut Spans) -> Option<u8> {
+    fn parted(&mut self, text: &[u8], begin: usize, end: usize, notes: Notes, which: usize, spans: &mut Spans) -> Option<u8> {
         let program = &self.programs[which];
         let mut stamp = (0, 0);
         let (source, from, until) = if program.wrappers.is_empty() {
@@ -359,11 +360,12 @@ impl Reader {
             }
         };
         let text = if source == READ { text } else { &self.room[..] };
+        let notes = if source == READ { notes } else { Notes { may_be_escaped: true, may_be_odd: true } };
         *spans = [(0, 0); ROLES];
         let fits = if program.is_json {
-            read_members(text, from, until, program, &mut self.steps[which], may_be_escaped || source == ROOM, spans)
+            read_members(text, from, until, program, &mut self.memories[which], notes, spans)
         } else {
-            read_fields(text, from, until, program, may_be_escaped || source == ROOM, spans).is_some()
+            read_fields(text, from, until, program, notes.may_be_escaped, spans).is_some()
         };
         if program.is_stamped {
             spans[TIME] = stamp;
@@ -960,6 +962,12 @@ impl Reader {
             put_pairs(out, self.pool.items(name.fails));
         }
     }
+}
+
+/// Return what is noted of a line beside its end.
+#[inline(always)]
+fn noted(line: u32) -> Notes {
+    Notes { may_be_escaped: line & HAS_SLASH != 0, may_be_odd: line & IS_ODD != 0 }
 }
 
 /// Return whether a request may be one that an error tells of.
