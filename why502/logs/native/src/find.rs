@@ -87,7 +87,7 @@ pub fn ends_of_lines(text: &[u8], length: usize, to: &mut Vec<u32>) {
         // SAFETY: the processor has AVX2.
         return unsafe { far_ends(text, length, to) };
     }
-    ends(text, length, to, bits_of)
+    ends(text, length, to, |_, _| None, bits_of)
 }
 
 /// # Safety
@@ -97,7 +97,16 @@ pub fn ends_of_lines(text: &[u8], length: usize, to: &mut Vec<u32>) {
 unsafe fn far_ends(text: &[u8], length: usize, to: &mut Vec<u32>) {
     use core::arch::x86_64::*;
     // SAFETY: each block of 64 bytes begins before `length`, and PAD bytes follow that.
-    ends(text, length, to, |text, at| {
+    let plain = |text: &[u8], at: usize| {
+        let place = text.as_ptr().add(at);
+        let (low, high) = (_mm256_loadu_si256(place.cast()), _mm256_loadu_si256(place.add(32).cast()));
+        let (feed, slash, space) = (_mm256_set1_epi8(b'\n' as i8), _mm256_set1_epi8(b'\\' as i8), _mm256_set1_epi8(b' ' as i8));
+        let noted = |block| _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpgt_epi8(space, block), _mm256_cmpeq_epi8(block, slash))) as u32 as u64;
+        let feeds = |block| _mm256_movemask_epi8(_mm256_cmpeq_epi8(block, feed)) as u32 as u64;
+        let found = feeds(low) | feeds(high) << 32;
+        if found == noted(low) | noted(high) << 32 { Some(found) } else { None }
+    };
+    ends(text, length, to, plain, |text, at| {
         let place = text.as_ptr().add(at);
         let (low, high) = (_mm256_loadu_si256(place.cast()), _mm256_loadu_si256(place.add(32).cast()));
         let both = |low, high| _mm256_movemask_epi8(low) as u32 as u64 | (_mm256_movemask_epi8(high) as u32 as u64) << 32;
@@ -111,12 +120,22 @@ unsafe fn far_ends(text: &[u8], length: usize, to: &mut Vec<u32>) {
     })
 }
 
+/// `plain`: the line feeds of 64 bytes (bits), if nothing else is to be noted of them.
 #[inline(always)]
-fn ends(text: &[u8], length: usize, to: &mut Vec<u32>, bits: impl Fn(&[u8], usize) -> (u64, u64, u64)) {
+fn ends(text: &[u8], length: usize, to: &mut Vec<u32>, plain: impl Fn(&[u8], usize) -> Option<u64>, bits: impl Fn(&[u8], usize) -> (u64, u64, u64)) {
     let note = |bits: u64, note: u32| if bits == 0 { 0 } else { note };
     let mut notes = 0;
     let mut at = 0;
     while at < length {
+        if let Some(mut feeds) = plain(text, at).filter(|_| length - at >= 64) {
+            while feeds != 0 {
+                to.push((at as u32 + feeds.trailing_zeros()) << NOTES | notes);
+                notes = 0;
+                feeds &= feeds - 1;
+            }
+            at += 64;
+            continue;
+        }
         let (mut feeds, slashes, odd) = bits(text, at);
         if length - at < 64 {
             feeds &= (1 << (length - at)) - 1;
@@ -240,21 +259,84 @@ pub fn is_at_padded(text: &[u8], at: usize, others: &[u8], place: usize, size: u
     // SAFETY: SSE2 is part of x86_64. The blocks lie in their texts: see above; the tests check it.
     unsafe {
         use core::arch::x86_64::*;
+        let (one, other) = (text.as_ptr().add(at), others.as_ptr().add(place));
+        let same = |done: usize| _mm_cmpeq_epi8(_mm_loadu_si128(one.add(done).cast()), _mm_loadu_si128(other.add(done).cast()));
+        if size < BLOCK {
+            let wanted = (1u32 << size) - 1;
+            return _mm_movemask_epi8(same(0)) as u32 & wanted == wanted;
+        }
+        let mut all = same(size - BLOCK); // it overlaps the one before
         let mut done = 0;
-        while done < size {
-            let (one, other) = (text.as_ptr().add(at + done), others.as_ptr().add(place + done));
-            let same = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(one.cast()), _mm_loadu_si128(other.cast()))) as u32;
-            let wanted = if size - done < BLOCK { (1u32 << (size - done)) - 1 } else { 0xffff };
-            if same & wanted != wanted {
-                return false;
-            }
+        while done + BLOCK < size {
+            all = _mm_and_si128(all, same(done));
             done += BLOCK;
         }
-        true
+        _mm_movemask_epi8(all) == 0xffff
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
         text[at..at + size] == others[place..place + size]
+    }
+}
+
+/// Bits for each of the 32 bytes at a place: whether they are those of another text, whether they are digits; PAD bytes follow the text.
+#[inline(always)]
+pub fn same_and_digits(text: &[u8], at: usize, other: &[u8; 32]) -> (u32, u32) {
+    debug_assert!(at + 32 <= text.len());
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 is part of x86_64, and the 32 bytes lie in the text.
+    unsafe {
+        use core::arch::x86_64::*;
+        let load = |text: *const u8| _mm_loadu_si128(text.cast());
+        let (low, high) = (load(text.as_ptr().add(at)), load(text.as_ptr().add(at + 16)));
+        let same = |block, place: usize| _mm_movemask_epi8(_mm_cmpeq_epi8(block, load(other.as_ptr().add(place)))) as u32;
+        let digits = |block| {
+            let below = _mm_sub_epi8(block, _mm_set1_epi8(b'0' as i8));
+            _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(below, _mm_set1_epi8(9)), below)) as u32
+        };
+        (same(low, 0) | same(high, 16) << 16, digits(low) | digits(high) << 16)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let bits = |is: &dyn Fn(u8, u8) -> bool| (0..32).fold(0u32, |found, place| found | (is(byte_at(text, at + place), other[place]) as u32) << place);
+        (bits(&|one, other| one == other), bits(&|one, _| one.is_ascii_digit()))
+    }
+}
+
+/// Return how many digits there are from a place on, 16 at most; PAD bytes follow the text.
+#[inline(always)]
+pub fn digits_at(text: &[u8], at: usize) -> usize {
+    debug_assert!(at + 16 <= text.len());
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 is part of x86_64, and the 16 bytes lie in the text.
+    unsafe {
+        use core::arch::x86_64::*;
+        let below = _mm_sub_epi8(_mm_loadu_si128(text.as_ptr().add(at).cast()), _mm_set1_epi8(b'0' as i8));
+        let digits = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(below, _mm_set1_epi8(9)), below)) as u32;
+        (!digits).trailing_zeros() as usize
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        (0..16).take_while(|place| byte_at(text, at + place).is_ascii_digit()).count()
+    }
+}
+
+/// Return whether a value is of capital letters of ASCII alone, 16 at most.
+#[inline(always)]
+pub fn are_capitals(text: &[u8], begin: usize, end: usize) -> bool {
+    debug_assert!(end - begin <= 16 && begin + 16 <= text.len());
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 is part of x86_64, and the 16 bytes lie in the text.
+    unsafe {
+        use core::arch::x86_64::*;
+        let below = _mm_sub_epi8(_mm_loadu_si128(text.as_ptr().add(begin).cast()), _mm_set1_epi8(b'A' as i8));
+        let capitals = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(below, _mm_set1_epi8(25)), below)) as u32;
+        let wanted = (1u32 << (end - begin)) - 1;
+        capitals & wanted == wanted
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        text[begin..end].iter().all(u8::is_ascii_uppercase)
     }
 }
 
@@ -414,6 +496,9 @@ pub fn marks(text: &[u8], at: usize) -> (u64, u64, u64) {
             ends |= (_mm_movemask_epi8(ending) as u64) << (16 * number);
             slashes |= (_mm_movemask_epi8(is(b'/')) as u64) << (16 * number);
             digits |= (_mm_movemask_epi8(digit) as u64) << (16 * number);
+            if ends != 0 {
+                break; // what comes behind does not count
+            }
         }
     }
     (ends, slashes, digits)
@@ -504,7 +589,7 @@ mod tests {
             text.extend_from_slice(&[b'\n'; PAD]);
             let (mut found, mut plainly) = (Vec::new(), Vec::new());
             ends_of_lines(&text, length, &mut found);
-            ends(&text, length, &mut plainly, bits_of);
+            ends(&text, length, &mut plainly, |_, _| None, bits_of);
             assert_eq!((&found, &plainly), (&wanted, &wanted));
         }
     }

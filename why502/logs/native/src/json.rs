@@ -1,6 +1,6 @@
 //! The members of JSON objects.
 
-use crate::find::{find_either, holds, is_printable, is_same};
+use crate::find::{byte_at, digits_at, find_either, holds, is_printable, is_same};
 use crate::line::{Span, Spans};
 use crate::program::{Program, FOREIGN, ROLES, URI};
 use crate::skeleton::{Kind, Met, Skeleton};
@@ -135,6 +135,10 @@ fn value(text: &[u8], at: usize, end: usize) -> Option<(Span2, usize, bool)> {
 /// Return where a number or a word of JSON ends.
 #[inline(always)]
 pub fn scalar(text: &[u8], at: usize) -> Option<usize> {
+    let plain = digits_at(text, at);
+    if plain != 0 && plain < 16 && !matches!(byte_at(text, at + plain), b'.' | b'e' | b'E') && (plain == 1 || text[at] != b'0') {
+        return Some(at + plain);
+    }
     let digits = |from: usize| {
         let mut stop = from;
         while text[stop].wrapping_sub(b'0') <= 9 {

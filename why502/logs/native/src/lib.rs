@@ -13,6 +13,7 @@ mod questions;
 mod reader;
 mod skeleton;
 mod small;
+mod stamp;
 mod steady;
 mod values;
 

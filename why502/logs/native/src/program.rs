@@ -2,6 +2,7 @@
 
 use crate::find::{are_digits, is_word};
 use crate::steady::Words;
+use crate::values::short_number;
 
 pub const ROLES: usize = 32;
 
@@ -178,6 +179,9 @@ impl Check {
                 place.map_or(false, |at| (1..=200).contains(&at) && (1..=200).contains(&(value.len() - at - 1))) && is_word(text, begin, end, [b' '; 4])
             }
             Check::Integer => {
+                if short_number(text, begin, end).is_some() {
+                    return true;
+                }
                 let digits = value.strip_prefix(b"-").unwrap_or(value);
                 (1..=12).contains(&digits.len()) && are_digits(text, end - digits.len(), end)
             }
@@ -305,6 +309,12 @@ impl Program {
         text.split("\nnext\n").map(Program::parse).collect()
     }
 
+    /// Return whether a line may have a value of a role.
+    pub fn may_hold(&self, role: usize) -> bool {
+        let is_made = (role == SERVER && self.has_url) || (role == TIME && self.is_stamped) || self.same_as.iter().any(|same| same.0 == role);
+        is_made || self.has[role] || self.tails.iter().any(|tail| tail.role == role)
+    }
+
     /// Return the program of a description; None where it cannot be carried out.
     pub fn parse(text: &str) -> Option<Program> {
         let mut program = Program { since: i64::MIN, until: i64::MAX, most: 250_000, units: [1_000_000_000; ROLES], step: 1, ..Default::default() };
@@ -416,7 +426,7 @@ impl Program {
                 program.objects |= 1 << role;
             }
         }
-        program.words = Words::of(&program.questions, &program.questions_of_failures);
+        program.words = Words::of(&program);
         // what ends a server's name is still there when it is checked, and no more when its mark is made
         program.is_decided = program.checks.iter().map(|(role, _)| program.words.has(*role) && (*role != SERVER || program.strips.is_empty())).collect();
         for field in &mut program.fields {

@@ -1,15 +1,16 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{contains, ends_of_lines, find, holds, is_same, is_word, HAS_SLASH, IS_ODD, NOTES};
+use crate::find::{are_capitals, contains, ends_of_lines, find, find_in_line, holds, is_word, HAS_SLASH, IS_ODD, NOTES};
 use crate::json::{read_members, Memory, Notes};
-use crate::line::{of, read_fields, unwrap, Spans, Unwrapped};
+use crate::line::{of, read_fields, unwrap, Span, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::pairs::{number, thread_of, Pairing, Pairs};
 use crate::program::*;
-use crate::questions::{answer, is_there};
+use crate::questions::{answer, is_there, short_answer};
 use crate::small::{Map, Pool};
+use crate::stamp::Stamp;
 use crate::steady::{Known, Mark, Marking, Steady, NO_NUMBER};
-use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, part_of, plain_path, route, status, LONGEST_MICROS};
+use crate::values::{bucket, checksum, fraction, is_failure, micros, micros_at, moment, plain_path, route, status, LONGEST_MICROS};
 use std::collections::HashSet;
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
@@ -95,13 +96,13 @@ struct Pending {
     number: u32, // of the route, once it is known
     client_number: u32,
     minute: i64,
-    total: u64,
+    total: u64, // key of the time of the request
     status: u32,
     failed: bool,
     at: i64,
     server_at: Place,
     caller: u32, // mark of the client, where it was refused
-    attempt: u32, // the number of its only attempt, and the buckets of its times
+    attempt: u32, // the number of its only attempt, and the keys of its times
     times: [u64; 3],
 }
 
@@ -123,11 +124,7 @@ pub struct Reader {
     shapes: Names,
     all_shapes: Vec<Shape>,
     sampled: usize, // bytes
-    stamp: [u8; 40], // the time that was met last
-    stamp_length: usize,
-    stamp_at: i64,
-    stamp_part: (usize, usize), // of it, which does not change its second
-    stamp_which: usize, // the program that read it
+    stamp: Stamp,
     key: Vec<u8>,
     attempts: Vec<Attempt>, // of the line that is read
     is_exact: bool,
@@ -175,11 +172,7 @@ impl Reader {
             shapes: Names::new(SHAPES, seed),
             all_shapes: Vec::new(),
             sampled: 0,
-            stamp: [0; 40],
-            stamp_length: 0,
-            stamp_at: 0,
-            stamp_which: 0,
-            stamp_part: (0, 0),
+            stamp: Stamp::default(),
             key: Vec::new(),
             attempts: vec![NO_ATTEMPT; ATTEMPTS],
             is_exact,
@@ -285,7 +278,7 @@ impl Reader {
     /// Return whether a line begins with a time: what does not may go on with the line before.
     fn has_time(&mut self, read: &[u8], source: u8, spans: &Spans) -> bool {
         let room = core::mem::take(&mut self.room);
-        let found = self.moment(of(if source == READ { read } else { &room }, spans[TIME]), &[], 0);
+        let found = self.moment(if source == READ { read } else { &room }, spans[TIME], &[], 0);
         self.room = room;
         found.is_some()
     }
@@ -391,7 +384,7 @@ impl Reader {
     /// Count the line of these values; `whole` is where it stands with its wrapper.
     #[inline(never)]
     fn bare(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
-        let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
+        let at = self.moment(text, spans[TIME], of(text, spans[DATE]), which)?;
         let program = &self.programs[which];
         let is_outside = at < program.since || at > program.until;
         if is_outside && (!program.has_pairs || at < program.since.saturating_sub(LONGEST_PAIR) || at > program.until.saturating_add(LONGEST_PAIR)) {
@@ -488,7 +481,7 @@ impl Reader {
             return None;
         }
         let timed = times_of(text, spans, program);
-        let mark = timed.and_then(|times| mark_of(text, spans, which, &self.programs[which], code, total, &times, &mut self.key));
+        let mark = timed.and_then(|times| mark_of(text, spans, which, &self.programs[which], code, total, &times));
         let known = mark.and_then(|mark| self.steady.known(mark));
         let (attempt, times, total) = match (known, timed) {
             (Some(known), Some(times)) => {
@@ -521,7 +514,8 @@ impl Reader {
         let server_at = Place { source: route_source, begin: spans[SERVER].0, end: spans[SERVER].1 };
         let is_refused = self.programs[which].has_paths && code >= REFUSED;
         let caller = if is_refused { checksum(of(text, spans[CLIENT])) } else { 0 };
-        let status = code;
+        let (status, is_exact) = (code, self.is_exact);
+        let (total, times) = (key_of_time(total, is_exact), times.map(|time| key_of_time(time, is_exact)));
         self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status, failed, at, server_at, caller, attempt, times });
         Some(())
     }
@@ -554,7 +548,8 @@ impl Reader {
             if number == 1 {
                 only = found as u32;
             } else {
-                self.count_times(found, &one.times);
+                let is_exact = self.is_exact;
+                self.count_times(found, &one.times.map(|time| key_of_time(time, is_exact)));
             }
         }
         let mut its_server = NO_NUMBER;
@@ -578,44 +573,28 @@ impl Reader {
         name.failed += failed as u32;
     }
 
+    /// Return the second of a time in a text that PAD bytes follow; `date` is empty where the time tells it.
     #[inline(always)]
-    fn moment(&mut self, text: &[u8], date: &[u8], which: usize) -> Option<i64> {
-        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && self.is_of_second(text) {
-            return Some(self.stamp_at);
+    fn moment(&mut self, text: &[u8], time: Span, date: &[u8], which: usize) -> Option<i64> {
+        match self.stamp.known(text, time, which) {
+            Some(at) if date.is_empty() => Some(at),
+            _ => self.other_moment(text, time, date, which),
         }
-        let clock = self.programs[which].clock?;
+    }
+
+    #[inline(never)]
+    fn other_moment(&mut self, text: &[u8], time: Span, date: &[u8], which: usize) -> Option<i64> {
+        let (clock, program) = (self.programs[which].clock?, &self.programs[which]);
         if !date.is_empty() {
             let mut both = date.to_vec();
             both.push(b'T');
-            both.extend_from_slice(text);
+            both.extend_from_slice(of(text, time));
             both.push(b'Z');
-            return moment(clock, &both, &self.programs[which].zones, 0);
+            return moment(clock, &both, &program.zones, 0);
         }
-        let found = moment(clock, text, &self.programs[which].zones, self.programs[which].today)?;
-        if text.len() <= 40 {
-            self.stamp[..text.len()].copy_from_slice(text);
-            self.stamp_length = text.len();
-            self.stamp_at = found;
-            self.stamp_which = which;
-            self.stamp_part = part_of(clock, text);
-        }
+        let found = moment(clock, of(text, time), &program.zones, program.today)?;
+        self.stamp.keep(clock, text, time, which, found);
         Some(found)
-    }
-
-    /// Return whether a time is the last one up to the digits behind its seconds.
-    #[inline(always)]
-    fn is_of_second(&self, text: &[u8]) -> bool {
-        let (begin, end) = self.stamp_part;
-        if begin == end {
-            return is_same(&self.stamp[..self.stamp_length], text);
-        }
-        // what Python may round up is read anew, and so is what is no digit
-        let (dot, last) = (begin + (self.stamp[begin] == b'.') as usize, self.stamp_length);
-        is_same(&self.stamp[..begin], &text[..begin])
-            && text[begin..dot] == self.stamp[begin..dot]
-            && text[end..] == self.stamp[end..last]
-            && text[dot..end].iter().fold(true, |all, byte| all & (byte.wrapping_sub(b'0') <= 9))
-            && (end - dot < 6 || &text[dot..dot + 6] != b"999999")
     }
 
     /// Return the number of the shape of a line. None: there are too many, or the line is too long for a sample.
@@ -748,13 +727,13 @@ impl Reader {
         }
     }
 
-    /// Count the times of an attempt.
+    /// Count the times of an attempt by their keys.
     #[inline(always)]
-    fn count_times(&mut self, place: usize, times: &[u64; 3]) {
+    fn count_times(&mut self, place: usize, keys: &[u64; 3]) {
         let name = &mut self.tries.all[place];
-        for (whose, value) in times.iter().enumerate() {
-            if *value != NO_TIME {
-                self.pool.add(&mut name.times, (whose as u64) << WHOSE_BITS | key_of_time(*value, self.is_exact), 1);
+        for (whose, key) in keys.iter().enumerate() {
+            if *key != NO_TIME {
+                self.pool.add(&mut name.times, (whose as u64) << WHOSE_BITS | *key, 1);
             }
         }
     }
@@ -770,7 +749,7 @@ impl Reader {
                 let map = self.tries.all[line.attempt as usize].times;
                 for (whose, value) in line.times.iter().enumerate() {
                     if *value != NO_TIME {
-                        self.pool.prefetch_key(map, (whose as u64) << WHOSE_BITS | key_of_time(*value, self.is_exact));
+                        self.pool.prefetch_key(map, (whose as u64) << WHOSE_BITS | *value);
                     }
                 }
             }
@@ -787,7 +766,7 @@ impl Reader {
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
             if line.total != NO_TIME {
-                self.pool.prefetch_key(self.routes.all[line.number as usize].times, key_of_time(line.total, self.is_exact));
+                self.pool.prefetch_key(self.routes.all[line.number as usize].times, line.total);
             }
             if self.programs[0].has_paths {
                 path.clear();
@@ -820,7 +799,7 @@ impl Reader {
             let name = &mut self.routes.all[line.number as usize];
             name.total += 1;
             if line.total != NO_TIME {
-                self.pool.add(&mut name.times, key_of_time(line.total, self.is_exact), 1);
+                self.pool.add(&mut name.times, line.total, 1);
             }
             if line.failed {
                 name.failed += 1;
@@ -1035,7 +1014,7 @@ fn put_failures(out: &mut Vec<u64>, mut fails: Vec<(u64, u64)>) {
 
 #[inline(always)]
 fn key_of_time(micros: u64, is_exact: bool) -> u64 {
-    if is_exact { micros } else { bucket(micros) }
+    if is_exact || micros == NO_TIME { micros } else { bucket(micros) }
 }
 
 const NO_REQUEST: &[u8] = b"(no request)";
@@ -1063,8 +1042,8 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
             }
             return Some(place(made));
         }
-        let space = find(text, from, b' ');
-        if space < until && text[space + 1] == b'/' && space > from && space - from <= 16 && text[from..space].iter().all(u8::is_ascii_uppercase) {
+        let space = find_in_line(text, from, b' ', b' ');
+        if space < until && text[space + 1] == b'/' && space > from && space - from <= 16 && are_capitals(text, from, space) {
             if let Some(length) = plain_path(text, space + 1, until) {
                 return Some(Place { source, begin: from as u32, end: (space + 1 + length) as u32 });
             }
@@ -1084,11 +1063,11 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
             made.extend_from_slice(NO_REQUEST);
             return Some(place(made));
         }
-        if is_there(method) && !method.iter().all(u8::is_ascii_uppercase) {
+        if is_there(method) && !(method.len() <= 16 && are_capitals(text, spans[METHOD].0 as usize, spans[METHOD].1 as usize)) && !method.iter().all(u8::is_ascii_uppercase) {
             made.extend_from_slice(NO_HTTP);
             return Some(place(made));
         }
-        if !uri.is_empty() && (1..17).contains(&method.len()) && method.iter().all(u8::is_ascii_uppercase) {
+        if !uri.is_empty() && (1..17).contains(&method.len()) && are_capitals(text, spans[METHOD].0 as usize, spans[METHOD].1 as usize) {
             if let Some(length) = plain_path(text, spans[URI].0 as usize, spans[URI].1 as usize) {
                 made.extend_from_slice(method);
                 made.push(b' ');
@@ -1216,7 +1195,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         attempts[0].answer = spans[ANSWER];
         attempts[0].failed = is_failure(code);
         if is_there(of(text, spans[RESPONSE])) {
-            let took = micros(of(text, spans[RESPONSE]), program.units[RESPONSE])?;
+            let took = micros_at(text, spans[RESPONSE], program.units[RESPONSE])?;
             attempts[0].times[2] = took.filter(|_| !(program.has_nought && is_nought(of(text, spans[RESPONSE])))).unwrap_or(NO_TIME);
         }
         return Some(1);
@@ -1293,7 +1272,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
     for which in 0..3 {
         let span = spans[CONNECT + which];
         if span != (0, 0) {
-            attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
+            attempt.times[which] = micros_at(text, span, program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
     if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
@@ -1308,7 +1287,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
 /// Return the times of an attempt from those of its steps, of which some may be missing.
 #[inline(always)]
 fn summed(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
-    let time = |role: usize| if spans[role] == (0, 0) { Some(None) } else { micros(of(text, spans[role]), program.units[TOTAL]) };
+    let time = |role: usize| if spans[role] == (0, 0) { Some(None) } else { micros_at(text, spans[role], program.units[TOTAL]) };
     let (connect, header, total) = (time(CONNECT)?, time(HEADER)?, time(TOTAL)?);
     let waits = (time(WAIT)?, time(WAIT + 1)?);
     let is_missing = |role: usize, wait: Option<u64>| wait.is_none() && spans[role] != (0, 0);
@@ -1329,7 +1308,7 @@ fn total_of(text: &[u8], spans: &Spans, at: i64, program: &Program) -> Option<u6
     let total = match spans[TOTAL] {
         (0, 0) if program.is_json && program.has[TOTAL] => return None,
         (0, 0) => NO_TIME,
-        span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
+        span => micros_at(text, span, program.units[TOTAL])?.unwrap_or(NO_TIME),
     };
     if program.has[OTHER] { between(text, spans, at, program) } else { Some(total) }
 }
@@ -1363,7 +1342,7 @@ fn times_of(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
     for (which, time) in times.iter_mut().enumerate() {
         let span = spans[CONNECT + which];
         if span != (0, 0) {
-            *time = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
+            *time = micros_at(text, span, program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
     if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
@@ -1375,27 +1354,35 @@ fn times_of(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
 /// Return the mark of a line with these times. None: an answer cannot be told.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn mark_of(text: &[u8], spans: &Spans, which: usize, program: &Program, code: u32, total: u64, times: &[u64; 3], key: &mut Vec<u8>) -> Option<Mark> {
+fn mark_of(text: &[u8], spans: &Spans, which: usize, program: &Program, code: u32, total: u64, times: &[u64; 3]) -> Option<Mark> {
     let (words, failed) = (&program.words, is_failure(code));
     let mut has = 0;
     for (place, time) in times.iter().enumerate() {
-        has |= ((*time != NO_TIME) as u64) << place | (is_there(of(text, spans[CONNECT + place])) as u64) << (3 + place);
+        has |= ((*time != NO_TIME) as u64) << place;
+        if program.has[CONNECT + place] {
+            has |= (is_there(of(text, spans[CONNECT + place])) as u64) << (3 + place);
+        }
     }
     let mut found = Marking::new(program.seed, code as u64 | has << 16 | (which as u64) << 32);
     words.add(text, spans, failed, &mut found);
-    if !(words.codes.is_empty() && words.codes_of_failures.is_empty()) {
-        let took = with_times(total, times);
-        key.clear();
-        for number in &words.codes {
-            answer(&program.questions[*number], text, spans, program, took, key)?;
+    let took = with_times(total, times);
+    let mut answers = 1u64;
+    let mut add = |one: u8| {
+        if answers >> 56 != 0 {
+            found.add(answers);
+            answers = 1;
         }
-        if failed {
-            for number in &words.codes_of_failures {
-                answer(&program.questions_of_failures[*number], text, spans, program, took, key)?;
-            }
-        }
-        found.add_bytes(key);
+        answers = answers << 8 | one as u64;
+    };
+    for number in &words.codes {
+        add(short_answer(&program.questions[*number], text, spans, program, took)?);
     }
+    if failed {
+        for number in &words.codes_of_failures {
+            add(short_answer(&program.questions_of_failures[*number], text, spans, program, took)?);
+        }
+    }
+    found.add(answers);
     Some(found.mark())
 }
 
@@ -1443,8 +1430,8 @@ fn place_of(memo: u64) -> usize {
 #[inline(always)]
 fn without_port(text: &[u8], span: (u32, u32)) -> Option<(u32, u32)> {
     let address = of(text, span);
-    let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_port = (1..6).contains(&digits) && address.len() > digits + 1 && address[address.len() - digits - 1] == b':';
+    let digits = address.iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let is_port = digits < 6 && digits != 0 && address.len() > digits + 1 && address[address.len() - digits - 1] == b':';
     if is_port { Some((span.0, span.1 - digits as u32 - 1)) } else { None }
 }
 

@@ -4,7 +4,7 @@
 //! of. A line that can be followed to its end consists of the same members as an earlier one, so no name of it is looked up. Any
 //! other line is walked through member by member (json.rs), and remembered.
 
-use crate::find::{find_in_line, is_at_padded, BLOCK};
+use crate::find::{byte_at, find_in_line, is_at_padded, BLOCK};
 use crate::json::{closing, scalar, skip};
 
 /// The kind of a value.
@@ -79,7 +79,7 @@ impl Skeleton {
             let until = match edge.kind {
                 Kind::Text => {
                     let stop = find_in_line(text, from, b'"', b'\\');
-                    if text[stop] == b'"' { stop } else { closing(text, stop, end) }
+                    if byte_at(text, stop) == b'"' { stop } else { closing(text, stop, end) }
                 }
                 Kind::Scalar => scalar(text, from).unwrap_or(end),
                 Kind::Container => match text[from] {

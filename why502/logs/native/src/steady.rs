@@ -6,13 +6,13 @@
 
 use crate::find::word_at;
 use crate::line::{Span, Spans};
-use crate::program::{Question, ADDRESS, ANSWER, GROUP, ROLES, SERVER};
+use crate::program::{Program, Question, ADDRESS, ANSWER, GROUP, ROLES, SERVER};
 
 const PLACES: usize = 1 << 12;
 pub const NO_NUMBER: u32 = u32::MAX;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Mark(u64, u64);
+pub struct Mark(u64);
 
 #[derive(Clone, Copy)]
 pub struct Known {
@@ -28,7 +28,7 @@ pub struct Steady {
     places: Vec<Known>,
 }
 
-const NOTHING: Known = Known { mark: Mark(0, 0), shape: 0, attempt: NO_NUMBER, server: NO_NUMBER, has_failed: false, is_of_group: false };
+const NOTHING: Known = Known { mark: Mark(0), shape: 0, attempt: NO_NUMBER, server: NO_NUMBER, has_failed: false, is_of_group: false };
 
 impl Default for Steady {
     fn default() -> Steady {
@@ -56,21 +56,28 @@ impl Steady {
 
 /// Makes a mark.
 #[derive(Clone, Copy)]
-pub struct Marking(u64, u64);
+pub struct Marking {
+    found: u64,
+    secret: u64,
+}
+
+#[inline(always)]
+fn folded(one: u64, other: u64) -> u64 {
+    let product = (one as u128) * (other as u128);
+    product as u64 ^ (product >> 64) as u64
+}
 
 impl Marking {
     #[inline(always)]
     pub fn new(seed: u64, first: u64) -> Marking {
-        let mut found = Marking(seed ^ 0xa076_1d64_78bd_642f, seed.rotate_left(32));
+        let mut found = Marking { found: seed ^ 0xa076_1d64_78bd_642f, secret: seed.rotate_left(32) ^ 0xc2b2_ae3d_27d4_eb4f };
         found.add(first);
         found
     }
 
     #[inline(always)]
     pub fn add(&mut self, value: u64) {
-        let product = ((self.0 ^ value) as u128) * 0x9e37_79b9_7f4a_7c15;
-        self.0 = product as u64 ^ (product >> 64) as u64;
-        self.1 = (self.1.rotate_left(25) ^ value).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+        self.found = folded(self.found ^ value, self.secret);
     }
 
     /// Add a word of a text that PAD bytes follow.
@@ -78,28 +85,20 @@ impl Marking {
     pub fn add_word(&mut self, text: &[u8], (begin, end): Span) {
         let (mut at, end) = (begin as usize, end as usize);
         let length = end - at;
-        self.0 = self.0.wrapping_add((length as u64).wrapping_mul(0x1656_67b1_9e37_79f9));
-        if length <= 8 {
-            let mask = if length == 0 { 0 } else { !0u64 >> (64 - 8 * length) };
-            return self.add(word_at(text, at) & mask);
-        }
-        while at + 8 < end {
-            self.add(word_at(text, at));
-            at += 8;
-        }
-        self.add(word_at(text, end - 8)); // the last eight bytes overlap those before
-    }
-
-    #[inline(always)]
-    pub fn add_bytes(&mut self, bytes: &[u8]) {
-        for some in bytes.chunks(8) {
-            self.add(some.iter().fold(some.len() as u64, |found, byte| found << 8 | *byte as u64));
+        let first = word_at(text, at) & if length < 8 { (1u64 << (8 * length)) - 1 } else { !0 };
+        self.found = folded(self.found ^ first, self.secret ^ length as u64);
+        if length > 8 {
+            while at + 16 < end {
+                at += 8;
+                self.add(word_at(text, at));
+            }
+            self.add(word_at(text, end - 8)); // the last eight bytes overlap those before
         }
     }
 
     #[inline(always)]
     pub fn mark(self) -> Mark {
-        Mark(self.0, self.1 | 1) // no mark is that of nothing
+        Mark(self.found | 1) // no mark is that of nothing
     }
 }
 
@@ -113,21 +112,22 @@ pub struct Words {
 }
 
 impl Words {
-    pub fn of(questions: &[Question], of_failures: &[Question]) -> Words {
+    pub fn of(program: &Program) -> Words {
         let mut found = Words { always: vec![SERVER, ADDRESS, ANSWER, GROUP], ..Words::default() };
-        for (number, question) in questions.iter().enumerate() {
+        for (number, question) in program.questions.iter().enumerate() {
             match roles_of(question) {
                 Some(roles) => found.always.extend(roles),
                 None => found.codes.push(number),
             }
         }
-        for (number, question) in of_failures.iter().enumerate() {
+        for (number, question) in program.questions_of_failures.iter().enumerate() {
             match roles_of(question) {
                 Some(roles) => found.of_failures.extend(roles),
                 None => found.codes_of_failures.push(number),
             }
         }
         for roles in [&mut found.always, &mut found.of_failures] {
+            roles.retain(|role| program.may_hold(*role));
             roles.sort_unstable();
             roles.dedup();
         }
