@@ -162,3 +162,79 @@ impl Skeleton {
         self.edges.len() as u32 - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Learn a line whose values these are, in their order; each is the member of its number.
+    fn learn(skeleton: &mut Skeleton, line: &str, values: &[(&str, Kind)]) {
+        let text = padded(line);
+        let (mut met, mut at) = (Vec::new(), 0);
+        for (number, (value, kind)) in values.iter().enumerate() {
+            let begin = at + line[at..].find(value).unwrap();
+            at = begin + value.len();
+            met.push(Met { kind: *kind, begin, end: at, is: 1 << number });
+        }
+        skeleton.learn(&text, 0, line.len(), &met);
+    }
+
+    fn padded(line: &str) -> Vec<u8> {
+        let mut text = line.as_bytes().to_vec();
+        text.extend_from_slice(&[b'\n'; crate::find::PAD]);
+        text
+    }
+
+    fn followed(skeleton: &mut Skeleton, line: &str) -> Option<Vec<(u64, String)>> {
+        let mut found = Vec::new();
+        let text = padded(line);
+        let is_whole = skeleton.follow(&text, 0, line.len(), |is, place, _| found.push((is, line[place.0..place.1].to_string())));
+        if is_whole { Some(found) } else { None }
+    }
+
+    #[test]
+    fn a_line_of_known_members_is_followed() {
+        let mut skeleton = Skeleton::default();
+        assert_eq!(followed(&mut skeleton, "{}"), None);
+        learn(&mut skeleton, r#"{"a":"x","b":17,"c":[1]}"#, &[("x", Kind::Text), ("17", Kind::Scalar), ("[1]", Kind::Container)]);
+        let found = followed(&mut skeleton, r#"{"a":"","b":-2.5,"c":{"d":"}"}}"#);
+        assert_eq!(found, Some(vec![(1, "".to_string()), (2, "-2.5".to_string()), (4, r#"{"d":"}"}"#.to_string())]));
+        assert_eq!(followed(&mut skeleton, r#"{"a":"say \"y\"","b":null,"c":[]}"#).map(|found| found[0].1.clone()), Some(r#"say \"y\""#.to_string()));
+    }
+
+    #[test]
+    fn any_other_line_is_not() {
+        let mut skeleton = Skeleton::default();
+        learn(&mut skeleton, r#"{"a":"x","b":17,"c":[1]}"#, &[("x", Kind::Text), ("17", Kind::Scalar), ("[1]", Kind::Container)]);
+        for other in [
+            r#"{"a":"x","b":17,"c":[1]} "#, r#"{"a":"x","b":17,"c":[1]"#, r#"{"a":"x","b":17}"#, r#"{"a":"x","b":017,"c":[1]}"#, r#"{"a":"x","b":1e5,"c":[1]}"#,
+            r#"{"a":"x","b":,"c":[1]}"#, r#"{"a":"x","b":"17","c":[1]}"#, r#"{"a":"\x","b":17,"c":[1]}"#, r#"{"a":"x","b":17,"c":1}"#, r#"{"a":"x","b":17,"c":[1}"#,
+            r#"{"a":"x","d":17,"c":[1]}"#, r#"{"a":"x, "b":17}"#, "", "{", r#"{"a":""#,
+        ] {
+            assert_eq!(followed(&mut skeleton, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn lines_part_where_they_differ() {
+        let mut skeleton = Skeleton::default();
+        learn(&mut skeleton, r#"{"a":"x"}"#, &[("x", Kind::Text)]);
+        learn(&mut skeleton, r#"{"a":"x","b":1}"#, &[("x", Kind::Text), ("1", Kind::Scalar)]);
+        learn(&mut skeleton, r#"{"a":"x","b":"y"}"#, &[("x", Kind::Text), ("y", Kind::Text)]);
+        for (line, last) in [(r#"{"a":"1"}"#, "1"), (r#"{"a":"1","b":2}"#, "2"), (r#"{"a":"1","b":"3"}"#, "3")] {
+            assert_eq!(followed(&mut skeleton, line).unwrap().last().unwrap().1, last);
+        }
+        assert_eq!(followed(&mut skeleton, r#"{"a":"1","b":[]}"#), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut skeleton = Skeleton::default();
+        for number in 0..20_000 {
+            let line = format!(r#"{{"a{}":"x","b{number}":1}}"#, number % 7);
+            learn(&mut skeleton, &line, &[("x", Kind::Text), ("1}", Kind::Scalar)]);
+        }
+        assert!(skeleton.edges.len() <= MOST_EDGES && skeleton.literals.len() <= MOST_EDGES * (LONGEST_LITERAL + BLOCK));
+        assert!(skeleton.credit < PRICE);
+    }
+}
