@@ -17,7 +17,7 @@ from free_ports import free_port
 
 from why502.collectors.other_running import masters, one, others, that_serve
 from why502.host.local import LocalHost
-from why502.machine.process_table import ProcessTable
+from why502.machine.process_table import ProcessTable, Stat
 from why502.machine.suppliers import Allowance
 from why502.model.config import Route
 from why502.model.proxy import Proxy
@@ -184,3 +184,17 @@ def test_an_apache_without_routes_is_found_with_its_logs(tmp_path: Path) -> None
         found_all = [one(host, table, pid, name, uid, Allowance(), []) for uid, pid, name in masters(host, table)]
     (proxy,) = (proxy for proxy in found_all if proxy and proxy.config.startswith(str(tmp_path)))
     assert (proxy.routes, [log.path for log in proxy.logs]) == ((), [str(tmp_path / "error.log")])
+
+
+class Emptied(ProcessTable):
+    """A list of processes that is read when all of them have ended."""
+
+    def stats(self) -> dict[int, Stat]:
+        return {}
+
+
+def test_a_gateway_that_ends_while_it_is_looked_at_costs_only_itself() -> None:
+    """The processes of other containers come and go during a diagnosis."""
+    host, gaps = LocalHost(), list[Gap]()
+    assert one(host, Emptied(host), os.getpid(), "haproxy", 0, Allowance(), gaps) is None
+    assert "it ended" in gaps[0].reason

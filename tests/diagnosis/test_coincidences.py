@@ -13,7 +13,7 @@ from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
 from why502.diagnosis.engine import diagnose
 from why502.model.finding import ASSERTED, Finding
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import LogSummary, Symptom, Tally
 from why502.model.probe import Probe
 from why502.model.process import Process
 from why502.model.service import Service
@@ -197,3 +197,35 @@ def test_a_service_that_only_the_time_links_is_called_a_possibility(kind: str, *
     _, words = first_words(refused(service, events=(ENDED,)))
     assert ("shop.service may be its application" in words) is is_named
     assert "which should answer" not in words
+
+
+START_FAILED = Event(
+    at=ENDED.at,
+    symptom=Symptom.START_FAILED,
+    message="ModuleNotFoundError: No module named 'shop'",
+    source="journalctl -u shop.service",
+    unit="shop.service",
+)
+IN_USE = REPLACE(START_FAILED, symptom=Symptom.ADDRESS_IN_USE, message="bind() failed: Address already in use")
+SEGFAULT = REPLACE(ENDED, symptom=Symptom.PROCESS_CRASHED, message="shop.service: Main process exited, code=dumped", code=11)
+
+
+@pytest.mark.parametrize("event", [START_FAILED, IN_USE, SEGFAULT, REPLACE(SEGFAULT, count=9)])
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_service_that_only_the_time_links_is_likely_at_most(event: Event, *, is_linked: bool) -> None:
+    """Two services can fail at the same moment, for instance in a deployment: its words are those of the target's if a file or
+    an address links it, and of a possible one if not.
+    """
+    service = REPLACE(FAILING, targets=(refused_target(),)) if is_linked else FAILING
+    best = diagnose(refused(service, events=(event, ENDED))).findings[0]
+    assert best.confidence >= ASSERTED
+    assert (best.confidence >= SURE) is is_linked, (best.cause, best.evidence)
+    assert any("nothing but the time links shop.service" in item.message for item in best.evidence) is not is_linked
+    assert ("(if shop.service is its application)" in best.message) is not is_linked
+
+
+def refused_target() -> Target:
+    """Return the target of `refused`."""
+    (tally,) = (refused().logs or LogSummary()).tallies
+    assert tally.target is not None
+    return tally.target

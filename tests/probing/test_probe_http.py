@@ -290,6 +290,20 @@ def test_a_proxy_header_that_both_sides_use(serve, ask, version):
     assert (found.symptom, found.status, found.speaks) == (None, 200, "")
 
 
+def takes_longer(connection: socket.socket) -> None:
+    """Answer connections that begin with a PROXY header of 16 bytes or more, as httpd does."""
+    connection.settimeout(5)
+    data = connection.recv(65536)
+    connection.sendall(OK if data.startswith(PROXY_HEADERS["v2"].encode()) else b"")
+    connection.close()
+
+
+@pytest.mark.parametrize(("preamble", "speaks"), [(PROXY_HEADERS["v1"], ""), ("", "proxy")])
+def test_a_backend_that_rejects_the_shortest_header(serve, ask, preamble, speaks):
+    found = ask(serve(takes_longer), preamble=preamble)
+    assert (found.symptom is None, found.speaks) == (bool(preamble), speaks)
+
+
 def test_a_proxy_header_that_only_the_backend_expects(serve, ask):
     found = ask(serve(reads_header(wants=True, refusal=b"")))
     assert (found.symptom, found.speaks) == (Symptom.CLOSED_BEFORE_HEADER, "proxy")

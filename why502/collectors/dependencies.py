@@ -105,8 +105,8 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
         rows=rows,
         accepted={
             row.inode: row.local.decode("utf-8", "replace")
-            for directory in directories
-            for row in attempt(partial(sockets.read_unix, host, directory)) or ()
+            for unix in sockets.read_unix_each(host, directories)
+            for row in (() if isinstance(unix, HostError) else unix)
             if row.state == sockets.ESTABLISHED
         },
         peers=_unix_peers(host),

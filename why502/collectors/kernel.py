@@ -169,11 +169,13 @@ def _towards(known: Snapshot, tables: list[tuple[list[Socket], list[Socket]]], f
 
 
 def _tables(host: Host, directories: list[str], gaps: list[Gap]) -> list[tuple[list[Socket], list[Socket]]]:
-    tables = []
-    for directory in directories:
+    tables: list[tuple[list[Socket], list[Socket]]] = []
+    for directory, unix in zip(directories, sockets.read_unix_each(host, directories), strict=True):
         try:
             tcp, is_whole = sockets.read_tcp(host, directory)
-            tables.append((tcp, sockets.read_unix(host, directory)))
+            if isinstance(unix, HostError):
+                raise unix
+            tables.append((tcp, unix))
             if not is_whole:
                 gaps.append(Gap(source=f"{directory}/tcp", reason="too many sockets; only the first were counted"))
         except HostError as error:

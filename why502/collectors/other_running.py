@@ -98,9 +98,11 @@ def one(host: Host, table: ProcessTable, pid: int, name: str, uid: int, allowanc
 
 def _workers(table: ProcessTable, master: int) -> tuple[Process, ...]:
     """Return some worker processes of a master, the newest among them: they connect to the backends, under another user than
-    the master's.
+    the master's. Raises HostError if the master has ended.
     """
     stats = table.stats()
+    if master not in stats:
+        raise HostError("it ended while it was looked at")
     names = {stats[master].name, *by_process()[stats[master].name].WORKERS}
     children = sorted(pid for pid, stat in stats.items() if stat.ppid == master and stat.name in names and stat.state != "Z")
     newest = sorted(children, key=lambda pid: stats[pid].started_s)[-1:]

@@ -31,7 +31,7 @@ from why502.diagnosis.serving import serving
 from why502.diagnosis.settling import settle
 from why502.diagnosis.takers import taker
 from why502.diagnosis.unserved import refusing, unserved
-from why502.diagnosis.weighing import Weighed, confidence_of, weigh_symptoms
+from why502.diagnosis.weighing import Weighed, confidence_of, weigh_link, weigh_symptoms
 from why502.model.finding import ASSERTED, Check, CheckStatus, Diagnosis, Finding, Verdict
 from why502.model.logs import LogFile, Symptom
 from why502.model.proxy import Proxy
@@ -219,11 +219,13 @@ def _examine(case: Case, causes: Iterable[Cause], gaps: list[Gap]) -> Iterator[W
         try:
             seen = tuple(cause.examine(case))
             evidence = (*weigh_symptoms(cause, case), *seen)
+            doubt = tuple(weigh_link(cause, case, sum(item.weight for item in evidence)))
         except Exception as error:  # our own defect: one cause is skipped, the others still answer
             gaps.append(Gap(source=f"cause {cause.id}", reason=f"internal error: {type(error).__name__}: {error}"))
             continue
         if not any(item.weight > 0 for item in evidence):
             continue
+        evidence = (*evidence, *doubt)
         confidence = confidence_of(sum(item.weight for item in evidence))
         if confidence >= CONSIDERED:
-            yield Weighed(cause, case, seen, evidence, confidence)
+            yield Weighed(cause, case, seen, evidence, confidence, is_by_link=bool(doubt))

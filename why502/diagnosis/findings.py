@@ -13,7 +13,6 @@ from why502.diagnosis.causes import CAUSES, fixes
 from why502.diagnosis.notes import notes
 from why502.diagnosis.ongoing import is_ongoing
 from why502.diagnosis.peers import OUT, contradictions, described, views_of
-from why502.diagnosis.place import SINCE
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.weighing import Weighed
 from why502.gateways.advice import own_advice
@@ -46,7 +45,7 @@ def finding_of(weighed: Weighed) -> Finding:
         cause=cause.id,
         layer=cause.layer,
         confidence=confidence,
-        message=_sentence(cause, case, weighed.seen),
+        message=_conditional(_sentence(cause, case, weighed.seen), weighed),
         target=case.target or _named(case, tallies) or _aimed(cause, case),
         group=_group(case, tallies) or _group_of_routes(cause, case, tallies),
         proxy=product,
@@ -172,8 +171,16 @@ def _managed_by(case: Case) -> Iterator[Evidence]:
         if service.owner_uid:
             message = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
             yield Evidence(message=message, weight=0.0, source=service.manager)
-        if service.link.startswith(SINCE):
+        if service is case.linked_by_time:
             yield Evidence(message=f"{service.name} is taken to serve it: {service.link}", weight=0.0, source=service.manager)
+
+
+def _conditional(sentence: str, weighed: Weighed) -> str:
+    """Return a sentence with its condition, if it is sure only of a service that nothing but the time links to the target."""
+    service = weighed.case.linked_by_time
+    if service is None or not weighed.is_by_link or f"{service.name} may be" in sentence:
+        return sentence
+    return f"{sentence} (if {service.name} is its application)"
 
 
 def _sentence(cause: Cause, case: Case, seen: tuple[Evidence, ...]) -> str:

@@ -80,12 +80,17 @@ class Place(LocatedTarget):
         """
         every = (self.host.services if self.host else None) or ()
         own = tuple(service for service in every if self.target in service.targets)
-        if self.target is None or self.listeners != () or not all(service.never_ran for service in own):
+        if not self.joins_by_time or self.target is None or self.listeners != () or not all(one.never_ran for one in own):
             return own
         fitting = [service for service in every if not service.targets and self._fails_since_then(service)]
         if len(fitting) != 1:
             return own
         return (replace(fitting[0], targets=(self.target,), link=f"{SINCE}{self.target} fail"),)
+
+    @cached_property
+    def linked_by_time(self) -> Service | None:
+        """The service that nothing but the time links to the target; None if there is none."""
+        return next((service for service in self.services if service.link.startswith(SINCE)), None)
 
     def _fails_since_then(self, service: Service) -> bool:
         """Return whether a service that does not run first failed, or was stopped, when the target's failures began."""

@@ -52,6 +52,7 @@ class RoutedTarget:
     index: Joins | None = None  # of `here`, if several cases share it
     only: Route | None = None  # if set, only this one of the routes to the target is examined
     only_group: str = ""  # if set, only the failures of this group, of those without a target
+    joins_by_time: bool = True  # whether a service that nothing but the time links to the target counts as its own
 
     @cached_property
     def joins(self) -> Joins:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import weight as weight_of
-from why502.model.finding import FAIR, PRIOR, WEAK, Evidence, supports
+from why502.model.finding import FAIR, LIKELY, PRIOR, WEAK, Evidence, refutes, supports
 from why502.model.logs import NOTICES, Symptom, Tally
 from why502.model.words import words
 
@@ -26,6 +26,7 @@ class Weighed:
     evidence: tuple[Evidence, ...]  # all of it
     confidence: float
     heirs: frozenset[str] = frozenset()
+    is_by_link: bool = False  # whether it would be less likely without a service that only the time links to the target
 
 
 def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
@@ -53,6 +54,21 @@ def weigh_symptoms(cause: Cause, case: Case) -> Iterator[Evidence]:
             best = found
     if best is not None:
         yield best
+
+
+def weigh_link(cause: Cause, case: Case, weight: float) -> Iterator[Evidence]:
+    """Yield what speaks against a cause that weighs this much because of a service that only the time links to the target.
+
+    Two services can fail at the same moment: what such a service reports makes a cause likely at most. What the cause weighs
+    without it stays.
+    """
+    service = case.linked_by_time
+    if service is None or weight <= LIKELY:
+        return
+    without = replace(case, joins_by_time=False)
+    rest = sum(item.weight for item in (*weigh_symptoms(cause, without), *cause.examine(without)))
+    if (excess := weight - max(rest, LIKELY)) > 0:
+        yield refutes(f"nothing but the time links {service.name} to {case.target}", service.manager, excess)
 
 
 def count(tally: Tally) -> str:

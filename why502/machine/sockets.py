@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from why502.host.base import Host, KernelSocket
+from why502.host.base import Host, KernelSocket, SocketTable
 from why502.machine.proc_net import hex_address
 from why502.model.errors import HostError, Missing
 from why502.model.target import Target
@@ -67,15 +67,36 @@ def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
     return [row for one in _unix(host, directory) for row in _rows(one)]
 
 
+def read_unix_each(host: Host, directories: Sequence[str]) -> list[list[Socket] | HostError]:
+    """Return what `read_unix` returns or raises, for each of several directories: one helper process enters all namespaces."""
+    pids = [int(directory.split("/")[2]) for directory in directories if _is_of_process(directory)]
+    try:
+        others = iter(host.sockets(*pids, connected=True) if pids else ())
+    except HostError as error:
+        others = iter([SocketTable(reason=error.reason)] * len(pids))
+    found: list[list[Socket] | HostError] = []
+    for directory in directories:
+        try:
+            table = next(others) if _is_of_process(directory) else host.sockets(connected=True)[0]
+            found.append(HostError(table.reason) if table.reason else [row for one in table.sockets for row in _rows(one)])
+        except HostError as error:
+            found.append(error)
+    return found
+
+
 def read_unix_peers(host: Host) -> dict[int, str]:
     """Return the name of the peer of each connected unix socket, by the inode of the local end. Raises HostError."""
     found = _unix(host, "/proc/net")
     return {one.peer_inode: one.target.path for one in found if one.peer_inode and one.target.path.startswith(("/", "@"))}
 
 
+def _is_of_process(directory: str) -> bool:
+    return directory.split("/")[2].isdecimal()
+
+
 def _unix(host: Host, directory: str) -> tuple[KernelSocket, ...]:
-    pid = directory.split("/")[2]
-    table = host.sockets(*((int(pid),) if pid.isdecimal() else ()), connected=True)[0]
+    pids = (int(directory.split("/")[2]),) if _is_of_process(directory) else ()
+    table = host.sockets(*pids, connected=True)[0]
     if table.reason:
         raise HostError(table.reason)
     return table.sockets

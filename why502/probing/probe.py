@@ -66,6 +66,9 @@ SPEAKS_PROXY = "proxy"  # it accepts only connections that begin with a PROXY he
 def probe(host: Host, request: Request) -> Probe:
     """Return the result of one attempt. Raises HostError if the attempt was not possible. Takes at most about 8 s."""
     found = _attempt(host, request).probe
+    if request.preamble == PROXY_HEADERS["v1"] and found.symptom in CLOSED and _takes_only_longer(host, request):
+        request = msgspec.structs.replace(request, preamble=PROXY_HEADERS["v2"])
+        found = _attempt(host, request).probe
     if request.through_proxy or request.only_connects or request.protocol not in ("http", "https") or found.speaks:
         return found
     if request.preamble and (found.symptom in SUSPECT or found.status == BAD_REQUEST):
@@ -75,7 +78,8 @@ def probe(host: Host, request: Request) -> Probe:
             message = f"{response} to the PROXY header that the proxy sends first, and {status} without it"
             return msgspec.structs.replace(found, symptom=Symptom.OTHER_PROTOCOL, detail=message)
     elif not request.preamble and found.symptom in CLOSED:
-        status = _status(host, msgspec.structs.replace(request, preamble=PROXY_HEADERS["v1"]))
+        with_header = (_status(host, msgspec.structs.replace(request, preamble=header)) for header in PROXY_HEADERS.values())
+        status = next((status for status in with_header if status is not None), None)
         if status is not None and (status < LEAST_ERROR or status in OF_A_PATH):  # other statuses may also be answers to nonsense
             message = f"{found.detail}; answered {status} after a PROXY header, which the proxy does not send"
             return msgspec.structs.replace(found, speaks=SPEAKS_PROXY, detail=message)
@@ -100,6 +104,16 @@ def attempt(host: Host, request: Request) -> Measured:
     For requests that are sent again and again. Raises HostError if the attempt was not possible.
     """
     return _attempt(host, request, is_last=True)
+
+
+def _takes_only_longer(host: Host, request: Request) -> bool:
+    """Return whether our header of version 1 is what the peer rejects: it answers HEAD / after the one of version 2 alone.
+
+    httpd rejects a header below 16 bytes, the length of version 2's (modules/metadata/mod_remoteip.c, AH03513). The addresses
+    that would make ours longer are not known here, and HAProxy takes nothing else after UNKNOWN.
+    """
+    with_header = (_status(host, msgspec.structs.replace(request, preamble=header)) for header in PROXY_HEADERS.values())
+    return [status is not None for status in with_header] == [False, True]
 
 
 def _status(host: Host, request: Request) -> int | None:

@@ -38,7 +38,6 @@ IS_ALWAYS_PROXY = False  # most serve files
 MOST_LOOKED = 128  # directories looked into for a `.htaccess`
 _INCLUDE = lazy(r"^[ \t]*Include(?:Optional)?[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _ROOT = lazy(r"^[ \t]*ServerRoot[ \t]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
-_LISTEN = lazy(r"^[ \t]*Listen[ \t]+([^\s#]+)", re.MULTILINE | re.IGNORECASE)
 _VARIABLE = lazy(r"\$\{(APACHE_\w+)\}")
 
 
@@ -105,8 +104,8 @@ def logs(host: Host, process: Process, texts: Texts, read: list[Configuration]) 
 
 
 def listens(texts: Texts, read: list[Configuration]) -> list[str]:
-    """Return the arguments of `Listen`."""
-    return [match[1] for _, text in texts for match in _LISTEN.finditer(text)]
+    """Return the arguments of the `Listen` directives in force."""
+    return [str(target) for each in read for target in each.listens]
 
 
 def _named(path: str, process: Process) -> str:

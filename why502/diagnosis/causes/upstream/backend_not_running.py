@@ -31,7 +31,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.containers import Unresolved
 from why502.diagnosis.elsewhere import awaited, own_listeners
-from why502.diagnosis.place import SINCE, proof_of
+from why502.diagnosis.place import proof_of
 from why502.diagnosis.routed import BROKEN
 from why502.model.container import Container
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -199,7 +199,7 @@ def summarize(case: Case) -> str:
     if starting := begins(case):
         return f"nothing listens on {case.target} yet: {starting}"
     stopped = next((service for service in case.services if service.is_running is False), None)
-    if stopped and stopped.link.startswith(SINCE):
+    if stopped and stopped is case.linked_by_time:
         return (
             f"nothing listens on {case.target}; {stopped.name} may be its application: {_state(stopped)}, and nothing but the "
             "time links the two"

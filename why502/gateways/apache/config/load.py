@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from why502.config.configuration import Configuration
 from why502.gateways.apache.config import access_files
 from why502.gateways.apache.config.directives import Directive, Reader, Scope
+from why502.gateways.apache.config.listens import TLS, opened, reached
 from why502.gateways.apache.config.match import EXCLUDED
 from why502.gateways.apache.config.parse import parse
 from why502.gateways.apache.config.workers import (
@@ -31,6 +32,7 @@ from why502.gateways.apache.config.workers import (
 from why502.model.config import Answer, LogKind, LogPlace, LogTarget, Peer, Position, Route, Setting, Upstream
 from why502.model.patterns import lazy
 from why502.model.proxy import ConfigFile
+from why502.model.target import Target
 from why502.model.times import whole_number
 
 HEADER_BYTES = 1 << 20  # the lines of a response header have no limit together, only each (mod_proxy, ResponseFieldSize)
@@ -81,6 +83,7 @@ class _Host:
     kept: dict[str, list[Setting]] = field(default_factory=dict)
     tls: dict[str, Setting] = field(default_factory=dict)
     preface: Setting | None = None
+    is_tls: bool | None = None  # None: SSLEngine is not set
 
     @property
     def name(self) -> str:
@@ -126,6 +129,7 @@ def together(
         upstreams=meaning.upstreams(),
         answers=tuple(meaning.answers),
         logs=meaning.log_targets(),
+        listens=tuple(meaning.listens),
         worker_connections=meaning.most_requests(),
     )
 
@@ -139,6 +143,7 @@ class _Meaning:
         self.rewrites: list[Answer] = []
         self.limits: dict[str, tuple[Setting, ...]] = {}  # on the workers of the whole server
         self.root = ""
+        self.listens: dict[Target, bool] = {}  # whether it is for TLS
         self.formats: dict[str, str] = {}
         self.of_files: dict[str, list[Setting]] = {}  # ErrorDocument, by the file in a served directory
         self._logs: list[Directive] = []
@@ -195,6 +200,10 @@ class _Meaning:
                 host.preface = Setting(args=args, at=each.at)
             case name, (given, *_) if name in _LIMITS and whole_number(given, 8):
                 self.limits[_LIMITS[name]] = (Setting(args=(given,), at=each.at),)
+            case "listen", args if (listen := opened(args)) is not None:
+                self.listens.setdefault(*listen)
+            case "sslengine", (given, *_):
+                host.is_tls = given.lower() in ("on", "optional")
             case "loadmodule", (module, *_) if module.startswith("mpm_"):
                 self.limits[MODULE] = (Setting(args=(module.removeprefix("mpm_").removesuffix("_module"),), at=each.at),)
             case "require", words if [word.lower() for word in words] == ["all", "denied"]:
@@ -376,6 +385,9 @@ class _Meaning:
             settings[REVERSE] = tuple(host.reverses)
         settings |= self.limits
         tls = {**main.tls, **host.tls}
+        has_preface = preface is not None and preface.args[0].lower() == "on"
+        is_tls = main.is_tls if host.is_tls is None else host.is_tls
+        listens = reached(host.address, self.listens, is_tls=is_tls, has_preface=has_preface)
         name = _name_for_tls(tls, peers, host)
         directive = each.directive.written
         if protocol in ("https", "wss", "h2"):
@@ -384,6 +396,8 @@ class _Meaning:
             proxy="apache",
             server=host.name,
             server_names=host.names,
+            listens=listens,
+            listens_tls=any(TLS in listen.split() for listen in listens),
             location=each.path,
             location_path=(scope.section,) if scope.section else (),
             at=each.directive.at,
