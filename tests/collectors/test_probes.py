@@ -214,6 +214,21 @@ def test_the_usual_port_is_asked_only_if_the_proxy_may_listen_there(listens: tup
     assert any(probe.through_proxy for probe in found) is is_asked
 
 
+@pytest.mark.parametrize(("heard", "is_asked"), [((), True), (((at(80), 1),), True), (((at(80), 2), (at(8080), 1)), False)])
+def test_where_a_proxy_listens_is_seen_if_its_configuration_does_not_say(
+    heard: tuple[tuple[Target, int], ...], is_asked: bool
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, and nobody listens: a connection is refused
+        app = at(closed.getsockname()[1])
+        known = msgspec.structs.replace(
+            knows(to(app), tallies=(refused(app),)),
+            listeners=tuple(Listener(target=target, pids=(pid,)) for target, pid in heard),
+        )
+        found = probes.collect(LocalHost(), known, CollectOptions()).value or ()
+    assert any(probe.through_proxy for probe in found) is is_asked
+
+
 def test_a_bug_free_pool(monkeypatch):
     """Probes run in parallel, and their results have the order of the requests."""
     barrier = threading.Barrier(3, timeout=10)

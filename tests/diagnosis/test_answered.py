@@ -160,6 +160,8 @@ def test_members_that_log_nothing_have_errors_of_their_own() -> None:
         ("/srv/shop/pictures", "POST /pictures", "", "disk-full"),
         ("/srv/shop/pictures", "GET /pictures", "", "application-error"),
         ("/srv/other", "POST /pictures", "", "application-error"),
+        ("/srv/its-user's", "POST /pictures", "", "disk-full"),
+        ("/srv/its-user's", "GET /pictures", "", "application-error"),
         ("/srv/shop/pictures", "POST /pictures", "KeyError: 'name'", "application-error"),
     ],
 )
@@ -170,8 +172,9 @@ def test_a_full_volume_in_the_directory_of_an_application_that_stores(
     assert here.logs is not None
     bad, good = here.logs.paths
     logs = REPLACE(here.logs, paths=(REPLACE(bad, request=request_line), good))
-    processes = (*(here.processes or ())[:-1], Process(pid=40, name="uvicorn", cwd="/srv/shop"))
-    disks = (Disk(path=path, free_bytes=0, total_bytes=6 << 20, is_of_proxy=False),)
+    processes = (*(here.processes or ())[:-1], Process(pid=40, name="uvicorn", cwd="/srv/shop", uid=1000))
+    owner = 1000 if path == "/srv/its-user's" else 0
+    disks = (Disk(path=path, free_bytes=0, total_bytes=6 << 20, is_of_proxy=False, owner_uid=owner),)
     found = diagnose(REPLACE(here, logs=logs, processes=processes, disks=disks)).findings
     assert [one.cause for one in found if one.confidence >= 0.5] == [cause]
 

@@ -212,9 +212,10 @@ def test_a_protocol_that_the_server_does_not_speak(option: str, served_s: int | 
     proxy = Proxy(kind="haproxy", pid=7, routes=read.routes, upstreams=read.upstreams)
     last = None if served_s is None else AT + timedelta(seconds=served_s)
     path = PathTraffic(request="GET /", at=read.routes[0].at, statuses={"200": 5}, last_served=last)
-    here = LogSummary(tallies=(refused,), paths=(path,))
-    found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), probes=(probe,), logs=here)).findings
-    assert (found[0].cause == "wrong-protocol" and found[0].confidence >= ASSERTED) is is_named
+    named = TargetTraffic(target=target, attempts=14, failures=9, last_success=last)
+    for here in (LogSummary(tallies=(refused,), paths=(path,)), LogSummary(tallies=(refused,), targets=(named,))):
+        found = diagnose(Snapshot(taken_at=AT, proxies=(proxy,), probes=(probe,), logs=here)).findings
+        assert (found[0].cause == "wrong-protocol" and found[0].confidence >= ASSERTED) is is_named
 
 
 def test_the_limit_of_the_whole_process_counts() -> None:

@@ -226,6 +226,20 @@ def test_requests_that_a_long_stop_kept_waiting_say_nothing_about_the_new_run(st
     assert first is not None and first.cause == cause
 
 
+@pytest.mark.parametrize(("killed", "cause"), [(6, "worker-timeout"), (1, "workers-exhausted")])
+def test_more_requests_are_killed_than_the_proxy_gave_up(killed: int, cause: str) -> None:
+    """Another route waits for less time than the server's limit, and gave up one request behind those that were killed."""
+    here = _backend({"GET /spectra": {"500": killed}, "GET /": {"200": 30, "504": 1}}, {"GET /": 1})
+    assert here.logs is not None
+    late = msgspec.structs.replace(here.logs.tallies[0], first=AT - timedelta(seconds=2), last=AT - timedelta(seconds=2))
+    event = Event(
+        symptom=Symptom.WORKER_TIMED_OUT, message="WORKER TIMEOUT", unit="php.service", at=AT, source="journalctl", count=killed
+    )
+    logs = msgspec.structs.replace(here.logs, tallies=(late,))
+    first = _first(msgspec.structs.replace(here, logs=logs, events=(event,)))
+    assert first is not None and first.cause == cause
+
+
 @pytest.mark.parametrize(("stopped", "cause"), [(True, "backend-dependency-down"), (False, "backend-too-slow")])
 def test_an_event_loop_that_waits_for_a_stopped_peer(stopped: bool, cause: str) -> None:
     """Its one thread waits for all requests, so the number of waiting threads says little; that the peer is stopped says all."""

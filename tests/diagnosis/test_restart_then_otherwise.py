@@ -211,3 +211,46 @@ def test_an_authentication_service_that_answers_otherwise_since(until_s: float, 
     )
     found = {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
     assert ("deploy-termination-race" in found) == is_race
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"), [("404", "application-error"), ("421", "wrong-host-header"), ("400", "wrong-host-header")]
+)
+def test_an_application_that_refuses_since_its_restart_what_it_served_before(status: str, cause: str) -> None:
+    """The restart is over and its failures with it. What clients get now comes first."""
+    begun = AT - timedelta(seconds=5)
+    pages = tuple(
+        PathTraffic(
+            request=request,
+            at=PLACE,
+            statuses={"200": 9, status: 12},
+            clients=8,
+            refused_since=12,
+            last_refused=AT,
+            last_served=begun,
+        )
+        for request in ("GET /", "GET /hooks")
+    )
+    path = SocketPath(path="/run/app.sock", user="proxy", kind=FileKind.SOCKET, is_reachable=True, modified_at=begun)
+    found = findings(tally(Symptom.SOCKET_PATH_MISSING, 0.8), asked=pages, paths=(path,))
+    assert [(one.cause, one.ongoing) for one in found] == [(cause, True), ("deploy-termination-race", False)]
+    assert found[0].failures == 0  # those of the restart are not its own
+
+
+@pytest.mark.parametrize(("until_s", "is_over"), [(1.5, True), (4.5, False)], ids=["until it began", "for longer"])
+def test_failures_end_with_the_process_that_refuses_the_clients_itself(until_s: float, is_over: bool) -> None:
+    begun = AT - timedelta(seconds=5)
+    page = PathTraffic(
+        request="GET /", at=PLACE, statuses={"200": 9, "404": 22}, clients=8, refused_since=22, last_refused=AT, last_served=begun
+    )
+    path = SocketPath(path="/run/app.sock", user="proxy", kind=FileKind.SOCKET, is_reachable=True, modified_at=begun)
+    found = findings(tally(Symptom.CLOSED_BEFORE_HEADER, until_s), asked=(page,), paths=(path,))
+    others = [one.ongoing for one in found if one.cause != "application-error"]
+    assert (not any(others)) is is_over
+
+
+def test_a_restart_is_over_once_another_page_is_served_whoever_logs_it() -> None:
+    """The access log of some gateways names no address: its routes tell whose answers they were."""
+    pages = (PathTraffic(request="GET /", at=PLACE, statuses={"200": 40, "502": 5}, last_served=AT),)
+    (one,) = findings(tally(Symptom.CONNECT_REFUSED, 3.0), asked=pages)
+    assert (one.cause, one.ongoing) == ("deploy-termination-race", False)

@@ -4,7 +4,7 @@ never PHP-FPM for HTTP.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -12,7 +12,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.causes.proxy.wrong_port import candidates, examine, remedies
 from why502.model.config import Peer, Position, Route
 from why502.model.finding import PROOF
-from why502.model.logs import LogSummary, Symptom, Tally
+from why502.model.logs import LogSummary, Symptom, Tally, TargetTraffic
 from why502.model.process import Process
 from why502.model.proxy import ConfigFile, Proxy
 from why502.model.remedy import Edit
@@ -129,3 +129,49 @@ def test_one_port_of_both_families_is_one_port() -> None:
     (remedy,) = remedies(one)
     (change,) = (step for step in remedy.steps if isinstance(step, Edit))
     assert change.after == "http://127.0.0.1:8500"
+
+
+def test_a_port_that_a_manager_holds_for_the_service_is_its_own_however_old_the_manager() -> None:
+    """PM2's daemon opens the port of a cluster. The cluster was started again since, and may have chosen another one."""
+
+    def seen(*, main_pid: int) -> list[Target]:
+        here = case((at(3000), "PM2 v6")).here
+        app = Service(
+            manager="pm2",
+            name="shop",
+            state="online",
+            is_running=True,
+            main_pid=main_pid,
+            started_at=NOW - timedelta(seconds=5),
+            targets=(WANTED,),
+        )
+        traffic = (TargetTraffic(target=WANTED, attempts=90, failures=9, last_success=NOW - timedelta(seconds=6)),)
+        daemon = Process(pid=100, name="PM2 v6", started_at=NOW - timedelta(hours=1))
+        processes = (daemon, Process(pid=101, ppid=100, name="node"), Process(pid=102, ppid=7, name="node"))
+        assert here.logs is not None
+        logs = msgspec.structs.replace(here.logs, targets=traffic)
+        return [
+            one.target
+            for one in candidates(
+                Case(here=msgspec.structs.replace(here, services=(app,), processes=processes, logs=logs), target=WANTED)
+            )
+        ]
+
+    assert seen(main_pid=101) == [at(3000)]
+    assert seen(main_pid=102) == []  # the daemon is another application's, which was there while the target answered
+
+
+def test_a_port_that_systemd_holds_is_that_of_the_service_which_runs() -> None:
+    here = case((at(9292), "puma")).here
+    held = tuple(msgspec.structs.replace(one, pids=(1, *one.pids)) for one in here.listeners or ())
+    processes = (Process(pid=1, name="systemd"), *(here.processes or ()))
+    proxies = tuple(msgspec.structs.replace(proxy, pid=3) for proxy in here.proxies or ())
+    seen = Case(here=msgspec.structs.replace(here, proxies=proxies, listeners=held, processes=processes), target=WANTED)
+    (found,) = candidates(seen)
+    assert (found.target, seen.name_of(found)) == (at(9292), "puma (pid 100)")
+
+
+def test_behind_a_stream_the_application_may_be_a_database() -> None:
+    database = ((at(8900), "postgres"), (at(6379), "redis-server"))
+    assert order(*database, protocol="tcp") == [at(8900)]  # two digits swapped
+    assert order(*database, protocol="http") == []

@@ -7,28 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 from free_ports import free_port
+from in_machine_crowd import crowd, start_application, waiting
 from in_machine_gateways import fix, status_of_path, until
-from in_machine_maxconn import waiting
 
-FILE, UNIT = Path("/etc/apache2/conf-enabled/shop.conf"), Path("/etc/systemd/system/shop-app.service")
+FILE = Path("/etc/apache2/conf-enabled/shop.conf")
 WORKERS = Path("/etc/apache2/mods-enabled")
-CLIENTS = 24
-APPLICATION = """\
-import http.server, sys, time
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        time.sleep(2 if self.path == "/report" else 0)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-Server(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
 SITE = """\
 Listen 127.0.0.1:{port}
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
@@ -46,9 +32,6 @@ FEW = "StartServers 1\nMinSpareServers 1\nMaxSpareServers 2\nServerLimit {server
 
 def main() -> None:
     kind, port, behind = sys.argv[1], free_port(), free_port()
-    source = Path("/srv/app.py")
-    source.write_text(APPLICATION)
-    UNIT.write_text(f"[Service]\nExecStart={sys.executable} {source} {behind}\n")
     Path("/etc/apache2/ports.conf").write_text("")
     Path("/var/log/apache2").mkdir(exist_ok=True)
     for site in Path("/etc/apache2/sites-enabled").glob("*"):
@@ -59,12 +42,10 @@ def main() -> None:
     limits = WORKERS / "mpm.conf"
     limits.write_text(FEW.format(servers=64 if kind == "workers" else 4))
     FILE.write_text(SITE.format(port=port, behind=behind))
-    subprocess.run(["systemctl", "daemon-reload"], check=True)
     subprocess.run(["systemctl", "stop", "nginx"], check=False, capture_output=True)
     tested = subprocess.run(["apachectl", "-t"], capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stderr
-    subprocess.run(["systemctl", "restart", "shop-app.service"], check=True)
-    until(lambda: status_of_path(behind, "/") == 200, "the application serves")
+    start_application(behind)
     subprocess.run(["systemctl", "restart", "apache2.service"], check=True)
     until(lambda: status_of_path(port, "/") == 200, "it serves")
     few(port, limits, kind)
@@ -72,16 +53,8 @@ def main() -> None:
 
 
 def few(port: int, limits: Path, kind: str) -> None:
-    before, is_over = limits.read_bytes(), threading.Event()
-
-    def ask() -> None:
-        while not is_over.is_set():
-            status_of_path(port, "/report")
-
-    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    try:
+    before = limits.read_bytes()
+    with crowd(port):
         until(lambda: waiting(port) > 10, "clients wait")
         if kind == "servers":  # a restart is never made unless the cause is named
             argv = [sys.executable, "-m", "why502", "fix", "--apply", "--yes"]
@@ -99,10 +72,6 @@ def few(port: int, limits: Path, kind: str) -> None:
         assert fix("--undo")["outcome"] == "reverted"
         assert limits.read_bytes() == before
         until(lambda: waiting(port) > 10, "clients wait again")
-    finally:
-        is_over.set()
-        for client in clients:
-            client.join()
 
 
 if __name__ == "__main__":

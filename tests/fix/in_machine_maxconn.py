@@ -7,56 +7,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import msgspec
 from free_ports import free_port
+from in_machine_crowd import crowd, start_application, waiting
 from in_machine_gateways import HAPROXY, fix, status_of_path, until
 
 import why502
 
-FILE, UNIT = Path("/etc/haproxy/haproxy.cfg"), Path("/etc/systemd/system/shop-app.service")
+FILE = Path("/etc/haproxy/haproxy.cfg")
 LIMITS = ("    maxconn 4\n", "    maxconn 6  # of everything\n")
-CLIENTS = 24
-APPLICATION = """\
-import http.server, sys, time
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        time.sleep(2 if self.path == "/report" else 0)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-Server(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
 
 
 def main() -> None:
     port, behind = free_port(), free_port()
-    source = Path("/srv/app.py")
-    source.write_text(APPLICATION)
-    UNIT.write_text(f"[Service]\nExecStart={sys.executable} {source} {behind}\n")
     text = HAPROXY.format(port=port, wrong=behind).replace("    daemon\n", LIMITS[1])
     FILE.parent.mkdir(parents=True, exist_ok=True)
     FILE.write_text(
         text.replace("    mode http\n", f"    mode http\n{LIMITS[0]}    log stdout format raw local0\n    option httplog\n")
     )
     before = FILE.read_bytes()
-    subprocess.run(["systemctl", "daemon-reload"], check=True)
-    subprocess.run(["systemctl", "restart", "shop-app.service", "haproxy.service"], check=True)
+    start_application(behind)
+    subprocess.run(["systemctl", "restart", "haproxy.service"], check=True)
     until(lambda: status_of_path(port, "/") == 200, "it serves")
-    is_over = threading.Event()
-
-    def ask() -> None:
-        while not is_over.is_set():
-            status_of_path(port, "/report")
-
-    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    try:
+    with crowd(port):
         until(lambda: waiting(port) > 4, "the queue is full")  # it is as long as `maxconn`
         if len(sys.argv) > 1:
             print(repaired_with(sys.argv[1]), FILE.read_bytes() == before)
@@ -71,10 +46,6 @@ def main() -> None:
         assert fix("--undo")["outcome"] == "reverted"
         assert FILE.read_bytes() == before
         until(lambda: waiting(port) > 0, "clients wait again")
-    finally:
-        is_over.set()
-        for client in clients:
-            client.join()
     print("repaired and undone")
 
 
@@ -85,12 +56,6 @@ def repaired_with(limit: str) -> str:
     edits = tuple(msgspec.structs.replace(one, after=limit, diff="") for one in plan.edits)
     entry = why502.apply(msgspec.structs.replace(plan, edits=edits), snapshot, state="/srv/why502-state")
     return f"{entry.phase}; {'; '.join(entry.failing)}; {entry.unverified}"
-
-
-def waiting(port: int) -> int:
-    """Return how many clients wait to be accepted, at all sockets of the port (a reload has the old and the new one)."""
-    told = subprocess.run(["ss", "-ltnH", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
-    return sum(int(line.split()[1]) for line in told.splitlines())
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
-from why502.fix import saturation
+from why502.fix import repair, saturation, verify
+from why502.fix.journal import Entry, Phase
 from why502.fix.saturation import ENOUGH, Load, Pressure
+from why502.fix.verify import Asked
+from why502.host.local import LocalHost
 from why502.model.target import Target
+from why502.probing.request import Request
 
 DOOR = Target(host="127.0.0.1", port=80)
 BEFORE = Pressure(doors=(DOOR,), load=Load(queued=20, held=4, pids=(1,)))
@@ -129,3 +134,34 @@ def test_what_an_old_process_still_holds_does_not_count(
 
 def test_nothing_is_measured_without_a_door() -> None:
     assert saturation.measure(()) is None
+
+
+@pytest.mark.parametrize(
+    ("symptom", "after", "is_kept"),
+    [
+        ("read-timed-out", Load(queued=16, held=8), True),  # it waited in the queue: more clients are served, others still wait
+        ("read-timed-out", Load(queued=20, held=4), False),
+        ("read-timed-out", Load(queued=0, held=24), False),  # nobody waits any more: the backend itself does not answer
+        ("503", Load(queued=16, held=8), False),  # an answer is no wait
+    ],
+)
+def test_a_request_of_ours_that_only_waited_leaves_it_to_the_load(
+    monkeypatch: pytest.MonkeyPatch, symptom: str, after: Load, *, is_kept: bool
+) -> None:
+    request = Request(url="http://shop.example/", target=DOOR)
+    failed = Asked(request=request, is_failed=True, how=symptom, concerns=True)
+    monkeypatch.setattr(verify, "again", lambda host, before: (failed,))
+    monkeypatch.setattr(saturation, "sample", lambda places, old=frozenset(): after)
+    monkeypatch.setattr(saturation, "EVERY_S", 0.0)
+    entry = Entry(
+        id="1",
+        began_at=datetime.now(UTC),
+        cause="worker-connections-exhausted",
+        message="raise the limit",
+        phase=Phase.WRITTEN,
+        before=(failed,),
+        pressure=BEFORE,
+    )
+    verdict = repair.verifier(LocalHost())(entry)
+    assert (verdict.helps, bool(verdict.failing)) == (is_kept, is_kept), verdict
+    assert "http://shop.example/ still fails" in verdict.message

@@ -143,6 +143,15 @@ DefaultRuntimeDir {at}
 Mutex posixsem
 ErrorLog {at}/error.log
 Listen 127.0.0.1:{port}
+Listen 127.0.0.1:{loop}
+<VirtualHost *:{loop}>
+  ServerName loop.example
+  ProxyPass / http://127.0.0.1:{loop}/ timeout=2
+</VirtualHost>
+<VirtualHost *:{port}>
+  ServerName enters.example
+  ProxyPass / http://127.0.0.1:{loop}/ timeout=9
+</VirtualHost>
 <VirtualHost *:{port}>
   ServerName passes.example
   ProxyPass /slash/ http://127.0.0.1:{app}/app
@@ -152,6 +161,10 @@ Listen 127.0.0.1:{port}
   ProxyPass /first http://127.0.0.1:{app}/one
   ProxyPass /first/second http://127.0.0.1:{app}/two
   ProxyPass /first/excluded !
+</VirtualHost>
+<VirtualHost *:{port}>
+  ServerName bare.example
+  ProxyPass / http://127.0.0.1:{app}/
 </VirtualHost>
 <VirtualHost *:{port}>
   ServerName host.example
@@ -196,10 +209,10 @@ def httpd(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     """Yield the port of a running httpd with the claims, and its error log."""
     app = ThreadingHTTPServer(("127.0.0.1", 0), App)
     threading.Thread(target=app.serve_forever, daemon=True).start()
-    port = free_port()
+    port, loop = free_port(), free_port()
     loads = "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n" for name in USED)
     config = tmp_path / "httpd.conf"
-    config.write_text(loads + CLAIMS.format(at=tmp_path, port=port, app=app.server_port))
+    config.write_text(loads + CLAIMS.format(at=tmp_path, port=port, loop=loop, app=app.server_port))
     process = subprocess.Popen(["apache2", "-X", "-f", config], stderr=subprocess.PIPE)
     assert process.stderr is not None
     while not (tmp_path / "pid").exists():
@@ -236,6 +249,7 @@ def location(port: int, name: str) -> str:
 @pytest.mark.skipif(shutil.which("apache2") is None, reason="needs apache2")
 def test_httpd_changes_only_redirects_that_begin_with_the_url(httpd: tuple[int, Path]) -> None:
     port, _ = httpd
+    assert location(port, "bare.example").startswith("http://127.0.0.1:")  # 405
     assert location(port, "reversed.example") == "http://reversed.example/login"
     assert location(port, "preserved.example") == "http://preserved.example/login"
     for name in ("port.example", "named.example", "tls.example"):
@@ -255,3 +269,4 @@ def test_httpd_does_so(httpd: tuple[int, Path]) -> None:
     assert asked(port, "passes.example", "/first/second/x") == (200, "/one/second/x")  # 400
     assert asked(port, "passes.example", "/first/excluded") == (200, "/one/excluded")  # 400
     assert asked(port, "rewrites.example", "/x")[0] == 404  # 406
+    assert asked(port, "enters.example", "/x")[0] in (502, 503, 504)  # 404: nothing is behind the virtual host but itself

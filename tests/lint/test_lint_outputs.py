@@ -188,3 +188,18 @@ def test_sarif_from_the_root_directory(tmp_path: Path, monkeypatch: pytest.Monke
     run = sarif(str(path).removeprefix("/"))["runs"][0]
     assert {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]} == {path.as_uri()}
     assert "originalUriBaseIds" not in run and ask("lint", str(path)).out.startswith(f"{path}:1:")
+
+
+def test_findings_that_differ_only_in_their_line_are_shown_once(tmp_path: Path) -> None:
+    servers = "".join(f" server one 127.0.0.1:{port}\n" for port in range(8001, 8026))
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n option redispatch\n"
+        f"frontend web\n bind :80\n default_backend app\nbackend app\n{servers}"
+    )
+    text = ask("lint", str(path)).out
+    assert text.count("is also defined at") == 1
+    assert "    the same in lines 13, 14," in text and "and 3 more" in text
+    assert "24 errors" in text  # each place counts
+    found = json.loads(ask("lint", str(path), "--format", "json").out)
+    assert [each["line"] for each in found["findings"] if each["rule"] == "W502-310"] == list(range(12, 36))

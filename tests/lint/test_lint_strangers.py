@@ -18,6 +18,10 @@ def _names(files: dict[str, str]) -> set[str]:
     return {risk.rule for risk in severe}
 
 
+def _notes(files: dict[str, str]) -> set[str]:
+    return {risk.rule for risk in found(files, "", "/repo") if str(risk.severity) == "note"}
+
+
 def test_a_pipeline_of_logstash_is_no_configuration() -> None:
     text = "input {\n  http {\n    port => 8080\n  }\n}\nfilter {\n}\n"
     assert given({"/repo/pipeline/logstash.conf": text}, "", "/repo").texts == {}
@@ -43,10 +47,11 @@ def test_a_name_in_a_fragment_may_be_a_group() -> None:
     assert _names({"/repo/nginx/site.conf": text}) == set()
 
 
-@pytest.mark.parametrize(("version", "is_told"), [("7.4", False), ("7.0", False), ("", True)])
-def test_pools_of_another_php_may_be_those_of_its_package(version: str, is_told: bool) -> None:
+@pytest.mark.parametrize("version", ["7.4", "7.0", ""])
+def test_pools_that_a_repository_does_not_have_may_be_those_of_the_package(version: str) -> None:
     files = {"/repo/etc/php/7.0/fpm/pool.d/www.conf": POOL, "/repo/nginx/nginx.conf": HTTP % (SITE % version)}
-    assert ("W502-034" in _names(files)) == is_told
+    assert "W502-034" not in _names(files)
+    assert ("W502-034" in _notes(files)) == (version != "7.0")
 
 
 @pytest.mark.parametrize(("main", "is_told"), [("docker-nginx.conf", False), ("nginx.prod.conf", False), ("nginx.conf", True)])
@@ -228,8 +233,8 @@ def test_what_a_location_is_for_is_looked_at(text: str) -> None:
 
 def test_a_piece_of_a_server_may_inherit_its_headers() -> None:
     place = "location /websocket { proxy_pass http://127.0.0.1:1; }"
-    assert _names({"/repo/locations/app.conf": place}) == set()
-    assert _names({"/repo/sites/app.conf": f"server {{ {place} }}"}) == {"W502-050"}
+    assert "W502-050" not in _notes({"/repo/locations/app.conf": place})
+    assert "W502-050" in _notes({"/repo/sites/app.conf": f"server {{ {place} }}"})
 
 
 def test_files_that_are_copied_to_another_directory_are_found_by_the_end_of_their_path() -> None:
@@ -237,8 +242,8 @@ def test_files_that_are_copied_to_another_directory_are_found_by_the_end_of_thei
     main = HTTP % "server { include /config/nginx/proxy.conf; include /config/nginx/apps/*.conf; }"
     place = "location /websocket { proxy_pass http://127.0.0.1:1; }"
     files = {"/repo/nginx.conf": main, "/repo/proxy.conf": headers, "/repo/apps/app.conf": place}
-    assert _names(files) == set()
-    assert _names({**files, "/repo/proxy.conf": "proxy_buffering on;"}) == {"W502-050"}
+    assert "W502-050" not in _notes(files)
+    assert "W502-050" in _notes({**files, "/repo/proxy.conf": "proxy_buffering on;"})
 
 
 def test_a_directive_outside_of_all_blocks_is_told_once() -> None:
@@ -265,12 +270,12 @@ def test_a_comment_after_empty_lines_is_no_placeholder(blank: str) -> None:
     assert "/repo/nginx.conf" in given({"/repo/nginx.conf": text}, "", "/repo").texts
 
 
-@pytest.mark.parametrize(("timeout", "is_told"), [("30s", True), ("1h", False)])
+@pytest.mark.parametrize(("timeout", "is_told"), [("10s", True), ("1h", False)])
 def test_websockets_with_a_location_of_their_own_are_not_those_of_the_others(timeout: str, is_told: bool) -> None:
     upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
     text = HTTP % (
         "upstream app { server 127.0.0.1:1; }\nserver { listen 80;\n"
-        f"location /ws/ {{ {upgrade} proxy_read_timeout 20s; proxy_pass http://app/; }}\n"
+        f"location /ws/ {{ {upgrade} proxy_read_timeout 9s; proxy_pass http://app/; }}\n"
         f"location /live/ {{ {upgrade} proxy_read_timeout {timeout}; proxy_pass http://app; }} }}"
     )
     assert ("W502-053" in _names({"/repo/nginx.conf": text})) == is_told
@@ -324,7 +329,7 @@ def test_of_two_pass_directives_the_last_one_holds(last: str, is_told: bool) -> 
     passes = {"proxy_pass": "proxy_pass http://app:80;", "fastcgi_pass": "fastcgi_pass app:80;"}
     lines = sorted(passes, key=lambda name: name == last)
     text = HTTP % f"server {{ location / {{ {' '.join(passes[name] for name in lines)} }} }}"
-    assert ("W502-206" in _names({"/repo/nginx.conf": text})) == is_told
+    assert ("W502-206" in _notes({"/repo/nginx.conf": text})) == is_told
     assert "W502-199" in {risk.rule for risk in found({"/repo/nginx.conf": text}, "", "/repo")}
 
 
@@ -390,13 +395,45 @@ def test_after_a_brace_too_many_only_that_is_told() -> None:
     assert _names({"/repo/nginx.conf": text}) == {"W502-001"}
 
 
-@pytest.mark.parametrize(("socket", "is_told"), [("mode 660 level admin", False), ("mode 660", True)])
-def test_a_program_may_fill_an_empty_backend(socket: str, is_told: bool) -> None:
+@pytest.mark.parametrize("socket", ["mode 660 level admin", "mode 660"])
+def test_a_program_may_fill_an_empty_backend(socket: str) -> None:
     text = (
         f"global\n stats socket /run/haproxy.sock {socket}\ndefaults\n mode http\n timeout connect 5s\n timeout client 5s\n"
         " timeout server 5s\nfrontend web\n bind :80\n default_backend app\nbackend app\n"
     )
-    assert ("W502-308" in _names({"/repo/haproxy.cfg": text})) == is_told
+    assert not _names({"/repo/haproxy.cfg": text})
+    assert "W502-308" in _notes({"/repo/haproxy.cfg": text})
+
+
+@pytest.mark.parametrize(
+    ("place", "is_warned"),
+    [
+        ("nginx", True),
+        ("docs/nginx", False),
+        ("Examples/ha", False),
+        ("app/samples", False),
+        ("documents", True),
+    ],
+)
+def test_what_stands_in_documentation_is_a_note(place: str, is_warned: bool) -> None:
+    text = HTTP % "server { listen 80; location / { proxy_pass http://0.0.0.0:1; } }"
+    assert ("W502-028" in _names({f"/repo/{place}/nginx.conf": text})) == is_warned
+    assert ("W502-028" in _notes({f"/repo/{place}/nginx.conf": text})) != is_warned
+
+
+@pytest.mark.parametrize(("name", "is_warned"), [("site.conf", True), ("site-example.conf", False), ("nginx.sample.conf", False)])
+def test_a_file_to_copy_and_adapt_gives_notes(name: str, is_warned: bool) -> None:
+    text = HTTP % "server { listen 80; location / { proxy_pass http://0.0.0.0:1; } }"
+    assert ("W502-028" in _names({f"/repo/nginx/{name}": text})) == is_warned
+
+
+@pytest.mark.parametrize(("location", "is_warned"), [("/", False), ("/api/", False), ("/ws/", True), ("/socket.io/", True)])
+def test_an_upgrade_header_alone_shows_no_websockets(location: str, is_warned: bool) -> None:
+    text = HTTP % (
+        f"server {{ location {location} {{ proxy_set_header Upgrade $http_upgrade; proxy_pass http://127.0.0.1:1; }} }}"
+    )
+    assert ("W502-052" in _names({"/repo/nginx.conf": text})) == is_warned
+    assert ("W502-052" in _notes({"/repo/nginx.conf": text})) != is_warned
 
 
 @pytest.mark.parametrize(("ports", "is_told"), [("", False), (":21", True)])
@@ -439,3 +476,34 @@ def test_platforms_that_keep_their_addresses_get_a_note(name: str, is_told: bool
 def test_a_container_may_speak_plain_http_on_443(name: str, is_told: bool) -> None:
     text = HTTP % f"server {{ location / {{ proxy_pass http://{name}:443; }} }}"
     assert ("W502-031" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/repo/php-fpm/www.conf", "[www]\nlisten = {listen}\npm = {pm}\npm.max_children = 5\n"),
+        ("/repo/app.service", "[Service]\nStartLimitBurst={listen}\nExecStart=/usr/bin/app {pm}\n"),
+    ],
+)
+def test_a_pool_or_unit_that_a_program_fills_in_is_not_checked(path: str, text: str) -> None:
+    filled = given({path: text.format(listen="9000", pm="dynamic")}, "", "/repo")
+    assert any(each.pools or each.units for each in filled.deployments)
+    template = given({path: text.format(listen="{{ port }}", pm="{% if a %}dynamic{% endif %}")}, "", "/repo")
+    assert not any(each.pools or each.units for each in template.deployments)
+    assert [gap.source for gap in template.gaps] == [path]
+
+
+def test_the_format_of_a_docker_command_makes_no_template() -> None:
+    unit = "[Service]\nExecStart=/usr/bin/docker ps --format '{{.Names}}'\n"
+    assert any(each.units for each in given({"/repo/app.service": unit}, "", "/repo").deployments)
+
+
+def test_a_zone_that_is_defined_in_the_wrong_place_is_told_once() -> None:
+    text = HTTP % "server { listen 80; limit_req_zone $binary_remote_addr zone=a:1m rate=1r/s; limit_req zone=a; }"
+    assert _names({"/repo/nginx.conf": text}) == {"W502-006"}
+
+
+@pytest.mark.parametrize(("name", "is_template"), [("#.#.#.#", True), ("#", True), ("10.0.0.1", False)])
+def test_a_number_sign_in_the_place_of_a_name_is_a_placeholder(name: str, is_template: bool) -> None:
+    text = HTTP % f"server {{ listen 80;\n server_name {name};\n root /srv/www; }}"
+    assert ("/repo/nginx.conf" not in given({"/repo/nginx.conf": text}, "", "/repo").texts) == is_template

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
@@ -21,7 +21,7 @@ from why502.model.process import Process
 from why502.model.service import ENDED
 from why502.model.snapshot import Dependency, Listener, Snapshot
 from why502.model.target import Target
-from why502.supervisors.systemd.manager import parse_show
+from why502.supervisors.systemd import units as systemd
 
 _UNITS = {"PostgreSQL": ("postgresql*",), "MySQL": ("mysql*", "mariadb*"), "Redis": ("redis*",), "MongoDB": ("mongo*",)}
 _UNITS |= {"memcached": ("memcached*",), "RabbitMQ": ("rabbitmq*",), "Elasticsearch": ("elasticsearch*", "opensearch*")}
@@ -48,21 +48,11 @@ def with_units(host: Host, known: Snapshot, found: list[Dependency], failing: tu
     units: dict[str, dict[str, str]] = {}
     is_there = attempt(partial(host.stat, "/run/systemd/system")) is not None
     if names and is_there:
-        argv = (
-            "systemctl",
-            "show",
-            "--all",
-            "--no-pager",
-            "--property=Id,ActiveState,LoadState,InactiveEnterTimestampMonotonic",
-            "--",
-            *names,
-        )
-        shown = attempt(partial(host.run, *argv, timeout_s=1.5))
-        units = {unit["Id"]: unit for unit in parse_show(shown.stdout)} if shown else {}
+        units = systemd.units(host, names, timeout_s=1.5)
     boot = boot_time(host) if units else None
     for one in found:
         if one.unit:
-            yield msgspec.structs.replace(one, unit_state=_state(units.get(one.unit, {})))
+            yield msgspec.structs.replace(one, unit_state=systemd.state_of(units.get(one.unit, {})))
             continue
         product = _product(known, one.peer)
         idle = _idle(units, product) if one.is_heard is False else None
@@ -73,7 +63,7 @@ def with_units(host: Host, known: Snapshot, found: list[Dependency], failing: tu
             if any(one.target == target and one.peer.port == place.port for one in found):
                 continue
             gone = Dependency(target=target, peer=place, is_heard=False)
-            if (idle := _idle(units, product)) and _micros(idle):
+            if (idle := _idle(units, product)) and systemd.stopped_at_micros(idle):
                 gone = _of_unit(gone, idle, boot)
             elif unit := next((unit for unit in ended if _is_of(unit, product)), ""):
                 gone = msgspec.structs.replace(gone, unit=unit, unit_state="inactive", unit_since=ended[unit])
@@ -101,7 +91,7 @@ def _idle(units: dict[str, dict[str, str]], product: str) -> dict[str, str] | No
         for name, unit in sorted(units.items(), key=lambda item: "@" not in item[0])
         if _is_of(name, product) and unit.get("ActiveState") in ENDED and unit.get("LoadState") in ("loaded", "masked")
     ]
-    return max(idle, key=_micros, default=None)
+    return max(idle, key=systemd.stopped_at_micros, default=None)
 
 
 def _is_of(unit: str, product: str) -> bool:
@@ -143,19 +133,8 @@ def stops(host: Host, since: datetime) -> dict[str, datetime]:
 
 
 def _of_unit(one: Dependency, unit: dict[str, str], boot: datetime | None) -> Dependency:
-    since = boot + timedelta(microseconds=_micros(unit)) if boot and _micros(unit) else None
-    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=_state(unit), unit_since=since)
-
-
-def _state(unit: dict[str, str]) -> str:
-    """Return systemd's ActiveState; "masked" for a unit that is stopped and cannot be started."""
-    state = unit.get("ActiveState", "")
-    return "masked" if state in ENDED and unit.get("LoadState") == "masked" else state
-
-
-def _micros(unit: dict[str, str]) -> int:
-    text = unit.get("InactiveEnterTimestampMonotonic", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    since = systemd.stopped_at(unit, boot)
+    return msgspec.structs.replace(one, unit=unit["Id"], unit_state=systemd.state_of(unit), unit_since=since)
 
 
 def _product(known: Snapshot, peer: Target) -> str:

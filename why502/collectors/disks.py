@@ -63,6 +63,7 @@ def _full(host: Host) -> Iterator[Disk]:
                 free_inodes=space.free_inodes,
                 total_inodes=space.total_inodes,
                 is_of_proxy=False,
+                owner_uid=top.uid if (top := attempt(partial(host.stat, path))) is not None else None,
             )
 
 

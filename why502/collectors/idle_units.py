@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from why502.collectors.owners import owners
@@ -21,7 +21,8 @@ from why502.model.service import ENDED
 from why502.model.snapshot import Dependency, Snapshot
 from why502.model.target import Target
 from why502.model.times import whole_number
-from why502.supervisors.systemd.manager import Unit, described, parse_show
+from why502.supervisors.systemd import units as systemd
+from why502.supervisors.systemd.manager import Unit, described
 
 ASKED = (
     "Id ActiveState LoadState Type User WorkingDirectory ExecStart TriggeredBy UnitFileState InactiveEnterTimestampMonotonic"
@@ -41,20 +42,18 @@ def idle_units(host: Host, known: Snapshot, failing: Iterable[Target], stops: di
         for target, pids in owners(known).items()
     }
     taken = {process.unit for found in mine.values() for process in found}
-    argv = ("systemctl", "show", "--all", "--no-pager", f"--property={','.join(ASKED)}", "--", "*.service", *stops)
-    shown = attempt(partial(host.run, *argv, timeout_s=TIMEOUT_S))
-    units = {unit["Id"]: unit for unit in parse_show(shown.stdout)} if shown else {}
+    units = systemd.units(host, ("*.service", *stops), ASKED, timeout_s=TIMEOUT_S)
     idle = {name: unit for name, unit in units.items() if name not in taken and _is_worker(unit, name in stops)}
     boot = boot_time(host) if idle else None
     uids = {name: _uid(host, name) for name, unit in idle.items() if not unit.get("ExecStart")}
     for target in failing:
         found = 0
         for name, unit in idle.items():
-            since = stops.get(name) or _since(unit, boot)
+            since = stops.get(name) or systemd.stopped_at(unit, boot)
             shares = next((how for one in mine.get(target, ()) if (how := _shares(one, units, unit, uids.get(name)))), "")
             if shares and found < MOST:
                 found += 1
-                state = "masked" if unit.get("LoadState") == "masked" else unit.get("ActiveState", "")
+                state = systemd.state_of(unit)
                 peer = Target(host=name)
                 yield Dependency(target=target, peer=peer, unit=name, unit_state=state, unit_since=since, shares=shares)
 
@@ -100,8 +99,3 @@ def _uid(host: Host, unit: str) -> int | None:
         return whole_number(str(json.loads((shown.stdout if shown else "").strip() or "{}").get("_UID")))
     except ValueError:
         return None
-
-
-def _since(unit: Unit, boot: datetime | None) -> datetime | None:
-    micros = whole_number(unit.get("InactiveEnterTimestampMonotonic"))
-    return boot + timedelta(microseconds=micros) if boot and micros else None

@@ -27,7 +27,7 @@ from why502.model.proxy import Proxy
 from why502.model.service import ENDED
 from why502.model.snapshot import Gap, Lookup, Resolution, Snapshot
 from why502.model.target import Target
-from why502.supervisors.systemd.manager import parse_show
+from why502.supervisors.systemd import units as systemd
 
 SECTION = "names"
 NEEDS = ("logs", "socket_names")
@@ -43,10 +43,6 @@ _SOURCES = ("files", "dns")
 _SERVERS, _DOMAINS = 2, 6  # maximum that are asked, and appended
 _STUB = "systemd-resolved"
 _NAME_SERVERS = ("dnsmasq", "unbound", "named", "bind9", "pdns-recursor", "coredns", "knot-resolver", _STUB)
-_SHOW_UNITS = (
-    "systemctl", "show", "--all", "--no-pager", "--property=Id,ActiveState,LoadState,InactiveEnterTimestampMonotonic", "--",
-    *(f"{name}.service" for name in _NAME_SERVERS),
-)  # fmt: skip
 _SERVER_FAILURES = frozenset({Lookup.FAILED, Lookup.TIMED_OUT})
 
 
@@ -86,14 +82,12 @@ def _with_units(host: Host, found: list[Resolution]) -> Iterator[Resolution]:
     if not failing or attempt(partial(host.stat, "/run/systemd/system")) is None:
         yield from found
         return
-    shown = attempt(partial(host.run, *_SHOW_UNITS, timeout_s=1.5))
-    units = {unit["Id"]: unit for unit in parse_show(shown.stdout) if "Id" in unit} if shown else {}
+    units = systemd.units(host, (f"{name}.service" for name in _NAME_SERVERS), timeout_s=1.5)
     for one in found:
         names = (_STUB,) if one.source.startswith("127.0.0.53") else _NAME_SERVERS
         ended = [unit for name in names if (unit := units.get(f"{name}.service")) and _ran_before(unit)]
         if one in failing and len(ended) == 1:
-            state = "masked" if ended[0].get("LoadState") == "masked" else ended[0]["ActiveState"]
-            yield msgspec.structs.replace(one, unit=ended[0]["Id"], unit_state=state)
+            yield msgspec.structs.replace(one, unit=ended[0]["Id"], unit_state=systemd.state_of(ended[0]))
         else:
             yield one
 
@@ -104,8 +98,8 @@ def _is_here(one: Resolution) -> bool:
 
 
 def _ran_before(unit: dict[str, str]) -> bool:
-    since = unit.get("InactiveEnterTimestampMonotonic", "")
-    return unit.get("ActiveState") in ENDED and unit.get("LoadState") in ("loaded", "masked") and since not in ("", "0")
+    is_known = unit.get("LoadState") in ("loaded", "masked")
+    return unit.get("ActiveState") in ENDED and is_known and systemd.stopped_at_micros(unit) > 0
 
 
 def parse_ahosts(output: str) -> tuple[str, ...]:

@@ -249,16 +249,19 @@ def _entrances(jobs: Iterable[Job], known: Snapshot) -> list[Request]:
         failures = sorted(tallies.failures(job.route, job.request.target), key=lambda tally: -tally.count)
         failures = [tally for tally in failures if tally.owner_uid == job.request.owner_uid]
         request = of_route(job.route, failures, harmful(known, job.request.target))
-        if request is not None and not _listens_elsewhere(job, request.target):
+        if request is not None and not _listens_elsewhere(job, request.target, known):
             request = msgspec.structs.replace(request, owner_uid=job.request.owner_uid, network_of=job.proxy.away)
             found.setdefault((request.network_of, request.target, request.url), request)
     return list(found.values())
 
 
-def _listens_elsewhere(job: Job, entrance: Target) -> bool:
-    """Return whether a route does not say where it listens, and its proxy does not listen on the usual port."""
-    ports = {listen.port for listen in job.proxy.listens}
-    return not job.route.listens and bool(ports) and entrance.port not in ports
+def _listens_elsewhere(job: Job, entrance: Target, known: Snapshot) -> bool:
+    """Return whether a route does not say where it listens, and its proxy does not listen on the usual port, as far as its
+    configuration says where it listens, else its processes.
+    """
+    pids = set(job.proxy.pids)
+    doors = job.proxy.listens or [one.target for one in known.listeners or () if pids & set(one.pids)]
+    return not job.route.listens and bool(doors) and entrance.port not in {door.port for door in doors}
 
 
 def _named(urls: Iterable[str], proxies: Iterable[Proxy]) -> tuple[list[Request], list[Gap]]:

@@ -53,7 +53,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `lingers_s`: how long failures may continue after the fix, in seconds.
     `foresee`: the rules that find this cause in a configuration before it happens.
     `is_intended`: somebody configured the proxy to answer so; it wakes nobody.
-    `answers`: it concerns routes whose clients are refused for this reason; it is ongoing while they are.
+    `answers`: it concerns routes whose clients are refused for one of these reasons; it is ongoing while they are.
     `headline`: one sentence about a {target} behind the {proxy}; the best of the evidence is added to it.
     `summarize`: the whole finding in one sentence of its own that names the difference (ports, sizes, users); "" if it has none.
     `aim`: the target of failures whose log names none.
@@ -64,7 +64,7 @@ class Cause(Value, frozen=True, kw_only=True):
     message: str
     headline: str = ""
     is_intended: bool = False
-    answers: Reason | None = None
+    answers: frozenset[Reason] = frozenset()
     symptoms: Mapping[Symptom, float] = {}
     explains: frozenset[str] = frozenset()
     outranks: frozenset[str] = frozenset()

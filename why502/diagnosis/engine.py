@@ -21,6 +21,7 @@ from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.checks import check_all
 from why502.diagnosis.containers import all_paused
 from why502.diagnosis.findings import finding_of
+from why502.diagnosis.hurried import without_hurried
 from why502.diagnosis.index import Joins
 from why502.diagnosis.listening import frozen
 from why502.diagnosis.peers import called_down
@@ -48,7 +49,7 @@ def diagnose(*snapshots: Snapshot, offline: bool = False) -> Diagnosis:
     A pure function: the same snapshots give the same answer.
     """
     here, others = _order(snapshots)
-    here = addressed(here)
+    here = without_hurried(addressed(here))
     gaps: list[Gap] = [gap for snapshot in snapshots for gap in snapshot.gaps]
     weighed: list[Weighed] = []
     index = Joins(here)

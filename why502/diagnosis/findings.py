@@ -36,7 +36,8 @@ def finding_of(weighed: Weighed) -> Finding:
     tallies = [tally for tally in logged if tally.symptom in own or tally.named in names]
     is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
     is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
-    if not tallies and (case.target is not None or _group(case, list(case.failures))):
+    is_of_answers = any(one.reason in cause.answers and one.is_on(case.target) for one in unserved(case.joins))
+    if not tallies and not is_of_answers and (case.target is not None or _group(case, list(case.failures))):
         tallies = list(case.failures) or logged
     last = max((t.last for t in tallies if t.last), default=None)
     route, proxy = case.route, case.proxy
@@ -123,7 +124,7 @@ def _group_of_routes(cause: Cause, case: Case, tallies: list[Tally]) -> str:
         return ""
     failed = {(request, tally.server, tally.proxy) for tally in tallies for request, _ in tally.requests}
     if not tallies and cause.answers:
-        refused = (one for one in unserved(case.joins) if one.reason is cause.answers and one.target is None and one.request)
+        refused = (one for one in unserved(case.joins) if one.reason in cause.answers and one.target is None and one.request)
         failed = {(one.request, one.server, None) for one in refused}
     names = {
         route.upstream or ""

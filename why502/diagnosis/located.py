@@ -173,6 +173,22 @@ class LocatedTarget(RoutedTarget):
         return tuple(listener for listener in self._unnamed if self.process_of(listener) is not None)
 
     @cached_property
+    def unclaimed_services(self) -> tuple[Listener, ...]:
+        """Listeners of databases and other servers that no route names: where a gateway passes on bare connections, the backend
+        may be one of them.
+        """
+        own = {pid for proxy in self.proxies for pid in proxy.pids}
+        reachable = {id(listener) for listener in self._reachable or ()}
+        named = {id(listener) for listener in self.unclaimed_listeners}
+        unnamed = self.joins.unnamed if self.host is self.here else self._reachable or ()
+        return tuple(
+            one
+            for one in unnamed
+            if id(one) in reachable and id(one) not in named and not one.target.is_unix and not own & set(one.pids)
+            if (process := self.process_of(one)) is not None and not process.is_init
+        )
+
+    @cached_property
     def has_stray(self) -> bool:
         """True if an application listens on a socket of any kind that no route names, or if such a listener's owner is unknown.
 
@@ -265,14 +281,19 @@ class LocatedTarget(RoutedTarget):
             return None
         return next((x for x in self.proxies if not x.is_running and any(accepts(y, self.target) for y in x.listens)), None)
 
-    def process_of(self, listener: Listener) -> Process | None:
-        """Return the process that owns a listener, the oldest of several."""
+    def owners_of(self, listener: Listener) -> list[Process]:
+        """Return the processes that hold a listener."""
         if self.host is self.here:
-            owners = [self.joins.processes[pid] for pid in listener.pids if pid in self.joins.processes]
-        else:
-            owners = [p for p in (self.host.processes if self.host else None) or () if p.pid in listener.pids]
+            return [self.joins.processes[pid] for pid in listener.pids if pid in self.joins.processes]
+        return [p for p in (self.host.processes if self.host else None) or () if p.pid in listener.pids]
+
+    def process_of(self, listener: Listener) -> Process | None:
+        """Return the process that owns a listener, the oldest of several; the service for which init holds it, if it runs."""
+        owners = self.owners_of(listener)
         return min(
-            owners, key=lambda p: (p.started_at or datetime.max.replace(tzinfo=self.here.taken_at.tzinfo), p.pid), default=None
+            owners,
+            key=lambda p: (p.is_init, p.started_at or datetime.max.replace(tzinfo=self.here.taken_at.tzinfo), p.pid),
+            default=None,
         )
 
     def name_of(self, listener: Listener) -> str:

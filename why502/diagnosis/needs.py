@@ -71,6 +71,7 @@ _PLACES = (
 )
 _POOL = "is slower than connections are released"  # message about the application's own pool of connections
 _UNTRUSTED = "has a certificate that does not verify"
+ENDS = "ends its connections"
 _DOWN = (
     (
         "refuses connections",
@@ -101,7 +102,7 @@ _DOWN = (
         ),
     ),
     (
-        "ends its connections",
+        ENDS,
         lazy(
             r"(?i)server has gone away|server closed the connection unexpectedly|terminating connection due to|lost connection to"
             r"|connection already closed|connection has been closed unexpectedly|connection closed by server"

@@ -9,7 +9,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.routed import BROKEN
-from why502.diagnosis.unserved import unserved
+from why502.diagnosis.unserved import refusals, unserved
 from why502.diagnosis.ways import FAILED
 from why502.model.finding import LIKELY
 from why502.model.logs import NOTICES, Symptom, Tally
@@ -29,7 +29,7 @@ RECENT = timedelta(seconds=60)  # a failure this short before the collection cou
 def is_ongoing(cause: Cause, case: Case, logged: list[Tally], last: datetime | None) -> bool:
     """Return whether a cause's failures go on. `logged`: what the gateways' logs tell of the target; `last`: the last failure."""
     return (
-        (cause.answers is not None and _refuses_still(cause, case))
+        _refuses_still(cause, case)
         or _says_so(cause, case, last)
         or _goes_on(case, [tally for tally in logged if tally.symptom in cause.symptoms], last)
     )
@@ -86,7 +86,7 @@ def _effects(cause: Cause) -> frozenset[Symptom]:
 
 def _refuses_still(cause: Cause, case: Case) -> bool:
     """Return whether the access log shows clients refused for the cause's reason until shortly before the collection."""
-    own = (one for one in unserved(case.joins) if one.reason is cause.answers and not one.is_over and one.is_on(case.target))
+    own = (one for one in unserved(case.joins) if one.reason in cause.answers and not one.is_over and one.is_on(case.target))
     return any(one.last is not None and one.last >= case.here.taken_at - RECENT for one in own)
 
 
@@ -105,15 +105,10 @@ def _goes_on(case: Case, tallies: list[Tally], last: datetime | None) -> bool:
         return False
     if last is None:
         return True
-    traffic = case.traffic
-    if (
-        traffic
-        and traffic.last_success
-        and traffic.last_success > last
-        and (not _is_of_one_path(case) or _is_served_since(case, last))
-    ):
+    answered = case.last_answered
+    if answered and answered > last and (not _is_of_one_path(case) or _is_served_since(case, last)):
         return False
-    if _came_back(case, last):
+    if _came_back(case, last) or _is_refused_since(case, tallies, last):
         return False
     return last >= case.here.taken_at - RECENT
 
@@ -174,6 +169,14 @@ def _is_served_since(case: Case, last: datetime) -> bool:
     failed = {request for tally in case.failures for request, _ in tally.requests}
     paths = case.here.logs.paths if case.here.logs else ()
     return any(path.request in failed and path.last_served is not None and path.last_served > last for path in paths)
+
+
+def _is_refused_since(case: Case, tallies: list[Tally], last: datetime) -> bool:
+    """Return whether the target could not be reached until its process was started again, which refuses its clients itself."""
+    born = case.born
+    if born is None or last > born + READY or not tallies or any(tally.symptom not in GAP for tally in tallies):
+        return False
+    return any(one.last is not None and one.last > last for one in refusals(case))
 
 
 def _came_back(case: Case, last: datetime) -> bool:

@@ -176,7 +176,8 @@ class Place(LocatedTarget):
         None if unknown.
         """
         path = self.socket_path
-        begun = [process.started_at for listener in self.listeners or () if (process := self.process_of(listener))]
+        held = (self.owners_of(listener) for listener in self.listeners or ())
+        begun = [min((owner.started_at for owner in owners if owner.started_at), default=None) for owners in held]
         made = path.modified_at if path is not None and path.kind is FileKind.SOCKET else None
         return max((at for at in (*begun, made) if at is not None), default=None)
 

@@ -61,6 +61,11 @@ def only_target(here: Snapshot, server: str) -> Target | None:
     return found.pop() if len(found) == 1 else None
 
 
+def doors_of(joins: Joins, proxy: Proxy | None) -> frozenset[Target]:
+    """Return the addresses at which other gateways of this machine reach a gateway."""
+    return joins.once(_inner_gateways).get(id(proxy), frozenset())
+
+
 def door_of(joins: Joins, kind: str) -> Target | None:
     """Return the only address at which other gateways reach the only proxy of a kind; None if there are several, or none."""
     ones = [proxy for proxy in joins.here.proxies or () if proxy.kind == kind]

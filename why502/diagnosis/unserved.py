@@ -42,6 +42,7 @@ SEVERAL = 2  # clients
 QUIET = timedelta(seconds=60)  # without an error: if one request in twenty fails, some succeed in this time
 PING_S = 30.0  # libraries ping every 20 to 30 s, if at all
 _RULES = frozenset({"deny", "allow", "auth_basic", "auth_request", "limit_except", "secure_link", "valid_referers"})
+_BY_RULE = frozenset({"403"})  # what they answer, besides 401
 # Scanners and browsers request these on their own, whether or not they exist.
 _PROBED = lazy(
     r"/\.|/(?:favicon\.ico|robots\.txt|sitemap|apple-touch-icon|browserconfig|ads\.txt|wp-|wordpress|xmlrpc|phpmyadmin|pma\b|cgi-bin|vendor/|boaform|hnap1"
@@ -78,6 +79,7 @@ class Unserved:
     target: Target | None = None
     last: datetime | None = None
     is_over: bool = False
+    has_closed: bool = False  # what it refuses was served before in the window, and none of it since
     sharing: tuple[Target, ...] = ()  # if no single target is known: those whose applications report such errors
 
     def is_on(self, target: Target | None) -> bool:
@@ -344,7 +346,7 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     """Yield that nearly every request is refused on a route where the proxy has no rule to refuse it: the same paths,
     again and again, or all that were served before.
     """
-    if route is None or _RULES & route.settings.keys() or route.if_conditions:
+    if route is None or route.if_conditions or (_RULES & route.settings.keys() and _sum(paths, _BY_RULE)):
         return
     is_script = route.protocol == "fastcgi"
     meant = [path for path in paths if not (_PROBED.search(path.request) or (not is_script and _SCRIPT.search(path.request)))]
@@ -353,8 +355,9 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
     clients = max((path.clients for path in refused), default=0)
     is_all = count >= (SOME if clients >= SEVERAL else MANY) and count >= NEARLY_ALL * (total + probed)
-    if (is_all and count >= 2 * len(refused)) or _has_closed(paths):
-        yield _described(Reason.REFUSAL, meant, REFUSED, route)
+    has_closed = _has_closed(paths)
+    if (is_all and count >= 2 * len(refused)) or has_closed:
+        yield replace(_described(Reason.REFUSAL, meant, REFUSED, route), has_closed=has_closed)
 
 
 def _is_closed(path: PathTraffic) -> bool:
@@ -499,6 +502,14 @@ def _refusing(joins: Joins) -> frozenset[Target]:
     return frozenset(
         target for route in joins.routes if route.at in bad for peer in route.peers for target in addresses(peer, here)
     )
+
+
+def refusals(case: Case) -> Iterator[Unserved]:
+    """Yield the routes on which the target's application itself refuses its clients now, or answers them with an error."""
+    for one in unserved(case.joins):
+        if one.reason in (Reason.APPLICATION, Reason.REFUSAL) and not one.is_over and case.target is not None:
+            if one.target == case.target:
+                yield one
 
 
 def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:

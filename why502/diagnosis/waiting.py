@@ -12,6 +12,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.needs import FORWARDED, PRODUCTS, Need, is_mixed_up, need_of
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.unserved import unserved
+from why502.gateways.behaviour import programs
 from why502.model.logs import Symptom
 from why502.model.snapshot import Dependency, Event
 
@@ -133,5 +134,6 @@ def is_forwarder(argv: tuple[str, ...]) -> bool:
 
 def name_of(peer: Dependency) -> str:
     """Return a peer in words: "PostgreSQL (127.0.0.1:5432)"."""
-    product = PRODUCTS.get(peer.peer.port, "") or ("PostgreSQL" if ".s.PGSQL" in peer.peer.path else "")
+    gateway = peer.process.split(":")[0] if peer.process.split(":")[0] in programs() else ""
+    product = gateway or PRODUCTS.get(peer.peer.port, "") or ("PostgreSQL" if ".s.PGSQL" in peer.peer.path else "")
     return f"{product} ({peer.peer})" if product else f"{peer.process} ({peer.peer})" if peer.process else str(peer.peer)

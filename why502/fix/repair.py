@@ -142,7 +142,7 @@ def verifier(host: Host) -> Verify:
             if verdict.helps:
                 verdict = _with_log(entry, verdict, logs)
             if (verdict.helps and verify.is_settled(entry.before, after)) or time.monotonic() >= ends:
-                return _with_units(entry, _under_load(entry, verdict))
+                return _with_units(entry, _under_load(entry, verdict, verify.only_waited(after)))
             time.sleep(PAUSE_S)
             logs = error_log.now(logs)  # what failed until then failed only because it was not up yet
 
@@ -159,10 +159,15 @@ def _with_units(entry: Entry, verdict: verify.Verdict) -> verify.Verdict:
     return msgspec.structs.replace(verdict, message=f"{verdict.message}; {failed}", failing=(*verdict.failing, failed))
 
 
-def _under_load(entry: Entry, verdict: verify.Verdict) -> verify.Verdict:
-    """Return a good verdict, for a limit that only load reaches: as that load shows it, once it is there again."""
+def _under_load(entry: Entry, verdict: verify.Verdict, has_only_waited: bool) -> verify.Verdict:
+    """Return a verdict, for a limit that only load reaches: as that load shows it, once it is there again.
+
+    A bad one stays, unless our own requests have only waited for an answer, and the load shows that more clients are served.
+    """
     cause = CAUSES.get(entry.cause)
-    if not verdict.helps or entry.mitigation or cause is None or not cause.is_reached_by_load:
+    if entry.mitigation or cause is None or not cause.is_reached_by_load:
+        return verdict
+    if not verdict.helps and (entry.pressure is None or not has_only_waited):
         return verdict
     if entry.pressure is None:
         reason = "the load that reached the limit cannot be seen from here, and the process began without connections"
@@ -173,6 +178,9 @@ def _under_load(entry: Entry, verdict: verify.Verdict) -> verify.Verdict:
     named = [name for name in news if name in entry.seen and name.partition(" of ")[0] in cause.symptoms]
     if named:
         return msgspec.structs.replace(verdict, helps=False, message=f"the error log shows {named[0]} again")
+    if not verdict.helps:
+        message = f"{relief.message}; {verdict.message}"
+        return verify.Verdict(helps=True, message=message, failing=(relief.waiting,)) if relief.waiting else verdict
     if relief.is_refuted:
         return msgspec.structs.replace(verdict, helps=False, message=relief.message)
     if not relief.is_proved:

@@ -36,6 +36,7 @@ ANSWER_S = 10.0
 LONGEST_S = 130.0  # for failures caused by the proxy's own timer
 LIMITS = ("limit_req", "limit_conn")
 CACHING = ("proxy", "fastcgi", "uwsgi", "scgi")
+WAITED = frozenset({Symptom.CONNECT_TIMED_OUT.value, Symptom.READ_TIMED_OUT.value, Symptom.BODY_TIMED_OUT.value})
 LATE = (Symptom.READ_TIMED_OUT, Symptom.CLIENT_CLOSED)
 HTTP = 80
 SERVER_ERROR = 500
@@ -315,6 +316,14 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     message = f"{new.request.url} answered {old.how} before and {new.how} now{same}{still}"
     names = tuple(f"{one.request.url} ({_answer(one)})" for one in rest)
     return Verdict(helps=True, message=message, failing=names, unverified=doubt)
+
+
+def only_waited(after: Sequence[Asked]) -> bool:
+    """Return whether all requests that fail were only not answered within our own time: a full queue or a busy machine does that
+    as well as a backend that fails.
+    """
+    failed = [asked.how for asked in after if asked.is_failed and not asked.is_from_log]
+    return bool(failed) and WAITED.issuperset(failed)
 
 
 def is_settled(before: Sequence[Asked], after: Sequence[Asked]) -> bool:

@@ -39,13 +39,21 @@ _SKIPPED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".ve
 _HIDDEN_HOME = lazy(
     r"\.(?:docker|container|deploy|infra|devops|ops|platform|provision|nginx|haproxy|apache|httpd|server)(?![\w-]*\.\w)"
 )
-_OF_TESTS = frozenset({"test", "tests", "testing", "testdata", "test-data", "fixtures", "__tests__", "spec"})
+# Directories of files that no server reads: of tests, and of documentation and its examples.
+_NOT_DEPLOYED = frozenset(
+    {
+        *("test", "tests", "testing", "testdata", "test-data", "fixtures", "__tests__", "spec"),
+        *("doc", "docs", "documentation", "example", "examples", "sample", "samples", "tutorial", "tutorials"),
+    }
+)
+_EXAMPLE = lazy(r"(?:^|[._-])(?:example|sample|dist)(?:[._-]|$)", re.IGNORECASE)  # the name of a file to copy and adapt
 # Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}"
     r"|[-_]bak$|\(\d{1,2}\)(?:\.|$)|^(?:backups?|_?old)$",
     re.IGNORECASE,
 )
+_FILLED_IN = lazy(rb"\{\{-?[ \t]*[A-Za-z_][^{}\n]{0,200}\}\}|\{%|<%")  # by Jinja or ERB; `{{.Names}}` is an argument of docker
 _VARIABLE = lazy(rb"[$%]\{[^{}\n]{0,200}\}")
 
 
@@ -158,7 +166,11 @@ class _Reader:
             return
         proxy = kind(content.decode("latin-1"))
         is_other = proxy in gateway_files.products()
-        if systemd.is_unit_file(path):
+        is_unit = systemd.is_unit_file(path)
+        if (is_unit or php_fpm.is_pool_file(path, content)) and _FILLED_IN.search(content):
+            self._leave(path, named, TEMPLATE, "lint the rendered result")
+            return
+        if is_unit:
             self.units.append(systemd.parse(content, path))
         elif split_dump(content):
             self.dumps[path] = content
@@ -274,7 +286,11 @@ class _Reader:
             for file in files
             if file not in self.named
             and file.startswith(self.walked)
-            and (posixpath.basename(file) in self.scripted or _OF_TESTS & set(self._below(file).split("/")[:-1]))
+            and (
+                posixpath.basename(file) in self.scripted
+                or _EXAMPLE.search(posixpath.basename(file))
+                or _NOT_DEPLOYED & set(self._below(file).lower().split("/")[:-1])
+            )
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:

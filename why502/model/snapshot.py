@@ -189,6 +189,7 @@ class Disk(Value, frozen=True, kw_only=True):
     total_inodes: int | None = None
     is_read_only: bool = False
     is_of_proxy: bool = True
+    owner_uid: int | None = None  # of its top directory; of those that are not the proxy's
 
 
 class NetworkPath(Value, frozen=True, kw_only=True):

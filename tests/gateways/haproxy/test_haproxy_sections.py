@@ -242,3 +242,21 @@ def test_haproxy_reads_words_as_we_do(tmp_path: Path) -> None:
     ours = [" ".join(expanded(word, {"HOME_OF": "there"}, is_complete=True)) for word in words]
     assert ours == list(words.values())
     assert [ours[number] in said[number] for number in range(len(words))] == [True] * len(words), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("servers", "of_route", "of_peers"),
+    [
+        (("",), "http", ("",)),
+        (("ssl verify none",), "https", ("",)),
+        (("", "ssl verify none"), "http", ("", "https")),
+        (("ssl verify none", ""), "https", ("", "http")),
+        (("proto fcgi", ""), "fastcgi", ("", "http")),
+        (("ssl proto fcgi",), "tcp", ("",)),
+    ],
+)
+def test_each_server_is_asked_in_its_own_protocol(servers: tuple[str, ...], of_route: str, of_peers: tuple[str, ...]) -> None:
+    lines = "".join(f"  server s{number} 127.0.0.1:{9000 + number} {given}\n" for number, given in enumerate(servers))
+    text = f"defaults\n  mode http\nlisten site\n  bind :80\n{lines}"
+    (route,) = together([("/h.cfg", text)], {}).routes
+    assert (route.protocol, tuple(peer.protocol for peer in route.peers)) == (of_route, of_peers)

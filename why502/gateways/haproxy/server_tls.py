@@ -41,7 +41,6 @@ class Bases:
 class ServerTls:
     """The TLS settings shared by all servers of a backend. `verifies` is False if they are unknown."""
 
-    is_on: bool = False
     verifies: bool = False
     sni: str = ""
     settings: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict)
@@ -88,7 +87,7 @@ def server_tls(every: list[dict[str, str]], base: Bases, at: Position | None) ->
     sent = {"v2" if "send-proxy-v2" in each else "v1" if "send-proxy" in each else "" for each in every}
     if sent - {""}:
         settings[SENDS_PROXY] = (Setting(args=(sent.pop() if len(sent) == 1 else "",), at=at),)
-    return ServerTls("ssl" in first, verifies, _constant(first.get("sni", "")) if verifies else "", settings)
+    return ServerTls(verifies, _constant(first.get("sni", "")) if verifies else "", settings)
 
 
 def _tls_of(given: Mapping[str, str]) -> dict[str, str]:

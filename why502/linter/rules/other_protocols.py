@@ -12,7 +12,7 @@ from why502.model.finding import Risk, Severity
 _WEB_PORTS = frozenset({80, 443})
 
 
-@rule(206, "fastcgi-to-web-port", Severity.WARNING, "wrong-protocol")
+@rule(206, "fastcgi-to-web-port", Severity.NOTE, "wrong-protocol")
 def web_port(deployment: Deployment) -> Iterator[Risk]:
     """`fastcgi_pass` leads to a port of web servers.
 

@@ -74,7 +74,7 @@ def circle(deployment: Deployment) -> Iterator[Risk]:
             chain, here, place = [*chain, following], following, peers[0]
 
 
-@rule(195, "client-chooses-the-target", Severity.WARNING, "proxy-loop")
+@rule(195, "client-chooses-the-target", Severity.NOTE, "proxy-loop")
 def chosen_by_client(deployment: Deployment) -> Iterator[Risk]:
     """The client's Host header is the target.
 

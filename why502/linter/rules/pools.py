@@ -137,21 +137,10 @@ def without_pool(deployment: Deployment) -> Iterator[Risk]:
                     f"no pool listens on {peer.name}; there is {there}",
                     peer.at,
                     "pass to the pool's `listen` address",
-                    severity=None if deployment.is_here or _is_expected(target.path, deployment) else Severity.NOTE,
+                    severity=None
+                    if deployment.is_here
+                    else Severity.NOTE,  # a repository has only the pools that somebody edited
                 )
-
-
-def _is_expected(path: str, deployment: Deployment) -> bool:
-    """Return whether the pool of a socket should be among the given ones: a repository has only those that somebody edited.
-
-    The version of PHP in its path, if any, is that of a given pool, and if the path is that of the package's own pool, `www`,
-    that one is given.
-    """
-    if _OF_PACKAGE.fullmatch(path) and not any(pool.name == "www" for pool in deployment.pools):
-        return False
-    version = _VERSION.search(path)
-    known = (f"{pool.file} {pool.target}" for pool in deployment.pools)
-    return version is None or any(version[0] in text for text in known)
 
 
 @rule(35, "pool-socket-not-for-proxy", Severity.WARNING, "unix-socket-permission")

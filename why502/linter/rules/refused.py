@@ -230,8 +230,8 @@ def zone_not_defined(deployment: Deployment) -> Iterator[Risk]:
         return
     defined = {
         (directive.name, name)
-        for level in deployment.blocks("http", "stream")
-        for directive in level.directives
+        for definition in {definition for _, definition, _ in _ZONES}
+        for _, directive in deployment.uses(definition)  # also where it is misplaced, which another rule reports
         for word in directive.args
         if (name := word.partition("=")[2].partition(":")[0]) and word.startswith(("zone=", "keys_zone="))
     }

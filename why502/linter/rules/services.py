@@ -99,7 +99,7 @@ def private_tmp(deployment: Deployment) -> Iterator[Risk]:
                     )
 
 
-@rule(153, "socket-directory-not-made", Severity.WARNING, "backend-startup-failure")
+@rule(153, "socket-directory-not-made", Severity.NOTE, "backend-startup-failure")
 def no_directory(deployment: Deployment) -> Iterator[Risk]:
     """A service opens a socket in a directory below /run that nothing creates.
 

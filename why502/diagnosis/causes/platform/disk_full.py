@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.needs import need_of
-from why502.diagnosis.unserved import unserved
+from why502.diagnosis.unserved import ERRORS, Unserved, unserved
 from why502.diagnosis.waiting import dependency_errors, is_hurt
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
@@ -99,6 +99,22 @@ def _of_application(case: Case) -> Iterator[Evidence]:
             full = f"{disk.path}, in the application's directory, has {disk.free_bytes} bytes and {disk.free_inodes} inodes free"
             yield supports(f"{full}, and it answers {writes.request} with an error of its own", f"df {disk.path}", LIKELY)
             return
+    users = {process.uid for process in case.processes} - {0, None}
+    for disk in case.here.disks or ():
+        if not disk.is_of_proxy and disk.owner_uid in users and not _fails_to_read(case, writes):
+            full = f"{disk.path}, which belongs to the user of its processes, has {disk.free_bytes} bytes free"
+            yield supports(
+                f"{full}, and only requests such as {writes.request} get an error of its own", f"df {disk.path}", LIKELY
+            )
+            return
+
+
+def _fails_to_read(case: Case, writes: Unserved) -> bool:
+    """Return whether the application answers requests that only read with an error, too, or reads nothing at all."""
+    paths = [path for path in (case.here.logs.paths if case.here.logs else ()) if path.at == writes.at]
+    errors = [path.request.partition(" ")[0] for path in paths if any(status in ERRORS for status in path.statuses)]
+    is_read = any(path.last_served for path in paths if path.request.partition(" ")[0] not in WRITING)
+    return not is_read or not errors or any(method not in WRITING for method in errors)
 
 
 def _fails_silently(case: Case) -> bool:

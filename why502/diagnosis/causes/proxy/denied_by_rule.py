@@ -51,7 +51,7 @@ CAUSE = Cause(
     is_intended=True,
     message="an access rule or web application firewall of the proxy rejected the request",
     symptoms={Symptom.DENIED_BY_RULE: 5.0},
-    answers=Reason.DENIAL,
+    answers=frozenset({Reason.DENIAL}),
     examine=examine,
     summarize=summarize,
 )

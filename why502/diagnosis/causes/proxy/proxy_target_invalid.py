@@ -39,7 +39,7 @@ def _is_wide(location: str) -> bool:
     return (location.startswith("~") and not _ONE_PATH.fullmatch(location.replace("\\", ""))) or location.endswith("/")
 
 
-@rule(111, "variable-target-loses-uri", Severity.WARNING, "route-not-found")
+@rule(111, "variable-target-loses-uri", Severity.NOTE, "route-not-found")
 def uri_lost(deployment: Deployment) -> Iterator[Risk]:
     """A target with a variable has a fixed URI, which replaces the URI of every request.
 
@@ -70,8 +70,6 @@ def uri_lost(deployment: Deployment) -> Iterator[Risk]:
                     f"every request here is sent to the backend as {fixed}",
                     route.at,
                     "remove the URI, or append $request_uri",
-                    # an expression may stand for one page, whose varying parts choose the backend
-                    severity=Severity.NOTE if route.location.startswith("~") else None,
                 )
 
 

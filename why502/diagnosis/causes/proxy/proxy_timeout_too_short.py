@@ -30,8 +30,10 @@ from why502.diagnosis.attribution import CLOCK
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import other_path_s
+from why502.diagnosis.streams import Stream, cut_short
 from why502.gateways.behaviour import behaviour, read_limit_s
 from why502.gateways.nginx.config import units
+from why502.model.config import Position
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -50,6 +52,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     route = case.route
     if route is None:
         return
+    if stream := cut_short(case):
+        yield supports(
+            f"the application reports that its connections to {stream.entrance} end; {_said(stream)}, which runs",
+            str(_setting(stream) or ""),
+            LIKELY + WEAK,
+        )
     if 0 < route.send_timeout_s < USUAL_S and case.tally(Symptom.SEND_TIMED_OUT):
         message = f"the send timeout of that route is {route.send_timeout_s:g} s, the default is {USUAL_S:g} s"
         yield supports(message, str(route.at or ""), 0.5)
@@ -90,6 +98,23 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports("the application's own log shows such requests completed later", tally.source, STRONG)
     for event in case.events(Symptom.PROCESS_FINISHED)[:1]:
         yield supports(event.message, event.source, STRONG)
+
+
+def _said(stream: Stream) -> str:
+    """Return in words what a stream does to silent connections."""
+    return f"{stream.gateway} ends them after {stream.limit_s:g} s of silence between it and {stream.end}"
+
+
+def _setting(stream: Stream) -> Position | None:
+    setting = stream.route.setting("proxy_timeout")
+    return setting.at if setting and setting.at else stream.route.at
+
+
+def summarize(case: Case) -> str:
+    """Return the finding in one sentence, if it concerns a stream to what the application depends on; else ""."""
+    if (stream := cut_short(case)) is None or case.seen(Symptom.READ_TIMED_OUT):
+        return ""
+    return f"the application on {case.target} loses its connections to {stream.entrance}: {_said(stream)}"
 
 
 def kind_of_work(case: Case) -> str:
@@ -139,6 +164,11 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: raise the read timeout of that route to twice the measured time,
     or to the default if it was not measured.
     """
+    if (stream := cut_short(case)) and not case.seen(Symptom.READ_TIMED_OUT):
+        limit = "proxy_timeout" if stream.route.setting("proxy_timeout") else "the time limit"
+        message = f"raise {limit} in {_setting(stream) or 'the stream'} above the time that the longest query is silent"
+        yield Remedy(message=f"{message} ({stream.limit_s:g} s now)")
+        return
     route = case.route
     late = max((p.first_byte_s or 0 for p in case.probes if p.status is not None), default=0.0)
     if route is None or (
@@ -232,6 +262,7 @@ CAUSE = Cause(
     needs=frozenset({"probes"}),
     explains=frozenset({"backend-too-slow"}),
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
     foresee=(
         equal_defaults,

@@ -57,6 +57,7 @@ def summarize(case: Case) -> str:
 
 
 _SHORT_S = 30
+_TOO_SHORT_S = 10  # below the interval at which common libraries ping (15 to 30 s)
 
 
 @rule(53, "websocket-timeout-short", Severity.WARNING)
@@ -80,7 +81,7 @@ def short_websocket(deployment: Deployment) -> Iterator[Risk]:
                 f"WebSockets are closed after {route.read_timeout_s:g} s of silence",
                 at,
                 "raise it above the application's ping interval",
-                severity=None if is_for_websockets(route) else Severity.NOTE,
+                severity=None if is_for_websockets(route) and route.read_timeout_s <= _TOO_SHORT_S else Severity.NOTE,
             )
 
 

@@ -32,10 +32,13 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.upgrades import UPGRADE_REQUIRED, UPGRADED, passes_upgrade
-from why502.model.config import Position, Route
+from why502.model.config import Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+from why502.remedies.upgrades import forward_upgrade
 
 _FOR_WEBSOCKETS = lazy(r"(?<![a-z])wss?(?![a-z])|socket|upgrade", re.IGNORECASE)  # the name of a file with headers
 
@@ -44,7 +47,7 @@ def _upgrade(route: Route) -> bool:
     return any(name.lower() == "upgrade" and value for name, value in route.headers)
 
 
-@rule(50, "websocket-without-upgrade", Severity.WARNING)
+@rule(50, "websocket-without-upgrade", Severity.NOTE)
 def websocket_path(deployment: Deployment) -> Iterator[Risk]:
     """A location is named like a WebSocket endpoint, but Upgrade is not forwarded.
 
@@ -61,7 +64,7 @@ def websocket_path(deployment: Deployment) -> Iterator[Risk]:
 _UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
 
 
-@rule(51, "upgrade-needs-http-1.1", Severity.ERROR)
+@rule(51, "upgrade-needs-http-1.1", Severity.WARNING)
 def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
     """Upgrade is forwarded, but the route uses HTTP/1.0, which does not support it.
 
@@ -70,7 +73,12 @@ def upgrade_version(deployment: Deployment) -> Iterator[Risk]:
     for route in deployment.routes_with("proxy_set_header"):
         level = deployment.level(route)
         if route.protocol in ("http", "https") and _upgrade(route) and route.http_version == "1.0" and level and level.is_known:
-            yield risk("Upgrade is forwarded with HTTP/1.0, which does not support it", route.at, "add `proxy_http_version 1.1;`")
+            yield risk(
+                "Upgrade is forwarded with HTTP/1.0, which does not support it",
+                route.at,
+                "add `proxy_http_version 1.1;`",
+                severity=None if is_for_websockets(route) else Severity.NOTE,
+            )
 
 
 @rule(52, "upgrade-without-connection", Severity.WARNING)
@@ -80,30 +88,17 @@ def upgrade_connection(deployment: Deployment) -> Iterator[Risk]:
     Upgrade needs both headers (RFC 9110, 7.8). By default nginx sends `Connection: close` or none, and the backend ignores
     Upgrade. WebSockets do not open; ordinary requests work.
     """
-    routes = deployment.routes_with("proxy_set_header")
-    is_elsewhere = any(_connection(route) for route in routes)
-    shared = _shared(deployment)
-    for route in routes:
+    for route in deployment.routes_with("proxy_set_header"):
         if route.protocol not in ("http", "https") or not _upgrade(route) or _connection(route):
             continue
         level = deployment.level(route)
-        is_inherited = level is not None and not level.own("proxy_set_header")
-        is_general = (is_inherited and is_elsewhere) or (
-            not is_for_websockets(route)
-            and ((_has_another(route) and not _is_named(level)) or (level is not None and level.at in shared))
-        )
         yield risk(
             "Upgrade is forwarded, but Connection is not `upgrade`",
             route.at,
             add(level, 'proxy_set_header Connection "upgrade";'),
-            # a header from elsewhere does not show that this location is for WebSockets, if another one may be
-            severity=Severity.NOTE if is_general else None,
+            # templates for any application forward it: only the name of the location or the included file shows WebSockets
+            severity=None if is_for_websockets(route) or _is_named(level) else Severity.NOTE,
         )
-
-
-def _has_another(route: Route) -> bool:
-    """Return whether a route sets Connection to something else, as templates for any application do (`keep-alive`, `""`)."""
-    return any(name.lower() == "connection" for name, _ in route.headers)
 
 
 def _is_named(level: Level | None) -> bool:
@@ -115,16 +110,6 @@ def _is_named(level: Level | None) -> bool:
         and _FOR_WEBSOCKETS.search(posixpath.basename(directive.at.file))
         for directive in level.settings.get("proxy_set_header", ())
         if directive.args[:1] and directive.args[0].lower() == "upgrade"
-    )
-
-
-def _shared(deployment: Deployment) -> frozenset[Position | None]:
-    """Return the blocks whose Upgrade comes from an included file for routes of any kind: its name says nothing else."""
-    return frozenset(
-        level.at
-        for level, directive in deployment.uses("proxy_set_header")
-        if directive.args[:1] and directive.args[0].lower() == "upgrade" and level.at and level.at.file != directive.at.file
-        if not _FOR_WEBSOCKETS.search(posixpath.basename(directive.at.file))
     )
 
 
@@ -180,6 +165,19 @@ def summarize(case: Case) -> str:
     )
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: the two headers in the route whose handshakes the backend refuses."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    refused = {one.at for one in unserved(case.joins) if one.is_of_upgrade and one.at is not None}
+    at = (path.at,) if path is not None else tuple(route.at for route in case.routes if route.at in refused)
+    for route in case.routes:
+        if route.at in at and not passes_upgrade(route) and (change := forward_upgrade(case, route)):
+            where = f"location {route.location}" + (f" of {route.server}" if route.server else "")
+            message = f"forward Upgrade and Connection in {where}"
+            yield Remedy(message=message, steps=(change, *reload(case.joins.proxy_of.get(id(route)))))
+            return
+
+
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
@@ -187,6 +185,7 @@ CAUSE = Cause(
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
     summarize=summarize,
+    remedies=remedies,
     foresee=(
         websocket_path,
         upgrade_version,

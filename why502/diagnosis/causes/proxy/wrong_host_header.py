@@ -12,6 +12,8 @@ redirect. A CDN answers 403, 409 or an error page such as 1016.
 ## Fix
 - Send the client's Host, or the name that the backend expects.
 - nginx: `proxy_set_header Host $host;`
+- If the proxy sends the right name, add it to those that the application allows (`ALLOWED_HOSTS` in Django, `config.hosts` in
+  Rails).
 
 ## References
 - https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header
@@ -27,9 +29,9 @@ from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import Reason, Unserved, unserved
+from why502.diagnosis.unserved import BAD_REQUEST, Reason, Unserved, refusals, unserved
 from why502.model.config import Position, Route
-from why502.model.finding import LIKELY, Evidence, Layer, Risk, Severity, supports
+from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 
@@ -38,6 +40,7 @@ _FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-fo
     "x-real-proto"})  # fmt: skip
 # Statuses for a name that a server does not serve: Django's, and that of RFC 9110, 15.5.20. 403 mostly has other reasons.
 _UNKNOWN_NAME = frozenset({400, 421})
+MISDIRECTED = "421"
 _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port", "$host:$port")
 
 
@@ -46,6 +49,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     pass the site's name on.
     """
     if (found := _refused(case)) is None:
+        yield from _named_otherwise(case)
         return
     one, host, status = found
     yield supports(
@@ -72,6 +76,42 @@ def _refused(case: Case) -> tuple[Unserved, str, int] | None:
     return None
 
 
+def _named_otherwise(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence that the application refuses the name that it is sent, whether or not that is the site's."""
+    if (one := _unknown_name(case)) is None:
+        return
+    yield supports(one.message, "access log", LIKELY)
+    asked = [probe for probe in case.probes if probe.symptom is None and str(probe.status) == one.statuses[0]]
+    if asked and one.statuses[0] == MISDIRECTED:
+        yield supports(f"it answers a request of ours with {asked[0].status} too", "probe", FAIR)
+    elif (born := case.born) is not None and one.statuses[0] != MISDIRECTED:
+        yield supports(f"it served them until its process was started again at {born:%H:%M:%S}", "ps", 0.0)
+
+
+def _unknown_name(case: Case) -> Unserved | None:
+    """Return the route on which the application refuses a name: with 421, which says so (RFC 9110, 15.5.20), or, since its
+    process was started again, with 400 whatever the path, as frameworks do that check the Host header. None if there is none.
+    """
+    for one in refusals(case):
+        if one.reason is Reason.REFUSAL and case.protocol in ("http", "https"):
+            if one.statuses == (MISDIRECTED,) or (
+                one.statuses == (BAD_REQUEST,) and one.has_closed and _is_since_start(case, one)
+            ):
+                return one
+    return None
+
+
+def _is_since_start(case: Case, one: Unserved) -> bool:
+    """Return whether a route's paths, several of them, were served by the target's last process, and are refused by this one,
+    while the proxy's configuration stayed the same.
+    """
+    born, loaded = case.born, case.proxy.loaded_at if case.proxy else None
+    paths = [path for path in (case.here.logs.paths if case.here.logs else ()) if path.at == one.at and path.refused_since]
+    served = max((path.last_served for path in paths if path.last_served), default=None)
+    is_known = born is not None and served is not None and one.last is not None and len(paths) > 1
+    return bool(is_known and served <= born < one.last and (loaded is None or loaded < served))  # type: ignore[operator]
+
+
 def _named(route: Route) -> bool:
     """Return whether the site has a name of its own: the application may answer only to that."""
     return any("." in name and not name.startswith("~") for name in route.server_names)
@@ -80,7 +120,11 @@ def _named(route: Route) -> bool:
 def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if (found := _refused(case)) is None:
-        return ""
+        if (one := _unknown_name(case)) is None:
+            return ""
+        how = "" if one.statuses == (MISDIRECTED,) else "probably "
+        since = f" since its process was started again at {case.born:%H:%M:%S}" if how and case.born else ""
+        return f"the application {how}refuses the name that it is sent{since}: {one.message}"
     one, host, status = found
     sent = f"the Host {host}, which the proxy sends instead of {one.server}"
     return f"the application on {case.target} answers {status} to requests with {sent}"
@@ -210,7 +254,8 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the backend expects a different Host header (or SNI) than the proxy sends",
     symptoms={Symptom.WRONG_HOST: LIKELY},
-    answers=Reason.REFUSAL,
+    answers=frozenset({Reason.REFUSAL}),
+    outranks=frozenset({"application-error"}),
     examine=examine,
     summarize=summarize,
     foresee=(

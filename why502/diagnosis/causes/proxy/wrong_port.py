@@ -30,7 +30,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.elsewhere import is_of_its_service
+from why502.diagnosis.elsewhere import is_of_its_service, was_there
 from why502.diagnosis.listening import accepts
 from why502.model.config import Peer
 from why502.model.container import Container
@@ -76,9 +76,15 @@ def candidates(case: Case) -> tuple[Listener, ...]:
         is_near = alike or same or near <= 10
         return (not is_of_its_service(listener, case), not _reaches(listener.target, target), not is_near, differs, near)
 
-    possible = (x for x in case.unclaimed_listeners if not case.was_beside(x) and _may_speak(x, case) and not _is_chance(x, case))
+    unclaimed = (*case.unclaimed_listeners, *(x for x in _unparsed(case) if _alike(x, case)))
+    possible = (x for x in unclaimed if not was_there(x, case) and _may_speak(x, case) and not _is_chance(x, case))
     possible = (x for x in possible if not _is_for_debugging(x, case))
     return tuple(sorted(possible, key=distance))
+
+
+def _unparsed(case: Case) -> tuple[Listener, ...]:
+    """Return the servers that only a gateway which passes on bare connections may have as a backend."""
+    return case.unclaimed_services if case.protocol == "tcp" else ()
 
 
 def _may_speak(listener: Listener, case: Case) -> bool:
@@ -329,6 +335,7 @@ def without_listener(deployment: Deployment) -> Iterator[Risk]:
                 f"nothing here listens on {target}; {backend.name} listens on {stray}",
                 peer.at,
                 f"pass to {stray}, or change {backend.name}",
+                severity=None if deployment.is_here else Severity.NOTE,  # a repository seldom has every program of its machines
             )
 
 

@@ -126,7 +126,7 @@ def _forced(case: Case) -> str:
         return ""
     first, paths = case.first_failure, case.here.logs.paths if case.here.logs else ()
     served = [path.last_served for path in paths if path.at == case.route.at and path.last_served]
-    if first is not None and any(at >= first for at in served):
+    if first is not None and any(at >= first for at in (*served, case.last_answered) if at is not None):
         return ""
     answered = next((probe for probe in case.probes if probe.first_bytes.startswith("HTTP/1.")), None)
     return f"the proxy speaks HTTP/2 to {case.target} (proto h2, {setting.at}), which answers HTTP/1.1" if answered else ""

@@ -26,7 +26,8 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import never_answered, unfinished
-from why502.diagnosis.unserved import Reason, Unserved, last_words, unserved
+from why502.diagnosis.streams import cut_short
+from why502.diagnosis.unserved import Reason, Unserved, last_words, refusals, unserved
 from why502.diagnosis.waiting import is_hurt, mixed_up
 from why502.gateways.behaviour import behaviour
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -56,11 +57,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
+        if is_sure and (stream := cut_short(case)):
+            message = f"{stream.gateway} ends its connections to {stream.end} after {stream.limit_s:g} s of silence"
+            yield refutes(message, str(stream.route.at or ""), LIKELY)
         ended = case.events(Symptom.WORKER_TIMED_OUT)
         if is_sure and ended and ENDED * sum(event.count for event in ended) >= one.refused:
             yield refutes("its server ended about as many requests because they took too long", ended[0].source, PROOF)
         if is_sure and case.probe(*GAP):
             yield refutes("it answers nothing at all now", "probe", WEAK)
+    elif closed := _closed(case):
+        yield supports(f"{closed.message}, and none since it served them before", "access log", LIKELY)
+        yield from _last_words(case)
     elif status := case.errs_since:
         yield supports(
             f"the application now answers a request that failed with {status}, and no request has succeeded since",
@@ -88,6 +95,13 @@ def _answered(case: Case) -> Unserved | None:
         if one.reason is Reason.APPLICATION and is_own:
             return one
     return None
+
+
+def _closed(case: Case) -> Unserved | None:
+    """Return the route on which the application now refuses all requests of the kinds that it served before in the window;
+    None if there is none.
+    """
+    return next((one for one in refusals(case) if one.reason is Reason.REFUSAL and one.has_closed), None)
 
 
 def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
@@ -132,6 +146,8 @@ def summarize(case: Case) -> str:
         )
     if one is None and (error := unfinished(case)) and (apart := never_answered(case)):
         return f"the application on {case.target} never answers {apart.request}: {error.detail or error.message}"
+    if one is None and (closed := _closed(case)):
+        return f"the application on {case.target} refuses what it served before: {closed.message}"
     return one.message if one else ""
 
 
@@ -140,7 +156,7 @@ CAUSE = Cause(
     layer=Layer.UPSTREAM,
     message="the application reported its own error (PHP fatal error, traceback) and returned its own status",
     symptoms={Symptom.APPLICATION_ERROR: LIKELY},
-    answers=Reason.APPLICATION,
+    answers=frozenset({Reason.APPLICATION, Reason.REFUSAL}),
     explains=frozenset({"invalid-response", "upstream-error-status"}),
     examine=examine,
     summarize=summarize,

@@ -46,14 +46,18 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     if reason := _outside(case):
         yield refutes(reason, "access log, journal", 2 * PROOF)
+    told: set[str] = set()
+    after = f", after requests to {case.killer}" if case.killer and not case.at_start else ""
     for service in case.services:
         recent = service.changed_at is None or case.here.since is None or service.changed_at >= case.here.since
         if service.restarts is not None and service.restarts >= MANY and recent:
             own = last_words(case)
             said = own.message if own else service.reason[-1] if service.reason else ""
             words = f"; its last words: {said}" if said else ""
-            message = f"{service.manager} has restarted {service.name} {service.restarts} times{words}"
-            yield supports(message, service.manager, PROOF)
+            message = f"{service.manager} has restarted {service.name} {service.restarts} times{after}{words}"
+            if message not in told:  # PM2 has a service for each process of a cluster
+                yield supports(message, service.manager, PROOF)
+            told.add(message)
         elif service.substate.startswith("auto-restart") and (service.restarts or 0) >= TWICE and recent:
             message = f"{service.manager} waits to start {service.name} again, after {service.restarts} restarts"
             yield supports(message, service.manager, LIKELY)

@@ -30,6 +30,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.confined import kept_from
 from why502.diagnosis.needs import PRODUCTS, Need, is_refused_somewhere, product_in
+from why502.diagnosis.streams import cut_short
 from why502.diagnosis.waiting import (
     ERRORS,
     LATE,
@@ -65,6 +66,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not is_hurt(case):
         return
     own = [(need, event) for need, event in dependency_errors(case) if need.is_down]
+    if stream := cut_short(case):
+        message = (
+            f"{stream.gateway} on {stream.entrance} ends silent connections after {stream.limit_s:g} s, and {stream.end} runs"
+        )
+        yield refutes(message, str(stream.route.at or ""), PROOF)
     if mixed := mixed_up(case):
         message = f"its workers share one connection, so their answers get mixed up: {mixed.detail or mixed.message}"
         yield refutes(message, mixed.source, PROOF)

@@ -27,7 +27,9 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.listening import accepts
 from why502.diagnosis.slots import slots
+from why502.diagnosis.targets import behind
 from why502.diagnosis.waiting import called, dependency_errors, is_hurt, is_late, name_of
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -38,6 +40,9 @@ ALL = 1.0
 _LOCKED = "waiting"  # in a title: src/backend/storage/lmgr, set_ps_display_suffix
 # In a title: cluster, role, database, host ("[local]") and command (init_ps_display).
 _SESSION = lazy(r"postgres: (?:\S{1,100}: )?(?P<role>\S{1,63}) \S{1,63} \[local\] (?P<does>[A-Z ]{1,60} waiting)$")
+_OVER_TCP = lazy(
+    r"postgres: (?:\S{1,100}: )?\S{1,63} \S{1,63} (?:127\.|::1)[\d.]{0,12}\(\d{2,5}\) (?P<does>[A-Z ]{1,60} waiting)$"
+)
 SEVERAL = 3  # sessions
 SHARE, MOST = 0.5, 0.6  # of the busy workers
 COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
@@ -58,6 +63,12 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"{len(locked)} of its {len(blocked.does)} sessions at {name_of(blocked)} wait for a lock: {locked[0]}"
         is_all = len(locked) == len(blocked.does)
         yield supports(message, f"/proc, titles of {blocked.process}", LIKELY + (WEAK if is_all else 0.0))
+    elif waited is None and (beyond := _locked_beyond(case)) is not None:
+        peer, sessions = beyond
+        message = (
+            f"{len(sessions)} sessions at PostgreSQL, which it reaches through {name_of(peer)}, wait for a lock: {sessions[0]}"
+        )
+        yield supports(message, "/proc, titles of postgres", LIKELY + WEAK)
     elif waited is None and (locked := _locked_here(case)):
         message = f"{len(locked)} sessions of its user at the PostgreSQL of this machine wait for a lock: {locked[0]}"
         yield supports(message, "/proc, titles of postgres", LIKELY + WEAK)
@@ -122,6 +133,24 @@ def _locked_here(case: Case) -> list[str]:
     return found if len(found) >= SEVERAL else []
 
 
+def _locked_beyond(case: Case) -> tuple[Dependency, list[str]] | None:
+    """Return the gateway of this machine through which the application reaches a PostgreSQL of it (nginx's stream, HAProxy), and
+    what the sessions do that wait there for a lock, if there are several, while requests time out; else None.
+    """
+    host = case.host
+    if host is None or not is_late(case):
+        return None
+    for peer in case.dependencies:
+        proxy = next((proxy for proxy in case.here.proxies or () if peer.pid in proxy.pids), None)
+        ends = tuple(behind(proxy, peer.peer, case.here)) if proxy is not None else ()
+        owners = {pid for each in host.listeners or () if any(accepts(each.target, end) for end in ends) for pid in each.pids}
+        titles = (" ".join(process.argv)[:300] for process in host.processes or () if process.ppid in owners)
+        found = [match["does"] for title in titles if (match := _OVER_TCP.match(title))]
+        if len(found) >= SEVERAL:
+            return peer, found
+    return None
+
+
 def _is_its_own_gateway(case: Case, peer: Dependency) -> bool:
     """Return whether the peer is a gateway that leads back to the target: the application calls itself and waits
     for its own workers.
@@ -168,6 +197,12 @@ def summarize(case: Case) -> str:
         return f"the workers of the application on {case.target} wait for {name_of(waited)}{doing}{_full_pool(case)}"
     if waited is None and (blocked := _blocked(case)) is not None:
         return f"the application on {case.target} waits for {name_of(blocked)}, where its sessions wait for a lock"
+    if waited is None and (beyond := _locked_beyond(case)) is not None:
+        peer, sessions = beyond
+        return (
+            f"the application on {case.target} waits for PostgreSQL, which it reaches through {name_of(peer)}: {len(sessions)} "
+            "sessions there wait for a lock"
+        )
     if waited is None and (locked := _locked_here(case)):
         return f"the application on {case.target} waits for PostgreSQL, where {len(locked)} of its sessions wait for a lock"
     own = [need for need, _ in dependency_errors(case) if not need.is_down]

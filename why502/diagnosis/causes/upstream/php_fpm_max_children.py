@@ -29,6 +29,7 @@ from why502.backends.php_fpm.size import size
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import never_answered
+from why502.diagnosis.takers import doors_of
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
@@ -42,7 +43,7 @@ LATE = (  # symptoms of a request that finds no free child
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    slow = case.seen(*LATE)
+    slow = case.seen(*LATE) or _is_late_in_front(case)
     if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
         return  # no request waited too long for a child: the children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
@@ -66,6 +67,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"{waiting} connections wait for a free child", "ss -lx", LIKELY)
         elif pool.children_busy is not None and pool.children_busy >= pool.max_children:
             yield supports("all of them are busy", "/proc", STRONG)
+
+
+def _is_late_in_front(case: Case) -> bool:
+    """Return whether a request of ours to the gateway that asks the pool, which stands behind another one, finds no free child
+    now: it gets no answer in time, and connections wait in the pool's queue.
+    """
+    if not case.queued or case.proxy is None:
+        return False
+    probes = (probe for target in doors_of(case.joins, case.proxy) for probe in case.joins.probes.get(target, ()))
+    return any(probe.symptom in LATE for probe in probes)
 
 
 def remedies(case: Case) -> Iterator[Remedy]:

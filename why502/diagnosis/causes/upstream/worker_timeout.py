@@ -79,7 +79,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         return
     for event in case.events(Symptom.WORKER_TIMED_OUT)[:1]:
         yield supports(event.message, event.source, PROOF)
-        if (late := given_up_before(case, event)) and not _is_from_before(case, late, event):
+        late = given_up_before(case, event)
+        if late and late.count >= event.count and not _is_from_before(case, late, event):
             message = (
                 f"the proxy gave up {late.count} requests, the first before a worker was killed: they fail without that, and a "
                 "higher limit of the application server helps none of them"

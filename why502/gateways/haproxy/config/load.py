@@ -229,8 +229,11 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
     is_tcp = section.words("mode")[:1] in ((), ("tcp",))
     peers = tuple(peer for peer, _ in servers)
     tls = server_tls(given, general.base, peers[0].at)
-    if not is_tcp:
-        peers = _with_protocols(peers, given)
+    protocols = ["tcp" if is_tcp else _spoken(each) for each in given]
+    peers = tuple(
+        msgspec.structs.replace(peer, protocol="" if protocol == protocols[0] else protocol)  # "": the route's
+        for peer, protocol in zip(peers, protocols, strict=True)
+    )
     own = tuple(name for name in dict.fromkeys(_names(section.inherited())) if name not in front.names)
     limits = {"maxconn": found} if (found := general.limits + front.limits) else {}
     return Route(
@@ -240,7 +243,7 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
         at=peers[0].at,
         directive="server",
         passes=section.name,
-        protocol="tcp" if is_tcp else "https" if tls.is_on else _spoken(given[0]),
+        protocol=protocols[0],
         upstream=section.name or None,
         peers=peers,
         has_variables=any("$" in peer.name for peer in peers),
@@ -261,20 +264,10 @@ def _route(section: Section, servers: list[tuple[Peer, dict[str, str]]], front: 
 
 def _spoken(server: dict[str, str]) -> str:
     """Return the protocol of requests to a server in `mode http`. `proto fcgi` is FastCGI, as its `use-fcgi-app` describes
-    (HAProxy's configuration manual, section 10).
+    (HAProxy's configuration manual, section 10); within TLS nobody but HAProxy speaks it, so only a connection can be tried.
     """
-    return "fastcgi" if server.get("proto") == "fcgi" else "https" if "ssl" in server else "http"
-
-
-def _with_protocols(peers: tuple[Peer, ...], given: list[dict[str, str]]) -> tuple[Peer, ...]:
-    """Return the peers, with a protocol of their own where they differ from the first, which is the route's."""
-    protocols = [_spoken(each) for each in given]
-    if len(set(protocols)) < 2:
-        return peers
-    return tuple(
-        peer if protocol == protocols[0] else msgspec.structs.replace(peer, protocol=protocol)
-        for peer, protocol in zip(peers, protocols, strict=True)
-    )
+    is_tls, is_fastcgi = "ssl" in server, server.get("proto") == "fcgi"
+    return "tcp" if is_tls and is_fastcgi else "fastcgi" if is_fastcgi else "https" if is_tls else "http"
 
 
 def _kept(section: Section) -> dict[str, tuple[Setting, ...]]:

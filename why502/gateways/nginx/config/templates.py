@@ -38,6 +38,8 @@ _PLACEHOLDERS = (
         + rb"(?<![?P(])<[A-Za-z][^<>;\n]{0,200}>",
         re.MULTILINE,
     ),
+    # `server_name #.#.#.#;` and the like: `#` begins a comment there, so that the line goes on with the next one.
+    lazy(rb"^[ \t]*+(?:" + _FIXED + rb"|\w{1,40}_pass)[ \t]++#[#.:]*+;", re.MULTILINE),
     # The same in a line of httpd or HAProxy, which no semicolon ends.
     lazy(
         rb"^[ \t]*+(?:Server(?:Name|Alias)|ProxyPass(?:Match|Reverse)?|BalancerMember|DocumentRoot|SSLCertificate\w{0,20}"
@@ -60,6 +62,7 @@ _SIGNS = (
     lazy(rb"\$[A-Z]"),
     lazy(rb"[A-Z0-9]_"),
     lazy(rb"<[A-Za-z]"),
+    lazy(rb"#;"),
     lazy(rb"<[A-Za-z]"),
     lazy(rb"\{[A-Za-z_][\w-]{0,60}\}"),
     lazy(rb"[{\[#][A-Za-z_][\w -]{0,300}[}\]#]"),

@@ -120,31 +120,18 @@ def _is_predefined(name: str) -> bool:
     return name.replace("_", "").replace(".", "").isupper() or name.startswith(("HTTP_", "METH_", "REQ_"))
 
 
-@rule(308, "haproxy-backend-empty", Severity.WARNING, "no-upstream-members")
+@rule(308, "haproxy-backend-empty", Severity.NOTE, "no-upstream-members")
 def empty(deployment: Deployment) -> Iterator[Risk]:
     """A backend that is used has no servers and answers nothing itself.
 
-    Every request to it gets 503.
+    Every request to it gets 503, unless a program adds servers (through the admin socket, or by writing this file).
     """
     used = _used(deployment)
     for section in proxies(deployment, "backend"):
         is_filled = any(True for _ in rules(section, "use-server"))  # names servers that a program adds
         if servers(section) or section.name not in used or _answers(section) or is_filled:
             continue
-        yield risk(
-            f'backend "{section.name}" has no servers',
-            section.at,
-            "add a `server`, or `http-request return`",
-            severity=Severity.NOTE if _may_be_filled(deployment) else None,
-        )
-
-
-def _may_be_filled(deployment: Deployment) -> bool:
-    """Return whether a program may add servers at run time: through an admin socket, or one that another file sets."""
-    sections = [section for section in all_of(deployment) if section.kind == "global"]
-    return not sections or any(
-        line.words[:2] == ("stats", "socket") and "admin" in line.words for section in sections for line in section.lines
-    )
+        yield risk(f'backend "{section.name}" has no servers', section.at, "add a `server`, or `http-request return`")
 
 
 def _answers(section: Section) -> bool:

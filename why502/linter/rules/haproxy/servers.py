@@ -81,7 +81,7 @@ def without_sni(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(f"{name} is not sent as the server name", each.at, f"add `sni str({name})`")
 
 
-@rule(314, "haproxy-request-sent-twice", Severity.WARNING, "upstream-error-status")
+@rule(314, "haproxy-request-sent-twice", Severity.NOTE, "upstream-error-status")
 def sent_twice(deployment: Deployment) -> Iterator[Risk]:
     """Requests of every method are repeated after the backend has received them.
 
