@@ -36,6 +36,9 @@ from why502.model.config import Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+from why502.remedies.upgrades import forward_upgrade
 
 _FOR_WEBSOCKETS = lazy(r"(?<![a-z])wss?(?![a-z])|socket|upgrade", re.IGNORECASE)  # the name of a file with headers
 
@@ -162,6 +165,19 @@ def summarize(case: Case) -> str:
     )
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: the two headers in the route whose handshakes the backend refuses."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    refused = {one.at for one in unserved(case.joins) if one.is_of_upgrade and one.at is not None}
+    at = (path.at,) if path is not None else tuple(route.at for route in case.routes if route.at in refused)
+    for route in case.routes:
+        if route.at in at and not passes_upgrade(route) and (change := forward_upgrade(case, route)):
+            where = f"location {route.location}" + (f" of {route.server}" if route.server else "")
+            message = f"forward Upgrade and Connection in {where}"
+            yield Remedy(message=message, steps=(change, *reload(case.joins.proxy_of.get(id(route)))))
+            return
+
+
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
@@ -169,6 +185,7 @@ CAUSE = Cause(
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
     summarize=summarize,
+    remedies=remedies,
     foresee=(
         websocket_path,
         upgrade_version,
