@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,6 +125,43 @@ def test_a_rejection_by_the_proxys_own_limit_is_not_a_failure(shop: Shop) -> Non
     assert {asked.how for asked in before} == {"502", "200"}
     entry = apply(shop.plan(), shop.state, NOW, before, verifier(Env().host()), Progress())
     assert (entry.phase, entry.failing) == ("kept", ())
+
+
+FULL = """limit_conn_zone $server_name zone=one:1m;
+server { listen 127.0.0.1:PORT; server_name shop.example; limit_conn one 1;
+    location / { proxy_pass http://127.0.0.1:WRONG; }
+    location /held/ { proxy_pass http://127.0.0.1:HELD; } }"""
+
+
+def test_a_connection_that_the_proxys_own_limit_refuses_proves_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "PAUSES_S", (0.05,))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        site(shop, FULL.replace("HELD", str(silent.getsockname()[1])))
+        with socket.create_connection(("127.0.0.1", shop.port)) as client:
+            client.sendall(b"GET /held/ HTTP/1.0\r\nHost: shop.example\r\n\r\n")
+            held, _ = silent.accept()  # from here on, nginx counts it
+            with held:
+                before = verify.ask(LocalHost(), tuple(verify.requests(shop.snapshot(), ())))
+                assert {(asked.how, asked.is_limited) for asked in before} == {("503", True)}
+                entry = apply(shop.plan(), shop.state, NOW, before, verifier(Env().host()), Progress())
+    assert (entry.phase, entry.is_proved, entry.failing) == ("kept", False, ())
+    assert entry.unverified == "the proxy's own limits refuse our requests"
+
+
+PROTECTED = """server { listen 127.0.0.1:PORT; server_name shop.example; auth_basic shop; auth_basic_user_file USERS;
+    location / { proxy_pass http://127.0.0.1:WRONG; } }"""
+
+
+def test_a_login_that_we_do_not_have_proves_nothing(shop: Shop) -> None:
+    users = shop.root / "users"
+    users.write_text("")
+    site(shop, PROTECTED.replace("USERS", str(users)))
+    before = verify.ask(LocalHost(), tuple(verify.requests(shop.snapshot(), ())))
+    assert {(asked.how, asked.is_failed) for asked in before} == {("401", False)}
+    entry = apply(shop.plan(), shop.state, NOW, before, verifier(Env().host()), Progress())
+    assert (entry.phase, entry.is_proved, entry.failing) == ("kept", False, ())
+    assert entry.unverified == "no request failed before, and none fails now"
 
 
 def test_a_kept_error_is_not_taken_for_the_backends(shop: Shop) -> None:

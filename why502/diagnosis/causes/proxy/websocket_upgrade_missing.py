@@ -30,12 +30,16 @@ from why502.deployment.rule import risk, rule
 from why502.deployment.websockets import is_for_websockets
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.targets import addresses
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.upgrades import UPGRADE_REQUIRED, UPGRADED, passes_upgrade
 from why502.model.config import Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
+from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+from why502.remedies.upgrades import forward_upgrade
 
 _FOR_WEBSOCKETS = lazy(r"(?<![a-z])wss?(?![a-z])|socket|upgrade", re.IGNORECASE)  # the name of a file with headers
 
@@ -134,9 +138,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _refused(case: Case) -> Iterator[Evidence]:
     """Yield the evidence that the handshakes arrive as plain requests, which the application does not know (404, 400)."""
-    if case.target is None:
-        return
-    for route in case.routes:
+    for route in case.routes if case.target is not None else _unresolved(case):
         one = next((x for x in unserved(case.joins) if x.is_of_upgrade and x.at is not None and x.at == route.at), None)
         if one is not None and route.protocol in ("http", "https") and not passes_upgrade(route):
             yield supports(f"{one.message}, and the route does not forward Upgrade", str(route.at), LIKELY)
@@ -144,6 +146,11 @@ def _refused(case: Case) -> Iterator[Evidence]:
             if opened := sum(path.statuses.get(UPGRADED, 0) for path in paths if path.request == one.request):
                 yield supports(f"{opened} WebSockets were opened with {one.request} before", "access log", FAIR)
             return
+
+
+def _unresolved(case: Case) -> list[Route]:
+    """Return the routes whose targets are only known for each request, as in `proxy_pass http://unix:/run/$user.sock`."""
+    return [route for route in case.joins.routes if not any(addresses(peer, case.here) for peer in route.peers)]
 
 
 def summarize(case: Case) -> str:
@@ -162,6 +169,19 @@ def summarize(case: Case) -> str:
     )
 
 
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: the two headers in the route whose handshakes the backend refuses."""
+    path = case.joins.refused_upgrades.get(case.target) if case.target is not None else None
+    refused = {one.at for one in unserved(case.joins) if one.is_of_upgrade and one.at is not None}
+    at = (path.at,) if path is not None else tuple(route.at for route in case.routes if route.at in refused)
+    for route in case.routes:
+        if route.at in at and not passes_upgrade(route) and (change := forward_upgrade(case, route)):
+            where = f"location {route.location}" + (f" of {route.server}" if route.server else "")
+            message = f"forward Upgrade and Connection in {where}"
+            yield Remedy(message=message, steps=(change, *reload(case.joins.proxy_of.get(id(route)))))
+            return
+
+
 CAUSE = Cause(
     id="websocket-upgrade-missing",
     layer=Layer.PROXY,
@@ -169,6 +189,7 @@ CAUSE = Cause(
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
     examine=examine,
     summarize=summarize,
+    remedies=remedies,
     foresee=(
         websocket_path,
         upgrade_version,

@@ -66,7 +66,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if refused := _refused(case) or _rejected(case):
         who, words, source = refused
         yield supports(f"a gateway should listen there, but does not start: {who}: {words}", source, PROOF)
-    for event in case.at_start[:1] if not failed else ():
+    at_start = [event for event in case.at_start if not _served_before_it(case, event)]
+    for event in at_start[:1] if not failed else ():
         yield supports(f"it exited before it listened: {_own_words(case, event) or event.message}", event.source, PROOF)
     if case.orphans:
         yield refutes(f"a process still listens on {case.target}, whose file was removed", "ss -lx", PROOF)
@@ -75,6 +76,7 @@ def examine(case: Case) -> Iterator[Evidence]:
             is_masked(service)
             or _was_stopped(case, service)
             or _has_served(case, service)
+            or (case.at_start and not at_start)
             or (service.result == "exit-code" and (service.restarts or 0) >= LOOP)
         ):
             continue  # it did start; or it exits repeatedly, and no known message gives the reason
@@ -205,11 +207,27 @@ def _was_stopped(case: Case, service: Service) -> bool:
     return bool(orders) and service.started_at is not None and max(orders) > service.started_at
 
 
+def _served_before_it(case: Case, death: Event) -> bool:
+    """Return whether a process that ended at its start had the last words of an earlier one, which served until then: a request
+    kills it, not its start.
+    """
+    before = [event.at for event in case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED) if event not in case.at_start]
+    words = [event for event in case.events(Symptom.APPLICATION_ERROR) if event.count > 1 and event.at and event.ended_at]
+    return any(
+        death.ended_at is not None
+        and abs(one.ended_at - death.ended_at) <= SECOND
+        and any(at is not None and abs(one.at - at) <= SECOND for at in before)
+        for one in words
+        if one.at and one.ended_at
+    )
+
+
 def _has_served(case: Case, service: Service) -> bool:
     """Return whether one of its targets answered, or held a connection that broke, during the service's last run:
     then it did start.
     """
-    broken = (t.first for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN)
+    cut = [t for target in service.targets for t in case.joins.tallies.get(target, ()) if t.symptom in BROKEN]
+    broken = [at for t in cut for at in (t.first, t.last)]
     is_its_own = service.result == "exit-code"  # systemd ends one that never reports its readiness, though it may answer
     success = case.last_answered if is_its_own else case.traffic.last_success if case.traffic else None
     served = max((at for at in (success, *broken) if at is not None), default=None)
