@@ -65,7 +65,7 @@ def test_another_file_system_without_space(tmp_path: Path) -> None:
         "from why502.collectors.base import CollectOptions; from why502.host.local import LocalHost; "
         "from why502.model.snapshot import Snapshot; "
         "found = disks.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), CollectOptions()).value or (); "
-        "print(*(f'{disk.path} {disk.free_bytes} {disk.is_of_proxy}' for disk in found), sep='\\n')"
+        "print(*(f'{disk.path} {disk.free_bytes} {disk.is_of_proxy} {disk.owner_uid}' for disk in found), sep='\\n')"
     )
     script = (
         f"mkdir {tmp_path}/shm {tmp_path}/free; mount -t tmpfs -o size=64k none {tmp_path}/shm; "
