@@ -1,10 +1,15 @@
 """`why502 logs` and gawk compared for each format and shape, in one run on the same files. The worst cell is the headline.
 
-    python bench/logs/matrix.py [--lines 1000000] [--runs 3] [--format NAME…] [--shape NAME…] [--directory DIR]
+    python bench/logs/matrix.py [--lines 1000000] [--repeat 1] [--runs 3] [--format NAME…] [--shape NAME… | --whole]
+        [--directory DIR [--keep]]
 
 The logs are written by tests/truth, which shares no code with the reader. gawk counts one status, like the one-liner in many
 guides; why502 makes the full report. The commands take turns; the fastest run of each counts. For JSON, jq prints one member of
-each line. Needs gawk and jq (Debian packages). A ratio of 2 means that why502 is twice as fast.
+each line. Combined logs are read by GoAccess, too. Needs gawk, jq and goaccess (Debian packages). A ratio of 2 means that why502
+is twice as fast: ratios are of wall times, for all processors of an idle machine.
+
+`--whole`: every number of clients with every number of paths and every share of failures. `--repeat`: the lines are in the file
+so many times, which is faster than writing as many. `--keep`: logs stay in the directory, and those of an earlier run are used.
 """
 
 from __future__ import annotations
@@ -45,54 +50,79 @@ SHAPES = {  # clients, paths, share of failures, targets, order
     "targets": (65_000, 1_000, 0.01, 1_000, "time"),
     "shuffled": (65_000, 1_000, 0.01, 8, "shuffled"),
 }
+_WHOLE = {
+    f"{clients}-{paths}-{failures}": (clients, paths, failures, 8, "time")
+    for clients in (1_000, 65_000, 1_000_000)
+    for paths in (10, 1_000, 300_000)
+    for failures in (0.001, 0.01, 0.3)
+}
+_COMBINED = ("nginx-combined", "apache-combined")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--format", nargs="*", default=list(ORDINARY), choices=sorted(FORMATS))
     parser.add_argument("--shape", nargs="*", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--directory", type=Path)
+    parser.add_argument("--keep", action="store_true")
     asked = parser.parse_args()
+    shapes = _WHOLE if asked.whole else {name: SHAPES[name] for name in asked.shape}
     worst = (float("inf"), "")
     print(
-        f"{asked.lines} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; why502's and gawk's least wall and "
-        "processor time"
+        f"{asked.lines * asked.repeat} lines, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; why502's and gawk's "
+        "least wall and processor time"
     )
     for name in asked.format:
-        for shape in asked.shape:
+        for shape, numbers in shapes.items():
             with tempfile.TemporaryDirectory(prefix="why502-bench-", dir=asked.directory) as directory:
-                path = Path(directory) / "access.log"
-                clients, paths, failures, targets, order = SHAPES[shape]
-                write(
-                    path,
-                    Shape(
-                        format=name,
-                        lines=asked.lines,
-                        clients=clients,
-                        paths=paths,
-                        failures=failures,
-                        targets=targets,
-                        order=order,
-                    ),
+                kept = (
+                    asked.directory / f"{name}.{shape}.{asked.lines}x{asked.repeat}.log"
+                    if asked.keep and asked.directory
+                    else None
                 )
-                commands: dict[str, list[str] | str] = {"why502": [*WHY502, str(path)], "gawk": ["gawk", AWK, str(path)]}
-                if "json" in name or name.startswith("cloudflare"):
-                    commands["jq"] = ["jq", "-c", ".status", str(path)]
-                best = race(commands, asked.runs)
-                mine, its = best["why502"], best["gawk"]
-                ratio = its.wall_s / mine.wall_s
-                worst = min(worst, (ratio, f"{name}, {shape}"))
-                jq = f"   jq {best['jq'].wall_s / mine.wall_s:6.1f} ×" if "jq" in best else ""
-                print(
-                    f"{name:<22} {shape:<9} {path.stat().st_size / 1e6:6.0f} MB   why502 {mine.wall_s:6.2f} s "
-                    f"({mine.cpu_s:6.2f}, {path.stat().st_size / 1e6 / mine.wall_s:5.0f} MB/s)   "
-                    f"gawk {its.wall_s:6.2f} s ({its.cpu_s:6.2f})   {ratio:6.2f} ×{jq}",
-                    flush=True,
-                )
+                path = kept or Path(directory) / "access.log"
+                if not path.exists():
+                    _write(path, name, numbers, asked.lines, asked.repeat)
+                worst = min(worst, _measured(path, name, shape, asked.runs))
     print(f"worst: {worst[0]:.2f} × ({worst[1]})")
+
+
+def _write(path: Path, name: str, numbers: tuple[int, int, float, int, str], lines: int, repeat: int) -> None:
+    clients, paths, failures, targets, order = numbers
+    shape = Shape(format=name, lines=lines, clients=clients, paths=paths, failures=failures, targets=targets, order=order)
+    part = path.with_suffix(".part")
+    write(part, shape)
+    data = part.read_bytes()
+    with part.open("ab") as file:
+        for _ in range(repeat - 1):
+            file.write(data)
+    part.rename(path)
+
+
+def _measured(path: Path, name: str, shape: str, runs: int) -> tuple[float, str]:
+    """Print one cell; return how many times as fast as gawk it is, and its name."""
+    commands: dict[str, list[str] | str] = {"why502": [*WHY502, str(path)], "gawk": ["gawk", AWK, str(path)]}
+    if "json" in name or name.startswith("cloudflare"):
+        commands["jq"] = ["jq", "-c", ".status", str(path)]
+    if name in _COMBINED:
+        commands["goaccess"] = ["goaccess", str(path), "--no-global-config", "--log-format=COMBINED", "-o", f"{path}.report.json"]
+    best = race(commands, runs)
+    Path(f"{path}.report.json").unlink(missing_ok=True)
+    mine, its = best["why502"], best["gawk"]
+    ratio = its.wall_s / mine.wall_s
+    others = "".join(f"   {other} {best[other].wall_s / mine.wall_s:6.1f} ×" for other in ("jq", "goaccess") if other in best)
+    print(
+        f"{name:<22} {shape:<9} {path.stat().st_size / 1e6:6.0f} MB   why502 {mine.wall_s:6.2f} s "
+        f"({mine.cpu_s:6.2f}, {path.stat().st_size / 1e6 / mine.wall_s:5.0f} MB/s)   "
+        f"gawk {its.wall_s:6.2f} s ({its.cpu_s:6.2f})   {ratio:6.2f} ×{others}",
+        flush=True,
+    )
+    return ratio, f"{name}, {shape}"
 
 
 if __name__ == "__main__":

@@ -39,14 +39,14 @@ class Took(NamedTuple):
 
 
 def timed(argv: list[str] | str) -> Took:
-    """Return the run time of a command; exit statuses 0 and 1 are accepted."""
+    """Return the run time of a command. Exit statuses 0 and 1 are accepted, 1 not with a traceback."""
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
     done = subprocess.run(
         argv, env=environment, shell=isinstance(argv, str), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
     )
     took, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or (done.returncode == 1 and b"Traceback" in done.stderr):
         raise SystemExit(f"{argv}: {done.stderr.decode()[-300:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Took(took, cpu)

@@ -4,13 +4,17 @@
 //! here, and Python reads the log itself, from its begin.
 
 mod find;
+mod json;
 mod line;
 mod names;
 mod pairs;
 mod program;
 mod questions;
 mod reader;
+mod skeleton;
 mod small;
+mod stamp;
+mod steady;
 mod values;
 
 use pairs::Pairing;

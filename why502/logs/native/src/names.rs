@@ -35,17 +35,27 @@ pub struct Names {
     registers: Vec<u8>,
 }
 
+/// The bytes of a text of a length up to 24.
+static MASKS: [[u64; 3]; 25] = {
+    let mut found = [[0; 3]; 25];
+    let mut at = 0;
+    while at < 25 * 24 {
+        let (length, byte) = (at / 24, at % 24);
+        if byte < length {
+            found[length][byte / 8] |= 0xff << (8 * (byte % 8));
+        }
+        at += 1;
+    }
+    found
+};
+
 /// Return the first 24 bytes of a text, zeros behind its end.
 #[inline(always)]
 fn head_of(buffer: &[u8], begin: usize, end: usize) -> [u64; 3] {
     let length = end - begin;
     if let Some(raw) = buffer.get(begin..begin + 24) {
-        let mask = |at: usize| match length.saturating_sub(at) {
-            0 => 0,
-            size if size < 8 => (1u64 << (8 * size)) - 1,
-            _ => !0,
-        };
-        return [word(raw, 0) & mask(0), word(raw, 8) & mask(8), word(raw, 16) & mask(16)];
+        let mask = &MASKS[length.min(24)];
+        return [word(raw, 0) & mask[0], word(raw, 8) & mask[1], word(raw, 16) & mask[2]];
     }
     let mut head = [0u64; 3];
     for (at, byte) in buffer[begin..end].iter().take(24).enumerate() {

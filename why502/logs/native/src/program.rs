@@ -1,6 +1,8 @@
 //! The layout of a log, as Python describes it: one instruction a line, texts in hexadecimal.
 
-use crate::find::is_word;
+use crate::find::{are_digits, is_word};
+use crate::steady::Words;
+use crate::values::short_number;
 
 pub const ROLES: usize = 32;
 
@@ -41,13 +43,24 @@ pub enum Clock {
     Nanos,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,  // it ends where the first byte of its literal comes first
+    Word,   // the same, and is a word
+    Number, // and a number
+    List,   // and no list
+    Odd,    // it needs a second look
+}
+
 pub struct Field {
     pub role: usize,
     pub is_number: bool,
     pub is_list: bool, // of attempts: `, ` and ` : ` do not end it
     pub is_word: bool, // without quotes and control characters
     pub is_far: bool,  // the first byte of the literal may stand in the value
-    pub is_odd: bool,  // needs a second look
+    pub kind: Kind,    // how it is read
+    pub kind_of_escaped: Kind, // in a line with a backslash
+    pub size: usize,   // of the literal
     pub first: u8,     // of the literal behind the value
     pub begin: u64,    // its first eight bytes, and which of them count
     pub mask: u64,
@@ -62,13 +75,23 @@ impl Field {
         }
         let mask = if literal.len() < 8 { (1u64 << (8 * literal.len())) - 1 } else { !0 };
         let is_list = flags & 2 != 0 && literal.first() == Some(&b' ');
+        let kind = match flags & 13 {
+            _ if literal.is_empty() || literal.len() > 8 => Kind::Odd,
+            0 if is_list => Kind::List,
+            0 => Kind::Plain,
+            1 if !is_list => Kind::Number,
+            8 if !is_list => Kind::Word,
+            _ => Kind::Odd,
+        };
         Field {
             role,
             is_number: flags & 1 != 0,
             is_list,
             is_far: flags & 4 != 0,
             is_word: flags & 8 != 0,
-            is_odd: flags & 13 != 0 || is_list || literal.is_empty() || literal.len() > 8,
+            kind,
+            kind_of_escaped: kind,
+            size: literal.len(),
             first: *literal.first().unwrap_or(&0),
             begin: u64::from_le_bytes(raw),
             mask,
@@ -156,8 +179,11 @@ impl Check {
                 place.map_or(false, |at| (1..=200).contains(&at) && (1..=200).contains(&(value.len() - at - 1))) && is_word(text, begin, end, [b' '; 4])
             }
             Check::Integer => {
+                if short_number(text, begin, end).is_some() {
+                    return true;
+                }
                 let digits = value.strip_prefix(b"-").unwrap_or(value);
-                (1..=12).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+                (1..=12).contains(&digits.len()) && are_digits(text, end - digits.len(), end)
             }
             Check::Duration => {
                 let positive = value.strip_prefix(b"-").unwrap_or(value);
@@ -237,6 +263,8 @@ pub struct Program {
     pub strips: Vec<u8>,  // bytes that do not belong to the end of a server's name
     pub expects: Vec<(usize, Vec<u8>)>, // how a value begins
     pub checks: Vec<(usize, Check)>,
+    pub words: Words, // by which lines are known that ended as earlier ones
+    pub is_decided: Vec<bool>, // of each check: whether such a word decides it
     pub objects: u64, // roles whose values are objects, of which the members' names count
     pub seed: u64,
     pub most: usize,
@@ -279,6 +307,12 @@ impl Program {
     /// Return the programs of a description: what does not fit the first is read by the next.
     pub fn all(text: &str) -> Option<Vec<Program>> {
         text.split("\nnext\n").map(Program::parse).collect()
+    }
+
+    /// Return whether a line may have a value of a role.
+    pub fn may_hold(&self, role: usize) -> bool {
+        let is_made = (role == SERVER && self.has_url) || (role == TIME && self.is_stamped) || self.same_as.iter().any(|same| same.0 == role);
+        is_made || self.has[role] || self.tails.iter().any(|tail| tail.role == role)
     }
 
     /// Return the program of a description; None where it cannot be carried out.
@@ -392,8 +426,13 @@ impl Program {
                 program.objects |= 1 << role;
             }
         }
+        program.words = Words::of(&program);
+        // what ends a server's name is still there when it is checked, and no more when its mark is made
+        program.is_decided = program.checks.iter().map(|(role, _)| program.words.has(*role) && (*role != SERVER || program.strips.is_empty())).collect();
         for field in &mut program.fields {
-            field.is_odd |= program.is_escaped && field.first == b'"';
+            if program.is_escaped && field.first == b'"' {
+                field.kind_of_escaped = Kind::Odd;
+            }
         }
         Some(program)
     }

@@ -1,9 +1,10 @@
 //! Answers to the questions of a program, from the values of a line. Lines with the same answers make one shape.
 
 use crate::find::holds;
-use crate::line::{names_of, of, Spans};
+use crate::json::names_of;
+use crate::line::{of, Spans};
 use crate::program::{Program, Question, TOOK};
-use crate::values::micros;
+use crate::values::{micros, micros_at};
 
 const LONGEST_MESSAGE: usize = 2048;
 const LONG_NUMBER: usize = 5;
@@ -12,37 +13,9 @@ const LONG_PATH: usize = 10;
 /// Append the answer to a key; `took` is how long the request took. None: Python is to read the line.
 pub fn answer(question: &Question, text: &[u8], spans: &Spans, program: &Program, took: u64, key: &mut Vec<u8>) -> Option<()> {
     let value = |role: &usize| of(text, spans[*role]);
-    let place = |found: Option<usize>| found.map_or(255, |at| at as u8);
     key.push(0);
     match question {
         Question::Text(role) => key.extend_from_slice(value(role)),
-        Question::Sign(role) => key.push(match value(role).first() {
-            None => 0,
-            Some(b'-') => 1,
-            _ => 2,
-        }),
-        Question::Has(role) => key.push(is_there(value(role)) as u8),
-        Question::Bands(TOOK, limits) => key.push(limits.iter().filter(|limit| **limit <= took).count() as u8),
-        Question::Bands(role, limits) => {
-            let all = value(role);
-            let begin = all.iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
-            let one = &all[begin..];
-            key.push(match if one.is_empty() { None } else { micros(one, program.units[*role])? } {
-                None => 255,
-                Some(took) => limits.iter().filter(|limit| **limit <= took).count() as u8,
-            });
-        }
-        Question::Round(role, least, every, late) => {
-            let is_round = |took: u64| took >= *least && took % every <= *late;
-            key.push(micros(value(role), program.units[*role])?.map_or(2, |took| is_round(took) as u8));
-        }
-        Question::Same(one, other) => key.push((value(one) == value(other)) as u8),
-        Question::Within(one, other) => {
-            let (one, other) = (value(one), value(other));
-            key.push((other.starts_with(one) && other.get(one.len()) == Some(&b'/')) as u8);
-        }
-        Question::OneOf(role, texts) => key.push(place(texts.iter().position(|one| one == value(role)))),
-        Question::Begins(role, texts) => key.push(place(texts.iter().position(|one| value(role).starts_with(one)))),
         Question::Names(role) => {
             if spans[*role] != (0, 0) {
                 names_of(text, spans[*role], key)?;
@@ -52,8 +25,46 @@ pub fn answer(question: &Question, text: &[u8], spans: &Spans, program: &Program
         Question::Origin(role) => key.extend_from_slice(origin(value(role))?),
         Question::Template(role, before) => template(value(role), before, key)?,
         Question::Sentence(role, before) => sentence(value(role), before, key)?,
+        _ => key.push(short_answer(question, text, spans, program, took)?),
     }
     Some(())
+}
+
+/// Return the answer to a question whose answers are few. None: Python is to read the line.
+#[inline(always)]
+pub fn short_answer(question: &Question, text: &[u8], spans: &Spans, program: &Program, took: u64) -> Option<u8> {
+    let value = |role: &usize| of(text, spans[*role]);
+    let place = |found: Option<usize>| found.map_or(255, |at| at as u8);
+    Some(match question {
+        Question::Sign(role) => match value(role).first() {
+            None => 0,
+            Some(b'-') => 1,
+            _ => 2,
+        },
+        Question::Has(role) => is_there(value(role)) as u8,
+        Question::Bands(TOOK, limits) => limits.iter().filter(|limit| **limit <= took).count() as u8,
+        Question::Bands(role, limits) => {
+            let all = value(role);
+            let begin = all.iter().rposition(|byte| *byte == b' ').map_or(0, |at| at + 1);
+            let one = &all[begin..];
+            match if one.is_empty() { None } else { micros(one, program.units[*role])? } {
+                None => 255,
+                Some(took) => limits.iter().filter(|limit| **limit <= took).count() as u8,
+            }
+        }
+        Question::Round(role, least, every, late) => {
+            let is_round = |took: u64| took >= *least && took % every <= *late;
+            micros_at(text, spans[*role], program.units[*role])?.map_or(2, |took| is_round(took) as u8)
+        }
+        Question::Same(one, other) => (value(one) == value(other)) as u8,
+        Question::Within(one, other) => {
+            let (one, other) = (value(one), value(other));
+            (other.starts_with(one) && other.get(one.len()) == Some(&b'/')) as u8
+        }
+        Question::OneOf(role, texts) => place(texts.iter().position(|one| one == value(role))),
+        Question::Begins(role, texts) => place(texts.iter().position(|one| value(role).starts_with(one))),
+        _ => return None, // a question with an answer of its own length
+    })
 }
 
 pub fn is_there(value: &[u8]) -> bool {

@@ -1,13 +1,16 @@
 //! Counts the lines of a log. What it cannot read with certainty it hands back, and Python's own parser decides.
 
-use crate::find::{contains, find, find_feed, holds, is_same, is_word};
-use crate::line::{of, read_fields, read_members, unwrap, Spans, Step, Unwrapped};
+use crate::find::{are_capitals, contains, ends_of_lines, find, find_in_line, holds, is_word, HAS_SLASH, IS_ODD, NOTES};
+use crate::json::{read_members, Memory, Notes};
+use crate::line::{of, read_fields, unwrap, Span, Spans, Unwrapped};
 use crate::names::{Key, Names};
 use crate::pairs::{number, thread_of, Pairing, Pairs};
 use crate::program::*;
-use crate::questions::{answer, is_there};
+use crate::questions::{answer, is_there, short_answer};
 use crate::small::{Map, Pool};
-use crate::values::{bucket, checksum, fraction, is_failure, micros, moment, part_of, plain_path, route, status, LONGEST_MICROS};
+use crate::stamp::Stamp;
+use crate::steady::{Known, Mark, Marking, Steady, NO_NUMBER};
+use crate::values::{bucket, checksum, fraction, is_failure, micros, micros_at, moment, plain_path, route, status, LONGEST_MICROS};
 use std::collections::HashSet;
 
 const BATCH: usize = 48; // lines whose names are looked up together, so that their memory is near when it is needed
@@ -93,17 +96,15 @@ struct Pending {
     number: u32, // of the route, once it is known
     client_number: u32,
     minute: i64,
-    total: u64,
+    total: u64, // key of the time of the request
     status: u32,
     failed: bool,
     at: i64,
     server_at: Place,
     caller: u32, // mark of the client, where it was refused
-    attempt: u32, // the number of its only attempt, and the buckets of its times
+    attempt: u32, // the number of its only attempt, and the keys of its times
     times: [u64; 3],
 }
-
-const NO_NUMBER: u32 = u32::MAX;
 
 pub struct Reader {
     programs: Vec<Program>,
@@ -123,20 +124,19 @@ pub struct Reader {
     shapes: Names,
     all_shapes: Vec<Shape>,
     sampled: usize, // bytes
-    stamp: [u8; 40], // the time that was met last
-    stamp_length: usize,
-    stamp_at: i64,
-    stamp_part: (usize, usize), // of it, which does not change its second
-    stamp_which: usize, // the program that read it
+    stamp: Stamp,
     key: Vec<u8>,
     attempts: Vec<Attempt>, // of the line that is read
     is_exact: bool,
-    steps: Vec<Vec<Step>>, // of each program
+    memories: Vec<Memory>, // of each program
     has_keys: bool,            // whether further values decide an outcome
+    steady: Steady,
     memos: [(u64, u32); MEMOS], // shapes of plain lines
     pub lines: u64,
     pub rejected: Vec<u32>,
     pub stopped: usize,   // where the scan ended
+    ends: Vec<u32>, // of the lines of the text: see find.rs
+    next: usize, // the first of them that is not read
     asked: Option<usize>, // the new shape before which it did
     pairs: Pairs,
     is_odd: bool, // it stopped before a line of a thread that it does not read
@@ -151,7 +151,7 @@ impl Reader {
         let first = programs.first()?;
         let (seed, most) = (first.seed, first.most);
         let is_exact = first.is_exact;
-        let steps = programs.iter().map(|_| Vec::new()).collect();
+        let memories = programs.iter().map(|_| Memory::default()).collect();
         let has_keys = programs.len() > 1 || !first.questions.is_empty() || !first.questions_of_failures.is_empty();
         let few = (most / 4).max(16);
         Some(Reader {
@@ -172,20 +172,19 @@ impl Reader {
             shapes: Names::new(SHAPES, seed),
             all_shapes: Vec::new(),
             sampled: 0,
-            stamp: [0; 40],
-            stamp_length: 0,
-            stamp_at: 0,
-            stamp_which: 0,
-            stamp_part: (0, 0),
+            stamp: Stamp::default(),
             key: Vec::new(),
             attempts: vec![NO_ATTEMPT; ATTEMPTS],
             is_exact,
-            steps,
+            memories,
             has_keys,
+            steady: Steady::default(),
             memos: [(u64::MAX, 0); MEMOS],
             lines: 0,
             rejected: Vec::new(),
             stopped: 0,
+            ends: Vec::new(),
+            next: 0,
             asked: None,
             pairs: Pairs::default(),
             is_odd: false,
@@ -201,19 +200,22 @@ impl Reader {
     pub fn scan(&mut self, text: &[u8], from: usize, length: usize) {
         if from == 0 {
             self.rejected.clear();
+            self.ends.clear();
+            ends_of_lines(text, length, &mut self.ends);
         }
+        self.next = self.ends.partition_point(|line| ((line >> NOTES) as usize) < from);
         self.stopped = length;
         if self.programs[0].is_entry {
-            return self.scan_entries(text, from, length);
+            return self.scan_entries(text, from);
         }
         if from == 0 {
             self.has_own = contains(&text[..length], AGENT);
         }
         let mut at = from;
-        while at < length {
-            let (end, may_be_escaped) = find_feed(text, at);
+        while let Some(line) = self.ends.get(self.next) {
+            let (end, notes) = ((line >> NOTES) as usize, noted(*line));
             let is_own = end > at && self.has_own && contains(&text[at..end], AGENT);
-            if end > at && (is_own || self.line(text, at, end, may_be_escaped).is_none()) {
+            if end > at && (is_own || self.line(text, at, end, notes).is_none()) {
                 self.is_odd = self.asked.is_none() && self.programs[0].has_pairs && !self.is_passed && self.may_name_thread(&text[at..end]);
                 if self.asked.is_some() || self.is_odd {
                     self.stopped = at;
@@ -223,6 +225,7 @@ impl Reader {
                 self.reject(at, end);
             }
             at = end + 1;
+            self.next += 1;
             if self.batch.len() >= BATCH || self.room.len() > CONTAINER {
                 self.settle(text);
             }
@@ -236,14 +239,14 @@ impl Reader {
     }
 
     /// The same where a line may go on with the one before: a line counts when the next one has begun, else both are left. So is the last.
-    fn scan_entries(&mut self, text: &[u8], from: usize, length: usize) {
+    fn scan_entries(&mut self, text: &[u8], from: usize) {
         let mut held: Option<(usize, usize, u8)> = None;
         let (mut spans, mut before): (Spans, Spans) = ([(0, 0); ROLES], [(0, 0); ROLES]);
         let mut at = from;
-        while at < length {
-            let (end, may_be_escaped) = find_feed(text, at);
+        while let Some(line) = self.ends.get(self.next) {
+            let (end, notes) = ((line >> NOTES) as usize, noted(*line));
             if end > at {
-                let found = self.parted(text, at, end, may_be_escaped, 0, &mut spans).filter(|source| self.has_time(text, *source, &spans));
+                let found = self.parted(text, at, end, notes, 0, &mut spans).filter(|source| self.has_time(text, *source, &spans));
                 if let Some((begin, end, source)) = held.take() {
                     if found.is_none() || self.count(text, (begin, end), source, &mut before, true, 0).is_none() {
                         if self.asked.is_some() {
@@ -264,6 +267,7 @@ impl Reader {
                 }
             }
             at = end + 1;
+            self.next += 1;
         }
         if let Some((begin, end, _)) = held {
             self.reject(begin, end);
@@ -274,17 +278,17 @@ impl Reader {
     /// Return whether a line begins with a time: what does not may go on with the line before.
     fn has_time(&mut self, read: &[u8], source: u8, spans: &Spans) -> bool {
         let room = core::mem::take(&mut self.room);
-        let found = self.moment(of(if source == READ { read } else { &room }, spans[TIME]), &[], 0);
+        let found = self.moment(if source == READ { read } else { &room }, spans[TIME], &[], 0);
         self.room = room;
         found.is_some()
     }
 
     #[inline(always)]
-    fn line(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool) -> Option<()> {
+    fn line(&mut self, text: &[u8], begin: usize, end: usize, notes: Notes) -> Option<()> {
         for which in 0..self.programs.len() {
             let mut spans: Spans = [(0, 0); ROLES];
-            if let Some(source) = self.parted(text, begin, end, may_be_escaped, which, &mut spans) {
-                if self.count(text, (begin, end), source, &mut spans, may_be_escaped, which).is_some() {
+            if let Some(source) = self.parted(text, begin, end, notes, which, &mut spans) {
+                if self.count(text, (begin, end), source, &mut spans, notes.may_be_escaped, which).is_some() {
                     return Some(());
                 }
                 if self.asked.is_some() {
@@ -337,7 +341,7 @@ impl Reader {
 
     /// Fill the values of a line as a program parts it; return in which text they stand.
     #[inline(always)]
-    fn parted(&mut self, text: &[u8], begin: usize, end: usize, may_be_escaped: bool, which: usize, spans: &mut Spans) -> Option<u8> {
+    fn parted(&mut self, text: &[u8], begin: usize, end: usize, notes: Notes, which: usize, spans: &mut Spans) -> Option<u8> {
         let program = &self.programs[which];
         let mut stamp = (0, 0);
         let (source, from, until) = if program.wrappers.is_empty() {
@@ -349,11 +353,12 @@ impl Reader {
             }
         };
         let text = if source == READ { text } else { &self.room[..] };
+        let notes = if source == READ { notes } else { Notes { may_be_escaped: true, may_be_odd: true } };
         *spans = [(0, 0); ROLES];
         let fits = if program.is_json {
-            read_members(text, from, until, program, &mut self.steps[which], may_be_escaped || source == ROOM, spans)
+            read_members(text, from, until, program, &mut self.memories[which], notes, spans)
         } else {
-            read_fields(text, from, until, program, spans).is_some()
+            read_fields(text, from, until, program, notes.may_be_escaped, spans).is_some()
         };
         if program.is_stamped {
             spans[TIME] = stamp;
@@ -379,7 +384,7 @@ impl Reader {
     /// Count the line of these values; `whole` is where it stands with its wrapper.
     #[inline(never)]
     fn bare(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize) -> Option<()> {
-        let at = self.moment(of(text, spans[TIME]), of(text, spans[DATE]), which)?;
+        let at = self.moment(text, spans[TIME], of(text, spans[DATE]), which)?;
         let program = &self.programs[which];
         let is_outside = at < program.since || at > program.until;
         if is_outside && (!program.has_pairs || at < program.since.saturating_sub(LONGEST_PAIR) || at > program.until.saturating_add(LONGEST_PAIR)) {
@@ -390,7 +395,9 @@ impl Reader {
                 return None;
             }
         }
-        if !program.checks.iter().all(|(role, check)| spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
+        let is_said = program.is_said;
+        let mut checks = program.checks.iter().zip(&program.is_decided).filter(|(_, is_decided)| is_said || !**is_decided);
+        if !checks.all(|((role, check), _)| spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
             return None;
         }
         if let Some(last) = of(text, spans[SERVER]).last() {
@@ -463,56 +470,38 @@ impl Reader {
     fn request(&mut self, text: &[u8], spans: &mut Spans, read: &[u8], whole: (usize, usize), may_be_escaped: bool, which: usize, (at, code): (i64, u32), attempts: &mut [Attempt]) -> Option<()> {
         let program = &self.programs[which];
         let failed = is_failure(code);
-        let number = read_attempts(text, spans, program, code, attempts)?;
-        if program.is_careful && attempts[..number].iter().any(|attempt| attempt.failed) {
-            return None;
-        }
-        let mut total = match spans[TOTAL] {
-            (0, 0) if program.is_json && program.has[TOTAL] => return None,
-            (0, 0) => NO_TIME,
-            span => micros(of(text, span), program.units[TOTAL])?.unwrap_or(NO_TIME),
-        };
-        if program.has[OTHER] {
-            total = between(text, spans, at, program)?;
-        }
-        if total == NO_TIME {
-            for attempt in &attempts[..number] {
-                if attempt.times[2] != NO_TIME {
-                    total = LONGEST_MICROS.min(if total == NO_TIME { 0 } else { total } + attempt.times[2]);
-                }
-            }
-        }
-        let (route_source, url_server) = (line_source(text, read), program.has_url);
+        let total = total_of(text, spans, at, program)?;
+        let route_source = line_source(text, read);
         let route_at = put_route(text, spans, program, route_source, may_be_escaped, &mut self.texts)?;
-        if url_server && spans[SERVER] == (0, 0) {
+        if program.has_url && spans[SERVER] == (0, 0) {
             spans[SERVER] = host_of(text, spans[URI])?;
         }
         let client = of(text, spans[CLIENT]);
-        let server = of(text, spans[SERVER]);
-        if client.len() > LONGEST_CLIENT || server.len() > LONGEST_SERVER || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
+        if client.len() > LONGEST_CLIENT || !is_word(text, spans[CLIENT].0 as usize, spans[CLIENT].1 as usize, *b"\",\"\"") {
             return None;
         }
-        let shape = self.shape(text, spans, code, &attempts[..number], total, read, whole, which)?;
-        let minute = at.div_euclid(60);
-        self.count_shape(shape, at, read, whole);
-        let mut attempt = NO_NUMBER;
-        for (place, one) in attempts[..number].iter().enumerate() {
-            let found = self.count_try(text, shape, place, one, failed, at);
-            if number == 1 {
-                attempt = found as u32;
-            } else {
-                self.count_times(found, &one.times);
+        let timed = times_of(text, spans, program);
+        let mark = timed.and_then(|times| mark_of(text, spans, which, &self.programs[which], code, total, &times));
+        let known = mark.and_then(|mark| self.steady.known(mark));
+        let (attempt, times, total) = match (known, timed) {
+            (Some(known), Some(times)) => {
+                if self.programs[which].is_careful && known.has_failed {
+                    return None;
+                }
+                self.count_shape(known.shape as usize, at, read, whole);
+                if known.attempt != NO_NUMBER {
+                    self.count_try(known.attempt as usize, failed || known.has_failed, at);
+                }
+                if known.server != NO_NUMBER {
+                    self.count_server(known.server as usize, failed);
+                }
+                let times = if known.attempt == NO_NUMBER { [NO_TIME; 3] } else if known.is_of_group { [NO_TIME, NO_TIME, times[2]] } else { times };
+                (known.attempt, times, with_times(total, &times))
             }
-        }
-        let times = if number == 1 { attempts[0].times } else { [NO_TIME; 3] };
+            _ => self.unknown(text, spans, read, whole, which, (at, code, total), mark, attempts)?,
+        };
+        let minute = at.div_euclid(60);
         self.lines += 1;
-        if is_there(server) {
-            let key = self.servers.key(server);
-            let number = self.servers.number(&key, server);
-            let name = &mut self.servers.all[number];
-            name.total += 1;
-            name.failed += failed as u32;
-        }
         let client_at = if !is_there(client) { (0, 0) } else { spans[CLIENT] };
         let route = match route_at.source {
             MADE => self.routes.key_in(&self.texts, route_at.begin as usize, route_at.end as usize),
@@ -525,49 +514,87 @@ impl Reader {
         let server_at = Place { source: route_source, begin: spans[SERVER].0, end: spans[SERVER].1 };
         let is_refused = self.programs[which].has_paths && code >= REFUSED;
         let caller = if is_refused { checksum(of(text, spans[CLIENT])) } else { 0 };
-        let status = code;
+        let (status, is_exact) = (code, self.is_exact);
+        let (total, times) = (key_of_time(total, is_exact), times.map(|time| key_of_time(time, is_exact)));
         self.batch.push(Pending { route, route_at, client, client_at, number: 0, client_number: 0, minute, total, status, failed, at, server_at, caller, attempt, times });
         Some(())
     }
 
-    #[inline(always)]
-    fn moment(&mut self, text: &[u8], date: &[u8], which: usize) -> Option<i64> {
-        if text.len() == self.stamp_length && which == self.stamp_which && date.is_empty() && self.is_of_second(text) {
-            return Some(self.stamp_at);
+    /// Count the outcome of a line whose words were not met before. Return the number of its only attempt, its times, and the time of the request.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    fn unknown(&mut self, text: &[u8], spans: &Spans, read: &[u8], whole: (usize, usize), which: usize, (at, code, total): (i64, u32, u64), mark: Option<Mark>, attempts: &mut [Attempt]) -> Option<(u32, [u64; 3], u64)> {
+        let program = &self.programs[which];
+        if !program.checks.iter().zip(&program.is_decided).all(|((role, check), is_decided)| !is_decided || spans[*role] == (0, 0) || check.holds(text, spans[*role])) {
+            return None;
         }
-        let clock = self.programs[which].clock?;
+        let failed = is_failure(code);
+        let number = read_attempts(text, spans, program, code, attempts)?;
+        let attempts = &attempts[..number];
+        if program.is_careful && attempts.iter().any(|attempt| attempt.failed) {
+            return None;
+        }
+        let total = attempts.iter().fold((total, total == NO_TIME), |(sum, is_sum), attempt| if is_sum { (with_more(sum, attempt.times[2]), true) } else { (sum, false) }).0;
+        let server = of(text, spans[SERVER]);
+        if server.len() > LONGEST_SERVER {
+            return None;
+        }
+        let shape = self.shape(text, spans, code, attempts, total, read, whole, which)?;
+        self.count_shape(shape, at, read, whole);
+        let mut only = NO_NUMBER;
+        for (place, one) in attempts.iter().enumerate() {
+            let found = self.number_of_try(text, shape, place, one);
+            self.count_try(found, failed || one.failed, at);
+            if number == 1 {
+                only = found as u32;
+            } else {
+                let is_exact = self.is_exact;
+                self.count_times(found, &one.times.map(|time| key_of_time(time, is_exact)));
+            }
+        }
+        let mut its_server = NO_NUMBER;
+        if is_there(server) {
+            let key = self.servers.key(server);
+            let number = self.servers.number(&key, server);
+            self.count_server(number, failed);
+            its_server = number as u32;
+        }
+        if let Some(mark) = mark.filter(|_| number < 2) {
+            let one = attempts.first().unwrap_or(&NO_ATTEMPT);
+            self.steady.keep(Known { mark, shape: shape as u32, attempt: only, server: its_server, has_failed: one.failed, is_of_group: one.class >= OF_GROUP });
+        }
+        Some((only, if number == 1 { attempts[0].times } else { [NO_TIME; 3] }, total))
+    }
+
+    #[inline(always)]
+    fn count_server(&mut self, number: usize, failed: bool) {
+        let name = &mut self.servers.all[number];
+        name.total += 1;
+        name.failed += failed as u32;
+    }
+
+    /// Return the second of a time in a text that PAD bytes follow; `date` is empty where the time tells it.
+    #[inline(always)]
+    fn moment(&mut self, text: &[u8], time: Span, date: &[u8], which: usize) -> Option<i64> {
+        match self.stamp.known(text, time, which) {
+            Some(at) if date.is_empty() => Some(at),
+            _ => self.other_moment(text, time, date, which),
+        }
+    }
+
+    #[inline(never)]
+    fn other_moment(&mut self, text: &[u8], time: Span, date: &[u8], which: usize) -> Option<i64> {
+        let (clock, program) = (self.programs[which].clock?, &self.programs[which]);
         if !date.is_empty() {
             let mut both = date.to_vec();
             both.push(b'T');
-            both.extend_from_slice(text);
+            both.extend_from_slice(of(text, time));
             both.push(b'Z');
-            return moment(clock, &both, &self.programs[which].zones, 0);
+            return moment(clock, &both, &program.zones, 0);
         }
-        let found = moment(clock, text, &self.programs[which].zones, self.programs[which].today)?;
-        if text.len() <= 40 {
-            self.stamp[..text.len()].copy_from_slice(text);
-            self.stamp_length = text.len();
-            self.stamp_at = found;
-            self.stamp_which = which;
-            self.stamp_part = part_of(clock, text);
-        }
+        let found = moment(clock, of(text, time), &program.zones, program.today)?;
+        self.stamp.keep(clock, text, time, which, found);
         Some(found)
-    }
-
-    /// Return whether a time is the last one up to the digits behind its seconds.
-    #[inline(always)]
-    fn is_of_second(&self, text: &[u8]) -> bool {
-        let (begin, end) = self.stamp_part;
-        if begin == end {
-            return is_same(&self.stamp[..self.stamp_length], text);
-        }
-        // what Python may round up is read anew, and so is what is no digit
-        let (dot, last) = (begin + (self.stamp[begin] == b'.') as usize, self.stamp_length);
-        is_same(&self.stamp[..begin], &text[..begin])
-            && text[begin..dot] == self.stamp[begin..dot]
-            && text[end..] == self.stamp[end..last]
-            && text[dot..end].iter().fold(true, |all, byte| all & (byte.wrapping_sub(b'0') <= 9))
-            && (end - dot < 6 || &text[dot..dot + 6] != b"999999")
     }
 
     /// Return the number of the shape of a line. None: there are too many, or the line is too long for a sample.
@@ -662,25 +689,29 @@ impl Reader {
         shape.count += 1;
     }
 
+    /// Return the number of an attempt.
     #[inline(always)]
-    fn count_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt, failed: bool, at: i64) -> usize {
+    fn number_of_try(&mut self, text: &[u8], shape: usize, number: usize, attempt: &Attempt) -> usize {
         let number = number as u8 | ((attempt.class >= OF_GROUP) as u8) << 7;
         let key = self.tries.key_in(text, attempt.address.0 as usize, attempt.address.1 as usize).with((shape as u64) << 8 | number as u64);
         let length = (attempt.address.1 - attempt.address.0) as usize + 3;
-        let place = match self.tries.known(&key, length) {
+        match self.tries.known(&key, length) {
             Some(place) => place,
             None => {
                 let name = try_name(shape, number, of(text, attempt.address));
                 self.tries.number(&key, &name)
             }
-        };
+        }
+    }
+
+    #[inline(always)]
+    fn count_try(&mut self, place: usize, failed: bool, at: i64) {
         self.tries.lasts[place] = self.tries.lasts[place].max(at);
         let name = &mut self.tries.all[place];
         name.total += 1;
-        if failed || attempt.failed {
+        if failed {
             self.pool.add(&mut name.fails, at.div_euclid(60) as u64, 1);
         }
-        place
     }
 
     /// Leave the healthy lines of these requests in these seconds.
@@ -696,13 +727,13 @@ impl Reader {
         }
     }
 
-    /// Count the times of an attempt.
+    /// Count the times of an attempt by their keys.
     #[inline(always)]
-    fn count_times(&mut self, place: usize, times: &[u64; 3]) {
+    fn count_times(&mut self, place: usize, keys: &[u64; 3]) {
         let name = &mut self.tries.all[place];
-        for (whose, value) in times.iter().enumerate() {
-            if *value != NO_TIME {
-                self.pool.add(&mut name.times, (whose as u64) << WHOSE_BITS | key_of_time(*value, self.is_exact), 1);
+        for (whose, key) in keys.iter().enumerate() {
+            if *key != NO_TIME {
+                self.pool.add(&mut name.times, (whose as u64) << WHOSE_BITS | *key, 1);
             }
         }
     }
@@ -718,7 +749,7 @@ impl Reader {
                 let map = self.tries.all[line.attempt as usize].times;
                 for (whose, value) in line.times.iter().enumerate() {
                     if *value != NO_TIME {
-                        self.pool.prefetch_key(map, (whose as u64) << WHOSE_BITS | key_of_time(*value, self.is_exact));
+                        self.pool.prefetch_key(map, (whose as u64) << WHOSE_BITS | *value);
                     }
                 }
             }
@@ -735,7 +766,7 @@ impl Reader {
             };
             line.number = self.routes.number(&line.route, text(line.route_at)) as u32;
             if line.total != NO_TIME {
-                self.pool.prefetch_key(self.routes.all[line.number as usize].times, key_of_time(line.total, self.is_exact));
+                self.pool.prefetch_key(self.routes.all[line.number as usize].times, line.total);
             }
             if self.programs[0].has_paths {
                 path.clear();
@@ -768,7 +799,7 @@ impl Reader {
             let name = &mut self.routes.all[line.number as usize];
             name.total += 1;
             if line.total != NO_TIME {
-                self.pool.add(&mut name.times, key_of_time(line.total, self.is_exact), 1);
+                self.pool.add(&mut name.times, line.total, 1);
             }
             if line.failed {
                 name.failed += 1;
@@ -792,9 +823,11 @@ impl Reader {
         }
         if self.servers.is_full() {
             self.servers.prune(&mut self.pool);
+            self.steady.clear();
         }
         if self.tries.is_full() {
             self.tries.prune(&mut self.pool);
+            self.steady.clear();
         }
         if self.paths.is_full() {
             self.paths.prune(&mut self.pool);
@@ -803,6 +836,7 @@ impl Reader {
 
     /// Add what another reader of the same program counted.
     pub fn absorb(&mut self, other: &Reader) {
+        self.steady.clear();
         self.lines += other.lines;
         self.routes.absorb(&other.routes, &mut self.pool, &other.pool);
         self.clients.absorb(&other.clients, &mut self.pool, &other.pool);
@@ -909,6 +943,12 @@ impl Reader {
     }
 }
 
+/// Return what is noted of a line beside its end.
+#[inline(always)]
+fn noted(line: u32) -> Notes {
+    Notes { may_be_escaped: line & HAS_SLASH != 0, may_be_odd: line & IS_ODD != 0 }
+}
+
 /// Return whether a request may be one that an error tells of.
 fn is_suspect(text: &[u8], spans: &Spans, program: &Program, marks: &HashSet<u32>, may_be_escaped: bool) -> bool {
     let (first, second) = if program.has[REQUEST] { (of(text, spans[REQUEST]), None) } else { (of(text, spans[METHOD]), Some(of(text, spans[URI]))) };
@@ -974,7 +1014,7 @@ fn put_failures(out: &mut Vec<u64>, mut fails: Vec<(u64, u64)>) {
 
 #[inline(always)]
 fn key_of_time(micros: u64, is_exact: bool) -> u64 {
-    if is_exact { micros } else { bucket(micros) }
+    if is_exact || micros == NO_TIME { micros } else { bucket(micros) }
 }
 
 const NO_REQUEST: &[u8] = b"(no request)";
@@ -1002,8 +1042,8 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
             }
             return Some(place(made));
         }
-        let space = find(text, from, b' ');
-        if space < until && text[space + 1] == b'/' && space > from && space - from <= 16 && text[from..space].iter().all(u8::is_ascii_uppercase) {
+        let space = find_in_line(text, from, b' ', b' ');
+        if space < until && text[space + 1] == b'/' && space > from && space - from <= 16 && are_capitals(text, from, space) {
             if let Some(length) = plain_path(text, space + 1, until) {
                 return Some(Place { source, begin: from as u32, end: (space + 1 + length) as u32 });
             }
@@ -1023,11 +1063,11 @@ fn put_route(text: &[u8], spans: &Spans, program: &Program, source: u8, may_be_e
             made.extend_from_slice(NO_REQUEST);
             return Some(place(made));
         }
-        if is_there(method) && !method.iter().all(u8::is_ascii_uppercase) {
+        if is_there(method) && !(method.len() <= 16 && are_capitals(text, spans[METHOD].0 as usize, spans[METHOD].1 as usize)) && !method.iter().all(u8::is_ascii_uppercase) {
             made.extend_from_slice(NO_HTTP);
             return Some(place(made));
         }
-        if !uri.is_empty() && (1..17).contains(&method.len()) && method.iter().all(u8::is_ascii_uppercase) {
+        if !uri.is_empty() && (1..17).contains(&method.len()) && are_capitals(text, spans[METHOD].0 as usize, spans[METHOD].1 as usize) {
             if let Some(length) = plain_path(text, spans[URI].0 as usize, spans[URI].1 as usize) {
                 made.extend_from_slice(method);
                 made.push(b' ');
@@ -1155,7 +1195,7 @@ fn read_attempts(text: &[u8], spans: &Spans, program: &Program, code: u32, attem
         attempts[0].answer = spans[ANSWER];
         attempts[0].failed = is_failure(code);
         if is_there(of(text, spans[RESPONSE])) {
-            let took = micros(of(text, spans[RESPONSE]), program.units[RESPONSE])?;
+            let took = micros_at(text, spans[RESPONSE], program.units[RESPONSE])?;
             attempts[0].times[2] = took.filter(|_| !(program.has_nought && is_nought(of(text, spans[RESPONSE])))).unwrap_or(NO_TIME);
         }
         return Some(1);
@@ -1232,7 +1272,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
     for which in 0..3 {
         let span = spans[CONNECT + which];
         if span != (0, 0) {
-            attempt.times[which] = micros(of(text, span), program.units[CONNECT + which])?.unwrap_or(NO_TIME);
+            attempt.times[which] = micros_at(text, span, program.units[CONNECT + which])?.unwrap_or(NO_TIME);
         }
     }
     if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
@@ -1247,7 +1287,7 @@ fn read_attempt(text: &[u8], spans: &Spans, program: &Program, code: u32, attemp
 /// Return the times of an attempt from those of its steps, of which some may be missing.
 #[inline(always)]
 fn summed(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
-    let time = |role: usize| if spans[role] == (0, 0) { Some(None) } else { micros(of(text, spans[role]), program.units[TOTAL]) };
+    let time = |role: usize| if spans[role] == (0, 0) { Some(None) } else { micros_at(text, spans[role], program.units[TOTAL]) };
     let (connect, header, total) = (time(CONNECT)?, time(HEADER)?, time(TOTAL)?);
     let waits = (time(WAIT)?, time(WAIT + 1)?);
     let is_missing = |role: usize, wait: Option<u64>| wait.is_none() && spans[role] != (0, 0);
@@ -1260,6 +1300,90 @@ fn summed(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
         _ => NO_TIME,
     };
     Some([connect, header.map_or(NO_TIME, |header| connect + header), response])
+}
+
+/// Return the time that a line tells of its request; NO_TIME where it tells none. None: Python is to read it.
+#[inline(always)]
+fn total_of(text: &[u8], spans: &Spans, at: i64, program: &Program) -> Option<u64> {
+    let total = match spans[TOTAL] {
+        (0, 0) if program.is_json && program.has[TOTAL] => return None,
+        (0, 0) => NO_TIME,
+        span => micros_at(text, span, program.units[TOTAL])?.unwrap_or(NO_TIME),
+    };
+    if program.has[OTHER] { between(text, spans, at, program) } else { Some(total) }
+}
+
+/// Return the sum of two times, of which each may be missing.
+#[inline(always)]
+fn with_more(total: u64, time: u64) -> u64 {
+    match (total, time) {
+        (_, NO_TIME) => total,
+        (NO_TIME, _) => LONGEST_MICROS.min(time),
+        _ => LONGEST_MICROS.min(total + time),
+    }
+}
+
+/// Return the time of a request: that of its only attempt where no other is told.
+#[inline(always)]
+fn with_times(total: u64, times: &[u64; 3]) -> u64 {
+    if total == NO_TIME { with_more(total, times[2]) } else { total }
+}
+
+/// Return the times of the only attempt of a line, if it has one. None: it may have more, or Python is to read it.
+#[inline(always)]
+fn times_of(text: &[u8], spans: &Spans, program: &Program) -> Option<[u64; 3]> {
+    if !program.has[ADDRESS] {
+        return Some([NO_TIME; 3]);
+    }
+    if program.is_summed {
+        return if program.is_grouped { None } else { summed(text, spans, program) };
+    }
+    let mut times = [NO_TIME; 3];
+    for (which, time) in times.iter_mut().enumerate() {
+        let span = spans[CONNECT + which];
+        if span != (0, 0) {
+            *time = micros_at(text, span, program.units[CONNECT + which])?.unwrap_or(NO_TIME);
+        }
+    }
+    if program.has_nought && is_nought(of(text, spans[RESPONSE])) {
+        times[2] = NO_TIME;
+    }
+    Some(times)
+}
+
+/// Return the mark of a line with these times. None: an answer cannot be told.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn mark_of(text: &[u8], spans: &Spans, which: usize, program: &Program, code: u32, total: u64, times: &[u64; 3]) -> Option<Mark> {
+    let (words, failed) = (&program.words, is_failure(code));
+    let mut has = 0;
+    for (place, time) in times.iter().enumerate() {
+        has |= ((*time != NO_TIME) as u64) << place;
+        if program.has[CONNECT + place] {
+            has |= (is_there(of(text, spans[CONNECT + place])) as u64) << (3 + place);
+        }
+    }
+    let mut found = Marking::new(program.seed, code as u64 | has << 16 | (which as u64) << 32);
+    words.add(text, spans, failed, &mut found);
+    let took = with_times(total, times);
+    let mut answers = 1u64;
+    let mut add = |one: u8| {
+        if answers >> 56 != 0 {
+            found.add(answers);
+            answers = 1;
+        }
+        answers = answers << 8 | one as u64;
+    };
+    for number in &words.codes {
+        add(short_answer(&program.questions[*number], text, spans, program, took)?);
+    }
+    if failed {
+        for number in &words.codes_of_failures {
+            add(short_answer(&program.questions_of_failures[*number], text, spans, program, took)?);
+        }
+    }
+    found.add(answers);
+    Some(found.mark())
 }
 
 /// Return the next of a list that `, ` and ` : ` part.
@@ -1306,8 +1430,8 @@ fn place_of(memo: u64) -> usize {
 #[inline(always)]
 fn without_port(text: &[u8], span: (u32, u32)) -> Option<(u32, u32)> {
     let address = of(text, span);
-    let digits = address.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_port = (1..6).contains(&digits) && address.len() > digits + 1 && address[address.len() - digits - 1] == b':';
+    let digits = address.iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    let is_port = digits < 6 && digits != 0 && address.len() > digits + 1 && address[address.len() - digits - 1] == b':';
     if is_port { Some((span.0, span.1 - digits as u32 - 1)) } else { None }
 }
 

@@ -1,5 +1,7 @@
 //! Times, durations, statuses and routes from their texts. `None`: Python is to read the line.
 
+use crate::find::word_at;
+use crate::line::Span;
 use crate::program::{Clock, Zone};
 
 const LAST_YEAR: i64 = 2090; // minutes since the epoch are kept in 26 bits
@@ -190,11 +192,51 @@ pub fn fraction(clock: Clock, text: &[u8]) -> Option<u64> {
     }
 }
 
+/// Return the number that at most eight digits tell; PAD bytes follow the text.
+#[inline(always)]
+pub fn short_number(text: &[u8], begin: usize, end: usize) -> Option<u64> {
+    let length = end.wrapping_sub(begin);
+    if length.wrapping_sub(1) > 7 {
+        return None;
+    }
+    let shift = 64 - 8 * length as u32;
+    let digits = (word_at(text, begin) << shift) ^ (0x3030_3030_3030_3030 << shift); // zeros in front
+    if (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let (low, high) = (pairs & 0x0000_00ff_0000_00ff, pairs >> 16 & 0x0000_00ff_0000_00ff);
+    Some((low.wrapping_mul(0x000f_4240_0000_0064).wrapping_add(high.wrapping_mul(0x0000_2710_0000_0001))) >> 32)
+}
+
+const SCALES: [u64; 7] = [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+
+/// The same as `micros` of a value in a text that PAD bytes follow.
+#[inline(always)]
+pub fn micros_at(text: &[u8], (begin, end): Span, unit: u64) -> Option<Option<u64>> {
+    let (begin, end) = (begin as usize, end as usize);
+    if unit == 1_000_000_000 {
+        let dots = word_at(text, begin) ^ 0x2e2e_2e2e_2e2e_2e2e;
+        let dots = dots.wrapping_sub(0x0101_0101_0101_0101) & !dots & 0x8080_8080_8080_8080;
+        let dot = begin + dots.trailing_zeros() as usize / 8; // the first one; eight if there is none
+        if dot < end && end - dot <= 7 {
+            if let (Some(whole), Some(part)) = (short_number(text, begin, dot), short_number(text, dot + 1, end)) {
+                return Some(Some(LONGEST_MICROS.min(whole * 1_000_000 + part * SCALES[end - dot - 1])));
+            }
+        }
+    } else if unit == 1_000_000 || unit == 1_000 {
+        if let Some(whole) = short_number(text, begin, end) {
+            return Some(Some(LONGEST_MICROS.min(whole * (unit / 1000))));
+        }
+    }
+    micros(&text[begin..end], unit)
+}
+
 /// Return a duration in microseconds, None inside where there is none (`-`); `unit` are the nanoseconds of one.
 #[inline(always)]
 pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
-    if text == b"-" || text == b"-1" {
-        return Some(None);
+    if text.first() == Some(&b'-') {
+        return if text.len() == 1 || text == b"-1" { Some(None) } else { None };
     }
     let (mut whole, mut at) = (0u64, 0);
     while at < text.len() && text[at].wrapping_sub(b'0') <= 9 {
@@ -209,6 +251,10 @@ pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
     }
     if at == text.len() && unit % 1000 == 0 && unit <= 1_000_000 {
         return Some(Some(LONGEST_MICROS.min(whole * (unit / 1000)))); // at most 15 digits of milliseconds
+    }
+    if at == text.len() && unit == 1 {
+        let (found, rest) = (whole / 1000, whole % 1000);
+        return Some(Some(LONGEST_MICROS.min(found + (rest > 500 || (rest == 500 && found & 1 == 1)) as u64)));
     }
     if unit == 1_000_000_000 && at < 8 && text.len() - at <= 7 && (at == text.len() || (text[at] == b'.' && at + 1 < text.len())) {
         let mut scale = 1_000_000;
@@ -422,6 +468,22 @@ mod tests {
         assert_eq!(micros(b"3500", 1), Some(Some(4)));
         assert_eq!(micros(b"-1", 1), Some(None));
         assert_eq!(micros(b"1e3", 1), None);
+    }
+
+    #[test]
+    fn durations_in_a_text_are_read_as_alone() {
+        let values = ["0", "7", "12", "123", "12345678", "123456789", "0.005", "0.005759", "12.345678", "1234567.123456", "12345678.1", "1.", ".5", "1.1234567", "-", "-1", "", "1e3", "1.2.3", "a", "0.00a", "99999999", "99999.999"];
+        for value in values {
+            for after in ["", " ", "/1", "0", ".", "\u{ff}"] {
+                let mut text = format!("x{value}{after}").into_bytes();
+                text.extend_from_slice(&[b'\n'; crate::find::PAD]);
+                for unit in [1, 1_000, 1_000_000, 1_000_000_000] {
+                    assert_eq!(micros_at(&text, (1, 1 + value.len() as u32), unit), micros(value.as_bytes(), unit), "{value} {unit}");
+                }
+                let number = value.parse::<u64>().ok().filter(|_| value.len() <= 8);
+                assert_eq!(short_number(&text, 1, 1 + value.len()), number, "{value}");
+            }
+        }
     }
 
     #[test]
