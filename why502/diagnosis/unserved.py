@@ -290,7 +290,7 @@ def _of_route(
         count = _sum([path], REFUSED)
         if _is_malformed(path, total):
             yield replace(_described(Reason.REFUSAL, [path], frozenset({BAD_REQUEST}), route), target=None)  # or by the gateway
-        is_socket = _is_most(path, count) if _WEBSOCKET.search(path.request) else _is_shut(path, count, route, upgraded)
+        is_socket = _is_most(path, count) if _is_for_sockets(path, paths) else _is_shut(path, count, route, upgraded)
         if is_socket and _is_certain(path, count, FEW):
             yield _described(Reason.WEBSOCKET, [path], REFUSED, route)
             return
@@ -319,6 +319,16 @@ def _is_shut(path: PathTraffic, count: int, route: Route | None, upgraded: froze
     if path.request not in upgraded or count < MOST * path.completed or path.refused_since < FEW:
         return False
     return bool(path.statuses.get(UPGRADED, 0)) or (route is not None and not passes_upgrade(route))
+
+
+def _is_for_sockets(path: PathTraffic, paths: list[PathTraffic]) -> bool:
+    """Return whether a path's name says that it is for WebSockets. A route that opens them on other paths forwards upgrades, so
+    a name that it does not know (404) is a scanner's or a mistake of its clients, and a script is for plain requests.
+    """
+    if not _WEBSOCKET.search(path.request) or _SCRIPT.search(path.request) or _PROBED.search(path.request):
+        return False
+    is_unknown = path.statuses.get("404", 0) == _sum([path], REFUSED) and not path.statuses.get(UPGRADED, 0)
+    return not (is_unknown and any(other.statuses.get(UPGRADED, 0) and not other.refused_since for other in paths))
 
 
 def _is_malformed(path: PathTraffic, total: int) -> bool:

@@ -29,9 +29,11 @@ from why502.diagnosis.waiting import dependency_errors, is_hurt
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.snapshot import Event
+from why502.model.snapshot import Disk, Event
 
 MANY = 3  # messages of its own about it
+INSUFFICIENT_STORAGE = 507
+SPARE_BYTES = 1 << 20  # with less, programs fail to write
 WRITING = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -41,6 +43,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not case.seen(Symptom.DISK_FULL) and not case.words(Symptom.DISK_FULL) and not events:
         yield from _of_dependency(case)
         yield from _of_application(case)
+        yield from _of_status(case)
         return
     for tally in case.words(Symptom.DISK_FULL)[:1] if not events else ():
         yield supports("a log reports that no space is left", tally.source, STRONG)
@@ -49,7 +52,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         if sum(each.count for each in events) >= MANY:
             yield supports(f"it reports that {sum(each.count for each in events)} times", event.source, WEAK)
     for disk in case.here.disks or ():
-        if disk.free_bytes < 1 << 20 or disk.free_inodes == 0:
+        if is_full(disk):
             left = "no inodes are free" if disk.free_inodes == 0 else f"only {disk.free_bytes >> 10} KiB are free"
             yield supports(f"{disk.path}: {left}", f"df {disk.path}", STRONG)
             return
@@ -107,6 +110,23 @@ def _of_application(case: Case) -> Iterator[Evidence]:
                 f"{full}, and only requests such as {writes.request} get an error of its own", f"df {disk.path}", LIKELY
             )
             return
+
+
+def _of_status(case: Case) -> Iterator[Evidence]:
+    """Yield the evidence that the application's own status says so (507, RFC 4918, 11.5), while a volume that is not the proxy's
+    is full.
+    """
+    told = [tally for tally in case.tallies if tally.status == INSUFFICIENT_STORAGE]
+    full = next((disk for disk in case.here.disks or () if not disk.is_of_proxy and is_full(disk)), None)
+    if told and full and case.target is not None:
+        count = sum(tally.count for tally in told)
+        message = f"{count} requests were answered 507 (insufficient storage), and {full.path} has {full.free_bytes} bytes free"
+        yield supports(message, f"access log, df {full.path}", LIKELY)
+
+
+def is_full(disk: Disk) -> bool:
+    """Return whether a file system has no space or no inodes left."""
+    return disk.free_bytes < SPARE_BYTES or disk.free_inodes == 0
 
 
 def _fails_to_read(case: Case, writes: Unserved) -> bool:

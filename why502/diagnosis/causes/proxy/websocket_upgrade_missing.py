@@ -30,6 +30,7 @@ from why502.deployment.rule import risk, rule
 from why502.deployment.websockets import is_for_websockets
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.targets import addresses
 from why502.diagnosis.unserved import unserved
 from why502.diagnosis.upgrades import UPGRADE_REQUIRED, UPGRADED, passes_upgrade
 from why502.model.config import Route
@@ -137,9 +138,7 @@ def examine(case: Case) -> Iterator[Evidence]:
 
 def _refused(case: Case) -> Iterator[Evidence]:
     """Yield the evidence that the handshakes arrive as plain requests, which the application does not know (404, 400)."""
-    if case.target is None:
-        return
-    for route in case.routes:
+    for route in case.routes if case.target is not None else _unresolved(case):
         one = next((x for x in unserved(case.joins) if x.is_of_upgrade and x.at is not None and x.at == route.at), None)
         if one is not None and route.protocol in ("http", "https") and not passes_upgrade(route):
             yield supports(f"{one.message}, and the route does not forward Upgrade", str(route.at), LIKELY)
@@ -147,6 +146,11 @@ def _refused(case: Case) -> Iterator[Evidence]:
             if opened := sum(path.statuses.get(UPGRADED, 0) for path in paths if path.request == one.request):
                 yield supports(f"{opened} WebSockets were opened with {one.request} before", "access log", FAIR)
             return
+
+
+def _unresolved(case: Case) -> list[Route]:
+    """Return the routes whose targets are only known for each request, as in `proxy_pass http://unix:/run/$user.sock`."""
+    return [route for route in case.joins.routes if not any(addresses(peer, case.here) for peer in route.peers)]
 
 
 def summarize(case: Case) -> str:

@@ -52,6 +52,7 @@ from why502.model.snapshot import Dependency, Event
 from why502.remedies.changes import start
 
 BEFORE, CLOCK = timedelta(seconds=60), timedelta(seconds=2)
+TOGETHER = timedelta(seconds=10)  # between the starts of what one boot or one deployment starts
 MOST = 4  # times as many errors about something else
 STOPPED = (*ENDED, "masked")
 COMPUTES = 0.5  # processors that its own processes use; above it they do not only wait
@@ -202,7 +203,19 @@ def _ended(case: Case) -> list[Dependency]:
     """
     if not case.tally(*ERRORS, *LATE) and not errors_of(case):
         return []
-    return [x for x in case.dependencies if not x.named_by and x.is_heard is False and _went(case, x) and (x.unit or x.elsewhere)]
+    return [
+        x
+        for x in case.dependencies
+        if not x.named_by and x.is_heard is False and _went(case, x) and (_moved(case, x) if x.elsewhere else x.unit)
+    ]
+
+
+def _moved(case: Case, peer: Dependency) -> bool:
+    """Return whether the application ran before the process that listens at another address. Where both were started together, as
+    at boot, nobody knows that it ever listened at the usual one.
+    """
+    begun = min((process.started_at for process in case.processes if process.started_at), default=None)
+    return begun is None or peer.unit_since is None or begun + TOGETHER < peer.unit_since
 
 
 def _end(case: Case, peer: Dependency) -> str:

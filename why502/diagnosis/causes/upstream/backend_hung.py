@@ -27,6 +27,7 @@ from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.peers import described, is_of_check, views_of
+from why502.diagnosis.spinning import spins
 from why502.gateways.behaviour import read_limit_s
 from why502.model.container import Container
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -74,6 +75,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(held, "ss -tn state fin-wait-2", LIKELY)
     if idle := holds_all(case):
         yield supports(idle, "ss -tn state close-wait, /proc/PID/stat", STRONG)
+    if loop := spins(case):
+        yield supports(loop, "/proc/PID/stat, ss -ltnx", LIKELY)
     stuck = unread(case)
     if closed := worked_off(case):
         message = f"it makes progress: it has closed {closed} of the {stuck} connections that the proxy abandoned"

@@ -29,6 +29,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import given_up_before, never_answered
 from why502.diagnosis.slots import slots
+from why502.diagnosis.spinning import spins
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.probe import CONNECT, Probe
@@ -55,6 +56,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if slow and (apart := never_answered(case)):
         message = f"{apart.message}: it keeps workers busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", PROOF)
+    if loop := spins(case):
+        yield refutes(f"{loop}: it has no workers that become free", "/proc/PID/stat, ss -ltnx", LIKELY)
     kernel = case.host.kernel if case.host else None
     held = (kernel.of(case.target, kernel.accepted) or 0) if kernel else 0
     if waiting and held and not stopped:

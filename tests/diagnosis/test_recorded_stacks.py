@@ -1,0 +1,70 @@
+"""Evidence that was recorded on stacks of real packages, and the same evidence with the deciding fact changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+import why502
+from why502.diagnosis.engine import diagnose
+from why502.model.finding import Finding
+from why502.model.snapshot import Snapshot
+
+STACKS = Path(__file__).parent.parent / "data" / "stacks"
+
+
+def recorded(name: str) -> Snapshot:
+    """Return the evidence of one scene."""
+    return why502.load((STACKS / f"{name}.why502").read_bytes(), name)
+
+
+def first(here: Snapshot) -> Finding | None:
+    """Return the first finding that is asserted; None if there is none."""
+    return next((one for one in diagnose(here).findings if one.confidence >= 0.6), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "target"),
+    [
+        ("cloud-previews-of-films", "php-fpm-max-children", "unix:/run/php/cloud.sock"),
+        ("cloud-data-volume-full", "disk-full", "unix:/run/php/cloud.sock"),
+        ("hub-loop-in-the-server", "backend-hung", "unix:/run/notebook-alice/web.sock"),
+        ("hub-proxy-snippet-tidied", "websocket-upgrade-missing", "None"),
+    ],
+)
+def test_the_cause_is_named(name: str, cause: str, target: str) -> None:
+    found = first(recorded(name))
+    assert found is not None
+    assert (found.cause, str(found.target)) == (cause, target)
+
+
+def test_a_path_that_is_not_there_is_no_websocket_where_others_open() -> None:
+    here = recorded("hub-first-day-of-term")
+    assert diagnose(here).verdict == "healthy"
+    assert here.logs is not None
+    closed = tuple(replace(path, statuses={**path.statuses, "101": 0}) for path in here.logs.paths)
+    never = replace(here, logs=replace(here.logs, paths=tuple(replace(p, request=p.request.replace(".php", "")) for p in closed)))
+    assert diagnose(never).verdict == "unknown"  # nobody opened any: it may be the handshake that gets 404
+
+
+def test_a_cache_that_was_started_again_while_the_application_ran_may_have_moved() -> None:
+    here = recorded("cloud-data-volume-full")
+    assert here.dependencies and here.processes and here.disks
+    began = here.dependencies[0].unit_since
+    assert began is not None
+    early = tuple(replace(p, started_at=began.replace(minute=0)) if p.name.startswith("php") else p for p in here.processes)
+    free = tuple(replace(disk, free_bytes=1 << 30) for disk in here.disks)
+    moved = first(replace(here, processes=early, disks=free))
+    assert moved is not None and moved.cause == "backend-dependency-down"
+    together = first(replace(here, disks=free))
+    assert together is None or together.cause != "backend-dependency-down"
+
+
+def test_a_process_that_waits_does_not_spin() -> None:
+    here = recorded("hub-loop-in-the-server")
+    assert here.kernel is not None
+    idle = replace(here.kernel, backend_cpu=dict.fromkeys(here.kernel.backend_cpu, 0.1))
+    found = first(replace(here, kernel=idle))
+    assert found is None or found.cause != "backend-hung"
