@@ -65,10 +65,10 @@ def test_another_file_system_without_space(tmp_path: Path) -> None:
         "from why502.collectors.base import CollectOptions; from why502.host.local import LocalHost; "
         "from why502.model.snapshot import Snapshot; "
         "found = disks.collect(LocalHost(), Snapshot(taken_at=datetime.now(UTC)), CollectOptions()).value or (); "
-        "print(*(f'{disk.path} {disk.free_bytes} {disk.is_of_proxy}' for disk in found), sep='\\n')"
+        "print(*(f'{disk.path} {disk.free_bytes} {disk.is_of_proxy} {disk.owner_uid}' for disk in found), sep='\\n')"
     )
     script = (
-        f"mkdir {tmp_path}/shm {tmp_path}/free; mount -t tmpfs -o size=64k none {tmp_path}/shm; "
+        f"mkdir {tmp_path}/shm {tmp_path}/free; mount -t tmpfs -o size=64k,uid=1234 none {tmp_path}/shm; "
         f"mount -t tmpfs -o size=64k none {tmp_path}/free; head -c 1M /dev/zero > {tmp_path}/shm/x; "
         f'exec {sys.executable} -c "{look_there}"'
     )
@@ -81,5 +81,5 @@ def test_another_file_system_without_space(tmp_path: Path) -> None:
         timeout=60,
     )
     lines = done.stdout.splitlines()
-    assert f"{tmp_path}/shm 0 False" in lines
+    assert f"{tmp_path}/shm 0 False 1234" in lines
     assert not any(line.startswith(f"{tmp_path}/free ") for line in lines)

@@ -29,9 +29,16 @@ def findings(
     asked: tuple[PathTraffic, ...] = (),
     probes: tuple[Probe, ...] = (),
     age_s: float = 5.0,
+    settings: dict[str, tuple[Setting, ...]] | None = None,
 ) -> list[Finding]:
     """Return the asserted findings for a service that was restarted some seconds ago."""
-    route = Route(passes="http://unix:/run/app.sock", protocol="http", at=PLACE, peers=(Peer(name=str(TARGET), target=TARGET),))
+    route = Route(
+        passes="http://unix:/run/app.sock",
+        protocol="http",
+        at=PLACE,
+        peers=(Peer(name=str(TARGET), target=TARGET),),
+        settings=settings or {},
+    )
     begun = AT - timedelta(seconds=age_s)
     here = Snapshot(
         taken_at=AT,
@@ -254,3 +261,21 @@ def test_a_restart_is_over_once_another_page_is_served_whoever_logs_it() -> None
     pages = (PathTraffic(request="GET /", at=PLACE, statuses={"200": 40, "502": 5}, last_served=AT),)
     (one,) = findings(tally(Symptom.CONNECT_REFUSED, 3.0), asked=pages)
     assert (one.cause, one.ongoing) == ("deploy-termination-race", False)
+
+
+@pytest.mark.parametrize(("status", "is_told"), [("404", True), ("403", False)])
+def test_a_password_explains_403_and_no_other_refusal(status: str, is_told: bool) -> None:
+    begun = AT - timedelta(seconds=5)
+    page = PathTraffic(
+        request="GET /hooks",
+        at=PLACE,
+        statuses={"200": 9, status: 25},
+        clients=8,
+        refused_since=25,
+        last_refused=AT,
+        last_served=begun,
+    )
+    found = findings(
+        tally(Symptom.SOCKET_PATH_MISSING, 0.8), asked=(page,), settings={"auth_basic": (Setting(args=("operations",)),)}
+    )
+    assert ("application-error" in {one.cause for one in found}) is is_told

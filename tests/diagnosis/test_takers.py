@@ -12,9 +12,11 @@ from why502.diagnosis.takers import door_of, taker
 from why502.gateways.caddy import config as caddy
 from why502.gateways.nginx.config.load import load_dump
 from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
+from why502.model.probe import Probe
 from why502.model.process import Process
 from why502.model.proxy import Proxy
-from why502.model.snapshot import Listener, Snapshot
+from why502.model.service import PhpPool
+from why502.model.snapshot import Event, Listener, Snapshot
 from why502.model.target import Target
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -77,3 +79,35 @@ def test_a_rule_that_refuses_everyone_is_on_the_gateway_that_has_it(kind: str, t
     )
     found = diagnose(machine(logs=LogSummary(tallies=(tally,), paths=(path,), has_access=True)))
     assert ("denied-by-rule", target) in [(each.cause, each.target) for each in found.findings if each.confidence >= 0.5]
+
+
+@pytest.mark.parametrize(("queued", "is_late", "is_full"), [(31, True, True), (0, True, False), (31, False, False)])
+def test_a_pool_that_was_restarted_and_is_full_behind_a_gateway_that_waits(queued: int, is_late: bool, is_full: bool) -> None:
+    """Its socket was missing for a moment, and the gateway in front of it has no later failure in its log."""
+    pool = Target(path="/run/php/castle.sock")
+    inner = Proxy(
+        kind="caddy", pid=2, routes=caddy.load(":8081 {\n php_fastcgi unix//run/php/castle.sock\n}\n", "Caddyfile").routes
+    )
+    here = machine()
+    assert here.proxies and here.listeners
+    missing = Tally(symptom=Symptom.SOCKET_PATH_MISSING, proxy="caddy", target=pool, status=502, count=24, first=NOW, last=NOW)
+    full = Event(
+        symptom=Symptom.PHP_MAX_CHILDREN, at=NOW, message="server reached pm.max_children", unit="php.service", source="log"
+    )
+    settings = PhpPool(
+        name="castle", file="castle.conf", target=pool, pm="static", max_children=2, children=2, master_pid=9, unit="php.service"
+    )
+    probe = Probe(
+        target=CADDY, symptom=Symptom.READ_TIMED_OUT if is_late else None, request="GET /", status=None if is_late else 200
+    )
+    here = machine(
+        proxies=(here.proxies[0], inner),
+        listeners=(*here.listeners, Listener(target=pool, pids=(9,), queued=queued)),
+        processes=(*(here.processes or ()), Process(pid=9, name="php-fpm8.2", unit="php.service")),
+        php_pools=(settings,),
+        events=(full,),
+        probes=(probe,),
+        logs=LogSummary(tallies=(missing,)),
+    )
+    found = {one.cause: one.ongoing for one in diagnose(here).findings if one.confidence >= 0.5 and one.target == pool}
+    assert ("php-fpm-max-children" in found) is is_full

@@ -184,7 +184,13 @@ class _Run:
         """Return the counts of a log in the window."""
         reader, log = one.reader, one.log
         ask = ScanQuery(since=math.ceil(self.since), until=math.floor(self.until), most_held=MOST_CLOSE, is_summary=True)
-        form = Form(name=reader.name, log_format=reader.format, escape=reader.escape, wrapper=reader.wrapper)
+        form = Form(
+            name=reader.name,
+            log_format=reader.format,
+            escape=reader.escape,
+            wrapper=reader.wrapper,
+            has_comments=reader.has_comments,
+        )
         origin = Origin(one.path, log.server, log.proxy)
         cut: list[HostError] = []
         self._read += 1

@@ -54,6 +54,7 @@ class Form(Value, frozen=True, kw_only=True):
     escape: str = "default"
     w3c: tuple[str, ...] = ()  # the fields named by a W3C log
     format_source: str = "its content"  # the source of this information
+    has_comments: bool = False  # lines that start with "#" are comments, as in each W3C log
 
     @property
     def is_error_log(self) -> bool:

@@ -248,7 +248,7 @@ class Reader:
             self.counts.lines += 1
             return
         text = raw.decode("utf-8", "surrogateescape").rstrip("\r")
-        if not text.strip() or (text[0] == "#" and self.part.form.w3c):
+        if not text.strip() or (text[0] == "#" and (self.part.form.w3c or self.part.form.has_comments)):
             return
         self._record(self.parse(text), text, start)
 
