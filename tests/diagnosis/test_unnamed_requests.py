@@ -82,7 +82,6 @@ def test_messages_about_several_backends_are_divided() -> None:
 @pytest.mark.parametrize(
     "answers",
     [
-        {"/index.php": {"500": 13}},  # one of them for another reason
         {"/index.php": {"500": 5}},  # most messages are about answers that were no error
         {"/index.php": {"200": 50}},
         {"/picture.png": {"500": 12}},
@@ -91,6 +90,12 @@ def test_messages_about_several_backends_are_divided() -> None:
 )
 def test_other_numbers_of_answers_leave_messages_with_nobody(answers: dict[str, dict[str, int]]) -> None:
     assert told(Symptom.APPLICATION_ERROR, answers, 12) == {(None, ()): 12}
+
+
+def test_more_answers_than_messages_leave_no_doubt_about_the_only_backend() -> None:
+    assert told(Symptom.APPLICATION_ERROR, {"/index.php": {"500": 13}}, 12) == {(SHOP, (("GET /index.php", 13),)): 12}
+    two = {"/index.php": {"500": 13}, "/admin/index.php": {"500": 2}}
+    assert {target for target, _ in told(Symptom.APPLICATION_ERROR, two, 12)} == {None}
 
 
 def test_different_messages_are_divided_only_if_one_backend_has_all() -> None:

@@ -29,9 +29,9 @@ def by_answers(tallies: Iterable[Tally], paths: Sequence[PathTraffic], known: Ma
     """Return the tallies. Messages that name neither a target nor a request are those of the targets whose clients got the
     answer that such a message goes with, if there are as many of the one as of the other.
 
-    `paths`: with the route that each takes. If more clients got that answer than messages were logged, some of them got it for
-    another reason. If fewer than half as many did, most of the messages are about something else. Then it is unknown whose
-    they are.
+    `paths`: with the route that each takes. If more clients of several targets got that answer than messages were logged, some of
+    them got it for another reason. If fewer than half as many did, most of the messages are about something else. Then it is
+    unknown whose they are.
     """
     found = tuple(tallies)
     return tuple(part for tally in found for part in _divided(tally, found, paths, known))
@@ -45,9 +45,10 @@ def _divided(tally: Tally, others: Sequence[Tally], paths: Sequence[PathTraffic]
     alike = [each for each in others if _key(each) == _key(tally)]
     parts = _refused(ways, tally, paths)
     refused, told = sum(count for each in parts.values() for _, count in each), sum(each.count for each in alike)
-    if None in parts or not refused <= told <= 2 * refused:
+    is_one = len(parts) == 1  # then some answers may have another reason: the messages are still about this target
+    if None in parts or told > 2 * refused or (refused > told and not is_one):
         yield tally
-    elif len(parts) == 1:
+    elif is_one:
         ((target, requests),) = parts.items()
         named = tuple(each for each in requests if each[0])[:MOST_REQUESTS] if len(alike) == 1 else ()
         yield msgspec.structs.replace(tally, target=target, requests=named)

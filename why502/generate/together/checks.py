@@ -39,6 +39,10 @@ class Written:
     pools: dict[str, str] = field(default_factory=dict)
 
 
+# Notes for a repository, which need not hold every program and pool of its machines. Generated files are all that there is.
+_MEANS_A_MISTAKE_HERE = frozenset({"W502-030", "W502-034"})
+
+
 def contradictions(written: Written) -> Iterator[str]:
     """Yield a sentence for each way in which two of the files do not fit each other."""
     units = tuple(unit_files.parse(text.encode(), path) for path, text in written.units.items())
@@ -47,7 +51,8 @@ def contradictions(written: Written) -> Iterator[str]:
     pools = php_fpm.pools(entries)
     deployment = Deployment(configuration=configuration, version=written.version, pools=pools, pool_entries=entries, units=units)
     risks, _ = lint(deployment)
-    yield from (f"{risk.message} ({risk.rule})" for risk in risks if risk.severity is not Severity.NOTE)
+    told = (risk for risk in risks if risk.severity is not Severity.NOTE or risk.rule in _MEANS_A_MISTAKE_HERE)
+    yield from (f"{risk.message} ({risk.rule})" for risk in told)
     # Paths for WebSockets and event streams wait longer, and a stop cuts them.
     waits_s = min((read_limit_s(route) for route in configuration.routes if route.peers), default=0.0)
     for unit in units:

@@ -28,7 +28,7 @@ from why502.backends.php_fpm.config import edits
 from why502.backends.php_fpm.size import size
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.contrast import never_answered
+from why502.diagnosis.contrast import alone, never_answered
 from why502.diagnosis.takers import doors_of
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -51,6 +51,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if slow and case.target is not None and (apart := never_answered(case)):
         message = f"{apart.message}: it keeps children busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", 2 * PROOF)
+    elif slow and not case.queued and (spared := _spares_others(case)):
+        message = f"{spared}, and no connection waits: the limit was reached for a moment, and it is that path that is slow"
+        yield refutes(message, "access log, ss -lx", PROOF)
     for tally in case.words(Symptom.PHP_MAX_CHILDREN)[:1]:
         yield supports(f"PHP-FPM reports that it reached max_children {tally.detail}".rstrip(), tally.source, PROOF)
     for event in case.events(Symptom.PHP_MAX_CHILDREN)[:1]:
@@ -67,6 +70,16 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"{waiting} connections wait for a free child", "ss -lx", LIKELY)
         elif pool.children_busy is not None and pool.children_busy >= pool.max_children:
             yield supports("all of them are busy", "/proc", STRONG)
+
+
+def _spares_others(case: Case) -> str:
+    """Return that only one path fails, while others on its routes are served to the end; "" if that is not so."""
+    first, last = case.first_failure, case.last_failure
+    message = alone(case) if case.target is not None and first and last and last > first else ""
+    places = {route.at for route in case.routes if route.at is not None}
+    paths = [path for path in (case.here.logs.paths if case.here.logs else ()) if path.at in places]
+    served = max((path.last_served for path in paths if path.last_served), default=None)
+    return message if message and served and last and served >= last.replace(microsecond=0) else ""
 
 
 def _is_late_in_front(case: Case) -> bool:

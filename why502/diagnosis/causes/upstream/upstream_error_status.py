@@ -54,6 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         case.target is not None
         and only
         and not _may_be_its_rule(case)
+        and not _has_unplaced_reason(case)
         and case.proxy
         and (log := read_error_log(case.proxy, case.here.logs))
     ):
@@ -70,6 +71,16 @@ def _since_the_gap(case: Case) -> list[Tally]:
     begun = min((tally.first for tally in rest if tally.first), default=None)
     is_over = over is not None and begun is not None and begun >= over and sum(tally.count for tally in rest) > 1
     return rest if is_over and case.listeners != () and not case.probe(*GAP) else [*gap, *rest]
+
+
+def _has_unplaced_reason(case: Case) -> bool:
+    """Return whether the gateway logged reasons of its own without the request and the backend, as Apache does about FastCGI: they
+    may be about these failures.
+    """
+    kind = case.proxy.kind if case.proxy else ""
+    tallies = case.here.logs.tallies if case.here.logs else ()
+    reasons = (x for x in tallies if x.proxy == kind and x.target is None and not x.group and not x.requests)
+    return any(tally.symptom in behaviour(kind).unplaced and tally.is_failure for tally in reasons)
 
 
 def _may_be_its_rule(case: Case) -> bool:
