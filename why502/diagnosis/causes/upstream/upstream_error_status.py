@@ -74,7 +74,7 @@ def _since_the_gap(case: Case) -> list[Tally]:
 
 
 def _has_unplaced_reason(case: Case) -> bool:
-    """Return whether the gateway logged reasons of its own without the request and the backend, as Apache does about FastCGI: they
+    """Return whether the gateway logged reasons of its own without request and backend, as Apache does about FastCGI: they
     may be about these failures.
     """
     kind = case.proxy.kind if case.proxy else ""
