@@ -106,7 +106,7 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
         accepted={
             row.inode: row.local.decode("utf-8", "replace")
             for unix in sockets.read_unix_each(host, directories)
-            for row in (() if isinstance(unix, HostError) else unix)
+            for row in (() if isinstance(unix, sockets.Unread) else unix)
             if row.state == sockets.ESTABLISHED
         },
         peers=_unix_peers(host),

@@ -173,8 +173,8 @@ def _tables(host: Host, directories: list[str], gaps: list[Gap]) -> list[tuple[l
     for directory, unix in zip(directories, sockets.read_unix_each(host, directories), strict=True):
         try:
             tcp, is_whole = sockets.read_tcp(host, directory)
-            if isinstance(unix, HostError):
-                raise unix
+            if isinstance(unix, sockets.Unread):
+                raise HostError(unix.reason, unix.hint)
             tables.append((tcp, unix))
             if not is_whole:
                 gaps.append(Gap(source=f"{directory}/tcp", reason="too many sockets; only the first were counted"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from why502.diagnosis import siblings
 from why502.diagnosis.attribution import GAP
@@ -24,6 +25,7 @@ from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
 from why502.model.target import Target
 
+BESIDE = timedelta(seconds=2)  # between an event and the answer that it causes: logs have whole seconds
 LONG = 120  # characters of evidence in a sentence
 
 
@@ -37,9 +39,11 @@ def finding_of(weighed: Weighed) -> Finding:
     is_met = any(probe.symptom in cause.symptoms and probe.symptom not in GAP for probe in case.probes)
     is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
     is_of_answers = any(one.reason in cause.answers and one.is_on(case.target) for one in unserved(case.joins))
-    if not tallies and not is_of_answers and (case.target is not None or _group(case, list(case.failures))):
+    answered = _answered_500(case, own)
+    is_later = answered is not None and case.last_failure is not None and answered > case.last_failure + BESIDE
+    if not tallies and not (is_of_answers or is_later) and (case.target is not None or _group(case, list(case.failures))):
         tallies = list(case.failures) or logged
-    last = max((t.last for t in tallies if t.last), default=None)
+    last = max((at for at in (*(t.last for t in tallies), answered) if at), default=None)
     route, proxy = case.route, case.proxy
     product = proxy.kind if proxy else next((t.proxy for t in tallies if t.proxy), None)
     return Finding(
@@ -67,6 +71,15 @@ def finding_of(weighed: Weighed) -> Finding:
         ),
         remedies=_remedies(cause, case) if confidence >= ASSERTED else (),
     )
+
+
+def _answered_500(case: Case, own: set[Symptom]) -> datetime | None:
+    """Return when a client last got 500 from the application as one of a cause's own events happened: such an answer is no
+    failure of the gateway, but the last trace of that cause. None if there is none.
+    """
+    at = case.last_error
+    moments = (event.ended_at or event.at for event in case.events(*own)) if at else ()
+    return at if at and any(moment and abs(moment - at) <= BESIDE for moment in moments) else None
 
 
 _OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})

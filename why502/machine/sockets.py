@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from why502.host.base import Host, KernelSocket, SocketTable
 from why502.machine.proc_net import hex_address
@@ -67,20 +68,29 @@ def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
     return [row for one in _unix(host, directory) for row in _rows(one)]
 
 
-def read_unix_each(host: Host, directories: Sequence[str]) -> list[list[Socket] | HostError]:
-    """Return what `read_unix` returns or raises, for each of several directories: one helper process enters all namespaces."""
+class Unread(NamedTuple):
+    """Why a table could not be read. An error that is kept would keep all that its frames hold, such as open files."""
+
+    reason: str
+    hint: str = ""
+
+
+def read_unix_each(host: Host, directories: Sequence[str]) -> list[list[Socket] | Unread]:
+    """Return what `read_unix` returns, or why it raises, for each of several directories: one helper process enters all
+    namespaces.
+    """
     pids = [int(directory.split("/")[2]) for directory in directories if _is_of_process(directory)]
     try:
         others = iter(host.sockets(*pids, connected=True) if pids else ())
     except HostError as error:
         others = iter([SocketTable(reason=error.reason)] * len(pids))
-    found: list[list[Socket] | HostError] = []
+    found: list[list[Socket] | Unread] = []
     for directory in directories:
         try:
             table = next(others) if _is_of_process(directory) else host.sockets(connected=True)[0]
-            found.append(HostError(table.reason) if table.reason else [row for one in table.sockets for row in _rows(one)])
+            found.append(Unread(table.reason) if table.reason else [row for one in table.sockets for row in _rows(one)])
         except HostError as error:
-            found.append(error)
+            found.append(Unread(error.reason, error.hint))
     return found
 
 
