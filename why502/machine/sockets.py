@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from why502.host.base import Host, KernelSocket, SocketTable
 from why502.machine.proc_net import hex_address
@@ -68,7 +67,8 @@ def read_unix(host: Host, directory: str = "/proc/net") -> list[Socket]:
     return [row for one in _unix(host, directory) for row in _rows(one)]
 
 
-class Unread(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unread:
     """Why a table could not be read. An error that is kept would keep all that its frames hold, such as open files."""
 
     reason: str
