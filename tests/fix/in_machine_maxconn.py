@@ -36,7 +36,13 @@ def main() -> None:
         if len(sys.argv) > 1:
             print(repaired_with(sys.argv[1]), FILE.read_bytes() == before)
             return
-        answer = fix("worker-connections-exhausted", "--apply", "--yes")
+        answer: dict[str, object] = {}
+
+        def is_seen() -> bool:
+            answer.update(fix("worker-connections-exhausted", "--apply", "--yes"))
+            return answer["outcome"] != "nothing"  # four reports ended just then, and for a moment nobody waited
+
+        until(is_seen, "the full queue is seen")
         assert (answer["cause"], answer["outcome"], answer["unverified"]) == ("worker-connections-exhausted", "kept", None), (
             answer
         )

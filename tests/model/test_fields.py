@@ -46,8 +46,6 @@ NOT_FOR_REASONING: dict[field_reads.Read, str] = {
     ("Process", "mounts"): "whether paths of a worker mean the files that we see",
     ("Process", "private_tmp"): "where a socket below /tmp really lies",
     ("Proxy", "routes_elsewhere"): "a gateway whose files have no route is kept, because its admin interface may name some",
-    ("Tally", "owner_uid"): "whose words a log tells: those of another user name no target of root's",
-    ("Tally", "queried"): "a request whose query was removed is not repeated by a probe",
 }
 ROOT = Path(why502.__file__).parent
 # Packages and modules that examine the machine, read text, store, mask or orchestrate. Every other one reasons or shows.
