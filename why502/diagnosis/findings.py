@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from why502.diagnosis import siblings
-from why502.diagnosis.attribution import GAP
+from why502.diagnosis.attribution import CLOCK, GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.causes import CAUSES, fixes
@@ -25,7 +25,6 @@ from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
 from why502.model.target import Target
 
-BESIDE = timedelta(seconds=2)  # between an event and the answer that it causes: logs have whole seconds
 LONG = 120  # characters of evidence in a sentence
 
 
@@ -40,7 +39,7 @@ def finding_of(weighed: Weighed) -> Finding:
     is_met |= not tallies and any(item.weight >= STRONG and item.source.startswith("probe") for item in weighed.seen)
     is_of_answers = any(one.reason in cause.answers and one.is_on(case.target) for one in unserved(case.joins))
     answered = _answered_500(case, own)
-    is_later = answered is not None and case.last_failure is not None and answered > case.last_failure + BESIDE
+    is_later = answered is not None and case.last_failure is not None and answered > case.last_failure + CLOCK
     if not tallies and not (is_of_answers or is_later) and (case.target is not None or _group(case, list(case.failures))):
         tallies = list(case.failures) or logged
     last = max((at for at in (*(t.last for t in tallies), answered) if at), default=None)
@@ -79,7 +78,7 @@ def _answered_500(case: Case, own: set[Symptom]) -> datetime | None:
     """
     at = case.last_error
     moments = (event.ended_at or event.at for event in case.events(*own)) if at else ()
-    return at if at and any(moment and abs(moment - at) <= BESIDE for moment in moments) else None
+    return at if at and any(moment and abs(moment - at) <= CLOCK for moment in moments) else None
 
 
 _OF_NAMES = frozenset({Symptom.NAME_NOT_FOUND, Symptom.NAME_SERVER_FAILED})

@@ -10,6 +10,7 @@ from why502.diagnosis.needs import ENDS, Need
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.waiting import dependency_errors
 from why502.model.config import Route
+from why502.model.proxy import Proxy
 from why502.model.snapshot import Dependency
 from why502.model.target import Target
 
@@ -45,8 +46,13 @@ def _may_mean(need: Need, peer: Dependency) -> bool:
     return need.place is None or need.place.port == peer.peer.port
 
 
+def gateway_at(case: Case, peer: Dependency) -> Proxy | None:
+    """Return the gateway of this machine that holds a dependency's address; None if another program does."""
+    return next((proxy for proxy in case.here.proxies or () if peer.pid in proxy.pids), None)
+
+
 def _stream_of(case: Case, peer: Dependency) -> Stream | None:
-    proxy = next((proxy for proxy in case.here.proxies or () if peer.pid in proxy.pids), None)
+    proxy = gateway_at(case, peer)
     for route in proxy.routes if proxy is not None else ():
         ports = {word.split(" ")[0].rpartition(":")[2] for word in route.listens}
         if route.protocol != "tcp" or str(peer.peer.port) not in ports or not 0 < route.read_timeout_s < SHORT_S:

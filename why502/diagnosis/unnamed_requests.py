@@ -39,7 +39,12 @@ def by_answers(tallies: Iterable[Tally], paths: Sequence[PathTraffic], known: Ma
 
 def _divided(tally: Tally, others: Sequence[Tally], paths: Sequence[PathTraffic], known: Mapping[str, Ways]) -> Iterator[Tally]:
     ways = known.get(tally.proxy or "")
-    if ways is None or not _is_unnamed(tally) or tally.symptom not in behaviour(ways.kind).unplaced:
+    if (
+        ways is None
+        or tally.symptom not in _ANSWERS
+        or not is_unnamed(tally)
+        or tally.symptom not in behaviour(ways.kind).unplaced
+    ):
         yield tally
         return
     alike = [each for each in others if _key(each) == _key(tally)]
@@ -58,8 +63,9 @@ def _divided(tally: Tally, others: Sequence[Tally], paths: Sequence[PathTraffic]
         yield tally
 
 
-def _is_unnamed(tally: Tally) -> bool:
-    return tally.symptom in _ANSWERS and tally.target is None and not tally.group and not tally.requests
+def is_unnamed(tally: Tally) -> bool:
+    """Return whether a gateway's messages name neither a backend nor a request."""
+    return tally.target is None and not tally.group and not tally.requests
 
 
 def _key(tally: Tally) -> tuple[Symptom, str | None, str, int]:

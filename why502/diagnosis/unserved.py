@@ -516,10 +516,9 @@ def _refusing(joins: Joins) -> frozenset[Target]:
 
 def refusals(case: Case) -> Iterator[Unserved]:
     """Yield the routes on which the target's application itself refuses its clients now, or answers them with an error."""
-    for one in unserved(case.joins):
-        if one.reason in (Reason.APPLICATION, Reason.REFUSAL) and not one.is_over and case.target is not None:
-            if one.target == case.target:
-                yield one
+    for one in unserved(case.joins) if case.target is not None else ():
+        if one.reason in (Reason.APPLICATION, Reason.REFUSAL) and not one.is_over and one.target == case.target:
+            yield one
 
 
 def last_words(here: Snapshot, target: Target | None, joins: Joins | None = None) -> str:

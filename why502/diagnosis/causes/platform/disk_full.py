@@ -103,8 +103,8 @@ def _of_application(case: Case) -> Iterator[Evidence]:
             yield supports(f"{full}, and it answers {writes.request} with an error of its own", f"df {disk.path}", LIKELY)
             return
     users = {process.uid for process in case.processes} - {0, None}
-    for disk in case.here.disks or ():
-        if not disk.is_of_proxy and disk.owner_uid in users and not _fails_to_read(case, writes):
+    for disk in case.here.disks or () if not _fails_to_read(case, writes) else ():
+        if not disk.is_of_proxy and disk.owner_uid in users:
             full = f"{disk.path}, which belongs to the user of its processes, has {disk.free_bytes} bytes free"
             yield supports(
                 f"{full}, and only requests such as {writes.request} get an error of its own", f"df {disk.path}", LIKELY

@@ -29,6 +29,7 @@ from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.listening import accepts
 from why502.diagnosis.slots import slots
+from why502.diagnosis.streams import gateway_at
 from why502.diagnosis.targets import behind
 from why502.diagnosis.waiting import called, dependency_errors, is_hurt, is_late, name_of
 from why502.model.finding import FAIR, LIKELY, STRONG, WEAK, Evidence, Layer, refutes, supports
@@ -141,7 +142,7 @@ def _locked_beyond(case: Case) -> tuple[Dependency, list[str]] | None:
     if host is None or not is_late(case):
         return None
     for peer in case.dependencies:
-        proxy = next((proxy for proxy in case.here.proxies or () if peer.pid in proxy.pids), None)
+        proxy = gateway_at(case, peer)
         ends = tuple(behind(proxy, peer.peer, case.here)) if proxy is not None else ()
         owners = {pid for each in host.listeners or () if any(accepts(each.target, end) for end in ends) for pid in each.pids}
         titles = (" ".join(process.argv)[:300] for process in host.processes or () if process.ppid in owners)

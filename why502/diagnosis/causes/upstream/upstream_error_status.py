@@ -26,6 +26,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.unnamed_requests import is_unnamed
 from why502.gateways.behaviour import behaviour
 from why502.gateways.error_logs import read_error_log
 from why502.model.finding import LIKELY, PROOF, Evidence, Layer, Risk, Severity, refutes, supports
@@ -79,8 +80,8 @@ def _has_unplaced_reason(case: Case) -> bool:
     """
     kind = case.proxy.kind if case.proxy else ""
     tallies = case.here.logs.tallies if case.here.logs else ()
-    reasons = (x for x in tallies if x.proxy == kind and x.target is None and not x.group and not x.requests)
-    return any(tally.symptom in behaviour(kind).unplaced and tally.is_failure for tally in reasons)
+    reasons = (tally for tally in tallies if tally.proxy == kind and tally.is_failure and is_unnamed(tally))
+    return any(tally.symptom in behaviour(kind).unplaced for tally in reasons)
 
 
 def _may_be_its_rule(case: Case) -> bool:
