@@ -29,7 +29,8 @@ from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import BAD_REQUEST, Reason, Unserved, refusals, unserved
+from why502.diagnosis.refused_route import Reason, Unserved
+from why502.diagnosis.unserved import BAD_REQUEST, refusals, unserved
 from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom

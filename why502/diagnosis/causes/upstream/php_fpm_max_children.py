@@ -76,9 +76,7 @@ def _spares_others(case: Case) -> str:
     """Return that only one path fails, while others on its routes are served to the end; "" if that is not so."""
     first, last = case.first_failure, case.last_failure
     message = alone(case) if case.target is not None and first and last and last > first else ""
-    places = {route.at for route in case.routes if route.at is not None}
-    paths = [path for path in (case.here.logs.paths if case.here.logs else ()) if path.at in places]
-    served = max((path.last_served for path in paths if path.last_served), default=None)
+    served = max((path.last_served for path in case.paths if path.last_served), default=None)
     return message if message and served and last and served >= last.replace(microsecond=0) else ""
 
 
