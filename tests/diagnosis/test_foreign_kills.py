@@ -115,3 +115,24 @@ def test_workers_that_are_replaced_right_after_each_kill_were_the_killed_ones(
     )
     found = max((one.confidence for one in diagnose(here).findings if one.cause == "backend-oom-killed"), default=0.0)
     assert least <= found <= most
+
+
+@pytest.mark.parametrize(("status", "pool", "is_named"), [(503, "www", True), (503, "blog", False), (500, "www", False)])
+def test_a_pool_that_is_full_is_not_the_other_pool_of_its_master(status: int, pool: str, is_named: bool) -> None:
+    """One master writes of all of its pools, in one unit; and a script that answers 500 had a free child."""
+    here = machine_with()
+    failed = failing(Symptom.UPSTREAM_STATUS, PHP, 20, status=status)
+    event = Event(
+        at=NOW - timedelta(seconds=5),
+        symptom=Symptom.PHP_MAX_CHILDREN,
+        message=f"{pool}: server reached max_children setting (2), consider raising it",
+        source="/var/log/php8.2-fpm.log",
+        process=pool,
+        unit=UNIT,
+    )
+    other = PhpPool(name="blog", file="/etc/php/8.2/fpm/pool.d/blog.conf", target=Target(path="/run/php/blog.sock"), unit=UNIT)
+    assert here.logs is not None
+    logs = REPLACE(here.logs, tallies=(failed,))
+    here = REPLACE(here, logs=logs, events=(event,), php_pools=(*(here.php_pools or ()), other))
+    sure = {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+    assert ("php-fpm-max-children" in sure) == is_named

@@ -43,6 +43,9 @@ _TOLD = (
     "Gracefully ",
     "Stopped ",
 )
+_OF_POOLS = frozenset(
+    {Symptom.PHP_MAX_CHILDREN, Symptom.PHP_CHILD_DIED, Symptom.PHP_SLOW, Symptom.WORKER_TIMED_OUT, Symptom.WORKERS_BUSY}
+)
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 _ENDS = (*DEATHS, Symptom.PROCESS_EXITED, Symptom.PHP_CHILD_DIED, Symptom.START_FAILED, Symptom.ADDRESS_IN_USE)
 _KILLED = (signal.SIGKILL, 128 + signal.SIGKILL)  # as a signal, and as a shell and container engines report it
@@ -122,10 +125,16 @@ class Attribution(Place):
         return replace(event, symptom=symptom)
 
     def _is_of_another_pool(self, event: Event) -> bool:
-        """Return whether an event was logged by scripts in another pool of the same PHP-FPM."""
+        """Return whether an event is about another pool of the same PHP-FPM: its master names the pool, or a script of it wrote
+        the line.
+        """
+        own = self.pools
+        if event.symptom in _OF_POOLS and own:
+            others = {pool.name for pool in (self.host.php_pools if self.host else None) or ()} - {pool.name for pool in own}
+            return event.process in others
         if event.target is None or event.target == self.target or event.symptom is not Symptom.APPLICATION_ERROR:
             return False
-        return event.target not in {pool.target for pool in self.pools}
+        return event.target not in {pool.target for pool in own}
 
     def _fits(self, event: Event) -> bool:
         """Return whether an event that names only a program can belong to the target."""

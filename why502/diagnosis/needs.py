@@ -107,7 +107,8 @@ _DOWN = (
         lazy(
             r"(?i)can't reach database server|network-related or instance-specific error|AMQPConnectionError|TNS:no listener"
             r"|\bnpgsql\w{0,20}\b.{0,40}failed to connect to|server login has been failing|pgbouncer cannot connect to server"
-            r"|ServerIsMarkedDead|error (?:3|35|47) from memcached_|mongo\w{0,40}: .{0,80}(?:couldn't|could not) connect to server"
+            r"|ServerIsMarkedDead|error (?:3|35|47) from memcached_"
+            r"|mongo\w{0,40}: .{0,80}(?:couldn't|could not) connect to server"
         ),
     ),
     (

@@ -39,11 +39,13 @@ LATE = (  # symptoms of a request that finds no free child
     *(Symptom.READ_TIMED_OUT, Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT, Symptom.CLIENT_CLOSED),
     *(Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS),
 )
+OWN_ERROR = 500  # a script that failed had a child
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    slow = case.seen(*LATE) or _is_late_in_front(case)
+    is_late = any(tally.symptom in LATE and tally.status != OWN_ERROR for tally in case.tallies)
+    slow = is_late or case.probe(*LATE) is not None or _is_late_in_front(case)
     if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
         return  # no request waited too long for a child: the children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
