@@ -104,7 +104,6 @@ ACADEMY_FAULTS = (
         routes=(_academy("/upload.php", 4, method="POST", body_bytes=200_000),),
         expects=causes("disk-full"),
         partly=OWN_ERROR,
-        targets=ACADEMY_AT,
     ),
     Fault(
         id="academy-exam-of-a-whole-year",
@@ -151,7 +150,7 @@ ACADEMY_FAULTS = (
         limit_s=90.0,
         expects=causes("backend-dependency-down"),
         partly=OWN_ERROR,
-        targets=ACADEMY_AT | {"unix:/run/mysqld/mysqld.sock"},
+        targets=ACADEMY_AT | {"unix:/run/mysqld/mysqld.sock", "unix:/var/run/mysqld/mysqld.sock"},
     ),
     Fault(
         id="academy-certificate-page-crashes",

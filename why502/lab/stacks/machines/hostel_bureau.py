@@ -251,7 +251,6 @@ HOSTEL_FAULTS = (
         routes=(_hostel("/photo", 5, method="POST", body_bytes=4_000_000),),
         expects=causes("disk-full"),
         partly=OWN_ERROR,
-        targets=HOSTEL_AT,
     ),
 )
 

@@ -322,7 +322,6 @@ ALMANAC_FAULTS = (
         steps="sed -i '/real_ip/d; s/burst=30/burst=5/' /etc/nginx/sites-available/almanac; systemctl reload nginx",
         users=26,
         expects=causes("rate-limited"),
-        targets=INNER_AT | ALMANAC_AT,
     ),
     Fault(
         id="almanac-nginx-lost-a-snippet",
