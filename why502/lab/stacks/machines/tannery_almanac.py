@@ -390,7 +390,7 @@ STACKS = (
             Calm(
                 id="almanac-certificate-renewed",
                 happens="the certificate of the inner nginx is renewed in time, as the timer does; HAProxy's log of two hours ago tells of the deploy (server down, 503); nothing fails now",
-                steps="{ for n in $(seq 30); do echo \"$(LC_ALL=C date -d '2 hours ago' '+%b %e %H:%M:%S') web1 haproxy[77]: 203.0.113.$n:4711 [$(LC_ALL=C date -d '2 hours ago' '+%d/%b/%Y:%H:%M:%S').100] web~ sites/<NOSRV> 0/-1/-1/-1/0 503 217 - - SC-- 2/2/0/0/0 0/0 \\\"GET / HTTP/1.1\\\"\"; done; cat /var/log/haproxy.log; } > /tmp/log; cat /tmp/log > /var/log/haproxy.log; export FROM=yesterday TO='+90 days'; "
+                steps="{ for n in $(seq 30); do echo \"$(date -u -d '2 hours ago' '+%Y-%m-%dT%H:%M:%S').959136+00:00 web1 haproxy[77]: 203.0.113.$n:4711 [$(LC_ALL=C date -d '2 hours ago' '+%d/%b/%Y:%H:%M:%S').100] web~ sites/<NOSRV> 0/-1/-1/-1/0 503 217 - - SC-- 2/2/0/0/0 0/0 \\\"GET / HTTP/1.1\\\"\"; done; cat /var/log/haproxy.log; } > /tmp/log; cat /tmp/log > /var/log/haproxy.log; export FROM=yesterday TO='+90 days'; "
                 + ALMANAC_SIGN
                 + " systemctl reload nginx",
                 seconds=14.0,
