@@ -38,6 +38,13 @@ LOCAL = Target(host="127.0.0.1", port=5432)
         ('PG::ConnectionBad - connection to server at "127.0.0.1", port 5432 failed: Connection refused',
         "PostgreSQL (127.0.0.1:5432)", True),
         ("TypeError: fetch failed", "a service that it asks over HTTP", True),
+        ("PHP Fatal error:  Uncaught RedisException: Permission denied in /srv/cloud/lib/Cache.php:31", "Redis", True),
+        ("redis.exceptions.ConnectionError: Error 13 connecting to unix socket: /run/redis/redis.sock. Permission denied.",
+        "Redis (unix:/run/redis/redis.sock)", True),
+        ("Error: connect EACCES /run/mysqld/mysqld.sock", "MySQL (unix:/run/mysqld/mysqld.sock)", True),
+        ("PHP Warning:  mysqli_connect(): (HY000/2002): Permission denied in /srv/a.php on line 3", "MySQL", True),
+        ('PG::ConnectionBad: connection to server on socket "/run/postgresql/.s.PGSQL.5432" failed: Permission denied',
+        "PostgreSQL (unix:/run/postgresql/.s.PGSQL.5432)", True),
         (('psycopg2.OperationalError: connection to server at "127.0.0.1", port 5432 failed: FATAL:  the database system is not '
                 'accepting connections'), "PostgreSQL (127.0.0.1:5432)", True),
         ('FATAL:  database "shop" does not exist', "PostgreSQL", True),

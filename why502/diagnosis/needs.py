@@ -78,7 +78,7 @@ _PLACES = (
     lazy(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
     lazy(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
     lazy(rf"""(?i)\bhost[:=]{_HOST}\)?,? ?\(?port[:=](?P<port>\d{{1,5}})"""),  # MariaDB Connector/J
-    lazy(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
+    lazy(r"""(?i)(?:socket|through socket|unix:|at|on):? ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
     lazy(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
     lazy(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
     lazy(rf"""\(path: (?:tcp|tls)://{_HOST}:(?P<port>\d{{1,5}})"""),  # session.save_path of PHP
@@ -94,6 +94,13 @@ _DOWN = (
         lazy(r"(?i)connection refused|ECONNREFUSED|\bErrno 111\b|\bError 111\b|\(111\)|:\d+ refused\b|actively refused"),
     ),
     ("is not there", lazy(r"(?i)(?:\.sock\b|\.s\.PGSQL|socket).{0,120}(?:no such file|\(2\))|ENOENT /\S+\.sock")),
+    (
+        "does not let the application open its socket",
+        lazy(
+            r"(?i)(?:\.sock\b|\.s\.PGSQL|\bsocket\b).{0,120}(?:permission denied|\(13\))|\bEACCES /\S+|\bError 13 connecting"
+            r"|\b(?:redis|pdo|mysqli?_sql_)exception: {1,4}permission denied|\(HY000/2002\): Permission denied"
+        ),
+    ),
     (
         "does not answer connection attempts",
         lazy(
