@@ -295,6 +295,7 @@ class _Reader:
 
     def _load(self, path: str, content: bytes | None) -> Configuration:
         home, lying = posixpath.dirname(path), {path}
+        guessed: dict[str, str] = {}  # the name that a file was found by
 
         @cache
         def where(name: str) -> str:
@@ -302,6 +303,8 @@ class _Reader:
                 found = self._where(name, home)
             except Missing:
                 return name
+            if not self._is_exact(name, home) and guessed.setdefault(found, name) != name:
+                return name  # two names are two files: at least one of the two guesses is wrong
             lying.add(found)
             return found
 
@@ -350,16 +353,23 @@ class _Reader:
         """
         if not home:
             raise Missing("it is outside the given paths")
-        if (
-            home in recognition.PLACES
-            or any(home.startswith(f"{prefix}/") for prefix in recognition.PLACES)
-            or name.startswith(f"{home}/")
-        ):
+        if self._is_exact(name, home):
             return self._beside(name, home)
         for prefix in recognition.PLACES:
             if name.startswith(f"{prefix}/"):
                 return self._beside(home + name.removeprefix(prefix), home)
+        if root := _root_of_copy(name, home):
+            return self._beside(root + name, home)
         return self._ending(name, home)
+
+    @staticmethod
+    def _is_exact(name: str, home: str) -> bool:
+        """Return whether a name is the file's own path, not that of its copy in a repository."""
+        return (
+            home in recognition.PLACES
+            or any(home.startswith(f"{prefix}/") for prefix in recognition.PLACES)
+            or name.startswith(f"{home}/")
+        )
 
     def _ending(self, name: str, home: str) -> str:
         """Return the file beside the main one whose path is the longest end of a name: the repository's files are copied to
@@ -423,6 +433,17 @@ class _Reader:
             return self._load(main, None)
         except HostError:
             return None
+
+
+def _root_of_copy(name: str, home: str) -> str:
+    """Return the directory that a repository keeps a copy of the root in: home is `rootfs/etc/angie`, and the name begins with
+    `/etc/angie/`. Empty if home is no such copy.
+    """
+    parts = home.split("/")
+    for count in range(len(parts) - 1, 1, -1):
+        if name.startswith("/" + "/".join(parts[-count:]) + "/"):
+            return "/".join(parts[:-count])
+    return ""
 
 
 def _without_variables(content: bytes) -> bytes:
