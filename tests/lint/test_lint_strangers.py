@@ -528,3 +528,22 @@ def test_one_file_is_not_found_by_two_names(second: str, is_told: bool) -> None:
 def test_an_http_block_in_a_directory_of_sites_needs_no_events(path: str, message: str) -> None:
     risks = found({f"/repo/nginx/{path}": "http { server { listen 80; root /srv; } }"}, "", "/repo")
     assert [risk.message.startswith(message) for risk in risks if risk.rule == "W502-212"] == [True]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("nginx.conf", False), ("app.conf", True)])
+def test_a_main_file_beside_what_it_includes_does_not_include_itself(name: str, is_told: bool) -> None:
+    main = HTTP % "include /etc/nginx/conf.d/*.conf;"
+    files = {f"/repo/nginx/conf.d/{name}": main, "/repo/nginx/nginx.conf": main}
+    assert ("W502-006" in _names(files)) == is_told
+
+
+@pytest.mark.parametrize(("first", "is_told"), [("@app", False), ("@other", True)])
+def test_a_jump_to_a_named_location_names_it_twice(first: str, is_told: bool) -> None:
+    places = f"location / {{ try_files {first} @app; }} location @app {{ proxy_pass http://127.0.0.1:1; }}"
+    assert ("W502-199" in _names({"/repo/nginx.conf": HTTP % f"server {{ listen 80; {places} }}"})) == is_told
+
+
+@pytest.mark.parametrize(("comment", "is_told"), [("#...", False), ("  # …", False), ("# and so on", True)])
+def test_an_abridged_file_lacks_what_it_leaves_out(comment: str, is_told: bool) -> None:
+    text = f"{comment}\nhttp {{ server {{ listen 80; root /srv; }} }}"
+    assert ("W502-212" in _names({"/repo/nginx.conf": text})) == is_told

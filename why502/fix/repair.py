@@ -139,8 +139,7 @@ def verifier(host: Host) -> Verify:
                 if entry.mitigation
                 else verify.judge(entry.before, after)
             )
-            if verdict.helps:
-                verdict = _with_log(entry, verdict, logs)
+            verdict = _with_log(entry, verdict, logs) if verdict.helps else _with_other_failure(entry, verdict, logs)
             if (verdict.helps and verify.is_settled(entry.before, after)) or time.monotonic() >= ends:
                 return _with_units(entry, _under_load(entry, verdict, verify.only_waited(after)))
             time.sleep(PAUSE_S)
@@ -197,6 +196,19 @@ def _doubted(verdict: verify.Verdict, reason: str, failing: tuple[str, ...] = ()
         failing=(*verdict.failing, *failing),
         unverified="" if failing else reason,
     )
+
+
+def _with_other_failure(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:
+    """Return a bad verdict; if the new workers log a failure other than those to be fixed, it is named: the change may have
+    repaired its own fault, and another one is behind it.
+    """
+    found = error_log.news(logs, entry.master) if entry.ran and entry.seen else {}
+    others = {name: count for name, count in found.items() if name not in entry.seen}
+    if not others:
+        return verdict
+    name = max(others, key=lambda name: others[name])
+    message = f"{verdict.message}; the error log shows {name} since, which this does not fix"
+    return msgspec.structs.replace(verdict, message=message)
 
 
 def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:

@@ -305,8 +305,7 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     proving = [(old, new) for old, new in concerned if old.is_from_log] or concerned  # others may fail beside them
     healed = [(old, new) for old, new in proving if _works(new) and new.how not in MISDIRECTED]
     if not healed:
-        _, new = proving[0]
-        return Verdict(helps=False, message=f"{new.request.url} still fails ({_answer(new)})")
+        return Verdict(helps=False, message=_unhealed(*proving[0]))
     old, new = next((pair for pair in healed if not _is_refusal(pair[1])), healed[0])
     doubt = f"{new.request.url} answers {new.how} now, which may not be what visitors got before" if _is_unusual(new) else ""
     rest = [new for old, new in failing if not _works(new) and (old.concerns or old.is_of_clients)]
@@ -340,6 +339,13 @@ def _works(asked: Asked) -> bool:
     """
     is_found = asked.how not in NOT_FOUND or asked.how in asked.usual or UPGRADED in asked.usual
     return not asked.is_failed and (is_found or not any(status < "400" for status in asked.usual))
+
+
+def _unhealed(old: Asked, new: Asked) -> str:
+    """Return how a request fails after a change that did not repair it, and how it failed before if that was otherwise."""
+    if old.is_from_log or old.how == new.how:
+        return f"{new.request.url} still fails ({_answer(new)})"
+    return f"{new.request.url} still fails, but in another way: {old.how} before and {_answer(new)} now"
 
 
 def _answer(asked: Asked) -> str:
