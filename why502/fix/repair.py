@@ -68,7 +68,9 @@ def repair(
         transaction.settled(where)
         places = plan.places or ((plan.at,) if plan.at else ())
         cut_off = plan.targets if plan.cause in CAUSES and CAUSES[plan.cause].repeats_cut_off else ()
-        wanted = tuple(verify.requests(snapshot, places, plan.proxy, urls, cut_off))
+        is_shown_by_handshake = plan.cause in CAUSES and CAUSES[plan.cause].is_shown_by_handshake
+        handshakes = tuple(verify.handshakes(snapshot, places, plan.proxy)) if is_shown_by_handshake else ()
+        wanted = (*handshakes, *verify.requests(snapshot, places, plan.proxy, urls, cut_off))
         progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
         before = verify.ask(host, wanted)
         if look_again is not None and _may_be_over(plan, before) and _is_over(plan, look_again()):
