@@ -80,3 +80,59 @@ def test_a_kill_in_the_group_of_another_container_is_none_of_ours(group: str, is
     here = REPLACE(here, events=(kill,), processes=own, logs=REPLACE(here.logs, tallies=(failed,)))
     sure = {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
     assert ("backend-oom-killed" in sure) == is_own
+
+
+@pytest.mark.parametrize(("replaced", "uid", "least", "most"), [(2, 33, 0.9, 1.0), (1, 33, 0.0, 0.8), (2, 1000, 0.0, 0.5)])
+def test_workers_that_are_replaced_right_after_each_kill_were_the_killed_ones(
+    replaced: int, uid: int, least: float, most: float
+) -> None:
+    """In a container of its own process namespace, the kernel names ids and groups of the host."""
+    here = machine_with()
+    moments = [NOW - timedelta(seconds=10 * number + 5) for number in range(2)]
+    kills = tuple(
+        Event(
+            at=at,
+            symptom=Symptom.OOM_KILLED,
+            message="Killed process 14979 (php-fpm8.2)",
+            detail=f"Memory cgroup out of memory: Killed process 14979 (php-fpm8.2) total-vm:9kB, UID:{uid} pgtables:4kB",
+            source="dmesg",
+            pid=14979,
+            process="php-fpm8.2",
+            cgroup="/machine/shop",
+        )
+        for at in moments
+    )
+    master = Process(pid=207, name="php-fpm8.2", unit=UNIT, cgroup=f"/system.slice/{UNIT}", started_at=NOW - timedelta(hours=1))
+    workers = tuple(
+        REPLACE(master, pid=300 + number, ppid=207, uid=33, started_at=at + timedelta(seconds=1 if number < replaced else -300))
+        for number, at in enumerate(moments)
+    )
+    here = REPLACE(
+        here,
+        processes=(Process(pid=1, name="systemd"), Process(pid=10, name="nginx"), master, *workers),
+        listeners=(*(here.listeners or ())[:1], Listener(target=PHP, pids=(207, 300, 301))),
+        events=kills,
+    )
+    found = max((one.confidence for one in diagnose(here).findings if one.cause == "backend-oom-killed"), default=0.0)
+    assert least <= found <= most
+
+
+@pytest.mark.parametrize(("status", "pool", "is_named"), [(503, "www", True), (503, "blog", False), (500, "www", False)])
+def test_a_pool_that_is_full_is_not_the_other_pool_of_its_master(status: int, pool: str, is_named: bool) -> None:
+    """One master writes of all of its pools, in one unit; and a script that answers 500 had a free child."""
+    here = machine_with()
+    failed = failing(Symptom.UPSTREAM_STATUS, PHP, 20, status=status)
+    event = Event(
+        at=NOW - timedelta(seconds=5),
+        symptom=Symptom.PHP_MAX_CHILDREN,
+        message=f"{pool}: server reached max_children setting (2), consider raising it",
+        source="/var/log/php8.2-fpm.log",
+        process=pool,
+        unit=UNIT,
+    )
+    other = PhpPool(name="blog", file="/etc/php/8.2/fpm/pool.d/blog.conf", target=Target(path="/run/php/blog.sock"), unit=UNIT)
+    assert here.logs is not None
+    logs = REPLACE(here.logs, tallies=(failed,))
+    here = REPLACE(here, logs=logs, events=(event,), php_pools=(*(here.php_pools or ()), other))
+    sure = {finding.cause for finding in diagnose(here).findings if finding.confidence >= ASSERTED}
+    assert ("php-fpm-max-children" in sure) == is_named

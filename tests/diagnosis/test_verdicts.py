@@ -298,3 +298,20 @@ def test_a_killed_process_of_the_same_name_does_not_explain_a_stop(ended: Servic
     here = machine(routes=(route(APP, 7),), services=(named,), events=(killed,), probes=(refused,))
     assert (first(here).cause == "backend-oom-killed") is is_killed
     assert is_killed or first(here).cause == "backend-not-running"
+
+
+@pytest.mark.parametrize(("page", "leads"), [("@spare", SOCKET), ("/sorry.html", APP)])
+def test_where_a_request_failed_first_leads_over_the_spare_that_failed_too(page: str, leads: Target) -> None:
+    """Both fail as often and as surely: without the order of the route, the spare's cause would come first."""
+    settings = {"error_page": (Setting(args=("502", "=", page)),)}
+    primary, spare = route(SOCKET, 3, settings=settings), route(APP, 7, location="@spare", location_path=("@spare",))
+    spare = REPLACE(spare, server_at=primary.server_at)
+    here = machine(
+        failing(Symptom.SOCKET_PATH_MISSING, SOCKET, 14),
+        failing(Symptom.CONNECT_REFUSED, APP, 14),
+        routes=(primary, spare),
+        paths=(SocketPath(path=SOCKET.path, kind=FileKind.MISSING),),
+    )
+    found = [one for one in diagnose(here).findings if one.confidence >= 0.6]
+    assert {one.target for one in found} == {SOCKET, APP}
+    assert found[0].target == leads

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import time
 from collections import Counter
+from datetime import datetime, timedelta
 
 import pytest
 from daemons import Place, eventually, scene
@@ -200,6 +201,25 @@ def test_once_does_the_same_with_the_same_store(stage, place):
     again = place.run("--once")
     assert again.returncode == 1
     assert '"event": "opened"' not in again.stdout
+    assert requests(place)["502"] == 8
+
+
+def test_once_tells_of_what_failed_in_the_minutes_since_the_last_run(stage, place):
+    start(stage)
+    assert place.run("--once").returncode == 0
+    forms = {"access": "%d/%b/%Y:%H:%M", "error": "%Y/%m/%d %H:%M"}
+    logs = {stage.path(f"/var/log/nginx/{name}.log"): form for name, form in forms.items()}
+    read = {log: log.stat().st_size for log in logs}
+    began = datetime.now()
+    stage.send_many(8, "/")
+    for log, form in logs.items():  # as if the requests had come a few minutes ago
+        old, new = log.read_text()[: read[log]], log.read_text()[read[log] :]
+        for moment in (began, datetime.now()):
+            new = new.replace(moment.strftime(form), (moment - timedelta(minutes=4)).strftime(form))
+        log.write_text(old + new)
+    done = place.run("--once")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert '"event": "opened"' in done.stdout
     assert requests(place)["502"] == 8
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -11,6 +12,7 @@ from functools import cached_property
 from msgspec.structs import replace
 
 from why502.diagnosis.place import Place
+from why502.diagnosis.replaced import groups_of_replaced
 from why502.diagnosis.routed import BROKEN
 from why502.model.logs import Symptom, Tally
 from why502.model.process import Process
@@ -41,6 +43,9 @@ _TOLD = (
     "Gracefully ",
     "Stopped ",
 )
+_OF_POOLS = frozenset(
+    {Symptom.PHP_MAX_CHILDREN, Symptom.PHP_CHILD_DIED, Symptom.PHP_SLOW, Symptom.WORKER_TIMED_OUT, Symptom.WORKERS_BUSY}
+)
 DEATHS = frozenset({Symptom.OOM_KILLED, Symptom.PROCESS_CRASHED})
 _ENDS = (*DEATHS, Symptom.PROCESS_EXITED, Symptom.PHP_CHILD_DIED, Symptom.START_FAILED, Symptom.ADDRESS_IN_USE)
 _KILLED = (signal.SIGKILL, 128 + signal.SIGKILL)  # as a signal, and as a shell and container engines report it
@@ -49,6 +54,7 @@ RESTART = timedelta(seconds=10)  # the time that a service takes to stop after t
 SECOND = timedelta(seconds=1)  # logs do not show fractions of it
 # between a death and the first request that it broke: gateways log a request when it began, or when it ended
 AT_ONCE = timedelta(seconds=5)
+SEVERAL = 2  # workers that were replaced right after a kill: no coincidence
 ID_DIGITS = 64  # of a container: no other part of a cgroup's path looks like one
 CLOCK = timedelta(seconds=2)  # log times are whole seconds; the kernel's times are computed from the time since boot
 
@@ -119,10 +125,16 @@ class Attribution(Place):
         return replace(event, symptom=symptom)
 
     def _is_of_another_pool(self, event: Event) -> bool:
-        """Return whether an event was logged by scripts in another pool of the same PHP-FPM."""
+        """Return whether an event is about another pool of the same PHP-FPM: its master names the pool, or a script of it wrote
+        the line.
+        """
+        own = self.pools
+        if event.symptom in _OF_POOLS and own:
+            others = {pool.name for pool in (self.host.php_pools if self.host else None) or ()} - {pool.name for pool in own}
+            return event.process in others
         if event.target is None or event.target == self.target or event.symptom is not Symptom.APPLICATION_ERROR:
             return False
-        return event.target not in {pool.target for pool in self.pools}
+        return event.target not in {pool.target for pool in own}
 
     def _fits(self, event: Event) -> bool:
         """Return whether an event that names only a program can belong to the target."""
@@ -146,8 +158,13 @@ class Attribution(Place):
         """Return whether an event names a control group or a unit that is none of the target's. Containers share one kernel."""
         groups = {p.cgroup for p in self._alike(event)} - {"", "/"}
         if event.cgroup and groups and not any(_same_group(event.cgroup, group) for group in groups):
-            return True
+            return event.symptom is not Symptom.OOM_KILLED or not self._replaced[event.cgroup]
         return bool(event.unit and self.services) and event.unit not in {service.name for service in self.services}
+
+    @cached_property
+    def _replaced(self) -> Counter[str]:
+        """The control groups in which the kernel killed workers of the target that were replaced at once, and how many."""
+        return groups_of_replaced((self.host.events if self.host else None) or (), self.processes if self.target else ())
 
     @cached_property
     def _have_children_crashed(self) -> bool:
@@ -185,6 +202,8 @@ class Attribution(Place):
         interpreter. An address, a unit, a process id or a control group of the target's own is more than a name.
         """
         if self._is_identified(event) or event.pid in self._logged_pids:
+            return False
+        if event.symptom is Symptom.OOM_KILLED and self._replaced[event.cgroup] >= SEVERAL:
             return False
         groups = {p.cgroup for p in self._alike(event) if _is_of_one_service(p.cgroup)}
         return not (_is_of_one_service(event.cgroup) and any(_same_group(event.cgroup, group) for group in groups))

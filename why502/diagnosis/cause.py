@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from why502.deployment.rule import Rule
 from why502.diagnosis.case import Case
-from why502.diagnosis.unserved import Reason
+from why502.diagnosis.refused_route import Reason
 from why502.model.base import Value
 from why502.model.finding import Evidence, Layer
 from why502.model.logs import Symptom

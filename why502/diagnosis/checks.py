@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from why502.diagnosis.index import Joins
 from why502.diagnosis.listening import Doors, takes
 from why502.diagnosis.peers import OUT, contradictions, described, is_full
+from why502.diagnosis.refused_route import Reason, Unserved
 from why502.diagnosis.serving import serving
 from why502.diagnosis.targets import peer_sets, routes
-from why502.diagnosis.unserved import Reason, Unserved, is_much, last_words, unserved
+from why502.diagnosis.unserved import is_much, last_words, unserved
 from why502.gateways.statuses import STATUSES
 from why502.model.config import LogPlace
 from why502.model.file_kind import FileKind

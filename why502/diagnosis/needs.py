@@ -26,7 +26,10 @@ PRODUCTS = {
 _NAMED = (
     (
         "PostgreSQL",
-        lazy(r"(?i)psycopg|postgres|\bconnection already closed$|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: "),
+        lazy(
+            r"(?i)psycopg|postgres|\bconnection already closed$|\bPG::|pgsql|\basyncpg\b|\.s\.PGSQL|SQLSTATE\[08|\bpq: "
+            r"|npgsql|pgbouncer"
+        ),
     ),
     ("MySQL", lazy(r"(?i)mysql|mariadb|mysqld\.sock")),
     ("Redis", lazy(r"(?i)redis")),
@@ -36,6 +39,9 @@ _NAMED = (
     ("Elasticsearch", lazy(r"(?i)elasticsearch|opensearch")),
     ("Kafka", lazy(r"(?i)kafka")),
     ("LDAP", lazy(r"\bldap|LDAP|javax\.naming")),
+    ("SQL Server", lazy(r"(?i)sqlclient|\bsqlsrv\b|\bsql server\b|com\.microsoft\.sqlserver")),
+    ("Oracle", lazy(r"\bORA-\d{5}\b|\boracle\.jdbc\b|\bTNS:")),
+    ("the message broker", lazy(r"\bkombu\b|\bcelery\b")),
     ("the mail server", lazy(r"(?i)\bsmtp|SMTP|javax\.mail|\bEAUTH\b|\b53[045][ -]5\.7\.\d")),
     ("a database", lazy(r"\bPDO|SQLSTATE|(?i:sqlalchemy|queuepool|jdbc|hikari|activerecord|database is locked)")),
 )
@@ -44,14 +50,24 @@ _SPOKEN = (
     (
         "PostgreSQL",
         lazy(
-            r"\bpg_hba\.conf\b|\bFATAL: {1,4}(?:password|Peer|Ident|role)\b"
+            r"\bpg_hba\.conf\b|\bFATAL: {1,4}(?:password|Peer|Ident|role|database)\b"
             r"|\b(?:password|Peer|Ident|LDAP|GSSAPI) authentication failed for user \"|\bno password supplied\b"
             r"|\bterminating connection due to (?:administrator command|conflict with recovery|idle-)"
             r"|\bremaining connection slots are reserved\b|\bsorry, too many clients already\b|\bthe database system is "
+            r"|\bserver login has been failing\b|\(max_client_conn\)|\bcannot execute [A-Z ]{3,40} in a read-only transaction"
         ),
     ),
-    ("MySQL", lazy(r"Access denied for user '[^']{0,100}'@'|Your password has expired\. To log in")),
-    ("Redis", lazy(r"\bNOAUTH Auth|\bWRONGPASS\b|\binvalid username-password pair|Client sent AUTH, but no password")),
+    (
+        "MySQL",
+        lazy(
+            r"Access denied for user '[^']{0,100}'@'|Your password has expired\. To log in|\bUnknown database '"
+            r"|\bError 1\d{3}(?: \([0-9A-Z]{5}\))?: |Connection lost: The server closed the connection|PROTOCOL_CONNECTION_LOST"
+        ),
+    ),
+    (
+        "Redis",
+        lazy(r"\bNOAUTH Auth|\bWRONGPASS\b|\binvalid username-password pair|Client sent AUTH, but no password|\bCLUSTERDOWN\b"),
+    ),
     ("RabbitMQ", lazy(r"Login was refused using authentication mechanism|\bACCESS_REFUSED\b|NOT_ALLOWED - (?:access to )?vhost")),
 )
 _HOST = r"(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*)"
@@ -62,11 +78,11 @@ _PLACES = (
     lazy(rf"""(?i)(?:server at|host) ["'(]{_HOST}["')]*(?: \([\d.:a-f]+\))?,? port (?P<port>\d{{1,5}})"""),
     lazy(rf"""(?i)\bhost=["']{_HOST}["'], ?port=(?P<port>\d{{1,5}})"""),
     lazy(rf"""(?i)\bhost[:=]{_HOST}\)?,? ?\(?port[:=](?P<port>\d{{1,5}})"""),  # MariaDB Connector/J
-    lazy(r"""(?i)(?:socket|through socket|unix:|at|on) ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
+    lazy(r"""(?i)(?:socket|through socket|unix:|at|on):? ?["'(]*(?P<path>/[\w./-]*(?:\.sock\w*|\.s\.PGSQL\.\d+))"""),
     lazy(rf"""(?i)(?:ECONNREFUSED|ETIMEDOUT|EHOSTUNREACH|ECONNRESET|ENETUNREACH) {_HOST}:(?P<port>\d{{1,5}})\b"""),
     lazy(r"""(?i)(?:ECONNREFUSED|ENOENT|EACCES) (?P<path>/\S+)"""),
     lazy(rf"""\(path: (?:tcp|tls)://{_HOST}:(?P<port>\d{{1,5}})"""),  # session.save_path of PHP
-    lazy(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
+    lazy(rf"""(?i)\b(?:to|on|at|with|dial tcp:?|server) ["'(`]*(?:tcp://|https?://)?{_HOST}:(?P<port>\d{{2,5}})\b"""),
     lazy(rf"""(?i)(?:host ?name|server host|server on|ENOTFOUND|EAI_AGAIN|lookup) ["'(]*{_HOST}(?=["') ,]|$)"""),
 )
 _POOL = "is slower than connections are released"  # message about the application's own pool of connections
@@ -79,11 +95,34 @@ _DOWN = (
     ),
     ("is not there", lazy(r"(?i)(?:\.sock\b|\.s\.PGSQL|socket).{0,120}(?:no such file|\(2\))|ENOENT /\S+\.sock")),
     (
+        "does not let the application open its socket",
+        lazy(
+            r"(?i)(?:\.sock\b|\.s\.PGSQL|\bsocket\b).{0,120}(?:permission denied|\(13\))|\bEACCES /\S+|\bError 13 connecting"
+            r"|\b(?:redis|pdo|mysqli?_sql_)exception: {1,4}permission denied|\(HY000/2002\): Permission denied"
+        ),
+    ),
+    (
         "does not answer connection attempts",
         lazy(
             r"(?i)connection timed out|connect(?:ion)? ?time(?:d )?-?out|connecttimeout|timeout connecting|ETIMEDOUT"
             r"|no route to host|EHOSTUNREACH"
             r"|TIMEOUTconnect exceeded|network is unreachable|dial tcp[^\n]{0,200}i/o timeout|could not connect to server"
+        ),
+    ),
+    (
+        "cannot be reached",  # in these words, clients do not say why
+        lazy(
+            r"(?i)can't reach database server|network-related or instance-specific error|AMQPConnectionError|TNS:no listener"
+            r"|\bnpgsql\w{0,20}\b.{0,40}failed to connect to|server login has been failing|pgbouncer cannot connect to server"
+            r"|ServerIsMarkedDead|error (?:3|35|47) from memcached_"
+            r"|mongo\w{0,40}: .{0,80}(?:couldn't|could not) connect to server"
+        ),
+    ),
+    (
+        "has no such database, or none that takes connections",
+        lazy(
+            r"(?i)\bdatabase [\"'`]?[^\s\"'`]{1,64}[\"'`]? (?:does not exist|is not currently accepting)|\bunknown database '"
+            r"|could not find your database: "
         ),
     ),
     (
@@ -106,12 +145,17 @@ _DOWN = (
         lazy(
             r"(?i)server has gone away|server closed the connection unexpectedly|terminating connection due to|lost connection to"
             r"|connection already closed|connection has been closed unexpectedly|connection closed by server"
+            r"|connection lost: the server closed|PROTOCOL_CONNECTION_LOST|SMTPServerDisconnected"
         ),
     ),
     ("does not serve its sessions", lazy(r"(?i)session data: (?:redis(?:cluster)?|memcached?) \(path: ")),
     (
         "is not ready",
-        lazy(r"(?i)database system is (?:starting up|shutting down|not yet accepting|in recovery)|LOADING Redis|MASTERDOWN"),
+        lazy(
+            r"(?i)database system is (?:starting up|shutting down|not (?:yet )?accepting|in recovery)|LOADING Redis|MASTERDOWN"
+            r"|\bCLUSTERDOWN\b|Server shutdown in progress|\bnot primary\b|\bNotPrimary|\bNotWritablePrimary"
+            r"|not master and slaveok"
+        ),
     ),
     (
         "rejects the login",

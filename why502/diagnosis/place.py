@@ -170,9 +170,7 @@ class Place(LocatedTarget):
     @cached_property
     def last_error(self) -> datetime | None:
         """When its application last answered 500, to a client or to our repeat of a failed request; None if unknown."""
-        places = {route.at for route in self.routes if route.at is not None}
-        paths = self.here.logs.paths if self.here.logs else ()
-        moments = [path.last_refused for path in paths if path.at in places and str(APPLICATION_ERROR) in path.statuses]
+        moments = [path.last_refused for path in self.paths if str(APPLICATION_ERROR) in path.statuses]
         moments += [probe.at for probe in self.probes if probe.repeats and probe.status == APPLICATION_ERROR]
         return max((at for at in moments if at is not None), default=None)
 

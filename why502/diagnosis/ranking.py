@@ -10,6 +10,7 @@ from why502.diagnosis.causes import CAUSES
 from why502.diagnosis.listening import accepts
 from why502.diagnosis.targets import addresses, behind
 from why502.diagnosis.ways import FAILED
+from why502.model.config import Route
 from why502.model.finding import ASSERTED, Finding
 from why502.model.logs import Symptom, Tally
 from why502.model.snapshot import Snapshot
@@ -21,13 +22,14 @@ LATER = timedelta(seconds=3)  # after the end of a gap: a later failure has anot
 
 def ranked(findings: list[Finding], here: Snapshot) -> list[Finding]:
     """Return the findings in the order in which a person should read them."""
-    latest = _latest(findings)
+    latest, spares = _latest(findings), _spares(here)
     return sorted(
         findings,
         key=lambda finding: _rank(
             finding,
             is_sum=_is_sum(finding, findings, here),
             is_unfelt=_is_unfelt(finding, here),
+            is_spare=_is_spare(finding, findings, spares),
             latest=latest.get(finding.target),
         ),
     )
@@ -66,6 +68,39 @@ def _leads(members: set[Target], here: Snapshot) -> dict[Target | None, Target]:
     return {target: member for target, member in found.items() if target not in members}
 
 
+def _spares(here: Snapshot) -> dict[Target, set[Target]]:
+    """Return the targets that get only requests which failed elsewhere (nginx: `error_page 502 = @spare`), with the targets on
+    which these failed first.
+    """
+    served: dict[Target, set[Target] | None] = {}
+    for proxy in here.proxies or ():
+        for route in proxy.routes:
+            before: set[Target] | None = None
+            if route.location.startswith("@"):
+                asking = (
+                    other for other in proxy.routes if other.server_at == route.server_at and _gives_up_to(other, route.location)
+                )
+                before = {target for other in asking for peer in other.peers for target in addresses(peer, here)}
+            for target in {target for peer in route.peers for target in addresses(peer, here)}:
+                known = served.get(target, before)
+                served[target] = None if before is None or known is None else known | before
+    return {target: before - {target} for target, before in served.items() if before}
+
+
+def _gives_up_to(route: Route, location: str) -> bool:
+    """Return whether requests that fail on a route go on to a named location."""
+    return any(setting.args[-1:] == (location,) for setting in route.settings.get("error_page", ()))
+
+
+def _is_spare(finding: Finding, findings: list[Finding], spares: dict[Target, set[Target]]) -> bool:
+    """Return whether the requests of a finding only came to its target because they had failed on another, and why is stated."""
+    first = spares.get(finding.target, ()) if finding.target else ()
+    return any(
+        other.target in first and other.confidence >= ASSERTED and other.ongoing >= finding.ongoing and other.failures
+        for other in findings
+    )
+
+
 def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:
     """Return the time of the last explained failure of each target."""
     found: dict[Target | None, datetime] = {}
@@ -93,7 +128,7 @@ def _is_of_another_attempt(tally: Tally) -> bool:
     return is_unanswered and tally.status is not None and f"{tally.status}" not in FAILED
 
 
-def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime | None) -> tuple[object, ...]:
+def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, is_spare: bool, latest: datetime | None) -> tuple[object, ...]:
     was_over = finding.last_seen is not None and latest is not None and finding.last_seen + LATER < latest
     return (
         finding.confidence < ASSERTED,
@@ -101,6 +136,7 @@ def _rank(finding: Finding, *, is_sum: bool, is_unfelt: bool, latest: datetime |
         is_unfelt,  # if requests fail elsewhere, the user asks about those
         finding.confidence >= ASSERTED and not finding.ongoing,  # ongoing failures rank before resolved ones
         finding.confidence >= ASSERTED and not finding.ongoing and was_over,  # and the latest failures before earlier ones
+        is_spare,  # where a request failed first is what to repair first
         -round(min(finding.confidence, 0.95), 2),
         not finding.ongoing,
         -finding.failures,

@@ -13,7 +13,7 @@ from why502.diagnosis.sums import merged
 from why502.diagnosis.ways import FAILED
 from why502.gateways.behaviour import behaviour
 from why502.model.config import Peer, Position, Route, Upstream
-from why502.model.logs import Symptom, Tally, TargetTraffic
+from why502.model.logs import PathTraffic, Symptom, Tally, TargetTraffic
 from why502.model.proxy import Proxy
 from why502.model.snapshot import Snapshot
 from why502.model.target import Target
@@ -221,11 +221,15 @@ class RoutedTarget:
         return max((at for at in (*moments, self.last_answered) if at is not None), default=None)
 
     @cached_property
+    def paths(self) -> tuple[PathTraffic, ...]:
+        """The traffic of the paths that its routes serve, by the access logs."""
+        places = {route.at for route in self.routes if route.at is not None}
+        return tuple(path for path in (self.here.logs.paths if self.here.logs else ()) if path.at in places)
+
+    @cached_property
     def errs(self) -> bool:
         """Whether clients got a server error on its routes, by an access log that names no address."""
-        places = {route.at for route in self.routes if route.at is not None}
-        paths = self.here.logs.paths if self.here.logs else ()
-        return any(path.at in places and any(status.startswith("5") for status in path.statuses) for path in paths)
+        return any(status.startswith("5") for path in self.paths for status in path.statuses)
 
     @cached_property
     def last_answered(self) -> datetime | None:
@@ -262,11 +266,9 @@ class RoutedTarget:
         """How many requests to it the access logs have, if it answered none of them; 0 if it did, or if that is unknown."""
         if traffic := self.traffic:
             return traffic.attempts if traffic.attempts == traffic.failures else 0
-        places = {route.at for route in self.routes if route.at is not None}
-        if not places or any(len(route.peers) != 1 for route in self.routes):
+        if any(len(route.peers) != 1 for route in self.routes):
             return 0
-        paths = [path for path in (self.here.logs.paths if self.here.logs else ()) if path.at in places]
-        counts = Counter(status for path in paths for status in Counter(path.statuses).elements())
+        counts = Counter(status for path in self.paths for status in Counter(path.statuses).elements())
         return counts.total() if all(status in FAILED for status in counts) else 0
 
 

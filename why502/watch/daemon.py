@@ -49,6 +49,7 @@ from why502.watch.stock import Own, metrics_view
 from why502.watch.store import Store
 from why502.watch.store.file import Unavailable
 from why502.watch.tailing import Tailer
+from why502.watch.tailing.reader import HISTORY_S, Times
 
 COMMIT_S = 1.0
 FORECAST = timedelta(days=1)  # the samples of limits that forecasts go on from after a restart
@@ -134,14 +135,15 @@ class Daemon:
 
     # start and end
 
-    def start(self, *, is_patient: bool = True) -> None:
+    def start(self, *, is_once: bool = False) -> None:
         """Read the settings, open the store and start all parts. Raises Why502Error.
 
-        `is_patient`: wait while the store is locked by another process or its disk is full.
+        `is_once`: this is one of many short runs. It does not wait while the store is locked by another process or its disk is
+        full, and what was logged since the run before is current, as if a daemon had watched.
         """
         threading.excepthook = self._died
         self.settings = settings_file.read(self._options.settings)
-        self.store = self._opened(Path(self._options.store or self.settings.store.path), is_patient=is_patient)
+        self.store = self._opened(Path(self._options.store or self.settings.store.path), is_patient=not is_once)
         self._host: Host = self._machine.host()
         first = self._look(FIRST)
         self._recorder = Recorder(state=self._restored(), address=self._address, bundle=lambda _: self._bundle)
@@ -154,11 +156,14 @@ class Daemon:
             self.settings.gateways.every_s,
             self.progress.beat,
         )
+        checkpoints = self.store.checkpoints()
+        is_continued = is_once and bool(checkpoints)
         self._tailer = Tailer(
             first,
-            self.store.checkpoints(),
+            checkpoints,
             None,
             self._inbox.put,
+            times=Times(began_at=time.monotonic() - HISTORY_S) if is_continued else None,
             reread=self._gateways.look_again,
             given=self._logs,
         )
@@ -238,7 +243,7 @@ class Daemon:
         Raises Why502Error.
         """
         began_at, began_s = self._now(), self._monotonic()
-        self.start(is_patient=False)
+        self.start(is_once=True)
 
         def is_done() -> bool:
             return self._monotonic() - began_s > ONCE_S or self._is_idle(began_at)

@@ -26,7 +26,8 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import Reason, Unserved, is_much, unserved
+from why502.diagnosis.refused_route import Reason, Unserved
+from why502.diagnosis.unserved import is_much, unserved
 from why502.gateways.behaviour import behaviour
 from why502.gateways.nginx.config import units
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, Risk, Severity, supports

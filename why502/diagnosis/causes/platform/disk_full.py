@@ -24,7 +24,8 @@ from collections.abc import Iterator
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.needs import need_of
-from why502.diagnosis.unserved import ERRORS, Unserved, unserved
+from why502.diagnosis.refused_route import Unserved
+from why502.diagnosis.unserved import ERRORS, unserved
 from why502.diagnosis.waiting import dependency_errors, is_hurt
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, supports
 from why502.model.logs import Symptom

@@ -23,7 +23,8 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import Reason, Unserved, unserved
+from why502.diagnosis.refused_route import Reason, Unserved
+from why502.diagnosis.unserved import unserved
 from why502.model.finding import LIKELY, Evidence, Layer, supports
 from why502.model.logs import Symptom
 

@@ -97,12 +97,11 @@ def summarize(case: Case) -> str:
 
 def _front_refused(case: Case) -> PathTraffic | None:
     """Return the traffic of the front page if several clients in a row were refused there; None if not, or if unknown."""
-    places = {route.at for route in case.routes if route.at is not None}
     return next(
         (
             path
-            for path in (case.here.logs.paths if case.here.logs else ())
-            if path.at in places and path_of(path.request) in _FRONT and _REFUSED & path.statuses.keys()
+            for path in case.paths
+            if path_of(path.request) in _FRONT and _REFUSED & path.statuses.keys()
             if path.refused_since >= MANY and path.clients >= SEVERAL
         ),
         None,

@@ -26,7 +26,8 @@ from why502.deployment.rule import risk, rule
 from why502.deployment.websockets import is_for_websockets
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import PING_S, Reason, unserved
+from why502.diagnosis.refused_route import Reason
+from why502.diagnosis.unserved import PING_S, unserved
 from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
 

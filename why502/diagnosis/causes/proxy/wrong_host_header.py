@@ -22,6 +22,7 @@ redirect. A CDN answers 403, 409 or an error page such as 1016.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
@@ -29,7 +30,8 @@ from why502.deployment.headers import add
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.unserved import BAD_REQUEST, Reason, Unserved, refusals, unserved
+from why502.diagnosis.refused_route import Reason, Unserved
+from why502.diagnosis.unserved import BAD_REQUEST, refusals, unserved
 from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
@@ -41,6 +43,8 @@ _FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-fo
 # Statuses for a name that a server does not serve: Django's, and that of RFC 9110, 15.5.20. 403 mostly has other reasons.
 _UNKNOWN_NAME = frozenset({400, 421})
 MISDIRECTED = "421"
+SEVERAL = 2  # paths
+CLOCK = timedelta(seconds=3)  # workers of the old configuration end their requests
 _OWN_HOST = ("$host", "$http_host", "$server_name", "$host:$server_port", "$http_host:$server_port", "$host:$port")
 
 
@@ -49,7 +53,11 @@ def examine(case: Case) -> Iterator[Evidence]:
     pass the site's name on.
     """
     if (found := _refused(case)) is None:
-        yield from _named_otherwise(case)
+        if lost := _lost(case):
+            yield supports(lost, "access log, ps", LIKELY)
+            yield supports(f"the proxy sends the Host {_sent(case)} to it, not the site's name", "configuration", 0.0)
+        else:
+            yield from _named_otherwise(case)
         return
     one, host, status = found
     yield supports(
@@ -74,6 +82,38 @@ def _refused(case: Case) -> tuple[Unserved, str, int] | None:
                 if is_same and probe.host not in route.server_names:
                     return one, probe.host, probe.status
     return None
+
+
+def _lost(case: Case) -> str:
+    """Return a message that the application refuses all paths of a site since the proxy loaded its configuration, which does not
+    pass the site's name on and leaves the paths as they are; "" if that is not so.
+
+    The application's process is older than that, so it did not change. Applications that serve several sites answer 404 to a
+    name that is none of them.
+    """
+    loaded, born = case.proxy.loaded_at if case.proxy else None, case.born
+    for one in refusals(case):
+        route = next((route for route in case.routes if route.at == one.at), None)
+        if route is None or not one.has_closed or loaded is None or born is None or born >= loaded:
+            continue
+        keeps_path = route.uri is None or (route.uri == "/" and route.location in ("/", "^~ /"))
+        if one.reason is not Reason.REFUSAL or route.host_header != "$proxy_host" or not _named(route) or not keeps_path:
+            continue
+        refused = [path for path in case.paths if path.at == one.at and path.refused_since]
+        served = [path.last_served for path in refused if path.last_served]
+        began = max(served, default=None)
+        if len(refused) < SEVERAL or len(served) < len(refused) or began is None or one.last is None:
+            continue
+        if abs(began - loaded) <= CLOCK and loaded < one.last:
+            return (
+                f"it refuses all {len(refused)} paths that it served until the proxy loaded its configuration, {loaded:%H:%M:%S}"
+            )
+    return ""
+
+
+def _sent(case: Case) -> str:
+    """Return the name that the proxy sends to the target instead of the site's."""
+    return next((route.proxy_host for route in case.routes if route.host_header == "$proxy_host"), "")
 
 
 def _named_otherwise(case: Case) -> Iterator[Evidence]:
@@ -120,6 +160,9 @@ def _named(route: Route) -> bool:
 def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
     if (found := _refused(case)) is None:
+        if _lost(case):
+            who = f"the application on {case.target} probably does not know the Host {_sent(case)}"
+            return f"{who}, which the proxy sends to it: {_lost(case)}"
         if (one := _unknown_name(case)) is None:
             return ""
         how = "" if one.statuses == (MISDIRECTED,) else "probably "

@@ -26,8 +26,9 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import never_answered, unfinished
+from why502.diagnosis.refused_route import Reason, Unserved
 from why502.diagnosis.streams import cut_short
-from why502.diagnosis.unserved import Reason, Unserved, last_words, refusals, unserved
+from why502.diagnosis.unserved import last_words, refusals, unserved
 from why502.diagnosis.waiting import is_hurt, mixed_up
 from why502.gateways.behaviour import behaviour
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports

@@ -241,9 +241,7 @@ def _went(case: Case, peer: Dependency) -> str:
 
 def _served_last(case: Case) -> datetime | None:
     """Return when those of its paths that now get errors were last served, by an access log; None if that is unknown."""
-    places = {route.at for route in case.routes if route.at is not None}
-    paths = (path for path in (case.here.logs.paths if case.here.logs else ()) if path.at in places and path.refused_since)
-    return max((path.last_served for path in paths if path.last_served), default=None)
+    return max((path.last_served for path in case.paths if path.refused_since and path.last_served), default=None)
 
 
 def _undone(case: Case) -> tuple[Dependency, str] | None:

@@ -58,7 +58,9 @@ def examine(case: Case) -> Iterator[Evidence]:
     if not is_seen:
         return
     was_stuck = stuck_then(case)
-    if was_stuck:
+    if was_stuck and _is_left_out(case):
+        yield supports(f"{was_stuck}, or had more to do than it can: the proxy sends it nothing now", "probe", 0.0)
+    elif was_stuck:
         yield supports(was_stuck, "probe", STRONG)
     elif case.answers_now is True:
         yield refutes("it answers now", "probe", STRONG)
@@ -123,6 +125,13 @@ def stuck_then(case: Case) -> str:
         f"a request that timed out {tally.count} times is now answered after {took:.2f} s by the same process: it was stuck "
         "for a while"
     )
+
+
+def _is_left_out(case: Case) -> bool:
+    """Return whether a gateway sends the target no requests now, though another server of its group may have too many."""
+    states = [view.state for _, view in views_of(case.here, case.target)]
+    has_others = case.group is not None and len([peer for peer in case.group.peers if not peer.is_down]) > 1
+    return has_others and bool(states) and all(state in (PeerState.DOWN, PeerState.EJECTED) for state in states)
 
 
 def _answers_nothing(case: Case) -> bool:

@@ -236,8 +236,19 @@ def _has_served(case: Case, service: Service) -> bool:
     return served >= service.started_at.replace(microsecond=0)
 
 
+def summarize(case: Case) -> str:
+    """Return the finding about a gateway that should listen on the target in one sentence; "" for any other application."""
+    refused = _refused(case) or _rejected(case)
+    return f"{refused[0]}, the gateway that should listen on {case.target}, does not start: {refused[1]}" if refused else ""
+
+
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy for a missing EnvironmentFile of a unit: create it empty and start the unit."""
+    """Return the remedies: for a gateway's error in its configuration, and for a missing EnvironmentFile of a unit (create it
+    empty, and start the unit).
+    """
+    if refused := _rejected(case):
+        who, _, place = refused
+        yield Remedy(message=f"correct {place}, have {who} test its configuration, then start it")
     for service in case.services:
         paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
         if service.is_running is False and service.manager == "systemd" and paths:
@@ -271,5 +282,6 @@ CAUSE = Cause(
         }
     ),
     examine=examine,
+    summarize=summarize,
     remedies=remedies,
 )

@@ -24,8 +24,9 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.cut_answers import cut_answer
 from why502.gateways.behaviour import behaviour
-from why502.model.finding import LIKELY, WEAK, Evidence, Layer, supports
+from why502.model.finding import LIKELY, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
@@ -34,6 +35,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     closed, reset = case.tally(Symptom.CLOSED_BEFORE_HEADER), case.probe(Symptom.RESET_BEFORE_HEADER)
     if closed is not None and reset is not None and not behaviour(closed.proxy or "").tells_resets:
         yield supports(f"the connection of a probe was reset; {closed.proxy} calls this closed, too", "probe", LIKELY)
+    if (tally := case.tally(Symptom.RESET_IN_BODY)) and (cut := cut_answer(tally)):
+        yield refutes(cut, tally.source, LIKELY)
 
 
 CAUSE = Cause(

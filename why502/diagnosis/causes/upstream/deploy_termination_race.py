@@ -220,18 +220,10 @@ def _was_told(end: Event, stops: list[Event]) -> bool:
 
 def _errs_now(case: Case, last: datetime) -> str:
     """Return a message that after the gap a request got an error of the application itself; "" if none did."""
-    places = {route.at for route in case.routes if route.at is not None}
-    for path in case.here.logs.paths if case.here.logs else ():
+    for path in case.paths:
         is_served = path.last_served is not None and path.last_served > last + SECOND
         is_later = path.last_refused is not None and path.last_refused > last
-        if (
-            path.at in places
-            and path.request
-            and "500" in path.statuses
-            and is_later
-            and not is_served
-            and path.refused_since >= FEW
-        ):
+        if path.request and "500" in path.statuses and is_later and not is_served and path.refused_since >= FEW:
             return (
                 f"the new process does not serve either: {path.request} has been answered {path.refused_since} times with an "
                 "error since"

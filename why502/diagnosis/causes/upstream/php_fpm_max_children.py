@@ -39,11 +39,13 @@ LATE = (  # symptoms of a request that finds no free child
     *(Symptom.READ_TIMED_OUT, Symptom.QUEUE_FULL, Symptom.CONNECT_TIMED_OUT, Symptom.CLIENT_CLOSED),
     *(Symptom.GATEWAY_STATUS, Symptom.UPSTREAM_STATUS),
 )
+OWN_ERROR = 500  # a script that failed had a child
 
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
-    slow = case.seen(*LATE) or _is_late_in_front(case)
+    is_late = any(tally.symptom in LATE and tally.status != OWN_ERROR for tally in case.tallies)
+    slow = is_late or case.probe(*LATE) is not None or _is_late_in_front(case)
     if slow and case.failures and not case.tally(*LATE) and case.events(Symptom.WORKER_TIMED_OUT):
         return  # no request waited too long for a child: the children were ended
     if not slow and (case.target is not None or not case.words(Symptom.PHP_MAX_CHILDREN)):
@@ -76,9 +78,7 @@ def _spares_others(case: Case) -> str:
     """Return that only one path fails, while others on its routes are served to the end; "" if that is not so."""
     first, last = case.first_failure, case.last_failure
     message = alone(case) if case.target is not None and first and last and last > first else ""
-    places = {route.at for route in case.routes if route.at is not None}
-    paths = [path for path in (case.here.logs.paths if case.here.logs else ()) if path.at in places]
-    served = max((path.last_served for path in paths if path.last_served), default=None)
+    served = max((path.last_served for path in case.paths if path.last_served), default=None)
     return message if message and served and last and served >= last.replace(microsecond=0) else ""
 
 

@@ -23,10 +23,11 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.cut_answers import cut_answer
 from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
-OWN_ERROR, BAD_GATEWAY = 500, 502
+BAD_GATEWAY = 502
 SWITCHED = 101  # Switching Protocols: a tunnel, which has no length to fall short of
 
 
@@ -35,11 +36,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     tally = case.tally(Symptom.RESET_IN_BODY)
     if tally and tally.status == SWITCHED:
         yield refutes("these connections were upgraded (101): they carry no response", tally.source, PROOF)
-    elif tally and tally.status == OWN_ERROR:  # a server that answers before it has read the whole request breaks the connection
-        message = (
-            f"what was cut off is the application's own error: the client had received the response header with {tally.status}"
-        )
-        yield refutes(message, tally.source, LIKELY)
+    elif tally and (cut := cut_answer(tally)):
+        yield refutes(cut, tally.source, LIKELY)
     elif tally and tally.status is not None and tally.status < BAD_GATEWAY:
         yield supports(f"the client had received the response header with {tally.status} by then", tally.source, STRONG)
     if case.probe(Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY):
