@@ -142,7 +142,8 @@ def verifier(host: Host) -> Verify:
                 else verify.judge(entry.before, after)
             )
             verdict = _with_log(entry, verdict, logs) if verdict.helps else _with_other_failure(entry, verdict, logs)
-            if (verdict.helps and verify.is_settled(entry.before, after)) or time.monotonic() >= ends:
+            is_settled = verdict.helps and not verdict.failing and verify.is_settled(entry.before, after)
+            if is_settled or time.monotonic() >= ends:
                 return _with_units(entry, _under_load(entry, verdict, verify.only_waited(after)))
             time.sleep(PAUSE_S)
             logs = error_log.now(logs)  # what failed until then failed only because it was not up yet
