@@ -172,11 +172,14 @@ def _is_served_since(case: Case, last: datetime) -> bool:
 
 
 def _is_refused_since(case: Case, tallies: list[Tally], last: datetime) -> bool:
-    """Return whether the target could not be reached until its process was started again, which refuses its clients itself."""
+    """Return whether the target could not be reached until its process was started again, which refuses its clients itself, and
+    for longer than it took to start.
+    """
     born = case.born
-    if born is None or last > born + READY or not tallies or any(tally.symptom not in GAP for tally in tallies):
+    if born is None or not tallies or any(tally.symptom not in GAP for tally in tallies):
         return False
-    return any(one.last is not None and one.last > last for one in refusals(case))
+    took = last - born if last > born + READY else timedelta()
+    return any(one.last is not None and one.last > last + took for one in refusals(case))
 
 
 def _came_back(case: Case, last: datetime) -> bool:

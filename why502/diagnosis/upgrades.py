@@ -33,4 +33,7 @@ def refused_upgrades(snapshot: Snapshot) -> dict[Target, PathTraffic]:
 
 def passes_upgrade(route: Route) -> bool:
     """Return whether a route forwards the client's Upgrade header; most gateways do so by default."""
-    return behaviour(route.proxy).forwards_upgrade or any(name.lower() == "upgrade" and value for name, value in route.headers)
+    does = behaviour(route.proxy)
+    if does.upgrade_setting:
+        return route.setting(does.upgrade_setting) is not None or route.protocol not in ("http", "https")
+    return does.forwards_upgrade or any(name.lower() == "upgrade" and value for name, value in route.headers)

@@ -51,6 +51,7 @@ class Behaviour:
     description: str = ""  # of its unit in distributions, in lower case, where that does not name it
     passes_host: bool = False  # the backend gets the client's Host, which the configuration need not mention
     forwards_upgrade: bool = True  # the client's Upgrade header, without being told to
+    upgrade_setting: str = ""  # the setting of the routes that forward it, where they must be told to in HTTP
     verifies_default_name: bool = False  # a server's certificate is verified for the proxied name where none is configured
     verifies_without_trusted: bool = False  # where it is to verify certificates, it does so without trusted ones, and refuses all
     strict_since: tuple[int, ...] | None = None  # the version that began to refuse duplicate and malformed response headers
@@ -79,6 +80,7 @@ class Behaviour:
     answers_500_to: frozenset[Symptom] = (
         frozenset()
     )  # the failures of its own log that it answers so; a backend's 500 has no line
+    silent_500s: frozenset[str] = frozenset()  # protocols in which it answers so, without a line, where the backend does not
     asked_first: str = ""  # the setting of a route with those who are asked whether a client may pass: seconds, then addresses
     is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
     worker_limit: str = ""  # the setting of its limit on clients at a time; the others wait to be accepted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from why502.gateways.apache.config.load import PREFACE, REVERSE, VIRTUAL_HOST, WAIT
+from why502.gateways.apache.config.load import PREFACE, REVERSE, UPGRADE, VIRTUAL_HOST, WAIT
 from why502.gateways.apache.logs.log_format import read_as
 from why502.gateways.behaviour import OF_MESSAGES, Behaviour, Demand, Listen
 from why502.gateways.listens import accepts_target
@@ -39,6 +39,8 @@ BEHAVIOUR = Behaviour(
     read_timeout=WAIT,
     read_timeout_unit="",
     redirects=REVERSE,
+    upgrade_setting=UPGRADE,
+    silent_500s=frozenset({"uwsgi"}),  # mod_proxy_uwsgi.c, uwsgi_response: no status line came
     tries_each_address=True,
     logs_own_statuses=True,  # at level error: AH00957, AH01102, AH01114, AH01167
     places_own_statuses=False,

@@ -37,6 +37,7 @@ from why502.model.snapshot import Event
 
 ENDED = 2  # one line of a log may stand for two requests: those of other threads end too, and windows differ by seconds
 _UNANSWERED = frozenset({Symptom.READ_TIMED_OUT, Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER})
+_DROPPED = (Symptom.REQUEST_HEADER_TOO_BIG, Symptom.OTHER_PROTOCOL, Symptom.PROTOCOL_TOLD, Symptom.QUEUE_FULL, Symptom.PROCESS_CRASHED)
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
@@ -54,7 +55,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"{apart.message}, and the application reports an error at that time: {error.detail or error.message}"
         yield supports(message, error.source, LIKELY)
     if one := _answered(case):
-        is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
+        is_sure = one.is_of_application and not _is_of_the_proxy(case, one) and not _is_silent(case)
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
@@ -130,6 +131,17 @@ def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
         and any(request == one.request for request, _ in tally.requests)
         for tally in (logs.tallies if logs else ())
     )
+
+
+def _is_silent(case: Case) -> bool:
+    """Return whether the gateway answers so by itself and without a word where the backend sends nothing, the application reports
+    no error, and there is a sign that it sends nothing: it does not answer a probe, or its server drops requests.
+    """
+    if case.route is None or case.protocol not in behaviour(case.route.proxy).silent_500s:
+        return False
+    if case.events(Symptom.APPLICATION_ERROR) or case.words(Symptom.APPLICATION_ERROR):
+        return False
+    return case.answers_now is False or bool(case.events(*_DROPPED))
 
 
 def _is_own(tally: Tally) -> bool:

@@ -41,6 +41,7 @@ SHARED = "worker sharing"  # route setting: the URL of the worker that the route
 _PROTOCOLS = {"fcgi": "fastcgi", "ws": "http", "wss": "https", "h2": "https", "h2c": "http"}
 _ANSWERS = lazy(r"[\[,]R(?:edirect)?=([45]\d\d)[,\]]", re.IGNORECASE)
 _PROXIES = lazy(r"[\[,](?:P|proxy)[,\]]", re.IGNORECASE)
+_WEBSOCKETS = lazy(r"wss?://", re.IGNORECASE)
 _TIMEOUT_S = 60.0
 _LOGS = frozenset({"errorlog", "customlog", "transferlog"})
 _STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/fd/1", "/dev/fd/2"})
@@ -51,6 +52,7 @@ _OF_TLS = frozenset(
 )
 PREFACE, VIRTUAL_HOST = "RemoteIPProxyProtocol", "VirtualHost"  # the settings of a route that tell what its server accepts
 WAIT, REVERSE = "ProxyTimeout", "ProxyPassReverse"  # what sets the read timeout in force; the addresses in redirects
+UPGRADE = "upgrade"  # the setting of a route whose server passes WebSockets on: the parameter (2.4.47), or the scheme ws
 MODULE = "LoadModule mpm"  # the setting of a route that names how httpd runs its workers: prefork, worker, event
 _LIMITS = {
     "maxrequestworkers": "MaxRequestWorkers",
@@ -344,10 +346,11 @@ class _Meaning:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes; those to a balancer with its members."""
-        found = (self._route(each) for each in self.passes)
+        tunnels = {id(self._host(each.directive.scope)) for each in self.passes if _WEBSOCKETS.match(each.url)}
+        found = (self._route(each, tunnels) for each in self.passes)
         return tuple(route for route in found if route is not None)
 
-    def _route(self, each: _Pass) -> Route | None:
+    def _route(self, each: _Pass, tunnels: set[int]) -> Route | None:
         scope = each.directive.scope
         host, main = self._host(scope), self.hosts[0]
         waits = (host.proxy_timeout, main.proxy_timeout, host.timeout, main.timeout)
@@ -386,6 +389,8 @@ class _Meaning:
             if peer is None:
                 return None
             peers = (peer,)
+        if "upgrade" in options or id(host) in tunnels:
+            settings[UPGRADE] = (Setting(args=(options.get("upgrade", "ws"),), at=each.directive.at),)
         if each.worker and each.worker.at != each.directive.at:
             settings[SHARED] = (Setting(args=(each.worker.url, *each.ignored), at=each.worker.at),)
         timeout_s = seconds(options.get("timeout"), general_s)
