@@ -138,6 +138,8 @@ def logs(
         raise Why502Error("no log could be read", "The reasons are listed above.")
     if job.query.by and found.requests and not any(row.name for row in found.asked):
         raise Why502Error(f"--by {asked['by']}: no line has this field", fields.hint())
+    if found.absent and found.lines > found.unparsed:
+        raise Why502Error(f"--where {found.absent[0]}: no line has this field", fields.hint())
     renderer = importlib.import_module(f"why502.render.logs.{format_}").render
     env.write(renderer(found, env.terminal(quiet=quiet, verbose=verbose), by=asked["by"] or "", top=asked["top"]))
     if found.unparsed_share > UNPARSED:
