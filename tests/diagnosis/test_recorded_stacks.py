@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from msgspec.structs import replace
 
 import why502
 from why502.diagnosis.engine import diagnose
+from why502.model.config import Setting
 from why502.model.finding import Finding
-from why502.model.snapshot import Snapshot
+from why502.model.logs import Symptom
+from why502.model.snapshot import Event, Snapshot
 
 STACKS = Path(__file__).parent.parent / "data" / "stacks"
 
@@ -33,6 +36,11 @@ def first(here: Snapshot) -> Finding | None:
         ("hub-loop-in-the-server", "backend-hung", "unix:/run/notebook-alice/web.sock"),
         ("hub-proxy-snippet-tidied", "websocket-upgrade-missing", "None"),
         ("books-host-header-lost", "wrong-host-header", "127.0.0.1:8069"),
+        ("cargo-upgrade-lost", "websocket-upgrade-missing", "127.0.0.1:3300"),  # a ProxyPass without upgrade=websocket
+        ("parchment-long-request-header", "request-header-too-big", "127.0.0.1:8022"),
+        ("parchment-three-processes", "workers-exhausted", "127.0.0.1:8022"),
+        ("parchment-core-stopped", "backend-dependency-down", "127.0.0.1:8022"),
+        ("almanac-year-of-eighteen-seconds", "backend-too-slow", "127.0.0.1:8443"),  # HAProxy gives up on nginx, which logs 499
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
     ],
 )
@@ -98,3 +106,66 @@ def test_a_loop_on_a_busy_machine_waits_for_a_processor_all_the_time(kept_waitin
     kernel = replace(here.kernel, backend_cpu=busy, backend_kept_waiting=dict.fromkeys(busy, kept_waiting))
     found = first(replace(here, kernel=kernel))
     assert found is not None and found.cause == cause
+
+
+def test_apache_forwards_upgrades_where_the_route_is_told_to() -> None:
+    here = recorded("cargo-upgrade-lost")
+    assert here.proxies is not None
+    told = tuple(
+        replace(
+            proxy,
+            routes=tuple(
+                replace(route, settings={**route.settings, "upgrade": (Setting(args=("websocket",)),)}) for route in proxy.routes
+            ),
+        )
+        for proxy in here.proxies
+    )
+    assert "websocket-upgrade-missing" not in [one.cause for one in diagnose(replace(here, proxies=told)).findings]
+
+
+@pytest.mark.parametrize("name", ["parchment-long-request-header", "parchment-three-processes"])
+def test_the_500s_of_mod_proxy_uwsgi_are_the_applications_where_it_reports_them(name: str) -> None:
+    here = recorded(name)
+    said = Event(
+        at=here.until,
+        symptom=Symptom.APPLICATION_ERROR,
+        message="HTTP/1.1 500",
+        detail="HTTP/1.1 500",
+        source="journalctl -u lists-web.service",
+        unit="lists-web.service",
+        pid=next(event.pid for event in here.events or () if event.pid),
+        count=20,
+    )
+    kept = tuple(event for event in here.events or () if event.symptom is not Symptom.REQUEST_HEADER_TOO_BIG)
+    found = first(replace(here, events=(*kept, said)))
+    assert found is not None and found.cause == "application-error"
+
+
+@pytest.mark.parametrize("change", ["another reason", "still runs", "ended earlier", "all paths fail"])
+def test_a_stopped_unit_is_not_missed_where_something_else_explains_the_errors(change: str) -> None:
+    here = recorded("parchment-core-stopped")
+    assert here.logs is not None and here.dependencies and here.events
+    if change == "another reason":
+        words = "ValueError: invalid literal for int() with base 10"
+        said = tuple(
+            replace(event, message=words, detail=words) if event.symptom is Symptom.APPLICATION_ERROR else event
+            for event in here.events
+        )
+        here = replace(here, events=said)
+    elif change == "still runs":
+        here = replace(here, dependencies=tuple(replace(one, unit_state="active") for one in here.dependencies))
+    elif change == "ended earlier":
+        early = tuple(replace(one, unit_since=one.unit_since - timedelta(minutes=5)) for one in here.dependencies if one.unit_since)
+        here = replace(here, dependencies=early)
+    else:
+        paths = tuple(path for path in here.logs.paths if "503" in path.statuses)
+        here = replace(here, logs=replace(here.logs, paths=paths))
+    assert "backend-dependency-down" not in [one.cause for one in diagnose(here).findings if one.confidence >= 0.5]
+
+
+def test_clients_left_where_the_gateway_in_front_waited() -> None:
+    here = recorded("almanac-year-of-eighteen-seconds")
+    assert here.logs is not None
+    own = tuple(tally for tally in here.logs.tallies if tally.proxy != "haproxy")
+    found = first(replace(here, logs=replace(here.logs, tallies=own)))
+    assert found is not None and found.cause == "client-closed-request"

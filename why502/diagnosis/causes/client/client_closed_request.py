@@ -26,8 +26,11 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.alarms import is_impatience
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.takers import door_of
 from why502.model.finding import LIKELY, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
-from why502.model.logs import Symptom
+from why502.model.logs import Symptom, Tally
+
+ABOUT = 2  # times as many: the windows of two logs differ by seconds
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -37,6 +40,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(
             f"{tally.count} of many requests: some clients always disconnect early, or cancel a download", tally.source, LIKELY
         )
+    if tally and (front := _front(case, tally)):
+        yield refutes(f"its client is {front.proxy}, which gave up on {front.count} requests ({front.code})", front.source, LIKELY)
     if tally and case.probe(Symptom.CONNECT_REFUSED) and not (case.traffic and case.traffic.last_success):
         yield refutes("connections to it are refused: the clients left while the proxy tried to connect", "probe", LIKELY)
     if tally and tally.duration_min_s is not None and tally.duration_max_s is not None:
@@ -47,6 +52,16 @@ def examine(case: Case) -> Iterator[Evidence]:
                 tally.source,
                 WEAK,
             )
+
+
+def _front(case: Case, left: Tally) -> Tally | None:
+    """Return what the gateway in front on this machine tells of its own timeouts, if they are about as many requests as clients
+    left: it was the client. None otherwise.
+    """
+    door = door_of(case.joins, case.route.proxy) if case.route is not None else None
+    late = case.here.logs.tallies if case.here.logs and door is not None and door != case.target else ()
+    found = (tally for tally in late if tally.symptom is Symptom.READ_TIMED_OUT and tally.target == door and tally.proxy)
+    return next((tally for tally in found if ABOUT * tally.count >= left.count), None)
 
 
 @rule(76, "retries-unbounded", Severity.NOTE)

@@ -47,6 +47,7 @@ from why502.diagnosis.waiting import (
 )
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 from why502.model.service import ENDED, Service
 from why502.model.snapshot import Dependency, Event
@@ -60,6 +61,8 @@ COMPUTES = 0.5  # processors that its own processes use; above it they do not on
 TIMED_OUT, FEW = "504", 3  # requests
 _LOCKED = "waiting"  # in the title of a database's process
 _CARRIERS = frozenset({"Redis", "RabbitMQ", "Kafka", "PostgreSQL", "MySQL", "MongoDB"})  # of jobs
+_OF_APPLICATIONS, MANY = ("500", "502", "503"), 5  # requests
+_STATUS_ONLY = lazy(r"HTTP/[\d.]{1,9} \d{3}")
 SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 
@@ -142,6 +145,10 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(message, "systemctl show, access log", LIKELY if is_within else FAIR)
         if carrier := next((x for x in case.dependencies if x.is_heard and PRODUCTS.get(x.peer.port) in _CARRIERS), None):
             yield supports(f"it is connected to {name_of(carrier)}, which can pass work on to such a unit", "ss -tnp", WEAK)
+    if (missed := _missed(case)) and not own and not undone:
+        peer, request, status = missed
+        message = f"{peer.unit}, which {peer.shares}, ended at {peer.unit_since:%H:%M:%S} ({peer.unit_state})"
+        yield supports(f"{message}; {request} gets {status} each time since, and was served before", "systemctl show", LIKELY)
     for peer in _stopped(case):
         yield supports(
             f"{peer.process} (pid {peer.pid}) on {name_of(peer)} is stopped (state T)", f"/proc/{peer.pid}/stat", PROOF
@@ -272,6 +279,27 @@ def _undone(case: Case) -> tuple[Dependency, str] | None:
     return None
 
 
+def _missed(case: Case) -> tuple[Dependency, str, str] | None:
+    """Return the unit of the same application that ended when one of its paths began to get an error of the application's each
+    time, with that request and status; None if there is none.
+
+    The application says nothing about another reason, and goes on to serve its other paths.
+    """
+    first, answered = case.first_failure, case.last_answered
+    said = case.events(Symptom.APPLICATION_ERROR, Symptom.START_FAILED, Symptom.PROCESS_CRASHED)
+    idle = [x for x in case.dependencies if x.shares and x.unit_since and x.unit_state in STOPPED]
+    if not idle or case.target is None or any(not _STATUS_ONLY.fullmatch(event.detail or event.message) for event in said):
+        return None
+    for path in case.joins.paths_to(case.target):
+        served, status = path.last_served, max(_OF_APPLICATIONS, key=lambda each: path.statuses.get(each, 0))
+        for peer in idle if path.request and served and path.statuses.get(status, 0) >= MANY else ():
+            since = peer.unit_since
+            begun = first if first is not None else served
+            if since and served <= since + CLOCK and since - CLOCK <= begun <= since + BEFORE and answered and answered > served:
+                return peer, path.request, status
+    return None
+
+
 def _silent(case: Case) -> list[Dependency]:
     if case.loses_connections:
         return []  # this machine drops the proxy's own connections, too
@@ -322,6 +350,12 @@ def summarize(case: Case) -> str:
             f"the application on {case.target} seems to need {peer.unit}, which {peer.shares} and has been stopped {since}: "
             f"{request} times out each time"
         )
+    if missed := _missed(case):
+        peer, request, status = missed
+        return (
+            f"the application on {case.target} seems to need {peer.unit}, which {peer.shares} and has been stopped since "
+            f"{peer.unit_since:%H:%M:%S}: {request} gets {status} each time since"
+        )
     for peer in _stopped(case):
         return (
             f"the application on {case.target} waits for {name_of(peer)}, whose process {peer.process} (pid {peer.pid}) "
@@ -366,7 +400,7 @@ def _stopped_unit(case: Case) -> Dependency | None:
         found = []
     else:
         found = [*_gone(case), *(need for _, need in _beyond(case)), *_ended(case)]
-        if not found and (undone := _undone(case)):
+        if not found and (undone := _undone(case) or _missed(case)):
             return undone[0]
     peer = found[0] if found else None
     if peer is None or peer.is_heard is not False or peer.elsewhere is not None:
