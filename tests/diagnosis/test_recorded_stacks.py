@@ -155,7 +155,9 @@ def test_a_stopped_unit_is_not_missed_where_something_else_explains_the_errors(c
     elif change == "still runs":
         here = replace(here, dependencies=tuple(replace(one, unit_state="active") for one in here.dependencies))
     elif change == "ended earlier":
-        early = tuple(replace(one, unit_since=one.unit_since - timedelta(minutes=5)) for one in here.dependencies if one.unit_since)
+        early = tuple(
+            replace(one, unit_since=one.unit_since - timedelta(minutes=5)) for one in here.dependencies if one.unit_since
+        )
         here = replace(here, dependencies=early)
     else:
         paths = tuple(path for path in here.logs.paths if "503" in path.statuses)
@@ -169,3 +171,10 @@ def test_clients_left_where_the_gateway_in_front_waited() -> None:
     own = tuple(tally for tally in here.logs.tallies if tally.proxy != "haproxy")
     found = first(replace(here, logs=replace(here.logs, tallies=own)))
     assert found is not None and found.cause == "client-closed-request"
+
+
+def test_fastcgi_has_no_host_to_lose() -> None:
+    here = recorded("books-host-header-lost")
+    assert here.proxies is not None
+    other = tuple(replace(proxy, routes=tuple(replace(r, protocol="fastcgi") for r in proxy.routes)) for proxy in here.proxies)
+    assert "wrong-host-header" not in [one.cause for one in diagnose(replace(here, proxies=other)).findings]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from why502.config import edit
 from why502.config.configuration import Configuration
 from why502.config.tree import nodes, text
+from why502.diagnosis.upgrades import passes_upgrade
 from why502.gateways.apache.config import finder, load, parse, together
 from why502.gateways.apache.config.directives import defined_by
 from why502.gateways.apache.config.load import SHARED
@@ -200,3 +201,40 @@ def test_a_timeout_that_another_routes_worker_decides_is_told() -> None:
 def test_a_status_without_a_path_answers_for_its_location() -> None:
     (answer,) = load("<Location /old>\n  Redirect 503\n</Location>\n", "/a.conf").answers
     assert (answer.location, answer.status) == ("/old", 503)
+
+
+def test_which_routes_forward_upgrades() -> None:
+    """The parameter of the worker or of all members says so; a rule for `ws:` of the same server takes them, too."""
+    found = load(
+        """\
+<VirtualHost *:80>
+  ServerName told
+  ProxyPass /a http://127.0.0.1:3001/ upgrade=websocket
+  ProxyPass /b http://127.0.0.1:3002/
+</VirtualHost>
+<VirtualHost *:80>
+  ServerName rewritten
+  RewriteEngine On
+  RewriteCond %{HTTP:Upgrade} websocket [NC]
+  RewriteRule ^/(.*) ws://127.0.0.1:3003/$1 [P,L]
+  ProxyPass / http://127.0.0.1:3003/
+</VirtualHost>
+<VirtualHost *:80>
+  ServerName grouped
+  <Proxy balancer://app>
+    BalancerMember http://127.0.0.1:3004 upgrade=websocket
+    BalancerMember http://127.0.0.1:3005 upgrade=websocket
+  </Proxy>
+  ProxyPass / balancer://app/
+</VirtualHost>
+""",
+        "httpd.conf",
+    )
+    told = {(route.server, route.passes.split("://")[1]): passes_upgrade(route) for route in found.routes}
+    assert told == {
+        ("told", "127.0.0.1:3001/"): True,
+        ("told", "127.0.0.1:3002/"): False,
+        ("rewritten", "127.0.0.1:3003/$1"): True,
+        ("rewritten", "127.0.0.1:3003/"): True,
+        ("grouped", "app/"): True,
+    }

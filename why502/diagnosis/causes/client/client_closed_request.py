@@ -41,7 +41,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"{tally.count} of many requests: some clients always disconnect early, or cancel a download", tally.source, LIKELY
         )
     if tally and (front := _front(case, tally)):
-        yield refutes(f"its client is {front.proxy}, which gave up on {front.count} requests ({front.code})", front.source, LIKELY)
+        yield refutes(
+            f"its client is {front.proxy}, which gave up on {front.count} requests ({front.code})", front.source, LIKELY
+        )
     if tally and case.probe(Symptom.CONNECT_REFUSED) and not (case.traffic and case.traffic.last_success):
         yield refutes("connections to it are refused: the clients left while the proxy tried to connect", "probe", LIKELY)
     if tally and tally.duration_min_s is not None and tally.duration_max_s is not None:

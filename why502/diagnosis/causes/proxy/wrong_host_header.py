@@ -96,6 +96,8 @@ def _lost(case: Case) -> str:
         route = next((route for route in case.routes if route.at == one.at), None)
         if route is None or not one.has_closed or loaded is None or born is None or born >= loaded:
             continue
+        if route.protocol not in ("http", "https"):  # FastCGI and the like have no Host: the client's comes as a parameter
+            continue
         keeps_path = route.uri is None or (route.uri == "/" and route.location in ("/", "^~ /"))
         if one.reason is not Reason.REFUSAL or route.host_header != "$proxy_host" or not _named(route) or not keeps_path:
             continue

@@ -37,7 +37,13 @@ from why502.model.snapshot import Event
 
 ENDED = 2  # one line of a log may stand for two requests: those of other threads end too, and windows differ by seconds
 _UNANSWERED = frozenset({Symptom.READ_TIMED_OUT, Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER})
-_DROPPED = (Symptom.REQUEST_HEADER_TOO_BIG, Symptom.OTHER_PROTOCOL, Symptom.PROTOCOL_TOLD, Symptom.QUEUE_FULL, Symptom.PROCESS_CRASHED)
+_DROPPED = (
+    Symptom.REQUEST_HEADER_TOO_BIG,
+    Symptom.OTHER_PROTOCOL,
+    Symptom.PROTOCOL_TOLD,
+    Symptom.QUEUE_FULL,
+    Symptom.PROCESS_CRASHED,
+)
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
