@@ -211,6 +211,7 @@ def test_which_routes_forward_upgrades() -> None:
   ServerName told
   ProxyPass /a http://127.0.0.1:3001/ upgrade=websocket
   ProxyPass /b http://127.0.0.1:3002/
+  ProxyPass /c http://127.0.0.1:3006/ upgrade=NONE
 </VirtualHost>
 <VirtualHost *:80>
   ServerName rewritten
@@ -234,6 +235,7 @@ def test_which_routes_forward_upgrades() -> None:
     assert told == {
         ("told", "127.0.0.1:3001/"): True,
         ("told", "127.0.0.1:3002/"): False,
+        ("told", "127.0.0.1:3006/"): False,
         ("rewritten", "127.0.0.1:3003/$1"): True,
         ("rewritten", "127.0.0.1:3003/"): True,
         ("grouped", "app/"): True,

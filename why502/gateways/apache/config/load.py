@@ -389,7 +389,7 @@ class _Meaning:
             if peer is None:
                 return None
             peers = (peer,)
-        if "upgrade" in options or id(host) in tunnels:
+        if options.get("upgrade", "none").lower() != "none" or id(host) in tunnels:
             settings[UPGRADE] = (Setting(args=(options.get("upgrade", "ws"),), at=each.directive.at),)
         if each.worker and each.worker.at != each.directive.at:
             settings[SHARED] = (Setting(args=(each.worker.url, *each.ignored), at=each.worker.at),)
