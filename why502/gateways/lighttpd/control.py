@@ -1,4 +1,4 @@
-"""The commands by which a lighttpd tests and loads its configuration. Source: lighttpd(8): -tt, and SIGUSR1 (graceful restart)."""
+"""How a lighttpd tests and loads its configuration. Source: lighttpd(8): -tt, and SIGUSR1 (graceful restart)."""
 
 from __future__ import annotations
 
