@@ -9,7 +9,8 @@ from itertools import islice
 from msgspec.structs import replace
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.needs import FORWARDED, PRODUCTS, Need, is_mixed_up, need_of
+from why502.diagnosis.need_words import FORWARDED, PRODUCTS
+from why502.diagnosis.needs import Need, is_mixed_up, need_of
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.unserved import unserved
 from why502.gateways.behaviour import programs
