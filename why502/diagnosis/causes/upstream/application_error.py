@@ -37,13 +37,6 @@ from why502.model.snapshot import Event
 
 ENDED = 2  # one line of a log may stand for two requests: those of other threads end too, and windows differ by seconds
 _UNANSWERED = frozenset({Symptom.READ_TIMED_OUT, Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER})
-_DROPPED = (
-    Symptom.REQUEST_HEADER_TOO_BIG,
-    Symptom.OTHER_PROTOCOL,
-    Symptom.PROTOCOL_TOLD,
-    Symptom.QUEUE_FULL,
-    Symptom.PROCESS_CRASHED,
-)
 _BY_STATUS = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS})
 
 
@@ -61,7 +54,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         message = f"{apart.message}, and the application reports an error at that time: {error.detail or error.message}"
         yield supports(message, error.source, LIKELY)
     if one := _answered(case):
-        is_sure = one.is_of_application and not _is_of_the_proxy(case, one) and not _is_silent(case)
+        is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
@@ -114,9 +107,12 @@ def _closed(case: Case) -> Unserved | None:
 
 def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
     """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, a failed access check, or no
-    answer over AJP.
+    answer over AJP; or whether the proxy answers so without a word where no answer comes.
     """
     logs = case.here.logs
+    is_silent = case.route is not None and case.protocol in behaviour(case.route.proxy).silent_500_of
+    if is_silent and not last_words(case.here, case.target, case.joins):
+        return True  # that status may be the gateway's own, for no answer
     if (
         case.protocol == "ajp"
         and ENDED * sum(tally.count for tally in case.failures if tally.symptom in _UNANSWERED) >= one.refused
@@ -137,17 +133,6 @@ def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
         and any(request == one.request for request, _ in tally.requests)
         for tally in (logs.tallies if logs else ())
     )
-
-
-def _is_silent(case: Case) -> bool:
-    """Return whether the gateway answers so by itself and without a word where the backend sends nothing, the application reports
-    no error, and there is a sign that it sends nothing: it does not answer a probe, or its server drops requests.
-    """
-    if case.route is None or case.protocol not in behaviour(case.route.proxy).silent_500s:
-        return False
-    if case.events(Symptom.APPLICATION_ERROR) or case.words(Symptom.APPLICATION_ERROR):
-        return False
-    return case.answers_now is False or bool(case.events(*_DROPPED))
 
 
 def _is_own(tally: Tally) -> bool:

@@ -291,11 +291,13 @@ def _missed(case: Case) -> tuple[Dependency, str, str] | None:
     if not idle or case.target is None or any(not _STATUS_ONLY.fullmatch(event.detail or event.message) for event in said):
         return None
     for path in case.joins.paths_to(case.target):
-        served, status = path.last_served, max(_OF_APPLICATIONS, key=lambda each: path.statuses.get(each, 0))
-        for peer in idle if path.request and served and path.statuses.get(status, 0) >= MANY else ():
-            since = peer.unit_since
-            begun = first if first is not None else served
-            if since and served <= since + CLOCK and since - CLOCK <= begun <= since + BEFORE and answered and answered > served:
+        statuses, served = path.statuses, path.last_served
+        status = max(_OF_APPLICATIONS, key=lambda each: statuses.get(each, 0))
+        if not path.request or served is None or statuses.get(status, 0) < MANY or answered is None or answered <= served:
+            continue
+        begun = first or served
+        for peer in idle:
+            if (since := peer.unit_since) and served <= since + CLOCK and since - CLOCK <= begun <= since + BEFORE:
                 return peer, path.request, status
     return None
 
