@@ -178,3 +178,13 @@ def test_fastcgi_has_no_host_to_lose() -> None:
     assert here.proxies is not None
     other = tuple(replace(proxy, routes=tuple(replace(r, protocol="fastcgi") for r in proxy.routes)) for proxy in here.proxies)
     assert "wrong-host-header" not in [one.cause for one in diagnose(replace(here, proxies=other)).findings]
+
+
+@pytest.mark.parametrize(("statuses", "is_answered"), [({"200": 49, "404": 40, "500": 2}, True), ({"200": 49, "502": 2}, False)])
+def test_a_protocol_in_which_every_request_was_answered_is_not_wrong(statuses: dict[str, int], *, is_answered: bool) -> None:
+    """A probe of another kind gets no answer; an error of the application is one."""
+    here = recorded("pharmacy-docroot-of-release")
+    assert here.logs is not None
+    traffic = tuple(replace(one, statuses=statuses) if one.failures else one for one in here.logs.targets)
+    found = diagnose(replace(here, logs=replace(here.logs, targets=traffic))).findings
+    assert (("wrong-protocol", True) not in [(one.cause, one.confidence >= 0.5) for one in found]) is is_answered

@@ -33,6 +33,7 @@ from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.preface import unmet
+from why502.diagnosis.unserved import ERRORS
 from why502.gateways.behaviour import behaviour
 from why502.model.config import PROTOCOL, SENDS_PROXY, Route
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
@@ -123,10 +124,14 @@ def examine(case: Case) -> Iterator[Evidence]:
 def _is_served(case: Case) -> str:
     """Return a message that every request of the proxy to the target was answered, the last one with the configuration in force;
     "" otherwise. Then a request of ours was not the one that the proxy sends.
+
+    An error of the application (500) is an answer, too.
     """
     traffic, loaded = case.traffic, case.proxy.loaded_at if case.proxy else None
     last = traffic.last_success if traffic else None
-    if traffic is None or last is None or traffic.failures or case.failures or (loaded is not None and last <= loaded):
+    if traffic is None or last is None or (loaded is not None and last <= loaded):
+        return ""
+    if case.failures or traffic.failures > sum(traffic.statuses.get(status, 0) for status in ERRORS):
         return ""
     return f"all {traffic.attempts} requests that the proxy sent to it were answered"
 
