@@ -7,8 +7,7 @@ from why502.model.logs import Symptom
 from why502.model.request_line import path_of
 
 MANY = 3
-BUSY = 0.7  # of a processor, on a machine that has other work, too
-SOME, ALWAYS = 0.1, 0.9  # of the time: it computes, or waits for a processor that others use
+BUSY = 0.7  # of the time it computes, or has work and waits for a processor that others use
 LONG_S = 5.0  # without any answer
 
 
@@ -22,7 +21,7 @@ def spins(case: Case) -> str:
     used = kernel.of(case.target, kernel.backend_cpu) if kernel else None
     delayed = (kernel.of(case.target, kernel.backend_kept_waiting) or 0.0) if kernel else 0.0
     waiting = sum(listener.queued or 0 for listener in case.listeners or ())
-    if used is None or (used < BUSY and (used < SOME or used + delayed < ALWAYS)) or len(case.processes) != 1 or waiting < MANY:
+    if used is None or used + delayed < BUSY or len(case.processes) != 1 or waiting < MANY:
         return ""
     tally, first, answered = case.tally(Symptom.READ_TIMED_OUT), case.first_failure, case.last_answered
     if tally is None or first is None or tally.last is None or (answered is not None and answered >= first):

@@ -266,7 +266,7 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     if route is None or route.if_conditions or (_RULES & route.settings.keys() and _sum(paths, _BY_RULE)):
         return
     is_script = route.protocol == "fastcgi"
-    meant = [path for path in paths if not (_PROBED.search(path.request) or (not is_script and _SCRIPT.search(path.request)))]
+    meant = [path for path in paths if path.last_served or not _is_a_scanners(path.request, is_script=is_script)]
     refused = [path for path in meant if _sum([path], REFUSED)]
     count, total = _sum(meant, REFUSED), sum(path.completed for path in meant)
     probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
@@ -275,6 +275,13 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     has_closed = _has_closed(paths)
     if (is_all and count >= 2 * len(refused)) or has_closed:
         yield replace(_described(Reason.REFUSAL, meant, REFUSED, route), has_closed=has_closed)
+
+
+def _is_a_scanners(request: str, *, is_script: bool) -> bool:
+    """Return whether scanners and browsers request that on their own. A path that was ever served is the site's own, whatever it
+    is called: pages of Tomcat end in `.jsp`.
+    """
+    return bool(_PROBED.search(request) or (not is_script and _SCRIPT.search(request)))
 
 
 def _is_closed(path: PathTraffic) -> bool:
@@ -405,8 +412,8 @@ def _answered(path: PathTraffic) -> int:
 
 
 def refusing(joins: Joins) -> frozenset[Target]:
-    """Return the targets on whose routes clients got 400 while an application of the machine logs that request headers are
-    too big.
+    """Return the targets on whose routes clients got 400, or a gateway's 500 that may mean that no answer came, while an
+    application of the machine logs that request headers are too big.
     """
     return joins.once(_refusing)
 
@@ -416,8 +423,13 @@ def _refusing(joins: Joins) -> frozenset[Target]:
     if here.logs is None or not any(event.symptom is Symptom.REQUEST_HEADER_TOO_BIG for event in here.events or ()):
         return frozenset()
     bad = {path.at for path in here.logs.paths if path.at and path.statuses.get(BAD_REQUEST, 0) >= FEW}
+    silent = {path.at for path in here.logs.paths if path.at and path.statuses.get(str(OWN_ERROR), 0) >= FEW}
     return frozenset(
-        target for route in joins.routes if route.at in bad for peer in route.peers for target in addresses(peer, here)
+        target
+        for route in joins.routes
+        if route.at in bad or (route.at in silent and route.protocol in behaviour(route.proxy).silent_500_of)
+        for peer in route.peers
+        for target in addresses(peer, here)
     )
 
 

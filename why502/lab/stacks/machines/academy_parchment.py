@@ -71,8 +71,13 @@ if ($answer === false) { error_log('licence server: ' . curl_error($ask)); http_
 echo 'course ', $answer;
 """
 ACADEMY_REMOTE = """
-mkdir -p /tmp/academy-licence-$$; cd /tmp/academy-licence-$$; echo valid > licence
-nohup python3 -m http.server --bind 203.0.113.1 8090 >/dev/null 2>&1 &
+nohup python3 -c "
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Licence(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'valid')
+HTTPServer(('203.0.113.1', 8090), Licence).serve_forever()
+" >/dev/null 2>&1 &
 """
 ACADEMY_SETUP = """
 useradd --system academy; mkdir -p /var/log/academy /srv/academydata; chown academy: /var/log/academy
