@@ -47,7 +47,6 @@ LINES = {
     "proxy-worker-sharing": ("AH01146", ""),
     "request-too-large": ("request_payload_too_large", ""),
     "rewrite-cycle": ("AH00124", ""),
-    "route-not-attached": ("2026-11-25T04:21:56Z ERR No valid entryPoint for this router routerName=api@docker", "traefik"),
     "route-not-found": ("NR", ""),
     "route-target-missing": ("NC", ""),
     "shared-memory-exhausted": (
