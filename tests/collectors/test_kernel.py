@@ -115,6 +115,13 @@ def test_activity_of_a_backend():
     before = {(V4, 1): backend.Ticks(used_s=1.0, at_s=5.0), (V4, 2): backend.Ticks(used_s=1.0, at_s=5.0)}
     after = {(V4, 1): backend.Ticks(used_s=1.2, at_s=5.1), (other, 3): backend.Ticks(used_s=9.0, at_s=5.1)}
     assert backend.processors(before, after) == {V4: 2.0}
+    assert backend.kept_waiting(before, after) == {}
+
+
+def test_time_in_which_a_backend_waits_for_a_processor():
+    before = {(V4, 1): backend.Ticks(used_s=1.0, at_s=5.0, waited_s=3.0), (V4, 2): backend.Ticks(used_s=0.0, at_s=5.0)}
+    after = {(V4, 1): backend.Ticks(used_s=1.1, at_s=5.5, waited_s=3.4), (V4, 2): backend.Ticks(used_s=0.0, at_s=5.5)}
+    assert backend.kept_waiting(before, after) == {V4: 0.8}
 
 
 def test_listeners_count_where_the_proxy_is():

@@ -33,6 +33,7 @@ def first(here: Snapshot) -> Finding | None:
         ("hub-loop-in-the-server", "backend-hung", "unix:/run/notebook-alice/web.sock"),
         ("hub-proxy-snippet-tidied", "websocket-upgrade-missing", "None"),
         ("books-host-header-lost", "wrong-host-header", "127.0.0.1:8069"),
+        ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
     ],
 )
 def test_the_cause_is_named(name: str, cause: str, target: str) -> None:
@@ -87,3 +88,13 @@ def test_a_route_that_changes_the_path_may_ask_for_pages_that_are_not_there() ->
     routes = tuple(replace(route, uri="/app/") for route in here.proxies[0].routes)
     found = first(replace(here, proxies=(replace(here.proxies[0], routes=routes),)))
     assert found is not None and found.cause == "application-error"
+
+
+@pytest.mark.parametrize(("kept_waiting", "cause"), [(0.7, "backend-hung"), (0.1, "workers-exhausted")])
+def test_a_loop_on_a_busy_machine_waits_for_a_processor_all_the_time(kept_waiting: float, cause: str) -> None:
+    here = recorded("hub-loop-in-the-server")
+    assert here.kernel is not None
+    busy = dict.fromkeys(here.kernel.backend_cpu, 0.25)
+    kernel = replace(here.kernel, backend_cpu=busy, backend_kept_waiting=dict.fromkeys(busy, kept_waiting))
+    found = first(replace(here, kernel=kernel))
+    assert found is not None and found.cause == cause

@@ -315,3 +315,24 @@ def test_where_a_request_failed_first_leads_over_the_spare_that_failed_too(page:
     found = [one for one in diagnose(here).findings if one.confidence >= 0.6]
     assert {one.target for one in found} == {SOCKET, APP}
     assert found[0].target == leads
+
+
+@pytest.mark.parametrize(("given_up", "leads"), [(20, INNER), (60, APP)])
+def test_a_gateway_in_front_that_gives_up_is_the_client_that_left(given_up: int, leads: Target) -> None:
+    """The inner gateway would wait longer, and logs 499. If many more left than the front gave up on, they left themselves."""
+    inner = Proxy(
+        kind="nginx", pid=20, routes=(route(APP, 3, "127.0.0.1:8080"),), config="/etc/nginx/inner.conf", listens=(INNER,)
+    )
+    outer = machine(
+        failing(Symptom.READ_TIMED_OUT, INNER, 20, status=504, proxy="haproxy"),
+        failing(Symptom.CLIENT_CLOSED, APP, given_up, status=499),
+        routes=(route(INNER, 7, proxy="haproxy"),),
+    )
+    front = REPLACE((outer.proxies or ())[0], kind="haproxy")
+    here = REPLACE(
+        outer,
+        proxies=(front, inner),
+        processes=(*(outer.processes or ()), Process(pid=20, name="nginx")),
+        listeners=(*(outer.listeners or ()), Listener(target=INNER, pids=(20,)), Listener(target=APP, pids=(30,))),
+    )
+    assert first(here).target == leads

@@ -29,10 +29,13 @@ _THREADS = 64
 
 
 class Ticks(Value, frozen=True, kw_only=True):
-    """CPU time used by one process, in seconds, and when it was read."""
+    """CPU time used by one process, in seconds, and when it was read. `waited_s`: how long its main thread waited for a processor
+    that others used; None if the kernel does not count it.
+    """
 
     used_s: float
     at_s: float
+    waited_s: float | None = None
 
 
 def ticks(host: Host, known: Snapshot) -> dict[tuple[Target, int], Ticks]:
@@ -41,7 +44,10 @@ def ticks(host: Host, known: Snapshot) -> dict[tuple[Target, int], Ticks]:
     for target, pid in _processes(known):
         content = attempt(partial(host.read, f"/proc/{pid}/stat"))
         if content and (used_s := parse_ticks(content)) is not None:
-            found[target, pid] = Ticks(used_s=used_s, at_s=time.monotonic())
+            at_s = time.monotonic()
+            waits = (attempt(partial(host.read, f"/proc/{pid}/schedstat", limit_bytes=4096)) or b"").split()
+            waited_s = int(waits[1]) / 1e9 if len(waits) == 3 and waits[1].isdigit() else None  # proc(5): in nanoseconds
+            found[target, pid] = Ticks(used_s=used_s, at_s=at_s, waited_s=waited_s)
     return found
 
 
@@ -53,6 +59,18 @@ def processors(before: dict[tuple[Target, int], Ticks], after: dict[tuple[Target
         if took_s > 0:
             used[key[0]] = used.get(key[0], 0.0) + (after[key].used_s - before[key].used_s) / took_s
     return {target: round(share, 2) for target, share in used.items()}
+
+
+def kept_waiting(before: dict[tuple[Target, int], Ticks], after: dict[tuple[Target, int], Ticks]) -> dict[Target, float]:
+    """Return by target the share of the time between two readings that the main threads of its processes waited for a processor,
+    added up; without the targets of which that is unknown.
+    """
+    shares: dict[Target, float] = {}
+    for key in before.keys() & after.keys():
+        old, new = before[key], after[key]
+        if new.at_s > old.at_s and old.waited_s is not None and new.waited_s is not None:
+            shares[key[0]] = shares.get(key[0], 0.0) + (new.waited_s - old.waited_s) / (new.at_s - old.at_s)
+    return {target: round(share, 2) for target, share in shares.items()}
 
 
 def blocked(host: Host, known: Snapshot) -> dict[Target, int]:

@@ -51,7 +51,9 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[Kerne
         values |= _towards(known, tables, len(fronts))
     if began or before:
         time.sleep(max(0.0, until - time.monotonic()))
-    values["backend_cpu"] = Kernel.by_name(backend.processors(began, backend.ticks(host, known)))
+    ended = backend.ticks(host, known)
+    values["backend_cpu"] = Kernel.by_name(backend.processors(began, ended))
+    values["backend_kept_waiting"] = Kernel.by_name(backend.kept_waiting(began, ended))
     values["backend_blocked"] = Kernel.by_name(blocked | backend.blocked(host, known))  # the wait may be over at either reading
     if before is None:
         gaps.append(

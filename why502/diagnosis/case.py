@@ -12,6 +12,7 @@ from why502.model.request_line import path_of
 from why502.model.service import Service
 from why502.model.snapshot import NetworkPath, Pressure, Resolution
 
+OFTEN = 3  # restarts
 KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: other connections break when the same process ends
 
 
@@ -39,6 +40,13 @@ class Case(Attribution):
         worst = max(requests, key=lambda request: requests[request], default="")
         is_it = requests and requests[worst] >= KILLS and requests[worst] >= KILLING * sum(requests.values())
         return worst if is_it and path_of(worst) not in ("", "/") else ""
+
+    @cached_property
+    def again_and_again(self) -> tuple[Service, ...]:
+        """The services of the target that their manager has restarted several times, the last time within the window."""
+        since = self.here.since
+        found = (one for one in self.services if one.restarts is not None and one.restarts >= OFTEN)
+        return tuple(one for one in found if one.changed_at is None or since is None or one.changed_at >= since)
 
     @cached_property
     def hosted_break(self) -> Tally | None:

@@ -5,6 +5,7 @@ would explain them could not be seen.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from why502.diagnosis.case import Case
@@ -19,6 +20,7 @@ from why502.model.target import Target
 YIELDED = -1.5  # log-odds of a cause that is only the effect of another one: about 18 %
 MARGIN = 0.3  # an effect is attributed to its cause unless its confidence is higher by more than this
 UNSEEN = 2.8  # log-odds beyond the prior that remain if a needed collector timed out: just below an assertion
+FEW = 3  # clients that gave up themselves
 MENTIONED = 3  # of the causes that cannot be ruled out
 _FROM_THE_PROXY = frozenset({"names", "probes"})  # sections that cover any target; the others cover only their own machine
 _OF_CONTAINERS = frozenset({"containers", "networks"})  # sections that matter only where there are containers
@@ -34,7 +36,7 @@ def settle(weighed: list[Weighed]) -> list[Weighed]:
         target = w.case.target
         if target is None and any(cause == w.cause.id and other is not None for cause, other in asserted):
             continue  # already reported on the affected target
-        if lower := _of_inner(w, asserted) or _of_members(w, asserted):
+        if lower := _of_inner(w, asserted) or _of_front(w, weighed) or _of_members(w, asserted):
             result.append(lower)
             continue
         reasons = [
@@ -62,7 +64,11 @@ def _of_inner(weighed: Weighed, asserted: dict[tuple[str, Target | None], float]
     behind, gateway = weighed.case.behind_inner, weighed.case.inner_gateway
     if gateway is None or not behind:
         return None
-    found = [(confidence, cause, where) for (cause, where), confidence in asserted.items() if where in behind]
+    found = [
+        (confidence, cause, where)
+        for (cause, where), confidence in asserted.items()
+        if where in behind and CAUSES[cause].layer is not Layer.CLIENT  # its client is the gateway in front
+    ]
     if not found:
         return None
     _, cause, where = max(found, key=lambda each: (each[0], each[1], str(each[2])))
@@ -71,6 +77,22 @@ def _of_inner(weighed: Weighed, asserted: dict[tuple[str, Target | None], float]
         f"{where} behind it"
     )
     return _lowered(weighed, message, source="ss -ltnp")
+
+
+def _of_front(weighed: Weighed, every: Sequence[Weighed]) -> Weighed | None:
+    """Return the cause lowered if the clients that left are a gateway in front on this machine, which waits less; else None."""
+    target = weighed.case.target
+    if weighed.confidence < ASSERTED or weighed.cause.layer is not Layer.CLIENT or target is None:
+        return None
+    own = weighed.case.tally(Symptom.CLIENT_CLOSED)
+    for other in every:
+        late = other.case.tally(Symptom.READ_TIMED_OUT)
+        if other.confidence < ASSERTED or late is None or target not in other.case.behind_inner:
+            continue
+        if own is not None and own.count <= late.count + FEW:
+            who = "its client is the gateway in front, which gave up"
+            return _lowered(weighed, f"{who}: this is the effect of {other.cause.id} on {other.case.target}")
+    return None
 
 
 def _of_members(weighed: Weighed, asserted: dict[tuple[str, Target | None], float]) -> Weighed | None:

@@ -104,7 +104,7 @@ def parse_any(line: str, peel: Callable[[str], Iterator[Inner]] = peel) -> LogRe
     `peel` yields the line without its wrappers.
     """
     form = _by_shape(line)
-    if form is not None and (record := form.parse(line)) is not None and _is_sure(form, record):
+    if form is not None and (record := form.parse(line)) is not None and is_sure(form, record, line):
         return record
     line = line[:LIMIT]
     best = _plain(line)
@@ -138,10 +138,15 @@ def _plain(line: str) -> LogRecord | None:
     return found[0][0] if len(found) == 1 else max(found, key=lambda pair: pair[1].fits([line]))[0]
 
 
-def _is_sure(form: Format, record: LogRecord) -> bool:
-    """Return whether only this format can produce such a record. A format declares this for all its lines or for its failures."""
+def is_sure(form: Format, record: LogRecord, line: str) -> bool:
+    """Return whether only this format can produce such a record from the line.
+
+    A format declares this for all its lines, for its failures, or for objects with a certain member.
+    """
     return record.at is not None and (
-        getattr(form, "IS_UNMISTAKABLE", False) or (record.symptom is not None and getattr(form, "HAS_SURE_FAILURES", False))
+        getattr(form, "IS_UNMISTAKABLE", False)
+        or (record.symptom is not None and getattr(form, "HAS_SURE_FAILURES", False))
+        or (line.startswith("{") and getattr(form, "SURE_MEMBER", "\n") in line)
     )
 
 
@@ -154,6 +159,19 @@ def _dated(record: LogRecord, inner: Inner) -> LogRecord:
 def parse_line(line: str, peel: Callable[[str], Iterator[Inner]] = peel) -> LogRecord | None:
     """Return the record of a line in any format; for a line without meaning, at least its time."""
     return _timed(parse_any(line, peel), line)
+
+
+def parser_of(name: str) -> Callable[[str], LogRecord | None]:
+    """Return a parser that gives the same records as `parse_line`, sooner for lines of this format that no other can produce."""
+    form = named(name) if name else None
+    if form is None:
+        return parse_line
+
+    def read(line: str) -> LogRecord | None:
+        record = form.parse(line[:LIMIT])
+        return record if record is not None and is_sure(form, record, line) else parse_line(line)
+
+    return read
 
 
 def _timed(record: LogRecord | None, line: str) -> LogRecord | None:

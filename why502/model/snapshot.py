@@ -234,6 +234,8 @@ class Kernel(Value, frozen=True, kw_only=True):
     # by target: how many of the abandoned ones the backend closed during the measurement; only if measured
     worked_off: dict[str, int] = {}
     backend_cpu: dict[str, float] = {}  # by target: processors that its processes used during a short measurement
+    # by target: the share of that measurement in which its processes had work to do and waited for a processor, added up
+    backend_kept_waiting: dict[str, float] = {}
     backend_blocked: dict[str, int] = {}  # by target: threads of its processes blocked on a device (state D)
     listen_overflows_now: int | None = None  # increase of the counter during a short measurement
 

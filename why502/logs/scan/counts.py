@@ -143,6 +143,7 @@ class Counts:
         self.times: dict[tuple[int, str], Counter[int]] = {}  # whose, name of route or target -> bucket -> count
         self.messages: dict[MessageKey, EqualLines] = {}
         self.asked = Ranking()  # the values of the requested field
+        self.seen: set[str] = set()  # the fields of conditions that a line may have
         self.wordings: dict[str, EqualLines] = {}  # of messages that no rule matches
         self.errors: Errors = Held()  # error lines of requests
         self.failed: Held[Ended] = Held()  # access lines that may match them
@@ -226,6 +227,7 @@ class Counts:
         for key, equal in other.messages.items():
             self.message(key, equal.order, equal.place, equal.text).minutes.update(equal.minutes)
         self.asked.merge(other.asked)
+        self.seen |= other.seen
         for wording, equal in other.wordings.items():
             self._wording(wording, equal.order, equal.place, equal.text).minutes.update(equal.minutes)
         self.errors.merge(other.errors)

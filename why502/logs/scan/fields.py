@@ -49,19 +49,37 @@ class Condition(Value, frozen=True, kw_only=True):
 
 
 class Conditions:
-    """The conditions for the lines of one log; all of them must be met."""
+    """The conditions for the lines of one log; all of them must be met. `seen`: their fields that a line may have, so far."""
 
     def __init__(self, conditions: Sequence[Condition], form: Form) -> None:
         self._needles = [needle for one in conditions if (needle := one.needle(form))]
         self._readers = [(reader(one.field, form), one) for one in conditions]
+        names = {one.field for one in conditions}
+        self.seen = {name for name in names if name in _OF_RECORD or name in form.log_format or name in (form.w3c or ())}
+        self._unseen = names - self.seen
 
     def exclude(self, raw: bytes) -> bool:
         """Return whether the bytes of a line rule out that it meets the conditions."""
+        if self._unseen:
+            self._look_for_names(raw.decode("utf-8", "replace"))
         return any(needle not in raw for needle in self._needles)
 
     def hold(self, record: LogRecord, line: str) -> bool:
         """Return whether a line and its record meet the conditions."""
+        if self._unseen:
+            self._look_for_names(line)
         return all((read(record, line) == one.value) != one.is_other for read, one in self._readers)
+
+    def _look_for_names(self, line: str) -> None:
+        """Note the fields whose name is in a line, whole or as the last part of a path."""
+        found = {name for name in self._unseen if name.rpartition(".")[2] in line}
+        self.seen |= found
+        self._unseen -= found
+
+
+def is_of_record(name: str) -> bool:
+    """Return whether a field belongs to every record, whatever its format."""
+    return name in _OF_RECORD
 
 
 def condition(text: str) -> Condition:

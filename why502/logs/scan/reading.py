@@ -133,6 +133,7 @@ class Reader:
             self._entries(stream)
         else:
             self._plain(stream)
+        self.counts.seen |= self.conditions.seen
         if self._is_followed:
             self._look_back(self._end)  # up to the last line, from which the next part continues
             self.carried.at, self.carried.is_prose, self.carried.is_of_before = self.at, self.is_prose, True
@@ -279,7 +280,7 @@ class Reader:
                 return
             if self.is_prose:
                 self.counts.lines += 1
-            elif not self.query.only and not self.query.where:
+            elif not self.query.only:
                 self.counts.skip(order, place(where, start, None), clean(redact(text[:_TEXT])))
                 if not form.log_format:
                     self._unknown(record, text, order, where)

@@ -138,6 +138,7 @@ class Report(Value, frozen=True, kw_only=True):
     is_partial: bool = False
     only: str = ""
     where: tuple[str, ...] = ()  # the conditions that select the lines of this report; none: all lines
+    absent: tuple[str, ...] = ()  # the fields of these conditions that no line has
     lines: int = 0
     unparsed: int = 0
     unparsed_first: tuple[tuple[str, str], ...] = ()

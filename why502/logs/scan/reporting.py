@@ -10,6 +10,7 @@ from why502.logs.scan import bursts
 from why502.logs.scan.breakdown import Seen, by_step, status_name, summed
 from why502.logs.scan.cause_rows import Meaning, Means, reasons
 from why502.logs.scan.counts import REST, ROUTE, Counts, Ranking
+from why502.logs.scan.fields import Condition, is_of_record
 from why502.logs.scan.histogram import ERROR
 from why502.logs.scan.report import File, Minute, Report, Row, Wording
 from why502.logs.scan.targets import Known, compared
@@ -28,7 +29,7 @@ def report(
     since: datetime | None = None,
     until: datetime | None = None,
     only: str = "",
-    where: tuple[str, ...] = (),
+    where: tuple[Condition, ...] = (),
     by: str = "",
     known: Mapping[str, Known] | None = None,
     means: Means = lambda _symptom, _cause: Meaning(),
@@ -46,7 +47,8 @@ def report(
         last=_moment(counts.last),
         is_partial=is_partial or counts.is_partial,
         only=only,
-        where=where,
+        where=tuple(map(str, where)),
+        absent=tuple(one.field for one in where if one.field not in counts.seen and not is_of_record(one.field)),
         lines=counts.lines,
         unparsed=counts.unparsed,
         unparsed_first=tuple((place, text) for _, place, text in counts.unparsed_first),

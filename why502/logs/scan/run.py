@@ -74,7 +74,7 @@ def run(
         since=_moment(job.query.since),
         until=_moment(job.query.until),
         only=job.query.only,
-        where=tuple(map(str, job.query.where)),
+        where=job.query.where,
         by=job.query.by,
         known=job.formats.known,
         means=means,

@@ -25,27 +25,38 @@ def render(report: Report, terminal: Terminal, *, by: str = "", top: int = 10) -
 
 
 def _sum(report: Report, terminal: Terminal) -> Iterator[str]:
-    color = "problem" if report.failures else "healthy"
+    color = "problem" if report.failures else "unknown" if _is_unread(report) else "healthy"
     if report.is_partial:
         yield paint("PARTIAL: reading stopped before the end; the report covers what was read until then.", "unknown", terminal)
-    what = "failed" if report.requests else "error-log lines (no access log given)"
-    sentence = (
-        f"{report.failures} of {report.requests} requests failed ({report.share:.2%})"
-        if report.requests
-        else f"{report.failures} {what}"
-    )
-    if not report.lines:
-        sentence = "No lines in the window" if report.since or report.until else "No lines"
-    if report.only:
-        sentence = f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "")
-    if report.where:
-        sentence += f", where {' and '.join(map(safe, report.where))}"
-    yield paint(sentence, color, terminal)
+    yield paint(_sentence(report), color, terminal)
     if report.recovered_requests:
         yield f"{report.recovered_requests} more were recovered by a retry after {report.recovered_attempts} failed attempts"
     if report.first and report.last:
         count = sum(1 for file in report.files if file.lines or not file.reason)
         yield f"{clock(report.first)} to {clock(report.last)}, {count} {'file' if count == 1 else 'files'}"
+
+
+def _sentence(report: Report) -> str:
+    """Return what failed, or what was read if there is nothing to count."""
+    conditions = " and ".join(map(safe, report.where))
+    among = f", where {conditions}" if conditions else ""
+    if report.only:
+        return f"{report.failures} requests failed" + (" with 5xx" if report.only == "5xx" else "") + among
+    if report.requests:
+        return f"{report.failures} of {report.requests} requests failed ({report.share:.2%}){among}"
+    if report.failures:
+        return f"{report.failures} error-log lines (no access log given){among}"
+    if not report.lines:
+        return ("No lines in the window" if report.since or report.until else "No lines") + among
+    if _is_unread(report):
+        return f"0 of {report.lines} lines match a known format"
+    if conditions:
+        return f"0 of {report.lines} lines match {conditions}"
+    return f"No failures in {report.lines} error-log lines (no access log given)"
+
+
+def _is_unread(report: Report) -> bool:
+    return 0 < report.lines == report.unparsed
 
 
 def _all(report: Report, terminal: Terminal, top: int) -> Iterator[str]:

@@ -66,6 +66,9 @@ _CUT_OFF = (Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.N
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if served := _is_served(case):
+        yield refutes(served, "access log", 2 * PROOF)
+        return
     if case.target is not None and (of_both := unmet(case.joins).get(case.target)):
         yield supports(of_both, "configuration", 2 * PROOF)
         return
@@ -115,6 +118,17 @@ def examine(case: Case) -> Iterator[Evidence]:
         if tally and tally.protocol in ("http", "grpc") and case.target and str(case.target.port).endswith("443"):
             yield supports(f"{tally.protocol} is sent to port {case.target.port}, which usually speaks TLS", tally.source, weight)
             return
+
+
+def _is_served(case: Case) -> str:
+    """Return a message that every request of the proxy to the target was answered, the last one with the configuration in force;
+    "" otherwise. Then a request of ours was not the one that the proxy sends.
+    """
+    traffic, loaded = case.traffic, case.proxy.loaded_at if case.proxy else None
+    last = traffic.last_success if traffic else None
+    if traffic is None or last is None or traffic.failures or case.failures or (loaded is not None and last <= loaded):
+        return ""
+    return f"all {traffic.attempts} requests that the proxy sent to it were answered"
 
 
 def _forced(case: Case) -> str:

@@ -33,8 +33,9 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.remedies.changes import start
 from why502.remedies.drop_ins import PAUSE, clear_failures, write_drop_in
+from why502.remedies.start_order import start_after_dependency
 
-MANY = 3
+MANY = 3  # reports of an exit
 TWICE = 2  # automatic restarts
 RETRY = timedelta(seconds=10)  # a manager may wait that long before the next start
 
@@ -47,14 +48,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     if reason := _outside(case):
         yield refutes(reason, "access log, journal", 2 * PROOF)
     told: set[str] = set()
-    after = f", after requests to {case.killer}" if case.killer and not case.at_start else ""
     for service in case.services:
         recent = service.changed_at is None or case.here.since is None or service.changed_at >= case.here.since
-        if service.restarts is not None and service.restarts >= MANY and recent:
+        if service in case.again_and_again:
             own = last_words(case)
             said = own.message if own else service.reason[-1] if service.reason else ""
             words = f"; its last words: {said}" if said else ""
-            message = f"{service.manager} has restarted {service.name} {service.restarts} times{after}{words}"
+            message = f"{service.manager} has restarted {service.name} {service.restarts} times{words}"
             if message not in told:  # PM2 has a service for each process of a cluster
                 yield supports(message, service.manager, PROOF)
             told.add(message)
@@ -99,6 +99,8 @@ def _outside(case: Case) -> str:
     """Return the outside reason of its deaths: a request that ends its worker, or a SIGKILL; "" if nothing shows one."""
     if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
         return f"it starts and answers until {case.killer} ends a worker; its master treats that as a failed start"
+    if case.killer and not case.restarts and not case.at_start and case.again_and_again:
+        return f"it starts and answers until the next request to {case.killer} ends it"
     deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)
     own = [event for event in deaths if not case.is_of_a_name(event)]
     killed = [event for event in own if event.symptom is Symptom.PROCESS_CRASHED and event.code == signal.SIGKILL]
@@ -108,9 +110,10 @@ def _outside(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: start a unit that systemd gave up restarting although it had worked,
+    """Return the remedies: start a unit after what it needs; start one that systemd gave up restarting although it had worked,
     with a pause between restarts and no limit.
     """
+    yield from start_after_dependency(case)
     served = case.traffic.last_success if case.traffic else None
     for service in case.services:
         has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))

@@ -118,6 +118,12 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
         message = f"requests to {case.killer} broke while other paths were answered, and its manager reported: {exits[0].message}"
         yield supports(message, exits[0].source, PROOF)
+    elif case.killer and not case.restarts and (often := case.again_and_again):
+        how = f"{often[0].manager} has restarted {often[0].name} {often[0].restarts} times"
+        reason = _last_of(case, often[0])
+        message = f"requests to {case.killer} broke while other paths were answered, and {how}"
+        message += f"; its last words: {reason}" if reason else ""
+        yield supports(message, often[0].manager, PROOF)
     if broken and case.first_failure and not case.restarts and not case.reloads:
         for listener in case.listeners or ():
             process = case.process_of(listener)
@@ -138,9 +144,18 @@ def _said(case: Case, death: Event) -> str:
     return f"{words.message} ({death.message})" if words else death.message
 
 
+def _last_of(case: Case, service: Service) -> str:
+    """Return the last words of a service before it was started again; "" if unknown."""
+    own = last_words(case)
+    return own.message if own else service.reason[-1] if service.reason else ""
+
+
 def summarize(case: Case) -> str:
     """Return the finding in one sentence if one request is known to end the process: with it, and with the error."""
     ends = case.events(Symptom.PROCESS_CRASHED) or case.events(Symptom.PROCESS_EXITED)
+    if case.target is not None and case.killer and not ends and case.again_and_again and not case.restarts:
+        reason = _last_of(case, case.again_and_again[0])
+        return f"{case.killer} ends the process behind {case.target} each time{f': {reason}' if reason else ''}"
     if case.target is None or not case.killer or not ends:
         return ""
     return f"{case.killer} ends the process behind {case.target}: {_said(case, ends[0])}"

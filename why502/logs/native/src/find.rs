@@ -190,27 +190,14 @@ fn bits_of(text: &[u8], at: usize) -> (u64, u64, u64) {
     (feeds, slashes, odd)
 }
 
-/// Return whether a text is of ASCII characters from the space on.
-#[cfg(target_arch = "x86_64")]
+/// Return whether no byte of a text comes before the space.
 #[inline(always)]
-pub fn is_printable(text: &[u8]) -> bool {
-    use core::arch::x86_64::*;
-    let (blocks, rest) = text.split_at(text.len() & !15);
-    // SAFETY: SSE2 is part of x86_64, and each block has 16 bytes.
-    unsafe {
-        let mut odd = _mm_setzero_si128();
-        for block in blocks.chunks_exact(16) {
-            // as numbers with a sign, bytes that are not ASCII are below the space as well
-            odd = _mm_or_si128(odd, _mm_cmplt_epi8(_mm_loadu_si128(block.as_ptr().cast()), _mm_set1_epi8(b' ' as i8)));
-        }
-        _mm_movemask_epi8(odd) == 0 && rest.iter().all(|byte| (b' '..128).contains(byte))
+pub fn is_without_controls(text: &[u8]) -> bool {
+    let mut found = false; // without an end in between, the compiler makes it a loop of blocks
+    for byte in text {
+        found |= *byte < b' ';
     }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub fn is_printable(text: &[u8]) -> bool {
-    text.iter().all(|byte| (b' '..128).contains(byte))
+    !found
 }
 
 /// Return whether two texts are the same.

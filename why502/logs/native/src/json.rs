@@ -1,6 +1,6 @@
 //! The members of JSON objects.
 
-use crate::find::{byte_at, digits_at, find_either, holds, is_printable, is_same};
+use crate::find::{byte_at, digits_at, find_either, holds, is_same, is_without_controls};
 use crate::line::{Span, Spans};
 use crate::program::{Program, FOREIGN, ROLES, URI};
 use crate::skeleton::{Kind, Met, Skeleton};
@@ -270,7 +270,7 @@ pub fn read_members(text: &[u8], begin: usize, end: usize, program: &Program, me
     }
     let line = &text[begin..end];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    is_printable(line) || (!line.iter().any(|byte| *byte < b' ') && core::str::from_utf8(line).is_ok())
+    is_without_controls(line) && core::str::from_utf8(line).is_ok()
 }
 
 /// The same, member by member.

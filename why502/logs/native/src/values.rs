@@ -209,6 +209,16 @@ pub fn short_number(text: &[u8], begin: usize, end: usize) -> Option<u64> {
     Some((low.wrapping_mul(0x000f_4240_0000_0064).wrapping_add(high.wrapping_mul(0x0000_2710_0000_0001))) >> 32)
 }
 
+/// The same of at most fifteen digits.
+#[inline(always)]
+fn number_at(text: &[u8], begin: usize, end: usize) -> Option<u64> {
+    match end - begin {
+        0..=8 => short_number(text, begin, end),
+        9..=15 => Some(short_number(text, begin, end - 8)? * 100_000_000 + short_number(text, end - 8, end)?),
+        _ => None,
+    }
+}
+
 const SCALES: [u64; 7] = [1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 /// The same as `micros` of a value in a text that PAD bytes follow.
@@ -223,6 +233,11 @@ pub fn micros_at(text: &[u8], (begin, end): Span, unit: u64) -> Option<Option<u6
             if let (Some(whole), Some(part)) = (short_number(text, begin, dot), short_number(text, dot + 1, end)) {
                 return Some(Some(LONGEST_MICROS.min(whole * 1_000_000 + part * SCALES[end - dot - 1])));
             }
+        }
+    } else if unit == 1 {
+        if let Some(nanos) = number_at(text, begin, end) {
+            let (found, rest) = (nanos / 1000, nanos % 1000);
+            return Some(Some(LONGEST_MICROS.min(found + (rest > 500 || (rest == 500 && found & 1 == 1)) as u64))); // as Python rounds
         }
     } else if unit == 1_000_000 || unit == 1_000 {
         if let Some(whole) = short_number(text, begin, end) {
@@ -251,10 +266,6 @@ pub fn micros(text: &[u8], unit: u64) -> Option<Option<u64>> {
     }
     if at == text.len() && unit % 1000 == 0 && unit <= 1_000_000 {
         return Some(Some(LONGEST_MICROS.min(whole * (unit / 1000)))); // at most 15 digits of milliseconds
-    }
-    if at == text.len() && unit == 1 {
-        let (found, rest) = (whole / 1000, whole % 1000);
-        return Some(Some(LONGEST_MICROS.min(found + (rest > 500 || (rest == 500 && found & 1 == 1)) as u64)));
     }
     if unit == 1_000_000_000 && at < 8 && text.len() - at <= 7 && (at == text.len() || (text[at] == b'.' && at + 1 < text.len())) {
         let mut scale = 1_000_000;
@@ -472,7 +483,7 @@ mod tests {
 
     #[test]
     fn durations_in_a_text_are_read_as_alone() {
-        let values = ["0", "7", "12", "123", "12345678", "123456789", "0.005", "0.005759", "12.345678", "1234567.123456", "12345678.1", "1.", ".5", "1.1234567", "-", "-1", "", "1e3", "1.2.3", "a", "0.00a", "99999999", "99999.999"];
+        let values = ["0", "7", "12", "123", "12345678", "123456789", "999999999999999", "1234567890123456", "500", "1500", "2500", "123456x890", "0.005", "0.005759", "12.345678", "1234567.123456", "12345678.1", "1.", ".5", "1.1234567", "-", "-1", "", "1e3", "1.2.3", "a", "0.00a", "99999999", "99999.999"];
         for value in values {
             for after in ["", " ", "/1", "0", ".", "\u{ff}"] {
                 let mut text = format!("x{value}{after}").into_bytes();
