@@ -34,6 +34,7 @@ from why502.model.finding import LIKELY, PROOF, Evidence, Layer, supports
 from why502.model.logs import Symptom, Tally
 from why502.model.proxy import Proxy
 from why502.model.remedy import Remedy
+from why502.model.target import Target
 
 HEALTHY = "healthy"
 
@@ -46,6 +47,7 @@ class _Unused:
     source: str
     weight: float
     remedy: str
+    target: Target | None = None  # the container that is not attached, by its name
 
 
 def examine(case: Case) -> Iterator[Evidence]:
@@ -64,6 +66,12 @@ def remedies(case: Case) -> Iterator[Remedy]:
     """Return what attaches the route."""
     if found := _best(case):
         yield Remedy(message=found.remedy)
+
+
+def aim(case: Case) -> Target | None:
+    """Return the container that is not attached; None for a route of the gateway's own configuration."""
+    found = _best(case)
+    return found.target if found else None
 
 
 def _best(case: Case) -> _Unused | None:
@@ -102,7 +110,7 @@ def _of_labels(case: Case, proxy: Proxy, tally: Tally) -> Iterator[_Unused]:
             weight = _weight(route.server_names, route.locations, tally) if route.gateway == proxy.kind else 0.0
             asks = bool(route.name or route.mistake or route.is_enabled)
             if weight and asks and not one.addresses & attached and (why := _left_out(proxy, one, route)):
-                yield _Unused(*why, weight, _remedy(proxy, one, route))
+                yield _Unused(*why, weight, _remedy(proxy, one, route), Target(host=one.name, port=one.routed_port or 0))
 
 
 def _left_out(proxy: Proxy, container: Container, route: LabelledRoute) -> tuple[str, str] | None:
@@ -178,5 +186,6 @@ CAUSE = Cause(
     explains=frozenset({"route-not-found"}),
     examine=examine,
     summarize=summarize,
+    aim=aim,
     remedies=remedies,
 )
