@@ -33,6 +33,8 @@ def first(here: Snapshot) -> Finding | None:
         ("hub-loop-in-the-server", "backend-hung", "unix:/run/notebook-alice/web.sock"),
         ("hub-proxy-snippet-tidied", "websocket-upgrade-missing", "None"),
         ("books-host-header-lost", "wrong-host-header", "127.0.0.1:8069"),
+        ("parchment-long-request-header", "request-header-too-big", "127.0.0.1:8022"),  # Apache's own 500, for no answer of uWSGI
+        ("parchment-three-processes", "workers-exhausted", "127.0.0.1:8022"),
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
     ],
 )

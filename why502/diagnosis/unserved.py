@@ -412,8 +412,8 @@ def _answered(path: PathTraffic) -> int:
 
 
 def refusing(joins: Joins) -> frozenset[Target]:
-    """Return the targets on whose routes clients got 400 while an application of the machine logs that request headers are
-    too big.
+    """Return the targets on whose routes clients got 400, or a gateway's 500 that may mean that no answer came, while an
+    application of the machine logs that request headers are too big.
     """
     return joins.once(_refusing)
 
@@ -423,8 +423,13 @@ def _refusing(joins: Joins) -> frozenset[Target]:
     if here.logs is None or not any(event.symptom is Symptom.REQUEST_HEADER_TOO_BIG for event in here.events or ()):
         return frozenset()
     bad = {path.at for path in here.logs.paths if path.at and path.statuses.get(BAD_REQUEST, 0) >= FEW}
+    silent = {path.at for path in here.logs.paths if path.at and path.statuses.get(str(OWN_ERROR), 0) >= FEW}
     return frozenset(
-        target for route in joins.routes if route.at in bad for peer in route.peers for target in addresses(peer, here)
+        target
+        for route in joins.routes
+        if route.at in bad or (route.at in silent and route.protocol in behaviour(route.proxy).silent_500_of)
+        for peer in route.peers
+        for target in addresses(peer, here)
     )
 
 

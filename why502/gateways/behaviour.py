@@ -79,6 +79,7 @@ class Behaviour:
     answers_500_to: frozenset[Symptom] = (
         frozenset()
     )  # the failures of its own log that it answers so; a backend's 500 has no line
+    silent_500_of: frozenset[str] = frozenset()  # protocols of backends whose missing answer is a 500 without a line
     asked_first: str = ""  # the setting of a route with those who are asked whether a client may pass: seconds, then addresses
     is_placed_by_protocol: bool = True  # a message without a request belongs to the only target of its protocol
     worker_limit: str = ""  # the setting of its limit on clients at a time; the others wait to be accepted

@@ -44,6 +44,7 @@ BEHAVIOUR = Behaviour(
     places_own_statuses=False,
     has_balancers=True,
     answers_500_to=frozenset({Symptom.TLS_FAILED, Symptom.TLS_UNVERIFIED}),  # AH01084, AH00898
+    silent_500_of=frozenset({"uwsgi"}),  # uwsgi_response() in mod_proxy_uwsgi.c, where no status line comes
     worker_limit="MaxRequestWorkers",
     workers_take_one_request=True,
     unplaced=OF_MESSAGES

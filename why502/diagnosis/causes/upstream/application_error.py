@@ -107,9 +107,12 @@ def _closed(case: Case) -> Unserved | None:
 
 def _is_of_the_proxy(case: Case, one: Unserved) -> bool:
     """Return whether the proxy's own log gives the reason for these responses: a rewrite cycle, a failed access check, or no
-    answer over AJP.
+    answer over AJP; or whether the proxy answers so without a word where no answer comes.
     """
     logs = case.here.logs
+    is_silent = case.route is not None and case.protocol in behaviour(case.route.proxy).silent_500_of
+    if is_silent and not last_words(case.here, case.target, case.joins):
+        return True  # that status may be the gateway's own, for no answer
     if (
         case.protocol == "ajp"
         and ENDED * sum(tally.count for tally in case.failures if tally.symptom in _UNANSWERED) >= one.refused
