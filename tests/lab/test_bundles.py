@@ -38,6 +38,7 @@ OF_THE_PROXY = frozenset(
         "proxy-temp-unwritable",
         "rate-limited",
         "resolver-missing",  # the target is a variable
+        "route-not-attached",
         "worker-connections-exhausted",
     }
 )

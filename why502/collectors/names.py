@@ -259,13 +259,14 @@ def _inside(acting: Host, seen: Host, proxy: Proxy, name: str, options: CollectO
 
 
 def _by_servers(acting: Host, proxy: Proxy, name: str, servers: tuple[str, ...]) -> Resolution:
-    """Return the answer of the first name server that gives one. Raises HostError."""
+    """Return the answer of the first name server that gives one; if none does, how the first one failed. Raises HostError."""
     found: Resolution | None = None
     for server in servers[:_SERVERS]:
         target = Target(host=server, port=53)
-        found = ask_server(acting, name, target, is_resolver=False, network_of=proxy.away)
-        if found.outcome not in _SERVER_FAILURES:
-            break
+        answer = ask_server(acting, name, target, is_resolver=False, network_of=proxy.away)
+        if answer.outcome not in _SERVER_FAILURES:
+            return answer
+        found = found or answer
     if found is None:
         raise HostError(f"process {proxy.pid} has no name server")
     return found

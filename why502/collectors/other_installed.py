@@ -81,6 +81,8 @@ def described(host: Host, gateway: Installed, config: str, argv: tuple[str, ...]
         logs=tuple(log for log in gateway.logs(rights.own, process, texts, read) if log.path),
         problems=tuple(problem for each in read for problem in each.problems),
         routes_elsewhere=any(each.routes_elsewhere for each in read),
+        unused_routes=tuple(route for each in read for route in each.unused_routes),
+        attaches_by_default=next((each.attaches_by_default for each in read if each.attaches_by_default is not None), None),
     )
 
 

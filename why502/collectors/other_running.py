@@ -136,6 +136,8 @@ def _proxy(acting: Host, rights: Rights, process: Process, workers: tuple[Proces
         logs=tuple(gateway.logs(rights.own, process, texts, read)),
         problems=tuple(problem for each in read for problem in each.problems),
         routes_elsewhere=any(each.routes_elsewhere for each in read),
+        unused_routes=tuple(route for each in read for route in each.unused_routes),
+        attaches_by_default=next((each.attaches_by_default for each in read if each.attaches_by_default is not None), None),
     )
 
 

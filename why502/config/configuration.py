@@ -9,7 +9,7 @@ import msgspec
 
 from why502.config.tree import Tree
 from why502.model.config import Answer, LogTarget, Route, Server, Upstream
-from why502.model.proxy import ConfigFile, ConfigProblem
+from why502.model.proxy import ConfigFile, ConfigProblem, UnusedRoute
 from why502.model.snapshot import Gap
 from why502.model.target import Target
 
@@ -31,6 +31,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     trees: tuple[Tree, ...] = ()  # one for each of `files`
     routes: tuple[Route, ...] = ()
     routes_elsewhere: bool = False  # further routes may come from another source than files: Docker, a discovery service
+    unused_routes: tuple[UnusedRoute, ...] = ()
+    attaches_by_default: bool | None = None  # whether containers need no label to get a route; None: it looks at no containers
     upstreams: tuple[Upstream, ...] = ()
     servers: tuple[Server, ...] = ()
     answers: tuple[Answer, ...] = ()

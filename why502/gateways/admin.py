@@ -23,7 +23,7 @@ from why502.model.errors import Denied, Expired, HostError
 from why502.model.logs import Tally, TargetTraffic
 from why502.model.patterns import lazy
 from why502.model.process import Process
-from why502.model.proxy import Answered, ConfigProblem, PeerView, Proxy
+from why502.model.proxy import Answered, ConfigProblem, PeerView, Proxy, UnusedRoute
 from why502.model.target import Target
 
 ANSWER_S = 1.0  # for one question
@@ -48,7 +48,7 @@ class Door:
 
 @dataclass(slots=True, kw_only=True)
 class AdminView:
-    """What an admin interface said. `routes` and `upstreams` None: those in the files hold.
+    """What an admin interface said. `routes`, `upstreams` and `unused_routes` None: those in the files hold.
 
     `not_in_files`: servers that the running configuration has, and no file names.
 
@@ -61,6 +61,7 @@ class AdminView:
     routes: tuple[Route, ...] | None = None
     upstreams: tuple[Upstream, ...] | None = None
     not_in_files: tuple[Target, ...] = ()
+    unused_routes: tuple[UnusedRoute, ...] | None = None
     tallies: tuple[Tally, ...] = ()
     unanswered: tuple[TargetTraffic, ...] = ()
     answered: tuple[Answered, ...] = ()
@@ -169,5 +170,6 @@ def with_view(proxy: Proxy, view: AdminView, door: Door) -> Proxy:
         problems=(*proxy.problems, *view.problems),
         routes=proxy.routes if view.routes is None else view.routes,
         upstreams=proxy.upstreams if view.upstreams is None else view.upstreams,
+        unused_routes=proxy.unused_routes if view.unused_routes is None else view.unused_routes,
         version=proxy.version or view.version,
     )

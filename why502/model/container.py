@@ -48,6 +48,20 @@ class HealthCheck(Value, frozen=True, kw_only=True):
     output: str = ""
 
 
+class LabelledRoute(Value, frozen=True, kw_only=True):
+    """A route for which a container asks a gateway by its labels. `server_names` and `locations` are as in UnusedRoute.
+
+    `mistake`: what the gateway cannot use of these labels, in words.
+    """
+
+    gateway: str  # as in Proxy.kind
+    name: str = ""  # of the route; "" if no label names one
+    server_names: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+    is_enabled: bool | None = None  # None: no label decides it, so that the gateway's default does
+    mistake: str = ""
+
+
 class ContainerEvent(Value, frozen=True, kw_only=True):
     """What the engine recorded about a container of this name: start, die, kill, oom, connect, disconnect…
 
@@ -97,6 +111,7 @@ class Container(Value, frozen=True, kw_only=True):
     listens: tuple[Target, ...] | None = None  # TCP addresses in its network namespace; None: unknown, or the machine's own
     gateways: tuple[str, ...] = ()  # the kinds of gateways to which its labels give a route: traefik
     routed_port: int | None = None  # the port to which those labels route; None if they name none, or several
+    labelled_routes: tuple[LabelledRoute, ...] = ()
     links: dict[str, str] = {}  # by target: why it probably serves it, if its network is not its own
     history: tuple[ContainerEvent, ...] = ()
     last_words: tuple[str, ...] = ()  # its last log lines, if it does not run or was restarted

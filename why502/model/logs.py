@@ -118,6 +118,7 @@ class Symptom(StrEnum):
     RELOAD_FAILED = "reload-failed"  # the order to reload did not reach the proxy
     PROXY_INTERNAL = "proxy-internal"  # the proxy ended the request for a reason inside of itself that has no symptom of its own
     ROUTE_MISSING = "route-missing"
+    ROUTE_UNUSED = "route-unused"  # a route of the configuration that the gateway says it cannot use
     ROUTE_TARGET_MISSING = "route-target-missing"
     MODULE_MISSING = "module-missing"
     WORKER_SHARING = "worker-sharing"
@@ -186,6 +187,7 @@ NOTICES = ROUTINE | {
     Symptom.REQUEST_TOO_LARGE,
     Symptom.PHP_SLOW,
     Symptom.APPLICATION_SLOW,
+    Symptom.ROUTE_UNUSED,
 }
 
 

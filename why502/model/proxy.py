@@ -40,6 +40,20 @@ class ConfigProblem(Value, frozen=True, kw_only=True):
     source: str = ""
 
 
+class UnusedRoute(Value, frozen=True, kw_only=True):
+    """A route that a gateway's configuration defines and that it does not use: requests for it get no route.
+
+    `server_names` and `locations` are as in Route; () takes any, or what its rule takes is unknown. `source`: file:line, or what
+    said so.
+    """
+
+    name: str
+    server_names: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+    reason: str = ""
+    source: str = ""
+
+
 class PeerState(StrEnum):
     """What a proxy itself says about one of its servers."""
 
@@ -117,6 +131,8 @@ class Proxy(Value, frozen=True, kw_only=True):
     owner_uid: int = 0  # the user who runs it, or who can change its main file if nothing runs
     unit_state: str = ""  # state of the unit that would start it, if it does not run: failed, else enabled, disabled, masked…
     routes_elsewhere: bool = False  # further routes may come from another source than its files: Docker, a discovery service
+    unused_routes: tuple[UnusedRoute, ...] = ()
+    attaches_by_default: bool | None = None  # whether containers need no label to get a route; None: it looks at no containers
     peers: tuple[PeerView, ...] = ()  # its servers as its admin interface describes them
     not_in_files: tuple[Target, ...] = ()  # servers that its running configuration has, and no file names
     admin: str = ""  # the address of the admin interface that answered

@@ -36,6 +36,7 @@ WORDS = {
     Symptom.GATEWAY_STATUS: "gateway error status in the access log",
     Symptom.CLIENT_CLOSED: "the client closed the connection first",
     Symptom.WORKER_CONNECTIONS: "worker_connections were used up",
+    Symptom.ROUTE_UNUSED: "a configured route is not used",
     Symptom.FILES_EXHAUSTED: "no file descriptor was free",
     Symptom.RATE_LIMITED: "the proxy rejected the request under its own limit",
     Symptom.OWN_STATUS: "the proxy answered by its own rule",

@@ -99,6 +99,48 @@ def test_routers_lead_to_the_servers_of_their_services() -> None:
     assert found.routes_elsewhere is False
 
 
+@pytest.mark.parametrize(
+    ("router", "reason"),
+    [
+        ("service: app, entryPoints: [none, web]", ""),
+        ("service: app, entryPoints: [none, neither]", "no entry point none or neither exists"),
+        ("service: other", "the service other@file does not exist"),
+        ("service: other@docker", ""),  # what other providers have is not known here
+        ("service: app, middlewares: [login]", ""),
+        ("service: app, middlewares: [absent]", "the middleware absent@file does not exist"),
+        ("service: app, middlewares: [absent@docker]", ""),
+    ],
+)
+def test_a_router_that_cannot_be_used(router: str, reason: str) -> None:
+    text = f"""
+http:
+  routers: {{shop: {{rule: "Host(`shop.example`) && PathPrefix(`/a`)", {router}}}}}
+  middlewares: {{login: {{basicAuth: {{}}}}}}
+  services: {{app: {{loadBalancer: {{servers: [{{url: "http://127.0.0.1:1"}}]}}}}}}
+"""
+    found = traefik.together([("/etc/traefik/traefik.yml", "entryPoints: {web: {address: ':80'}}"), ("/d.yml", text)], None)
+    assert [route.reason for route in found.unused_routes] == ([reason] if reason else [])
+    for route in found.unused_routes:
+        assert (route.name, route.server_names, route.locations) == ("shop@file", ("shop.example",), ("/a",))
+        assert route.source.startswith("/d.yml:3")
+
+
+@pytest.mark.parametrize(
+    ("flags", "attaches"),
+    [
+        ((), None),
+        (("--providers.file.directory=/a",), None),
+        (("--providers.docker",), True),
+        (("--providers.docker=false",), None),
+        (("--providers.docker", "--providers.docker.exposedbydefault=false"), False),
+        (("--providers.docker.exposedByDefault", "false"), False),
+    ],
+)
+def test_whether_containers_need_a_label(flags: tuple[str, ...], attaches: bool | None) -> None:
+    text = static.of_arguments(("--entrypoints.web.address=:80", *flags))
+    assert traefik.together([(static.ARGUMENTS, text)], None).attaches_by_default is attaches
+
+
 def test_the_same_in_toml() -> None:
     text = """
 [http.routers.shop]

@@ -54,6 +54,9 @@ def test_files_and_its_own_view(tmp_path: Path) -> None:
     (route,) = proxy.routes
     assert (route.listens, route.upstream) == ((f"127.0.0.1:{port}",), "shop@file")
     assert any("does not exist" in problem.message for problem in proxy.problems)
+    (lost,) = proxy.unused_routes
+    assert (lost.name, lost.locations, lost.source) == ("lost@file", ("= /lost",), "/api/http/routers")
+    assert "absent@file" in lost.reason
 
 
 @pytest.mark.parametrize("is_of_environment", [False, True], ids=["command-line", "environment"])

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from why502.config.yaml_text import Item, of_plain
 from why502.gateways.admin import AdminView, Asking, Door
 from why502.gateways.running import Texts
-from why502.gateways.traefik.config.dynamic import FILE, Parts, configured, target_of
+from why502.gateways.traefik.config.dynamic import FILE, Parts, configured, target_of, unused_route
 from why502.gateways.traefik.config.fields import part, read
 from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.config.static import ARGUMENTS, ENVIRONMENT, Static, of_arguments, of_environment, understood
 from why502.model.errors import HostError
 from why502.model.process import Process
-from why502.model.proxy import ConfigProblem, PeerState, PeerView, Proxy
+from why502.model.proxy import ConfigProblem, PeerState, PeerView, Proxy, UnusedRoute
 from why502.model.target import Target
 
 SERVICES, ROUTERS, VERSION = "/api/http/services?per_page=1000", "/api/http/routers?per_page=1000", "/api/version"
@@ -74,6 +74,7 @@ def look(ask: Asking, proxy: Proxy) -> AdminView:
         problems=tuple(problem for item in (*routers, *services) for problem in _problems(item)),
         routes=(*proxy.routes, *routes) if routes else None,
         upstreams=(*proxy.upstreams, *groups) if groups else None,
+        unused_routes=tuple(_unused(routers)),
         version=_version(ask),
     )
 
@@ -114,6 +115,15 @@ def _problems(item: Item) -> Iterator[ConfigProblem]:
     """Yield why a router or service is not in use, or only in part."""
     for error in (*part(item, "error"), *part(item, "err")):
         yield ConfigProblem(message=f"{part(item, 'name').text}: {error.text}", source="the API of Traefik")
+
+
+def _unused(routers: Iterable[Item]) -> Iterator[UnusedRoute]:
+    """Yield the routers of every provider that it does not use, with all its reasons."""
+    for item in routers:
+        if part(item, "status").text == "disabled":
+            reasons = [error.text for error in (*part(item, "error"), *part(item, "err")) if error.text]
+            reason = "; ".join(dict.fromkeys(reasons)) or "its API calls it disabled"
+            yield unused_route(part(item, "name").text, item, reason, ROUTERS.partition("?")[0])
 
 
 def _version(ask: Asking) -> str:

@@ -40,7 +40,7 @@ LAYOUTS = (
 )  # fmt: skip
 MARKS = (
     *(b"caused by: ", b"Bad Gateway", b"Gateway Timeout", b"Client Closed Request", b"Internal Server Error", b"traefik", b"DownstreamStatus"),
-    *(b"OriginStatus", b"level=", b"ms", b"Health check failed", b"Could not find network", b"no available server"),
+    *(b"OriginStatus", b"level=", b"ms", b"Health check failed", b"Could not find network", b"no available server", b"routerName"),
 )  # fmt: skip
 _LOGFMT = lazy(
     r"(?:time=\"(?P<at>[^\"]{1,64})\" )?level=(?P<level>\w{1,10}) msg=\"(?P<msg>(?:[^\"\\]|\\.)*)\"?(?P<rest>.*)", re.DOTALL
@@ -62,6 +62,7 @@ _COMMON = lazy(
 )
 _HEAD = lazy(_REQUEST)
 _NUMBER, _TOOK = lazy(r" \d{1,18} "), lazy(r" (\d{1,12})ms")
+_OWN = {"format": NAME, "proxy": "traefik", "program": "traefik"}
 # Of the texts in Traefik's own responses, by status. "no available server" and "404 page not found" name no server.
 _OWN_SIZES = {500: 21, 502: 11, 504: 15, 499: 21}
 # Which faults gave which status, measured: docs/gateways/traefik.md. The access log has no more than the status.
@@ -73,6 +74,10 @@ _BY_STATUS = {
 _CHECK = lazy(r"[Hh]ealth ?check failed(?P<why>.{0,2000})", re.DOTALL)
 _CHECK_STATUS = lazy(r"received (?:error|not healthy|non-?\w{0,8}) status code: (\d{3})|status code: (?:got )?(\d{3})")
 _URL = lazy(r"(?:targetURL|backend|URL)=\"?(\w{1,10}://[^\s\"]{1,300})")
+# A router that it cannot use: "No valid entryPoint for this router", or only its error and its entry point.
+_ROUTER = lazy(r"\brouterName=\"?(?P<name>[^\s\"]{1,200})")
+_ERROR = lazy(r"\berror=\"(?P<why>(?:[^\"\\]|\\.){1,1000})\"")
+_NO_ENTRY_POINT = "No valid entryPoint for this router"
 _PHRASES = (
     (lazy(r"Could not find network named '?\"?(?P<detail>[^'\"\s]+)"), "container-network-mismatch connect-timeout", Symptom.CONNECT_TIMED_OUT),
     (lazy(r"the service \\?\"(?P<detail>[^\"\\]+)\\?\" does not exist|servers? not found|service not found"), "route-target-missing no-upstream-members", Symptom.ROUTE_TARGET_MISSING),
@@ -98,9 +103,7 @@ def parse(line: str) -> LogRecord | None:
         return _common(found)
     if is_object:
         entry = members(line)
-        text = text_of(entry, "message", "msg")
-        text = f"{text} error={text_of(entry, 'error')} targetURL={text_of(entry, 'targetURL')}"
-        return _own(text, iso(entry.get("time")), text_of(entry, "level")) if text_of(entry, "message", "msg") else None
+        return _own_object(entry)
     if match := _LOGFMT.search(line):
         return _own(match["msg"].replace('\\"', '"') + match["rest"], iso(match["at"]), match["level"])
     if match := _CONSOLE.search(line):
@@ -108,8 +111,29 @@ def parse(line: str) -> LogRecord | None:
     return _own(line, None, "") if _FAILED.search(line) else None
 
 
+def _own_object(entry: dict[str, Any]) -> LogRecord | None:
+    """Return the record of a JSON line of its own log."""
+    at, level, message = iso(entry.get("time")), text_of(entry, "level"), text_of(entry, "message", "msg")
+    if name := text_of(entry, "routerName"):
+        why = text_of(entry, "error") if not message else message if message == _NO_ENTRY_POINT else ""
+        if why:
+            return _unused(name, why, {**_OWN, "at": at, "level": level, "message": f"{name}: {why}"})
+    text = f"{message} error={text_of(entry, 'error')} targetURL={text_of(entry, 'targetURL')}"
+    return _own(text, at, level) if message else None
+
+
+def _unused(name: str, why: str, common: dict[str, Any]) -> LogRecord:
+    """Return the record of a router that it cannot use."""
+    row = code("", "", Symptom.ROUTE_UNUSED, "route-not-attached", failure=False)
+    return coded_record(row, group=name, detail=why, **common)
+
+
 def _own(text: str, at: Any, level: str) -> LogRecord | None:
-    common = {"format": NAME, "proxy": "traefik", "program": "traefik", "at": at, "level": level, "message": text}
+    common = {**_OWN, "at": at, "level": level, "message": text}
+    if router := _ROUTER.search(text):
+        why = _ERROR.match(text)
+        if why or text.startswith(_NO_ENTRY_POINT):
+            return _unused(router["name"], why["why"].replace('\\"', '"') if why else _NO_ENTRY_POINT, common)
     if match := _FAILED.search(text):
         found = understand(match["why"].strip().strip('"'))
         status = int(match["status"])

@@ -12,15 +12,16 @@ from typing import Any
 
 import msgspec
 
-from why502.gateways.behaviour import behaviour, container_labels
+from why502 import registry
+from why502.gateways.behaviour import PACKAGE, behaviour, container_labels
 from why502.logs import stamps
-from why502.model.container import Attachment, Container, ContainerEvent, HealthCheck, Publication
+from why502.model.container import Attachment, Container, ContainerEvent, HealthCheck, LabelledRoute, Publication
 from why502.model.patterns import lazy
 from why502.redaction import redact
 from why502.redaction.snapshots import redact_words
 
-NAME_BYTES, TEXT_BYTES = 200, 300
-WORDS, NETWORKS, NAMES, PORTS, FILES, DEPENDENCIES = 64, 32, 16, 64, 8, 32  # maximum kept of each
+NAME_BYTES, TEXT_BYTES, LABEL_BYTES = 200, 300, 2048
+WORDS, NETWORKS, NAMES, PORTS, FILES, DEPENDENCIES, LABELS = 64, 32, 16, 64, 8, 32, 256  # maximum kept of each
 EVENTS = 256  # an engine keeps no more (moby, daemon/events, eventsLimit)
 OF_EACH = 32  # maximum events kept of one container
 _COMPOSE = "com.docker.compose."
@@ -210,11 +211,20 @@ def _with_compose(container: Container, labels: dict[str, Any]) -> Container:
         container,
         gateways=tuple(gateways),
         routed_port=ports.pop() if len(ports) == 1 else None,
+        labelled_routes=tuple(_labelled_routes(labels)),
         project=label("project"),
         service=label("service"),
         depends_on={words[0]: words[1] if len(words) > 1 else "" for words in needs if words[0]},
         config_files=tuple(path for path in files.split(",")[:FILES] if path.startswith("/")),
     )
+
+
+def _labelled_routes(labels: dict[str, Any]) -> Iterator[LabelledRoute]:
+    """Yield the routes for which labels ask, of each product that reads labels."""
+    given = {text(name): text(value, LABEL_BYTES) for name, value in list(labels.items())[:LABELS] if isinstance(value, str)}
+    for kind in container_labels():
+        if (module := registry.part(PACKAGE, kind, "labels")) is not None:
+            yield from module.routes(given)
 
 
 def _named_ports(labels: dict[str, Any], end: str) -> Iterator[int]:

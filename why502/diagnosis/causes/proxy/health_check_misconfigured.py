@@ -246,7 +246,10 @@ def _checked_members(case: Case) -> list[Peer]:
 
 
 def aim(case: Case) -> Target | None:
-    """Return the first member that only its check can have removed."""
+    """Return the container whose check is at fault, by its name, or the first member that only its check can have removed."""
+    if found := _of_container(case):
+        port = next((one.port for one in found[1].listens or () if not one.is_loopback), 0)
+        return Target(host=found[1].name, port=found[1].routed_port or port)
     return next((target for peer in _checked_members(case)[:1] for target in addresses(peer, case.here)), None)
 
 

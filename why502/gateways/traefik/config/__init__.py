@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from why502.config.configuration import Configuration
 from why502.gateways.running import Texts
-from why502.gateways.traefik.config.dynamic import Parts, configured
+from why502.gateways.traefik.config.dynamic import Parts, configured, unused_routes
 from why502.gateways.traefik.config.fields import part, read
 from why502.gateways.traefik.config.match import finder
-from why502.gateways.traefik.config.static import NO_STATIC, has_other_providers, understood
+from why502.gateways.traefik.config.static import NO_STATIC, attaches_by_default, has_other_providers, understood
 from why502.model.proxy import ConfigFile, ConfigProblem
 
 __all__ = ["Configuration", "finder", "load", "together"]
@@ -37,6 +37,8 @@ def together(texts: Texts, _: Mapping[str, str] | None) -> Configuration:
         files=tuple(ConfigFile(path=file) for file, _ in texts if file.startswith("/")),
         routes=routes,
         routes_elsewhere=has_other_providers(static),
+        unused_routes=unused_routes(parts, static),
+        attaches_by_default=attaches_by_default(static),
         upstreams=groups,
         logs=tuple(dict.fromkeys(static.logs())) if static.file else (),
         problems=(*problems, *lost),

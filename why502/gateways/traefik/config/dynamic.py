@@ -16,7 +16,7 @@ from why502.gateways.traefik.config.rules import hosts_and_paths
 from why502.gateways.traefik.config.static import EntryPoint, Static
 from why502.machine.trusted_issuers import BUNDLES
 from why502.model.config import PROTOCOL, Peer, Position, Route, Setting, Upstream
-from why502.model.proxy import ConfigProblem
+from why502.model.proxy import ConfigProblem, UnusedRoute
 from why502.model.target import Target
 
 ROUTER = "router"  # setting of a route: the name of its router
@@ -33,11 +33,18 @@ class Parts:
     routers: dict[str, Item] = field(default_factory=dict)
     services: dict[str, Item] = field(default_factory=dict)
     transports: dict[str, Item] = field(default_factory=dict)
+    middlewares: dict[str, Item] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)  # the file of each router and service
 
     def add(self, tree: Item, file: str, provider: str = FILE) -> None:
         """Add what a text or an API answer holds below `http`."""
-        for into, name in ((self.routers, "routers"), (self.services, "services"), (self.transports, "serversTransports")):
+        kinds = (
+            (self.routers, "routers"),
+            (self.services, "services"),
+            (self.transports, "serversTransports"),
+            (self.middlewares, "middlewares"),
+        )
+        for into, name in kinds:
             for key, item in part(tree, "http", name).members.items():
                 full = key if "@" in key else f"{key}@{provider}"
                 if full not in into:
@@ -46,7 +53,7 @@ class Parts:
 
 
 def configured(parts: Parts, static: Static) -> tuple[tuple[Route, ...], tuple[Upstream, ...], tuple[ConfigProblem, ...]]:
-    """Return the routes, their groups, and the routers that lead nowhere."""
+    """Return the routes, their groups, and what is wrong with routers."""
     made = _Made(parts, static)
     routes: list[Route] = []
     problems: list[ConfigProblem] = []
@@ -55,6 +62,18 @@ def configured(parts: Parts, static: Static) -> tuple[tuple[Route, ...], tuple[U
         routes += found
         problems += made.problems(name, router)
     return tuple(routes), tuple(made.groups.values()), tuple(problems)
+
+
+def unused_routes(parts: Parts, static: Static) -> tuple[UnusedRoute, ...]:
+    """Return the routers that Traefik cannot use, each with the first reason."""
+    made = _Made(parts, static)
+    return tuple(route for name, router in parts.routers.items() for route in made.unused(name, router))[:_MOST_ROUTES]
+
+
+def unused_route(name: str, router: Item, reason: str, source: str) -> UnusedRoute:
+    """Return a router that is not used, with what its rule takes."""
+    hosts, paths = hosts_and_paths(part(router, "rule").text)
+    return UnusedRoute(name=name, server_names=hosts, locations=paths, reason=reason, source=source)
 
 
 @dataclass(slots=True)
@@ -99,15 +118,41 @@ class _Made:
                 )
 
     def problems(self, name: str, router: Item) -> Iterator[ConfigProblem]:
-        """Yield why a router is not in use: its service or an entry point does not exist."""
+        """Yield what a router names that does not exist: its service, an entry point, a middleware."""
         service = self._qualified(part(router, "service").text, name)
         at = self._at(f"routers {name}", router)
         is_ours = service.endswith(f"@{FILE}")
         if is_ours and service not in self.parts.services:
             yield ConfigProblem(message=f"router {name}: the service {service} does not exist", at=at, source="why502")
-        for item in part(router, "entryPoints"):
-            if self.static.file and item.text.lower() not in (*self.static.entry_points, "traefik"):
-                yield ConfigProblem(message=f"router {name}: the entry point {item.text} does not exist", at=at, source="why502")
+        for item in self._unknown_points(router):
+            yield ConfigProblem(message=f"router {name}: the entry point {item.text} does not exist", at=at, source="why502")
+        for middleware in self._unknown_middlewares(name, router):
+            yield ConfigProblem(message=f"router {name}: the middleware {middleware} does not exist", at=at, source="why502")
+
+    def unused(self, name: str, router: Item) -> Iterator[UnusedRoute]:
+        """Yield the router if Traefik cannot use it: without any entry point, its service, or one of its middlewares."""
+        unknown = [item.text for item in self._unknown_points(router)]
+        service = self._qualified(part(router, "service").text, name)
+        reason = ""
+        if unknown and len(unknown) == len(tuple(part(router, "entryPoints"))):
+            reason = f"no entry point {' or '.join(unknown)} exists"
+        elif service.endswith(f"@{FILE}") and service not in self.parts.services:
+            reason = f"the service {service} does not exist"
+        elif middleware := next(self._unknown_middlewares(name, router), ""):
+            reason = f"the middleware {middleware} does not exist"
+        if reason:
+            yield unused_route(name, router, reason, str(self._at(f"routers {name}", router)))
+
+    def _unknown_points(self, router: Item) -> list[Item]:
+        known = (*self.static.entry_points, "traefik")
+        return [item for item in part(router, "entryPoints") if self.static.file and item.text.lower() not in known]
+
+    def _unknown_middlewares(self, name: str, router: Item) -> Iterator[str]:
+        """Yield the middlewares of the same provider that do not exist; those of others are not known here."""
+        for item in part(router, "middlewares"):
+            full = self._qualified(item.text, name)
+            if full.endswith(f"@{FILE}") and full not in self.parts.middlewares:
+                yield full
 
     def _entry_points(self, router: Item) -> list[EntryPoint]:
         named = [item.text.lower() for item in part(router, "entryPoints")]

@@ -128,6 +128,14 @@ def has_other_providers(static: Static) -> bool:
     return any(name.lower() not in ("file", "providersthrottleduration") for name in part(static.tree, "providers").members)
 
 
+def attaches_by_default(static: Static) -> bool | None:
+    """Return whether the Docker provider gives routes to containers that no label enables; None without that provider."""
+    for name, provider in part(static.tree, "providers").members.items():
+        if name.lower() == "docker" and is_true(provider):
+            return is_true(part(provider, "exposedByDefault"), default=True)
+    return None
+
+
 def _flags(argv: Sequence[str]) -> dict[str, str]:
     """Return the flags of a command line by lower-case name: `--a.b=c`, `--a.b c`; one without a value is "true"."""
     found: dict[str, str] = {}

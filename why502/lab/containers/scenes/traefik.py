@@ -21,17 +21,19 @@ OTHER = (
 )
 
 
-def traefik(site: Site, *networks: str) -> None:
-    """Start Traefik in a container with the engine's socket, and wait until it listens."""
+def traefik(site: Site, *networks: str, flags: tuple[str, ...] = ("--api.insecure",), labels: tuple[str, ...] = ()) -> None:
+    """Start Traefik in a container with the engine's socket, and another application with a route; wait until that is there."""
     ports = ("-p", "8080:80", "-p", "8090:8080")
     binds = (f"{program('traefik')}:/usr/bin/traefik:ro", f"{SOCKETS['docker']}:/var/run/docker.sock:ro")
     options = (*ports, *(word for bind in binds for word in ("-v", bind)))
     command = ("traefik", "--entrypoints.web.address=:80", "--providers.docker", "--providers.docker.exposedbydefault=false")
-    site.run("edge", *command, "--accesslog", "--api.insecure", networks=networks, options=options)
+    site.run("edge", *command, "--accesslog", *flags, networks=networks, options=options)
     site.until(lambda: site.listens("edge"), "edge listens")
 
-    site.app("blog", "0.0.0.0:4000", networks=networks, options=OTHER)  # without any route Traefik writes no access log
-    site.until(lambda: is_routed("blog"), "the other route is there")
+    site.app(
+        "blog", "0.0.0.0:4000", networks=networks, options=(*OTHER, *labels)
+    )  # without any route Traefik writes no access log
+    site.until(lambda: traffic.request(("127.0.0.1", 8080), host="blog.example") == 200, "the other route is there")
 
 
 def is_routed(name: str) -> bool:
