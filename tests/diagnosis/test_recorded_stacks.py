@@ -188,3 +188,18 @@ def test_a_protocol_in_which_every_request_was_answered_is_not_wrong(statuses: d
     traffic = tuple(replace(one, statuses=statuses) if one.failures else one for one in here.logs.targets)
     found = diagnose(replace(here, logs=replace(here.logs, targets=traffic))).findings
     assert (("wrong-protocol", True) not in [(one.cause, one.confidence >= 0.5) for one in found]) is is_answered
+
+
+@pytest.mark.parametrize(("earlier_s", "has_queue", "is_it"), [(0, True, True), (40, True, False), (0, False, False)])
+def test_a_stopped_worker_for_which_everything_waits(earlier_s: int, *, has_queue: bool, is_it: bool) -> None:
+    """All workers wait for its results, so no request is served any more; a unit that ended earlier is not it."""
+    here = recorded("hostel-celery-stopped")
+    then = timedelta(seconds=earlier_s)
+    needs = tuple(
+        replace(one, unit_since=one.unit_since - then if one.unit_since and one.shares else one.unit_since)
+        for one in here.dependencies or ()
+        if has_queue or one.shares
+    )
+    found = first(replace(here, dependencies=needs))
+    assert found is not None
+    assert (found.cause == "backend-dependency-down" and "hostel-celery.service" in found.message) is is_it

@@ -45,6 +45,7 @@ from why502.diagnosis.waiting import (
     name_of,
     refusals,
 )
+from why502.gateways.behaviour import read_limit_s
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
@@ -63,6 +64,7 @@ _LOCKED = "waiting"  # in the title of a database's process
 _CARRIERS = frozenset({"Redis", "RabbitMQ", "Kafka", "PostgreSQL", "MySQL", "MongoDB"})  # of jobs
 _OF_APPLICATIONS, MANY = ("500", "502", "503"), 5  # requests
 _STATUS_ONLY = lazy(r"HTTP/[\d.]{1,9} \d{3}")
+DAY_S = 86400.0
 SHARE = 0.5  # of the busy workers that must wait for the same peer
 
 
@@ -143,7 +145,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         # What was served before the window is unknown: a unit that ended earlier may have nothing to do with it.
         is_within = peer.unit_since is not None and (case.here.since is None or peer.unit_since >= case.here.since)
         yield supports(message, "systemctl show, access log", LIKELY if is_within else FAIR)
-        if carrier := next((x for x in case.dependencies if x.is_heard and PRODUCTS.get(x.peer.port) in _CARRIERS), None):
+        if carrier := _carrier(case):
             yield supports(f"it is connected to {name_of(carrier)}, which can pass work on to such a unit", "ss -tnp", WEAK)
     if (missed := _missed(case)) and not own and not undone:
         peer, request, status = missed
@@ -260,8 +262,14 @@ def _undone(case: Case) -> tuple[Dependency, str] | None:
     """
     idle = [x for x in case.dependencies if x.shares]
     first, answered = case.first_failure, case.last_answered
-    if not idle or not is_late(case) or first is None or answered is None or answered <= first:
+    if not idle or not is_late(case) or first is None or answered is None:
         return None
+    if answered <= first:  # all workers wait by now: only a unit that ended as the last request was served can be it
+        limit, has_carrier = (
+            timedelta(seconds=min(read_limit_s(case.route), DAY_S) if case.route else 0),
+            _carrier(case) is not None,
+        )
+        idle = [x for x in idle if has_carrier and _stops_all(x, served=answered, first=first, limit=limit)]
     if any(
         x.connecting or x.unacknowledged or x.is_stopped or any(_LOCKED in title for title in x.does) for x in case.dependencies
     ):
@@ -277,6 +285,17 @@ def _undone(case: Case) -> tuple[Dependency, str] | None:
             if (since is None and served is None) or (since and first >= since and (served is None or served <= since + CLOCK)):
                 return peer, path.request
     return None
+
+
+def _carrier(case: Case) -> Dependency | None:
+    """Return the queue or database that it is connected to, which can pass jobs on; None if there is none."""
+    return next((x for x in case.dependencies if x.is_heard and PRODUCTS.get(x.peer.port) in _CARRIERS), None)
+
+
+def _stops_all(peer: Dependency, *, served: datetime, first: datetime, limit: timedelta) -> bool:
+    """Return whether nothing was served after a unit ended, and the first request timed out as soon as one of then could."""
+    since = peer.unit_since
+    return since is not None and served <= since + CLOCK and since - CLOCK <= first <= since + limit + 2 * CLOCK
 
 
 def _missed(case: Case) -> tuple[Dependency, str, str] | None:
