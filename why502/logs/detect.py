@@ -156,6 +156,20 @@ def parse_line(line: str, peel: Callable[[str], Iterator[Inner]] = peel) -> LogR
     return _timed(parse_any(line, peel), line)
 
 
+def parser_of(name: str) -> Callable[[str], LogRecord | None]:
+    """Return `parse_line` for a log of a format: the same records, faster for lines that only this format can produce."""
+    form = named(name) if name else None
+    if form is None or not (getattr(form, "IS_UNMISTAKABLE", False) or getattr(form, "HAS_SURE_FAILURES", False)):
+        return parse_line
+
+    def parse(line: str) -> LogRecord | None:
+        if _by_shape(line) is None and (record := form.parse(line[:LIMIT])) is not None and _is_sure(form, record):
+            return record
+        return parse_line(line)
+
+    return parse
+
+
 def _timed(record: LogRecord | None, line: str) -> LogRecord | None:
     if record is not None and record.at is not None:
         return record
