@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -291,6 +292,30 @@ def test_an_unknown_field_or_invalid_condition_is_rejected(tmp_path: Path) -> No
     for option in (("--by", "no_such_field"), ("--by", "a b"), ("--where", "status"), ("--sql", "select 1", "--format", "html")):
         answer = ask("logs", str(path), *option)
         assert (answer.status, bool(TWO_LINES.fullmatch(answer.err))) == (2, True), option
+
+
+def test_sql_tells_what_it_did_not_read(tmp_path: Path) -> None:
+    count = ("--sql", "select count(*) from records")
+    path = write(tmp_path / "a.log", (GOOD * 3 + BAD) * 50 + "no time and no status\n" * 100)
+    answer = ask("logs", str(path), *count)
+    assert (answer.status, answer.out.split()[-1]) == (2, "200")
+    assert answer.err.startswith("why502: 100 of 300 lines match no known format\n")
+    cut = tmp_path / "cut.log.gz"
+    cut.write_bytes(gzip.compress(lines(2000, odd=False))[:-2000])
+    answer = ask("logs", str(cut), "--log-format", TIMED, *count)
+    assert 0 < int(answer.out.split()[-1]) < 2000
+    assert "damaged or truncated" in answer.err
+    cut.write_bytes(b"\x1f\x8b\x08damaged")
+    answer = ask("logs", str(cut), *count)
+    assert (answer.status, bool(TWO_LINES.fullmatch(answer.err)), answer.out) == (2, True, "")
+
+
+def test_sql_reads_standard_input_and_parquet_refuses_it(tmp_path: Path) -> None:
+    argv = [*PROGRAM, "logs", "-", "--sql", "select count(*) from records"]
+    done = subprocess.run(argv, input=GOOD * 5 + BAD, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.split()[-1]) == (0, "6")
+    answer = ask("logs", "-", "--parquet", str(tmp_path / "records"))
+    assert (answer.status, bool(TWO_LINES.fullmatch(answer.err)), answer.out) == (2, True, "")
 
 
 @pytest.mark.parametrize("option", ["no_such_field=1", "no_such_field!=1"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from test_verdicts import APP, NOW, REPLACE, SOCKET, failing, machine, route
@@ -167,6 +167,29 @@ def test_a_front_page_whose_script_is_not_found(since: int, clients: int, *, is_
     assert here.logs is not None
     here = REPLACE(here, logs=REPLACE(here.logs, paths=(path,), by_status={"200": 25, "404": 41}))
     assert (("fastcgi-script-not-found", SOCKET) in causes(here)) is is_told
+
+
+@pytest.mark.parametrize("served", [NOW - timedelta(minutes=5), None])
+def test_pages_that_scanners_ask_for_too_are_the_sites_own_where_they_were_served(served: datetime | None) -> None:
+    """Every path of a Tomcat ends in .jsp, and all are refused since its restart."""
+    own = route(APP, 7)
+    refused = {"403": 30} | ({"200": 25} if served else {})
+    paths = tuple(
+        PathTraffic(
+            request=f"GET /{name}.jsp",
+            at=own.at,
+            statuses=refused,
+            clients=8,
+            refused_since=30,
+            last_refused=NOW,
+            last_served=served,
+        )
+        for name in ("index", "hides")
+    )
+    logs = LogSummary(paths=paths, requests=110, has_access=True, by_status=refused)
+    running = (Process(pid=10, name="nginx"), Process(pid=40, name="java"))
+    here = REPLACE(machine(routes=(own,), processes=running, listeners=(Listener(target=APP, pids=(40,)),)), logs=logs)
+    assert causes(here) == ([("application-error", APP)] if served else [])
 
 
 @pytest.mark.parametrize(("overflows", "is_told"), [(0, False), (None, True)])

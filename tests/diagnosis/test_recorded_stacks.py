@@ -33,6 +33,7 @@ def first(here: Snapshot) -> Finding | None:
         ("hub-loop-in-the-server", "backend-hung", "unix:/run/notebook-alice/web.sock"),
         ("hub-proxy-snippet-tidied", "websocket-upgrade-missing", "None"),
         ("books-host-header-lost", "wrong-host-header", "127.0.0.1:8069"),
+        ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
     ],
 )
 def test_the_cause_is_named(name: str, cause: str, target: str) -> None:

@@ -6,13 +6,17 @@ import http.server
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+import msgspec
 import pytest
-from shop import Shop
+from shop import NOW, Shop
 
 from why502.diagnosis.case import Case
 from why502.fix import journal, reversal
+from why502.fix.repair import repair
 from why502.fix.reversal import Progress
+from why502.host.local import LocalHost
 from why502.model.target import Target
 from why502.remedies.upgrades import forward_upgrade
 
@@ -42,14 +46,23 @@ class Sockets(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-@pytest.fixture
-def sockets() -> Iterator[int]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sockets)
+@contextmanager
+def served(handler: type[Sockets]) -> Iterator[int]:
+    """Serve an application; yield its port."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def sockets() -> Iterator[int]:
+    with served(Sockets) as port:
+        yield port
 
 
 def shaken(shop: Shop, path: str) -> tuple[str, str]:
@@ -101,3 +114,49 @@ def test_headers_that_the_location_sets_otherwise_are_left_alone(shop: Shop, soc
     shop.apply_reload()
     case = Case(here=shop.snapshot(), target=Target(host="127.0.0.1", port=sockets))
     assert forward_upgrade(case, case.routes[0]) is None
+
+
+class Doors(Sockets):
+    """Opens a WebSocket only for a client that is logged in."""
+
+    def do_GET(self) -> None:
+        self.send_response(403 if self.headers.get("Upgrade") == "websocket" else 426)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class Walls(Sockets):
+    """Opens none, and answers each request as if it were no handshake."""
+
+    def do_GET(self) -> None:
+        self.send_response(426)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("backend", "phase", "is_proved", "told"),
+    [
+        (Sockets, "kept", True, "/live/ answered 426 before and 101 now"),
+        (Doors, "kept", False, "/live/ is answered 403, which may be for want of a client's login"),
+        (Walls, "reverted", False, "/live/ still fails (426)"),
+    ],
+)
+def test_a_handshake_shows_whether_it_helped(shop: Shop, backend: type[Sockets], phase: str, is_proved: bool, told: str) -> None:
+    with served(backend) as port:
+        shop.old = (
+            f"server {{ listen 127.0.0.1:{shop.port}; server_name shop.example;\n"
+            f"    location /live/ {{\n        proxy_pass http://127.0.0.1:{port};\n    }}\n}}\n"
+        ).encode()
+        shop.site.write_bytes(shop.old)
+        shop.apply_reload()
+        snapshot = shop.snapshot()
+        case = Case(here=snapshot, target=Target(host="127.0.0.1", port=port))
+        change = forward_upgrade(case, case.routes[0])
+        assert change is not None
+        plan = msgspec.structs.replace(shop.plan(change), cause="websocket-upgrade-missing", at=case.routes[0].at)
+        said: list[str] = []
+        entry = repair(plan, snapshot, LocalHost(), shop.state, NOW, Progress(say=said.append))
+        assert (str(entry.phase), entry.is_proved) == (phase, is_proved)
+        assert any(told in text for text in said), said
+        assert (shop.site.read_bytes() == shop.old) == (phase == "reverted")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from free_ports import free_port
 from shop import NOW, Shop
 from shop import shop as another_shop
 
@@ -51,6 +52,29 @@ def test_a_change_that_does_not_help_is_rolled_back(shop: Shop) -> None:
     assert any("still fails (502)" in text for text in said)
     assert shop.site.read_bytes() == shop.old
     shop.check()
+
+
+@real
+def test_what_fails_instead_is_named(shop: Shop) -> None:
+    other = free_port()
+    for _ in range(3):
+        shop.status("/")
+    host, said = Env().host(), list[str]()
+    snapshot = shop.snapshot()
+    (proxy,) = [one for one in snapshot.proxies or () if one.config == str(shop.config)]
+    before = verify.ask(host, tuple(verify.requests(snapshot, ())))
+    plan = shop.plan(shop.change(str(shop.wrong), str(other)))
+    plan = msgspec.structs.replace(plan, proxy=proxy, seen=(f"connect-refused of 127.0.0.1:{shop.wrong}",))
+    entry = apply(plan, shop.state, NOW, before, verifier(host), Progress(say=said.append))
+    assert str(entry.phase) == "reverted"
+    told = f"still fails (502); the error log shows connect-refused of 127.0.0.1:{other} since, which this does not fix"
+    assert any(told in text for text in said), said
+
+
+def test_a_failure_of_another_kind_is_named() -> None:
+    told = "http://shop/ still fails, but in another way: 502 before and 504 now"
+    assert judge([asked("/", "502")], [asked("/", "504")]).message == told
+    assert judge([asked("/", "502")], [asked("/", "502")]).message == "http://shop/ still fails (502)"
 
 
 @real

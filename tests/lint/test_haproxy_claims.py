@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from haproxy_process import running
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(shutil.which("haproxy") is None, reason="needs haproxy")]
 
@@ -48,6 +47,19 @@ frontend unreached
     bind unix@{at}/unreached.sock
     use_backend empty
     use_backend unchecked if TRUE
+frontend unnamed
+    bind unix@{at}/unnamed.sock
+    use_backend unchecked if {{ path /other }}
+backend unused
+    server a unix@{at}/unused
+frontend same
+    bind unix@{at}/same.sock
+    default_backend same
+backend same
+    option redispatch 1
+    retry-on empty-response
+    server a unix@{at}/spare
+    server b unix@{at}/spare
 """
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -83,23 +95,19 @@ def served(path: Path, answer: Callable[[socket.socket], None], seen: list[bytes
 @pytest.fixture
 def haproxy(tmp_path: Path) -> Iterator[tuple[Path, dict[str, list[bytes]]]]:
     """Yield the directory of its sockets, and the requests that each backend has seen."""
-    seen: dict[str, list[bytes]] = {"hangs": [], "answers": [], "closes": []}
+    seen: dict[str, list[bytes]] = {name: [] for name in ("hangs", "answers", "closes", "unused", "spare")}
     answers: dict[str, Callable[[socket.socket], None]] = {
         "hangs": lambda connection: connection.recv(1) and None,
         "answers": lambda connection: connection.sendall(OK),
         "closes": lambda _: None,
+        "unused": lambda connection: connection.sendall(OK),
+        "spare": lambda _: None,
     }
     listeners = [served(tmp_path / name, answer, seen[name]) for name, answer in answers.items()]
     config = tmp_path / "haproxy.cfg"
     config.write_text(CONFIG.format(at=tmp_path))
-    process = subprocess.Popen(["haproxy", "-db", "-f", config], stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    while not (tmp_path / "unreached.sock").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.01)
-    yield tmp_path, seen
-    process.terminate()
-    process.communicate(timeout=20)
+    with running(config, tmp_path / "same.sock"):
+        yield tmp_path, seen
     for listener in listeners:
         listener.close()
 
@@ -122,3 +130,7 @@ def test_what_the_rules_say_happens(haproxy: tuple[Path, dict[str, list[bytes]]]
     assert asked(at, "unreached") == 503  # 306: the first rule takes it
     assert asked(at, "twice", "POST") == 502
     assert [head.split()[0] for head in seen["closes"]] == [b"POST", b"POST"]  # 314
+    assert asked(at, "unnamed") == 503  # 309: the backend that could answer is named by no rule
+    assert seen["unused"] == []
+    assert asked(at, "same") == 502  # 311: the retry on "the other" server reaches the same application
+    assert len(seen["spare"]) == 2

@@ -507,3 +507,43 @@ def test_a_zone_that_is_defined_in_the_wrong_place_is_told_once() -> None:
 def test_a_number_sign_in_the_place_of_a_name_is_a_placeholder(name: str, is_template: bool) -> None:
     text = HTTP % f"server {{ listen 80;\n server_name {name};\n root /srv/www; }}"
     assert ("/repo/nginx.conf" not in given({"/repo/nginx.conf": text}, "", "/repo").texts) == is_template
+
+
+def test_a_file_of_a_copied_root_is_not_included_by_another_name() -> None:
+    main = HTTP % "include /etc/angie/http-conf.d/*.conf; include /etc/angie/custom/http-conf.d/*.conf;"
+    files = {"/repo/rootfs/etc/angie/angie.conf": main, "/repo/rootfs/etc/angie/http-conf.d/common.conf": "sendfile on;"}
+    assert _names(files) == set()
+
+
+@pytest.mark.parametrize(("second", "is_told"), [("/srv/proxy/custom/conf.d", False), ("/srv/proxy/conf.d", True)])
+def test_one_file_is_not_found_by_two_names(second: str, is_told: bool) -> None:
+    main = HTTP % f"include /srv/proxy/conf.d/*.conf; include {second}/*.conf;"
+    files = {"/repo/proxy/nginx.conf": main, "/repo/proxy/conf.d/common.conf": "sendfile on;"}
+    assert ("W502-166" in _names(files)) == is_told
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("conf.d/default.conf", '"http" is not allowed here'), ("nginx.conf", "there is no events block")]
+)
+def test_an_http_block_in_a_directory_of_sites_needs_no_events(path: str, message: str) -> None:
+    risks = found({f"/repo/nginx/{path}": "http { server { listen 80; root /srv; } }"}, "", "/repo")
+    assert [risk.message.startswith(message) for risk in risks if risk.rule == "W502-212"] == [True]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("nginx.conf", False), ("app.conf", True)])
+def test_a_main_file_beside_what_it_includes_does_not_include_itself(name: str, is_told: bool) -> None:
+    main = HTTP % "include /etc/nginx/conf.d/*.conf;"
+    files = {f"/repo/nginx/conf.d/{name}": main, "/repo/nginx/nginx.conf": main}
+    assert ("W502-006" in _names(files)) == is_told
+
+
+@pytest.mark.parametrize(("first", "is_told"), [("@app", False), ("@other", True)])
+def test_a_jump_to_a_named_location_names_it_twice(first: str, is_told: bool) -> None:
+    places = f"location / {{ try_files {first} @app; }} location @app {{ proxy_pass http://127.0.0.1:1; }}"
+    assert ("W502-199" in _names({"/repo/nginx.conf": HTTP % f"server {{ listen 80; {places} }}"})) == is_told
+
+
+@pytest.mark.parametrize(("comment", "is_told"), [("#...", False), ("  # …", False), ("# and so on", True)])
+def test_an_abridged_file_lacks_what_it_leaves_out(comment: str, is_told: bool) -> None:
+    text = f"{comment}\nhttp {{ server {{ listen 80; root /srv; }} }}"
+    assert ("W502-212" in _names({"/repo/nginx.conf": text})) == is_told

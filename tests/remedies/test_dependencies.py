@@ -58,6 +58,17 @@ def test_to_start_a_unit_that_never_ran_is_a_decision() -> None:
     assert found.is_policy
 
 
+def test_an_address_without_a_port_is_told_by_its_product() -> None:
+    text = (
+        "pymysql.err.OperationalError: (2003, \"Can't connect to MySQL server on '127.0.0.1' ([Errno 111] Connection refused)\")"
+    )
+    mysql = msgspec.structs.replace(GONE, peer=Target(host="127.0.0.1", port=3306))
+    (found,) = remedies(mysql, text)
+    assert found.steps == (START,)
+    assert remedies(msgspec.structs.replace(mysql, peer=Target(host="10.0.0.9", port=3306)), text) == []
+    assert remedies(GONE, text) == []
+
+
 def test_a_masked_unit_is_only_named() -> None:
     (found,) = remedies(msgspec.structs.replace(GONE, unit_state="masked"))
     assert found.steps == () and "unmask" in found.message

@@ -16,7 +16,7 @@ from functools import partial
 
 import msgspec
 
-from why502.collectors import kernel
+from why502.collectors import kernel, served_connections
 from why502.collectors.base import CollectOptions, Found
 from why502.collectors.dependency_units import elsewhere, is_here, listener_at, owner_of, with_units
 from why502.collectors.owners import owners
@@ -27,7 +27,7 @@ from why502.host.base import Host
 from why502.machine import sockets
 from why502.machine.attempt import attempt
 from why502.machine.sockets import Socket
-from why502.model.errors import HostError, Missing
+from why502.model.errors import Denied, HostError, Missing
 from why502.model.logs import PathTraffic, Symptom
 from why502.model.patterns import lazy
 from why502.model.snapshot import Dependency, Gap, Listener, Snapshot
@@ -132,8 +132,16 @@ def collect(host: Host, known: Snapshot, options: CollectOptions) -> Found[tuple
     asked = {peer for target, _, waits in looked if target in failing for one in waits for peer in one.perhaps}
     exchanges = _exchanges(host, asked, {target for target, _, _ in looked if target in failing and not target.is_unix})
     late = _overdue(exchanges)
+    idle: dict[int, int | None] = {}
     for target, pids, waits in looked:
-        found += (_unanswered(one, exchanges) for one in _of_target(known, target, waits, _variables(host, known, pids), late))
+        for one in _of_target(known, target, waits, _variables(host, known, pids), late):
+            worked_on = 0
+            if one.peer in asked and served_connections.has_a_thread_each(one):
+                try:
+                    worked_on = _worked_on(host, one, _silent(exchanges, one.peer, waits), idle, seen.machine)
+                except Denied as error:
+                    gaps.append(served_connections.denied(one, error))
+            found.append(_unanswered(one, exchanges, worked_on))
     return Found(tuple(with_units(host, known, found, failing)), tuple(gaps))
 
 
@@ -159,11 +167,35 @@ def _overdue(exchanges: Iterable[Exchange]) -> dict[Target, set[int]]:
     return found
 
 
-def _unanswered(one: Dependency, exchanges: list[Exchange]) -> Dependency:
-    """Return a dependency with the requests that wait while a shared connection to it stays silent.
+def _silent(exchanges: Iterable[Exchange], peer: Target, waits: Iterable[Waits]) -> int:
+    """Return how many connections of some processes to a peer have carried nothing for a while."""
+    ports = {port for one in waits for port in one.ports.get(peer, ())}
+    return sum(
+        one.remote == peer
+        and one.local.port in ports
+        and all(age is None or age >= OWES_MS for age in (one.sent_ms, one.received_ms))
+        for one in exchanges
+    )
+
+
+def _worked_on(host: Host, one: Dependency, silent: int, idle: dict[int, int | None], machine: str) -> int:
+    """Return on how many silent connections the peer works at least: each thread that waits for a client may wait for one of
+    them. Raises Denied.
+    """
+    if not silent or one.pid is None:
+        return 0
+    if one.pid not in idle:
+        idle[one.pid] = served_connections.idle_threads(host, one.pid, machine)
+    waiting = idle[one.pid]
+    return 0 if waiting is None else max(0, silent - waiting)
+
+
+def _unanswered(one: Dependency, exchanges: list[Exchange], worked_on: int = 0) -> Dependency:
+    """Return a dependency with the requests that wait while a shared connection to it stays silent, or that its peer works on.
 
     A server with an event loop sends the queries of many requests on one connection. A request waits for its peer if, since it
-    arrived, the server has sent something on such a connection and nothing has come back.
+    arrived, the server has sent something on such a connection and nothing has come back. On a connection that is opened for
+    the request the peer's greeting has come back since; `worked_on` counts those on which it works.
     """
     if not one.busy or one.waiting >= one.busy or one.connecting:
         return one
@@ -177,6 +209,7 @@ def _unanswered(one: Dependency, exchanges: list[Exchange]) -> Dependency:
     ]
     silent = [each for each in exchanges if each.remote == one.peer and each.sent_ms is not None]
     waiting = max((sum(_is_silent_since(each, age) for age in ages) for each in silent), default=0)
+    waiting = max(waiting, min(worked_on, len(ages)))
     if waiting <= one.waiting:
         return one
     return msgspec.structs.replace(one, waiting=waiting, busy=len(ages))

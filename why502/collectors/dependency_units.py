@@ -13,7 +13,8 @@ import msgspec
 
 from why502.collectors.idle_units import idle_units
 from why502.diagnosis.listening import takes
-from why502.diagnosis.needs import PRODUCTS, need_of
+from why502.diagnosis.need_words import PRODUCTS
+from why502.diagnosis.needs import need_of
 from why502.host.base import Host
 from why502.machine.attempt import attempt
 from why502.machine.process_table import boot_time

@@ -198,8 +198,9 @@ def placed(change: Edit, content: bytes) -> Edit:
         return change
     lines = content.splitlines(keepends=True)
     line = lines[change.line - 1].partition(b"#")[0] if change.line <= len(lines) else b""
-    word = re.escape(change.before.encode())
-    found = [match.start() for match in re.finditer(rb"(?<![\w.:-])" + word + rb"(?![\w.:-])", line)]
+    found = _words(change.before, line)
+    if not found and (part := _part_that_differs(change)) is not None and len(_words(part.before, line)) == 1:
+        change, found = part, _words(part.before, line)  # lighttpd: "host" => "127.0.0.1", "port" => 3000
     if len(found) != 1:
         raise Why502Error(
             f"{change.file}:{change.line}: {change.before!r} occurs {len(found)} times in that line",
@@ -207,6 +208,23 @@ def placed(change: Edit, content: bytes) -> Edit:
         )
     start = sum(map(len, lines[: change.line - 1])) + found[0]
     return msgspec.structs.replace(change, start=start, end=start + len(change.before.encode()))
+
+
+def _words(text: str, line: bytes) -> list[int]:
+    """Return where a text begins in a line, as a word or several."""
+    return [match.start() for match in re.finditer(rb"(?<![\w.:-])" + re.escape(text.encode()) + rb"(?![\w.:-])", line)]
+
+
+def _part_that_differs(change: Edit) -> Edit | None:
+    """Return the edit of only the host or only the port of an address, for lines that have them apart; None if both differ."""
+    (old, _, old_port), (new, _, new_port) = change.before.rpartition(":"), change.after.rpartition(":")
+    if not (old and new and old_port.isdigit() and new_port.isdigit()):
+        return None
+    if old == new:
+        return msgspec.structs.replace(change, before=old_port, after=new_port)
+    if old_port == new_port:
+        return msgspec.structs.replace(change, before=old.strip("[]"), after=new.strip("[]"))
+    return None
 
 
 def with_diff(change: Edit, content: bytes) -> Edit:

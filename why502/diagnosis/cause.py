@@ -50,6 +50,7 @@ class Cause(Value, frozen=True, kw_only=True):
     `repeats_cut_off`: a fix for it is proved by requests that broke off or were late: each ended no more than one worker, or the
     reason is known to be outside of the application.
     `is_reached_by_load`: its fix raises a limit that only load reaches, so it is proved under that load, not by a request.
+    `is_shown_by_handshake`: only the handshake of a WebSocket shows whether a fix for it helps.
     `lingers_s`: how long failures may continue after the fix, in seconds.
     `foresee`: the rules that find this cause in a configuration before it happens.
     `is_intended`: somebody configured the proxy to answer so; it wakes nobody.
@@ -79,6 +80,7 @@ class Cause(Value, frozen=True, kw_only=True):
     repeats_cut_off: bool = False
     is_disproved_by_404: bool = False
     is_reached_by_load: bool = False
+    is_shown_by_handshake: bool = False
     lingers_s: float = 0.0
     needs: frozenset[str] = frozenset()
     examine: Callable[[Case], Iterator[Evidence]] = nothing  # type: ignore[assignment]

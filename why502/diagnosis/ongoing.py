@@ -23,6 +23,7 @@ HANDOVER = timedelta(seconds=5)  # old workers finish their requests after a rel
 READY = timedelta(
     seconds=2
 )  # between the start of a process and the first line of a log that it answers; log times are whole seconds
+START = timedelta(seconds=120)  # the longest that a process takes until it listens
 RECENT = timedelta(seconds=60)  # a failure this short before the collection counts as ongoing unless something shows the opposite
 
 
@@ -139,13 +140,23 @@ def _is_gap(case: Case, tallies: list[Tally]) -> bool:
     return (
         # Within the second of the restart the order is unknown, unless the service manager logged when it ordered the stop.
         (first + SECOND <= born or any(stop.at and stop.at <= first + SECOND for stop in case.restarts))
-        and all(tally.last <= born + (SECOND if tally.symptom in BROKEN else READY) for tally in tallies if tally.last)
+        and all(tally.last <= born + _until_ready(tally) for tally in tallies if tally.last)
         and all(tally.symptom in GAP for tally in tallies)
         and all(
             case.is_of_a_name(event) or (event.at is not None and event.at > born + READY) or _is_of_the_stop(case, event)
             for event in case.events(*DEATHS, Symptom.PROCESS_EXITED)
         )
     )
+
+
+def _until_ready(tally: Tally) -> timedelta:
+    """Return for how long after the start of the process that listens now such failures are those of its start.
+
+    While one process lived, it refused connections only before it began to listen: a virtual machine may take a minute for that.
+    """
+    if tally.symptom in BROKEN:
+        return SECOND
+    return START if tally.symptom in (Symptom.CONNECT_REFUSED, Symptom.SOCKET_PATH_MISSING) else READY
 
 
 def _is_of_the_stop(case: Case, end: Event) -> bool:
@@ -174,7 +185,9 @@ def _is_served_since(case: Case, last: datetime) -> bool:
 def _is_refused_since(case: Case, tallies: list[Tally], last: datetime) -> bool:
     """Return whether the target could not be reached until its process was started again, which refuses its clients itself."""
     born = case.born
-    if born is None or last > born + READY or not tallies or any(tally.symptom not in GAP for tally in tallies):
+    if born is None or not tallies or any(tally.symptom not in GAP for tally in tallies):
+        return False
+    if any(tally.last and tally.last > born + max(_until_ready(tally), READY) for tally in tallies):
         return False
     return any(one.last is not None and one.last > last for one in refusals(case))
 

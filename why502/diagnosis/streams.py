@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.listening import accepts
-from why502.diagnosis.needs import ENDS, Need
+from why502.diagnosis.need_words import ENDS
+from why502.diagnosis.needs import Need
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.waiting import dependency_errors
 from why502.model.config import Route

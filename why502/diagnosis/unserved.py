@@ -266,7 +266,7 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     if route is None or route.if_conditions or (_RULES & route.settings.keys() and _sum(paths, _BY_RULE)):
         return
     is_script = route.protocol == "fastcgi"
-    meant = [path for path in paths if not (_PROBED.search(path.request) or (not is_script and _SCRIPT.search(path.request)))]
+    meant = [path for path in paths if path.last_served or not _is_a_scanners(path.request, is_script=is_script)]
     refused = [path for path in meant if _sum([path], REFUSED)]
     count, total = _sum(meant, REFUSED), sum(path.completed for path in meant)
     probed = sum(path.completed - _sum([path], REFUSED) for path in paths if path not in meant)
@@ -275,6 +275,13 @@ def _refused(paths: list[PathTraffic], route: Route | None) -> Iterator[Unserved
     has_closed = _has_closed(paths)
     if (is_all and count >= 2 * len(refused)) or has_closed:
         yield replace(_described(Reason.REFUSAL, meant, REFUSED, route), has_closed=has_closed)
+
+
+def _is_a_scanners(request: str, *, is_script: bool) -> bool:
+    """Return whether scanners and browsers request that on their own. A path that was ever served is the site's own, whatever it
+    is called: pages of Tomcat end in `.jsp`.
+    """
+    return bool(_PROBED.search(request) or (not is_script and _SCRIPT.search(request)))
 
 
 def _is_closed(path: PathTraffic) -> bool:

@@ -9,7 +9,8 @@ from itertools import islice
 from msgspec.structs import replace
 
 from why502.diagnosis.case import Case
-from why502.diagnosis.needs import FORWARDED, PRODUCTS, Need, is_mixed_up, need_of
+from why502.diagnosis.need_words import FORWARDED, PRODUCTS
+from why502.diagnosis.needs import Need, is_mixed_up, need_of
 from why502.diagnosis.targets import addresses
 from why502.diagnosis.unserved import unserved
 from why502.gateways.behaviour import programs
@@ -101,10 +102,11 @@ def refusals(case: Case, own: list[tuple[Need, Event]]) -> bool:
 
 
 def heard_of(case: Case, need: Need) -> Dependency | None:
-    """Return the dependency that the application's messages name."""
-    if need.place is None:
+    """Return the dependency that the application's messages name. Without a port it is the product that tells which one."""
+    if need.place is None or not (need.place.port or need.place.path):
         named = (x for x in case.dependencies if need.product and PRODUCTS.get(x.peer.port) == need.product)
-        return next((x for x in named if x.is_heard is False), None)
+        here = (x for x in named if need.place is None or need.place.host in (x.peer.host, ""))
+        return next((x for x in here if x.is_heard is False), None)
     return next((x for x in case.dependencies if x.peer.port == need.place.port and x.peer.path == need.place.path), None)
 
 

@@ -68,7 +68,9 @@ def repair(
         transaction.settled(where)
         places = plan.places or ((plan.at,) if plan.at else ())
         cut_off = plan.targets if plan.cause in CAUSES and CAUSES[plan.cause].repeats_cut_off else ()
-        wanted = tuple(verify.requests(snapshot, places, plan.proxy, urls, cut_off))
+        is_shown_by_handshake = plan.cause in CAUSES and CAUSES[plan.cause].is_shown_by_handshake
+        handshakes = tuple(verify.handshakes(snapshot, places, plan.proxy)) if is_shown_by_handshake else ()
+        wanted = (*handshakes, *verify.requests(snapshot, places, plan.proxy, urls, cut_off))
         progress.say(f"sending {len(wanted)} requests" if len(wanted) != 1 else "sending 1 request")
         before = verify.ask(host, wanted)
         if look_again is not None and _may_be_over(plan, before) and _is_over(plan, look_again()):
@@ -139,9 +141,9 @@ def verifier(host: Host) -> Verify:
                 if entry.mitigation
                 else verify.judge(entry.before, after)
             )
-            if verdict.helps:
-                verdict = _with_log(entry, verdict, logs)
-            if (verdict.helps and verify.is_settled(entry.before, after)) or time.monotonic() >= ends:
+            verdict = _with_log(entry, verdict, logs) if verdict.helps else _with_other_failure(entry, verdict, logs)
+            is_settled = verdict.helps and not verdict.failing and verify.is_settled(entry.before, after)
+            if is_settled or time.monotonic() >= ends:
                 return _with_units(entry, _under_load(entry, verdict, verify.only_waited(after)))
             time.sleep(PAUSE_S)
             logs = error_log.now(logs)  # what failed until then failed only because it was not up yet
@@ -197,6 +199,19 @@ def _doubted(verdict: verify.Verdict, reason: str, failing: tuple[str, ...] = ()
         failing=(*verdict.failing, *failing),
         unverified="" if failing else reason,
     )
+
+
+def _with_other_failure(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:
+    """Return a bad verdict; if the new workers log a failure other than those to be fixed, it is named: the change may have
+    repaired its own fault, and another one is behind it.
+    """
+    found = error_log.news(logs, entry.master) if entry.ran and entry.seen else {}
+    others = {name: count for name, count in found.items() if name not in entry.seen}
+    if not others:
+        return verdict
+    name = max(others, key=lambda name: others[name])
+    message = f"{verdict.message}; the error log shows {name} since, which this does not fix"
+    return msgspec.structs.replace(verdict, message=message)
 
 
 def _with_log(entry: Entry, verdict: verify.Verdict, logs: tuple[Mark, ...]) -> verify.Verdict:

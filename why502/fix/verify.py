@@ -26,7 +26,7 @@ from why502.model.target import Target
 from why502.probing.entrance import of_route, of_url
 from why502.probing.plan import fits, harmful
 from why502.probing.probe import probe
-from why502.probing.request import Request
+from why502.probing.request import HANDSHAKE, Request
 
 FAILED = 8  # requests that failed, for each route
 ROUTES = 32
@@ -45,6 +45,7 @@ PAUSES_S = (1.2, 3.0, 7.0)  # wait before repeating a request that the proxy's o
 MISDIRECTED = ("400", "421", "497")
 NOT_FOUND = ("404", "410")
 UPGRADED = "101"
+UPGRADE_REQUIRED = "426"
 
 
 class Asked(Value, frozen=True, kw_only=True):
@@ -131,6 +132,26 @@ def requests(
                 request, concerns=True, limits=limits, is_from_log=True, is_of_clients=True, usual=usual
             )
     yield from list(found.values())[:MOST]
+
+
+def handshakes(snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | None = None) -> Iterator[Wanted]:
+    """Yield the handshake of a WebSocket for each route at these places: on the path that clients asked for most often, as far as
+    the logs have it in full, else on that of the location. A connection that it opens is closed at once.
+    """
+    running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
+    for route in (route for x in running for route in _reachable(x, snapshot) if route.at in places):
+        paths = [path for path in (snapshot.logs.paths if snapshot.logs else ()) if path.at == route.at]
+        asked = max(paths, key=lambda path: sum(path.statuses.values()), default=None)
+        harm = {path for peer in route.peers for target in addresses(peer, snapshot) for path in harmful(snapshot, target)}
+        made = of_route(route, (), harm)
+        if made is None:
+            continue
+        if asked is not None and asked.request.startswith("GET /"):
+            path = path_of(asked.request)
+            is_whole = "*" not in path and "..." not in path
+            if is_whole and fits(route, path) and path not in harm:
+                made = msgspec.structs.replace(made, path=path, url=made.url.removesuffix(made.path) + path)
+        yield Wanted(msgspec.structs.replace(made, headers=HANDSHAKE, answer_s=ANSWER_S), concerns=True)
 
 
 def _cut_off(route: Route, snapshot: Snapshot, targets: Sequence[Target | None]) -> Iterator[Request]:
@@ -282,6 +303,8 @@ def _asked_once(host: Host, item: Wanted) -> Asked:
         return msgspec.structs.replace(asked, how=error.reason)
     is_limited = found.status in item.limits
     is_failed = (found.symptom is not None or (found.status or 0) >= SERVER_ERROR) and not is_limited
+    if request.is_handshake and str(found.status) != UPGRADED:
+        is_failed = not is_limited
     how = str(found.status) if found.status else (found.symptom.value if found.symptom else "no answer")
     return msgspec.structs.replace(asked, is_failed=is_failed, is_limited=is_limited, how=how)
 
@@ -305,8 +328,9 @@ def judge(before: Sequence[Asked], after: Sequence[Asked]) -> Verdict:
     proving = [(old, new) for old, new in concerned if old.is_from_log] or concerned  # others may fail beside them
     healed = [(old, new) for old, new in proving if _works(new) and new.how not in MISDIRECTED]
     if not healed:
-        _, new = proving[0]
-        return Verdict(helps=False, message=f"{new.request.url} still fails ({_answer(new)})")
+        if why := _undecided(proving[0][1]):
+            return Verdict(helps=True, message=why, unverified=why)
+        return Verdict(helps=False, message=_unhealed(*proving[0]))
     old, new = next((pair for pair in healed if not _is_refusal(pair[1])), healed[0])
     doubt = f"{new.request.url} answers {new.how} now, which may not be what visitors got before" if _is_unusual(new) else ""
     rest = [new for old, new in failing if not _works(new) and (old.concerns or old.is_of_clients)]
@@ -340,6 +364,24 @@ def _works(asked: Asked) -> bool:
     """
     is_found = asked.how not in NOT_FOUND or asked.how in asked.usual or UPGRADED in asked.usual
     return not asked.is_failed and (is_found or not any(status < "400" for status in asked.usual))
+
+
+def _undecided(asked: Asked) -> str:
+    """Return why a handshake that did not open a WebSocket shows nothing: the application answers it, but not with 426, so it may
+    miss the login or the parameters of a client; else "".
+    """
+    if not asked.request.is_handshake or not asked.how.startswith("4") or asked.how == UPGRADE_REQUIRED:
+        return ""
+    return (
+        f"our handshake of {asked.request.url} is answered {asked.how}, which may be for want of a client's login or parameters"
+    )
+
+
+def _unhealed(old: Asked, new: Asked) -> str:
+    """Return how a request fails after a change that did not repair it, and how it failed before if that was otherwise."""
+    if old.is_from_log or old.how == new.how:
+        return f"{new.request.url} still fails ({_answer(new)})"
+    return f"{new.request.url} still fails, but in another way: {old.how} before and {_answer(new)} now"
 
 
 def _answer(asked: Asked) -> str:

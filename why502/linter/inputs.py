@@ -47,6 +47,7 @@ _NOT_DEPLOYED = frozenset(
     }
 )
 _EXAMPLE = lazy(r"(?:^|[._-])(?:example|sample|dist)(?:[._-]|$)", re.IGNORECASE)  # the name of a file to copy and adapt
+_ABRIDGED = lazy(r"^[ \t]*#[ \t]*(?:\.{3,}|…)[ \t]*$", re.MULTILINE)  # a part that the reader knows is left out
 # Backup copies that no program reads: of editors, package managers and people.
 _COPY = lazy(
     r"(?:~|\.(?:bak|old|orig|save|disabled|rpmsave|rpmnew|dpkg-\w+|swp))$|\.(?:bak|backup)\b|[-_.]backup[-_.]?\d{4}"
@@ -289,12 +290,14 @@ class _Reader:
             and (
                 posixpath.basename(file) in self.scripted
                 or _EXAMPLE.search(posixpath.basename(file))
+                or _ABRIDGED.search(self.texts.get(file, ""))
                 or _NOT_DEPLOYED & set(self._below(file).lower().split("/")[:-1])
             )
         )
 
     def _load(self, path: str, content: bytes | None) -> Configuration:
         home, lying = posixpath.dirname(path), {path}
+        guessed: dict[str, str] = {}  # the name that a file was found by
 
         @cache
         def where(name: str) -> str:
@@ -302,6 +305,8 @@ class _Reader:
                 found = self._where(name, home)
             except Missing:
                 return name
+            if not self._is_exact(name, home) and guessed.setdefault(found, name) != name:
+                return name  # two names are two files: at least one of the two guesses is wrong
             lying.add(found)
             return found
 
@@ -317,7 +322,15 @@ class _Reader:
                 self.read_files.add(self._identity(name))
                 return found
 
-            return read, lambda directory: host.list(self._known(directory, lying))
+            def listing(directory: str) -> list[str]:
+                """Return the names in a directory, without main files: a repository keeps them beside what they include."""
+                names = host.list(self._known(directory, lying))
+                if _is_installed(home):
+                    return names
+                mains = {path, posixpath.join(directory, recognition.MAIN_NAME)}
+                return [name for name in names if posixpath.join(directory, name) not in mains]
+
+            return read, listing
 
         rights = Rights(self.host, 0)  # the user chose the file, but anyone who can write it chooses its includes
         return load(
@@ -350,16 +363,19 @@ class _Reader:
         """
         if not home:
             raise Missing("it is outside the given paths")
-        if (
-            home in recognition.PLACES
-            or any(home.startswith(f"{prefix}/") for prefix in recognition.PLACES)
-            or name.startswith(f"{home}/")
-        ):
+        if self._is_exact(name, home):
             return self._beside(name, home)
         for prefix in recognition.PLACES:
             if name.startswith(f"{prefix}/"):
                 return self._beside(home + name.removeprefix(prefix), home)
+        if root := _root_of_copy(name, home):
+            return self._beside(root + name, home)
         return self._ending(name, home)
+
+    @staticmethod
+    def _is_exact(name: str, home: str) -> bool:
+        """Return whether a name is the file's own path, not that of its copy in a repository."""
+        return _is_installed(home) or name.startswith(f"{home}/")
 
     def _ending(self, name: str, home: str) -> str:
         """Return the file beside the main one whose path is the longest end of a name: the repository's files are copied to
@@ -423,6 +439,22 @@ class _Reader:
             return self._load(main, None)
         except HostError:
             return None
+
+
+def _is_installed(home: str) -> bool:
+    """Return whether nginx itself reads the files of a directory."""
+    return home in recognition.PLACES or any(home.startswith(f"{prefix}/") for prefix in recognition.PLACES)
+
+
+def _root_of_copy(name: str, home: str) -> str:
+    """Return the directory that a repository keeps a copy of the root in: home is `rootfs/etc/angie`, and the name begins with
+    `/etc/angie/`. Empty if home is no such copy.
+    """
+    parts = home.split("/")
+    for count in range(len(parts) - 1, 1, -1):
+        if name.startswith("/" + "/".join(parts[-count:]) + "/"):
+            return "/".join(parts[:-count])
+    return ""
 
 
 def _without_variables(content: bytes) -> bytes:

@@ -103,7 +103,8 @@ def line_reader(log: LogInput, sample: bytes) -> LineReader:
     fields = template.w3c_fields(lines)
     if fields is not None and not is_access:
         return LineReader(name, False, _but_access(_or_columns(detect.parse_line, template.w3c(fields))), has_comments=True)
-    return LineReader(name, is_access, detect.parse_line if is_access else _but_access(detect.parser_of(name)))
+    parse = detect.parser_of(name)
+    return LineReader(name, is_access, parse if is_access else _but_access(parse))
 
 
 def _of_product(product: ModuleType, log: LogInput, lines: list[str]) -> LineReader | None:

@@ -49,7 +49,7 @@ def head(stream: BinaryIO, size_bytes: int = PROBE_BYTES) -> bytes:
                 break
         stream.seek(0)
     except READ_ERRORS as error:
-        raise HostError(_why(error)) from error
+        raise HostError(reason_of(error)) from error
     return data[:size_bytes]
 
 
@@ -82,7 +82,7 @@ def begin(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf) -> i
     try:
         return 0 if is_compressed(stream) else seek(stream, size_bytes, since, time_of)
     except READ_ERRORS as error:
-        raise HostError(_why(error)) from error
+        raise HostError(reason_of(error)) from error
 
 
 def seek(stream: BinaryIO, size_bytes: int, since: float, time_of: TimeOf, low: int = 0) -> int:
@@ -113,7 +113,7 @@ def end(stream: BinaryIO, size_bytes: int, until: float, time_of: TimeOf) -> int
             else:  # in the window, or unknown: reading too much only costs time
                 low = middle
     except READ_ERRORS as error:
-        raise HostError(_why(error)) from error
+        raise HostError(reason_of(error)) from error
     return min(high + 2 * PROBE_BYTES, size_bytes)
 
 
@@ -221,7 +221,8 @@ def _decompressor(stream: BinaryIO) -> Callable[[BinaryIO, int], Iterator[bytes]
     return next((reader for begin, reader in _MAGIC if magic.startswith(begin)), None)
 
 
-def _why(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a log could not be read on, from one of READ_ERRORS."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return f"damaged or truncated: {error}"

@@ -17,6 +17,13 @@ BODY_BYTES = 65536  # maximum bytes of a body that are read
 HEADER_BYTES = 1 << 20  # maximum size up to which an oversized header is measured
 # PROXY headers of a connection that the proxy opens for itself (UNKNOWN, LOCAL). [proxy-protocol.txt, 2.1 and 2.2]
 PROXY_HEADERS = {"v1": "PROXY UNKNOWN\r\n", "v2": "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"}
+# A WebSocket handshake (RFC 6455, 4.1). The key is any 16 bytes in base64; nobody checks what we would make of the answer.
+HANDSHAKE = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "d2h5NTAyLXdoeTUwMi0wMQ=="),
+)
 GATEWAY = (502, 503, 504)  # the application's own 500 is not a gateway error
 
 
@@ -72,6 +79,11 @@ class Request(Value, frozen=True, kw_only=True):
     route_at: Position | None = None
     network_of: Network | None = None  # the network namespace to connect in; None: ours
     owner_uid: int = 0  # the user, other than root, whose configuration causes this request: it is sent with that user's rights
+
+    @property
+    def is_handshake(self) -> bool:
+        """Return whether it asks to open a WebSocket; only 101 is the answer that it wants."""
+        return self.headers == HANDSHAKE
 
     @property
     def silence(self) -> str:

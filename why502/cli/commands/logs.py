@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from why502.cli.env import Env
     from why502.logs.scan.cause_rows import Meaning
     from why502.logs.scan.job import Job
-    from why502.logs.scan.report import File, Report
+    from why502.logs.scan.report import Report
     from why502.logs.scan.work import ScanQuery
 
 FORMATS = ("text", "json", "html", "prometheus")
@@ -133,7 +133,7 @@ def logs(
         is_short = quiet and format_ == "text"
         means, meanwhile = (_means_nothing, _nothing) if is_short else (log_reports.means, partial(_load, format_))
         found = run(job, engine=engine, jobs=asked["jobs"], means=means, meanwhile=meanwhile)
-    _incomplete(env, [file for file in found.files if file.reason])
+    _incomplete(env, [(file.path, file.reason) for file in found.files if file.reason])
     if found.files and all(file.reason for file in found.files) and not found.lines:
         raise Why502Error("no log could be read", "The reasons are listed above.")
     if job.query.by and found.requests and not any(row.name for row in found.asked):
@@ -220,7 +220,10 @@ def _watched(env: Env, job: Job, *, quiet: bool) -> Iterator[None]:
 def _write_parquet(job: Job, directory: str) -> None:
     from why502.host import output
     from why502.logs.scan.parquet import write
+    from why502.logs.scan.source import STANDARD_INPUT
 
+    if STANDARD_INPUT in job.paths:
+        raise Why502Error("--parquet cannot read standard input: it is read once, for the report", "Give the path of a file.")
     try:
         write(job, output.directory(directory))
     except OSError as error:
@@ -238,8 +241,15 @@ def _answer(env: Env, job: Job, query: str, format_: str) -> int:
 
     if format_ not in answer.FORMATS:
         raise Why502Error(f"--sql writes no {format_}", f"Use --format {' or --format '.join(answer.FORMATS)}.")
-    env.write(answer.render(sql.ask(job, query), format_))
-    return Exit.HEALTHY
+    found, written = sql.ask(job, query)
+    env.write(answer.render(found, format_))
+    _incomplete(env, list(written.reasons.items()))
+    if written.unparsed:
+        env.stderr.write(
+            f"why502: {written.unparsed} of {written.lines} lines match no known format\n"
+            "Give their format with --log-format, or the configuration with --config.\n"
+        )
+    return Exit.CANNOT if written.unparsed > UNPARSED * written.lines else Exit.HEALTHY
 
 
 def _load(format_: str) -> None:
@@ -258,10 +268,10 @@ def _means_nothing(_symptom: str, _cause: str) -> Meaning:
     return Meaning()
 
 
-def _incomplete(env: Env, files: Sequence[File]) -> None:
-    """Name the files that were not read, or not to their end."""
-    for file in files[:MOST_NAMED]:
-        env.stderr.write(f"why502: {_safe(file.path)}: {_safe(file.reason)}\n")
+def _incomplete(env: Env, files: Sequence[tuple[str, str]]) -> None:
+    """Name the files that were not read, or not to their end, and why."""
+    for path, reason in files[:MOST_NAMED]:
+        env.stderr.write(f"why502: {_safe(path)}: {_safe(reason)}\n")
     if len(files) > MOST_NAMED:
         env.stderr.write(f"why502: and {len(files) - MOST_NAMED} more; --format json lists them all\n")
 

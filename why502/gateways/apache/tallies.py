@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
 from why502.gateways.apache.codes import PRODUCT
 from why502.gateways.apache.config.load import SHARED
+from why502.gateways.apache.config.workers import member
 from why502.gateways.error_logs import read_error_log
 from why502.gateways.tallies import without
 from why502.model.config import Position, Route
@@ -35,7 +36,7 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     Each error-log failure accounts for one access line with a server error, best matching status first. The remaining ones are
     joined only if unambiguous: if all lines of one request, status and target belong to one failure, it gets these requests.
     """
-    tallies = list(summary.tallies)
+    tallies = _of_sockets(summary.tallies, [proxy for proxy in proxies if proxy.kind == "apache"])
     explained: Counter[tuple[str, int | None]] = Counter()
     for place, failure in enumerate(tallies):
         if failure.proxy != "apache" or failure.symptom in (*_STATUSES, Symptom.APPLICATION_ERROR) or not failure.is_failure:
@@ -64,6 +65,28 @@ def settled(summary: LogSummary, proxies: tuple[Proxy, ...]) -> LogSummary:
     views = [view for proxy in own for view in proxy.peers]
     tallies += [*_of_views(tallies, views), *_of_shared_workers(tallies, own)]
     return replace(summary, tallies=tuple(tallies), paths=_without_own(summary.paths, tallies))
+
+
+def _of_sockets(tallies: Iterable[Tally], own: list[Proxy]) -> list[Tally]:
+    """Return the failures with the unix socket as their target where httpd calls it by the URL behind it: of the worker
+    `unix:/run/app.sock|http://app/`, the error log knows `app:80` only.
+
+    Where several sockets share a URL, the one on which the access log has server errors is meant; if several have, none is named.
+    """
+    found = list(tallies)
+    called: dict[Target, set[Target]] = {}
+    for peer in (peer for proxy in own for route in proxy.routes for peer in route.peers):
+        name = member(peer.name.rpartition("|")[2])
+        if peer.target is not None and name is not None:
+            called.setdefault(name, set()).add(peer.target)
+    failing = {tally.target for tally in found if tally.proxy == "apache" and tally.symptom in _STATUSES}
+    for place, tally in enumerate(found):
+        meant = called.get(tally.target, set()) if tally.target and tally.proxy == "apache" else set()
+        if not any(target.is_unix for target in meant):
+            continue
+        left = meant if len(meant) == 1 else meant & failing
+        found[place] = replace(tally, target=left.pop() if len(left) == 1 else None)
+    return found
 
 
 def _of_application(tally: Tally, proxies: list[Proxy], summary: LogSummary) -> Tally:

@@ -46,6 +46,7 @@ _LOGFMT = lazy(
     r"(?:time=\"(?P<at>[^\"]{1,64})\" )?level=(?P<level>\w{1,10}) msg=\"(?P<msg>(?:[^\"\\]|\\.)*)\"?(?P<rest>.*)", re.DOTALL
 )
 _CONSOLE = lazy(r"(?P<at>\d{4}-\d\d-\d\dT\S{6,40}) (?P<level>TRC|DBG|INF|WRN|ERR|FTL|PNC) (?P<msg>.*)", re.DOTALL)
+SURE_MEMBER = '"DownstreamStatus":'  # of a line of the access log in JSON
 HAS_ALL_REQUESTS = True  # only lines of its access log tell how a request ended
 _FAILED = lazy(
     r"'?(?P<status>\d{3}) (?:Bad Gateway|Gateway Timeout|Client Closed Request|Internal Server Error|Service Unavailable)'?(?: caused by:|(?:\s*\|)?\s+error=)\s*(?P<why>.*)",

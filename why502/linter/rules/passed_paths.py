@@ -120,7 +120,8 @@ def never_passed(deployment: Deployment) -> Iterator[Risk]:
         elif passes and tries and passes[0].name != "fastcgi_pass" and tries[0].args[-1:] == ("=404",):
             yield risk(f"only files on the disk reach {passes[0].name}", tries[0].at, "fall back on a named location")
     for _, directive in deployment.uses("try_files"):
-        if any(word.startswith("@") for word in directive.args[:-1]):
+        # `try_files @name @name` needs two arguments, and the first is no file: a usual way to jump to a named location
+        if any(word.startswith("@") and word != directive.args[-1] for word in directive.args[:-1]):
             yield risk("a named location before the last argument is taken for a file", directive.at, "make it the last")
         elif directive.args[-1:] and directive.args[-1].startswith(("http://", "https://")):
             yield risk("try_files does not pass on to a URL", directive.at, "fall back on a named location with proxy_pass")

@@ -21,6 +21,7 @@ _LEVELS = lazy(r"[12](?::[12]){0,2}")
 _PLUS = ("slow_start=", "route=", "service=")
 _SMALLEST_ZONE = 8 * 4096  # bytes
 _CACHE_LINE = 64  # bytes: what a hash bucket is a multiple of
+_INSIDE_HTTP = frozenset({"conf.d", "http.d", "sites-available", "sites-enabled", "vhosts.d"})  # of the packages and images
 _LATE = ("events", "http", "stream", "mail")
 
 
@@ -42,7 +43,12 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
 
 def _main(top: Level) -> Iterator[Risk]:
     if top.own("http") and not top.own("events") and top.is_known:
-        yield risk("there is no events block", top.own("http")[0].at, "add `events {}`")
+        at = top.own("http")[0].at
+        if directory := next((name for name in at.file.split("/")[:-1] if name in _INSIDE_HTTP), ""):
+            message = f'"http" is not allowed here: nginx.conf includes the files of {directory} inside its http block'
+            yield risk(message, at, "remove `http {` and its `}`")
+        else:
+            yield risk("there is no events block", at, "add `events {}`")
     late = next((number for number, line in enumerate(top.directives) if line.name in _LATE), len(top.directives))
     for line in top.directives[late:]:
         if line.name == "load_module":

@@ -23,7 +23,7 @@ from why502.logs.scan.reading import zone as zone_of
 from why502.logs.scan.source import open_
 from why502.logs.scan.work import Part, Progress, ScanQuery
 from why502.logs.stitching import Records
-from why502.logs.window import READ_ERRORS
+from why502.logs.window import READ_ERRORS, reason_of
 from why502.model.errors import HostError
 
 _MOST_READERS = 8  # compiled readers at a time, each with its own memory
@@ -87,7 +87,7 @@ class Session:
         except HostError as error:
             return 0, 0, error.reason
         except READ_ERRORS as error:
-            return 0, 0, _why(error)
+            return 0, 0, reason_of(error)
 
     def take(
         self,
@@ -111,7 +111,7 @@ class Session:
         except HostError as error:
             reason = error.reason
         except READ_ERRORS as error:
-            reason = _why(error)
+            reason = reason_of(error)
         return self._lines() - before, self.counts.unparsed - unparsed, reason
 
     def total(self, most: int = MOST_KEYS) -> Counts:
@@ -188,10 +188,6 @@ class Session:
 
     def _lines(self) -> int:
         return self.counts.lines + sum(reader.lines() for reader in self._compiled.values() if reader is not None)
-
-
-def _why(error: Exception) -> str:
-    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else f"damaged or truncated: {error}"
 
 
 def _layout(form: Form, query: ScanQuery, local: tzinfo, sample: bytes) -> layout.Layout | None:

@@ -18,8 +18,8 @@ MOST_ROWS = 100_000
 _MEMORY = "1GiB"
 
 
-def ask(job: Job, query: str) -> Answer:
-    """Return the result of a query over the records of a job's files. Raises Why502Error.
+def ask(job: Job, query: str) -> tuple[Answer, parquet.Written]:
+    """Return the result of a query over the records of a job's files, and what was read of them. Raises Why502Error.
 
     The query can read only these records, and can write nothing.
     """
@@ -30,8 +30,10 @@ def ask(job: Job, query: str) -> Answer:
     with tempfile.TemporaryDirectory(prefix="why502-sql-") as directory:
         records = Path(directory) / "records"
         records.mkdir()
-        if not parquet.write(job, str(records)):
-            raise Why502Error("--sql: the logs contain no request", "Give access logs.")
+        written = parquet.write(job, str(records))
+        if not written.records:
+            reason = next((f": {path}: {reason}" for path, reason in written.reasons.items()), "")
+            raise Why502Error(f"--sql: no request was read{reason}", "Give access logs, and check --since, --until and --where.")
         with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(Path(directory) / "spilled")}) as database:
             try:
                 database.execute("SET TimeZone = 'UTC'")
@@ -46,4 +48,4 @@ def ask(job: Job, query: str) -> Answer:
                     f"--sql: {str(error).splitlines()[0]}", f"The table is records; its columns: {', '.join(parquet.SCHEMA)}."
                 ) from error
             columns = tuple(column[0] for column in found.description or ())
-    return Answer(columns=columns, rows=tuple(rows[:MOST_ROWS]), is_cut=len(rows) > MOST_ROWS)
+    return Answer(columns=columns, rows=tuple(rows[:MOST_ROWS]), is_cut=len(rows) > MOST_ROWS), written

@@ -34,9 +34,11 @@ from why502.model.logs import Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.probe import SERVER_ERROR
 from why502.model.proxy import ConfigTest, PeerState
-from why502.model.remedy import Remedy
+from why502.model.remedy import UNPLACED, Edit, Remedy
+from why502.model.request_line import uri_of
 from why502.model.target import Target
 from why502.model.words import words
+from why502.remedies.changes import reload
 
 _EFFECTS = frozenset({Symptom.NO_LIVE_UPSTREAMS, Symptom.GATEWAY_STATUS})  # what clients get once no server is left
 UNNOTICED = timedelta(seconds=0.25)  # less than any check needs to notice that a server fails
@@ -127,9 +129,10 @@ def summarize(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the health check that the image can run."""
+    """Return the path that clients get in place of one that the check asks for in vain, or the check that the image can run."""
     found = _of_container(case) if case.target is None else None
     if found is None:
+        yield from _other_path(case)
         return
     where = f" in {found[1].config_files[0]}" if found[1].config_files else ""
     if found[1].health is not None and found[1].health.status == "starting":
@@ -140,6 +143,29 @@ def remedies(case: Case) -> Iterator[Remedy]:
         message=f"use a program that the image has{where}: "
         f'`healthcheck: {{test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:{port}/ || exit 1"]}}`'
     )
+
+
+def _other_path(case: Case) -> Iterator[Remedy]:
+    """Yield the edit of a check's path (HAProxy's `option httpchk`) to the one that clients got most often with 200."""
+    places = {route.at for route in case.routes if route.at}
+    setting = next((one for route in case.routes if (one := route.setting("option httpchk")) and one.at), None)
+    old = next((word for word in setting.args if word.startswith("/")), "") if setting else ""
+    paths = [path for path in (case.here.logs.paths if case.here.logs else ()) if path.at in places]
+    served = {
+        uri_of(path.request): count
+        for path in paths
+        if path.request.startswith("GET /") and "*" not in path.request and "..." not in path.request
+        if (count := path.statuses.get("200", 0)) == sum(n for status, n in path.statuses.items() if status < "500")
+    }
+    served.pop(old, None)
+    if setting is None or setting.at is None or not old or not any(served.values()):
+        return
+    new = max(served, key=lambda path: served[path])
+    at = setting.at
+    change = Edit(file=at.file, line=at.line, start=UNPLACED, end=UNPLACED, before=old, after=new)
+    message = f"have the check ask for {new}, which clients got {served[new]} times with 200, in place of {old}"
+    proxy = case.proxy or next((case.joins.proxy_of.get(id(route)) for route in case.routes), None)
+    yield Remedy(message=message, steps=(change, *reload(proxy)))
 
 
 def _of_check_alone(case: Case, served: str) -> Iterator[Evidence]:

@@ -89,12 +89,16 @@ def summarize(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedy: raise the buffer to 1.25 times the measured header, and the settings that depend on it."""
+    """Return the remedy: raise the buffer to 1.25 times the measured header, or four times if it was not measured, and the
+    settings that depend on it.
+    """
     route = case.route
-    measured = max((p.header_bytes or 0 for p in case.probes), default=0)
     if route is None or not behaviour(route.proxy).takes_directives:
         return
-    buffer = max(8192, route.buffer_size_bytes * 2, -(-measured * 5 // 4 // 4096) * 4096)
+    sizes = (p.header_bytes or 0 for p in case.probes)
+    measured = max((bytes_ for bytes_ in sizes if bytes_ > route.buffer_size_bytes), default=0)  # a header that fits is another
+    times = 2 if measured else 4
+    buffer = max(8192, route.buffer_size_bytes * times, -(-measured * 5 // 4 // 4096) * 4096)
     prefix = family(route)
     names = {f"{prefix}_buffer_size": size(buffer)}
     if prefix != "grpc":

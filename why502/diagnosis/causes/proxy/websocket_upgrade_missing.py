@@ -190,6 +190,7 @@ CAUSE = Cause(
     examine=examine,
     summarize=summarize,
     remedies=remedies,
+    is_shown_by_handshake=True,
     foresee=(
         websocket_path,
         upgrade_version,

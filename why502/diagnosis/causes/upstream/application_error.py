@@ -58,7 +58,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
         if is_sure:
             yield from _last_words(case)
-        if is_sure and (stream := cut_short(case)):
+        if stream := cut_short(case):
             message = f"{stream.gateway} ends its connections to {stream.end} after {stream.limit_s:g} s of silence"
             yield refutes(message, str(stream.route.at or ""), LIKELY)
         ended = case.events(Symptom.WORKER_TIMED_OUT)

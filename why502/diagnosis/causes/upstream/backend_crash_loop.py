@@ -33,6 +33,7 @@ from why502.model.logs import Symptom
 from why502.model.remedy import Remedy
 from why502.remedies.changes import start
 from why502.remedies.drop_ins import PAUSE, clear_failures, write_drop_in
+from why502.remedies.start_order import start_after_dependency
 
 MANY = 3  # reports of an exit
 TWICE = 2  # automatic restarts
@@ -109,9 +110,10 @@ def _outside(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: start a unit that systemd gave up restarting although it had worked,
+    """Return the remedies: start a unit after what it needs; start one that systemd gave up restarting although it had worked,
     with a pause between restarts and no limit.
     """
+    yield from start_after_dependency(case)
     served = case.traffic.last_success if case.traffic else None
     for service in case.services:
         has_served = bool(served and service.started_at and served >= service.started_at.replace(microsecond=0))

@@ -29,7 +29,8 @@ from datetime import datetime, timedelta
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.confined import kept_from
-from why502.diagnosis.needs import PRODUCTS, Need, is_refused_somewhere, product_in
+from why502.diagnosis.need_words import PRODUCTS
+from why502.diagnosis.needs import Need, is_refused_somewhere, product_in
 from why502.diagnosis.streams import cut_short
 from why502.diagnosis.waiting import (
     ERRORS,

@@ -35,6 +35,7 @@ from why502.model.service import Service
 from why502.model.snapshot import Event
 from why502.remedies.changes import make_file, start
 from why502.remedies.drop_ins import is_masked
+from why502.remedies.start_order import start_after_dependency
 
 _EMPTY = "# The unit names this file; the variables it should contain are unknown.\n"
 
@@ -243,12 +244,13 @@ def summarize(case: Case) -> str:
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: for a gateway's error in its configuration, and for a missing EnvironmentFile of a unit (create it
-    empty, and start the unit).
+    """Return the remedies: for a gateway's error in its configuration, for a unit that started before what it needs, and for a
+    missing EnvironmentFile of a unit (create it empty, and start the unit).
     """
     if refused := _rejected(case):
         who, _, place = refused
         yield Remedy(message=f"correct {place}, have {who} test its configuration, then start it")
+    yield from start_after_dependency(case)
     for service in case.services:
         paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
         if service.is_running is False and service.manager == "systemd" and paths:
