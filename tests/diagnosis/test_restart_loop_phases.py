@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sampled import sampled
 from test_verdicts import APP, NOW, REPLACE, failing, machine, route
 
+from why502.bundle import load
 from why502.diagnosis.engine import diagnose
 from why502.model.logs import Symptom
 from why502.model.probe import Probe
@@ -105,3 +108,15 @@ def test_a_service_that_systemd_is_about_to_start_again(substate: str, restarts:
     )
     here = REPLACE(machine(failing(Symptom.CONNECT_REFUSED, APP, 40, ago_s=1), routes=(route(APP, 7),)), services=(service,))
     assert (diagnose(here).findings[0].cause == "backend-crash-loop") is is_loop
+
+
+@pytest.mark.parametrize("name", ["backend-crash-loop", "backend-crash-loop-supervisord"])
+def test_one_request_that_ends_a_service_which_otherwise_answers_is_a_crash(name: str) -> None:
+    path = Path(__file__).parents[1] / "bundles" / "backend-crash-loop" / f"{name}.why502"
+    here = load(path.read_bytes(), path.name)
+    assert here.logs is not None
+    assert diagnose(here).findings[0].cause == "backend-crash-loop"
+    traffic = tuple(replace(one, attempts=one.attempts + 40) for one in here.logs.targets)
+    found = diagnose(replace(here, logs=replace(here.logs, targets=traffic))).findings[0]
+    assert found.cause == "backend-crashed"
+    assert "GET /crash" in found.message

@@ -13,6 +13,7 @@ from why502.model.service import Service
 from why502.model.snapshot import NetworkPath, Pressure, Resolution
 
 OFTEN = 3  # restarts
+SERVES = 3  # answers for each restart; a service in a loop is up for one or two requests
 KILLS, KILLING = 3, 0.5  # broken connections of one path, and their share: other connections break when the same process ends
 
 
@@ -47,6 +48,14 @@ class Case(Attribution):
         since = self.here.since
         found = (one for one in self.services if one.restarts is not None and one.restarts >= OFTEN)
         return tuple(one for one in found if one.changed_at is None or since is None or one.changed_at >= since)
+
+    @cached_property
+    def serves_between(self) -> bool:
+        """Whether the services that their manager restarts answer several requests in each of their lives, by the access logs."""
+        restarts = max((service.restarts or 0 for service in self.again_and_again), default=0)
+        traffic = self.traffic
+        answered = traffic.attempts - traffic.failures if traffic else sum(path.answered for path in self.paths)
+        return restarts > 0 and answered >= SERVES * restarts
 
     @cached_property
     def hosted_break(self) -> Tally | None:

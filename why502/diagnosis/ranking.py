@@ -23,13 +23,17 @@ LATER = timedelta(seconds=3)  # after the end of a gap: a later failure has anot
 def ranked(findings: list[Finding], here: Snapshot) -> list[Finding]:
     """Return the findings in the order in which a person should read them."""
     latest, spares = _latest(findings), _spares(here)
+    stated: dict[Target | None, list[Finding]] = {}
+    for finding in findings:
+        if finding.confidence >= ASSERTED and finding.failures:
+            stated.setdefault(finding.target, []).append(finding)
     return sorted(
         findings,
         key=lambda finding: _rank(
             finding,
             is_sum=_is_sum(finding, findings, here),
             is_unfelt=_is_unfelt(finding, here),
-            is_spare=_is_spare(finding, findings, spares),
+            is_spare=_is_spare(finding, stated, spares),
             latest=latest.get(finding.target),
         ),
     )
@@ -92,13 +96,10 @@ def _gives_up_to(route: Route, location: str) -> bool:
     return any(setting.args[-1:] == (location,) for setting in route.settings.get("error_page", ()))
 
 
-def _is_spare(finding: Finding, findings: list[Finding], spares: dict[Target, set[Target]]) -> bool:
+def _is_spare(finding: Finding, stated: dict[Target | None, list[Finding]], spares: dict[Target, set[Target]]) -> bool:
     """Return whether the requests of a finding only came to its target because they had failed on another, and why is stated."""
     first = spares.get(finding.target, ()) if finding.target else ()
-    return any(
-        other.target in first and other.confidence >= ASSERTED and other.ongoing >= finding.ongoing and other.failures
-        for other in findings
-    )
+    return any(other.ongoing >= finding.ongoing for target in first for other in stated.get(target, ()))
 
 
 def _latest(findings: list[Finding]) -> dict[Target | None, datetime]:

@@ -99,7 +99,7 @@ def _outside(case: Case) -> str:
     """Return the outside reason of its deaths: a request that ends its worker, or a SIGKILL; "" if nothing shows one."""
     if case.killer and not case.restarts and case.events(Symptom.START_FAILED):
         return f"it starts and answers until {case.killer} ends a worker; its master treats that as a failed start"
-    if case.killer and not case.restarts and not case.at_start and case.again_and_again:
+    if case.killer and not case.restarts and not case.at_start and case.serves_between:
         return f"it starts and answers until the next request to {case.killer} ends it"
     deaths = case.events(Symptom.PROCESS_CRASHED, Symptom.PROCESS_EXITED)
     own = [event for event in deaths if not case.is_of_a_name(event)]

@@ -118,7 +118,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     elif case.killer and not case.restarts and (exits := case.events(Symptom.PROCESS_EXITED)):
         message = f"requests to {case.killer} broke while other paths were answered, and its manager reported: {exits[0].message}"
         yield supports(message, exits[0].source, PROOF)
-    elif case.killer and not case.restarts and (often := case.again_and_again):
+    elif case.killer and not case.restarts and case.serves_between:
+        often = case.again_and_again
         how = f"{often[0].manager} has restarted {often[0].name} {often[0].restarts} times"
         reason = _last_of(case, often[0])
         message = f"requests to {case.killer} broke while other paths were answered, and {how}"
@@ -153,7 +154,7 @@ def _last_of(case: Case, service: Service) -> str:
 def summarize(case: Case) -> str:
     """Return the finding in one sentence if one request is known to end the process: with it, and with the error."""
     ends = case.events(Symptom.PROCESS_CRASHED) or case.events(Symptom.PROCESS_EXITED)
-    if case.target is not None and case.killer and not ends and case.again_and_again and not case.restarts:
+    if case.target is not None and case.killer and not ends and case.serves_between and not case.restarts:
         reason = _last_of(case, case.again_and_again[0])
         return f"{case.killer} ends the process behind {case.target} each time{f': {reason}' if reason else ''}"
     if case.target is None or not case.killer or not ends:
