@@ -47,6 +47,11 @@ def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> 
         time.sleep(0.01)
 
 
+def is_ready(pid: int) -> bool:
+    """Return whether a worker has given up root's rights, after which nginx renames it."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: worker process")
+
+
 class Nginx:
     """An nginx below `directory`. `start` takes the words before and after the program's name."""
 
@@ -65,10 +70,10 @@ class Nginx:
         self.config.write_text(text)
 
     def start(self, *options: str, before: tuple[str, ...] = (), program: str = "") -> int:
-        """Start it and return the master's pid once its workers run."""
+        """Start it and return the master's pid once its workers run as their user: only then they are called "worker process"."""
         options = options or ("-c", str(self.config))
         subprocess.run((*before, program or PROGRAM, "-e", str(self.directory / "error.log"), *options), check=True, timeout=20)
-        until(lambda: self.pid and self.workers(), "nginx has workers")
+        until(lambda: self.pid and (workers := self.workers()) and all(map(is_ready, workers)), "nginx has workers")
         return self.pid
 
     @property
