@@ -1,7 +1,7 @@
 //! Names (routes, clients, servers, addresses) with how often each was met and how often it failed.
 //!
-//! Beyond `most` names the half that failed and was met least is given up: their counts go to one name for the rest, and `lost` is
-//! the most that the count of one that is still there may lack. How many different names were met is estimated (HyperLogLog).
+//! Beyond `most` names a quarter of them stays that was met most often, and one that failed most often. The counts of the others go to
+//! one name for the rest, and `lost` is the most that the count of one that is still there may lack. How many different names were met is estimated (HyperLogLog).
 
 use crate::find::{prefetch, word};
 use crate::small::{Map, Pool};
@@ -110,6 +110,35 @@ pub fn key_in(buffer: &[u8], begin: usize, end: usize, seed: u64) -> Key {
 /// Return the key of a text.
 pub fn key_of(text: &[u8], seed: u64) -> Key {
     key_in(text, 0, text.len(), seed)
+}
+
+fn by_failures(name: &Name) -> u64 {
+    (name.failed as u64) << 32 | name.total.min(u32::MAX as u64)
+}
+
+/// Which ranks are kept: the highest, and of equal ones the latest.
+struct Cut {
+    least: u64,
+    leaves: usize, // of those with the least rank
+}
+
+impl Cut {
+    /// Keep so many of these ranks, of which there are more.
+    fn new(ranks: &mut [u64], kept: usize) -> Cut {
+        let gone = ranks.len() - kept.max(1);
+        let least = *ranks.select_nth_unstable(gone).1;
+        Cut { least, leaves: gone - ranks[..gone].iter().filter(|rank| **rank < least).count() }
+    }
+
+    /// Return whether the next one is kept.
+    #[inline(always)]
+    fn keeps(&mut self, rank: u64) -> bool {
+        if rank == self.least && self.leaves > 0 {
+            self.leaves -= 1;
+            return false;
+        }
+        rank >= self.least
+    }
 }
 
 impl Names {
@@ -242,54 +271,54 @@ impl Names {
         (if raw <= 2.5 * size && empty > 0 { size * (size / empty as f64).ln() } else { raw }) as u64
     }
 
-    /// Give up the half that failed and was met least.
+    /// Give up all but a quarter of `most` that was met most often and one that failed most often.
     #[inline(never)]
     pub fn prune(&mut self, pool: &mut Pool) {
-        let mut order: Vec<(u32, u64, u32)> = self.all.iter().enumerate().map(|(number, name)| (name.failed, name.total, number as u32)).collect();
-        let kept = self.most / 2;
-        order.select_nth_unstable_by(kept, |one, other| other.cmp(one));
-        order[..kept].sort_unstable_by_key(|one| one.2);
-        let mut rest = self.all[0];
-        rest.times = Map::default();
-        rest.fails = Map::default();
-        let (mut total, mut failed) = (0, 0);
-        for (fails, count, number) in &order[kept..] {
-            let name = self.all[*number as usize];
-            total += count;
-            failed += fails;
-            if self.text(&name) != REST {
-                self.lost = self.lost.max(*count);
-                self.lost_failed = self.lost_failed.max(*fails as u64);
+        let most = self.most / 4;
+        let mut ranks: Vec<u64> = self.all.iter().map(|name| name.total).collect();
+        let mut often = Cut::new(&mut ranks, most);
+        ranks.clear();
+        ranks.extend(self.all.iter().map(by_failures));
+        let mut failing = Cut::new(&mut ranks, most);
+        let mut rest = Name { key: key_of(REST, self.seed), begin: 0, length: 0, total: 0, failed: 0, times: Map::default(), fails: Map::default(), is_wanted: false };
+        let (mut lost, mut lost_failed) = (0, 0);
+        let (mut kept, mut end) = (0, 0);
+        for number in 0..self.all.len() {
+            let mut name = self.all[number];
+            let is_kept = often.keeps(name.total) | failing.keeps(by_failures(&name)); // both count what they let go
+            if is_kept || name.key.is(&rest.key) {
+                let begin = name.begin as usize;
+                self.arena.copy_within(begin..begin + name.length as usize, end);
+                name.begin = end as u32;
+                end += name.length as usize;
+                self.all[kept] = name;
+                self.lasts[kept] = self.lasts[number];
+                kept += 1;
+                continue;
             }
+            rest.total += name.total;
+            rest.failed += name.failed;
+            lost = lost.max(name.total);
+            lost_failed = lost_failed.max(name.failed as u64);
             pool.fold(&mut rest.times, name.times);
             pool.fold(&mut rest.fails, name.fails);
         }
-        let mut fresh = Names::new(self.most, self.seed);
-        fresh.slots = vec![0; self.slots.len()];
-        for (_, _, number) in &order[..kept] {
-            let name = self.all[*number as usize];
-            let text = &self.arena[name.begin as usize..(name.begin + name.length) as usize];
-            let at = fresh.number(&key_of(text, self.seed), text);
-            let mine = &mut fresh.all[at];
-            let begin = mine.begin;
-            *mine = name;
-            mine.begin = begin;
-            fresh.lasts[at] = self.lasts[*number as usize];
+        self.lost += lost;
+        self.lost_failed += lost_failed;
+        self.all.truncate(kept);
+        self.lasts.truncate(kept);
+        self.arena.truncate(end);
+        self.slots.fill(0);
+        for number in 0..kept {
+            self.place((self.all[number].key.hash >> 32) as u32, number);
         }
-        let at = fresh.number(&key_of(REST, self.seed), REST);
-        let mine = &mut fresh.all[at];
-        mine.total += total;
-        mine.failed += failed;
-        let (mut times, mut fails) = (mine.times, mine.fails);
-        pool.fold(&mut times, rest.times);
-        pool.fold(&mut fails, rest.fails);
-        let mine = &mut fresh.all[at];
-        mine.times = times;
-        mine.fails = fails;
-        self.slots = fresh.slots;
-        self.all = fresh.all;
-        self.lasts = fresh.lasts;
-        self.arena = fresh.arena;
+        let at = self.number(&rest.key, REST);
+        let mut all = self.all[at];
+        all.total += rest.total;
+        all.failed += rest.failed;
+        pool.fold(&mut all.times, rest.times);
+        pool.fold(&mut all.fails, rest.fails);
+        self.all[at] = all;
     }
 
     /// Add the names of another reader.
@@ -339,5 +368,65 @@ impl Names {
 
     pub fn clear(&mut self) {
         *self = Names::new(self.most, self.seed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Count one of a name, and one of its times.
+    fn count(names: &mut Names, pool: &mut Pool, text: &str, failed: bool) {
+        let key = names.key(text.as_bytes()).with(7);
+        let number = names.number(&key, text.as_bytes());
+        let name = &mut names.all[number];
+        name.total += 1;
+        name.failed += failed as u32;
+        pool.add(&mut name.times, 3, 1);
+        if names.is_full() {
+            names.prune(pool);
+        }
+    }
+
+    #[test]
+    fn what_is_given_up_goes_to_the_rest_and_counts_lack_no_more_than_is_told() {
+        let (mut names, mut pool) = (Names::new(64, 5), Pool::default());
+        let mut known = std::collections::HashMap::new();
+        for round in 0..4000u32 {
+            let rare = format!("/seldom/{}", round.wrapping_mul(2_654_435_761) % 500);
+            for (text, failed) in [("/often".to_string(), false), (rare, round % 97 == 0)] {
+                let counted: &mut (u64, u64) = known.entry(text.clone()).or_default();
+                counted.0 += 1;
+                counted.1 += failed as u64;
+                count(&mut names, &mut pool, &text, failed);
+            }
+        }
+        assert!(names.all.len() <= 65 && names.lost > 0);
+        assert_eq!(names.all.iter().map(|name| name.total).sum::<u64>(), 8000);
+        assert_eq!(names.all.iter().map(|name| name.failed).sum::<u32>(), 42);
+        let mut told = 0;
+        for name in &names.all {
+            let times: u64 = pool.items(name.times).map(|(_, many)| many).sum();
+            assert_eq!(times, name.total);
+            let text = std::str::from_utf8(names.text(name)).unwrap();
+            if let Some((total, failed)) = known.get(text) {
+                assert!(name.total <= *total && total - name.total <= names.lost, "{text}");
+                assert!(failed - name.failed as u64 <= names.lost_failed, "{text}");
+                told += 1;
+            }
+        }
+        assert_eq!(told + 1, names.all.len());
+        let often = names.key(b"/often").with(7);
+        assert_eq!(names.all[names.known(&often, 6).unwrap()].total, 4000);
+    }
+
+    #[test]
+    fn the_oldest_of_equal_names_go() {
+        let (mut names, mut pool) = (Names::new(4, 5), Pool::default());
+        for text in ["a", "b", "c", "d", "e"] {
+            count(&mut names, &mut pool, text, text == "b");
+        }
+        let told: Vec<&[u8]> = names.all.iter().map(|name| names.text(name)).collect();
+        assert_eq!(told, [&b"b"[..], b"e", REST]);
     }
 }

@@ -125,9 +125,7 @@ impl Pool {
     }
 
     fn cells_of(&self, map: Map) -> impl Iterator<Item = u64> + '_ {
-        let class = (map.0 & 15) as usize;
-        let range = if map.0 == 0 { 0..0 } else { begin_of(map) + header_of(class)..begin_of(map) + header_of(class) + size_of(class) };
-        self.cells[range].iter().copied().filter(|cell| *cell != 0)
+        self.cells[range_of(map)].iter().copied().filter(|cell| *cell != 0)
     }
 
     /// Return the keys and their counts.
@@ -155,9 +153,11 @@ impl Pool {
 
     /// Add everything of another map of this pool, and give that one up.
     pub fn fold(&mut self, map: &mut Map, its: Map) {
-        let held: Vec<(u64, u64)> = self.items(its).collect();
-        for (key, count) in held {
-            self.add(map, key, count);
+        for at in range_of(its) {
+            let cell = self.cells[at];
+            if cell != 0 {
+                self.add(map, cell >> COUNT_BITS, cell & MOST);
+            }
         }
         self.release(its);
     }
@@ -172,4 +172,14 @@ impl Pool {
 #[inline(always)]
 fn begin_of(map: Map) -> usize {
     ((map.0 >> 4) as usize - 1) * 4
+}
+
+/// Return where the cells of a map are, without its header.
+fn range_of(map: Map) -> std::ops::Range<usize> {
+    if map.0 == 0 {
+        return 0..0;
+    }
+    let class = (map.0 & 15) as usize;
+    let begin = begin_of(map) + header_of(class);
+    begin..begin + size_of(class)
 }
