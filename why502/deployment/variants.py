@@ -1,4 +1,6 @@
-"""Files of which a deployment takes one: alternatives(), such as dev.conf and production.conf; certainty() of a conflict."""
+"""Files of which a deployment takes one: alternatives(), such as dev.conf and production.conf; certainty() of a conflict, and
+that of files joined() by an include.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,24 @@ def alternatives(one: Position | None, other: Position | None) -> bool:
 def certainty(one: Position | None, other: Position | None, is_here: bool) -> Severity | None:
     """Return the severity of a conflict between two places that differs from its rule's: a note, if only one may be deployed.
 
-    In a repository the files of one directory are often those of several machines or stages. With both, nginx would not have
-    started, so its owner would have noticed. `sites-enabled` contains what is deployed.
+    A warning, if the files are in different directories. In a repository the files of one directory are often those of several
+    machines or stages. With both, nginx would not have started, so its owner would have noticed. `sites-enabled` contains what
+    is deployed.
     """
     if is_here or one is None or other is None or one.file == other.file:
         return None
     directory = posixpath.dirname(one.file)
-    is_doubtful = directory == posixpath.dirname(other.file) and posixpath.basename(directory) != "sites-enabled"
-    return Severity.NOTE if is_doubtful else None
+    if directory != posixpath.dirname(other.file):
+        return Severity.WARNING
+    return None if posixpath.basename(directory) == "sites-enabled" else Severity.NOTE
+
+
+def joined(one: Position | None, other: Position | None, is_here: bool) -> Severity | None:
+    """Return the severity of a conflict between a file and one that it includes, if it differs from its rule's.
+
+    A warning in a repository: which file an `include` reads there depends on what the deployment puts in its place.
+    """
+    return Severity.WARNING if not is_here and one is not None and other is not None and one.file != other.file else None
 
 
 def _plain(file: str) -> list[str]:

@@ -15,6 +15,7 @@ from why502.diagnosis.causes import CAUSES
 from why502.linter import rules
 from why502.model.errors import Why502Error
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 from why502.model.snapshot import Gap
 
 
@@ -51,6 +52,9 @@ RULES: dict[str, Rule] = _find()
 _UNBALANCED = ('unexpected "}"', "unexpected end of file")
 _OF_SYNTAX = frozenset({"W502-001", "W502-002", "W502-160"})  # what a brace or semicolon that is missing leads to
 
+# The modules that nginx's own source builds as files, and njs, whose directives the table has.
+_OWN_MODULE = lazy(r"ngx_(?:mail|stream|stream_geoip|stream_js|http_(?:geoip|image_filter|js|perl|xslt_filter))_module\.so")
+
 
 def choose(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> tuple[Rule, ...]:
     """Return the selected rules (all if none are selected) without the ignored ones; each by id, name, cause or severity.
@@ -78,6 +82,7 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
     gaps = []
     astray = _astray(deployment)
     unbalanced = _unbalanced(deployment)
+    is_own_build = deployment.is_own_build or _loads_modules_of_others(deployment)
     for rule in RULES.values() if chosen is None else chosen:
         if rule.product != deployment.product:
             continue
@@ -90,7 +95,7 @@ def lint(deployment: Deployment, chosen: Iterable[Rule] | None = None) -> tuple[
             if _is_astray(risk, astray) or (risk.at and risk.at.file in unbalanced and rule.id not in _OF_SYNTAX):
                 continue
             is_doubtful = risk.at is not None and risk.at.file in deployment.doubtful
-            is_doubtful = is_doubtful or (rule.depends_on_build and deployment.is_own_build)
+            is_doubtful = is_doubtful or (rule.depends_on_build and is_own_build)
             severity = Severity.NOTE if is_doubtful else risk.severity or rule.severity
             found[msgspec.structs.replace(risk, rule=rule.id, cause=risk.cause or rule.cause, severity=severity)] = None
     return tuple(sorted(found, key=_order)), tuple(gaps)
@@ -120,6 +125,14 @@ def _unbalanced(deployment: Deployment) -> frozenset[str]:
         for tree in deployment.configuration.trees
         for problem in tree.problems
         if problem.at and problem.message.startswith(_UNBALANCED)
+    )
+
+
+def _loads_modules_of_others(deployment: Deployment) -> bool:
+    """Return whether the configuration loads a module that is not nginx's own: it may bring any directive and parameter."""
+    return any(
+        directive.args and not _OWN_MODULE.fullmatch(directive.args[0].rpartition("/")[2])
+        for _, directive in deployment.uses("load_module")
     )
 
 

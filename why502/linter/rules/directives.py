@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
+from why502.deployment.variants import joined
 from why502.gateways.nginx.arguments import form
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.directives import PLUS, Known, module_of, nearest, place, table
@@ -205,7 +206,9 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
                 continue
             if not (name == "server" and directive.children is None) and _is_rooted(level, deployment):
                 where = f"in {level.name}" if level.path else "outside of all blocks"
-                yield risk(f'"{name}" is not allowed {where}', directive.at, "move it to a block where it is")
+                severity = joined(level.at, directive.at, deployment.is_here)
+                message = f'"{name}" is not allowed {where}'
+                yield risk(message, directive.at, "move it to a block where it is", severity=severity)
 
 
 def _braces_too_many(deployment: Deployment) -> dict[str, int]:

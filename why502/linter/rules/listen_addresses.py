@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
-from why502.deployment.variants import certainty
+from why502.deployment.variants import certainty, joined
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
@@ -67,7 +67,8 @@ def twice(deployment: Deployment) -> Iterator[Risk]:
         key = (id(listen.level), listen.address)
         if key in seen:
             message = f"{listen.address.strip()} is also at {seen[key].at}"
-            yield risk(message, listen.directive.at, "remove one")
+            severity = joined(seen[key].at, listen.directive.at, deployment.is_here)
+            yield risk(message, listen.directive.at, "remove one", severity=severity)
         seen.setdefault(key, listen.directive)
 
 

@@ -12,6 +12,7 @@ from why502.backends.php_fpm import config as php_fpm
 from why502.backends.php_fpm.size import pm_settings
 from why502.deployment.files import Deployment, peers_of, same_path
 from why502.deployment.rule import risk, rule
+from why502.deployment.variants import alternatives, certainty
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
@@ -93,8 +94,10 @@ def shared(deployment: Deployment) -> Iterator[Risk]:
         if pool.target is None:
             continue
         other = seen.setdefault((posixpath.dirname(pool.file), pool.target), pool)
-        if other is not pool:
-            yield risk(f"pool {other.name} also listens on {pool.target}", pool.listen_at, "give each pool its own address")
+        if other is not pool and not alternatives(other.listen_at, pool.listen_at):
+            severity = certainty(other.listen_at, pool.listen_at, deployment.is_here)
+            message = f"pool {other.name} also listens on {pool.target}"
+            yield risk(message, pool.listen_at, "give each pool its own address", severity=severity)
 
 
 @rule(142, "pool-backlog-small", Severity.NOTE, "listen-backlog-overflow")

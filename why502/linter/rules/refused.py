@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
-from why502.deployment.variants import alternatives, certainty
+from why502.deployment.variants import alternatives, certainty, joined
 from why502.gateways.nginx.config import units
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
@@ -178,7 +178,7 @@ def duplicate_location(deployment: Deployment) -> Iterator[Risk]:
                 message = f'location "{shown}" is also at {seen[kind, name]}' + (
                     "; this one is never reached" if is_expression else ""
                 )
-                severity = Severity.WARNING if is_expression else Severity.ERROR
+                severity = Severity.WARNING if is_expression else joined(seen[kind, name], directive.at, deployment.is_here)
                 yield risk(message, directive.at, "merge or remove one", severity=severity)
             else:
                 seen[kind, name] = directive.at

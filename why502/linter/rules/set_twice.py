@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
+from why502.deployment.variants import joined
 from why502.gateways.nginx.arguments import form
 from why502.gateways.nginx.config.defaults import PASSES
 from why502.gateways.nginx.config.files import Directive
@@ -31,5 +32,7 @@ def twice(deployment: Deployment) -> Iterator[Risk]:
             if not is_single or module_of(directive.name) or directive.name == "server":
                 continue
             if directive.name in seen:
-                yield risk(f'"{directive.name}" is also at {seen[directive.name].at}', directive.at, "remove one of them")
+                first = seen[directive.name].at
+                severity = joined(first, directive.at, deployment.is_here)
+                yield risk(f'"{directive.name}" is also at {first}', directive.at, "remove one of them", severity=severity)
             seen.setdefault(directive.name, directive)

@@ -148,11 +148,12 @@ def private_name(deployment: Deployment) -> Iterator[Risk]:
                 yield risk(message, route.at, "use the resolver of that network (Docker: 127.0.0.11)")
 
 
-@rule(22, "group-name-misspelt", Severity.ERROR)
+@rule(22, "group-name-misspelt", Severity.WARNING)
 def misspelt_group(deployment: Deployment) -> Iterator[Risk]:
     """A target is neither an upstream group nor a full host name, and a group has a very similar name.
 
-    nginx treats it as a host name, and does not start if it does not resolve (`host not found in upstream`).
+    nginx treats it as a host name, and does not start if it does not resolve (`host not found in upstream`). A container or a
+    hosts file may have that name.
     """
     if not deployment.is_whole:
         return
