@@ -547,3 +547,45 @@ def test_a_jump_to_a_named_location_names_it_twice(first: str, is_told: bool) ->
 def test_an_abridged_file_lacks_what_it_leaves_out(comment: str, is_told: bool) -> None:
     text = f"{comment}\nhttp {{ server {{ listen 80; root /srv; }} }}"
     assert ("W502-212" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+@pytest.mark.parametrize(("values", "is_told"), [("", False), ("pm = static", False), ("pm = statik\npm.max_children = 4", True)])
+def test_the_rest_of_a_pool_may_be_in_the_file_of_the_image(values: str, is_told: bool) -> None:
+    files = {"/repo/php/php-fpm.d/zzz-www.conf": f"[www]\nlisten = /run/php-fpm.sock\n{values}\n"}
+    assert ("W502-140" in _names(files)) == is_told
+    assert ("W502-140" in _notes(files)) != is_told
+
+
+@pytest.mark.parametrize(("module", "is_told"), [("ngx_http_js_module", True), ("ngx_http_brotli_filter_module", False)])
+def test_a_module_of_others_may_know_a_directive(module: str, is_told: bool) -> None:
+    text = f"load_module modules/{module}.so;\n" + HTTP % "server { listen 80; proxy_busy_buffer_size 8k; }"
+    assert ("W502-002" in _names({"/repo/nginx.conf": text})) == is_told
+
+
+def _severities(files: dict[str, str], rule: str) -> list[str]:
+    return [str(risk.severity) for risk in found(files, "", "/repo") if risk.rule == rule]
+
+
+@pytest.mark.parametrize(
+    ("rule", "block", "part"),
+    [
+        ("W502-166", "server { listen 80; root /a; %s }", "root /b;"),
+        ("W502-014", "server { listen 80; location /a { return 204; } %s }", "location /a { return 200; }"),
+        ("W502-162", "server { listen 80; %s }", "listen 80;"),
+        ("W502-006", "server { listen 80; location /a { %s } }", "listen 81;"),
+    ],
+)
+def test_what_an_include_brings_is_a_warning_in_a_repository(rule: str, block: str, part: str) -> None:
+    included = {"/repo/nginx.conf": HTTP % (block % "include snippets/part.conf;"), "/repo/snippets/part.conf": part + "\n"}
+    assert _severities(included, rule) == ["warning"]
+    assert _severities({"/repo/nginx.conf": HTTP % (block % part)}, rule) == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("second", "severity"), [("other/b.conf", "warning"), ("sites-enabled/b.conf", "error"), ("c/b.conf", "note")]
+)
+def test_a_conflict_of_files_is_as_certain_as_their_directories(second: str, severity: str) -> None:
+    first = {"other/b.conf": "sites-enabled/a.conf", "sites-enabled/b.conf": "sites-enabled/a.conf"}.get(second, "c/a.conf")
+    files = {f"/repo/{name}": "upstream app { server 127.0.0.1:1; }\n" for name in (first, second)}
+    files["/repo/nginx.conf"] = HTTP % f"include {first};\ninclude {second};"
+    assert _severities(files, "W502-013") == [severity]

@@ -40,7 +40,21 @@ def refused(deployment: Deployment) -> Iterator[Risk]:
                 values = pm_settings("dynamic", children)
                 steps = php_fpm.edits(pool, values)
                 advice = Remedy(message=", ".join(f"{name} = {value}" for name, value in values.items()), steps=steps, safe=True)
-            yield risk(message, _at(pool, "pm.max_spare_servers", "pm.start_servers", "pm.max_children", "pm"), advice)
+            at = _at(pool, "pm.max_spare_servers", "pm.start_servers", "pm.max_children", "pm")
+            severity = None if deployment.is_here or _is_complete(pool) else Severity.NOTE
+            yield risk(message, at, advice, severity=severity)
+
+
+def _is_complete(pool: PhpPool) -> bool:
+    """Return whether a file sets everything that PHP-FPM demands of the pool.
+
+    What it lacks may come from another file with the same pool, which need not be in a repository: PHP's image has a `[www]`
+    in `www.conf`, and files that are read after it change a few of its values.
+    """
+    demanded = {"pm", "pm.max_children"}
+    if pool.pm == "dynamic":
+        demanded |= {"pm.min_spare_servers", "pm.max_spare_servers"}
+    return demanded <= set(pool.settings)
 
 
 def _is_whole(pool: PhpPool) -> bool:
