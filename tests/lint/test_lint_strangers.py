@@ -589,3 +589,25 @@ def test_a_conflict_of_files_is_as_certain_as_their_directories(second: str, sev
     files = {f"/repo/{name}": "upstream app { server 127.0.0.1:1; }\n" for name in (first, second)}
     files["/repo/nginx.conf"] = HTTP % f"include {first};\ninclude {second};"
     assert _severities(files, "W502-013") == [severity]
+
+
+@pytest.mark.parametrize("passed", ["https://s3.example.com/$1", "$arg_scheme://$1.s3.example.com/x"])
+def test_another_site_gets_its_own_name(passed: str) -> None:
+    inner = "location ~ ^/files/(.+)$ { resolver 127.0.0.1; proxy_set_header X-Real-IP $remote_addr; proxy_pass %s; }"
+    outer = HTTP % f"server {{ listen 80; proxy_set_header Host $host; {inner} }}"
+    assert _severities({"/repo/nginx.conf": outer % passed}, "W502-055") == ["note"]
+    assert _severities({"/repo/nginx.conf": outer % "http://127.0.0.1:3000"}, "W502-055") == ["warning"]
+
+
+@pytest.mark.parametrize(("include", "severity"), [("conf.d/*.conf", "note"), ("conf.d/java.conf", "warning")])
+def test_a_fragment_in_a_directory_may_be_for_another_block(include: str, severity: str) -> None:
+    part = "location ~ \\.jsp$ { proxy_pass http://127.0.0.1:8080; }\n"
+    files = {"/repo/nginx/nginx.conf": HTTP % f"include {include};", "/repo/nginx/conf.d/java.conf": part}
+    assert _severities(files, "W502-006") == [severity]
+
+
+@pytest.mark.parametrize(("own", "is_told"), [("location ^~ /502.html { root /srv; }", False), ("", True)])
+def test_an_error_page_with_its_own_location_is_not_fetched_from_the_backend(own: str, is_told: bool) -> None:
+    body = f"error_page 404 = @app; error_page 502 /502.html; {own} location @app {{ proxy_pass http://127.0.0.1:3000; }}"
+    text = HTTP % f"server {{ listen 80; {body} location / {{ proxy_pass http://127.0.0.1:3000; }} }}"
+    assert ("W502-116" in _names({"/repo/nginx.conf": text})) == is_told

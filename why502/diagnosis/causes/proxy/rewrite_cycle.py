@@ -32,9 +32,12 @@ _MOST_PAGES = 1000  # different pages; looking one up takes as long as the serve
 
 
 def _is_elsewhere(names: frozenset[str], found: Route, page: str) -> bool:
-    """Return whether a more specific location than the route's matches the page first. `names`: see `_names`."""
+    """Return whether a more specific location than the route's matches the page first. `names`: see `_names`.
+
+    A named location takes only what another one lacks, such as a page that is no file.
+    """
     nearest = found.location.removeprefix("^~ ").removeprefix("= ")
-    return found.location.startswith("~") or any(page[:end] in names for end in range(len(nearest) + 1, len(page) + 1))
+    return found.location.startswith(("~", "@")) or any(page[:end] in names for end in range(len(nearest) + 1, len(page) + 1))
 
 
 def _names(server: Server) -> frozenset[str]:

@@ -35,6 +35,7 @@ from why502.diagnosis.unserved import BAD_REQUEST, refusals, unserved
 from why502.model.config import Position, Route
 from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, supports
 from why502.model.logs import Symptom
+from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
 
 _FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme",
@@ -195,11 +196,17 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
         if lost and first not in seen:
             seen.add(first)
             names = ", ".join(dict.fromkeys(args[0] for args in lost))
+            is_meant = names.lower() == "host" and not route.upstream and _SITE.match(route.passes) is not None
             yield risk(
                 f"the headers of the enclosing block are not inherited here: {names}",
                 first,
                 "repeat them here, or include one file in both",
+                severity=Severity.NOTE if is_meant else None,  # the other site gets its own name
             )
+
+
+# A target with a name of its own, as in `https://$bucket.s3.amazonaws.com/$key`.
+_SITE = lazy(r"(?:https?|\$\w+)://[^/\s]*\.[A-Za-z]{2,}(?::[\d$]\w*)?(?:/|$)")
 
 
 @rule(56, "group-name-as-host", Severity.NOTE)
