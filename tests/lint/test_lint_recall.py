@@ -28,6 +28,8 @@ MISSED = frozenset(
         "limit-req-burst-nonsense",
         "proxy-bind-no-address",
         "server-tokens-word",
+        "headers-not-passed",  # one may want that
+        "method-forced",
     }
 )
 _IDS = [fault.name for fault in FAULTS]

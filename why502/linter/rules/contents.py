@@ -11,11 +11,17 @@ from collections.abc import Iterator
 
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
+from why502.gateways.nginx.config import units
 from why502.gateways.nginx.config.files import Directive
 from why502.model.finding import Risk, Severity
 from why502.model.patterns import lazy
 
-_CHECKED = ("allow", "deny", "server", "listen", "error_log", "access_log", "alias", "split_clients", "map", "location")
+_CACHED = ("proxy_cache_valid", "fastcgi_cache_valid", "uwsgi_cache_valid", "scgi_cache_valid")
+_RATES = ("limit_rate", "limit_rate_after")
+_CHECKED = (
+    *("allow", "deny", "server", "listen", "error_log", "access_log", "alias", "split_clients", "map", "location"),
+    *(*_CACHED, *_RATES, "keepalive_timeout"),
+)
 _LEVELS = frozenset("debug info notice warn error crit alert emerg".split())
 _DEBUG = "debug_"
 _MODIFIERS = frozenset({"=", "~", "~*", "^~"})
@@ -26,7 +32,7 @@ _PERCENT = lazy(r"(\d{1,3})(?:\.(\d{1,2}))?%")
 
 @rule(187, "content-refused", Severity.ERROR, "proxy-config-invalid")
 def contents(deployment: Deployment) -> Iterator[Risk]:
-    """A value has the right form, and nginx cannot use it: a network, an address, a log level, a percentage, a nested location.
+    """A value has the right form, and nginx cannot use it: a network, an address, a time, a log level, a share, a nested location.
 
     nginx refuses the configuration: `invalid parameter`, `invalid host in upstream`, `invalid log level`, `percent total is
     greater than 100%`, `location … is outside location …`.
@@ -59,6 +65,12 @@ def _fault(directive: Directive, level: Level) -> str:
             return "the parts are more than 100%"
         case "map" if any(_is_odd(child) for child in directive.children or ()):
             return "a line of the map has not exactly two words"
+        case "keepalive_timeout" if any(not _is_time(word) for word in directive.args):
+            return f'"{" ".join(directive.args)}" is not a time'
+        case name if name in _CACHED and directive.args and not _is_time(directive.args[-1]):
+            return f'"{directive.args[-1]}" is not a time'
+        case name if name in _RATES and "$" not in first and units.size(first) is None:
+            return f'"{first}" is not a size'
         case "location":
             return _location_fault(directive, level)
     return ""
@@ -72,6 +84,10 @@ def _is_network(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_time(word: str) -> bool:
+    return "$" in word or units.time(word) is not None
 
 
 def _is_level(word: str) -> bool:
