@@ -32,7 +32,7 @@ _PERCENT = lazy(r"(\d{1,3})(?:\.(\d{1,2}))?%")
 
 @rule(187, "content-refused", Severity.ERROR, "proxy-config-invalid")
 def contents(deployment: Deployment) -> Iterator[Risk]:
-    """A value has the right form, and nginx cannot use it: a network, an address, a time, a log level, a share, a nested location.
+    """A value has the right form, and nginx cannot use it: a network, address, time, log level or share, a nested location.
 
     nginx refuses the configuration: `invalid parameter`, `invalid host in upstream`, `invalid log level`, `percent total is
     greater than 100%`, `location … is outside location …`.
