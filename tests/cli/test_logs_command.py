@@ -289,7 +289,13 @@ def test_sql_reads_and_writes_nothing_else(tmp_path: Path, query: str) -> None:
 
 def test_an_unknown_field_or_invalid_condition_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "a.log", GOOD * 3 + BAD)
-    for option in (("--by", "no_such_field"), ("--by", "a b"), ("--where", "status"), ("--sql", "select 1", "--format", "html")):
+    for option in (
+        ("--by", "no_such_field"),
+        ("--by", "a b"),
+        ("--where", "status"),
+        ("--where", "statu=502"),  # only a part of the name of a field
+        ("--sql", "select 1", "--format", "html"),
+    ):
         answer = ask("logs", str(path), *option)
         assert (answer.status, bool(TWO_LINES.fullmatch(answer.err))) == (2, True), option
 

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -119,12 +120,24 @@ def test_compressed(pack) -> None:  # type: ignore[no-untyped-def]
     "pack", sampled([gzip.compress, bz2.compress, lambda data: lzma.compress(data, preset=0)], 3), ids=["gz", "bz2", "xz"]
 )
 def test_a_compressed_file_cut_short_is_said(pack) -> None:  # type: ignore[no-untyped-def]
-    import random
 
     noise = random.Random(1)
     data = b"".join(line(second, noise.randbytes(300).hex()) for second in range(9000))
     with pytest.raises(READ_ERRORS):
         list(blocks(io.BytesIO(pack(data)[:-2000])))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_lines_before_the_end_of_a_cut_file_are_given(pack: Callable[[bytes], bytes]) -> None:
+    noise = random.Random(1)
+    data = b"".join(line(second, noise.randbytes(300).hex()) for second in range(3000))
+    cut = pack(data)[: -len(pack(data)) // 4]
+    found = b""
+    with pytest.raises((HostError, *READ_ERRORS)):
+        for block in blocks(io.BytesIO(cut), 1 << 22):
+            found += block
+    assert data.startswith(found) and len(found) > len(data) // 3
+    assert head(io.BytesIO(cut), 1 << 22) == found
 
 
 def test_garbage_behind_a_magic_number() -> None:

@@ -13,7 +13,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from why502.model.errors import HostError
 
@@ -40,13 +40,20 @@ READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 def head(stream: BinaryIO, size_bytes: int = PROBE_BYTES) -> bytes:
-    """Return the first bytes of a log, decompressed. Raises HostError. Rewinds the stream to its start."""
+    """Return the first bytes of a log, decompressed; of a damaged one those before. Raises HostError if there are none.
+
+    Rewinds the stream to its start.
+    """
+    data = b""
     try:
-        data = b""
         for block in blocks(stream, size_bytes):
             data += block
             if len(data) >= size_bytes:
                 break
+    except (HostError, *READ_ERRORS) as error:
+        if not data:
+            raise error if isinstance(error, HostError) else HostError(reason_of(error)) from error
+    try:
         stream.seek(0)
     except READ_ERRORS as error:
         raise HostError(reason_of(error)) from error
@@ -153,6 +160,16 @@ def _plain(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
         yield block
 
 
+class _Decompressed(Protocol):
+    def read1(self, size: int, /) -> bytes: ...
+
+
+def _pieces(stream: _Decompressed, size_bytes: int) -> Iterator[bytes]:
+    """Yield what is decompressed as soon as it is there: `read` would lose what stands before damage."""
+    while block := stream.read1(size_bytes):
+        yield block
+
+
 class _Filling(io.RawIOBase):
     """A stream that fills buffers, as isal asks for; streams of web servers can only be read."""
 
@@ -172,16 +189,31 @@ def _gzip(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
     try:
         faster = importlib.import_module("isal.igzip")
     except ImportError:  # it is only installed where there is a wheel
-        yield from _plain(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), size_bytes)
+        yield from _pieces(gzip.GzipFile(fileobj=stream), size_bytes)
         return
+    given = 0
     try:
-        yield from _plain(faster.IGzipFile(fileobj=_Filling(stream)), size_bytes)
-    except faster.isal_zlib.error as error:
-        raise zlib.error(str(error)) from error
+        for block in _pieces(faster.IGzipFile(fileobj=_Filling(stream)), size_bytes):
+            given += len(block)
+            yield block
+    except (OSError, EOFError, faster.isal_zlib.error) as error:
+        try:
+            stream.seek(0)
+        except (OSError, ValueError):  # a pipe
+            raise zlib.error(str(error)) from error
+        yield from _after(gzip.GzipFile(fileobj=stream), given, size_bytes)
+
+
+def _after(stream: _Decompressed, given: int, size_bytes: int) -> Iterator[bytes]:
+    """Yield what follows the given bytes: isal loses a block with damage in it, zlib only what stands behind the damage."""
+    for block in _pieces(stream, size_bytes):
+        if given < len(block):
+            yield block[given:]
+        given = max(given - len(block), 0)
 
 
 def _bz2(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
-    yield from _plain(cast(BinaryIO, bz2.BZ2File(stream)), size_bytes)
+    yield from _pieces(bz2.BZ2File(stream), size_bytes)
 
 
 def _xz(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
@@ -206,7 +238,7 @@ def _zstd(stream: BinaryIO, size_bytes: int) -> Iterator[bytes]:
         ) from error
     reader = zstandard.ZstdDecompressor(max_window_size=XZ_MEMORY_BYTES).stream_reader(stream, read_across_frames=True)
     try:
-        yield from _plain(reader, size_bytes)
+        yield from _pieces(reader, size_bytes)
     except zstandard.ZstdError as error:
         raise HostError(f"damaged: {error}") from error
 

@@ -55,7 +55,7 @@ class Conditions:
         self._needles = [needle for one in conditions if (needle := one.needle(form))]
         self._readers = [(reader(one.field, form), one) for one in conditions]
         names = {one.field for one in conditions}
-        self.seen = {name for name in names if name in _OF_RECORD or name in form.log_format or name in (form.w3c or ())}
+        self.seen = {name for name in names if name in _OF_RECORD or _has_word(form.log_format, name) or name in (form.w3c or ())}
         self._unseen = names - self.seen
 
     def exclude(self, raw: bytes) -> bool:
@@ -72,9 +72,25 @@ class Conditions:
 
     def _look_for_names(self, line: str) -> None:
         """Note the fields whose name is in a line, whole or as the last part of a path."""
-        found = {name for name in self._unseen if name.rpartition(".")[2] in line}
+        found = {name for name in self._unseen if _has_word(line, name.rpartition(".")[2])}
         self.seen |= found
         self._unseen -= found
+
+
+def _has_word(line: str, word: str) -> bool:
+    """Return whether a word is in a line, and not only as a part of a longer one."""
+    at = line.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not (
+            line[max(at - 1, 0) : at].isalnum()
+            or line[max(at - 1, 0) : at] == "_"
+            or line[end : end + 1].isalnum()
+            or line[end : end + 1] == "_"
+        ):
+            return True
+        at = line.find(word, at + 1)
+    return False
 
 
 def is_of_record(name: str) -> bool:
