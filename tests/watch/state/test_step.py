@@ -379,3 +379,17 @@ def test_the_cause_is_of_the_reason_that_the_lines_give_not_of_another_one_near_
     world.wait(20)
     (incident,) = world.open
     assert incident.cause == "resolver-missing"
+
+
+def test_a_failure_without_a_place_is_of_the_cause_that_explains_nothing_else() -> None:
+    """Both causes could be behind a name that is not found; one of them already has failures of its own."""
+    world = World()
+    world.causes = {APP: "backend-crash-loop", "": "proxy-config-invalid"}
+    world.configure(("shop/", (APP,)))
+    world.is_diagnosing = False
+    world.fail(APP)
+    world.fail("", Symptom.NAME_NOT_FOUND, location="elsewhere/")
+    world.is_diagnosing = True
+    world.wait(20)
+    targets = {incident.cause: incident.targets for incident in world.open}
+    assert targets == {"backend-crash-loop": (APP,), "proxy-config-invalid": ()}

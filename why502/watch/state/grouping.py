@@ -18,6 +18,7 @@ from why502.watch.state.values import DiagnosisReady, Served, Signal, SignalKey,
 
 MOST_APART = 5  # more targets that begin to fail together with one cause have one root, though it is not known
 TRACE = 0.2  # of a target's failures: fewer with another cause do not become an incident of their own
+FAR = 6  # how near a finding is that shares only its kin with a signal that names no place
 MACHINE = "this machine"
 OWN_NETWORK = "this machine's network"
 
@@ -46,7 +47,7 @@ def divided(signals: Mapping[SignalKey, Signal], ready: DiagnosisReady, served: 
     if ready.own_network and len(_machines(signals)) > 1:
         finding = next(iter(findings), None)
         return (Part(Root(OWN_NETWORK, OWN_NETWORK), finding, tuple(signals)),)
-    chosen = {key: _finding(key, signal, findings, ready, served) for key, signal in signals.items()}
+    chosen = _chosen(signals, findings, ready, served)
     chosen = _without_traces(chosen, signals)
     roots = _merged([finding for finding in findings if finding in chosen.values() or _sums(finding)], ready, served)
     parts: dict[Root, list[SignalKey]] = {}
@@ -177,13 +178,26 @@ def _merged(findings: Sequence[Finding], ready: DiagnosisReady, served: Sequence
     return above
 
 
-def _finding(
-    key: SignalKey, signal: Signal, findings: Sequence[Finding], ready: DiagnosisReady, served: Sequence[Served]
-) -> Finding | None:
-    """Return the finding about a signal: about its own target, else about its group or place, else about the proxy."""
-    near = [(_nearness(key, signal, finding, ready, served), finding) for finding in findings]
-    fitting = [(distance, finding) for distance, finding in near if distance is not None]
-    return min(fitting, key=lambda each: each[0], default=(0, None))[1]
+def _chosen(
+    signals: Mapping[SignalKey, Signal], findings: Sequence[Finding], ready: DiagnosisReady, served: Sequence[Served]
+) -> dict[SignalKey, Finding | None]:
+    """Return the finding about each signal: about its own target, else about its group or place, else about the proxy.
+
+    One that only could be about it has rather no signal of its own.
+    """
+    chosen: dict[SignalKey, Finding | None] = dict.fromkeys(signals)
+    far = {}
+    for key, signal in signals.items():
+        near = [(_nearness(key, signal, finding, ready, served), finding) for finding in findings]
+        fitting = [(distance, finding) for distance, finding in near if distance is not None]
+        nearest = min((distance for distance, _ in fitting), default=None)
+        best = [finding for distance, finding in fitting if distance == nearest]
+        if nearest is not None and nearest[0] == FAR:
+            far[key] = best
+        elif best:
+            chosen[key] = best[0]
+    taken = {id(finding) for finding in chosen.values()}
+    return chosen | {key: next((one for one in best if id(one) not in taken), best[0]) for key, best in far.items()}
 
 
 def _nearness(
@@ -195,7 +209,7 @@ def _nearness(
     is_foreign = bool(signal.symptoms) and not _symptoms(finding.cause) & set(signal.symptoms)
     targets = targets_of(key, signal, served)
     is_anywhere = signal.is_targetless and not targets  # its lines name no place at all
-    far = (6, True) if is_anywhere and _symptoms_of_kin(finding.cause) & set(signal.symptoms) else None
+    far = (FAR, True) if is_anywhere and _symptoms_of_kin(finding.cause) & set(signal.symptoms) else None
     names = {key.subject, *ready.aliases.get(key.subject, ())}
     if finding.target is not None:
         if str(finding.target) in names:
