@@ -107,12 +107,15 @@ def test_the_lines_before_a_part_are_read_compiled(tmp_path: Path, monkeypatch: 
     assert (failures(found), read) == (truth.failed, [])
 
 
-def test_names_of_clients_that_nobody_escapes_are_read_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["envoy-text", "istio-text"])
+def test_names_of_clients_that_nobody_escapes_are_read_compiled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Envoy writes a quote within a User-Agent as it is."""
     read: list[int] = []
     monkeypatch.setattr(reading.Reader, "_line", lambda _self, _raw, start: read.append(start))
     path = tmp_path / "log"
-    truth = write(path, Shape(format="envoy-text", lines=300, seed=3, failures=0.1, noise=0))
+    truth = write(path, Shape(format=name, lines=300, seed=3, failures=0.1, noise=0))
     lines = path.read_text().splitlines()
     assert any('"we"ird' in line for line in lines)
     found = count(path, find(path.read_bytes()), EXACT)

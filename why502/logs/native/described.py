@@ -179,6 +179,11 @@ def hexadecimal(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").hex()
 
 
-def columns(names: Iterable[str], known: Mapping[str, str], *, clock: str) -> Text:
-    """Return the description of lines with tab-separated values, in the order of their names."""
-    return Text(template="\t".join(f"{{{known.get(name, '_')}}}" for name in names), clock=clock)
+def columns(names: Iterable[str], known: Mapping[str, str], *, between: str, clock: str, units: Mapping[str, int]) -> Text:
+    """Return the description of lines with values in the order of their names, and a text between two of them.
+
+    The last one ends the line, so that it must be a time, a number or ignored.
+    """
+    *roles_of, last = (known.get(name, "_") for name in names)
+    template = between.join(f"{{{role}}}" for role in (*roles_of, "word" if last == "_" else last))
+    return Text(template=template, clock=clock, units=units)
