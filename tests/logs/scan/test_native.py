@@ -19,8 +19,8 @@ from tests.logs.scan.written import JSON_FORMAT, START, TIMED, json_lines, lines
 from why502.gateways.nginx.logs.log_format import COMBINED, MAIN
 from why502.logs import native
 from why502.logs.native import layout
-from why502.logs.scan import engine, part
-from why502.logs.scan.line_format import of_format
+from why502.logs.scan import engine, part, reading
+from why502.logs.scan.line_format import find, of_format
 from why502.logs.scan.work import ScanQuery
 
 DIRECTORY = Path(native.__file__).parent
@@ -193,3 +193,38 @@ def test_a_bug_of_the_reader_costs_its_speed_alone(tmp_path: Path, monkeypatch: 
     found = reported(path, given=of_format(TIMED), which=engine.threads)
     assert (found.requests, found.failures, found.minutes) == (right.requests, right.failures, right.minutes)
     assert found.requests == 500
+
+
+_IIS = (
+    "#Software: Microsoft Internet Information Services 10.0\n#Version: 1.0\n"
+    "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) "
+    "sc-status sc-substatus sc-win32-status time-taken\n"
+)
+
+
+def test_reads_w3c_lines_like_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """IIS parts values by spaces, and tells milliseconds; lines that are odd go to Python."""
+    path = tmp_path / "u_ex260304.log"
+    line = "2026-03-04 05:{:02}:07 10.0.0.5 GET /api/{} {} 443 - 203.0.113.{} Mozilla/5.0+(X11) - {} 3 12002 {}\n"
+    text = "".join(
+        line.format(n % 60, n % 7, "-" if n % 3 else "q=1", n % 90, 502 if n % 9 == 0 else 200, n * 11) for n in range(400)
+    )
+    odd = ("-", "1.5", "", "9" * 12, "12x", "-3")
+    path.write_text(_IIS + text + "".join(line.format(59, 0, "-", 1, 502, took) for took in odd))
+    form = find(path.read_bytes())
+    slow, left = count(path, form, ScanQuery(is_fast=False, is_exact=True)), []
+    monkeypatch.setattr(reading.Reader, "_line", _noting(left))
+    assert plain(count(path, form, ScanQuery(is_exact=True))) == plain(slow)
+    assert slow.lines == 400 + len(odd)
+    assert not any(raw.decode() in text for raw in left)
+
+
+def _noting(left: list[bytes]) -> Callable[[reading.Reader, bytes, int], None]:
+    """Return `_line`, which also takes note of the lines that it is given."""
+    line = reading.Reader._line
+
+    def noted(self: reading.Reader, raw: bytes, start: int) -> None:
+        left.append(raw)
+        line(self, raw, start)
+
+    return noted

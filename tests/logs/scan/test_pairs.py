@@ -9,6 +9,7 @@ import pytest
 from truth import Shape, write
 
 from tests.logs.scan.summing import count, plain
+from why502.logs import native
 from why502.logs.scan import reading
 from why502.logs.scan.counts import Counts
 from why502.logs.scan.line_format import Form, find
@@ -93,3 +94,29 @@ def test_sound_lines_are_read_compiled(tmp_path: Path, monkeypatch: pytest.Monke
         write(path, Shape(format="apache-error", wrapper=wrapper, lines=200, seed=2, failures=0.5, noise=0.1))
         found = count(path, find(path.read_bytes()), ScanQuery())
         assert (found.lines > 200, read) == (True, [])
+
+
+def test_the_lines_before_a_part_are_read_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part needs the lines before it; a long log has many parts."""
+    read: list[bytes] = []
+    monkeypatch.setattr(native.Reader, "_pair", lambda _self, _start, raw: read.append(raw))
+    path = tmp_path / "log"
+    truth = write(path, Shape(format="apache-error", lines=300, seed=3, failures=0.5, noise=0.1))
+    size = path.stat().st_size
+    found = count(path, find(path.read_bytes()), EXACT, tuple(range(size // 9, size, size // 9)))
+    assert (failures(found), read) == (truth.failed, [])
+
+
+@pytest.mark.parametrize("name", ["envoy-text", "istio-text"])
+def test_names_of_clients_that_nobody_escapes_are_read_compiled(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy writes a quote within a User-Agent as it is."""
+    read: list[int] = []
+    monkeypatch.setattr(reading.Reader, "_line", lambda _self, _raw, start: read.append(start))
+    path = tmp_path / "log"
+    truth = write(path, Shape(format=name, lines=300, seed=3, failures=0.1, noise=0))
+    lines = path.read_text().splitlines()
+    assert any('"we"ird' in line for line in lines)
+    found = count(path, find(path.read_bytes()), EXACT)
+    assert (found.lines, read) == (truth.lines, [])

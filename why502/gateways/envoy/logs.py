@@ -27,11 +27,11 @@ _ASKS = ("text key", "text key2", "text key3", "has key4", "bands total 3000000"
 _STYLE: dict[str, Any] = {"clock": "iso", "units": {"total": 10**6}, "asks": _ASKS, "where": address_of}
 LAYOUTS = (
     Text(
-        template='[{time}] "{request}" {status} {key} {#} {#} {total} {key4} "{client}" "{_}" "{_}" "{server}" "{address}"',
+        template='[{time}] "{request}" {status} {key} {#} {#} {total} {key4} "{client}" "{*}" "{_}" "{server}" "{address}"',
         checks=("integer total",), flags=_FLAGS, **_STYLE,
     ),
     Text(
-        template='[{time}] "{request}" {status} {key} {key2} {_} "{key3}" {#} {#} {total} {key4} "{_}" "{_}" "{_}" "{server}" "{address}" {group} {_} {_} {client} {_} {_}',
+        template='[{time}] "{request}" {status} {key} {key2} {_} "{key3}" {#} {#} {total} {key4} "{_}" "{*}" "{_}" "{server}" "{address}" {group} {_} {_} {client} {_} {_}',
         checks=("integer total", 'without key2 "'), flags=(*_FLAGS, "port", "brackets"), **_STYLE,
     ),
     Members(

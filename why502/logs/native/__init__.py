@@ -7,13 +7,14 @@ Its source is in `src/`; `make` in this directory builds it. `src/program.rs` do
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import os
 import platform
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -74,6 +75,7 @@ def loaded() -> Any:
         ("judge", None, [pointer, small, small, ctypes.c_int64, small, small]),
         ("pass", None, [pointer]),
         ("begin", None, [pointer]),
+        ("go_on", number, [pointer, pointer]),
         ("pair", number, [pointer, ctypes.c_char_p, size, ctypes.c_int64, small, small, ctypes.c_int64, small, small]),
         ("rejected", pointer, [pointer]),
         ("lines", number, [pointer]),
@@ -121,18 +123,24 @@ class Reader:
         common += ["paths", f"step {max(1, (until - since) // MOST_STEPS)}"] if has_paths else []
         common += ["pairs"] if layout.pairing and not leaves_errors else []
         text = "\n".join(layout.program).split("\nnext\n")
-        program = "\nnext\n".join("\n".join((each, *common)) for each in text).encode()
-        self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
-        if not self._reader:
-            raise ReaderError("it does not know such a layout")
+        self._program = "\nnext\n".join("\n".join((each, *common)) for each in text).encode()
         self.layout = layout
         self._is_exact = is_exact
         self._leaves_errors = leaves_errors
         self._leaves = leaves
+        self._before: Reader | None = None  # reads the lines before a part
+        self._make()
+
+    def _make(self) -> None:
+        """Make the compiled part, which has counted nothing."""
+        program = self._program
+        self._reader = ctypes.c_void_p(self._library.reader_new(program, len(program)) if self._library else None)
+        if not self._reader:
+            raise ReaderError("it does not know such a layout")
         self._byte = 0  # where the text of the buffer stands
-        self._lines = Lines(layout.wrapper)  # of those left to Python
+        self._lines = Lines(self.layout.wrapper)  # of those left to Python
         # The bytes of the lines left to Python that repeat an earlier one; None if no line does, or Python reads all that may.
-        self.repeats: set[int] | None = set() if layout.pairing and not leaves_errors else None
+        self.repeats: set[int] | None = set() if self.layout.pairing and not self._leaves_errors else None
         self._memory = bytearray(CAPACITY + (CAPACITY >> 2) + _PAD)
         self.buffer = memoryview(self._memory)[:-_PAD]
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
@@ -150,15 +158,28 @@ class Reader:
         self._byte = byte
         self._library.reader_place(self._reader, part, byte)
 
-    def begin(self, before: Iterable[bytes]) -> None:
-        """Begin the lines of another log, or of a part of one; `before` are the lines before that part."""
+    def begin(self, before: Sequence[bytes] = ()) -> None:
+        """Begin the lines of another log, or of a part of one; `before` are the lines before that part, which do not count."""
         self._library.reader_begin(self._reader)
-        if self.repeats is not None:
-            self.repeats.clear()
-            self._lines = Lines(self.layout.wrapper)
-            for raw in before:
-                self._pair(0, raw)
-            self.repeats.clear()
+        if self.repeats is None:
+            return
+        self.repeats.clear()
+        self._lines = Lines(self.layout.wrapper)
+        if before:
+            other = self._before = self._before or self._twin()
+            other.begin()
+            text = b"\n".join(before)[1 - len(other.buffer) :] + b"\n"
+            other.buffer[: len(text)] = text
+            other.scan(len(text))
+            self._checked(self._library.reader_go_on(self._reader, other._reader))
+            self._lines = other._lines
+
+    def _twin(self) -> Reader:
+        """Return a reader of the same lines that has counted nothing."""
+        twin = copy.copy(self)
+        twin._before = None
+        twin._make()
+        return twin
 
     def scan(self, length: int) -> list[tuple[int, int]]:
         """Count the lines in the first bytes of the buffer, which end with a line feed.

@@ -18,7 +18,7 @@ from why502.logs.pairing import Pairing
 from why502.model.logs import LogRecord
 from why502.model.patterns import lazy
 
-_PLACE = lazy(r"\{(\w+|#)\}")
+_PLACE = lazy(r"\{(\w+|[#*])\}")
 
 
 def address_of(text: str, like: LogRecord) -> str:  # noqa: ARG001 - names are made alike
@@ -109,8 +109,9 @@ class Described:
 class Text(Described):
     """A line of text, described by `template`.
 
-    The template has the role of each value in braces; `{_}` is a value that is ignored, `{#}` a number, `{word}` a word. `tails`:
-    the values that may follow the last value, which is a message. `is_time_spaced`: its time contains a space.
+    The template has the role of each value in braces; `{_}` is a value that is ignored, `{*}` one in which the text after it may
+    begin (its writer does not escape it), `{#}` a number, `{word}` a word. `tails`: the values that may follow the last value,
+    which is a message. `is_time_spaced`: its time contains a space.
     """
 
     template: str
@@ -123,7 +124,7 @@ class Text(Described):
         found, before = [f"begin {hexadecimal(begin)}"], begin
         for name, literal in zip(rest[::2], rest[1::2], strict=True):
             role = roles.BY_NAME.get(name, 0)
-            is_far = role == roles.TIME and self.is_time_spaced
+            is_far = name == "*" or (role == roles.TIME and self.is_time_spaced)
             is_word = name == "word" or (name == "_" and literal[:1] == " " and not before.endswith('"'))
             flags = (
                 (roles.IS_NUMBER if name == "#" else roles.IS_WORD if is_word else 0)
@@ -178,6 +179,11 @@ def hexadecimal(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").hex()
 
 
-def columns(names: Iterable[str], known: Mapping[str, str], *, clock: str) -> Text:
-    """Return the description of lines with tab-separated values, in the order of their names."""
-    return Text(template="\t".join(f"{{{known.get(name, '_')}}}" for name in names), clock=clock)
+def columns(names: Iterable[str], known: Mapping[str, str], *, between: str, clock: str, units: Mapping[str, int]) -> Text:
+    """Return the description of lines with values in the order of their names, and a text between two of them.
+
+    The last one ends the line, so that it must be a time, a number or ignored.
+    """
+    *roles_of, last = (known.get(name, "_") for name in names)
+    template = between.join(f"{{{role}}}" for role in (*roles_of, "word" if last == "_" else last))
+    return Text(template=template, clock=clock, units=units)

@@ -92,6 +92,7 @@ _W3C = {
     "cs-host": "server",
     "cs-method": "method",
     "cs-uri-stem": "uri",
+    "time-taken": "total",
 }
 
 
@@ -116,7 +117,11 @@ def of_form(form: Form, sample: Sequence[str] = ()) -> Iterator[Layout]:
 def _described(form: Form, sample: Sequence[str]) -> Iterable[Described]:
     """Return possible descriptions of the lines: the format's own layouts, and those it derives from some lines (`layouts`)."""
     if form.w3c:
-        return (columns(form.w3c, _W3C, clock="iso"),)
+        if _W3C.get(form.w3c[-1]) in ("client", "method", "server", "uri"):  # could hold what stands between two values
+            return ()
+        is_of_cloudfront = "x-edge-location" in form.w3c
+        units = {"total": 10**9 if is_of_cloudfront else 10**6}
+        return (columns(form.w3c, _W3C, between="\t" if is_of_cloudfront else " ", clock="iso", units=units),)
     from why502.logs import formats, wrappers
 
     module = formats.named(form.name)

@@ -90,10 +90,12 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
     """
 
     per_second = 1.0 if "x-edge-location" in fields else 1000.0  # CloudFront uses seconds
-    is_of_tabs = "x-edge-location" in fields
+    between = "\t" if "x-edge-location" in fields else " "
 
     def parse(line: str) -> LogRecord | None:
-        values = line.split("\t") if is_of_tabs else line.split()
+        values = line.split(between)
+        if len(values) != len(fields):
+            values = line.split()  # whoever copied the log changed the spaces
         if len(values) != len(fields) or line.startswith("#"):
             return None
         given = {name: text for name, text in zip(fields, values, strict=True) if text != "-"}
@@ -111,8 +113,8 @@ def w3c(fields: tuple[str, ...]) -> Callable[[str], LogRecord | None]:
             status=status,
             client=given.get("c-ip", ""),
             server=given.get("cs-host", given.get("s-computername", "")),
-            request=f"{given.get('cs-method', '')} {path}".strip(),
-            duration_s=float(took) / per_second if re.fullmatch(r"\d{1,11}(?:\.\d{1,9})?", took, re.ASCII) else None,
+            request=" ".join(word for word in (given.get("cs-method", ""), path) if word),
+            duration_s=float(took) / per_second if re.fullmatch(r"\d{1,15}(?:\.\d{1,9})?", took, re.ASCII) else None,
         )
 
     return parse

@@ -117,6 +117,18 @@ pub unsafe extern "C" fn reader_begin(reader: *mut Reader) {
     (*reader).begin();
 }
 
+/// Go on with a log behind the lines that another reader has read.
+///
+/// # Safety
+/// Both must come from `reader_new`, and not be the same.
+#[no_mangle]
+pub unsafe extern "C" fn reader_go_on(reader: *mut Reader, other: *const Reader) -> u64 {
+    guarded(|| {
+        (*reader).go_on_from(&*other);
+        0
+    })
+}
+
 /// Take note of a line that Python reads; return whether it repeats an earlier one of its thread.
 ///
 /// # Safety

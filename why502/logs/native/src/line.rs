@@ -180,7 +180,13 @@ pub fn read_fields(text: &[u8], begin: usize, end: usize, program: &Program, may
             continue;
         }
         if (word_at(text, at) ^ field.begin) & field.mask != 0 {
-            return None;
+            if !field.is_far {
+                return None;
+            }
+            at = far_end(text, at, end, field);
+            if at >= end {
+                return None;
+            }
         }
         match kind {
             Kind::Word if at == from || !is_word(text, from, at, [b'"'; 4]) => return None,
@@ -214,9 +220,7 @@ fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, 
             at = find(text, at + 1, field.first);
         }
     } else if field.is_far {
-        while at < end && !text[at..].starts_with(&field.literal) {
-            at = find(text, at + 1, field.first);
-        }
+        at = far_end(text, at, end, field);
     } else if field.is_list {
         while at < end {
             if at > from && text[at - 1] == b',' {
@@ -232,6 +236,15 @@ fn read_odd(text: &[u8], from: usize, mut at: usize, end: usize, field: &Field, 
         return None;
     }
     if text[at..].starts_with(&field.literal) { Some((at, at + field.literal.len())) } else { None }
+}
+
+/// Return where the literal behind a value stands whose first byte is at a place, which may still be in the value; `end` or more if nowhere.
+#[inline(never)]
+fn far_end(text: &[u8], mut at: usize, end: usize, field: &Field) -> usize {
+    while at < end && !text[at..].starts_with(&field.literal) {
+        at = find(text, at + 1, field.first);
+    }
+    at
 }
 
 /// Return how many backslashes stand before a place.

@@ -13,6 +13,7 @@ pub struct Pairing {
     pub after: u32, // the code of the line that it repeats, of the same client; 0: any other than its own
 }
 
+#[derive(Clone)]
 struct First {
     thread: u64,
     at: i64, // microseconds
@@ -21,7 +22,7 @@ struct First {
 }
 
 /// The first lines of one log, the newest of each thread.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Pairs {
     firsts: Vec<First>,
 }

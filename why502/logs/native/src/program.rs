@@ -78,7 +78,7 @@ impl Field {
         let kind = match flags & 13 {
             _ if literal.is_empty() || literal.len() > 8 => Kind::Odd,
             0 if is_list => Kind::List,
-            0 => Kind::Plain,
+            0 | 4 => Kind::Plain,
             1 if !is_list => Kind::Number,
             8 if !is_list => Kind::Word,
             _ => Kind::Odd,

@@ -330,6 +330,11 @@ impl Reader {
         self.is_passed = false;
     }
 
+    /// Go on with a log whose lines before another reader has read; nothing is counted of them.
+    pub fn go_on_from(&mut self, other: &Reader) {
+        self.pairs = other.pairs.clone();
+    }
+
     pub fn is_at_odd_line(&self) -> bool {
         self.is_odd
     }
