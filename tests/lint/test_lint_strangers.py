@@ -58,7 +58,7 @@ def test_pools_that_a_repository_does_not_have_may_be_those_of_the_package(versi
 def test_a_second_main_file_has_a_directory_of_its_own(main: str, is_told: bool) -> None:
     body = "upstream app { server 127.0.0.1:1; }\ninclude /etc/nginx/conf.d/*.conf;"
     files = {f"/repo/nginx/{main}": HTTP % body, "/repo/nginx/conf.d/app.conf": "upstream app { server 127.0.0.1:1; }"}
-    assert ("W502-013" in _names(files)) == is_told
+    assert ("W502-013" in _notes(files)) == is_told
 
 
 def test_a_brace_that_is_part_of_a_word_is_told_once() -> None:

@@ -6,13 +6,14 @@ force there, so that a rule can distinguish the two.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from why502.backends.php_fpm.config import Entry
 from why502.config.configuration import Configuration
-from why502.config.tree import Tree
+from why502.config.tree import Tree, nodes
 from why502.gateways.nginx.config import Matcher, scope, variables
 from why502.gateways.nginx.config.defaults import PASSES
 from why502.gateways.nginx.config.files import Directive
@@ -123,6 +124,14 @@ class Deployment(Value, frozen=True, kw_only=True, dict=True, eq=False):
     @cached_property
     def _numbers(self) -> tuple[int, ...]:
         return tuple(found for part in self.version.split(".") if (found := whole_number(part, 9)) is not None)
+
+    @cached_property
+    def patterned(self) -> frozenset[str]:
+        """The names of the directories of which an `include` takes all files that match a pattern."""
+        found = (
+            node.args[0] for tree in self.trees.values() for node in nodes(tree) if node.words[0].value == "include" and node.args
+        )
+        return frozenset(posixpath.basename(posixpath.dirname(pattern)) for pattern in found if "*" in pattern)
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -53,6 +53,11 @@ def joined(one: Position | None, other: Position | None, is_here: bool) -> Sever
     return Severity.WARNING if not is_here and one is not None and other is not None and one.file != other.file else None
 
 
+def directory_of(at: Position) -> str:
+    """Return the name of the directory of a file, without the path to it."""
+    return posixpath.basename(posixpath.dirname(at.file))
+
+
 def _plain(file: str) -> list[str]:
     """Return the words of a file's name without those of a variant."""
     return _VARIANT.sub("", re.sub(r"[_.-]", " ", posixpath.basename(file))).split()

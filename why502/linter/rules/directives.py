@@ -4,16 +4,13 @@ nginx rejects the reload and keeps the old configuration.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 
 from why502.config import edit
-from why502.config.tree import nodes
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
-from why502.deployment.variants import joined
+from why502.deployment.variants import directory_of, joined
 from why502.gateways.nginx.arguments import form
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.directives import PLUS, Known, module_of, nearest, place, table
@@ -194,7 +191,6 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
     nginx refuses the configuration: `directive is not allowed here`.
     """
     braces = _braces_too_many(deployment)
-    patterned = cache(lambda: _patterned(deployment))
     for name, uses in deployment.directives.items():
         known = table().get(name)
         if not known or name == "include" or module_of(name):
@@ -212,31 +208,20 @@ def misplaced(deployment: Deployment) -> Iterator[Risk]:
             if not (name == "server" and directive.children is None) and _is_rooted(level, deployment):
                 where = f"in {level.name}" if level.path else "outside of all blocks"
                 severity = joined(level.at, directive.at, deployment.is_here)
-                if severity and _is_of_a_server(directive, patterned()):
+                if severity and _is_of_a_server(directive, deployment):
                     severity = Severity.NOTE
                 message = f'"{name}" is not allowed {where}'
                 yield risk(message, directive.at, "move it to a block where it is", severity=severity)
 
 
-def _is_of_a_server(directive: Directive, patterned: frozenset[str]) -> bool:
+def _is_of_a_server(directive: Directive, deployment: Deployment) -> bool:
     """Return whether a directive may be there for a server that includes its file.
 
     In a repository a directory that `http` includes as a whole can also hold such a piece: `location` blocks in `conf.d`. Files
     in `sites-enabled` are deployed as they are.
     """
-    home = posixpath.basename(posixpath.dirname(directive.at.file))
-    return directive.name in _OF_A_SERVER and home in patterned and home != "sites-enabled"
-
-
-def _patterned(deployment: Deployment) -> frozenset[str]:
-    """Return the names of the directories of which an `include` takes all files that match a pattern."""
-    found = (
-        node.args[0]
-        for tree in deployment.trees.values()
-        for node in nodes(tree)
-        if node.words[0].value == "include" and node.args
-    )
-    return frozenset(posixpath.basename(posixpath.dirname(pattern)) for pattern in found if "*" in pattern)
+    home = directory_of(directive.at)
+    return directive.name in _OF_A_SERVER and home in deployment.patterned and home != "sites-enabled"
 
 
 def _braces_too_many(deployment: Deployment) -> dict[str, int]:

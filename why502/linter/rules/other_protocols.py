@@ -46,7 +46,10 @@ def below_alias(deployment: Deployment) -> Iterator[Risk]:
     for level, directive in deployment.uses("fastcgi_param"):
         if directive.args[:1] == ("SCRIPT_FILENAME",) and "$document_root$fastcgi_script_name" in directive.args[1:2]:
             outer = next((each for each in level.outwards if each.by_name.keys() & {"alias", "root"}), None)
-            if outer is not None and outer.own("alias") and outer.args[-1:] not in ((), ("/",)):
+            if outer is None or not (alias := outer.own("alias")) or outer.args[-1:] in ((), ("/",)):
+                continue
+            is_directory = alias[0].args[-1:] and alias[0].args[-1].endswith("/")
+            if not (outer.args[0] == "=" and is_directory):  # the script of `location = /index.php` is in that directory
                 yield risk("the script's path has the location twice", directive.at, "use $request_filename")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from why502.config import edit
 from why502.deployment.files import Deployment, Level
 from why502.deployment.rule import risk, rule
-from why502.deployment.variants import alternatives, certainty, joined
+from why502.deployment.variants import alternatives, certainty, directory_of, joined
 from why502.gateways.nginx.config import units
 from why502.model.config import Position
 from why502.model.finding import Risk, Severity
@@ -154,6 +154,8 @@ def duplicate_group(deployment: Deployment) -> Iterator[Risk]:
         key = (level.path[:1], level.args[0].lower() if level.args else "")
         if key in seen and level.at != seen[key] and not alternatives(seen[key], level.at):
             severity = certainty(seen[key], level.at, deployment.is_here)
+            if severity is Severity.WARNING and level.at and directory_of(level.at) in deployment.patterned - {"sites-enabled"}:
+                severity = Severity.NOTE  # it may replace the one of the main file, and the deployment may lack it
             message = f'upstream "{level.args[0]}" is also defined at {seen[key]}'
             yield risk(message, level.at, "rename or remove one", severity=severity)
         seen.setdefault(key, level.at)

@@ -22,7 +22,7 @@ answers 403 and reports "Cannot get script name, …" also if the file is not ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
@@ -137,11 +137,22 @@ def no_script(deployment: Deployment) -> Iterator[Risk]:
             continue
         if level.own("fastcgi_cache_purge"):
             continue  # what empties a cache is answered by nginx itself
-        names = {x.args[0].upper() for x in route.settings.get("fastcgi_param", ()) if x.args}
-        if "SCRIPT_FILENAME" not in names and (names or deployment.is_whole):
+        names = {x.args[0].upper() for x in route.settings.get("fastcgi_param", ()) if x.args and not _is_other_path(x.args)}
+        if not names & {"SCRIPT_FILENAME", "PATH_TRANSLATED"} and (names or deployment.is_whole):
             yield risk(
                 "SCRIPT_FILENAME is not set", route.at, "add `fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;`"
             )
+
+
+def _is_other_path(args: Sequence[str]) -> bool:
+    """Return whether a parameter is a PATH_TRANSLATED that does not name the script.
+
+    PHP runs it if there is no SCRIPT_FILENAME (init_request_info in sapi/fpm/fpm/fpm_main.c).
+    """
+    return args[0].upper() == "PATH_TRANSLATED" and not _SCRIPT.search("".join(args[1:2]))
+
+
+_SCRIPT = lazy(r"\$(?:\{?fastcgi_script_name\b|\{?request_filename\b)|\.php$")
 
 
 @rule(123, "fastcgi-params-not-inherited", Severity.WARNING)

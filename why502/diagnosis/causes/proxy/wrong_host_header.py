@@ -192,17 +192,31 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
             continue
         first = own.own(name)[0].at
         kept = {directive.args[0].lower() for directive in own.own(name) if directive.args}
+        if any(x.args[:1] and x.args[0].lower() == "connection" and "pgrade" not in x.args[-1] for x in own.own(name)):
+            kept.add("upgrade")  # this route is not for WebSockets
         lost = [x.args for x in own.around.settings[name] if x.args and x.args[0].lower() not in kept and x.args[1:] != ("",)]
         if lost and first not in seen:
             seen.add(first)
             names = ", ".join(dict.fromkeys(args[0] for args in lost))
             is_meant = names.lower() == "host" and not route.upstream and _SITE.match(route.passes) is not None
+            is_complete = kept >= _OWN_LIST and all(_is_elsewhere(x.at, first) for x in own.around.settings[name])
             yield risk(
                 f"the headers of the enclosing block are not inherited here: {names}",
                 first,
                 "repeat them here, or include one file in both",
-                severity=Severity.NOTE if is_meant else None,  # the other site gets its own name
+                severity=Severity.NOTE if is_meant or is_complete else None,  # the other site gets its own name
             )
+
+
+_OWN_LIST = frozenset({"host", "x-forwarded-for", "x-forwarded-proto"})
+
+
+def _is_elsewhere(at: Position | None, own: Position | None) -> bool:
+    """Return whether a header is set in another file: a list for locations to include, which `http` includes with its directory.
+
+    A block that sets Host and the usual X-Forwarded headers itself does without that list.
+    """
+    return at is not None and own is not None and at.file != own.file
 
 
 # A target with a name of its own, as in `https://$bucket.s3.amazonaws.com/$key`.
