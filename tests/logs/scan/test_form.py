@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from why502.gateways.nginx.logs.log_format import COMBINED
+from why502.logs.scan.job import Job
 from why502.logs.scan.line_format import find, of_format
+from why502.logs.scan.work import ScanQuery
 
 HEAD = '1.2.3.4 - - [20/Nov/2026:22:46:40 +0000] "GET /a HTTP/1.1" 502 157'
 ERROR = (
@@ -97,3 +101,26 @@ def test_a_format_that_another_log_has_is_found_whichever_lines_differ(odd: tupl
     head = "\n".join([*lines, ""]).encode()
     assert find(head, known=known) == find(head)
     assert find(head).name == "nginx_access"
+
+
+OTHER = '{"time_iso8601":"2026-03-04T05:06:07+00:00","remote_addr":"20.0.0.1","request":"GET / HTTP/1.1","status":"502"}\n'
+LINE = '20.0.0.1 - - [04/Mar/2026:05:06:07 +0000] "GET / HTTP/1.1" 502 157 "-" "curl/8.5.0"\n'
+LONGER = LINE.replace("\n", ' "-"\n')
+
+
+@pytest.mark.parametrize(
+    ("contents", "formats"),
+    [
+        ([LINE * 9] * 3, 1),
+        ([LINE * 9, OTHER * 9, LINE * 9], 2),
+        ([LINE * 9, LONGER * 9, LINE * 9], 2),
+        ([LINE * 9, LINE + LONGER * 8, LONGER + LINE * 8], 2),  # most lines of a file decide
+        ([LINE * 9, "", "\n", LINE.rstrip("\n")], 2),
+    ],
+)
+def test_an_older_part_of_a_log_has_its_own_format(tmp_path: Path, contents: list[str], formats: int) -> None:
+    for number, content in enumerate(contents, 1):
+        (tmp_path / f"access.log.{number}").write_text(content)
+    planned = Job(paths=(str(tmp_path),), query=ScanQuery()).plans()
+    assert [each.form for each in planned] == [find(Path(each.source.path).read_bytes()) for each in planned]
+    assert len({each.form for each in planned}) == formats

@@ -44,7 +44,7 @@ class Job:
         known: set[tuple[str, str]] = set()
         for source in expand(self.paths):
             given = self.given or by_path(self.formats.forms, posixpath.abspath(source.path))
-            found.append(plan(source, self.query, given, known))
+            found.append(plan(source, self.query, given, known, found[-1] if found else None))
             known.add((found[-1].form.log_format, found[-1].form.escape))
         self.total_bytes = sum(planned.read_bytes for planned in found)
         return found

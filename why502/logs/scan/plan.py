@@ -18,9 +18,11 @@ from why502.logs.scan.work import Part, ScanQuery
 from why502.logs.window import SLACK_S
 from why502.model.base import Value
 from why502.model.errors import HostError
+from why502.model.patterns import lazy
 
 _ENDLESS = 1 << 40
 SMALLEST, LARGEST = 8 << 20, 128 << 20
+_NUMBERS = lazy(r"\d+")
 PARTS = 64  # many small parts, so that all readers finish at about the same time
 
 
@@ -34,14 +36,21 @@ class Planned(Value, frozen=True, kw_only=True):
     reason: str = ""
 
 
-def plan(source: Source, query: ScanQuery, given: Form | None = None, known: Collection[tuple[str, str]] = ()) -> Planned:
-    """Return the plan for one file. `known`: see `find`."""
+def plan(
+    source: Source,
+    query: ScanQuery,
+    given: Form | None = None,
+    known: Collection[tuple[str, str]] = (),
+    before: Planned | None = None,
+) -> Planned:
+    """Return the plan for one file. `known`: see `find`. `before`: of another file, maybe a part of the same log."""
     if source.reason:
         return Planned(source=source, reason=source.reason)
     try:
         with open_(source.path) as stream:
             head = window.head(stream)
-            form = find(head, given, known)
+            form = _same(before, source.path, head) if before and given is None else None
+            form = form or find(head, given, known)
             if window.is_compressed(stream) or isinstance(stream, Piped):
                 if query.since > 0 and 0 < source.modified_s < query.since - SLACK_S:
                     return Planned(source=source, form=form)
@@ -56,6 +65,20 @@ def plan(source: Source, query: ScanQuery, given: Form | None = None, known: Col
     size = min(max((end - start) // PARTS, SMALLEST), LARGEST)
     parts = tuple(Part(path=source.path, form=form, start=at, end=min(at + size, end)) for at in range(start, end, size))
     return Planned(source=source, form=form, parts=parts, read_bytes=end - start)
+
+
+def _same(before: Planned, path: str, head: bytes) -> Form | None:
+    """Return the form of another file if only numbers in their names differ, and the head begins and ends with requests in it."""
+    end = head.rfind(b"\n")
+    first, last = head[: head.find(b"\n")], head[head.rfind(b"\n", 0, max(end, 0)) + 1 : max(end, 0)]
+    if _NUMBERS.sub("", before.source.path) != _NUMBERS.sub("", path) or not before.form.name:
+        return None
+    parse = before.form.strict_parser()
+    for line in (first, last):
+        record = parse(line.decode("utf-8", "surrogateescape").rstrip("\r"))
+        if record is None or record.at is None or record.status is None:
+            return None
+    return before.form
 
 
 def _range(stream: BinaryIO, size_bytes: int, form: Form, query: ScanQuery) -> tuple[int, int]:
