@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,19 +34,39 @@ SAID = (
     ),
     "20.0.0.77:4711 [04/Mar/2026:05:06:{second:02d}.123] web/1: SSL handshake failure (error:0A000076:SSL routines::no suitable)",
 )
-WRAPPERS = ("Mar  4 05:06:{second:02d} lb haproxy[77]: ", "2026-03-04T05:06:{second:02d}.5+00:00 lb haproxy[77]: ")
+
+
+def of_docker(line: str, second: int) -> str:
+    return json.dumps({"log": f"{line}\n", "stream": "stdout", "time": f"2026-03-04T05:06:{second:02d}.054300626Z"})
+
+
+def of_journal(line: str, second: int) -> str:
+    at = (1_772_600_760 + second) * 10**6
+    times = {"__REALTIME_TIMESTAMP": f"{at + 5 * 10**6}", "_SOURCE_REALTIME_TIMESTAMP": f"{at}"}
+    return json.dumps(
+        {"__REALTIME_TIMESTAMP": times.pop("__REALTIME_TIMESTAMP"), "MESSAGE": line} | (times if second % 2 else {})
+    )
+
+
+WRAPPERS = {
+    "rfc3164": lambda line, second: f"Mar  4 05:06:{second:02d} lb haproxy[77]: {line}",
+    "syslog-iso": lambda line, second: f"2026-03-04T05:06:{second:02d}.5+00:00 lb haproxy[77]: {line}",
+    "docker": of_docker,
+    "journal-json": of_journal,
+}
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_events_are_read_compiled(wrapper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
     lines = [
-        (wrapper + text).format(second=number % 60, number=number % 3)
+        WRAPPERS[wrapper](text.format(second=number % 60, number=number % 3), number % 60)
         for number in range(300)
         for text in (REQUEST, REQUEST, SAID[number % len(SAID)])
     ]
     path.write_text("".join(line + "\n" for line in lines))
     form = find(path.read_bytes()[: 1 << 14])
+    assert form.wrapper == wrapper
     slow = count(path, form, ScanQuery(is_exact=True, is_fast=False))
     monkeypatch.setattr(reading.Reader, "_line", lambda *_: pytest.fail("a line was left"))
     assert {**plain(count(path, form, ScanQuery(is_exact=True))), "fields": ()} == {**plain(slow), "fields": ()}

@@ -73,8 +73,10 @@ class Layout:
 
 _WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
     "": [],
-    "docker": [f"wrap json-line {hexadecimal('log')}"],
-    "journal-json": [f"wrap json {hexadecimal('MESSAGE')}"],
+    "docker": [f"wrap json-line {hexadecimal('log')} {hexadecimal('time')}"],
+    "journal-json": [
+        f"wrap json {hexadecimal('MESSAGE')} {hexadecimal('_SOURCE_REALTIME_TIMESTAMP')} {hexadecimal('__REALTIME_TIMESTAMP')}"
+    ],
     "cri": ["wrap token", "wrap token", f"wrap literal {hexadecimal('F ')}"],
     "rfc3164": ["wrap priority", "wrap fixed 16", "wrap tag"],
     "syslog-iso": ["wrap priority", "wrap token", "wrap tag"],
@@ -82,8 +84,16 @@ _WRAPPERS = {  # how to remove each wrapper (why502/logs/wrappers.py)
     "timestamp": ["wrap token"],
     "compose": ["wrap name", f"wrap literal {hexadecimal('| ')}"],
 }
-# The format of the time in a wrapper, which stands in its first word
-_STAMPS = {"cri": "iso", "rfc3164": "short", "syslog-iso": "iso", "rfc5424": "iso", "timestamp": "iso"}
+# The format of the time in a wrapper: its first word, or a member
+_STAMPS = {
+    "docker": "iso",
+    "journal-json": "micros",
+    "cri": "iso",
+    "rfc3164": "short",
+    "syslog-iso": "iso",
+    "rfc5424": "iso",
+    "timestamp": "iso",
+}
 _W3C = {
     "date": "date",
     "time": "time",

@@ -87,7 +87,7 @@ pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &m
                     }
                 }
             }
-            Wrapper::Json(key, is_line) => {
+            Wrapper::Json(key, is_line, times) => {
                 let (from, until) = member(text, at, end, key)?;
                 let start = room.len();
                 unescape(&text[from..until], room)?;
@@ -102,6 +102,12 @@ pub fn unwrap(text: &[u8], begin: usize, end: usize, program: &Program, room: &m
                     return None;
                 }
                 room.extend_from_slice(&[b'\n'; crate::find::PAD + 1]);
+                if program.is_stamped {
+                    let (from, until) = times.iter().find_map(|time| member(text, at, end, time))?;
+                    *stamp = (room.len() as u32, (room.len() + until - from) as u32);
+                    room.extend_from_slice(&text[from..until]);
+                    room.extend_from_slice(&[b'\n'; crate::find::PAD + 1]);
+                }
                 return Some(Unwrapped::Room(start, stop));
             }
         }

@@ -111,7 +111,7 @@ pub enum Wrapper {
     Name,           // of a container, and spaces
     Until(Vec<u8>), // everything up to a text, and it
     Literal(Vec<u8>),
-    Json(Vec<u8>, bool), // the text of a member of an object; whether it must end with a line feed, or goes on elsewhere
+    Json(Vec<u8>, bool, Vec<Vec<u8>>), // the text of a member of an object; whether it must end with a line feed, or goes on elsewhere; members of which the first one there is the time
     Tag,            // everything up to `program[123]: ` or `program: `, a few words at most
     Priority,       // `<190>`, which may be missing
 }
@@ -392,8 +392,10 @@ impl Program {
                     "name" => Wrapper::Name,
                     "until" => Wrapper::Until(unhex(words.get(2)?)?),
                     "literal" => Wrapper::Literal(unhex(words.get(2)?)?),
-                    "json" => Wrapper::Json(unhex(words.get(2)?)?, false),
-                    "json-line" => Wrapper::Json(unhex(words.get(2)?)?, true),
+                    kind @ ("json" | "json-line") => {
+                        let times: Option<Vec<Vec<u8>>> = words[2..].iter().skip(1).map(|word| unhex(word)).collect();
+                        Wrapper::Json(unhex(words.get(2)?)?, kind == "json-line", times?)
+                    }
                     "tag" => Wrapper::Tag,
                     "priority" => Wrapper::Priority,
                     _ => return None,
