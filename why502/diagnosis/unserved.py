@@ -117,7 +117,7 @@ def _by_words(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
 
 
 def _by_judge(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
-    """Return it with the one that the gateway asks first whether a client may pass, and whose answer the client gets, if that one's
+    """Return it with the one that the gateway asks first whether a client may pass, and whose answer the client gets, if its
     application reports most of the errors, and the one behind the route hardly any.
     """
     if route is None or one.reason is not Reason.APPLICATION:
