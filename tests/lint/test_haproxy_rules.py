@@ -45,7 +45,15 @@ def web(lines: str) -> str:
 TWO = "server a 127.0.0.1:3000\n server b 127.0.0.1:3001"
 ADDRESS = "server a 127.0.0.1:443 ssl"
 NAMED = "server a 127.0.0.1:3000 check resolvers dns"
+TCP = "frontend web\n bind 127.0.0.1:8080\n acl a hdr(host) x\n use_backend app if a\n default_backend app"
 SAMPLES = (
+    Sample(319, web("use_backend other if { path_beg api }"), web("use_backend other if { path_beg /api }")),
+    Sample(
+        319,
+        web("acl is_api path -i api\n use_backend other if is_api"),
+        web("acl is_api path_sub -i api\n use_backend other if is_api"),
+    ),
+    Sample(320, whole(TCP, APP, mode="tcp"), whole(f"{TCP}\n tcp-request inspect-delay 5s", APP, mode="tcp")),
     Sample(300, whole(FRONT, APP, times="timeout connect 5s"), whole(FRONT, APP), "missing timeouts for"),
     Sample(300, whole(FRONT, APP, times="timeout client 5s"), whole(FRONT, APP), "missing timeouts for"),
     Sample(301, whole(FRONT, APP, times=TIMES.replace("30s", "30")), whole(FRONT, APP, times=TIMES.replace("30s", "3000"))),

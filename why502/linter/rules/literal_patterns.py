@@ -1,4 +1,4 @@
-"""Names, locations and map entries that look like patterns, and that nginx compares letter by letter."""
+"""Names, locations, map entries and values that look like patterns, and that nginx compares letter by letter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from why502.deployment.rule import risk, rule
 from why502.gateways.nginx.config.files import Directive
 from why502.gateways.nginx.directives import table
 from why502.model.finding import Risk, Severity
+from why502.model.patterns import lazy
 
 _REPEATED = (".*", ".+")
 _SETS = ("]*", "]+")
+_GLOB = lazy(r"\w/\*\\?\.[A-Za-z(]")  # a directory, and a star for a name in it
+_CHOICE = lazy(r"\(?[\w.-]+(?:\|[\w.-]+)+\)?")
+_REQUEST = frozenset(
+    {"$request_method", "$host", "$http_host", "$uri", "$document_uri", "$request_uri", "$scheme", "$http_upgrade"}
+)
 _MAP_WORDS = frozenset({"default", "include", "volatile", "hostnames"})
 
 
@@ -20,15 +26,18 @@ def literal(deployment: Deployment) -> Iterator[Risk]:
     """A name looks like a pattern or a URL, but nginx compares it letter by letter.
 
     A regular expression begins with `~`, in a location, a map and a server name alike. `location /api/*` matches only a star, a
-    map knows `*.example.org` only with `hostnames`, and a server name has no comma, scheme or port. Requests go elsewhere.
+    map knows `*.example.org` only with `hostnames`, and a server name has no comma, scheme or port. `=` in an `if` knows no
+    `a|b`, and in an expression the star of `/*.json` repeats the slash. Requests go elsewhere.
     """
-    for level, directive in deployment.uses("location", "server_name", "map"):
+    for level, directive in deployment.uses("location", "server_name", "map", "if"):
         if directive.name == "location":
             yield from _location(directive)
         elif directive.name == "server_name" and level.name == "server":
             yield from _server(directive)
         elif directive.name == "map" and directive.children is not None:
             yield from _map(directive, level)
+        elif directive.name == "if" and len(directive.args) == 3:
+            yield from _condition(directive)
 
 
 def _is_pattern(text: str) -> bool:
@@ -44,12 +53,20 @@ def _is_pattern(text: str) -> bool:
 
 def _location(directive: Directive) -> Iterator[Risk]:
     path = directive.args[-1] if directive.args else ""
+    if (directive.args[0] if directive.args else "") in ("~", "~*") and _GLOB.search(path):
+        yield risk(f"the star in {path} repeats the slash before it", directive.at, "write .* for any name")
     if len(directive.args) > 2 or (directive.args[0] if directive.args else "")[:1] in ("~", "@", ""):
         return
     if _is_pattern(path):
         yield risk(f"location {path} has no ~, and matches only these letters", directive.at, f"write location ~ {path}")
     elif "*" in path:
         yield risk(f"location {path} matches only a path with a star", directive.at, f"write location {path.partition('*')[0]}")
+
+
+def _condition(directive: Directive) -> Iterator[Risk]:
+    name, operator, value = (*directive.args[:2], directive.args[2].removesuffix(")"))
+    if operator == "=" and name.removeprefix("(") in _REQUEST and _CHOICE.fullmatch(value):
+        yield risk(f"{name.removeprefix('(')} is never {value}", directive.at, f"write ~ ^({value.strip('()')})$")
 
 
 def _server(directive: Directive) -> Iterator[Risk]:

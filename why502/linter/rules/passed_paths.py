@@ -18,6 +18,7 @@ _TWICE = lazy(r"https?://[^/]+/\$\{?request_uri\}?")
 _DECODED = lazy(r"https?://[^/$]*(?:\$\w+(?:[^\w/$][^/$]*)?)?\$\{?uri\}?(?:\$.*)?")
 _CAPTURED = lazy(r"https?://[^/]+/[^$]*\$(?:[1-9]|\{[1-9]\})")
 _ITSELF = lazy(r"\$scheme://\$(?:http_)?host\$request_uri")
+_SAME = lazy(r"(?P<scheme>\$scheme|https?)://(?P<name>[\w.-]+)(?::(?P<port>\d{1,5}))?\$\{?request_uri\}?")
 _ENDS = ("break", "redirect", "permanent")
 
 
@@ -61,6 +62,32 @@ def redirected(deployment: Deployment) -> Iterator[Risk]:
         elif directive.name == "return" and args[:1] != () and args[0].startswith("30") and _ITSELF.fullmatch(args[-1]):
             if not any(outer.name == "if" for outer in level.outwards):
                 yield risk("the redirect leads to the same URL", directive.at, "write https://, or the new name")
+        elif directive.name == "return" and args[:1] != () and args[0].startswith("30") and _leads_back(level, args[-1]):
+            yield risk("the redirect leads to this server again", directive.at, "write the new name, or remove the old one")
+
+
+def _leads_back(server: Level, url: str) -> bool:
+    """Return whether a redirect of a whole server leads to one of its names, at an address where it listens alone."""
+    match = _SAME.fullmatch(url) if server.name == "server" and not server.own("if", "rewrite", "include") else None
+    names = {name.lower() for line in server.own("server_name") for name in line.args}
+    if match is None or match["name"].lower() not in names:
+        return False
+    listens = [line.args for line in server.own("listen") if line.args] or [("80",)]
+    ways = {(_port(args[0]), "https" if "ssl" in args[1:] else "http") for args in listens}
+    default = {"http": 80, "https": 443}
+    to = (
+        {(int(match["port"] or default[scheme]), scheme) for _, scheme in ways}
+        if match["scheme"] == "$scheme"
+        else {(int(match["port"] or default[match["scheme"]]), match["scheme"])}
+    )
+    return to == ways
+
+
+def _port(address: str) -> int:
+    """Return the port of a `listen`: 80 by default, 0 for a socket."""
+    tail = address.rpartition("]")[2] if "]" in address else address
+    text = tail.rpartition(":")[2] if ":" in tail else tail
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0 if address.startswith("unix:") else 80
 
 
 @rule(198, "rewrite-leaves-the-location", Severity.WARNING, "route-not-found")

@@ -17,7 +17,7 @@ _HOSTS = frozenset({"host", "http_host", "proxy_host", "server_name", "upstream_
 
 @rule(190, "host-is-not-the-name", Severity.WARNING, "wrong-host-header")
 def host(deployment: Deployment) -> Iterator[Risk]:
-    """The backend gets a Host that is no name of the site: empty, a pattern, or the name of a variable.
+    """The backend gets a Host that is no name of the site: empty, a pattern, the name of a variable or of this machine.
 
     `$server_name` is the first name of the server as written: `_` or `*.example.org`. Redirects lead nowhere, and backends
     that check the Host answer 400 or 404.
@@ -27,6 +27,11 @@ def host(deployment: Deployment) -> Iterator[Risk]:
             value = directive.args[1]
             if not value:
                 yield risk("the backend gets no Host", directive.at, "write $host")
+            elif value in ("$hostname", "${hostname}"):
+                yield risk("the Host is the name of this machine, whatever the client asked for", directive.at, "write $host")
+            elif value.startswith("$http_host:"):
+                message = "the Host has two ports if the client sends one"
+                yield risk(message, directive.at, "write $http_host, or $host:PORT", severity=Severity.NOTE)
             elif value.lower() in _HOSTS:
                 yield risk(f"the Host is the word {value}", directive.at, f"write ${value.lower()}")
             elif value.strip('"') == "$server_name" and (name := _pattern(level)):
@@ -49,7 +54,7 @@ def upgrade(deployment: Deployment) -> Iterator[Risk]:
     """The headers of a WebSocket handshake do not reach the backend as it needs them.
 
     It needs `Upgrade: websocket` and `Connection: upgrade` in the request. `add_header` adds to the response, and a variable's
-    name without `$` is only a word.
+    name without `$` is only a word. A fixed word asks for WebSockets in every request.
     """
     defined = {
         directive.args[-1].lstrip("$")
@@ -62,6 +67,9 @@ def upgrade(deployment: Deployment) -> Iterator[Risk]:
             is_set = any(header.args[:1] and header.args[0].lower() == "upgrade" for header in level.settings.get(_SETS[0], ()))
             if name.lower() == "upgrade" and "upgrade" in value and not is_set and level.own("proxy_pass"):
                 yield risk("add_header adds Upgrade to the response", directive.at, "write proxy_set_header")
+        elif name.lower() == "upgrade" and value.lower() == "websocket":
+            if level.name in ("http", "server") or (level.name == "location" and level.args == ("/",)):
+                yield risk("every request asks for a WebSocket", directive.at, "write $http_upgrade", severity=Severity.NOTE)
         elif name.lower() == "connection" and value == "$http_upgrade":
             yield risk("Connection becomes `websocket`", directive.at, "write upgrade, or a variable of a map")
         elif name.lower() == "connection" and value in defined - _VALUES | {"connection_upgrade"}:
@@ -70,9 +78,10 @@ def upgrade(deployment: Deployment) -> Iterator[Risk]:
 
 @rule(192, "header-malformed", Severity.WARNING, "upstream-error-status")
 def malformed(deployment: Deployment) -> Iterator[Risk]:
-    """A header reaches the backend malformed: a colon in its name, typographic quotation marks, or a body without its length.
+    """A header reaches the backend malformed: a colon in its name, typographic quotation marks, or a body whose length is wrong.
 
-    nginx writes the colon itself, and knows only straight quotation marks. Without Content-Length the backend sees no body.
+    nginx writes the colon itself, and knows only straight quotation marks. Without Content-Length the backend sees no body, and
+    nginx does not send in chunks because a header says so.
     """
     for level, directive in deployment.uses(*_SETS):
         if not directive.args:
@@ -82,6 +91,8 @@ def malformed(deployment: Deployment) -> Iterator[Risk]:
             yield risk(f"{name} gets a second colon", directive.at, "remove the colon")
         elif _QUOTES.search(value):
             yield risk(f"the quotation marks of {value} are sent, too", directive.at, 'write " or no quotation marks')
+        elif name.lower() == "transfer-encoding" and value:
+            yield risk("the body is not sent in chunks, although the header says so", directive.at, "remove it")
         elif name.lower() == "content-length" and len(directive.args) == 2 and not value:
             is_sent = "proxy_pass_request_body" not in level.settings and "internal" not in level.by_name
             if is_sent and level.name == "location" and level.is_known and level.own("proxy_pass"):
