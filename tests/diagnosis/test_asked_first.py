@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from why502.diagnosis.case import Case
+from why502.diagnosis.unserved import unserved
 from why502.diagnosis.ways import placed, ways_of
 from why502.gateways.caddy import config as caddy
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import LogSummary, PathTraffic, Symptom, Tally
 from why502.model.proxy import Proxy
+from why502.model.snapshot import Event, Snapshot
 from why502.model.target import Target
 
 CADDY = """
@@ -37,6 +42,7 @@ open.example {
     reverse_proxy 127.0.0.1:3
 }
 """
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 AUTH, WIKI, FILES, OPEN = (Target(host="127.0.0.1", port=port) for port in (9, 1, 2, 3))
 
 
@@ -90,3 +96,26 @@ def test_the_same_error_of_all_applications_behind_it_may_be_its() -> None:
     assert places(*tallies) == [None, None]
     other = failed(Symptom.UPSTREAM_STATUS, "files", status=503)
     assert places(tallies[0], other) == [WIKI, FILES]
+
+
+@pytest.mark.parametrize(
+    ("of_auth", "of_wiki", "expected"),
+    [(12, 0, AUTH), (12, 2, AUTH), (12, 6, WIKI), (5, 0, WIKI), (0, 12, WIKI), (0, 0, WIKI)],
+)
+def test_its_error_is_what_the_client_gets(of_auth: int, of_wiki: int, expected: Target) -> None:
+    """Caddy hands its answer to the client; its application tells of the error, and that of the wiki of none."""
+    routes = caddy.load(CADDY, "/etc/caddy/Caddyfile").routes
+    wiki = next(each for each in routes if WIKI in [peer.target for peer in each.peers])
+    path = PathTraffic(
+        request="GET /pages/home", server="wiki.example", at=wiki.at, statuses={"200": 9, "500": 12}, clients=4, last_refused=NOW
+    )
+    events = tuple(
+        Event(
+            symptom=Symptom.APPLICATION_ERROR, at=NOW, message="ValueError: wrong key", count=count, source="journal", target=one
+        )
+        for one, count in ((AUTH, of_auth), (WIKI, of_wiki))
+        if count
+    )
+    logs = LogSummary(paths=(path,), has_access=True, requests=21, by_status={"200": 9, "500": 12})
+    here = Snapshot(taken_at=NOW, proxies=(Proxy(kind="caddy", pid=1, routes=routes),), logs=logs, events=events)
+    assert [one.target for one in unserved(Case(here=here).joins)] == [expected]

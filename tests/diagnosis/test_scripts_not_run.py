@@ -63,6 +63,40 @@ def test_neither_a_refusal_without_words_nor_words_about_what_nobody_needs(
     assert "fastcgi-script-not-found" not in {cause for cause, _ in causes(refused(where, statuses, since))}
 
 
+PAGES = (
+    PathTraffic(request="GET /", statuses={"200": 30}, clients=5, last_served=NOW),
+    PathTraffic(
+        request="GET /visit.php", statuses={"200": 16, "404": 12}, clients=4, refused_since=12, last_refused=NOW,
+        last_served=NOW - timedelta(minutes=3),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pages", "unknown", "expected"),
+    [
+        (PAGES, 12, True),
+        (PAGES, 3, False),  # others than PHP-FPM refuse them
+        ((PAGES[0], REPLACE(PAGES[1], request="GET /shell.php", statuses={"404": 12}, last_served=None)), 12, False),
+        ((PAGES[0], REPLACE(PAGES[1], refused_since=0, last_served=NOW)), 12, False),  # it is served again
+    ],
+)
+def test_php_no_longer_sees_pages_that_it_served_before(pages: tuple[PathTraffic, ...], unknown: int, expected: bool) -> None:
+    """The home page of the site may be a file that needs no PHP."""
+    own = route(SOCKET, 7, protocol="fastcgi", directive="fastcgi_pass")
+    told = failing(Symptom.SCRIPT_NOT_FOUND, SOCKET, unknown, requests=(("GET /visit.php", unknown),))
+    here = machine(told, routes=(own,))
+    assert here.logs is not None
+    logs = REPLACE(here.logs, paths=tuple(REPLACE(page, at=own.at) for page in pages), by_status={"200": 46})
+    here = REPLACE(here, logs=logs, listeners=(*(here.listeners or ()), Listener(target=SOCKET, pids=(30,))))
+    found = [finding for finding in diagnose(here).findings if finding.cause == "fastcgi-script-not-found"]
+    assert bool(found) is expected
+    if expected:
+        assert found[0].target == SOCKET and found[0].confidence > 0.8
+        said = headlines(diagnose(here))
+        assert len(said) == 1 and "12 of 28 requests" in said[0]
+
+
 def test_its_words_are_read_wherever_they_are_logged() -> None:
     assert fcgiwrap.parse(WORDS).symptom is Symptom.SCRIPT_NOT_FOUND  # type: ignore[union-attr]
     record = fcgiwrap.parse(EXECUTE)

@@ -88,6 +88,7 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
     ]
     found = [_by_address(joins, one) for one in found]
     found = [_by_words(joins, one, places.get(one.at) if one.at else None) for one in found]
+    found = [_by_judge(joins, one, places.get(one.at) if one.at else None) for one in found]
     found.extend(_cut(here))
     found.extend(_of_failures(here))
     return tuple(sorted(found, key=lambda one: (one.is_over, -one.refused, one.reason, one.where, one.request)))
@@ -107,13 +108,30 @@ def _by_words(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
         return one
     told: Counter[Target] = Counter()
     for target in backends_of(joins, (route,) if route else joins.routes):
-        own = Case(here=joins.here, target=target, index=joins)
-        told[target] = sum(event.count for event in own.events(Symptom.APPLICATION_ERROR))
+        told[target] = _errors_of(joins, target)
     most = told.most_common(2)
     if 2 * told.total() < one.refused or not told.total():
         return one
     is_one = len(most) == 1 or (len(most) == 2 and 4 * most[1][1] <= most[0][1])
     return replace(one, target=most[0][0]) if is_one else replace(one, sharing=tuple(target for target in told if told[target]))
+
+
+def _by_judge(joins: Joins, one: Unserved, route: Route | None) -> Unserved:
+    """Return it with the one that the gateway asks first whether a client may pass, and whose answer the client gets, if its
+    application reports most of the errors, and the one behind the route hardly any.
+    """
+    if route is None or one.reason is not Reason.APPLICATION:
+        return one
+    asked = route.settings.get(behaviour(route.proxy).asked_first, ())
+    judges = {target for each in asked for word in each.args[1:] if (target := Target.parse(word))}
+    told = [_errors_of(joins, target) for target in (*judges, one.target)]
+    is_judges = len(judges) == 1 and 2 * told[0] >= one.refused and 4 * told[-1] <= told[0]
+    return replace(one, target=judges.pop()) if is_judges else one
+
+
+def _errors_of(joins: Joins, target: Target | None) -> int:
+    """Return how many errors the application on a target reports."""
+    return sum(event.count for event in Case(here=joins.here, target=target, index=joins).events(Symptom.APPLICATION_ERROR))
 
 
 def _own_500s(here: Snapshot, paths: list[PathTraffic], route: Route | None) -> int:

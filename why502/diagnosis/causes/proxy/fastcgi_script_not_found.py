@@ -28,6 +28,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.refused_route import Unserved
 from why502.diagnosis.unserved import unserved
 from why502.gateways.fastcgi_words import OF_A_PROGRAM
 from why502.model.config import Position
@@ -46,7 +47,8 @@ _REFUSED = frozenset({"403", "404"})  # `Access denied.` (security.limit_extensi
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence.
 
-    Scanners request many scripts that do not exist, so this applies only if the front page is missing too.
+    Scanners request many scripts that do not exist, so this applies only if the front page is missing too, or pages that were
+    served before.
     """
     tally = case.tally(Symptom.SCRIPT_NOT_FOUND)
     if case.target is None or case.explains_notices:
@@ -70,6 +72,8 @@ def examine(case: Case) -> Iterator[Evidence]:
             f"PHP-FPM found no script for {tally.count} requests; the last {path.refused_since} of the front page were refused"
         )
         yield supports(message, tally.source, 5.0)
+    elif message := _unseen(case):
+        yield supports(message, tally.source, 5.0)
 
 
 def _of_a_program(case: Case) -> tuple[str, str] | None:
@@ -81,7 +85,7 @@ def _of_a_program(case: Case) -> tuple[str, str] | None:
     if sum(count for _, _, count in own) < SEVERAL:
         return None
     words, source, _ = own[-1]
-    one = next((one for one in unserved(case.joins) if one.is_of_refusal and one.is_on(case.target)), None)
+    one = _refusal(case)
     failed = case.tally(Symptom.UPSTREAM_STATUS)
     if one is None and (failed is None or failed.status != BAD_GATEWAY):
         return None
@@ -89,10 +93,24 @@ def _of_a_program(case: Case) -> tuple[str, str] | None:
     return f'{case.target} reports "{words}": {refused}', source
 
 
+def _refusal(case: Case) -> Unserved | None:
+    """Return what most clients of the target are refused; None if they are not."""
+    return next((one for one in unserved(case.joins) if one.is_of_refusal and one.is_on(case.target)), None)
+
+
+def _unseen(case: Case) -> str:
+    """Return a message that clients are refused what was served before, and PHP-FPM reports about as many unknown scripts."""
+    tally, one = case.tally(Symptom.SCRIPT_NOT_FOUND), _refusal(case)
+    if tally is None or one is None or 2 * tally.count < one.refused:
+        return ""
+    return f"{one.message}: PHP-FPM found no script for {tally.count} requests"
+
+
 def summarize(case: Case) -> str:
     """Return the finding in one sentence; "" if its headline says it all."""
-    found = _of_a_program(case)
-    return found[0] if found else ""
+    if found := _of_a_program(case):
+        return found[0]
+    return _unseen(case)
 
 
 def _front_refused(case: Case) -> PathTraffic | None:
