@@ -41,6 +41,10 @@ def first(here: Snapshot) -> Finding | None:
         ("parchment-three-processes", "workers-exhausted", "127.0.0.1:8022"),
         ("parchment-core-stopped", "backend-dependency-down", "127.0.0.1:8022"),
         ("almanac-year-of-eighteen-seconds", "backend-too-slow", "127.0.0.1:8443"),  # HAProxy gives up on nginx, which logs 499
+        ("nginx-haproxy-accepts-proxy-only", "wrong-protocol", "127.0.0.1:8088"),  # since HAProxy was restarted
+        ("websocket-upgrade-lost", "websocket-upgrade-missing", "127.0.0.1:8765"),  # the application answers 426
+        ("door-secret-rotated", "application-error", "127.0.0.1:9091"),  # whom Caddy asks first, for two sites
+        ("gallery-moved-below-home", "fastcgi-script-not-found", "unix:/run/php/gallery.sock"),
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
     ],
 )

@@ -187,6 +187,7 @@ CAUSE = Cause(
     layer=Layer.PROXY,
     message="the proxy does not forward Upgrade and Connection, so the WebSocket handshake fails",
     symptoms={Symptom.UPGRADE_REFUSED: LIKELY},
+    outranks=frozenset({"application-error"}),  # it refuses a handshake without Upgrade, as it should
     examine=examine,
     summarize=summarize,
     remedies=remedies,

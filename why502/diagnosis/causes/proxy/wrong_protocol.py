@@ -385,7 +385,7 @@ CAUSE = Cause(
         Symptom.TLS_TIMED_OUT: 0.5,
         Symptom.CONNECT_REFUSED: 0.1,
     },
-    outranks=frozenset({"workers-exhausted"}),
+    outranks=frozenset({"deploy-termination-race", "workers-exhausted"}),
     explains=frozenset(
         {
             "backend-hung",
