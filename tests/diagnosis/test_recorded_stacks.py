@@ -207,3 +207,18 @@ def test_a_stopped_worker_for_which_everything_waits(earlier_s: int, *, has_queu
     found = first(replace(here, dependencies=needs))
     assert found is not None
     assert (found.cause == "backend-dependency-down" and "hostel-celery.service" in found.message) is is_it
+
+
+def test_errors_here_and_there_on_several_routes_are_told() -> None:
+    """An old release holds the same port, and gets some of the requests of each route."""
+    here = recorded("stadium-old-release-left")
+    assert first(here) is not None and first(here).cause == "application-error"  # type: ignore[union-attr]
+    assert here.logs is not None
+    few = tuple(replace(path, statuses={**path.statuses, "500": path.statuses.get("500", 0) // 2}) for path in here.logs.paths)
+    over = tuple(
+        replace(path, last_served=path.last_refused + timedelta(minutes=2)) if path.last_refused else path
+        for path in here.logs.paths
+    )
+    alone = tuple(replace(path, clients=1) for path in here.logs.paths)
+    for paths in (few, over, alone):
+        assert diagnose(replace(here, logs=replace(here.logs, paths=paths))).verdict == "healthy"

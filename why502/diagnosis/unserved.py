@@ -36,6 +36,7 @@ _OF_THE_APPLICATION = frozenset({Symptom.UPSTREAM_STATUS, Symptom.GATEWAY_STATUS
 FEW, SOME, MANY = 5, 10, 20  # requests
 MOST, NEARLY_ALL = 0.5, 0.8  # shares of a route's requests
 NOTICEABLE = 0.2
+TOGETHER = 0.1  # of the answers of a server, whatever its routes
 CONSTANT = 0.05  # of all requests, from different clients: more than one visitor or one bad link causes
 SEVERAL = 2  # clients
 QUIET = timedelta(seconds=60)  # without an error: if one request in twenty fails, some succeed in this time
@@ -78,6 +79,7 @@ def _unserved(joins: Joins) -> tuple[Unserved, ...]:
             upgraded=upgraded,
         )
     ]
+    found.extend(_of_several(here, found))
     found.extend(_without_paths(here))
     found.extend(_denied(joins))
     found = [
@@ -350,6 +352,24 @@ def _of_failures(here: Snapshot) -> Iterator[Unserved]:
             yield Unserved(
                 Reason.APPLICATION, tally.count, 0, (str(tally.status),), request, server, target=tally.target, last=tally.last
             )
+
+
+def _of_several(here: Snapshot, found: list[Unserved]) -> Iterator[Unserved]:
+    """Yield the servers whose clients get an error here and there, on several routes, of which none has many by itself."""
+    told = {one.server for one in found if one.reason is Reason.APPLICATION}
+    servers: dict[str, list[PathTraffic]] = {}
+    for path in here.logs.paths if here.logs else ():
+        servers.setdefault(path.server, []).append(path)
+    for server, paths in servers.items():
+        bad = [path for path in paths if _sum([path], ERRORS)]
+        errors, total = _sum(bad, ERRORS), sum(_answered(path) for path in paths)
+        is_many = errors >= SOME and errors >= TOGETHER * total and any(path.clients >= SEVERAL for path in bad)
+        if server in told or not is_many or len({path.at for path in bad}) < 2 or _own_500s(here, bad, None):
+            continue
+        one = _described(Reason.APPLICATION, bad, ERRORS, None)
+        served = max((path.last_served for path in paths if path.last_served), default=None)
+        if not (one.last and served and served > one.last + QUIET):
+            yield replace(one, requests=total, at=None, location="", is_over=False)
 
 
 def _without_paths(here: Snapshot) -> Iterator[Unserved]:
