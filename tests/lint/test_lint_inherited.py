@@ -104,3 +104,10 @@ def test_ssl_of_another_site_may_hold_for_the_port() -> None:
 def test_a_rewritten_request_to_the_own_port_may_reach_another_location(rewrite: str, is_told: bool) -> None:
     place = f"location ^~ /shop/ {{ {rewrite} proxy_pass http://127.0.0.1; }} location / {{ root /srv; }}"
     assert severities({"nginx.conf": HTTP % f"server {{ listen 80; {place} }}"}, "W502-066") == ["error"] * is_told
+
+
+@pytest.mark.parametrize(("port", "is_told"), [(3000, True), (3001, False)])
+def test_an_error_page_with_its_own_location_may_be_that_of_the_same_backend(port: int, is_told: bool) -> None:
+    page = f"location = /sorry {{ proxy_pass http://127.0.0.1:{port}; }}"
+    text = HTTP % f"server {{ listen 80; error_page 502 /sorry; {page} location / {{ proxy_pass http://127.0.0.1:3000; }} }}"
+    assert severities({"nginx.conf": text}, "W502-116") == ["warning"] * is_told
