@@ -89,15 +89,16 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def no_ssl(deployment: Deployment) -> Iterator[Risk]:
     """A server has a certificate and listens on port 443 without `ssl`.
 
-    It takes plain HTTP there. Browsers get no TLS handshake.
+    It takes plain HTTP there. Browsers get no TLS handshake. `ssl` in one server holds for all servers of an address.
     """
+    severity = None if deployment.is_whole else Severity.NOTE  # another site may have it
     for level in deployment.blocks("server"):
         if level.path[:1] == ("stream",) or not level.own("ssl_certificate") or not level.is_known or level.first("ssl") == "on":
             continue
         for listen in level.own("listen"):
             address, words = (listen.args or ("",))[0], set(listen.args[1:])
             if address.rpartition(":")[2] == "443" and not words & {"ssl", "quic"} and not _is_tls_elsewhere(deployment, address):
-                yield risk("port 443 without ssl takes plain HTTP", listen.at, "write listen 443 ssl")
+                yield risk("port 443 without ssl takes plain HTTP", listen.at, "write listen 443 ssl", severity=severity)
 
 
 def _is_tls_elsewhere(deployment: Deployment, address: str) -> bool:

@@ -149,7 +149,9 @@ def to_itself(deployment: Deployment) -> Iterator[Risk]:
         if any(name in route.settings for name in ("allow", "limit_except")) or route.location.startswith(("~", "@")):
             continue
         level = deployment.level(route)
-        if level is None or not level.is_known:  # the listen address may be in a file that could not be read
+        if level is None or level.own("rewrite"):  # the path may belong to another location
+            continue
+        if not level.is_known:  # the listen address may be in a file that could not be read
             continue
         if not any(accepts(listen, target) for listen in own[target.port]):
             continue

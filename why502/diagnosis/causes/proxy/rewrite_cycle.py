@@ -66,6 +66,8 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
             codes, page = setting.args[:-1], setting.args[-1] if setting.args else ""
             if not {"502", "503", "504"} & set(codes) or not page.startswith("/") or "$" in page or setting.at in seen:
                 continue
+            if route.location.removeprefix("= ") == page:  # the location of the page itself
+                continue
             pages.add((route.server_at, page))
             if len(pages) > _MOST_PAGES:
                 return
@@ -75,7 +77,7 @@ def error_page_proxied(deployment: Deployment) -> Iterator[Risk]:
             same = (
                 found is not None
                 and found.server_at == route.server_at
-                and found.peers == route.peers
+                and [peer.name for peer in found.peers] == [peer.name for peer in route.peers]
                 and not found.if_conditions
             )
             if same and server is not None and server.is_known and not (found and "try_files" in found.settings):

@@ -199,7 +199,9 @@ def not_inherited(deployment: Deployment) -> Iterator[Risk]:
             seen.add(first)
             names = ", ".join(dict.fromkeys(args[0] for args in lost))
             is_meant = names.lower() == "host" and not route.upstream and _SITE.match(route.passes) is not None
-            is_complete = kept >= _OWN_LIST and all(_is_elsewhere(x.at, first) for x in own.around.settings[name])
+            outer = own.around.settings[name]
+            needed = {"host"} | _OWN_LIST & {x.args[0].lower() for x in outer if x.args}
+            is_complete = kept >= needed and len(kept & _OWN_LIST) > 1 and all(_is_elsewhere(x.at, first) for x in outer)
             yield risk(
                 f"the headers of the enclosing block are not inherited here: {names}",
                 first,
