@@ -45,6 +45,7 @@ def first(here: Snapshot) -> Finding | None:
         ("websocket-upgrade-lost", "websocket-upgrade-missing", "127.0.0.1:8765"),  # the application answers 426
         ("door-secret-rotated", "application-error", "127.0.0.1:9091"),  # whom Caddy asks first, for two sites
         ("gallery-moved-below-home", "fastcgi-script-not-found", "unix:/run/php/gallery.sock"),
+        ("fastapi-redis-bound-elsewhere", "backend-dependency-down", "127.0.0.1:8080"),  # it served until Redis was restarted
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
     ],
 )
@@ -222,3 +223,11 @@ def test_errors_here_and_there_on_several_routes_are_told() -> None:
     alone = tuple(replace(path, clients=1) for path in here.logs.paths)
     for paths in (few, over, alone):
         assert diagnose(replace(here, logs=replace(here.logs, paths=paths))).verdict == "healthy"
+
+
+def test_an_application_that_never_served_with_it_is_not_said_to_need_it() -> None:
+    here = recorded("fastapi-redis-bound-elsewhere")
+    assert here.logs is not None
+    never = tuple(replace(path, last_served=None) for path in here.logs.paths)
+    found = diagnose(replace(here, logs=replace(here.logs, paths=never, targets=()))).findings
+    assert "backend-dependency-down" not in {one.cause for one in found if one.confidence >= 0.5}

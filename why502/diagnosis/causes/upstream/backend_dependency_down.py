@@ -221,11 +221,14 @@ def _ended(case: Case) -> list[Dependency]:
 
 
 def _moved(case: Case, peer: Dependency) -> bool:
-    """Return whether the application ran before the process that listens at another address. Where both were started together, as
-    at boot, nobody knows that it ever listened at the usual one.
+    """Return whether the application ran, or served what it now answers with errors, before the process that listens at another
+    address. Where both were started together, as at boot, nobody knows that it ever listened at the usual one.
     """
     begun = min((process.started_at for process in case.processes if process.started_at), default=None)
-    return begun is None or peer.unit_since is None or begun + TOGETHER < peer.unit_since
+    if begun is None or peer.unit_since is None or begun + TOGETHER < peer.unit_since:
+        return True
+    served = _served_last(case) or case.last_answered
+    return served is not None and begun < served <= peer.unit_since + CLOCK
 
 
 def _end(case: Case, peer: Dependency) -> str:
