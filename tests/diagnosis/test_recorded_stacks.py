@@ -231,3 +231,12 @@ def test_an_application_that_never_served_with_it_is_not_said_to_need_it() -> No
     never = tuple(replace(path, last_served=None) for path in here.logs.paths)
     found = diagnose(replace(here, logs=replace(here.logs, paths=never, targets=()))).findings
     assert "backend-dependency-down" not in {one.cause for one in found if one.confidence >= 0.5}
+
+
+def test_who_runs_a_manager_is_said_once() -> None:
+    """PM2 runs several processes of one application, and each is a service."""
+    for finding in diagnose(recorded("orders-invoice-kills-process")).findings:
+        assert sum("runs the pm2 that speaks of api" in each.message for each in finding.evidence) <= 1
+    assert "user 1000, not root, runs the pm2 that speaks of api" in {
+        each.message for each in diagnose(recorded("orders-invoice-kills-process")).findings[0].evidence
+    }

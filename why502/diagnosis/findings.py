@@ -180,9 +180,11 @@ def _managed_by(case: Case) -> Iterator[Evidence]:
     """Yield the user whose service manager reported a service, if it is not root (any user can run one), and what links a
     service to the target if only the time does.
     """
+    told = set()
     for service in case.services:
-        if service.owner_uid:
-            message = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
+        message = f"user {service.owner_uid}, not root, runs the {service.manager} that speaks of {service.name}"
+        if service.owner_uid and message not in told:  # each process of a cluster is a service
+            told.add(message)
             yield Evidence(message=message, weight=0.0, source=service.manager)
         if service is case.linked_by_time:
             yield Evidence(message=f"{service.name} is taken to serve it: {service.link}", weight=0.0, source=service.manager)
