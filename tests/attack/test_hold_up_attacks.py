@@ -60,7 +60,8 @@ def counts_all(dead: Dead, *argv: str) -> dict[str, object]:
     before = dead.failures()
     assert before >= 3
     found = diagnose(*argv)
-    assert about(found, dead)["failures"] in range(before, dead.failures() + 1)
+    count, log = about(found, dead)["failures"], dead.log.read_text()
+    assert count in range(before, dead.failures() + 1), f"{log}\n{json.dumps(found, indent=1)}"
     return found
 
 
