@@ -288,7 +288,8 @@ def test_no_program_of_a_user_is_run_as_root_without_a_running_nginx() -> None:
         program.chmod(0o755)
         subprocess.run(["chown", "-R", f"{STRANGER}:{STRANGER}", str(mine)], check=True)
         why502("diagnose", "--format", "json", before=("unshare", "--mount", "--pid", "--fork", "--mount-proc"))
-        done = why502("fix", "--apply", "--yes", before=("unshare", "--mount", "--pid", "--fork", "--mount-proc"))
+        alone = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")
+        done = why502("fix", "--apply", "--yes", "--state", str(directory(0o700)), before=alone)
         assert "Traceback" not in done.stderr
         assert "0" not in (proof.read_text().split() if proof.exists() else [])
     finally:
