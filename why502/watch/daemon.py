@@ -93,7 +93,10 @@ Entry = Event | Message | Note | Found | Answer | Seen
 
 
 class Daemon:
-    """All parts of `why502 watch`. `start`, `run` and `stop` are called by one thread, `end`, `reload` and `view` by any."""
+    """All parts of `why502 watch`.
+
+    `start`, `run` and `stop` are called by one thread, `view` by any, `end` and `reload` by any thread or handler of a signal.
+    """
 
     def __init__(
         self,
@@ -105,8 +108,9 @@ class Daemon:
     ) -> None:
         self._options, self._machine, self._now, self._shown, self._monotonic = options, machine, now, shown, monotonic
         self._inbox: Inbox[Entry] = Inbox()
-        self._ending = threading.Event()
-        self._reload_asked = threading.Event()
+        # plain flags, as handlers of signals set them: one that interrupts its thread in an Event would wait for its lock forever
+        self._is_ending = False
+        self._is_reload_asked = False
         self._notes: deque[str] = deque(maxlen=MOST_NOTES)
         self._recent = Recent()
         self.progress = Progress(clock=monotonic)
@@ -123,15 +127,15 @@ class Daemon:
     @property
     def is_ending(self) -> bool:
         """Return whether it was told to end."""
-        return self._ending.is_set()
+        return self._is_ending
 
     def end(self) -> None:
         """Have `run` return soon."""
-        self._ending.set()
+        self._is_ending = True
 
     def reload(self) -> None:
         """Have the settings read again. Several calls before that are one."""
-        self._reload_asked.set()
+        self._is_reload_asked = True
 
     # start and end
 
@@ -206,13 +210,13 @@ class Daemon:
         """Take what the parts find until `end` is called, or `is_done` at the end of a second."""
         watchdog_s = systemd.watchdog_s()
         fed_s = self._monotonic()
-        while not self._ending.is_set():
+        while not self._is_ending:
             left_s = self._committed_s + COMMIT_S - self._monotonic()
             entry = self._inbox.take(min(max(left_s, 0.0), WAKE_S))
             if entry is not None:
                 self._take(entry)
-            if self._reload_asked.is_set():
-                self._reload_asked.clear()
+            if self._is_reload_asked:
+                self._is_reload_asked = False
                 self._reload()
             if self._monotonic() - self._committed_s >= COMMIT_S:
                 self._commit()
@@ -225,7 +229,7 @@ class Daemon:
     def stop(self) -> None:
         """End all parts, keep what they still have, and close the store. Takes less than 10 seconds."""
         systemd.notify(systemd.STOPPING)
-        self._ending.set()
+        self._is_ending = True
         self._inbox.open()
         for part in (self._gateways, self._checker, self._sampler, self._changes, self._tailer, self._diagnoser):
             part.stop(STOP_S)
@@ -502,14 +506,17 @@ class Daemon:
             try:
                 return Store.open(path)
             except Unavailable as error:
-                if not is_patient or self._ending.is_set():
+                if not is_patient or self._is_ending:
                     raise
                 if not is_reported:
                     self._note(f"{error.message}: waiting. {error.hint}")
                 is_reported = True
                 systemd.notify(systemd.starting(10 * RETRY_S), systemd.status(error.message))
-                if self._ending.wait(RETRY_S):
-                    raise
+                until_s = self._monotonic() + RETRY_S
+                while (left_s := until_s - self._monotonic()) > 0:
+                    time.sleep(min(left_s, WAKE_S))
+                    if self._is_ending:
+                        raise
 
     def _restored(self) -> State:
         """Return the state that the last run left."""
