@@ -426,8 +426,8 @@ def test_a_gateway_that_nobody_enabled_is_not_started_in_place_of_the_one_that_f
         test=ConfigTest.FAILED, problems=(ConfigProblem(message="unable to load the certificate"),),
     )  # fmt: skip
     first = diagnose(REPLACE(here, proxies=(failed, nginx))).findings[0]
-    assert (first.cause, [remedy.steps for remedy in first.remedies]) == ("proxy-not-running", [()])
-    assert "haproxy is not running: its own test refuses the configuration: unable to load the certificate" in first.message
+    assert (first.cause, [remedy.steps for remedy in first.remedies]) == ("proxy-config-invalid", [()])
+    assert "haproxy does not start: its own test rejects the configuration: unable to load the certificate" in first.message
 
 
 def served_by(name: str, state: str, test: str = "ok") -> Snapshot:

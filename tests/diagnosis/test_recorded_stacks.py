@@ -13,6 +13,7 @@ from why502.diagnosis.engine import diagnose
 from why502.model.config import Setting
 from why502.model.finding import Finding
 from why502.model.logs import Symptom
+from why502.model.proxy import ConfigProblem, ConfigTest
 from why502.model.snapshot import Event, Snapshot
 
 STACKS = Path(__file__).parent.parent / "data" / "stacks"
@@ -47,6 +48,8 @@ def first(here: Snapshot) -> Finding | None:
         ("gallery-moved-below-home", "fastcgi-script-not-found", "unix:/run/php/gallery.sock"),
         ("fastapi-redis-bound-elsewhere", "backend-dependency-down", "127.0.0.1:8080"),  # it served until Redis was restarted
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
+        ("stadium-njs-module-gone", "proxy-config-invalid", "None"),  # nginx is down since the restart after an upgrade
+        ("three-middle-upgraded-module-missing", "proxy-config-invalid", "127.0.0.1:8080"),  # nginx is down, behind HAProxy
     ],
 )
 def test_the_cause_is_named(name: str, cause: str, target: str) -> None:
@@ -240,3 +243,19 @@ def test_who_runs_a_manager_is_said_once() -> None:
     assert "user 1000, not root, runs the pm2 that speaks of api" in {
         each.message for each in diagnose(recorded("orders-invoice-kills-process")).findings[0].evidence
     }
+
+
+def test_a_gateway_that_is_down_and_would_start_is_not_running() -> None:
+    here = recorded("stadium-njs-module-gone")
+    fine = tuple(replace(proxy, test=ConfigTest.OK, problems=()) for proxy in here.proxies or ())
+    found = first(replace(here, proxies=fine))
+    assert found is not None and found.cause == "proxy-not-running"
+    assert "start nginx.service" in [remedy.message for remedy in found.remedies]
+
+
+def test_a_port_in_use_is_no_error_of_the_configuration() -> None:
+    here = recorded("stadium-njs-module-gone")
+    problem = ConfigProblem(message="bind() to 0.0.0.0:80 failed (98: Address already in use)")
+    taken = tuple(replace(proxy, problems=(problem,)) for proxy in here.proxies or ())
+    found = first(replace(here, proxies=taken))
+    assert found is not None and found.cause == "proxy-listen-failed"

@@ -1,20 +1,22 @@
-"""The configuration on disk fails its own test, so a reload was rejected and an older configuration is running.
+"""The configuration on disk fails its own test: a reload was rejected and an older configuration is running, or the proxy does
+not start.
 
 Apache reads `.htaccess` files with each request. An error there (a directive that is "not allowed here", a RewriteRule that
 cannot be compiled) is logged at level alert, and every request below that directory gets 500.
 
 nginx logs the reason at level emerg with file and line, and keeps running with the old configuration. Changes have no effect, and
-the next restart will fail.
+the next restart will fail. After that restart, or at boot, it does not run at all: clients are refused, or the gateway in front
+answers 502 or 503.
 
 ## Do not confuse with
-- `proxy-not-running`: a start failed, not a reload.
+- `proxy-not-running`: it is stopped, and its configuration passes the test.
 - `proxy-config-not-loaded`: the configuration is valid, but it was not loaded.
 
 ## Confirm
 - `nginx -t` shows the error.
 
 ## Fix
-- Correct the line that the test names, test again, then reload.
+- Correct the line that the test names, test again, then reload, or start it if it does not run.
 
 ## References
 - nginx: src/os/unix/ngx_process_cycle.c; https://nginx.org/en/docs/control.html
@@ -25,13 +27,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from why502.diagnosis import containers
+from why502.diagnosis import absent_gateways, containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
+from why502.model.finding import LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.proxy import ConfigTest
+from why502.model.proxy import ConfigProblem, ConfigTest, Proxy
 from why502.model.remedy import Remedy
 
 _UNKNOWN_NAME = lazy(r'host not found in upstream "([\w.-]{1,253})')
@@ -39,6 +41,12 @@ _UNKNOWN_NAME = lazy(r'host not found in upstream "([\w.-]{1,253})')
 
 def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
+    if refusal := absent_gateways.refusing(case):
+        absent, error = refusal
+        yield supports(_does_not_start(case, absent, error), str(error.at or error.source), 2 * PROOF)
+        if absent.why_stopped:
+            yield supports(absent.why_stopped, "service manager", WEAK)
+        return
     if case.target is not None:
         if (
             case.failures
@@ -76,14 +84,28 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes("the configuration on disk passes its test now", "nginx -t", STRONG)
 
 
+def _does_not_start(case: Case, proxy: Proxy, error: ConfigProblem) -> str:
+    where = f", which should listen on {case.target}," if case.target else ""
+    return f"{proxy.kind}{where} does not start: its own test rejects the configuration: {error.message}"
+
+
 def summarize(case: Case) -> str:
-    """Return the finding about a gateway's container in one sentence."""
+    """Return the finding about a gateway that does not start in one sentence; "" about one that runs."""
+    if refusal := absent_gateways.refusing(case):
+        return _does_not_start(case, *refusal)
     found = containers.refused_gateway(case) if case.target is None else None
     return f"{found[0].shown}, the gateway, does not start: {found[1]}" if found else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies for a name that is unknown when the gateway's container starts."""
+    """Return the remedies: for the line that keeps a gateway from starting, and for a name that is unknown when the gateway's
+    container starts.
+    """
+    if refusal := absent_gateways.refusing(case):
+        proxy, error = refusal
+        place = str(error.at or error.source) or "what the test names"
+        yield Remedy(message=f"correct {place}, have {proxy.kind} test its configuration, then start it")
+        return
     found = containers.refused_gateway(case) if case.target is None else None
     if found is None:
         return
@@ -105,7 +127,7 @@ CAUSE = Cause(
     stands_apart=True,
     may_be_refusal=True,
     is_refusal=True,
-    message="the configuration on disk fails its own test, so a reload was rejected and an older one is running",
+    message="the configuration on disk fails its own test, so an older one runs or the proxy does not start",
     headline="{proxy} rejects the configuration on disk and runs an older one, which leads to {target}",
     symptoms={Symptom.CONFIG_INVALID: LIKELY},
     explains=frozenset(

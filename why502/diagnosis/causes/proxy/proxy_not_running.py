@@ -3,14 +3,14 @@
 Clients get no HTTP response at all (connection refused). A proxy in front of this one returns 502.
 
 ## Do not confuse with
-- `proxy-config-invalid`: the proxy still runs with an older configuration.
+- `proxy-config-invalid`: its own test rejects the configuration, so it cannot start.
 - `proxy-listen-failed`: the proxy does not start because its address is in use.
 
 ## Confirm
 - Check `systemctl status nginx`, `nginx -t` and `ss -ltnp`.
 
 ## Fix
-- Correct what its last emerg line or its configuration test names, then start it.
+- Correct what its last emerg line names, then start it.
 
 ## References
 - https://nginx.org/en/docs/control.html
@@ -20,17 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from why502.diagnosis import containers
+from why502.diagnosis import absent_gateways, containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.listening import accepts
 from why502.diagnosis.serving import serving
-from why502.diagnosis.targets import addresses, peer_sets
-from why502.gateways.behaviour import behaviour
 from why502.model.finding import LIKELY, PROOF, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
-from why502.model.proxy import ConfigTest, Proxy
+from why502.model.proxy import ConfigTest
 from why502.model.remedy import Remedy
 from why502.remedies.gateways import begin
 
@@ -50,7 +47,7 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield refutes(f"{again} runs", "ps", PROOF)
     if case.offline:
         return
-    inner = _inner(case)
+    inner = absent_gateways.inner(case)
     if inner and reporting and reporting - {"", None} <= {proxy.kind for proxy in inner}:
         yield refutes(
             f"{inner[0].kind} is a backend here: {running[0].kind} is running and passes requests to it",
@@ -59,7 +56,11 @@ def examine(case: Case) -> Iterator[Evidence]:
         )
     if other := serving(case.here):
         yield refutes(f"another gateway serves this machine: {other}", "ss -ltnp", 2 * PROOF)
-    missing = _missing(case)
+    if refusal := absent_gateways.refusing(case):
+        message = f"{refusal[0].kind} does not start because its configuration fails its own test"
+        yield refutes(message, str(refusal[1].at or refusal[1].source), 2 * PROOF)
+        return
+    missing = absent_gateways.missing(case)
     if (unknown := containers.unexamined(case)) and not any(proxy.unit_state for proxy in missing):
         message = f"{unknown.shown} does not run ({unknown.state}), and its engine gave no details: it may be the gateway"
         yield refutes(message, unknown.shows("inspect"), 2 * PROOF)
@@ -71,40 +72,9 @@ def examine(case: Case) -> Iterator[Evidence]:
             yield supports(f"its own test reports: {problem.message}", str(problem.at or "nginx -t"), WEAK)
 
 
-def _inner(case: Case) -> list[Proxy]:
-    """Return the stopped gateways that a running gateway passes requests to: they are missing as backends."""
-    stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy.listens]
-    if not stopped:
-        return []
-    sets = peer_sets(route for proxy in case.proxies if proxy.is_running for route in proxy.routes)
-    peers = {target for found in sets for peer in found for target in addresses(peer, case.here)}
-    return [proxy for proxy in stopped if all(any(accepts(listen, peer) for peer in peers) for listen in proxy.listens)]
-
-
-def _missing(case: Case) -> list[Proxy]:
-    """Return the gateways that should run but do not, enabled or failed ones first; if other gateways run,
-    only those that failed.
-    """
-    inner = _inner(case)
-    stopped = [proxy for proxy in case.proxies if not proxy.is_running and proxy not in inner]
-    kinds = {proxy.kind for proxy in case.proxies if proxy.is_running}
-    if kinds:
-        failed = [proxy for proxy in stopped if proxy.unit_state == "failed" and proxy.kind not in kinds]
-        return [proxy for proxy in failed if not _is_replaced(proxy, case)]
-    wanted = [proxy for proxy in stopped if proxy.unit_state == "failed" or proxy.unit_state.startswith("enabled")]
-    return wanted or [proxy for proxy in stopped if behaviour(proxy.kind).is_found_by_program]
-
-
-def _is_replaced(proxy: Proxy, case: Case) -> bool:
-    """Return whether other processes listen on every port of a stopped gateway: then it is not missing."""
-    taken = {listener.target.port for listener in case.here.listeners or () if not listener.target.is_unix}
-    ports = {listen.port for listen in proxy.listens if not listen.is_unix}
-    return bool(ports) and ports <= taken
-
-
 def summarize(case: Case) -> str:
     """Return the finding in one sentence."""
-    stopped = _missing(case)
+    stopped = absent_gateways.missing(case)
     refused = case.tally(Symptom.LISTEN_FAILED)
     reason = next((match[0] for sample in (refused.samples if refused else ()) if (match := _BIND.search(sample.text))), "")
     if not stopped and reason:
@@ -120,7 +90,7 @@ def summarize(case: Case) -> str:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: start it, if its configuration passes the test."""
     has_systemd = any(p.pid == 1 and p.name == "systemd" for p in case.here.processes or ())
-    for proxy in _missing(case):
+    for proxy in absent_gateways.missing(case):
         if proxy.unit or case.here.processes:
             yield from begin(proxy, has_systemd)
 

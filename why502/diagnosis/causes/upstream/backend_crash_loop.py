@@ -23,7 +23,7 @@ import signal
 from collections.abc import Iterator
 from datetime import timedelta
 
-from why502.diagnosis import containers
+from why502.diagnosis import absent_gateways, containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.deaths import last_words
@@ -44,6 +44,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     """Yield the evidence for and against this cause."""
     hurt = case.failures or any(probe.symptom for probe in case.probes)
     if not hurt and case.target is not None:
+        return
+    if refusal := absent_gateways.refusing(case):
+        message = f"{refusal[0].kind} is restarted because its configuration fails its own test"
+        yield refutes(message, str(refusal[1].at or refusal[1].source), 2 * PROOF)
         return
     if reason := _outside(case):
         yield refutes(reason, "access log, journal", 2 * PROOF)

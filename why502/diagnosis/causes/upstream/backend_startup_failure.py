@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from why502.diagnosis import absent_gateways
 from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
@@ -29,7 +30,6 @@ from why502.diagnosis.routed import BROKEN
 from why502.model.container import KUBERNETES
 from why502.model.finding import LIKELY, PROOF, STRONG, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
-from why502.model.proxy import ConfigTest
 from why502.model.remedy import Remedy
 from why502.model.service import Service
 from why502.model.snapshot import Event
@@ -62,9 +62,13 @@ def examine(case: Case) -> Iterator[Evidence]:
     is_there = case.listeners and not case.has_left
     if is_there and not is_retried and not (began and case.answers_now is False):  # not while a newer start does not answer
         yield refutes(f"something listens on {case.target}", "ss -ltnx", STRONG)
+    if refusal := absent_gateways.refusing(case):
+        message = f"{refusal[0].kind} does not start because its configuration fails its own test"
+        yield refutes(message, str(refusal[1].at or refusal[1].source), 2 * PROOF)
+        return
     for event in failed[:1]:
         yield supports(_own_words(case, event) or event.message, event.source, PROOF)
-    if refused := _refused(case) or _rejected(case):
+    if refused := _refused(case):
         who, words, source = refused
         yield supports(f"a gateway should listen there, but does not start: {who}: {words}", source, PROOF)
     at_start = [event for event in case.at_start if not _served_before_it(case, event)]
@@ -129,16 +133,6 @@ def _own_words(case: Case, event: Event) -> str:
     own = [service for service in case.services if service.name == event.unit and service.is_running is False and service.reason]
     is_managers = " process exited" in event.message or "Failed with result" in event.message
     return f"{own[0].name}: {own[0].reason[-1]}" if own and is_managers else ""
-
-
-def _rejected(case: Case) -> tuple[str, str, str] | None:
-    """Return the product, the error and its place if the gateway that should listen on the target fails its own test;
-    None otherwise.
-    """
-    gateway = case.missing_gateway
-    if gateway is None or gateway.test is not ConfigTest.FAILED or not gateway.problems:
-        return None
-    return gateway.kind, gateway.problems[0].message, str(gateway.problems[0].at or f"{gateway.kind} -t")
 
 
 def _refused(case: Case) -> tuple[str, str, str] | None:
@@ -239,17 +233,14 @@ def _has_served(case: Case, service: Service) -> bool:
 
 def summarize(case: Case) -> str:
     """Return the finding about a gateway that should listen on the target in one sentence; "" for any other application."""
-    refused = _refused(case) or _rejected(case)
+    refused = _refused(case)
     return f"{refused[0]}, the gateway that should listen on {case.target}, does not start: {refused[1]}" if refused else ""
 
 
 def remedies(case: Case) -> Iterator[Remedy]:
-    """Return the remedies: for a gateway's error in its configuration, for a unit that started before what it needs, and for a
-    missing EnvironmentFile of a unit (create it empty, and start the unit).
+    """Return the remedies: for a unit that started before what it needs, and for a missing EnvironmentFile of a unit (create it
+    empty, and start the unit).
     """
-    if refused := _rejected(case):
-        who, _, place = refused
-        yield Remedy(message=f"correct {place}, have {who} test its configuration, then start it")
     yield from start_after_dependency(case)
     for service in case.services:
         paths = [path for path in service.settings.get("EnvironmentFileMissing", "").split() if path.startswith("/")]
