@@ -176,7 +176,7 @@ def test_a_gateway_behind_a_gateway_that_fails_its_own_test_does_not_start() -> 
     outer = Proxy(kind="haproxy", pid=5, routes=(Route(proxy="haproxy", peers=(Peer(name="web", target=inner),)),))
     refused = Tally(symptom=Symptom.CONNECT_REFUSED, proxy="haproxy", target=inner, count=9, status=503, first=AT, last=AT)
     (finding, *_) = asserted(outer, stopped, listeners=(), tallies=(refused,))
-    assert (finding.cause, finding.target) == ("backend-startup-failure", inner)
+    assert (finding.cause, finding.target) == ("proxy-config-invalid", inner)
     assert "dlopen()" in finding.message
 
 

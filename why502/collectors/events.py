@@ -23,7 +23,7 @@ from why502.collectors.base import CollectOptions, Found
 from why502.collectors.event_order import joined, only_loops
 from why502.collectors.framework_logs import framework_logs
 from why502.collectors.kernel_log import kernel_lines
-from why502.gateways.behaviour import application_servers
+from why502.gateways.behaviour import application_servers, programs
 from why502.host.base import Host
 from why502.host.trust import NOBODY
 from why502.logs import plain_errors, stamps
@@ -66,7 +66,7 @@ DESCRIPTORS = 256
 _LOG_NAME = lazy(r"/[^\0]*\.(?:log|err|out)$|/nohup\.out$")
 _DELETED = " (deleted)"  # proc_pid_fd(5)
 _FRAME = lazy(r"\[0x[0-9a-f]{1,16}\] (\S{1,255}\(\) /\S{1,1000}:\d{1,9})$")
-_PROXY_LOG = lazy(r"/(?:nginx|apache2|httpd|haproxy)/|/access[^/]*\.log$")
+_ACCESS_LOG = lazy(r"/access[^/]*\.log$")
 Look = Callable[[], list[Event]]
 
 
@@ -299,7 +299,7 @@ class Window:
         kept = [
             (path, *rest)
             for path, rest in found.items()
-            if path not in configured and (path in self._hosted or not _PROXY_LOG.search(path))
+            if path not in configured and (path in self._hosted or not _is_of_a_gateway(path))
         ]
         return kept[:FILES]
 
@@ -364,6 +364,11 @@ def _gap_of_deleted(path: str, pid: int) -> Gap:
     return Gap(
         source=path, reason=reason, hint="make the application reopen its log after each rotation (postrotate, copytruncate)"
     )
+
+
+def _is_of_a_gateway(path: str) -> bool:
+    """Return whether a log is an access log, or in a directory with the name of a gateway's program."""
+    return bool(_ACCESS_LOG.search(path)) or not programs().isdisjoint(path.split("/")[1:-1])
 
 
 def _open_logs(host: Host, pid: int) -> Iterator[tuple[str, str]]:

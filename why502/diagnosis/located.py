@@ -23,9 +23,8 @@ SYSTEM_PORTS = 1023  # the last that only root may listen on (ip(7)): services o
 _INFRASTRUCTURE = frozenset(
     "sshd systemd systemd-resolve systemd-resolved systemd-network dnsmasq named unbound chronyd ntpd rpcbind rpc.statd cupsd"
     " exim4 master postfix dovecot mysqld mariadbd postgres redis-server memcached mongod beam.smp epmd prometheus node_exporter"
-    " prometheus-node alertmanager containerd dockerd docker-proxy nginx haproxy apache2 httpd varnishd envoy caddy traefik"
-    " snmpd zabbix_agentd"
-    " vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
+    " prometheus-node alertmanager containerd dockerd docker-proxy snmpd"
+    " zabbix_agentd vsftpd proftpd smbd nmbd slapd fail2ban-server avahi-daemon supervisord tailscaled init".split()
 )
 _NOWHERE = "nowhere"  # no network namespace: that of a container that has ended
 _METRICS = ("exporter", "prometheu")  # parts of process names, which the kernel cuts to 15 characters
@@ -324,7 +323,7 @@ class LocatedTarget(RoutedTarget):
 def _is_no_application(process: Process) -> bool:
     """Return whether a process is infrastructure, a metrics exporter, or this program itself (`why502 watch` serves metrics)."""
     is_ours = any(posixpath.basename(word) == "why502" for word in process.argv[:4])
-    return is_ours or process.name.split(":")[0] in _INFRASTRUCTURE or any(word in process.name for word in _METRICS)
+    return is_ours or process.name.split(":")[0] in _INFRASTRUCTURE | programs() or any(word in process.name for word in _METRICS)
 
 
 def _looks_like_application(path: str) -> bool:

@@ -176,7 +176,7 @@ def _cause(text: str, name: str) -> Explanation:
 
 def _makers(status: str) -> tuple[str, ...]:
     """Return the products that send a status."""
-    names = [name for maker in STATUSES[status].makers for name in maker.proxy.split(", ")]
+    names = [maker.proxy for maker in STATUSES[status].makers]
     return tuple(
         dict.fromkeys(codes.names().get(name, name) for name in names if name not in ("any", "any backend", "curl"))
     ) or tuple(codes.names())
@@ -187,9 +187,7 @@ def _status(text: str, code: str, proxy: str | None) -> Explanation:
     makers = [
         maker
         for maker in status.makers
-        if proxy is None
-        or proxy in (codes.names().get(name, name) for name in maker.proxy.split(", "))
-        or maker.proxy.startswith("any")
+        if proxy is None or proxy == codes.names().get(maker.proxy, maker.proxy) or maker.proxy.startswith("any")
     ] or status.makers
     if proxy is None and len(makers) == 1:  # only one product sends it
         proxy = _makers(code)[0] if len(_makers(code)) == 1 else None

@@ -90,6 +90,9 @@ class Behaviour:
     journal_line: re.Pattern[str] | None = None  # the lines of its unit's journal that are its log, where it writes others too
     sends_preface: Callable[[Route], bool | None] | None = None
     wants_preface: Callable[[Proxy, Target, Sequence[Listen], Sequence[Process]], Demand | None] | None = None
+    preface_in_front: str = ""  # the setting by which it sends a PROXY header, in Markdown
+    preface_behind: str = ""  # and by which it expects one
+    log_program: str = ""  # the program that writes its log to a file, where the log is in its memory
     takes_directives: bool = False  # its files consist of nginx's directives, which remedies set and replace in place
     connects_as_configured: bool = False  # only to addresses that its files name, and its messages name the address
     is_found_by_program: bool = False  # where it does not run, its program was found as well, and not only a file of its own
@@ -129,6 +132,14 @@ def behaviour(kind: str) -> Behaviour:
     """Return the behaviour of a kind of gateway; the defaults for one that states nothing or is unknown."""
     module = registry.part(PACKAGE, kind, "behaviour")
     return _UNSTATED if module is None else module.BEHAVIOUR
+
+
+def preface_settings() -> str:
+    """Return how each product sends a PROXY header, and how each one expects it, in one sentence part."""
+    every = [(name, behaviour(name)) for name in registry.products(PACKAGE)]
+    front = ", ".join(f"{name} {each.preface_in_front}" for name, each in every if each.preface_in_front)
+    behind = ", ".join(f"{name} {each.preface_behind}" for name, each in every if each.preface_behind)
+    return f"{front} in front; {behind} behind"
 
 
 @cache

@@ -51,7 +51,7 @@ def gateway_page(product: Product) -> str:
         f"| {status} | {maker.when} | {_causes(maker.causes)} |"
         for status, row in STATUSES.items()
         for maker in row.makers
-        if product.name in maker.proxy.split(", ")
+        if product.name == maker.proxy
     ]
     if statuses:
         parts.append("\n".join(["## Statuses", "", "| status | when | causes |", "| --- | --- | --- |", *statuses]))

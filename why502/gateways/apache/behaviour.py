@@ -34,6 +34,7 @@ def _wants(proxy: Proxy, target: Target, _found: Sequence[Listen], _processes: S
 
 
 BEHAVIOUR = Behaviour(
+    preface_behind="`RemoteIPProxyProtocol On`",
     programs=frozenset({"apache2", "httpd"}),
     starts_workers_to_load=True,
     read_timeout=WAIT,

@@ -18,6 +18,8 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
 
 
 BEHAVIOUR = Behaviour(
+    preface_in_front="`send-proxy` or `send-proxy-v2`",
+    preface_behind="`bind … accept-proxy`",
     programs=frozenset({"haproxy"}),
     services=frozenset({"haproxy"}),
     passes_host=True,

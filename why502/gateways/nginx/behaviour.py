@@ -38,6 +38,8 @@ def _wants(_proxy: Proxy, _target: Target, found: Sequence[Listen], _processes: 
 
 
 BEHAVIOUR = Behaviour(
+    preface_in_front="stream `proxy_protocol on`",
+    preface_behind="`listen … proxy_protocol`",
     programs=frozenset({"nginx"}),
     services=frozenset({"nginx", "openresty"}),
     description="high performance web server and a reverse proxy",

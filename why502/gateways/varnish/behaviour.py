@@ -28,6 +28,8 @@ def _wants(proxy: Proxy, target: Target, _found: Sequence[Listen], processes: Se
 
 
 BEHAVIOUR = Behaviour(
+    preface_behind="`-a …,PROXY`",
+    log_program="varnishncsa",
     programs=frozenset({"varnishd"}),
     services=frozenset({"varnishd", "varnish", "cache-main"}),
     passes_host=True,

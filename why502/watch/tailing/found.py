@@ -126,7 +126,8 @@ def _of_proxy(proxy: Proxy, gaps: list[Gap]) -> Iterator[Log | Family]:
             gaps.append(_off(kind, targets))
         elif goes_to is LogPlace.MEMORY:
             reason = f"it is in the memory of {proxy.kind}, where it cannot be followed"
-            gaps.append(Gap(source=f"{kind} log", reason=reason, hint="log to a file (varnishncsa)"))
+            how = f" ({program})" if (program := behaviour(proxy.kind).log_program) else ""
+            gaps.append(Gap(source=f"{kind} log", reason=reason, hint=f"log to a file{how}"))
         else:
             yield from _stream(proxy, kind, goes_to, targets, gaps)
         gaps.extend(_partial(kind, targets))

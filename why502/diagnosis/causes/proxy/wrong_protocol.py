@@ -34,7 +34,7 @@ from why502.diagnosis.case import Case, is_of_the_web
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.preface import unmet
 from why502.diagnosis.unserved import ERRORS
-from why502.gateways.behaviour import behaviour
+from why502.gateways.behaviour import behaviour, preface_settings
 from why502.model.config import PROTOCOL, SENDS_PROXY, Route
 from why502.model.finding import FAIR, LIKELY, PROOF, STRONG, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
 from why502.model.logs import Symptom
@@ -266,7 +266,7 @@ def summarize(case: Case) -> str:
 def remedies(case: Case) -> Iterator[Remedy]:
     """Return the remedy: use the backend's protocol, if changing the scheme is enough."""
     if (case.target is not None and case.target in unmet(case.joins)) or _of_header(case):
-        yield Remedy(message=_BOTH_SIDES)
+        yield Remedy(message=f"Make both sides agree on the PROXY protocol: {preface_settings()}.")
         return
     if case.proxy is not None and not behaviour(case.proxy.kind).takes_directives:
         return  # its own advice names its own settings
@@ -293,11 +293,6 @@ def remedies(case: Case) -> Iterator[Remedy]:
         yield Remedy(message=message, steps=(change, *reload(case.proxy)) if change else ())
 
 
-_BOTH_SIDES = (
-    "Make both sides agree on the PROXY protocol: nginx stream `proxy_protocol on`, HAProxy `send-proxy` or `send-proxy-v2`, "
-    "Hitch `write-proxy-v2`"
-    " in front; nginx `listen … proxy_protocol`, HAProxy `bind … accept-proxy`, Varnish `-a …,PROXY` behind."
-)
 _MODULES = {"http": "proxy", "h2": "grpc", "uwsgi": "uwsgi"}
 
 

@@ -53,8 +53,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     hosted, killed = case.hosted_break, case.tally(Symptom.PROXY_WORKER_DIED)
     if hosted is not None and killed is not None:
         message = (
-            f"{hosted.count} requests to a daemon that Apache runs broke off, and {killed.count} of its processes were killed "
-            "by a signal"
+            f"{hosted.count} requests to a daemon that {hosted.proxy} runs broke off, and {killed.count} of its processes "
+            "were killed by a signal"
         )
         yield supports(f"{message}: {killed.samples[0].text[:200]}" if killed.samples else message, killed.source, PROOF)
     broken = case.tally(Symptom.CLOSED_BEFORE_HEADER, Symptom.RESET_BEFORE_HEADER, Symptom.CLOSED_IN_BODY, Symptom.RESET_IN_BODY)

@@ -50,7 +50,7 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (Symptom.GATEWAY_STATUS, 503) in seen and any(_LIMITS & route.settings.keys() for route in case.routes):
         return  # a limit sends 503 too, and may be logged at a level that is off
     if case.target is None and only and (log := _silent_balancer(case)):
-        yield supports("httpd's error log shows no reason for it on the part of the proxy", log, LIKELY)
+        yield supports("the error log shows no reason for it on the part of the proxy", log, LIKELY)
     if (
         case.target is not None
         and only

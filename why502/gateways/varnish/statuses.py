@@ -1,0 +1,8 @@
+"""HTTP statuses that it returns itself, or writes to its log: when, and for which causes, the most common first."""
+
+from __future__ import annotations
+
+RANK = 5  # among the products, the most widely used first
+STATUSES = {
+    "503": ("every failed fetch", "backend-not-running backend-too-slow all-upstreams-down premature-close"),
+}
