@@ -48,6 +48,8 @@ def first(here: Snapshot) -> Finding | None:
         ("gallery-moved-below-home", "fastcgi-script-not-found", "unix:/run/php/gallery.sock"),
         ("fastapi-redis-bound-elsewhere", "backend-dependency-down", "127.0.0.1:8080"),  # it served until Redis was restarted
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
+        ("depot-htpasswd-lost", "application-error", "127.0.0.1:8080"),  # a handler in Go panics at each request
+        ("ferry-lock-in-the-loop", "backend-hung", "unix:/run/ferry/api.sock"),  # pages that were answered before are not, either
         ("stadium-njs-module-gone", "proxy-config-invalid", "None"),  # nginx is down since the restart after an upgrade
         ("three-middle-upgraded-module-missing", "proxy-config-invalid", "127.0.0.1:8080"),  # nginx is down, behind HAProxy
     ],
@@ -259,3 +261,24 @@ def test_a_port_in_use_is_no_error_of_the_configuration() -> None:
     taken = tuple(replace(proxy, problems=(problem,)) for proxy in here.proxies or ())
     found = first(replace(here, proxies=taken))
     assert found is not None and found.cause == "proxy-listen-failed"
+
+
+def test_a_handler_that_breaks_off_and_a_process_that_ends_are_told_apart() -> None:
+    here = recorded("depot-htpasswd-lost")
+    panics = [event for event in here.events or () if event.symptom is Symptom.APPLICATION_ERROR]
+    assert panics and {event.pid for event in panics} == {176}
+    dead = tuple(replace(event, pid=175) for event in panics)  # of a process that no longer listens
+    assert here.events is not None
+    ended = first(replace(here, events=(*(e for e in here.events if e not in panics), *dead)))
+    assert ended is not None and ended.cause != "application-error"
+    few = first(replace(here, events=(*(e for e in here.events if e not in panics), *panics[:3])))
+    assert few is not None and few.cause != "application-error"
+
+
+def test_workers_that_wait_for_something_do_not_hang() -> None:
+    here = recorded("ferry-lock-in-the-loop")
+    assert here.kernel is not None
+    busy = first(replace(here, kernel=replace(here.kernel, backend_cpu={"unix:/run/ferry/api.sock": 0.8})))
+    unknown = first(replace(here, dependencies=None))
+    assert busy is not None and busy.cause != "backend-hung"
+    assert unknown is not None and unknown.cause != "backend-hung"

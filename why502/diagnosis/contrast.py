@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from why502.diagnosis.case import Case
+from why502.diagnosis.slots import slots
 from why502.logs.scan.routes import route
 from why502.model.logs import PathTraffic, Symptom, Tally
 from why502.model.patterns import lazy
 from why502.model.snapshot import Event
 
+IDLE = 0.02  # of a processor
 FEW = 3  # failures; with fewer, "all of them" means nothing
 SEVERAL = 2  # requests for one path without an answer
 MANY = 5  # answered requests of other paths
@@ -97,7 +99,40 @@ def never_answered(case: Case) -> Apart | None:
     limit = timedelta(seconds=case.route.read_timeout_s if case.route else 0.0)
     if answered < MANY or answered < MOST * every or not _is_served_since(others, began - limit - CLOCK):
         return None
+    if len(failed) > 1 and stands_still(case):
+        return None
     return Apart(stuck[0], failed[stuck[0]], answered, every)
+
+
+def stands_still(case: Case) -> bool:
+    """Return whether requests for several paths time out, and none of any path was answered for as long as the proxy waits.
+
+    If workers are only busy with one slow path, others are answered whenever one of these requests ends.
+    """
+    late = [tally for tally in case.failures if tally.symptom is Symptom.READ_TIMED_OUT]
+    began = min((tally.first for tally in late if tally.first), default=None)
+    ended = max((tally.last for tally in late if tally.last), default=None)
+    limit_s = case.route.read_timeout_s if case.route else 0.0
+    if began is None or ended is None or not 0 < limit_s <= LONGEST_S or len(_failed(case, Symptom.READ_TIMED_OUT)) < SEVERAL:
+        return False
+    answered = max((path.last_served for path in _paths(case) if path.last_served is not None), default=None)
+    return ended - began >= timedelta(seconds=limit_s) and (answered is None or answered < began - timedelta(seconds=limit_s / 2))
+
+
+def idles(case: Case) -> str:
+    """Return a message that it stands still and waits for nothing: it uses no processor time, no dependency owes it an answer,
+    and its processes hold more connections than they could if each served one. "" otherwise, or if a part of that is unknown.
+    """
+    kernel = case.host.kernel if case.host else None
+    used = kernel.of(case.target, kernel.backend_cpu) if kernel else None
+    held = (kernel.of(case.target, kernel.accepted) or 0) if kernel else 0
+    if used is None or used > IDLE or case.here.dependencies is None:
+        return ""
+    if held <= max(len(case.processes), FEW) or slots(case) is not None:
+        return ""
+    if any(peer.waiting or peer.connecting for peer in case.dependencies) or not stands_still(case):
+        return ""
+    return f"it holds {held} connections, has answered no path for as long as the proxy waits, and uses no processor time"
 
 
 def given_up_before(case: Case, kill: Event) -> Tally | None:

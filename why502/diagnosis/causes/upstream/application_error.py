@@ -26,6 +26,7 @@ from why502.diagnosis.attribution import GAP
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.contrast import never_answered, unfinished
+from why502.diagnosis.dropped import dropped
 from why502.diagnosis.refused_route import Reason, Unserved
 from why502.diagnosis.streams import cut_short
 from why502.diagnosis.unserved import last_words, refusals, unserved
@@ -53,6 +54,10 @@ def examine(case: Case) -> Iterator[Evidence]:
     if (error := unfinished(case)) and (apart := never_answered(case)):
         message = f"{apart.message}, and the application reports an error at that time: {error.detail or error.message}"
         yield supports(message, error.source, LIKELY)
+    if broken := dropped(case):
+        error, told, count = broken
+        message = f"it reports an error of its own for {told} of {count} requests that broke off, and lives on"
+        yield supports(f"{message}: {error.detail or error.message}", error.source, PROOF)
     if one := _answered(case):
         is_sure = one.is_of_application and not _is_of_the_proxy(case, one)
         yield supports(one.message, "access log", LIKELY if is_sure else FAIR)
@@ -148,6 +153,8 @@ def summarize(case: Case) -> str:
             f"the processes of the application on {case.target} share one connection to what they depend on, and read each "
             f"other's answers: {mixed.detail or mixed.message}"
         )
+    if one is None and (broken := dropped(case)):
+        return f"the application on {case.target} breaks requests off with an error: {broken[0].detail or broken[0].message}"
     if one is None and (error := unfinished(case)) and (apart := never_answered(case)):
         return f"the application on {case.target} never answers {apart.request}: {error.detail or error.message}"
     if one is None and (closed := _closed(case)):

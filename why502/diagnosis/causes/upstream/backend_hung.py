@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from why502.diagnosis import containers
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.contrast import IDLE, idles
 from why502.diagnosis.peers import described, is_of_check, views_of
 from why502.diagnosis.spinning import spins
 from why502.gateways.behaviour import read_limit_s
@@ -38,7 +39,6 @@ from why502.model.request_line import path_of
 
 AT_ONCE = 0.05  # of the limit: too fast for a slow backend, or for one with too many requests at once
 MANY = 3
-IDLE = 0.02  # of a processor
 LONG_S = 5.0  # a backend that has not answered by then gives no useful answers
 
 
@@ -77,6 +77,8 @@ def examine(case: Case) -> Iterator[Evidence]:
         yield supports(held, "ss -tn state fin-wait-2", LIKELY)
     if idle := holds_all(case):
         yield supports(idle, "ss -tn state close-wait, /proc/PID/stat", STRONG)
+    elif still := idles(case):
+        yield supports(still, "access log, /proc/PID/stat, ss", STRONG)
     if loop := spins(case):
         yield supports(loop, "/proc/PID/stat, ss -ltnx", LIKELY)
     stuck = unread(case)

@@ -25,16 +25,19 @@ from collections.abc import Iterator
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
 from why502.diagnosis.cut_answers import cut_answer
+from why502.diagnosis.dropped import dropped
 from why502.gateways.behaviour import behaviour
 from why502.model.finding import LIKELY, WEAK, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
 
 
 def examine(case: Case) -> Iterator[Evidence]:
-    """Yield the evidence that a connection that the gateway calls closed was reset: it does not tell one from the other."""
+    """Yield the evidence for and against this cause. Not every gateway tells a reset from a close."""
     closed, reset = case.tally(Symptom.CLOSED_BEFORE_HEADER), case.probe(Symptom.RESET_BEFORE_HEADER)
     if closed is not None and reset is not None and not behaviour(closed.proxy or "").tells_resets:
         yield supports(f"the connection of a probe was reset; {closed.proxy} calls this closed, too", "probe", LIKELY)
+    if broken := dropped(case):
+        yield refutes(f"the application broke it off with an error: {broken[0].message}", broken[0].source, LIKELY)
     if (tally := case.tally(Symptom.RESET_IN_BODY)) and (cut := cut_answer(tally)):
         yield refutes(cut, tally.source, LIKELY)
 

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
+from why502.diagnosis.dropped import dropped
 from why502.gateways.behaviour import behaviour
 from why502.model.finding import LIKELY, Evidence, Layer, refutes, supports
 from why502.model.logs import Symptom
@@ -35,6 +36,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     closed = case.tally(Symptom.CLOSED_BEFORE_HEADER)
     if closed is not None and case.probe(Symptom.RESET_BEFORE_HEADER) and not behaviour(closed.proxy or "").tells_resets:
         yield refutes("the connection of a probe was reset, not closed", "probe", LIKELY)
+    if broken := dropped(case):
+        yield refutes(f"the application broke it off with an error: {broken[0].message}", broken[0].source, LIKELY)
     if closed is not None and case.answers_now is True:
         yield supports("it accepts connections and answers other requests", "probe", 0.5)
 

@@ -27,7 +27,7 @@ from why502.deployment.files import Deployment
 from why502.deployment.rule import risk, rule
 from why502.diagnosis.case import Case
 from why502.diagnosis.cause import Cause
-from why502.diagnosis.contrast import given_up_before, never_answered
+from why502.diagnosis.contrast import given_up_before, idles, never_answered
 from why502.diagnosis.slots import slots
 from why502.diagnosis.spinning import spins
 from why502.model.finding import FAIR, LIKELY, PROOF, WEAK, Evidence, Layer, Risk, Severity, refutes, supports
@@ -56,6 +56,8 @@ def examine(case: Case) -> Iterator[Evidence]:
     if slow and (apart := never_answered(case)):
         message = f"{apart.message}: it keeps workers busy that other requests wait for, whatever their number"
         yield refutes(message, "access log", PROOF)
+    if still := idles(case):
+        yield refutes(f"{still}: no worker becomes free", "access log, /proc/PID/stat, ss", LIKELY)
     if loop := spins(case):
         yield refutes(f"{loop}: it has no workers that become free", "/proc/PID/stat, ss -ltnx", LIKELY)
     kernel = case.host.kernel if case.host else None
