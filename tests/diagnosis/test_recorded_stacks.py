@@ -50,6 +50,7 @@ def first(here: Snapshot) -> Finding | None:
         ("tannery-secret-of-the-new-file", "ajp-secret-mismatch", "127.0.0.1:8009"),  # refused while its slow start lasted, too
         ("depot-htpasswd-lost", "application-error", "127.0.0.1:8080"),  # a handler in Go panics at each request
         ("ferry-lock-in-the-loop", "backend-hung", "unix:/run/ferry/api.sock"),  # pages that were answered before are not, either
+        ("cargo-logs-belong-to-root", "backend-startup-failure", "127.0.0.1:3300"),  # PM2 stopped it, and cannot open its log
         ("stadium-njs-module-gone", "proxy-config-invalid", "None"),  # nginx is down since the restart after an upgrade
         ("three-middle-upgraded-module-missing", "proxy-config-invalid", "127.0.0.1:8080"),  # nginx is down, behind HAProxy
     ],

@@ -247,14 +247,15 @@ class Window:
         return found
 
     def _managed(self, record: LogRecord) -> Service | None:
-        """Return the service named in a line of supervisord's or pm2's own log: by its name, its command or its script."""
+        """Return the service named in a line of supervisord's or pm2's own log: by its name, command, script or logs."""
         for service in self._known.services or ():
             if service.manager != record.format:
                 continue
             if record.process in (service.name, service.name.rpartition(":")[2]):
                 return service
             if not record.process and any(
-                word.startswith("/") and (word == record.file or f"'{word}'" in record.detail) for word in service.argv
+                word.startswith("/") and (word == record.file or f"'{word}'" in record.detail)
+                for word in (*service.argv, *service.logs)
             ):
                 return service
         return None

@@ -32,6 +32,7 @@ PHRASES = (
     Phrase("Application run failed", r"(?P<detail>Application run failed)", Symptom.START_FAILED, _START),
     Phrase("Error creating bean with name", r"(?P<detail>Error creating bean with name '[^']{0,255}'.*)", Symptom.START_FAILED, _START),
     Phrase("secretRequired", r"(?P<detail>The AJP Connector is configured with secretRequired=.*)", Symptom.SECRET_MISMATCH, _START),
+    Phrase("] startup failed due to previous errors", r"(?P<detail>Context \[[^\]]{0,255}\] startup failed due to previous errors)", Symptom.START_FAILED, _START),
     Phrase("ClassNotFoundException", r"^(?:Exception in thread \"main\" |Caused by: )(?P<detail>java\.lang\.(?:ClassNotFoundException|NoClassDefFoundError).*)", Symptom.START_FAILED, _START),
     Phrase("Terminating due to java.lang.OutOfMemoryError", r"(?P<detail>Terminating due to java\.lang\.OutOfMemoryError.*)", Symptom.PROCESS_CRASHED),
     Phrase("Aborting due to java.lang.OutOfMemoryError", r"(?P<detail>Aborting due to java\.lang\.OutOfMemoryError.*)", Symptom.PROCESS_CRASHED),

@@ -22,6 +22,7 @@ PHRASES = (
     Phrase("too many unstable restarts", r"Script (?P<file>\S{1,255}) (?P<detail>had too many unstable restarts \((?P<code>\d{1,20})\)\. Stopped\. \"errored\")", Symptom.RESTART_LOOP),
     Phrase("exceeds --max-memory-restart", r"(?P<detail>Process \d{1,20} restarted because it exceeds --max-memory-restart value.*)", Symptom.MEMORY_SHORT),
     Phrase("] online", r"App \[(?P<process>[^\]:]{1,255}):?\d{0,20}\](?: with id \[\d{1,20}\])? (?P<detail>online)$", Symptom.PROCESS_STARTED, Phase.STARTUP),
+    Phrase("PM2 error: ", r"PM2 error: (?:Trace: )?\[?(?P<detail>Error: (?:EACCES|EISDIR|EMFILE|ENOENT|ENOSPC|ENOTDIR|EPERM|EROFS)[,:] .{0,2048}?)(?:\] ?\{?)?$", Symptom.START_FAILED, Phase.STARTUP),
     Phrase("Stopping app:", r"(?P<detail>Stopping app:(?P<process>\S{1,255}) id:\d+)", Symptom.PROCESS_STOPPED),
     Phrase("errored", _ROW + r"(?P<detail>errored) *[│|]", Symptom.RESTART_LOOP),
     Phrase("waiting restart", _ROW + r"(?P<detail>waiting restart) *[│|]", Symptom.RESTART_LOOP),
