@@ -14,6 +14,7 @@ from why502.model.config import Setting
 from why502.model.finding import Finding
 from why502.model.logs import Symptom
 from why502.model.proxy import ConfigProblem, ConfigTest
+from why502.model.remedy import Edit
 from why502.model.snapshot import Event, Snapshot
 
 STACKS = Path(__file__).parent.parent / "data" / "stacks"
@@ -283,3 +284,12 @@ def test_workers_that_wait_for_something_do_not_hang() -> None:
     unknown = first(replace(here, dependencies=None))
     assert busy is not None and busy.cause != "backend-hung"
     assert unknown is not None and unknown.cause != "backend-hung"
+
+
+def test_the_route_of_apache_gets_the_word_that_forwards_handshakes() -> None:
+    found = first(recorded("cargo-upgrade-lost"))
+    assert found is not None
+    (edit, *loads) = found.remedies[0].steps
+    assert isinstance(edit, Edit)
+    assert (edit.before, edit.after) == ("http://127.0.0.1:3300/", "http://127.0.0.1:3300/ upgrade=websocket")
+    assert len(loads) == 2

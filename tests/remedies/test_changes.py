@@ -34,6 +34,27 @@ def test_a_gateway_without_a_unit_gets_the_signal_that_it_takes(proxy: Proxy, lo
     assert (runs[-1].argv if runs else None) == load
 
 
+@pytest.mark.parametrize(
+    ("line", "after"),
+    [
+        ("ProxyPass / http://127.0.0.1:3300/", "ProxyPass / http://127.0.0.1:3300/ upgrade=websocket"),
+        ('ProxyPass "/" "http://127.0.0.1:3300/" retry=0', 'ProxyPass "/" "http://127.0.0.1:3300/" upgrade=websocket retry=0'),
+        ("ProxyPass '/' 'http://127.0.0.1:3300/'", "ProxyPass '/' 'http://127.0.0.1:3300/' upgrade=websocket"),
+        ('ProxyPass "/chat" "http://127.0.0.1:3300/chat"', ""),
+    ],
+)
+def test_words_are_added_behind_the_word_and_its_quotes(line: str, after: str) -> None:
+    url = "http://127.0.0.1:3300/"
+    change = Edit(file="/a.conf", line=1, start=UNPLACED, end=UNPLACED, before=url, after=f"{url} upgrade=websocket")
+    content = line.encode()
+    if not after:
+        with pytest.raises(Why502Error, match="occurs 0 times"):
+            placed(change, content)
+        return
+    found = placed(change, content)
+    assert content[: found.start] + found.after.encode() + content[found.end :] == after.encode()
+
+
 LIGHTTPD = b'proxy.server = ("" => (("host" => "127.0.0.1", "port" => 3400))) # 127.0.0.1:3400\n'
 
 

@@ -206,8 +206,19 @@ def placed(change: Edit, content: bytes) -> Edit:
             f"{change.file}:{change.line}: {change.before!r} occurs {len(found)} times in that line",
             "Run the diagnosis again, or edit it manually.",
         )
+    change = _behind_its_quote(change, line, found[0])
     start = sum(map(len, lines[: change.line - 1])) + found[0]
     return msgspec.structs.replace(change, start=start, end=start + len(change.before.encode()))
+
+
+def _behind_its_quote(change: Edit, line: bytes, start: int) -> Edit:
+    """Return the edit so that words which it adds behind a quoted word are not inside of the quotes."""
+    end = start + len(change.before.encode())
+    quote = line[end : end + 1].decode("latin-1")
+    if not change.after.startswith(f"{change.before} ") or quote not in ('"', "'") or line[start - 1 : start] != quote.encode():
+        return change
+    added = change.after.removeprefix(change.before)
+    return msgspec.structs.replace(change, before=f"{change.before}{quote}", after=f"{change.before}{quote}{added}")
 
 
 def _words(text: str, line: bytes) -> list[int]:

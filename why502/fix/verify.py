@@ -18,7 +18,7 @@ from why502.logs.verdicts import CLIENT_CLOSED
 from why502.model.base import Value
 from why502.model.config import Position, Route
 from why502.model.errors import HostError
-from why502.model.logs import Symptom, Tally
+from why502.model.logs import PathTraffic, Symptom, Tally
 from why502.model.proxy import Proxy
 from why502.model.request_line import method_of, path_of, uri_of
 from why502.model.snapshot import Snapshot
@@ -135,13 +135,14 @@ def requests(
 
 
 def handshakes(snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | None = None) -> Iterator[Wanted]:
-    """Yield the handshake of a WebSocket for each route at these places: on the path that clients asked for most often, as far as
-    the logs have it in full, else on that of the location. A connection that it opens is closed at once.
+    """Yield the handshake of a WebSocket for each route at these places, on the path where clients opened most WebSockets, or
+    that they asked for most often; on that of the location if the logs do not have it in full. A connection that opens is closed at
+    once.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     for route in (route for x in running for route in _reachable(x, snapshot) if route.at in places):
         paths = [path for path in (snapshot.logs.paths if snapshot.logs else ()) if path.at == route.at]
-        asked = max(paths, key=lambda path: sum(path.statuses.values()), default=None)
+        asked = max(paths, key=_upgrades, default=None)
         harm = {path for peer in route.peers for target in addresses(peer, snapshot) for path in harmful(snapshot, target)}
         made = of_route(route, (), harm)
         if made is None:
@@ -152,6 +153,11 @@ def handshakes(snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | No
             if is_whole and fits(route, path) and path not in harm:
                 made = msgspec.structs.replace(made, path=path, url=made.url.removesuffix(made.path) + path)
         yield Wanted(msgspec.structs.replace(made, headers=HANDSHAKE, answer_s=ANSWER_S), concerns=True)
+
+
+def _upgrades(path: PathTraffic) -> tuple[int, int]:
+    """Return how many handshakes a path had, as far as the statuses show them, and how many requests."""
+    return sum(path.statuses.get(status, 0) for status in (UPGRADED, UPGRADE_REQUIRED)), sum(path.statuses.values())
 
 
 def _cut_off(route: Route, snapshot: Snapshot, targets: Sequence[Target | None]) -> Iterator[Request]:

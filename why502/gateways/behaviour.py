@@ -52,6 +52,7 @@ class Behaviour:
     passes_host: bool = False  # the backend gets the client's Host, which the configuration need not mention
     forwards_upgrade: bool = True  # the client's Upgrade header, without being told to
     upgrade_setting: str = ""  # the setting of the routes that forward it, where they must be told to in HTTP
+    upgrade_words: str = ""  # what follows the address in the line of a route so that it forwards that header
     verifies_default_name: bool = False  # a server's certificate is verified for the proxied name where none is configured
     verifies_without_trusted: bool = False  # where it is to verify certificates, it does so without trusted ones, and refuses all
     strict_since: tuple[int, ...] | None = None  # the version that began to refuse duplicate and malformed response headers

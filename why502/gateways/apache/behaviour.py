@@ -41,6 +41,7 @@ BEHAVIOUR = Behaviour(
     read_timeout_unit="",
     redirects=REVERSE,
     upgrade_setting=UPGRADE,
+    upgrade_words="upgrade=websocket",
     tries_each_address=True,
     logs_own_statuses=True,  # at level error: AH00957, AH01102, AH01114, AH01167
     places_own_statuses=False,
