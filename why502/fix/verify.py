@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -136,8 +136,8 @@ def requests(
 
 def handshakes(snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | None = None) -> Iterator[Wanted]:
     """Yield the handshake of a WebSocket for each route at these places, on the path where clients opened most WebSockets, or
-    that they asked for most often; on that of the location if the logs do not have it in full. A connection that opens is closed at
-    once.
+    that they asked for most often; on that of the location if the logs do not have it in full. A connection that opens is
+    closed at once.
     """
     running = [x for x in snapshot.proxies or () if (x.is_running or x is proxy) and not x.network]
     for route in (route for x in running for route in _reachable(x, snapshot) if route.at in places):
@@ -147,12 +147,19 @@ def handshakes(snapshot: Snapshot, places: Sequence[Position], proxy: Proxy | No
         made = of_route(route, (), harm)
         if made is None:
             continue
-        if asked is not None and asked.request.startswith("GET /"):
-            path = path_of(asked.request)
-            is_whole = "*" not in path and "..." not in path
-            if is_whole and fits(route, path) and path not in harm:
-                made = msgspec.structs.replace(made, path=path, url=made.url.removesuffix(made.path) + path)
+        if asked is not None:
+            made = _on_path(made, asked, route, harm) or made
         yield Wanted(msgspec.structs.replace(made, headers=HANDSHAKE, answer_s=ANSWER_S), concerns=True)
+
+
+def _on_path(made: Request, asked: PathTraffic, route: Route, harm: Collection[str]) -> Request | None:
+    """Return a request for a location with the path that clients asked for; None if the logs do not have it in full, if it may
+    have caused its own failure, or if it is no GET.
+    """
+    path = path_of(asked.request)
+    if not asked.request.startswith("GET /") or "*" in path or "..." in path or path in harm or not fits(route, path):
+        return None
+    return msgspec.structs.replace(made, path=path, url=made.url.removesuffix(made.path) + path)
 
 
 def _upgrades(path: PathTraffic) -> tuple[int, int]:
@@ -203,10 +210,24 @@ def _reachable(proxy: Proxy, snapshot: Snapshot) -> Iterator[Route]:
 
 
 def _usual(route: Route, request: Request, snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the statuses below 500 that clients got for the path of a request; () if the logs do not show any."""
+    """Return the statuses below 500 that clients got for the path of a request; () if the logs do not show any. Those that they
+    got only since the path was last served are part of the failure.
+    """
     wanted, names = path_pattern(f"{request.method} {request.path}"), ("", route.server, *route.server_names)
     paths = [path for path in (snapshot.logs.paths if snapshot.logs else ()) if path.request == wanted and path.server in names]
-    return tuple(sorted({status for path in paths for status in path.statuses if "100" <= status < str(CLIENT_CLOSED)}))
+    found = {status for path in paths for status in path.statuses if not _is_new(path, status)}
+    return tuple(sorted(status for status in found if "100" <= status < str(CLIENT_CLOSED)))
+
+
+def _has_closed(path: PathTraffic) -> bool:
+    """Return whether clients were served a path, and have only been refused since."""
+    return path.refused_since > 0 and path.last_served is not None
+
+
+def _is_new(path: PathTraffic, status: str) -> bool:
+    """Return whether clients got a refusal of a path only after it was last served."""
+    refused = sum(count for code, count in path.statuses.items() if "400" <= code < str(SERVER_ERROR))
+    return status >= "400" and path.last_served is not None and refused <= path.refused_since
 
 
 def _keeps_answers(route: Route) -> bool:
@@ -214,7 +235,9 @@ def _keeps_answers(route: Route) -> bool:
 
 
 def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
-    """Yield the requests of a route: those of clients that failed (`repeats`), else one for its location."""
+    """Yield the requests of a route: those of clients that failed (`repeats`), else pages that it served before and refuses now,
+    else one for its location.
+    """
     tallies = [
         tally
         for tally in (snapshot.logs.tallies if snapshot.logs else ())
@@ -231,7 +254,10 @@ def _of(route: Route, snapshot: Snapshot) -> Iterator[Request]:
     }
     harm = frozenset(path for target in targets if target for path in harmful(snapshot, target))
     made = [request for single in wanted if (request := of_route(route, (single,), harm)) and request.repeats]
-    for request in made or filter(None, [of_route(route, (), harm)]):
+    plain = of_route(route, (), harm)
+    closed = [path for path in (snapshot.logs.paths if snapshot.logs else ()) if path.at == route.at and _has_closed(path)]
+    pages = [page for path in closed[:FAILED] if plain is not None and (page := _on_path(plain, path, route, harm))]
+    for request in made or pages or filter(None, [plain]):
         answer_s = min(LONGEST_S, 2 * read_limit_s(route) + 5) if is_late else ANSWER_S
         yield msgspec.structs.replace(request, answer_s=max(ANSWER_S, answer_s))
 
@@ -312,7 +338,13 @@ def _asked_once(host: Host, item: Wanted) -> Asked:
     if request.is_handshake and str(found.status) != UPGRADED:
         is_failed = not is_limited
     how = str(found.status) if found.status else (found.symptom.value if found.symptom else "no answer")
+    is_failed = is_failed or (not is_limited and _is_refused(item, how))
     return msgspec.structs.replace(asked, is_failed=is_failed, is_limited=is_limited, how=how)
+
+
+def _is_refused(item: Wanted, how: str) -> bool:
+    """Return whether a page that clients got is refused now as a backend refuses one that it does not know, or a name."""
+    return how in (*NOT_FOUND, *MISDIRECTED) and how not in item.usual and any("200" <= status < "400" for status in item.usual)
 
 
 def _uncached(request: Request) -> Request:

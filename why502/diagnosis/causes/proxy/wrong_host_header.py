@@ -37,6 +37,8 @@ from why502.model.finding import FAIR, LIKELY, Evidence, Layer, Risk, Severity, 
 from why502.model.logs import Symptom
 from why502.model.patterns import lazy
 from why502.model.remedy import Remedy
+from why502.remedies.changes import reload
+from why502.remedies.headers import set_headers
 
 _FORWARDED_PROTO = frozenset({"x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-ssl", "x-forwarded-scheme", "x-scheme",
     "x-url-scheme", "front-end-https", "forwarded", "x-forwarded-https", "x-forwarded-port", "https",
@@ -174,6 +176,16 @@ def summarize(case: Case) -> str:
     one, host, status = found
     sent = f"the Host {host}, which the proxy sends instead of {one.server}"
     return f"the application on {case.target} answers {status} to requests with {sent}"
+
+
+def remedies(case: Case) -> Iterator[Remedy]:
+    """Return the remedy: the client's Host in the route whose backend refuses the name that it is sent."""
+    found = _refused(case)
+    at = found[0].at if found else next((one.at for one in refusals(case)), None) if _lost(case) else None
+    route = case.joins.routes_at.get(at) if at is not None else None
+    if route is not None and (change := set_headers(case, route, {"Host": "$host"})):
+        where = f"location {route.location}" + (f" of {route.server}" if route.server else "")
+        yield Remedy(message=f"send the client's Host in {where}", steps=(change, *reload(case.joins.proxy_of.get(id(route)))))
 
 
 @rule(55, "headers-not-inherited", Severity.WARNING)
@@ -326,6 +338,7 @@ CAUSE = Cause(
     outranks=frozenset({"application-error"}),
     examine=examine,
     summarize=summarize,
+    remedies=remedies,
     foresee=(
         not_inherited,
         group_as_host,
